@@ -1,0 +1,1 @@
+"""A collaborative-filtering recommender engine."""

@@ -1,0 +1,69 @@
+"""Every error that recsys raises on purpose, as one tree.
+
+::
+
+    RecsysError
+    ├── DataError               (ValueError)       a log, matrix or argument that cannot be used
+    ├── ConfigError             (ValueError)       a setting that is unknown or out of range
+    ├── DivergedError           (ArithmeticError)  a solver produced numbers that are not finite
+    ├── UnknownUserError        (LookupError)      a user that the version does not hold
+    ├── UnknownItemError        (LookupError)      an item that the version does not hold
+    ├── StoreError                                 a store that cannot be read or written
+    │   ├── VersionNotFoundError
+    │   └── CorruptVersionError                    a file that is not what its manifest says
+    └── GateFailedError                            a check refused the publish; carries the checks
+
+A message is one sentence: what, where, what was expected, what was found, what to do.
+"""
+
+from collections.abc import Sequence
+
+
+class RecsysError(Exception):
+    """Base of every error that recsys raises on purpose."""
+
+
+class DataError(RecsysError, ValueError):
+    """A log, matrix or argument that cannot be used."""
+
+
+class ConfigError(RecsysError, ValueError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+class DivergedError(RecsysError, ArithmeticError):
+    """A solver produced numbers that are not finite."""
+
+
+class UnknownUserError(RecsysError, LookupError):
+    """A user id that the version does not hold."""
+
+
+class UnknownItemError(RecsysError, LookupError):
+    """An item id that the version does not hold."""
+
+
+class StoreError(RecsysError):
+    """A store that cannot be read or written."""
+
+
+class VersionNotFoundError(StoreError):
+    """A version, or CURRENT, that the store does not hold."""
+
+
+class CorruptVersionError(StoreError):
+    """A file of a version that is not what its manifest says."""
+
+
+class GateFailedError(RecsysError):
+    """A publish that one or more checks refused.
+
+    Attributes
+    ----------
+    failures : tuple of str
+        One sentence per failed check.
+    """
+
+    def __init__(self, failures: Sequence[str]) -> None:
+        self.failures = tuple(failures)
+        super().__init__("; ".join(self.failures))

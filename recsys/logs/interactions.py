@@ -1,0 +1,157 @@
+"""Interactions: the columnar form of a log, and the sparse matrix made of it."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.errors import ConfigError, DataError
+from recsys.logs.account import Account
+from recsys.vectors import Ids
+
+DuplicatePolicy = Literal["sum", "last", "max", "count"]
+SECONDS_PER_DAY = 86_400
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """The usable events of a log, one entry per event, in time order where time is known.
+
+    Events stay apart until `user_items` merges them, so that a split by time never mixes what
+    a user did before the split with what they did after it.
+
+    Parameters
+    ----------
+    user_idx, item_idx : ndarray of int32, shape (n,)
+        Rows of `users` and `items`.
+    weight : ndarray of float32, shape (n,)
+        Strength of each event before decay, finite and above 0.
+    timestamp : ndarray of int64, shape (n,), or None
+        Unix time in seconds; None where the log has no time.
+    users, items : Ids
+        External ids.
+    duplicates : {"sum", "last", "max", "count"}
+        How several events of one pair become one weight: their sum, the latest one, the largest
+        one, or their number (which ignores their weights).
+    half_life_days : float or None
+        An event this much older than the latest one weighs half as much.
+    account : Account
+        What was rejected and left out on the way here.
+
+    Raises
+    ------
+    DataError
+        If the columns differ in length or time is needed and not there.
+    ConfigError
+        If a setting is out of range.
+    """
+
+    user_idx: NDArray[np.int32]
+    item_idx: NDArray[np.int32]
+    weight: NDArray[np.float32]
+    timestamp: NDArray[np.int64] | None
+    users: Ids
+    items: Ids
+    duplicates: DuplicatePolicy = "sum"
+    half_life_days: float | None = None
+    account: Account = field(default_factory=Account)
+
+    def __post_init__(self) -> None:
+        columns = (self.user_idx, self.item_idx, self.weight, self.timestamp)
+        lengths = [len(column) for column in columns if column is not None]
+        if len(set(lengths)) != 1:
+            raise DataError(f"interactions: columns differ in length: {lengths}")
+        if self.duplicates not in get_args(DuplicatePolicy):
+            raise ConfigError(
+                f"duplicates: expected one of {', '.join(get_args(DuplicatePolicy))}, "
+                f"got {self.duplicates!r}"
+            )
+        if self.half_life_days is not None:
+            if not self.half_life_days > 0:
+                raise ConfigError(f"half_life_days: expected above 0, got {self.half_life_days}")
+            self.require_timestamp("half_life_days")
+
+    def __len__(self) -> int:
+        return len(self.user_idx)
+
+    def __repr__(self) -> str:
+        return f"Interactions({len(self)} events, {len(self.users)} users, {len(self.items)} items)"
+
+    def require_timestamp(self, what_for: str) -> NDArray[np.int64]:
+        """Return the timestamps, or raise a DataError that says what needs them."""
+        if self.timestamp is None:
+            raise DataError(
+                f"{what_for} needs a timestamp on every event, and this log has none; "
+                "map one with columns.timestamp, or choose a setting that does not need time"
+            )
+        return self.timestamp
+
+    def select(self, events: NDArray[np.bool_] | NDArray[np.integer]) -> "Interactions":
+        """Return some of the events, with the same users and items."""
+        return replace(
+            self,
+            user_idx=self.user_idx[events],
+            item_idx=self.item_idx[events],
+            weight=self.weight[events],
+            timestamp=None if self.timestamp is None else self.timestamp[events],
+        )
+
+    def compact(self) -> "Interactions":
+        """Return the same events over only those users and items that have any."""
+        user_rows, user_idx = np.unique(self.user_idx, return_inverse=True)
+        item_rows, item_idx = np.unique(self.item_idx, return_inverse=True)
+        return replace(
+            self,
+            user_idx=user_idx.astype(np.int32),
+            item_idx=item_idx.astype(np.int32),
+            users=self.users.take(user_rows),
+            items=self.items.take(item_rows),
+        )
+
+    def decayed_weight(self) -> NDArray[np.float32]:
+        """Return ``weight * 2 ** -(age / half_life)``, age counted back from the latest event."""
+        weight = np.ones_like(self.weight) if self.duplicates == "count" else self.weight
+        if self.half_life_days is None or len(self) == 0:
+            return weight
+        timestamp = self.require_timestamp("half_life_days")
+        age_days = (timestamp.max() - timestamp) / SECONDS_PER_DAY
+        # A weight must stay above zero, or an old event would vanish from the seen items.
+        decay = np.maximum(np.exp2(-age_days / self.half_life_days), 1e-6)
+        decayed: NDArray[np.float32] = (weight * decay).astype(np.float32)
+        return decayed
+
+    def user_items(self) -> sp.csr_array:
+        """Return the weights as a matrix with one entry per pair.
+
+        Returns
+        -------
+        scipy.sparse.csr_array of float32, shape (n_users, n_items)
+            Rows are users; column indices ascend and are unique within a row; all data are
+            above 0. Several events of one pair are merged by `duplicates`.
+        """
+        shape = (len(self.users), len(self.items))
+        weight = self.decayed_weight()
+        user_idx, item_idx = self.user_idx, self.item_idx
+        if self.duplicates in ("last", "max"):
+            kept = self._kept_of_each_pair(weight)
+            user_idx, item_idx, weight = user_idx[kept], item_idx[kept], weight[kept]
+        # Building from coordinates adds up what is left of the duplicates, in event order.
+        matrix = sp.coo_array((weight, (user_idx, item_idx)), shape=shape).tocsr()
+        matrix.sum_duplicates()
+        return matrix
+
+    def _kept_of_each_pair(self, weight: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Return the event of each pair that "last" or "max" keeps."""
+        if self.duplicates == "max":
+            rank: NDArray[np.generic] = weight
+        elif self.timestamp is not None:
+            rank = self.timestamp
+        else:  # without time, later in the log is later
+            rank = np.arange(len(self))
+        order = np.lexsort((rank, self.item_idx, self.user_idx))
+        user_idx, item_idx = self.user_idx[order], self.item_idx[order]
+        is_last = np.ones(len(order), dtype=np.bool_)
+        is_last[:-1] = (np.diff(user_idx) != 0) | (np.diff(item_idx) != 0)
+        return order[is_last]

@@ -1,0 +1,18 @@
+"""From a sparse matrix to embeddings: ALS, SVD, and popularity as the baseline."""
+
+from recsys.models.als import ALS
+from recsys.models.popularity import Popularity
+from recsys.models.protocol import FoldIn, Model
+from recsys.models.registry import MODELS, model_from, parameters_of
+from recsys.models.svd import SVD
+
+__all__ = [
+    "ALS",
+    "MODELS",
+    "SVD",
+    "FoldIn",
+    "Model",
+    "Popularity",
+    "model_from",
+    "parameters_of",
+]

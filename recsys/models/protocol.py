@@ -1,0 +1,36 @@
+"""What every model is: frozen hyperparameters whose `fit` returns embeddings."""
+
+from typing import ClassVar, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.progress import OnStep
+from recsys.vectors import Embeddings, FloatMatrix
+
+
+class FoldIn(Protocol):
+    """Histories to user embeddings, against item embeddings that stay as they are."""
+
+    def __call__(self, user_items: sp.csr_array, /) -> FloatMatrix:
+        """Return one embedding per history, float32 (n_histories, factors).
+
+        A history is a row of weights over the same items, in the same order, as in training.
+        """
+
+
+class Model(Protocol):
+    """A frozen set of hyperparameters. There is no unfitted object, and nothing is pickled."""
+
+    name: ClassVar[str]
+
+    def fit(self, user_items: sp.csr_array, on_step: OnStep | None = None) -> Embeddings:
+        """Factorize a float32 matrix of weights (n_users, n_items), rows are users."""
+
+    def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
+        """Prepare, once, the embedding of histories that training did not see.
+
+        Takes what `items.parquet` holds: the item embeddings and each item's number of users.
+        Folding in a user's training history gives the user's stored row.
+        """

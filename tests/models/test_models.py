@@ -1,0 +1,165 @@
+"""One conformance suite over all models, in worlds whose answers are known."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from recsys.errors import ConfigError, DataError
+from recsys.models import ALS, SVD, Model, Popularity, model_from, parameters_of
+from recsys.models.matrix import popularity_of
+from recsys.vectors import top_k
+from tests.worlds import checkerboard, random_user_items
+
+MODELS = [
+    ALS(factors=8, iterations=30, seed=3),
+    SVD(factors=8, seed=3),
+    SVD(factors=8, user_exponent=0, item_exponent=0, spectral_power=1.0, seed=3),
+    Popularity(),
+]
+PERSONAL = MODELS[:3]
+
+
+def named(model: Model) -> str:
+    return repr(model)
+
+
+def unseen_scores(model: Model, user_items: sp.csr_array) -> np.ndarray:
+    embeddings = model.fit(user_items)
+    scores = embeddings.scores(slice(None))
+    scores[user_items.toarray() > 0] = -np.inf
+    return scores
+
+
+@pytest.mark.parametrize("model", PERSONAL, ids=named)
+@pytest.mark.parametrize("n", [20, 51])
+def test_checkerboard_the_held_out_diagonal_is_found(model: Model, n: int) -> None:
+    two = model_from(model.name, {**parameters_of(model), "factors": 2})
+    best, _ = top_k(unseen_scores(two, checkerboard(n)), k=1)
+    assert best[:, 0].tolist() == list(range(n))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_shapes_dtypes_and_finite(model: Model) -> None:
+    user_items = random_user_items(30, 20, 0.2)
+    embeddings = model.fit(user_items)
+    d = getattr(model, "factors", 1)
+    assert embeddings.users.shape == (30, d)
+    assert embeddings.items.shape == (20, d)
+    assert embeddings.users.dtype == embeddings.items.dtype == np.float32
+    assert embeddings.items.flags.c_contiguous
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_empty_rows_and_columns_score_zero(model: Model) -> None:
+    dense = random_user_items(12, 10, 0.5).toarray()
+    dense[3] = 0
+    dense[:, 4] = 0
+    embeddings = model.fit(sp.csr_array(dense))
+    assert np.all(embeddings.items[4] == 0)
+    if model.name != "popularity":  # which is the same for everybody
+        assert np.all(embeddings.users[3] == 0)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+@pytest.mark.parametrize("shape", [(1, 7), (7, 1), (1, 1), (3, 5)])
+def test_tiny_worlds_with_more_factors_than_users_or_items(
+    model: Model, shape: tuple[int, int]
+) -> None:
+    user_items = sp.csr_array(np.ones(shape, dtype=np.float32))
+    scores = model.fit(user_items).scores(slice(None))
+    assert scores.shape == shape
+    assert np.all(scores > 0)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_the_same_seed_gives_the_same_embeddings(model: Model) -> None:
+    user_items = random_user_items(40, 30, 0.2)
+    first, second = model.fit(user_items), model.fit(user_items)
+    np.testing.assert_array_equal(first.users, second.users)
+    np.testing.assert_array_equal(first.items, second.items)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_permuted_items_give_permuted_scores(model: Model) -> None:
+    # Tastes with a clear answer: a random matrix would leave ALS with several optima.
+    user_items = sp.csr_array(np.kron(np.eye(4), np.ones((6, 5))).astype(np.float32))
+    order = np.random.default_rng(0).permutation(20)
+    if model.name != "popularity":
+        model = model_from(model.name, {**parameters_of(model), "factors": 4})
+    scores = model.fit(user_items).scores(slice(None))
+    permuted = model.fit(sp.csr_array(user_items[:, order])).scores(slice(None))
+    np.testing.assert_allclose(permuted, scores[:, order], atol=2e-3 * np.abs(scores).max())
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_folding_in_a_training_history_gives_the_stored_row(model: Model) -> None:
+    user_items = random_user_items(40, 30, 0.2)
+    embeddings = model.fit(user_items)
+    fold_in = model.fold_in(embeddings.items, popularity_of(user_items))
+    np.testing.assert_allclose(
+        fold_in(user_items[5:15]), embeddings.users[5:15], rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_the_input_is_left_as_it_was(model: Model) -> None:
+    user_items = random_user_items(20, 15, 0.3)
+    before = user_items.toarray()
+    model.fit(user_items)
+    np.testing.assert_array_equal(user_items.toarray(), before)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_a_stored_zero_is_no_interaction(model: Model) -> None:
+    user_items = random_user_items(20, 15, 0.3)
+    with_zero = sp.csr_array(user_items, copy=True)
+    with_zero.data[::4] = 0
+    without = sp.csr_array(with_zero, copy=True)
+    without.eliminate_zeros()
+    np.testing.assert_array_equal(model.fit(with_zero).items, model.fit(without).items)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_steps_are_reported_up_to_the_last(model: Model) -> None:
+    steps: list[tuple[int, int]] = []
+    model.fit(random_user_items(20, 15, 0.3), on_step=lambda done, n: steps.append((done, n)))
+    total = getattr(model, "iterations", 1)
+    assert steps == [(done, total) for done in range(1, total + 1)]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (np.zeros((0, 3)), "at least one user"),
+        (np.array([[1.0, -1.0]]), "1 others of 2"),
+        (np.array([[1.0, np.nan]]), "finite"),
+        (np.array([[1.0, np.inf]]), "finite"),
+    ],
+)
+def test_a_matrix_that_cannot_be_used(model: Model, matrix: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        model.fit(sp.csr_array(matrix.astype(np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("als", {"factors": 0}, "als.factors: expected 1 or more, got 0"),
+        ("als", {"regularization": 0.0}, "als.regularization: expected a finite number above 0"),
+        ("als", {"unobserved_weight": float("nan")}, "als.unobserved_weight"),
+        ("als", {"facters": 3}, "did you mean 'factors'"),
+        ("svd", {"item_exponent": -1}, "svd.item_exponent"),
+        ("svm", {}, "expected one of als, svd, popularity"),
+    ],
+)
+def test_hyperparameters_out_of_range(
+    name: str, parameters: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        model_from(name, parameters)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_name_and_parameters_make_the_same_model(model: Model) -> None:
+    assert model_from(model.name, parameters_of(model)) == model

@@ -1,0 +1,53 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.errors import DataError
+from recsys.vectors import Ids
+
+
+@given(st.lists(st.text(), unique=True))
+def test_strings_round_trip(values: list[str]) -> None:
+    ids = Ids(values)
+    assert ids.tolist() == values
+    assert [ids.find(value) for value in values] == list(range(len(values)))
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), unique=True, min_size=1))
+def test_integers_are_found_in_either_form(values: list[int]) -> None:
+    ids = Ids(values)
+    assert ids.are_integers
+    assert ids.rows(values).tolist() == list(range(len(values)))
+    assert ids.rows([str(value) for value in values]).tolist() == list(range(len(values)))
+
+
+def test_a_number_finds_the_string_that_spells_it() -> None:
+    assert Ids(["7", "x"]).find(7) == 0
+
+
+@pytest.mark.parametrize("other", ["07", "+7", " 7", "7.0", "x", "", "-", "٧"])
+def test_an_integer_has_one_spelling(other: str) -> None:
+    assert Ids([7]).find(other) is None
+
+
+def test_numpy_integers_are_integers() -> None:
+    assert Ids([3, 5]).find(np.int32(5)) == 1  # type: ignore[arg-type]
+
+
+def test_take_keeps_the_order_asked_for() -> None:
+    assert Ids(["a", "b", "c"]).take(np.array([2, 0])).tolist() == ["c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["a", "b", "a"], "1 repeats"),
+        (pa.array(["a", None]), "1 rows without one"),
+        ([1.5], "strings or integers"),
+    ],
+)
+def test_what_cannot_be_ids(values: list[object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Ids(values)  # type: ignore[arg-type]
