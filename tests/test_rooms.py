@@ -20,6 +20,7 @@ ROOMS = [
     "config",
     "training",
     "cli",
+    "__main__",
 ]
 PACKAGE = Path(__file__).parents[1] / "recsys"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

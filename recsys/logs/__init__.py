@@ -1,7 +1,25 @@
 """From an interaction log to a sparse matrix: ingest, rejects, weights and decay, split."""
 
 from recsys.logs.account import Account
+from recsys.logs.held_out import SPLIT_REASONS
+from recsys.logs.ingest import read_log
 from recsys.logs.interactions import DuplicatePolicy, Interactions
+from recsys.logs.items import ItemSettings, attributes_of, read_items
 from recsys.logs.settings import LogSettings
+from recsys.logs.split import split_by_time, split_given, split_last, split_random
 
-__all__ = ["Account", "DuplicatePolicy", "Interactions", "LogSettings"]
+__all__ = [
+    "SPLIT_REASONS",
+    "Account",
+    "DuplicatePolicy",
+    "Interactions",
+    "ItemSettings",
+    "LogSettings",
+    "attributes_of",
+    "read_items",
+    "read_log",
+    "split_by_time",
+    "split_given",
+    "split_last",
+    "split_random",
+]

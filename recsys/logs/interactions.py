@@ -100,12 +100,12 @@ class Interactions:
 
     def compact(self) -> "Interactions":
         """Return the same events over only those users and items that have any."""
-        user_rows, user_idx = np.unique(self.user_idx, return_inverse=True)
-        item_rows, item_idx = np.unique(self.item_idx, return_inverse=True)
+        user_rows, user_row_of = used_rows(self.user_idx, len(self.users))
+        item_rows, item_row_of = used_rows(self.item_idx, len(self.items))
         return replace(
             self,
-            user_idx=user_idx.astype(np.int32),
-            item_idx=item_idx.astype(np.int32),
+            user_idx=user_row_of[self.user_idx],
+            item_idx=item_row_of[self.item_idx],
             users=self.users.take(user_rows),
             items=self.items.take(item_rows),
         )
@@ -155,3 +155,19 @@ class Interactions:
         is_last = np.ones(len(order), dtype=np.bool_)
         is_last[:-1] = (np.diff(user_idx) != 0) | (np.diff(item_idx) != 0)
         return order[is_last]
+
+
+def used_rows(idx: NDArray[np.int32], n_rows: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """Return the rows that occur, ascending, and the new number of each old row, -1 for the rest.
+
+    Parameters
+    ----------
+    idx : ndarray of int32
+        Rows, in any order, with repeats.
+    n_rows : int
+        Rows that there are.
+    """
+    is_used = np.zeros(n_rows, dtype=np.bool_)
+    is_used[idx] = True
+    new_row_of = np.where(is_used, np.cumsum(is_used) - 1, -1).astype(np.int32)
+    return np.flatnonzero(is_used), new_row_of

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from recsys.errors import ConfigError
@@ -96,8 +97,30 @@ class LogSettings:
                 raise ConfigError(f"log.{name}: expected 1 or more, got {getattr(self, name)}")
         if self.half_life_days is not None and not self.half_life_days > 0:
             raise ConfigError(f"log.half_life_days: expected above 0, got {self.half_life_days}")
+        for name in ("since", "until"):
+            moment = getattr(self, name)
+            if moment is not None:
+                unix_seconds(moment, name)
         if not 0 <= self.max_rejected_share <= 1:
             raise ConfigError(
                 f"log.max_rejected_share: expected a share from 0 to 1, "
                 f"got {self.max_rejected_share}"
             )
+
+
+def unix_seconds(moment: str, name: str) -> float:
+    """Return an ISO 8601 date or time, UTC unless it names a zone, in seconds since 1970.
+
+    Raises
+    ------
+    ConfigError
+        If it is not ISO 8601; `name` is the setting's.
+    """
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"log.{name}: expected an ISO 8601 date or time such as 2024-05-31 or "
+            f"2024-05-31T12:00:00Z, got {moment!r}"
+        ) from error
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -51,7 +51,7 @@ class ALS:
     name: ClassVar[str] = "als"
 
     factors: int = 64
-    regularization: float = 1.0
+    regularization: float = 3.0
     unobserved_weight: float = 0.1
     iterations: int = 15
     seed: int = 0

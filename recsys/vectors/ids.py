@@ -112,5 +112,6 @@ def _canonical(id_: Id, *, integers: bool) -> Id | None:
         return str(id_)
     if isinstance(id_, int | np.integer):
         return int(id_)
-    # "7" names 7, but "07" and "+7" are other ids.
-    return int(id_) if id_.removeprefix("-").isdecimal() and str(int(id_)) == id_ else None
+    # "7" names 7, but "07" and "+7" are other ids; int() refuses text that is very long.
+    is_number = len(id_) <= 20 and id_.removeprefix("-").isdecimal()
+    return int(id_) if is_number and str(int(id_)) == id_ else None

@@ -4,21 +4,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
-from recsys.vectors.embeddings import FloatMatrix
+from recsys.vectors.embeddings import FloatMatrix, FloatVector
 
 EXCLUDED = np.float32(-np.inf)
 """The score that keeps an item out of every list."""
 
+_CHUNK_BYTES = 4 * 1024**2  # of scores: the passes over a chunk after the first hit the cache
+_GROUPS_PER_PLACE = 4  # groups per place of the list: more cost time, fewer let more candidates by
+_MIN_GROUPS = 256
+_MAX_CANDIDATES_PER_PLACE = 16  # a row with more is full of ties
+
 
 def top_k(scores: FloatMatrix, k: int) -> tuple[NDArray[np.int32], FloatMatrix]:
-    """Return the k best columns of every row, without sorting the rows.
+    """Return the k best columns of every row, without sorting or partitioning the rows.
 
-    Each row is partitioned around its k-th largest score; only what lies above is sorted.
+    The columns are dealt into groups. A row's k-th best group, by the group's best score, is a
+    floor under its k-th best score, and in most rows little more than k columns reach it: only
+    those are ranked. The cost of a row is a few passes at the speed of memory.
 
     Parameters
     ----------
     scores : ndarray of float32, shape (n_rows, n_columns)
-        Columns whose score is ``EXCLUDED`` (minus infinity) are never returned.
+        Not NaN. Columns whose score is ``EXCLUDED`` (minus infinity) are never returned.
     k : int
         At least 1. Lists are shorter where a row has fewer columns to offer.
 
@@ -45,34 +52,68 @@ def top_k(scores: FloatMatrix, k: int) -> tuple[NDArray[np.int32], FloatMatrix]:
         raise DataError(f"k: expected at least 1, got {k}")
     n_rows, n_columns = scores.shape
     k = min(k, n_columns)
-    if k == 0:
-        return np.empty((n_rows, 0), dtype=np.int32), np.empty((n_rows, 0), dtype=np.float32)
-    threshold = np.partition(scores, n_columns - k, axis=1)[:, n_columns - k, None]  # (n_rows, 1)
     columns = np.empty((n_rows, k), dtype=np.int32)
-    row_of, column_of = np.nonzero(scores >= threshold)
-    counts = np.bincount(row_of, minlength=n_rows)
-    if len(row_of) == n_rows * k:
-        columns[:] = column_of.reshape(n_rows, k)
-    else:  # ties around the threshold: the lowest columns win
-        ends = np.cumsum(counts)
-        for row, (start, end) in enumerate(zip(ends - counts, ends, strict=True)):
-            columns[row] = _lowest_ties(scores[row], threshold[row, 0], column_of[start:end], k)
+    if k == 0:
+        return columns, np.empty((n_rows, 0), dtype=np.float32)
+    n_groups = max(_GROUPS_PER_PLACE * k, _MIN_GROUPS)
+    step = max(1, _CHUNK_BYTES // (scores.itemsize * n_columns))
+    for start in range(0, n_rows, step):
+        chunk = scores[start : start + step]
+        if n_columns < 2 * n_groups:
+            ranked = _ranked(chunk, np.arange(n_columns), k)
+        else:
+            ranked = _ranked(*_candidates(chunk, _floor(chunk, k, n_groups), k), k)
+        columns[start : start + step] = ranked
     values = np.take_along_axis(scores, columns, axis=1)
-    # Columns ascend here, so a stable sort by score leaves ties in index order.
-    order = np.argsort(-values, axis=1, kind="stable")
-    columns = np.take_along_axis(columns, order, axis=1)
-    values = np.take_along_axis(values, order, axis=1)
     columns[values == EXCLUDED] = -1
     return columns, values
 
 
-def _lowest_ties(
-    scores: NDArray[np.float32], threshold: np.float32, columns: NDArray[np.intp], k: int
-) -> NDArray[np.intp]:
-    """Keep k of the columns at or above the threshold, dropping the highest-numbered ties."""
-    if len(columns) == k:
-        return columns
-    is_tie = scores[columns] == threshold
-    keep = ~is_tie
-    keep[np.nonzero(is_tie)[0][: k - int(keep.sum())]] = True
-    return columns[keep]
+def _floor(scores: FloatMatrix, k: int, n_groups: int) -> FloatVector:
+    """Return a score of each row that k or more of its columns reach, (n_rows,)."""
+    n_rows, n_columns = scores.shape
+    # Every n_groups-th column is in the same group, which lets the maximum run over contiguous
+    # memory. A few columns at the end play in no group: the floor stays a floor without them.
+    size = n_columns // n_groups
+    groups = scores[:, : size * n_groups].reshape(n_rows, size, n_groups).max(axis=1)
+    floor: FloatVector = np.partition(groups, n_groups - k, axis=1)[:, n_groups - k]
+    return floor
+
+
+def _candidates(
+    scores: FloatMatrix, floor: FloatVector, k: int
+) -> tuple[FloatMatrix, NDArray[np.int32]]:
+    """Return the scores that reach the floor and their columns, k or more in each row.
+
+    Shorter rows are filled up with excluded scores that lose every tie.
+    """
+    n_rows, n_columns = scores.shape
+    is_candidate = scores >= floor[:, None]
+    for row in range(n_rows):
+        if np.count_nonzero(is_candidate[row]) > _MAX_CANDIDATES_PER_PLACE * k:
+            is_candidate[row] = scores[row] > floor[row]
+            is_candidate[row, np.flatnonzero(scores[row] == floor[row])[:k]] = True
+    places = np.flatnonzero(is_candidate)
+    row_of, column_of = np.divmod(places, n_columns)
+    counts = np.bincount(row_of, minlength=n_rows)
+    slot_of = np.arange(len(places)) - (np.cumsum(counts) - counts)[row_of]
+    candidates = np.full((n_rows, counts.max()), EXCLUDED, dtype=np.float32)
+    columns = np.full(candidates.shape, n_columns, dtype=np.int32)  # behind every tie
+    candidates[row_of, slot_of] = scores[row_of, column_of]
+    columns[row_of, slot_of] = column_of
+    return candidates, columns
+
+
+def _ranked(scores: FloatMatrix, columns: NDArray[np.integer], k: int) -> NDArray[np.int32]:
+    """Return the columns of the k best scores of each row, best first, ties by lower column.
+
+    Score and column are packed into one integer that sorts like the pair, so that ties need no
+    treatment of their own.
+    """
+    bits = (scores + np.float32(0)).view(np.int32)  # adding 0 makes -0.0 tie with 0.0
+    # The bits of negative floats sort backwards; flipped, all of them sort like the numbers.
+    ascending = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    keys = (ascending.astype(np.int64) << 32) - columns
+    best = np.partition(keys, keys.shape[1] - k, axis=1)[:, -k:]
+    best.sort(axis=1)
+    return (-best[:, ::-1]).astype(np.int32)

@@ -1,0 +1,67 @@
+from .config import Settings, read_config
+from .errors import (
+    ConfigError,
+    CorruptVersionError,
+    DataError,
+    DivergedError,
+    GateFailedError,
+    RecsysError,
+    StoreError,
+    UnknownItemError,
+    UnknownUserError,
+    VersionNotFoundError,
+)
+from .evaluation import Evaluation, evaluate
+from .logs import (
+    Interactions,
+    LogSettings,
+    read_items,
+    read_log,
+    split_by_time,
+    split_given,
+    split_last,
+    split_random,
+)
+from .models import ALS, SVD, Popularity
+from .serving import Recommendations, Recommender, open, recommend
+from .store import activate, verify, versions
+from .training import train
+from .vectors import Embeddings, Ids
+
+__all__ = [
+    "ALS",
+    "SVD",
+    "ConfigError",
+    "CorruptVersionError",
+    "DataError",
+    "DivergedError",
+    "Embeddings",
+    "Evaluation",
+    "GateFailedError",
+    "Ids",
+    "Interactions",
+    "LogSettings",
+    "Popularity",
+    "Recommendations",
+    "Recommender",
+    "RecsysError",
+    "Settings",
+    "StoreError",
+    "UnknownItemError",
+    "UnknownUserError",
+    "VersionNotFoundError",
+    "activate",
+    "evaluate",
+    "open",
+    "read_config",
+    "read_items",
+    "read_log",
+    "recommend",
+    "split_by_time",
+    "split_given",
+    "split_last",
+    "split_random",
+    "train",
+    "verify",
+    "versions",
+]

@@ -1,0 +1,217 @@
+"""One TOML file to typed, validated settings; an unknown key is an error.
+
+::
+
+    [data]        where the log is, and what goes with it
+    [log]         how the log is read                   -> recsys.logs.LogSettings
+    [model]       name, and its hyperparameters         -> recsys.models
+    [evaluation]  how the model is tested
+    [index]       how candidates are found              -> recsys.index.IndexSettings
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from recsys.errors import ConfigError
+from recsys.index import IndexSettings
+from recsys.logs import ItemSettings, LogSettings
+from recsys.models import ALS, MODELS, Model
+
+SplitName = Literal["time", "last", "random", "given", "none"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where the log is and what goes with it; the ``[data]`` table.
+
+    Paths may hold environment variables (``$RECSYS_DATA/ratings.csv.gz``) and are otherwise
+    relative to the file of the config.
+
+    Parameters
+    ----------
+    log : str or list of str, optional
+        Files, globs or folders of the log.
+    test : str or list of str, optional
+        The test part of a log that comes split, read by the same ``[log]`` settings.
+    items : str, optional
+        A table of item attributes (Parquet, CSV or JSON lines): titles, categories.
+    item_columns : mapping of str to str
+        Our name to the table's name. Must map item_id where the table spells it differently;
+        where anything else is mapped, only mapped columns are kept.
+    """
+
+    log: str | Sequence[str] = ()
+    test: str | Sequence[str] = ()
+    items: str | None = None
+    item_columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def item_settings(self) -> ItemSettings:
+        """How the table of items is read."""
+        return ItemSettings(columns=self.item_columns)
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How the model is tested before it is published; the ``[evaluation]`` table.
+
+    Parameters
+    ----------
+    split : {"time", "last", "random", "given", "none"}
+        "time": all events from an instant on are the test part. "last": each user's last items.
+        "random": a random share of each user's items. "given": the file named by ``data.test``.
+        "none": publish without a test.
+    test_fraction : float
+        Share of the events ("time") or of each user's items ("random") that are tested on.
+    last : int
+        Items per user ("last").
+    k : int
+        Length of the lists that the metrics look at.
+    seed : int
+        Of the random split.
+    """
+
+    split: SplitName = "time"
+    test_fraction: float = 0.2
+    last: int = 1
+    k: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_fraction < 1:
+            raise ConfigError(
+                f"evaluation.test_fraction: expected a share between 0 and 1, "
+                f"got {self.test_fraction}"
+            )
+        for name in ("last", "k"):
+            if getattr(self, name) < 1:
+                raise ConfigError(
+                    f"evaluation.{name}: expected 1 or more, got {getattr(self, name)}"
+                )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a config file can say, typed and checked."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    model: Model = field(default_factory=ALS)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    index: IndexSettings = field(default_factory=IndexSettings)
+
+
+def read_config(path: str | Path) -> Settings:
+    """Read settings from a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or no TOML, or a key is unknown, of the wrong type or out of range.
+    """
+    path = Path(path)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"config: expected a TOML file at {path}, got {error.strerror or error}"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config {path}: not a TOML file: {error}") from error
+    try:
+        return settings_from(tables, folder=path.parent)
+    except ConfigError as error:
+        raise ConfigError(f"config {path}: {error}") from error
+
+
+def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settings:
+    """Return settings from the tables of a config.
+
+    Parameters
+    ----------
+    tables : mapping
+        As parsed from TOML.
+    folder : path
+        What relative paths are relative to.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown, of the wrong type or out of range.
+
+    Examples
+    --------
+    >>> settings_from({"model": {"name": "svd", "factors": 32}}).model.factors
+    32
+    """
+    _refuse_unknown(tables, [table.name for table in fields(Settings)], "")
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{name}: expected a table [{name}], got {table!r}")
+    model = dict(tables.get("model", {}))
+    name = model.pop("name", ALS.name)
+    if name not in MODELS:
+        raise ConfigError(f"model.name: expected one of {', '.join(MODELS)}, got {name!r}")
+    data = {
+        key: _expand(value, Path(folder)) if key != "item_columns" else value
+        for key, value in tables.get("data", {}).items()
+    }
+    return Settings(
+        data=_typed(DataSettings, data, "data"),
+        log=_typed(LogSettings, tables.get("log", {}), "log"),
+        model=_typed(MODELS[name], model, "model"),
+        evaluation=_typed(EvaluationSettings, tables.get("evaluation", {}), "evaluation"),
+        index=_typed(IndexSettings, tables.get("index", {}), "index"),
+    )
+
+
+def _typed(settings: type[T], table: Mapping[str, Any], where: str) -> T:
+    """Make one settings object of one table; ranges are checked by the object itself."""
+    from pydantic import TypeAdapter, ValidationError
+
+    types = get_type_hints(settings)
+    _refuse_unknown(table, [f.name for f in fields(settings)], f"{where}.")  # type: ignore[arg-type]
+    values = {}
+    for key, value in table.items():
+        try:
+            values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)
+        except ValidationError as error:
+            expected = _lower_first(error.errors()[0]["msg"])
+            raise ConfigError(f"{where}.{key}: {expected}, got {value!r}") from error
+    return settings(**values)
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: Sequence[str], prefix: str) -> None:
+    for key in table:
+        if key not in known:
+            close = get_close_matches(key, known, n=1)
+            hint = f"; did you mean {prefix}{close[0]}?" if close else ""
+            raise ConfigError(
+                f"{prefix}{key}: unknown key, expected one of {', '.join(known)}{hint}"
+            )
+
+
+def _expand(value: Any, folder: Path) -> Any:
+    """Fill in environment variables and make paths relative to the folder of the config."""
+    if isinstance(value, list):
+        return [_expand(part, folder) for part in value]
+    if not isinstance(value, str):
+        return value
+    expanded = os.path.expanduser(os.path.expandvars(value))
+    if missing := re.search(r"\$\{?(\w+)", expanded):
+        raise ConfigError(
+            f"data: the path {value!r} needs the environment variable {missing[1]}, "
+            "which is not set"
+        )
+    return str(folder / expanded)
+
+
+def _lower_first(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]

@@ -1,0 +1,175 @@
+"""The protocol: all items ranked by exact scores, what the user has seen in train left out."""
+
+from typing import overload
+
+import numpy as np
+import scipy.sparse as sp
+
+from recsys.errors import ConfigError, DataError
+from recsys.evaluation.ranking import rank
+from recsys.evaluation.result import Evaluation
+from recsys.logs import SPLIT_REASONS, Interactions
+from recsys.progress import progress_bar
+from recsys.vectors import Embeddings
+
+DEFAULT_BATCH_BYTES = 256 * 1024**2
+
+
+@overload
+def evaluate(
+    embeddings: Embeddings,
+    train: Interactions,
+    test: Interactions,
+    k: int = 20,
+    *,
+    batch_bytes: int = DEFAULT_BATCH_BYTES,
+    progress: bool = False,
+) -> Evaluation: ...
+@overload
+def evaluate(
+    embeddings: Embeddings,
+    train: sp.csr_array,
+    test: sp.csr_array,
+    k: int = 20,
+    *,
+    batch_bytes: int = DEFAULT_BATCH_BYTES,
+    progress: bool = False,
+) -> Evaluation: ...
+def evaluate(
+    embeddings: Embeddings,
+    train: Interactions | sp.csr_array,
+    test: Interactions | sp.csr_array,
+    k: int = 20,
+    *,
+    batch_bytes: int = DEFAULT_BATCH_BYTES,
+    progress: bool = False,
+) -> Evaluation:
+    """Evaluate embeddings on held-out interactions.
+
+    Every item that a user has not seen in train is ranked by its exact score, ties by lower
+    ``item_idx``; the user's items in test are the relevant ones, whatever their weight. Users
+    without test items are left out and counted.
+
+    Parameters
+    ----------
+    embeddings : Embeddings
+        Fitted on train: one row per user and item of train.
+    train, test : Interactions, or csr_array of shape (n_users, n_items)
+        Over the same users and items, as the splits of `recsys.logs` return them.
+    k : int
+        Length of the lists, at least 1.
+    batch_bytes : int
+        Bound on the scores that are held at a time; the result does not depend on it.
+    progress : bool
+        Show a bar, if stderr is a terminal.
+
+    Returns
+    -------
+    Evaluation
+        The metrics of `recsys.evaluation.metrics`, with intervals.
+
+    Raises
+    ------
+    DataError
+        If train and test have a pair in common or differ in users or items, the embeddings have
+        other rows, no user has a test item, or k is less than 1.
+    ConfigError
+        If batch_bytes is not above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> train = sp.csr_array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    >>> test = sp.csr_array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    >>> popularity = Embeddings(
+    ...     users=np.ones((2, 1), dtype=np.float32),
+    ...     items=np.array([[9], [5], [1]], dtype=np.float32),
+    ... )
+    >>> evaluate(popularity, train, test, k=1).metrics["recall@1"]
+    0.5
+    """
+    if k < 1:
+        raise DataError(f"evaluate: expected k of 1 or more, got {k}")
+    if not batch_bytes > 0:
+        raise ConfigError(f"evaluate: expected batch_bytes above 0, got {batch_bytes}")
+    left_out = _left_out_by_split(test)
+    seen, relevant = _matrices(train, test)
+    _require_rows(embeddings, seen)
+    _require_disjoint(seen, relevant)
+    n_relevant = np.diff(relevant.indptr)
+    user_idx = np.nonzero(n_relevant)[0].astype(np.int32)
+    if len(user_idx) == 0:
+        raise DataError(
+            f"evaluate: expected test items for at least one user, got none for "
+            f"{len(n_relevant):,} users; choose another split"
+        )
+    if len(user_idx) < len(n_relevant):
+        left_out["users without test items"] = len(n_relevant) - len(user_idx)
+    with progress_bar("evaluating", enabled=progress) as on_step:
+        ranked, is_listed = rank(
+            embeddings, seen, relevant, user_idx, k, batch_bytes=batch_bytes, on_step=on_step
+        )
+    return Evaluation.of(ranked, is_listed, k=k, left_out=left_out, user_idx=user_idx)
+
+
+def _left_out_by_split(test: Interactions | sp.csr_array) -> dict[str, int]:
+    if not isinstance(test, Interactions):
+        return {}
+    counts = test.account.left_out
+    return {
+        f"test events: {reason}": counts[reason] for reason in SPLIT_REASONS if reason in counts
+    }
+
+
+def _matrices(
+    train: Interactions | sp.csr_array, test: Interactions | sp.csr_array
+) -> tuple[sp.csr_array, sp.csr_array]:
+    """Return which pairs are in train and in test, as matrices of ones."""
+    if isinstance(train, Interactions) and isinstance(test, Interactions):
+        for name, ours, theirs in (
+            ("users", train.users, test.users),
+            ("items", train.items, test.items),
+        ):
+            if ours is not theirs and ours != theirs:
+                raise DataError(
+                    f"evaluate: expected train and test over the same {name}, got {len(ours):,} "
+                    f"and {len(theirs):,} that are not the same; use one of the splits, or "
+                    "split_given for two logs"
+                )
+        return _pattern(train.user_items()), _pattern(test.user_items())
+    if isinstance(train, Interactions) or isinstance(test, Interactions):
+        raise DataError("evaluate: expected two Interactions or two matrices, got one of each")
+    if train.shape != test.shape:
+        raise DataError(
+            f"evaluate: expected train and test of equal shape, got {train.shape} and {test.shape}"
+        )
+    return _pattern(train), _pattern(test)
+
+
+def _pattern(matrix: sp.csr_array) -> sp.csr_array:
+    """Return ones where a matrix is not zero, with ascending indices."""
+    pattern = sp.csr_array(matrix, copy=True)
+    pattern.sum_duplicates()
+    pattern.eliminate_zeros()
+    pattern.data = np.ones(pattern.nnz, dtype=np.int8)
+    return pattern
+
+
+def _require_rows(embeddings: Embeddings, seen: sp.csr_array) -> None:
+    expected, got = seen.shape, (len(embeddings.users), len(embeddings.items))
+    if expected != got:
+        raise DataError(
+            f"evaluate: expected embeddings of the {expected[0]:,} users and {expected[1]:,} items "
+            f"of train, got {got[0]:,} and {got[1]:,}; evaluate with the train part of the fit"
+        )
+
+
+def _require_disjoint(seen: sp.csr_array, relevant: sp.csr_array) -> None:
+    common = sp.coo_array(seen * relevant)
+    if common.nnz:
+        raise DataError(
+            f"evaluate: expected no pair in both train and test, got {common.nnz:,}, such as "
+            f"user_idx {common.row[0]}, item_idx {common.col[0]}; a list never holds a seen item, "
+            "so leave these out of test, as the splits do"
+        )

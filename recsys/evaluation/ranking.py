@@ -1,0 +1,123 @@
+"""Full ranking of all items for many users, in blocks that fit in memory."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from recsys.evaluation.metrics import RankedHits
+from recsys.progress import OnStep
+from recsys.vectors import Embeddings, FloatMatrix, top_k
+from recsys.vectors.top_k import EXCLUDED
+
+SCORE_BYTES = 4
+MAX_BLOCK_USERS = 512  # beyond, the matrix product gains nothing and the block leaves the cache
+
+
+def rank(
+    embeddings: Embeddings,
+    seen: sp.csr_array,
+    relevant: sp.csr_array,
+    user_idx: NDArray[np.int32],
+    k: int,
+    *,
+    batch_bytes: int,
+    on_step: OnStep,
+) -> tuple[RankedHits, NDArray[np.bool_]]:
+    """Rank all items that each user has not seen, by exact scores, and mark the relevant ones.
+
+    Threads take blocks of users and do the matrix product as well as the selection, each on its
+    own core, so BLAS is held to one thread meanwhile. The lists depend on neither the blocks nor
+    the threads, up to the rounding of the scores.
+
+    Parameters
+    ----------
+    embeddings : Embeddings
+    seen, relevant : csr_array, shape (n_users, n_items)
+        Of which the entries count and the data do not; indices ascend within each row.
+    user_idx : ndarray of int32, shape (n,)
+        The users to rank for, each with a relevant item.
+    k : int
+    batch_bytes : int
+        Bound on the scores held at a time, over all threads; at least one user per thread.
+    on_step : OnStep
+        Told the users done and in all after each block.
+
+    Returns
+    -------
+    ranked : RankedHits
+        One row per entry of `user_idx`.
+    is_listed : ndarray of bool, shape (n_items,)
+        Items in at least one list.
+    """
+    n_items = len(embeddings.items)
+    hits = np.empty((len(user_idx), min(k, n_items)), dtype=np.bool_)
+    n_listed = np.empty(len(user_idx), dtype=np.int32)
+    is_listed = np.zeros(n_items, dtype=np.bool_)
+    lists = _lists(embeddings, seen, user_idx, k, batch_bytes)
+    start = 0
+    for columns in lists:
+        end = start + len(columns)
+        hits[start:end] = _membership(columns, relevant[user_idx[start:end]])
+        n_listed[start:end] = (columns >= 0).sum(axis=1)
+        is_listed[columns[columns >= 0]] = True
+        start = end
+        on_step(end, len(user_idx))
+    n_relevant = np.diff(relevant.indptr)[user_idx]
+    return RankedHits(hits, n_relevant, n_listed), is_listed
+
+
+def _lists(
+    embeddings: Embeddings,
+    seen: sp.csr_array,
+    user_idx: NDArray[np.int32],
+    k: int,
+    batch_bytes: int,
+) -> Iterator[NDArray[np.int32]]:
+    """Yield the lists of one block of users after the other, int32 (n_block, min(k, n_items))."""
+    n_threads = _usable_cores()
+    n_items = len(embeddings.items)
+    n_rows = batch_bytes // (SCORE_BYTES * max(n_items, 1) * n_threads)
+    n_rows = max(1, min(n_rows, MAX_BLOCK_USERS, -(-len(user_idx) // n_threads)))
+    # One buffer per thread, used again and again: fresh memory costs a page fault every 4 kB.
+    buffers: SimpleQueue[FloatMatrix] = SimpleQueue()
+    for _ in range(n_threads):
+        buffers.put(np.empty((n_rows, n_items), dtype=np.float32))
+
+    def lists_of(users: NDArray[np.int32]) -> NDArray[np.int32]:
+        buffer = buffers.get()
+        scores = np.matmul(embeddings.users[users], embeddings.items.T, out=buffer[: len(users)])
+        scores[_entries(seen[users])] = EXCLUDED
+        columns, _ = top_k(scores, k)
+        buffers.put(buffer)
+        return columns
+
+    blocks = [user_idx[start : start + n_rows] for start in range(0, len(user_idx), n_rows)]
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as threads:
+        yield from threads.map(lists_of, blocks)
+
+
+def _usable_cores() -> int:
+    """Return the cores this process may use, which a container can make fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _entries(matrix: sp.csr_array) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """Return row and column of every entry."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
+
+
+def _membership(columns: NDArray[np.int32], relevant: sp.csr_array) -> NDArray[np.bool_]:
+    """Mark the columns that are entries of the same row of a matrix; -1 is none."""
+    n_rows, n_items = relevant.shape
+    rows, relevant_columns = _entries(relevant)
+    keys = rows * n_items + relevant_columns  # ascending, as rows and columns do
+    asked = np.arange(n_rows)[:, None] * n_items + columns
+    place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+    found: NDArray[np.bool_] = (keys[place] == asked) & (columns >= 0)
+    return found

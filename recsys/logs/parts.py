@@ -1,0 +1,208 @@
+"""From each part of a log to one relation of judged rows.
+
+Parquet is read where it lies, as often as is needed. What can be read only once, or costs much to
+parse, is judged while it streams into a temporary Parquet file, and read from there.
+"""
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from recsys.errors import DataError
+from recsys.logs.columns import resolve_columns
+from recsys.logs.fields import Column
+from recsys.logs.lines import SCHEMA as RECORD_SCHEMA
+from recsys.logs.lines import read_records
+from recsys.logs.outcomes import Judgement, judge
+from recsys.logs.session import Session
+from recsys.logs.settings import LogSettings
+from recsys.logs.sources import LogFile, LogFrame
+from recsys.logs.sql import case, identifier, literal
+from recsys.logs.text_logs import find_layout
+
+LINE, OUTCOME = "recsys_line", "recsys_outcome"
+"""Columns that stand beside the log's own, so their names must not be among those."""
+
+
+@dataclass(frozen=True)
+class JudgedPart:
+    """One part of a log, judged.
+
+    Attributes
+    ----------
+    name : str
+        The file or table.
+    query : str
+        SQL for (user_id, item_id, weight, seconds, outcome, line, text), a row per row of the log
+        in its order; outcome is 0 where the row is used, text is null where it is not rejected.
+    judgement : Judgement
+    is_text : bool
+        Whether the log has no types, so that an id may be a number or not.
+    """
+
+    name: str
+    query: str
+    judgement: Judgement
+    is_text: bool
+
+
+def judge_part(session: Session, part: LogFile | LogFrame, settings: LogSettings) -> JudgedPart:
+    """Judge one part of a log.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or a column is missing or of a type that cannot be used.
+    """
+    import duckdb
+
+    try:
+        if isinstance(part, LogFrame):
+            return _judge_frame(session, part, settings)
+        if part.format == "parquet":
+            return _judge_parquet(session, part, settings)
+        return _judge_text(session, part, settings)
+    except duckdb.Error as error:
+        raise session.explained(error, part.name) from error
+
+
+def _judge_parquet(session: Session, file: LogFile, settings: LogSettings) -> JudgedPart:
+    # glob() characters in a name would be taken for a pattern.
+    path = literal("".join(f"[{c}]" if c in "*?[" else c for c in str(file.path)))
+    scan = f"read_parquet({path}, binary_as_string = true, file_row_number = true)"
+    columns = _typed_columns(session, scan, settings, file.name)
+    judgement = judge(columns, settings)
+    query = _judged_query(judgement, scan, "file_row_number + 1", _as_json(columns))
+    return JudgedPart(file.name, query, judgement, is_text=False)
+
+
+def _judge_frame(session: Session, frame: LogFrame, settings: LogSettings) -> JudgedPart:
+    chosen = resolve_columns(frame.reader.schema.names, settings, frame.name)
+    schema = pa.schema(
+        [(name, _decoded(frame.reader.schema.field(name).type)) for name in chosen.values()]
+        + [(LINE, pa.int64())]
+    )
+    with session.stream(schema, _numbered(frame.reader, schema)) as relation:
+        columns = _typed_columns(session, relation, settings, frame.name)
+        judgement = judge(columns, settings)
+        query = _judged_query(judgement, relation, LINE, _as_json(columns))
+        return _staged(session, frame.name, query, judgement, is_text=False)
+
+
+def _judge_text(session: Session, file: LogFile, settings: LogSettings) -> JudgedPart:
+    layout = find_layout(file)
+    chosen = resolve_columns(layout.columns, settings, file.name)
+    columns = {
+        name: Column(
+            f"fields[{position}]",
+            "VARCHAR",
+            column,
+            file.name,
+            f"kinds[{position}]" if file.format == "jsonl" else None,
+        )
+        for position, (name, column) in enumerate(chosen.items(), start=1)
+    }
+    judgement = judge(columns, settings, is_malformed="fields IS NULL")
+    batches = read_records(file, layout.delimiter)
+    if file.format == "csv":
+        batches = _without_header(batches)
+    with session.stream(RECORD_SCHEMA, batches) as relation:
+        parsed = f"({layout.parsed(relation, chosen.values())})"
+        query = _judged_query(judgement, parsed, "line", "record")
+        return _staged(session, file.name, query, judgement, is_text=True)
+
+
+def _without_header(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Leave out the first record that is not blank."""
+    for batch in batches:
+        for row, record in enumerate(batch.column(0)):
+            if record.as_py().strip():
+                yield batch.slice(row + 1)
+                yield from batches
+                return
+
+
+def _numbered(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Keep the columns of a schema, dictionaries decoded, and number the rows from 1."""
+    first = 1
+    for batch in reader:
+        lines = pa.array(np.arange(first, first + batch.num_rows, dtype=np.int64))
+        columns = [batch.column(name).cast(schema.field(name).type) for name in schema.names[:-1]]
+        yield pa.RecordBatch.from_arrays([*columns, lines], schema=schema)
+        first += batch.num_rows
+
+
+def _decoded(type_: pa.DataType) -> pa.DataType:
+    return type_.value_type if pa.types.is_dictionary(type_) else type_
+
+
+def _typed_columns(
+    session: Session, relation: str, settings: LogSettings, where: str
+) -> dict[str, Column]:
+    described = session.rows(f"DESCRIBE SELECT * FROM {relation}")
+    types = {str(name): str(type_) for name, type_, *_ in described}
+    chosen = resolve_columns(
+        [name for name in types if name not in (LINE, "file_row_number")], settings, where
+    )
+    return {
+        name: Column(identifier(column), types[column], column, where)
+        for name, column in chosen.items()
+    }
+
+
+def _as_json(columns: Mapping[str, Column]) -> str:
+    pairs = ", ".join(f"{literal(column.name)}, {column.sql}" for column in columns.values())
+    return f"CAST(json_object({pairs}) AS VARCHAR)"
+
+
+def _judged_query(judgement: Judgement, relation: str, line: str, text: str) -> str:
+    outcomes = judgement.outcomes
+    outcome = case(
+        ((outcome.condition, str(code)) for code, outcome in enumerate(outcomes, start=1)),
+        otherwise="0",
+    )
+    rejected = [str(code) for code, one in enumerate(outcomes, start=1) if one.is_rejected]
+    seconds = judgement.seconds or "NULL"
+    return f"""
+        SELECT
+            {judgement.user_id} AS user_id,
+            {judgement.item_id} AS item_id,
+            TRY_CAST({judgement.weight} AS FLOAT) AS weight,
+            TRY_CAST(floor({seconds}) AS BIGINT) AS seconds,
+            {OUTCOME} AS outcome,
+            {line} AS line,
+            CASE WHEN {OUTCOME} IN ({", ".join(rejected)}) THEN {text} END AS text
+        FROM (SELECT *, CAST({outcome} AS UTINYINT) AS {OUTCOME} FROM {relation})
+    """
+
+
+def _staged(
+    session: Session, name: str, query: str, judgement: Judgement, *, is_text: bool
+) -> JudgedPart:
+    path = session.folder / f"part-{len(list(session.folder.glob('part-*')))}.parquet"
+    session.execute(f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet)")
+    staged = f"SELECT * FROM read_parquet({literal(str(path))})"
+    return JudgedPart(name, staged, judgement, is_text)
+
+
+def reasons_of(parts: list[JudgedPart]) -> list[tuple[str, bool]]:
+    """Return (reason, is_rejected) by outcome code less 1.
+
+    Raises
+    ------
+    DataError
+        If the parts do not have the same columns.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        if len(part.judgement.outcomes) != len(first.judgement.outcomes):
+            raise DataError(
+                f"log: expected the same columns in every part, but {first.name} and {part.name} "
+                "differ in event, value or timestamp; read them apart, or add the column"
+            )
+    return [(one.reason, one.is_rejected) for one in first.judgement.outcomes]

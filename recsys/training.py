@@ -1,0 +1,180 @@
+"""The offline flow on one page: split, fit, evaluate, fit on everything, publish."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from recsys.config import Settings
+from recsys.errors import ConfigError
+from recsys.evaluation import Evaluation, evaluate
+from recsys.logs import (
+    Interactions,
+    attributes_of,
+    read_items,
+    read_log,
+    split_by_time,
+    split_given,
+    split_last,
+    split_random,
+)
+from recsys.models import Model, Popularity, parameters_of
+from recsys.models.matrix import popularity_of
+from recsys.progress import progress_bar
+from recsys.store import Release, Version, publish, require_writable
+from recsys.vectors import Embeddings
+
+
+def train(
+    log: Interactions,
+    store: str | Path = "store",
+    *,
+    settings: Settings | None = None,
+    test: Interactions | None = None,
+    items: pa.Table | None = None,
+    progress: bool = False,
+) -> Version:
+    """Train on a log and publish a version.
+
+    The model is tested first, on a part of the log that it did not see; what is published is the
+    same model fitted to the whole log.
+
+    Parameters
+    ----------
+    log : Interactions
+        As `recsys.read_log` returns them.
+    store : path
+        Made if it is not there.
+    settings : Settings, optional
+        Of the model, the evaluation and the index.
+    test : Interactions, optional
+        The test part, for ``evaluation.split = "given"``.
+    items : pyarrow.Table, optional
+        Item attributes with a column item_id, as `recsys.read_items` returns them.
+    progress : bool
+        Show progress bars where stderr is a terminal.
+
+    Returns
+    -------
+    Version
+        The published version, now the current one.
+
+    Raises
+    ------
+    DataError
+        If the log cannot be split or fitted.
+    ConfigError
+        If settings contradict each other.
+    GateFailedError
+        If the index misses its recall target. Nothing is published then.
+    StoreError
+        If the store cannot be written.
+    """
+    settings = settings or Settings()
+    require_writable(store)  # found out now, not after the training
+    evaluations = evaluate_models(log, settings, test=test, progress=progress)
+    user_items = log.user_items()
+    embeddings = fit(settings.model, user_items, progress=progress)
+    release = Release(
+        embeddings=embeddings,
+        users=log.users,
+        items=log.items,
+        seen=user_items,
+        popularity=popularity_of(user_items),
+        attributes=None if items is None else attributes_of(items, log.items),
+        model={"name": settings.model.name, "parameters": parameters_of(settings.model)},
+        data=_facts_of(log),
+        metrics={name: result.to_dict() for name, result in evaluations.items()},
+        config=_plain(settings),
+    )
+    return publish(store, release, settings.index, progress=progress)
+
+
+def evaluate_models(
+    log: Interactions,
+    settings: Settings,
+    *,
+    test: Interactions | None = None,
+    progress: bool = False,
+) -> dict[str, Evaluation]:
+    """Test the model, and popularity beside it, on the split that the settings name.
+
+    Parameters
+    ----------
+    log : Interactions
+    settings : Settings
+    test : Interactions, optional
+        The test part, for ``evaluation.split = "given"``.
+    progress : bool
+
+    Returns
+    -------
+    dict of str to Evaluation
+        By the name of the model; empty where the split is "none".
+    """
+    if settings.evaluation.split == "none":
+        return {}
+    train_part, test_part = split(log, settings, test)
+    user_items = train_part.user_items()
+    results = {}
+    for model in {model.name: model for model in (settings.model, Popularity())}.values():
+        embeddings = fit(model, user_items, progress=progress)
+        results[model.name] = evaluate(
+            embeddings, train_part, test_part, k=settings.evaluation.k, progress=progress
+        )
+    return results
+
+
+def split(
+    log: Interactions, settings: Settings, test: Interactions | None = None
+) -> tuple[Interactions, Interactions]:
+    """Split a log into train and test the way the settings say."""
+    wanted = settings.evaluation
+    if (wanted.split == "given") != (test is not None):
+        raise ConfigError(
+            'evaluation.split: "given" goes with a test part (data.test), and only with it; '
+            f"got {wanted.split!r} {'with' if test is not None else 'without'} one"
+        )
+    if test is not None:
+        return split_given(log, test)
+    if wanted.split == "last":
+        return split_last(log, n=wanted.last)
+    if wanted.split == "random":
+        return split_random(log, test_fraction=wanted.test_fraction, seed=wanted.seed)
+    return split_by_time(log, test_fraction=wanted.test_fraction)
+
+
+def fit(model: Model, user_items: Any, *, progress: bool = False) -> Embeddings:
+    """Fit a model, with a progress bar."""
+    with progress_bar(f"fitting {model.name}", enabled=progress) as on_step:
+        return model.fit(user_items, on_step)
+
+
+def read_test(settings: Settings) -> Interactions | None:
+    """Read the test part that the settings name, if they do."""
+    return read_log(settings.data.test, settings.log) if settings.data.test else None
+
+
+def read_titles(settings: Settings) -> pa.Table | None:
+    """Read the table of items that the settings name, if they do."""
+    if settings.data.items is None:
+        return None
+    return read_items(settings.data.items, settings.data.item_settings)
+
+
+def _facts_of(log: Interactions) -> dict[str, Any]:
+    """What the manifest says of the data: how much, and from when to when."""
+    window = None
+    if log.timestamp is not None:
+        window = [int(log.timestamp.min()), int(log.timestamp.max())]
+    return {"events": len(log), "window": window, "account": asdict(log.account)}
+
+
+def _plain(settings: Settings) -> Mapping[str, Any]:
+    """Return the settings as the tables of a config."""
+    tables = {
+        name: asdict(getattr(settings, name)) for name in ("data", "log", "evaluation", "index")
+    }
+    return {**tables, "model": {"name": settings.model.name, **parameters_of(settings.model)}}

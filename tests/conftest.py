@@ -1,0 +1,33 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).parents[1]
+
+# The same examples on every run, so that a red build means a change; explore on request:
+# HYPOTHESIS_PROFILE=explore make test
+_LENIENT = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+settings.register_profile(
+    "same", deadline=None, derandomize=True, suppress_health_check=_LENIENT, print_blob=True
+)
+settings.register_profile("explore", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+@pytest.fixture(scope="session")
+def real_logs() -> Path:
+    """The folder of real logs; a test that asks for it skips where there is none."""
+    folder = Path(os.environ.get("RECSYS_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real logs: RECSYS_DATA names no folder, and {folder} is none")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The bundled sample log."""
+    return ROOT / "data" / "sample" / "events.parquet"

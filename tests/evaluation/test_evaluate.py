@@ -1,0 +1,282 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
+
+from recsys.errors import ConfigError, DataError
+from recsys.evaluation import METRICS, Evaluation, RankedHits, evaluate, ranking
+from recsys.logs import split_given, split_last
+from recsys.vectors import Embeddings, FloatMatrix, Ids
+from tests.worlds import as_interactions, checkerboard, random_user_items, tastes
+
+PER_USER = ("recall", "ndcg", "precision", "map", "mrr", "hit_rate")
+
+
+def embeddings_of(n_users: int, n_items: int, seed: int = 0, factors: int = 3) -> Embeddings:
+    """Small integers, so that scores are exact and have ties."""
+    rng = np.random.default_rng(seed)
+    return Embeddings(
+        users=rng.integers(-2, 3, (n_users, factors)).astype(np.float32),
+        items=rng.integers(-2, 3, (n_items, factors)).astype(np.float32),
+    )
+
+
+def halves(
+    n_users: int, n_items: int, density: float, seed: int
+) -> tuple[sp.csr_array, sp.csr_array]:
+    """A random matrix with its entries dealt to train and test."""
+    entries = sp.coo_array(random_user_items(n_users, n_items, density, seed=seed))
+    to_test = np.random.default_rng(seed).random(entries.nnz) < 0.4
+    parts = [
+        sp.csr_array((entries.data[part], (entries.row[part], entries.col[part])), entries.shape)
+        for part in (~to_test, to_test)
+    ]
+    return parts[0], parts[1]
+
+
+def slow_lists(scores: FloatMatrix, train: sp.csr_array, k: int) -> list[list[int]]:
+    """The obvious twin: sort the unseen items of each user."""
+    lists = []
+    for row, seen in zip(scores.tolist(), train.toarray() > 0, strict=True):
+        unseen = [item for item in range(len(row)) if not seen[item]]
+        lists.append(sorted(unseen, key=lambda item: (-row[item], item))[:k])
+    return lists
+
+
+def slow_evaluate(
+    embeddings: Embeddings, train: sp.csr_array, test: sp.csr_array, k: int
+) -> dict[str, float]:
+    lists = slow_lists(embeddings.users @ embeddings.items.T, train, k)
+    relevant = [set(np.nonzero(row)[0].tolist()) for row in test.toarray()]
+    users = [user for user, items in enumerate(relevant) if items]
+    hits = np.zeros((len(users), min(k, test.shape[1])), dtype=np.bool_)
+    for row, user in enumerate(users):
+        for place, item in enumerate(lists[user]):
+            hits[row, place] = item in relevant[user]
+    ranked = RankedHits(
+        hits,
+        np.array([len(relevant[user]) for user in users]),
+        np.array([len(lists[user]) for user in users]),
+    )
+    listed = {item for user in users for item in lists[user]}
+    means = {f"{name}@{k}": float(METRICS[name](ranked).mean()) for name in PER_USER}
+    return {**means, f"coverage@{k}": len(listed) / test.shape[1]}
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 10**6),
+    n_users=st.integers(1, 30),
+    n_items=st.integers(2, 40),
+    k=st.integers(1, 50),
+    batch_bytes=st.sampled_from([1, 500, 10**8]),
+)
+def test_agrees_with_the_slow_twin(
+    seed: int, n_users: int, n_items: int, k: int, batch_bytes: int
+) -> None:
+    train, test = halves(n_users, n_items, density=0.5, seed=seed)
+    if test.nnz == 0:
+        return
+    embeddings = embeddings_of(n_users, n_items, seed)
+    found = evaluate(embeddings, train, test, k, batch_bytes=batch_bytes)
+    assert found.metrics == pytest.approx(slow_evaluate(embeddings, train, test, k))
+
+
+def test_agrees_with_the_slow_twin_on_a_wide_catalogue() -> None:
+    train, test = halves(40, 3000, density=0.02, seed=1)
+    embeddings = embeddings_of(40, 3000, factors=8)
+    found = evaluate(embeddings, train, test, 20)
+    assert found.metrics == pytest.approx(slow_evaluate(embeddings, train, test, 20))
+
+
+def test_agrees_with_implicit_where_definitions_coincide() -> None:
+    """implicit's precision divides by min(k, relevant), so it is not compared."""
+    from implicit.cpu.als import AlternatingLeastSquares
+    from implicit.evaluation import ranking_metrics_at_k
+
+    train, test = halves(50, 80, density=0.2, seed=3)
+    rng = np.random.default_rng(3)
+    embeddings = Embeddings(
+        users=rng.standard_normal((50, 8), dtype=np.float32),
+        items=rng.standard_normal((80, 8), dtype=np.float32),
+    )
+    with threadpool_limits(1, "blas"):  # implicit warns of more
+        model = AlternatingLeastSquares(factors=8, num_threads=1)
+    model.user_factors, model.item_factors = embeddings.users, embeddings.items
+    theirs = ranking_metrics_at_k(
+        model, sp.csr_matrix(train), sp.csr_matrix(test), K=10, show_progress=False, num_threads=1
+    )
+    ours = evaluate(embeddings, train, test, k=10).metrics
+    assert (ours["map@10"], ours["ndcg@10"]) == pytest.approx((theirs["map"], theirs["ndcg"]))
+
+
+# --- worlds whose answer is known -------------------------------------------------------------
+
+
+def perfect(user_items: sp.csr_array) -> Embeddings:
+    """Embeddings whose scores are a given matrix."""
+    dense = user_items.toarray().astype(np.float32)
+    return Embeddings(users=dense, items=np.eye(dense.shape[1], dtype=np.float32))
+
+
+def test_embeddings_that_know_the_answer_get_full_marks() -> None:
+    train = checkerboard(10)
+    test = sp.csr_array(sp.eye_array(10, dtype=np.float32))
+    found = evaluate(perfect(test), train, test, k=1)
+    assert found.metrics == {f"{name}@1": 1 for name in (*PER_USER, "coverage")}
+    assert found.n_users == 10
+    assert found.left_out == {}
+
+
+def test_embeddings_that_repeat_what_was_seen_get_no_credit_for_it() -> None:
+    train = checkerboard(10)
+    test = sp.csr_array(sp.eye_array(10, dtype=np.float32))
+    liked_and_seen = perfect(train)
+    # All that is unseen ties at 0, and the lowest unseen item is the right one for user 0 only.
+    assert evaluate(liked_and_seen, train, test, k=1).metrics["recall@1"] == 0.1
+
+
+def test_a_list_ends_where_the_catalogue_does() -> None:
+    train = sp.csr_array([[1.0, 1.0, 0.0]])
+    test = sp.csr_array([[0.0, 0.0, 1.0]])
+    metrics = evaluate(embeddings_of(1, 3), train, test, k=20).metrics
+    assert (metrics["precision@20"], metrics["recall@20"]) == (1, 1)
+    assert metrics["coverage@20"] == pytest.approx(1 / 3)
+
+
+def test_users_without_test_items_are_left_out_and_counted() -> None:
+    train = sp.csr_array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    test = sp.csr_array([[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
+    found = evaluate(embeddings_of(3, 2), train, test, k=1)
+    assert found.left_out == {"users without test items": 1}
+    assert found.user_idx.tolist() == [0, 2]
+    assert all(len(values) == found.n_users == 2 for values in found.per_user.values())
+
+
+def test_what_the_split_left_out_is_told() -> None:
+    train_log = as_interactions(sp.csr_array(np.eye(2)))
+    test_log = as_interactions(sp.csr_array([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]))
+    train, test = split_given(train_log, test_log)
+    assert evaluate(embeddings_of(2, 2), train, test).left_out == {
+        "test events: user not in train": 2,
+        "test events: item not in train": 1,
+        "test events: seen in train": 1,
+        "users without test items": 1,
+    }
+
+
+def test_weights_and_stored_zeros_do_not_matter() -> None:
+    train, test = halves(20, 30, density=0.3, seed=5)
+    embeddings = embeddings_of(20, 30)
+    everywhere = np.indices(test.shape).reshape(2, -1)
+    weighted = sp.csr_array((7 * test.toarray().ravel(), tuple(everywhere)), test.shape)
+    assert weighted.nnz == 20 * 30
+    expected = evaluate(embeddings, train, test).metrics
+    assert evaluate(embeddings, train, weighted).metrics == expected
+
+
+def test_result_depends_on_neither_block_size_nor_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train, test = halves(300, 700, density=0.05, seed=2)
+    embeddings = embeddings_of(300, 700, factors=5)
+    expected = evaluate(embeddings, train, test).per_user
+    for n_cores in (1, 3):
+        monkeypatch.setattr(ranking, "_usable_cores", lambda n_cores=n_cores: n_cores)
+        for batch_bytes in (1, 50_000):
+            found = evaluate(embeddings, train, test, batch_bytes=batch_bytes).per_user
+            for name, values in expected.items():
+                np.testing.assert_array_equal(found[name], values)
+
+
+def test_progress_counts_all_users(capfd: pytest.CaptureFixture[str]) -> None:
+    train, test = halves(50, 60, density=0.1, seed=0)
+    evaluate(embeddings_of(50, 60), train, test, progress=True)
+    assert capfd.readouterr() == ("", "")  # no bar where there is no terminal
+
+
+# --- the result -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def evaluation() -> Evaluation:
+    train, test = halves(40, 50, density=0.1, seed=0)
+    return evaluate(embeddings_of(40, 50), train, test, k=5)
+
+
+def test_metrics_are_means_within_their_intervals(evaluation: Evaluation) -> None:
+    assert set(evaluation.metrics) == {f"{name}@5" for name in (*PER_USER, "coverage")}
+    assert set(evaluation.intervals) == {f"{name}@5" for name in PER_USER}
+    for name, (low, high) in evaluation.intervals.items():
+        assert evaluation.metrics[name] == pytest.approx(evaluation.per_user[name].mean())
+        assert 0 <= low <= evaluation.metrics[name] <= high <= 1
+
+
+def test_to_dict_is_json(evaluation: Evaluation) -> None:
+    told = json.loads(json.dumps(evaluation.to_dict()))
+    assert told["metrics"] == evaluation.metrics
+    assert told["k"] == 5
+    assert "per_user" not in told
+
+
+def test_text_is_a_table(evaluation: Evaluation) -> None:
+    text = str(evaluation)
+    for name, value in evaluation.metrics.items():
+        assert f"\n{name:<11}  {value:6.4f}" in text
+    assert f"users without test items {evaluation.left_out['users without test items']}" in text
+    assert f"recall@5 {evaluation.metrics['recall@5']:.4f}" in repr(evaluation)
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+def test_overlap_is_refused_with_an_example() -> None:
+    train = sp.csr_array([[1.0, 1.0, 0.0]])
+    test = sp.csr_array([[0.0, 1.0, 1.0]])
+    with pytest.raises(DataError, match=r"got 1, such as user_idx 0, item_idx 1"):
+        evaluate(embeddings_of(1, 3), train, test)
+
+
+def test_other_vocabulary_is_refused() -> None:
+    train, test = split_last(tastes())
+    renamed = replace(test, items=Ids([f"other{row}" for row in range(len(test.items))]))
+    embeddings = embeddings_of(len(train.users), len(train.items))
+    with pytest.raises(DataError, match="over the same items"):
+        evaluate(embeddings, train, renamed)
+    equal = replace(test, items=Ids(train.items.tolist()))
+    assert evaluate(embeddings, train, equal).metrics == evaluate(embeddings, train, test).metrics
+
+
+def test_matrices_of_other_shapes_are_refused() -> None:
+    with pytest.raises(DataError, match=r"equal shape, got \(2, 3\) and \(3, 2\)"):
+        evaluate(embeddings_of(2, 3), sp.csr_array((2, 3)), sp.csr_array((3, 2)))
+
+
+def test_one_log_and_one_matrix_are_refused() -> None:
+    log = as_interactions(checkerboard(4))
+    with pytest.raises(DataError, match="two Interactions or two matrices"):
+        evaluate(embeddings_of(4, 4), log, log.user_items())  # type: ignore[call-overload]
+
+
+def test_embeddings_of_another_fit_are_refused() -> None:
+    train, test = halves(5, 6, density=0.5, seed=0)
+    with pytest.raises(DataError, match="the 5 users and 6 items of train, got 5 and 7"):
+        evaluate(embeddings_of(5, 7), train, test)
+
+
+def test_nobody_to_evaluate_is_refused() -> None:
+    with pytest.raises(DataError, match="at least one user, got none for 2 users"):
+        evaluate(embeddings_of(2, 3), sp.csr_array((2, 3)), sp.csr_array((2, 3)))
+
+
+def test_k_and_batch_bytes_must_be_positive() -> None:
+    train, test = halves(5, 6, density=0.5, seed=0)
+    with pytest.raises(DataError, match="k of 1 or more, got 0"):
+        evaluate(embeddings_of(5, 6), train, test, k=0)
+    with pytest.raises(ConfigError, match="batch_bytes above 0, got 0"):
+        evaluate(embeddings_of(5, 6), train, test, batch_bytes=0)

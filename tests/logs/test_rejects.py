@@ -1,0 +1,245 @@
+"""Rows that cannot be used: each gets one reason, and none is lost without being counted."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.errors import DataError
+from recsys.logs import read_log
+
+NOON = 1_700_000_000
+GOOD = {"user_id": "a", "item_id": "x", "event": "view", "value": "1", "timestamp": str(NOON)}
+EVENTS = {"view": 1.0, "cancel": 0.0}
+REASONS = [
+    ({"user_id": ""}, "empty user_id"),
+    ({"user_id": None}, "empty user_id"),
+    ({"user_id": " \t "}, "empty user_id"),
+    ({"item_id": "  "}, "empty item_id"),
+    ({"user_id": "", "item_id": ""}, "empty user_id"),
+    ({"event": "look"}, "unknown event"),
+    ({"event": None}, "unknown event"),
+    ({"value": "much"}, "unreadable value"),
+    ({"value": None}, "unreadable value"),
+    ({"value": "nan"}, "non-finite value"),
+    ({"value": "-inf"}, "non-finite value"),
+    ({"value": "1e39"}, "non-finite value"),  # beyond float32
+    ({"value": "0"}, "non-positive weight"),
+    ({"value": "-1"}, "non-positive weight"),
+    ({"value": "1e-60"}, "non-positive weight"),  # 0 in float32
+    ({"timestamp": "noon"}, "unreadable timestamp"),
+    ({"timestamp": None}, "unreadable timestamp"),
+    ({"timestamp": "nan"}, "unreadable timestamp"),
+    ({"timestamp": "-1"}, "timestamp out of range"),
+    ({"timestamp": "1969-12-31T23:59:59Z"}, "timestamp out of range"),
+    ({"timestamp": "1e300"}, "timestamp out of range"),
+    ({"timestamp": str(NOON * 1000)}, "timestamp out of range"),
+    ({"timestamp": "9999-01-01"}, "timestamp in the future"),
+    ({"event": "cancel", "value": "-3"}, None),  # left out, so no reject
+]
+
+
+def as_csv(rows) -> str:
+    def field(value):
+        return "" if value is None else '"' + value.replace('"', '""') + '"'
+
+    lines = [",".join(GOOD)] + [",".join(field(row[name]) for name in GOOD) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def written(rejects) -> list[tuple]:
+    return [tuple(row.values()) for row in pq.read_table(rejects).to_pylist()]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "table"])
+def test_every_reason_in_every_format(tmp_path, kind):
+    rows = [GOOD] + [{**GOOD, **change} for change, _ in REASONS]
+    path, rejects = tmp_path / f"log.{kind}", tmp_path / "out" / "rejects.parquet"
+    log = pa.Table.from_pylist(rows)
+    if kind == "csv":
+        path.write_text(as_csv(rows))
+    elif kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif kind == "parquet":
+        pq.write_table(log, path)
+    source = log if kind == "table" else path
+    read = read_log(source, events=EVENTS, max_rejected_share=1, rejects=rejects)
+    header = kind == "csv"
+    expected = [(n + 2 + header, reason) for n, (_, reason) in enumerate(REASONS) if reason]
+    assert [(line, reason) for _, line, reason, _ in written(rejects)] == expected
+    assert {file for file, *_ in written(rejects)} == {"table" if kind == "table" else str(path)}
+    assert len(read) == 1
+    assert read.account.left_out == {"event excluded: cancel": 1}
+    assert sum(read.account.rejected.values()) == len(expected)
+    assert read.account.rows_read == len(rows)
+    assert read.account.rejects_file == str(rejects)
+    assert pq.read_schema(rejects).names == ["file", "line", "reason", "text"]
+    assert list(rejects.parent.iterdir()) == [rejects]
+
+
+def test_typed_columns_are_judged_too():
+    log = pa.table(
+        {
+            "user_id": [1.0, 1.5, None, float("nan"), 2.0],
+            "item_id": pa.array([1, 2, 3, 4, 2**64 - 1], pa.uint64()),
+            "value": [1.0, 1.0, 1.0, 1.0, 1.0],
+            "timestamp": [NOON] * 5,
+        }
+    )
+    account = read_log(log, max_rejected_share=1).account
+    assert account.rejected == {
+        "unreadable user_id": 1,
+        "empty user_id": 2,
+        "unreadable item_id": 1,
+    }
+
+
+CSV_LINES = [
+    (b"a,x,1", None),
+    (b"a,x", "malformed line"),
+    (b"a,x,1,2", "malformed line"),
+    (b"", None),
+    (b'"a""b","x,y",1', None),
+    (b'"a"b,x,1', "malformed line"),
+    (b'"never closed,x,1', "malformed line"),
+    (b'5" disk,x,1', None),
+    (b"caf\xe9,x,1", "malformed line"),
+    (b"b,y,1\r", None),
+    (b'"two\nlines","x\n\ny",1', None),
+    (b"c,,1", "empty item_id"),
+    (b'a,x,"1', "malformed line"),
+    (b"last,x", "malformed line"),
+]
+
+
+def test_malformed_csv_lines(tmp_path):
+    path, rejects = tmp_path / "log.csv", tmp_path / "rejects.parquet"
+    path.write_bytes(b"\n".join([b"user_id,item_id,value"] + [line for line, _ in CSV_LINES]))
+    read = read_log(path, rejects=rejects, max_rejected_share=1)
+    assert read.users.tolist() == ['5" disk', "a", 'a"b', "b", "two\nlines"]
+    assert "x\n\ny" in read.items.tolist()
+    lines, line = [], 2
+    for text, reason in CSV_LINES:
+        if reason:
+            lines.append((str(path), line, reason, text.decode(errors="replace")))
+        line += 1 + text.count(b"\n")
+    assert written(rejects) == lines
+
+
+def test_a_quote_that_is_never_closed_spoils_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("recsys.logs.lines.BLOCK_BYTES", 1 << 16)
+    n = 30_000
+    rows = [f"user{k},item{k % 7}" for k in range(n)]
+    rows[n // 3] = 'y,"z'
+    rows[n // 2] = '"a\nb",z'
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["user_id,item_id", *rows]))
+    read = read_log(path)
+    assert read.account.rows_read == n
+    assert read.account.rejected == {"malformed line": 1}
+    assert read.users.find("a\nb") is not None
+    assert len(read.users) == n - 1
+
+
+JSON_LINES = [
+    ('{"user_id": "a", "item_id": "x"}', None),
+    ('["a", "x"]', "malformed line"),
+    ("7", "malformed line"),
+    ('{"user_id": "a", "item_id": ', "malformed line"),
+    ("  ", None),
+    ('{"user_id": {"id": 1}, "item_id": "x"}', "unreadable user_id"),
+    ('{"user_id": "a", "item_id": ["x"]}', "unreadable item_id"),
+    ('{"user_id": true, "item_id": "x"}', "unreadable user_id"),
+    ('{"user_id": 1.5, "item_id": "x"}', "unreadable user_id"),
+    ('{"user_id": null, "item_id": "x"}', "empty user_id"),
+    ('{"item_id": "x"}', "empty user_id"),
+    ('{"user_id": "b", "item_id": "x"', "malformed line"),
+]
+
+
+def test_malformed_json_lines(tmp_path):
+    path, rejects = tmp_path / "log.jsonl", tmp_path / "rejects.parquet"
+    path.write_text("\n".join(line for line, _ in JSON_LINES))
+    read = read_log(path, rejects=rejects, max_rejected_share=1)
+    assert len(read) == 1
+    assert written(rejects) == [
+        (str(path), number, reason, line)
+        for number, (line, reason) in enumerate(JSON_LINES, start=1)
+        if reason
+    ]
+
+
+FIELD = st.text(st.sampled_from('ab",\n'), max_size=4)
+
+
+@given(st.lists(st.tuples(FIELD, FIELD), min_size=1, max_size=6), st.integers(1, 40))
+@settings(max_examples=40, deadline=None)
+def test_quoted_records_survive_any_block_border(tmp_path_factory, pairs, block_bytes):
+    folder = tmp_path_factory.mktemp("quoted")
+    path = folder / "log.csv"
+
+    def quoted(text):
+        return '"' + text.replace('"', '""') + '"'
+
+    rows = [f"{quoted('u' + user)},{quoted('i' + item)}" for user, item in pairs]
+    path.write_text("\n".join(["user_id,item_id", *rows]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recsys.logs.lines.BLOCK_BYTES", block_bytes)
+        read = read_log(path)
+    users, items = read.users.tolist(read.user_idx), read.items.tolist(read.item_idx)
+    expected = [("u" + user, "i" + item) for user, item in pairs]
+    assert list(zip(users, items, strict=True)) == expected
+
+
+def test_too_many_rejects_stop_the_run_and_are_written_first(tmp_path):
+    log = pa.table({"user_id": ["a"] * 98 + ["", "  "], "item_id": ["x"] * 100})
+    rejects = tmp_path / "rejects.parquet"
+    with pytest.raises(DataError) as caught:
+        read_log(log, rejects=rejects)
+    message = str(caught.value)
+    for part in ("2 rejected (2.00 %)", "empty user_id 2", "line 99", str(rejects), "0.01"):
+        assert part in message
+    assert len(written(rejects)) == 2
+    assert len(read_log(log, max_rejected_share=0.02)) == 98
+    with pytest.raises(DataError, match="empty user_id 2"):
+        read_log(log)
+
+
+def test_no_rejects_no_file(tmp_path):
+    rejects = tmp_path / "rejects.parquet"
+    account = read_log(pa.table({"user_id": [1], "item_id": [1]}), rejects=rejects).account
+    assert account.rejects_file is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rejects_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    log = pa.table({"user_id": ["a", ""], "item_id": [1, 1]})
+    with pytest.raises(DataError, match=r"rejects .*cannot be written"):
+        read_log(log, rejects=tmp_path / "file" / "rejects.parquet", max_rejected_share=1)
+
+
+@pytest.mark.parametrize(
+    ("log", "overrides"),
+    [
+        ({"user_id": ["", ""], "item_id": [1, 2]}, {"max_rejected_share": 1.0}),
+        ({"user_id": ["a"], "item_id": [1], "value": [1]}, {"min_value": 2.0}),
+        ({"user_id": ["a"], "item_id": [1]}, {"min_user_items": 2}),
+        (
+            {"user_id": ["a", "b"], "item_id": [1, 2]},
+            {"min_item_users": 2, "min_user_items": 2, "k_core": True},
+        ),
+    ],
+)
+def test_nothing_left_is_an_error_with_the_account(log, overrides):
+    with pytest.raises(DataError, match="no row is left: [12] rows read; "):
+        read_log(pa.table(log), **overrides)
+
+
+def test_a_table_without_rows_is_an_error():
+    empty = pa.table({"user_id": pa.array([], pa.string()), "item_id": pa.array([], pa.string())})
+    with pytest.raises(DataError, match="empty"):
+        read_log(empty)

@@ -1,0 +1,240 @@
+"""The command line as a person or a script meets it: a process, its output and its exit code."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.cli import app
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "pipelines" / "sample.toml"
+NASTY_IDS = ["a b", "it's", 'say "hi"', "a/b/../c", "🦊", "[bold]", "-k", "x" * 10_000]
+
+
+def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "recsys", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1", **env},
+        timeout=300,
+    )
+
+
+def refused(*arguments: str | Path, code: int = 1) -> str:
+    """Run a command that must fail with one line on stderr, and return that line."""
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    *account, line = done.stderr.splitlines()
+    assert line.startswith("recsys: ")
+    assert all(" rows read" in note for note in account), done.stderr
+    return line
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "store"
+    done = run("train", "--config", CONFIG, "--store", folder)
+    assert done.returncode == 0, done.stderr
+    assert "ndcg@20" in done.stdout
+    assert "popularity" in done.stdout
+    assert "published" in done.stdout
+    assert "30,084 rows read" in done.stderr
+    return folder
+
+
+def test_recommend_shows_titles_and_a_reason(store: Path) -> None:
+    done = run("recommend", "u42", "-k", "5", "--store", store)
+    assert done.returncode == 0
+    assert "because of" in done.stdout
+    assert "title" in done.stdout
+
+
+def test_recommend_as_json_is_what_the_library_says(store: Path) -> None:
+    import recsys
+
+    done = run("recommend", "u42", "-k", "7", "--json", "--store", store)
+    assert json.loads(done.stdout) == recsys.open(store).recommend("u42", 7).to_dict()
+
+
+def test_the_store_can_come_from_the_environment(store: Path) -> None:
+    done = run("recommend", "u42", "--json", RECSYS_STORE=str(store))
+    assert len(json.loads(done.stdout)["items"]) == 10
+
+
+def test_an_unknown_user_gets_the_popular_list_or_an_error(store: Path) -> None:
+    found = json.loads(run("recommend", "nobody", "--json", "--store", store).stdout)
+    assert found["source"] == "popular"
+    assert "user 'nobody': not among the 1,000 users" in refused(
+        "recommend", "nobody", "--on-unknown", "raise", "--store", store
+    )
+
+
+def test_similar_items(store: Path) -> None:
+    found = json.loads(run("similar", "i7", "-k", "3", "--json", "--store", store).stdout)
+    assert len(found["items"]) == 3
+    assert "i7" not in [item["item_id"] for item in found["items"]]
+    assert "item 'i_7': not among" in refused("similar", "i_7", "--store", store)
+
+
+def test_versions_verify_and_activate(store: Path) -> None:
+    rows = json.loads(run("versions", "--json", "--store", store).stdout)
+    assert [row["current"] for row in rows] == [True]
+    name = rows[0]["version"]
+    assert name in run("versions", "--store", store).stdout
+    assert "every file is what its manifest says" in run("verify", "--store", store).stdout
+    assert name in run("activate", name, "--store", store).stdout
+    assert "which it does not hold" in refused(
+        "activate", "20200101T000000Z-00000000", "--store", store
+    )
+
+
+def test_verify_names_a_damaged_file(tmp_path: Path) -> None:
+    done = run("train", "--config", CONFIG, "--store", tmp_path, "--model", "popularity")
+    assert done.returncode == 0, done.stderr
+    path = next((tmp_path / "versions").glob("*/items.parquet"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    assert "items.parquet" in refused("verify", "--store", tmp_path)
+
+
+def test_evaluate_publishes_nothing_and_prints_both_models(sample: Path) -> None:
+    done = run("evaluate", sample, "--json")
+    metrics = json.loads(done.stdout)
+    assert list(metrics) == ["als", "popularity"]
+    assert metrics["als"]["metrics"]["ndcg@20"] > metrics["popularity"]["metrics"]["ndcg@20"]
+
+
+def test_datasets_are_listed_with_their_terms() -> None:
+    rows = json.loads(run("datasets", "--json").stdout)
+    assert {"ml-latest-small", "ml-20m"} <= {row["name"] for row in rows}
+    assert all(row["terms"] and row["megabytes"] for row in rows)
+    assert "did you mean 'ml-20m'" in refused("datasets", "ml20m")
+
+
+def test_no_progress_bar_in_a_pipe_and_one_on_a_terminal(tmp_path: Path) -> None:
+    train = ["train", "--config", str(CONFIG), "--store", str(tmp_path)]
+    assert "fitting als" not in run(*train).stderr
+    assert "fitting als" in on_a_terminal(*train)
+
+
+def on_a_terminal(*arguments: str) -> str:
+    """Run a command on a pseudo-terminal and return all it shows there."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsys", *arguments],
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(master)
+    assert process.wait() == 0, shown.decode()
+    return shown.decode()
+
+
+@pytest.mark.parametrize("nasty", NASTY_IDS, ids=lambda value: value[:10])
+def test_any_id_goes_all_the_way(tmp_path: Path, nasty: str) -> None:
+    log = tmp_path / "log.parquet"
+    ids = [nasty, "plain"]
+    table = {"user_id": [u for u in ids for _ in ids], "item_id": ids * 2}
+    pq.write_table(pa.table({key: value[:3] for key, value in table.items()}), log)
+    config = tmp_path / "c.toml"
+    config.write_text('[evaluation]\nsplit = "none"\n[model]\nregularization = 0.1\n')
+    store = tmp_path / "store"
+    assert run("train", log, "--config", config, "--store", store).returncode == 0
+    done = run("recommend", "--json", "--store", store, "--", nasty)
+    assert json.loads(done.stdout)["items"] == []  # seen everything
+    found = json.loads(run("recommend", "plain", "--json", "--store", store).stdout)
+    assert [item["item_id"] for item in found["items"]] == ["plain"]
+    table_of_both = run("similar", "plain", "--store", store)
+    assert table_of_both.returncode == 0
+    if len(nasty) < 50:
+        assert nasty in table_of_both.stdout
+
+
+def test_k_of_zero_is_a_usage_error(store: Path) -> None:
+    done = run("recommend", "u42", "-k", "0", "--store", store)
+    assert done.returncode == 2
+    assert "-k" in done.stderr
+
+
+def test_k_above_the_catalogue_gives_what_there_is(store: Path) -> None:
+    found = json.loads(
+        run("recommend", "nobody", "-k", "100000", "--json", "--store", store).stdout
+    )
+    assert len(found["items"]) == 600
+
+
+def test_bad_logs_are_one_clear_line(tmp_path: Path) -> None:
+    missing = tmp_path / "none.parquet"
+    assert "none.parquet" in refused("train", missing, "--store", tmp_path / "s")
+    empty = tmp_path / "empty.csv"
+    empty.touch()
+    assert "empty.csv" in refused("train", empty, "--store", tmp_path / "s")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert "folder" in refused("train", folder, "--store", tmp_path / "s")
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("user,item\n1,2\n")
+    assert "user_id" in refused("train", wrong, "--store", tmp_path / "s")
+    all_bad = tmp_path / "bad.csv"
+    all_bad.write_text("user_id,item_id\n,2\n")
+    line = refused("train", all_bad, "--store", tmp_path / "s")
+    assert "empty user_id 1" in line
+    rejects = pq.read_table(tmp_path / "s" / "rejects" / "latest.parquet")
+    assert rejects["reason"].to_pylist() == ["empty user_id"]
+    assert not (tmp_path / "s" / "CURRENT").exists()
+
+
+def test_an_unwritable_store_is_found_before_the_work(sample: Path, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    assert str(in_the_way) in refused("train", sample, "--store", in_the_way / "store")
+    assert str(in_the_way) in refused("train", sample, "--store", in_the_way)
+
+
+def test_a_wrong_config_is_a_usage_error(tmp_path: Path, sample: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[model]\nfacters = 3\n")
+    line = refused("train", sample, "--config", config, code=2)
+    assert "model.facters" in line
+    assert "did you mean model.factors" in line
+    assert "no log" in refused("train", code=2)
+    assert "model: expected one of" in refused("train", sample, "--model", "svm", code=2)
+
+
+def test_nothing_is_served_from_an_empty_store(tmp_path: Path) -> None:
+    assert "train first" in refused("recommend", "u42", "--store", tmp_path / "none")
+    assert "activate one" in refused("recommend", "u42", "--store", tmp_path)
+
+
+def test_a_reader_that_stops_reading_is_no_error(store: Path) -> None:
+    command = f"{sys.executable} -m recsys recommend u42 -k 500 --store {store} | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_the_readme_names_every_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert f"recsys {command.callback.__name__}" in readme

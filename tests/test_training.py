@@ -1,0 +1,147 @@
+"""The offline flow, from the bundled log to a version that answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import recsys
+from recsys.config import Settings, settings_from
+from recsys.errors import ConfigError, DataError, GateFailedError
+from recsys.logs import Interactions, attributes_of
+from recsys.store import versions
+from tests.worlds import as_interactions, checkerboard, tastes
+
+SMALL = {"model": {"factors": 4, "regularization": 0.1}, "index": {"kind": "exact"}}
+
+
+def small(**tables: dict[str, object]) -> Settings:
+    return settings_from({**SMALL, **tables})
+
+
+def test_a_log_becomes_a_version_that_answers(tmp_path: Path) -> None:
+    log = tastes()
+    items = pa.table({"item_id": log.items.values, "title": [f"t{i}" for i in range(40)]})
+    version = recsys.train(log, tmp_path / "store", settings=small(), items=items)
+    recommender = recsys.open(tmp_path / "store")
+    assert recommender.version == version.name
+    found = recommender.recommend("u5", k=4)
+    # u5's taste is the items whose number is 1 modulo 4
+    assert [int(str(item_id)[1:]) % 4 for item_id, _ in found] == [1, 1, 1, 1]
+    assert found.source == "personal"
+    assert recommender.describe(found[0].item_id)["title"] == f"t{str(found[0].item_id)[1:]}"
+
+
+def test_the_manifest_says_what_was_trained_and_measured(tmp_path: Path) -> None:
+    log = tastes()
+    manifest = recsys.train(log, tmp_path, settings=small()).manifest
+    assert manifest.model == {
+        "name": "als",
+        "parameters": {
+            "factors": 4,
+            "regularization": 0.1,
+            "unobserved_weight": 0.1,
+            "iterations": 15,
+            "seed": 0,
+        },
+    }
+    assert list(manifest.metrics) == ["als", "popularity"]
+    assert manifest.data["events"] == len(log)
+    assert log.timestamp is not None
+    assert manifest.data["window"] == [log.timestamp.min(), log.timestamp.max()]
+    assert manifest.config["model"]["factors"] == 4
+
+
+def test_the_whole_log_is_published_not_the_train_part(tmp_path: Path) -> None:
+    log = tastes()
+    recsys.train(log, tmp_path, settings=small())
+    recommender = recsys.open(tmp_path)
+    seen = {log.items[i] for i in log.item_idx[log.user_idx == 7]}
+    listed = {item_id for item_id, _ in recommender.recommend("u7", k=40)}
+    assert listed == set(log.items.tolist()) - seen
+
+
+@pytest.mark.parametrize("name", ["als", "svd", "popularity"])
+def test_every_model_can_be_published_and_folds_in(tmp_path: Path, name: str) -> None:
+    settings = settings_from({"model": {"name": name}, "index": {"kind": "exact"}})
+    log = tastes()
+    recsys.train(log, tmp_path, settings=settings)
+    recommender = recsys.open(tmp_path)
+    history = [log.items[i] for i in log.item_idx[log.user_idx == 3]]
+    stored, folded = recommender.recommend("u3"), recommender.recommend_for_history(history)
+    assert [item_id for item_id, _ in stored] == [item_id for item_id, _ in folded]
+    assert folded.source == "fold_in"
+
+
+@pytest.mark.parametrize("split", ["time", "last", "random", "none"])
+def test_every_split_can_be_chosen(tmp_path: Path, split: str) -> None:
+    metrics = recsys.train(
+        tastes(), tmp_path, settings=small(evaluation={"split": split})
+    ).manifest.metrics
+    assert bool(metrics) == (split != "none")
+
+
+def test_a_given_test_part_is_what_is_tested_on(tmp_path: Path) -> None:
+    train_log, test_log = recsys.split_last(tastes())
+    settings = small(evaluation={"split": "given"})
+    manifest = recsys.train(train_log, tmp_path, settings=settings, test=test_log).manifest
+    assert manifest.metrics["als"]["n_users"] == len(np.unique(test_log.user_idx))
+    assert manifest.data["events"] == len(train_log)
+
+
+@pytest.mark.parametrize(("split", "has_test"), [("given", False), ("time", True)])
+def test_a_test_part_goes_with_the_given_split(tmp_path: Path, split: str, has_test: bool) -> None:
+    with pytest.raises(ConfigError, match="goes with a test part"):
+        recsys.train(
+            tastes(),
+            tmp_path,
+            settings=small(evaluation={"split": split}),
+            test=tastes() if has_test else None,
+        )
+
+
+def test_one_user_only(tmp_path: Path) -> None:
+    log = as_interactions(checkerboard(6)[[0]])
+    recsys.train(log, tmp_path, settings=small(evaluation={"split": "none"}))
+    found = recsys.open(tmp_path).recommend("u0", k=100)
+    assert {item_id for item_id, _ in found} == {"i0", "i1", "i3", "i5"}
+
+
+def test_nothing_is_published_where_the_index_misses_its_target(tmp_path: Path) -> None:
+    # A forest of one tree that may look at one node cannot find the best items of 3,000.
+    rng = np.random.default_rng(0)
+    n = 20_000
+    log = Interactions(
+        user_idx=rng.integers(0, 200, n).astype(np.int32),
+        item_idx=rng.integers(0, 3000, n).astype(np.int32),
+        weight=np.ones(n, dtype=np.float32),
+        timestamp=None,
+        users=recsys.Ids(range(200)),
+        items=recsys.Ids(range(3000)),
+    )
+    settings = settings_from(
+        {
+            "model": {"factors": 32, "iterations": 2, "regularization": 0.1},
+            "evaluation": {"split": "none"},
+            "index": {"kind": "annoy", "trees": 1, "max_search_k": 1, "target_recall": 1.0},
+        }
+    )
+    with pytest.raises(GateFailedError, match="recall@20"):
+        recsys.train(log, tmp_path, settings=settings)
+    assert versions(tmp_path) == []
+
+
+def test_a_log_without_time_cannot_be_split_by_time(tmp_path: Path) -> None:
+    log = as_interactions(checkerboard(6), timed=False)
+    with pytest.raises(DataError, match="timestamp"):
+        recsys.train(log, tmp_path, settings=small())
+    assert versions(tmp_path) == []
+
+
+def test_attributes_of_an_unknown_item_are_null() -> None:
+    log = tastes()
+    table = pa.table({"item_id": ["i3"], "title": ["three"]})
+    titles = attributes_of(table, log.items)["title"].to_pylist()
+    assert [title for title in titles if title] == ["three"]
+    assert len(titles) == 40
