@@ -1,6 +1,8 @@
 """Seconds of a full-ranking evaluation beside the bare matrix product it cannot do without.
 
-Run with ``python benchmarks/evaluation.py``. It reads the fixed Gowalla split (29,858 users, 40,981
+    python -m benchmarks.evaluation
+
+It reads the fixed Gowalla split (29,858 users, 40,981
 items) from the folder that ``RECSYS_DATA`` names, ``../shared/data`` without it, and evaluates
 random embeddings, popularity, and a constant score, which is the worst case of ties.
 """
@@ -8,6 +10,7 @@ random embeddings, popularity, and a constant score, which is the worst case of 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -68,14 +71,14 @@ def main() -> None:
     train, test = read("train"), read("test")
     random, popularity = random_embeddings(), Popularity().fit(train)
     constant = Embeddings(users=popularity.users, items=np.ones_like(popularity.items))
-    product = best_seconds(lambda: bare_product(random))
+    product = best_seconds(partial(bare_product, random))
     print(f"matrix product alone, {FACTORS} factors   {product:6.2f} s")
     for k in (20, 100):
-        seconds = best_seconds(lambda k=k: evaluate(random, train, test, k))
+        seconds = best_seconds(partial(evaluate, random, train, test, k))
         print(f"evaluate, k = {k:<3}                   {seconds:6.2f} s   {seconds / product:.2f}x")
     for name, embeddings in (("popularity", popularity), ("constant", constant)):
-        seconds = best_seconds(lambda embeddings=embeddings: evaluate(embeddings, train, test))
-        print(f"evaluate {name:<10}, k = 20         {seconds:6.2f} s")
+        seconds = best_seconds(partial(evaluate, embeddings, train, test))
+        print(f"evaluate {name + ', k = 20':<20}      {seconds:6.2f} s")
     print(f"\npopularity on the fixed split:\n{evaluate(popularity, train, test)}")
 
 

@@ -100,9 +100,10 @@ def train(
         progress=True,
     )
     if as_json:
-        return _print_json(version.manifest.to_dict())
-    _print_metrics(version.manifest.metrics)
-    typer.echo(f"published {version.name} in {folder}")
+        _print_json(version.manifest.to_dict())
+    else:
+        _print_metrics(version.manifest.metrics)
+        typer.echo(f"published {version.name} in {folder}")
 
 
 @app.command()
@@ -123,8 +124,9 @@ def evaluate(
     results = evaluate_models(log, settings, test=read_test(settings), progress=True)
     metrics = {name: result.to_dict() for name, result in results.items()}
     if as_json:
-        return _print_json(metrics)
-    _print_metrics(metrics)
+        _print_json(metrics)
+    else:
+        _print_metrics(metrics)
 
 
 @app.command()
@@ -148,7 +150,8 @@ def recommend(
     recommender = open(store, version)
     found = recommender.recommend(user_id, k, include_seen=include_seen, on_unknown=on_unknown)
     if as_json:
-        return _print_json(found.to_dict())
+        _print_json(found.to_dict())
+        return
     because = None
     if found.source == "personal" and not include_seen:
         because = [recommender.closest_seen(user_id, item_id) for item_id, _ in found]
@@ -170,8 +173,9 @@ def similar(
     recommender = open(store, version)
     found = recommender.similar_items(item_id, k)
     if as_json:
-        return _print_json(found.to_dict())
-    _print_items(recommender, found, f"similar to {item_id} · version {found.version}")
+        _print_json(found.to_dict())
+    else:
+        _print_items(recommender, found, f"similar to {item_id} · version {found.version}")
 
 
 @app.command()
@@ -194,8 +198,9 @@ def versions(store: Store = None, as_json: AsJson = False) -> None:
         for found in versions(folder)
     ]
     if as_json:
-        return _print_json(rows)
-    _print_rows(rows, title=f"versions in {folder}")
+        _print_json(rows)
+    else:
+        _print_rows(rows, title=f"versions in {folder}")
 
 
 @app.command()
@@ -234,14 +239,31 @@ def datasets(
 ) -> None:
     """List public logs with licence and size, or fetch one."""
     from recsys.logs.datasets import describe, fetch
+    from recsys.progress import progress_bar
 
     if name is not None:
-        typer.echo(fetch(name, folder))
-        return None
-    rows = describe()
-    if as_json:
-        return _print_json(rows)
-    _print_rows(rows, title="public logs; `recsys datasets NAME` fetches one")
+        with progress_bar(f"fetching {name}") as on_step:
+            path = fetch(name, folder, on_step=on_step)
+        typer.echo(path)
+    elif as_json:
+        _print_json(describe())
+    else:
+        _print_datasets(describe())
+
+
+def _print_datasets(rows: Sequence[Mapping[str, Any]]) -> None:
+    short = [
+        {
+            "name": row["name"],
+            "interactions": f"{row['interactions']:,}",
+            "MB": f"{row['megabytes']:g}",
+            "terms": row["terms"],
+            "home": row["home"],
+            "fetch": "yes" if row["fetchable"] else "by hand",
+        }
+        for row in rows
+    ]
+    _print_rows(short, title="public logs; `recsys datasets NAME` fetches one")
 
 
 def _settings(

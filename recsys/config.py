@@ -204,13 +204,13 @@ def _expand(value: Any, folder: Path) -> Any:
         return [_expand(part, folder) for part in value]
     if not isinstance(value, str):
         return value
-    expanded = os.path.expanduser(os.path.expandvars(value))
+    expanded = os.path.expandvars(value)
     if missing := re.search(r"\$\{?(\w+)", expanded):
         raise ConfigError(
             f"data: the path {value!r} needs the environment variable {missing[1]}, "
             "which is not set"
         )
-    return str(folder / expanded)
+    return str(folder / Path(expanded).expanduser())
 
 
 def _lower_first(sentence: str) -> str:

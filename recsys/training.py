@@ -165,7 +165,7 @@ def read_titles(settings: Settings) -> pa.Table | None:
 
 
 def _facts_of(log: Interactions) -> dict[str, Any]:
-    """What the manifest says of the data: how much, and from when to when."""
+    """Return what the manifest says of the data: how much, and from when to when."""
     window = None
     if log.timestamp is not None:
         window = [int(log.timestamp.min()), int(log.timestamp.max())]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from recsys.errors import DataError
 from recsys.logs.account import Account
 from recsys.logs.interactions import DuplicatePolicy, Interactions
-from recsys.logs.parts import JudgedPart, reasons_of
+from recsys.logs.parts import FILE_INDEX, JudgedPart, reasons_of, scanned
 from recsys.logs.rejects import too_many_rejected, write_rejects
 from recsys.logs.session import Session
-from recsys.logs.sql import literal
+from recsys.logs.sql import literals
 from recsys.vectors import Ids
 
 Side = Literal["user", "item"]
@@ -52,15 +52,22 @@ class JudgedLog:
             "user": all(part.judgement.ids_are_integers[0] for part in parts),
             "item": all(part.judgement.ids_are_integers[1] for part in parts),
         }
-        selects = [self._select(number, part) for number, part in enumerate(parts)]
+        # Files of one kind are one scan: a thousand scans would be a plan beyond any memory.
+        kinds: dict[object, list[int]] = {}
+        for number, part in enumerate(parts):
+            kinds.setdefault((part.select, part.types), []).append(number)
+        selects = [self._select(numbers) for numbers in kinds.values()]
         session.execute(f"CREATE VIEW {JUDGED} AS {' UNION ALL '.join(selects)}")
 
-    def _select(self, number: int, part: JudgedPart) -> str:
+    def _select(self, numbers: list[int]) -> str:
+        parts = [self._parts[number] for number in numbers]
         user = "user_id" if self._typed_integer["user"] else "CAST(user_id AS VARCHAR)"
         item = "item_id" if self._typed_integer["item"] else "CAST(item_id AS VARCHAR)"
         return (
             f"SELECT {user} AS user_id, {item} AS item_id, weight, seconds, outcome, "
-            f"{literal(part.name)} AS file, {number} AS part, line, text FROM ({part.query})"
+            f"{literals(part.name for part in parts)}[{FILE_INDEX} + 1] AS file, "
+            f"{literals(numbers)}[{FILE_INDEX} + 1] AS part, line, text "
+            f"FROM ({scanned([part.path for part in parts], parts[0].select)})"
         )
 
     def tally(self) -> Account:
@@ -191,7 +198,10 @@ class JudgedLog:
 
         for part in self._parts:
             try:
-                self._session.rows(f"SELECT outcome, count(*) FROM ({part.query}) GROUP BY ALL")
+                self._session.rows(
+                    "SELECT outcome, count(user_id), count(item_id) "
+                    f"FROM ({scanned([part.path], part.select)}) GROUP BY ALL"
+                )
             except duckdb.Error:
                 return part.name
         return self._parts[0].name

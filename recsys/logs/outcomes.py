@@ -1,6 +1,5 @@
 """What becomes of each row: used, rejected for one reason, or left out for one reason."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -47,7 +46,7 @@ class Judgement:
 
 
 def judge(
-    columns: Mapping[str, Column], settings: LogSettings, is_malformed: str = "false"
+    columns: Mapping[str, Column], settings: LogSettings, now: int, is_malformed: str = "false"
 ) -> Judgement:
     """Return how rows with these columns are judged.
 
@@ -56,6 +55,8 @@ def judge(
     columns : mapping of str to Column
         By our name; event, value and timestamp may be missing.
     settings : LogSettings
+    now : int
+        Unix time in seconds, which tells what is in the future.
     is_malformed : str
         SQL condition of a record that has no fields.
     """
@@ -82,7 +83,7 @@ def judge(
     seconds = None
     if "timestamp" in columns:
         seconds = seconds_field(columns["timestamp"], settings.timestamp_unit)
-        outcomes += _time_outcomes(seconds, settings)
+        outcomes += _time_outcomes(seconds, settings, now)
     return Judgement(
         user.sql, item.sql, weight, seconds, (user.is_integer, item.is_integer), tuple(outcomes)
     )
@@ -121,12 +122,11 @@ def _value_outcomes(value: str, weight: str, settings: LogSettings) -> list[Outc
     return outcomes
 
 
-def _time_outcomes(seconds: str, settings: LogSettings) -> list[Outcome]:
-    tomorrow = int(time.time()) + ONE_DAY
+def _time_outcomes(seconds: str, settings: LogSettings, now: int) -> list[Outcome]:
     outcomes = [
         Outcome("unreadable timestamp", True, f"{seconds} IS NULL"),
         Outcome("timestamp out of range", True, f"{seconds} < 0 OR {seconds} > {MAX_SECONDS}"),
-        Outcome("timestamp in the future", True, f"{seconds} > {tomorrow}"),
+        Outcome("timestamp in the future", True, f"{seconds} > {now + ONE_DAY}"),
     ]
     if settings.since is not None:
         since = repr(unix_seconds(settings.since, "since"))

@@ -7,8 +7,9 @@ parse, is judged while it streams into a temporary Parquet file, and read from t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +23,10 @@ from recsys.logs.outcomes import Judgement, judge
 from recsys.logs.session import Session
 from recsys.logs.settings import LogSettings
 from recsys.logs.sources import LogFile, LogFrame
-from recsys.logs.sql import case, identifier, literal
+from recsys.logs.sql import case, identifier, literal, literals
 from recsys.logs.text_logs import find_layout
 
-LINE, OUTCOME = "recsys_line", "recsys_outcome"
+LINE, OUTCOME, FILE_INDEX = "recsys_line", "recsys_outcome", "recsys_file_index"
 """Columns that stand beside the log's own, so their names must not be among those."""
 
 
@@ -37,18 +38,35 @@ class JudgedPart:
     ----------
     name : str
         The file or table.
-    query : str
-        SQL for (user_id, item_id, weight, seconds, outcome, line, text), a row per row of the log
-        in its order; outcome is 0 where the row is used, text is null where it is not rejected.
+    path : Path
+        The Parquet file that it is read from: its own, or a temporary one.
+    select : str
+        SQL over the relation `scan` of that file, for (user_id, item_id, weight, seconds, outcome,
+        line, text, file index), a row per row of the log; outcome is 0 where the row is used,
+        text is null where it is not rejected.
+    types : tuple of str
+        Of the columns that `select` uses; files alike in both can be scanned as one.
     judgement : Judgement
     is_text : bool
         Whether the log has no types, so that an id may be a number or not.
     """
 
     name: str
-    query: str
+    path: Path
+    select: str
+    types: tuple[str, ...]
     judgement: Judgement
     is_text: bool
+
+
+def scanned(paths: Iterable[Path], select: str) -> str:
+    """Return SQL of a part's `select` over one or many Parquet files."""
+    # A name may hold the characters of a pattern.
+    names = literals("".join(f"[{c}]" if c in "*?[" else c for c in str(path)) for path in paths)
+    return (
+        f"WITH scan AS (SELECT *, CAST(file_index AS BIGINT) AS {FILE_INDEX} FROM read_parquet({names}, "
+        f"binary_as_string = true, file_row_number = true)) {select}"
+    )
 
 
 def judge_part(session: Session, part: LogFile | LogFrame, settings: LogSettings) -> JudgedPart:
@@ -72,13 +90,12 @@ def judge_part(session: Session, part: LogFile | LogFrame, settings: LogSettings
 
 
 def _judge_parquet(session: Session, file: LogFile, settings: LogSettings) -> JudgedPart:
-    # glob() characters in a name would be taken for a pattern.
-    path = literal("".join(f"[{c}]" if c in "*?[" else c for c in str(file.path)))
-    scan = f"read_parquet({path}, binary_as_string = true, file_row_number = true)"
-    columns = _typed_columns(session, scan, settings, file.name)
-    judgement = judge(columns, settings)
-    query = _judged_query(judgement, scan, "file_row_number + 1", _as_json(columns))
-    return JudgedPart(file.name, query, judgement, is_text=False)
+    relation = f"({scanned([file.path], 'SELECT * FROM scan')})"
+    columns = _typed_columns(session, relation, settings, file.name)
+    judgement = judge(columns, settings, session.now)
+    select = _judged(judgement, "scan", "file_row_number + 1", _as_json(columns), FILE_INDEX)
+    types = tuple(column.type for column in columns.values())
+    return JudgedPart(file.name, file.path, select, types, judgement, is_text=False)
 
 
 def _judge_frame(session: Session, frame: LogFrame, settings: LogSettings) -> JudgedPart:
@@ -89,8 +106,8 @@ def _judge_frame(session: Session, frame: LogFrame, settings: LogSettings) -> Ju
     )
     with session.stream(schema, _numbered(frame.reader, schema)) as relation:
         columns = _typed_columns(session, relation, settings, frame.name)
-        judgement = judge(columns, settings)
-        query = _judged_query(judgement, relation, LINE, _as_json(columns))
+        judgement = judge(columns, settings, session.now)
+        query = _judged(judgement, relation, LINE, _as_json(columns))
         return _staged(session, frame.name, query, judgement, is_text=False)
 
 
@@ -107,13 +124,13 @@ def _judge_text(session: Session, file: LogFile, settings: LogSettings) -> Judge
         )
         for position, (name, column) in enumerate(chosen.items(), start=1)
     }
-    judgement = judge(columns, settings, is_malformed="fields IS NULL")
+    judgement = judge(columns, settings, session.now, is_malformed="fields IS NULL")
     batches = read_records(file, layout.delimiter)
     if file.format == "csv":
         batches = _without_header(batches)
     with session.stream(RECORD_SCHEMA, batches) as relation:
         parsed = f"({layout.parsed(relation, chosen.values())})"
-        query = _judged_query(judgement, parsed, "line", "record")
+        query = _judged(judgement, parsed, "line", "record")
         return _staged(session, file.name, query, judgement, is_text=True)
 
 
@@ -147,7 +164,9 @@ def _typed_columns(
     described = session.rows(f"DESCRIBE SELECT * FROM {relation}")
     types = {str(name): str(type_) for name, type_, *_ in described}
     chosen = resolve_columns(
-        [name for name in types if name not in (LINE, "file_row_number")], settings, where
+        [name for name in types if name not in (LINE, FILE_INDEX, "file_row_number")],
+        settings,
+        where,
     )
     return {
         name: Column(identifier(column), types[column], column, where)
@@ -160,7 +179,9 @@ def _as_json(columns: Mapping[str, Column]) -> str:
     return f"CAST(json_object({pairs}) AS VARCHAR)"
 
 
-def _judged_query(judgement: Judgement, relation: str, line: str, text: str) -> str:
+def _judged(
+    judgement: Judgement, relation: str, line: str, text: str, file_index: str = "0"
+) -> str:
     outcomes = judgement.outcomes
     outcome = case(
         ((outcome.condition, str(code)) for code, outcome in enumerate(outcomes, start=1)),
@@ -176,7 +197,8 @@ def _judged_query(judgement: Judgement, relation: str, line: str, text: str) -> 
             TRY_CAST(floor({seconds}) AS BIGINT) AS seconds,
             {OUTCOME} AS outcome,
             {line} AS line,
-            CASE WHEN {OUTCOME} IN ({", ".join(rejected)}) THEN {text} END AS text
+            CASE WHEN {OUTCOME} IN ({", ".join(rejected)}) THEN {text} END AS text,
+            {file_index} AS {FILE_INDEX}
         FROM (SELECT *, CAST({outcome} AS UTINYINT) AS {OUTCOME} FROM {relation})
     """
 
@@ -184,10 +206,14 @@ def _judged_query(judgement: Judgement, relation: str, line: str, text: str) -> 
 def _staged(
     session: Session, name: str, query: str, judgement: Judgement, *, is_text: bool
 ) -> JudgedPart:
-    path = session.folder / f"part-{len(list(session.folder.glob('part-*')))}.parquet"
-    session.execute(f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet)")
-    staged = f"SELECT * FROM read_parquet({literal(str(path))})"
-    return JudgedPart(name, staged, judgement, is_text)
+    path = session.new_file(".parquet")
+    judged = f"SELECT * EXCLUDE ({FILE_INDEX}) FROM ({query})"
+    session.execute(f"COPY ({judged}) TO {literal(str(path))} (FORMAT parquet)")
+    types = tuple("BIGINT" if is_int else "VARCHAR" for is_int in judgement.ids_are_integers)
+    select = (
+        f"SELECT user_id, item_id, weight, seconds, outcome, line, text, {FILE_INDEX} FROM scan"
+    )
+    return JudgedPart(name, path, select, types, judgement, is_text)
 
 
 def reasons_of(parts: list[JudgedPart]) -> list[tuple[str, bool]]:

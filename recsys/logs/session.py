@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,11 +30,20 @@ class Session:
     connection : duckdb.DuckDBPyConnection
     folder : Path
         Gone when the session ends.
+    now : int
+        Unix time in seconds at the start, one moment for all rows.
     """
 
     connection: duckdb.DuckDBPyConnection
     folder: Path
+    now: int
+    _n_files: int = field(default=0, repr=False)
     _failure: RecsysError | None = field(default=None, repr=False)
+
+    def new_file(self, suffix: str) -> Path:
+        """Return the path of a temporary file that is not there yet."""
+        self._n_files += 1
+        return self.folder / f"{self._n_files}{suffix}"
 
     def execute(self, query: str) -> None:
         """Run a query for its effect."""
@@ -107,6 +117,6 @@ def open_session(memory_limit: str) -> Iterator[Session]:
             connection.execute("SET preserve_insertion_order = true")
             connection.execute("SET arrow_large_buffer_size = true")
             connection.execute("SET enable_progress_bar = false")
-            yield Session(connection, Path(folder))
+            yield Session(connection, Path(folder), now=int(time.time()))
         finally:
             connection.close()

@@ -1,0 +1,52 @@
+"""The package works from its wheel, outside the checkout."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds what the wheel holds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = folder.glob("recsys-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def run(site: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=site.parent,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(site: Path) -> None:
+    assert {path.name.split("-")[0] for path in site.iterdir()} == {"recsys"}
+    assert (site / "recsys" / "py.typed").exists()
+    assert (site / "recsys" / "__init__.pyi").exists()
+
+
+def test_train_and_recommend_outside_the_checkout(site: Path, sample: Path) -> None:
+    where = run(site, "-c", "import recsys; print(recsys.__file__)").strip()
+    assert Path(where).is_relative_to(site)
+    run(site, "-m", "recsys", "train", str(sample), "--store", "store")
+    found = json.loads(run(site, "-m", "recsys", "recommend", "u42", "--json", "--store", "store"))
+    assert found["source"] == "personal"
+    assert len(found["items"]) == 10
