@@ -64,8 +64,8 @@ def scanned(paths: Iterable[Path], select: str) -> str:
     # A name may hold the characters of a pattern.
     names = literals("".join(f"[{c}]" if c in "*?[" else c for c in str(path)) for path in paths)
     return (
-        f"WITH scan AS (SELECT *, CAST(file_index AS BIGINT) AS {FILE_INDEX} FROM read_parquet({names}, "
-        f"binary_as_string = true, file_row_number = true)) {select}"
+        f"WITH scan AS (SELECT *, CAST(file_index AS BIGINT) AS {FILE_INDEX} "
+        f"FROM read_parquet({names}, binary_as_string = true, file_row_number = true)) {select}"
     )
 
 

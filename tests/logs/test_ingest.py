@@ -147,6 +147,18 @@ def test_without_time_the_order_of_the_log_is_kept(tmp_path):
     )
 
 
+def test_many_small_files_of_several_types(tmp_path):
+    types = [pa.int32(), pa.int64(), pa.float64()]
+    for number in range(60):
+        ids = pa.array([number, 2**40 if number % 3 == 1 else 7], types[number % 3])
+        log = table(user_id=ids, item_id=[f"i{number}", "both"], event=["", ""])
+        pq.write_table(log, tmp_path / f"{number:02}.parquet")
+    read = read_log([tmp_path / f"{number:02}.parquet" for number in reversed(range(60))])
+    assert read.users.tolist() == [*range(60), 2**40]
+    # Without time the given order of the files stands.
+    assert [event[1] for event in events_of(read)][::2] == [f"i{n}" for n in reversed(range(60))]
+
+
 @given(st.randoms(use_true_random=False), st.integers(1, 4))
 @settings(max_examples=10, deadline=None)
 def test_order_of_rows_and_files_does_not_matter_where_there_is_time(random, n_parts):

@@ -1,0 +1,221 @@
+"""Publish: write a version aside, then make it visible and current at one stroke each."""
+
+import hashlib
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.index import IndexSettings, build_index
+from recsys.progress import OnStep, progress_bar
+from recsys.store import files
+from recsys.store.directory import VERSIONS, Version, activate, current, versions
+from recsys.store.durable import (
+    durable_file,
+    errors_of_writing,
+    only_writer,
+    sha256_of,
+    sync,
+)
+from recsys.store.files import ItemTable, SeenLists, UserTable
+from recsys.store.manifest import MANIFEST, FileFacts, Manifest
+from recsys.store.release import Release
+
+SERVING = "serving"
+
+_STAGING = ".staging-"
+_LOCK = ".publish.lock"
+_STAMP = "%Y%m%dT%H%M%SZ"
+_N_MEASURED = 1000  # users that the index is measured on
+_PACKAGES = ("recsys", "annoy", "implicit", "numpy", "pyarrow", "scipy")
+
+
+def publish(
+    store: str | Path,
+    release: Release,
+    settings: IndexSettings | None = None,
+    *,
+    progress: bool = False,
+) -> Version:
+    """Publish a version and make it the current one.
+
+    The files are written to a folder that no reader looks at, brought to the disk, renamed, and
+    only then named by CURRENT. A crash at any moment leaves the version that was current before,
+    and nothing of the new one that a reader could see; what it leaves aside, the next publish
+    clears away. One publish runs at a time, others wait for it.
+
+    Parameters
+    ----------
+    store : path
+        Made if it is not there.
+    release : Release
+    settings : IndexSettings, optional
+    progress : bool
+        Show a progress bar where stderr is a terminal.
+
+    Returns
+    -------
+    Version
+
+    Raises
+    ------
+    GateFailedError
+        If the index misses its target recall. Nothing is published then.
+    StoreError
+        If the store cannot be written.
+    """
+    store = Path(store)
+    require_writable(store)
+    with (
+        errors_of_writing(store, "publish a version"),
+        only_writer(store / _LOCK),
+        progress_bar("publishing", enabled=progress) as on_step,
+        _staging(store / VERSIONS) as folder,
+    ):
+        index = _write_files(folder, release, settings or IndexSettings(), on_step)
+        facts = _file_facts(folder)
+        on_step(4, 5)
+        name = _finish(store, folder, release, index, facts)
+        on_step(5, 5)
+        return activate(store, name)
+
+
+def require_writable(store: str | Path) -> None:
+    """Make a store if it is not there, and see that it can be written.
+
+    Call it before long work whose result would go there.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written.
+    """
+    store = Path(store)
+    with errors_of_writing(store, "write to the store"):
+        (store / VERSIONS).mkdir(parents=True, exist_ok=True)
+        with (store / _LOCK).open("ab"):
+            pass
+
+
+@contextmanager
+def _staging(parent: Path) -> Iterator[Path]:
+    """Make a folder to write to, and clear away what dead publishers have left of theirs."""
+    for stale in parent.glob(f"{_STAGING}*"):
+        shutil.rmtree(stale)
+    folder = parent / f"{_STAGING}{os.getpid()}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:  # after a publish it is gone already, under its new name
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_files(
+    folder: Path, release: Release, settings: IndexSettings, on_step: OnStep
+) -> dict[str, Any]:
+    """Write everything but the manifest; return what is known of the index."""
+    space_id = release.space
+    users, items = release.embeddings.users, release.embeddings.items
+    seen = SeenLists(*release.seen_lists())
+    files.write_users(folder, UserTable(release.users, users, seen, space_id))
+    on_step(1, 5)
+    files.write_items(folder, ItemTable(release.items, items, release.popularity, space_id))
+    if release.attributes is not None:
+        files.write_attributes(folder, release.attributes, release.items, space_id)
+    on_step(2, 5)
+    (folder / SERVING).mkdir()
+    sample = _sample_of(users, settings.seed)
+    lists = [seen[row] for row in sample]
+    index = build_index(items, users[sample], lists, settings, folder / SERVING)
+    on_step(3, 5)
+    return index
+
+
+def _sample_of(users: NDArray[np.float32], seed: int) -> NDArray[np.intp]:
+    """Return the rows of users to measure the index on; one without a signal is never asked."""
+    rows = np.flatnonzero(users.any(axis=1))
+    rng = np.random.default_rng(seed)
+    sample: NDArray[np.intp] = rng.choice(rows, size=min(_N_MEASURED, len(rows)), replace=False)
+    return sample
+
+
+def _file_facts(folder: Path) -> dict[str, FileFacts]:
+    """Bring every file to the disk, make it read-only, and return its size and checksum."""
+    facts = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        path.chmod(0o444)
+        sync(path)
+        name = path.relative_to(folder).as_posix()
+        facts[name] = FileFacts(bytes=path.stat().st_size, sha256=sha256_of(path))
+    return facts
+
+
+def _finish(
+    store: Path,
+    folder: Path,
+    release: Release,
+    index: dict[str, Any],
+    facts: dict[str, FileFacts],
+) -> str:
+    """Name the version, write its manifest, and make it visible; return the name."""
+    name, created = _free_name(store, facts)
+    manifest = Manifest(
+        version=name,
+        created=created.isoformat(),
+        parent=current(store),
+        space_id=release.space,
+        model=release.model,
+        factors=release.embeddings.factors,
+        n_users=len(release.users),
+        n_items=len(release.items),
+        n_seen=int(release.seen.nnz),
+        index=index,
+        data=release.data,
+        metrics=release.metrics,
+        config=release.config,
+        environment=_environment(),
+        files=facts,
+    )
+    with durable_file(folder / MANIFEST) as file:
+        file.write(manifest.to_json().encode())
+    (folder / MANIFEST).chmod(0o444)
+    sync(folder / SERVING)
+    sync(folder)
+    target = store / VERSIONS / name
+    folder.rename(target)
+    sync(target.parent)
+    return name
+
+
+def _free_name(store: Path, facts: dict[str, FileFacts]) -> tuple[str, datetime]:
+    """Return a new name: the time, at a second that no version has, and a hash of the files."""
+    content = "".join(f"{name} {fact.sha256}\n" for name, fact in sorted(facts.items()))
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    taken = {version.name.partition("-")[0] for version in versions(store)}
+    created = datetime.now(UTC).replace(microsecond=0)
+    while f"{created:{_STAMP}}" in taken:  # so that names sort by age, also within a second
+        created += timedelta(seconds=1)
+    return f"{created:{_STAMP}}-{digest}", created
+
+
+def _environment() -> dict[str, Any]:
+    packages: dict[str, str | None] = {}
+    for package in _PACKAGES:
+        try:
+            packages[package] = package_version(package)
+        except PackageNotFoundError:
+            packages[package] = None
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": packages,
+    }

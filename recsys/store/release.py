@@ -1,0 +1,103 @@
+"""What training hands over to be published."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.errors import DataError
+from recsys.vectors import Embeddings, Ids
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+
+@dataclass(frozen=True, eq=False)
+class Release:
+    """The content of a version before it has a name.
+
+    Parameters
+    ----------
+    embeddings : Embeddings
+    users, items : Ids
+        Of the rows of the embeddings.
+    seen : csr_array, shape (n_users, n_items)
+        An entry for every item that a user has seen; values do not matter.
+    popularity : ndarray of int64, shape (n_items,)
+        Number of users of each item.
+    model : mapping
+        "name" and "parameters" of the model, as `recsys.models.model_from` takes them.
+    attributes : pyarrow.Table, optional
+        Row i describes item i: item_id, and any columns such as title and category.
+    data, metrics, config : mapping
+        For the manifest: of the log, of the evaluation, of the run.
+    space_id : str, optional
+        Of the version whose coordinates the embeddings share. Default: a space of their own.
+
+    Raises
+    ------
+    DataError
+        If the parts do not fit together.
+    """
+
+    embeddings: Embeddings
+    users: Ids
+    items: Ids
+    seen: "sp.csr_array"
+    popularity: NDArray[np.int64]
+    model: Mapping[str, Any]
+    attributes: pa.Table | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    space_id: str | None = None
+
+    def __post_init__(self) -> None:
+        n_users, n_items = len(self.embeddings.users), len(self.embeddings.items)
+        for name, found, expected in (
+            ("user ids", len(self.users), n_users),
+            ("item ids", len(self.items), n_items),
+            ("popularity", len(self.popularity), n_items),
+            ("seen", tuple(self.seen.shape), (n_users, n_items)),
+        ):
+            if found != expected:
+                raise DataError(f"release: expected {name} of {expected} rows, got {found}")
+        for name in ("name", "parameters"):
+            if name not in self.model:
+                raise DataError(f"release: expected model[{name!r}], got {sorted(self.model)}")
+        if self.attributes is None:
+            return
+        if "item_id" not in self.attributes.column_names:
+            raise DataError(
+                "release: expected a column item_id in the attributes, got "
+                f"{', '.join(self.attributes.column_names)}"
+            )
+        if Ids(self.attributes["item_id"]) != self.items:
+            raise DataError("release: expected row i of the attributes to describe item i")
+
+    def seen_lists(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return the seen items of all users, ascending within each, and where each starts.
+
+        Returns
+        -------
+        starts : ndarray of int64, shape (n_users + 1,)
+        item_idx : ndarray of int32, shape (n_seen,)
+        """
+        seen = self.seen
+        if not seen.has_canonical_format:
+            seen = seen.copy()
+            seen.sum_duplicates()
+        return seen.indptr.astype(np.int64), seen.indices.astype(np.int32)
+
+    @cached_property
+    def space(self) -> str:
+        """The given space, or a name drawn from the item embeddings themselves."""
+        if self.space_id is not None:
+            return self.space_id
+        vectors = np.ascontiguousarray(self.embeddings.items)
+        return hashlib.sha256(vectors.data).hexdigest()[:16]

@@ -1,0 +1,116 @@
+"""Publish under faults, in processes of its own; one JSON line per fault on stdout.
+
+``kill``: a publisher dies by SIGKILL right before its n-th file operation, for every n.
+``full``: no file may grow beyond a size, as on a full disk, for growing sizes.
+``loop``: publish a number of versions, one after the other.
+
+Every publisher is a fork of this process, which itself starts no threads.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from recsys.errors import StoreError
+from recsys.serving import open as open_store
+from recsys.store import current, publish, verify, versions
+from tests.store.releases import small_release
+
+FILE_OPERATIONS = {"os.mkdir", "os.rename", "os.chmod", "os.remove", "os.rmdir", "fcntl.flock"}
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+GOT_THROUGH = 100  # exit status of a child that got through
+
+
+def say(**facts: object) -> None:
+    """Write one line at once: what is still in a buffer would be written by every fork."""
+    os.write(1, json.dumps(facts).encode() + b"\n")
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run some work in a fork; return GOT_THROUGH, or minus the signal that ended it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(GOT_THROUGH)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kill_before_operation(n: int, store: str) -> None:
+    """Have the kernel end this process before its n-th operation that changes a file."""
+    left = [n]
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        opens = event == "open" and str(arguments[0]).startswith(store) and arguments[2] & WRITING
+        if opens or event in FILE_OPERATIONS:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+
+
+def report(store: str, **facts: object) -> None:
+    """Say, from a fork, what a reader of the store finds."""
+
+    def look() -> None:
+        names = [version.name for version in versions(store)]
+        for name in names:
+            verify(store, name)
+        answer = open_store(store).recommend("u1", 3)
+        found = {"current": current(store), "versions": names, "answered": answer.version}
+        say(**facts, **found, items=len(answer))
+
+    if in_child(look) != GOT_THROUGH:
+        say(**facts, current=None)
+
+
+def publish_one(store: str, seed: int, n_items: int = 30) -> None:
+    publish(store, small_release(seed=seed, n_items=n_items))
+
+
+def kill(store: str) -> None:
+    n, ended = 0, -signal.SIGKILL
+    while ended == -signal.SIGKILL:
+        n += 1
+
+        def publish_and_die(n: int = n) -> None:
+            kill_before_operation(n, store)
+            publish_one(store, seed=n)
+
+        ended = in_child(publish_and_die)
+        report(store, n=n, ended=ended)
+
+
+def full(store: str) -> None:
+    for size in (1, 200, 1000, 4000, 10_000, 20_000, 30_000, 10**9):
+
+        def publish_within(size: int = size) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            try:
+                publish_one(store, seed=size, n_items=300)
+            except StoreError as error:
+                say(refused=size, error=str(error))
+            else:
+                say(published=size)
+
+        ended = in_child(publish_within)
+        debris = [path.name for path in Path(store, "versions").glob(".*")]
+        report(store, size=size, ended=ended, debris=debris)
+
+
+def loop(store: str, n_versions: int) -> None:
+    for seed in range(1, n_versions + 1):
+        publish_one(store, seed=seed)
+
+
+if __name__ == "__main__":
+    {"kill": kill, "full": full, "loop": lambda store: loop(store, 12)}[sys.argv[1]](sys.argv[2])
