@@ -334,8 +334,8 @@ def _print_items(
 ) -> None:
     """Print a list with what is known of each item and, where given, the reason."""
     known = [recommender.describe(item_id) for item_id, _ in found]
-    columns = sorted({name for row in known for name in row}, key=lambda name: name != "title")
-    columns = [name for name in columns if name != "item_id"][:3]
+    columns = dict.fromkeys(name for row in known for name in row)
+    columns = sorted(columns, key=lambda name: name != "title")[:3]
     table = Table(title=Text(title))
     for heading in ("", "item", *columns, "score"):
         table.add_column(heading, justify="right" if heading in ("", "score") else "left")

@@ -232,7 +232,7 @@ class Recommender:
         return self._as_list(*self._popular.best(k, exclude), "popular")
 
     def _as_list(self, rows: ItemRows, scores: FloatVector, source: Source) -> Recommendations:
-        item_ids = self._items.ids.tolist(rows)
+        item_ids = map(self._items.ids.__getitem__, rows.tolist())
         items = tuple(map(ScoredItem, item_ids, scores.tolist()))
         return Recommendations(items, source, self.version)
 

@@ -110,7 +110,7 @@ def read_items(folder: Path) -> ItemTable:
         return ItemTable(
             ids=Ids(table["item_id"]),
             embeddings=_embeddings_of(table["embedding"]),
-            popularity=table["popularity"].to_numpy(),
+            popularity=_popularity_of(table["popularity"]),
             space_id=space_id,
         )
 
@@ -207,17 +207,37 @@ def _seen_column(seen: SeenLists) -> pa.ChunkedArray:
 def _embeddings_of(column: pa.ChunkedArray) -> FloatMatrix:
     factors = column.type.list_size
     return _joined(
-        [chunk.flatten().to_numpy().reshape(-1, factors) for chunk in column.chunks],
+        [_numbers(chunk.flatten(), np.float32).reshape(-1, factors) for chunk in column.chunks],
         np.empty((0, factors), dtype=np.float32),
     )
 
 
+def _popularity_of(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    parts = [_numbers(chunk, np.int64) for chunk in column.chunks]
+    return _joined(parts, np.empty(0, dtype=np.int64))
+
+
 def _seen_of(column: pa.ChunkedArray) -> SeenLists:
-    lengths = [np.diff(chunk.offsets.to_numpy()) for chunk in column.chunks]
+    nothing = np.empty(0, dtype=np.int32)
+    lengths = [np.diff(_numbers(chunk.offsets, np.int32)) for chunk in column.chunks]
     starts = np.zeros(len(column) + 1, dtype=np.int64)
-    np.cumsum(_joined(lengths, np.empty(0, dtype=np.int32)), out=starts[1:])
-    values = [chunk.flatten().to_numpy() for chunk in column.chunks]
-    return SeenLists(starts, _joined(values, np.empty(0, dtype=np.int32)))
+    np.cumsum(_joined(lengths, nothing), out=starts[1:])
+    values = [_numbers(chunk.flatten(), np.int32) for chunk in column.chunks]
+    return SeenLists(starts, _joined(values, nothing))
+
+
+def _numbers(array: pa.Array, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return an array of numbers without a copy, read-only.
+
+    Arrow's own `to_numpy` imports pandas, which takes longer than opening a version.
+    """
+    expected = pa.from_numpy_dtype(dtype)
+    if array.type != expected or array.null_count:
+        raise ValueError(
+            f"expected {expected} without nulls, got {array.type} with {array.null_count}"
+        )
+    values = np.frombuffer(array.buffers()[1] or b"", dtype=dtype)
+    return values[array.offset : array.offset + len(array)]
 
 
 def _joined(parts: list[NDArray[Any]], empty: NDArray[Any]) -> NDArray[Any]:

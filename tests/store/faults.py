@@ -16,6 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import annoy  # noqa: F401  imported here once, not again in every fork
+import pandas  # noqa: F401
+import pyarrow.parquet  # noqa: F401
+
 from recsys.errors import StoreError
 from recsys.serving import open as open_store
 from recsys.store import current, publish, verify, versions
