@@ -7,6 +7,7 @@ know; results go to stdout, progress to stderr.
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -87,7 +88,7 @@ def train(
     log = read_log(
         settings.data.log,
         settings.log,
-        rejects=rejects or folder / "rejects" / "latest.parquet",
+        rejects=rejects or folder / "rejects" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.parquet",
         progress=True,
     )
     _note(str(log.account))
@@ -238,7 +239,7 @@ def datasets(
     as_json: AsJson = False,
 ) -> None:
     """List public logs with licence and size, or fetch one."""
-    from recsys.logs.datasets import describe, fetch
+    from recsys.logs.public import describe, fetch
     from recsys.progress import progress_bar
 
     if name is not None:
@@ -334,8 +335,8 @@ def _print_items(
 ) -> None:
     """Print a list with what is known of each item and, where given, the reason."""
     known = [recommender.describe(item_id) for item_id, _ in found]
-    columns = dict.fromkeys(name for row in known for name in row)
-    columns = sorted(columns, key=lambda name: name != "title")[:3]
+    names = dict.fromkeys(name for row in known for name in row)
+    columns = sorted(names, key=lambda name: name != "title")[:3]
     table = Table(title=Text(title))
     for heading in ("", "item", *columns, "score"):
         table.add_column(heading, justify="right" if heading in ("", "score") else "left")

@@ -200,7 +200,8 @@ def test_bad_logs_are_one_clear_line(tmp_path: Path) -> None:
     all_bad.write_text("user_id,item_id\n,2\n")
     line = refused("train", all_bad, "--store", tmp_path / "s")
     assert "empty user_id 1" in line
-    rejects = pq.read_table(tmp_path / "s" / "rejects" / "latest.parquet")
+    (rejects_file,) = (tmp_path / "s" / "rejects").iterdir()
+    rejects = pq.read_table(rejects_file)
     assert rejects["reason"].to_pylist() == ["empty user_id"]
     assert not (tmp_path / "s" / "CURRENT").exists()
 

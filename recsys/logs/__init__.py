@@ -2,9 +2,9 @@
 
 from recsys.logs.account import Account
 from recsys.logs.held_out import SPLIT_REASONS
-from recsys.logs.ingest import read_log
 from recsys.logs.interactions import DuplicatePolicy, Interactions
 from recsys.logs.items import ItemSettings, attributes_of, read_items
+from recsys.logs.reading import read_log
 from recsys.logs.settings import LogSettings
 from recsys.logs.split import split_by_time, split_given, split_last, split_random
 

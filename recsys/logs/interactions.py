@@ -144,17 +144,16 @@ class Interactions:
 
     def _kept_of_each_pair(self, weight: NDArray[np.float32]) -> NDArray[np.intp]:
         """Return the event of each pair that "last" or "max" keeps."""
+        pair = self.user_idx.astype(np.int64) * len(self.items) + self.item_idx
         if self.duplicates == "max":
-            rank: NDArray[np.generic] = weight
+            order = np.lexsort((weight, pair))
         elif self.timestamp is not None:
-            rank = self.timestamp
+            order = np.lexsort((self.timestamp, pair))
         else:  # without time, later in the log is later
-            rank = np.arange(len(self))
-        order = np.lexsort((rank, self.item_idx, self.user_idx))
-        user_idx, item_idx = self.user_idx[order], self.item_idx[order]
-        is_last = np.ones(len(order), dtype=np.bool_)
-        is_last[:-1] = (np.diff(user_idx) != 0) | (np.diff(item_idx) != 0)
-        return order[is_last]
+            order = np.argsort(pair, kind="stable")
+        is_last = np.append(np.diff(pair[order]) != 0, True)
+        kept: NDArray[np.intp] = order[is_last]
+        return kept
 
 
 def used_rows(idx: NDArray[np.int32], n_rows: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.errors import StoreError
 from recsys.index import IndexSettings, build_index
 from recsys.progress import OnStep, progress_bar
 from recsys.store import files
@@ -26,7 +27,7 @@ from recsys.store.durable import (
     sha256_of,
     sync,
 )
-from recsys.store.files import ItemTable, SeenLists, UserTable
+from recsys.store.files import ItemTable, UserTable
 from recsys.store.manifest import MANIFEST, FileFacts, Manifest
 from recsys.store.release import Release
 
@@ -125,7 +126,7 @@ def _write_files(
     """Write everything but the manifest; return what is known of the index."""
     space_id = release.space
     users, items = release.embeddings.users, release.embeddings.items
-    seen = SeenLists(*release.seen_lists())
+    seen = release.seen_lists
     files.write_users(folder, UserTable(release.users, users, seen, space_id))
     on_step(1, 5)
     files.write_items(folder, ItemTable(release.items, items, release.popularity, space_id))
@@ -171,13 +172,13 @@ def _finish(
     manifest = Manifest(
         version=name,
         created=created.isoformat(),
-        parent=current(store),
+        parent=_parent(store),
         space_id=release.space,
         model=release.model,
         factors=release.embeddings.factors,
         n_users=len(release.users),
         n_items=len(release.items),
-        n_seen=int(release.seen.nnz),
+        n_seen=len(release.seen_lists.item_idx),
         index=index,
         data=release.data,
         metrics=release.metrics,
@@ -194,6 +195,14 @@ def _finish(
     folder.rename(target)
     sync(target.parent)
     return name
+
+
+def _parent(store: Path) -> str | None:
+    """Return the current version; a damaged CURRENT must not stop the publish that mends it."""
+    try:
+        return current(store)
+    except StoreError:
+        return None
 
 
 def _free_name(store: Path, facts: dict[str, FileFacts]) -> tuple[str, datetime]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
+from recsys.store.files import SeenLists
 from recsys.vectors import Embeddings, Ids
 
 if TYPE_CHECKING:
@@ -80,19 +81,14 @@ class Release:
         if Ids(self.attributes["item_id"]) != self.items:
             raise DataError("release: expected row i of the attributes to describe item i")
 
-    def seen_lists(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Return the seen items of all users, ascending within each, and where each starts.
-
-        Returns
-        -------
-        starts : ndarray of int64, shape (n_users + 1,)
-        item_idx : ndarray of int32, shape (n_seen,)
-        """
+    @cached_property
+    def seen_lists(self) -> SeenLists:
+        """The seen items of every user, ascending and each once."""
         seen = self.seen
         if not seen.has_canonical_format:
             seen = seen.copy()
             seen.sum_duplicates()
-        return seen.indptr.astype(np.int64), seen.indices.astype(np.int32)
+        return SeenLists(seen.indptr.astype(np.int64), seen.indices.astype(np.int32))
 
     @cached_property
     def space(self) -> str:

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import DataError
-from recsys.logs.datasets import DATASETS, BareLayout, Dataset, describe, fetch
-from recsys.logs.download import download
+from recsys.logs.public import DATASETS, BareLayout, Dataset, describe, fetch
+from recsys.logs.public.download import download
 
 RATINGS = b"userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n1,1029,3.0,1260759179\n"
 
@@ -334,6 +334,6 @@ class TestRegistry:
         assert "CSV" in rows["online-retail"]["by_hand"]
 
     def test_importing_it_stays_light(self):
-        code = "import sys, recsys.logs.datasets; print({'pooch', 'requests'} & set(sys.modules))"
+        code = "import sys, recsys.logs.public; print({'pooch', 'requests'} & set(sys.modules))"
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert run.stdout.strip() == "set()", run.stderr

@@ -408,6 +408,19 @@ def test_duplicates_and_half_life_reach_the_matrix():
         ("a.csv", b"user,item_id\na,b\n", r"'user_id'.*'user', 'item_id'.*did you mean 'user'"),
         ("a.csv", b"user_id,user_id,item_id\na,a,b\n", "2 times"),
     ],
+    # A name of its own for each: the bytes of a gzip file hold the time.
+    ids=[
+        "no bytes",
+        "header alone",
+        "blank lines",
+        "blank JSON line",
+        "no Parquet",
+        "cut gzip",
+        "no gzip",
+        "UTF-16",
+        "column missing",
+        "column twice",
+    ],
 )
 def test_a_bad_file_is_named(tmp_path, name, data, message):
     path = tmp_path / name

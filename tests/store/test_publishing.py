@@ -124,6 +124,25 @@ def test_published_files_are_read_only(tmp_path: Path) -> None:
     assert modes == {0o444}
 
 
+def test_a_publish_mends_a_damaged_current(tmp_path: Path) -> None:
+    publish(tmp_path, small_release())
+    (tmp_path / "CURRENT").write_bytes(b"\xff\x00")
+    version = publish(tmp_path, small_release(seed=1))
+    assert version.manifest.parent is None
+    assert current(tmp_path) == version.name
+
+
+def test_seen_items_may_come_unordered_and_twice(tmp_path: Path) -> None:
+    seen = sp.csr_array(
+        (np.ones(4), np.array([7, 3, 7, 0]), np.array([0, 3, *[4] * 11])), shape=(12, 30)
+    )
+    version = publish(tmp_path, small_release(seen=seen))
+    assert version.manifest.n_seen == 3
+    assert read_version(version).users.seen[0].tolist() == [3, 7]
+    assert seen.indices.tolist() == [7, 3, 7, 0]  # what was handed over is left as it was
+    verify(tmp_path)
+
+
 def test_a_space_can_be_carried_on(tmp_path: Path) -> None:
     version = publish(tmp_path, small_release(space_id="yesterday"))
     assert version.manifest.space_id == "yesterday"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from recsys.errors import DataError
+from recsys.logs.reading.sql import literal
 from recsys.logs.settings import TimestampUnit
-from recsys.logs.sql import literal
 
 SIGNED_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 INTEGERS = (*SIGNED_INTEGERS, *(f"U{name}" for name in SIGNED_INTEGERS))

@@ -1,5 +1,5 @@
 """Rows that cannot be used: their file, and the error when they are too many."""
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.reading.sql)
 
 import contextlib
 import os
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from recsys.errors import DataError
 from recsys.logs.account import Account
-from recsys.logs.session import Session
-from recsys.logs.sql import literal, literals
+from recsys.logs.reading.session import Session
+from recsys.logs.reading.sql import literal, literals
 
 SHOWN_CHARACTERS = 80
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from recsys.errors import ConfigError, DataError, RecsysError
-from recsys.logs.sql import literal
+from recsys.logs.reading.sql import literal
 
 if TYPE_CHECKING:
     import duckdb

@@ -1,5 +1,5 @@
 """Parsing of text logs by DuckDB: from records to one SQL expression per column."""
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.reading.sql)
 
 import itertools
 import json
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from recsys.errors import DataError
-from recsys.logs.lines import csv_field, csv_record, escaped, read_records
-from recsys.logs.sources import LogFile
-from recsys.logs.sql import literal, literals
+from recsys.logs.reading.lines import csv_field, csv_record, escaped, read_records
+from recsys.logs.reading.sources import LogFile
+from recsys.logs.reading.sql import literal, literals
 
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_RECORDS = 10_000

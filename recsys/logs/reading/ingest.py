@@ -11,11 +11,11 @@ from recsys.errors import ConfigError, DataError
 from recsys.logs.account import Account
 from recsys.logs.counts import keep_minimum_counts
 from recsys.logs.interactions import Interactions
-from recsys.logs.judged_log import JudgedLog
-from recsys.logs.parts import judge_part
-from recsys.logs.session import open_session
+from recsys.logs.reading.judged_log import JudgedLog
+from recsys.logs.reading.parts import judge_part
+from recsys.logs.reading.session import open_session
+from recsys.logs.reading.sources import LogSource, find_parts
 from recsys.logs.settings import LogSettings
-from recsys.logs.sources import LogSource, find_parts
 
 Report = Callable[[str], None]
 

@@ -3,7 +3,7 @@
 Parquet is read where it lies, as often as is needed. What can be read only once, or costs much to
 parse, is judged while it streams into a temporary Parquet file, and read from there.
 """
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.reading.sql)
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.errors import DataError
-from recsys.logs.columns import resolve_columns
-from recsys.logs.fields import Column
-from recsys.logs.lines import SCHEMA as RECORD_SCHEMA
-from recsys.logs.lines import read_records
-from recsys.logs.outcomes import Judgement, judge
-from recsys.logs.session import Session
+from recsys.logs.reading.columns import resolve_columns
+from recsys.logs.reading.fields import Column
+from recsys.logs.reading.lines import SCHEMA as RECORD_SCHEMA
+from recsys.logs.reading.lines import read_records
+from recsys.logs.reading.outcomes import Judgement, judge
+from recsys.logs.reading.session import Session
+from recsys.logs.reading.sources import LogFile, LogFrame
+from recsys.logs.reading.sql import case, identifier, literal, literals
+from recsys.logs.reading.text_logs import find_layout
 from recsys.logs.settings import LogSettings
-from recsys.logs.sources import LogFile, LogFrame
-from recsys.logs.sql import case, identifier, literal, literals
-from recsys.logs.text_logs import find_layout
 
 LINE, OUTCOME, FILE_INDEX = "recsys_line", "recsys_outcome", "recsys_file_index"
 """Columns that stand beside the log's own, so their names must not be among those."""

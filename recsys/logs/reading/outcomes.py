@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from recsys.logs.fields import Column, event_field, id_field, number_field, seconds_field
+from recsys.logs.reading.fields import Column, event_field, id_field, number_field, seconds_field
+from recsys.logs.reading.sql import case, literal
 from recsys.logs.settings import LogSettings, unix_seconds
-from recsys.logs.sql import case, literal
 
 MAX_SECONDS = 253_402_300_799  # the end of the year 9999
 ONE_DAY = 86_400

@@ -11,11 +11,9 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from recsys.errors import DataError
-from recsys.logs.download import download, published_checksum
-from recsys.logs.public_logs import DATASETS, BareLayout, Dataset
+from recsys.logs.public.download import download, published_checksum
+from recsys.logs.public.registry import DATASETS, BareLayout, Dataset
 from recsys.progress import OnStep
-
-__all__ = ["DATASETS", "BareLayout", "Dataset", "describe", "fetch"]
 
 
 def describe(datasets: Mapping[str, Dataset] = DATASETS) -> list[dict[str, str | float | bool]]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
-from recsys.logs.sources import LogFile
+from recsys.logs.reading.sources import LogFile
 
 BLOCK_BYTES = 4 << 20
 MAX_RECORD_LINES = 1_000

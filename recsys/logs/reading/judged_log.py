@@ -1,5 +1,5 @@
 """A judged log in DuckDB: counting its outcomes, numbering its ids, encoding its events."""
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.reading.sql)
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from recsys.errors import DataError
 from recsys.logs.account import Account
 from recsys.logs.interactions import DuplicatePolicy, Interactions
-from recsys.logs.parts import FILE_INDEX, JudgedPart, reasons_of, scanned
-from recsys.logs.rejects import too_many_rejected, write_rejects
-from recsys.logs.session import Session
-from recsys.logs.sql import literals
+from recsys.logs.reading.parts import FILE_INDEX, JudgedPart, reasons_of, scanned
+from recsys.logs.reading.rejects import too_many_rejected, write_rejects
+from recsys.logs.reading.session import Session
+from recsys.logs.reading.sql import literals
 from recsys.vectors import Ids
 
 Side = Literal["user", "item"]
