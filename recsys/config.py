@@ -14,11 +14,10 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, did_you_mean
 from recsys.index import IndexSettings
 from recsys.logs import ItemSettings, LogSettings
 from recsys.models import ALS, MODELS, Model
@@ -191,10 +190,9 @@ def _typed(settings: type[T], table: Mapping[str, Any], where: str) -> T:
 def _refuse_unknown(table: Mapping[str, Any], known: Sequence[str], prefix: str) -> None:
     for key in table:
         if key not in known:
-            close = get_close_matches(key, known, n=1)
-            hint = f"; did you mean {prefix}{close[0]}?" if close else ""
             raise ConfigError(
-                f"{prefix}{key}: unknown key, expected one of {', '.join(known)}{hint}"
+                f"{prefix}{key}: unknown key, expected one of {', '.join(known)}"
+                f"{did_you_mean(key, known, prefix=prefix)}"
             )
 
 

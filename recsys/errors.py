@@ -16,7 +16,8 @@
 A message is one sentence: what, where, what was expected, what was found, what to do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 class RecsysError(Exception):
@@ -67,3 +68,15 @@ class GateFailedError(RecsysError):
     def __init__(self, failures: Sequence[str]) -> None:
         self.failures = tuple(failures)
         super().__init__("; ".join(self.failures))
+
+
+def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """Return the end of a sentence that names the closest of some known names, or nothing.
+
+    Examples
+    --------
+    >>> did_you_mean("facters", ["factors", "seed"])
+    "; did you mean 'factors'?"
+    """
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {prefix + close[0]!r}?" if close else ""

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.errors import DataError
+from recsys.errors import DataError, did_you_mean
 from recsys.vectors import Ids
 
 
@@ -56,11 +55,9 @@ def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Tab
     keep_all = len(columns) == 1
     for column in columns.values():
         if column not in table.column_names:
-            close = get_close_matches(column, table.column_names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
             raise DataError(
                 f"items: {path} has no column {column!r}, only "
-                f"{', '.join(table.column_names)}{hint}"
+                f"{', '.join(table.column_names)}{did_you_mean(column, table.column_names)}"
             )
     if keep_all:
         names = ["item_id" if name == item_id else name for name in table.column_names]

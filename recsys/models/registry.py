@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from difflib import get_close_matches
 from typing import Any
 
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, did_you_mean
 from recsys.models.als import ALS
 from recsys.models.popularity import Popularity
 from recsys.models.protocol import Model
@@ -34,11 +33,9 @@ def model_from(name: str, parameters: Mapping[str, Any]) -> Model:
     known = [field.name for field in fields(MODELS[name])]
     for parameter in parameters:
         if parameter not in known:
-            close = get_close_matches(parameter, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ConfigError(
                 f"model: {name} has no hyperparameter {parameter!r}, only "
-                f"{', '.join(known) or 'none'}{hint}"
+                f"{', '.join(known) or 'none'}{did_you_mean(parameter, known)}"
             )
     return MODELS[name](**parameters)
 

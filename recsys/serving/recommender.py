@@ -1,13 +1,12 @@
 """The recommender: one open version, and its answers."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from recsys.errors import DataError, UnknownItemError, UnknownUserError
+from recsys.errors import DataError, UnknownItemError, UnknownUserError, did_you_mean
 from recsys.index import ItemRows
 from recsys.serving.cosine import ItemCosines
 from recsys.serving.history import history_of
@@ -269,8 +268,7 @@ class Recommender:
         ids = self._items.ids
         hint = ""
         if len(ids) <= _MOST_IDS_TO_SUGGEST_FROM and len(str(item_id)) <= 100:
-            close = get_close_matches(str(item_id), map(str, ids.tolist()), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(str(item_id), map(str, ids.tolist()))
         return UnknownItemError(
             f"item {_short(item_id)}: not among the {len(ids):,} items of version "
             f"{self.version}{hint}"

@@ -102,11 +102,10 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
         )
     folder = store / VERSIONS / name
     if not (_NAME.fullmatch(name) and folder.is_dir()):
-        where = "" if given else f"{CURRENT} names "
-        raise VersionNotFoundError(
-            f"store {store}: {where}version {_short(name)}, which it does not hold; "
-            f"choose one: {_known(store)}"
-        )
+        missing = f"holds no version {_short(name)}"
+        if not given:
+            missing = f"{CURRENT} names version {_short(name)}, which the store does not hold"
+        raise VersionNotFoundError(f"store {store}: {missing}; choose one: {_known(store)}")
     return Version(name, folder)
 
 

@@ -7,10 +7,9 @@ or in a file that the publisher keeps beside the archive. The others are listed 
 import shutil
 import zipfile
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
-from recsys.errors import DataError
+from recsys.errors import DataError, did_you_mean
 from recsys.logs.public.download import download, published_checksum
 from recsys.logs.public.registry import DATASETS, BareLayout, Dataset
 from recsys.progress import OnStep
@@ -89,9 +88,10 @@ def fetch(
 def _find(name: str, datasets: Mapping[str, Dataset]) -> Dataset:
     """Return the dataset of a name that can be fetched."""
     if name not in datasets:
-        close = get_close_matches(name, datasets, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(datasets)}"
-        raise DataError(f"datasets: there is no dataset {name!r}; {hint}")
+        raise DataError(
+            f"datasets: there is no dataset {name!r}, only {', '.join(datasets)}"
+            f"{did_you_mean(name, datasets)}"
+        )
     dataset = datasets[name]
     if not dataset.fetchable:
         raise DataError(

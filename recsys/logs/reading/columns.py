@@ -1,9 +1,8 @@
 """Which of the log's columns are used, and under which of our names."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 
-from recsys.errors import DataError
+from recsys.errors import DataError, did_you_mean
 from recsys.logs.settings import LogSettings
 
 
@@ -55,10 +54,9 @@ def _missing(
     name: str, column: str, available: Sequence[str], needed_for: str | None, where: str
 ) -> str:
     shown = ", ".join(repr(other) for other in available[:30]) or "none"
-    close = difflib.get_close_matches(column, available, n=1, cutoff=0.5)
-    closest = f"; did you mean {close[0]!r}?" if close else ""
     reason = f", which {needed_for} needs" if needed_for else ", which log.columns names"
     return (
-        f"log {where}: expected a column {column!r}{reason}, got columns {shown}{closest}; "
+        f"log {where}: expected a column {column!r}{reason}, got columns {shown}"
+        f"{did_you_mean(column, available)}; "
         f"map the right one with log.columns.{name}"
     )

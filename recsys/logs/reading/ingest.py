@@ -1,13 +1,12 @@
 """Reading a log: from files or tables to interactions, every row accounted for."""
 
 import dataclasses
-import difflib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, did_you_mean
 from recsys.logs.account import Account
 from recsys.logs.counts import keep_minimum_counts
 from recsys.logs.interactions import Interactions
@@ -102,10 +101,9 @@ def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSe
     known = [field.name for field in dataclasses.fields(LogSettings)]
     for name in overrides:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ConfigError(
-                f"read_log: expected settings of a log ({', '.join(known)}), got {name!r}{hint}"
+                f"read_log: expected settings of a log ({', '.join(known)}), got {name!r}"
+                f"{did_you_mean(name, known)}"
             )
     return dataclasses.replace(settings, **overrides)  # type: ignore[arg-type]
 
