@@ -10,6 +10,7 @@ from recsys.errors import CorruptVersionError
 from recsys.index import Index, load_index
 from recsys.store import files
 from recsys.store.directory import Version
+from recsys.store.durable import sha256_of
 from recsys.store.files import ItemTable, UserTable
 from recsys.store.publishing import SERVING
 
@@ -40,7 +41,11 @@ class Content:
 
 
 def read_version(version: Version) -> Content:
-    """Open a version; its size on the disk is checked, `verify` checks every byte.
+    """Open a version.
+
+    Sizes are checked, and the content of what a damaged byte would make dangerous: pages of
+    Parquet by their own checksums, the index by that of the manifest, because a forest with a
+    wrong link can send a search in circles. `verify` checks every byte.
 
     Raises
     ------
@@ -63,6 +68,7 @@ def read_version(version: Version) -> Content:
                 f"{version.folder / name}: expected space, rows and factors {expected}, got "
                 f"{found}; it belongs to another version: activate one that is whole"
             )
+    check_checksums(version, f"{SERVING}/")
     index = load_index(items.embeddings, version.folder / SERVING, dict(manifest.index))
     return Content(version, users, items, index)
 
@@ -76,6 +82,21 @@ def check_sizes(version: Version) -> None:
         if found != facts.bytes:
             raise CorruptVersionError(
                 f"{path}: expected {facts.bytes} bytes, got {found}; "
+                "train again, or activate another version"
+            )
+
+
+def check_checksums(version: Version, prefix: str = "") -> None:
+    """Raise a CorruptVersionError for the first file with another checksum than it should."""
+    for name, facts in version.manifest.files.items():
+        if not name.startswith(prefix):
+            continue
+        path = version.folder / name
+        with files.errors_of_reading(path):
+            found = sha256_of(path)
+        if found != facts.sha256:
+            raise CorruptVersionError(
+                f"{path}: expected sha256 {facts.sha256}, got {found}; "
                 "train again, or activate another version"
             )
 

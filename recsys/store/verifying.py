@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from recsys.errors import CorruptVersionError
-from recsys.store.content import Content, check_sizes, read_version
+from recsys.store.content import Content, check_checksums, check_sizes, read_version
 from recsys.store.directory import Version, find_version
-from recsys.store.durable import sha256_of
-from recsys.store.files import ATTRIBUTES, ITEMS, USERS, errors_of_reading
+from recsys.store.files import ATTRIBUTES, ITEMS, USERS
 from recsys.vectors import Ids
 
 
@@ -42,19 +41,11 @@ def verify(store: str | Path, version: str | None = None) -> Version:
             f"{found.manifest.version}; a published directory must keep its name"
         )
     check_sizes(found)
-    _check_checksums(found)
+    check_checksums(found)
     content = read_version(found)
     _check_users(content)
     _check_items(content)
     return found
-
-
-def _check_checksums(version: Version) -> None:
-    for name, facts in version.manifest.files.items():
-        path = version.folder / name
-        with errors_of_reading(path):
-            found = sha256_of(path)
-        _require(found == facts.sha256, path, f"sha256 {facts.sha256}", f"{found}")
 
 
 def _check_users(content: Content) -> None:

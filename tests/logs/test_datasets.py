@@ -227,7 +227,7 @@ class TestFailures:
     def test_unknown_name_suggests_a_known_one(self, tmp_path):
         with pytest.raises(DataError, match="did you mean 'ml-25m'"):
             fetch("ml-25", tmp_path)
-        with pytest.raises(DataError, match="there are ml-latest-small, "):
+        with pytest.raises(DataError, match="only ml-latest-small, "):
             fetch("zzz", tmp_path)
 
     def test_a_log_without_checksum_is_explained(self, tmp_path):

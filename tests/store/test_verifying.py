@@ -92,9 +92,11 @@ def test_a_missing_file_is_found_by_open_too(store: Path, name: str) -> None:
             check(store)
 
 
-@pytest.mark.parametrize("name", ["users.parquet", "items.parquet"])
+@pytest.mark.parametrize(
+    "name", ["users.parquet", "items.parquet", "serving/index.annoy", "serving/tail.npy"]
+)
 def test_flipped_values_are_found_by_open(store: Path, name: str) -> None:
-    """Parquet pages carry checksums, so that vectors are never read wrong."""
+    """Vectors are never read wrong, and no search follows a wrong link in circles."""
     path = find_version(store).folder / name
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
