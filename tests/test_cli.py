@@ -91,9 +91,7 @@ def test_versions_verify_and_activate(store: Path) -> None:
     assert name in run("versions", "--store", store).stdout
     assert "every file is what its manifest says" in run("verify", "--store", store).stdout
     assert name in run("activate", name, "--store", store).stdout
-    assert "holds no version" in refused(
-        "activate", "20200101T000000Z-00000000", "--store", store
-    )
+    assert "holds no version" in refused("activate", "20200101T000000Z-00000000", "--store", store)
 
 
 def test_verify_names_a_damaged_file(tmp_path: Path) -> None:
