@@ -26,7 +26,7 @@ from .models import ALS, SVD, Popularity
 from .serving import Recommendations, Recommender, open, recommend
 from .store import activate, verify, versions
 from .training import train
-from .vectors import Embeddings, Ids
+from .vectors import Embeddings, Ids, NamedVectors, Vector, named_vectors
 
 __all__ = [
     "ALS",
@@ -41,6 +41,7 @@ __all__ = [
     "Ids",
     "Interactions",
     "LogSettings",
+    "NamedVectors",
     "Popularity",
     "Recommendations",
     "Recommender",
@@ -49,9 +50,11 @@ __all__ = [
     "StoreError",
     "UnknownItemError",
     "UnknownUserError",
+    "Vector",
     "VersionNotFoundError",
     "activate",
     "evaluate",
+    "named_vectors",
     "open",
     "read_config",
     "read_items",

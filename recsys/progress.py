@@ -1,11 +1,16 @@
 """Progress for people: a bar on a terminal, silence in a pipe."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-OnStep = Callable[[int, int], None]
-"""Called after each step of some work with the steps done and the steps in all."""
+
+class OnStep(Protocol):
+    """Told after each step of some work."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Take the steps done, the steps in all, and a word on how it goes."""
 
 
 @contextmanager
@@ -25,7 +30,7 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
         Call it with the steps done and the steps in all.
     """
     if not (enabled and sys.stderr.isatty()):
-        yield lambda done, total: None
+        yield _say_nothing
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -36,11 +41,16 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=None)
+        task = bar.add_task(description, total=None, note="")
 
-        def on_step(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+        def on_step(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, note=note)
 
         yield on_step
+
+
+def _say_nothing(done: int, total: int, note: str = "") -> None:
+    """Be what is told where nobody looks."""

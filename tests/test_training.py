@@ -41,7 +41,12 @@ def test_the_manifest_says_what_was_trained_and_measured(tmp_path: Path) -> None
         "parameters": {
             "factors": 4,
             "regularization": 0.1,
+            "regularization_exponent": 0.5,
+            "unobserved_regularization": 0.0,
             "unobserved_weight": 0.1,
+            "user_exponent": 0.0,
+            "item_exponent": 0.0,
+            "unobserved_exponent": 0.0,
             "iterations": 15,
             "seed": 0,
         },

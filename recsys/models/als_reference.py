@@ -1,81 +1,88 @@
-"""ALS in a few lines of NumPy: the slow, obvious twin that tests compare the solver to."""
+"""ALS in a few lines of dense NumPy: the slow, obvious twin that tests compare the solver to.
+
+Letters are those of the formula in `recsys.ALS`: W the weights, s the scale of unobserved pairs, r
+the weight of a row, X and Y the embeddings.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
+from recsys.models.als import ALS
 from recsys.vectors import Embeddings, FloatMatrix
 
-
-def solve_rows(
-    matrix: sp.csr_array, fixed: FloatMatrix, regularization: float, unobserved_weight: float
-) -> FloatMatrix:
-    r"""Solve one side with the other fixed, each row exactly.
-
-    With ``Y = fixed`` and the row's weights ``w`` on the rows ``Y_o`` of Y,
-
-    .. math:: (a_0 Y'Y + Y_o' \mathrm{diag}(w) Y_o + \lambda I) x = Y_o' (w + a_0)
-
-    Parameters
-    ----------
-    matrix : csr_array, shape (n_rows, n_fixed)
-    fixed : ndarray, shape (n_fixed, factors)
-    regularization, unobserved_weight : float
-
-    Returns
-    -------
-    ndarray of float32, shape (n_rows, factors)
-    """
-    Y = fixed.astype(np.float64)
-    factors = Y.shape[1]
-    dense = unobserved_weight * Y.T @ Y + regularization * np.eye(factors)
-    solved = np.zeros((matrix.shape[0], factors), dtype=np.float32)
-    for row in range(matrix.shape[0]):
-        observed = slice(matrix.indptr[row], matrix.indptr[row + 1])
-        weight = matrix.data[observed].astype(np.float64)
-        Y_o = Y[matrix.indices[observed]]
-        solved[row] = np.linalg.solve(
-            dense + Y_o.T @ (weight[:, None] * Y_o), Y_o.T @ (weight + unobserved_weight)
-        )
-    return solved
+Dense = NDArray[np.float64]
 
 
-def fit(
-    user_items: sp.csr_array,
-    start: FloatMatrix,
-    regularization: float,
-    unobserved_weight: float,
-    iterations: int,
-) -> Embeddings:
-    """Alternate from given item embeddings, ending on the users.
+class Terms(NamedTuple):
+    """What the loss is made of, beside the embeddings."""
 
-    Parameters
-    ----------
-    user_items : csr_array, shape (n_users, n_items)
-    start : ndarray of float32, shape (n_items, factors)
-    regularization, unobserved_weight : float
-    iterations : int
-
-    Returns
-    -------
-    Embeddings
-    """
-    item_users = sp.csr_array(user_items.T)
-    items = start
-    for _ in range(iterations):
-        users = solve_rows(user_items, items, regularization, unobserved_weight)
-        items = solve_rows(item_users, users, regularization, unobserved_weight)
-    return Embeddings(solve_rows(user_items, items, regularization, unobserved_weight), items)
+    W: Dense  # (n_users, n_items), 0 where nothing was observed
+    s: Dense  # (n_users,)
+    reg_users: Dense  # (n_users,)
+    reg_items: Dense  # (n_items,)
 
 
-def loss(
-    user_items: sp.csr_array,
-    embeddings: Embeddings,
-    regularization: float,
-    unobserved_weight: float,
-) -> float:
-    """Return the quantity that ALS minimizes (see `recsys.ALS`), over all pairs, densely."""
+def terms_of(als: ALS, user_items: sp.csr_array) -> Terms:
+    """Return the terms of the loss for a matrix without empty rows or columns."""
+    R = user_items.toarray().astype(np.float64)
+    n_u, n_i = (R > 0).sum(axis=1), (R > 0).sum(axis=0)
+    W = R * n_u[:, None] ** -als.user_exponent * n_i**-als.item_exponent
+    s = n_u**-als.unobserved_exponent
+    a0, nu = als.unobserved_weight, als.regularization_exponent
+    kappa = als.unobserved_regularization
+    r_u = W.sum(axis=1) + kappa * a0 * s * len(n_i)
+    r_i = W.sum(axis=0) + kappa * a0 * s.sum()
+    return Terms(W, s, als.regularization * r_u**nu, als.regularization * r_i**nu)
+
+
+def loss(als: ALS, user_items: sp.csr_array, embeddings: Embeddings) -> float:
+    """Return the quantity that ALS minimizes, over all pairs."""
+    terms = terms_of(als, user_items)
     X, Y = embeddings.users.astype(np.float64), embeddings.items.astype(np.float64)
-    weight = user_items.toarray().astype(np.float64)
-    observed = weight > 0
-    errors = (weight + unobserved_weight) * (observed - X @ Y.T) ** 2
-    return float(errors.sum() + regularization * ((X**2).sum() + (Y**2).sum()))
+    scores = X @ Y.T
+    observed = (terms.W * (1 - scores) ** 2).sum()
+    everywhere = als.unobserved_weight * (terms.s[:, None] * scores**2).sum()
+    penalty = (terms.reg_users * (X**2).sum(axis=1)).sum()
+    penalty += (terms.reg_items * (Y**2).sum(axis=1)).sum()
+    return float(observed + everywhere + penalty)
+
+
+def solve(W: Dense, s: Dense, scale: Dense, reg: Dense, Y: Dense, a0: float) -> Dense:
+    r"""Solve every row x of one side exactly, with the other side Y fixed.
+
+    .. math::
+
+        (a_0 s\, Y' \mathrm{diag}(scale) Y + Y' \mathrm{diag}(w) Y + reg\, I) x = Y' w
+    """
+    gram = Y.T @ (scale[:, None] * Y)
+    identity = np.eye(Y.shape[1])
+    return np.stack(
+        [
+            np.linalg.solve(
+                a0 * s_row * gram + Y.T @ (w[:, None] * Y) + reg_row * identity, Y.T @ w
+            )
+            for w, s_row, reg_row in zip(W, s, reg, strict=True)
+        ]
+    )
+
+
+def solve_users(als: ALS, user_items: sp.csr_array, items: FloatMatrix) -> Dense:
+    """Return the exact users for some items."""
+    terms = terms_of(als, user_items)
+    ones = np.ones(len(items))
+    Y = items.astype(np.float64)
+    return solve(terms.W, terms.s, ones, terms.reg_users, Y, als.unobserved_weight)
+
+
+def fit(als: ALS, user_items: sp.csr_array, start: FloatMatrix) -> Embeddings:
+    """Alternate exactly from given item embeddings, ending on the users."""
+    terms = terms_of(als, user_items)
+    ones, Y = np.ones(len(start)), start.astype(np.float64)
+    for _ in range(als.iterations):
+        X = solve(terms.W, terms.s, ones, terms.reg_users, Y, als.unobserved_weight)
+        Y = solve(terms.W.T, ones, terms.s, terms.reg_items, X, als.unobserved_weight)
+    X = solve(terms.W, terms.s, ones, terms.reg_users, Y, als.unobserved_weight)
+    return Embeddings(X.astype(np.float32), Y.astype(np.float32))

@@ -37,6 +37,13 @@ def popularity_of(user_items: sp.csr_array) -> NDArray[np.int64]:
     return np.bincount(user_items.indices, minlength=user_items.shape[1]).astype(np.int64)
 
 
+def power_of_counts(counts: NDArray[np.integer], exponent: float) -> NDArray[np.float32]:
+    """Raise counts to a power; a count of zero gives zero."""
+    powers = np.zeros(len(counts), dtype=np.float32)
+    np.power(counts, exponent, out=powers, where=counts > 0, casting="unsafe", dtype=np.float64)
+    return powers
+
+
 def require(
     name: str, value: float, *, above: float | None = None, least: int | None = None
 ) -> None:

@@ -1,27 +1,31 @@
-"""Truncated SVD of the degree-normalized matrix."""
+"""Truncated SVD of the degree-normalized matrix, and its settings PureSVD and PCA."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import svds
 
-from recsys.models.matrix import checked, popularity_of, require
+from recsys.models.matrix import checked, popularity_of, power_of_counts, require
 from recsys.models.protocol import FoldIn
+from recsys.models.truncated_svd import truncated_svd
 from recsys.progress import OnStep
-from recsys.vectors import Embeddings, FloatMatrix, FloatVector
+from recsys.vectors import Embeddings, FloatMatrix
 
 
 @dataclass(frozen=True)
 class SVD:
     """Truncated SVD of ``A = D_u^-a R D_i^-b``.
 
-    R holds the weights, D_u the number of items of each user, D_i the number of users of each
-    item. With ``A = U S V'`` a user is ``r_u D_i^-b V S^(p/2)`` and an item is
-    ``D_i^b V S^(p/2)``. Exponents of 1/2 with ``p = 0`` give the linear part of GF-CF (Shen et
-    al., arXiv 2108.07567); exponents of 0 give PureSVD (Cremonesi et al., RecSys 2010).
+    R holds the weights to the power w, D_u the number of items of each user, D_i the number of
+    users of each item. With ``A = U S V'`` a user is ``r_u D_i^-b V S^(p/2)``, r_u the row of R,
+    and an item is ``D_i^(b+c) V S^(p/2)``. Exponents a and b of 1/2 with the others 0 give the
+    linear part of GF-CF (Shen et al., arXiv 2108.07567).
+
+    Centered, ``A - 1 m'`` is factorized instead, m the mean row of A (never densified), and the
+    mean is added back to the scores: principal component analysis. The last factor is then a
+    constant: ``D_u^a`` of a user, ``D_i^(b+c) (m - m V S^p V')`` of an item.
 
     Parameters
     ----------
@@ -31,6 +35,15 @@ class SVD:
         a and b, 0 or more.
     spectral_power : float
         p, 0 or more: how much more the strong directions count.
+    popularity_exponent : float
+        c: above 0 the scores of popular items are raised, below 0 lowered.
+    weight_exponent : float
+        w, 0 or more: 0 counts every interaction alike, 1 takes weights as they are.
+    centered : bool
+        Factorize the difference from the mean user, and give one factor to the mean.
+    oversampling : float
+        Above 0: columns of the Krylov basis beyond the factors, as a multiple of them. More is
+        more accurate and takes more time and memory.
     seed : int
         Of the random start of the iteration.
 
@@ -44,8 +57,12 @@ class SVD:
 
     factors: int = 64
     user_exponent: float = 0.5
-    item_exponent: float = 0.5
-    spectral_power: float = 0.0
+    item_exponent: float = 0.35
+    spectral_power: float = 0.5
+    popularity_exponent: float = 0.0
+    weight_exponent: float = 0.5
+    centered: bool = False
+    oversampling: float = 2.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -53,7 +70,21 @@ class SVD:
         require("svd.user_exponent", self.user_exponent, least=0)
         require("svd.item_exponent", self.item_exponent, least=0)
         require("svd.spectral_power", self.spectral_power, least=0)
+        require("svd.popularity_exponent", self.popularity_exponent, above=-float("inf"))
+        require("svd.weight_exponent", self.weight_exponent, least=0)
+        require("svd.oversampling", self.oversampling, above=0)
         require("svd.seed", self.seed, least=0)
+
+    @classmethod
+    def pure(cls, factors: int = 64, **others: Any) -> "SVD":
+        """PureSVD (Cremonesi et al., RecSys 2010): the best approximation of the weights."""
+        plain = {name: 0.0 for name in ("user_exponent", "item_exponent", "spectral_power")}
+        return cls(factors=factors, weight_exponent=1.0, **{**plain, **others})
+
+    @classmethod
+    def pca(cls, factors: int = 64, **others: Any) -> "SVD":
+        """Principal components of the users: the mean, and the best approximation of the rest."""
+        return cls.pure(factors, centered=True, **others)
 
     def fit(self, user_items: sp.csr_array, on_step: OnStep | None = None) -> Embeddings:
         """Factorize a matrix of weights.
@@ -76,18 +107,26 @@ class SVD:
         """
         matrix = checked(user_items)
         popularity = popularity_of(matrix)
-        normalized = _normalized(matrix, popularity, self.user_exponent, self.item_exponent)
-        values, V = _truncated_svd(normalized, self.factors, self.seed)  # (d,), (n_items, d)
-        scale = _power(popularity, self.item_exponent)
+        normalized = self._normalized(matrix, popularity)
+        mean = normalized.mean(axis=0, dtype=np.float64) if self.centered else None
+        factors = self.factors - self.centered
+        values, V = truncated_svd(
+            normalized, factors, mean=mean, oversampling=self.oversampling, seed=self.seed
+        )
         # The filter S^p is split evenly over both sides, so that a fold-in needs nothing but
-        # the stored items: a user is r_u D_i^-2b times them.
-        items = (scale[:, None] * V * values ** (self.spectral_power / 2)).astype(np.float32)
+        # the stored items.
+        items = V * values ** (self.spectral_power / 2)
+        if mean is not None:
+            items = np.column_stack([items, mean - items @ (mean @ items)])
+        exponent = self.item_exponent + self.popularity_exponent
+        items = power_of_counts(popularity, exponent)[:, None] * items
+        items = np.ascontiguousarray(items, dtype=np.float32)
         if on_step is not None:
             on_step(1, 1)
         return Embeddings(users=self.fold_in(items, popularity)(matrix), items=items)
 
     def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
-        """Prepare the projection on these items: ``x = r_u D_i^-2b Y``.
+        """Prepare the projection on these items: ``x = r_u D_i^-(2b+c) Y``.
 
         Parameters
         ----------
@@ -100,62 +139,26 @@ class SVD:
         FoldIn
             Takes histories (n, n_items), gives embeddings (n, factors).
         """
-        projection = _power(popularity, -2 * self.item_exponent)[:, None] * items
+        exponent = 2 * self.item_exponent + self.popularity_exponent
+        projection = power_of_counts(popularity, -exponent)[:, None] * items
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
-            users: FloatMatrix = checked(user_items) @ projection
+            histories = self._powered(checked(user_items))
+            users: FloatMatrix = histories @ projection
+            if self.centered:  # the scores are those of D_u^a A, and so is the mean
+                users[:, -1] = power_of_counts(np.diff(histories.indptr), self.user_exponent)
             return users
 
         return embed
 
+    def _normalized(self, matrix: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
+        """Divide each weight by powers of its user's and its item's number of interactions."""
+        per_user = np.diff(matrix.indptr)
+        normalized = self._powered(matrix)
+        normalized.data *= np.repeat(power_of_counts(per_user, -self.user_exponent), per_user)
+        normalized.data *= power_of_counts(popularity, -self.item_exponent)[matrix.indices]
+        return normalized
 
-def _normalized(
-    matrix: sp.csr_array,
-    popularity: NDArray[np.integer],
-    user_exponent: float,
-    item_exponent: float,
-) -> sp.csr_array:
-    """Divide each weight by powers of its user's and its item's number of interactions."""
-    per_user = np.diff(matrix.indptr)
-    user_scale = np.repeat(_power(per_user, -user_exponent), per_user)
-    item_scale = _power(popularity, -item_exponent)[matrix.indices]
-    data = matrix.data * user_scale * item_scale
-    return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
-def _power(counts: NDArray[np.integer], exponent: float) -> FloatVector:
-    """Raise counts to a power; a count of zero gives zero."""
-    powers = np.zeros(len(counts), dtype=np.float32)
-    np.power(counts, exponent, out=powers, where=counts > 0, casting="unsafe", dtype=np.float64)
-    return powers
-
-
-def _truncated_svd(
-    matrix: sp.csr_array, factors: int, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the largest singular values and right vectors, zero beyond the rank, signs fixed.
-
-    Returns
-    -------
-    values : ndarray of float64, shape (factors,)
-    V : ndarray of float64, shape (n_items, factors)
-    """
-    smaller = min(matrix.shape)
-    wanted = min(factors, smaller)
-    matrix = matrix.astype(np.float64)
-    if wanted <= smaller // 2:
-        start = np.random.default_rng(seed).standard_normal(smaller)
-        _, found, rows = svds(matrix, k=wanted, v0=start, return_singular_vectors="vh")
-    else:  # ARPACK cannot find nearly all vectors; a matrix this small can be dense
-        _, found, rows = np.linalg.svd(matrix.toarray(), full_matrices=False)
-    order = np.argsort(-found, kind="stable")[:wanted]
-    found, rows = found[order], rows[order]
-    is_zero = found <= found.max(initial=0.0) * 1e-7  # directions beyond the rank are arbitrary
-    found[is_zero], rows[is_zero] = 0.0, 0.0
-    # A singular vector is defined up to its sign: make its largest entry positive.
-    largest = np.abs(rows).argmax(axis=1)
-    rows *= np.where(rows[np.arange(wanted), largest] < 0, -1.0, 1.0)[:, None]
-    values = np.zeros(factors)
-    V = np.zeros((matrix.shape[1], factors))
-    values[:wanted], V[:, :wanted] = found, rows.T
-    return values, V
+    def _powered(self, matrix: sp.csr_array) -> sp.csr_array:
+        data = matrix.data**self.weight_exponent
+        return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)

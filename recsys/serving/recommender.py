@@ -6,17 +6,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recsys.errors import DataError, UnknownItemError, UnknownUserError, did_you_mean
+from recsys.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.index import ItemRows
-from recsys.serving.cosine import ItemCosines
 from recsys.serving.history import history_of
 from recsys.serving.popular import PopularItems
 from recsys.serving.recommendations import Recommendations, ScoredItem, Source
 from recsys.store import Content
-from recsys.vectors import FloatVector, Id
+from recsys.vectors import FloatVector, Id, NamedVectors
+from recsys.vectors.arguments import Kind, checked_id, checked_k, unknown_id
 
 _NOTHING = np.empty(0, dtype=np.int32)
-_MOST_IDS_TO_SUGGEST_FROM = 100_000
 
 
 class Recommender:
@@ -80,10 +79,10 @@ class Recommender:
         UnknownUserError
             If the user is not known and `on_unknown` is "raise".
         """
-        k = _checked_k(k)
+        k = checked_k(k)
         if on_unknown not in ("popular", "raise"):
             raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
-        user_idx = self._users.ids.find(_checked_id(user_id, "user_id"))
+        user_idx = self._users.ids.find(checked_id(user_id, "user_id"))
         if user_idx is None:
             if on_unknown == "raise":
                 raise self._unknown_user(user_id)
@@ -128,16 +127,16 @@ class Recommender:
         UnknownItemError
             If none of the items is known, or one is not and `on_unknown` is "raise".
         """
-        k = _checked_k(k)
+        k = checked_k(k)
         if on_unknown not in ("ignore", "raise"):
             raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
         if isinstance(item_ids, str):
             raise DataError(f"item_ids: expected a list of ids, got the string {item_ids[:40]!r}")
-        listed = [_checked_id(item_id, "item_ids") for item_id in item_ids]
+        listed = [checked_id(item_id, "item_ids") for item_id in item_ids]
         rows = self._items.ids.rows(listed)
         unknown = np.flatnonzero(rows < 0)
         if len(unknown) and (on_unknown == "raise" or len(unknown) == len(rows)):
-            raise self._unknown_item(listed[unknown[0]])
+            raise self.item_vectors.unknown_id(listed[unknown[0]])
         history = history_of(rows, weights, n_items=len(self._items.ids))
         user = self._fold_in(history)[0]
         return self._list_for(user, k, _NOTHING if include_seen else history.indices, "fold_in")
@@ -163,9 +162,8 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        k = _checked_k(k)
-        rows, cosines = self._cosines.nearest(self._row_of_item(item_id), k)
-        return self._as_list(rows, cosines, "similar")
+        found = self.item_vectors.nearest(checked_id(item_id, "item_id"), k)
+        return Recommendations(tuple(map(ScoredItem._make, found)), "similar", self.version)
 
     def closest_seen(self, user_id: Id, item_id: Id) -> ScoredItem | None:
         """Return the item seen by a user that is most similar to another: a reason to give.
@@ -186,12 +184,12 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        user_idx = self._users.ids.find(_checked_id(user_id, "user_id"))
+        user_idx = self._users.ids.find(checked_id(user_id, "user_id"))
         if user_idx is None:
             raise self._unknown_user(user_id)
-        item_idx = self._row_of_item(item_id)
-        closest = self._cosines.nearest_among(self._users.seen[user_idx], item_idx)
-        return None if closest is None else ScoredItem(self._items.ids[closest[0]], closest[1])
+        seen = self._items.ids.tolist(self._users.seen[user_idx])
+        closest = self.item_vectors.nearest(checked_id(item_id, "item_id"), 1, among=seen)
+        return ScoredItem._make(closest[0]) if closest else None
 
     def describe(self, item_id: Id) -> dict[str, Any]:
         """Return what the version knows of an item, such as its title, by column.
@@ -210,7 +208,7 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        item_idx = self._row_of_item(item_id)
+        item_idx = self.item_vectors.row(item_id)
         attributes = self._content.attributes
         if attributes is None:
             return {}
@@ -219,6 +217,21 @@ class Recommender:
             for name in attributes.column_names
             if name != "item_id"
         }
+
+    @cached_property
+    def user_vectors(self) -> NamedVectors:
+        """The embeddings of the users by their ids; similarity and arithmetic."""
+        return self._named_vectors("user")
+
+    @cached_property
+    def item_vectors(self) -> NamedVectors:
+        """The embeddings of the items by their ids, in the same space as those of the users."""
+        return self._named_vectors("item")
+
+    def _named_vectors(self, kind: Kind) -> NamedVectors:
+        table = self._users if kind == "user" else self._items
+        where = f"of version {self.version}"
+        return NamedVectors(table.ids, table.embeddings, kind, table.space_id, where)
 
     def _list_for(
         self, user: FloatVector, k: int, exclude: ItemRows, source: Source
@@ -235,19 +248,9 @@ class Recommender:
         items = tuple(map(ScoredItem, item_ids, scores.tolist()))
         return Recommendations(items, source, self.version)
 
-    def _row_of_item(self, item_id: Id) -> int:
-        item_idx = self._items.ids.find(_checked_id(item_id, "item_id"))
-        if item_idx is None:
-            raise self._unknown_item(item_id)
-        return item_idx
-
     @cached_property
     def _popular(self) -> PopularItems:
         return PopularItems(self._items.popularity)
-
-    @cached_property
-    def _cosines(self) -> ItemCosines:
-        return ItemCosines(self._items.embeddings)
 
     @cached_property
     def _fold_in(self) -> Any:
@@ -258,37 +261,6 @@ class Recommender:
         # A copy, because solvers in C take no memory that is read-only, as that of a file is.
         return model.fold_in(self._items.embeddings.copy(), self._items.popularity)
 
-    def _unknown_user(self, user_id: Id) -> UnknownUserError:
-        return UnknownUserError(
-            f"user {_short(user_id)}: not among the {len(self._users.ids):,} users of version "
-            f'{self.version}; ask with on_unknown="popular", or by recommend_for_history'
-        )
-
-    def _unknown_item(self, item_id: Id) -> UnknownItemError:
-        ids = self._items.ids
-        hint = ""
-        if len(ids) <= _MOST_IDS_TO_SUGGEST_FROM and len(str(item_id)) <= 100:
-            hint = did_you_mean(str(item_id), map(str, ids.tolist()))
-        return UnknownItemError(
-            f"item {_short(item_id)}: not among the {len(ids):,} items of version "
-            f"{self.version}{hint}"
-        )
-
-
-def _checked_k(k: int) -> int:
-    if isinstance(k, bool) or not isinstance(k, int | np.integer):
-        raise DataError(f"k: expected a whole number, got {k!r}")
-    if k < 1:
-        raise DataError(f"k: expected at least 1, got {k}")
-    return int(k)
-
-
-def _checked_id(id_: Id, name: str) -> Id:
-    if isinstance(id_, bool) or not isinstance(id_, str | int | np.integer):
-        raise DataError(f"{name}: expected a string or an integer, got {id_!r}")
-    return id_
-
-
-def _short(id_: Id) -> str:
-    text = str(id_)
-    return repr(text if len(text) <= 60 else text[:60] + "...")
+    def _unknown_user(self, user_id: Id) -> UnknownUserError | UnknownItemError:
+        hint = '; ask with on_unknown="popular", or by recommend_for_history'
+        return unknown_id("user", user_id, self._users.ids, f"of version {self.version}", hint)

@@ -1,6 +1,5 @@
 """What training hands over to be published."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import DataError
 from recsys.store.files import SeenLists
-from recsys.vectors import Embeddings, Ids
+from recsys.vectors import Embeddings, Ids, space_id_of
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -95,5 +94,4 @@ class Release:
         """The given space, or a name drawn from the item embeddings themselves."""
         if self.space_id is not None:
             return self.space_id
-        vectors = np.ascontiguousarray(self.embeddings.items)
-        return hashlib.sha256(vectors.data).hexdigest()[:16]
+        return space_id_of(self.embeddings.items)

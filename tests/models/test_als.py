@@ -1,45 +1,197 @@
-"""ALS against its NumPy twin."""
+"""ALS against its NumPy twin, and its promises."""
+
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
 
+from recsys.errors import DataError, DivergedError
 from recsys.models import ALS, als_reference
+from recsys.models.als import Epoch
 from recsys.models.matrix import popularity_of
+from recsys.vectors import Embeddings
 from tests.worlds import random_user_items
 
-WORLD = random_user_items(80, 50, 0.15, seed=1)
+
+def full(user_items: sp.csr_array) -> sp.csr_array:
+    """The same world with at least one interaction in every row and column."""
+    dense = user_items.toarray()
+    for row in range(dense.shape[0]):
+        dense[row, row % dense.shape[1]] = max(dense[row, row % dense.shape[1]], 1)
+    for column in range(dense.shape[1]):
+        dense[column % dense.shape[0], column] = max(dense[column % dense.shape[0], column], 1)
+    return sp.csr_array(dense)
 
 
-def test_fold_in_is_the_exact_row_solve() -> None:
-    als = ALS(factors=10, regularization=0.7, unobserved_weight=0.2)
-    items = np.random.default_rng(0).standard_normal((50, 10)).astype(np.float32)
+WORLD = full(random_user_items(80, 50, 0.15, seed=1))
+MODELS = {
+    "plain": ALS(factors=6, regularization=0.05, iterations=60, seed=4),
+    "uniform": ALS(factors=6, regularization=1.0, regularization_exponent=0.0, iterations=60),
+    "weighted": ALS(
+        factors=17,
+        regularization=0.02,
+        regularization_exponent=1.0,
+        unobserved_regularization=1.0,
+        unobserved_weight=0.3,
+        user_exponent=0.6,
+        item_exponent=0.25,
+        unobserved_exponent=0.4,
+        iterations=60,
+    ),
+}
+
+
+@pytest.fixture(params=MODELS, ids=str)
+def als(request: pytest.FixtureRequest) -> ALS:
+    return MODELS[request.param]
+
+
+def test_fold_in_is_the_exact_row_solve(als: ALS) -> None:
+    items = np.random.default_rng(0).standard_normal((50, als.factors)).astype(np.float32)
     folded = als.fold_in(items, popularity_of(WORLD))(WORLD)
-    exact = als_reference.solve_rows(WORLD, items, 0.7, 0.2)
-    np.testing.assert_allclose(folded, exact, rtol=1e-3, atol=1e-5)
+    exact = als_reference.solve_users(als, WORLD, items)
+    np.testing.assert_allclose(folded, exact, rtol=1e-3, atol=2e-5)
 
 
-def test_the_twin_solves_its_own_normal_equations() -> None:
-    """Each row is where the gradient of the loss vanishes: no step improves it."""
-    start = np.random.default_rng(0).standard_normal((50, 6)).astype(np.float32)
-    embeddings = als_reference.fit(WORLD, start, 1.0, 0.1, iterations=3)
-    best = als_reference.loss(WORLD, embeddings, 1.0, 0.1)
-    for factor in (0.99, 1.01):
-        moved = type(embeddings)(embeddings.users * np.float32(factor), embeddings.items)
-        assert als_reference.loss(WORLD, moved, 1.0, 0.1) > best
+def test_the_twin_is_where_the_gradient_vanishes(als: ALS) -> None:
+    start = np.random.default_rng(0).random((50, als.factors), dtype=np.float32)
+    embeddings = als_reference.fit(replace(als, iterations=3), WORLD, start)
+    best = als_reference.loss(als, WORLD, embeddings)
+    for row in range(0, 80, 9):
+        for step in (-0.01, 0.01):
+            users = embeddings.users.copy()
+            users[row] += step
+            assert als_reference.loss(als, WORLD, Embeddings(users, embeddings.items)) > best
 
 
-def test_the_solver_reaches_the_loss_of_the_twin() -> None:
-    als = ALS(factors=6, regularization=1.0, unobserved_weight=0.1, iterations=20, seed=4)
-    start = np.random.default_rng(4).random((50, 6)).astype(np.float32) * 0.01
-    twin = als_reference.fit(WORLD, start, 1.0, 0.1, iterations=20)
-    ours = als_reference.loss(WORLD, als.fit(WORLD), 1.0, 0.1)
-    assert ours <= 1.01 * als_reference.loss(WORLD, twin, 1.0, 0.1)
+def test_the_solver_reaches_the_loss_of_the_twin(als: ALS) -> None:
+    start = 0.1 * np.random.default_rng(als.seed).random((50, als.factors), dtype=np.float32)
+    twin = als_reference.loss(als, WORLD, als_reference.fit(als, WORLD, start))
+    assert als_reference.loss(als, WORLD, als.fit(WORLD)) <= 1.01 * twin
+
+
+def test_the_loss_that_is_told_is_the_loss(als: ALS) -> None:
+    epochs: list[tuple[float, Embeddings]] = []
+
+    def keep(epoch: Epoch) -> None:
+        epochs.append((epoch.loss, epoch.embeddings()))
+
+    replace(als, iterations=6).fit(WORLD, on_epoch=keep)
+    told = [loss for loss, _ in epochs]
+    exact = [als_reference.loss(als, WORLD, embeddings) for _, embeddings in epochs]
+    np.testing.assert_allclose(told, exact, rtol=1e-4)
+    assert told == sorted(told, reverse=True)
+
+
+def test_from_alpha_solves_the_problem_of_hu_koren_and_volinsky() -> None:
+    """Their optimum, found by their own normal equations, has our scores times 1 + 1 / alpha."""
+    world = sp.csr_array((WORLD.toarray() > 0).astype(np.float32))
+    alpha, regularization = 8.0, 2.0
+    als = ALS.from_alpha(alpha, regularization, factors=4, iterations=600)
+    C, P = 1 + alpha * world.toarray(), world.toarray()
+    Y = np.random.default_rng(1).random((50, 4))
+
+    def solve(C: np.ndarray, P: np.ndarray, Y: np.ndarray) -> np.ndarray:
+        return np.stack(
+            [
+                np.linalg.solve(Y.T @ (c[:, None] * Y) + regularization * np.eye(4), Y.T @ (c * p))
+                for c, p in zip(C, P, strict=True)
+            ]
+        )
+
+    for _ in range(200):
+        X = solve(C, P, Y)
+        Y = solve(C.T, P.T, X)
+    np.testing.assert_allclose(
+        als.fit(world).scores(slice(None)) * (1 + 1 / alpha), X @ Y.T, atol=2e-2
+    )
+
+
+def test_any_number_of_threads_gives_the_same_bits(als: ALS) -> None:
+    world = full(random_user_items(5000, 300, 0.02, seed=3))  # several parts and chunks
+    one, four = (replace(als, iterations=3).fit(world, n_threads=n) for n in (1, 4))
+    np.testing.assert_array_equal(one.users, four.users)
+    np.testing.assert_array_equal(one.items, four.items)
+
+
+@given(factors=st.integers(1, 70), density=st.floats(0.02, 0.9), seed=st.integers(0, 99))
+def test_any_number_of_factors(factors: int, density: float, seed: int) -> None:
+    world = random_user_items(23, 19, density, seed)
+    als = ALS(factors=factors, regularization=0.1, iterations=2)
+    embeddings = als.fit(world)
+    assert embeddings.users.shape == (23, factors)
+    exact = als_reference.solve_users(als, full(world), embeddings.items)
+    is_full = np.diff(world.indptr) == np.diff(full(world).indptr)
+    same_popularity = popularity_of(world) == popularity_of(full(world))
+    if is_full.all() and same_popularity.all():
+        np.testing.assert_allclose(embeddings.users, exact, rtol=1e-2, atol=1e-4)
+
+
+def test_the_first_coordinate_carries_the_most() -> None:
+    items = ALS(factors=8).fit(WORLD).items.astype(np.float64)
+    gram = items.T @ items
+    np.testing.assert_allclose(gram - np.diag(np.diag(gram)), 0, atol=1e-4 * gram.max())
+    assert np.all(np.diff(np.diag(gram)) <= 0)
+
+
+def test_a_start_saves_epochs() -> None:
+    long = ALS(factors=6, iterations=30)
+    losses: list[float] = []
+    long.fit(WORLD, on_epoch=lambda epoch: losses.append(epoch.loss))
+    again: list[float] = []
+    ALS(factors=6, iterations=3).fit(
+        WORLD, start=long.fit(WORLD), on_epoch=lambda epoch: again.append(epoch.loss)
+    )
+    assert again[0] <= losses[-1] * 1.0001
+    assert losses[2] > again[0]
+
+
+def test_a_start_of_other_rows_is_refused() -> None:
+    start = ALS(factors=6, iterations=1).fit(WORLD)
+    with pytest.raises(DataError, match=r"\(80, 50, 7\), got \(80, 50, 6\)"):
+        ALS(factors=7).fit(WORLD, start=start)
+
+
+def test_on_epoch_can_stop_the_fit() -> None:
+    numbers: list[int] = []
+
+    def stop_at_three(epoch: Epoch) -> bool:
+        numbers.append(epoch.number)
+        return epoch.number == 3
+
+    ALS(factors=2, iterations=10).fit(WORLD, on_epoch=stop_at_three)
+    assert numbers == [1, 2, 3]
+
+
+def test_what_diverges_says_why() -> None:
+    huge = sp.csr_array(WORLD * np.float32(1e30))
+    with pytest.raises(DivergedError, match=r"epoch 1; weights go from 1e\+30 to .*regularization"):
+        ALS(factors=4, regularization=1e-9).fit(huge)
 
 
 def test_more_weight_pulls_a_score_towards_one() -> None:
     light = sp.csr_array(np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1]], dtype=np.float32))
     heavy = light.copy()
     heavy[0, 1] = 50
-    als = ALS(factors=1, regularization=1.0, unobserved_weight=0.5)
+    als = ALS(factors=1, regularization=0.2, unobserved_weight=0.5)
     error = [abs(1 - als.fit(world).scores(slice(None))[0, 1]) for world in (light, heavy)]
     assert error[1] < error[0]
+
+
+def test_the_peer_agrees() -> None:
+    """implicit reaches the same scores from the same parameters, given time to converge."""
+    peer = pytest.importorskip("implicit.cpu.als")
+    from threadpoolctl import threadpool_limits
+
+    world = sp.csr_array((WORLD.toarray() > 0).astype(np.float32))
+    confidence = sp.csr_matrix(world * np.float32(10) + world)
+    with threadpool_limits(1, "blas"):
+        theirs = peer.AlternatingLeastSquares(4, 2.0, iterations=300, random_state=0, num_threads=1)
+        theirs.fit(confidence, show_progress=False)
+    ours = ALS.from_alpha(10.0, 2.0, factors=4, iterations=300).fit(world)
+    np.testing.assert_allclose(
+        ours.scores(slice(None)) * 1.1, theirs.user_factors @ theirs.item_factors.T, atol=2e-2
+    )

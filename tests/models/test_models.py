@@ -1,5 +1,7 @@
 """One conformance suite over all models, in worlds whose answers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -11,7 +13,7 @@ from recsys.vectors import top_k
 from tests.worlds import checkerboard, random_user_items
 
 MODELS = [
-    ALS(factors=8, iterations=30, seed=3),
+    ALS(factors=8, regularization=0.5, iterations=30, seed=3),
     SVD(factors=8, seed=3),
     SVD(factors=8, user_exponent=0, item_exponent=0, spectral_power=1.0, seed=3),
     Popularity(),
@@ -86,6 +88,8 @@ def test_permuted_items_give_permuted_scores(model: Model) -> None:
     order = np.random.default_rng(0).permutation(20)
     if model.name != "popularity":
         model = model_from(model.name, {**parameters_of(model), "factors": 4})
+    if isinstance(model, ALS):  # equal tastes converge slowly
+        model = replace(model, iterations=100)
     scores = model.fit(user_items).scores(slice(None))
     permuted = model.fit(sp.csr_array(user_items[:, order])).scores(slice(None))
     np.testing.assert_allclose(permuted, scores[:, order], atol=2e-3 * np.abs(scores).max())
@@ -97,7 +101,7 @@ def test_folding_in_a_training_history_gives_the_stored_row(model: Model) -> Non
     embeddings = model.fit(user_items)
     fold_in = model.fold_in(embeddings.items, popularity_of(user_items))
     np.testing.assert_allclose(
-        fold_in(user_items[5:15]), embeddings.users[5:15], rtol=1e-4, atol=1e-6
+        fold_in(user_items[5:15]), embeddings.users[5:15], rtol=1e-4, atol=1e-5
     )
 
 
@@ -122,7 +126,9 @@ def test_a_stored_zero_is_no_interaction(model: Model) -> None:
 @pytest.mark.parametrize("model", MODELS, ids=named)
 def test_steps_are_reported_up_to_the_last(model: Model) -> None:
     steps: list[tuple[int, int]] = []
-    model.fit(random_user_items(20, 15, 0.3), on_step=lambda done, n: steps.append((done, n)))
+    model.fit(
+        random_user_items(20, 15, 0.3), on_step=lambda done, n, note="": steps.append((done, n))
+    )
     total = getattr(model, "iterations", 1)
     assert steps == [(done, total) for done in range(1, total + 1)]
 

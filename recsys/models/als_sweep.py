@@ -1,0 +1,177 @@
+"""One side of ALS at a time: the shared dense part, its eigenbasis, and all rows in parallel.
+
+The work of a half-sweep over n_rows rows with n_fixed columns, nnz interactions and d factors is
+``n_fixed d^2`` flops for the Gram matrix, ``2 (n_rows + n_fixed) d^2`` to turn both sides into its
+eigenbasis, and 6 or 10 ``nnz d`` for the rows. Results do not depend on the number of threads:
+every row is solved by itself, and sums over rows are made chunk by chunk, in order.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.models.als_kernel import solve_rows
+from recsys.models.parallel import Threads, equal_parts
+from recsys.vectors import FloatMatrix, FloatVector
+
+_CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
+_N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
+_REGISTER = 16  # float32 numbers in the widest vector register
+
+
+@dataclass
+class Side:
+    """Users or items: their interactions, and their vectors so far.
+
+    Parameters
+    ----------
+    matrix : csr_array of float32, shape (n_rows, n_fixed)
+        Weights; a row's columns are rows of the other side.
+    vectors : ndarray of float32, shape (n_rows, width)
+        As `padded` makes them.
+    regularization : ndarray of float32, shape (n_rows,)
+        Above 0.
+    dense_scale : ndarray of float32, shape (n_rows,)
+        How much the unobserved pairs of a row count, times the unobserved weight.
+    """
+
+    matrix: sp.csr_array
+    vectors: FloatMatrix
+    regularization: FloatVector
+    dense_scale: FloatVector
+
+    def penalty(self) -> float:
+        """Return ``sum regularization |x|^2``."""
+        squares = np.einsum("ij,ij->i", self.vectors, self.vectors)
+        return float(self.regularization.astype(np.float64) @ squares)
+
+
+def padded(vectors: FloatMatrix) -> FloatMatrix:
+    """Return a copy with zero columns behind, so that rows are whole vector registers."""
+    n_rows, factors = vectors.shape
+    wide = np.zeros((n_rows, -(-factors // _REGISTER) * _REGISTER), dtype=np.float32)
+    wide[:, :factors] = vectors
+    return wide
+
+
+def solve(
+    rows: Side,
+    fixed: Side,
+    unobserved_weight: float,
+    pool: Threads,
+    *,
+    factors: int,
+    steps: int,
+    tolerance: float = 0.0,
+) -> float:
+    """Solve one side with the other fixed, both turned into the eigenbasis of the fixed one.
+
+    Scores do not change when both sides turn. Turning back is not needed: the next half-sweep
+    turns both again.
+
+    Parameters
+    ----------
+    rows, fixed : Side
+        Both change in place.
+    unobserved_weight : float
+    pool : Threads
+    factors : int
+        Columns of the vectors that are no padding.
+    steps, tolerance
+        As in `recsys.models.als_kernel.solve_rows`.
+
+    Returns
+    -------
+    float
+        The loss of the rows: everything but the penalty of the fixed side.
+    """
+    eigenvalues, basis = eigenbasis(fixed.vectors, fixed.dense_scale, pool, factors=factors)
+    turn(fixed.vectors, basis, pool)
+    turn(rows.vectors, basis, pool)
+    spectrum = (unobserved_weight * eigenvalues).astype(np.float32)
+    return solve_turned(rows, fixed.vectors, spectrum, pool, steps=steps, tolerance=tolerance)
+
+
+def solve_turned(
+    rows: Side,
+    fixed: FloatMatrix,
+    spectrum: FloatVector,
+    pool: Threads,
+    *,
+    steps: int,
+    tolerance: float = 0.0,
+) -> float:
+    """Do the part of `solve` that is left when both sides are in the eigenbasis."""
+    indptr = rows.matrix.indptr.astype(np.int64, copy=False)
+
+    def work(part: tuple[int, int]) -> float:
+        return solve_rows(
+            indptr,
+            rows.matrix.indices,
+            rows.matrix.data,
+            fixed,
+            rows.vectors,
+            spectrum,
+            rows.dense_scale,
+            rows.regularization,
+            *part,
+            steps,
+            tolerance,
+        )
+
+    return sum(pool.map(work, equal_parts(indptr, _N_PARTS)))
+
+
+def eigenbasis(
+    vectors: FloatMatrix, scale: FloatVector, pool: Threads, *, factors: int
+) -> tuple[NDArray[np.float64], FloatMatrix]:
+    """Return the eigenvalues of ``F' diag(scale) F``, largest first, and its eigenvectors.
+
+    Returns
+    -------
+    eigenvalues : ndarray of float64, shape (width,)
+    basis : ndarray of float32, shape (width, width)
+        Eigenvectors are columns, the largest entry of each positive; padding is zero.
+    """
+    width = vectors.shape[1]
+    dense = gram(vectors, scale, pool)[:factors, :factors]
+    if not np.isfinite(dense).all():  # has no eigenvectors; the loss will tell
+        return np.full(width, np.nan), np.eye(width, dtype=np.float32)
+    found, turned = scipy.linalg.eigh(dense, driver="evd", check_finite=False)
+    found, turned = found[::-1], turned[:, ::-1]
+    largest = np.abs(turned).argmax(axis=0)
+    signs = np.where(turned[largest, np.arange(factors)] < 0, -1.0, 1.0)
+    eigenvalues, basis = np.zeros(width), np.zeros((width, width), dtype=np.float32)
+    eigenvalues[:factors], basis[:factors, :factors] = found.clip(min=0), turned * signs
+    return eigenvalues, basis
+
+
+def gram(vectors: FloatMatrix, scale: FloatVector, pool: Threads) -> NDArray[np.float64]:
+    """Return ``F' diag(scale) F``, float64 (width, width)."""
+    (syrk,) = scipy.linalg.get_blas_funcs(("syrk",), (vectors,))
+    is_scaled = bool((scale != 1).any())
+
+    def work(start: int) -> FloatMatrix:
+        chunk = vectors[start : start + _CHUNK]
+        if is_scaled:
+            chunk = chunk * np.sqrt(scale[start : start + _CHUNK, None])
+        upper: FloatMatrix = syrk(1.0, chunk.T)  # half the flops of a product
+        return upper
+
+    total = np.zeros((vectors.shape[1],) * 2)
+    for upper in pool.map(work, range(0, len(vectors), _CHUNK)):
+        total += upper
+    return np.triu(total) + np.triu(total, 1).T
+
+
+def turn(vectors: FloatMatrix, basis: FloatMatrix, pool: Threads) -> None:
+    """Multiply by the basis in place, chunk by chunk, so that no second matrix is needed."""
+
+    def work(start: int) -> None:
+        chunk = vectors[start : start + _CHUNK]
+        chunk[:] = chunk @ basis
+
+    pool.map(work, range(0, len(vectors), _CHUNK))

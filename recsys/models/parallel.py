@@ -1,0 +1,64 @@
+"""Threads whose number never changes a result: the work is cut into the same parts for any."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+S = TypeVar("S")
+T = TypeVar("T")
+_ROW_COST = 24  # what a row costs beside its entries, in entries
+
+
+class Threads:
+    """A pool for parts of work that are cut without regard to its size.
+
+    Attributes
+    ----------
+    n : int
+        Number of threads.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, n: int) -> None:
+        self._pool = pool
+        self.n = n
+
+    def map(self, work: Callable[[S], T], parts: Iterable[S]) -> list[T]:
+        """Run work on every part; results in the order of the parts."""
+        return list(self._pool.map(work, parts))
+
+
+@contextmanager
+def threads(n: int | None = None) -> Iterator[Threads]:
+    """Open a pool of n threads, one for each usable core by default.
+
+    While it is open BLAS keeps to one thread: each of ours calls it, and its own way to cut a
+    product depends on how many threads it has.
+    """
+    n = n or usable_cores()
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n) as pool:
+        yield Threads(pool, n)
+
+
+def usable_cores() -> int:
+    """Return the cores this process may use, which a container can make fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def equal_parts(indptr: NDArray[np.integer], n_parts: int) -> list[tuple[int, int]]:
+    """Cut the rows of a CSR matrix into at most n_parts ranges of equal work, not equal count."""
+    cost = indptr.astype(np.int64) + _ROW_COST * np.arange(len(indptr))
+    bounds = np.searchsorted(cost, np.linspace(0, cost[-1], n_parts + 1)[1:-1])
+    edges = np.unique([0, *bounds, len(indptr) - 1]).tolist()
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def chunks(n_rows: int, least: int = 4096, most: int = 64) -> list[slice]:
+    """Cut n_rows into at most `most` ranges of at least `least` rows each, but for the last."""
+    size = max(least, -(-n_rows // most))
+    return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]

@@ -1,0 +1,95 @@
+"""Exact search for the rows of a matrix that are nearest to a vector."""
+
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.vectors.embeddings import FloatMatrix, FloatVector
+from recsys.vectors.top_k import EXCLUDED, top_k
+
+By = Literal["cosine", "dot"]
+Rows = NDArray[np.int32]
+
+
+class NearestRows:
+    """Search the rows of a matrix by cosine or dot product; every row is scored.
+
+    Parameters
+    ----------
+    matrix : ndarray of float32, shape (n, factors)
+        The first search by cosine makes a copy of it, scaled to directions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> nearest = NearestRows(np.array([[3, 4], [0, 0], [0, 2]], dtype=np.float32))
+    >>> nearest.search(np.array([0, 1], dtype=np.float32), 3, by="cosine")
+    (array([2, 0], dtype=int32), array([1. , 0.8], dtype=float32))
+    """
+
+    def __init__(self, matrix: FloatMatrix) -> None:
+        self._matrix = matrix
+
+    def search(
+        self,
+        query: FloatVector,
+        k: int,
+        *,
+        by: By,
+        exclude: Rows | None = None,
+        among: Rows | None = None,
+    ) -> tuple[Rows, FloatVector]:
+        """Return the nearest rows and their scores, best first, ties by lower row.
+
+        Parameters
+        ----------
+        query : ndarray of float32, shape (factors,)
+            Of length 1 for a search by cosine.
+        k : int
+        by : {"cosine", "dot"}
+            By cosine, a zero row is left out, because it has no direction.
+        exclude : ndarray of int32, optional
+            Rows to leave out.
+        among : ndarray of int32, optional
+            The only rows to score, in any order. Default: all.
+
+        Returns
+        -------
+        rows : ndarray of int32, shape (n_found,)
+            At most k.
+        scores : ndarray of float32, shape (n_found,)
+        """
+        candidates = None if among is None else np.unique(among)
+        scores = self._scores(query, by, slice(None) if candidates is None else candidates)
+        if exclude is not None:
+            left_out = exclude if candidates is None else np.isin(candidates, exclude)
+            scores[left_out] = EXCLUDED
+        places, best = top_k(scores[None, :], k)
+        n_found = int((places[0] >= 0).sum())
+        found = places[0, :n_found]
+        return found if candidates is None else candidates[found], best[0, :n_found]
+
+    def _scores(self, query: FloatVector, by: By, rows: Rows | slice) -> FloatVector:
+        if by == "dot":
+            products: FloatVector = self._matrix[rows] @ query
+            return products
+        units, is_zero = self._directions
+        cosines: FloatVector = units[rows] @ query
+        np.clip(cosines, -1, 1, out=cosines)  # round-off leads a little beyond
+        cosines[is_zero[rows]] = EXCLUDED
+        return cosines
+
+    @cached_property
+    def _directions(self) -> tuple[FloatMatrix, NDArray[np.bool_]]:
+        """Every row scaled to length 1, and whether it is zero and has none."""
+        # Scaled by the largest entry first, so that no square leaves the range of float32.
+        largest = np.abs(self._matrix).max(axis=1, initial=0)
+        is_zero = largest == 0
+        largest[is_zero] = 1
+        units: FloatMatrix = np.divide(self._matrix, largest[:, None])
+        norms = np.linalg.norm(units, axis=1)
+        norms[is_zero] = 1
+        units /= norms[:, None]
+        return units, is_zero
