@@ -94,7 +94,9 @@ def _squared_scores(
 
 
 @_compile
-def _precondition(residual: Floats, dense: Floats, beta: np.float32, direction: Floats) -> float:
+def _precondition(
+    residual: Floats, dense: Floats, beta: np.float32, direction: Floats
+) -> np.float32:
     """Set ``direction = residual / dense + beta * direction``; return its squared length."""
     length = np.float32(0)
     for f in range(residual.shape[0]):
@@ -162,7 +164,7 @@ def solve_rows(
             loss += dense[f] * x[f] * x[f]
         loss += _add_residual(fixed, columns, weight, start, stop, x, one, residual)
         curvature = _precondition(residual, dense, zero, direction)
-        rho = curvature  # of the first direction both are residual' residual / dense
+        rho = np.float32(curvature)  # of the first direction both are residual' residual / dense
         enough = np.float32(tolerance * tolerance) * rho
         for step in range(steps):
             is_last = step + 1 == steps

@@ -12,12 +12,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+_cgutils: Any = cgutils  # without types of its own
+
 _READ, _KEEP, _DATA = 0, 3, 1  # the arguments of LLVM's prefetch
 
 
-@intrinsic  # type: ignore[misc]
-def prefetch(_context: Any, matrix: Any, row: Any, column: Any) -> Any:
-    """Prefetch the cache line of ``matrix[row, column]``; never faults."""
+def _prefetch(_context: Any, matrix: Any, row: Any, column: Any) -> Any:
+    """Return the signature of `prefetch`, and what writes its code."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         matrix_type, row_type, column_type = signature.args
@@ -26,9 +27,9 @@ def prefetch(_context: Any, matrix: Any, row: Any, column: Any) -> Any:
             context.cast(builder, value, given, types.intp)
             for value, given in zip(arguments[1:], (row_type, column_type), strict=True)
         ]
-        address = cgutils.get_item_pointer(context, builder, matrix_type, array, indices)
-        pointer, number = cgutils.voidptr_t, ir.IntType(32)
-        function = cgutils.get_or_insert_function(
+        address = _cgutils.get_item_pointer(context, builder, matrix_type, array, indices)
+        pointer, number = _cgutils.voidptr_t, ir.IntType(32)
+        function = _cgutils.get_or_insert_function(
             builder.module,
             ir.FunctionType(ir.VoidType(), [pointer, number, number, number]),
             "llvm.prefetch.p0",
@@ -38,3 +39,7 @@ def prefetch(_context: Any, matrix: Any, row: Any, column: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(matrix, row, column), generate
+
+
+prefetch: Any = intrinsic(_prefetch)
+"""``prefetch(matrix, row, column)``: ask for the cache line of that entry; never faults."""

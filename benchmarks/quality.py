@@ -1,0 +1,180 @@
+"""Accuracy on real logs, beside what has been published and what peers reach here.
+
+    python -m benchmarks.quality                 # every log with the defaults, and popularity
+    python -m benchmarks.quality --gowalla       # Gowalla over factors, three seeds, and published
+    python -m benchmarks.quality --tune LOG      # a grid on validation, for ALS
+
+Settings are found on a validation part cut from train, never on test; then each is fitted once per
+seed on all of train and evaluated on test, with full ranking of all items.
+"""
+
+import argparse
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from math import sqrt
+from statistics import fmean, stdev
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
+
+from benchmarks.splits import SPLITS, Parts
+from recsys.evaluation import Evaluation, evaluate
+from recsys.logs import Interactions
+from recsys.models import ALS, SVD, Model, Popularity
+from recsys.vectors import Embeddings
+
+# Recall@20 and NDCG@20 on the fixed Gowalla split, as the papers and their repositories state.
+PUBLISHED = {
+    "LightGCN": (0.1830, 0.1554),
+    "SimpleX": (0.1872, 0.1557),
+    "UltraGCN": (0.1862, 0.1580),
+    "GF-CF": (0.1849, 0.1518),
+    "BSPM-EM": (0.1920, 0.1597),
+    "NESCL": (0.1917, 0.1617),
+}
+SEEDS = (0, 1, 2)
+METRICS = ("recall@20", "ndcg@20")
+
+
+def gowalla() -> None:
+    """Print the table of Gowalla: published, peers, ours over factors."""
+    parts = SPLITS["gowalla"]()
+    print("| model | factors | recall@20 | ndcg@20 | seconds |")
+    print("|---|---:|---|---|---:|")
+    for name, (recall, ndcg) in PUBLISHED.items():
+        print(f"| {name} (published) | | {recall:.4f} | {ndcg:.4f} | |")
+    for name, fit in peers(parts.train.user_items()):
+        print_row(name, "", [timed_evaluation(fit, parts.train, parts.test)])
+    seeded: list[list[ALS] | list[SVD]] = [
+        *([replace(model, seed=seed) for seed in SEEDS] for model in gowalla_als()),
+        *([replace(model, seed=seed) for seed in SEEDS] for model in gowalla_svd()),
+    ]
+    for models in seeded:
+        runs = [evaluated(model, parts.train, parts.test) for model in models]
+        print_row(models[0].name, str(models[0].factors), runs)
+
+
+def gowalla_als() -> list[ALS]:
+    """Return ALS over factors, as tuned on validation."""
+    small = ALS(regularization=0.1, unobserved_weight=0.01, item_exponent=0.25)
+    large = replace(small, regularization=0.3)
+    return [
+        *(replace(small, factors=factors) for factors in (32, 64, 128)),
+        *(replace(large, factors=factors) for factors in (256, 512, 1024)),
+    ]
+
+
+def gowalla_svd() -> list[SVD]:
+    """Return SVD over factors."""
+    return [SVD(factors=factors) for factors in (32, 64, 128, 256, 512, 1024, 1536, 2048)]
+
+
+def peers(user_items: sp.csr_array) -> Iterable[tuple[str, Callable[[], Embeddings]]]:
+    """Yield what peers fit, as embeddings."""
+    yield "popularity", lambda: Popularity().fit(user_items)
+    if find_spec("implicit") is None:
+        return
+    from implicit.bpr import BayesianPersonalizedRanking
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    def fitted(peer: Any) -> Embeddings:
+        with threadpool_limits(1, user_api="blas"):
+            peer.fit(sp.csr_matrix(user_items), show_progress=False)
+        return Embeddings(np.asarray(peer.user_factors), np.asarray(peer.item_factors))
+
+    als = {"regularization": 1.0, "alpha": 100.0, "iterations": 15, "random_state": 0}
+    bpr = {"learning_rate": 0.05, "regularization": 0.01, "iterations": 200, "random_state": 0}
+    for factors in (64, 128):
+        yield f"implicit ALS {factors}", partial(fitted, AlternatingLeastSquares(factors, **als))
+        yield (
+            f"implicit BPR {factors}",
+            partial(fitted, BayesianPersonalizedRanking(factors, **bpr)),
+        )
+
+
+def evaluated(model: Model, train: Interactions, test: Interactions) -> tuple[float, Evaluation]:
+    """Return the seconds of fitting a model to train, and what it reaches on test."""
+    user_items = train.user_items()
+    return timed_evaluation(lambda: model.fit(user_items), train, test)
+
+
+def timed_evaluation(
+    fit: Callable[[], Embeddings], train: Interactions, test: Interactions
+) -> tuple[float, Evaluation]:
+    """Return the seconds of a fit and what it reaches."""
+    start = perf_counter()
+    embeddings = fit()
+    seconds = perf_counter() - start
+    return seconds, evaluate(embeddings, train, test)
+
+
+def print_row(name: str, factors: str, runs: list[tuple[float, Evaluation]]) -> None:
+    """Print means over seeds, with the 95 % interval of the mean where there are several."""
+    cells = [with_interval([run.metrics[metric] for _, run in runs]) for metric in METRICS]
+    seconds = fmean(seconds for seconds, _ in runs)
+    print(f"| {name} | {factors} | {' | '.join(cells)} | {seconds:.1f} |", flush=True)
+
+
+def with_interval(values: list[float]) -> str:
+    """Write a mean, and half its interval by Student's t with n - 1 degrees of freedom."""
+    if len(values) == 1:
+        return f"{values[0]:.4f}"
+    t = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}[len(values)]
+    return f"{fmean(values):.4f} ± {t * stdev(values) / sqrt(len(values)):.4f}"
+
+
+def all_logs() -> None:
+    """Print popularity, ALS and SVD with their defaults on every log."""
+    print("| log | model | recall@20 | ndcg@20 | seconds |")
+    print("|---|---|---|---|---:|")
+    for name, load in SPLITS.items():
+        parts = load()
+        for model in (Popularity(), ALS(), ALS(factors=128), SVD(), SVD(factors=256)):
+            run = evaluated(model, parts.train, parts.test)
+            label = f"{model.name} {getattr(model, 'factors', '')}".strip()
+            print_row(f"{name} | {label}", "", [run])
+
+
+def tune(parts: Parts, factors: int) -> None:
+    """Print the best settings of a grid on validation."""
+    user_items = parts.fit.user_items()
+    found = []
+    for reg, nu, a0, b in itertools.product(
+        (0.02, 0.05, 0.2, 1.0), (0.5, 1.0), (0.01, 0.03, 0.1, 0.3), (0.0, 0.25)
+    ):
+        model = ALS(
+            factors=factors,
+            regularization=reg,
+            regularization_exponent=nu,
+            unobserved_weight=a0,
+            item_exponent=b,
+        )
+        metrics = evaluate(model.fit(user_items), parts.fit, parts.validation).metrics
+        found.append((metrics["ndcg@20"], metrics["recall@20"], model))
+    for ndcg, recall, model in sorted(found, key=lambda one: -one[0])[:8]:
+        print(f"{recall:.4f} {ndcg:.4f} {model}")
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Accuracy on real logs.")
+    parser.add_argument("--gowalla", action="store_true")
+    parser.add_argument("--tune", choices=list(SPLITS))
+    parser.add_argument("--factors", type=int, default=64)
+    arguments = parser.parse_args()
+    if arguments.tune:
+        tune(SPLITS[arguments.tune](), arguments.factors)
+    elif arguments.gowalla:
+        gowalla()
+    else:
+        all_logs()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Real logs, split for tuning and for one run on the test part."""
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recsys.config import read_config
+from recsys.logs import Interactions, read_log, split_by_time, split_given, split_random
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "pipelines" / "examples"
+
+
+class Parts(NamedTuple):
+    """One log: train and test, and a validation part cut from train."""
+
+    train: Interactions
+    test: Interactions
+    fit: Interactions
+    validation: Interactions
+
+
+def data_folder() -> Path:
+    """Return the folder of real logs."""
+    folder = os.environ.setdefault("RECSYS_DATA", str(ROOT.parent / "shared" / "data"))
+    return Path(folder)
+
+
+def example(name: str) -> Parts:
+    """Return one of pipelines/examples: its given split, or the last fifth by time."""
+    data_folder()
+    settings = read_config(EXAMPLES / f"{name}.toml")
+    log = read_log(settings.data.log, settings.log)
+    if settings.data.test:
+        return with_validation(*split_given(log, read_log(settings.data.test, settings.log)))
+    return with_validation(*split_by_time(log))
+
+
+def pairs(folder: str, train: str, test: str) -> Parts:
+    """Return a published split whose files hold columns user and item."""
+    read = partial(read_log, columns={"user_id": "user", "item_id": "item"})
+    path = data_folder() / folder
+    return with_validation(*split_given(read(path / train), read(path / test)))
+
+
+def lightgcnpp(folder: str) -> Parts:
+    """Return the published train, valid and test of LightGCN++ (valid is for tuning alone)."""
+    table = pq.read_table(data_folder() / folder / "lightgcnpp_split.parquet")
+    read = partial(read_log, columns={"user_id": "user", "item_id": "item"})
+    part = {
+        name: read(table.filter(pc.equal(table["split"], name)).select(["user", "item"]))
+        for name in ("train", "valid", "test")
+    }
+    train, test = split_given(part["train"], part["test"])
+    return Parts(train, test, *split_given(part["train"], part["valid"]))
+
+
+def with_validation(train: Interactions, test: Interactions) -> Parts:
+    """Cut a validation part from train: the last tenth by time, or at random without time."""
+    if train.timestamp is None:
+        return Parts(train, test, *split_random(train, test_fraction=0.1, seed=1))
+    return Parts(train, test, *split_by_time(train, test_fraction=0.1))
+
+
+SPLITS = {
+    "gowalla": partial(example, "gowalla"),
+    "ml-1m LCFN": partial(pairs, "ml-1m", "lcfn_train.parquet", "lcfn_test.parquet"),
+    "ml-1m LightGCN++": partial(lightgcnpp, "ml-1m"),
+    "lastfm LightGCN++": partial(lightgcnpp, "lastfm-hetrec2011"),
+    "movielens by time": partial(example, "movielens"),
+    "online retail by time": partial(example, "online_retail"),
+    "deskdrop by time": partial(example, "deskdrop"),
+}
