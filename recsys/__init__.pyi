@@ -22,7 +22,7 @@ from .logs import (
     split_last,
     split_random,
 )
-from .models import ALS, SVD, Popularity
+from .models import ALS, SVD, Item2Vec, Popularity
 from .serving import Recommendations, Recommender, open, recommend
 from .store import activate, verify, versions
 from .training import train
@@ -40,6 +40,7 @@ __all__ = [
     "GateFailedError",
     "Ids",
     "Interactions",
+    "Item2Vec",
     "LogSettings",
     "NamedVectors",
     "Popularity",

@@ -20,6 +20,7 @@ from recsys.errors import ConfigError, RecsysError
 
 if TYPE_CHECKING:
     from recsys.config import Settings
+    from recsys.reports import DimensionCurve, DimensionPoint
     from recsys.serving import Recommendations, Recommender
 
 app = typer.Typer(
@@ -128,6 +129,51 @@ def evaluate(
         _print_json(metrics)
     else:
         _print_metrics(metrics)
+
+
+@app.command()
+def dimensions(
+    logs: Logs = None,
+    config: Config = None,
+    model: ModelName = None,
+    factors: Annotated[
+        str, typer.Option("--factors", help="Numbers of factors to try.")
+    ] = "16,32,64,128,256",
+    out: Annotated[Path | None, typer.Option("--out", help="Draw to .svg, .png or .html.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what each number of factors costs and gives, and which to choose."""
+    from recsys.logs import read_log
+    from recsys.reports import DimensionCurve, numbers_of_factors, require_drawing
+    from recsys.training import read_test, try_dimensions
+
+    if out:
+        require_drawing(out)
+    settings, sizes = _settings(logs, config, None, model), numbers_of_factors(factors)
+    log = read_log(settings.data.log, settings.log, progress=True)
+    _note(str(log.account))
+    measured = try_dimensions(log, settings, sizes, test=read_test(settings), progress=True)
+    points: list[DimensionPoint] = []
+    try:
+        points.extend(measured)
+    except KeyboardInterrupt:
+        _note("recsys: interrupted; what follows was measured before")
+        raise
+    finally:  # whoever interrupts a long run keeps what was measured
+        if points:
+            _show_curve(DimensionCurve(settings.model.name, points), out, as_json)
+
+
+def _show_curve(curve: "DimensionCurve", out: Path | None, as_json: bool) -> None:
+    from recsys.reports import dimension_table, save_drawing
+
+    if as_json:
+        _print_json(curve.to_dict())
+    else:
+        _console().print(dimension_table(curve))
+    if out:
+        save_drawing(curve, out)
+        _note(f"drawn to {out}")
 
 
 @app.command()
@@ -304,27 +350,10 @@ def _print_json(value: Any) -> None:
 
 
 def _print_metrics(results: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print one row per metric and one column per model."""
-    if not results:
-        return
-    table = Table(title="test part")
-    table.add_column("metric")
-    for name in results:
-        table.add_column(name, justify="right")
-    first = next(iter(results.values()))
-    for metric in first["metrics"]:
-        cells = (_with_interval(result, metric) for result in results.values())
-        table.add_row(metric, *cells)
-    table.caption = f"{first['n_users']:,} users; mean, and 95 % interval over users"
-    _console().print(table)
+    from recsys.reports import metrics_table
 
-
-def _with_interval(result: Mapping[str, Any], metric: str) -> str:
-    value = f"{result['metrics'][metric]:.4f}"
-    if metric not in result["intervals"]:
-        return value
-    low, high = result["intervals"][metric]
-    return f"{value}  {low:.4f} - {high:.4f}"
+    if results:
+        _console().print(metrics_table(results))
 
 
 def _print_items(

@@ -1,6 +1,6 @@
 """The offline flow on one page: split, fit, evaluate, fit on everything, publish."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from recsys.logs import (
 from recsys.models import Model, Popularity, parameters_of
 from recsys.models.matrix import popularity_of
 from recsys.progress import progress_bar
+from recsys.reports import DimensionPoint, measure_dimensions
 from recsys.store import Release, Version, publish, require_writable
 from recsys.vectors import Embeddings
 
@@ -125,6 +126,47 @@ def evaluate_models(
             embeddings, train_part, test_part, k=settings.evaluation.k, progress=progress
         )
     return results
+
+
+def try_dimensions(
+    log: Interactions,
+    settings: Settings,
+    factors: Sequence[int],
+    *,
+    test: Interactions | None = None,
+    progress: bool = False,
+) -> Iterator[DimensionPoint]:
+    """Test the model with each number of factors, on the split that the settings name.
+
+    Parameters
+    ----------
+    log : Interactions
+    settings : Settings
+    factors : sequence of int
+    test : Interactions, optional
+        The test part, for ``evaluation.split = "given"``.
+    progress : bool
+
+    Returns
+    -------
+    iterator of DimensionPoint
+        As they are measured, small numbers of factors first; see `recsys.reports`.
+
+    Raises
+    ------
+    ConfigError
+        If the split is "none", or the model has no factors.
+    """
+    if settings.evaluation.split == "none":
+        raise ConfigError(
+            'evaluation.split: expected a split to compare dimensions on, got "none"; choose '
+            '"time", "last", "random" or "given"'
+        )
+    train_part, test_part = split(log, settings, test)
+    k = settings.evaluation.k
+    return measure_dimensions(
+        settings.model, train_part, test_part, factors, k=k, progress=progress
+    )
 
 
 def split(

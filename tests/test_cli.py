@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,44 @@ def test_evaluate_publishes_nothing_and_prints_both_models(sample: Path) -> None
     assert metrics["als"]["metrics"]["ndcg@20"] > metrics["popularity"]["metrics"]["ndcg@20"]
 
 
+def test_dimensions_prints_a_table_and_draws(sample: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "curve.svg"
+    done = run("dimensions", sample, "--factors", "4,2", "--out", picture)
+    assert done.returncode == 0, done.stderr
+    assert "ndcg@20" in done.stdout
+    assert "\nknee: " in done.stdout
+    assert f"drawn to {picture}" in done.stderr
+    assert "</svg>" in picture.read_text()
+
+
+def test_dimensions_as_json_is_the_whole_curve(sample: Path) -> None:
+    done = run("dimensions", sample, "--model", "svd", "--factors", "2,8", "--json")
+    curve = json.loads(done.stdout)
+    assert curve["model"] == "svd"
+    assert [point["factors"] for point in curve["points"]] == [2, 2, 2, 8, 8, 8]
+    assert all(point["metrics"]["ndcg@20"] > 0 for point in curve["points"])
+
+
+def test_dimensions_refuses_what_it_cannot_do_before_the_work(tmp_path: Path, sample: Path) -> None:
+    assert "separated by commas" in refused("dimensions", sample, "--factors", "a", code=2)
+    pdf = tmp_path / "curve.pdf"
+    assert "curve.pdf" in refused("dimensions", sample, "--out", pdf, code=2)
+    assert "got popularity" in refused("dimensions", sample, "--model", "popularity", code=2)
+    config = tmp_path / "c.toml"
+    config.write_text('[evaluation]\nsplit = "none"\n')
+    assert "expected a split" in refused("dimensions", sample, "--config", config, code=2)
+
+
+def test_dimensions_interrupted_keeps_what_was_measured(sample: Path) -> None:
+    shown = on_a_terminal(
+        *("dimensions", str(sample), "--factors", "2,1500"),
+        interrupt_at="1500 factors (2 of 2)",
+        code=130,
+    )
+    assert "knee: 2 factors" in shown
+    assert "interrupted" in shown
+
+
 def test_datasets_are_listed_with_their_terms() -> None:
     rows = json.loads(run("datasets", "--json").stdout)
     assert {"ml-latest-small", "ml-20m"} <= {row["name"] for row in rows}
@@ -125,8 +164,11 @@ def test_no_progress_bar_in_a_pipe_and_one_on_a_terminal(tmp_path: Path) -> None
     assert "fitting als" in on_a_terminal(*train)
 
 
-def on_a_terminal(*arguments: str) -> str:
-    """Run a command on a pseudo-terminal and return all it shows there."""
+def on_a_terminal(*arguments: str, interrupt_at: str | None = None, code: int = 0) -> str:
+    """Run a command on a pseudo-terminal and return all it shows there.
+
+    Once it shows the words to interrupt at, it is sent what Ctrl-C sends.
+    """
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "recsys", *arguments],
@@ -144,8 +186,11 @@ def on_a_terminal(*arguments: str) -> str:
         if not part:
             break
         shown += part
+        if interrupt_at and interrupt_at.encode() in shown:
+            process.send_signal(signal.SIGINT)
+            interrupt_at = None
     os.close(master)
-    assert process.wait() == 0, shown.decode()
+    assert process.wait() == code, shown.decode()
     return shown.decode()
 
 

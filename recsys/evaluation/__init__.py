@@ -1,7 +1,16 @@
 """Metrics and protocols: how good embeddings are on held-out interactions."""
 
+from recsys.evaluation.knee import TOLERANCE, Knee, find_knee
 from recsys.evaluation.metrics import METRICS, RankedHits
 from recsys.evaluation.protocol import evaluate
 from recsys.evaluation.result import Evaluation
 
-__all__ = ["METRICS", "Evaluation", "RankedHits", "evaluate"]
+__all__ = [
+    "METRICS",
+    "TOLERANCE",
+    "Evaluation",
+    "Knee",
+    "RankedHits",
+    "evaluate",
+    "find_knee",
+]

@@ -7,7 +7,7 @@ the item at rank r is relevant and 0 elsewhere (also behind the end of a short l
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,12 +145,18 @@ def interval_of_mean(per_user: FloatArray) -> tuple[float, float]:
     with s the standard deviation over users (denominator n - 1), cut to 0 and 1, between which
     all metrics lie. One user says nothing about the spread: the interval is (0, 1).
     """
-    n_users = len(per_user)
-    if n_users < 2:
-        return 0.0, 1.0
-    mean = float(per_user.mean())
-    margin = 1.959964 * float(per_user.std(ddof=1)) / sqrt(n_users)
+    mean, margin = float(per_user.mean()), margin_of_mean(per_user)
     return max(mean - margin, 0.0), min(mean + margin, 1.0)
+
+
+def margin_of_mean(per_user: FloatArray) -> float:
+    r"""Return half the width of the 95 % interval of a mean, :math:`1.96 \, s / \sqrt{n}`.
+
+    One value says nothing about the spread: its margin is infinite.
+    """
+    if len(per_user) < 2:
+        return inf
+    return 1.959964 * float(per_user.std(ddof=1)) / sqrt(len(per_user))
 
 
 def _ranks(ranked: RankedHits) -> FloatArray:

@@ -1,6 +1,7 @@
-"""From a sparse matrix to embeddings: ALS, SVD, and popularity as the baseline."""
+"""From a sparse matrix to embeddings: ALS, SVD, item2vec, and popularity as the baseline."""
 
 from recsys.models.als import ALS
+from recsys.models.item2vec import Item2Vec
 from recsys.models.popularity import Popularity
 from recsys.models.protocol import FoldIn, Model
 from recsys.models.registry import MODELS, model_from, parameters_of
@@ -11,6 +12,7 @@ __all__ = [
     "MODELS",
     "SVD",
     "FoldIn",
+    "Item2Vec",
     "Model",
     "Popularity",
     "model_from",

@@ -190,6 +190,6 @@ def solve_rows(
             if next_rho <= enough:
                 break
             curvature = _precondition(residual, dense, next_rho / rho, direction)
-            rho = next_rho
-        total += loss
+            rho = np.float32(next_rho)
+        total += float(loss)
     return total

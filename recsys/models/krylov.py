@@ -1,14 +1,13 @@
 """Largest eigenpairs of a symmetric operator, by a randomized block Krylov method.
 
 From a random block X the basis spans ``X, M X, M^2 X, ...``; the eigenpairs of M within that space
-(Rayleigh-Ritz) are the answer. Theory: Musco & Musco, "Randomized block Krylov methods for stronger
-and faster approximate singular value decomposition", NeurIPS 2015; Tropp & Webber, arXiv 2306.12418.
-The basis is built by block Lanczos with full reorthogonalization, which gives ``Q' M Q`` besides.
+(Rayleigh-Ritz) are the answer. Theory: Musco & Musco, arXiv 1504.05477; Tropp & Webber, arXiv
+2306.12418; that small blocks do best: Meyer, Musco & Musco, arXiv 2305.02535. The basis is built by
+block Lanczos with full reorthogonalization, which gives ``Q' M Q`` besides.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -19,7 +18,6 @@ from recsys.models.tall import Basis, Block
 
 Operator = Callable[[Block], Block]
 _ROUNDING = 100  # machine epsilons; what is shorter, relative to the operator, is rounding
-_RESOLVED = 1e-7  # what a Gram matrix in float64 resolves
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +88,7 @@ def largest_eigenpairs(
         basis.append(_random_directions(basis, width - rest.shape[1], rng))
         image = operator(basis.columns[:, basis.size - width : basis.size])
         norm = max(norm, float(np.linalg.norm(image, axis=0).max()))
-        floor = max(_ROUNDING * float(np.finfo(dtype).eps), _RESOLVED) * norm
+        floor = _ROUNDING * float(np.finfo(dtype).eps) * norm
         inside, rest, coupling = basis.split(image, floor, recent=2 * block_size)
         projected = _grown(projected, inside)
     return _within(basis, projected, coupling, k)
@@ -132,4 +130,5 @@ def with_fixed_signs(vectors: Block) -> Block:
     """Turn each column so that its largest entry is positive: a vector's sign is arbitrary."""
     largest = np.abs(vectors).argmax(axis=0)
     signs = np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1, 1)
-    return vectors * signs.astype(vectors.dtype)
+    turned: Block = vectors * signs.astype(vectors.dtype)
+    return turned

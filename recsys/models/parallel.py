@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -55,7 +56,7 @@ def equal_parts(indptr: NDArray[np.integer], n_parts: int) -> list[tuple[int, in
     cost = indptr.astype(np.int64) + _ROW_COST * np.arange(len(indptr))
     bounds = np.searchsorted(cost, np.linspace(0, cost[-1], n_parts + 1)[1:-1])
     edges = np.unique([0, *bounds, len(indptr) - 1]).tolist()
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def chunks(n_rows: int, least: int = 4096, most: int = 64) -> list[slice]:

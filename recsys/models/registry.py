@@ -6,12 +6,13 @@ from typing import Any
 
 from recsys.errors import ConfigError, did_you_mean
 from recsys.models.als import ALS
+from recsys.models.item2vec import Item2Vec
 from recsys.models.popularity import Popularity
 from recsys.models.protocol import Model
 from recsys.models.svd import SVD
 
-MODELS: Mapping[str, type[ALS | SVD | Popularity]] = {
-    model.name: model for model in (ALS, SVD, Popularity)
+MODELS: Mapping[str, type[ALS | SVD | Item2Vec | Popularity]] = {
+    model.name: model for model in (ALS, SVD, Item2Vec, Popularity)
 }
 
 

@@ -56,9 +56,9 @@ class SVD:
     name: ClassVar[str] = "svd"
 
     factors: int = 64
-    user_exponent: float = 0.5
+    user_exponent: float = 0.35
     item_exponent: float = 0.35
-    spectral_power: float = 0.5
+    spectral_power: float = 1.0
     popularity_exponent: float = 0.0
     weight_exponent: float = 0.5
     centered: bool = False
@@ -78,7 +78,7 @@ class SVD:
     @classmethod
     def pure(cls, factors: int = 64, **others: Any) -> "SVD":
         """PureSVD (Cremonesi et al., RecSys 2010): the best approximation of the weights."""
-        plain = {name: 0.0 for name in ("user_exponent", "item_exponent", "spectral_power")}
+        plain = dict.fromkeys(("user_exponent", "item_exponent", "spectral_power"), 0.0)
         return cls(factors=factors, weight_exponent=1.0, **{**plain, **others})
 
     @classmethod
@@ -107,7 +107,7 @@ class SVD:
         """
         matrix = checked(user_items)
         popularity = popularity_of(matrix)
-        normalized = self._normalized(matrix, popularity)
+        normalized = self.normalized(matrix, popularity)
         mean = normalized.mean(axis=0, dtype=np.float64) if self.centered else None
         factors = self.factors - self.centered
         values, V = truncated_svd(
@@ -120,10 +120,10 @@ class SVD:
             items = np.column_stack([items, mean - items @ (mean @ items)])
         exponent = self.item_exponent + self.popularity_exponent
         items = power_of_counts(popularity, exponent)[:, None] * items
-        items = np.ascontiguousarray(items, dtype=np.float32)
+        stored: FloatMatrix = np.ascontiguousarray(items, dtype=np.float32)
         if on_step is not None:
             on_step(1, 1)
-        return Embeddings(users=self.fold_in(items, popularity)(matrix), items=items)
+        return Embeddings(users=self.fold_in(stored, popularity)(matrix), items=stored)
 
     def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
         """Prepare the projection on these items: ``x = r_u D_i^-(2b+c) Y``.
@@ -151,8 +151,16 @@ class SVD:
 
         return embed
 
-    def _normalized(self, matrix: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
-        """Divide each weight by powers of its user's and its item's number of interactions."""
+    def normalized(self, matrix: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
+        """Return the matrix that is factorized, A, before centering.
+
+        Parameters
+        ----------
+        matrix : csr_array, shape (n_users, n_items)
+            As `checked` returns it.
+        popularity : ndarray of int, shape (n_items,)
+            Number of users of each item.
+        """
         per_user = np.diff(matrix.indptr)
         normalized = self._powered(matrix)
         normalized.data *= np.repeat(power_of_counts(per_user, -self.user_exponent), per_user)

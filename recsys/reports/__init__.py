@@ -1,0 +1,17 @@
+"""Pictures and pages for people."""
+
+from recsys.reports.curve import DimensionCurve, DimensionPoint
+from recsys.reports.dimensions import measure_dimensions, numbers_of_factors
+from recsys.reports.drawing import require_drawing, save_drawing
+from recsys.reports.tables import dimension_table, metrics_table
+
+__all__ = [
+    "DimensionCurve",
+    "DimensionPoint",
+    "dimension_table",
+    "measure_dimensions",
+    "metrics_table",
+    "numbers_of_factors",
+    "require_drawing",
+    "save_drawing",
+]

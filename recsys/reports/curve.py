@@ -1,0 +1,168 @@
+"""The dimension curve: what each number of factors costs, what it buys, and which to choose."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from recsys.evaluation import TOLERANCE, Evaluation, Knee, find_knee
+from recsys.vectors import Storage
+
+
+@dataclass(frozen=True, eq=False)
+class DimensionPoint:
+    """One number of factors in one storage, measured.
+
+    Parameters
+    ----------
+    factors : int
+    storage : {"float32", "float16", "int8"}
+    evaluation : Evaluation
+        Of the vectors as they come back from the storage.
+    vector_bytes : int
+        Bytes of one user or one item.
+    n_bytes : int
+        Bytes of all users and items.
+    train_seconds : float
+        Time of the fit, compilation apart; the same for every storage.
+    query_microseconds : float
+        Median time of an exact search of one user's best k items on one core. Vectors are decoded
+        to float32 when they are loaded, so that it is the same for every storage.
+    """
+
+    factors: int
+    storage: Storage
+    evaluation: Evaluation
+    vector_bytes: int
+    n_bytes: int
+    train_seconds: float
+    query_microseconds: float
+
+    @property
+    def label(self) -> str:
+        """The point in words, such as "64 factors in int8"."""
+        return f"{self.factors} factors in {self.storage}"
+
+    @property
+    def size(self) -> str:
+        """The bytes of all users and items in words, such as "4.8 MB"."""
+        for unit, n_bytes in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+            if self.n_bytes >= n_bytes:
+                return f"{self.n_bytes / n_bytes:,.1f} {unit}"
+        return f"{self.n_bytes} bytes"
+
+    def accuracy(self, metric: str) -> tuple[float, float, float]:
+        """Return the mean of a metric such as "ndcg", and the ends of its 95 % interval."""
+        name = f"{metric}@{self.evaluation.k}"
+        return self.evaluation.metrics[name], *self.evaluation.intervals[name]
+
+
+@dataclass(frozen=True, eq=False)
+class DimensionCurve:
+    """Points of one model on one split, and which of them to choose.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    points : sequence of DimensionPoint
+        At least one, all of the same split.
+    """
+
+    model: str
+    points: Sequence[DimensionPoint]
+
+    @property
+    def metric(self) -> str:
+        """What the knee is judged by, such as "ndcg@20"."""
+        return f"ndcg@{self.points[0].evaluation.k}"
+
+    @property
+    def knee(self) -> Knee:
+        """The point with the fewest bytes that is as good as the best; see `find_knee`."""
+        return find_knee(
+            [point.n_bytes for point in self.points],
+            [point.evaluation.per_user[self.metric] for point in self.points],
+        )
+
+    @property
+    def rule(self) -> str:
+        """How the knee was found, in one sentence."""
+        n_users = self.points[0].evaluation.n_users
+        return (
+            f"knee: the fewest bytes whose {self.metric} is as good as the best's, which means "
+            f"that the loss is within its own 95 % interval over {n_users:,} users, or below "
+            f"{TOLERANCE:.0%}"
+        )
+
+    @property
+    def verdict(self) -> str:
+        """What the knee is and what it loses, and where the range tried is too short to tell."""
+        knee = self.knee
+        chosen, best = self.points[knee.place], self.points[knee.best]
+        verdict = f"knee: {chosen.label}, {chosen.size}"
+        if knee.place != knee.best:
+            times, gain = best.n_bytes / chosen.n_bytes, -knee.loss
+            verdict += (
+                f", {times:.1f} times smaller than the best ({best.label}); {self.metric} "
+                f"{gain:+.4f} ± {knee.margin:.4f} ({gain / best.accuracy('ndcg')[0]:+.1%})"
+            )
+        return verdict + self._what_the_range_hides(chosen.factors)
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the points as rows of a table for people, the cells by their headings."""
+        knee = self.knee
+        marks = {knee.best: "best", knee.place: "<- knee"}
+        return [_row(point, marks.get(place, "")) for place, point in enumerate(self.points)]
+
+    def _what_the_range_hides(self, knee: int) -> str:
+        tried = {point.factors for point in self.points}
+        if len(tried) < 2:
+            return ""
+        if knee == max(tried):
+            return "; the largest size tried, so a larger one may be better still"
+        if knee == min(tried):
+            return "; the smallest size tried, so a smaller one may do as well"
+        return ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return points and knee as plain types that JSON can hold."""
+        knee = self.knee
+        rows = [
+            {
+                **{
+                    field.name: getattr(point, field.name)
+                    for field in fields(point)
+                    if field.name != "evaluation"
+                },
+                **point.evaluation.to_dict(),
+            }
+            for point in self.points
+        ]
+        chosen, best = self.points[knee.place], self.points[knee.best]
+        return {
+            "model": self.model,
+            "metric": self.metric,
+            "knee": {"factors": chosen.factors, "storage": chosen.storage},
+            "best": {"factors": best.factors, "storage": best.storage},
+            "loss": knee.loss,
+            "margin": knee.margin if np.isfinite(knee.margin) else None,
+            "tolerance": TOLERANCE,
+            "points": rows,
+        }
+
+
+def _row(point: DimensionPoint, mark: str) -> dict[str, str]:
+    cells = {"factors": str(point.factors), "storage": point.storage}
+    for metric in ("ndcg", "recall"):
+        mean, low, high = point.accuracy(metric)
+        cells[f"{metric}@{point.evaluation.k}"] = f"{mean:.4f} ± {(high - low) / 2:.4f}"
+    return {
+        **cells,
+        "bytes each": f"{point.vector_bytes:,}",
+        "all vectors": point.size,
+        "training s": f"{point.train_seconds:,.2f}",
+        "query µs": f"{point.query_microseconds:,.0f}",
+        "": mark,
+    }
