@@ -38,11 +38,11 @@ PUBLISHED = {
     "BSPM-EM": (0.1920, 0.1597),
     "NESCL": (0.1917, 0.1617),
 }
-SEEDS = (0, 1, 2)
+FACTORS = [32, 64, 128, 256, 512, 1024, 1536, 2048]
 METRICS = ("recall@20", "ndcg@20")
 
 
-def gowalla() -> None:
+def gowalla(factors: list[int], n_seeds: int) -> None:
     """Print the table of Gowalla: published, peers, ours over factors."""
     parts = SPLITS["gowalla"]()
     print("| model | factors | recall@20 | ndcg@20 | seconds |")
@@ -51,28 +51,22 @@ def gowalla() -> None:
         print(f"| {name} (published) | | {recall:.4f} | {ndcg:.4f} | |")
     for name, fit in peers(parts.train.user_items()):
         print_row(name, "", [timed_evaluation(fit, parts.train, parts.test)])
-    seeded: list[list[ALS] | list[SVD]] = [
-        *([replace(model, seed=seed) for seed in SEEDS] for model in gowalla_als()),
-        *([replace(model, seed=seed) for seed in SEEDS] for model in gowalla_svd()),
-    ]
-    for models in seeded:
-        runs = [evaluated(model, parts.train, parts.test) for model in models]
-        print_row(models[0].name, str(models[0].factors), runs)
+    for d in factors:
+        for model in (tuned_als(d), SVD(factors=d)):
+            seeded = [replace(model, seed=seed) for seed in range(n_seeds)]
+            runs = [evaluated(one, parts.train, parts.test) for one in seeded]
+            print_row(model.name, str(d), runs)
 
 
-def gowalla_als() -> list[ALS]:
-    """Return ALS over factors, as tuned on validation."""
-    small = ALS(regularization=0.1, unobserved_weight=0.01, item_exponent=0.25)
-    large = replace(small, regularization=0.3)
-    return [
-        *(replace(small, factors=factors) for factors in (32, 64, 128)),
-        *(replace(large, factors=factors) for factors in (256, 512, 1024)),
-    ]
-
-
-def gowalla_svd() -> list[SVD]:
-    """Return SVD over factors."""
-    return [SVD(factors=factors) for factors in (32, 64, 128, 256, 512, 1024, 1536, 2048)]
+def tuned_als(factors: int) -> ALS:
+    """Return ALS as tuned on Gowalla's validation part: more factors want more regularization."""
+    regularization = 0.1 if factors <= 128 else 0.3 if factors <= 512 else 0.5
+    return ALS(
+        factors=factors,
+        regularization=regularization,
+        unobserved_weight=0.01,
+        item_exponent=0.25,
+    )
 
 
 def peers(user_items: sp.csr_array) -> Iterable[tuple[str, Callable[[], Embeddings]]]:
@@ -166,12 +160,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy on real logs.")
     parser.add_argument("--gowalla", action="store_true")
     parser.add_argument("--tune", choices=list(SPLITS))
-    parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--factors", type=int, nargs="+", default=FACTORS)
+    parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     if arguments.tune:
-        tune(SPLITS[arguments.tune](), arguments.factors)
+        tune(SPLITS[arguments.tune](), arguments.factors[0])
     elif arguments.gowalla:
-        gowalla()
+        gowalla(arguments.factors, arguments.seeds)
     else:
         all_logs()
 
