@@ -42,14 +42,14 @@ FACTORS = [32, 64, 128, 256, 512, 1024, 1536, 2048]
 METRICS = ("recall@20", "ndcg@20")
 
 
-def gowalla(factors: list[int], n_seeds: int) -> None:
+def gowalla(factors: list[int], n_seeds: int, *, with_peers: bool) -> None:
     """Print the table of Gowalla: published, peers, ours over factors."""
     parts = SPLITS["gowalla"]()
     print("| model | factors | recall@20 | ndcg@20 | seconds |")
     print("|---|---:|---|---|---:|")
     for name, (recall, ndcg) in PUBLISHED.items():
         print(f"| {name} (published) | | {recall:.4f} | {ndcg:.4f} | |")
-    for name, fit in peers(parts.train.user_items()):
+    for name, fit in peers(parts.train.user_items()) if with_peers else ():
         print_row(name, "", [timed_evaluation(fit, parts.train, parts.test)])
     for d in factors:
         for model in (tuned_als(d), SVD(factors=d)):
@@ -162,11 +162,12 @@ def main() -> None:
     parser.add_argument("--tune", choices=list(SPLITS))
     parser.add_argument("--factors", type=int, nargs="+", default=FACTORS)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--no-peers", action="store_true")
     arguments = parser.parse_args()
     if arguments.tune:
         tune(SPLITS[arguments.tune](), arguments.factors[0])
     elif arguments.gowalla:
-        gowalla(arguments.factors, arguments.seeds)
+        gowalla(arguments.factors, arguments.seeds, with_peers=not arguments.no_peers)
     else:
         all_logs()
 

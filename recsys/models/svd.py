@@ -43,7 +43,8 @@ class SVD:
         Factorize the difference from the mean user, and give one factor to the mean.
     oversampling : float
         Above 0: columns of the Krylov basis beyond the factors, as a multiple of them. More is
-        more accurate and takes more time and memory.
+        more accurate and takes more time and memory: on Gowalla with 256 factors 0.5, 1, 2 and 4
+        miss 2e-2, 5e-3, 7e-5 and 1e-7 of the energy. See `truncated_svd` for the memory.
     seed : int
         Of the random start of the iteration.
 
@@ -62,7 +63,7 @@ class SVD:
     popularity_exponent: float = 0.0
     weight_exponent: float = 0.5
     centered: bool = False
-    oversampling: float = 2.0
+    oversampling: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ def truncated_svd(
     factors: int,
     *,
     mean: NDArray[np.floating[Any]] | None = None,
-    oversampling: float = 2.0,
+    oversampling: float = 1.0,
     seed: int = 0,
     n_threads: int | None = None,
 ) -> tuple[Values, Vectors]:
@@ -82,7 +82,7 @@ def symmetric_eigenpairs(
     matrix: sp.csr_array,
     factors: int,
     *,
-    oversampling: float = 2.0,
+    oversampling: float = 1.0,
     seed: int = 0,
     n_threads: int | None = None,
 ) -> tuple[Values, Vectors]:
