@@ -1,6 +1,5 @@
 """Full ranking of all items for many users, in blocks that fit in memory."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recsys.evaluation.metrics import RankedHits
+from recsys.models.parallel import usable_cores
 from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix, top_k
 from recsys.vectors.top_k import EXCLUDED
@@ -80,7 +80,7 @@ def _lists(
     batch_bytes: int,
 ) -> Iterator[NDArray[np.int32]]:
     """Yield the lists of one block of users after the other, int32 (n_block, min(k, n_items))."""
-    n_threads = _usable_cores()
+    n_threads = usable_cores()
     n_items = len(embeddings.items)
     n_rows = batch_bytes // (SCORE_BYTES * max(n_items, 1) * n_threads)
     n_rows = max(1, min(n_rows, MAX_BLOCK_USERS, -(-len(user_idx) // n_threads)))
@@ -100,11 +100,6 @@ def _lists(
     blocks = [user_idx[start : start + n_rows] for start in range(0, len(user_idx), n_rows)]
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as threads:
         yield from threads.map(lists_of, blocks)
-
-
-def _usable_cores() -> int:
-    """Return the cores this process may use, which a container can make fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _entries(matrix: sp.csr_array) -> tuple[NDArray[np.intp], NDArray[np.int32]]:

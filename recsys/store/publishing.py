@@ -37,7 +37,7 @@ _STAGING = ".staging-"
 _LOCK = ".publish.lock"
 _STAMP = "%Y%m%dT%H%M%SZ"
 _N_MEASURED = 1000  # users that the index is measured on
-_PACKAGES = ("recsys", "annoy", "implicit", "numpy", "pyarrow", "scipy")
+_PACKAGES = ("recsys", "annoy", "numba", "numpy", "pyarrow", "scipy")
 
 
 def publish(

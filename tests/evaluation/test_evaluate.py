@@ -187,7 +187,7 @@ def test_result_depends_on_neither_block_size_nor_threads(
     embeddings = embeddings_of(300, 700, factors=5)
     expected = evaluate(embeddings, train, test).per_user
     for n_cores in (1, 3):
-        monkeypatch.setattr(ranking, "_usable_cores", lambda n_cores=n_cores: n_cores)
+        monkeypatch.setattr(ranking, "usable_cores", lambda n_cores=n_cores: n_cores)
         for batch_bytes in (1, 50_000):
             found = evaluate(embeddings, train, test, batch_bytes=batch_bytes).per_user
             for name, values in expected.items():
