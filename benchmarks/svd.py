@@ -28,10 +28,10 @@ from benchmarks.splits import SPLITS, Parts
 from benchmarks.worlds import tasteful_matrix
 from recsys.evaluation import evaluate
 from recsys.models import SVD
+from recsys.models.compiled.parallel import threads
+from recsys.models.compiled.sparse_products import multiplier
 from recsys.models.matrix import checked, popularity_of, power_of_counts
-from recsys.models.parallel import threads
-from recsys.models.sparse_products import multiplier
-from recsys.models.truncated_svd import truncated_svd
+from recsys.models.spectral.truncated import truncated_svd
 from recsys.vectors import Embeddings
 
 FACTORS = (64, 256, 512)

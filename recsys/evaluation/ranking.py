@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recsys.evaluation.metrics import RankedHits
-from recsys.models.parallel import usable_cores
+from recsys.models.compiled.parallel import usable_cores
 from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix, top_k
 from recsys.vectors.top_k import EXCLUDED

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.models.matrix import checked, popularity_of, power_of_counts, require
 from recsys.models.protocol import FoldIn
-from recsys.models.truncated_svd import truncated_svd
+from recsys.models.spectral import truncated_svd
 from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix
 

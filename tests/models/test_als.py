@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import DataError, DivergedError
-from recsys.models import ALS, als_reference
-from recsys.models.als import Epoch
+from recsys.models import ALS
+from recsys.models.als import Epoch, reference
 from recsys.models.matrix import popularity_of
 from recsys.vectors import Embeddings
 from tests.worlds import random_user_items
@@ -52,25 +52,25 @@ def als(request: pytest.FixtureRequest) -> ALS:
 def test_fold_in_is_the_exact_row_solve(als: ALS) -> None:
     items = np.random.default_rng(0).standard_normal((50, als.factors)).astype(np.float32)
     folded = als.fold_in(items, popularity_of(WORLD))(WORLD)
-    exact = als_reference.solve_users(als, WORLD, items)
+    exact = reference.solve_users(als, WORLD, items)
     np.testing.assert_allclose(folded, exact, rtol=1e-3, atol=2e-5)
 
 
 def test_the_twin_is_where_the_gradient_vanishes(als: ALS) -> None:
     start = np.random.default_rng(0).random((50, als.factors), dtype=np.float32)
-    embeddings = als_reference.fit(replace(als, iterations=3), WORLD, start)
-    best = als_reference.loss(als, WORLD, embeddings)
+    embeddings = reference.fit(replace(als, iterations=3), WORLD, start)
+    best = reference.loss(als, WORLD, embeddings)
     for row in range(0, 80, 9):
         for step in (-0.01, 0.01):
             users = embeddings.users.copy()
             users[row] += step
-            assert als_reference.loss(als, WORLD, Embeddings(users, embeddings.items)) > best
+            assert reference.loss(als, WORLD, Embeddings(users, embeddings.items)) > best
 
 
 def test_the_solver_reaches_the_loss_of_the_twin(als: ALS) -> None:
     start = 0.1 * np.random.default_rng(als.seed).random((50, als.factors), dtype=np.float32)
-    twin = als_reference.loss(als, WORLD, als_reference.fit(als, WORLD, start))
-    assert als_reference.loss(als, WORLD, als.fit(WORLD)) <= 1.01 * twin
+    twin = reference.loss(als, WORLD, reference.fit(als, WORLD, start))
+    assert reference.loss(als, WORLD, als.fit(WORLD)) <= 1.01 * twin
 
 
 def test_the_loss_that_is_told_is_the_loss(als: ALS) -> None:
@@ -81,7 +81,7 @@ def test_the_loss_that_is_told_is_the_loss(als: ALS) -> None:
 
     replace(als, iterations=6).fit(WORLD, on_epoch=keep)
     told = [loss for loss, _ in epochs]
-    exact = [als_reference.loss(als, WORLD, embeddings) for _, embeddings in epochs]
+    exact = [reference.loss(als, WORLD, embeddings) for _, embeddings in epochs]
     np.testing.assert_allclose(told, exact, rtol=1e-4)
     assert told == sorted(told, reverse=True)
 
@@ -123,7 +123,7 @@ def test_any_number_of_factors(factors: int, density: float, seed: int) -> None:
     als = ALS(factors=factors, regularization=0.1, iterations=2)
     embeddings = als.fit(world)
     assert embeddings.users.shape == (23, factors)
-    exact = als_reference.solve_users(als, full(world), embeddings.items)
+    exact = reference.solve_users(als, full(world), embeddings.items)
     is_full = np.diff(world.indptr) == np.diff(full(world).indptr)
     same_popularity = popularity_of(world) == popularity_of(full(world))
     if is_full.all() and same_popularity.all():

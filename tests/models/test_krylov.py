@@ -6,11 +6,11 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.models.krylov import EigenPairs, largest_eigenpairs
-from recsys.models.parallel import chunks, equal_parts, threads
-from recsys.models.sparse_products import SparseProducts
-from recsys.models.tall import Basis
-from recsys.models.truncated_svd import truncated_svd
+from recsys.models.compiled.parallel import chunks, equal_parts, threads
+from recsys.models.compiled.sparse_products import SparseProducts
+from recsys.models.spectral.krylov import EigenPairs, largest_eigenpairs
+from recsys.models.spectral.tall import Basis
+from recsys.models.spectral.truncated import truncated_svd
 
 Dtype = type[np.float32] | type[np.float64]
 
@@ -178,7 +178,7 @@ def test_truncated_svd_is_the_dense_one(shape: tuple[int, int], centered: bool) 
 def test_float32_is_given_up_where_it_does_not_hold_the_values(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("recsys.models.truncated_svd.DOUBLE_BYTES", 0)  # float32 comes first
+    monkeypatch.setattr("recsys.models.spectral.truncated.DOUBLE_BYTES", 0)  # float32 comes first
     values = np.full(600, 1e-7)
     values[:6] = 10.0 ** -np.arange(6)
     found, V = truncated_svd(sp.csr_array(sp.diags_array(values)), 6)

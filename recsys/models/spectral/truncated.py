@@ -6,9 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.models.krylov import EigenPairs, largest_eigenpairs, with_fixed_signs
-from recsys.models.parallel import Threads, threads
-from recsys.models.sparse_products import SparseProducts, multiplier
+from recsys.models.compiled.parallel import Threads, threads
+from recsys.models.compiled.sparse_products import SparseProducts, multiplier
+from recsys.models.spectral.krylov import EigenPairs, largest_eigenpairs, with_fixed_signs
 
 DOUBLE_BYTES = 64 * 1024**2
 """A basis below this size is kept in float64: exact numbers for small logs at little cost."""

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.models.compiled.parallel import equal_parts, threads
 from recsys.models.matrix import power_of_counts
-from recsys.models.parallel import equal_parts, threads
 
 _PARTS, _PART_ROWS = 64, 1024
 _Part: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
@@ -97,7 +97,7 @@ def _rows(
     neighbors: int,
 ) -> _Part:
     """Return the entries of some rows: how many of each, their columns and their values."""
-    from recsys.models.cooccurrence_kernel import associated_items
+    from recsys.models.item2vec.cooccurrence_kernel import associated_items
 
     n_rows = part[1] - part[0]
     columns = np.empty((n_rows, neighbors), dtype=np.int32)

@@ -15,8 +15,8 @@ from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
 if TYPE_CHECKING:  # the compiler is imported by whoever fits or folds in, not by who serves
-    from recsys.models.als_sweep import Side
-    from recsys.models.parallel import Threads
+    from recsys.models.als.sweep import Side
+    from recsys.models.compiled.parallel import Threads
 
 _START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
 _CAREFUL_EPOCHS = 3  # these take two steps a row, as far from the solution one is too few
@@ -69,7 +69,7 @@ class ALS:
 
     Each half-sweep solves all rows of one side by one or two steps of conjugate gradients from
     where they are, preconditioned in the eigenbasis of the other side's Gram matrix (see
-    `recsys.models.als_sweep`). The result does not depend on the number of threads. Embeddings
+    `recsys.models.als.sweep`). The result does not depend on the number of threads. Embeddings
     are returned in that basis: the first coordinate carries the most.
 
     Parameters
@@ -189,7 +189,7 @@ class ALS:
         DivergedError
             If the loss is not finite any more.
         """
-        from recsys.models.parallel import threads
+        from recsys.models.compiled.parallel import threads
 
         matrix = checked(user_items)
         users, items = self._sides(matrix, start)
@@ -221,8 +221,8 @@ class ALS:
         FoldIn
             Takes histories (n, n_items), gives embeddings (n, factors).
         """
-        from recsys.models.als_sweep import eigenbasis, padded, solve_turned, turn
-        from recsys.models.parallel import threads
+        from recsys.models.als.sweep import eigenbasis, padded, solve_turned, turn
+        from recsys.models.compiled.parallel import threads
 
         factors = items.shape[1]
         turned = padded(items)
@@ -252,7 +252,7 @@ class ALS:
     def _solve(
         self, rows: "Side", fixed: "Side", pool: "Threads", *, steps: int, tolerance: float = 0.0
     ) -> float:
-        from recsys.models.als_sweep import solve
+        from recsys.models.als.sweep import solve
 
         return solve(
             rows,
@@ -270,7 +270,7 @@ class ALS:
 
     def _sides(self, user_items: sp.csr_array, start: Embeddings | None) -> "tuple[Side, Side]":
         """Return both sides at the start."""
-        from recsys.models.als_sweep import Side, padded
+        from recsys.models.als.sweep import Side, padded
 
         n_items = user_items.shape[1]
         if start is None:
@@ -292,13 +292,13 @@ class ALS:
 
     def _users(self, weighted: sp.csr_array, width: int) -> "Side":
         """Return users at zero."""
-        from recsys.models.als_sweep import Side
+        from recsys.models.als.sweep import Side, aligned_zeros
 
         n_users, n_items = weighted.shape
         scale = power_of_counts(np.diff(weighted.indptr), -self.unobserved_exponent)
         unobserved = self.unobserved_weight * n_items * scale
         weight = _row_sums(weighted) + self.unobserved_regularization * unobserved
-        vectors = np.zeros((n_users, width), dtype=np.float32)
+        vectors = aligned_zeros(n_users, width)
         return Side(weighted, vectors, self._regularization_of(weight), scale)
 
     def _regularization_of(self, weight: NDArray[np.floating]) -> FloatVector:

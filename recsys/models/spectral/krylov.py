@@ -13,8 +13,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from recsys.models.parallel import Threads
-from recsys.models.tall import Basis, Block
+from recsys.models.compiled.parallel import Threads
+from recsys.models.spectral.tall import Basis, Block
 
 Operator = Callable[[Block], Block]
 _ROUNDING = 100  # machine epsilons; what is shorter, relative to the operator, is rounding

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recsys.models.prefetch import prefetch
+from recsys.models.compiled.prefetch import prefetch
 
 Floats = NDArray[np.float32]
 

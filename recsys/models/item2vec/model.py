@@ -7,10 +7,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.models.associations import strongest_associations
+from recsys.models.item2vec.associations import strongest_associations
 from recsys.models.matrix import checked, popularity_of, power_of_counts, require
 from recsys.models.protocol import FoldIn
-from recsys.models.truncated_svd import symmetric_eigenpairs
+from recsys.models.spectral import symmetric_eigenpairs
 from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix
 

@@ -13,13 +13,13 @@ import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.models.als_kernel import solve_rows
-from recsys.models.parallel import Threads, equal_parts
+from recsys.models.als.kernel import solve_rows
+from recsys.models.compiled.parallel import Threads, equal_parts
 from recsys.vectors import FloatMatrix, FloatVector
 
 _CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
-_REGISTER = 16  # float32 numbers in the widest vector register
+_LINE = 16  # float32 numbers in a cache line, and in the widest vector register
 
 
 @dataclass
@@ -50,11 +50,22 @@ class Side:
 
 
 def padded(vectors: FloatMatrix) -> FloatMatrix:
-    """Return a copy with zero columns behind, so that rows are whole vector registers."""
+    """Return a copy with zero columns behind, so that rows are whole cache lines."""
     n_rows, factors = vectors.shape
-    wide = np.zeros((n_rows, -(-factors // _REGISTER) * _REGISTER), dtype=np.float32)
+    wide = aligned_zeros(n_rows, -(-factors // _LINE) * _LINE)
     wide[:, :factors] = vectors
     return wide
+
+
+def aligned_zeros(n_rows: int, width: int) -> FloatMatrix:
+    """Return zeros that start with a cache line.
+
+    NumPy starts 16 bytes into one, so that every read of a register would touch two lines: the
+    half-sweep over items was measured twice as slow.
+    """
+    room = np.zeros(n_rows * width + _LINE, dtype=np.float32)
+    first = -room.ctypes.data // room.itemsize % _LINE
+    return room[first : first + n_rows * width].reshape(n_rows, width)
 
 
 def solve(
@@ -81,7 +92,7 @@ def solve(
     factors : int
         Columns of the vectors that are no padding.
     steps, tolerance
-        As in `recsys.models.als_kernel.solve_rows`.
+        As in `recsys.models.als.kernel.solve_rows`.
 
     Returns
     -------

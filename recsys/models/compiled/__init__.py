@@ -1,0 +1,1 @@
+"""What compiled code shares: threads, vector registers, sparse products on all cores."""
