@@ -7,102 +7,258 @@ a sum over its observed columns::
     (diag(dense) + Z' diag(w) Z) x = Z' w        Z: the vectors of the row's columns, (n, width)
 
 A step is a pass over the columns, four at a time: a dot product and an update each, 4 * width
-flops. Columns are read where they lie, asked for a little ahead; copying them into a buffer first
-was measured slower, as after the first pass they are in the cache either way. The last step needs
-the dot products alone, as its length follows from them, and the loss needs no pass at all: it falls
-by ``alpha * rho`` a step. So one step costs 6, two cost 10 flops per column and factor.
+flops. Columns are read where they lie, asked for ahead; copying them into a buffer first was
+measured slower, as after the first pass they are in the cache either way. The last step needs the
+dot products alone, as its length follows from them, and the loss needs no pass at all: it falls by
+``alpha * rho`` a step. So one step costs 6, two cost 10 flops per column and factor.
+
+The first pass waits for memory, not for arithmetic. In half precision, as the epochs take them,
+the columns are half as many bytes.
 """
+
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recsys.models.compiled.prefetch import prefetch
+from recsys.models.compiled.simd import (
+    N_LANES,
+    borrowed,
+    load,
+    per_line,
+    prefetch,
+    same,
+    store,
+    total,
+)
 
 Floats = NDArray[np.float32]
+Fixed = NDArray[np.float32] | NDArray[np.uint16]  # the latter is float16, see `halve_rows`
+Number = float | np.floating[Any]  # of scalars a compiled function knows the type
+Four = tuple[Number, Number, Number, Number]
+N_SCRATCH = 4  # vectors of numbers beside the row that is solved
 
-_AHEAD = 8  # columns; of 0, 4, 8 and 16 the fastest
-_LINE = 16  # numbers in a cache line
+_AHEAD = 16  # columns; of 4, 8, 16 and 24 the fastest, or as fast
 
+_inline = njit(inline="always", fastmath=True, boundscheck=False, error_model="numpy")
 _compile = njit(nogil=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
 
 
 @_compile
+def halve_rows(vectors: Floats, scale: float, first: int, last: int, halves: Fixed) -> None:
+    """Round rows ``first..last-1`` to half precision, in place and into `halves` times `scale`.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n_rows, width)
+    scale : float
+        A power of two that takes the largest of the vectors near the largest of float16.
+    first, last : int
+    halves : ndarray of uint16, shape (n_rows, width)
+    """
+    up, down = same(np.float32(scale)), same(np.float32(1 / scale))
+    for row in range(first, last):
+        for f in range(0, vectors.shape[1], N_LANES):
+            store(halves, (row, f), load(vectors, (row, f)) * up)
+            store(vectors, (row, f), load(halves, (row, f)) * down)
+
+
+@_inline
+def _four_columns(columns: NDArray[np.int32], j: int, stop: int) -> tuple[int, int, int, int]:
+    """Return four columns from j; behind the last one, it again."""
+    end = stop - 1
+    return columns[j], columns[min(j + 1, end)], columns[min(j + 2, end)], columns[min(j + 3, end)]
+
+
+@_inline
+def _four_weights(weight: Floats, j: int, stop: int) -> Four:
+    """Return four weights from j; behind the last one, 0."""
+    zero = np.float32(0)
+    return (
+        weight[j],
+        weight[j + 1] if j + 1 < stop else zero,
+        weight[j + 2] if j + 2 < stop else zero,
+        weight[j + 3] if j + 3 < stop else zero,
+    )
+
+
+@_inline
+def _four_scores(fixed: Fixed, four: tuple[int, int, int, int], x: Floats) -> Four:
+    """Return the dot products of four columns with x."""
+    c0, c1, c2, c3 = four
+    s0 = s1 = s2 = s3 = same(np.float32(0))
+    for f in range(0, x.shape[0], N_LANES):
+        part = load(x, f)
+        s0 += load(fixed, (c0, f)) * part
+        s1 += load(fixed, (c1, f)) * part
+        s2 += load(fixed, (c2, f)) * part
+        s3 += load(fixed, (c3, f)) * part
+    return total(s0), total(s1), total(s2), total(s3)
+
+
+@_compile
 def _add_residual(
-    fixed: Floats,
+    fixed: Fixed,
     columns: NDArray[np.int32],
     weight: Floats,
     start: int,
     stop: int,
     x: Floats,
-    target: np.float32,
+    target: Number,
     out: Floats,
-) -> np.float32:
+) -> Number:
     """Add ``Z' w (target - Z x)`` to out; return ``sum(w (target - Z x)^2)``."""
-    zero = loss = np.float32(0)
-    end = stop - 1
+    loss: Number = np.float32(0)
+    line = per_line(fixed)
     for j in range(start, stop, 4):
         for ahead in range(j + _AHEAD, min(j + _AHEAD + 4, columns.shape[0])):
-            for f in range(0, x.shape[0], _LINE):
-                prefetch(fixed, columns[ahead], f)
-        # Behind the last column the last one is taken again, with no weight.
-        c0, c1 = columns[j], columns[min(j + 1, end)]
-        c2, c3 = columns[min(j + 2, end)], columns[min(j + 3, end)]
-        s0 = s1 = s2 = s3 = zero
-        for f in range(x.shape[0]):
-            s0 += fixed[c0, f] * x[f]
-            s1 += fixed[c1, f] * x[f]
-            s2 += fixed[c2, f] * x[f]
-            s3 += fixed[c3, f] * x[f]
+            for f in range(0, x.shape[0], line):
+                prefetch(fixed, (columns[ahead], f))
+        four = _four_columns(columns, j, stop)
+        s0, s1, s2, s3 = _four_scores(fixed, four, x)
+        w0, w1, w2, w3 = _four_weights(weight, j, stop)
         s0, s1, s2, s3 = target - s0, target - s1, target - s2, target - s3
-        w0 = weight[j] * s0
-        w1 = weight[j + 1] * s1 if j + 1 < stop else zero
-        w2 = weight[j + 2] * s2 if j + 2 < stop else zero
-        w3 = weight[j + 3] * s3 if j + 3 < stop else zero
+        w0, w1, w2, w3 = w0 * s0, w1 * s1, w2 * s2, w3 * s3
         loss += w0 * s0 + w1 * s1 + w2 * s2 + w3 * s3
-        for f in range(x.shape[0]):
-            out[f] += w0 * fixed[c0, f] + w1 * fixed[c1, f] + w2 * fixed[c2, f] + w3 * fixed[c3, f]
+        c0, c1, c2, c3 = four
+        v0, v1, v2, v3 = same(w0), same(w1), same(w2), same(w3)
+        for f in range(0, x.shape[0], N_LANES):
+            added = load(fixed, (c0, f)) * v0 + load(fixed, (c1, f)) * v1
+            added += load(fixed, (c2, f)) * v2 + load(fixed, (c3, f)) * v3
+            store(out, f, load(out, f) + added)
     return loss
 
 
 @_compile
 def _squared_scores(
-    fixed: Floats,
+    fixed: Fixed,
     columns: NDArray[np.int32],
     weight: Floats,
     start: int,
     stop: int,
     x: Floats,
-) -> np.float32:
-    """Return ``sum(w (Z x)^2)``: the first half of `_add_residual`."""
-    zero = total = np.float32(0)
-    end = stop - 1
+) -> Number:
+    """Return ``sum(w (Z x)^2)``."""
+    squares: Number = np.float32(0)
     for j in range(start, stop, 4):
-        c0, c1 = columns[j], columns[min(j + 1, end)]
-        c2, c3 = columns[min(j + 2, end)], columns[min(j + 3, end)]
-        s0 = s1 = s2 = s3 = zero
-        for f in range(x.shape[0]):
-            s0 += fixed[c0, f] * x[f]
-            s1 += fixed[c1, f] * x[f]
-            s2 += fixed[c2, f] * x[f]
-            s3 += fixed[c3, f] * x[f]
-        total += weight[j] * s0 * s0
-        total += weight[j + 1] * s1 * s1 if j + 1 < stop else zero
-        total += weight[j + 2] * s2 * s2 if j + 2 < stop else zero
-        total += weight[j + 3] * s3 * s3 if j + 3 < stop else zero
-    return total
+        s0, s1, s2, s3 = _four_scores(fixed, _four_columns(columns, j, stop), x)
+        w0, w1, w2, w3 = _four_weights(weight, j, stop)
+        squares += w0 * s0 * s0 + w1 * s1 * s1 + w2 * s2 * s2 + w3 * s3 * s3
+    return squares
 
 
-@_compile
-def _precondition(
-    residual: Floats, dense: Floats, beta: np.float32, direction: Floats
-) -> np.float32:
+@_inline
+def _precondition(residual: Floats, dense: Floats, beta: Number, direction: Floats) -> Number:
     """Set ``direction = residual / dense + beta * direction``; return its squared length."""
-    length = np.float32(0)
-    for f in range(residual.shape[0]):
-        direction[f] = residual[f] / dense[f] + beta * direction[f]
-        length += dense[f] * direction[f] * direction[f]
-    return length
+    length, previous = same(np.float32(0)), same(beta)
+    for f in range(0, residual.shape[0], N_LANES):
+        next_direction = load(residual, f) / load(dense, f) + previous * load(direction, f)
+        store(direction, f, next_direction)
+        length += load(dense, f) * next_direction * next_direction
+    summed: Number = total(length)
+    return summed
+
+
+@_inline
+def _start(dense: Floats, x: Floats, residual: Floats, direction: Floats) -> Number:
+    """Set the residual to the dense part's, and the direction to zero; return its loss."""
+    loss = zero = same(np.float32(0))
+    for f in range(0, x.shape[0], N_LANES):
+        pull = load(dense, f) * load(x, f)
+        store(residual, f, zero - pull)
+        store(direction, f, zero)
+        loss += pull * load(x, f)
+    summed: Number = total(loss)
+    return summed
+
+
+@_inline
+def _add(vector: Floats, alpha: Number, x: Floats) -> None:
+    """Add ``alpha * vector`` to x."""
+    times = same(alpha)
+    for f in range(0, x.shape[0], N_LANES):
+        store(x, f, load(x, f) + times * load(vector, f))
+
+
+@_inline
+def _lower(
+    residual: Floats, alpha: Number, image: Floats, dense: Floats, direction: Floats
+) -> Number:
+    """Take a step's image from the residual; return ``residual' residual / dense``.
+
+    `image` holds the negative of its observed part.
+    """
+    times, rho = same(alpha), same(np.float32(0))
+    for f in range(0, residual.shape[0], N_LANES):
+        change = load(image, f) - load(dense, f) * load(direction, f)
+        lowered = load(residual, f) + times * change
+        store(residual, f, lowered)
+        rho += lowered * lowered / load(dense, f)
+    summed: Number = total(rho)
+    return summed
+
+
+@_inline
+def _solve_row(
+    fixed: Fixed,
+    columns: NDArray[np.int32],
+    weight: Floats,
+    start: int,
+    stop: int,
+    x: Floats,
+    dense: Floats,
+    residual: Floats,
+    direction: Floats,
+    image: Floats,
+    steps: int,
+    tolerance: Number,
+) -> Number:
+    """Improve one row in place; return its loss."""
+    zero, one = np.float32(0), np.float32(1)
+    loss = _start(dense, x, residual, direction)
+    loss += _add_residual(fixed, columns, weight, start, stop, x, one, residual)
+    curvature = _precondition(residual, dense, zero, direction)
+    rho = np.float32(curvature)  # of the first direction both are residual' residual / dense
+    enough = tolerance * tolerance * rho
+    for step in range(steps):
+        is_last = step + 1 == steps
+        if is_last:
+            curvature += _squared_scores(fixed, columns, weight, start, stop, direction)
+        else:
+            image[:] = zero
+            curvature += _add_residual(fixed, columns, weight, start, stop, direction, zero, image)
+        if not curvature > zero:  # solved as exactly as float32 can
+            break
+        alpha = rho / curvature
+        loss -= alpha * rho
+        _add(direction, alpha, x)
+        if is_last:
+            break
+        next_rho = _lower(residual, alpha, image, dense, direction)
+        if next_rho <= enough:
+            break
+        curvature = _precondition(residual, dense, next_rho / rho, direction)
+        rho = np.float32(next_rho)
+    return loss
+
+
+@_inline
+def _scale(x: Floats, factor: Number) -> None:
+    """Multiply x by a number."""
+    times = same(factor)
+    for f in range(0, x.shape[0], N_LANES):
+        store(x, f, load(x, f) * times)
+
+
+@_inline
+def _dense_part(
+    spectrum: Floats, dense_scale: Number, regularization: Number, factor: Number, dense: Floats
+) -> None:
+    """Set ``dense = (dense_scale * spectrum + regularization) * factor``."""
+    times, plus = same(dense_scale * factor), same(regularization * factor)
+    for f in range(0, dense.shape[0], N_LANES):
+        store(dense, f, times * load(spectrum, f) + plus)
 
 
 @_compile
@@ -110,24 +266,29 @@ def solve_rows(
     indptr: NDArray[np.int64],
     columns: NDArray[np.int32],
     weight: Floats,
-    fixed: Floats,
+    fixed: Fixed,
+    scale: float,
     rows: Floats,
     spectrum: Floats,
     dense_scale: Floats,
     regularization: Floats,
+    scratch: Floats,
     first: int,
     last: int,
     steps: int,
     tolerance: float,
-) -> float:
+) -> Number:
     """Improve rows ``first..last-1`` in place, from where they are.
 
     Parameters
     ----------
     indptr, columns, weight : ndarray of int64, int32, float32
         CSR of all rows.
-    fixed : ndarray of float32, shape (n_fixed, width)
-        Vectors of the columns, in the eigenbasis of their Gram matrix.
+    fixed : ndarray of float32 or uint16, shape (n_fixed, width)
+        Vectors of the columns, in the eigenbasis of their Gram matrix; uint16 as `halve_rows`
+        makes them.
+    scale : float
+        The power of two that `fixed` was multiplied by.
     rows : ndarray of float32, shape (n_rows, width)
         In the same basis; where the iteration starts, and its result. A row without
         interactions becomes zero.
@@ -135,6 +296,8 @@ def solve_rows(
         ``unobserved_weight`` times the eigenvalues of the Gram matrix.
     dense_scale, regularization : ndarray of float32, shape (n_rows,)
         A row's dense part is ``dense_scale * spectrum + regularization``, above 0.
+    scratch : ndarray of float32, shape (N_SCRATCH, width)
+    first, last : int
     steps : int
         At most so many steps of conjugate gradients, at least 1.
     tolerance : float
@@ -145,51 +308,33 @@ def solve_rows(
     float
         The loss of these rows after the last step: ``sum w (1 - z.x)^2 + x' diag(dense) x``.
     """
-    width = fixed.shape[1]
-    dense, residual = np.empty(width, np.float32), np.empty(width, np.float32)
-    direction, image = np.empty(width, np.float32), np.empty(width, np.float32)
-    zero, one = np.float32(0), np.float32(1)
-    total = 0.0
+    up, down = np.float32(scale), np.float32(1 / scale)
+    columns, weight, fixed = borrowed(columns), borrowed(weight), borrowed(fixed)
+    rows, spectrum, scratch = borrowed(rows), borrowed(spectrum), borrowed(scratch)
+    dense, residual, direction, image = scratch[0], scratch[1], scratch[2], scratch[3]
+    losses: Number = 0.0
     for row in range(first, last):
         start, stop = indptr[row], indptr[row + 1]
         x = rows[row]
         if start == stop:
-            x[:] = zero
+            x[:] = np.float32(0)
             continue
-        loss = zero
-        for f in range(width):
-            dense[f] = dense_scale[row] * spectrum[f] + regularization[row]
-            residual[f] = -dense[f] * x[f]
-            direction[f] = zero
-            loss += dense[f] * x[f] * x[f]
-        loss += _add_residual(fixed, columns, weight, start, stop, x, one, residual)
-        curvature = _precondition(residual, dense, zero, direction)
-        rho = np.float32(curvature)  # of the first direction both are residual' residual / dense
-        enough = np.float32(tolerance * tolerance) * rho
-        for step in range(steps):
-            is_last = step + 1 == steps
-            if is_last:
-                curvature += _squared_scores(fixed, columns, weight, start, stop, direction)
-            else:
-                image[:] = zero
-                curvature += _add_residual(
-                    fixed, columns, weight, start, stop, direction, zero, image
-                )
-            if not curvature > zero:  # solved as exactly as float32 can
-                break
-            alpha = rho / curvature
-            loss -= alpha * rho
-            for f in range(width):
-                x[f] += alpha * direction[f]
-            if is_last:
-                break
-            next_rho = zero
-            for f in range(width):
-                residual[f] += alpha * (image[f] - dense[f] * direction[f])
-                next_rho += residual[f] * residual[f] / dense[f]
-            if next_rho <= enough:
-                break
-            curvature = _precondition(residual, dense, next_rho / rho, direction)
-            rho = np.float32(next_rho)
-        total += float(loss)
-    return total
+        # With every z times `scale`, z.x is the same for x / scale.
+        _scale(x, down)
+        _dense_part(spectrum, dense_scale[row], regularization[row], up * up, dense)
+        losses += _solve_row(
+            fixed,
+            columns,
+            weight,
+            start,
+            stop,
+            x,
+            dense,
+            residual,
+            direction,
+            image,
+            steps,
+            np.float32(tolerance),
+        )
+        _scale(x, up)
+    return losses

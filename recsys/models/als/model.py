@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # the compiler is imported by whoever fits or folds in, not b
 
 _START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
 _CAREFUL_EPOCHS = 3  # these take two steps a row, as far from the solution one is too few
-_FOLD_IN_STEPS, _FOLD_IN_TOLERANCE = 200, 1e-5
+_FOLD_IN_STEPS, _FOLD_IN_TOLERANCE = 200, 1e-6
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Epoch:
         Epochs done, and in all.
     loss : float
         What ALS minimizes, for the embeddings as they are.
+    seconds : float
+        That the epoch took.
     embeddings : callable
         Makes a copy of them.
     """
@@ -40,6 +43,7 @@ class Epoch:
     number: int
     n_epochs: int
     loss: float
+    seconds: float
     embeddings: Callable[[], Embeddings]
 
 
@@ -195,16 +199,24 @@ class ALS:
         users, items = self._sides(matrix, start)
         with threads(n_threads) as pool:
             for number in range(1, self.iterations + 1):
+                began = perf_counter()
                 loss = self._epoch(users, items, pool, steps=self._steps(number, start))
+                seconds = perf_counter() - began
                 if not np.isfinite(loss):
                     raise DivergedError(_why_diverged(loss, number, users.matrix))
                 if on_step is not None:
                     on_step(number, self.iterations, f"loss {loss:.6g}")
-                epoch = Epoch(number, self.iterations, loss, lambda: self._trimmed(users, items))
-                if on_epoch is not None and on_epoch(epoch):
+                if on_epoch is not None and on_epoch(
+                    Epoch(
+                        number, self.iterations, loss, seconds, lambda: self._trimmed(users, items)
+                    )
+                ):
                     break
             users.vectors[:] = 0  # where a fold-in starts
-            self._solve(users, items, pool, steps=_FOLD_IN_STEPS, tolerance=_FOLD_IN_TOLERANCE)
+            self._solve(
+                users, items, pool,
+                in_halves=False, steps=_FOLD_IN_STEPS, tolerance=_FOLD_IN_TOLERANCE,
+            )  # fmt: skip
         return self._trimmed(users, items)
 
     def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
@@ -246,11 +258,18 @@ class ALS:
 
     def _epoch(self, users: "Side", items: "Side", pool: "Threads", *, steps: int) -> float:
         """Solve both sides once; return the loss."""
-        self._solve(users, items, pool, steps=steps)
-        return self._solve(items, users, pool, steps=steps) + users.penalty()
+        self._solve(users, items, pool, in_halves=True, steps=steps)
+        return self._solve(items, users, pool, in_halves=True, steps=steps) + users.penalty()
 
     def _solve(
-        self, rows: "Side", fixed: "Side", pool: "Threads", *, steps: int, tolerance: float = 0.0
+        self,
+        rows: "Side",
+        fixed: "Side",
+        pool: "Threads",
+        *,
+        in_halves: bool,
+        steps: int,
+        tolerance: float = 0.0,
     ) -> float:
         from recsys.models.als.sweep import solve
 
@@ -260,6 +279,7 @@ class ALS:
             self.unobserved_weight,
             pool,
             factors=self.factors,
+            in_halves=in_halves,
             steps=steps,
             tolerance=tolerance,
         )

@@ -7,19 +7,22 @@ every row is solved by itself, and sums over rows are made chunk by chunk, in or
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.models.als.kernel import solve_rows
+from recsys.models.als.kernel import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
 from recsys.models.compiled.parallel import Threads, equal_parts
+from recsys.models.compiled.simd import N_LANES
 from recsys.vectors import FloatMatrix, FloatVector
 
 _CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
-_LINE = 16  # float32 numbers in a cache line, and in the widest vector register
+_LINE = 64  # bytes of a cache line
+_HALF_EXPONENT = 15  # float16 goes up to 2^16
 
 
 @dataclass
@@ -52,20 +55,21 @@ class Side:
 def padded(vectors: FloatMatrix) -> FloatMatrix:
     """Return a copy with zero columns behind, so that rows are whole cache lines."""
     n_rows, factors = vectors.shape
-    wide = aligned_zeros(n_rows, -(-factors // _LINE) * _LINE)
+    wide = aligned_zeros(n_rows, -(-factors // N_LANES) * N_LANES)
     wide[:, :factors] = vectors
     return wide
 
 
-def aligned_zeros(n_rows: int, width: int) -> FloatMatrix:
+def aligned_zeros(n_rows: int, width: int, dtype: type[np.generic] = np.float32) -> NDArray[Any]:
     """Return zeros that start with a cache line.
 
     NumPy starts 16 bytes into one, so that every read of a register would touch two lines: the
     half-sweep over items was measured twice as slow.
     """
-    room = np.zeros(n_rows * width + _LINE, dtype=np.float32)
-    first = -room.ctypes.data // room.itemsize % _LINE
-    return room[first : first + n_rows * width].reshape(n_rows, width)
+    n_bytes = n_rows * width * np.dtype(dtype).itemsize
+    room = np.zeros(n_bytes + _LINE, dtype=np.uint8)
+    first = -room.ctypes.data % _LINE
+    return room[first : first + n_bytes].view(dtype).reshape(n_rows, width)
 
 
 def solve(
@@ -75,6 +79,7 @@ def solve(
     pool: Threads,
     *,
     factors: int,
+    in_halves: bool,
     steps: int,
     tolerance: float = 0.0,
 ) -> float:
@@ -91,6 +96,8 @@ def solve(
     pool : Threads
     factors : int
         Columns of the vectors that are no padding.
+    in_halves : bool
+        Round the fixed side to half precision, which the rows are then solved for exactly.
     steps, tolerance
         As in `recsys.models.als.kernel.solve_rows`.
 
@@ -103,37 +110,70 @@ def solve(
     turn(fixed.vectors, basis, pool)
     turn(rows.vectors, basis, pool)
     spectrum = (unobserved_weight * eigenvalues).astype(np.float32)
-    return solve_turned(rows, fixed.vectors, spectrum, pool, steps=steps, tolerance=tolerance)
+    columns, scale = halved(fixed.vectors, pool) if in_halves else (fixed.vectors, 1.0)
+    return solve_turned(
+        rows, columns, spectrum, pool, scale=scale, steps=steps, tolerance=tolerance
+    )
 
 
 def solve_turned(
     rows: Side,
-    fixed: FloatMatrix,
+    fixed: Fixed,
     spectrum: FloatVector,
     pool: Threads,
     *,
+    scale: float = 1.0,
     steps: int,
     tolerance: float = 0.0,
 ) -> float:
     """Do the part of `solve` that is left when both sides are in the eigenbasis."""
     indptr = rows.matrix.indptr.astype(np.int64, copy=False)
 
-    def work(part: tuple[int, int]) -> float:
+    def work(part: tuple[int, int]) -> Number:
         return solve_rows(
             indptr,
             rows.matrix.indices,
             rows.matrix.data,
             fixed,
+            scale,
             rows.vectors,
             spectrum,
             rows.dense_scale,
             rows.regularization,
+            aligned_zeros(N_SCRATCH, fixed.shape[1]),
             *part,
             steps,
             tolerance,
         )
 
-    return sum(pool.map(work, equal_parts(indptr, _N_PARTS)))
+    return float(sum(pool.map(work, equal_parts(indptr, _N_PARTS))))
+
+
+def halved(vectors: FloatMatrix, pool: Threads) -> tuple[NDArray[np.uint16], float]:
+    """Round vectors to half precision in place; return them in it, times a power of two.
+
+    Returns
+    -------
+    halves : ndarray of uint16, shape (n_rows, width)
+        Numbers of float16.
+    scale : float
+        With it the largest entry is near the largest that float16 holds, so that entries down to
+        1e-9 of it keep some digits.
+    """
+    bounds = range(0, len(vectors), _CHUNK)
+    largest = max(pool.map(lambda start: _largest(vectors[start : start + _CHUNK]), bounds))
+    exponent = _HALF_EXPONENT - np.frexp(largest)[1] if 0 < largest < np.inf else 0
+    scale = float(np.ldexp(1.0, exponent))
+    halves = aligned_zeros(len(vectors), vectors.shape[1], np.uint16)
+    pool.map(
+        lambda start: halve_rows(vectors, scale, start, min(start + _CHUNK, len(vectors)), halves),
+        bounds,
+    )
+    return halves, scale
+
+
+def _largest(vectors: FloatMatrix) -> float:
+    return float(max(vectors.max(), -vectors.min()))
 
 
 def eigenbasis(

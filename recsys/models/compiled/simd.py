@@ -1,0 +1,201 @@
+"""Sixteen float32 numbers at a time, in compiled code: what a loop over factors is made of.
+
+A compiler makes such loops from plain ones too, but not over numbers of half precision, which are
+half the bytes to wait for, and with more around them for lengths that cannot occur here. Every
+length is a multiple of `N_LANES`. A processor with narrower registers takes several for one.
+
+They are added, multiplied and so on as numbers are. Half precision is held in arrays of uint16, as
+Numba has no float16 of its own.
+"""
+
+import operator
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, overload, register_model
+
+N_LANES = 16
+LINE_BYTES = 64  # of a cache line
+
+_cgutils: Any = cgutils  # without types of its own
+_FLOAT, _INT = ir.FloatType(), ir.IntType(32)
+_LANES = ir.VectorType(_FLOAT, N_LANES)
+_HALVES = ir.VectorType(ir.HalfType(), N_LANES)
+_READ, _KEEP, _DATA = 0, 3, 1  # the arguments of LLVM's prefetch
+
+
+class _LanesType(types.Type):
+    """Sixteen float32 numbers, for Numba."""
+
+    def __init__(self) -> None:
+        super().__init__(name="lanes")
+
+
+_lanes = _LanesType()
+
+
+@register_model(_LanesType)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, _LANES)  # type: ignore[no-untyped-call]
+
+
+def _address(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Return where ``array[at]`` lies, of the first two arguments."""
+    array_type, at_type = signature.args[:2]
+    array = context.make_array(array_type)(context, builder, arguments[0])
+    is_tuple = isinstance(at_type, types.BaseTuple)
+    numbers = _cgutils.unpack_tuple(builder, arguments[1]) if is_tuple else [arguments[1]]
+    number_types = at_type.types if is_tuple else [at_type]
+    indices = [
+        context.cast(builder, number, number_type, types.intp)
+        for number, number_type in zip(numbers, number_types, strict=True)
+    ]
+    return _cgutils.get_item_pointer(context, builder, array_type, array, indices)
+
+
+def _load(_context: Any, array: Any, at: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature, arguments)
+        if array.dtype == types.uint16:
+            halves = builder.load(builder.bitcast(address, _HALVES.as_pointer()), align=2)
+            return builder.fpext(halves, _LANES)
+        return builder.load(builder.bitcast(address, _LANES.as_pointer()), align=4)
+
+    return _lanes(array, at), generate
+
+
+def _store(_context: Any, array: Any, at: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, lanes = _address(context, builder, signature, arguments), arguments[2]
+        if array.dtype == types.uint16:
+            halves = builder.fptrunc(lanes, _HALVES)
+            builder.store(halves, builder.bitcast(address, _HALVES.as_pointer()), align=2)
+        else:
+            builder.store(lanes, builder.bitcast(address, _LANES.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, at, value), generate
+
+
+def _same(_context: Any, number: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        nothing = ir.Constant(_LANES, ir.Undefined)
+        first = builder.insert_element(nothing, arguments[0], ir.Constant(_INT, 0))
+        everywhere = ir.Constant(ir.VectorType(_INT, N_LANES), [0] * N_LANES)
+        return builder.shuffle_vector(first, nothing, everywhere)
+
+    return _lanes(number), generate
+
+
+def _arithmetic(instruction: str) -> Any:
+    """Return the intrinsic that applies an instruction of LLVM lane by lane."""
+
+    def arithmetic(_context: Any, a: Any, b: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            return getattr(builder, instruction)(*arguments, flags=("fast",))
+
+        return _lanes(a, b), generate
+
+    return intrinsic(arithmetic)
+
+
+def _define(symbol: Any, instruction: str) -> None:
+    """Let an operator between lanes be that instruction; a product and a sum become one."""
+    apply = _arithmetic(instruction)
+
+    @overload(symbol, inline="always")
+    def operate(a, b):  # type: ignore[no-untyped-def]  # Numba wants the lambda's own signature
+        if isinstance(a, _LanesType) and isinstance(b, _LanesType):
+            return lambda a, b: apply(a, b)
+        return None
+
+
+for _symbol, _instruction in (
+    (operator.add, "fadd"),
+    (operator.iadd, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
+    _define(_symbol, _instruction)
+
+
+def _total(_context: Any, lanes: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        function = _cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(_FLOAT, [_FLOAT, _LANES]),
+            f"llvm.vector.reduce.fadd.v{N_LANES}f32",
+        )
+        zero = ir.Constant(_FLOAT, 0.0)
+        return builder.call(function, [zero, arguments[0]], fastmath=("fast",))
+
+    return types.float32(lanes), generate
+
+
+def _prefetch(_context: Any, array: Any, at: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature, arguments)
+        pointer = _cgutils.voidptr_t
+        function = _cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [pointer, _INT, _INT, _INT]),
+            "llvm.prefetch.p0",
+        )
+        flags = [ir.Constant(_INT, flag) for flag in (_READ, _KEEP, _DATA)]
+        builder.call(function, [builder.bitcast(address, pointer), *flags])
+        return context.get_dummy_value()
+
+    return types.void(array, at), generate
+
+
+def _per_line(_context: Any, array: Any) -> Any:
+    def generate(_context: Any, _builder: Any, _signature: Any, _arguments: Any) -> Any:
+        return ir.Constant(ir.IntType(64), LINE_BYTES * 8 // array.dtype.bitwidth)
+
+    return types.int64(array), generate
+
+
+def _borrowed(_context: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        uncounted = context.make_array(array)(context, builder, arguments[0])
+        uncounted.meminfo = _cgutils.get_null_value(uncounted.meminfo.type)
+        return uncounted._getvalue()
+
+    return array(array), generate
+
+
+load: Any = intrinsic(_load)
+"""``load(array, at)``: the 16 numbers from ``array[at]`` on; of uint16, numbers of half precision.
+
+`at` is an index, or a tuple of them. There is no check of bounds.
+"""
+
+store: Any = intrinsic(_store)
+"""``store(array, at, lanes)``: write them there, rounded to the nearest where it is uint16."""
+
+same: Any = intrinsic(_same)
+"""``same(number)``: 16 times that number."""
+
+total: Any = intrinsic(_total)
+"""``total(lanes)``: their sum."""
+
+prefetch: Any = intrinsic(_prefetch)
+"""``prefetch(array, at)``: ask for the cache line of that entry; never faults.
+
+Rows that a loop picks in no order come from the third-level cache or from memory, and the
+processor cannot guess which is next.
+"""
+
+per_line: Any = intrinsic(_per_line)
+"""``per_line(array)``: how many of its numbers a cache line holds, known when compiled."""
+
+borrowed: Any = intrinsic(_borrowed)
+"""``borrowed(array)``: the same array without a reference count; who calls must keep it alive.
+
+Numba counts the references to an array at every call and for every slice of it, atomically, which
+takes as long as a few columns of ALS.
+"""
