@@ -1,21 +1,20 @@
 """ALS beside its peers: seconds per epoch and the loss that each epoch reaches.
 
     python -m benchmarks.als                    # Gowalla and 20 M generated interactions
+    python -m benchmarks.als --factors 64 --log gowalla
     python -m benchmarks.als --growth           # how time grows, 1 M to 100 M, 32 to 1024 factors
     python -m benchmarks.als --machine          # peak flops and bandwidth, start-up, memory
 
-All minimize the loss of Hu, Koren and Volinsky (alpha 10, regularization 1), printed per
-interaction, computed here in float64 for everybody from the same formula. Peers come with the
-extra "bench"; one that is not installed is skipped with a word.
+All but Spark minimize the loss of Hu, Koren and Volinsky (alpha 10, regularization 1), printed per
+interaction, computed here in float64 for everybody from the same formula. Solvers take turns, and
+the fastest of a solver's runs counts. Peers come with the extras "bench" and "spark"; one that is
+not installed is skipped with a word.
 """
 
 import argparse
 import os
 import resource
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean, median
@@ -24,131 +23,88 @@ from time import perf_counter
 import numpy as np
 import pyarrow.parquet as pq
 import scipy.sparse as sp
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from benchmarks.als_solvers import Factors, Solver, implicit_cg, irspack_cg, loss_of, ours, spark
+from benchmarks.machine import peak_bandwidth, peak_flops, start_up
 from benchmarks.worlds import tasteful_matrix
 from recsys.models import ALS
 from recsys.models.als import Epoch
 
-ALPHA, REGULARIZATION, N_EPOCHS = 10.0, 1.0, 8
+N_EPOCHS = 8  # on Gowalla; on the large log fewer, as peers take minutes
 FACTORS = (64, 128, 256)
-ASKED = {64: 5.0, 128: 4.0, 256: 3.0}
-Factors = NDArray[np.float32]
-Run = Iterator[tuple[float, Factors, Factors]]  # seconds, users, items after each epoch
-
-
-def ours(world: sp.csr_array, factors: int) -> Run:
-    """Yield our epochs; scores of the other parametrization are 1 + 1 / alpha times ours."""
-    als = ALS.from_alpha(ALPHA, REGULARIZATION, factors=factors, iterations=N_EPOCHS)
-    epochs: list[tuple[float, Factors, Factors]] = []
-    scale = np.float32(np.sqrt(1 + 1 / ALPHA))
-    start = perf_counter()
-
-    def keep(epoch: Epoch) -> None:
-        nonlocal start
-        seconds = perf_counter() - start
-        embeddings = epoch.embeddings()
-        epochs.append((seconds, embeddings.users * scale, embeddings.items * scale))
-        start = perf_counter()
-
-    als.fit(world, on_epoch=keep)
-    yield from epochs
-
-
-def implicit_cg(world: sp.csr_array, factors: int) -> Run:
-    """Yield epochs of implicit, which takes 3 steps of conjugate gradients."""
-    from implicit.cpu.als import AlternatingLeastSquares
-
-    epochs: list[tuple[float, Factors, Factors]] = []
-    with threadpool_limits(1, user_api="blas"):
-        peer = AlternatingLeastSquares(
-            factors, REGULARIZATION, iterations=N_EPOCHS, random_state=0, num_threads=0
-        )
-
-        def keep(_number: int, seconds: float, _loss: float | None) -> None:
-            epochs.append((seconds, peer.user_factors.copy(), peer.item_factors.copy()))
-
-        confidence = sp.csr_matrix(world * np.float32(ALPHA) + world)
-        peer.fit(confidence, show_progress=False, callback=keep)
-    yield from epochs
-
-
-def irspack_cg(world: sp.csr_array, factors: int) -> Run:
-    """Yield epochs of irspack, in its form of the same loss."""
-    from irspack.recommenders.ials import IALSRecommender
-
-    peer = IALSRecommender(
-        sp.csr_matrix(world),
-        n_components=factors,
-        alpha0=1 / ALPHA,
-        reg=REGULARIZATION / (ALPHA + 1),
-        nu=0.0,
-        n_threads=os.cpu_count(),
-        loss_type="IALSPP",
-    )
-    peer.start_learning()
-    assert peer.trainer is not None
-    fitted = peer.trainer.core_trainer
-    scale = np.float32(np.sqrt(1 + 1 / ALPHA))
-    for _ in range(N_EPOCHS):
-        start = perf_counter()
-        peer.run_epoch()
-        seconds = perf_counter() - start
-        yield seconds, fitted.user * scale, fitted.item * scale
-
-
-PEERS: dict[str, tuple[str, Callable[[sp.csr_array, int], Run]]] = {
+SOLVERS: dict[str, tuple[str, Solver]] = {  # with the package that each needs
+    "recsys": ("recsys", ours),
     "implicit": ("implicit", implicit_cg),
     "irspack": ("irspack", irspack_cg),
+    "Spark MLlib": ("pyspark", spark),
+}
+ASKED = {
+    "implicit": {64: 5, 128: 4, 256: 3},
+    "irspack": dict.fromkeys(FACTORS, 5),
+    "Spark MLlib": dict.fromkeys(FACTORS, 50),
 }
 
 
-def loss_of(world: sp.csr_array, users: Factors, items: Factors) -> float:
-    """Return ``sum c (p - x.y)^2 + regularization (|X|^2 + |Y|^2)`` over the interactions."""
-    X, Y = users.astype(np.float64), items.astype(np.float64)
-    total = ((X.T @ X) * (Y.T @ Y)).sum()  # all pairs as if not observed: weight 1, wanted 0
-    for start in range(0, world.shape[0], 4096):
-        part = sp.coo_array(world[start : start + 4096])
-        scores = np.einsum("ij,ij->i", users[start + part.row], items[part.col], dtype=np.float64)
-        total += ((1 + ALPHA) * (1 - scores) ** 2 - scores**2).sum()
-    total += REGULARIZATION * ((X**2).sum() + (Y**2).sum())
-    return float(total) / float(world.nnz)
-
-
-def compare(name: str, world: sp.csr_array) -> None:
+def compare(
+    name: str, world: sp.csr_array, all_factors: Iterable[int], *, n_epochs: int, n_runs: int
+) -> None:
     """Print one table for one matrix."""
     shape = f"{world.shape[0]:,} users, {world.shape[1]:,} items, {world.nnz:,} interactions"
     print(f"\n{name}: {shape}\n")
     print("| factors | solver | seconds per epoch | times ours | asked | loss by epoch |")
     print("|---:|---|---:|---:|---:|---|")
-    for factors in FACTORS:
-        own = measured(world, ours(world, factors))
-        print(row(factors, "recsys", own, own[0], ""))
-        for peer, (package, run) in PEERS.items():
-            if find_spec(package) is None:
-                print(f"| {factors} | {peer} | not installed: pip install '.[bench]' | | | |")
-                continue
-            asked = {"implicit": f"{ASKED[factors]:g}", "irspack": "5"}[peer]
-            print(row(factors, peer, measured(world, run(world, factors)), own[0], asked))
+    for factors in all_factors:
+        solvers = {name: run for name, run in installed().items() if is_worth(name, world, factors)}
+        seconds = fastest(solvers, world, factors, n_epochs, n_runs)
+        for solver in SOLVERS:
+            asked = ASKED.get(solver, {}).get(factors, "")
+            if solver in solvers:
+                ratio = seconds[solver] / seconds["recsys"]
+                shown = losses(solvers[solver], world, factors, n_epochs)
+                told = f"{seconds[solver]:.3f} | {ratio:.1f} | {asked} | {shown}"
+            else:
+                told = f"{why_skipped(solver)} | | {asked} |"
+            print(f"| {factors} | {solver} | {told} |", flush=True)
 
 
-def measured(world: sp.csr_array, run: Run) -> tuple[float, list[float]]:
-    """Return the mean seconds of an epoch and the loss after each."""
-    seconds, losses = [], []
-    for taken, users, items in run:
-        seconds.append(taken)
-        losses.append(loss_of(world, users, items))
-    return fmean(seconds), losses
+def installed() -> dict[str, Solver]:
+    """Return the solvers whose packages are here."""
+    return {name: run for name, (package, run) in SOLVERS.items() if find_spec(package)}
 
 
-def row(
-    factors: int, solver: str, result: tuple[float, list[float]], own: float, asked: str
-) -> str:
-    """Write one row of the table."""
-    seconds, losses = result
-    shown = " ".join(f"{loss:.4f}" for loss in losses)
-    return f"| {factors} | {solver} | {seconds:.3f} | {seconds / own:.1f} | {asked} | {shown} |"
+def is_worth(solver: str, world: sp.csr_array, factors: int) -> bool:
+    """Return whether to wait: Spark takes minutes an epoch beyond this."""
+    return solver != "Spark MLlib" or (world.nnz < 1_000_000 and factors == FACTORS[0])
+
+
+def why_skipped(solver: str) -> str:
+    """Say why a solver has no figures."""
+    package, _ = SOLVERS[solver]
+    return "too slow to wait for" if find_spec(package) else f"{package} is not installed"
+
+
+def fastest(
+    solvers: dict[str, Solver], world: sp.csr_array, factors: int, n_epochs: int, n_runs: int
+) -> dict[str, float]:
+    """Return the mean seconds of an epoch in each solver's fastest run."""
+    runs: dict[str, list[float]] = {solver: [] for solver in solvers}
+    for turn in range(n_runs):
+        for solver, run in solvers.items():
+            if turn == 0 or run is not spark:  # minutes, and far from close
+                runs[solver].append(fmean(run(world, factors, n_epochs, None)))
+    return {solver: min(means) for solver, means in runs.items()}
+
+
+def losses(run: Solver, world: sp.csr_array, factors: int, n_epochs: int) -> str:
+    """Return the loss after each epoch."""
+    found: list[str] = []
+
+    def show(users: Factors, items: Factors) -> None:
+        found.append(f"{loss_of(world, users, items):.4f}")
+
+    if run is not spark:  # its loss is another one
+        run(world, factors, n_epochs, show)
+    return " ".join(found)
 
 
 def growth() -> None:
@@ -203,42 +159,6 @@ def machine() -> None:
     print("start-up: " + ", ".join(f"{name} {s:.2f} s" for name, s in start_up().items()))
 
 
-def peak_flops() -> float:
-    """Return the flops of a large float32 product on all cores."""
-    square = np.random.default_rng(0).random((4096, 4096), dtype=np.float32)
-    seconds = min(timed(lambda: square @ square) for _ in range(4))
-    return 2 * 4096**3 / seconds
-
-
-def peak_bandwidth() -> float:
-    """Return the bytes read and written by a copy that no cache holds, on one core."""
-    source = np.zeros(64_000_000, dtype=np.float32)
-    target = np.ones_like(source)
-    return 2 * source.nbytes / min(timed(lambda: np.copyto(target, source)) for _ in range(5))
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Return the seconds of one call."""
-    start = perf_counter()
-    work()
-    return perf_counter() - start
-
-
-def start_up() -> dict[str, float]:
-    """Return the seconds of a first tiny fit in a fresh process, without and with a cache."""
-    program = (
-        "import time; start = time.perf_counter(); import numpy as np, scipy.sparse as sp;"
-        "from recsys import ALS; ALS(factors=4).fit(sp.csr_array(np.eye(3, dtype=np.float32)));"
-        "print(time.perf_counter() - start)"
-    )
-    with tempfile.TemporaryDirectory() as cache:
-        env = {**os.environ, "NUMBA_CACHE_DIR": cache}
-        return {
-            name: float(subprocess.check_output([sys.executable, "-c", program], env=env))
-            for name in ("compiling", "from the cache")
-        }
-
-
 def gowalla() -> sp.csr_array | None:
     """Return the train part of Gowalla, if it is here."""
     root = Path(__file__).parents[1]
@@ -257,17 +177,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="ALS beside its peers.")
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--machine", action="store_true")
+    parser.add_argument("--log", choices=("gowalla", "generated"))
+    parser.add_argument("--factors", type=int, nargs="+", default=FACTORS)
     arguments = parser.parse_args()
+    ALS(factors=4).fit(tasteful_matrix(20_000))  # compiles, or loads what was compiled
     if arguments.growth:
         growth()
     elif arguments.machine:
         machine()
     else:
-        ALS(factors=4).fit(tasteful_matrix(20_000))  # compiles, or loads what was compiled
-        if (world := gowalla()) is not None:
-            compare("Gowalla", world)
-        compare("Generated", tasteful_matrix(20_000_000))
-        print("\nSpark MLlib is not compared: pyspark is not part of the extra.")
+        if arguments.log != "generated" and (world := gowalla()) is not None:
+            compare("Gowalla", world, arguments.factors, n_epochs=N_EPOCHS, n_runs=3)
+        if arguments.log != "gowalla":
+            world = tasteful_matrix(20_000_000)
+            compare("Generated", world, arguments.factors, n_epochs=N_EPOCHS // 2, n_runs=1)
 
 
 if __name__ == "__main__":

@@ -10,24 +10,17 @@ seed on all of train and evaluated on test, with full ranking of all items.
 
 import argparse
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from importlib.util import find_spec
 from math import sqrt
 from statistics import fmean, stdev
 from time import perf_counter
-from typing import Any
 
-import numpy as np
-import scipy.sparse as sp
-from threadpoolctl import threadpool_limits
-
+from benchmarks.quality_peers import peers
 from benchmarks.splits import SPLITS, Parts
-from recsys.evaluation import Evaluation, evaluate
+from recsys.evaluation import Evaluation, Scorer, evaluate
 from recsys.logs import Interactions
 from recsys.models import ALS, SVD, Model, Popularity
-from recsys.vectors import Embeddings
 
 # Recall@20 and NDCG@20 on the fixed Gowalla split, as the papers and their repositories state.
 PUBLISHED = {
@@ -74,29 +67,6 @@ def tuned_svd(factors: int) -> SVD:
     return SVD(factors=factors, popularity_exponent=-0.1 if factors >= 512 else 0.0)
 
 
-def peers(user_items: sp.csr_array) -> Iterable[tuple[str, Callable[[], Embeddings]]]:
-    """Yield what peers fit, as embeddings."""
-    yield "popularity", lambda: Popularity().fit(user_items)
-    if find_spec("implicit") is None:
-        return
-    from implicit.bpr import BayesianPersonalizedRanking
-    from implicit.cpu.als import AlternatingLeastSquares
-
-    def fitted(peer: Any) -> Embeddings:
-        with threadpool_limits(1, user_api="blas"):
-            peer.fit(sp.csr_matrix(user_items), show_progress=False)
-        return Embeddings(np.asarray(peer.user_factors), np.asarray(peer.item_factors))
-
-    als = {"regularization": 1.0, "alpha": 100.0, "iterations": 15, "random_state": 0}
-    bpr = {"learning_rate": 0.05, "regularization": 0.01, "iterations": 200, "random_state": 0}
-    for factors in (64, 128):
-        yield f"implicit ALS {factors}", partial(fitted, AlternatingLeastSquares(factors, **als))
-        yield (
-            f"implicit BPR {factors}",
-            partial(fitted, BayesianPersonalizedRanking(factors, **bpr)),
-        )
-
-
 def evaluated(model: Model, train: Interactions, test: Interactions) -> tuple[float, Evaluation]:
     """Return the seconds of fitting a model to train, and what it reaches on test."""
     user_items = train.user_items()
@@ -104,13 +74,13 @@ def evaluated(model: Model, train: Interactions, test: Interactions) -> tuple[fl
 
 
 def timed_evaluation(
-    fit: Callable[[], Embeddings], train: Interactions, test: Interactions
+    fit: Callable[[], Scorer], train: Interactions, test: Interactions
 ) -> tuple[float, Evaluation]:
     """Return the seconds of a fit and what it reaches."""
     start = perf_counter()
-    embeddings = fit()
+    scorer = fit()
     seconds = perf_counter() - start
-    return seconds, evaluate(embeddings, train, test)
+    return seconds, evaluate(scorer, train, test)
 
 
 def print_row(name: str, factors: str, runs: list[tuple[float, Evaluation]]) -> None:

@@ -59,6 +59,17 @@ def lightgcnpp(folder: str) -> Parts:
     return Parts(train, test, *split_given(part["train"], part["valid"]))
 
 
+def ncf() -> Parts:
+    """Return the last interaction of each user as test, as NCF has it, ranked over all items."""
+    columns = ["user_id", "movie_id"]
+    folder = data_folder() / "ml-1m"
+    pairs = pq.read_table(folder / "interactions.parquet", columns=columns)
+    held_out = pq.read_table(folder / "ncf_test.parquet", columns=columns)
+    rest = pairs.join(held_out, keys=columns, join_type="left anti")
+    read = partial(read_log, columns={"item_id": "movie_id"})
+    return with_validation(*split_given(read(rest), read(held_out)))
+
+
 def with_validation(train: Interactions, test: Interactions) -> Parts:
     """Cut a validation part from train: the last tenth by time, or at random without time."""
     if train.timestamp is None:
@@ -70,6 +81,7 @@ SPLITS = {
     "gowalla": partial(example, "gowalla"),
     "ml-1m LCFN": partial(pairs, "ml-1m", "lcfn_train.parquet", "lcfn_test.parquet"),
     "ml-1m LightGCN++": partial(lightgcnpp, "ml-1m"),
+    "ml-1m NCF": ncf,
     "lastfm LightGCN++": partial(lightgcnpp, "lastfm-hetrec2011"),
     "movielens by time": partial(example, "movielens"),
     "online retail by time": partial(example, "online_retail"),

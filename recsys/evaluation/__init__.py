@@ -3,6 +3,7 @@
 from recsys.evaluation.knee import TOLERANCE, Knee, find_knee
 from recsys.evaluation.metrics import METRICS, RankedHits
 from recsys.evaluation.protocol import evaluate
+from recsys.evaluation.ranking import Scorer
 from recsys.evaluation.result import Evaluation
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Evaluation",
     "Knee",
     "RankedHits",
+    "Scorer",
     "evaluate",
     "find_knee",
 ]

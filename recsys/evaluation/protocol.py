@@ -6,18 +6,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys.errors import ConfigError, DataError
-from recsys.evaluation.ranking import rank
+from recsys.evaluation.ranking import Scorer, rank
 from recsys.evaluation.result import Evaluation
 from recsys.logs import SPLIT_REASONS, Interactions
 from recsys.progress import progress_bar
-from recsys.vectors import Embeddings
 
 DEFAULT_BATCH_BYTES = 256 * 1024**2
 
 
 @overload
 def evaluate(
-    embeddings: Embeddings,
+    scorer: Scorer,
     train: Interactions,
     test: Interactions,
     k: int = 20,
@@ -27,7 +26,7 @@ def evaluate(
 ) -> Evaluation: ...
 @overload
 def evaluate(
-    embeddings: Embeddings,
+    scorer: Scorer,
     train: sp.csr_array,
     test: sp.csr_array,
     k: int = 20,
@@ -36,7 +35,7 @@ def evaluate(
     progress: bool = False,
 ) -> Evaluation: ...
 def evaluate(
-    embeddings: Embeddings,
+    scorer: Scorer,
     train: Interactions | sp.csr_array,
     test: Interactions | sp.csr_array,
     k: int = 20,
@@ -44,7 +43,7 @@ def evaluate(
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     progress: bool = False,
 ) -> Evaluation:
-    """Evaluate embeddings on held-out interactions.
+    """Evaluate embeddings, or another scorer, on held-out interactions.
 
     Every item that a user has not seen in train is ranked by its exact score, ties by lower
     ``item_idx``; the user's items in test are the relevant ones, whatever their weight. Users
@@ -52,7 +51,7 @@ def evaluate(
 
     Parameters
     ----------
-    embeddings : Embeddings
+    scorer : Embeddings or Scorer
         Fitted on train: one row per user and item of train.
     train, test : Interactions, or csr_array of shape (n_users, n_items)
         Over the same users and items, as the splits of `recsys.logs` return them.
@@ -80,6 +79,7 @@ def evaluate(
     --------
     >>> import numpy as np
     >>> import scipy.sparse as sp
+    >>> from recsys.vectors import Embeddings
     >>> train = sp.csr_array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     >>> test = sp.csr_array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     >>> popularity = Embeddings(
@@ -95,7 +95,7 @@ def evaluate(
         raise ConfigError(f"evaluate: expected batch_bytes above 0, got {batch_bytes}")
     left_out = _left_out_by_split(test)
     seen, relevant = _matrices(train, test)
-    _require_rows(embeddings, seen)
+    _require_rows(scorer, seen)
     _require_disjoint(seen, relevant)
     n_relevant = np.diff(relevant.indptr)
     user_idx = np.nonzero(n_relevant)[0].astype(np.int32)
@@ -108,7 +108,7 @@ def evaluate(
         left_out["users without test items"] = len(n_relevant) - len(user_idx)
     with progress_bar("evaluating", enabled=progress) as on_step:
         ranked, is_listed = rank(
-            embeddings, seen, relevant, user_idx, k, batch_bytes=batch_bytes, on_step=on_step
+            scorer, seen, relevant, user_idx, k, batch_bytes=batch_bytes, on_step=on_step
         )
     return Evaluation.of(ranked, is_listed, k=k, left_out=left_out, user_idx=user_idx)
 
@@ -156,8 +156,8 @@ def _pattern(matrix: sp.csr_array) -> sp.csr_array:
     return pattern
 
 
-def _require_rows(embeddings: Embeddings, seen: sp.csr_array) -> None:
-    expected, got = seen.shape, (len(embeddings.users), len(embeddings.items))
+def _require_rows(scorer: Scorer, seen: sp.csr_array) -> None:
+    expected, got = seen.shape, scorer.shape
     if expected != got:
         raise DataError(
             f"evaluate: expected embeddings of the {expected[0]:,} users and {expected[1]:,} items "

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,15 +13,30 @@ from threadpoolctl import threadpool_limits
 from recsys.evaluation.metrics import RankedHits
 from recsys.models.compiled.parallel import usable_cores
 from recsys.progress import OnStep
-from recsys.vectors import Embeddings, FloatMatrix, top_k
+from recsys.vectors import FloatMatrix, top_k
 from recsys.vectors.top_k import EXCLUDED
 
 SCORE_BYTES = 4
+
+
+class Scorer(Protocol):
+    """What can be ranked: `Embeddings`, or anything else that scores all items for some users."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of users and of items."""
+        ...
+
+    def scores(self, user_idx: NDArray[np.integer], out: FloatMatrix | None = None) -> FloatMatrix:
+        """Return float32 (n, n_items), in `out` if that is given; threads call it at once."""
+        ...
+
+
 MAX_BLOCK_USERS = 512  # beyond, the matrix product gains nothing and the block leaves the cache
 
 
 def rank(
-    embeddings: Embeddings,
+    scorer: Scorer,
     seen: sp.csr_array,
     relevant: sp.csr_array,
     user_idx: NDArray[np.int32],
@@ -37,7 +53,7 @@ def rank(
 
     Parameters
     ----------
-    embeddings : Embeddings
+    scorer : Scorer
     seen, relevant : csr_array, shape (n_users, n_items)
         Of which the entries count and the data do not; indices ascend within each row.
     user_idx : ndarray of int32, shape (n,)
@@ -55,11 +71,11 @@ def rank(
     is_listed : ndarray of bool, shape (n_items,)
         Items in at least one list.
     """
-    n_items = len(embeddings.items)
+    n_items = scorer.shape[1]
     hits = np.empty((len(user_idx), min(k, n_items)), dtype=np.bool_)
     n_listed = np.empty(len(user_idx), dtype=np.int32)
     is_listed = np.zeros(n_items, dtype=np.bool_)
-    lists = _lists(embeddings, seen, user_idx, k, batch_bytes)
+    lists = _lists(scorer, seen, user_idx, k, batch_bytes)
     start = 0
     for columns in lists:
         end = start + len(columns)
@@ -73,7 +89,7 @@ def rank(
 
 
 def _lists(
-    embeddings: Embeddings,
+    scorer: Scorer,
     seen: sp.csr_array,
     user_idx: NDArray[np.int32],
     k: int,
@@ -81,7 +97,7 @@ def _lists(
 ) -> Iterator[NDArray[np.int32]]:
     """Yield the lists of one block of users after the other, int32 (n_block, min(k, n_items))."""
     n_threads = usable_cores()
-    n_items = len(embeddings.items)
+    n_items = scorer.shape[1]
     n_rows = batch_bytes // (SCORE_BYTES * max(n_items, 1) * n_threads)
     n_rows = max(1, min(n_rows, MAX_BLOCK_USERS, -(-len(user_idx) // n_threads)))
     # One buffer per thread, used again and again: fresh memory costs a page fault every 4 kB.
@@ -91,7 +107,7 @@ def _lists(
 
     def lists_of(users: NDArray[np.int32]) -> NDArray[np.int32]:
         buffer = buffers.get()
-        scores = np.matmul(embeddings.users[users], embeddings.items.T, out=buffer[: len(users)])
+        scores = scorer.scores(users, out=buffer[: len(users)])
         scores[_entries(seen[users])] = EXCLUDED
         columns, _ = top_k(scores, k)
         buffers.put(buffer)

@@ -68,7 +68,14 @@ class Embeddings:
         """The dimension of the embeddings."""
         return int(self.users.shape[1])
 
-    def scores(self, user_idx: NDArray[np.integer] | slice) -> FloatMatrix:
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of users and of items."""
+        return len(self.users), len(self.items)
+
+    def scores(
+        self, user_idx: NDArray[np.integer] | slice, out: FloatMatrix | None = None
+    ) -> FloatMatrix:
         """Return the scores of all items for some users, shape (n, n_items)."""
-        scores: FloatMatrix = self.users[user_idx] @ self.items.T
+        scores: FloatMatrix = np.matmul(self.users[user_idx], self.items.T, out=out)
         return scores
