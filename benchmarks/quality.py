@@ -20,7 +20,7 @@ from benchmarks.quality_peers import peers
 from benchmarks.splits import SPLITS, Parts
 from recsys.evaluation import Evaluation, Scorer, evaluate
 from recsys.logs import Interactions
-from recsys.models import ALS, SVD, Model, Popularity
+from recsys.models import ALS, SVD, Model, Popularity, Softmax
 
 # Recall@20 and NDCG@20 on the fixed Gowalla split, as the papers and their repositories state.
 PUBLISHED = {
@@ -35,7 +35,7 @@ FACTORS = [32, 64, 128, 256, 512, 1024, 1536, 2048]
 METRICS = ("recall@20", "ndcg@20")
 
 
-def gowalla(factors: list[int], n_seeds: int, *, with_peers: bool) -> None:
+def gowalla(factors: list[int], n_seeds: int, models: list[str], *, with_peers: bool) -> None:
     """Print the table of Gowalla: published, peers, ours over factors."""
     parts = SPLITS["gowalla"]()
     print("| model | factors | recall@20 | ndcg@20 | seconds |")
@@ -45,7 +45,8 @@ def gowalla(factors: list[int], n_seeds: int, *, with_peers: bool) -> None:
     for name, fit in peers(parts.train.user_items()) if with_peers else ():
         print_row(name, "", [timed_evaluation(fit, parts.train, parts.test)])
     for d in factors:
-        for model in (tuned_als(d), tuned_svd(d)):
+        for name in models:
+            model = TUNED[name](d)
             seeded = [replace(model, seed=seed) for seed in range(n_seeds)]
             runs = [evaluated(one, parts.train, parts.test) for one in seeded]
             print_row(model.name, str(d), runs)
@@ -65,6 +66,18 @@ def tuned_als(factors: int) -> ALS:
 def tuned_svd(factors: int) -> SVD:
     """Return SVD as tuned on Gowalla's validation part: many factors find too popular items."""
     return SVD(factors=factors, popularity_exponent=-0.1 if factors >= 512 else 0.0)
+
+
+def tuned_softmax(factors: int) -> Softmax:
+    """Return Softmax as tuned on Gowalla's validation part, at 64 factors."""
+    return Softmax(factors=factors)
+
+
+TUNED: dict[str, Callable[[int], ALS | SVD | Softmax]] = {
+    "als": tuned_als,
+    "svd": tuned_svd,
+    "softmax": tuned_softmax,
+}
 
 
 def evaluated(model: Model, train: Interactions, test: Interactions) -> tuple[float, Evaluation]:
@@ -137,12 +150,18 @@ def main() -> None:
     parser.add_argument("--tune", choices=list(SPLITS))
     parser.add_argument("--factors", type=int, nargs="+", default=FACTORS)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--models", choices=list(TUNED), nargs="+", default=list(TUNED))
     parser.add_argument("--no-peers", action="store_true")
     arguments = parser.parse_args()
     if arguments.tune:
         tune(SPLITS[arguments.tune](), arguments.factors[0])
     elif arguments.gowalla:
-        gowalla(arguments.factors, arguments.seeds, with_peers=not arguments.no_peers)
+        gowalla(
+            arguments.factors,
+            arguments.seeds,
+            arguments.models,
+            with_peers=not arguments.no_peers,
+        )
     else:
         all_logs()
 

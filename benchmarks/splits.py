@@ -1,6 +1,7 @@
 """Real logs, split for tuning and for one run on the test part."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -77,7 +78,7 @@ def with_validation(train: Interactions, test: Interactions) -> Parts:
     return Parts(train, test, *split_by_time(train, test_fraction=0.1))
 
 
-SPLITS = {
+SPLITS: dict[str, Callable[[], Parts]] = {
     "gowalla": partial(example, "gowalla"),
     "ml-1m LCFN": partial(pairs, "ml-1m", "lcfn_train.parquet", "lcfn_test.parquet"),
     "ml-1m LightGCN++": partial(lightgcnpp, "ml-1m"),

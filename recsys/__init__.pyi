@@ -22,7 +22,7 @@ from .logs import (
     split_last,
     split_random,
 )
-from .models import ALS, SVD, Item2Vec, Popularity
+from .models import ALS, SVD, Blend, Item2Vec, Popularity, Softmax
 from .serving import Recommendations, Recommender, open, recommend
 from .store import activate, verify, versions
 from .training import train
@@ -31,6 +31,7 @@ from .vectors import Embeddings, Ids, NamedVectors, Vector, named_vectors
 __all__ = [
     "ALS",
     "SVD",
+    "Blend",
     "ConfigError",
     "CorruptVersionError",
     "DataError",
@@ -48,6 +49,7 @@ __all__ = [
     "Recommender",
     "RecsysError",
     "Settings",
+    "Softmax",
     "StoreError",
     "UnknownItemError",
     "UnknownUserError",

@@ -13,7 +13,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -179,6 +179,9 @@ def _typed(settings: type[T], table: Mapping[str, Any], where: str) -> T:
     _refuse_unknown(table, [f.name for f in fields(settings)], f"{where}.")  # type: ignore[arg-type]
     values = {}
     for key, value in table.items():
+        if is_dataclass(types[key]) and isinstance(value, Mapping):
+            values[key] = _typed(types[key], value, f"{where}.{key}")
+            continue
         try:
             values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)
         except ValidationError as error:

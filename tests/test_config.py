@@ -56,7 +56,10 @@ def test_the_examples_are_valid_and_short(
         ({"modle": {}}, "modle: unknown key.*did you mean 'model'"),
         ({"log": {"half_live_days": 3}}, "log.half_live_days: unknown key.*half_life_days"),
         ({"model": {"facters": 3}}, "model.facters: unknown key.*did you mean 'model.factors'"),
-        ({"model": {"name": "svm"}}, "model.name: expected one of als, svd, item2vec, popularity"),
+        (
+            {"model": {"name": "svm"}},
+            "model.name: expected one of als, svd, item2vec, softmax, blend, popularity",
+        ),
         ({"model": {"factors": "64"}}, "model.factors: .*integer, got '64'"),
         ({"model": {"factors": 0}}, "als.factors: expected 1 or more, got 0"),
         ({"log": {"duplicates": "mean"}}, "log.duplicates: .*'sum'.*, got 'mean'"),

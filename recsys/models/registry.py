@@ -6,18 +6,22 @@ from typing import Any
 
 from recsys.errors import ConfigError, did_you_mean
 from recsys.models.als import ALS
+from recsys.models.blend import Blend
 from recsys.models.item2vec import Item2Vec
 from recsys.models.popularity import Popularity
 from recsys.models.protocol import Model
+from recsys.models.softmax import Softmax
 from recsys.models.svd import SVD
 
-MODELS: Mapping[str, type[ALS | SVD | Item2Vec | Popularity]] = {
-    model.name: model for model in (ALS, SVD, Item2Vec, Popularity)
+MODELS: Mapping[str, type[ALS | SVD | Item2Vec | Softmax | Blend | Popularity]] = {
+    model.name: model for model in (ALS, SVD, Item2Vec, Softmax, Blend, Popularity)
 }
 
 
 def model_from(name: str, parameters: Mapping[str, Any]) -> Model:
     """Return the model of that name with those hyperparameters.
+
+    A hyperparameter that is a model itself has its name, and is a mapping.
 
     Raises
     ------
@@ -38,7 +42,11 @@ def model_from(name: str, parameters: Mapping[str, Any]) -> Model:
                 f"model: {name} has no hyperparameter {parameter!r}, only "
                 f"{', '.join(known) or 'none'}{did_you_mean(parameter, known)}"
             )
-    return MODELS[name](**parameters)
+    made: dict[str, Any] = {
+        key: model_from(key, value) if isinstance(value, Mapping) else value
+        for key, value in parameters.items()
+    }
+    return MODELS[name](**made)
 
 
 def parameters_of(model: Model) -> dict[str, Any]:

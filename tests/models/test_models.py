@@ -7,7 +7,17 @@ import pytest
 import scipy.sparse as sp
 
 from recsys.errors import ConfigError, DataError
-from recsys.models import ALS, SVD, Item2Vec, Model, Popularity, model_from, parameters_of
+from recsys.models import (
+    ALS,
+    SVD,
+    Blend,
+    Item2Vec,
+    Model,
+    Popularity,
+    Softmax,
+    model_from,
+    parameters_of,
+)
 from recsys.models.matrix import popularity_of
 from recsys.vectors import top_k
 from tests.worlds import checkerboard, random_user_items
@@ -18,6 +28,8 @@ MODELS = [
     SVD.pure(8, spectral_power=1.0, seed=3),
     SVD(factors=8, centered=True, popularity_exponent=-0.1, seed=3),
     Item2Vec(factors=8, seed=3),
+    Softmax(factors=8, seed=3),
+    Blend(ALS(factors=5, regularization=0.5, iterations=30), SVD(factors=3), svd_share=0.4),
     Popularity(),
 ]
 PERSONAL = MODELS[:-1]
@@ -25,6 +37,13 @@ PERSONAL = MODELS[:-1]
 
 def named(model: Model) -> str:
     return repr(model)
+
+
+def with_factors(model: Model, factors: int) -> Model:
+    if isinstance(model, Blend):
+        als, svd = with_factors(model.als, factors), with_factors(model.svd, factors)
+        return replace(model, als=als, svd=svd)
+    return model_from(model.name, {**parameters_of(model), "factors": factors})
 
 
 def unseen_scores(model: Model, user_items: sp.csr_array) -> np.ndarray:
@@ -37,7 +56,7 @@ def unseen_scores(model: Model, user_items: sp.csr_array) -> np.ndarray:
 @pytest.mark.parametrize("model", PERSONAL, ids=named)
 @pytest.mark.parametrize("n", [20, 51])
 def test_checkerboard_the_held_out_diagonal_is_found(model: Model, n: int) -> None:
-    two = model_from(model.name, {**parameters_of(model), "factors": 2})
+    two = with_factors(model, 2)
     best, _ = top_k(unseen_scores(two, checkerboard(n)), k=1)
     assert best[:, 0].tolist() == list(range(n))
 
@@ -92,9 +111,13 @@ def test_permuted_items_give_permuted_scores(model: Model) -> None:
     user_items = sp.csr_array(np.kron(np.eye(4), np.ones((6, 5))).astype(np.float32))
     order = np.random.default_rng(0).permutation(20)
     if model.name != "popularity":
-        model = model_from(model.name, {**parameters_of(model), "factors": 4})
+        model = with_factors(model, 4)
+    if isinstance(model, Blend):
+        model = replace(model, als=replace(model.als, iterations=100))
     if isinstance(model, ALS):  # equal tastes converge slowly
         model = replace(model, iterations=100)
+    if isinstance(model, Softmax):  # and tastes hardly push one another where it is cold
+        model = replace(model, iterations=300, temperature=0.5)
     scores = model.fit(user_items).scores(slice(None))
     permuted = model.fit(sp.csr_array(user_items[:, order])).scores(slice(None))
     np.testing.assert_allclose(permuted, scores[:, order], atol=2e-3 * np.abs(scores).max())
@@ -161,7 +184,7 @@ def test_a_matrix_that_cannot_be_used(model: Model, matrix: np.ndarray, message:
         ("als", {"unobserved_weight": float("nan")}, "als.unobserved_weight"),
         ("als", {"facters": 3}, "did you mean 'factors'"),
         ("svd", {"item_exponent": -1}, "svd.item_exponent"),
-        ("svm", {}, "expected one of als, svd, item2vec, popularity"),
+        ("svm", {}, "expected one of als, svd, item2vec, softmax, blend, popularity"),
     ],
 )
 def test_hyperparameters_out_of_range(

@@ -75,7 +75,7 @@ def test_zeros_have_halves() -> None:
     assert not halves.any()
 
 
-@given(st.integers(0, 40), st.integers(1, 70))
+@given(st.integers(1, 40), st.integers(1, 70))
 def test_aligned_zeros_start_with_a_cache_line(n_rows: int, width: int) -> None:
     zeros = aligned_zeros(n_rows, width)
     assert zeros.shape == (n_rows, width)
