@@ -3,6 +3,7 @@
     python -m benchmarks.als                    # Gowalla and 20 M generated interactions
     python -m benchmarks.als --factors 64 --log gowalla
     python -m benchmarks.als --growth           # how time grows, 1 M to 100 M, 32 to 1024 factors
+    python -m benchmarks.als --warm-start       # epochs that yesterday's embeddings save
     python -m benchmarks.als --machine          # peak flops and bandwidth, start-up, memory
 
 All but Spark minimize the loss of Hu, Koren and Volinsky (alpha 10, regularization 1), printed per
@@ -29,6 +30,7 @@ from benchmarks.machine import peak_bandwidth, peak_flops, start_up
 from benchmarks.worlds import tasteful_matrix
 from recsys.models import ALS
 from recsys.models.als import Epoch
+from recsys.vectors import Embeddings
 
 N_EPOCHS = 8  # on Gowalla; on the large log fewer, as peers take minutes
 FACTORS = (64, 128, 256)
@@ -137,6 +139,38 @@ def seconds_per_epoch(world: sp.csr_array, factors: int) -> float:
     return float(median(np.diff(times)))
 
 
+def warm_start(world: sp.csr_array) -> None:
+    """Print the epochs that embeddings of most of a log save on all of it.
+
+    Yesterday's log is a random part of today's; users and items that it lacks start at zero.
+    """
+    enough = 1.001 * losses_of(ALS(iterations=60), world)[-1]
+    cold = epochs_until(enough, losses_of(ALS(iterations=60), world))
+    print("| interactions new today | start | epochs to within 0.1 % of the loss after 60 |")
+    print("|---:|---|---:|")
+    print(f"| | at random | {cold} |")
+    rng = np.random.default_rng(0)
+    for share in (0.01, 0.05, 0.2):
+        yesterday = world.copy()
+        yesterday.data[rng.random(world.nnz) < share] = 0
+        yesterday.eliminate_zeros()
+        start = ALS().fit(yesterday)
+        warm = epochs_until(enough, losses_of(ALS(iterations=60), world, start))
+        print(f"| {share:.0%} | yesterday's | {warm} |")
+
+
+def losses_of(als: ALS, world: sp.csr_array, start: Embeddings | None = None) -> list[float]:
+    """Return the loss after each epoch."""
+    found: list[float] = []
+    als.fit(world, start=start, on_epoch=lambda epoch: found.append(epoch.loss))
+    return found
+
+
+def epochs_until(enough: float, losses: list[float]) -> int:
+    """Return the epochs after which the loss is low enough."""
+    return 1 + next(number for number, loss in enumerate(losses) if loss <= enough)
+
+
 def machine() -> None:
     """Print what this machine can do at most, what a sweep reaches of it, and start-up."""
     flops, bandwidth = peak_flops(), peak_bandwidth()
@@ -177,12 +211,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="ALS beside its peers.")
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--machine", action="store_true")
+    parser.add_argument("--warm-start", action="store_true")
     parser.add_argument("--log", choices=("gowalla", "generated"))
     parser.add_argument("--factors", type=int, nargs="+", default=FACTORS)
     arguments = parser.parse_args()
     ALS(factors=4).fit(tasteful_matrix(20_000))  # compiles, or loads what was compiled
     if arguments.growth:
         growth()
+    elif arguments.warm_start:
+        if (world := gowalla()) is not None:
+            warm_start(world)
     elif arguments.machine:
         machine()
     else:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.config import read_config
-from recsys.logs import Interactions, read_log, split_by_time, split_given, split_random
+from recsys.logs import Interactions, read_log, split_by_time, split_given, split_last, split_random
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "pipelines" / "examples"
@@ -39,6 +39,18 @@ def example(name: str) -> Parts:
     if settings.data.test:
         return with_validation(*split_given(log, read_log(settings.data.test, settings.log)))
     return with_validation(*split_by_time(log))
+
+
+def gowalla() -> Parts:
+    """Return the fixed split of Gowalla, and each user's last four of train as validation.
+
+    Its rows come in the order of time, though without time, and test is what came after: among
+    popular items, an item's share of events that is in test goes with its share in the last tenth
+    of users' train rows (correlation 0.50), not with that in the first (-0.04). A validation part
+    cut at random prefers other settings than test does.
+    """
+    parts = example("gowalla")
+    return Parts(parts.train, parts.test, *split_last(parts.train, n=4))
 
 
 def pairs(folder: str, train: str, test: str) -> Parts:
@@ -79,7 +91,7 @@ def with_validation(train: Interactions, test: Interactions) -> Parts:
 
 
 SPLITS: dict[str, Callable[[], Parts]] = {
-    "gowalla": partial(example, "gowalla"),
+    "gowalla": gowalla,
     "ml-1m LCFN": partial(pairs, "ml-1m", "lcfn_train.parquet", "lcfn_test.parquet"),
     "ml-1m LightGCN++": partial(lightgcnpp, "ml-1m"),
     "ml-1m NCF": ncf,
