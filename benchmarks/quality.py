@@ -142,14 +142,13 @@ def with_interval(values: list[float]) -> str:
 
 def all_logs() -> None:
     """Print every model with its defaults on every log, so that none is tuned to one of them."""
-    print("| log | model | recall@20 | ndcg@20 | seconds |")
-    print("|---|---|---|---|---:|")
+    print("| log | model | factors | recall@20 | ndcg@20 | seconds |")
+    print("|---|---|---:|---|---|---:|")
     for name, load in SPLITS.items():
         parts = load()
         for model in DEFAULTS:
             run = evaluated(model, parts.train, parts.test)
-            label = f"{model.name} {getattr(model, 'factors', '')}".strip()
-            print_row(f"{name} | {label}", "", [run])
+            print_row(f"{name} | {model.name}", str(getattr(model, "factors", "")), [run])
 
 
 def tune(parts: Parts, factors: int) -> None:

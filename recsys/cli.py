@@ -43,7 +43,7 @@ Store = Annotated[
 ]
 VersionOption = Annotated[str | None, typer.Option("--version", help="Default: the current one.")]
 ModelName = Annotated[
-    str | None, typer.Option("--model", help="als, svd or popularity, with its defaults.")
+    str | None, typer.Option("--model", help="als, svd, item2vec, softmax, blend, popularity.")
 ]
 Rejects = Annotated[
     Path | None, typer.Option("--rejects", help="Where rows that cannot be used go (Parquet).")

@@ -45,8 +45,8 @@ class Softmax:
 
     An epoch takes ``6 n_users n_items factors`` flops and ``n_users n_items`` exponentials, and a
     fold-in some more, so this is for catalogues up to about 100,000 items. It holds 8 matrices as
-    large as that of the items. With few factors it ranks far better than ALS and SVD; with many
-    they catch up.
+    large as that of the items. The defaults were found on Gowalla, where few factors rank better
+    than those of ALS; on denser logs, such as MovieLens, they rank worse.
 
     Parameters
     ----------
