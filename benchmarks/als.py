@@ -180,8 +180,8 @@ def machine() -> None:
     for factors in FACTORS:
         seconds = seconds_per_epoch(world, factors)
         rows = sum(world.shape)
-        work = 12.8 * factors * world.nnz + 5 * rows * factors**2  # 6, or 10 in the first epochs
-        moved = 2 * world.nnz * (4 * factors + 8)  # each gathered vector once, a column, a weight
+        work = 12 * factors * world.nnz + 5 * rows * factors**2  # with one step a row
+        moved = 2 * world.nnz * (2 * factors + 8)  # halves of each vector once, column, weight
         print(
             f"20 M interactions, {factors} factors: {seconds:.3f} s per epoch, "
             f"{100 * work / seconds / flops:.0f} % of peak flops, "
