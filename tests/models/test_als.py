@@ -172,6 +172,11 @@ def test_what_diverges_says_why() -> None:
         ALS(factors=4, regularization=1e-9).fit(huge)
 
 
+def test_vectors_that_fade_to_nothing_do_not_diverge() -> None:
+    embeddings = ALS(factors=4, regularization=1e4, iterations=40).fit(WORLD)
+    assert abs(embeddings.scores(slice(None))).max() < 1e-6
+
+
 def test_more_weight_pulls_a_score_towards_one() -> None:
     light = sp.csr_array(np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1]], dtype=np.float32))
     heavy = light.copy()

@@ -84,7 +84,7 @@ def _four_weights(weight: Floats, j: int, stop: int) -> Four:
 
 
 @_inline
-def _four_scores(fixed: Fixed, four: tuple[int, int, int, int], x: Floats) -> Four:
+def _four_scores(fixed: Fixed, down: Number, four: tuple[int, int, int, int], x: Floats) -> Four:
     """Return the dot products of four columns with x."""
     c0, c1, c2, c3 = four
     s0 = s1 = s2 = s3 = same(np.float32(0))
@@ -94,12 +94,13 @@ def _four_scores(fixed: Fixed, four: tuple[int, int, int, int], x: Floats) -> Fo
         s1 += load(fixed, (c1, f)) * part
         s2 += load(fixed, (c2, f)) * part
         s3 += load(fixed, (c3, f)) * part
-    return total(s0), total(s1), total(s2), total(s3)
+    return total(s0) * down, total(s1) * down, total(s2) * down, total(s3) * down
 
 
 @_compile
 def _add_residual(
     fixed: Fixed,
+    down: Number,
     columns: NDArray[np.int32],
     weight: Floats,
     start: int,
@@ -116,13 +117,13 @@ def _add_residual(
             for f in range(0, x.shape[0], line):
                 prefetch(fixed, (columns[ahead], f))
         four = _four_columns(columns, j, stop)
-        s0, s1, s2, s3 = _four_scores(fixed, four, x)
+        s0, s1, s2, s3 = _four_scores(fixed, down, four, x)
         w0, w1, w2, w3 = _four_weights(weight, j, stop)
         s0, s1, s2, s3 = target - s0, target - s1, target - s2, target - s3
         w0, w1, w2, w3 = w0 * s0, w1 * s1, w2 * s2, w3 * s3
         loss += w0 * s0 + w1 * s1 + w2 * s2 + w3 * s3
         c0, c1, c2, c3 = four
-        v0, v1, v2, v3 = same(w0), same(w1), same(w2), same(w3)
+        v0, v1, v2, v3 = same(w0 * down), same(w1 * down), same(w2 * down), same(w3 * down)
         for f in range(0, x.shape[0], N_LANES):
             added = load(fixed, (c0, f)) * v0 + load(fixed, (c1, f)) * v1
             added += load(fixed, (c2, f)) * v2 + load(fixed, (c3, f)) * v3
@@ -133,6 +134,7 @@ def _add_residual(
 @_compile
 def _squared_scores(
     fixed: Fixed,
+    down: Number,
     columns: NDArray[np.int32],
     weight: Floats,
     start: int,
@@ -142,7 +144,7 @@ def _squared_scores(
     """Return ``sum(w (Z x)^2)``."""
     squares: Number = np.float32(0)
     for j in range(start, stop, 4):
-        s0, s1, s2, s3 = _four_scores(fixed, _four_columns(columns, j, stop), x)
+        s0, s1, s2, s3 = _four_scores(fixed, down, _four_columns(columns, j, stop), x)
         w0, w1, w2, w3 = _four_weights(weight, j, stop)
         squares += w0 * s0 * s0 + w1 * s1 * s1 + w2 * s2 * s2 + w3 * s3 * s3
     return squares
@@ -202,6 +204,7 @@ def _lower(
 @_inline
 def _solve_row(
     fixed: Fixed,
+    down: Number,
     columns: NDArray[np.int32],
     weight: Floats,
     start: int,
@@ -217,17 +220,19 @@ def _solve_row(
     """Improve one row in place; return its loss."""
     zero, one = np.float32(0), np.float32(1)
     loss = _start(dense, x, residual, direction)
-    loss += _add_residual(fixed, columns, weight, start, stop, x, one, residual)
+    loss += _add_residual(fixed, down, columns, weight, start, stop, x, one, residual)
     curvature = _precondition(residual, dense, zero, direction)
     rho = np.float32(curvature)  # of the first direction both are residual' residual / dense
     enough = tolerance * tolerance * rho
     for step in range(steps):
         is_last = step + 1 == steps
         if is_last:
-            curvature += _squared_scores(fixed, columns, weight, start, stop, direction)
+            curvature += _squared_scores(fixed, down, columns, weight, start, stop, direction)
         else:
             image[:] = zero
-            curvature += _add_residual(fixed, columns, weight, start, stop, direction, zero, image)
+            curvature += _add_residual(
+                fixed, down, columns, weight, start, stop, direction, zero, image
+            )
         if not curvature > zero:  # solved as exactly as float32 can
             break
         alpha = rho / curvature
@@ -244,19 +249,11 @@ def _solve_row(
 
 
 @_inline
-def _scale(x: Floats, factor: Number) -> None:
-    """Multiply x by a number."""
-    times = same(factor)
-    for f in range(0, x.shape[0], N_LANES):
-        store(x, f, load(x, f) * times)
-
-
-@_inline
 def _dense_part(
-    spectrum: Floats, dense_scale: Number, regularization: Number, factor: Number, dense: Floats
+    spectrum: Floats, dense_scale: Number, regularization: Number, dense: Floats
 ) -> None:
-    """Set ``dense = (dense_scale * spectrum + regularization) * factor``."""
-    times, plus = same(dense_scale * factor), same(regularization * factor)
+    """Set ``dense = dense_scale * spectrum + regularization``."""
+    times, plus = same(dense_scale), same(regularization)
     for f in range(0, dense.shape[0], N_LANES):
         store(dense, f, times * load(spectrum, f) + plus)
 
@@ -308,7 +305,7 @@ def solve_rows(
     float
         The loss of these rows after the last step: ``sum w (1 - z.x)^2 + x' diag(dense) x``.
     """
-    up, down = np.float32(scale), np.float32(1 / scale)
+    down = np.float32(1 / scale)
     columns, weight, fixed = borrowed(columns), borrowed(weight), borrowed(fixed)
     rows, spectrum, scratch = borrowed(rows), borrowed(spectrum), borrowed(scratch)
     dense, residual, direction, image = scratch[0], scratch[1], scratch[2], scratch[3]
@@ -319,11 +316,10 @@ def solve_rows(
         if start == stop:
             x[:] = np.float32(0)
             continue
-        # With every z times `scale`, z.x is the same for x / scale.
-        _scale(x, down)
-        _dense_part(spectrum, dense_scale[row], regularization[row], up * up, dense)
+        _dense_part(spectrum, dense_scale[row], regularization[row], dense)
         losses += _solve_row(
             fixed,
+            down,
             columns,
             weight,
             start,
@@ -336,5 +332,4 @@ def solve_rows(
             steps,
             np.float32(tolerance),
         )
-        _scale(x, up)
     return losses
