@@ -2,7 +2,7 @@
 
     python -m benchmarks.quality                 # every log with the defaults, and popularity
     python -m benchmarks.quality --gowalla       # Gowalla over factors, three seeds, and published
-    python -m benchmarks.quality --tune LOG      # a grid on validation, for ALS
+    python -m benchmarks.quality --tune LOG --models als svd --factors 64   # grids on validation
 
 Settings are found on a validation part cut from train, never on test; then each is fitted once per
 seed on all of train and evaluated on test, with full ranking of all items.
@@ -15,6 +15,7 @@ from dataclasses import replace
 from math import sqrt
 from statistics import fmean, stdev
 from time import perf_counter
+from typing import Any
 
 from benchmarks.quality_peers import peers
 from benchmarks.splits import SPLITS, Parts
@@ -33,6 +34,24 @@ PUBLISHED = {
 }
 FACTORS = [32, 64, 128, 256, 512, 1024, 1536, 2048]
 METRICS = ("recall@20", "ndcg@20")
+GRIDS: dict[str, dict[str, list[Any]]] = {  # of `--tune`
+    "als": {
+        "regularization": [0.02, 0.05, 0.1, 0.2, 0.4],
+        "regularization_exponent": [0.5, 1.0],
+        "unobserved_weight": [0.005, 0.01, 0.02, 0.05],
+        "item_exponent": [0.0, 0.25, 0.5],
+    },
+    "svd": {
+        "user_exponent": [0.25, 0.35, 0.5],
+        "item_exponent": [0.25, 0.35, 0.45],
+        "popularity_exponent": [-0.1, 0.0, 0.1],
+        "spectral_power": [0.5, 1.0],
+    },
+    "softmax": {
+        "temperature": [0.09, 0.1, 0.12],
+        "user_exponent": [0.0, 0.25, 0.5],
+    },
+}
 DEFAULTS: list[Model] = [
     Popularity(),
     ALS(),
@@ -75,6 +94,8 @@ def tuned_als(factors: int) -> ALS:
 
 def tuned_svd(factors: int) -> SVD:
     """Return SVD as tuned on Gowalla's validation part: many factors find too popular items."""
+    if factors <= 64:
+        return SVD(factors=factors, user_exponent=0.5, item_exponent=0.25)
     if factors < 512:
         return SVD(factors=factors)
     return SVD(
@@ -151,38 +172,34 @@ def all_logs() -> None:
             print_row(f"{name} | {model.name}", str(getattr(model, "factors", "")), [run])
 
 
-def tune(parts: Parts, factors: int) -> None:
-    """Print the best settings of a grid on validation."""
+def tune(parts: Parts, name: str, factors: int) -> None:
+    """Print the best settings of a grid on validation, and how many there were."""
     user_items = parts.fit.user_items()
     found = []
-    for reg, nu, a0, b in itertools.product(
-        (0.02, 0.05, 0.2, 1.0), (0.5, 1.0), (0.01, 0.03, 0.1, 0.3), (0.0, 0.25)
-    ):
-        model = ALS(
-            factors=factors,
-            regularization=reg,
-            regularization_exponent=nu,
-            unobserved_weight=a0,
-            item_exponent=b,
-        )
+    for values in itertools.product(*GRIDS[name].values()):
+        changes: dict[str, Any] = dict(zip(GRIDS[name], values, strict=True))
+        model = replace(TUNED[name](factors), **changes)
         metrics = evaluate(model.fit(user_items), parts.fit, parts.validation).metrics
-        found.append((metrics["ndcg@20"], metrics["recall@20"], model))
-    for ndcg, recall, model in sorted(found, key=lambda one: -one[0])[:8]:
-        print(f"{recall:.4f} {ndcg:.4f} {model}")
+        found.append((metrics["ndcg@20"], metrics["recall@20"], changes))
+    print(f"{name}, {factors} factors, the best of {len(found)}: recall@20, ndcg@20 on validation")
+    for ndcg, recall, changes in sorted(found, key=lambda one: -one[0])[:8]:
+        print(f"{recall:.4f} {ndcg:.4f} {changes}", flush=True)
 
 
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description="Accuracy on real logs.")
     parser.add_argument("--gowalla", action="store_true")
-    parser.add_argument("--tune", choices=list(SPLITS))
+    parser.add_argument("--tune", choices=list(SPLITS), help="a grid for each of --models")
     parser.add_argument("--factors", type=int, nargs="+", default=FACTORS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--models", choices=list(TUNED), nargs="+", default=list(TUNED))
     parser.add_argument("--no-peers", action="store_true")
     arguments = parser.parse_args()
     if arguments.tune:
-        tune(SPLITS[arguments.tune](), arguments.factors[0])
+        parts = SPLITS[arguments.tune]()
+        for name, d in itertools.product(arguments.models, arguments.factors):
+            tune(parts, name, d)
     elif arguments.gowalla:
         gowalla(
             arguments.factors,

@@ -26,11 +26,11 @@ from scipy.sparse.linalg import svds
 
 from benchmarks.splits import SPLITS, Parts
 from benchmarks.worlds import tasteful_matrix
+from recsys.compiled.parallel import threads
 from recsys.evaluation import evaluate
 from recsys.models import SVD
-from recsys.models.compiled.parallel import threads
-from recsys.models.compiled.sparse_products import multiplier
 from recsys.models.matrix import checked, popularity_of, power_of_counts
+from recsys.models.spectral.products import multiplier
 from recsys.models.spectral.truncated import truncated_svd
 from recsys.vectors import Embeddings
 

@@ -8,6 +8,7 @@ import pytest
 ROOMS = [
     "errors",
     "progress",
+    "compiled",
     "vectors",
     "logs",
     "models",

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from recsys.compiled.parallel import usable_cores
 from recsys.evaluation.metrics import RankedHits
-from recsys.models.compiled.parallel import usable_cores
 from recsys.progress import OnStep
 from recsys.vectors import FloatMatrix, top_k
 from recsys.vectors.top_k import EXCLUDED

@@ -1,196 +1,133 @@
-"""Build an index, measure it on real users, and refuse it below its target."""
+"""Choose, by measuring on real users, how much of an index to scan and how far to search."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from recsys.errors import GateFailedError, StoreError
-from recsys.index.exact import ExactIndex
-from recsys.index.forest import FOREST, TAIL, AnnoyIndex, build_forest
-from recsys.index.protocol import Index, ItemRows
+from recsys.index.catalogue import CodedItems
+from recsys.index.codes import PER_BLOCK
+from recsys.index.forest import FOREST, AnnoyIndex, build_forest
 from recsys.index.settings import IndexSettings
-from recsys.vectors import FloatMatrix, FloatVector
+from recsys.index.trial import LONG, SHORT, Sample, Trial
 
-RECALL_K = 20
-"""Length of the lists that index recall is measured on."""
-
-_FIRST_SEARCH_K = 250
+_LENGTHS = (SHORT, LONG)
+_HEAD_SHARES = (0.5, 0.125, 0.03125)  # as long as a smaller head is faster
+_FASTER = 0.9  # what the time has to fall to for a forest over more items to be worth its bytes
+_FIRST_SEARCH_K = 32
+_TRIED = "tried-"
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """The lists that an index gave to a sample of users, and how long each took.
+class Calibrated:
+    """A forest, how far it has to be searched, and what that gives.
 
     Parameters
     ----------
-    scores : list of ndarray of float32
-        The scores of each list, best first.
-    seconds : ndarray of float64, shape (n_users,)
+    settings : mapping
+        head_share, n_head, trees, seed, and search_k for lists of 20 and 100.
+    trials : dict of int to Trial
+        By length of the list.
     """
 
-    scores: Sequence[FloatVector]
-    seconds: NDArray[np.float64]
+    settings: Mapping[str, Any]
+    trials: Mapping[int, Trial]
 
-    @classmethod
-    def of(cls, index: Index, users: FloatMatrix, seen: Sequence[ItemRows]) -> "Trial":
-        """Search once for every user, without what the user has seen."""
-        scores, seconds = [], []
-        for user, exclude in zip(users, seen, strict=True):
-            start = perf_counter()
-            scores.append(index.search(user, RECALL_K, exclude)[1])
-            seconds.append(perf_counter() - start)
-        return cls(scores, np.array(seconds))
-
-    def recall(self, exact: "Trial") -> float | None:
-        """Return the share of the exact lists that this index found; None without any.
-
-        By score, so that another item with the same score as the last one is no miss.
-        """
-        found = sum(map(_n_found, self.scores, exact.scores))
-        wanted = sum(map(len, exact.scores))
-        return found / wanted if wanted else None
-
-    def milliseconds(self, percentile: float) -> float | None:
-        """Return a percentile of the time per query; None without any."""
-        if len(self.seconds) == 0:
-            return None
-        return round(1000 * float(np.percentile(self.seconds, percentile)), 4)
+    @property
+    def seconds(self) -> float:
+        """The median time of a short list."""
+        return self.trials[SHORT].milliseconds(50) or 0.0
 
 
-def build_index(
-    items: FloatMatrix,
-    sample_users: FloatMatrix,
-    sample_seen: Sequence[ItemRows],
-    settings: IndexSettings,
+def calibrate(
+    coded: CodedItems,
     folder: Path,
-) -> dict[str, Any]:
-    """Build the index of a version and measure it.
+    sample: Sample,
+    exact: Mapping[int, Trial],
+    settings: IndexSettings,
+) -> Calibrated | None:
+    """Build the forest that answers fastest at the target, and leave it in the folder.
 
     Parameters
     ----------
-    items : ndarray of float32, shape (n_items, factors)
-    sample_users : ndarray of float32, shape (n, factors)
-        Real users, none of them zero, to measure recall and time on.
-    sample_seen : list of ndarray of int32
-        What each of them has seen, ascending: left out, as in serving.
-    settings : IndexSettings
+    coded : CodedItems
     folder : path
-        Where files go, if the index has any.
+    sample : Sample
+    exact : mapping of int to Trial
+        What an exact search finds, by length of the list.
+    settings : IndexSettings
 
     Returns
     -------
-    dict
-        What was built and measured, as the manifest holds it and `load_index` takes it: kind,
-        recall@20, p50 and p99 in milliseconds, the users measured, and the settings of Annoy.
-
-    Raises
-    ------
-    GateFailedError
-        If the index misses its target recall.
-    OSError
-        If a file cannot be written.
+    Calibrated or None
+        None, and no file, where there is nothing that a forest could split. One below the target
+        where none meets it.
     """
-    exact = Trial.of(ExactIndex(items), sample_users, sample_seen)
-    facts: dict[str, Any] = {
-        "kind": "exact",
-        "target_recall": settings.target_recall,
-        f"recall@{RECALL_K}": exact.recall(exact),
-        "n_users_measured": len(sample_users),
-        "p50_ms": exact.milliseconds(50),
-        "p99_ms": exact.milliseconds(99),
-        "exact_p50_ms": exact.milliseconds(50),
-    }
-    chosen: dict[str, Any] = {
-        "head_share": settings.head_share,
-        "trees": settings.trees,
-        "seed": settings.seed,
-    }
-    if settings.kind == "exact" or not build_forest(items, folder, **chosen):
-        return facts
-    search_k, trial = _calibrate(items, folder, sample_users, sample_seen, exact, settings)
-    recall = trial.recall(exact)
-    misses = recall is not None and recall < settings.target_recall
-    slower = (trial.milliseconds(50) or 0) > (exact.milliseconds(50) or 0)
-    if settings.kind == "auto" and (misses or slower):
-        (folder / FOREST).unlink()
-        (folder / TAIL).unlink()
-        return facts
-    if misses:
-        raise GateFailedError([_refusal(recall, search_k, settings)])
-    return {
-        **facts,
-        "kind": "annoy",
-        f"recall@{RECALL_K}": recall,
-        "p50_ms": trial.milliseconds(50),
-        "p99_ms": trial.milliseconds(99),
-        "search_k": search_k,
-        **chosen,
-    }
+    best: Calibrated | None = None
+    for head_share in _heads(settings):
+        found = _with_head(coded, folder, sample, exact, settings, head_share)
+        if found is None:
+            continue
+        tried = folder / f"{_TRIED}{FOREST}"
+        if best is not None and not _is_better(found, best, exact, settings.target_recall):
+            tried.unlink()
+            break
+        tried.replace(folder / FOREST)
+        best = found
+    return best
 
 
-def load_index(items: FloatMatrix, folder: Path, facts: dict[str, Any]) -> Index:
-    """Open the index that `build_index` made.
-
-    Parameters
-    ----------
-    items : ndarray of float32, shape (n_items, factors)
-    folder : path
-    facts : dict
-        What `build_index` returned.
-
-    Raises
-    ------
-    CorruptVersionError
-        If a file of the index is not what it should be.
-    StoreError
-        If the kind of index is not known to this release.
-    """
-    if facts["kind"] == "exact":
-        return ExactIndex(items)
-    if facts["kind"] == "annoy":
-        return AnnoyIndex(items, folder, facts["search_k"])
-    raise StoreError(
-        f"{folder}: expected an index of kind annoy or exact, got {facts['kind']!r}; "
-        "it was made by another release of recsys: install that one"
-    )
+def _heads(settings: IndexSettings) -> Iterator[float]:
+    if settings.head_share is not None:
+        yield settings.head_share
+    else:
+        yield from _HEAD_SHARES
 
 
-def _calibrate(
-    items: FloatMatrix,
+def _is_better(new: Calibrated, old: Calibrated, exact: Mapping[int, Trial], target: float) -> bool:
+    meets = [one.trials[SHORT].recall(exact[SHORT]) or 1.0 for one in (new, old)]
+    if min(meets) < target:
+        return meets[0] > meets[1]
+    return new.seconds < _FASTER * old.seconds
+
+
+def _with_head(
+    coded: CodedItems,
     folder: Path,
-    users: FloatMatrix,
-    seen: Sequence[ItemRows],
+    sample: Sample,
+    exact: Mapping[int, Trial],
+    settings: IndexSettings,
+    head_share: float,
+) -> Calibrated | None:
+    """Build the forest behind a head, and find how far each length of list has to search."""
+    n_head = int(head_share * len(coded.items)) // PER_BLOCK * PER_BLOCK
+    path = folder / f"{_TRIED}{FOREST}"
+    chosen = {"trees": settings.trees, "seed": settings.seed}
+    if not build_forest(coded.items, coded.codes, path, n_head=n_head, **chosen):
+        return None
+    search_k: dict[str, int] = {}
+    trials = {}
+    for k in _LENGTHS:
+        search_k[str(k)], trials[k] = _search_k_for(k, coded, path, sample, exact[k], settings)
+    facts = {"head_share": head_share, "n_head": n_head, **chosen, "search_k": search_k}
+    return Calibrated(facts, trials)
+
+
+def _search_k_for(
+    k: int,
+    coded: CodedItems,
+    path: Path,
+    sample: Sample,
     exact: Trial,
     settings: IndexSettings,
 ) -> tuple[int, Trial]:
-    """Double search_k until the target recall is met or the limit is reached."""
+    """Double search_k until the target is met or the limit is reached."""
     search_k = min(_FIRST_SEARCH_K, settings.max_search_k)
     while True:
-        trial = Trial.of(AnnoyIndex(items, folder, search_k), users, seen)
+        index = AnnoyIndex(coded, path, {str(length): search_k for length in _LENGTHS})
+        trial = Trial.of(index, sample, k)
         recall = trial.recall(exact)
         reached = recall is None or recall >= settings.target_recall
         if reached or search_k >= settings.max_search_k:
             return search_k, trial
         search_k = min(2 * search_k, settings.max_search_k)
-
-
-def _n_found(scores: FloatVector, exact: FloatVector) -> int:
-    if len(exact) == 0:
-        return 0
-    # The same item's score may differ in its last bits with the rows scored beside it.
-    rounding = 1e-6 * float(np.abs(exact).max())
-    return int((scores >= exact[-1] - rounding).sum())
-
-
-def _refusal(recall: float | None, search_k: int, settings: IndexSettings) -> str:
-    return (
-        f"index: expected recall@{RECALL_K} of at least {settings.target_recall:g} against exact "
-        f"search, got {recall:.4f} with {settings.trees} trees and search_k {search_k}; raise "
-        "index.head_share, index.trees or index.max_search_k, lower index.target_recall, or set "
-        'index.kind = "exact"'
-    )

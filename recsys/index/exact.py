@@ -1,40 +1,90 @@
-"""Exact search: score every item."""
+"""Exact search: every item is scored, or shown not to need it."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recsys.index.protocol import ItemRows
+from recsys.index.catalogue import CodedItems
+from recsys.index.codes import encode_items
+from recsys.index.protocol import Allowed, ItemRows
 from recsys.vectors import FloatMatrix, FloatVector, top_k
 from recsys.vectors.top_k import EXCLUDED
 
 
 class ExactIndex:
-    """Score every item by one matrix-vector product; the index of small catalogues.
+    """Search by a compiled scan in 8 bits, with exact scores of all who may be among the best.
+
+    What rounding to 8 bits can have changed is bounded for every item, so the list is that of a
+    search in float32.
 
     Parameters
     ----------
-    items : ndarray of float32, shape (n_items, factors)
+    coded : CodedItems
+        Such as `ExactIndex.of` and `open_codes` make.
 
     Examples
     --------
     >>> import numpy as np
-    >>> index = ExactIndex(np.array([[1], [3], [2]], dtype=np.float32))
+    >>> index = ExactIndex.of(np.array([[1], [3], [2]], dtype=np.float32))
     >>> index.search(np.ones(1, dtype=np.float32), k=2, exclude=np.array([1], dtype=np.int32))
     (array([2, 0], dtype=int32), array([2., 1.], dtype=float32))
     """
 
-    def __init__(self, items: FloatMatrix) -> None:
+    def __init__(self, coded: CodedItems) -> None:
+        self.items = coded.items
+        self._coded = coded
+
+    @classmethod
+    def of(cls, items: FloatMatrix, *, cosine: bool = False) -> "ExactIndex":
+        """Encode items in memory, for searches by dot product or by cosine."""
+        return cls(CodedItems(items, encode_items(items, cosine=cosine)))
+
+    @property
+    def factor(self) -> FloatVector | None:
+        """What the product with each item is multiplied by; None for 1."""
+        factor = self._coded.codes.factor
+        return factor if len(factor) else None
+
+    def allow(self, is_allowed: NDArray[np.bool_]) -> Allowed:
+        """Prepare searches among some items; see `recsys.index.Index.allow`."""
+        return self._coded.allow(is_allowed)
+
+    def search(
+        self, user: FloatVector, k: int, exclude: ItemRows, allowed: Allowed | None = None
+    ) -> tuple[ItemRows, FloatVector]:
+        """Return the best items; see `recsys.index.Index.search`."""
+        return self._coded.search(user, k, exclude, allowed)
+
+
+class PlainIndex:
+    """The same by NumPy alone, some ten times as slow: for machines that the kernel fails on.
+
+    Parameters
+    ----------
+    items : ndarray of float32, shape (n_items, factors)
+    factor : ndarray of float32, shape (n_items,), optional
+        What each score is multiplied by, such as 1 / norm.
+    """
+
+    def __init__(self, items: FloatMatrix, factor: FloatVector | None = None) -> None:
         self.items = items
+        self._factor = factor
 
-    def search(self, user: FloatVector, k: int, exclude: ItemRows) -> tuple[ItemRows, FloatVector]:
-        """Return the best items that are not excluded; see `recsys.index.Index.search`."""
+    def allow(self, is_allowed: NDArray[np.bool_]) -> Allowed:
+        """Prepare searches among some items; see `recsys.index.Index.allow`."""
+        return Allowed(is_allowed, int(is_allowed.sum()))
+
+    def search(
+        self, user: FloatVector, k: int, exclude: ItemRows, allowed: Allowed | None = None
+    ) -> tuple[ItemRows, FloatVector]:
+        """Return the best items; see `recsys.index.Index.search`."""
         scores = self.items @ user
+        if self._factor is not None:
+            scores *= self._factor
         scores[exclude] = EXCLUDED
-        return best_of(scores, min(k, len(scores) - len(exclude)))
-
-
-def best_of(scores: FloatVector, k: int) -> tuple[ItemRows, FloatVector]:
-    """Return positions and values of the k largest of some scores, k at most their number."""
-    if k < 1:
-        return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
-    columns, values = top_k(scores[None, :], k)
-    return columns[0], values[0]
+        if allowed is not None:
+            scores[~allowed.mask.view(np.bool_)] = EXCLUDED
+        n_left = int(np.count_nonzero(scores > EXCLUDED))
+        if n_left == 0:
+            return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+        rows, best = top_k(scores[None, :], min(k, n_left))
+        return rows[0], best[0]

@@ -1,104 +1,96 @@
 """Approximate search: an exact head of large items, an Annoy forest over the tail."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recsys.errors import CorruptVersionError
-from recsys.index.exact import ExactIndex, best_of
-from recsys.index.protocol import ItemRows
+from recsys.index import memory
+from recsys.index.catalogue import CodedItems, damaged
+from recsys.index.codes import PER_BLOCK, Codes, norms_of
+from recsys.index.protocol import Allowed, ItemRows
+from recsys.index.trial import LONG, SHORT
 from recsys.vectors import FloatMatrix, FloatVector
-from recsys.vectors.top_k import EXCLUDED
 
-FOREST = "index.annoy"
-TAIL = "tail.npy"
+FOREST = "forest.annoy"
 
-_LARGEST_HEAD = 1 << 15  # a head of more items takes longer than a forest over them
-_CANDIDATES_OF_SEARCH_K = 100  # search_k is meant for this many; more candidates search more
+_LEAST_ALLOWED_SHARE = 0.2  # with fewer, most candidates would be looked at in vain
+_MOST_OF_TAIL = 0.25  # whoever wants more candidates than that has scanned the tail as fast
+_NODE_WORDS = 3  # 32-bit numbers of a node before its vector: descendants, two children
 
 
 class AnnoyIndex:
     r"""Maximum inner product search by an exact head and an angular Annoy forest.
 
-    The items with the largest norms, the head, are scored exactly. Those of the tail get one
+    The items with the largest norms, the head, are scanned exactly. Those of the tail get one
     more coordinate, ``sqrt(M^2 - |y|^2)`` with M the largest norm of the tail, and queries a
     zero there: all then have norm M, so that the nearest by angle is the largest by dot product
     (Bachrach et al., RecSys 2014). Without a head, a few large items would push all others
     together near one pole, where angles tell them apart badly. Annoy's own "dot" metric is not
     used: the trees that release 1.17.3 builds for it are wrong (spotify/annoy#619).
 
-    Candidates are rescored exactly. Where they do not fill the list, or where the list and the
-    excluded items together are a large part of the catalogue, the answer is the exact one.
+    Annoy builds the forest and its file; the file is searched by `recsys.index.kernel`. Where no
+    item of the tail can enter the list, by its norm, the forest is not asked. Where its candidates
+    do not fill the list, or few items are allowed, the tail is scanned and the answer exact.
 
     Parameters
     ----------
-    items : ndarray of float32, shape (n_items, factors)
-    folder : path
-        Where `build_forest` wrote the files for these items; the forest is memory-mapped.
-    search_k : int
-        Nodes to look at for a short list; long ones look at more in proportion.
+    coded : CodedItems
+    path : path
+        Of the forest that `build_forest` wrote for these items; it is memory-mapped.
+    search_k : mapping of str to int
+        Candidates to take from the forest for a list of 20 ("20") and of 100 ("100").
 
     Raises
     ------
     CorruptVersionError
-        If a file is not one that `build_forest` writes for so many items.
+        If the file is not one that `build_forest` writes for so many items.
     """
 
-    def __init__(self, items: FloatMatrix, folder: Path, search_k: int) -> None:
-        self.items = items
-        self.search_k = search_k
-        self._tail = _load_tail(folder / TAIL, len(items))
-        self._forest = _load_forest(folder / FOREST, len(self._tail), items.shape[1])
-        is_head = np.ones(len(items), dtype=np.bool_)
-        is_head[self._tail] = False
-        self._head = np.flatnonzero(is_head).astype(np.int32)
-        self._head_items = items[self._head]  # one block of memory
-        self._exact = ExactIndex(items)
+    def __init__(self, coded: CodedItems, path: Path, search_k: Mapping[str, int]) -> None:
+        self.items = coded.items
+        self._coded = coded
+        self._forest = _open_forest(path, *coded.items.shape)
+        self._short, self._long = search_k[str(SHORT)], search_k[str(LONG)]
 
-    def search(self, user: FloatVector, k: int, exclude: ItemRows) -> tuple[ItemRows, FloatVector]:
-        """Return the best items that are not excluded; see `recsys.index.Index.search`."""
-        wanted = 2 * k + len(exclude)
-        if 4 * wanted >= len(self._tail) or not user.any():
-            return self._exact.search(user, k, exclude)
-        head, head_scores = self._best_of_head(user, k, exclude)
-        tail = _without(self._tail[self._candidates(user, wanted)], exclude)
-        if len(head) + len(tail) < k:
-            return self._exact.search(user, k, exclude)
-        rows = np.concatenate((head, tail))
-        scores = np.concatenate((head_scores, self.items[tail] @ user))
-        by_row = rows.argsort()  # best_of breaks ties by position
-        positions, best = best_of(scores[by_row], k)
-        return rows[by_row[positions]], best
+    def allow(self, is_allowed: NDArray[np.bool_]) -> Allowed:
+        """Prepare searches among some items; see `recsys.index.Index.allow`."""
+        return self._coded.allow(is_allowed)
 
-    def _best_of_head(
-        self, user: FloatVector, k: int, exclude: ItemRows
+    def search(
+        self, user: FloatVector, k: int, exclude: ItemRows, allowed: Allowed | None = None
     ) -> tuple[ItemRows, FloatVector]:
-        scores = self._head_items @ user
-        places = np.searchsorted(self._head, exclude)
-        places = places[places < len(self._head)]
-        is_here = self._head[places] == exclude[: len(places)]
-        scores[places[is_here]] = EXCLUDED
-        positions, best = best_of(scores, min(k, len(scores) - int(is_here.sum())))
-        return self._head[positions], best
+        """Return the best items; see `recsys.index.Index.search`."""
+        n_left = (allowed or self._coded.everybody).n - len(exclude)
+        search_k = self._search_k(k)
+        is_narrow = n_left < _LEAST_ALLOWED_SHARE * len(self.items)
+        if is_narrow or search_k > _MOST_OF_TAIL * self._forest.n_items:
+            search_k = 0
+        return self._coded.search(user, k, exclude, allowed, self._forest, search_k)
 
-    def _candidates(self, user: FloatVector, wanted: int) -> ItemRows:
-        query = np.append(user, np.float32(0))
-        search_k = self.search_k * max(1, -(-wanted // _CANDIDATES_OF_SEARCH_K))
-        return np.array(self._forest.get_nns_by_vector(query, wanted, search_k), dtype=np.int32)
+    def _search_k(self, k: int) -> int:
+        if k <= SHORT:
+            return self._short
+        if k <= LONG:
+            return self._long
+        return -(-self._long * k // LONG)
 
 
 def build_forest(
-    items: FloatMatrix, folder: Path, *, head_share: float, trees: int, seed: int
+    items: FloatMatrix, codes: Codes, path: Path, *, n_head: int, trees: int, seed: int
 ) -> bool:
-    """Write the files of an `AnnoyIndex`. The same items and seed give the same files.
+    """Write the forest of an `AnnoyIndex`. The same items and seed give the same file.
 
     Parameters
     ----------
     items : ndarray of float32, shape (n_items, factors)
-    folder : path
-    head_share : float
-        Share of the items that are scored exactly, at least 0 and below 1.
+    codes : Codes
+        Of these items.
+    path : path
+    n_head : int
+        Items with the largest norms that are left out; a multiple of 16.
     trees, seed : int
 
     Returns
@@ -109,79 +101,58 @@ def build_forest(
     Raises
     ------
     OSError
-        If a file cannot be written.
+        If the file cannot be written.
     """
     from annoy import AnnoyIndex as Forest
 
-    tail = _tail_of(items, head_share)
-    if not items[tail].any():
+    tail = items[codes.row[n_head:]]
+    if len(codes.factor):
+        tail *= codes.factor[codes.row[n_head:], None]
+    if not tail.any():
         return False
-    np.save(folder / TAIL, tail)
     forest = Forest(items.shape[1] + 1, "angular")
     forest.set_seed(seed)
-    for row, vector in enumerate(_on_a_sphere(items[tail])):
-        forest.add_item(row, vector)
+    for number, vector in enumerate(_on_a_sphere(tail)):
+        forest.add_item(number, vector)
     forest.build(trees, n_jobs=1)  # each thread would draw its own numbers
-    forest.save(str(folder / FOREST))
+    forest.save(str(path))
     forest.unload()
     return True
-
-
-def _tail_of(items: FloatMatrix, head_share: float) -> ItemRows:
-    """Return the rows of all items but those with the largest norms, ascending."""
-    n_head = min(int(head_share * len(items)), _LARGEST_HEAD)
-    descending = np.argsort(-_norms(items), kind="stable")
-    return np.sort(descending[n_head:]).astype(np.int32)
 
 
 def _on_a_sphere(items: FloatMatrix) -> FloatMatrix:
     """Append the coordinate that gives every item the same norm, here 1."""
     # Angles do not change with the scale; at norm 1 no square leaves the range of float32.
-    norms = _norms(items)
+    norms = norms_of(items)
     shares = norms / norms.max()
     missing = np.sqrt(1 - np.minimum(shares, 1) ** 2)
     return np.column_stack((items / norms.max(), missing)).astype(np.float32)
 
 
-def _norms(items: FloatMatrix) -> np.ndarray[Any, np.dtype[np.float64]]:
-    norms: np.ndarray[Any, np.dtype[np.float64]] = np.linalg.norm(items.astype(np.float64), axis=1)
-    return norms
+def _open_forest(path: Path, n_items: int, factors: int) -> memory.Forest:
+    """Map the nodes of a file of Annoy and find the roots of its trees, as Annoy does.
 
-
-def _load_tail(path: Path, n_items: int) -> ItemRows:
+    The first nodes are the items. Behind the last tree, the roots of all are repeated.
+    """
+    width = factors + 1 + _NODE_WORDS
     try:
-        tail: ItemRows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise _damaged(path, f"not a list of rows: {error}") from error
-    ascends = tail.ndim == 1 and tail.dtype == np.int32 and bool((np.diff(tail) > 0).all())
-    if not ascends or len(tail) == 0 or tail[0] < 0 or tail[-1] >= n_items:
-        raise _damaged(path, f"expected ascending rows below {n_items}, got others")
-    return tail
-
-
-def _load_forest(path: Path, n_items: int, factors: int) -> Any:
-    from annoy import AnnoyIndex as Forest
-
-    forest = Forest(factors + 1, "angular")
-    try:
-        forest.load(str(path))
-    except OSError as error:
-        raise _damaged(path, f"not an Annoy forest: {error}") from error
-    if forest.get_n_items() != n_items:
-        raise _damaged(path, f"expected {n_items} items, got {forest.get_n_items()}")
-    return forest
-
-
-def _damaged(path: Path, reason: str) -> CorruptVersionError:
-    return CorruptVersionError(
-        f"{path}: damaged: {reason}; train again, or activate another version"
+        words: NDArray[Any] = np.memmap(path, dtype=np.int32, mode="c")
+    except (OSError, ValueError) as error:
+        raise damaged(path, str(error)) from error
+    if len(words) == 0 or len(words) % width:
+        raise damaged(path, f"expected nodes of {4 * width} bytes, got {4 * len(words)} bytes")
+    nodes = np.asarray(words).reshape(-1, width)
+    n_tail = int(nodes[-1, 0])
+    roots = []
+    for node in range(len(nodes) - 1, -1, -1):
+        if nodes[node, 0] != n_tail:
+            break
+        roots.append(node)
+    if len(roots) > 1 and nodes[roots[0], 1] == nodes[roots[-1], 1]:
+        roots.pop()  # the last tree stands right before the copies of the roots
+    n_head = n_items - n_tail
+    if not 0 < n_tail <= min(n_items, len(nodes)) or n_head % PER_BLOCK:
+        raise damaged(path, f"expected a forest of the tail of {n_items} items, got another file")
+    return memory.Forest(
+        nodes, nodes.view(np.float32), np.array(roots, dtype=np.int32), n_head, n_tail
     )
-
-
-def _without(rows: ItemRows, exclude: ItemRows) -> ItemRows:
-    """Return the rows that are not among the excluded ones, which ascend."""
-    if len(exclude) == 0:
-        return rows
-    places = np.searchsorted(exclude, rows).clip(max=len(exclude) - 1)
-    kept: ItemRows = rows[exclude[places] != rows]
-    return kept

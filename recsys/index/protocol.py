@@ -1,20 +1,46 @@
 """What every index is: a user embedding in, the best items out."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.vectors import FloatVector
+from recsys.vectors import FloatMatrix, FloatVector
 
 ItemRows = NDArray[np.int32]
+
+
+class Allowed(NamedTuple):
+    """The items that a search may find, as its index wants them; `Index.allow` makes one.
+
+    Parameters
+    ----------
+    mask : ndarray
+    n : int
+        How many they are.
+    """
+
+    mask: NDArray[np.uint16] | NDArray[np.bool_]
+    n: int
 
 
 class Index(Protocol):
     """Finds the items with the largest dot products."""
 
-    def search(self, user: FloatVector, k: int, exclude: ItemRows) -> tuple[ItemRows, FloatVector]:
-        """Return the best items that are not excluded.
+    items: FloatMatrix
+
+    def allow(self, is_allowed: NDArray[np.bool_]) -> Allowed:
+        """Prepare, once, searches among some items only.
+
+        Parameters
+        ----------
+        is_allowed : ndarray of bool, shape (n_items,)
+        """
+
+    def search(
+        self, user: FloatVector, k: int, exclude: ItemRows, allowed: Allowed | None = None
+    ) -> tuple[ItemRows, FloatVector]:
+        """Return the best items that are allowed and not excluded.
 
         Parameters
         ----------
@@ -22,12 +48,14 @@ class Index(Protocol):
         k : int
             At least 1.
         exclude : ndarray of int32, shape (n_excluded,)
-            Rows that must not be returned, ascending and unique.
+            Rows that must not be returned, in any order.
+        allowed : Allowed, optional
+            Default: all items.
 
         Returns
         -------
-        item_idx : ndarray of int32, shape (min(k, n_items - n_excluded),)
-            Score descending, ties by lower row.
+        item_idx : ndarray of int32, shape (n_found,)
+            Of k items, or of as many as are left. Score descending, ties by lower row.
         scores : ndarray of float32, same shape
-            Exact dot products.
+            Exact dot products, or cosines where the index is one of directions.
         """

@@ -18,13 +18,17 @@ class IndexSettings:
         "auto" takes whichever of the two is faster on this catalogue, once both meet the target.
     target_recall : float
         Share of the exact best 20 items that the index has to find, above 0 and at most 1.
-    head_share : float
-        Share of the items, those with the largest norms, that every query scores exactly beside
-        the forest over the rest; at least 0 and below 1. No more than 32 768 items.
+    head_share : float, optional
+        Share of the items, those with the largest norms, that every query scans exactly before
+        it asks the forest over the rest; at least 0 and below 1. Default: a half, or less as
+        long as that is faster.
     trees : int
-        Trees of the Annoy forest: more find more with fewer nodes and take more disk.
+        Trees of the Annoy forest: more find more among as many candidates and take more disk.
     max_search_k : int
-        Most nodes that a query may look at; calibration doubles up to here.
+        Most candidates that a query may take from the forest; calibration doubles up to here.
+    similar_users : bool
+        Prepare `similar_users`, which takes some 90 bytes a user at 64 factors. Without, it scores
+        every user in memory.
     seed : int
         Of the forest, and of the sample of users that the index is measured on.
 
@@ -36,9 +40,10 @@ class IndexSettings:
 
     kind: IndexKind = "annoy"
     target_recall: float = 0.98
-    head_share: float = 0.1
+    head_share: float | None = None
     trees: int = 20
-    max_search_k: int = 256_000
+    max_search_k: int = 65_536
+    similar_users: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,7 +54,7 @@ class IndexSettings:
             raise ConfigError(
                 f"index.target_recall: expected above 0 and at most 1, got {self.target_recall}"
             )
-        if not 0 <= self.head_share < 1:
+        if self.head_share is not None and not 0 <= self.head_share < 1:
             raise ConfigError(
                 f"index.head_share: expected at least 0 and below 1, got {self.head_share}"
             )

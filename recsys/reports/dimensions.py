@@ -122,7 +122,7 @@ def _query_microseconds(embeddings: Embeddings, user_items: sp.csr_array, k: int
 
     On one core: what a server that answers several users at once needs for each.
     """
-    index = ExactIndex(embeddings.items)
+    index = ExactIndex.of(embeddings.items)
     n_users = len(embeddings.users)
     seconds = []
     with threadpool_limits(1, user_api="blas"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from recsys.errors import CorruptVersionError, StoreError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 
 
@@ -53,7 +53,7 @@ class Manifest:
     files : mapping of str to FileFacts
         By path inside the version: every file but the manifest.
     format : int
-        Of the files; this release reads 1.
+        Of the files; this release reads 2.
     """
 
     version: str

@@ -6,6 +6,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
@@ -16,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import StoreError
-from recsys.index import IndexSettings, build_index
+from recsys.index import IndexKind, IndexSettings, Sample, build_index
+from recsys.index.codes import norms_of
 from recsys.progress import OnStep, progress_bar
 from recsys.store import files
+from recsys.store.content import INDEX, SIMILAR
 from recsys.store.directory import VERSIONS, Version, activate, current, versions
 from recsys.store.durable import (
     durable_file,
@@ -27,16 +30,17 @@ from recsys.store.durable import (
     sha256_of,
     sync,
 )
-from recsys.store.files import ItemTable, UserTable
+from recsys.store.files import ItemTable, SeenLists, UserTable
 from recsys.store.manifest import MANIFEST, FileFacts, Manifest
+from recsys.store.mapped import write_mapped
 from recsys.store.release import Release
-
-SERVING = "serving"
+from recsys.vectors import FloatMatrix
 
 _STAGING = ".staging-"
 _LOCK = ".publish.lock"
 _STAMP = "%Y%m%dT%H%M%SZ"
 _N_MEASURED = 1000  # users that the index is measured on
+_LARGE_ENOUGH = 400_000  # rows, fewer of which a scan goes through in a millisecond
 _PACKAGES = ("recsys", "annoy", "numba", "numpy", "pyarrow", "scipy")
 
 
@@ -84,9 +88,9 @@ def publish(
     ):
         index = _write_files(folder, release, settings or IndexSettings(), on_step)
         facts = _file_facts(folder)
-        on_step(4, 5)
+        on_step(5, 6)
         name = _finish(store, folder, release, index, facts)
-        on_step(5, 5)
+        on_step(6, 6)
         return activate(store, name)
 
 
@@ -127,23 +131,52 @@ def _write_files(
     space_id = release.space
     users, items = release.embeddings.users, release.embeddings.items
     seen = release.seen_lists
-    files.write_users(folder, UserTable(release.users, users, seen, space_id))
-    on_step(1, 5)
-    files.write_items(folder, ItemTable(release.items, items, release.popularity, space_id))
+    user_table = UserTable(release.users, users, seen, space_id)
+    item_table = ItemTable(release.items, items, release.popularity, space_id)
+    files.write_users(folder, user_table)
+    on_step(1, 6)
+    files.write_items(folder, item_table)
     if release.attributes is not None:
         files.write_attributes(folder, release.attributes, release.items, space_id)
-    on_step(2, 5)
-    (folder / SERVING).mkdir()
-    sample = _sample_of(users, settings.seed)
-    lists = [seen[row] for row in sample]
-    index = build_index(items, users[sample], lists, settings, folder / SERVING)
-    on_step(3, 5)
+    write_mapped(folder, user_table, item_table)
+    on_step(3, 6)
+    index = _build_indexes(folder, users, items, seen, settings)
+    on_step(4, 6)
     return index
 
 
-def _sample_of(users: NDArray[np.float32], seed: int) -> NDArray[np.intp]:
-    """Return the rows of users to measure the index on; one without a signal is never asked."""
-    rows = np.flatnonzero(users.any(axis=1))
+def _build_indexes(
+    folder: Path,
+    users: FloatMatrix,
+    items: FloatMatrix,
+    seen: SeenLists,
+    settings: IndexSettings,
+) -> dict[str, Any]:
+    """Build the index that answers users, and those for what is similar; return what is known."""
+    rows = _sample_of(users, settings.seed)
+    sample = Sample(users[rows], [seen[row] for row in rows])
+    (folder / INDEX).mkdir()
+    facts = build_index(items, sample, settings, folder / INDEX)
+    facts["similar_items"] = _build_similar(folder / SIMILAR["item"], items, settings)
+    if settings.similar_users:
+        facts["similar_users"] = _build_similar(folder / SIMILAR["user"], users, settings)
+    return facts
+
+
+def _build_similar(folder: Path, vectors: FloatMatrix, settings: IndexSettings) -> dict[str, Any]:
+    """Build an index by cosine. Annoy, without a head to help it, has to be worth its bytes."""
+    folder.mkdir()
+    rows = _sample_of(vectors, settings.seed)
+    units = vectors[rows] / norms_of(vectors[rows])[:, None]
+    sample = Sample(units.astype(np.float32), list(rows[:, None].astype(np.int32)))
+    large = len(vectors) >= _LARGE_ENOUGH and settings.kind != "exact"
+    kind: IndexKind = "auto" if large else "exact"
+    return build_index(vectors, sample, replace(settings, kind=kind), folder, cosine=True)
+
+
+def _sample_of(vectors: FloatMatrix, seed: int) -> NDArray[np.intp]:
+    """Return the rows to measure an index on; one without a signal is never asked."""
+    rows = np.flatnonzero(vectors.any(axis=1))
     rng = np.random.default_rng(seed)
     sample: NDArray[np.intp] = rng.choice(rows, size=min(_N_MEASURED, len(rows)), replace=False)
     return sample
@@ -189,7 +222,9 @@ def _finish(
     with durable_file(folder / MANIFEST) as file:
         file.write(manifest.to_json().encode())
     (folder / MANIFEST).chmod(0o444)
-    sync(folder / SERVING)
+    for inside in folder.rglob("*"):
+        if inside.is_dir():
+            sync(inside)
     sync(folder)
     target = store / VERSIONS / name
     folder.rename(target)

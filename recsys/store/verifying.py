@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from recsys.errors import CorruptVersionError
+from recsys.store import files
+from recsys.store import mapped as mapped_files
 from recsys.store.content import Content, check_checksums, check_sizes, read_version
 from recsys.store.directory import Version, find_version
-from recsys.store.files import ATTRIBUTES, ITEMS, USERS
+from recsys.store.files import ItemTable, UserTable
 from recsys.vectors import Ids
 
 
@@ -42,18 +44,31 @@ def verify(store: str | Path, version: str | None = None) -> Version:
         )
     check_sizes(found)
     check_checksums(found)
-    content = read_version(found)
-    _check_users(content)
-    _check_items(content)
+    users, items = files.read_users(found.folder), files.read_items(found.folder)
+    _check_shapes(found, users, items)
+    _check_users(found, users)
+    _check_items(found, items)
+    _check_copies(read_version(found), users, items)
     return found
 
 
-def _check_users(content: Content) -> None:
-    path = content.version.folder / USERS
-    n_items = len(content.items.ids)
-    seen = content.users.seen
-    _require(bool(np.isfinite(content.users.embeddings).all()), path, "finite embeddings", "others")
-    found, expected = len(seen.item_idx), content.version.manifest.n_seen
+def _check_shapes(version: Version, users: UserTable, items: ItemTable) -> None:
+    manifest = version.manifest
+    for name, table, n_rows in (
+        (files.USERS, users, manifest.n_users),
+        (files.ITEMS, items, manifest.n_items),
+    ):
+        shape = table.embeddings.shape
+        expected = f"space {manifest.space_id}, {n_rows} rows, {manifest.factors} factors"
+        found = f"space {table.space_id}, {shape[0]} rows, {shape[1]} factors"
+        _require(found == expected, version.folder / name, expected, found)
+
+
+def _check_users(version: Version, users: UserTable) -> None:
+    path, n_items = version.folder / files.USERS, version.manifest.n_items
+    seen = users.seen
+    _require(bool(np.isfinite(users.embeddings).all()), path, "finite embeddings", "others")
+    found, expected = len(seen.item_idx), version.manifest.n_seen
     _require(found == expected, path, f"{expected} seen items", str(found))
     in_range = ((seen.item_idx >= 0) & (seen.item_idx < n_items)).all()
     _require(bool(in_range), path, f"seen items from 0 to {n_items - 1}", "others")
@@ -63,15 +78,44 @@ def _check_users(content: Content) -> None:
     _require(bool(ascends.all()), path, "seen items that ascend within a user", "others")
 
 
-def _check_items(content: Content) -> None:
-    folder, items = content.version.folder, content.items
+def _check_items(version: Version, items: ItemTable) -> None:
+    folder = version.folder
     is_finite = bool(np.isfinite(items.embeddings).all())
-    _require(is_finite, folder / ITEMS, "finite embeddings", "others")
+    _require(is_finite, folder / files.ITEMS, "finite embeddings", "others")
     is_count = bool((items.popularity >= 0).all())
-    _require(is_count, folder / ITEMS, "popularity of 0 or more", "less")
-    if content.attributes is not None:
-        same = Ids(content.attributes["item_id"]) == items.ids
-        _require(same, folder / ATTRIBUTES, f"the items of {ITEMS}, in order", "others")
+    _require(is_count, folder / files.ITEMS, "popularity of 0 or more", "less")
+    if files.ATTRIBUTES in version.manifest.files:
+        attributes = files.read_attributes(folder)
+        same = Ids(attributes["item_id"]) == items.ids
+        _require(same, folder / files.ATTRIBUTES, f"the items of {files.ITEMS}, in order", "others")
+
+
+def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:
+    """See that what is mapped into memory says the same as the Parquet files."""
+    folder = content.version.folder
+    seen, mapped_seen = users.seen, content.users.seen
+    for name, mapped, table, more in (
+        (
+            mapped_files.USERS,
+            content.users,
+            users,
+            np.array_equal(seen.starts, mapped_seen.starts)
+            and np.array_equal(seen.item_idx, mapped_seen.item_idx),
+        ),
+        (
+            mapped_files.ITEMS,
+            content.items,
+            items,
+            np.array_equal(items.popularity, content.items.popularity),
+        ),
+    ):
+        is_same = (
+            mapped.ids == table.ids
+            and np.array_equal(mapped.embeddings, table.embeddings)
+            and bool((mapped.ids.rows(table.ids.tolist()) == np.arange(len(table.ids))).all())
+            and more
+        )
+        _require(is_same, folder / name, "the same as the Parquet file", "something else")
 
 
 def _require(holds: bool, path: Path, expected: str, found: str) -> None:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
+from recsys.vectors.id_table import IdTable
 
 Id = str | int
 
@@ -38,6 +39,22 @@ class Ids:
 
     def __init__(self, values: pa.Array | Iterable[Id]) -> None:
         self.values: pa.Array = _as_id_array(values)
+        self._table: IdTable | None = None
+
+    @classmethod
+    def mapped(cls, values: pa.Array, table: IdTable) -> "Ids":
+        """Return ids that were checked when their table was made, without a look at any.
+
+        Parameters
+        ----------
+        values : pyarrow.Array
+            Of large_string or int64.
+        table : IdTable
+            Of these values.
+        """
+        ids = cls.__new__(cls)
+        ids.values, ids._table = values, table
+        return ids
 
     def __len__(self) -> int:
         return len(self.values)
@@ -61,12 +78,14 @@ class Ids:
 
     def find(self, id_: Id) -> int | None:
         """Return the row of an id, in either of its forms, or None."""
-        return self._rows.get(_canonical(id_, integers=self.are_integers))
+        spelled = _canonical(id_, integers=self.are_integers)
+        if spelled is None or self._table is None:
+            return None if spelled is None else self._rows.get(spelled)
+        return self._table.find(spelled, self.values)
 
     def rows(self, ids: Iterable[Id]) -> NDArray[np.int32]:
         """Return the row of each id, int32, with -1 for an id that is not here."""
-        integers = self.are_integers
-        found = (self._rows.get(_canonical(id_, integers=integers), -1) for id_ in ids)
+        found = (-1 if row is None else row for row in map(self.find, ids))
         return np.fromiter(found, dtype=np.int32)
 
     def take(self, rows: NDArray[np.integer]) -> "Ids":
@@ -78,6 +97,10 @@ class Ids:
         values = self.values if rows is None else self.values.take(pa.array(rows))
         listed: list[Id] = values.to_pylist()
         return listed
+
+    def table(self) -> IdTable:
+        """Return a table of these ids that can be kept in files."""
+        return self._table or IdTable.of(self.values)
 
     @cached_property
     def _rows(self) -> dict[Id | None, int]:

@@ -1,4 +1,4 @@
-"""Both indexes against a twin that sorts every item."""
+"""Every index against a twin that sorts every item."""
 
 from pathlib import Path
 
@@ -8,15 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import CorruptVersionError
-from recsys.index import AnnoyIndex, ExactIndex, Index, build_forest
-from recsys.index.forest import FOREST, TAIL
+from recsys.index import AnnoyIndex, ExactIndex, Index, PlainIndex, build_forest
+from recsys.index.catalogue import open_codes, write_codes
+from recsys.index.codes import encode_items
+from recsys.index.forest import FOREST
 
-EVERY_NODE = 10**6
+EVERYTHING = {"20": 10**6, "100": 10**6}
+NOTHING = np.empty(0, np.int32)
 
 
-def slow_search(items, user, k, exclude):
-    """Sort all items by score, then by row; both indexes must agree to the last bit."""
+def slow_search(items, user, k, exclude, allowed=None):
+    """Sort all items by score, then by row; indexes must agree to the last bit."""
     left = [row for row in range(len(items)) if row not in set(exclude.tolist())]
+    if allowed is not None:
+        left = [row for row in left if allowed[row]]
     scores = {row: float(items[row].astype(np.float64) @ user) for row in left}
     best = sorted(left, key=lambda row: (-scores[row], row))[:k]
     return best, [scores[row] for row in best]
@@ -29,20 +34,84 @@ def random_world(seed: int, n_items: int, factors: int):
     return items.astype(np.float32), rng.integers(-2, 3, factors).astype(np.float32), rng
 
 
-def agrees(index: Index, items, user, k, exclude) -> None:
-    rows, scores = index.search(user, k, exclude)
+def annoy_index(items, folder: Path, *, head: float, trees: int, search_k: int) -> AnnoyIndex:
+    """Build codes and forest as calibration does; a head of some share, in whole blocks."""
+    coded = write_codes(items, folder)
+    n_head = int(head * len(items)) // 16 * 16
+    assert build_forest(items, coded.codes, folder / FOREST, n_head=n_head, trees=trees, seed=0)
+    return AnnoyIndex(coded, folder / FOREST, {"20": search_k, "100": search_k})
+
+
+def agrees(index: Index, items, user, k, exclude, allowed=None) -> None:
+    mask = None if allowed is None else index.allow(allowed)
+    rows, scores = index.search(user, k, exclude, mask)
     assert rows.dtype == np.int32
     assert scores.dtype == np.float32
-    assert (rows.tolist(), scores.tolist()) == slow_search(items, user, k, exclude)
+    assert (rows.tolist(), scores.tolist()) == slow_search(items, user, k, exclude, allowed)
 
 
-@given(st.integers(0, 10**6), st.integers(1, 700), st.integers(1, 6), st.integers(1, 60), st.data())
-@settings(max_examples=80, deadline=None)
-def test_exact_is_the_twin(seed, n_items, factors, k, data) -> None:
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 700),
+    st.integers(1, 9),
+    st.integers(1, 60),
+    st.sampled_from([ExactIndex.of, PlainIndex]),
+    st.data(),
+)
+@settings(max_examples=150, deadline=None)
+def test_exact_is_the_twin(seed, n_items, factors, k, kind, data) -> None:
     items, user, rng = random_world(seed, n_items, factors)
     n_excluded = data.draw(st.integers(0, n_items))
-    exclude = np.sort(rng.choice(n_items, n_excluded, replace=False)).astype(np.int32)
-    agrees(ExactIndex(items), items, user, k, exclude)
+    exclude = rng.choice(n_items, n_excluded, replace=False).astype(np.int32)
+    allowed = None
+    if data.draw(st.booleans()):
+        allowed = rng.random(n_items) < data.draw(st.sampled_from([0.0, 0.01, 0.3, 1.0]))
+    agrees(kind(items), items, user, k, exclude, allowed)
+
+
+@pytest.mark.parametrize("factors", [1, 3, 64, 130])
+@pytest.mark.parametrize("k", [1, 20, 500, 5000])
+def test_no_item_is_lost_to_rounding(factors: int, k: int) -> None:
+    """Vectors of no special numbers, and norms that end the scan early: the list of float64."""
+    rng = np.random.default_rng(factors)
+    items = (rng.standard_normal((4000, factors)) * rng.lognormal(0, 1, (4000, 1))).astype("f4")
+    index = ExactIndex.of(items)
+    for user in rng.standard_normal((30, factors)).astype(np.float32):
+        found, scores = index.search(user, k, NOTHING)
+        exact = items.astype(np.float64) @ user
+        best = np.sort(exact)[::-1][: len(found)]
+        assert len(found) == len(set(found.tolist())) == min(k, 4000)
+        np.testing.assert_allclose(scores, best, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
+        np.testing.assert_allclose(exact[found], best, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
+
+
+def test_codes_are_as_far_from_the_items_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    items = (rng.standard_normal((1000, 7)) * rng.lognormal(0, 2, (1000, 1))).astype(np.float32)
+    codes = encode_items(items)
+    norms = np.linalg.norm(items.astype(np.float64), axis=1)[codes.row]
+    assert (np.diff(norms) <= 0).all()
+    assert (codes.row[codes.position] == np.arange(1000)).all()
+    numbers = codes.codes[:, :-1].copy().view(np.uint8).reshape(-1, 2, 16, 4)
+    whole = numbers.transpose(0, 2, 1, 3).reshape(-1, 8)[:1000, :7].astype(np.float64) - 128
+    said = whole * codes.codes[:, -1].copy().view(np.float32).reshape(-1, 1)[:1000]
+    errors = np.linalg.norm(said - items[codes.row], axis=1)
+    block = np.arange(1000) // 16
+    assert (norms <= codes.bounds[0][block]).all()
+    assert (errors <= codes.bounds[1][block]).all()
+    assert (errors <= 0.03 * norms + 1e-12).all()
+
+
+@given(st.integers(0, 10**6), st.integers(1, 300), st.integers(1, 6), st.integers(1, 40))
+@settings(max_examples=50, deadline=None)
+def test_by_cosine_every_vector_has_length_one(seed, n_items, factors, k) -> None:
+    items, user, _ = random_world(seed, n_items, factors)
+    found, scores = ExactIndex.of(items, cosine=True).search(user, k, NOTHING)
+    norms = np.linalg.norm(items, axis=1)
+    cosines = np.divide(items @ user, norms, out=np.zeros(n_items), where=norms > 0)
+    assert len(found) == min(k, n_items)
+    np.testing.assert_allclose(scores, np.sort(cosines)[::-1][:k], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(scores, cosines[found], rtol=1e-5, atol=1e-5)
 
 
 @given(
@@ -55,37 +124,62 @@ def test_exact_is_the_twin(seed, n_items, factors, k, data) -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_annoy_that_looks_at_every_node_is_the_twin(
-    tmp_path_factory, seed, n_items, factors, k, head_share, data
+    tmp_path_factory, seed, n_items, factors, k, head, data
 ) -> None:
     items, user, rng = random_world(seed, n_items, factors)
     folder = tmp_path_factory.mktemp("forest")
-    if not build_forest(items, folder, head_share=head_share, trees=2, seed=0):
-        assert list(folder.iterdir()) == []
+    coded = write_codes(items, folder)
+    n_head = int(head * n_items) // 16 * 16
+    path = folder / FOREST
+    if not build_forest(items, coded.codes, path, n_head=n_head, trees=2, seed=0):
+        assert not path.exists()
         return
     n_excluded = data.draw(st.integers(0, n_items // data.draw(st.sampled_from([1, 20]))))
-    exclude = np.sort(rng.choice(n_items, n_excluded, replace=False)).astype(np.int32)
-    index = AnnoyIndex(items, folder, EVERY_NODE)
-    found, scores = index.search(user, k, exclude)
-    best_scores = slow_search(items, user, k, exclude)[1]
-    # Which of two equal tail items becomes a candidate is up to the rounding of their angles.
-    assert scores.tolist() == best_scores
-    assert scores.tolist() == (items[found] @ user).tolist()
-    assert not set(found.tolist()) & set(exclude.tolist())
-    assert len(set(found.tolist())) == len(found)
-    order = list(zip((-scores).tolist(), found.tolist(), strict=True))
-    assert order == sorted(order)
+    exclude = rng.choice(n_items, n_excluded, replace=False).astype(np.int32)
+    # 0.1 of the tail is less than what makes a search scan it all, and enough for its list.
+    search_k = {"20": n_items // 10, "100": 10**6}
+    for index in (AnnoyIndex(coded, path, EVERYTHING), AnnoyIndex(coded, path, search_k)):
+        found, scores = index.search(user, k, exclude)
+        best_scores = slow_search(items, user, k, exclude)[1]
+        assert len(scores) == len(best_scores)
+        if index._search_k(k) == 10**6:
+            assert scores.tolist() == best_scores
+        assert scores.tolist() == (items[found] @ user).tolist()
+        assert not set(found.tolist()) & set(exclude.tolist())
+        assert len(set(found.tolist())) == len(found)
+        order = list(zip((-scores).tolist(), found.tolist(), strict=True))
+        assert order == sorted(order)
+
+
+def test_the_walk_finds_what_annoy_finds(tmp_path: Path) -> None:
+    """The same forest, searched by Annoy itself: as good at as many candidates."""
+    from annoy import AnnoyIndex as Forest
+
+    rng = np.random.default_rng(7)
+    items = rng.standard_normal((5000, 12)).astype(np.float32)
+    index = annoy_index(items, tmp_path, head=0.0, trees=8, search_k=400)
+    forest = Forest(13, "angular")
+    forest.load(str(tmp_path / FOREST))
+    row = index._coded.codes.row
+    shared = ours = 0
+    for user in rng.standard_normal((40, 12)).astype(np.float32):
+        best = set(slow_search(items, user, 20, NOTHING)[0])
+        annoys = {int(row[number]) for number in forest.get_nns_by_vector([*user, 0], 20, 400)}
+        shared += len(annoys & best)
+        ours += len(set(index.search(user, 20, NOTHING)[0].tolist()) & best)
+    assert shared > 0.5 * 40 * 20
+    assert ours >= 0.97 * shared
 
 
 @pytest.mark.parametrize("search_k", [1, 50])
 def test_a_poor_forest_still_fills_the_list(tmp_path: Path, search_k: int) -> None:
     rng = np.random.default_rng(1)
     items = rng.standard_normal((3000, 16)).astype(np.float32)
-    build_forest(items, tmp_path, head_share=0.0, trees=1, seed=0)
-    index = AnnoyIndex(items, tmp_path, search_k)
+    index = annoy_index(items, tmp_path, head=0.0, trees=1, search_k=search_k)
     user = rng.standard_normal(16).astype(np.float32)
-    nearest = ExactIndex(items).search(user, 200, np.empty(0, np.int32))[0]
+    nearest = ExactIndex.of(items).search(user, 200, NOTHING)[0]
     for k in (1, 10, 300, 2990, 5000):
-        exclude = np.sort(nearest[:150])  # just those that the forest would find
+        exclude = nearest[:150]  # just those that the forest would find
         found, scores = index.search(user, k, exclude)
         assert len(found) == len(set(found.tolist())) == min(k, 3000 - 150)
         assert not set(found.tolist()) & set(exclude.tolist())
@@ -93,24 +187,40 @@ def test_a_poor_forest_still_fills_the_list(tmp_path: Path, search_k: int) -> No
         np.testing.assert_allclose(scores, items[found] @ user, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5])
+def test_a_filter_costs_no_item(tmp_path: Path, share: float) -> None:
+    rng = np.random.default_rng(3)
+    items = (rng.standard_normal((6000, 16)) * rng.lognormal(0, 0.3, (6000, 1))).astype("f4")
+    index = annoy_index(items, tmp_path, head=0.05, trees=10, search_k=300)
+    n_found = n_best = 0
+    for user in rng.standard_normal((40, 16)).astype(np.float32):
+        allowed = rng.random(6000) < share
+        exclude = rng.choice(6000, 100).astype(np.int32)
+        found, _ = index.search(user, 10, exclude, index.allow(allowed))
+        best = slow_search(items, user, 10, exclude, allowed)[0]
+        assert len(found) == len(best)
+        assert allowed[found].all()
+        assert not set(found.tolist()) & set(exclude.tolist())
+        n_found += len(set(found.tolist()) & set(best))
+        n_best += len(best)
+    assert n_found >= 0.95 * n_best
+
+
 def test_the_head_finds_what_the_forest_does_not(tmp_path: Path) -> None:
     """Most items are small, few are large and best for everybody: the shape of real ALS items."""
     rng = np.random.default_rng(2)
     items = (rng.standard_normal((4000, 16)) * rng.lognormal(0, 1.2, (4000, 1))).astype(np.float32)
     users = rng.standard_normal((50, 16)).astype(np.float32)
-    nothing = np.empty(0, np.int32)
+    exact = ExactIndex.of(items)
 
-    def recall(head_share: float) -> float:
-        folder = tmp_path / str(head_share)
+    def recall(head: float) -> float:
+        folder = tmp_path / str(head)
         folder.mkdir()
-        build_forest(items, folder, head_share=head_share, trees=10, seed=0)
-        index = AnnoyIndex(items, folder, search_k=50)
+        index = annoy_index(items, folder, head=head, trees=10, search_k=50)
         shared = [
             len(
-                np.intersect1d(
-                    index.search(user, 20, nothing)[0],
-                    ExactIndex(items).search(user, 20, nothing)[0],
-                )
+                set(index.search(user, 20, NOTHING)[0].tolist())
+                & set(exact.search(user, 20, NOTHING)[0].tolist())
             )
             for user in users
         ]
@@ -123,18 +233,17 @@ def test_the_head_finds_what_the_forest_does_not(tmp_path: Path) -> None:
 
 def test_the_same_items_and_seed_give_the_same_files(tmp_path: Path) -> None:
     items = np.random.default_rng(3).standard_normal((500, 8)).astype(np.float32)
+    codes = encode_items(items)
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
-        (tmp_path / name).mkdir()
-        build_forest(items, tmp_path / name, head_share=0.1, trees=5, seed=seed)
-    first, again, other = ((tmp_path / name / FOREST).read_bytes() for name in "abc")
+        assert build_forest(items, codes, tmp_path / name, n_head=48, trees=5, seed=seed)
+    first, again, other = ((tmp_path / name).read_bytes() for name in "abc")
     assert first == again
     assert first != other
 
 
 def test_a_zero_user_gets_rows_in_order(tmp_path: Path) -> None:
     items = np.random.default_rng(4).standard_normal((500, 8)).astype(np.float32)
-    build_forest(items, tmp_path, head_share=0.1, trees=5, seed=0)
-    index = AnnoyIndex(items, tmp_path, 100)
+    index = annoy_index(items, tmp_path, head=0.1, trees=5, search_k=1000)
     agrees(index, items, np.zeros(8, np.float32), 5, np.array([0, 2], np.int32))
 
 
@@ -144,18 +253,40 @@ def test_huge_and_tiny_norms_stay_in_range(tmp_path: Path) -> None:
         folder = tmp_path / str(scale)
         folder.mkdir()
         items = (rng.standard_normal((600, 8)) * scale).astype(np.float32)
-        build_forest(items, folder, head_share=0.1, trees=5, seed=0)
+        index = annoy_index(items, folder, head=0.1, trees=5, search_k=10**6)
         user = rng.standard_normal(8).astype(np.float32)
-        nothing = np.empty(0, np.int32)
-        found = AnnoyIndex(items, folder, EVERY_NODE).search(user, 10, nothing)[0]
-        assert found.tolist() == ExactIndex(items).search(user, 10, nothing)[0].tolist()
+        found = index.search(user, 10, NOTHING)[0]
+        assert found.tolist() == ExactIndex.of(items).search(user, 10, NOTHING)[0].tolist()
+        assert found.tolist() == PlainIndex(items).search(user, 10, NOTHING)[0].tolist()
 
 
-@pytest.mark.parametrize("name", [FOREST, TAIL])
+def test_rows_that_are_none_exclude_nothing() -> None:
+    items, user, _ = random_world(0, 50, 4)
+    exclude = np.array([-1, -(2**31), 50, 2**31 - 1, 3, 3], dtype=np.int32)
+    agrees(ExactIndex.of(items), items, user, 50, exclude)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    rng = np.random.default_rng(6)
+    items = rng.standard_normal((3000, 8)).astype(np.float32)
+    users = rng.standard_normal((400, 8)).astype(np.float32)
+    index = ExactIndex.of(items)
+    alone = [index.search(user, 10, NOTHING)[0].tolist() for user in users]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda u: index.search(u, 10, NOTHING)[0].tolist(), users))
+    assert together == alone
+
+
+CODE_FILES = ["row.npy", "position.npy", "codes.npy", "bounds.npy", "factor.npy"]
+
+
+@pytest.mark.parametrize("name", [FOREST, *CODE_FILES])
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "of other items"])
 def test_damaged_files_are_named(tmp_path: Path, name: str, damage: str) -> None:
     items = np.random.default_rng(6).standard_normal((300, 4)).astype(np.float32)
-    build_forest(items, tmp_path, head_share=0.1, trees=3, seed=0)
+    annoy_index(items, tmp_path, head=0.1, trees=3, search_k=100)
     path = tmp_path / name
     if damage == "missing":
         path.unlink()
@@ -165,7 +296,37 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, damage: str) -> None
         path.write_bytes(path.read_bytes()[:-3])
     else:
         (tmp_path / "other").mkdir()
-        build_forest(np.tile(items, (2, 1)), tmp_path / "other", head_share=0.1, trees=3, seed=0)
+        others = np.tile(items, (2, 1))
+        write_codes(others, tmp_path / "other", cosine=name == "factor.npy")
+        annoy_index(others, tmp_path / "other", head=0.1, trees=3, search_k=100)
+        if name == "factor.npy":
+            write_codes(others, tmp_path / "other", cosine=True)
         path.write_bytes((tmp_path / "other" / name).read_bytes())
     with pytest.raises(CorruptVersionError, match=name.replace(".", r"\.")):
-        AnnoyIndex(items, tmp_path, 100)
+        AnnoyIndex(open_codes(items, tmp_path), tmp_path / FOREST, EVERYTHING)
+
+
+@given(st.sampled_from([FOREST, *CODE_FILES]), st.data())
+@settings(max_examples=150, deadline=None)
+def test_no_flipped_bit_leads_a_search_astray(tmp_path_factory, name: str, data) -> None:
+    """Answers may be wrong, but there are some, and the process lives."""
+    folder = tmp_path_factory.mktemp("index")
+    items, user, _ = random_world(1, 300, 4)
+    annoy_index(items, folder, head=0.1, trees=3, search_k=20)
+    content = bytearray((folder / name).read_bytes())
+    start = 0 if name == FOREST else 128  # behind the header, which is checked
+    if len(content) <= start:
+        return
+    for _ in range(20):
+        content[data.draw(st.integers(start, len(content) - 1))] ^= 1 << data.draw(
+            st.integers(0, 7)
+        )
+    (folder / name).write_bytes(content)
+    try:
+        index = AnnoyIndex(open_codes(items, folder), folder / FOREST, EVERYTHING | {"20": 20})
+    except CorruptVersionError:
+        return
+    for k in (5, 300):
+        rows, _ = index.search(user, k, np.arange(7, dtype=np.int32))
+        assert len(rows) <= k
+        assert all(0 <= row < 300 for row in rows.tolist())

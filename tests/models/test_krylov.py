@@ -6,9 +6,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.models.compiled.parallel import chunks, equal_parts, threads
-from recsys.models.compiled.sparse_products import SparseProducts
+from recsys.compiled.parallel import chunks, equal_parts, threads
 from recsys.models.spectral.krylov import EigenPairs, largest_eigenpairs
+from recsys.models.spectral.products import SparseProducts
 from recsys.models.spectral.tall import Basis
 from recsys.models.spectral.truncated import truncated_svd
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from recsys.compiled.parallel import threads
 from recsys.errors import ConfigError
 from recsys.models import ALS, Softmax, model_from
-from recsys.models.compiled.parallel import threads
 from recsys.models.matrix import popularity_of
 from recsys.models.softmax.steps import step_users, unit_rows
 from tests.worlds import random_user_items

@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recsys.models.compiled.simd import (
+from recsys.compiled.simd import (
     N_LANES,
     borrowed,
     load,

@@ -16,8 +16,8 @@ from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
 if TYPE_CHECKING:  # the compiler is imported by whoever fits or folds in, not by who serves
+    from recsys.compiled.parallel import Threads
     from recsys.models.als.sweep import Side
-    from recsys.models.compiled.parallel import Threads
 
 _START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
 _CAREFUL_EPOCHS = 3  # these take two steps a row, as far from the solution one is too few
@@ -194,7 +194,7 @@ class ALS:
         DivergedError
             If the loss is not finite any more.
         """
-        from recsys.models.compiled.parallel import threads
+        from recsys.compiled.parallel import threads
 
         matrix = checked(user_items)
         users, items = self._sides(matrix, start)
@@ -234,8 +234,8 @@ class ALS:
         FoldIn
             Takes histories (n, n_items), gives embeddings (n, factors).
         """
+        from recsys.compiled.parallel import threads
         from recsys.models.als.sweep import eigenbasis, padded, solve_turned, turn
-        from recsys.models.compiled.parallel import threads
 
         factors = items.shape[1]
         turned = padded(items)

@@ -14,9 +14,9 @@ import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.compiled.parallel import Threads, equal_parts
+from recsys.compiled.simd import N_LANES
 from recsys.models.als.kernel import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
-from recsys.models.compiled.parallel import Threads, equal_parts
-from recsys.models.compiled.simd import N_LANES
 from recsys.vectors import FloatMatrix, FloatVector
 
 _CHUNK = 2048  # rows of a matrix that one thread multiplies at a time

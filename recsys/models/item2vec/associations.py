@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.models.compiled.parallel import equal_parts, threads
+from recsys.compiled.parallel import equal_parts, threads
 from recsys.models.matrix import power_of_counts
 
 _PARTS, _PART_ROWS = 64, 1024

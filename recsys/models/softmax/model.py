@@ -7,8 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.compiled.parallel import Threads, threads
 from recsys.models.als import ALS
-from recsys.models.compiled.parallel import Threads, threads
 from recsys.models.matrix import checked, require
 from recsys.models.protocol import FoldIn
 from recsys.models.softmax.steps import step_items, step_users, unit_rows

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.models.compiled.parallel import Threads
+from recsys.compiled.parallel import Threads
 from recsys.vectors import FloatMatrix, FloatVector
 
 # Found on Gowalla: larger steps turn back and forth, smaller ones take more epochs.

@@ -6,9 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.models.compiled.parallel import Threads, threads
-from recsys.models.compiled.sparse_products import SparseProducts, multiplier
+from recsys.compiled.parallel import Threads, threads
 from recsys.models.spectral.krylov import EigenPairs, largest_eigenpairs, with_fixed_signs
+from recsys.models.spectral.products import SparseProducts, multiplier
 
 DOUBLE_BYTES = 64 * 1024**2
 """A basis below this size is kept in float64: exact numbers for small logs at little cost."""

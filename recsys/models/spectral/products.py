@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.models.compiled.parallel import Threads, equal_parts
+from recsys.compiled.parallel import Threads, equal_parts
 
 Dense = NDArray[Any]  # float32 or float64, as the matrix
 _PARTS = 16  # more would balance better, and handing one out takes as long as thousands of entries
@@ -74,7 +74,7 @@ class SparseProducts:
 
 def multiplier(matrix: sp.csr_array, pool: Threads) -> Callable[[Dense], Dense]:
     """Return a function that multiplies a CSR matrix by a dense one (n_columns, d)."""
-    from recsys.models.compiled.spmm_kernel import multiply_rows
+    from recsys.models.spectral.product_kernel import multiply_rows
 
     parts = equal_parts(matrix.indptr, _PARTS)
     indptr, indices, data = matrix.indptr, matrix.indices, matrix.data

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
+from recsys.compiled.parallel import threads
+from recsys.compiled.simd import N_LANES, borrowed, load, per_line, same, store, total
 from recsys.models.als.sweep import aligned_zeros, halved
-from recsys.models.compiled.parallel import threads
-from recsys.models.compiled.simd import N_LANES, borrowed, load, per_line, same, store, total
 
 WIDTH = 3 * N_LANES
 

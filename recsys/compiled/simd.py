@@ -21,7 +21,7 @@ LINE_BYTES = 64  # of a cache line
 
 _cgutils: Any = cgutils  # without types of its own
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
-_LANES = ir.VectorType(_FLOAT, N_LANES)
+LANES = ir.VectorType(_FLOAT, N_LANES)
 _HALVES = ir.VectorType(ir.HalfType(), N_LANES)
 _READ, _KEEP, _DATA = 0, 3, 1  # the arguments of LLVM's prefetch
 
@@ -33,16 +33,16 @@ class _LanesType(types.Type):
         super().__init__(name="lanes")
 
 
-_lanes = _LanesType()
+lanes_type = _LanesType()
 
 
 @register_model(_LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: Any) -> None:
-        super().__init__(manager, fe_type, _LANES)  # type: ignore[no-untyped-call]
+        super().__init__(manager, fe_type, LANES)  # type: ignore[no-untyped-call]
 
 
-def _address(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+def address_of(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """Return where ``array[at]`` lies, of the first two arguments."""
     array_type, at_type = signature.args[:2]
     array = context.make_array(array_type)(context, builder, arguments[0])
@@ -58,23 +58,23 @@ def _address(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 
 def _load(_context: Any, array: Any, at: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, signature, arguments)
+        address = address_of(context, builder, signature, arguments)
         if array.dtype == types.uint16:
             halves = builder.load(builder.bitcast(address, _HALVES.as_pointer()), align=2)
-            return builder.fpext(halves, _LANES)
-        return builder.load(builder.bitcast(address, _LANES.as_pointer()), align=4)
+            return builder.fpext(halves, LANES)
+        return builder.load(builder.bitcast(address, LANES.as_pointer()), align=4)
 
-    return _lanes(array, at), generate
+    return lanes_type(array, at), generate
 
 
 def _store(_context: Any, array: Any, at: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address, lanes = _address(context, builder, signature, arguments), arguments[2]
+        address, lanes = address_of(context, builder, signature, arguments), arguments[2]
         if array.dtype == types.uint16:
             halves = builder.fptrunc(lanes, _HALVES)
             builder.store(halves, builder.bitcast(address, _HALVES.as_pointer()), align=2)
         else:
-            builder.store(lanes, builder.bitcast(address, _LANES.as_pointer()), align=4)
+            builder.store(lanes, builder.bitcast(address, LANES.as_pointer()), align=4)
         return context.get_dummy_value()
 
     return types.void(array, at, value), generate
@@ -82,12 +82,12 @@ def _store(_context: Any, array: Any, at: Any, value: Any) -> Any:
 
 def _same(_context: Any, number: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        nothing = ir.Constant(_LANES, ir.Undefined)
+        nothing = ir.Constant(LANES, ir.Undefined)
         first = builder.insert_element(nothing, arguments[0], ir.Constant(_INT, 0))
         everywhere = ir.Constant(ir.VectorType(_INT, N_LANES), [0] * N_LANES)
         return builder.shuffle_vector(first, nothing, everywhere)
 
-    return _lanes(number), generate
+    return lanes_type(number), generate
 
 
 def _arithmetic(instruction: str) -> Any:
@@ -97,7 +97,7 @@ def _arithmetic(instruction: str) -> Any:
         def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             return getattr(builder, instruction)(*arguments, flags=("fast",))
 
-        return _lanes(a, b), generate
+        return lanes_type(a, b), generate
 
     return intrinsic(arithmetic)
 
@@ -127,7 +127,7 @@ def _total(_context: Any, lanes: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         function = _cgutils.get_or_insert_function(
             builder.module,
-            ir.FunctionType(_FLOAT, [_FLOAT, _LANES]),
+            ir.FunctionType(_FLOAT, [_FLOAT, LANES]),
             f"llvm.vector.reduce.fadd.v{N_LANES}f32",
         )
         zero = ir.Constant(_FLOAT, 0.0)
@@ -138,7 +138,7 @@ def _total(_context: Any, lanes: Any) -> Any:
 
 def _prefetch(_context: Any, array: Any, at: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, signature, arguments)
+        address = address_of(context, builder, signature, arguments)
         pointer = _cgutils.voidptr_t
         function = _cgutils.get_or_insert_function(
             builder.module,

@@ -1,0 +1,106 @@
+"""Items in 8 bits a number, in the order of their norms: what a query scans."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.vectors import FloatMatrix
+
+PER_BLOCK = 16
+"""Positions that are scanned together."""
+
+LARGEST_CODE = 127
+_OFFSET = 128  # codes are held as 1 to 255
+_PER_INT = 4
+_BLOCKS_AT_ONCE = 4096
+_LEAST_SCALE = np.finfo(np.float32).tiny
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Items in 8 bits; what each array is, `recsys.index.memory.Catalogue` says.
+
+    Parameters
+    ----------
+    row, position : int32 (n_items,)
+    codes : int32 (n_blocks, 1 + factors / 4, 16)
+    bounds : float32 (2, n_blocks)
+        The norms and the errors.
+    factor : float32 (n_items,) or (0,)
+    """
+
+    row: NDArray[np.int32]
+    position: NDArray[np.int32]
+    codes: NDArray[np.int32]
+    bounds: NDArray[np.float32]
+    factor: NDArray[np.float32]
+
+
+def encode_items(items: FloatMatrix, *, cosine: bool = False) -> Codes:
+    """Write items in 8 bits, each with a scale of its own.
+
+    An item y with largest magnitude m is ``m / 127`` times whole numbers from -127 to 127. Of each
+    block the largest norm and the largest error of rounding are kept, from which the kernel knows
+    how far a score can be off.
+
+    Parameters
+    ----------
+    items : ndarray of float32, shape (n_items, factors)
+    cosine : bool
+        Encode directions, so that the search is by cosine. A zero vector stays one.
+
+    Returns
+    -------
+    Codes
+        About 77 bytes an item at 64 factors, where float32 takes 256.
+    """
+    n_items, factors = items.shape
+    norms = norms_of(items)
+    factor = _inverse(norms) if cosine else np.empty(0, dtype=np.float32)
+    row = np.argsort(-np.sign(norms) if cosine else -norms, kind="stable").astype(np.int32)
+    position = np.empty(n_items, dtype=np.int32)
+    position[row] = np.arange(n_items)
+    n_blocks, width = -(-n_items // PER_BLOCK), -(-factors // _PER_INT)
+    codes = np.empty((n_blocks, width + 1, PER_BLOCK), dtype=np.int32)
+    bounds = np.empty((2, n_blocks), dtype=np.float32)
+    for first in range(0, n_blocks, _BLOCKS_AT_ONCE):
+        part = slice(first, min(first + _BLOCKS_AT_ONCE, n_blocks))
+        rows = row[part.start * PER_BLOCK : part.stop * PER_BLOCK]
+        shape = ((part.stop - part.start) * PER_BLOCK, _PER_INT * width)
+        vectors = np.zeros(shape, dtype=np.float32)
+        vectors[: len(rows), :factors] = items[rows]
+        if cosine:
+            vectors[: len(rows)] *= factor[rows, None]
+        codes[part], bounds[:, part] = _encoded(vectors)
+    return Codes(row, position, codes, bounds, factor)
+
+
+def norms_of(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the norm of each row, exact where its square leaves the range of float32."""
+    norms: NDArray[np.float64] = np.sqrt(
+        np.einsum("if,if->i", vectors, vectors, dtype=np.float64, casting="safe")
+    )
+    return norms
+
+
+def _inverse(norms: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return 1 / norm, and 0 of a zero vector."""
+    inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+    return inverse.astype(np.float32)
+
+
+def _encoded(vectors: FloatMatrix) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the codes of whole blocks, and the largest norm and error of each."""
+    scale = np.abs(vectors).max(axis=1) / np.float32(LARGEST_CODE)
+    scale = np.maximum(scale, _LEAST_SCALE)
+    whole = np.rint(vectors / scale[:, None])
+    errors = norms_of(vectors - whole * scale[:, None].astype(np.float64))
+    n_blocks, width = len(vectors) // PER_BLOCK, vectors.shape[1] // _PER_INT
+    packed = (whole + _OFFSET).astype(np.uint8).view(np.int32).reshape(n_blocks, PER_BLOCK, width)
+    codes = np.empty((n_blocks, width + 1, PER_BLOCK), dtype=np.int32)
+    codes[:, :width] = packed.transpose(0, 2, 1)
+    codes[:, width] = scale.astype(np.float32).view(np.int32).reshape(n_blocks, PER_BLOCK)
+    by_block = np.stack((norms_of(vectors), errors)).reshape(2, n_blocks, PER_BLOCK)
+    bounds = by_block.max(axis=2).astype(np.float32)
+    return codes, np.nextafter(bounds, np.float32(np.inf))  # up, as they are bounds

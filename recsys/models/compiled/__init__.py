@@ -1,1 +1,0 @@
-"""What compiled code shares: threads, vector registers, sparse products on all cores."""

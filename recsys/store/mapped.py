@@ -1,0 +1,109 @@
+"""serving/: copies of the tables that a recommender maps into memory instead of reading them.
+
+Opening costs the same for ten users and ten million, and all processes of a machine share the
+memory. Everything here can be made again from the Parquet files.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.index.catalogue import damaged, open_array
+from recsys.store.files import ItemTable, SeenLists, UserTable
+from recsys.vectors import Ids
+from recsys.vectors.id_table import IdTable
+
+SERVING = "serving"
+USERS, ITEMS = f"{SERVING}/users", f"{SERVING}/items"
+
+_IDS, _ID_STARTS, _ID_ROWS = "ids.arrow", "id_starts.npy", "id_rows.npy"
+_EMBEDDINGS, _POPULARITY = "embeddings.npy", "popularity.npy"
+_SEEN_STARTS, _SEEN_ITEMS = "seen_starts.npy", "seen_items.npy"
+
+
+def write_mapped(version: Path, users: UserTable, items: ItemTable) -> None:
+    """Write the copies for a version.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    for name, table in ((USERS, users), (ITEMS, items)):
+        folder = version / name
+        folder.mkdir(parents=True)
+        _write_ids(folder, table.ids)
+        np.save(folder / _EMBEDDINGS, np.ascontiguousarray(table.embeddings))
+    np.save(version / USERS / _SEEN_STARTS, users.seen.starts)
+    np.save(version / USERS / _SEEN_ITEMS, users.seen.item_idx)
+    np.save(version / ITEMS / _POPULARITY, items.popularity)
+
+
+def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int) -> UserTable:
+    """Map the users of a version.
+
+    Raises
+    ------
+    CorruptVersionError
+        If a file is not one for so many rows, factors and seen items; it is named.
+    """
+    folder = version / USERS
+    starts = _array(folder / _SEEN_STARTS, np.int64, (shape[0] + 1,))
+    return UserTable(
+        ids=_open_ids(folder, shape[0]),
+        embeddings=_array(folder / _EMBEDDINGS, np.float32, shape),
+        seen=SeenLists(starts, _array(folder / _SEEN_ITEMS, np.int32, (n_seen,))),
+        space_id=space_id,
+    )
+
+
+def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTable:
+    """Map the items of a version; see `open_users`."""
+    folder = version / ITEMS
+    return ItemTable(
+        ids=_open_ids(folder, shape[0]),
+        embeddings=_array(folder / _EMBEDDINGS, np.float32, shape),
+        popularity=_array(folder / _POPULARITY, np.int64, (shape[0],)),
+        space_id=space_id,
+    )
+
+
+def _write_ids(folder: Path, ids: Ids) -> None:
+    table = ids.table()
+    np.save(folder / _ID_STARTS, table.starts)
+    np.save(folder / _ID_ROWS, table.rows)
+    batch = pa.record_batch({"id": ids.values})
+    with (
+        pa.OSFile(str(folder / _IDS), "wb") as file,
+        pa.ipc.new_file(file, batch.schema) as writer,
+    ):
+        writer.write_batch(batch)
+
+
+def _open_ids(folder: Path, n_rows: int) -> Ids:
+    path = folder / _IDS
+    try:
+        with pa.ipc.open_file(pa.memory_map(str(path))) as file:
+            values = file.get_batch(0).column(0)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged(path, str(error)) from error
+    if len(values) != n_rows or values.null_count or values.type not in _ID_TYPES:
+        raise damaged(path, f"expected {n_rows} ids, got {len(values)} of {values.type}")
+    n_buckets = 1 << max(n_rows - 1, 0).bit_length()
+    starts = _array(folder / _ID_STARTS, np.int32, (n_buckets + 1,))
+    return Ids.mapped(values, IdTable(starts, _array(folder / _ID_ROWS, np.int32, (n_rows,))))
+
+
+_ID_TYPES = (pa.large_string(), pa.int64())
+
+
+def _array(path: Path, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    found = open_array(path)
+    if found.dtype != dtype or found.shape != shape or not found.flags.c_contiguous:
+        raise damaged(
+            path, f"expected {np.dtype(dtype)} of shape {shape}, got {found.dtype} of {found.shape}"
+        )
+    return found
