@@ -84,6 +84,7 @@ def train(
         items=log.items,
         seen=user_items,
         popularity=popularity_of(user_items),
+        recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
         model={"name": settings.model.name, "parameters": parameters_of(settings.model)},
         data=_facts_of(log),

@@ -89,6 +89,42 @@ class CodedItems:
         )
         return rows, scores
 
+    def search_many(
+        self,
+        users: FloatMatrix,
+        k: int,
+        starts: NDArray[np.int64],
+        exclude: ItemRows,
+        allowed: Allowed | None = None,
+        forest: Forest | None = None,
+        search_k: int = 0,
+    ) -> tuple[NDArray[np.int32], FloatMatrix]:
+        """Return the best items of many users; see `recsys.index.Index.search_many`."""
+        scratch, no_forest = self._scratch()
+        n_head = self.n_blocks if forest is None else forest.first // PER_BLOCK
+        rows = np.empty((len(users), k), dtype=np.int32)
+        scores = np.empty((len(users), k), dtype=np.float32)
+        kernel.search_many(
+            self._catalogue,
+            forest or no_forest,
+            scratch,
+            _plain(users),
+            k,
+            (allowed or self.everybody).mask.view(np.uint16),
+            _plain(starts),
+            _plain(exclude),
+            n_head,
+            search_k,
+            rows,
+            scores,
+        )
+        return rows, scores
+
+    def rank(self, user: FloatVector, rows: ItemRows, k: int) -> tuple[ItemRows, FloatVector]:
+        """Return the best of some items; see `recsys.index.Index.rank`."""
+        found, scores = kernel.rank(self._catalogue, _plain(user), _plain(rows), k)
+        return found, scores
+
     def _scratch(self) -> tuple[Scratch, Forest]:
         """Return what this thread writes to."""
         try:

@@ -54,6 +54,21 @@ class ExactIndex:
         """Return the best items; see `recsys.index.Index.search`."""
         return self._coded.search(user, k, exclude, allowed)
 
+    def search_many(
+        self,
+        users: FloatMatrix,
+        k: int,
+        starts: NDArray[np.int64],
+        exclude: ItemRows,
+        allowed: Allowed | None = None,
+    ) -> tuple[NDArray[np.int32], FloatMatrix]:
+        """Return the lists of many users; see `recsys.index.Index.search_many`."""
+        return self._coded.search_many(users, k, starts, exclude, allowed)
+
+    def rank(self, user: FloatVector, rows: ItemRows, k: int) -> tuple[ItemRows, FloatVector]:
+        """Return the best of some items; see `recsys.index.Index.rank`."""
+        return self._coded.rank(user, rows, k)
+
 
 class PlainIndex:
     """The same by NumPy alone, some ten times as slow: for machines that the kernel fails on.
@@ -88,3 +103,31 @@ class PlainIndex:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
         rows, best = top_k(scores[None, :], min(k, n_left))
         return rows[0], best[0]
+
+    def search_many(
+        self,
+        users: FloatMatrix,
+        k: int,
+        starts: NDArray[np.int64],
+        exclude: ItemRows,
+        allowed: Allowed | None = None,
+    ) -> tuple[NDArray[np.int32], FloatMatrix]:
+        """Return the lists of many users; see `recsys.index.Index.search_many`."""
+        rows = np.full((len(users), k), -1, dtype=np.int32)
+        scores = np.full((len(users), k), EXCLUDED)
+        for place, user in enumerate(users):
+            left_out = exclude[starts[place] : starts[place + 1]]
+            found, best = self.search(user, k, left_out, allowed)
+            rows[place, : len(found)], scores[place, : len(found)] = found, best
+        return rows, scores
+
+    def rank(self, user: FloatVector, rows: ItemRows, k: int) -> tuple[ItemRows, FloatVector]:
+        """Return the best of some items; see `recsys.index.Index.rank`."""
+        if len(rows) == 0:
+            return rows, np.empty(0, dtype=np.float32)
+        rows = np.sort(rows)  # ties go to lower rows
+        scores = self.items[rows] @ user
+        if self._factor is not None:
+            scores *= self._factor[rows]
+        places, best = top_k(scores[None, :], k)
+        return rows[places[0]], best[0]

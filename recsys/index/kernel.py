@@ -15,37 +15,32 @@ scored and ranked as they come, without a list of Python's, and a damaged file c
 to other nodes of the forest.
 """
 
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from recsys.compiled.heap import key_of, number_of, payload_of, push, replace_least, sort_descending
-from recsys.compiled.integers import (
-    OFFSET,
-    add_products,
-    as_floats,
-    count_bits,
-    load_ints,
-    lowest_bit,
-    same_int,
-    which_reach,
-)
-from recsys.compiled.simd import N_LANES, borrowed, load, prefetch, same, store
+from recsys.compiled.simd import borrowed
 from recsys.index.memory import Catalogue, Floats, Forest, Ints, Masks, Query, Scratch
-
-ROUNDING = 1e-5
-"""What float32 may add to a dot product, as a share of the norms; the bounds allow for it."""
-
-LARGEST_CODE = 127
+from recsys.index.scan import (
+    FASTMATH,
+    allow,
+    ask_for,
+    encode,
+    keep,
+    reach_of,
+    row_at,
+    scan,
+    score_of,
+    slack_of,
+    take_out,
+)
 
 _AHEAD = 8  # rows asked for before they are scored
 _NODE_HEAD = 3  # numbers of a node before its vector: descendants, two children
 
-# Without "nnan": a damaged file may hold what is no number, and must not lead astray.
-_FASTMATH = {"contract", "reassoc", "nsz"}
-_inline = njit(fastmath=_FASTMATH, boundscheck=False, error_model="numpy")
-_compile = njit(nogil=True, fastmath=_FASTMATH, boundscheck=False, error_model="numpy", cache=True)
+_inline = njit(fastmath=FASTMATH, boundscheck=False, error_model="numpy")
+_compile = njit(nogil=True, fastmath=FASTMATH, boundscheck=False, error_model="numpy", cache=True)
 
 
 @_compile
@@ -97,115 +92,60 @@ def search(
     return ranked(catalogue, scratch, query, user, floors, n)
 
 
-@_inline
-def allow(allowed: Masks, exclude: Ints, position: Ints, mask: Masks) -> int:
-    """Copy the mask, take out the excluded rows, and return how many are left."""
-    n = 0
-    for block in range(len(allowed)):
-        bits = np.uint32(allowed[block])
-        mask[block] = bits
-        n += count_bits(bits)
-    for row in exclude:
-        if 0 <= row < len(position) and 0 <= position[row] < len(position):
-            n -= take_out(mask, position[row])
-    return n
-
-
-@_inline
-def take_out(mask: Masks, at: int) -> int:
-    """Clear the bit of a position; return 1 if it was set, else 0."""
-    bits, bit = mask[at >> 4], np.uint16(1 << (at & 15))
-    if bits & bit:
-        mask[at >> 4] = bits & ~bit
-        return 1
-    return 0
-
-
-@_inline
-def encode(user: Floats, code: NDArray[np.int8]) -> Query:
-    """Write the user in 8 bits."""
-    largest = np.float32(0)
-    for f in range(len(user)):
-        largest = max(largest, abs(user[f]))
-    step = largest / np.float32(LARGEST_CODE)
-    up = np.float32(1) / step if step > 0 else np.float32(0)
-    norm = error = 0.0
-    for f in range(len(user)):
-        rounded = np.rint(user[f] * up)
-        code[f] = np.int8(rounded)
-        norm += np.float64(user[f]) ** 2
-        error += np.float64(user[f] - rounded * step) ** 2
-    return Query(np.float64(step), np.sqrt(norm), np.sqrt(error))
-
-
-@_inline
-def reach_of(catalogue: Catalogue, query: Query, block: int) -> float:
-    """Return what no score in this block or a later one exceeds."""
-    return np.float64(query.norm * catalogue.norms[block] * (1 + ROUNDING))
-
-
-@_inline
-def slack_of(catalogue: Catalogue, query: Query, block: int) -> np.float32:
-    """Return how far the scores by code can be from those of the embeddings, in a block.
-
-    With codes x' and y' of x and y: ``x y - x' y' = x (y - y') + (x - x') y'``.
-    """
-    norm, error = np.float64(catalogue.norms[block]), np.float64(catalogue.errors[block])
-    slack = query.norm * (error + ROUNDING * norm) + query.error * (norm + error)
-    return np.float32(slack)
-
-
-@_inline
-def keep(floors: Floats, n: int, score: np.float32) -> None:
-    """Take a score, the n-th found, into the best so far, of which `floors` is the min-heap."""
-    if n < len(floors):
-        push(floors, n, score)
-    elif score > floors[0]:
-        replace_least(floors, len(floors), score)
-
-
-@_inline
-def scan(
+@_compile
+def search_many(
     catalogue: Catalogue,
+    forest: Forest,
     scratch: Scratch,
-    query: Query,
-    first: int,
-    last: int,
-    floors: Floats,
-    n: int,
-) -> int:
-    """Add whoever can be among the best of blocks ``first..last-1``; return how many are found."""
-    codes, scales = borrowed(catalogue.codes), borrowed(catalogue.scales)
-    packed, lanes, mask = borrowed(scratch.packed), borrowed(scratch.lanes), borrowed(scratch.mask)
-    k, width = len(floors), len(packed)
-    offset = 0
-    for f in range(len(scratch.query)):
-        offset -= OFFSET * scratch.query[f]
-    step = same(np.float32(query.step))
-    for block in range(first, last):
-        wanted = np.uint32(mask[block])
-        if wanted == 0:
-            continue
-        floor = floors[0] if n >= k else np.float32(-np.inf)
-        if reach_of(catalogue, query, block) < floor:
-            break
-        sums = same_int(offset)
-        for f in range(width):
-            sums = add_products(sums, load_ints(codes, (block, f, 0)), packed[f])
-        estimates = as_floats(sums) * load(scales, (block, width, 0)) * step
-        slack = slack_of(catalogue, query, block)
-        hits = which_reach(estimates, same(floor - slack)) & wanted
-        if hits == 0:
-            continue
-        store(lanes, 0, estimates)
-        while hits != 0:
-            lane = lowest_bit(hits)
-            hits &= hits - np.uint32(1)
-            scratch.found[n] = N_LANES * block + lane
-            scratch.lowest[n] = lanes[lane] - slack
-            keep(floors, n, lanes[lane] - slack)
-            n += 1
-    return n
+    users: Floats,
+    k: int,
+    allowed: Masks,
+    starts: NDArray[np.int64],
+    exclude: Ints,
+    n_head: int,
+    search_k: int,
+    rows: Ints,
+    scores: Floats,
+) -> None:
+    """Search for many users; see `search`.
+
+    Parameters
+    ----------
+    users : float32 (n, factors)
+    starts : int64 (n + 1,)
+        User j must not get ``exclude[starts[j]:starts[j + 1]]``.
+    exclude : int32
+    rows, scores : int32 and float32 (n, k)
+        Written to; behind the end of a short list stand -1 and minus infinity.
+    """
+    for j in range(len(users)):
+        left_out = exclude[starts[j] : starts[j + 1]]
+        found, best = search(
+            catalogue, forest, scratch, users[j], k, allowed, left_out, n_head, search_k
+        )
+        n = len(found)
+        rows[j, :n], scores[j, :n] = found, best
+        rows[j, n:], scores[j, n:] = -1, -np.inf
+
+
+@_compile
+def rank(catalogue: Catalogue, user: Floats, rows: Ints, k: int) -> tuple[Ints, Floats]:
+    """Score some rows exactly, and return the best k in order.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    user : float32 (factors,)
+    rows : int32 (n,)
+        None of them twice.
+    k : int
+    """
+    keys, n = np.empty(max(min(k, len(rows)), 0), np.int64), 0
+    for j in range(len(rows)):
+        if j + _AHEAD < len(rows):
+            ask_for(catalogue.items, rows[j + _AHEAD])
+        n = keep_key(keys, n, key_of(score_of(catalogue, rows[j], user), rows[j]))
+    return in_order(keys, n)
 
 
 @_inline
@@ -321,38 +261,26 @@ def ranked(
         row = row_at(catalogue, at if at >= 0 else ~at)
         if at >= 0:
             score = score_of(catalogue, row, user)
-        key = key_of(score, row)
-        if n_keys < len(keys):
-            push(keys, n_keys, key)
-            n_keys += 1
-        elif key > keys[0]:
-            replace_least(keys, n_keys, key)
-    sort_descending(keys, n_keys)
-    rows, scores = np.empty(n_keys, np.int32), np.empty(n_keys, np.float32)
-    for j in range(n_keys):
+        n_keys = keep_key(keys, n_keys, key_of(score, row))
+    return in_order(keys, n_keys)
+
+
+@_inline
+def keep_key(keys: NDArray[np.int64], n: int, key: np.int64) -> int:
+    """Take a key into the largest so far, a min-heap of n; return how many it holds then."""
+    if n < len(keys):
+        push(keys, n, key)
+        return n + 1
+    if n > 0 and key > keys[0]:
+        replace_least(keys, n, key)
+    return n
+
+
+@_inline
+def in_order(keys: NDArray[np.int64], n: int) -> tuple[Ints, Floats]:
+    """Return the rows and scores of a min-heap of keys, best first."""
+    sort_descending(keys, n)
+    rows, scores = np.empty(n, np.int32), np.empty(n, np.float32)
+    for j in range(n):
         rows[j], scores[j] = payload_of(keys[j]), number_of(keys[j])
     return rows, scores
-
-
-@_inline
-def ask_for(items: Floats, row: int) -> None:
-    """Ask for the embedding of a row ahead of its use."""
-    for f in range(0, items.shape[1], N_LANES):
-        prefetch(items, (row, f))
-
-
-@_inline
-def row_at(catalogue: Catalogue, at: int) -> int:
-    """Return the row at a position; some row, where a damaged file names none."""
-    return max(0, min(int(catalogue.row[at]), len(catalogue.items) - 1))
-
-
-@_inline
-def score_of(catalogue: Catalogue, row: int, user: Floats) -> np.float32:
-    """Return the score of a row, which depends on nothing but its embedding and the user."""
-    score = np.float32(0)
-    for f in range(len(user)):
-        score += catalogue.items[row, f] * user[f]
-    if len(catalogue.factor):
-        score *= catalogue.factor[row]
-    return score

@@ -59,3 +59,43 @@ class Index(Protocol):
         scores : ndarray of float32, same shape
             Exact dot products, or cosines where the index is one of directions.
         """
+
+    def search_many(
+        self,
+        users: FloatMatrix,
+        k: int,
+        starts: NDArray[np.int64],
+        exclude: ItemRows,
+        allowed: Allowed | None = None,
+    ) -> tuple[NDArray[np.int32], FloatMatrix]:
+        """Return the lists of many users, those that `search` gives.
+
+        Threads may call it at once, and do without Python's lock.
+
+        Parameters
+        ----------
+        users : ndarray of float32, shape (n, factors)
+        k : int
+        starts : ndarray of int64, shape (n + 1,)
+            User j must not get ``exclude[starts[j]:starts[j + 1]]``.
+        exclude : ndarray of int32
+        allowed : Allowed, optional
+
+        Returns
+        -------
+        item_idx : ndarray of int32, shape (n, k)
+            Behind the end of a short list stands -1.
+        scores : ndarray of float32, shape (n, k)
+            Behind the end of a short list stands minus infinity.
+        """
+
+    def rank(self, user: FloatVector, rows: ItemRows, k: int) -> tuple[ItemRows, FloatVector]:
+        """Return the best of some items, every one of which is scored.
+
+        Parameters
+        ----------
+        user : ndarray of float32, shape (factors,)
+        rows : ndarray of int32, shape (n,)
+            None of them twice.
+        k : int
+        """

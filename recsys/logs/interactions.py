@@ -122,6 +122,32 @@ class Interactions:
         decayed: NDArray[np.float32] = (weight * decay).astype(np.float32)
         return decayed
 
+    def recent_popularity(self, half_life_days: float) -> NDArray[np.float32] | None:
+        """Return the users of each item, those of long ago counting less.
+
+        A user counts ``2 ** -(age / half_life)``, by the latest event with the item, age counted
+        back from the latest event of the log.
+
+        Parameters
+        ----------
+        half_life_days : float
+            Above 0.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_items,), or None where the log has no time
+        """
+        if self.timestamp is None or len(self) == 0:
+            return None
+        pair = self.user_idx.astype(np.int64) * len(self.items) + self.item_idx
+        order = np.lexsort((self.timestamp, pair))
+        latest = order[np.append(np.diff(pair[order]) != 0, True)]
+        age_days = (self.timestamp.max() - self.timestamp[latest]) / SECONDS_PER_DAY
+        counts = np.bincount(
+            self.item_idx[latest], np.exp2(-age_days / half_life_days), minlength=len(self.items)
+        )
+        return counts.astype(np.float32)
+
     def user_items(self) -> sp.csr_array:
         """Return the weights as a matrix with one entry per pair.
 

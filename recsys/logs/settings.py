@@ -40,6 +40,9 @@ class LogSettings:
         Time window, ISO 8601 in UTC: events at or after since and before until are used.
     half_life_days : float or None
         An event this much older than the latest one weighs half as much.
+    popular_half_life_days : float
+        In the popular list, a user whose latest event with an item is this much older than the
+        latest of the log counts half as much.
     duplicates : {"sum", "last", "max", "count"}
         How several events of one user and item become one weight.
     min_user_items, min_item_users : int
@@ -61,6 +64,7 @@ class LogSettings:
     since: str | None = None
     until: str | None = None
     half_life_days: float | None = None
+    popular_half_life_days: float = 30.0
     duplicates: DuplicatePolicy = "sum"
     min_user_items: int = 1
     min_item_users: int = 1
@@ -97,6 +101,10 @@ class LogSettings:
                 raise ConfigError(f"log.{name}: expected 1 or more, got {getattr(self, name)}")
         if self.half_life_days is not None and not self.half_life_days > 0:
             raise ConfigError(f"log.half_life_days: expected above 0, got {self.half_life_days}")
+        if not self.popular_half_life_days > 0:
+            raise ConfigError(
+                f"log.popular_half_life_days: expected above 0, got {self.popular_half_life_days}"
+            )
         for name in ("since", "until"):
             moment = getattr(self, name)
             if moment is not None:

@@ -4,7 +4,7 @@ from recsys.models.als import ALS
 from recsys.models.blend import Blend
 from recsys.models.item2vec import Item2Vec
 from recsys.models.popularity import Popularity
-from recsys.models.protocol import FoldIn, Model
+from recsys.models.protocol import Contributions, FoldIn, Model
 from recsys.models.registry import MODELS, model_from, parameters_of
 from recsys.models.softmax import Softmax
 from recsys.models.svd import SVD
@@ -14,6 +14,7 @@ __all__ = [
     "MODELS",
     "SVD",
     "Blend",
+    "Contributions",
     "FoldIn",
     "Item2Vec",
     "Model",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recsys.errors import ConfigError
 from recsys.models.als import ALS
 from recsys.models.matrix import checked
-from recsys.models.protocol import FoldIn
+from recsys.models.protocol import Contributions, FoldIn, Model
 from recsys.models.svd import SVD
 from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
@@ -115,7 +115,7 @@ class Blend:
         FoldIn
             Takes histories (n, n_items), gives embeddings (n, factors).
         """
-        halves = [np.ascontiguousarray(half) for half in np.split(items, [self.als.factors], 1)]
+        halves = self._halves(items)
         embeds = [
             self.als.fold_in(halves[0], popularity),
             self.svd.fold_in(halves[1], popularity),
@@ -127,24 +127,56 @@ class Blend:
 
         return embed
 
+    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+        """Prepare the parts of scores: those of both models, at their shares.
+
+        Parameters
+        ----------
+        items : ndarray of float32, shape (n_items, factors)
+        popularity : ndarray of int, shape (n_items,)
+        """
+        halves = self._halves(items)
+        models: tuple[Model, Model] = (self.als, self.svd)
+        embeds = [one.fold_in(half, popularity) for one, half in zip(models, halves, strict=True)]
+        of_halves = [
+            one.contributions(half, popularity) for one, half in zip(models, halves, strict=True)
+        ]
+
+        def parts(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
+            clean = checked(history)
+            total = np.zeros(clean.nnz)
+            for share, half, embed, of_half in zip(
+                self._shares(), halves, embeds, of_halves, strict=True
+            ):
+                scale = float(_per_mean_score(embed(clean), half, clean)[0])
+                total += share * scale * of_half(clean, item_idx)
+            return total
+
+        return parts
+
+    def _halves(self, items: FloatMatrix) -> list[FloatMatrix]:
+        """Return the items of ALS and those of SVD."""
+        return [np.ascontiguousarray(half) for half in np.split(items, [self.als.factors], 1)]
+
+    def _shares(self) -> tuple[float, float]:
+        return 1 - self.svd_share, self.svd_share
+
     def _joined(
         self, histories: sp.csr_array, users: Sequence[FloatMatrix], items: Sequence[FloatMatrix]
     ) -> FloatMatrix:
         """Return the users of both parts at their shares."""
-        shares = (1 - self.svd_share, self.svd_share)
         return np.hstack(
             [
-                np.float32(share) * _per_mean_score(x, y, histories)
-                for share, x, y in zip(shares, users, items, strict=True)
+                np.float32(share) * x * _per_mean_score(x, y, histories)[:, None]
+                for share, x, y in zip(self._shares(), users, items, strict=True)
             ]
         )
 
 
-def _per_mean_score(users: FloatMatrix, items: FloatMatrix, histories: sp.csr_array) -> FloatMatrix:
-    """Return users divided by their mean score over their histories; zero where that is not > 0."""
+def _per_mean_score(users: FloatMatrix, items: FloatMatrix, histories: sp.csr_array) -> FloatVector:
+    """Return 1 / the mean score of each user over its history; zero where that is not > 0."""
     total = histories @ np.ones(len(items), dtype=np.float32)
     sums: FloatVector = np.einsum("ij,ij->i", users, histories @ items)
     scale = np.zeros_like(sums)
     np.divide(total, sums, out=scale, where=sums > np.finfo(np.float32).tiny)
-    scaled: FloatMatrix = users * scale[:, None]
-    return scaled
+    return scale

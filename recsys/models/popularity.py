@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.models.matrix import checked, popularity_of
-from recsys.models.protocol import FoldIn
+from recsys.models.protocol import Contributions, FoldIn
 from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix
 
@@ -56,3 +56,11 @@ class Popularity:
             return np.ones((user_items.shape[0], items.shape[1]), dtype=np.float32)
 
         return embed
+
+    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+        """Return a function that gives no item of a history a part in any score."""
+
+        def parts(history: sp.csr_array, _item_idx: int) -> NDArray[np.float64]:
+            return np.zeros(history.nnz)
+
+        return parts

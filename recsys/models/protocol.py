@@ -20,6 +20,17 @@ class FoldIn(Protocol):
         """
 
 
+class Contributions(Protocol):
+    """Parts of a score by the items of a history that it comes from."""
+
+    def __call__(self, history: sp.csr_array, item_idx: int, /) -> NDArray[np.float64]:
+        """Return the part of each entry of a history, (1, n_items), in the score of an item.
+
+        They sum to the score that a fold-in of the history gives, up to what no entry has a part
+        in, such as the popularity of the item.
+        """
+
+
 class Model(Protocol):
     """A frozen set of hyperparameters. There is no unfitted object, and nothing is pickled."""
 
@@ -34,3 +45,6 @@ class Model(Protocol):
         Takes what `items.parquet` holds: the item embeddings and each item's number of users.
         Folding in a user's training history gives the user's stored row.
         """
+
+    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+        """Prepare, once, the explanation of scores; takes what `fold_in` does."""

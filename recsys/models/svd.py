@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.models.matrix import checked, popularity_of, power_of_counts, require
-from recsys.models.protocol import FoldIn
+from recsys.models.protocol import Contributions, FoldIn
 from recsys.models.spectral import truncated_svd
 from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix
@@ -151,6 +151,28 @@ class SVD:
             return users
 
         return embed
+
+    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+        """Prepare the parts of scores: the summands of the projection times the item.
+
+        Centered, the part of the mean belongs to no item of the history.
+
+        Parameters
+        ----------
+        items : ndarray of float32, shape (n_items, factors)
+        popularity : ndarray of int, shape (n_items,)
+        """
+        exponent = 2 * self.item_exponent + self.popularity_exponent
+        scale = power_of_counts(popularity, -exponent)
+        width = items.shape[1] - self.centered
+
+        def parts(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
+            powered = self._powered(checked(history))
+            rows = powered.indices
+            similar = items[rows, :width].astype(np.float64) @ items[item_idx, :width]
+            return np.asarray(powered.data * scale[rows] * similar, dtype=np.float64)
+
+        return parts
 
     def normalized(self, matrix: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
         """Return the matrix that is factorized, A, before centering.

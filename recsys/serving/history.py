@@ -1,50 +1,117 @@
-"""A history that somebody brings along, as a row of the matrix that models read."""
+"""Histories that somebody brings along: as rows of the matrix that models read, and folded in."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.errors import DataError
 from recsys.index import ItemRows
+from recsys.serving.explaining import Explanation, explanation
+from recsys.serving.recommendations import Source
+from recsys.store import Content
+from recsys.vectors import FloatVector, Id
+from recsys.vectors.arguments import checked_ids, unknown_id
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+    from recsys.models import Contributions, FoldIn
 
-def history_of(rows: ItemRows, weights: Iterable[float] | None, *, n_items: int) -> "sp.csr_array":
-    """Return a history as one row of user_items.
+
+class Histories:
+    """Histories against the items of one version: folded in, and as parts of scores.
 
     Parameters
     ----------
-    rows : ndarray of int32
-        Items, -1 for one that is not known and left out.
-    weights : iterable of float, optional
-        One for each of them, finite and above 0; default 1. Those of a repeated item add up.
-    n_items : int
-
-    Returns
-    -------
-    csr_array of float32, shape (1, n_items)
-        Indices ascend and are unique.
-
-    Raises
-    ------
-    DataError
-        If the history is empty or the weights do not fit.
+    content : Content
     """
-    import scipy.sparse as sp
 
-    if len(rows) == 0:
-        raise DataError("item_ids: expected a history of at least one item, got none")
-    values = np.ones(len(rows)) if weights is None else _checked_weights(weights, len(rows))
-    known = rows >= 0
-    columns, place = np.unique(rows[known], return_inverse=True)
-    data = np.bincount(place, weights=values[known], minlength=len(columns)).astype(np.float32)
-    return sp.csr_array(
-        (data, columns.astype(np.int32), np.array([0, len(columns)], dtype=np.int32)),
-        shape=(1, n_items),
-    )
+    def __init__(self, content: Content) -> None:
+        self._items = content.items
+        self._named = content.version.manifest.model
+        self.version = content.version.name
+
+    def of(
+        self,
+        item_ids: Iterable[Id],
+        weights: Iterable[float] | None,
+        name: str,
+        *,
+        known: Literal["all", "one", "any"] = "any",
+    ) -> "sp.csr_array":
+        """Return a history as one row of user_items, (1, n_items).
+
+        Parameters
+        ----------
+        item_ids : iterable of str or int
+            Those that are not known are left out.
+        weights : iterable of float, optional
+            One for each of them, finite and above 0; default 1. Those of a repeated item add up.
+        name : str
+            Of the argument, for error messages.
+        known : {"all", "one", "any"}
+            How many of the items must be known.
+
+        Raises
+        ------
+        DataError
+            If there is no item or the weights do not fit.
+        UnknownItemError
+            If too few items are known.
+        """
+        listed = checked_ids(item_ids, name)
+        if not listed:
+            raise DataError(f"{name}: expected a history of at least one item, got none")
+        rows = self._items.ids.rows(listed)
+        unknown = np.flatnonzero(rows < 0)
+        if (known == "all" and len(unknown)) or (known == "one" and len(unknown) == len(rows)):
+            raise unknown_id(
+                "item", listed[unknown[0]], self._items.ids, f"of version {self.version}"
+            )
+        values = np.ones(len(rows)) if weights is None else _checked_weights(weights, len(rows))
+        return self.as_row(rows[rows >= 0], values[rows >= 0])
+
+    def as_row(self, rows: ItemRows, weights: NDArray[np.floating]) -> "sp.csr_array":
+        """Return items, of which some may be there twice, as one row of user_items."""
+        import scipy.sparse as sp
+
+        columns, place = np.unique(rows, return_inverse=True)
+        data = np.bincount(place, weights=weights, minlength=len(columns)).astype(np.float32)
+        return sp.csr_array(
+            (data, columns.astype(np.int32), np.array([0, len(columns)], dtype=np.int32)),
+            shape=(1, len(self._items.ids)),
+        )
+
+    @cached_property
+    def _model(self) -> Any:
+        from recsys.models import model_from  # the solvers are not needed to answer a user
+
+        return model_from(self._named["name"], self._named["parameters"])
+
+    @cached_property
+    def fold_in(self) -> "FoldIn":
+        """Embeds histories as training embeds users."""
+        found: FoldIn = self._model.fold_in(self._items.embeddings, self._items.popularity)
+        return found
+
+    @cached_property
+    def _contributions(self) -> "Contributions":
+        prepare = self._model.contributions
+        found: Contributions = prepare(self._items.embeddings, self._items.popularity)
+        return found
+
+    def explain(
+        self, history: "sp.csr_array", user: FloatVector, item_idx: int, source: Source
+    ) -> Explanation:
+        """Return the parts of the score of an item that come from each item of a history."""
+        score = float(user.astype(np.float64) @ self._items.embeddings[item_idx])
+        parts = self._contributions(history, item_idx) if history.nnz else np.zeros(0)
+        ids = self._items.ids
+        listed = ids.tolist(history.indices)
+        return explanation(ids[item_idx], score, listed, parts, source, self.version)
 
 
 def _checked_weights(

@@ -2,20 +2,22 @@
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from recsys.errors import DataError, UnknownItemError, UnknownUserError
-from recsys.index import ItemRows
-from recsys.serving.history import history_of
-from recsys.serving.popular import PopularItems
-from recsys.serving.recommendations import Recommendations, ScoredItem, Source
-from recsys.store import Content
-from recsys.vectors import FloatVector, Id, NamedVectors
-from recsys.vectors.arguments import Kind, checked_id, checked_k, unknown_id
+from recsys.serving.answering import Answers
+from recsys.serving.batch import Batch
+from recsys.serving.explaining import Explanation
+from recsys.serving.filters import NOTHING, Wanted, wanted
+from recsys.serving.history import Histories
+from recsys.serving.recommendations import Recommendations, ScoredItem
+from recsys.serving.similar import Similar
+from recsys.store import Content, ItemTable, UserTable
+from recsys.vectors import Id, NamedVectors
+from recsys.vectors.arguments import Kind, checked_id, checked_ids, checked_k, unknown_id
 
-_NOTHING = np.empty(0, dtype=np.int32)
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 
 class Recommender:
@@ -36,9 +38,10 @@ class Recommender:
     """
 
     def __init__(self, content: Content) -> None:
-        self._content = content
         self._users, self._items = content.users, content.items
-        self._index = content.index
+        self._answers = Answers(content)
+        self._histories = Histories(content)
+        self._similar = Similar(content)
         self.version = content.version.name
 
     def __repr__(self) -> str:
@@ -50,7 +53,13 @@ class Recommender:
         user_id: Id,
         k: int = 10,
         *,
+        exclude: Iterable[Id] = (),
         include_seen: bool = False,
+        candidates: Iterable[Id] | None = None,
+        where: str | None = None,
+        diversity: float = 0.0,
+        max_per: str | None = None,
+        history: Iterable[Id] | None = None,
         on_unknown: Literal["popular", "raise"] = "popular",
     ) -> Recommendations:
         """Recommend items to a user.
@@ -60,17 +69,33 @@ class Recommender:
         user_id : str or int
             In either form: ``42`` and ``"42"`` are the same user.
         k : int
-            Length of the list. It is shorter only where the catalogue has no more to offer.
+            Length of the list. It is shorter only where no more items may be in it.
+        exclude : iterable of str or int
+            Items that must not be in the list; ids that are not known say nothing.
         include_seen : bool
             Keep items that the user has seen.
+        candidates : iterable of str or int, optional
+            The only items that may be in the list; ids that are not known say nothing.
+        where : str, optional
+            A condition on the attributes of items, in SQL, such as
+            ``"category in ('a', 'b') and price < 20"``.
+        diversity : float
+            From 0, by score alone, to 1: how much the likeness to items further up counts against
+            an item (maximal marginal relevance).
+        max_per : str, optional
+            A column of attributes and a number, such as ``"brand:2"``: so many items of one brand
+            at most. Items without a brand have no limit.
+        history : iterable of str or int, optional
+            What a user who is not known has done: folded in, as by `recommend_for_history`.
         on_unknown : {"popular", "raise"}
-            What an unknown user gets. A known one whose embedding is zero gets the popular list
-            in either case.
+            What an unknown user without a history gets. A known one whose embedding is zero gets
+            the popular list in either case.
 
         Returns
         -------
         Recommendations
-            The source is "personal" or "popular".
+            The source is "personal", "fold_in" or "popular". Best first; with diversity, in the
+            order of choice.
 
         Raises
         ------
@@ -79,16 +104,20 @@ class Recommender:
         UnknownUserError
             If the user is not known and `on_unknown` is "raise".
         """
-        k = checked_k(k)
+        want = self._wanted(k, exclude, candidates, where, diversity, max_per)
         if on_unknown not in ("popular", "raise"):
             raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
         user_idx = self._users.ids.find(checked_id(user_id, "user_id"))
-        if user_idx is None:
-            if on_unknown == "raise":
-                raise self._unknown_user(user_id)
-            return self._popular_list(k, _NOTHING)
-        exclude = _NOTHING if include_seen else self._users.seen[user_idx]
-        return self._list_for(self._users.embeddings[user_idx], k, exclude, "personal")
+        if user_idx is not None:
+            seen = NOTHING if include_seen else self._users.seen[user_idx]
+            return self._answers.answer(self._users.embeddings[user_idx], want, seen, "personal")
+        if history is not None:
+            folded = self._histories.of(history, None, "history")
+            if folded.nnz:
+                return self._list_for_history(folded, want, include_seen)
+        if on_unknown == "raise":
+            raise self._unknown_user(user_id)
+        return self._answers.answer(None, want, NOTHING, "popular")
 
     def recommend_for_history(
         self,
@@ -96,7 +125,12 @@ class Recommender:
         k: int = 10,
         *,
         weights: Iterable[float] | None = None,
+        exclude: Iterable[Id] = (),
         include_seen: bool = False,
+        candidates: Iterable[Id] | None = None,
+        where: str | None = None,
+        diversity: float = 0.0,
+        max_per: str | None = None,
         on_unknown: Literal["ignore", "raise"] = "ignore",
     ) -> Recommendations:
         """Recommend items to somebody of whom only a history is known.
@@ -112,6 +146,8 @@ class Recommender:
             Strength of each interaction, above 0; default 1. Those of a repeated item add up.
         include_seen : bool
             Keep the items of the history.
+        exclude, candidates, where, diversity, max_per
+            As `recommend` has them.
         on_unknown : {"ignore", "raise"}
             What happens to items that the version does not hold.
 
@@ -125,21 +161,52 @@ class Recommender:
         DataError
             If an argument is none of these, or the history is empty.
         UnknownItemError
-            If none of the items is known, or one is not and `on_unknown` is "raise".
+            If no item is known, or one is not and `on_unknown` is "raise".
         """
-        k = checked_k(k)
+        want = self._wanted(k, exclude, candidates, where, diversity, max_per)
         if on_unknown not in ("ignore", "raise"):
             raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
-        if isinstance(item_ids, str):
-            raise DataError(f"item_ids: expected a list of ids, got the string {item_ids[:40]!r}")
-        listed = [checked_id(item_id, "item_ids") for item_id in item_ids]
-        rows = self._items.ids.rows(listed)
-        unknown = np.flatnonzero(rows < 0)
-        if len(unknown) and (on_unknown == "raise" or len(unknown) == len(rows)):
-            raise self.item_vectors.unknown_id(listed[unknown[0]])
-        history = history_of(rows, weights, n_items=len(self._items.ids))
-        user = self._fold_in(history)[0]
-        return self._list_for(user, k, _NOTHING if include_seen else history.indices, "fold_in")
+        history = self._histories.of(
+            item_ids, weights, "item_ids", known="all" if on_unknown == "raise" else "one"
+        )
+        return self._list_for_history(history, want, include_seen)
+
+    def recommend_many(
+        self,
+        user_ids: Iterable[Id],
+        k: int = 10,
+        *,
+        exclude: Iterable[Id] = (),
+        include_seen: bool = False,
+        candidates: Iterable[Id] | None = None,
+        where: str | None = None,
+    ) -> Batch:
+        """Recommend items to many users, on all cores.
+
+        Parameters
+        ----------
+        user_ids : iterable of str or int
+            Those that are not known get the popular list.
+        k : int
+        exclude, include_seen, candidates, where
+            As `recommend` has them, the same for all users.
+
+        Returns
+        -------
+        Batch
+            Iterates over the `Recommendations` that `recommend` gives to each;
+            ``to_table()`` has all in one Arrow table.
+
+        Raises
+        ------
+        DataError
+            If an argument is none of these.
+        """
+        want = self._wanted(k, exclude, candidates, where, 0.0, None)
+        listed = checked_ids(user_ids, "user_ids")
+        rows = self._users.ids.rows(listed)
+        lists = self._answers.lists(rows, want, include_seen=include_seen)
+        return Batch(listed, lists, self._items.ids, self.version)
 
     def similar_items(self, item_id: Id, k: int = 10) -> Recommendations:
         """Return the items most similar to one, by the cosine of their embeddings.
@@ -162,8 +229,84 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        found = self.item_vectors.nearest(checked_id(item_id, "item_id"), k)
-        return Recommendations(tuple(map(ScoredItem._make, found)), "similar", self.version)
+        return self._similar.to(self.item_vectors, item_id, checked_k(k))
+
+    def similar_users(self, user_id: Id, k: int = 10) -> Recommendations:
+        """Return the users most similar to one, by the cosine of their embeddings.
+
+        Parameters
+        ----------
+        user_id : str or int
+        k : int
+
+        Returns
+        -------
+        Recommendations
+            Of users: `item_id` is the id of a user. The source is "similar", scores are cosines.
+            The user itself and users with a zero embedding are not in it.
+
+        Raises
+        ------
+        DataError
+            If k is less than 1.
+        UnknownUserError
+            If the user is not known.
+        """
+        return self._similar.to(self.user_vectors, user_id, checked_k(k))
+
+    def explain(self, user_id: Id, item_id: Id) -> Explanation:
+        """Return what each item of a user's history adds to the score of an item.
+
+        Parameters
+        ----------
+        user_id, item_id : str or int
+
+        Returns
+        -------
+        Explanation
+            Parts that sum to the score (Hu, Koren and Volinsky 2008, section 5, for ALS).
+
+        Raises
+        ------
+        UnknownUserError
+            If the user is not known.
+        UnknownItemError
+            If the item is not known.
+        """
+        user_idx = self._users.ids.find(checked_id(user_id, "user_id"))
+        if user_idx is None:
+            raise self._unknown_user(user_id)
+        item_idx = self.item_vectors.row(item_id)
+        seen = self._users.seen
+        history = self._histories.as_row(seen[user_idx], seen.weights(user_idx))
+        user = self._users.embeddings[user_idx]
+        return self._histories.explain(history, user, item_idx, "personal")
+
+    def explain_for_history(
+        self, item_ids: Iterable[Id], item_id: Id, *, weights: Iterable[float] | None = None
+    ) -> Explanation:
+        """Return what each item of a folded-in history adds to the score of an item.
+
+        Parameters
+        ----------
+        item_ids : iterable of str or int
+        item_id : str or int
+        weights : iterable of float, optional
+
+        Returns
+        -------
+        Explanation
+
+        Raises
+        ------
+        DataError
+            If the history is empty or the weights do not fit.
+        UnknownItemError
+            If an item is not known.
+        """
+        history = self._histories.of(item_ids, weights, "item_ids", known="all")
+        user = self._histories.fold_in(history)[0]
+        return self._histories.explain(history, user, self.item_vectors.row(item_id), "fold_in")
 
     def closest_seen(self, user_id: Id, item_id: Id) -> ScoredItem | None:
         """Return the item seen by a user that is most similar to another: a reason to give.
@@ -208,58 +351,48 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        item_idx = self.item_vectors.row(item_id)
-        attributes = self._content.attributes
-        if attributes is None:
-            return {}
-        return {
-            name: attributes[name][item_idx].as_py()
-            for name in attributes.column_names
-            if name != "item_id"
-        }
+        return self._answers.attributes.of(self.item_vectors.row(item_id))
 
     @cached_property
     def user_vectors(self) -> NamedVectors:
         """The embeddings of the users by their ids; similarity and arithmetic."""
-        return self._named_vectors("user")
+        return self._named_vectors(self._users, "user")
 
     @cached_property
     def item_vectors(self) -> NamedVectors:
         """The embeddings of the items by their ids, in the same space as those of the users."""
-        return self._named_vectors("item")
+        return self._named_vectors(self._items, "item")
 
-    def _named_vectors(self, kind: Kind) -> NamedVectors:
-        table = self._users if kind == "user" else self._items
+    def _named_vectors(self, table: UserTable | ItemTable, kind: Kind) -> NamedVectors:
         where = f"of version {self.version}"
         return NamedVectors(table.ids, table.embeddings, kind, table.space_id, where)
 
-    def _list_for(
-        self, user: FloatVector, k: int, exclude: ItemRows, source: Source
+    def _wanted(
+        self,
+        k: int,
+        exclude: Iterable[Id],
+        candidates: Iterable[Id] | None,
+        where: str | None,
+        diversity: float,
+        max_per: str | None,
+    ) -> Wanted:
+        return wanted(
+            k,
+            exclude,
+            candidates,
+            where,
+            diversity,
+            max_per,
+            ids=self._items.ids,
+            attributes=self._answers.attributes,
+        )
+
+    def _list_for_history(
+        self, history: "sp.csr_array", want: Wanted, include_seen: bool
     ) -> Recommendations:
-        if not user.any():  # no signal: every item would score the same
-            return self._popular_list(k, exclude)
-        return self._as_list(*self._index.search(user, k, exclude), source)
-
-    def _popular_list(self, k: int, exclude: ItemRows) -> Recommendations:
-        return self._as_list(*self._popular.best(k, exclude), "popular")
-
-    def _as_list(self, rows: ItemRows, scores: FloatVector, source: Source) -> Recommendations:
-        item_ids = map(self._items.ids.__getitem__, rows.tolist())
-        items = tuple(map(ScoredItem, item_ids, scores.tolist()))
-        return Recommendations(items, source, self.version)
-
-    @cached_property
-    def _popular(self) -> PopularItems:
-        return PopularItems(self._items.popularity)
-
-    @cached_property
-    def _fold_in(self) -> Any:
-        from recsys.models import model_from  # the solvers are not needed to answer a user
-
-        named = self._content.version.manifest.model
-        model = model_from(named["name"], named["parameters"])
-        # A copy, because solvers in C take no memory that is read-only, as that of a file is.
-        return model.fold_in(self._items.embeddings.copy(), self._items.popularity)
+        seen = NOTHING if include_seen else history.indices
+        user = self._histories.fold_in(history)[0]
+        return self._answers.answer(user, want, seen, "fold_in")
 
     def _unknown_user(self, user_id: Id) -> UnknownUserError | UnknownItemError:
         hint = '; ask with on_unknown="popular", or by recommend_for_history'

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from recsys.errors import CorruptVersionError
 from recsys.index import Index, load_index
@@ -12,7 +14,7 @@ from recsys.store import files
 from recsys.store.directory import Version
 from recsys.store.durable import sha256_of
 from recsys.store.files import ItemTable, UserTable
-from recsys.store.mapped import SERVING, open_items, open_users
+from recsys.store.mapped import SERVING, open_items, open_popular, open_users
 
 INDEX = f"{SERVING}/index"
 SIMILAR: dict[str, str] = {
@@ -46,6 +48,11 @@ class Content:
         if files.ATTRIBUTES not in self.version.manifest.files:
             return None
         return files.read_attributes(self.version.folder)
+
+    @cached_property
+    def popular(self) -> NDArray[np.int32]:
+        """The rows of the items, the most popular first."""
+        return open_popular(self.version.folder, len(self.items.ids))
 
     def similar(self, kind: Literal["user", "item"]) -> Index | None:
         """Return the index by cosine of users or of items; None where there is none."""

@@ -31,13 +31,23 @@ class SeenLists:
     starts : ndarray of int64, shape (n_users + 1,)
     item_idx : ndarray of int32, shape (n_seen,)
         Ascending and unique within a user.
+    weight : ndarray of float32, shape (n_seen,), optional
+        How much each counted in training. Default: 1.
     """
 
     starts: NDArray[np.int64]
     item_idx: NDArray[np.int32]
+    weight: NDArray[np.float32] | None = None
 
     def __getitem__(self, user_idx: int) -> NDArray[np.int32]:
         return self.item_idx[self.starts[user_idx] : self.starts[user_idx + 1]]
+
+    def weights(self, user_idx: int) -> NDArray[np.float32]:
+        """Return the weight of each seen item of a user."""
+        start, end = self.starts[user_idx], self.starts[user_idx + 1]
+        if self.weight is None:
+            return np.ones(end - start, dtype=np.float32)
+        return self.weight[start:end]
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -55,31 +65,40 @@ class UserTable:
 
 @dataclass(frozen=True, eq=False)
 class ItemTable:
-    """items.parquet: ids, embeddings (n_items, factors), popularity int64, and their space."""
+    """items.parquet: ids, embeddings (n_items, factors), popularity int64, and their space.
+
+    `recent` is the popularity in which old interactions count less, float32 (n_items,), where the
+    log has time.
+    """
 
     ids: Ids
     embeddings: FloatMatrix
     popularity: NDArray[np.int64]
     space_id: str
+    recent: NDArray[np.float32] | None = None
 
 
 def write_users(folder: Path, users: UserTable) -> None:
-    """Write users.parquet: user_id, embedding, seen."""
+    """Write users.parquet: user_id, embedding, seen, and seen_weight where not all are 1."""
     table = {
         "user_id": _id_column(users.ids),
         "embedding": _embedding_column(users.embeddings),
-        "seen": _seen_column(users.seen),
+        "seen": _list_column(users.seen.starts, users.seen.item_idx, pa.int32()),
     }
+    if users.seen.weight is not None:
+        table["seen_weight"] = _list_column(users.seen.starts, users.seen.weight, pa.float32())
     _write(folder / USERS, pa.table(table), users.space_id)
 
 
 def write_items(folder: Path, items: ItemTable) -> None:
-    """Write items.parquet: item_id, embedding, popularity."""
+    """Write items.parquet: item_id, embedding, popularity, and recent_popularity if known."""
     table = {
         "item_id": _id_column(items.ids),
         "embedding": _embedding_column(items.embeddings),
         "popularity": pa.array(items.popularity, pa.int64()),
     }
+    if items.recent is not None:
+        table["recent_popularity"] = pa.array(items.recent, pa.float32())
     _write(folder / ITEMS, pa.table(table), items.space_id)
 
 
@@ -98,7 +117,7 @@ def read_users(folder: Path) -> UserTable:
         return UserTable(
             ids=Ids(table["user_id"]),
             embeddings=_embeddings_of(table["embedding"]),
-            seen=_seen_of(table["seen"]),
+            seen=_seen_of(table),
             space_id=space_id,
         )
 
@@ -110,8 +129,11 @@ def read_items(folder: Path) -> ItemTable:
         return ItemTable(
             ids=Ids(table["item_id"]),
             embeddings=_embeddings_of(table["embedding"]),
-            popularity=_popularity_of(table["popularity"]),
+            popularity=_column_of(table["popularity"], np.int64),
             space_id=space_id,
+            recent=_column_of(table["recent_popularity"], np.float32)
+            if "recent_popularity" in table.column_names
+            else None,
         )
 
 
@@ -192,16 +214,18 @@ def _embedding_column(vectors: FloatMatrix) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, type=type_)
 
 
-def _seen_column(seen: SeenLists) -> pa.ChunkedArray:
-    """Return seen items as lists; in pieces, because their offsets are 32 bits wide."""
-    type_ = pa.list_(pa.field("element", pa.int32(), nullable=False))
+def _list_column(
+    starts: NDArray[np.int64], values: NDArray[Any], type_: pa.DataType
+) -> pa.ChunkedArray:
+    """Return one list a user; in pieces, because their offsets are 32 bits wide."""
+    list_type = pa.list_(pa.field("element", type_, nullable=False))
     pieces = []
-    for start in range(0, len(seen), _ROWS_PER_GROUP):
-        starts = seen.starts[start : start + _ROWS_PER_GROUP + 1]
-        offsets = pa.array((starts - starts[0]).astype(np.int32))
-        values = pa.array(seen.item_idx[starts[0] : starts[-1]])
-        pieces.append(pa.ListArray.from_arrays(offsets, values, type=type_))
-    return pa.chunked_array(pieces, type=type_)
+    for first in range(0, len(starts) - 1, _ROWS_PER_GROUP):
+        part = starts[first : first + _ROWS_PER_GROUP + 1]
+        offsets = pa.array((part - part[0]).astype(np.int32))
+        inside = pa.array(values[part[0] : part[-1]], type_)
+        pieces.append(pa.ListArray.from_arrays(offsets, inside, type=list_type))
+    return pa.chunked_array(pieces, type=list_type)
 
 
 def _embeddings_of(column: pa.ChunkedArray) -> FloatMatrix:
@@ -212,18 +236,26 @@ def _embeddings_of(column: pa.ChunkedArray) -> FloatMatrix:
     )
 
 
-def _popularity_of(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    parts = [_numbers(chunk, np.int64) for chunk in column.chunks]
-    return _joined(parts, np.empty(0, dtype=np.int64))
+def _column_of(column: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
+    return _joined([_numbers(chunk, dtype) for chunk in column.chunks], np.empty(0, dtype=dtype))
 
 
-def _seen_of(column: pa.ChunkedArray) -> SeenLists:
+def _seen_of(table: pa.Table) -> SeenLists:
+    column = table["seen"]
     nothing = np.empty(0, dtype=np.int32)
     lengths = [np.diff(_numbers(chunk.offsets, np.int32)) for chunk in column.chunks]
     starts = np.zeros(len(column) + 1, dtype=np.int64)
     np.cumsum(_joined(lengths, nothing), out=starts[1:])
-    values = [_numbers(chunk.flatten(), np.int32) for chunk in column.chunks]
-    return SeenLists(starts, _joined(values, nothing))
+    weight = None
+    if "seen_weight" in table.column_names:
+        weight = _values_of(table["seen_weight"], np.float32)
+    return SeenLists(starts, _values_of(column, np.int32), weight)
+
+
+def _values_of(column: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return what is inside the lists, one after the other."""
+    values = [_numbers(chunk.flatten(), dtype) for chunk in column.chunks]
+    return _joined(values, np.empty(0, dtype=dtype))
 
 
 def _numbers(array: pa.Array, dtype: type[np.generic]) -> NDArray[Any]:

@@ -22,6 +22,7 @@ USERS, ITEMS = f"{SERVING}/users", f"{SERVING}/items"
 _IDS, _ID_STARTS, _ID_ROWS = "ids.arrow", "id_starts.npy", "id_rows.npy"
 _EMBEDDINGS, _POPULARITY = "embeddings.npy", "popularity.npy"
 _SEEN_STARTS, _SEEN_ITEMS = "seen_starts.npy", "seen_items.npy"
+_SEEN_WEIGHTS, _RECENT, _POPULAR = "seen_weights.npy", "recent.npy", "popular.npy"
 
 
 def write_mapped(version: Path, users: UserTable, items: ItemTable) -> None:
@@ -39,7 +40,12 @@ def write_mapped(version: Path, users: UserTable, items: ItemTable) -> None:
         np.save(folder / _EMBEDDINGS, np.ascontiguousarray(table.embeddings))
     np.save(version / USERS / _SEEN_STARTS, users.seen.starts)
     np.save(version / USERS / _SEEN_ITEMS, users.seen.item_idx)
+    if users.seen.weight is not None:
+        np.save(version / USERS / _SEEN_WEIGHTS, users.seen.weight)
     np.save(version / ITEMS / _POPULARITY, items.popularity)
+    if items.recent is not None:
+        np.save(version / ITEMS / _RECENT, items.recent)
+    np.save(version / ITEMS / _POPULAR, _by_popularity(items))
 
 
 def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int) -> UserTable:
@@ -51,11 +57,15 @@ def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int
         If a file is not one for so many rows, factors and seen items; it is named.
     """
     folder = version / USERS
-    starts = _array(folder / _SEEN_STARTS, np.int64, (shape[0] + 1,))
+    seen = SeenLists(
+        starts=_array(folder / _SEEN_STARTS, np.int64, (shape[0] + 1,)),
+        item_idx=_array(folder / _SEEN_ITEMS, np.int32, (n_seen,)),
+        weight=_array_if_there(folder / _SEEN_WEIGHTS, np.float32, (n_seen,)),
+    )
     return UserTable(
         ids=_open_ids(folder, shape[0]),
         embeddings=_array(folder / _EMBEDDINGS, np.float32, shape),
-        seen=SeenLists(starts, _array(folder / _SEEN_ITEMS, np.int32, (n_seen,))),
+        seen=seen,
         space_id=space_id,
     )
 
@@ -68,7 +78,19 @@ def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTabl
         embeddings=_array(folder / _EMBEDDINGS, np.float32, shape),
         popularity=_array(folder / _POPULARITY, np.int64, (shape[0],)),
         space_id=space_id,
+        recent=_array_if_there(folder / _RECENT, np.float32, (shape[0],)),
     )
+
+
+def open_popular(version: Path, n_items: int) -> NDArray[np.int32]:
+    """Map the rows of the items of a version, the most popular first."""
+    return _array(version / ITEMS / _POPULAR, np.int32, (n_items,))
+
+
+def _by_popularity(items: ItemTable) -> NDArray[np.int32]:
+    """Return rows by recent popularity, then by popularity, ties by lower row."""
+    recent = items.popularity if items.recent is None else items.recent
+    return np.lexsort((-items.popularity, -recent)).astype(np.int32)
 
 
 def _write_ids(folder: Path, ids: Ids) -> None:
@@ -98,6 +120,10 @@ def _open_ids(folder: Path, n_rows: int) -> Ids:
 
 
 _ID_TYPES = (pa.large_string(), pa.int64())
+
+
+def _array_if_there(path: Path, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    return _array(path, dtype, shape) if path.exists() else None
 
 
 def _array(path: Path, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:

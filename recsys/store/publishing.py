@@ -132,7 +132,7 @@ def _write_files(
     users, items = release.embeddings.users, release.embeddings.items
     seen = release.seen_lists
     user_table = UserTable(release.users, users, seen, space_id)
-    item_table = ItemTable(release.items, items, release.popularity, space_id)
+    item_table = ItemTable(release.items, items, release.popularity, space_id, release.recent)
     files.write_users(folder, user_table)
     on_step(1, 6)
     files.write_items(folder, item_table)

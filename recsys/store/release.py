@@ -27,11 +27,13 @@ class Release:
     users, items : Ids
         Of the rows of the embeddings.
     seen : csr_array, shape (n_users, n_items)
-        An entry for every item that a user has seen; values do not matter.
+        An entry for every item that a user has seen: its weight in training.
     popularity : ndarray of int64, shape (n_items,)
         Number of users of each item.
     model : mapping
         "name" and "parameters" of the model, as `recsys.models.model_from` takes them.
+    recent : ndarray of float32, shape (n_items,), optional
+        The same with old interactions counting less; ranks the popular list.
     attributes : pyarrow.Table, optional
         Row i describes item i: item_id, and any columns such as title and category.
     data, metrics, config : mapping
@@ -51,6 +53,7 @@ class Release:
     seen: "sp.csr_array"
     popularity: NDArray[np.int64]
     model: Mapping[str, Any]
+    recent: NDArray[np.float32] | None = None
     attributes: pa.Table | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -63,6 +66,7 @@ class Release:
             ("user ids", len(self.users), n_users),
             ("item ids", len(self.items), n_items),
             ("popularity", len(self.popularity), n_items),
+            ("recent", n_items if self.recent is None else len(self.recent), n_items),
             ("seen", tuple(self.seen.shape), (n_users, n_items)),
         ):
             if found != expected:
@@ -82,12 +86,17 @@ class Release:
 
     @cached_property
     def seen_lists(self) -> SeenLists:
-        """The seen items of every user, ascending and each once."""
+        """The seen items of every user, ascending and each once, with their weights."""
         seen = self.seen
         if not seen.has_canonical_format:
             seen = seen.copy()
             seen.sum_duplicates()
-        return SeenLists(seen.indptr.astype(np.int64), seen.indices.astype(np.int32))
+        weight = seen.data.astype(np.float32)
+        return SeenLists(
+            seen.indptr.astype(np.int64),
+            seen.indices.astype(np.int32),
+            None if (weight == 1).all() else weight,
+        )
 
     @cached_property
     def space(self) -> str:

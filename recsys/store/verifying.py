@@ -1,8 +1,10 @@
 """Verify: every file of a version against its manifest."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.errors import CorruptVersionError
 from recsys.store import files
@@ -94,28 +96,36 @@ def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:
     """See that what is mapped into memory says the same as the Parquet files."""
     folder = content.version.folder
     seen, mapped_seen = users.seen, content.users.seen
-    for name, mapped, table, more in (
+    for name, mapped, table, pairs in (
         (
             mapped_files.USERS,
             content.users,
             users,
-            np.array_equal(seen.starts, mapped_seen.starts)
-            and np.array_equal(seen.item_idx, mapped_seen.item_idx),
+            [
+                (mapped_seen.starts, seen.starts),
+                (mapped_seen.item_idx, seen.item_idx),
+                (mapped_seen.weight, seen.weight),
+            ],
         ),
         (
             mapped_files.ITEMS,
             content.items,
             items,
-            np.array_equal(items.popularity, content.items.popularity),
+            [
+                (content.items.popularity, items.popularity),
+                (content.items.recent, items.recent),
+                (np.sort(content.popular), np.arange(len(items.ids))),
+            ],
         ),
     ):
-        is_same = (
-            mapped.ids == table.ids
-            and np.array_equal(mapped.embeddings, table.embeddings)
-            and bool((mapped.ids.rows(table.ids.tolist()) == np.arange(len(table.ids))).all())
-            and more
-        )
+        pairs.append((mapped.embeddings, table.embeddings))
+        pairs.append((mapped.ids.rows(table.ids.tolist()), np.arange(len(table.ids))))
+        is_same = mapped.ids == table.ids and all(map(_is_same, *zip(*pairs, strict=True)))
         _require(is_same, folder / name, "the same as the Parquet file", "something else")
+
+
+def _is_same(a: NDArray[Any] | None, b: NDArray[Any] | None) -> bool:
+    return a is b is None or (a is not None and b is not None and np.array_equal(a, b))
 
 
 def _require(holds: bool, path: Path, expected: str, found: str) -> None:

@@ -1,5 +1,6 @@
 """Checks of what people type: ids, and the length of a list."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,13 @@ def checked_id(id_: Id, name: str) -> Id:
     if isinstance(id_, bool) or not isinstance(id_, str | int | np.integer):
         raise DataError(f"{name}: expected a string or an integer, got {id_!r}")
     return id_
+
+
+def checked_ids(ids: Iterable[Id], name: str) -> list[Id]:
+    """Return a list of ids, or raise a DataError that names the argument where it is none."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise DataError(f"{name}: expected a list of ids, got {repr(ids)[:60]}")
+    return [checked_id(id_, name) for id_ in ids]
 
 
 def unknown_id(

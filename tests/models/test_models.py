@@ -197,3 +197,24 @@ def test_hyperparameters_out_of_range(
 @pytest.mark.parametrize("model", MODELS, ids=named)
 def test_name_and_parameters_make_the_same_model(model: Model) -> None:
     assert model_from(model.name, parameters_of(model)) == model
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_parts_of_a_history_sum_to_the_score(model: Model) -> None:
+    user_items = random_user_items(60, 40, 0.2, seed=5)
+    embeddings, popularity = model.fit(user_items), popularity_of(user_items)
+    embed = model.fold_in(embeddings.items, popularity)
+    parts_of = model.contributions(embeddings.items, popularity)
+    for row, item in ((0, 3), (7, 11), (31, 0)):
+        history = user_items[[row]]
+        parts = parts_of(history, item)
+        assert parts.shape == (history.nnz,)
+        user, vector = embed(history)[0], embeddings.items[item]
+        score = float(user @ vector)
+        if model.name == "popularity":
+            assert not parts.any()
+        elif getattr(model, "centered", False):  # the mean is nobody's part
+            assert parts.sum() == pytest.approx(float(user[:-1] @ vector[:-1]), rel=1e-3, abs=1e-5)
+        else:
+            assert parts.sum() == pytest.approx(score, rel=1e-3, abs=1e-4)
+            assert parts.any()

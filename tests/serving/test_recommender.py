@@ -156,7 +156,7 @@ def test_a_history_without_a_signal_gets_the_popular_list(tmp_path: Path) -> Non
     ("history", "options", "error", "expected"),
     [
         ([], {}, DataError, "at least one item, got none"),
-        ("i1", {}, DataError, "expected a list of ids, got the string 'i1'"),
+        ("i1", {}, DataError, "expected a list of ids, got 'i1'"),
         ([None], {}, DataError, "expected a string or an integer, got None"),
         (["i1x"], {}, UnknownItemError, "item 'i1x': .*did you mean 'i1"),
         (["i1", "j2"], {"on_unknown": "raise"}, UnknownItemError, "item 'j2'"),

@@ -44,7 +44,9 @@ def test_the_users_of_an_item_are_those_with_the_highest_scores(tmp_path: Path) 
 def test_similar_items_are_the_nearest_by_cosine(tmp_path: Path) -> None:
     recommender = published(tmp_path)
     found = recommender.item_vectors.nearest("i7", 5)
-    assert [tuple(item) for item in recommender.similar_items("i7", 5)] == found
+    similar = recommender.similar_items("i7", 5)
+    assert [item.item_id for item in similar] == [id_ for id_, _ in found]
+    assert [item.score for item in similar] == pytest.approx([score for _, score in found])
 
 
 def test_a_version_is_of_the_space_of_its_embeddings_in_memory(tmp_path: Path) -> None:

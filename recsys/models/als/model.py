@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import DataError, DivergedError
 from recsys.models.matrix import checked, popularity_of, power_of_counts, require
-from recsys.models.protocol import FoldIn
+from recsys.models.protocol import Contributions, FoldIn
 from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
@@ -256,6 +256,30 @@ class ALS:
             return np.ascontiguousarray(users.vectors[:, :factors])
 
         return embed
+
+    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+        r"""Prepare the parts of scores, :math:`w_i\, y_i' W y_j` (Hu et al. 2008, section 5).
+
+        W is the inverse of the system that a fold-in solves; the score of item j is the sum of its
+        parts over the history.
+
+        Parameters
+        ----------
+        items : ndarray of float32, shape (n_items, factors)
+        popularity : ndarray of int, shape (n_items,)
+        """
+        gram = (items.T @ items).astype(np.float64)
+
+        def parts(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
+            weighted = self._weighted(checked(history), popularity)
+            user, Y = self._users(weighted, 0), items[weighted.indices].astype(np.float64)
+            system = self.unobserved_weight * float(user.dense_scale[0]) * gram
+            system += Y.T @ (weighted.data[:, None] * Y)
+            system += float(user.regularization[0]) * np.eye(len(gram))
+            similar = Y @ np.linalg.solve(system, items[item_idx])
+            return np.asarray(weighted.data * similar, dtype=np.float64)
+
+        return parts
 
     def _epoch(self, users: "Side", items: "Side", pool: "Threads", *, steps: int) -> float:
         """Solve both sides once; return the loss."""

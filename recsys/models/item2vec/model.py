@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.models.item2vec.associations import strongest_associations
 from recsys.models.matrix import checked, popularity_of, power_of_counts, require
-from recsys.models.protocol import FoldIn
+from recsys.models.protocol import Contributions, FoldIn
 from recsys.models.spectral import symmetric_eigenpairs
 from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix
@@ -154,6 +154,23 @@ class Item2Vec:
             return users
 
         return embed
+
+    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+        """Prepare the parts of scores: the summands of the mean times the item.
+
+        Parameters
+        ----------
+        items : ndarray of float32, shape (n_items, factors)
+        popularity : ndarray of int, shape (n_items,)
+        """
+        scale = power_of_counts(popularity, -(self.item_exponent + self.popularity_exponent))
+
+        def parts(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
+            rows = checked(history).indices
+            similar = items[rows].astype(np.float64) @ items[item_idx]
+            return np.asarray(scale[rows] * similar / max(len(rows), 1), dtype=np.float64)
+
+        return parts
 
     def associations(self, user_items: sp.csr_array, n_threads: int | None = None) -> sp.csr_array:
         """Return P, float32 (n_items, n_items): symmetric, sparse, zero on the diagonal."""

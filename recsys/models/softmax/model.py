@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from recsys.compiled.parallel import Threads, threads
 from recsys.models.als import ALS
 from recsys.models.matrix import checked, require
-from recsys.models.protocol import FoldIn
+from recsys.models.protocol import Contributions, FoldIn
 from recsys.models.softmax.steps import step_items, step_users, unit_rows
 from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
 _START_EPOCHS = 15  # of the ALS that is polished
 _FOLD_IN_STEPS = 10
+_NO_PULL = 1e-9  # a history that pulls less towards an item explains nothing
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,35 @@ class Softmax:
         """
         del popularity
         return lambda user_items: self._folded_in(checked(user_items), items)
+
+    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+        r"""Prepare the parts of scores, :math:`c\, w_i (y_i \cdot y_j - m)`.
+
+        Where a user rests, x is c times :math:`\sum_i w_i y_i - n \sum_l p_l y_l`; m is the mean of
+        :math:`y_l \cdot y_j` by p. As a fold-in ends close to there, c is what makes the parts
+        sum to the score.
+
+        Parameters
+        ----------
+        items : ndarray of float32, shape (n_items, factors)
+        popularity : ndarray of int, shape (n_items,)
+        """
+        embed = self.fold_in(items, popularity)
+        is_known = np.asarray(items.any(axis=1), dtype=np.float64)
+
+        def parts(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
+            clean, item = checked(history), items[item_idx]
+            user = embed(clean)[0].astype(np.float64)
+            scores = (items @ user) / self.temperature
+            likely = np.exp(scores - scores.max()) * is_known
+            mean = float(likely @ (items @ item)) / max(float(likely.sum()), _NO_PULL)
+            rows = clean.indices
+            pulls = clean.data * is_known[rows] * (items[rows].astype(np.float64) @ item - mean)
+            total = float(pulls.sum())
+            share = float(user @ item) / total if abs(total) > _NO_PULL else 0.0
+            return np.asarray(share * pulls, dtype=np.float64)
+
+        return parts
 
     def _start(self) -> ALS:
         """Return what is polished, with settings that did well on small dimensions."""

@@ -1,0 +1,136 @@
+"""What is known of the items, as conditions and groups that a list can be held to."""
+
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recsys.errors import DataError, did_you_mean
+from recsys.index import Allowed, Index
+
+_MOST_CONDITIONS = 64  # kept; each takes a little more than a byte an item
+_MOST_GROUPINGS = 16
+_ITEM_ROW = "item_row"
+
+
+class Matching(NamedTuple):
+    """The items that fulfil a condition.
+
+    Parameters
+    ----------
+    is_matching : ndarray of bool, shape (n_items,)
+    allowed : Allowed
+        The same for the index.
+    """
+
+    is_matching: NDArray[np.bool_]
+    allowed: Allowed
+
+
+class ItemAttributes:
+    """Conditions on item attributes, and groups by them; what was found is kept.
+
+    Conditions are SQL expressions. DuckDB parses and evaluates them over the one table, in a
+    database of its own that can neither read files nor reach a network.
+
+    Parameters
+    ----------
+    table : callable
+        Returns the table whose row i describes item i, or None where there is none.
+    index : Index
+        That takes the conditions.
+    where : str
+        What holds the items, for error messages.
+    """
+
+    def __init__(self, table: Callable[[], pa.Table | None], index: Index, where: str) -> None:
+        self._load = table
+        self._index = index
+        self._where = where
+        self._database: Any = None
+        self._lock = threading.Lock()
+        self.matching = lru_cache(_MOST_CONDITIONS)(self._matching)
+        self.groups = lru_cache(_MOST_GROUPINGS)(self._groups)
+
+    def of(self, item_idx: int) -> dict[str, Any]:
+        """Return what is known of an item, by column; nothing where there is no table."""
+        table = self._load()
+        if table is None:
+            return {}
+        return {name: table[name][item_idx].as_py() for name in self._names()}
+
+    def _matching(self, condition: str) -> Matching:
+        """Return the items that fulfil a condition; an unknown value fulfils none.
+
+        Raises
+        ------
+        DataError
+            If the condition cannot be understood, or names an unknown column.
+        """
+        import duckdb
+
+        self._table(f"where={condition!r}")
+        with self._lock:
+            try:
+                items = self._connected().table("items")
+                kept = items.filter(duckdb.SQLExpression(condition))
+                rows = kept.select(_ITEM_ROW).fetchnumpy()[_ITEM_ROW]
+            except duckdb.Error as error:
+                reason = str(error).splitlines()[0]
+                raise DataError(
+                    f"where: expected a condition on {', '.join(self._names())}, such as "
+                    f"\"category in ('a', 'b') and price < 20\", got {condition!r}: {reason}"
+                ) from error
+        is_matching = np.zeros(len(self._index.items), dtype=np.bool_)
+        is_matching[np.asarray(rows, dtype=np.int64)] = True
+        return Matching(is_matching, self._index.allow(is_matching))
+
+    def _groups(self, column: str) -> NDArray[np.int32]:
+        """Return the group of each item by the values of a column, -1 for one without a value.
+
+        Raises
+        ------
+        DataError
+            If there is no such column.
+        """
+        table = self._table(f"max_per={column!r}")
+        if column not in table.column_names or column == "item_id":
+            raise DataError(
+                f"max_per: expected one of the columns {', '.join(self._names())}, got {column!r}"
+                f"{did_you_mean(column, self._names())}"
+            )
+        codes = pc.dictionary_encode(table[column].combine_chunks()).indices
+        return np.asarray(pc.fill_null(codes, -1), dtype=np.int32)
+
+    def _table(self, needed_for: str) -> pa.Table:
+        table = self._load()
+        if table is None:
+            raise DataError(
+                f"{needed_for} needs item attributes, and there are none {self._where}; train with "
+                "a table of items (data.items, or --items)"
+            )
+        return table
+
+    def _names(self) -> list[str]:
+        return [name for name in self._table("where").column_names if name != "item_id"]
+
+    def _connected(self) -> Any:
+        """Return the database with the table of items in it."""
+        if self._database is None:
+            import duckdb
+
+            database = duckdb.connect(":memory:", config={"threads": "1"})
+            table = self._table("where")
+            rows = pa.array(np.arange(len(table), dtype=np.int32))
+            database.register("arrow_items", table.append_column(_ITEM_ROW, rows))
+            database.execute("create table items as select * from arrow_items")
+            database.unregister("arrow_items")
+            database.execute("set enable_external_access = false")
+            database.execute("set lock_configuration = true")
+            self._database = database
+        return self._database
