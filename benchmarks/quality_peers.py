@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 from threadpoolctl import threadpool_limits
 
 from recsys.evaluation import Scorer
 from recsys.models import Popularity
 from recsys.vectors import Embeddings, FloatMatrix
+
+LARGEST_FOR_LAPACK = 12_000  # rows
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,31 @@ def bm25(
 
 def ease(user_items: sp.csr_array, regularization: float = 500.0) -> ItemToItem:
     """Return EASE (Steck, WWW 2019, arXiv 1905.03375, equation 8): one inverse of n_items^2."""
-    weights = np.asfortranarray((user_items.T @ user_items).toarray(), dtype=np.float32)
+    weights = (user_items.T @ user_items).toarray().astype(np.float32)
     weights[np.diag_indices_from(weights)] += np.float32(regularization)
-    for step in (lapack.spotrf, lapack.spotri):
-        weights, failed = step(weights, lower=0, overwrite_a=1)
-        if failed:
-            raise ArithmeticError(f"EASE: {step.__name__} failed with {failed}")
-    for row in range(len(weights) - 1):  # only the upper triangle was computed
-        weights[row + 1 :, row] = weights[row, row + 1 :]
+    invert(weights)
     weights /= -np.diag(weights).copy()
     np.fill_diagonal(weights, 0)
     return ItemToItem(user_items, weights)
+
+
+def invert(matrix: FloatMatrix) -> None:
+    """Invert a symmetric positive definite matrix in place, by halves.
+
+    LAPACK counts with 32 bits, which the offsets into a matrix of 40,000 rows and more outgrow.
+    """
+    n = len(matrix)
+    if n <= LARGEST_FOR_LAPACK:
+        matrix[:] = np.linalg.inv(matrix)
+        return
+    a, b = slice(0, n // 2), slice(n // 2, n)
+    invert(matrix[a, a])
+    product = matrix[a, a] @ matrix[a, b]
+    matrix[b, b] -= matrix[b, a] @ product
+    invert(matrix[b, b])
+    matrix[a, b] = -(product @ matrix[b, b])
+    matrix[b, a] = matrix[a, b].T
+    matrix[a, a] -= matrix[a, b] @ product.T
 
 
 def implicit_als(user_items: sp.csr_array, factors: int) -> Embeddings:

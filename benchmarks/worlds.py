@@ -4,6 +4,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.vectors import FloatMatrix
+
 N_TASTES = 50
 USERS_AT_ONCE = 50_000
 
@@ -66,3 +68,26 @@ def distinct_pairs(
     pairs = np.sort(users * len(up_to_item) + items)
     distinct: NDArray[np.int64] = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
     return distinct
+
+
+def flat_vectors(
+    n_items: int, n_users: int, factors: int, seed: int = 0
+) -> tuple[FloatMatrix, FloatMatrix]:
+    """Return users and items in 2000 clusters whose norms say little about who is best.
+
+    Lengths are lognormal (0, 0.5): of a million items, the largest is some ten times the median.
+    """
+    rng = np.random.default_rng(seed)
+    spectrum = ((np.arange(factors) + 1.0) ** -0.35).astype(np.float32)
+    centers = rng.standard_normal((2000, factors), dtype=np.float32)
+
+    def around_centers(n: int) -> FloatMatrix:
+        vectors = rng.standard_normal((n, factors), dtype=np.float32)
+        vectors *= np.float32(0.7)
+        vectors += centers[rng.integers(len(centers), size=n)]
+        vectors *= spectrum
+        lengths = rng.lognormal(0, 0.5, n) / np.sqrt(np.einsum("if,if->i", vectors, vectors))
+        vectors *= lengths[:, None].astype(np.float32)
+        return vectors
+
+    return around_centers(n_users), around_centers(n_items)

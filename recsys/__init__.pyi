@@ -23,7 +23,7 @@ from .logs import (
     split_random,
 )
 from .models import ALS, SVD, Blend, Item2Vec, Popularity, Softmax
-from .serving import Recommendations, Recommender, open, recommend
+from .serving import Batch, Explanation, Recommendations, Recommender, open, recommend, write_batch
 from .store import activate, verify, versions
 from .training import train
 from .vectors import Embeddings, Ids, NamedVectors, Vector, named_vectors
@@ -31,6 +31,7 @@ from .vectors import Embeddings, Ids, NamedVectors, Vector, named_vectors
 __all__ = [
     "ALS",
     "SVD",
+    "Batch",
     "Blend",
     "ConfigError",
     "CorruptVersionError",
@@ -38,6 +39,7 @@ __all__ = [
     "DivergedError",
     "Embeddings",
     "Evaluation",
+    "Explanation",
     "GateFailedError",
     "Ids",
     "Interactions",
@@ -70,4 +72,5 @@ __all__ = [
     "train",
     "verify",
     "versions",
+    "write_batch",
 ]

@@ -85,6 +85,46 @@ def test_similar_items(store: Path) -> None:
     assert "item 'i_7': not among" in refused("similar", "i_7", "--store", store)
 
 
+def test_recommend_under_filters(store: Path) -> None:
+    import recsys
+
+    filters = ("--where", "price < 20", "--max-per", "category:1", "--diversity", "0.2")
+    done = run("recommend", "u42", "-k", "4", "--json", "--store", store, *filters)
+    recommender = recsys.open(store)
+    expected = recommender.recommend(
+        "u42", 4, where="price < 20", max_per="category:1", diversity=0.2
+    )
+    assert json.loads(done.stdout) == expected.to_dict()
+    best = expected[0].item_id
+    done = run("recommend", "u42", "--json", "--exclude", str(best), "--store", store)
+    assert best not in [item["item_id"] for item in json.loads(done.stdout)["items"]]
+    message = refused("recommend", "u42", "--where", "prise < 20", "--store", store)
+    assert "where: expected a condition on title, category, price" in message
+
+
+def test_explain_shows_parts_with_titles(store: Path) -> None:
+    import recsys
+
+    item_id = recsys.open(store).recommend("u42", 1)[0].item_id
+    done = run("explain", "u42", str(item_id), "-k", "3", "--store", store)
+    assert done.returncode == 0, done.stderr
+    assert f"{item_id} for u42: score" in done.stdout
+    assert "the first 3 of" in done.stdout
+    why = json.loads(run("explain", "u42", str(item_id), "--json", "--store", store).stdout)
+    total = sum(part["score"] for part in why["parts"]) + why["rest"]
+    assert total == pytest.approx(why["score"])
+
+
+def test_batch_writes_all_users(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lists"
+    done = run("batch", out, "-k", "3", "--store", store)
+    assert done.returncode == 0, done.stderr
+    table = pq.read_table(sorted(out.glob("part-*.parquet")))
+    assert len(set(table["user_id"].to_pylist())) == 1000
+    assert run("batch", out, "-k", "3", "--store", store).returncode == 0
+    assert "choose another folder" in refused("batch", out, "-k", "4", "--store", store)
+
+
 def test_versions_verify_and_activate(store: Path) -> None:
     rows = json.loads(run("versions", "--json", "--store", store).stdout)
     assert [row["current"] for row in rows] == [True]

@@ -72,12 +72,12 @@ class Batch:
         """Return one row per item of a list: user_id, rank from 1, item_id, score, source."""
         is_there = self.lists.item_idx >= 0
         user, place = np.nonzero(is_there)
-        users = Ids(self.user_ids).values if len(set(self.user_ids)) == len(self) else None
-        of_user = pa.array(self.user_ids) if users is None else users
+        are_text = any(isinstance(user_id, str) for user_id in self.user_ids)
+        of_user = pa.array([str(one) for one in self.user_ids] if are_text else list(self.user_ids))
         sources = pa.array(["popular", "personal"])
         return pa.table(
             {
-                "user_id": _as_written(of_user.take(pa.array(user))),
+                "user_id": of_user.take(pa.array(user)),
                 "rank": pa.array(place + 1, pa.int32()),
                 "item_id": _as_written(
                     self.items.values.take(pa.array(self.lists.item_idx[is_there]))

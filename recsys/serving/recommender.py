@@ -202,10 +202,9 @@ class Recommender:
         DataError
             If an argument is none of these.
         """
-        want = self._wanted(k, exclude, candidates, where, 0.0, None)
         listed = checked_ids(user_ids, "user_ids")
-        rows = self._users.ids.rows(listed)
-        lists = self._answers.lists(rows, want, include_seen=include_seen)
+        want = self._wanted(k, exclude, candidates, where, 0.0, None)
+        lists = self._answers.lists(self._users.ids.rows(listed), want, include_seen=include_seen)
         return Batch(listed, lists, self._items.ids, self.version)
 
     def similar_items(self, item_id: Id, k: int = 10) -> Recommendations:

@@ -1,0 +1,263 @@
+"""The index beside its peers: recall of lists of 20 and 100, time per query, build time, memory.
+
+    python -m benchmarks.index                       # all worlds and peers; hours on two cores
+    python -m benchmarks.index --only gowalla --factors 64
+    python -m benchmarks.index --only million        # a generated log, and vectors in clusters
+    python -m benchmarks.index --only flat --peers annoy "faiss hnsw"
+    python -m benchmarks.index --only million --items 20000 --users 200   # a look in a minute
+
+Queries are users of the log, one at a time, and what they have seen is left out, as in serving.
+Peers that cannot do that are asked for as many more items as the user has seen, and those are then
+dropped in NumPy; this is what serving with them takes, so it counts as their time.
+
+Every index has a process to itself and answers with one thread. Over Gowalla it is built with one
+too (but for implicit's AnnoyModel, which takes all), over a million items with all cores where it
+can use them; ours is built with one always, and chooses its settings meanwhile, on other users
+than those it is then asked for. Recall is by score: whatever scores as much as the last of the
+exact list, but for a millionth of the first, is no miss. Times are of single calls from Python.
+"index MB" is all that queries read, as files, the float32 items included, which ours, NumPy and
+implicit read where they are; "resident MB" is what the process grew by until after the queries,
+again with the items. Peers come with the extra "bench"; one that is not installed is skipped with
+a word.
+"""
+
+import argparse
+import ctypes
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from benchmarks.index_peers import ANNOY, PEERS, Built, Contender, Rows
+from benchmarks.index_worlds import Query, World, exact_scores, queries_of, worlds
+from recsys.errors import GateFailedError
+from recsys.index import (
+    LONG,
+    SHORT,
+    ExactIndex,
+    Index,
+    IndexKind,
+    IndexSettings,
+    Sample,
+    build_index,
+    load_index,
+)
+from recsys.vectors import FloatMatrix
+
+TARGET = 0.98
+N_WARM = 50
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """An index with one setting: recall and seconds of every query, by length of the list."""
+
+    index: str
+    setting: str
+    recall: dict[int, float]
+    seconds: dict[int, NDArray[np.float64]]
+
+    def __str__(self) -> str:
+        recalls = [f"{self.recall[k]:.4f}" for k in (SHORT, LONG)]
+        times = [f"{self.microseconds(k, q):.0f}" for k in (SHORT, LONG) for q in (50, 99)]
+        return " | ".join([self.index, self.setting, *recalls, *times])
+
+    def microseconds(self, k: int = LONG, percentile: float = 50) -> float:
+        """Return a percentile of the time per query."""
+        return 1e6 * float(np.percentile(self.seconds[k], percentile))
+
+    def brief(self) -> str:
+        """Return name, setting and time of a long list."""
+        setting = f" ({self.setting})" if self.setting else ""
+        return f"{self.index}{setting} {self.microseconds():.0f} us"
+
+
+def our_exact(world: World, folder: Path) -> Built:
+    """Build our exact index, in memory."""
+
+    def save(_path: str) -> None:
+        nobody = Sample(world.others.users[:0], [])
+        build_index(world.items, nobody, IndexSettings(kind="exact"), folder)
+
+    return _ours(ExactIndex.of(world.items), save)
+
+
+def our_version(kind: IndexKind, world: World, folder: Path) -> Built:
+    """Build and open an index as a version has it: calibrated, and memory-mapped."""
+    facts = build_index(world.items, world.others, IndexSettings(kind=kind), folder)
+    note = "chose the exact one"
+    if facts["kind"] == "annoy":
+        search_k = " / ".join(map(str, facts["search_k"].values()))
+        note = f"head {facts['head_share']:.1%}, search_k {search_k}"
+    return _ours(load_index(world.items, folder, facts), None, note)
+
+
+def _ours(index: Index, save: Callable[[str], object] | None, note: str = "") -> Built:
+    def ask(query: Query, k: int, _value: int) -> Rows:
+        return index.search(query.user, k, query.seen)[0]
+
+    return Built(ask, save, note, reads_items=True)
+
+
+OURS: dict[str, Contender] = {
+    "recsys exact": Contender("recsys.index", our_exact),
+    "recsys annoy": Contender("recsys.index", partial(our_version, "annoy")),
+    "recsys auto": Contender("recsys.index", partial(our_version, "auto")),
+}
+
+
+def compare(world: World, names: list[str]) -> None:
+    """Print one table for one world, and how we stand."""
+    print(f"\n{world.name}: {len(world.asked):,} queries over {len(world.items):,} items\n")
+    print(
+        "| index | setting | recall@20 | recall@100 | p50 us @20 | p99 us @20 | p50 us @100 "
+        "| p99 us @100 | build s | index MB | resident MB |"
+    )
+    print(f"|---|---|{'---:|' * 9}", flush=True)
+    best = exact_scores(world)
+    found: list[Measured] = []
+    for name in names:
+        package = (OURS | PEERS)[name].module.partition(".")[0]
+        if find_spec(package) is None:
+            print(f"| {name} | not installed |{' |' * 9}", flush=True)
+            continue
+        print(f"{world.name}: {name}, {world.n_threads} threads to build", file=sys.stderr)
+        try:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+                found += process.submit(measure, name, world, best).result()
+        except BrokenProcessPool:
+            print(f"| {name} | its process died, of memory perhaps |{' |' * 9}", flush=True)
+    print(f"\n{standing(found)}", flush=True)
+
+
+def measure(name: str, world: World, best: NDArray[np.float64]) -> list[Measured]:
+    """Build an index in this process, and print a row for each of its settings."""
+    contender = (OURS | PEERS)[name]
+    import_module(contender.module)
+    ExactIndex.of(world.items[:100]).search(world.items[0], 1, world.asked.seen[0][:0])  # compiles
+    queries = queries_of(world)
+    before = resident_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        start = perf_counter()
+        try:
+            with threadpool_limits(world.n_threads):
+                built = contender.build(world, Path(folder))
+        except GateFailedError as error:
+            print(f"| {name} | refused: {error} |{' |' * 9}", flush=True)
+            return []
+        seconds = perf_counter() - start
+        n_shared = world.items.nbytes if built.reads_items else 0
+        n_bytes = n_shared + saved_bytes(built, Path(folder))
+        rows = []
+        for value in contender.values:
+            setting = f"{contender.setting} {value}" if contender.setting else built.note
+            rows.append(asked(name, setting, built, value, world, queries, best))
+            resident = n_shared + resident_bytes() - before
+            sizes = f"{seconds:.1f} | {n_bytes / 1e6:.0f} | {resident / 1e6:.0f}"
+            print(f"| {rows[-1]} | {sizes} |", flush=True)
+    return rows
+
+
+def asked(
+    name: str,
+    setting: str,
+    built: Built,
+    value: int,
+    world: World,
+    queries: list[Query],
+    best: NDArray[np.float64],
+) -> Measured:
+    """Ask every query for both lengths of list."""
+    recall, seconds = {}, {}
+    with threadpool_limits(1):
+        for k in (SHORT, LONG):
+            for query in queries[:N_WARM]:
+                built.ask(query, k, value)
+            lists, times = [], []
+            for query in queries:
+                start = perf_counter()
+                lists.append(built.ask(query, k, value))
+                times.append(perf_counter() - start)
+            hits = sum(map(partial(n_hits, world.items), lists, queries, best[:, :k]))
+            recall[k], seconds[k] = hits / (k * len(queries)), np.array(times)
+    return Measured(name, setting, recall, seconds)
+
+
+def n_hits(items: FloatMatrix, rows: Rows, query: Query, best: NDArray[np.float64]) -> int:
+    """Return how many of the rows, each once and none of them seen, are among the best."""
+    rows = np.setdiff1d(rows.astype(np.int64), query.seen)
+    scores = items[rows].astype(np.float64) @ query.user
+    return int((scores >= best[-1] - ROUNDING * np.abs(best).max()).sum())
+
+
+def saved_bytes(built: Built, folder: Path) -> int:
+    """Return the bytes of the files of an index."""
+    if built.save is not None:
+        built.save(str(folder / "index"))
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process, without what it has freed but not returned."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def standing(found: list[Measured]) -> str:
+    """Say how our fastest index that reaches the target stands beside Annoy and the others."""
+    reach = [row for row in found if row.recall[LONG] >= TARGET]
+    ours = min((row for row in reach if row.index in OURS), key=Measured.microseconds, default=None)
+    if ours is None:
+        return f"None of ours reaches recall@{LONG} of {TARGET}."
+    told = [f"p50@{LONG} at recall@{LONG} of {TARGET}: {ours.brief()}"]
+    annoy = [row for row in reach if row.index == ANNOY]
+    if annoy:
+        told.append(f"{annoy[0].brief()}, {annoy[0].microseconds() / ours.microseconds():.1f} x")
+    elif any(row.index == ANNOY for row in found):
+        told.append(f"{ANNOY} never reaches it")
+    peers = [row for row in reach if row.index in PEERS]
+    if peers:
+        peer = min(peers, key=Measured.microseconds)
+        ratio = peer.microseconds() / ours.microseconds()
+        told.append(f"the fastest peer is {peer.brief()}, {ratio:.1f} x")
+    return "; ".join(told)
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description="The index beside its peers.")
+    parser.add_argument("--factors", type=int, nargs="+", default=[64, 128], help="of Gowalla")
+    parser.add_argument("--only", choices=("gowalla", "million", "flat"))
+    parser.add_argument("--users", type=int, default=1000, help="queries")
+    parser.add_argument("--items", type=int, default=1_000_000, help="of what is generated")
+    parser.add_argument("--peers", nargs="+", metavar="NAME", help="those with it in their names")
+    parser.add_argument("--no-peers", action="store_true")
+    arguments = parser.parse_args()
+    wanted = [""] if arguments.peers is None else [name.lower() for name in arguments.peers]
+    for part in wanted:
+        if not any(part in name.lower() for name in PEERS):
+            parser.error(f"--peers: expected parts of {', '.join(PEERS)}, got {part}")
+    peers = [name for name in PEERS if any(part in name.lower() for part in wanted)]
+    names = [*OURS, *([] if arguments.no_peers else peers)]
+    for world in worlds(arguments.only, arguments.factors, arguments.items, arguments.users):
+        compare(world, names)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""The command line: thin commands over the library.
+
+Exit codes: 0 done, 1 refused (bad data, a gate), 2 usage. One line on stderr per error that we
+know; results go to stdout, progress to stderr.
+"""
+
+import sys
+
+import typer
+
+from recsys.cli import answers, training, versions
+from recsys.cli.app import app
+from recsys.errors import ConfigError, RecsysError
+
+__all__ = ["answers", "app", "main", "training", "versions"]
+
+
+def main() -> None:
+    """Run the command line; the entry point of the package."""
+    try:
+        app()
+    except RecsysError as error:
+        typer.echo(f"recsys: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        typer.echo("recsys: interrupted; nothing was published", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        sys.exit(0)

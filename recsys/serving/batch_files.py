@@ -1,0 +1,125 @@
+"""Lists for all users of a version, written part by part as Parquet."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from recsys.errors import ConfigError, DataError
+from recsys.progress import OnStep, progress_bar
+from recsys.serving.recommender import Recommender
+from recsys.store.durable import durable_file, replace_line, sync
+
+SETTINGS = "batch.json"
+
+_BYTES_PER_ENTRY = 160  # of a list while its part is made: rows and scores twice, and five columns
+_LEAST_BYTES = 1 << 20
+
+
+def write_batch(
+    recommender: Recommender,
+    folder: str | Path,
+    k: int = 10,
+    *,
+    include_seen: bool = False,
+    where: str | None = None,
+    memory_bytes: int = 512 * 1024**2,
+    progress: bool = False,
+) -> Path:
+    """Write the lists of all users of a version to a folder of Parquet files.
+
+    A part holds as many users as the memory allows, and appears when it is complete. Interrupted
+    and called again, it goes on behind the last part that is there.
+
+    Parameters
+    ----------
+    recommender : Recommender
+    folder : path
+        Made if it is not there. `batch.json` in it says what its lists are.
+    k : int
+    include_seen : bool
+    where : str, optional
+        As `Recommender.recommend` has it.
+    memory_bytes : int
+        Bound on what the lists of a part take while they are made, beside the version itself.
+    progress : bool
+        Show a progress bar where stderr is a terminal.
+
+    Returns
+    -------
+    path
+        The folder. Columns: user_id, rank from 1, item_id, score, source.
+
+    Raises
+    ------
+    DataError
+        If the folder holds other lists, or an argument cannot be understood.
+    ConfigError
+        If the memory is less than 1 MB.
+    OSError
+        If a file cannot be written.
+    """
+    if memory_bytes < _LEAST_BYTES:
+        raise ConfigError(f"memory: expected 1 MB or more, got {memory_bytes} bytes")
+    folder = Path(folder)
+    per_part = max(1, memory_bytes // (_BYTES_PER_ENTRY * k))
+    settings = {
+        "version": recommender.version,
+        "k": k,
+        "include_seen": include_seen,
+        "where": where,
+        "users_per_part": per_part,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    _require_same(folder, settings)
+    with progress_bar("recommending", enabled=progress) as on_step:
+        _write_parts(recommender, folder, settings, on_step)
+    return folder
+
+
+def _require_same(folder: Path, settings: dict[str, Any]) -> None:
+    """Write down what the lists are, or see that those that are there are the same."""
+    path = folder / SETTINGS
+    if not path.exists():
+        replace_line(path, json.dumps(settings))
+        return
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise DataError(f"{path}: expected JSON, got {error}; choose another folder") from error
+    different = {name: found.get(name) for name in settings if found.get(name) != settings[name]}
+    if different:
+        name, value = next(iter(different.items()))
+        raise DataError(
+            f"{folder}: expected a folder for lists with {name} {settings[name]!r}, got one with "
+            f"{value!r}; choose another folder, or remove this one"
+        )
+
+
+def _write_parts(
+    recommender: Recommender,
+    folder: Path,
+    settings: dict[str, Any],
+    on_step: OnStep,
+) -> None:
+    users, per_part = recommender.user_vectors.ids, settings["users_per_part"]
+    n_users = len(users)
+    for number, first in enumerate(range(0, n_users, per_part)):
+        path = folder / f"part-{number:06}.parquet"
+        rows = np.arange(first, min(first + per_part, n_users), dtype=np.int32)
+        if not path.exists():
+            table = recommender.recommend_many(
+                users.tolist(rows),
+                settings["k"],
+                include_seen=settings["include_seen"],
+                where=settings["where"],
+            ).to_table()
+            temporary = path.with_name(f".{path.name}")
+            temporary.unlink(missing_ok=True)
+            with durable_file(temporary) as file:
+                pq.write_table(table, file, compression="zstd")
+            temporary.rename(path)
+            sync(folder)
+        on_step(int(rows[-1]) + 1, n_users)
