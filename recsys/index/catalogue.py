@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from recsys.errors import CorruptVersionError
 from recsys.index import kernel
 from recsys.index.codes import PER_BLOCK, Codes, encode_items
-from recsys.index.memory import Catalogue, Forest, Scratch
 from recsys.index.protocol import Allowed, ItemRows
 from recsys.vectors import FloatMatrix, FloatVector
+from recsys.vectors.top_k import EXCLUDED
 
 _FILES = ("row", "position", "codes", "bounds", "factor")
+_NO_FOREST = kernel.Forest()
 _SMALL_FILE = 4096  # bytes; and nothing at all cannot be mapped
 
 
@@ -30,18 +31,26 @@ class CodedItems:
     """
 
     def __init__(self, items: FloatMatrix, codes: Codes) -> None:
-        self.items = items
+        self.items = np.ascontiguousarray(items, dtype=np.float32)
         self.codes = codes
         self.n_blocks = len(codes.codes)
-        self._catalogue = Catalogue(
-            _plain(items),
-            _plain(codes.row),
-            _plain(codes.position),
-            _plain(codes.codes),
-            _plain(codes.codes).view(np.float32),
-            _plain(codes.bounds)[0],
-            _plain(codes.bounds)[1],
-            _plain(codes.factor),
+        arrays = {
+            "items": self.items,
+            "row": codes.row,
+            "position": codes.position,
+            "codes": codes.codes,
+            "norms": codes.bounds[0],
+            "errors": codes.bounds[1],
+        }
+        if len(codes.factor):
+            arrays["factor"] = codes.factor
+        self._catalogue = kernel.structure(
+            kernel.Catalogue,
+            arrays=arrays,
+            n_items=len(items),
+            factors=items.shape[1],
+            n_blocks=self.n_blocks,
+            width=codes.codes.shape[1] - 1,
         )
         self._threads = threading.local()
         self.everybody = self.allow(None)
@@ -65,7 +74,7 @@ class CodedItems:
         k: int,
         exclude: ItemRows,
         allowed: Allowed | None = None,
-        forest: Forest | None = None,
+        forest: Any = None,
         search_k: int = 0,
     ) -> tuple[ItemRows, FloatVector]:
         """Return the best items; see `recsys.index.Index.search`.
@@ -73,21 +82,25 @@ class CodedItems:
         Exact without a forest. With one, blocks before it are scanned, and `search_k` candidates
         of it are scored.
         """
-        scratch, no_forest = self._scratch()
-        n_head = self.n_blocks if forest is None else forest.first // PER_BLOCK
-        mask = (allowed or self.everybody).mask.view(np.uint16)
-        rows, scores = kernel.search(
+        k = min(k, len(self.items))
+        rows, scores = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32)
+        allowed = allowed or self.everybody
+        n = kernel.library.search(
             self._catalogue,
-            forest or no_forest,
-            scratch,
-            np.ascontiguousarray(user),
+            forest or _NO_FOREST,
+            self._scratch(forest),
+            kernel.address(user, np.float32),
             k,
-            mask,
-            _plain(exclude),
-            n_head,
+            kernel.address(allowed.mask, np.uint16),
+            allowed.n,
+            kernel.address(exclude, np.int32),
+            len(exclude),
+            self._n_head(forest),
             search_k,
+            kernel.address(rows, np.int32),
+            kernel.address(scores, np.float32),
         )
-        return rows, scores
+        return rows[:n], scores[:n]
 
     def search_many(
         self,
@@ -96,57 +109,81 @@ class CodedItems:
         starts: NDArray[np.int64],
         exclude: ItemRows,
         allowed: Allowed | None = None,
-        forest: Forest | None = None,
+        forest: Any = None,
         search_k: int = 0,
     ) -> tuple[NDArray[np.int32], FloatMatrix]:
         """Return the best items of many users; see `recsys.index.Index.search_many`."""
-        scratch, no_forest = self._scratch()
-        n_head = self.n_blocks if forest is None else forest.first // PER_BLOCK
         rows = np.empty((len(users), k), dtype=np.int32)
         scores = np.empty((len(users), k), dtype=np.float32)
-        kernel.search_many(
+        if k > len(self.items):  # more than there is room for
+            n_items = len(self.items)
+            rows[:, n_items:], scores[:, n_items:] = -1, EXCLUDED
+            rows[:, :n_items], scores[:, :n_items] = self.search_many(
+                users, n_items, starts, exclude, allowed, forest, search_k
+            )
+            return rows, scores
+        allowed = allowed or self.everybody
+        kernel.library.search_many(
             self._catalogue,
-            forest or no_forest,
-            scratch,
-            _plain(users),
+            forest or _NO_FOREST,
+            self._scratch(forest),
+            kernel.address(users, np.float32),
+            len(users),
             k,
-            (allowed or self.everybody).mask.view(np.uint16),
-            _plain(starts),
-            _plain(exclude),
-            n_head,
+            kernel.address(allowed.mask, np.uint16),
+            allowed.n,
+            kernel.address(starts, np.int64),
+            kernel.address(exclude, np.int32),
+            self._n_head(forest),
             search_k,
-            rows,
-            scores,
+            kernel.address(rows, np.int32),
+            kernel.address(scores, np.float32),
         )
         return rows, scores
 
     def rank(self, user: FloatVector, rows: ItemRows, k: int) -> tuple[ItemRows, FloatVector]:
         """Return the best of some items; see `recsys.index.Index.rank`."""
-        found, scores = kernel.rank(self._catalogue, _plain(user), _plain(rows), k)
+        k = min(k, len(rows))
+        found, scores = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32)
+        kernel.library.rank(
+            self._catalogue,
+            self._scratch(None),
+            kernel.address(user, np.float32),
+            kernel.address(rows, np.int32),
+            len(rows),
+            k,
+            kernel.address(found, np.int32),
+            kernel.address(scores, np.float32),
+        )
         return found, scores
 
-    def _scratch(self) -> tuple[Scratch, Forest]:
-        """Return what this thread writes to."""
-        try:
-            return self._threads.scratch  # type: ignore[no-any-return]
-        except AttributeError:
-            self._threads.scratch = self._new_scratch()
-            return self._threads.scratch  # type: ignore[no-any-return]
+    def _n_head(self, forest: Any) -> int:
+        """Return the blocks to scan before the forest."""
+        return self.n_blocks if forest is None else forest.first // PER_BLOCK
 
-    def _new_scratch(self) -> tuple[Scratch, Forest]:
+    def _scratch(self, forest: Any) -> Any:
+        """Return what this thread writes to."""
+        n_roots = 0 if forest is None else forest.n_roots
+        scratch, room = getattr(self._threads, "scratch", (None, -1))
+        if room < n_roots:
+            scratch = self._new_scratch(n_roots)
+            self._threads.scratch = scratch, n_roots
+        return scratch
+
+    def _new_scratch(self, n_roots: int) -> Any:
+        # Most of it is never touched, and so takes no memory.
         n_items, factors = self.items.shape
-        query = np.zeros(4 * -(-factors // 4), dtype=np.int8)
-        nodes = np.empty((0, factors + 4), dtype=np.int32)
-        scratch = Scratch(
-            np.empty(self.n_blocks, dtype=np.uint16),
-            query,
-            query.view(np.int32),
-            np.empty(PER_BLOCK, dtype=np.float32),
-            np.empty(n_items, dtype=np.int32),
-            np.empty(n_items, dtype=np.float32),
-        )
-        no_roots = np.empty(0, dtype=np.int32)
-        return scratch, Forest(nodes, nodes.view(np.float32), no_roots, 0, 0)
+        arrays = {
+            "mask": np.empty(self.n_blocks, dtype=np.uint16),
+            "query": np.zeros(4 * (self.codes.codes.shape[1] - 1), dtype=np.int8),
+            "found": np.empty(n_items, dtype=np.int32),
+            "lowest": np.empty(n_items, dtype=np.float32),
+            "floors": np.empty(n_items, dtype=np.float32),
+            "keys": np.empty(n_items, dtype=np.int64),
+            "queue": np.empty(n_items + kernel.LEAST_QUEUE_PER_ROOT * n_roots, dtype=np.int64),
+            "leaves": np.empty(n_items + factors + 3, dtype=np.int32),
+        }
+        return kernel.structure(kernel.Scratch, arrays=arrays)
 
 
 def write_codes(items: FloatMatrix, folder: Path, *, cosine: bool = False) -> CodedItems:
@@ -210,12 +247,3 @@ def damaged(path: Path, reason: str) -> CorruptVersionError:
     return CorruptVersionError(
         f"{path}: damaged: {reason}; train again, or activate another version"
     )
-
-
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array as the kernel takes it: in one piece, not marked read-only.
-
-    Arrays that are marked so are another type, for which it would be compiled once more.
-    """
-    array = np.ascontiguousarray(array)
-    return array if array.flags.writeable else array.copy()

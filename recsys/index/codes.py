@@ -19,7 +19,7 @@ _LEAST_SCALE = np.finfo(np.float32).tiny
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """Items in 8 bits; what each array is, `recsys.index.memory.Catalogue` says.
+    """Items in 8 bits; what each array is, `recsys.index.kernel.Catalogue` says.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.index import memory
+from recsys.index import kernel
 from recsys.index.catalogue import CodedItems, damaged
 from recsys.index.codes import PER_BLOCK, Codes, norms_of
 from recsys.index.protocol import Allowed, ItemRows
@@ -148,7 +148,7 @@ def _on_a_sphere(items: FloatMatrix) -> FloatMatrix:
     return np.column_stack((items / norms.max(), missing)).astype(np.float32)
 
 
-def _open_forest(path: Path, n_items: int, factors: int) -> memory.Forest:
+def _open_forest(path: Path, n_items: int, factors: int) -> Any:
     """Map the nodes of a file of Annoy and find the roots of its trees, as Annoy does.
 
     The first nodes are the items. Behind the last tree, the roots of all are repeated.
@@ -172,6 +172,12 @@ def _open_forest(path: Path, n_items: int, factors: int) -> memory.Forest:
     n_head = n_items - n_tail
     if not 0 < n_tail <= min(n_items, len(nodes)) or n_head % PER_BLOCK:
         raise damaged(path, f"expected a forest of the tail of {n_items} items, got another file")
-    return memory.Forest(
-        nodes, nodes.view(np.float32), np.array(roots, dtype=np.int32), n_head, n_tail
+    arrays = {"nodes": nodes, "roots": np.array(roots, dtype=np.int32)}
+    return kernel.structure(
+        kernel.Forest,
+        arrays=arrays,
+        n_nodes=len(nodes),
+        n_roots=len(roots),
+        first=n_head,
+        n_items=n_tail,
     )

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.errors import DataError, did_you_mean
@@ -104,6 +103,8 @@ class ItemAttributes:
                 f"max_per: expected one of the columns {', '.join(self._names())}, got {column!r}"
                 f"{did_you_mean(column, self._names())}"
             )
+        import pyarrow.compute as pc
+
         codes = pc.dictionary_encode(table[column].combine_chunks()).indices
         return np.asarray(pc.fill_null(codes, -1), dtype=np.int32)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from recsys.errors import ConfigError, DataError
 from recsys.progress import OnStep, progress_bar
@@ -104,6 +103,8 @@ def _write_parts(
     settings: dict[str, Any],
     on_step: OnStep,
 ) -> None:
+    import pyarrow.parquet as pq
+
     users, per_part = recommender.user_vectors.ids, settings["users_per_part"]
     n_users = len(users)
     for number, first in enumerate(range(0, n_users, per_part)):

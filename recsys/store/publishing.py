@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +250,9 @@ def _free_name(store: Path, facts: dict[str, FileFacts]) -> tuple[str, datetime]
 
 
 def _environment() -> dict[str, Any]:
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as package_version
+
     packages: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:

@@ -5,7 +5,6 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
@@ -108,6 +107,8 @@ class Ids:
 
 
 def _as_id_array(values: pa.Array | Iterable[Id]) -> pa.Array:
+    import pyarrow.compute as pc  # not needed to serve
+
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if not isinstance(values, pa.Array):

@@ -1,5 +1,6 @@
 """Every index against a twin that sorts every item."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from recsys.index import AnnoyIndex, ExactIndex, Index, PlainIndex, build_forest
 from recsys.index.catalogue import open_codes, write_codes
 from recsys.index.codes import encode_items
 from recsys.index.forest import FOREST
+from recsys.index.kernel import library
 
 EVERYTHING = {"20": 10**6, "100": 10**6}
 NOTHING = np.empty(0, np.int32)
@@ -69,8 +71,18 @@ def test_exact_is_the_twin(seed, n_items, factors, k, kind, data) -> None:
     agrees(kind(items), items, user, k, exclude, allowed)
 
 
+@pytest.fixture(params=["vnni", "plain"])
+def instructions(request) -> Iterator[None]:
+    """Scan by the one instruction for products of bytes, and by those of every processor."""
+    if bool(library.use_vnni(request.param == "vnni")) != (request.param == "vnni"):
+        pytest.skip("this processor has no AVX512-VNNI")
+    yield
+    library.use_vnni(1)
+
+
 @pytest.mark.parametrize("factors", [1, 3, 64, 130])
 @pytest.mark.parametrize("k", [1, 20, 500, 5000])
+@pytest.mark.usefixtures("instructions")
 def test_no_item_is_lost_to_rounding(factors: int, k: int) -> None:
     """Vectors of no special numbers, and norms that end the scan early: the list of float64."""
     rng = np.random.default_rng(factors)

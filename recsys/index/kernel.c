@@ -1,0 +1,425 @@
+/* The pass that answers a query: score in 8 bits, search the forest, rescore, rank.
+
+   Items stand in the order of their norms, largest first, and sixteen of them in a block. The scan
+   scores block by block in 8 bits. What rounding can have added or taken is bounded, so that
+
+   - an item whose score is surely below k others' is dropped,
+   - a block whose norm is too small for anybody in it to enter the list ends the scan: by the
+     inequality of Cauchy and Schwarz no score exceeds the product of the norms, and all later
+     norms are smaller,
+   - the few that are left are scored in float32 from the embeddings, and ranked.
+
+   So a scan of all blocks gives the exact list. Behind the head an Annoy forest may stand for the
+   rest of the scan. It is walked here, not by Annoy: candidates then are checked against the mask,
+   scored and ranked as they come, and a damaged file can lead nowhere but to other nodes.
+
+   Nothing is allocated here: a query writes to the scratch memory of its thread and to its list.
+   kernel.py says what each array is. No index is trusted that comes from a file. */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define PER_BLOCK 16
+#define PER_INT 4
+#define OFFSET 128 /* codes of items are held as 1 to 255 */
+#define LARGEST_CODE 127
+#define ROUNDING 1e-5 /* what float32 may add to a dot product, as a share of the norms */
+#define AHEAD 8       /* rows asked for before they are scored */
+#define NODE_HEAD 3   /* numbers of a node before its vector: descendants, two children */
+#define VISITS_PER_ROOT 64
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define FOR_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
+#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+#else
+#define FOR_PROCESSOR
+#endif
+
+typedef struct {
+    const float *items;     /* (n_items, factors), by row */
+    const int32_t *row;     /* (n_items,) of each position */
+    const int32_t *position; /* (n_items,) of each row */
+    const int32_t *codes;   /* (n_blocks, width + 1, 16); the last are the bits of scales */
+    const float *norms;     /* (n_blocks,) the largest of each block */
+    const float *errors;    /* (n_blocks,) the largest distance of an item from its code */
+    const float *factor;    /* (n_items,) by row, or NULL for ones */
+    int64_t n_items, factors, n_blocks, width;
+} catalogue_t;
+
+typedef struct {
+    const int32_t *nodes; /* (n_nodes, factors + 4) */
+    const int32_t *roots;
+    int64_t n_nodes, n_roots, first, n_items;
+} forest_t;
+
+typedef struct {
+    uint16_t *mask;  /* (n_blocks,) who may still be found */
+    int8_t *query;   /* (4 * width,) */
+    int32_t *found;  /* (n_items,) positions; the complement of one that is scored exactly */
+    float *lowest;   /* (n_items,) the least that the score of each can be */
+    float *floors;   /* (n_items,) min-heap of the k largest of these */
+    int64_t *keys;   /* (n_items,) min-heap of the list */
+    int64_t *queue;  /* (n_items + 65 * n_roots,) of the walk */
+    int32_t *leaves; /* (n_items + factors + 3,) */
+} scratch_t;
+
+typedef struct {
+    double step, norm, error;
+    int32_t offset;
+} query_t;
+
+/* --- heaps, and numbers with a payload that sort like the pair */
+
+#define HEAP(type, name)                                                                         \
+    static void push_##name(type *heap, int64_t n, type value) {                                 \
+        int64_t place = n;                                                                       \
+        while (place > 0) {                                                                      \
+            int64_t above = (place - 1) >> 1;                                                    \
+            if (heap[above] <= value) break;                                                     \
+            heap[place] = heap[above];                                                           \
+            place = above;                                                                       \
+        }                                                                                        \
+        heap[place] = value;                                                                     \
+    }                                                                                            \
+    static void replace_least_##name(type *heap, int64_t n, type value) {                        \
+        int64_t place = 0, below;                                                                \
+        while ((below = 2 * place + 1) < n) {                                                    \
+            if (below + 1 < n && heap[below + 1] < heap[below]) below++;                         \
+            if (heap[below] >= value) break;                                                     \
+            heap[place] = heap[below];                                                           \
+            place = below;                                                                       \
+        }                                                                                        \
+        heap[place] = value;                                                                     \
+    }
+
+HEAP(float, float)
+HEAP(int64_t, key)
+
+static int64_t key_of(float number, int32_t payload) {
+    int32_t bits;
+    number += 0.0f; /* -0 becomes 0 */
+    memcpy(&bits, &number, sizeof bits);
+    /* The bits of negative floats sort backwards; flipped, all of them sort like the numbers. */
+    int64_t ascending = bits ^ ((bits >> 31) & INT32_MAX);
+    return (int64_t)((uint64_t)ascending << 32) | (uint32_t)(INT32_MAX - payload);
+}
+
+static float number_of(int64_t key) {
+    int32_t ascending = (int32_t)(key >> 32), bits = ascending ^ ((ascending >> 31) & INT32_MAX);
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+static int32_t payload_of(int64_t key) { return INT32_MAX - (int32_t)(key & INT32_MAX); }
+
+/* --- who may be found */
+
+static int take_out(uint16_t *mask, int64_t at) {
+    uint16_t bit = (uint16_t)(1u << (at & 15));
+    if (!(mask[at >> 4] & bit)) return 0;
+    mask[at >> 4] &= (uint16_t)~bit;
+    return 1;
+}
+
+/* Copy who is allowed, take out who is excluded, and return how many are left. */
+static int64_t allow(const catalogue_t *c, const uint16_t *allowed, int64_t n,
+                     const int32_t *exclude, int64_t n_exclude, uint16_t *mask) {
+    memcpy(mask, allowed, (size_t)c->n_blocks * sizeof *mask);
+    for (int64_t j = 0; j < n_exclude; j++) {
+        int32_t row = exclude[j];
+        if (row < 0 || row >= c->n_items) continue;
+        int32_t at = c->position[row];
+        if (at >= 0 && at < c->n_items) n -= take_out(mask, at);
+    }
+    return n;
+}
+
+/* --- exact scores */
+
+static int64_t row_at(const catalogue_t *c, int64_t at) {
+    int64_t row = c->row[at];
+    return row < 0 ? 0 : row >= c->n_items ? c->n_items - 1 : row;
+}
+
+static void ask_for(const catalogue_t *c, int64_t row) {
+    const char *start = (const char *)(c->items + row * c->factors);
+    for (int64_t byte = 0; byte < 4 * c->factors; byte += 64) __builtin_prefetch(start + byte);
+}
+
+FOR_PROCESSOR static float dot(const float *restrict a, const float *restrict b, int64_t n) {
+    float sum = 0;
+    for (int64_t f = 0; f < n; f++) sum += a[f] * b[f];
+    return sum;
+}
+
+static float score_of(const catalogue_t *c, int64_t row, const float *user) {
+    float score = dot(c->items + row * c->factors, user, c->factors);
+    return c->factor ? score * c->factor[row] : score;
+}
+
+/* --- the scan */
+
+static query_t encode(const catalogue_t *c, const float *user, int8_t *code) {
+    float largest = 0;
+    for (int64_t f = 0; f < c->factors; f++)
+        if (fabsf(user[f]) > largest) largest = fabsf(user[f]);
+    float step = largest / LARGEST_CODE, up = step > 0 ? 1 / step : 0;
+    query_t q = {step, 0, 0, 0};
+    for (int64_t f = 0; f < c->factors; f++) {
+        float whole = rintf(user[f] * up);
+        if (!(whole >= -LARGEST_CODE && whole <= LARGEST_CODE)) whole = 0; /* no number */
+        code[f] = (int8_t)whole;
+        q.norm += (double)user[f] * user[f];
+        q.error += ((double)user[f] - whole * step) * ((double)user[f] - whole * step);
+        q.offset -= OFFSET * code[f];
+    }
+    q.norm = sqrt(q.norm);
+    q.error = sqrt(q.error);
+    return q;
+}
+
+/* What no score in this block or a later one exceeds. */
+static double reach_of(const catalogue_t *c, const query_t *q, int64_t block) {
+    return q->norm * c->norms[block] * (1 + ROUNDING);
+}
+
+/* How far scores by code can be from those of the embeddings, in a block. With codes x' and y' of x
+   and y: x y - x' y' = x (y - y') + (x - x') y'. */
+static float slack_of(const catalogue_t *c, const query_t *q, int64_t block) {
+    double norm = c->norms[block], error = c->errors[block];
+    return (float)(q->norm * (error + ROUNDING * norm) + q->error * (norm + error));
+}
+
+static void keep(float *floors, int64_t k, int64_t n, float score) {
+    if (n < k) push_float(floors, n, score);
+    else if (score > floors[0]) replace_least_float(floors, k, score);
+}
+
+/* Score a block by its codes; return the bits of those that reach the least. */
+typedef uint32_t (*score_block_t)(const int32_t *block, const int32_t *query, int64_t width,
+                                  int32_t offset, float step, float least, float *scores);
+
+FOR_PROCESSOR static uint32_t score_block(const int32_t *block, const int32_t *query,
+                                          int64_t width, int32_t offset, float step, float least,
+                                          float *scores) {
+    int32_t sums[PER_BLOCK];
+    for (int lane = 0; lane < PER_BLOCK; lane++) sums[lane] = offset;
+    for (int64_t f = 0; f < width; f++) {
+        const uint8_t *item = (const uint8_t *)(block + PER_BLOCK * f);
+        const int8_t *four = (const int8_t *)(query + f);
+        for (int lane = 0; lane < PER_BLOCK; lane++)
+            for (int byte = 0; byte < PER_INT; byte++)
+                sums[lane] += (int32_t)item[PER_INT * lane + byte] * four[byte];
+    }
+    const float *scales = (const float *)(block + PER_BLOCK * width);
+    uint32_t hits = 0;
+    for (int lane = 0; lane < PER_BLOCK; lane++) {
+        scores[lane] = (float)sums[lane] * scales[lane] * step;
+        hits |= (uint32_t)(scores[lane] >= least) << lane;
+    }
+    return hits;
+}
+
+#ifdef VNNI
+VNNI static uint32_t score_block_vnni(const int32_t *block, const int32_t *query, int64_t width,
+                                      int32_t offset, float step, float least, float *scores) {
+    __m512i even = _mm512_set1_epi32(offset), odd = _mm512_setzero_si512();
+    int64_t f = 0;
+    for (; f + 1 < width; f += 2) {
+        const int32_t *pair = block + PER_BLOCK * f;
+        even = _mm512_dpbusd_epi32(even, _mm512_loadu_si512(pair), _mm512_set1_epi32(query[f]));
+        odd = _mm512_dpbusd_epi32(odd, _mm512_loadu_si512(pair + PER_BLOCK),
+                                  _mm512_set1_epi32(query[f + 1]));
+    }
+    if (f < width)
+        even = _mm512_dpbusd_epi32(even, _mm512_loadu_si512(block + PER_BLOCK * f),
+                                   _mm512_set1_epi32(query[f]));
+    __m512 sums = _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd));
+    __m512 scales = _mm512_loadu_ps(block + PER_BLOCK * width);
+    __m512 found = _mm512_mul_ps(_mm512_mul_ps(sums, scales), _mm512_set1_ps(step));
+    uint32_t hits = _mm512_cmp_ps_mask(found, _mm512_set1_ps(least), _CMP_GE_OQ);
+    if (hits) _mm512_storeu_ps(scores, found);
+    return hits;
+}
+#endif
+
+static score_block_t chosen = score_block;
+
+/* Whether to use the instruction for products of bytes; returns whether it is used then. */
+int use_vnni(int wanted) {
+    chosen = score_block;
+#ifdef VNNI
+    if (wanted && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"))
+        chosen = score_block_vnni;
+#endif
+    return chosen != score_block;
+}
+
+/* Add whoever can be among the best of some blocks; return how many are found. */
+static int64_t scan(const catalogue_t *c, scratch_t *s, const query_t *q, int64_t first,
+                    int64_t last, int64_t k, int64_t n) {
+    const int32_t *query = (const int32_t *)s->query;
+    float scores[PER_BLOCK];
+    for (int64_t b = first; b < last; b++) {
+        uint32_t wanted = s->mask[b];
+        if (!wanted) continue;
+        float floor = n >= k ? s->floors[0] : -INFINITY;
+        if (reach_of(c, q, b) < floor) break;
+        float slack = slack_of(c, q, b);
+        const int32_t *block = c->codes + b * (c->width + 1) * PER_BLOCK;
+        uint32_t hits =
+            wanted & chosen(block, query, c->width, q->offset, (float)q->step, floor - slack, scores);
+        for (; hits; hits &= hits - 1) {
+            int lane = __builtin_ctz(hits);
+            s->found[n] = (int32_t)(PER_BLOCK * b + lane);
+            s->lowest[n] = scores[lane] - slack;
+            keep(s->floors, k, n, s->lowest[n]);
+            n++;
+        }
+    }
+    return n;
+}
+
+/* --- the walk */
+
+static int64_t offer(scratch_t *s, int64_t n, int64_t at) {
+    if (!take_out(s->mask, at)) return n;
+    s->leaves[n] = (int32_t)at;
+    return n + 1;
+}
+
+static int64_t score_leaves(const catalogue_t *c, scratch_t *s, const float *user, int64_t n_leaves,
+                            int64_t k, int64_t n) {
+    for (int64_t j = 0; j < n_leaves; j++) {
+        if (j + AHEAD < n_leaves) ask_for(c, row_at(c, s->leaves[j + AHEAD]));
+        float score = score_of(c, row_at(c, s->leaves[j]), user);
+        if (n >= k && !(score >= s->floors[0])) continue;
+        s->found[n] = ~s->leaves[j];
+        s->lowest[n] = score;
+        keep(s->floors, k, n, score);
+        n++;
+    }
+    return n;
+}
+
+/* Add candidates of the forest with their scores; return how many are found. Nodes are visited as
+   Annoy does it: the next is the one for which the least margin on the way to it is the largest,
+   over all trees. */
+static int64_t walk(const catalogue_t *c, const forest_t *t, scratch_t *s, const float *user,
+                    int64_t search_k, int64_t k, int64_t n) {
+    int64_t stride = c->factors + 1 + NODE_HEAD, leaf_size = c->factors + 3;
+    int64_t most_visits = search_k + VISITS_PER_ROOT * t->n_roots, waiting = 0, n_leaves = 0;
+    for (int64_t j = 0; j < t->n_roots; j++)
+        push_key(s->queue, waiting++, -key_of(INFINITY, t->roots[j]));
+    for (int64_t visit = 0; visit < most_visits && waiting && n_leaves < search_k; visit++) {
+        int64_t key = -s->queue[0];
+        waiting--;
+        replace_least_key(s->queue, waiting, s->queue[waiting]);
+        int64_t number = payload_of(key);
+        const int32_t *node = t->nodes + number * stride;
+        if (number < t->n_items) {
+            n_leaves = offer(s, n_leaves, t->first + number);
+        } else if (node[0] <= leaf_size) {
+            for (int32_t j = 0; j < node[0]; j++)
+                if (node[1 + j] >= 0 && node[1 + j] < t->n_items)
+                    n_leaves = offer(s, n_leaves, t->first + node[1 + j]);
+        } else {
+            float margin = dot((const float *)(node + NODE_HEAD), user, c->factors);
+            float so_far = number_of(key);
+            for (int child = 0; child < 2; child++) { /* child 1 lies where it is positive */
+                margin = -margin;
+                int32_t below = node[1 + child];
+                if (below >= 0 && below < t->n_nodes)
+                    push_key(s->queue, waiting++, -key_of(fminf(so_far, margin), below));
+            }
+        }
+    }
+    return score_leaves(c, s, user, n_leaves, k, n);
+}
+
+/* --- the list */
+
+static int64_t keep_key(int64_t *keys, int64_t most, int64_t n, int64_t key) {
+    if (n < most) {
+        push_key(keys, n, key);
+        return n + 1;
+    }
+    if (n && key > keys[0]) replace_least_key(keys, n, key);
+    return n;
+}
+
+static int64_t in_order(int64_t *keys, int64_t n, int32_t *rows, float *scores) {
+    for (int64_t left = n - 1; left >= 0; left--) {
+        rows[left] = payload_of(keys[0]);
+        scores[left] = number_of(keys[0]);
+        replace_least_key(keys, left, keys[left]);
+    }
+    return n;
+}
+
+static int64_t ranked(const catalogue_t *c, scratch_t *s, const query_t *q, const float *user,
+                      int64_t k, int64_t n, int32_t *rows, float *scores) {
+    float floor = n >= k ? s->floors[0] : -INFINITY;
+    int64_t left = 0, n_keys = 0;
+    for (int64_t j = 0; j < n; j++) {
+        int32_t at = s->found[j];
+        if (at >= 0 && s->lowest[j] + 2 * slack_of(c, q, at >> 4) < floor) continue;
+        s->found[left] = at;
+        s->lowest[left++] = s->lowest[j];
+    }
+    for (int64_t j = 0; j < left; j++) {
+        if (j + AHEAD < left && s->found[j + AHEAD] >= 0)
+            ask_for(c, row_at(c, s->found[j + AHEAD]));
+        int32_t at = s->found[j];
+        int64_t row = row_at(c, at >= 0 ? at : ~at);
+        float score = at >= 0 ? score_of(c, row, user) : s->lowest[j];
+        n_keys = keep_key(s->keys, k, n_keys, key_of(score, (int32_t)row));
+    }
+    return in_order(s->keys, n_keys, rows, scores);
+}
+
+/* --- what Python calls */
+
+int64_t search(const catalogue_t *c, const forest_t *t, scratch_t *s, const float *user, int64_t k,
+               const uint16_t *allowed, int64_t n_allowed, const int32_t *exclude,
+               int64_t n_exclude, int64_t n_head, int64_t search_k, int32_t *rows, float *scores) {
+    int64_t left = allow(c, allowed, n_allowed, exclude, n_exclude, s->mask);
+    if (left < k) k = left;
+    if (k < 1) return 0;
+    query_t q = encode(c, user, s->query);
+    int64_t n = scan(c, s, &q, 0, n_head, k, 0);
+    if (n_head < c->n_blocks && (n < k || reach_of(c, &q, n_head) >= s->floors[0])) {
+        if (search_k > 0) n = walk(c, t, s, user, search_k, k, n);
+        if (search_k <= 0 || n < k) /* whoever was found is no longer in the mask */
+            n = scan(c, s, &q, n_head, c->n_blocks, k, n);
+    }
+    return ranked(c, s, &q, user, k, n, rows, scores);
+}
+
+void search_many(const catalogue_t *c, const forest_t *t, scratch_t *s, const float *users,
+                 int64_t n_users, int64_t k, const uint16_t *allowed, int64_t n_allowed,
+                 const int64_t *starts, const int32_t *exclude, int64_t n_head, int64_t search_k,
+                 int32_t *rows, float *scores) {
+    for (int64_t j = 0; j < n_users; j++) {
+        int64_t n = search(c, t, s, users + j * c->factors, k, allowed, n_allowed,
+                           exclude + starts[j], starts[j + 1] - starts[j], n_head, search_k,
+                           rows + j * k, scores + j * k);
+        for (; n < k; n++) {
+            rows[j * k + n] = -1;
+            scores[j * k + n] = -INFINITY;
+        }
+    }
+}
+
+int64_t rank(const catalogue_t *c, scratch_t *s, const float *user, const int32_t *listed,
+             int64_t n_listed, int64_t k, int32_t *rows, float *scores) {
+    int64_t n = 0;
+    for (int64_t j = 0; j < n_listed; j++) {
+        if (j + AHEAD < n_listed) ask_for(c, listed[j + AHEAD]);
+        n = keep_key(s->keys, k, n, key_of(score_of(c, listed[j], user), listed[j]));
+    }
+    return in_order(s->keys, n, rows, scores);
+}
