@@ -1,7 +1,7 @@
 """What peers and older methods reach: popularity, item-item BM25, EASE, BPR and implicit's ALS.
 
-Settings of BM25 are the best of five, those of BPR of eleven, on later parts of Gowalla's train part;
-those of EASE and implicit's ALS are not tuned here, so their rows say what they reach at the least.
+Settings of BM25 are the best of five, those of BPR of eleven, on later parts of Gowalla's train
+part; those of EASE and implicit's ALS are not tuned here: their rows say what they reach at least.
 """
 
 from collections.abc import Callable, Iterator

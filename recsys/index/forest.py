@@ -63,7 +63,7 @@ class AnnoyIndex:
         self, user: FloatVector, k: int, exclude: ItemRows, allowed: Allowed | None = None
     ) -> tuple[ItemRows, FloatVector]:
         """Return the best items; see `recsys.index.Index.search`."""
-        search_k = self._search_k_for(k, len(exclude), allowed)
+        search_k = self._search_k_for(k, allowed)
         return self._coded.search(user, k, exclude, allowed, self._forest, search_k)
 
     def search_many(
@@ -75,18 +75,18 @@ class AnnoyIndex:
         allowed: Allowed | None = None,
     ) -> tuple[NDArray[np.int32], FloatMatrix]:
         """Return the lists of many users; see `recsys.index.Index.search_many`."""
-        search_k = self._search_k_for(k, 0, allowed)
+        search_k = self._search_k_for(k, allowed)
         return self._coded.search_many(users, k, starts, exclude, allowed, self._forest, search_k)
 
     def rank(self, user: FloatVector, rows: ItemRows, k: int) -> tuple[ItemRows, FloatVector]:
         """Return the best of some items; see `recsys.index.Index.rank`."""
         return self._coded.rank(user, rows, k)
 
-    def _search_k_for(self, k: int, n_excluded: int, allowed: Allowed | None) -> int:
+    def _search_k_for(self, k: int, allowed: Allowed | None) -> int:
         """Return the candidates to take from the forest, 0 where a scan is as good."""
-        n_left = (allowed or self._coded.everybody).n - n_excluded
+        n_allowed = (allowed or self._coded.everybody).n
         search_k = self._search_k(k)
-        is_narrow = n_left < _LEAST_ALLOWED_SHARE * len(self.items)
+        is_narrow = n_allowed < _LEAST_ALLOWED_SHARE * len(self.items)
         return 0 if is_narrow or search_k > _MOST_OF_TAIL * self._forest.n_items else search_k
 
     def _search_k(self, k: int) -> int:
