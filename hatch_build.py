@@ -12,7 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SOURCE, LIBRARY = "recsys/index/kernel.c", "recsys/index/_kernel.so"
 # Sums may be taken in any order, as vector registers need it; what is no number stays none.
 FLAGS = (
-    "-std=gnu11 -O3 -fPIC -shared -Wall -Wextra -Werror "
+    "-std=gnu11 -O3 -fPIC -shared "
     "-fno-math-errno -fno-trapping-math -fno-signed-zeros -fassociative-math"
 )
 

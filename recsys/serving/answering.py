@@ -49,7 +49,7 @@ class Answers:
         if user is None or not user.any():  # no signal: every item would score the same
             find, source = self._popular_finder(want, exclude), "popular"
         else:
-            find = self._finder(user, want, exclude)
+            find = self._finder(np.ascontiguousarray(user, np.float32), want, exclude)
         if want.diversity == 0 and want.groups is None:
             return self.named(*find(want.k), source)
         rows, scores = chosen(

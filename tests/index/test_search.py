@@ -272,6 +272,21 @@ def test_huge_and_tiny_norms_stay_in_range(tmp_path: Path) -> None:
         assert found.tolist() == PlainIndex(items).search(user, 10, NOTHING)[0].tolist()
 
 
+@pytest.mark.parametrize("k", [1, 100, 10_000, 100_000])
+def test_a_long_history_and_a_long_list(k: int) -> None:
+    rng = np.random.default_rng(8)
+    items = (rng.standard_normal((60_000, 8)) * rng.lognormal(0, 0.7, (60_000, 1))).astype("f4")
+    user = rng.standard_normal(8).astype(np.float32)
+    index, plain = ExactIndex.of(items), PlainIndex(items)
+    for n_seen in (0, 50_000, 59_999):
+        seen = rng.choice(60_000, n_seen, replace=False).astype(np.int32)
+        found, scores = index.search(user, k, seen)
+        expected, best = plain.search(user, k, seen)
+        assert len(found) == len(expected) == min(k, 60_000 - n_seen)
+        assert not set(found.tolist()) & set(seen.tolist())
+        np.testing.assert_allclose(scores, best, rtol=1e-5, atol=1e-6)
+
+
 def test_rows_that_are_none_exclude_nothing() -> None:
     items, user, _ = random_world(0, 50, 4)
     exclude = np.array([-1, -(2**31), 50, 2**31 - 1, 3, 3], dtype=np.int32)

@@ -22,6 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from recsys.compiled.jit import compiled
 from recsys.compiled.simd import (
     N_LANES,
     borrowed,
@@ -42,7 +43,7 @@ N_SCRATCH = 4  # vectors of numbers beside the row that is solved
 _AHEAD = 16  # columns; of 4, 8, 16 and 24 the fastest, or as fast
 
 _inline = njit(inline="always", fastmath=True, boundscheck=False, error_model="numpy")
-_compile = njit(nogil=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
+_compile = compiled(fastmath=True)
 
 
 @_compile

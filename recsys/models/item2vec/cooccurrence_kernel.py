@@ -3,11 +3,12 @@
 from math import log
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from recsys.compiled.jit import compiled
 
-@njit(nogil=True, boundscheck=False, error_model="numpy", cache=True)
+
+@compiled()
 def associated_items(
     item_indptr: NDArray[np.integer],
     item_users: NDArray[np.integer],
@@ -75,7 +76,7 @@ def associated_items(
         )
 
 
-@njit(nogil=True, boundscheck=False, error_model="numpy", cache=True)
+@compiled()
 def _keep_strongest(
     items: NDArray[np.int32],
     strength: NDArray[np.float32],

@@ -1,12 +1,13 @@
 """The hot loop of a sparse matrix times a dense one, compiled."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from recsys.compiled.jit import compiled
 
 
 # Contraction to fused multiply-add is the one liberty: each row is summed in its own order.
-@njit(nogil=True, fastmath={"contract"}, boundscheck=False, error_model="numpy", cache=True)
+@compiled(fastmath={"contract"})
 def multiply_rows(
     indptr: NDArray[np.integer],
     indices: NDArray[np.integer],
