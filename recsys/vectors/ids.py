@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
-from recsys.vectors.id_table import IdTable
+from recsys.vectors.id_table import IdReader, IdTable
 
 Id = str | int
 
@@ -59,8 +59,7 @@ class Ids:
         return len(self.values)
 
     def __getitem__(self, row: int) -> Id:
-        value: Id = self.values[row].as_py()
-        return value
+        return self._reader[row]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ids) and bool(self.values.equals(other.values))
@@ -80,7 +79,7 @@ class Ids:
         spelled = _canonical(id_, integers=self.are_integers)
         if spelled is None or self._table is None:
             return None if spelled is None else self._rows.get(spelled)
-        return self._table.find(spelled, self.values)
+        return self._table.find(spelled, self._reader)
 
     def rows(self, ids: Iterable[Id]) -> NDArray[np.int32]:
         """Return the row of each id, int32, with -1 for an id that is not here."""
@@ -100,6 +99,10 @@ class Ids:
     def table(self) -> IdTable:
         """Return a table of these ids that can be kept in files."""
         return self._table or IdTable.of(self.values)
+
+    @cached_property
+    def _reader(self) -> IdReader:
+        return IdReader(self.values)
 
     @cached_property
     def _rows(self) -> dict[Id | None, int]:

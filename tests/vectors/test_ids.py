@@ -51,3 +51,21 @@ def test_take_keeps_the_order_asked_for() -> None:
 def test_what_cannot_be_ids(values: list[object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         Ids(values)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.text(), unique=True) | st.lists(st.integers(-(2**63), 2**63 - 1), unique=True))
+def test_a_table_kept_in_files_finds_what_a_dictionary_finds(values: list) -> None:
+    plain = Ids(values)
+    mapped = Ids.mapped(plain.values, plain.table())
+    assert mapped == plain
+    assert [mapped[row] for row in range(len(values))] == values
+    for other in [*values, *map(str, values), "zebra", "", 7, -1, "\ud800"]:
+        assert mapped.find(other) == plain.find(other)
+
+
+def test_a_slice_of_ids_is_read_from_where_it_begins() -> None:
+    for values in (["a", "bc", "def", ""], [5, 6, 7, 8]):
+        sliced = Ids(Ids(values).values.slice(1, 2))
+        assert [sliced[0], sliced[1]] == values[1:3]
+        with pytest.raises(IndexError):
+            sliced[2]
