@@ -2,7 +2,8 @@
 
     python -m benchmarks.index                       # all worlds and peers; hours on two cores
     python -m benchmarks.index --only gowalla --factors 64
-    python -m benchmarks.index --only million        # a generated log, and vectors in clusters
+    python -m benchmarks.index --only million        # a generated log, and vectors in clusters,
+                                                     # each alone as "generated" and "flat"
     python -m benchmarks.index --only flat --peers annoy "faiss hnsw"
     python -m benchmarks.index --only million --items 20000 --users 200   # a look in a minute
 
@@ -243,7 +244,7 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description="The index beside its peers.")
     parser.add_argument("--factors", type=int, nargs="+", default=[64, 128], help="of Gowalla")
-    parser.add_argument("--only", choices=("gowalla", "million", "flat"))
+    parser.add_argument("--only", choices=("gowalla", "million", "generated", "flat"))
     parser.add_argument("--users", type=int, default=1000, help="queries")
     parser.add_argument("--items", type=int, default=1_000_000, help="of what is generated")
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="those with it in their names")

@@ -61,7 +61,7 @@ def worlds(
                 yield gowalla_world(factors, n)
             except DataError as error:
                 print(f"Gowalla is not here: {error}")
-    if only in (None, "million"):
+    if only in (None, "million", "generated"):
         yield generated_world(n_items, n)
     if only in (None, "million", "flat"):
         yield flat_world(n_items, n)

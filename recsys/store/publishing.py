@@ -38,7 +38,7 @@ _STAGING = ".staging-"
 _LOCK = ".publish.lock"
 _STAMP = "%Y%m%dT%H%M%SZ"
 _N_MEASURED = 1000  # users that the index is measured on
-_LARGE_ENOUGH = 400_000  # rows, fewer of which a scan goes through in a millisecond
+_WORTH_A_FOREST = range(400_000, 4_000_000)  # rows: a scan takes a millisecond, a forest minutes
 _PACKAGES = ("recsys", "annoy", "numba", "numpy", "pyarrow", "scipy")
 
 
@@ -162,14 +162,16 @@ def _build_indexes(
 
 
 def _build_similar(folder: Path, vectors: FloatMatrix, settings: IndexSettings) -> dict[str, Any]:
-    """Build an index by cosine. Annoy, without a head to help it, has to be worth its bytes."""
+    """Build an index by cosine."""
     folder.mkdir()
     rows = _sample_of(vectors, settings.seed)
     units = vectors[rows] / norms_of(vectors[rows])[:, None]
     sample = Sample(units.astype(np.float32), list(rows[:, None].astype(np.int32)))
-    large = len(vectors) >= _LARGE_ENOUGH and settings.kind != "exact"
-    kind: IndexKind = "auto" if large else "exact"
-    return build_index(vectors, sample, replace(settings, kind=kind), folder, cosine=True)
+    is_worth = len(vectors) in _WORTH_A_FOREST and settings.kind != "exact"
+    kind: IndexKind = "auto" if is_worth else "exact"
+    # All directions have the same norm, so there is no head.
+    chosen = replace(settings, kind=kind, head_share=0.0)
+    return build_index(vectors, sample, chosen, folder, cosine=True)
 
 
 def _sample_of(vectors: FloatMatrix, seed: int) -> NDArray[np.intp]:
