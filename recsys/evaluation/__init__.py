@@ -1,5 +1,6 @@
 """Metrics and protocols: how good embeddings are on held-out interactions."""
 
+from recsys.evaluation.comparison import Comparison, compare
 from recsys.evaluation.knee import TOLERANCE, Knee, find_knee
 from recsys.evaluation.metrics import METRICS, RankedHits
 from recsys.evaluation.protocol import evaluate
@@ -9,10 +10,12 @@ from recsys.evaluation.result import Evaluation
 __all__ = [
     "METRICS",
     "TOLERANCE",
+    "Comparison",
     "Evaluation",
     "Knee",
     "RankedHits",
     "Scorer",
+    "compare",
     "evaluate",
     "find_knee",
 ]

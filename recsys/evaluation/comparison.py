@@ -1,0 +1,207 @@
+"""Is one model better than another, or was it luck? Paired comparisons of evaluations."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.errors import DataError
+from recsys.evaluation.metrics import FloatArray
+from recsys.evaluation.result import Evaluation
+
+_BLOCK_BYTES = 32 * 1024**2  # of random signs or counts that are held at a time
+_TOO_CLOSE = 1e-12  # a difference of means that sums of float64 round off
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model against a baseline, on the same users.
+
+    Parameters
+    ----------
+    model, baseline, metric : str
+    difference : float
+        Mean over users of the metric of the model less that of the baseline.
+    interval : (float, float)
+        95 % interval of the difference, by bootstrap over users.
+    p_value : float
+        How often random signs of the users' differences give a mean as far from 0, by
+        permutation; corrected for the number of models (Holm 1979).
+    better, worse : float
+        Share of the users for whom the model is better, and worse, than the baseline.
+    """
+
+    model: str
+    baseline: str
+    metric: str
+    difference: float
+    interval: tuple[float, float]
+    p_value: float
+    better: float
+    worse: float
+
+
+def compare(
+    evaluations: Mapping[str, Evaluation],
+    baseline: str,
+    metric: str,
+    *,
+    n_resamples: int = 10_000,
+    seed: int = 0,
+) -> list[Comparison]:
+    """Compare every model with a baseline, user by user.
+
+    Parameters
+    ----------
+    evaluations : mapping of str to Evaluation
+        By model, of the same users.
+    baseline : str
+        One of the models.
+    metric : str
+        Such as "ndcg@20".
+    n_resamples : int
+        Of the bootstrap, and signs of the permutation test: p-values are no finer than
+        ``1 / (n_resamples + 1)``.
+    seed : int
+
+    Returns
+    -------
+    list of Comparison
+        One for each other model, in the order given.
+
+    Raises
+    ------
+    DataError
+        If a model or metric is not there, or the evaluations are of different users.
+
+    Examples
+    --------
+    ::
+
+        compare({"als": a, "popularity": b}, baseline="popularity", metric="ndcg@20")
+    """
+    reference = _per_user(evaluations, baseline, metric)
+    names = [name for name in evaluations if name != baseline]
+    for name in names:
+        if not np.array_equal(evaluations[name].user_idx, evaluations[baseline].user_idx):
+            raise DataError(
+                f"compare: expected evaluations of the same users, got others for {name} than for "
+                f"{baseline}; evaluate both on one split"
+            )
+    if not names:
+        return []
+    differences = np.column_stack(
+        [_per_user(evaluations, name, metric) - reference for name in names]
+    )
+    intervals = bootstrap_intervals(differences, n_resamples=n_resamples, seed=seed)
+    p_values = holm(permutation_p_values(differences, n_resamples=n_resamples, seed=seed))
+    return [
+        Comparison(
+            model=name,
+            baseline=baseline,
+            metric=metric,
+            difference=float(column.mean()),
+            interval=(float(low), float(high)),
+            p_value=float(p_value),
+            better=float((column > 0).mean()),
+            worse=float((column < 0).mean()),
+        )
+        for name, column, (low, high), p_value in zip(
+            names, differences.T, intervals, p_values, strict=True
+        )
+    ]
+
+
+def bootstrap_intervals(
+    values: FloatArray, *, n_resamples: int = 10_000, seed: int = 0
+) -> FloatArray:
+    """Return 95 % intervals of column means: percentiles over resampled users (Efron 1979).
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n_users, n_columns)
+        All columns are resampled together.
+    n_resamples : int
+    seed : int
+
+    Returns
+    -------
+    ndarray of float64, shape (n_columns, 2)
+    """
+    n_users = len(values)
+    rng = np.random.default_rng(seed)
+    means = []
+    for n in _blocks(n_resamples, 8 * n_users):
+        drawn = rng.integers(0, n_users, (n, n_users))
+        drawn += n_users * np.arange(n)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=n * n_users).reshape(n, n_users)
+        means.append(counts @ values / n_users)
+    found: FloatArray = np.percentile(np.concatenate(means), [2.5, 97.5], axis=0).T
+    return found
+
+
+def permutation_p_values(
+    differences: FloatArray, *, n_resamples: int = 10_000, seed: int = 0
+) -> FloatArray:
+    """Return two-sided p-values of column means under random signs of the rows.
+
+    If two models were alike, each user's difference could as well be its negative. The given signs
+    count as one of the draws, so that no p-value is 0.
+
+    Parameters
+    ----------
+    differences : ndarray of float64, shape (n_users, n_columns)
+    n_resamples : int
+    seed : int
+
+    Returns
+    -------
+    ndarray of float64, shape (n_columns,)
+    """
+    n_users, n_columns = differences.shape
+    rng = np.random.default_rng(seed)
+    observed = np.abs(differences.sum(axis=0))
+    as_far = np.ones(n_columns)
+    rounding = _TOO_CLOSE * np.abs(differences).sum(axis=0)
+    for n in _blocks(n_resamples, 8 * n_users):
+        signs = 2.0 * rng.integers(0, 2, (n, n_users), dtype=np.int8) - 1
+        as_far += (np.abs(signs @ differences) >= observed - rounding).sum(axis=0)
+    p_values: FloatArray = as_far / (n_resamples + 1)
+    return p_values
+
+
+def holm(p_values: FloatArray) -> FloatArray:
+    """Return p-values corrected for their number, by Holm's step-down method (1979).
+
+    Parameters
+    ----------
+    p_values : ndarray of float64, shape (n,)
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        In the same order; at most 1.
+    """
+    order = np.argsort(p_values)
+    n = len(p_values)
+    stepped = np.maximum.accumulate((n - np.arange(n)) * p_values[order])
+    corrected = np.empty(n)
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected
+
+
+def _blocks(n: int, row_bytes: int) -> Iterator[int]:
+    """Cut n rows into blocks that keep to the memory."""
+    at_once = max(1, _BLOCK_BYTES // max(row_bytes, 1))
+    for first in range(0, n, at_once):
+        yield min(at_once, n - first)
+
+
+def _per_user(evaluations: Mapping[str, Evaluation], name: str, metric: str) -> NDArray[np.float64]:
+    if name not in evaluations:
+        raise DataError(f"compare: expected one of {', '.join(evaluations)}, got {name!r}")
+    per_user = evaluations[name].per_user
+    if metric not in per_user:
+        raise DataError(f"compare: expected one of {', '.join(per_user)}, got {metric!r}")
+    return per_user[metric]

@@ -1,0 +1,119 @@
+"""Paired comparisons, against SciPy and against worlds in which nothing or something differs."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from recsys.errors import DataError
+from recsys.evaluation import Evaluation
+from recsys.evaluation.comparison import (
+    bootstrap_intervals,
+    compare,
+    holm,
+    permutation_p_values,
+)
+
+
+def evaluation_of(values, user_idx=None) -> Evaluation:
+    values = np.asarray(values, dtype=np.float64)
+    users = np.arange(len(values)) if user_idx is None else np.asarray(user_idx)
+    return Evaluation(
+        metrics={"ndcg@20": float(values.mean())},
+        intervals={},
+        k=20,
+        n_users=len(values),
+        n_items=100,
+        left_out={},
+        per_user={"ndcg@20": values},
+        user_idx=users.astype(np.int32),
+    )
+
+
+def test_bootstrap_is_that_of_scipy() -> None:
+    values = np.random.default_rng(0).exponential(1.0, (200, 2))
+    ours = bootstrap_intervals(values, n_resamples=5000)
+    for column in range(2):
+        theirs = stats.bootstrap(
+            (values[:, column],), np.mean, n_resamples=5000, method="percentile", rng=1
+        ).confidence_interval
+        np.testing.assert_allclose(ours[column], [theirs.low, theirs.high], atol=0.025)
+
+
+def test_bootstrap_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    intervals = [
+        bootstrap_intervals(rng.exponential(1.0, (100, 1)), n_resamples=500, seed=seed)[0]
+        for seed in range(300)
+    ]
+    share = np.mean([low <= 1.0 <= high for low, high in intervals])
+    assert 0.89 < share < 0.98
+
+
+def test_permutation_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(2)
+    differences = np.column_stack([rng.normal(shift, 1, 60) for shift in (0, 0.2, 0.4)])
+    ours = permutation_p_values(differences, n_resamples=20_000)
+    for column in range(3):
+        theirs = stats.permutation_test(
+            (differences[:, column],), np.mean, permutation_type="samples",
+            vectorized=True, n_resamples=20_000, rng=3,
+        )  # fmt: skip
+        assert ours[column] == pytest.approx(theirs.pvalue, abs=0.02)
+
+
+def test_few_users_are_all_permutations() -> None:
+    """Three equal differences: of eight sign patterns two are as far from zero."""
+    p_value = permutation_p_values(np.ones((3, 1)), n_resamples=40_000)[0]
+    assert p_value == pytest.approx(0.25, abs=0.01)
+
+
+def test_p_values_are_uniform_where_nothing_differs() -> None:
+    rng = np.random.default_rng(4)
+    differences = rng.standard_normal((50, 400))
+    p_values = permutation_p_values(differences, n_resamples=1000)
+    assert stats.kstest(p_values, "uniform").pvalue > 0.01
+
+
+def test_holm_by_hand() -> None:
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(holm(np.array([0.6, 0.7])), [1, 1])
+    assert len(holm(np.empty(0))) == 0
+
+
+def test_a_comparison_says_who_is_better_for_whom() -> None:
+    rng = np.random.default_rng(5)
+    base = rng.random(400)
+    better = np.minimum(base + (rng.random(400) < 0.3) * 0.2, 1.0)
+    found = compare(
+        {"a": evaluation_of(base), "b": evaluation_of(better), "c": evaluation_of(base)},
+        baseline="a",
+        metric="ndcg@20",
+    )
+    assert [one.model for one in found] == ["b", "c"]
+    b, c = found
+    assert b.difference == pytest.approx(float((better - base).mean()))
+    assert b.interval[0] < b.difference < b.interval[1]
+    assert b.interval[0] > 0
+    assert b.p_value < 0.001
+    assert b.better == pytest.approx(float((better > base).mean()))
+    assert (b.worse, c.better, c.worse, c.difference, c.p_value) == (0, 0, 0, 0, 1)
+
+
+def test_the_same_seed_gives_the_same_answer() -> None:
+    values = np.random.default_rng(6).random((300, 2))
+    for function in (bootstrap_intervals, permutation_p_values):
+        assert (function(values, seed=7) == function(values, seed=7)).all()
+
+
+@pytest.mark.parametrize(
+    ("baseline", "metric", "message"),
+    [
+        ("z", "ndcg@20", "expected one of a, b, got 'z'"),
+        ("a", "ndcg@5", "expected one of ndcg@20, got 'ndcg@5'"),
+        ("a", "ndcg@20", "expected evaluations of the same users, got others for b"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(baseline: str, metric: str, message: str) -> None:
+    evaluations = {"a": evaluation_of([0.1, 0.2]), "b": evaluation_of([0.1, 0.2], [0, 2])}
+    with pytest.raises(DataError, match=message):
+        compare(evaluations, baseline, metric)
