@@ -14,7 +14,7 @@ from recsys.index.exact import ExactIndex, PlainIndex
 from recsys.index.forest import FOREST, AnnoyIndex
 from recsys.index.protocol import Index
 from recsys.index.settings import IndexSettings
-from recsys.index.trial import LONG, SHORT, Sample, Trial
+from recsys.index.trial import LONG, SHORT, Sample, Trial, is_faster
 from recsys.vectors import FloatMatrix
 
 PROBES, ANSWERS = "probes.npy", "answers.npy"
@@ -78,8 +78,7 @@ def build_index(
         return facts
     recall = found.trials[SHORT].recall(exact[SHORT])
     misses = recall is not None and recall < settings.target_recall
-    slower = found.seconds > (exact[SHORT].milliseconds(50) or 0)
-    if settings.kind == "auto" and (misses or slower):
+    if settings.kind == "auto" and (misses or not is_faster(found.index, exact_index, sample)):
         (folder / FOREST).unlink()
         return facts
     if misses:

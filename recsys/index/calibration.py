@@ -9,7 +9,7 @@ from recsys.index.catalogue import CodedItems
 from recsys.index.codes import PER_BLOCK
 from recsys.index.forest import FOREST, AnnoyIndex, build_forest
 from recsys.index.settings import IndexSettings
-from recsys.index.trial import LONG, SHORT, Sample, Trial
+from recsys.index.trial import LONG, SHORT, Sample, Trial, is_faster
 
 _LENGTHS = (SHORT, LONG)
 _HEAD_SHARES = (0.5, 0.125, 0.03125)  # as long as a smaller head is faster
@@ -24,19 +24,17 @@ class Calibrated:
 
     Parameters
     ----------
+    index : AnnoyIndex
+        With these settings.
     settings : mapping
         head_share, n_head, trees, seed, and search_k for lists of 20 and 100.
     trials : dict of int to Trial
         By length of the list.
     """
 
+    index: AnnoyIndex
     settings: Mapping[str, Any]
     trials: Mapping[int, Trial]
-
-    @property
-    def seconds(self) -> float:
-        """The median time of a short list."""
-        return self.trials[SHORT].milliseconds(50) or 0.0
 
 
 def calibrate(
@@ -69,7 +67,7 @@ def calibrate(
         if found is None:
             continue
         tried = folder / f"{_TRIED}{FOREST}"
-        if best is not None and not _is_better(found, best, exact, settings.target_recall):
+        if best is not None and not _is_better(found, best, sample, exact, settings):
             tried.unlink()
             break
         tried.replace(folder / FOREST)
@@ -84,11 +82,17 @@ def _heads(settings: IndexSettings) -> Iterator[float]:
         yield from _HEAD_SHARES
 
 
-def _is_better(new: Calibrated, old: Calibrated, exact: Mapping[int, Trial], target: float) -> bool:
+def _is_better(
+    new: Calibrated,
+    old: Calibrated,
+    sample: Sample,
+    exact: Mapping[int, Trial],
+    settings: IndexSettings,
+) -> bool:
     meets = [one.trials[SHORT].recall(exact[SHORT]) or 1.0 for one in (new, old)]
-    if min(meets) < target:
+    if min(meets) < settings.target_recall:
         return meets[0] > meets[1]
-    return new.seconds < _FASTER * old.seconds
+    return is_faster(new.index, old.index, sample, least=_FASTER)
 
 
 def _with_head(
@@ -110,7 +114,7 @@ def _with_head(
     for k in _LENGTHS:
         search_k[str(k)], trials[k] = _search_k_for(k, coded, path, sample, exact[k], settings)
     facts = {"head_share": head_share, "n_head": n_head, **chosen, "search_k": search_k}
-    return Calibrated(facts, trials)
+    return Calibrated(AnnoyIndex(coded, path, search_k), facts, trials)
 
 
 def _search_k_for(

@@ -13,6 +13,7 @@ from recsys.vectors import FloatMatrix, FloatVector
 SHORT, LONG = 20, 100
 """Lengths of the lists that recall is measured on; the target is for the short ones."""
 
+_TURNS = 3  # of two indexes whose times are compared
 _ROUNDING = 1e-6  # of the largest score: what its last bits may differ by
 
 
@@ -73,6 +74,19 @@ class Trial:
         if len(self.seconds) == 0:
             return None
         return round(1000 * float(np.percentile(self.seconds, percentile)), 4)
+
+
+def is_faster(index: Index, other: Index, sample: Sample, *, least: float = 1.0) -> bool:
+    """Return whether an index answers short lists in less than a share of another's time.
+
+    The two take turns, and the best median of each counts: what else the machine does meanwhile
+    should not decide.
+    """
+    medians: dict[int, list[float]] = {0: [], 1: []}
+    for _ in range(_TURNS):
+        for place, one in enumerate((index, other)):
+            medians[place].append(Trial.of(one, sample, SHORT).milliseconds(50) or 0.0)
+    return min(medians[0]) < least * min(medians[1])
 
 
 def _n_found(scores: FloatVector, exact: FloatVector) -> int:
