@@ -153,6 +153,25 @@ def test_evaluate_publishes_nothing_and_prints_both_models(sample: Path) -> None
     assert metrics["als"]["metrics"]["ndcg@20"] > metrics["popularity"]["metrics"]["ndcg@20"]
 
 
+def test_compare_tells_models_from_luck(sample: Path) -> None:
+    names = "als,svd,knn,popularity"
+    done = run("compare", sample, "--models", names)
+    assert done.returncode == 0, done.stderr
+    assert "against popularity" in done.stdout
+    found = json.loads(run("compare", sample, "--models", names, "--json").stdout)
+    assert list(found["models"]) == names.split(",")
+    assert len({model["n_users"] for model in found["models"].values()}) == 1
+    als, *_ = found["comparisons"]
+    assert (als["model"], als["baseline"]) == ("als", "popularity")
+    assert als["interval"][0] > 0
+    assert als["p_value"] < 0.01
+    done = run("compare", sample, "--models", "als,popularity", "--baseline", "als", "--json")
+    assert json.loads(done.stdout)["comparisons"][0]["difference"] < 0
+    assert "expected some of als" in refused("compare", sample, "--models", "alz", code=2)
+    message = refused("compare", sample, "--models", "als", "--baseline", "svd", code=2)
+    assert "--baseline: expected one of als" in message
+
+
 def test_dimensions_prints_a_table_and_draws(sample: Path, tmp_path: Path) -> None:
     picture = tmp_path / "curve.svg"
     done = run("dimensions", sample, "--factors", "4,2", "--out", picture)

@@ -18,6 +18,7 @@ from recsys.cli.arguments import (
     settings_of,
 )
 from recsys.cli.output import console, note, print_json, print_metrics, print_rows
+from recsys.errors import ConfigError
 
 if TYPE_CHECKING:
     from recsys.reports import DimensionCurve, DimensionPoint
@@ -85,6 +86,54 @@ def evaluate(
         print_json(metrics)
     else:
         print_metrics(metrics)
+
+
+@app.command()
+def compare(
+    logs: Logs = None,
+    config: Config = None,
+    models: Annotated[
+        str, typer.Option("--models", help="Also knn and bpr, of implicit.")
+    ] = "als,svd,popularity",
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Default: the last of the models.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Test several models on the same users, and say which differ by more than luck."""
+    from dataclasses import asdict
+
+    from recsys import evaluation
+    from recsys.logs import read_log
+    from recsys.reports import comparison_table
+    from recsys.training import compare_models, read_test
+
+    settings = settings_of(logs, config, None, None)
+    names = list(dict.fromkeys(name.strip() for name in models.split(",")))
+    reference = baseline or names[-1]
+    if reference not in names:
+        raise ConfigError(f"--baseline: expected one of {', '.join(names)}, got {reference!r}")
+    log = read_log(settings.data.log, settings.log, progress=True)
+    note(str(log.account))
+    entries = compare_models(log, settings, names, test=read_test(settings), progress=True)
+    metric = f"ndcg@{settings.evaluation.k}"
+    if not as_json:
+        console().print(comparison_table(entries, reference, metric))
+        return
+    evaluations = {name: entry.evaluation for name, entry in entries.items()}
+    print_json(
+        {
+            "models": {
+                name: {
+                    **entry.evaluation.to_dict(),
+                    "seconds": entry.seconds,
+                    "bytes": entry.n_bytes,
+                }
+                for name, entry in entries.items()
+            },
+            "comparisons": list(map(asdict, evaluation.compare(evaluations, reference, metric))),
+        }
+    )
 
 
 @app.command()

@@ -5,12 +5,13 @@ from recsys.evaluation.knee import TOLERANCE, Knee, find_knee
 from recsys.evaluation.metrics import METRICS, RankedHits
 from recsys.evaluation.protocol import evaluate
 from recsys.evaluation.ranking import Scorer
-from recsys.evaluation.result import Evaluation
+from recsys.evaluation.result import Entry, Evaluation
 
 __all__ = [
     "METRICS",
     "TOLERANCE",
     "Comparison",
+    "Entry",
     "Evaluation",
     "Knee",
     "RankedHits",

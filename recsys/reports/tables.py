@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
+from recsys.evaluation import Comparison, Entry, compare
 from recsys.reports.curve import DimensionCurve
 
 
@@ -27,6 +28,53 @@ def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Table:
         table.add_row(metric, *cells)
     table.caption = f"{first['n_users']:,} users; mean, and 95 % interval over users"
     return table
+
+
+def comparison_table(entries: Mapping[str, Entry], baseline: str, metric: str) -> Table:
+    """Return a table of models, one row each, and how each stands beside a baseline.
+
+    Parameters
+    ----------
+    entries : mapping of str to Entry
+    baseline : str
+        One of them.
+    metric : str
+        Such as "ndcg@20".
+    """
+    evaluations = {name: entry.evaluation for name, entry in entries.items()}
+    found = {one.model: one for one in compare(evaluations, baseline, metric)}
+    recall = f"recall@{evaluations[baseline].k}"
+    table = Table(title=f"test part, against {baseline}")
+    for heading in ("model", metric, recall, f"difference of {metric}", "p"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for heading in ("better", "worse", "fit s", "MB"):
+        table.add_column(heading, justify="right")
+    for name, entry in entries.items():
+        result = entry.evaluation.to_dict()
+        cells = [name, _with_margin(result, metric), _with_margin(result, recall)]
+        cells += _standing(found[name]) if name in found else [""] * 4
+        table.add_row(*cells, f"{entry.seconds:.1f}", f"{entry.n_bytes / 1e6:.1f}")
+    n_users = evaluations[baseline].n_users
+    table.caption = (
+        f"{n_users:,} users. Differences by bootstrap and permutation over users, p after Holm; "
+        "better and worse are shares of the users."
+    )
+    return table
+
+
+def _with_margin(result: Mapping[str, Any], metric: str) -> str:
+    low, high = result["intervals"][metric]
+    return f"{result['metrics'][metric]:.4f} ± {(high - low) / 2:.4f}"
+
+
+def _standing(one: Comparison) -> list[str]:
+    low, high = one.interval
+    return [
+        f"{one.difference:+.4f}, {low:+.4f} to {high:+.4f}",
+        f"{one.p_value:.4f}",
+        f"{one.better:.0%}",
+        f"{one.worse:.0%}",
+    ]
 
 
 def _with_interval(result: Mapping[str, Any], metric: str) -> str:

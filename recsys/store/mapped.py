@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from recsys.index.catalogue import damaged, open_array
 from recsys.store.files import ItemTable, SeenLists, UserTable
 from recsys.vectors import Ids
-from recsys.vectors.id_table import IdTable
+from recsys.vectors.id_table import IdTable, places_for
 
 SERVING = "serving"
 USERS, ITEMS = f"{SERVING}/users", f"{SERVING}/items"
 
-_IDS, _ID_STARTS, _ID_ROWS = "ids.arrow", "id_starts.npy", "id_rows.npy"
+_IDS, _ID_SLOTS = "ids.arrow", "id_slots.npy"
 _EMBEDDINGS, _POPULARITY = "embeddings.npy", "popularity.npy"
 _SEEN_STARTS, _SEEN_ITEMS = "seen_starts.npy", "seen_items.npy"
 _SEEN_WEIGHTS, _RECENT, _POPULAR = "seen_weights.npy", "recent.npy", "popular.npy"
@@ -94,9 +94,7 @@ def _by_popularity(items: ItemTable) -> NDArray[np.int32]:
 
 
 def _write_ids(folder: Path, ids: Ids) -> None:
-    table = ids.table()
-    np.save(folder / _ID_STARTS, table.starts)
-    np.save(folder / _ID_ROWS, table.rows)
+    np.save(folder / _ID_SLOTS, ids.table().slots)
     batch = pa.record_batch({"id": ids.values})
     with (
         pa.OSFile(str(folder / _IDS), "wb") as file,
@@ -114,9 +112,13 @@ def _open_ids(folder: Path, n_rows: int) -> Ids:
         raise damaged(path, str(error)) from error
     if len(values) != n_rows or values.null_count or values.type not in _ID_TYPES:
         raise damaged(path, f"expected {n_rows} ids, got {len(values)} of {values.type}")
-    n_buckets = 1 << max(n_rows - 1, 0).bit_length()
-    starts = _array(folder / _ID_STARTS, np.int32, (n_buckets + 1,))
-    return Ids.mapped(values, IdTable(starts, _array(folder / _ID_ROWS, np.int32, (n_rows,))))
+    slots = open_array(folder / _ID_SLOTS)
+    if slots.dtype != np.int64 or slots.ndim != 1 or len(slots) <= places_for(n_rows):
+        raise damaged(
+            folder / _ID_SLOTS,
+            f"expected more than {places_for(n_rows)} int64, got {slots.dtype} of {slots.shape}",
+        )
+    return Ids.mapped(values, IdTable(slots))
 
 
 _ID_TYPES = (pa.large_string(), pa.int64())

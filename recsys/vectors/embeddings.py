@@ -69,6 +69,11 @@ class Embeddings:
         return int(self.users.shape[1])
 
     @property
+    def n_bytes(self) -> int:
+        """Bytes of both matrices."""
+        return self.users.nbytes + self.items.nbytes
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Numbers of users and of items."""
         return len(self.users), len(self.items)

@@ -1,13 +1,15 @@
 """A hash table from ids to rows that can be kept in files and mapped into memory."""
 
 from dataclasses import dataclass, field
-from zlib import crc32
+from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 _AT_ONCE = 1 << 18  # ids that are spelled out as Python strings at a time
+_ROW_BITS, _ROW = 32, (1 << 32) - 1
+_UPPER = (1 << 31) - 1  # of the upper half of a hash, so that no slot is negative but a free one
 
 
 class IdReader:
@@ -41,50 +43,60 @@ class IdReader:
 
 @dataclass(frozen=True, eq=False)
 class IdTable:
-    """Rows by the CRC-32 of their id as text.
+    """Rows by the hash of their id as text, with linear probing.
 
     Parameters
     ----------
-    starts : ndarray of int32, shape (n_buckets + 1,)
-        n_buckets is a power of two, at least the number of ids.
-    rows : ndarray of int32, shape (n_ids,)
-        Those of bucket b are ``rows[starts[b]:starts[b + 1]]``.
+    slots : ndarray of int64, shape (n_slots,)
+        From the place that the lower half of a hash says on, an id is in the first slot that is
+        free or holds the upper half of the hash above its row. Free ones are -1; the last is.
     """
 
-    starts: NDArray[np.int32]
-    rows: NDArray[np.int32]
-    _starts: memoryview = field(init=False, repr=False)
-    _rows: memoryview = field(init=False, repr=False)
+    slots: NDArray[np.int64]
+    _slots: memoryview = field(init=False, repr=False)
 
     @classmethod
     def of(cls, values: pa.Array) -> "IdTable":
         """Make the table of some ids."""
         n = len(values)
-        n_buckets = 1 << max(n - 1, 0).bit_length()
-        buckets = np.empty(n, dtype=np.uint32)
+        hashes = np.empty(n, dtype=np.uint64)
         for first in range(0, n, _AT_ONCE):
             part = values.slice(first, _AT_ONCE).to_pylist()
-            buckets[first : first + len(part)] = np.fromiter(map(_hash, part), np.uint32, len(part))
-        buckets &= np.uint32(n_buckets - 1)
-        starts = np.zeros(n_buckets + 1, dtype=np.int32)
-        np.cumsum(np.bincount(buckets, minlength=n_buckets), out=starts[1:])
-        return cls(starts, np.argsort(buckets, kind="stable").astype(np.int32))
+            hashes[first : first + len(part)] = np.fromiter(map(_hash, part), np.uint64, len(part))
+        n_places = places_for(n)
+        wanted = (hashes & np.uint64(n_places - 1)).astype(np.int64)
+        order = np.argsort(wanted, kind="stable")
+        # Each takes its place, or the one behind the last that was taken.
+        number = np.arange(n)
+        places = np.maximum.accumulate(wanted[order] - number) + number
+        slots = np.full(max(n_places, int(places[-1]) + 1 if n else 0) + 1, -1, dtype=np.int64)
+        upper = (hashes[order] >> np.uint64(_ROW_BITS)) & np.uint64(_UPPER)
+        slots[places] = (upper << np.uint64(_ROW_BITS)).astype(np.int64) | order
+        return cls(slots)
 
     def __post_init__(self) -> None:
         # NumPy takes several times as long to hand out one number.
-        object.__setattr__(self, "_starts", memoryview(self.starts.data))
-        object.__setattr__(self, "_rows", memoryview(self.rows.data))
+        object.__setattr__(self, "_slots", memoryview(self.slots.data))
 
     def find(self, id_: str | int, ids: IdReader) -> int | None:
         """Return the row of an id, spelled as `ids` has it, or None."""
-        bucket = _hash(id_) & (len(self.starts) - 2)
-        first, last = self._starts[bucket], self._starts[bucket + 1]
-        for place in range(max(first, 0), min(last, len(self._rows))):
-            row: int = self._rows[place]
-            if 0 <= row < len(ids) and ids[row] == id_:
+        hash_ = _hash(id_)
+        upper = (hash_ >> _ROW_BITS) & _UPPER
+        for place in range(hash_ & (places_for(len(ids)) - 1), len(self._slots)):
+            slot: int = self._slots[place]
+            if slot < 0:
+                return None
+            row = slot & _ROW
+            if slot >> _ROW_BITS == upper and row < len(ids) and ids[row] == id_:
                 return row
         return None
 
 
+def places_for(n: int) -> int:
+    """Return the places that n ids are spread over: a power of two, 1.25 times as many or more."""
+    return 1 << max((5 * n) // 4, 1).bit_length()
+
+
 def _hash(id_: str | int) -> int:
-    return crc32(str(id_).encode(errors="surrogatepass"))
+    text = str(id_).encode(errors="surrogatepass")
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")

@@ -26,11 +26,13 @@ FILES = [
     *(
         f"serving/{name}s/{file}"
         for name in ("user", "item")
-        for file in ("ids.arrow", "id_starts.npy", "id_rows.npy", "embeddings.npy")
+        for file in ("ids.arrow", "id_slots.npy", "embeddings.npy")
     ),
     "serving/users/seen_starts.npy",
     "serving/users/seen_items.npy",
+    "serving/users/seen_weights.npy",
     "serving/items/popularity.npy",
+    "serving/items/popular.npy",
     "serving/index/forest.annoy",
     *(
         f"serving/{index}/{file}.npy"
