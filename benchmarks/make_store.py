@@ -39,9 +39,9 @@ def make(store: Path, n_users: int, n_items: int, factors: int) -> None:
 
 
 def random_vectors(n: int, factors: int, rng: np.random.Generator) -> FloatMatrix:
-    """Return normal vectors of lognormal lengths."""
+    """Return normal vectors whose lengths spread like those of ALS over a million items."""
     vectors = rng.standard_normal((n, factors), dtype=np.float32)
-    vectors *= rng.lognormal(-1, 0.5, (n, 1)).astype(np.float32)
+    vectors *= rng.lognormal(-1, 0.75, (n, 1)).astype(np.float32)
     return vectors
 
 

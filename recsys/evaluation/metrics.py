@@ -53,6 +53,10 @@ class RankedHits:
                 "without; leave them out"
             )
 
+    def first(self, k: int) -> "RankedHits":
+        """Return the same for lists of length k, no longer than these."""
+        return RankedHits(self.hits[:, :k], self.n_relevant, np.minimum(self.n_listed, k))
+
     @property
     def n_reachable(self) -> NDArray[np.integer]:
         """Hits of the best possible list of each user, ``min(k, |R|)``."""
@@ -125,16 +129,6 @@ METRICS: Mapping[str, Callable[[RankedHits], FloatArray]] = {
     "hit_rate": hit_rate,
 }
 """Each metric of one user's list by the name it is reported under."""
-
-
-def coverage(is_listed: NDArray[np.bool_]) -> float:
-    """Return the share of the catalogue that is in the list of at least one user.
-
-    Parameters
-    ----------
-    is_listed : ndarray of bool, shape (n_items,)
-    """
-    return float(is_listed.mean())
 
 
 def interval_of_mean(per_user: FloatArray) -> tuple[float, float]:

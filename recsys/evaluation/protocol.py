@@ -1,15 +1,18 @@
 """The protocol: all items ranked by exact scores, what the user has seen in train left out."""
 
+from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
 import scipy.sparse as sp
 
 from recsys.errors import ConfigError, DataError
+from recsys.evaluation.beyond import BeyondAccuracy
 from recsys.evaluation.ranking import Scorer, rank
 from recsys.evaluation.result import Evaluation
 from recsys.logs import SPLIT_REASONS, Interactions
 from recsys.progress import progress_bar
+from recsys.vectors import Embeddings
 
 DEFAULT_BATCH_BYTES = 256 * 1024**2
 
@@ -19,7 +22,7 @@ def evaluate(
     scorer: Scorer,
     train: Interactions,
     test: Interactions,
-    k: int = 20,
+    k: int | Sequence[int] = 20,
     *,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     progress: bool = False,
@@ -29,7 +32,7 @@ def evaluate(
     scorer: Scorer,
     train: sp.csr_array,
     test: sp.csr_array,
-    k: int = 20,
+    k: int | Sequence[int] = 20,
     *,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     progress: bool = False,
@@ -38,7 +41,7 @@ def evaluate(
     scorer: Scorer,
     train: Interactions | sp.csr_array,
     test: Interactions | sp.csr_array,
-    k: int = 20,
+    k: int | Sequence[int] = 20,
     *,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     progress: bool = False,
@@ -55,8 +58,8 @@ def evaluate(
         Fitted on train: one row per user and item of train.
     train, test : Interactions, or csr_array of shape (n_users, n_items)
         Over the same users and items, as the splits of `recsys.logs` return them.
-    k : int
-        Length of the lists, at least 1.
+    k : int or sequence of int
+        Length of the lists, at least 1; of several, all from one ranking.
     batch_bytes : int
         Bound on the scores that are held at a time; the result does not depend on it.
     progress : bool
@@ -65,7 +68,8 @@ def evaluate(
     Returns
     -------
     Evaluation
-        The metrics of `recsys.evaluation.metrics`, with intervals.
+        The metrics of `recsys.evaluation.metrics` and `recsys.evaluation.beyond`, by name and
+        length, those of single users with intervals.
 
     Raises
     ------
@@ -89,8 +93,7 @@ def evaluate(
     >>> evaluate(popularity, train, test, k=1).metrics["recall@1"]
     0.5
     """
-    if k < 1:
-        raise DataError(f"evaluate: expected k of 1 or more, got {k}")
+    ks = _lengths(k)
     if not batch_bytes > 0:
         raise ConfigError(f"evaluate: expected batch_bytes above 0, got {batch_bytes}")
     left_out = _left_out_by_split(test)
@@ -106,11 +109,39 @@ def evaluate(
         )
     if len(user_idx) < len(n_relevant):
         left_out["users without test items"] = len(n_relevant) - len(user_idx)
+    popularity = np.bincount(seen.indices, minlength=seen.shape[1])
+    items = scorer.items if isinstance(scorer, Embeddings) else None
+    beyond = BeyondAccuracy(popularity, seen.shape[0], items, ks, len(user_idx))
     with progress_bar("evaluating", enabled=progress) as on_step:
-        ranked, is_listed = rank(
-            scorer, seen, relevant, user_idx, k, batch_bytes=batch_bytes, on_step=on_step
+        ranked = rank(
+            scorer,
+            seen,
+            relevant,
+            user_idx,
+            ks[-1],
+            beyond,
+            batch_bytes=batch_bytes,
+            on_step=on_step,
         )
-    return Evaluation.of(ranked, is_listed, k=k, left_out=left_out, user_idx=user_idx)
+    histories = seen[user_idx]
+    overall = beyond.overall(beyond.share_of(histories.indptr, histories.indices))
+    return Evaluation.of(
+        ranked,
+        ks,
+        beyond.per_user,
+        overall,
+        n_items=seen.shape[1],
+        left_out=left_out,
+        user_idx=user_idx,
+    )
+
+
+def _lengths(k: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the lengths of lists, ascending and each once."""
+    ks = sorted({k} if isinstance(k, int | np.integer) else set(k))
+    if not ks or ks[0] < 1:
+        raise DataError(f"evaluate: expected k of 1 or more, got {k}")
+    return tuple(ks)
 
 
 def _left_out_by_split(test: Interactions | sp.csr_array) -> dict[str, int]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recsys.compiled.parallel import usable_cores
+from recsys.evaluation.beyond import BeyondAccuracy
 from recsys.evaluation.metrics import RankedHits
 from recsys.progress import OnStep
 from recsys.vectors import FloatMatrix, top_k
@@ -41,10 +42,11 @@ def rank(
     relevant: sp.csr_array,
     user_idx: NDArray[np.int32],
     k: int,
+    beyond: BeyondAccuracy,
     *,
     batch_bytes: int,
     on_step: OnStep,
-) -> tuple[RankedHits, NDArray[np.bool_]]:
+) -> RankedHits:
     """Rank all items that each user has not seen, by exact scores, and mark the relevant ones.
 
     Threads take blocks of users and do the matrix product as well as the selection, each on its
@@ -59,6 +61,8 @@ def rank(
     user_idx : ndarray of int32, shape (n,)
         The users to rank for, each with a relevant item.
     k : int
+    beyond : BeyondAccuracy
+        Is given all lists.
     batch_bytes : int
         Bound on the scores held at a time, over all threads; at least one user per thread.
     on_step : OnStep
@@ -66,26 +70,23 @@ def rank(
 
     Returns
     -------
-    ranked : RankedHits
+    RankedHits
         One row per entry of `user_idx`.
-    is_listed : ndarray of bool, shape (n_items,)
-        Items in at least one list.
     """
     n_items = scorer.shape[1]
     hits = np.empty((len(user_idx), min(k, n_items)), dtype=np.bool_)
     n_listed = np.empty(len(user_idx), dtype=np.int32)
-    is_listed = np.zeros(n_items, dtype=np.bool_)
     lists = _lists(scorer, seen, user_idx, k, batch_bytes)
     start = 0
     for columns in lists:
         end = start + len(columns)
         hits[start:end] = _membership(columns, relevant[user_idx[start:end]])
         n_listed[start:end] = (columns >= 0).sum(axis=1)
-        is_listed[columns[columns >= 0]] = True
+        beyond.take(columns, hits[start:end])
         start = end
         on_step(end, len(user_idx))
     n_relevant = np.diff(relevant.indptr)[user_idx]
-    return RankedHits(hits, n_relevant, n_listed), is_listed
+    return RankedHits(hits, n_relevant, n_listed)
 
 
 def _lists(

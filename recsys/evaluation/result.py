@@ -1,13 +1,19 @@
 """What an evaluation found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.metrics import METRICS, FloatArray, RankedHits, coverage, interval_of_mean
+from recsys.evaluation.metrics import (
+    METRICS,
+    FloatArray,
+    RankedHits,
+    interval_of_mean,
+    margin_of_mean,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,19 +41,18 @@ class Evaluation:
     Parameters
     ----------
     metrics : mapping of str to float
-        Means over the evaluated users by name, such as "recall@20", and "coverage@20", the share
-        of the catalogue that is in at least one list.
+        By name and length, such as "recall@20": means over the evaluated users, and what is said
+        of all lists together, such as "coverage@20".
     intervals : mapping of str to (float, float)
         95 % interval of each mean, from the spread over users by the normal approximation.
-        Coverage has none.
     k : int
-        Length of the lists.
+        Length of the lists, the largest of several.
     n_users, n_items : int
         Users evaluated, and items ranked for each.
     left_out : mapping of str to int
         Users without test items, and the test events that the split left out, by reason.
     per_user : mapping of str to ndarray of float64, shape (n_users,)
-        The value of each metric but coverage for each evaluated user.
+        The value of each metric that has one for each evaluated user.
     user_idx : ndarray of int32, shape (n_users,)
         The rows of the evaluated users, ascending.
     """
@@ -65,9 +70,11 @@ class Evaluation:
     def of(
         cls,
         ranked: RankedHits,
-        is_listed: NDArray[np.bool_],
+        ks: Sequence[int],
+        beyond: Mapping[str, FloatArray],
+        overall: Mapping[str, float],
         *,
-        k: int,
+        n_items: int,
         left_out: Mapping[str, int],
         user_idx: NDArray[np.int32],
     ) -> "Evaluation":
@@ -76,19 +83,30 @@ class Evaluation:
         Parameters
         ----------
         ranked : RankedHits
-        is_listed : ndarray of bool, shape (n_items,)
-            Items that are in at least one list.
-        k, left_out, user_idx
+            Of lists of the largest length.
+        ks : sequence of int
+            Lengths, ascending.
+        beyond, overall : mapping
+            As `BeyondAccuracy` tells them, of single users and of all lists.
+        n_items, left_out, user_idx
             As above.
         """
-        per_user = {f"{name}@{k}": metric(ranked) for name, metric in METRICS.items()}
-        metrics = {name: float(values.mean()) for name, values in per_user.items()}
+        per_user: dict[str, FloatArray] = {}
+        for k in ks:
+            shorter = ranked.first(k)
+            per_user |= {f"{name}@{k}": metric(shorter) for name, metric in METRICS.items()}
+        intervals = {name: interval_of_mean(values) for name, values in per_user.items()}
+        per_user |= beyond
+        for name, values in beyond.items():
+            mean, margin = float(values.mean()), margin_of_mean(values)
+            intervals[name] = mean - margin, mean + margin
         return cls(
-            metrics={**metrics, f"coverage@{k}": coverage(is_listed)},
-            intervals={name: interval_of_mean(values) for name, values in per_user.items()},
-            k=k,
+            metrics={name: float(values.mean()) for name, values in per_user.items()}
+            | dict(overall),
+            intervals=intervals,
+            k=ks[-1],
             n_users=len(user_idx),
-            n_items=len(is_listed),
+            n_items=n_items,
             left_out=left_out,
             per_user=per_user,
             user_idx=user_idx,

@@ -14,7 +14,9 @@ from recsys.logs import split_given, split_last
 from recsys.vectors import Embeddings, FloatMatrix, Ids
 from tests.worlds import as_interactions, checkerboard, random_user_items, tastes
 
-PER_USER = ("recall", "ndcg", "precision", "map", "mrr", "hit_rate")
+HITS = ("recall", "ndcg", "precision", "map", "mrr", "hit_rate")
+PER_USER = (*HITS, "novelty", "serendipity", "diversity")
+OVERALL = ("coverage", "gini", "popularity_lift")
 
 
 def embeddings_of(n_users: int, n_items: int, seed: int = 0, factors: int = 3) -> Embeddings:
@@ -63,9 +65,44 @@ def slow_evaluate(
         np.array([len(relevant[user]) for user in users]),
         np.array([len(lists[user]) for user in users]),
     )
-    listed = {item for user in users for item in lists[user]}
-    means = {f"{name}@{k}": float(METRICS[name](ranked).mean()) for name in PER_USER}
-    return {**means, f"coverage@{k}": len(listed) / test.shape[1]}
+    means = {f"{name}@{k}": float(METRICS[name](ranked).mean()) for name in HITS}
+    beyond = slow_beyond(embeddings.items, train, [lists[user] for user in users], hits, users, k)
+    return means | {f"{name}@{k}": value for name, value in beyond.items()}
+
+
+def slow_beyond(items, train, lists, hits, users, k: int) -> dict[str, float]:
+    """The obvious twin of what is not about hits: one list, one item, one pair at a time."""
+    n_users, n_items = train.shape
+    owners = (train.toarray() > 0).sum(axis=0)
+    p = np.maximum(owners, 0.5) / n_users
+    top = sorted(range(n_items), key=lambda item: -owners[item])[:k]
+    norms = np.linalg.norm(items, axis=1)
+    units = np.divide(items, norms[:, None], out=np.zeros_like(items), where=norms[:, None] > 0)
+    novelty, serendipity, diversity, shares, histories = [], [], [], [], []
+    counts = np.zeros(n_items)
+    for row, (user, listed) in enumerate(zip(users, lists, strict=True)):
+        n = max(len(listed), 1)
+        counts[listed] += 1
+        novelty.append(sum(-np.log2(p[item]) for item in listed) / n)
+        shares.append(sum(p[item] for item in listed) / n)
+        found = [item for place, item in enumerate(listed) if hits[row, place]]
+        serendipity.append(len(set(found) - set(top)) / n)
+        pairs = [float(units[a] @ units[b]) for a in listed for b in listed if a != b]
+        diversity.append(1 - (np.mean(pairs) if pairs else 1.0))
+        history = np.flatnonzero(train.toarray()[user])
+        if len(history):
+            histories.append(np.mean(p[history]))
+    differences = np.abs(counts[:, None] - counts[None, :]).sum()
+    gini = differences / (2 * n_items * counts.sum()) if counts.sum() else 0.0
+    lift = np.mean(shares) / np.mean(histories) - 1 if histories else 0.0
+    return {
+        "novelty": float(np.mean(novelty)),
+        "serendipity": float(np.mean(serendipity)),
+        "diversity": float(np.mean(diversity)),
+        "coverage": float((counts > 0).mean()),
+        "gini": float(gini),
+        "popularity_lift": float(lift),
+    }
 
 
 @settings(max_examples=60)
@@ -84,14 +121,41 @@ def test_agrees_with_the_slow_twin(
         return
     embeddings = embeddings_of(n_users, n_items, seed)
     found = evaluate(embeddings, train, test, k, batch_bytes=batch_bytes)
-    assert found.metrics == pytest.approx(slow_evaluate(embeddings, train, test, k))
+    expected = slow_evaluate(embeddings, train, test, k)
+    assert found.metrics == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_several_lengths_are_those_of_one_each() -> None:
+    train, test = halves(40, 60, density=0.2, seed=2)
+    embeddings = embeddings_of(40, 60)
+    together = evaluate(embeddings, train, test, k=[20, 5, 10, 5])
+    assert together.k == 20
+    apart = [evaluate(embeddings, train, test, k=k) for k in (5, 10, 20)]
+    metrics = {name: value for one in apart for name, value in one.metrics.items()}
+    assert together.metrics == pytest.approx(metrics)
+    assert set(together.per_user) == {name for one in apart for name in one.per_user}
+
+
+def test_a_scorer_without_embeddings_has_no_diversity() -> None:
+    train, test = halves(30, 40, density=0.2, seed=4)
+    embeddings = embeddings_of(30, 40)
+
+    class Scores:
+        shape = embeddings.shape
+        scores = staticmethod(embeddings.scores)
+
+    bare = evaluate(Scores(), train, test)  # type: ignore[arg-type]
+    whole = evaluate(embeddings, train, test)
+    assert set(whole.metrics) - set(bare.metrics) == {"diversity@20"}
+    assert bare.metrics == {name: whole.metrics[name] for name in bare.metrics}
 
 
 def test_agrees_with_the_slow_twin_on_a_wide_catalogue() -> None:
     train, test = halves(40, 3000, density=0.02, seed=1)
     embeddings = embeddings_of(40, 3000, factors=8)
     found = evaluate(embeddings, train, test, 20)
-    assert found.metrics == pytest.approx(slow_evaluate(embeddings, train, test, 20))
+    expected = slow_evaluate(embeddings, train, test, 20)
+    assert found.metrics == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 def test_agrees_with_implicit_where_definitions_coincide() -> None:
@@ -128,7 +192,7 @@ def test_embeddings_that_know_the_answer_get_full_marks() -> None:
     train = checkerboard(10)
     test = sp.csr_array(sp.eye_array(10, dtype=np.float32))
     found = evaluate(perfect(test), train, test, k=1)
-    assert found.metrics == {f"{name}@1": 1 for name in (*PER_USER, "coverage")}
+    assert {found.metrics[f"{name}@1"] for name in (*HITS, "coverage")} == {1}
     assert found.n_users == 10
     assert found.left_out == {}
 
@@ -210,11 +274,13 @@ def evaluation() -> Evaluation:
 
 
 def test_metrics_are_means_within_their_intervals(evaluation: Evaluation) -> None:
-    assert set(evaluation.metrics) == {f"{name}@5" for name in (*PER_USER, "coverage")}
+    assert set(evaluation.metrics) == {f"{name}@5" for name in (*PER_USER, *OVERALL)}
     assert set(evaluation.intervals) == {f"{name}@5" for name in PER_USER}
     for name, (low, high) in evaluation.intervals.items():
         assert evaluation.metrics[name] == pytest.approx(evaluation.per_user[name].mean())
-        assert 0 <= low <= evaluation.metrics[name] <= high <= 1
+        assert low <= evaluation.metrics[name] <= high
+        if name.partition("@")[0] in HITS:
+            assert 0 <= low <= high <= 1
 
 
 def test_to_dict_is_json(evaluation: Evaluation) -> None:
@@ -227,7 +293,7 @@ def test_to_dict_is_json(evaluation: Evaluation) -> None:
 def test_text_is_a_table(evaluation: Evaluation) -> None:
     text = str(evaluation)
     for name, value in evaluation.metrics.items():
-        assert f"\n{name:<11}  {value:6.4f}" in text
+        assert f"\n{name:<17}  {value:6.4f}" in text
     assert f"users without test items {evaluation.left_out['users without test items']}" in text
     assert f"recall@5 {evaluation.metrics['recall@5']:.4f}" in repr(evaluation)
 

@@ -10,7 +10,6 @@ from recsys.evaluation.metrics import (
     METRICS,
     RankedHits,
     average_precision,
-    coverage,
     hit_rate,
     interval_of_mean,
     ndcg,
@@ -61,10 +60,6 @@ def test_reciprocal_rank() -> None:
 
 def test_hit_rate() -> None:
     np.testing.assert_allclose(hit_rate(WORKED), [1, 1, 0])
-
-
-def test_coverage() -> None:
-    assert coverage(np.array([True, False, False, False])) == 0.25
 
 
 # --- the obvious twin: one user, one loop -----------------------------------------------------
