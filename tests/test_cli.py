@@ -153,6 +153,16 @@ def test_evaluate_publishes_nothing_and_prints_both_models(sample: Path) -> None
     assert metrics["als"]["metrics"]["ndcg@20"] > metrics["popularity"]["metrics"]["ndcg@20"]
 
 
+def test_evaluate_keeps_every_user_and_shows_groups(sample: Path, tmp_path: Path) -> None:
+    out = tmp_path / "users.parquet"
+    done = run("evaluate", sample, "--users", out)
+    assert done.returncode == 0, done.stderr
+    assert "ndcg@20 by activity" in done.stdout
+    table = pq.read_table(out)
+    assert table.column_names[:3] == ["user_id", "n_seen", "recall@20"]
+    assert str(table["user_id"][0]).startswith("u")
+
+
 def test_compare_tells_models_from_luck(sample: Path) -> None:
     names = "als,svd,knn,popularity"
     done = run("compare", sample, "--models", names)

@@ -71,10 +71,14 @@ def evaluate(
     config: Config = None,
     model: ModelName = None,
     rejects: Rejects = None,
+    users_out: Annotated[
+        Path | None, typer.Option("--users", help="Every user's metrics, to Parquet.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on one part of a log, test on the other, and publish nothing."""
     from recsys.logs import read_log
+    from recsys.reports import activity_table
     from recsys.training import evaluate_models, read_test
 
     settings = settings_of(logs, config, None, model)
@@ -82,10 +86,16 @@ def evaluate(
     note(str(log.account))
     results = evaluate_models(log, settings, test=read_test(settings), progress=True)
     metrics = {name: result.to_dict() for name, result in results.items()}
+    if users_out and results:
+        import pyarrow.parquet as pq
+
+        pq.write_table(results[settings.model.name].to_table(log.users), users_out)
+        note(f"every user of {settings.model.name}: {users_out}")
     if as_json:
         print_json(metrics)
-    else:
+    elif results:
         print_metrics(metrics)
+        console().print(activity_table(results, f"ndcg@{settings.evaluation.k}"))
 
 
 @app.command()

@@ -6,6 +6,7 @@ from recsys.evaluation.metrics import METRICS, RankedHits
 from recsys.evaluation.protocol import evaluate
 from recsys.evaluation.ranking import Scorer
 from recsys.evaluation.result import Entry, Evaluation
+from recsys.evaluation.slices import Slice, by_activity, slices
 
 __all__ = [
     "METRICS",
@@ -16,7 +17,10 @@ __all__ = [
     "Knee",
     "RankedHits",
     "Scorer",
+    "Slice",
+    "by_activity",
     "compare",
     "evaluate",
     "find_knee",
+    "slices",
 ]

@@ -43,7 +43,9 @@ class BeyondAccuracy:
     ) -> None:
         self._share = np.maximum(popularity, 0.5) / max(n_users, 1)
         self._popular_first = np.argsort(-popularity, kind="stable")
-        self._directions = None if items is None else _directions(items)
+        self._directions: FloatMatrix | None = None
+        if items is not None and items.shape[1] > 1:
+            self._directions = _directions(items)
         self._ks = ks
         self._n_taken = 0
         self._times_listed = {k: np.zeros(len(popularity), dtype=np.int64) for k in ks}
@@ -90,7 +92,9 @@ class BeyondAccuracy:
           RecSys 2011);
         - serendipity: the share of the list that is relevant and not among the k most popular
           items;
-        - diversity: 1 less the mean cosine of the pairs in the list (Ziegler et al., WWW 2005).
+        - diversity: 1 less the mean cosine of the pairs in the list (Ziegler et al., WWW 2005), in
+          the model's own vectors: it compares lists of one model, not models. There is none where
+          vectors have one factor.
         """
         return self._per_user
 

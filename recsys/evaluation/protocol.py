@@ -133,6 +133,7 @@ def evaluate(
         n_items=seen.shape[1],
         left_out=left_out,
         user_idx=user_idx,
+        n_seen=np.diff(histories.indptr),
     )
 
 

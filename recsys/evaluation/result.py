@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.evaluation.metrics import (
@@ -14,6 +15,7 @@ from recsys.evaluation.metrics import (
     interval_of_mean,
     margin_of_mean,
 )
+from recsys.vectors import Ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,8 @@ class Evaluation:
         The value of each metric that has one for each evaluated user.
     user_idx : ndarray of int32, shape (n_users,)
         The rows of the evaluated users, ascending.
+    n_seen : ndarray of integers, shape (n_users,)
+        Items that each of them has in train.
     """
 
     metrics: Mapping[str, float]
@@ -65,6 +69,7 @@ class Evaluation:
     left_out: Mapping[str, int]
     per_user: Mapping[str, FloatArray]
     user_idx: NDArray[np.int32]
+    n_seen: NDArray[np.integer]
 
     @classmethod
     def of(
@@ -77,6 +82,7 @@ class Evaluation:
         n_items: int,
         left_out: Mapping[str, int],
         user_idx: NDArray[np.int32],
+        n_seen: NDArray[np.integer],
     ) -> "Evaluation":
         """Compute every metric from ranked hits.
 
@@ -88,7 +94,7 @@ class Evaluation:
             Lengths, ascending.
         beyond, overall : mapping
             As `BeyondAccuracy` tells them, of single users and of all lists.
-        n_items, left_out, user_idx
+        n_items, left_out, user_idx, n_seen
             As above.
         """
         per_user: dict[str, FloatArray] = {}
@@ -110,7 +116,19 @@ class Evaluation:
             left_out=left_out,
             per_user=per_user,
             user_idx=user_idx,
+            n_seen=n_seen,
         )
+
+    def to_table(self, users: Ids) -> pa.Table:
+        """Return one row per evaluated user: user_id, n_seen, and every metric.
+
+        Parameters
+        ----------
+        users : Ids
+            Of train.
+        """
+        columns = {"user_id": users.take(self.user_idx).values, "n_seen": self.n_seen}
+        return pa.table(columns | dict(self.per_user))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the values per user, as plain types that JSON can hold."""

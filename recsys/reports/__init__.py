@@ -3,11 +3,12 @@
 from recsys.reports.curve import DimensionCurve, DimensionPoint
 from recsys.reports.dimensions import measure_dimensions, numbers_of_factors
 from recsys.reports.drawing import require_drawing, save_drawing
-from recsys.reports.tables import comparison_table, dimension_table, metrics_table
+from recsys.reports.tables import activity_table, comparison_table, dimension_table, metrics_table
 
 __all__ = [
     "DimensionCurve",
     "DimensionPoint",
+    "activity_table",
     "comparison_table",
     "dimension_table",
     "measure_dimensions",

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
-from recsys.evaluation import Comparison, Entry, compare
+from recsys.evaluation import Comparison, Entry, Evaluation, by_activity, compare
 from recsys.reports.curve import DimensionCurve
 
 
@@ -24,9 +24,35 @@ def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Table:
         table.add_column(name, justify="right")
     first = next(iter(results.values()))
     for metric in first["metrics"]:
-        cells = (_with_interval(result, metric) for result in results.values())
+        cells = (
+            _with_interval(result, metric) if metric in result["metrics"] else ""
+            for result in results.values()
+        )
         table.add_row(metric, *cells)
     table.caption = f"{first['n_users']:,} users; mean, and 95 % interval over users"
+    return table
+
+
+def activity_table(evaluations: Mapping[str, Evaluation], metric: str) -> Table:
+    """Return a metric by the number of items that users have in train: one row for each group.
+
+    Parameters
+    ----------
+    evaluations : mapping of str to Evaluation
+        By model, of the same users.
+    metric : str
+    """
+    table = Table(title=f"{metric} by activity")
+    table.add_column("in train")
+    table.add_column("users", justify="right")
+    for name in evaluations:
+        table.add_column(name, justify="right")
+    by_model = [by_activity(one, metric) for one in evaluations.values()]
+    for groups in zip(*by_model, strict=True):
+        cells = [
+            f"{one.mean:.4f} ± {(one.interval[1] - one.interval[0]) / 2:.4f}" for one in groups
+        ]
+        table.add_row(groups[0].group, f"{groups[0].n_users:,}", *cells)
     return table
 
 

@@ -26,6 +26,7 @@ def evaluation_of(values, user_idx=None) -> Evaluation:
         left_out={},
         per_user={"ndcg@20": values},
         user_idx=users.astype(np.int32),
+        n_seen=np.ones(len(values), dtype=np.int32),
     )
 
 

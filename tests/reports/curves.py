@@ -25,6 +25,7 @@ def evaluation(mean: float) -> Evaluation:
         left_out={},
         per_user=dict.fromkeys(names, per_user),
         user_idx=np.arange(N_USERS, dtype=np.int32),
+        n_seen=np.ones(N_USERS, dtype=np.int32),
     )
 
 
