@@ -18,9 +18,11 @@ from .logs import (
     read_items,
     read_log,
     split_by_time,
+    split_folds,
     split_given,
     split_last,
     split_random,
+    split_users,
 )
 from .models import ALS, SVD, Blend, Item2Vec, Popularity, Softmax
 from .serving import Batch, Explanation, Recommendations, Recommender, open, recommend, write_batch
@@ -66,9 +68,11 @@ __all__ = [
     "read_log",
     "recommend",
     "split_by_time",
+    "split_folds",
     "split_given",
     "split_last",
     "split_random",
+    "split_users",
     "train",
     "verify",
     "versions",

@@ -6,12 +6,20 @@ from recsys.logs.interactions import DuplicatePolicy, Interactions
 from recsys.logs.items import ItemSettings, attributes_of, read_items
 from recsys.logs.reading import read_log
 from recsys.logs.settings import LogSettings
-from recsys.logs.split import split_by_time, split_given, split_last, split_random
+from recsys.logs.split import (
+    split_by_time,
+    split_folds,
+    split_given,
+    split_last,
+    split_random,
+)
+from recsys.logs.split_users import HeldOutUsers, split_users
 
 __all__ = [
     "SPLIT_REASONS",
     "Account",
     "DuplicatePolicy",
+    "HeldOutUsers",
     "Interactions",
     "ItemSettings",
     "LogSettings",
@@ -19,7 +27,9 @@ __all__ = [
     "read_items",
     "read_log",
     "split_by_time",
+    "split_folds",
     "split_given",
     "split_last",
     "split_random",
+    "split_users",
 ]

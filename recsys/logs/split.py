@@ -1,5 +1,6 @@
 """Train and test parts of a log: by time, the last items, at random, or two given logs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
@@ -114,12 +115,58 @@ def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0
         If test_fraction is not between 0 and 1.
     """
     fraction = _fraction(test_fraction, "split_random")
+    held = drawn_of_each_user(log, fraction, np.random.default_rng(seed))
+    return divide(log, held, f"split_random with test_fraction={fraction:g}")
+
+
+def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterator[Split]:
+    """Cut each user's items into folds at random, and hold out one after the other.
+
+    Every pair of user and item is in the test part of one fold. The items of a user are dealt as
+    evenly as they can be.
+
+    Parameters
+    ----------
+    log : Interactions
+    n_folds : int
+        At least 2.
+    seed : int
+        The same seed gives the same folds.
+
+    Yields
+    ------
+    train, test : Interactions
+        In the form that `recsys.logs.held_out` describes.
+
+    Raises
+    ------
+    DataError
+        If a fold would have an empty side.
+    ConfigError
+        If there are fewer than 2 folds.
+    """
+    if n_folds < 2:
+        raise ConfigError(f"split_folds: expected 2 folds or more, got {n_folds}")
     pairs = _pairs_of(log)
     rng = np.random.default_rng(seed)
+    order = np.lexsort((rng.permutation(len(pairs.user_idx)), pairs.user_idx))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    fold_of = (place + rng.integers(n_folds, size=len(pairs.n_items))[pairs.user_idx]) % n_folds
+    for fold in range(n_folds):
+        what = f"split_folds, fold {fold + 1} of {n_folds}"
+        yield divide(log, (fold_of == fold)[pairs.of_event], what)
+
+
+def drawn_of_each_user(
+    log: Interactions, fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Mark the events of a random share of each user's items, of all but one at most."""
+    pairs = _pairs_of(log)
     rounded = np.floor(fraction * pairs.n_items + rng.random(len(pairs.n_items)))
     n_held = np.minimum(rounded, pairs.n_items - 1)
     held = pairs.last_of_each_user(rng.permutation(len(pairs.user_idx)), n_held)
-    return divide(log, held[pairs.of_event], f"split_random with test_fraction={fraction:g}")
+    return held[pairs.of_event]
 
 
 def split_given(train_log: Interactions, test_log: Interactions) -> Split:
