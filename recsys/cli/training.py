@@ -113,7 +113,7 @@ def compare(
     """Test several models on the same users, and say which differ by more than luck."""
     from dataclasses import asdict
 
-    from recsys import evaluation
+    from recsys.evaluation import compare as compared
     from recsys.logs import read_log
     from recsys.reports import comparison_table
     from recsys.training import compare_models, read_test
@@ -141,7 +141,7 @@ def compare(
                 }
                 for name, entry in entries.items()
             },
-            "comparisons": list(map(asdict, evaluation.compare(evaluations, reference, metric))),
+            "comparisons": list(map(asdict, compared(evaluations, reference, metric))),
         }
     )
 
