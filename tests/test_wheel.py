@@ -50,3 +50,15 @@ def test_train_and_recommend_outside_the_checkout(site: Path, sample: Path) -> N
     found = json.loads(run(site, "-m", "recsys", "recommend", "u42", "--json", "--store", "store"))
     assert found["source"] == "personal"
     assert len(found["items"]) == 10
+
+
+def test_without_a_compiler_the_build_says_what_it_needs(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path)]
+    before = (ROOT / "recsys" / "index" / "_kernel.so").stat().st_mtime_ns
+    done = subprocess.run(
+        build, cwd=ROOT, env={**os.environ, "CC": "false"}, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "expected a C compiler to build recsys/index/kernel.c" in done.stdout + done.stderr
+    assert (ROOT / "recsys" / "index" / "_kernel.so").stat().st_mtime_ns == before
+    assert not list((ROOT / "recsys" / "index").glob("_kernel.so.*"))
