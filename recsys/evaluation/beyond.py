@@ -7,10 +7,11 @@ train who have item i, and of half a user for one that nobody has.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.evaluation.metrics import FloatArray
-from recsys.vectors import FloatMatrix
+from recsys.vectors import FloatMatrix, FloatVector
 
 PER_USER = ("novelty", "serendipity", "diversity")
 OVERALL = ("coverage", "gini", "popularity_lift")
@@ -46,6 +47,7 @@ class BeyondAccuracy:
         self._directions: FloatMatrix | None = None
         if items is not None and items.shape[1] > 1:
             self._directions = _directions(items)
+            self._squared = np.asarray(items.any(axis=1), dtype=np.float32)  # lengths, 1 or 0
         self._ks = ks
         self._n_taken = 0
         self._times_listed = {k: np.zeros(len(popularity), dtype=np.int64) for k in ks}
@@ -81,7 +83,7 @@ class BeyondAccuracy:
             unexpected = hits[:, :k] & ~is_popular
             self._per_user[f"serendipity@{k}"][place] = unexpected.sum(axis=1) / n
             if self._directions is not None:
-                likeness = _mean_cosines(self._directions, rows[:, :k], there)
+                likeness = _mean_cosines(self._directions, self._squared, rows[:, :k], there)
                 self._per_user[f"diversity@{k}"][place] = 1 - likeness
 
     @property
@@ -138,19 +140,27 @@ def _directions(items: FloatMatrix) -> FloatMatrix:
 
 
 def _mean_cosines(
-    directions: FloatMatrix, rows: NDArray[np.int32], is_there: NDArray[np.bool_]
+    directions: FloatMatrix,
+    squared: FloatVector,
+    rows: NDArray[np.int32],
+    is_there: NDArray[np.bool_],
 ) -> FloatArray:
     """Return the mean cosine of the pairs in each list; 1 for a list without a pair.
 
-    ``sum of pairs = (|sum of directions|^2 - sum of their squares) / 2``.
+    ``sum of pairs = (|sum of directions|^2 - sum of their squares) / 2``, and the sums of all
+    lists are one sparse product, which reads no vector twice into memory of its own.
     """
-    vectors = directions[rows] * is_there[:, :, None]
-    total = vectors.sum(axis=1, dtype=np.float64)
-    squares = np.einsum("lkf,lkf->l", vectors, vectors, dtype=np.float64)
     n = is_there.sum(axis=1)
+    listed = rows[is_there]
+    ends = np.concatenate([[0], np.cumsum(n)])
+    shape = (len(rows), len(directions))
+    lists = sp.csr_array((np.ones(len(listed), dtype=np.float32), listed, ends), shape=shape)
+    total = lists @ directions
+    squares = lists @ squared
     pairs = n * (n - 1.0)
     cosines: FloatArray = np.ones(len(rows))
-    np.divide(np.einsum("lf,lf->l", total, total) - squares, pairs, out=cosines, where=pairs > 0)
+    twice = np.einsum("lf,lf->l", total, total, dtype=np.float64) - squares
+    np.divide(twice, pairs, out=cosines, where=pairs > 0)
     return cosines
 
 
