@@ -130,8 +130,6 @@ def _search_k_for(
     while True:
         index = AnnoyIndex(coded, path, {str(length): search_k for length in _LENGTHS})
         trial = Trial.of(index, sample, k)
-        recall = trial.recall(exact)
-        reached = recall is None or recall >= settings.target_recall
-        if reached or search_k >= settings.max_search_k:
+        if trial.meets(exact, settings.target_recall) or search_k >= settings.max_search_k:
             return search_k, trial
         search_k = min(2 * search_k, settings.max_search_k)

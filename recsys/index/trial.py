@@ -60,14 +60,24 @@ class Trial:
             seconds.append(perf_counter() - start)
         return cls(scores, np.array(seconds))
 
-    def recall(self, exact: "Trial") -> float | None:
+    def recall(self, exact: "Trial", users: slice = slice(None)) -> float | None:
         """Return the share of the exact lists that this index found; None without any.
 
         By score, so that another item with the same score as the last one is no miss.
         """
-        found = sum(map(_n_found, self.scores, exact.scores))
-        wanted = sum(map(len, exact.scores))
+        found = sum(map(_n_found, self.scores[users], exact.scores[users]))
+        wanted = sum(map(len, exact.scores[users]))
         return found / wanted if wanted else None
+
+    def meets(self, exact: "Trial", target: float) -> bool:
+        """Return whether both halves of the users are served well enough.
+
+        With one alone, the search would stop at the first luck that it has, and other users would
+        be served less well than what is told of it.
+        """
+        half = len(self.scores) // 2
+        recalls = (self.recall(exact, slice(half)), self.recall(exact, slice(half, None)))
+        return all(recall is None or recall >= target for recall in recalls)
 
     def milliseconds(self, percentile: float) -> float | None:
         """Return a percentile of the time per query; None without any."""

@@ -64,6 +64,16 @@ def test_the_forest_is_searched_until_the_target_is_met(
     assert not list(tmp_path.glob("tried-*"))
 
 
+def test_other_users_are_served_as_well(tmp_path: Path, items, sample) -> None:
+    settings = IndexSettings(target_recall=0.95, trees=5, head_share=0.05)
+    facts = build_index(items, sample, settings, tmp_path)
+    rng = np.random.default_rng(7)
+    others = rng.standard_normal((300, 16)).astype(np.float32)
+    other_sample = Sample(others, [np.empty(0, np.int32)] * 300)
+    index = load_index(items, tmp_path, facts)
+    assert recall_by_hand(index, items, other_sample) > 0.94
+
+
 def test_a_higher_target_searches_more(tmp_path: Path, items, sample) -> None:
     searched = []
     for target in (0.5, 1.0):
