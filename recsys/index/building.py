@@ -61,7 +61,7 @@ def build_index(
     """
     coded = write_codes(items, folder, cosine=cosine)
     exact_index = ExactIndex(coded)
-    Trial.of(exact_index, sample, SHORT)  # compiles, and fills the caches that serving finds full
+    Trial.of(exact_index, sample, SHORT)  # fills the caches that serving finds full
     exact = {k: Trial.of(exact_index, sample, k) for k in (SHORT, LONG)}
     _write_probes(folder, sample, exact_index)
     facts = {
