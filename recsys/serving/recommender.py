@@ -39,6 +39,7 @@ class Recommender:
 
     def __init__(self, content: Content) -> None:
         self._users, self._items = content.users, content.items
+        self._single_users = content.single_users
         self._answers = Answers(content)
         self._histories = Histories(content)
         self._similar = Similar(content)
@@ -107,10 +108,11 @@ class Recommender:
         want = self._wanted(k, exclude, candidates, where, diversity, max_per)
         if on_unknown not in ("popular", "raise"):
             raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
-        user_idx = self._users.ids.find(checked_id(user_id, "user_id"))
+        user_idx = self._single_users.find(checked_id(user_id, "user_id"))
         if user_idx is not None:
-            seen = NOTHING if include_seen else self._users.seen[user_idx]
-            return self._answers.answer(self._users.embeddings[user_idx], want, seen, "personal")
+            seen = NOTHING if include_seen else self._single_users.seen(user_idx)
+            user = self._single_users.embedding(user_idx)
+            return self._answers.answer(user, want, seen, "personal")
         if history is not None:
             folded = self._histories.of(history, None, "history")
             if folded.nnz:
@@ -272,13 +274,13 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        user_idx = self._users.ids.find(checked_id(user_id, "user_id"))
+        user_idx = self._single_users.find(checked_id(user_id, "user_id"))
         if user_idx is None:
             raise self._unknown_user(user_id)
         item_idx = self.item_vectors.row(item_id)
-        seen = self._users.seen
-        history = self._histories.as_row(seen[user_idx], seen.weights(user_idx))
-        user = self._users.embeddings[user_idx]
+        users = self._single_users
+        history = self._histories.as_row(users.seen(user_idx), users.seen_weights(user_idx))
+        user = users.embedding(user_idx)
         return self._histories.explain(history, user, item_idx, "personal")
 
     def explain_for_history(
@@ -326,10 +328,10 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        user_idx = self._users.ids.find(checked_id(user_id, "user_id"))
+        user_idx = self._single_users.find(checked_id(user_id, "user_id"))
         if user_idx is None:
             raise self._unknown_user(user_id)
-        seen = self._items.ids.tolist(self._users.seen[user_idx])
+        seen = self._items.ids.tolist(self._single_users.seen(user_idx))
         closest = self.item_vectors.nearest(checked_id(item_id, "item_id"), 1, among=seen)
         return ScoredItem._make(closest[0]) if closest else None
 

@@ -14,7 +14,14 @@ from recsys.store import files
 from recsys.store.directory import Version
 from recsys.store.durable import sha256_of
 from recsys.store.files import ItemTable, UserTable
-from recsys.store.mapped import SERVING, open_items, open_popular, open_users
+from recsys.store.mapped import (
+    SERVING,
+    open_items,
+    open_popular,
+    open_single_users,
+    open_users,
+)
+from recsys.store.single_users import SingleUsers
 
 INDEX = f"{SERVING}/index"
 SIMILAR: dict[str, str] = {
@@ -35,12 +42,15 @@ class Content:
     users : UserTable
     items : ItemTable
     index : Index
+    single_users : SingleUsers
+        The same as `users`, looked up one at a time.
     """
 
     version: Version
     users: UserTable
     items: ItemTable
     index: Index
+    single_users: SingleUsers
 
     @cached_property
     def attributes(self) -> pa.Table | None:
@@ -85,7 +95,7 @@ def read_version(version: Version) -> Content:
     users = open_users(folder, manifest.space_id, users_shape, manifest.n_seen)
     items = open_items(folder, manifest.space_id, (manifest.n_items, manifest.factors))
     index = load_index(items.embeddings, folder / INDEX, manifest.index)
-    return Content(version, users, items, index)
+    return Content(version, users, items, index, open_single_users(folder, users))
 
 
 def check_sizes(version: Version) -> None:

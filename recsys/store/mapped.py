@@ -12,9 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.index.catalogue import damaged, open_array
+from recsys.store.file_parts import FilePart
 from recsys.store.files import ItemTable, SeenLists, UserTable
+from recsys.store.single_users import SingleUsers
 from recsys.vectors import Ids
-from recsys.vectors.id_table import IdTable, places_for
+from recsys.vectors.id_table import IdReader, IdTable, places_for
 
 SERVING = "serving"
 USERS, ITEMS = f"{SERVING}/users", f"{SERVING}/items"
@@ -70,6 +72,21 @@ def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int
     )
 
 
+def open_single_users(version: Path, users: UserTable) -> SingleUsers:
+    """Open the same users to be looked up one at a time."""
+    folder, seen = version / USERS, users.seen
+    return SingleUsers(
+        ids=_id_reader(folder / _IDS, users.ids),
+        are_integers=users.ids.are_integers,
+        slots=_part(folder / _ID_SLOTS, users.ids.table().slots),
+        embeddings=_part(folder / _EMBEDDINGS, users.embeddings),
+        starts=_part(folder / _SEEN_STARTS, seen.starts),
+        item_idx=_part(folder / _SEEN_ITEMS, seen.item_idx),
+        weight=None if seen.weight is None else _part(folder / _SEEN_WEIGHTS, seen.weight),
+        factors=users.embeddings.shape[1],
+    )
+
+
 def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTable:
     """Map the items of a version; see `open_users`."""
     folder = version / ITEMS
@@ -106,8 +123,7 @@ def _write_ids(folder: Path, ids: Ids) -> None:
 def _open_ids(folder: Path, n_rows: int) -> Ids:
     path = folder / _IDS
     try:
-        with pa.ipc.open_file(pa.memory_map(str(path))) as file:
-            values = file.get_batch(0).column(0)
+        values = _read_ids(_map(path))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, str(error)) from error
     if len(values) != n_rows or values.null_count or values.type not in _ID_TYPES:
@@ -119,6 +135,33 @@ def _open_ids(folder: Path, n_rows: int) -> Ids:
             f"expected more than {places_for(n_rows)} int64, got {slots.dtype} of {slots.shape}",
         )
     return Ids.mapped(values, IdTable(slots))
+
+
+def _map(path: Path) -> pa.Buffer:
+    return pa.memory_map(str(path)).read_buffer()
+
+
+def _read_ids(mapped: pa.Buffer) -> pa.Array:
+    with pa.ipc.open_file(mapped) as file:
+        return file.get_batch(0).column(0)
+
+
+def _id_reader(path: Path, ids: Ids) -> IdReader:
+    """Return the ids of a file, read one by one."""
+    mapped = _map(path)
+    _, *buffers = _read_ids(mapped).buffers()
+    kinds = (("q", 8), ("B", 1))  # the numbers; the text, if there is one
+    parts = [
+        FilePart(path, buffer.address - mapped.address, buffer.size // n_bytes, kind, n_bytes)
+        for buffer, (kind, n_bytes) in zip(buffers, kinds, strict=False)
+    ]
+    return IdReader(parts[0], parts[1] if len(parts) > 1 else None, len(ids))
+
+
+def _part(path: Path, array: NDArray[Any]) -> FilePart:
+    """Return the numbers of an array that `np.save` wrote: the end of the file."""
+    offset = path.stat().st_size - array.nbytes
+    return FilePart(path, offset, array.size, array.dtype.char, array.itemsize)
 
 
 _ID_TYPES = (pa.large_string(), pa.int64())

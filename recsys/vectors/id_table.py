@@ -2,14 +2,26 @@
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 _AT_ONCE = 1 << 18  # ids that are spelled out as Python strings at a time
+_SLOTS_AT_ONCE = 8  # a line of the cache; nearly always enough
 _ROW_BITS, _ROW = 32, (1 << 32) - 1
 _UPPER = (1 << 31) - 1  # of the upper half of a hash, so that no slot is negative but a free one
+
+
+class Part(Protocol):
+    """Numbers or bytes of which parts are read: a memoryview, or a part of a file."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> memoryview:
+        """Return what is there of a part, as slices of a list have it."""
+        ...
 
 
 class IdReader:
@@ -17,16 +29,23 @@ class IdReader:
 
     Parameters
     ----------
-    values : pyarrow.Array
-        Of large_string or int64, without nulls.
+    numbers : Part
+        Of int64: the ids, or where the text of each begins, and where the last ends.
+    text : Part, optional
+        Of bytes.
+    n : int
     """
 
-    def __init__(self, values: pa.Array) -> None:
+    def __init__(self, numbers: Part, text: Part | None, n: int) -> None:
+        self._numbers, self._text, self._n = numbers, text, n
+
+    @classmethod
+    def of(cls, values: pa.Array) -> "IdReader":
+        """Read ids in memory, of large_string or int64, without nulls."""
         _, first, *rest = values.buffers()
-        self._start, self._n = values.offset, len(values)
-        self._numbers = memoryview(first if first is not None else b"").cast("q")
-        # Of text, the numbers say where each begins.
-        self._text = memoryview(rest[0] if rest[0] is not None else b"") if rest else None
+        numbers = memoryview(first if first is not None else b"").cast("q")[values.offset :]
+        text = memoryview(rest[0] if rest[0] is not None else b"") if rest else None
+        return cls(numbers, text, len(values))
 
     def __len__(self) -> int:
         return self._n
@@ -34,11 +53,10 @@ class IdReader:
     def __getitem__(self, row: int) -> str | int:
         if not 0 <= row < self._n:
             raise IndexError(f"row {row} of {self._n} ids")
-        place = self._start + row
         if self._text is None:
-            return int(self._numbers[place])
-        part = self._text[self._numbers[place] : self._numbers[place + 1]]
-        return str(part, "utf-8", "replace")
+            return int(self._numbers[row : row + 1][0])
+        start, end = self._numbers[row : row + 2]
+        return str(self._text[start:end], "utf-8", "replace")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,16 +98,21 @@ class IdTable:
 
     def find(self, id_: str | int, ids: IdReader) -> int | None:
         """Return the row of an id, spelled as `ids` has it, or None."""
-        hash_ = _hash(id_)
-        upper = (hash_ >> _ROW_BITS) & _UPPER
-        for place in range(hash_ & (places_for(len(ids)) - 1), len(self._slots)):
-            slot: int = self._slots[place]
+        return find_row(id_, ids, self._slots)
+
+
+def find_row(id_: str | int, ids: IdReader, slots: Part) -> int | None:
+    """Return the row of an id by the slots of a table, or None; see `IdTable`."""
+    hash_ = _hash(id_)
+    upper = (hash_ >> _ROW_BITS) & _UPPER
+    for first in range(hash_ & (places_for(len(ids)) - 1), len(slots), _SLOTS_AT_ONCE):
+        for slot in slots[first : first + _SLOTS_AT_ONCE]:
             if slot < 0:
                 return None
             row = slot & _ROW
             if slot >> _ROW_BITS == upper and row < len(ids) and ids[row] == id_:
-                return row
-        return None
+                return int(row)
+    return None
 
 
 def places_for(n: int) -> int:

@@ -76,7 +76,7 @@ class Ids:
 
     def find(self, id_: Id) -> int | None:
         """Return the row of an id, in either of its forms, or None."""
-        spelled = _canonical(id_, integers=self.are_integers)
+        spelled = canonical(id_, integers=self.are_integers)
         if spelled is None or self._table is None:
             return None if spelled is None else self._rows.get(spelled)
         return self._table.find(spelled, self._reader)
@@ -102,7 +102,7 @@ class Ids:
 
     @cached_property
     def _reader(self) -> IdReader:
-        return IdReader(self.values)
+        return IdReader.of(self.values)
 
     @cached_property
     def _rows(self) -> dict[Id | None, int]:
@@ -133,7 +133,7 @@ def _as_id_array(values: pa.Array | Iterable[Id]) -> pa.Array:
     return values
 
 
-def _canonical(id_: Id, *, integers: bool) -> Id | None:
+def canonical(id_: Id, *, integers: bool) -> Id | None:
     """Spell an id the way the column does; None where it cannot be."""
     if not integers:
         return str(id_)
