@@ -15,14 +15,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from recsys.errors import ConfigError, did_you_mean
 from recsys.index import IndexSettings
-from recsys.logs import ItemSettings, LogSettings
+from recsys.logs import ItemSettings, LogSettings, SplitSettings
 from recsys.models import ALS, MODELS, Model
 
-SplitName = Literal["time", "last", "random", "given", "none"]
 T = TypeVar("T")
 
 
@@ -58,42 +57,23 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class EvaluationSettings:
+class EvaluationSettings(SplitSettings):
     """How the model is tested before it is published; the ``[evaluation]`` table.
 
     Parameters
     ----------
-    split : {"time", "last", "random", "given", "none"}
-        "time": all events from an instant on are the test part. "last": each user's last items.
-        "random": a random share of each user's items. "given": the file named by ``data.test``.
-        "none": publish without a test.
-    test_fraction : float
-        Share of the events ("time") or of each user's items ("random") that are tested on.
-    last : int
-        Items per user ("last").
+    split, test_fraction, last, seed, validation
+        How the log is cut into parts, see `recsys.logs.SplitSettings`.
     k : int
         Length of the lists that the metrics look at.
-    seed : int
-        Of the random split.
     """
 
-    split: SplitName = "time"
-    test_fraction: float = 0.2
-    last: int = 1
     k: int = 20
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.test_fraction < 1:
-            raise ConfigError(
-                f"evaluation.test_fraction: expected a share between 0 and 1, "
-                f"got {self.test_fraction}"
-            )
-        for name in ("last", "k"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"evaluation.{name}: expected 1 or more, got {getattr(self, name)}"
-                )
+        super().__post_init__()
+        if self.k < 1:
+            raise ConfigError(f"evaluation.k: expected 1 or more, got {self.k}")
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,7 @@ from recsys.logs import (
     attributes_of,
     read_items,
     read_log,
-    split_by_time,
-    split_given,
-    split_last,
-    split_random,
+    split_log,
 )
 from recsys.models import MODELS, Model, Popularity, model_from, parameters_of
 from recsys.models.matrix import popularity_of
@@ -237,19 +234,7 @@ def split(
     log: Interactions, settings: Settings, test: Interactions | None = None
 ) -> tuple[Interactions, Interactions]:
     """Split a log into train and test the way the settings say."""
-    wanted = settings.evaluation
-    if (wanted.split == "given") != (test is not None):
-        raise ConfigError(
-            'evaluation.split: "given" goes with a test part (data.test), and only with it; '
-            f"got {wanted.split!r} {'with' if test is not None else 'without'} one"
-        )
-    if test is not None:
-        return split_given(log, test)
-    if wanted.split == "last":
-        return split_last(log, n=wanted.last)
-    if wanted.split == "random":
-        return split_random(log, test_fraction=wanted.test_fraction, seed=wanted.seed)
-    return split_by_time(log, test_fraction=wanted.test_fraction)
+    return split_log(log, settings.evaluation, test)
 
 
 def fit(model: Model, user_items: Any, *, progress: bool = False) -> Embeddings:

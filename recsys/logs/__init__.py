@@ -4,6 +4,13 @@ from recsys.logs.account import Account
 from recsys.logs.held_out import SPLIT_REASONS
 from recsys.logs.interactions import DuplicatePolicy, Interactions
 from recsys.logs.items import ItemSettings, attributes_of, read_items
+from recsys.logs.parts import (
+    Parts,
+    SplitSettings,
+    split_log,
+    split_parts,
+    split_validation,
+)
 from recsys.logs.reading import read_log
 from recsys.logs.settings import LogSettings
 from recsys.logs.split import (
@@ -23,6 +30,8 @@ __all__ = [
     "Interactions",
     "ItemSettings",
     "LogSettings",
+    "Parts",
+    "SplitSettings",
     "attributes_of",
     "read_items",
     "read_log",
@@ -30,6 +39,9 @@ __all__ = [
     "split_folds",
     "split_given",
     "split_last",
+    "split_log",
+    "split_parts",
     "split_random",
     "split_users",
+    "split_validation",
 ]
