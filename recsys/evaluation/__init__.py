@@ -5,7 +5,8 @@ from recsys.evaluation.knee import TOLERANCE, Knee, find_knee
 from recsys.evaluation.metrics import METRICS, RankedHits
 from recsys.evaluation.protocol import evaluate
 from recsys.evaluation.ranking import Scorer
-from recsys.evaluation.result import Entry, Evaluation
+from recsys.evaluation.result import Evaluation
+from recsys.evaluation.seeds import Entry
 from recsys.evaluation.slices import Slice, by_activity, slices
 
 __all__ = [

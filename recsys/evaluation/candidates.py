@@ -8,8 +8,7 @@ from typing import Any
 import scipy.sparse as sp
 
 from recsys.errors import ConfigError, did_you_mean
-from recsys.evaluation.baselines import BASELINES
-from recsys.evaluation.ranking import Scorer
+from recsys.evaluation.baselines import BASELINES, Fitted
 from recsys.models import MODELS, Blend, Model, model_from, parameters_of
 from recsys.models.epochs import OnEpoch
 from recsys.progress import OnStep
@@ -103,7 +102,7 @@ class Candidate:
         user_items: sp.csr_array,
         on_step: OnStep | None = None,
         on_epoch: OnEpoch | None = None,
-    ) -> Scorer:
+    ) -> Fitted:
         """Fit it to a matrix of weights (n_users, n_items).
 
         `on_epoch` is called where it `has_epochs`.

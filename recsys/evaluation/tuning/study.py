@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _RANDOM_TRIALS = 10  # before what was tried says where to try
 _FULL_TRIALS = 6  # before a trial may be given up half-way
+_FULL_EPOCHS = 3  # of any: what comes slowly may come far
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _open(path: Path | None, name: str) -> "optuna.Study":
             study_name=name,
             direction="maximize",
             load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_FULL_TRIALS),
+            pruner=optuna.pruners.MedianPruner(_FULL_TRIALS, _FULL_EPOCHS),
         )
     except Exception as error:  # SQLAlchemy's own tree, which is no dependency of ours
         if type(error).__module__.partition(".")[0] not in ("sqlalchemy", "optuna", "alembic"):
