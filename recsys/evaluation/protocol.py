@@ -107,7 +107,7 @@ def evaluate(
     if not batch_bytes > 0:
         raise ConfigError(f"evaluate: expected batch_bytes above 0, got {batch_bytes}")
     left_out = left_out_by_split(test)
-    seen, relevant = _matrices(train, test)
+    seen, relevant = matrices(train, test)
     _require_rows(scorer, seen)
     _require_no_leak(train, test, seen, relevant)
     return measure(
@@ -214,7 +214,7 @@ def left_out_by_split(test: Interactions | sp.csr_array) -> dict[str, int]:
     return left_out
 
 
-def _matrices(
+def matrices(
     train: Interactions | sp.csr_array, test: Interactions | sp.csr_array
 ) -> tuple[sp.csr_array, sp.csr_array]:
     """Return which pairs are in train and in test, as matrices of ones."""

@@ -78,6 +78,27 @@ def require_disjoint(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> N
         )
 
 
+def require_strangers(train: Interactions, held_out: Interactions, what: str) -> None:
+    """Refuse held-out users whom train knows.
+
+    Raises
+    ------
+    DataError
+        If a user is in both.
+    """
+    import pyarrow.compute as pc  # not needed to serve
+
+    theirs = held_out.users.values
+    if train.users.are_integers != held_out.users.are_integers:
+        return
+    known = theirs.filter(pc.is_in(theirs, value_set=train.users.values))
+    if len(known):
+        raise DataError(
+            f"{what}: expected held-out users that train does not hold, got {len(known):,} that "
+            f"it does, such as {known[0].as_py()!r}; hold users out with split_users"
+        )
+
+
 def require_known_users(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> None:
     """Refuse users that only test has: what they get is no work of the model.
 

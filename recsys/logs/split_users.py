@@ -66,11 +66,9 @@ def split_users(
     --------
     ::
 
-        train, history, test = recsys.split_users(log)
-        embeddings = model.fit(train.user_items())
-        popularity = popularity_of(train.user_items())
-        users = model.fold_in(embeddings.items, popularity)(history.user_items())
-        recsys.evaluate(Embeddings(users, embeddings.items), history, test)
+        held_out = recsys.split_users(log)
+        recsys.evaluate_held_out(model, held_out, k=20)
+        to_choose_on = recsys.split_users(held_out.train)  # for validation, see `Part`
     """
     for name, share in (("user_fraction", user_fraction), ("test_fraction", test_fraction)):
         if not 0 < share < 1:
