@@ -1,6 +1,7 @@
 """Metrics and protocols: how good embeddings are on held-out interactions."""
 
 from recsys.evaluation.comparison import Comparison, compare
+from recsys.evaluation.folds import Folds, evaluate_folds
 from recsys.evaluation.knee import TOLERANCE, Knee, find_knee
 from recsys.evaluation.metrics import METRICS, RankedHits
 from recsys.evaluation.protocol import evaluate
@@ -8,6 +9,8 @@ from recsys.evaluation.ranking import Scorer
 from recsys.evaluation.result import Evaluation
 from recsys.evaluation.seeds import Entry
 from recsys.evaluation.slices import Slice, by_activity, slices
+from recsys.evaluation.unseen_users import evaluate_held_out, evaluate_new_users
+from recsys.logs.leaks import require_validation
 
 __all__ = [
     "METRICS",
@@ -15,6 +18,7 @@ __all__ = [
     "Comparison",
     "Entry",
     "Evaluation",
+    "Folds",
     "Knee",
     "RankedHits",
     "Scorer",
@@ -22,6 +26,10 @@ __all__ = [
     "by_activity",
     "compare",
     "evaluate",
+    "evaluate_folds",
+    "evaluate_held_out",
+    "evaluate_new_users",
     "find_knee",
+    "require_validation",
     "slices",
 ]

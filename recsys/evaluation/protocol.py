@@ -1,6 +1,6 @@
 """The protocol: all items ranked by exact scores, what the user has seen in train left out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import overload
 
 import numpy as np
@@ -11,6 +11,13 @@ from recsys.evaluation.beyond import BeyondAccuracy
 from recsys.evaluation.ranking import Scorer, rank
 from recsys.evaluation.result import Evaluation
 from recsys.logs import SPLIT_REASONS, Interactions
+from recsys.logs.leaks import (
+    require_disjoint,
+    require_known_items,
+    require_known_users,
+    require_roles,
+    require_time_order,
+)
 from recsys.progress import progress_bar
 from recsys.vectors import Embeddings
 
@@ -50,7 +57,8 @@ def evaluate(
 
     Every item that a user has not seen in train is ranked by its exact score, ties by lower
     ``item_idx``; the user's items in test are the relevant ones, whatever their weight. Users
-    without test items are left out and counted.
+    without test items are left out and counted, as are the users and items that train does not
+    know; what such new users get is told by `evaluate_new_users`.
 
     Parameters
     ----------
@@ -74,8 +82,10 @@ def evaluate(
     Raises
     ------
     DataError
-        If train and test have a pair in common or differ in users or items, the embeddings have
-        other rows, no user has a test item, or k is less than 1.
+        If train and test differ in users or items, the embeddings have other rows, no user has a
+        test item, or k is less than 1; and where something leaked, see `recsys.logs.leaks`: a pair
+        that both have, a user or item that only test has, a train part as test, an order in time
+        other than the split promises.
     ConfigError
         If batch_bytes is not above 0.
 
@@ -84,7 +94,7 @@ def evaluate(
     >>> import numpy as np
     >>> import scipy.sparse as sp
     >>> from recsys.vectors import Embeddings
-    >>> train = sp.csr_array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    >>> train = sp.csr_array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
     >>> test = sp.csr_array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     >>> popularity = Embeddings(
     ...     users=np.ones((2, 1), dtype=np.float32),
@@ -93,13 +103,57 @@ def evaluate(
     >>> evaluate(popularity, train, test, k=1).metrics["recall@1"]
     0.5
     """
-    ks = _lengths(k)
+    ks = lengths(k)
     if not batch_bytes > 0:
         raise ConfigError(f"evaluate: expected batch_bytes above 0, got {batch_bytes}")
-    left_out = _left_out_by_split(test)
-    seen, relevant = _matrices(train, test)
+    left_out = left_out_by_split(test)
+    seen, relevant = matrices(train, test)
     _require_rows(scorer, seen)
-    _require_disjoint(seen, relevant)
+    _require_no_leak(train, test, seen, relevant)
+    return measure(
+        scorer,
+        seen,
+        relevant,
+        ks,
+        train=seen,
+        left_out=left_out,
+        batch_bytes=batch_bytes,
+        progress=progress,
+    )
+
+
+def measure(
+    scorer: Scorer,
+    seen: sp.csr_array,
+    relevant: sp.csr_array,
+    ks: Sequence[int],
+    *,
+    train: sp.csr_array,
+    left_out: Mapping[str, int],
+    batch_bytes: int = DEFAULT_BATCH_BYTES,
+    progress: bool = False,
+) -> Evaluation:
+    """Rank for every user with a relevant item, and measure: what all protocols end with.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    seen, relevant : csr_array of ones, shape (n_users, n_items)
+        What lists must not hold, and what they should.
+    ks : sequence of int
+        Lengths of lists, ascending.
+    train : csr_array of ones, shape (any, n_items)
+        Whose users say how popular an item is: those of `seen`, where these were trained on.
+    left_out : mapping of str to int
+        What the split left out; users without test items are added.
+    batch_bytes, progress
+        As in `evaluate`.
+
+    Raises
+    ------
+    DataError
+        If no user has a relevant item.
+    """
     n_relevant = np.diff(relevant.indptr)
     user_idx = np.nonzero(n_relevant)[0].astype(np.int32)
     if len(user_idx) == 0:
@@ -108,10 +162,10 @@ def evaluate(
             f"{len(n_relevant):,} users; choose another split"
         )
     if len(user_idx) < len(n_relevant):
-        left_out["users without test items"] = len(n_relevant) - len(user_idx)
-    popularity = np.bincount(seen.indices, minlength=seen.shape[1])
+        left_out = {**left_out, "users without test items": len(n_relevant) - len(user_idx)}
+    popularity = np.bincount(train.indices, minlength=train.shape[1])
     items = scorer.items if isinstance(scorer, Embeddings) else None
-    beyond = BeyondAccuracy(popularity, seen.shape[0], items, ks, len(user_idx))
+    beyond = BeyondAccuracy(popularity, train.shape[0], items, ks, len(user_idx))
     with progress_bar("evaluating", enabled=progress) as on_step:
         ranked = rank(
             scorer,
@@ -137,7 +191,7 @@ def evaluate(
     )
 
 
-def _lengths(k: int | Sequence[int]) -> tuple[int, ...]:
+def lengths(k: int | Sequence[int]) -> tuple[int, ...]:
     """Return the lengths of lists, ascending and each once."""
     ks = sorted({k} if isinstance(k, int | np.integer) else set(k))
     if not ks or ks[0] < 1:
@@ -145,16 +199,22 @@ def _lengths(k: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(ks)
 
 
-def _left_out_by_split(test: Interactions | sp.csr_array) -> dict[str, int]:
+def left_out_by_split(test: Interactions | sp.csr_array) -> dict[str, int]:
+    """Return what the split of a test part left out: events by reason, and whom and what."""
     if not isinstance(test, Interactions):
         return {}
     counts = test.account.left_out
-    return {
+    left_out = {
         f"test events: {reason}": counts[reason] for reason in SPLIT_REASONS if reason in counts
     }
+    if test.part is not None and test.part.n_new_users:
+        left_out["test users not in train"] = test.part.n_new_users
+    if test.part is not None and test.part.n_new_items:
+        left_out["test items not in train"] = test.part.n_new_items
+    return left_out
 
 
-def _matrices(
+def matrices(
     train: Interactions | sp.csr_array, test: Interactions | sp.csr_array
 ) -> tuple[sp.csr_array, sp.csr_array]:
     """Return which pairs are in train and in test, as matrices of ones."""
@@ -169,17 +229,17 @@ def _matrices(
                     f"and {len(theirs):,} that are not the same; use one of the splits, or "
                     "split_given for two logs"
                 )
-        return _pattern(train.user_items()), _pattern(test.user_items())
+        return pattern(train.user_items()), pattern(test.user_items())
     if isinstance(train, Interactions) or isinstance(test, Interactions):
         raise DataError("evaluate: expected two Interactions or two matrices, got one of each")
     if train.shape != test.shape:
         raise DataError(
             f"evaluate: expected train and test of equal shape, got {train.shape} and {test.shape}"
         )
-    return _pattern(train), _pattern(test)
+    return pattern(train), pattern(test)
 
 
-def _pattern(matrix: sp.csr_array) -> sp.csr_array:
+def pattern(matrix: sp.csr_array) -> sp.csr_array:
     """Return ones where a matrix is not zero, with ascending indices."""
     pattern = sp.csr_array(matrix, copy=True)
     pattern.sum_duplicates()
@@ -197,11 +257,19 @@ def _require_rows(scorer: Scorer, seen: sp.csr_array) -> None:
         )
 
 
-def _require_disjoint(seen: sp.csr_array, relevant: sp.csr_array) -> None:
-    common = sp.coo_array(seen * relevant)
-    if common.nnz:
-        raise DataError(
-            f"evaluate: expected no pair in both train and test, got {common.nnz:,}, such as "
-            f"user_idx {common.row[0]}, item_idx {common.col[0]}; a list never holds a seen item, "
-            "so leave these out of test, as the splits do"
-        )
+def _require_no_leak(
+    train: Interactions | sp.csr_array,
+    test: Interactions | sp.csr_array,
+    seen: sp.csr_array,
+    relevant: sp.csr_array,
+) -> None:
+    if isinstance(train, Interactions) and isinstance(test, Interactions):
+        require_roles(train, test, "evaluate")
+        require_time_order(train, test, "evaluate")
+        is_history = train.part is not None and train.part.role == "history"
+    else:
+        is_history = False
+    require_disjoint(seen, relevant, "evaluate")
+    require_known_users(seen, relevant, "evaluate")
+    if not is_history:  # the items of held-out users are those of other users, who were trained on
+        require_known_items(seen, relevant, "evaluate")

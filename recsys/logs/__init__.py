@@ -4,6 +4,8 @@ from recsys.logs.account import Account
 from recsys.logs.held_out import SPLIT_REASONS
 from recsys.logs.interactions import DuplicatePolicy, Interactions
 from recsys.logs.items import ItemSettings, attributes_of, read_items
+from recsys.logs.leaks import require_validation
+from recsys.logs.part import Part
 from recsys.logs.parts import (
     Parts,
     SplitSettings,
@@ -16,10 +18,10 @@ from recsys.logs.settings import LogSettings
 from recsys.logs.split import (
     split_by_time,
     split_folds,
-    split_given,
     split_last,
     split_random,
 )
+from recsys.logs.split_given import split_given
 from recsys.logs.split_users import HeldOutUsers, split_users
 
 __all__ = [
@@ -30,11 +32,13 @@ __all__ = [
     "Interactions",
     "ItemSettings",
     "LogSettings",
+    "Part",
     "Parts",
     "SplitSettings",
     "attributes_of",
     "read_items",
     "read_log",
+    "require_validation",
     "split_by_time",
     "split_folds",
     "split_given",

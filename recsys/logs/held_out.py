@@ -9,27 +9,37 @@ that its vocabulary knows nothing of the test part. `test` is expressed in the s
 - "item not in train": there is none for the item,
 - "seen in train": train has the pair already (a repeat purchase), and a recommender does not
   return what the user has seen.
+
+Each side has a `Part` that says what it is for. That of the test side counts the users and items
+that train does not know and keeps the events of those users, so that what is said of users who
+came back stands beside what is said of the new.
 """
 
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
 from recsys.logs.interactions import Interactions, used_rows
+from recsys.logs.part import Part, ProtocolName, roles_of_halves
+from recsys.vectors import Ids
 
 Split = tuple[Interactions, Interactions]
 SPLIT_REASONS = ("user not in train", "item not in train", "seen in train")
 
 
-def divide(log: Interactions, in_test: NDArray[np.bool_], what: str) -> Split:
+def divide(
+    log: Interactions, in_test: NDArray[np.bool_], protocol: ProtocolName, what: str
+) -> Split:
     """Split a log by a mark on each event, and bring both sides to the common form.
 
     Parameters
     ----------
     log : Interactions
     in_test : ndarray of bool, shape (n_events,)
+    protocol : {"time", "last", "random", "folds"}
     what : str
         The split as the user asked for it, for messages.
 
@@ -41,42 +51,47 @@ def divide(log: Interactions, in_test: NDArray[np.bool_], what: str) -> Split:
     n_test = int(in_test.sum())
     require_both_sides(len(log) - n_test, n_test, what)
     in_train = ~in_test
-    train = log.select(in_train).compact()
+    role, held_role = roles_of_halves(log.part)
+    train = replace(log.select(in_train).compact(), part=Part(role, protocol))
+    held = replace(log.select(in_test), part=Part(held_role, protocol))
     # The same renumbering as in compact().
     _, user_row_of = used_rows(log.user_idx[in_train], len(log.users))
     _, item_row_of = used_rows(log.item_idx[in_train], len(log.items))
-    return train, express(train, log.select(in_test), user_row_of, item_row_of, what)
+    return train, express(train, held, user_row_of, item_row_of, what)
 
 
 def express(
     train: Interactions,
-    test: Interactions,
+    held: Interactions,
     user_row_of: NDArray[np.int32],
     item_row_of: NDArray[np.int32],
     what: str,
 ) -> Interactions:
-    """Express test in train's rows, dropping and counting what cannot be credited.
+    """Express what is held out in train's rows, dropping and counting what cannot be credited.
 
     Parameters
     ----------
-    train, test : Interactions
+    train, held : Interactions
+        The latter with its `Part`, to which the users and items that train does not know are
+        added.
     user_row_of, item_row_of : ndarray of int32
-        For each user and item of test the row in train, or -1.
+        For each user and item of `held` the row in train, or -1.
     what : str
         The split as the user asked for it, for messages.
 
     Raises
     ------
     DataError
-        If nothing of test is left.
+        If nothing of it is left.
     """
-    n_events = len(test)
+    n_events = len(held)
     test = replace(
-        test,
-        user_idx=user_row_of[test.user_idx],
-        item_idx=item_row_of[test.item_idx],
+        held,
+        user_idx=user_row_of[held.user_idx],
+        item_idx=item_row_of[held.item_idx],
         users=train.users,
         items=train.items,
+        part=_part_with_new(train, held, user_row_of, item_row_of),
     )
     user_reason, item_reason, seen_reason = SPLIT_REASONS
     test = _leave_out(test, test.user_idx < 0, user_reason)
@@ -90,6 +105,75 @@ def express(
             f"{n_events:,} ({reasons}); choose another split, or a log with more events per user"
         )
     return test
+
+
+def over_items_of(
+    train: Interactions, held: Interactions, item_row_of: NDArray[np.int32]
+) -> Interactions:
+    """Return the events of users that train does not know, over themselves and train's items.
+
+    Parameters
+    ----------
+    train, held : Interactions
+    item_row_of : ndarray of int32
+        For each item of `held` the row in train, or -1: such events are left out and counted.
+    """
+    item_idx = item_row_of[held.item_idx]
+    is_known = item_idx >= 0
+    n_unknown = int((~is_known).sum())
+    account = held.account.leaving_out(SPLIT_REASONS[1], n_unknown)
+    known = held.select(is_known)
+    user_rows, user_row_of = used_rows(known.user_idx, len(held.users))
+    return replace(
+        known,
+        user_idx=user_row_of[known.user_idx],
+        item_idx=item_idx[is_known],
+        users=held.users.take(user_rows),
+        items=train.items,
+        account=account,
+    )
+
+
+def _part_with_new(
+    train: Interactions,
+    held: Interactions,
+    user_row_of: NDArray[np.int32],
+    item_row_of: NDArray[np.int32],
+) -> Part | None:
+    """Return what the held-out part is for, with the users and items that are new in it."""
+    part = held.part
+    if part is None:
+        return None
+    is_new = user_row_of[held.user_idx] < 0
+    is_new_item = item_row_of[held.item_idx] < 0
+    fresh = [over_items_of(train, replace(held.select(is_new), part=None), item_row_of)]
+    if part.new_users is not None:  # of a train part that this train was cut from
+        fresh.append(over_items_of(train, part.new_users, item_row_of))
+    new_users = _together([events for events in fresh if len(events)])
+    return replace(
+        part,
+        new_users=new_users,
+        n_new_users=part.n_new_users + len(np.unique(held.user_idx[is_new])),
+        n_new_items=part.n_new_items + len(np.unique(held.item_idx[is_new_item])),
+    )
+
+
+def _together(logs: list[Interactions]) -> Interactions | None:
+    """Return the events of logs over the same items and different users, or None of none."""
+    if len(logs) < 2:
+        return logs[0] if logs else None
+    first, second = logs
+    timestamp = None
+    if first.timestamp is not None and second.timestamp is not None:
+        timestamp = np.concatenate([first.timestamp, second.timestamp])
+    return replace(
+        first,
+        user_idx=np.concatenate([first.user_idx, second.user_idx + np.int32(len(first.users))]),
+        item_idx=np.concatenate([first.item_idx, second.item_idx]),
+        weight=np.concatenate([first.weight, second.weight]),
+        timestamp=timestamp,
+        users=Ids(pa.concat_arrays([first.users.values, second.users.values])),
+    )
 
 
 def _leave_out(log: Interactions, dropped: NDArray[np.bool_], reason: str) -> Interactions:

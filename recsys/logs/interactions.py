@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import ConfigError, DataError
 from recsys.logs.account import Account
+from recsys.logs.part import Part
 from recsys.vectors import Ids
 
 DuplicatePolicy = Literal["sum", "last", "max", "count"]
@@ -39,6 +40,8 @@ class Interactions:
         An event this much older than the latest one weighs half as much.
     account : Account
         What was rejected and left out on the way here.
+    part : Part or None
+        What this part of a log is for, where a split made it.
 
     Raises
     ------
@@ -57,6 +60,7 @@ class Interactions:
     duplicates: DuplicatePolicy = "sum"
     half_life_days: float | None = None
     account: Account = field(default_factory=Account)
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         columns = (self.user_idx, self.item_idx, self.weight, self.timestamp)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from recsys.errors import ConfigError
 from recsys.logs.held_out import Split, express
 from recsys.logs.interactions import Interactions
-from recsys.logs.split import split_by_time, split_given, split_last, split_random
+from recsys.logs.split import split_by_time, split_last, split_random
+from recsys.logs.split_given import split_given
 from recsys.vectors import Ids
 
 SplitName = Literal["time", "last", "random", "given", "none"]

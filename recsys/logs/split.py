@@ -1,4 +1,4 @@
-"""Train and test parts of a log: by time, the last items, at random, or two given logs."""
+"""Train and test parts of a log: by time, the last items, or at random."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import ConfigError, DataError
-from recsys.logs.held_out import Split, divide, express, pair_keys, require_both_sides
+from recsys.logs.held_out import Split, divide, pair_keys, require_both_sides
 from recsys.logs.interactions import Interactions
 
 
@@ -46,7 +46,7 @@ def split_by_time(
     if len(log) == 0:
         require_both_sides(0, 0, "split_by_time")
     instant = _quantile_instant(timestamp, fraction) if at is None else _unix_seconds(at)
-    return divide(log, timestamp >= instant, f"split_by_time at {_spelled(instant)}")
+    return divide(log, timestamp >= instant, "time", f"split_by_time at {_spelled(instant)}")
 
 
 def split_last(log: Interactions, n: int = 1) -> Split:
@@ -84,7 +84,7 @@ def split_last(log: Interactions, n: int = 1) -> Split:
     latest[pairs.of_event[by_time]] = np.arange(len(log))  # of repeats, the last assignment stays
     n_held = np.where(pairs.n_items > n, n, 0)
     held = pairs.last_of_each_user(latest, n_held)
-    return divide(log, held[pairs.of_event], f"split_last with n={n}")
+    return divide(log, held[pairs.of_event], "last", f"split_last with n={n}")
 
 
 def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0) -> Split:
@@ -116,7 +116,7 @@ def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0
     """
     fraction = _fraction(test_fraction, "split_random")
     held = drawn_of_each_user(log, fraction, np.random.default_rng(seed))
-    return divide(log, held, f"split_random with test_fraction={fraction:g}")
+    return divide(log, held, "random", f"split_random with test_fraction={fraction:g}")
 
 
 def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterator[Split]:
@@ -155,7 +155,7 @@ def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterat
     fold_of = (place + rng.integers(n_folds, size=len(pairs.n_items))[pairs.user_idx]) % n_folds
     for fold in range(n_folds):
         what = f"split_folds, fold {fold + 1} of {n_folds}"
-        yield divide(log, (fold_of == fold)[pairs.of_event], what)
+        yield divide(log, (fold_of == fold)[pairs.of_event], "folds", what)
 
 
 def drawn_of_each_user(
@@ -167,31 +167,6 @@ def drawn_of_each_user(
     n_held = np.minimum(rounded, pairs.n_items - 1)
     held = pairs.last_of_each_user(rng.permutation(len(pairs.user_idx)), n_held)
     return held[pairs.of_event]
-
-
-def split_given(train_log: Interactions, test_log: Interactions) -> Split:
-    """Bring two logs that were read from separate files to the common form of a split.
-
-    Parameters
-    ----------
-    train_log, test_log : Interactions
-        Each with its own vocabulary; ids are compared in either of their forms.
-
-    Returns
-    -------
-    train, test : Interactions
-        In the form that `recsys.logs.held_out` describes.
-
-    Raises
-    ------
-    DataError
-        If one side is empty, or nothing of test_log concerns the users and items of train_log.
-    """
-    require_both_sides(len(train_log), len(test_log), "split_given")
-    train = train_log.compact()
-    user_row_of = train.users.rows(test_log.users.tolist())
-    item_row_of = train.items.rows(test_log.items.tolist())
-    return train, express(train, test_log, user_row_of, item_row_of, "split_given")
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recsys.errors import ConfigError, DataError
-from recsys.logs.held_out import SPLIT_REASONS
+from recsys.logs.held_out import over_items_of
 from recsys.logs.interactions import Interactions, used_rows
+from recsys.logs.part import Part, roles_of_halves
 from recsys.logs.split import drawn_of_each_user
 
 
@@ -66,11 +66,9 @@ def split_users(
     --------
     ::
 
-        train, history, test = recsys.split_users(log)
-        embeddings = model.fit(train.user_items())
-        popularity = popularity_of(train.user_items())
-        users = model.fold_in(embeddings.items, popularity)(history.user_items())
-        recsys.evaluate(Embeddings(users, embeddings.items), history, test)
+        held_out = recsys.split_users(log)
+        recsys.evaluate_held_out(model, held_out, k=20)
+        to_choose_on = recsys.split_users(held_out.train)  # for validation, see `Part`
     """
     for name, share in (("user_fraction", user_fraction), ("test_fraction", test_fraction)):
         if not 0 < share < 1:
@@ -82,9 +80,14 @@ def split_users(
     of_held = is_held[log.user_idx]
     train = log.select(~of_held).compact()
     _, item_row_of = used_rows(log.item_idx[~of_held], len(log.items))  # as compact() numbers them
-    held = _over_items_of(train, log.select(of_held), item_row_of)
+    held = over_items_of(train, log.select(of_held), item_row_of)
     in_test = drawn_of_each_user(held, test_fraction, rng)
-    parts = HeldOutUsers(train, held.select(~in_test), held.select(in_test))
+    role, held_role = roles_of_halves(log.part)
+    parts = HeldOutUsers(
+        train=replace(train, part=Part(role, "users")),
+        history=replace(held.select(~in_test), part=Part("history", "users")),
+        test=replace(held.select(in_test), part=Part(held_role, "users")),
+    )
     for name, part in parts._asdict().items():
         if len(part) == 0:
             raise DataError(
@@ -92,23 +95,3 @@ def split_users(
                 "fractions, or a log with more users and more items per user"
             )
     return parts
-
-
-def _over_items_of(
-    train: Interactions, held: Interactions, item_row_of: NDArray[np.int32]
-) -> Interactions:
-    """Return the events of held-out users over themselves and the items of train."""
-    item_idx = item_row_of[held.item_idx]
-    is_known = item_idx >= 0
-    n_unknown = int((~is_known).sum())
-    account = held.account.leaving_out(SPLIT_REASONS[1], n_unknown) if n_unknown else held.account
-    known = held.select(is_known)
-    user_rows, user_row_of = used_rows(known.user_idx, len(held.users))
-    return replace(
-        known,
-        user_idx=user_row_of[known.user_idx],
-        item_idx=item_idx[is_known],
-        users=held.users.take(user_rows),
-        items=train.items,
-        account=account,
-    )

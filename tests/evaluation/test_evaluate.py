@@ -31,12 +31,14 @@ def embeddings_of(n_users: int, n_items: int, seed: int = 0, factors: int = 3) -
 def halves(
     n_users: int, n_items: int, density: float, seed: int
 ) -> tuple[sp.csr_array, sp.csr_array]:
-    """A random matrix with its entries dealt to train and test."""
+    """A random matrix dealt to train and test, less what train knows neither user nor item of."""
     entries = sp.coo_array(random_user_items(n_users, n_items, density, seed=seed))
     to_test = np.random.default_rng(seed).random(entries.nnz) < 0.4
+    known_users, known_items = (np.unique(idx[~to_test]) for idx in (entries.row, entries.col))
+    is_known = np.isin(entries.row, known_users) & np.isin(entries.col, known_items)
     parts = [
         sp.csr_array((entries.data[part], (entries.row[part], entries.col[part])), entries.shape)
-        for part in (~to_test, to_test)
+        for part in (~to_test, to_test & is_known)
     ]
     return parts[0], parts[1]
 
@@ -206,9 +208,9 @@ def test_embeddings_that_repeat_what_was_seen_get_no_credit_for_it() -> None:
 
 
 def test_a_list_ends_where_the_catalogue_does() -> None:
-    train = sp.csr_array([[1.0, 1.0, 0.0]])
-    test = sp.csr_array([[0.0, 0.0, 1.0]])
-    metrics = evaluate(embeddings_of(1, 3), train, test, k=20).metrics
+    train = sp.csr_array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    test = sp.csr_array([[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    metrics = evaluate(embeddings_of(2, 3), train, test, k=20).metrics
     assert (metrics["precision@20"], metrics["recall@20"]) == (1, 1)
     assert metrics["coverage@20"] == pytest.approx(1 / 3)
 
@@ -230,6 +232,8 @@ def test_what_the_split_left_out_is_told() -> None:
         "test events: user not in train": 2,
         "test events: item not in train": 1,
         "test events: seen in train": 1,
+        "test users not in train": 1,
+        "test items not in train": 1,
         "users without test items": 1,
     }
 
