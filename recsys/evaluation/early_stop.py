@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from recsys.evaluation.protocol import evaluate
 from recsys.logs import Interactions
+from recsys.logs.leaks import require_validation
 from recsys.models.epochs import Epoch
 from recsys.vectors import Embeddings
 
@@ -21,6 +22,11 @@ class EarlyStop:
     k : int
     patience : int
         Epochs in a row without improvement that are waited for, at least 1.
+
+    Raises
+    ------
+    DataError
+        If what must improve is on a test part.
 
     Attributes
     ----------
@@ -45,6 +51,9 @@ class EarlyStop:
     patience: int = 2
     history: list[float] = field(default_factory=list)
     best: Embeddings | None = None
+
+    def __post_init__(self) -> None:
+        require_validation(self.validation, "early stop")
 
     def __call__(self, epoch: Epoch) -> bool:
         """Evaluate an epoch; return whether the fit should stop."""

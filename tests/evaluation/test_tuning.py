@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from recsys.config import read_config
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, DataError
 from recsys.evaluation.candidates import Candidate, flat, nested
+from recsys.evaluation.early_stop import EarlyStop
 from recsys.evaluation.tuning import SPACES, Budget, Range, Task, Tuned, tune
 from recsys.evaluation.tuning.measure import Watch
-from recsys.logs import SplitSettings, split_parts
+from recsys.logs import SplitSettings, split_parts, split_random
 from recsys.models import MODELS, model_from
 from recsys.models.epochs import Epoch
 from recsys.tuned import write_tuned
@@ -178,6 +179,14 @@ def test_levels_of_hyperparameters_come_and_go() -> None:
     levels = {"a": 1, "b": {"c": 2, "d": {"e": 3}}}
     assert flat(levels) == {"a": 1, "b.c": 2, "b.d.e": 3}
     assert nested(flat(levels)) == levels
+
+
+def test_nothing_is_chosen_on_the_test_part() -> None:
+    train, test = split_random(tastes(), test_fraction=0.3)
+    with pytest.raises(DataError, match="tune: expected a validation part .* the test part"):
+        Task(train, test)
+    with pytest.raises(DataError, match="early stop: expected a validation part"):
+        EarlyStop(train, test)
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -15,6 +15,7 @@ from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.protocol import evaluate
 from recsys.evaluation.ranking import Scorer
 from recsys.logs import Interactions
+from recsys.logs.leaks import require_validation
 from recsys.models.epochs import Epoch
 
 MOST_USERS = 20_000  # that are looked at: the same for all trials, so that they can be compared
@@ -36,6 +37,13 @@ class Task:
     k : int
     seed : int
         Of the choice of users, where there are more than 20,000 with validation items.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such metric.
+    DataError
+        If what is to be chosen on is a test part.
     """
 
     train: Interactions
@@ -49,6 +57,7 @@ class Task:
             raise ConfigError(
                 f"tune: expected a metric of {', '.join(METRICS)}, got {self.metric!r}"
             )
+        require_validation(self.validation, "tune")
 
     @cached_property
     def user_items(self) -> sp.csr_array:
