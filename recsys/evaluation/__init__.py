@@ -7,6 +7,8 @@ from recsys.evaluation.metrics import METRICS, RankedHits
 from recsys.evaluation.protocol import evaluate
 from recsys.evaluation.ranking import Scorer
 from recsys.evaluation.result import Entry, Evaluation
+from recsys.evaluation.sampled import SampledEvaluation, evaluate_sampled
+from recsys.evaluation.sampled_files import SampledTest, read_sampled_test
 from recsys.evaluation.slices import Slice, by_activity, slices
 from recsys.evaluation.unseen_users import evaluate_held_out, evaluate_new_users
 from recsys.logs.leaks import require_validation
@@ -20,6 +22,8 @@ __all__ = [
     "Folds",
     "Knee",
     "RankedHits",
+    "SampledEvaluation",
+    "SampledTest",
     "Scorer",
     "Slice",
     "by_activity",
@@ -28,7 +32,9 @@ __all__ = [
     "evaluate_folds",
     "evaluate_held_out",
     "evaluate_new_users",
+    "evaluate_sampled",
     "find_knee",
+    "read_sampled_test",
     "require_validation",
     "slices",
 ]
