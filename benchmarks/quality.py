@@ -10,48 +10,22 @@ seed on all of train and evaluated on test, with full ranking of all items.
 
 import argparse
 import itertools
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from math import sqrt
 from statistics import fmean, stdev
 from time import perf_counter
-from typing import Any
 
+from benchmarks.published_rows import published_on
 from benchmarks.quality_peers import peers
 from benchmarks.splits import SPLITS, Parts
+from benchmarks.tuned import GRIDS, TUNED, print_best, with_seed
 from recsys.evaluation import Evaluation, Scorer, evaluate
 from recsys.logs import Interactions
 from recsys.models import ALS, SVD, Blend, Item2Vec, Model, Popularity, Softmax
 
-# Recall@20 and NDCG@20 on the fixed Gowalla split, as the papers and their repositories state.
-PUBLISHED = {
-    "LightGCN": (0.1830, 0.1554),
-    "SimpleX": (0.1872, 0.1557),
-    "UltraGCN": (0.1862, 0.1580),
-    "GF-CF": (0.1849, 0.1518),
-    "BSPM-EM": (0.1920, 0.1597),
-    "NESCL": (0.1917, 0.1617),
-}
+PUBLISHED = ("LightGCN", "SimpleX", "UltraGCN", "GF-CF", "BSPM-EM", "NESCL")
 FACTORS = [32, 64, 128, 256, 512, 1024, 1536, 2048]
 METRICS = ("recall@20", "ndcg@20")
-GRIDS: dict[str, dict[str, list[Any]]] = {  # of `--tune`
-    "als": {
-        "regularization": [0.02, 0.05, 0.1, 0.2, 0.4],
-        "regularization_exponent": [0.5, 1.0],
-        "unobserved_weight": [0.005, 0.01, 0.02, 0.05],
-        "item_exponent": [0.0, 0.25, 0.5],
-    },
-    "svd": {
-        "user_exponent": [0.25, 0.35, 0.5],
-        "item_exponent": [0.25, 0.35, 0.45],
-        "popularity_exponent": [-0.1, 0.0, 0.1],
-        "spectral_power": [0.5, 1.0],
-    },
-    "softmax": {
-        "temperature": [0.09, 0.1, 0.12],
-        "user_exponent": [0.0, 0.25, 0.5],
-    },
-}
 DEFAULTS: list[Model] = [
     Popularity(),
     ALS(),
@@ -69,8 +43,10 @@ def gowalla(factors: list[int], n_seeds: int, models: list[str], *, with_peers: 
     parts = SPLITS["gowalla"]()
     print("| model | factors | recall@20 | ndcg@20 | seconds |")
     print("|---|---:|---|---|---:|")
-    for name, (recall, ndcg) in PUBLISHED.items():
-        print(f"| {name} (published) | | {recall:.4f} | {ndcg:.4f} | |")
+    published = {row.model: row.values for row in published_on("gowalla")}
+    for name in PUBLISHED:
+        recall, ndcg = (published[name][metric] for metric in METRICS)
+        print(f"| {name} (published) | | {recall} | {ndcg} | |")
     for name, fit in peers(parts.train.user_items()) if with_peers else ():
         print_row(name, "", [timed_evaluation(fit, parts.train, parts.test)])
     for d in factors:
@@ -79,55 +55,6 @@ def gowalla(factors: list[int], n_seeds: int, models: list[str], *, with_peers: 
             seeded = [with_seed(model, seed) for seed in range(n_seeds)]
             runs = [evaluated(one, parts.train, parts.test) for one in seeded]
             print_row(model.name, str(d), runs)
-
-
-def tuned_als(factors: int) -> ALS:
-    """Return ALS as tuned on Gowalla's validation part: more factors want more regularization."""
-    regularization = 0.1 if factors <= 128 else 0.3 if factors <= 512 else 0.5
-    return ALS(
-        factors=factors,
-        regularization=regularization,
-        unobserved_weight=0.01,
-        item_exponent=0.25,
-    )
-
-
-def tuned_svd(factors: int) -> SVD:
-    """Return SVD as tuned on Gowalla's validation part: many factors find too popular items."""
-    if factors <= 64:
-        return SVD(factors=factors, user_exponent=0.5, item_exponent=0.25)
-    if factors < 512:
-        return SVD(factors=factors)
-    return SVD(
-        factors=factors,
-        item_exponent=0.4 if factors >= 1024 else 0.35,
-        popularity_exponent=-0.1,
-    )
-
-
-def tuned_softmax(factors: int) -> Softmax:
-    """Return Softmax as tuned on Gowalla's validation part, at 64 factors."""
-    return Softmax(factors=factors)
-
-
-def tuned_blend(factors: int) -> Blend:
-    """Return three quarters of SVD and one of ALS, each as tuned alone; the share as it comes."""
-    return Blend(tuned_als(factors // 4), tuned_svd(factors - factors // 4))
-
-
-TUNED: dict[str, Callable[[int], ALS | SVD | Softmax | Blend]] = {
-    "als": tuned_als,
-    "svd": tuned_svd,
-    "softmax": tuned_softmax,
-    "blend": tuned_blend,
-}
-
-
-def with_seed(model: ALS | SVD | Softmax | Blend, seed: int) -> Model:
-    """Return the model with another random start."""
-    if isinstance(model, Blend):
-        return replace(model, als=replace(model.als, seed=seed), svd=replace(model.svd, seed=seed))
-    return replace(model, seed=seed)
 
 
 def evaluated(model: Model, train: Interactions, test: Interactions) -> tuple[float, Evaluation]:
@@ -174,16 +101,11 @@ def all_logs() -> None:
 
 def tune(parts: Parts, name: str, factors: int) -> None:
     """Print the best settings of a grid on validation, and how many there were."""
-    user_items = parts.fit.user_items()
-    found = []
-    for values in itertools.product(*GRIDS[name].values()):
-        changes: dict[str, Any] = dict(zip(GRIDS[name], values, strict=True))
-        model = replace(TUNED[name](factors), **changes)
-        metrics = evaluate(model.fit(user_items), parts.fit, parts.validation).metrics
-        found.append((metrics["ndcg@20"], metrics["recall@20"], changes))
-    print(f"{name}, {factors} factors, the best of {len(found)}: recall@20, ndcg@20 on validation")
-    for ndcg, recall, changes in sorted(found, key=lambda one: -one[0])[:8]:
-        print(f"{recall:.4f} {ndcg:.4f} {changes}", flush=True)
+
+    def measure(scorer: Scorer) -> Mapping[str, float]:
+        return evaluate(scorer, parts.fit, parts.validation).metrics
+
+    print_best(TUNED[name](factors), GRIDS[name], parts.fit.user_items(), measure, METRICS)
 
 
 def main() -> None:

@@ -95,6 +95,9 @@ SPLITS: dict[str, Callable[[], Parts]] = {
     "ml-1m LCFN": partial(pairs, "ml-1m", "lcfn_train.parquet", "lcfn_test.parquet"),
     "ml-1m LightGCN++": partial(lightgcnpp, "ml-1m"),
     "ml-1m NCF": ncf,
+    "lastfm LightGCN": partial(
+        pairs, "lastfm-hetrec2011", "lightgcn_train.parquet", "lightgcn_test.parquet"
+    ),
     "lastfm LightGCN++": partial(lightgcnpp, "lastfm-hetrec2011"),
     "movielens by time": partial(example, "movielens"),
     "online retail by time": partial(example, "online_retail"),

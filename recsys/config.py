@@ -7,6 +7,8 @@
     [model]       name, and its hyperparameters         -> recsys.models
     [evaluation]  how the model is tested
     [index]       how candidates are found              -> recsys.index.IndexSettings
+    [tune]        how hyperparameters are found         -> recsys.evaluation.settings
+    [compare]     which models are compared             -> recsys.evaluation.settings
 """
 
 import os
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from recsys.errors import ConfigError, did_you_mean
+from recsys.evaluation.settings import CompareSettings, TuneSettings
 from recsys.index import IndexSettings
 from recsys.logs import ItemSettings, LogSettings, SplitSettings
 from recsys.models import ALS, MODELS, Model
@@ -85,6 +88,8 @@ class Settings:
     model: Model = field(default_factory=ALS)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
+    tune: TuneSettings = field(default_factory=TuneSettings)
+    compare: CompareSettings = field(default_factory=CompareSettings)
 
 
 def read_config(path: str | Path) -> Settings:
@@ -148,6 +153,8 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
         model=_typed(MODELS[name], model, "model"),
         evaluation=_typed(EvaluationSettings, tables.get("evaluation", {}), "evaluation"),
         index=_typed(IndexSettings, tables.get("index", {}), "index"),
+        tune=_typed(TuneSettings, tables.get("tune", {}), "tune"),
+        compare=_typed(CompareSettings, tables.get("compare", {}), "compare"),
     )
 
 

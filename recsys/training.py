@@ -1,17 +1,14 @@
 """The offline flow on one page: split, fit, evaluate, fit on everything, publish."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pyarrow as pa
 
 from recsys.config import Settings
-from recsys.errors import ConfigError, did_you_mean
-from recsys.evaluation import Entry, Evaluation, evaluate
-from recsys.evaluation.baselines import BASELINES
+from recsys.evaluation import Evaluation, evaluate
 from recsys.logs import (
     Interactions,
     attributes_of,
@@ -19,10 +16,9 @@ from recsys.logs import (
     read_log,
     split_log,
 )
-from recsys.models import MODELS, Model, Popularity, model_from, parameters_of
+from recsys.models import Model, Popularity, parameters_of
 from recsys.models.matrix import popularity_of
 from recsys.progress import progress_bar
-from recsys.reports import DimensionPoint, measure_dimensions
 from recsys.store import Release, Version, publish, require_writable
 from recsys.vectors import Embeddings
 
@@ -126,108 +122,6 @@ def evaluate_models(
             embeddings, train_part, test_part, k=settings.evaluation.k, progress=progress
         )
     return results
-
-
-def compare_models(
-    log: Interactions,
-    settings: Settings,
-    names: Sequence[str],
-    *,
-    test: Interactions | None = None,
-    progress: bool = False,
-) -> dict[str, Entry]:
-    """Test several models on the split that the settings name, all on the same users.
-
-    Parameters
-    ----------
-    log : Interactions
-    settings : Settings
-        Its model has the hyperparameters that it has there, all others their defaults.
-    names : sequence of str
-        Of models, and of baselines: "knn" and "bpr".
-    test : Interactions, optional
-        The test part, for ``evaluation.split = "given"``.
-    progress : bool
-
-    Returns
-    -------
-    dict of str to Entry
-        By name, in the order given.
-
-    Raises
-    ------
-    ConfigError
-        If a name is not known, or the split is "none".
-    """
-    fits = {name: _fit_of(name, settings, progress=progress) for name in names}
-    if settings.evaluation.split == "none":
-        raise ConfigError('evaluation.split: expected a split to compare models on, got "none"')
-    train_part, test_part = split(log, settings, test)
-    user_items = train_part.user_items()
-    entries = {}
-    for name, fit_it in fits.items():
-        start = perf_counter()
-        scorer = fit_it(user_items)
-        seconds = perf_counter() - start
-        evaluation = evaluate(
-            scorer, train_part, test_part, k=settings.evaluation.k, progress=progress
-        )
-        entries[name] = Entry(evaluation, seconds, scorer.n_bytes)
-    return entries
-
-
-def _fit_of(name: str, settings: Settings, *, progress: bool) -> Callable[[Any], Any]:
-    """Return what fits the model or baseline of a name."""
-    if name in BASELINES:
-        return BASELINES[name]
-    if name not in MODELS:
-        known = [*MODELS, *BASELINES]
-        raise ConfigError(
-            f"models: expected some of {', '.join(known)}, got {name!r}{did_you_mean(name, known)}"
-        )
-    model = settings.model if settings.model.name == name else model_from(name, {})
-    return lambda user_items: fit(model, user_items, progress=progress)
-
-
-def try_dimensions(
-    log: Interactions,
-    settings: Settings,
-    factors: Sequence[int],
-    *,
-    test: Interactions | None = None,
-    progress: bool = False,
-) -> Iterator[DimensionPoint]:
-    """Test the model with each number of factors, on the split that the settings name.
-
-    Parameters
-    ----------
-    log : Interactions
-    settings : Settings
-    factors : sequence of int
-    test : Interactions, optional
-        The test part, for ``evaluation.split = "given"``.
-    progress : bool
-
-    Returns
-    -------
-    iterator of DimensionPoint
-        As they are measured, small numbers of factors first; see `recsys.reports`.
-
-    Raises
-    ------
-    ConfigError
-        If the split is "none", or the model has no factors.
-    """
-    if settings.evaluation.split == "none":
-        raise ConfigError(
-            'evaluation.split: expected a split to compare dimensions on, got "none"; choose '
-            '"time", "last", "random" or "given"'
-        )
-    train_part, test_part = split(log, settings, test)
-    k = settings.evaluation.k
-    return measure_dimensions(
-        settings.model, train_part, test_part, factors, k=k, progress=progress
-    )
 
 
 def split(

@@ -165,21 +165,58 @@ def test_evaluate_keeps_every_user_and_shows_groups(sample: Path, tmp_path: Path
 
 def test_compare_tells_models_from_luck(sample: Path) -> None:
     names = "als,svd,knn,popularity"
-    done = run("compare", sample, "--models", names)
+    few = ("--trials", "3", "--factors", "16", "--seeds", "2")
+    done = run("compare", sample, "--models", names, *few)
     assert done.returncode == 0, done.stderr
     assert "against popularity" in done.stdout
-    found = json.loads(run("compare", sample, "--models", names, "--json").stdout)
+    assert "Means over 2 seeds" in done.stdout
+    found = json.loads(run("compare", sample, "--models", names, "--no-tune", "--json").stdout)
     assert list(found["models"]) == names.split(",")
     assert len({model["n_users"] for model in found["models"].values()}) == 1
     als, *_ = found["comparisons"]
     assert (als["model"], als["baseline"]) == ("als", "popularity")
     assert als["interval"][0] > 0
     assert als["p_value"] < 0.01
-    done = run("compare", sample, "--models", "als,popularity", "--baseline", "als", "--json")
-    assert json.loads(done.stdout)["comparisons"][0]["difference"] < 0
+    assert found["models"]["als"]["peak_bytes"] > 0
+    assert found["models"]["als"]["tuning_seconds"] == 0
     assert "expected some of als" in refused("compare", sample, "--models", "alz", code=2)
     message = refused("compare", sample, "--models", "als", "--baseline", "svd", code=2)
-    assert "--baseline: expected one of als" in message
+    assert "compare.baseline: expected one of als" in message
+
+
+def test_compare_takes_it_all_from_a_config(sample: Path, tmp_path: Path) -> None:
+    config = tmp_path / "compare.toml"
+    config.write_text(
+        f'[data]\nlog = "{sample}"\n[tune]\ntrials = 2\nfactors = 8\n'
+        '[compare]\nmodels = ["svd", "als", "popularity"]\nbaseline = "svd"\nseeds = 2\n'
+        "parameters.als = {iterations = 3}\n"
+    )
+    found = json.loads(run("compare", "--config", config, "--json").stdout)
+    assert list(found["models"]) == ["svd", "als", "popularity"]
+    assert [one["baseline"] for one in found["comparisons"]] == ["svd", "svd"]
+    als = found["models"]["als"]
+    assert len(als["seeds"]) == 2
+    assert als["parameters"]["factors"] == 8
+    assert als["parameters"]["iterations"] <= 3
+    assert als["tuning_seconds"] > 0
+
+
+def test_tune_writes_a_config_that_train_takes(sample: Path, tmp_path: Path) -> None:
+    out, study = tmp_path / "tuned.toml", tmp_path / "study.sqlite"
+    few = ("--trials", "4", "--factors", "8", "--model", "svd", "--out", out, "--study", study)
+    done = run("tune", sample, *few)
+    assert done.returncode == 0, done.stderr
+    assert "svd: ndcg@20 on the validation part" in done.stdout
+    assert f"written to {out}" in done.stderr
+    again = json.loads(run("tune", sample, *few, "--json").stdout)
+    assert len(again["trials"]["8"]) == 4
+    store = tmp_path / "store"
+    done = run("train", sample, "--config", out, "--store", store, "--json")
+    assert done.returncode == 0, done.stderr
+    published = json.loads(done.stdout)["model"]
+    assert {"name": published["name"], **published["parameters"]} == again["model"]
+    message = refused("tune", sample, "--model", "als", "--minutes", "0", code=2)
+    assert "tune.minutes: expected more than 0" in message
 
 
 def test_dimensions_prints_a_table_and_draws(sample: Path, tmp_path: Path) -> None:
@@ -207,7 +244,7 @@ def test_dimensions_refuses_what_it_cannot_do_before_the_work(tmp_path: Path, sa
     assert "got popularity" in refused("dimensions", sample, "--model", "popularity", code=2)
     config = tmp_path / "c.toml"
     config.write_text('[evaluation]\nsplit = "none"\n')
-    assert "expected a split" in refused("dimensions", sample, "--config", config, code=2)
+    assert "expected a way to split" in refused("dimensions", sample, "--config", config, code=2)
 
 
 def test_dimensions_interrupted_keeps_what_was_measured(sample: Path) -> None:

@@ -19,7 +19,9 @@ ROOMS = [
     "monitoring",
     "reports",
     "config",
+    "tuned",
     "training",
+    "choosing",
     "cli",
     "__main__",
 ]

@@ -6,9 +6,10 @@ from recsys.evaluation.knee import TOLERANCE, Knee, find_knee
 from recsys.evaluation.metrics import METRICS, RankedHits
 from recsys.evaluation.protocol import evaluate
 from recsys.evaluation.ranking import Scorer
-from recsys.evaluation.result import Entry, Evaluation
+from recsys.evaluation.result import Evaluation
 from recsys.evaluation.sampled import SampledEvaluation, evaluate_sampled
 from recsys.evaluation.sampled_files import SampledTest, read_sampled_test
+from recsys.evaluation.seeds import Entry
 from recsys.evaluation.slices import Slice, by_activity, slices
 from recsys.evaluation.unseen_users import evaluate_held_out, evaluate_new_users
 from recsys.logs.leaks import require_validation

@@ -10,7 +10,6 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from recsys.evaluation.ranking import Scorer
 from recsys.vectors import Embeddings, FloatMatrix
 
 
@@ -82,13 +81,14 @@ def bpr(
     learning_rate: float = 0.02,
     regularization: float = 0.003,
     iterations: int = 150,
+    seed: int = 0,
 ) -> Embeddings:
     """Return embeddings by Bayesian personalized ranking (Rendle et al., UAI 2009).
 
     Parameters
     ----------
     user_items : csr_array, shape (n_users, n_items)
-    factors, iterations : int
+    factors, iterations, seed : int
     learning_rate, regularization : float
         The defaults are the best of eleven settings on Gowalla's validation part.
     """
@@ -99,12 +99,15 @@ def bpr(
         learning_rate=learning_rate,
         regularization=regularization,
         iterations=iterations,
-        random_state=0,
+        random_state=seed,
     )
     with threadpool_limits(1, user_api="blas"):  # as implicit asks for
         peer.fit(sp.csr_matrix(user_items), show_progress=False)
     return Embeddings(np.asarray(peer.user_factors), np.asarray(peer.item_factors))
 
 
-BASELINES: Mapping[str, Callable[[sp.csr_array], Scorer]] = {"knn": knn, "bpr": bpr}
+Fitted = Embeddings | ItemToItem
+"""What scores all items for some users, and says how many bytes it takes."""
+
+BASELINES: Mapping[str, Callable[..., Fitted]] = {"knn": knn, "bpr": bpr}
 """Baselines by the name that a comparison calls them."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from recsys.evaluation.protocol import evaluate
 from recsys.logs import Interactions
-from recsys.models.als import Epoch
+from recsys.models.epochs import Epoch
 from recsys.vectors import Embeddings
 
 

@@ -19,24 +19,6 @@ from recsys.vectors import Ids
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
-    """A model in a comparison: what it reaches, and what it costs.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-    seconds : float
-        Of the fit.
-    n_bytes : int
-        Of what scores are made from: embeddings, or weights between items.
-    """
-
-    evaluation: "Evaluation"
-    seconds: float
-    n_bytes: int
-
-
-@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Metrics of one model on one split, with what is needed to compare it to another.
 

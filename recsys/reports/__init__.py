@@ -3,7 +3,13 @@
 from recsys.reports.curve import DimensionCurve, DimensionPoint
 from recsys.reports.dimensions import measure_dimensions, numbers_of_factors
 from recsys.reports.drawing import require_drawing, save_drawing
-from recsys.reports.tables import activity_table, comparison_table, dimension_table, metrics_table
+from recsys.reports.tables import (
+    activity_table,
+    comparison_table,
+    dimension_table,
+    metrics_table,
+    trials_table,
+)
 
 __all__ = [
     "DimensionCurve",
@@ -16,4 +22,5 @@ __all__ = [
     "numbers_of_factors",
     "require_drawing",
     "save_drawing",
+    "trials_table",
 ]

@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.table import Table
 
 from recsys.evaluation import Comparison, Entry, Evaluation, by_activity, compare
+from recsys.evaluation.tuning import SPACES, Tuned
 from recsys.reports.curve import DimensionCurve
 
 
@@ -73,19 +74,74 @@ def comparison_table(entries: Mapping[str, Entry], baseline: str, metric: str) -
     table = Table(title=f"test part, against {baseline}")
     for heading in ("model", metric, recall, f"difference of {metric}", "p"):
         table.add_column(heading, justify="left" if heading == "model" else "right")
-    for heading in ("better", "worse", "fit s", "MB"):
+    for heading in ("better", "worse", "tuning s", "fit s", "MB", "peak MB"):
         table.add_column(heading, justify="right")
     for name, entry in entries.items():
-        result = entry.evaluation.to_dict()
-        cells = [name, _with_margin(result, metric), _with_margin(result, recall)]
+        cells = [name, *(_over_seeds(entry, one) for one in (metric, recall))]
         cells += _standing(found[name]) if name in found else [""] * 4
-        table.add_row(*cells, f"{entry.seconds:.1f}", f"{entry.n_bytes / 1e6:.1f}")
-    n_users = evaluations[baseline].n_users
-    table.caption = (
-        f"{n_users:,} users. Differences by bootstrap and permutation over users, p after Holm; "
-        "better and worse are shares of the users."
-    )
+        table.add_row(*cells, *_costs(entry))
+    table.caption = _said_of(entries[baseline])
     return table
+
+
+def trials_table(tuned: Tuned, best: int = 5) -> Table:
+    """Return a table of the best trials of a search with each number of factors.
+
+    Parameters
+    ----------
+    tuned : Tuned
+    best : int
+        Rows of each number of factors.
+    """
+    name = tuned.best.candidate.name
+    table = Table(title=f"{name}: {tuned.metric} on the validation part")
+    space = [parameter for parameter in SPACES[name] if parameter != "iterations"]
+    for heading in ("factors", tuned.metric, "epochs", *space, "s"):
+        table.add_column(heading, justify="right")
+    for size, trials in tuned.trials.items():
+        full = sorted((one for one in trials if not one.is_pruned), key=lambda one: -one.value)
+        for trial in full[:best]:
+            values = trial.candidate.parameters
+            cells = [f"{values[one]:.4g}" if one in values else "" for one in space]
+            chosen = "*" if trial == tuned.best else ""
+            epochs = str(values.get("iterations", ""))
+            value = f"{chosen}{trial.value:.4f}"
+            table.add_row(str(size or ""), value, epochs, *cells, f"{trial.seconds:.1f}")
+        table.add_section()
+    n_trials = sum(map(len, tuned.trials.values()))
+    n_pruned = sum(trial.is_pruned for trials in tuned.trials.values() for trial in trials)
+    table.caption = f"{n_trials} trials, {n_pruned} given up half-way; * is what was found"
+    return table
+
+
+def _over_seeds(entry: Entry, metric: str) -> str:
+    cell = _with_margin(entry.evaluation.to_dict(), metric)
+    spread = entry.spread(metric)
+    return cell if spread is None else f"{cell} (seeds {spread:.4f})"
+
+
+def _costs(entry: Entry) -> list[str]:
+    peak = "" if entry.peak_bytes is None else f"{entry.peak_bytes / 1e6:.0f}"
+    return [
+        f"{entry.tuning_seconds:.1f}" if entry.tuning_seconds else "",
+        f"{entry.seconds:.1f}",
+        f"{entry.n_bytes / 1e6:.1f}",
+        peak,
+    ]
+
+
+def _said_of(reference: Entry) -> str:
+    said = (
+        f"{reference.evaluation.n_users:,} users; ± is half a 95 % interval over them. Differences "
+        "by bootstrap and permutation over users, p after Holm; better and worse are shares of the "
+        "users."
+    )
+    if len(reference.evaluations) > 1:
+        said += (
+            f" Means over {len(reference.evaluations)} seeds, in brackets the standard deviation "
+            "over them."
+        )
+    return said
 
 
 def _with_margin(result: Mapping[str, Any], metric: str) -> str:

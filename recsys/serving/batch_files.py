@@ -9,7 +9,7 @@ import numpy as np
 from recsys.errors import ConfigError, DataError
 from recsys.progress import OnStep, progress_bar
 from recsys.serving.recommender import Recommender
-from recsys.store.durable import durable_file, replace_line, sync
+from recsys.store.durable import durable_file, replace_text, sync
 
 SETTINGS = "batch.json"
 
@@ -82,7 +82,7 @@ def _require_same(folder: Path, settings: dict[str, Any]) -> None:
     """Write down what the lists are, or see that those that are there are the same."""
     path = folder / SETTINGS
     if not path.exists():
-        replace_line(path, json.dumps(settings))
+        replace_text(path, json.dumps(settings))
         return
     try:
         found = json.loads(path.read_text())

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from recsys.errors import StoreError, VersionNotFoundError
-from recsys.store.durable import errors_of_writing, only_writer, replace_line
+from recsys.store.durable import errors_of_writing, only_writer, replace_text
 from recsys.store.manifest import Manifest, read_manifest
 
 CURRENT = "CURRENT"
@@ -125,7 +125,7 @@ def activate(store: str | Path, name: str) -> Version:
     version.manifest  # noqa: B018  a version that cannot be opened must not become current
     store = Path(store)
     with errors_of_writing(store, f"make {name} current"), only_writer(store / ".current.lock"):
-        replace_line(store / CURRENT, name)
+        replace_text(store / CURRENT, name)
     return version
 
 

@@ -29,12 +29,12 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def replace_line(path: Path, line: str) -> None:
-    """Replace a file by one line, atomically. One writer at a time."""
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file by one line or more, atomically. One writer at a time."""
     temporary = path.with_name(f".{path.name}")
     temporary.unlink(missing_ok=True)
     with durable_file(temporary) as file:
-        file.write(f"{line}\n".encode())
+        file.write(f"{text}\n".encode())
     temporary.replace(path)
     sync(path.parent)
 

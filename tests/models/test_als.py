@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from recsys.errors import DataError, DivergedError
 from recsys.models import ALS
-from recsys.models.als import Epoch, reference
+from recsys.models.als import reference
+from recsys.models.epochs import Epoch
 from recsys.models.matrix import popularity_of
 from recsys.vectors import Embeddings
 from tests.worlds import random_user_items

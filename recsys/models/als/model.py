@@ -1,6 +1,5 @@
 """Alternating least squares for implicit feedback."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
@@ -10,6 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.errors import DataError, DivergedError
+from recsys.models.epochs import Epoch, OnEpoch
 from recsys.models.matrix import checked, popularity_of, power_of_counts, require
 from recsys.models.protocol import Contributions, FoldIn
 from recsys.progress import OnStep
@@ -22,33 +22,6 @@ if TYPE_CHECKING:  # the compiler is imported by whoever fits or folds in, not b
 _START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
 _CAREFUL_EPOCHS = 3  # these take two steps a row, as far from the solution one is too few
 _FOLD_IN_STEPS, _FOLD_IN_TOLERANCE = 200, 1e-6
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What a fit tells after each epoch.
-
-    Parameters
-    ----------
-    number, n_epochs : int
-        Epochs done, and in all.
-    loss : float
-        What ALS minimizes, for the embeddings as they are.
-    seconds : float
-        That the epoch took.
-    embeddings : callable
-        Makes a copy of them.
-    """
-
-    number: int
-    n_epochs: int
-    loss: float
-    seconds: float
-    embeddings: Callable[[], Embeddings]
-
-
-OnEpoch = Callable[[Epoch], bool | None]
-"""Called after each epoch; True stops the fit there."""
 
 
 @dataclass(frozen=True)

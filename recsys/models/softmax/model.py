@@ -1,6 +1,8 @@
 """Embeddings that rank: the softmax over all items of the cosine with the user."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.compiled.parallel import Threads, threads
 from recsys.models.als import ALS
+from recsys.models.epochs import Epoch, OnEpoch
 from recsys.models.matrix import checked, require
 from recsys.models.protocol import Contributions, FoldIn
 from recsys.models.softmax.steps import step_items, step_users, unit_rows
@@ -88,6 +91,7 @@ class Softmax:
         user_items: sp.csr_array,
         on_step: OnStep | None = None,
         *,
+        on_epoch: OnEpoch | None = None,
         n_threads: int | None = None,
     ) -> Embeddings:
         """Factorize a matrix of weights.
@@ -98,6 +102,8 @@ class Softmax:
             Finite weights above 0; rows are users.
         on_step : callable, optional
             Called after every epoch with the epochs done, those in all, and the mean loss.
+        on_epoch : callable, optional
+            Called after every epoch; True stops there.
         n_threads : int, optional
             Default: one for each usable core. The result is the same for any.
 
@@ -114,12 +120,24 @@ class Softmax:
         matrix = checked(user_items)
         has_users = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
         items = np.zeros((matrix.shape[1], self.factors), dtype=np.float32)
+
+        def embeddings() -> Embeddings:
+            return Embeddings(self._folded_in(matrix, items, n_threads), items.copy())
+
         if has_users.any():
             known = sp.csr_array(matrix[:, has_users])
             start = self._start().fit(known, n_threads=n_threads)
+            began = perf_counter()
             with threads(n_threads) as pool:
-                items[has_users] = self._polished(known, start, on_step, pool)
-        return Embeddings(self._folded_in(matrix, items, n_threads), items)
+                for number, (loss, polished) in enumerate(self._polished(known, start, pool), 1):
+                    items[has_users] = polished
+                    if on_step is not None:
+                        on_step(number, self.iterations, f"loss {loss:.6g}")
+                    seconds, began = perf_counter() - began, perf_counter()
+                    epoch = Epoch(number, self.iterations, loss, seconds, embeddings)
+                    if on_epoch is not None and on_epoch(epoch):
+                        break
+        return embeddings()
 
     def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
         """Prepare the steps of users against these items.
@@ -179,9 +197,9 @@ class Softmax:
         )
 
     def _polished(
-        self, user_items: sp.csr_array, start: Embeddings, on_step: OnStep | None, pool: Threads
-    ) -> FloatMatrix:
-        """Return the items after all epochs."""
+        self, user_items: sp.csr_array, start: Embeddings, pool: Threads
+    ) -> Iterator[tuple[float, FloatMatrix]]:
+        """Yield the mean loss before each epoch, and the items after it."""
         users, items = unit_rows(start.users), unit_rows(start.items)
         velocity = np.zeros_like(items)
         weight = _row_sums(user_items)
@@ -189,15 +207,12 @@ class Softmax:
             -self.user_exponent
         )
         item_users = sp.csr_array(user_items.T.tocsr())
-        for number in range(1, self.iterations + 1):
+        for _ in range(self.iterations):
             attracted = user_items @ items
             pull = item_users @ (importance[:, None] * users)
             step = step_users(users, items, attracted, weight, importance, self.temperature, pool)
             users, items = step.users, step_items(items, pull, step.pushed, velocity)
-            if on_step is not None:
-                loss = step.loss / float(importance @ weight)
-                on_step(number, self.iterations, f"loss {loss:.6g}")
-        return items
+            yield step.loss / float(importance @ weight), items
 
     def _folded_in(
         self, user_items: sp.csr_array, items: FloatMatrix, n_threads: int | None = None

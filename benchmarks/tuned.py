@@ -1,0 +1,125 @@
+"""Settings found on validation parts cut from train, and the grids that they were found on."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import scipy.sparse as sp
+
+from recsys.evaluation import Scorer
+from recsys.models import ALS, SVD, Blend, Softmax
+
+Grid = Mapping[str, list[Any]]
+SeededModel = ALS | SVD | Softmax | Blend
+
+GRIDS: dict[str, Grid] = {  # of `benchmarks.quality --tune`
+    "als": {
+        "regularization": [0.02, 0.05, 0.1, 0.2, 0.4],
+        "regularization_exponent": [0.5, 1.0],
+        "unobserved_weight": [0.005, 0.01, 0.02, 0.05],
+        "item_exponent": [0.0, 0.25, 0.5],
+    },
+    "svd": {
+        "user_exponent": [0.25, 0.35, 0.5],
+        "item_exponent": [0.25, 0.35, 0.45],
+        "popularity_exponent": [-0.1, 0.0, 0.1],
+        "spectral_power": [0.5, 1.0],
+    },
+    "softmax": {
+        "temperature": [0.09, 0.1, 0.12],
+        "user_exponent": [0.0, 0.25, 0.5],
+    },
+}
+PUBLISHED_GRIDS: dict[str, Grid] = {  # of `benchmarks.published --tune`; smaller, denser logs
+    "als": {
+        "factors": [32, 64, 128, 256],
+        "regularization": [1.0, 3.0, 10.0],
+        "unobserved_weight": [0.05, 0.1, 0.2, 0.4],
+        "item_exponent": [0.0, 0.25],
+    },
+    "svd": {
+        "factors": [32, 64, 128, 256],
+        "user_exponent": [0.25, 0.5],
+        "item_exponent": [0.15, 0.25, 0.35, 0.45],
+        "popularity_exponent": [-0.1, 0.0, 0.1],
+        "spectral_power": [0.5, 1.0],
+    },
+}
+
+
+def tuned_als(factors: int) -> ALS:
+    """Return ALS as tuned on Gowalla's validation part: more factors want more regularization."""
+    regularization = 0.1 if factors <= 128 else 0.3 if factors <= 512 else 0.5
+    return ALS(
+        factors=factors,
+        regularization=regularization,
+        unobserved_weight=0.01,
+        item_exponent=0.25,
+    )
+
+
+def tuned_svd(factors: int) -> SVD:
+    """Return SVD as tuned on Gowalla's validation part: many factors find too popular items."""
+    if factors <= 64:
+        return SVD(factors=factors, user_exponent=0.5, item_exponent=0.25)
+    if factors < 512:
+        return SVD(factors=factors)
+    return SVD(
+        factors=factors,
+        item_exponent=0.4 if factors >= 1024 else 0.35,
+        popularity_exponent=-0.1,
+    )
+
+
+def tuned_softmax(factors: int) -> Softmax:
+    """Return Softmax as tuned on Gowalla's validation part, at 64 factors."""
+    return Softmax(factors=factors)
+
+
+def tuned_blend(factors: int) -> Blend:
+    """Return three quarters of SVD and one of ALS, each as tuned alone; the share as it comes."""
+    return Blend(tuned_als(factors // 4), tuned_svd(factors - factors // 4))
+
+
+TUNED: dict[str, Callable[[int], SeededModel]] = {  # on Gowalla
+    "als": tuned_als,
+    "svd": tuned_svd,
+    "softmax": tuned_softmax,
+    "blend": tuned_blend,
+}
+
+
+def with_seed(model: SeededModel, seed: int) -> SeededModel:
+    """Return the model with another random start."""
+    if isinstance(model, Blend):
+        return replace(model, als=replace(model.als, seed=seed), svd=replace(model.svd, seed=seed))
+    return replace(model, seed=seed)
+
+
+def print_best(
+    model: SeededModel,
+    grid: Grid,
+    user_items: sp.csr_array,
+    measure: Callable[[Scorer], Mapping[str, float]],
+    metrics: tuple[str, str],
+) -> None:
+    """Print the eight settings of a grid that are best by the second of two metrics."""
+    found: list[tuple[float, float, dict[str, Any]]] = []
+    for values in itertools.product(*grid.values()):
+        changes: dict[str, Any] = dict(zip(grid, values, strict=True))
+        measured = measure(replace(model, **changes).fit(user_items))
+        found.append((measured[metrics[0]], measured[metrics[1]], changes))
+    print(f"{model.name}, the best of {len(found)}: {', '.join(metrics)} on validation")
+    for first, second, changes in sorted(found, key=lambda one: -one[1])[:8]:
+        print(f"{first:.4f} {second:.4f} {changes}", flush=True)
+
+
+PUBLISHED_SETTINGS: dict[str, list[ALS | SVD]] = {  # the best on validation first
+    "gowalla": [tuned_svd(1024), tuned_als(512)],
+    "ml-1m LCFN": [ALS(), SVD()],
+    "ml-1m NCF": [ALS(), SVD()],
+    "ml-1m LightGCN++": [ALS(), SVD()],
+    "lastfm LightGCN": [ALS(), SVD()],
+    "lastfm LightGCN++": [ALS(), SVD()],
+}

@@ -1,0 +1,46 @@
+"""The most memory that some work takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass
+class Peak:
+    """What the process held at most, beyond what it held at the beginning.
+
+    Attributes
+    ----------
+    n_bytes : int or None
+        None where the system does not tell.
+    """
+
+    n_bytes: int | None = None
+
+
+@contextmanager
+def peak_memory() -> Iterator[Peak]:
+    """Measure the peak of the memory of this process while the block runs (on Linux).
+
+    Yields
+    ------
+    Peak
+        Filled in at the end.
+    """
+    peak = Peak()
+    try:
+        _RESET.write_text("5")  # sets the highest value ever back to the present one
+        before = _kilobytes("VmRSS:")
+    except OSError:
+        yield peak
+        return
+    yield peak
+    peak.n_bytes = max(_kilobytes("VmHWM:") - before, 0) * 1024
+
+
+def _kilobytes(name: str) -> int:
+    lines = _STATUS.read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
