@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from recsys.evaluation.protocol import evaluate
-from recsys.logs import Interactions
+from recsys.logs import Interactions, require_validation
 from recsys.models.epochs import Epoch
 from recsys.vectors import Embeddings
 
@@ -29,6 +29,11 @@ class EarlyStop:
     best : Embeddings or None
         Those of the best epoch.
 
+    Raises
+    ------
+    DataError
+        If a split made the validation part as a test part.
+
     Examples
     --------
     ::
@@ -45,6 +50,9 @@ class EarlyStop:
     patience: int = 2
     history: list[float] = field(default_factory=list)
     best: Embeddings | None = None
+
+    def __post_init__(self) -> None:
+        require_validation(self.validation, "early stop")
 
     def __call__(self, epoch: Epoch) -> bool:
         """Evaluate an epoch; return whether the fit should stop."""

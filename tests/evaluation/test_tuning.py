@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from recsys.config import read_config
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, DataError
 from recsys.evaluation.candidates import Candidate, flat, nested
 from recsys.evaluation.tuning import SPACES, Budget, Range, Task, Tuned, tune
 from recsys.evaluation.tuning.measure import Watch
-from recsys.logs import SplitSettings, split_parts
+from recsys.logs import SplitSettings, split_parts, split_random
 from recsys.models import MODELS, model_from
 from recsys.models.epochs import Epoch
 from recsys.tuned import write_tuned
@@ -191,4 +191,6 @@ def test_what_cannot_be_is_refused() -> None:
         Candidate("asl")
     with pytest.raises(ConfigError, match="expected a metric of recall"):
         Task(tastes(), tastes(), metric="rmse")
+    with pytest.raises(DataError, match="tune: expected a validation part .* the test part"):
+        Task(*split_random(tastes()))
     assert not Range(0, 1).holds(None)

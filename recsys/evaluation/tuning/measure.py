@@ -14,7 +14,7 @@ from recsys.evaluation.candidates import Candidate
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.protocol import evaluate
 from recsys.evaluation.ranking import Scorer
-from recsys.logs import Interactions
+from recsys.logs import Interactions, require_validation
 from recsys.models.epochs import Epoch
 
 MOST_USERS = 20_000  # that are looked at: the same for all trials, so that they can be compared
@@ -36,6 +36,13 @@ class Task:
     k : int
     seed : int
         Of the choice of users, where there are more than 20,000 with validation items.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such metric.
+    DataError
+        If a split made the validation part as a test part.
     """
 
     train: Interactions
@@ -45,6 +52,7 @@ class Task:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_validation(self.validation, "tune")
         if self.metric not in METRICS:
             raise ConfigError(
                 f"tune: expected a metric of {', '.join(METRICS)}, got {self.metric!r}"
