@@ -69,7 +69,7 @@ def lightgcnpp(folder: str) -> Parts:
         for name in ("train", "valid", "test")
     }
     train, test = split_given(part["train"], part["test"])
-    return Parts(train, test, *split_given(part["train"], part["valid"]))
+    return Parts(train, test, *split_given(part["train"], part["valid"], role="validation"))
 
 
 def ncf() -> Parts:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from recsys.config import Settings
-from recsys.evaluation import Evaluation, evaluate
+from recsys.evaluation import Evaluation, evaluate, evaluate_new_users
 from recsys.logs import (
     Interactions,
     attributes_of,
@@ -16,6 +16,7 @@ from recsys.logs import (
     read_log,
     split_log,
 )
+from recsys.logs.held_out import Split
 from recsys.models import Model, Popularity, parameters_of
 from recsys.models.matrix import popularity_of
 from recsys.progress import progress_bar
@@ -113,7 +114,27 @@ def evaluate_models(
     """
     if settings.evaluation.split == "none":
         return {}
-    train_part, test_part = split(log, settings, test)
+    return evaluate_on(split(log, settings, test), settings, progress=progress)
+
+
+def evaluate_on(
+    parts: Split, settings: Settings, *, progress: bool = False
+) -> dict[str, Evaluation]:
+    """Test the model, and popularity beside it, on a split.
+
+    Parameters
+    ----------
+    parts : (Interactions, Interactions)
+        Train and test.
+    settings : Settings
+    progress : bool
+
+    Returns
+    -------
+    dict of str to Evaluation
+        By the name of the model.
+    """
+    train_part, test_part = parts
     user_items = train_part.user_items()
     results = {}
     for model in {model.name: model for model in (settings.model, Popularity())}.values():
@@ -124,9 +145,20 @@ def evaluate_models(
     return results
 
 
-def split(
-    log: Interactions, settings: Settings, test: Interactions | None = None
-) -> tuple[Interactions, Interactions]:
+def evaluate_the_new(parts: Split, settings: Settings) -> Evaluation | None:
+    """Test what users get that train does not know; None where the split has no such users."""
+    train_part, test_part = parts
+    if test_part.part is None or test_part.part.new_users is None:
+        return None
+    return evaluate_new_users(
+        train_part,
+        test_part,
+        k=settings.evaluation.k,
+        popular_half_life_days=settings.log.popular_half_life_days,
+    )
+
+
+def split(log: Interactions, settings: Settings, test: Interactions | None = None) -> Split:
     """Split a log into train and test the way the settings say."""
     return split_log(log, settings.evaluation, test)
 

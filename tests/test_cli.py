@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.cli import app
+from recsys.logs import read_log, split_by_time
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "pipelines" / "sample.toml"
@@ -149,7 +150,8 @@ def test_verify_names_a_damaged_file(tmp_path: Path) -> None:
 def test_evaluate_publishes_nothing_and_prints_both_models(sample: Path) -> None:
     done = run("evaluate", sample, "--json")
     metrics = json.loads(done.stdout)
-    assert list(metrics) == ["als", "popularity"]
+    assert list(metrics) == ["als", "popularity", "new users"]
+    assert metrics["als"]["left_out"]["test users not in train"] >= metrics["new users"]["n_users"]
     assert metrics["als"]["metrics"]["ndcg@20"] > metrics["popularity"]["metrics"]["ndcg@20"]
 
 
@@ -158,9 +160,13 @@ def test_evaluate_keeps_every_user_and_shows_groups(sample: Path, tmp_path: Path
     done = run("evaluate", sample, "--users", out)
     assert done.returncode == 0, done.stderr
     assert "ndcg@20 by activity" in done.stdout
+    assert "test users not in train" in done.stdout
+    assert "new users get the popular list" in done.stdout
     table = pq.read_table(out)
     assert table.column_names[:3] == ["user_id", "n_seen", "recall@20"]
-    assert str(table["user_id"][0]).startswith("u")
+    _, test = split_by_time(read_log(sample))
+    tested = set(test.users.tolist(test.user_idx))
+    assert set(table["user_id"].to_pylist()) == tested
 
 
 def test_compare_tells_models_from_luck(sample: Path) -> None:

@@ -67,6 +67,7 @@ def test_the_examples_are_valid_and_short(
         ({"log": {"columns": {"user": "u"}}}, "log.columns: .*'user'"),
         ({"log": {"events": {"view": -1}}}, "log.events.view: expected a weight of 0 or more"),
         ({"evaluation": {"test_fraction": 1.5}}, "evaluation.test_fraction"),
+        ({"evaluation": {"validation": "x"}}, "evaluation.validation: .*'same'.*, got 'x'"),
         ({"evaluation": {"k": 0}}, "evaluation.k: expected 1 or more, got 0"),
         ({"log": 3}, r"log: expected a table \[log\], got 3"),
     ],

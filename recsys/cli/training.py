@@ -74,24 +74,27 @@ def evaluate(
 ) -> None:
     """Train on one part of a log, test on the other, and publish nothing."""
     from recsys.logs import read_log
-    from recsys.reports import activity_table
-    from recsys.training import evaluate_models, read_test
+    from recsys.reports import activity_table, unseen_table
+    from recsys.training import evaluate_on, evaluate_the_new, read_test, split
 
     settings = settings_of(logs, config, None, model)
     log = read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
     note(str(log.account))
-    results = evaluate_models(log, settings, test=read_test(settings), progress=True)
+    parts = split(log, settings, read_test(settings))
+    results, new = evaluate_on(parts, settings, progress=True), evaluate_the_new(parts, settings)
     metrics = {name: result.to_dict() for name, result in results.items()}
-    if users_out and results:
+    if users_out:
         import pyarrow.parquet as pq
 
-        pq.write_table(results[settings.model.name].to_table(log.users), users_out)
+        pq.write_table(results[settings.model.name].to_table(parts[0].users), users_out)
         note(f"every user of {settings.model.name}: {users_out}")
     if as_json:
-        print_json(metrics)
-    elif results:
-        print_metrics(metrics)
-        console().print(activity_table(results, f"ndcg@{settings.evaluation.k}"))
+        print_json(metrics | ({} if new is None else {"new users": new.to_dict()}))
+        return
+    print_metrics(metrics)
+    metric = f"ndcg@{settings.evaluation.k}"
+    console().print(activity_table(results, metric))
+    console().print(unseen_table(results[settings.model.name].left_out, new, metric))
 
 
 @app.command()

@@ -7,6 +7,8 @@ from recsys.evaluation.metrics import METRICS, RankedHits
 from recsys.evaluation.protocol import evaluate
 from recsys.evaluation.ranking import Scorer
 from recsys.evaluation.result import Evaluation
+from recsys.evaluation.sampled import SampledEvaluation, evaluate_sampled
+from recsys.evaluation.sampled_files import SampledTest, read_sampled_test
 from recsys.evaluation.seeds import Entry
 from recsys.evaluation.slices import Slice, by_activity, slices
 from recsys.evaluation.unseen_users import evaluate_held_out, evaluate_new_users
@@ -21,6 +23,8 @@ __all__ = [
     "Folds",
     "Knee",
     "RankedHits",
+    "SampledEvaluation",
+    "SampledTest",
     "Scorer",
     "Slice",
     "by_activity",
@@ -29,7 +33,9 @@ __all__ = [
     "evaluate_folds",
     "evaluate_held_out",
     "evaluate_new_users",
+    "evaluate_sampled",
     "find_knee",
+    "read_sampled_test",
     "require_validation",
     "slices",
 ]

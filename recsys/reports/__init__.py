@@ -9,6 +9,7 @@ from recsys.reports.tables import (
     dimension_table,
     metrics_table,
     trials_table,
+    unseen_table,
 )
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "require_drawing",
     "save_drawing",
     "trials_table",
+    "unseen_table",
 ]

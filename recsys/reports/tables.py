@@ -57,6 +57,32 @@ def activity_table(evaluations: Mapping[str, Evaluation], metric: str) -> Table:
     return table
 
 
+def unseen_table(left_out: Mapping[str, int], new: Evaluation | None, metric: str) -> Table:
+    """Return what the metrics do not speak of, and what users get whom train does not know.
+
+    Parameters
+    ----------
+    left_out : mapping of str to int
+        Of the evaluation of the users who came back.
+    new : Evaluation or None
+        Of the popular list, for the new users that can be served, where there are any.
+    metric : str
+        Such as "ndcg@20".
+    """
+    table = Table()
+    table.add_column("left out above")
+    table.add_column("number", justify="right")
+    for reason, n in left_out.items():
+        table.add_row(reason, f"{n:,}")
+    if new is not None:
+        mean, (low, high) = new.metrics[metric], new.intervals[metric]
+        table.caption = (
+            f"{new.n_users:,} new users get the popular list: "
+            f"{metric} {mean:.4f}  {low:.4f} - {high:.4f}"
+        )
+    return table
+
+
 def comparison_table(entries: Mapping[str, Entry], baseline: str, metric: str) -> Table:
     """Return a table of models, one row each, and how each stands beside a baseline.
 
