@@ -89,11 +89,11 @@ def test_ranx(world, ours) -> None:
     import ranx
 
     relevant = {
-        f"u{user}": {f"i{item}": 1 for item in row.nonzero()[0]}
+        f"u{user:03}": {f"i{item}": 1 for item in row.nonzero()[0]}
         for user, row in enumerate(world[2].toarray())
     }
     lists = {
-        f"u{user}": {f"i{item}": 1 / (place + 1) for place, item in enumerate(row) if item >= 0}
+        f"u{user:03}": {f"i{item}": 1 / (place + 1) for place, item in enumerate(row) if item >= 0}
         for user, row in enumerate(rankings(world))
     }
     names = ["recall", "precision", "ndcg", "mrr", "hit_rate", "map"]
