@@ -7,11 +7,13 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
 # Rooms of fresh machines differ in what their interpreter is called.
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3) python3)
 WORKERS ?= 2
 
-.PHONY: help install demo test check bench clean
+.PHONY: help install peers demo test check bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -24,10 +26,18 @@ $(STAMP): pyproject.toml Makefile hatch_build.py recsys/index/kernel.c
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+peers: $(PEERS_STAMP) ## make the environment of peers that need another NumPy than we do
+
+$(PEERS_STAMP): benchmarks/peers.txt
+	@PYTHON="$(PYTHON)" bash .ci/system-packages
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 demo: $(STAMP) ## train on the bundled log and print recommendations
 	$(BIN)/python pipelines/demo.py
 
-test: $(STAMP) check ## run everything that proves it works
+test: $(STAMP) $(PEERS_STAMP) check ## run everything that proves it works
 	$(BIN)/python -m pytest -n $(WORKERS) --doctest-modules recsys tests
 
 check: $(STAMP) ## style, types, import order
@@ -41,4 +51,4 @@ bench: $(STAMP) ## compare with the peers, minutes
 	$(BIN)/python -m benchmarks.ingest
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,31 +1,47 @@
-"""Seconds of a full-ranking evaluation beside the bare matrix product it cannot do without.
+"""A full-ranking evaluation beside the bare matrix product, and beside RecTools.
 
-    python -m benchmarks.evaluation
+    python -m benchmarks.evaluation [--quick] [--rounds 5] [--no-peer]
 
-It reads the fixed Gowalla split (29,858 users, 40,981
-items) from the folder that ``RECSYS_DATA`` names, ``../shared/data`` without it, and evaluates
-random embeddings, popularity, and a constant score, which is the worst case of ties.
+Reads the fixed Gowalla split (29,858 users, 40,981 items) from the folder that ``RECSYS_DATA``
+names, ``../shared/data`` without it; vectors are those of our ALS with 128 factors, or random ones
+with ``--quick``. RecTools runs in the environment of ``make peers``. Prints two Markdown tables:
+what was asked for beside what was measured, and where the time goes.
 """
 
+import argparse
+import json
 import os
+import subprocess
+import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from statistics import median
+from time import process_time, thread_time
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from recsys.evaluation import evaluate
-from recsys.models import Popularity
+from benchmarks.machine import timed
+from recsys.compiled.parallel import usable_cores
+from recsys.evaluation import Evaluation, beyond, evaluate, ranking, tally
+from recsys.evaluation.bootstrap import intervals_of
+from recsys.evaluation.protocol import DEFAULT_BATCH_BYTES
+from recsys.evaluation.ranking import MAX_BLOCK_USERS
+from recsys.models import ALS
 from recsys.vectors import Embeddings
 
-FACTORS = 128
-BLOCK_USERS = 512
-ROUNDS = 3
+ROOT = Path(__file__).parents[1]
+PEERS = ROOT / ".venv-peers" / "bin" / "python"
+FACTORS, K = 128, 100
 N_USERS, N_ITEMS = 29_858, 40_981
 
 
@@ -37,28 +53,6 @@ def read(part: str) -> sp.csr_array:
     return sp.csr_array((weight, pairs), shape=(N_USERS, N_ITEMS))
 
 
-def best_seconds(work: Callable[[], object]) -> float:
-    seconds = []
-    for _ in range(ROUNDS):
-        start = perf_counter()
-        work()
-        seconds.append(perf_counter() - start)
-    return min(seconds)
-
-
-def bare_product(embeddings: Embeddings) -> None:
-    """Score all pairs in the blocks of `evaluate`, each core its own, and keep nothing."""
-    n_threads = os.cpu_count() or 1
-    buffers = [np.empty((BLOCK_USERS, N_ITEMS), dtype=np.float32) for _ in range(n_threads)]
-
-    def score(block: int) -> None:
-        users = embeddings.users[block * BLOCK_USERS : (block + 1) * BLOCK_USERS]
-        np.matmul(users, embeddings.items.T, out=buffers[block % n_threads][: len(users)])
-
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads) as threads:
-        list(threads.map(score, range(-(-N_USERS // BLOCK_USERS))))
-
-
 def random_embeddings() -> Embeddings:
     rng = np.random.default_rng(0)
     return Embeddings(
@@ -67,19 +61,141 @@ def random_embeddings() -> Embeddings:
     )
 
 
+def bare_product(embeddings: Embeddings) -> None:
+    """Score all pairs in the blocks of `evaluate`, each core its own, and keep nothing."""
+    n_threads = usable_cores()
+    buffers = [np.empty((MAX_BLOCK_USERS, N_ITEMS), dtype=np.float32) for _ in range(n_threads)]
+
+    def score(block: int) -> None:
+        users = embeddings.users[block * MAX_BLOCK_USERS : (block + 1) * MAX_BLOCK_USERS]
+        np.matmul(users, embeddings.items.T, out=buffers[block % n_threads][: len(users)])
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads) as threads:
+        list(threads.map(score, range(-(-N_USERS // MAX_BLOCK_USERS))))
+
+
+def in_turns(works: list[Callable[[], object]], rounds: int) -> list[list[tuple[float, float]]]:
+    """Return seconds by the clock and of processor time of each, one after the other, in rounds."""
+    found: list[list[tuple[float, float]]] = [[] for _ in works]
+    for _ in range(rounds):
+        for work, seconds in zip(works, found, strict=True):
+            start = process_time()
+            by_the_clock = timed(work)
+            seconds.append((by_the_clock, process_time() - start))
+    return found
+
+
+def peak_megabytes(work: Callable[[], object]) -> float:
+    """Return how far the memory of this process grows over what it holds."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = resident("VmRSS")
+    work()
+    return (resident("VmHWM") - before) / 1e6
+
+
+def resident(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(name))
+    return 1024 * int(line.split()[1])
+
+
+def shares(work: Callable[[], object]) -> dict[str, float]:
+    """Return the processor time of each part of an evaluation, over all threads."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+
+    def measured(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            start = thread_time()
+            found = function(*arguments, **options)
+            seconds[name] += thread_time() - start
+            return found
+
+        return call
+
+    parts = {
+        "matrix product": (Embeddings, "scores"),
+        "lists, hits and AUC": (ranking, "rank_block"),
+        "metrics and what is beyond": (tally.Tally, "take"),
+        "of that, diversity": (beyond, "mean_cosines"),
+    }
+    with ExitStack() as patches:
+        for name, (owner, attribute) in parts.items():
+            function = measured(name, getattr(owner, attribute))
+            patches.enter_context(patch.object(owner, attribute, function))
+        start = process_time()
+        work()
+        total = process_time() - start
+    inside = sum(part for name, part in seconds.items() if not name.startswith("of that"))
+    return {**{name: seconds[name] for name in parts}, "the rest": total - inside}
+
+
+def rectools(embeddings: Embeddings, train: sp.csr_array, test: sp.csr_array) -> dict[str, Any]:
+    """Let RecTools rank and measure; return its metrics and its own seconds."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part, matrix in (("train", train), ("test", test)):
+            user, item = matrix.nonzero()
+            pq.write_table(pa.table({"user": user, "item": item}), folder / f"{part}.parquet")
+        for part, vectors in (("users", embeddings.users), ("items", embeddings.items)):
+            column = pa.FixedSizeListArray.from_arrays(vectors.ravel(), vectors.shape[1])
+            pq.write_table(pa.table({"embedding": column}), folder / f"{part}.parquet")
+        script = ROOT / "benchmarks" / "rectools_peer.py"
+        program = [str(part) for part in (PEERS, "-I", script, folder, K)]
+        # Its ranker has threads of its own and warns of BLAS having them too.
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        subprocess.run([*program, "--n-items", str(N_ITEMS)], check=True, env=environment)
+        found: dict[str, Any] = json.loads((folder / "found.json").read_text())
+    return found
+
+
+def peer_rows(ours: Evaluation, seconds: tuple[float, float], theirs: dict[str, Any]) -> list[str]:
+    """Return the rows of RecTools, after a look at whether it measured the same."""
+    for name in ("recall", "ndcg", "mrr", "coverage"):
+        assert abs(ours.metrics[f"{name}@{K}"] - theirs["metrics"][name]) < 1e-4, name
+    (rank, rank_cpu), (metrics, metrics_cpu) = theirs["seconds"].values()
+    ratios = (rank + metrics) / seconds[0], (rank_cpu + metrics_cpu) / seconds[1]
+    return [
+        f"| RecTools, {len(theirs['metrics'])} metrics: ranking + metrics | | "
+        f"{rank:.1f} + {metrics:.1f} s |",
+        f"| times ours, by the clock | 10 or more | {ratios[0]:.1f} |",
+        f"| times ours, processor time | | {ratios[1]:.1f} |",
+    ]
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="random vectors")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--no-peer", action="store_true")
+    given = parser.parse_args()
     train, test = read("train"), read("test")
-    random, popularity = random_embeddings(), Popularity().fit(train)
-    constant = Embeddings(users=popularity.users, items=np.ones_like(popularity.items))
-    product = best_seconds(partial(bare_product, random))
-    print(f"matrix product alone, {FACTORS} factors   {product:6.2f} s")
-    for k in (20, 100):
-        seconds = best_seconds(partial(evaluate, random, train, test, k))
-        print(f"evaluate, k = {k:<3}                   {seconds:6.2f} s   {seconds / product:.2f}x")
-    for name, embeddings in (("popularity", popularity), ("constant", constant)):
-        seconds = best_seconds(partial(evaluate, embeddings, train, test))
-        print(f"evaluate {name + ', k = 20':<20}      {seconds:6.2f} s")
-    print(f"\npopularity on the fixed split:\n{evaluate(popularity, train, test)}")
+    embeddings = random_embeddings() if given.quick else ALS(factors=FACTORS).fit(train)
+    work = partial(evaluate, embeddings, train, test, K)
+    ours = work()  # compiles
+    product, whole = in_turns([partial(bare_product, embeddings), work], given.rounds)
+    ratios = [median(b[at] / a[at] for a, b in zip(product, whole, strict=True)) for at in (0, 1)]
+    seconds = median(clock for clock, _ in whole), median(cpu for _, cpu in whole)
+    intervals = in_turns([partial(intervals_of, ours.per_user)], given.rounds)[0]
+    rows = [
+        "| what | asked for | measured |",
+        "|---|---|---:|",
+        f"| matrix product alone, {FACTORS} factors | | {median(a for a, _ in product):.2f} s |",
+        f"| evaluate, k = {K}, {len(ours.metrics)} metrics | | {seconds[0]:.2f} s |",
+        f"| times the product, by the clock | 2 or less | {ratios[0]:.2f} |",
+        f"| times the product, processor time | | {ratios[1]:.2f} |",
+        f"| intervals of {len(ours.per_user)} metrics, when asked for | below 1 s | "
+        f"{median(clock for clock, _ in intervals):.2f} s |",
+        f"| memory beyond the vectors and the log | {DEFAULT_BATCH_BYTES / 1e6:.0f} MB of scores "
+        f"and lists | {peak_megabytes(work):.0f} MB |",
+    ]
+    if not given.no_peer:
+        rows += peer_rows(ours, seconds, rectools(embeddings, train, test))
+    print("\n".join(rows))
+    parts = shares(work)
+    print("\n| part | processor time | share |\n|---|---:|---:|")
+    total = sum(part for name, part in parts.items() if not name.startswith("of that"))
+    for name, part in parts.items():
+        print(f"| {name} | {part:.2f} s | {part / total:.0%} |")
 
 
 if __name__ == "__main__":
