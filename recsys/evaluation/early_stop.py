@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from recsys.evaluation.protocol import evaluate
-from recsys.logs import Interactions, require_validation
+from recsys.logs import Interactions
+from recsys.logs.leaks import require_validation
 from recsys.models.epochs import Epoch
 from recsys.vectors import Embeddings
 
@@ -22,17 +23,17 @@ class EarlyStop:
     patience : int
         Epochs in a row without improvement that are waited for, at least 1.
 
+    Raises
+    ------
+    DataError
+        If what must improve is on a test part.
+
     Attributes
     ----------
     history : list of float
         The metric after each epoch.
     best : Embeddings or None
         Those of the best epoch.
-
-    Raises
-    ------
-    DataError
-        If a split made the validation part as a test part.
 
     Examples
     --------

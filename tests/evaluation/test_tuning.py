@@ -10,6 +10,7 @@ import pytest
 from recsys.config import read_config
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation.candidates import Candidate, flat, nested
+from recsys.evaluation.early_stop import EarlyStop
 from recsys.evaluation.tuning import SPACES, Budget, Range, Task, Tuned, tune
 from recsys.evaluation.tuning.measure import Watch
 from recsys.logs import SplitSettings, split_parts, split_random
@@ -180,6 +181,14 @@ def test_levels_of_hyperparameters_come_and_go() -> None:
     assert nested(flat(levels)) == levels
 
 
+def test_nothing_is_chosen_on_the_test_part() -> None:
+    train, test = split_random(tastes(), test_fraction=0.3)
+    with pytest.raises(DataError, match="tune: expected a validation part .* the test part"):
+        Task(train, test)
+    with pytest.raises(DataError, match="early stop: expected a validation part"):
+        EarlyStop(train, test)
+
+
 def test_what_cannot_be_is_refused() -> None:
     for changes, message in (
         ({"trials": 0}, r"tune\.trials: expected more than 0, got 0"),
@@ -191,6 +200,4 @@ def test_what_cannot_be_is_refused() -> None:
         Candidate("asl")
     with pytest.raises(ConfigError, match="expected a metric of recall"):
         Task(tastes(), tastes(), metric="rmse")
-    with pytest.raises(DataError, match="tune: expected a validation part .* the test part"):
-        Task(*split_random(tastes()))
     assert not Range(0, 1).holds(None)

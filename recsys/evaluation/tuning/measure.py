@@ -14,7 +14,8 @@ from recsys.evaluation.candidates import Candidate
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.protocol import evaluate
 from recsys.evaluation.ranking import Scorer
-from recsys.logs import Interactions, require_validation
+from recsys.logs import Interactions
+from recsys.logs.leaks import require_validation
 from recsys.models.epochs import Epoch
 
 MOST_USERS = 20_000  # that are looked at: the same for all trials, so that they can be compared
@@ -42,7 +43,7 @@ class Task:
     ConfigError
         If there is no such metric.
     DataError
-        If a split made the validation part as a test part.
+        If what is to be chosen on is a test part.
     """
 
     train: Interactions
@@ -52,11 +53,11 @@ class Task:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_validation(self.validation, "tune")
         if self.metric not in METRICS:
             raise ConfigError(
                 f"tune: expected a metric of {', '.join(METRICS)}, got {self.metric!r}"
             )
+        require_validation(self.validation, "tune")
 
     @cached_property
     def user_items(self) -> sp.csr_array:
