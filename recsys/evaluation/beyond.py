@@ -5,20 +5,18 @@ train who have item i, and of half a user for one that nobody has.
 """
 
 from collections.abc import Mapping, Sequence
+from threading import Lock
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.evaluation.beyond_kernel import count_listed, describe, mean_cosines
 from recsys.evaluation.metrics import FloatArray
-from recsys.vectors import FloatMatrix, FloatVector
-
-PER_USER = ("novelty", "serendipity", "diversity")
-OVERALL = ("coverage", "gini", "popularity_lift")
+from recsys.vectors import FloatMatrix
 
 
 class BeyondAccuracy:
-    """Takes lists, block by block, and tells what they are like for each length.
+    """Takes lists, block by block from any thread, and tells what they are like for each length.
 
     Parameters
     ----------
@@ -43,48 +41,51 @@ class BeyondAccuracy:
         n_lists: int,
     ) -> None:
         self._share = np.maximum(popularity, 0.5) / max(n_users, 1)
-        self._popular_first = np.argsort(-popularity, kind="stable")
+        self._surprise = -np.log2(self._share)
+        self._place_by_popularity = np.empty(len(popularity), dtype=np.int64)
+        popular_first = np.argsort(-popularity, kind="stable")
+        self._place_by_popularity[popular_first] = np.arange(len(popularity))
+        self._ks = np.array(ks, dtype=np.int64)
+        self._times_listed = np.zeros((len(ks), len(popularity)), dtype=np.int64)
+        self._counting = Lock()
+        self._known, self._novelty, self._serendipity = np.zeros((3, len(ks), n_lists))
         self._directions: FloatMatrix | None = None
         if items is not None and items.shape[1] > 1:
             self._directions = _directions(items)
-            self._squared = np.asarray(items.any(axis=1), dtype=np.float32)  # lengths, 1 or 0
-        self._ks = ks
-        self._n_taken = 0
-        self._times_listed = {k: np.zeros(len(popularity), dtype=np.int64) for k in ks}
-        self._known_for = {k: np.zeros(n_lists) for k in ks}
-        self._per_user = {f"{name}@{k}": np.zeros(n_lists) for name in self._names for k in ks}
+            self._squares = np.asarray(
+                items.any(axis=1), dtype=np.float64
+            )  # of their lengths, 1 or 0
+            self._likeness = np.zeros((len(ks), n_lists))
 
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return PER_USER if self._directions is not None else PER_USER[:-1]
-
-    def take(self, columns: NDArray[np.int32], hits: NDArray[np.bool_]) -> None:
-        """Take the lists of the next users.
+    def take(self, start: int, columns: NDArray[np.int32], hits: NDArray[np.bool_]) -> None:
+        """Take the lists of some users.
 
         Parameters
         ----------
+        start : int
+            Place of the first of them among all lists.
         columns : ndarray of int32, shape (n, largest k)
             Rows of items, best first; -1 behind the end of a short list.
         hits : ndarray of bool, same shape
             Which of them are relevant.
         """
-        place = slice(self._n_taken, self._n_taken + len(columns))
-        self._n_taken = place.stop
-        is_there = columns >= 0
-        rows = np.maximum(columns, 0)
-        share = self._share[rows]
-        surprise = -np.log2(share)
-        for k in self._ks:
-            there, n = is_there[:, :k], np.maximum(is_there[:, :k].sum(axis=1), 1)
-            self._times_listed[k] += np.bincount(rows[:, :k][there], minlength=len(self._share))
-            self._known_for[k][place] = (share[:, :k] * there).sum(axis=1) / n
-            self._per_user[f"novelty@{k}"][place] = (surprise[:, :k] * there).sum(axis=1) / n
-            is_popular = np.isin(rows[:, :k], self._popular_first[:k])
-            unexpected = hits[:, :k] & ~is_popular
-            self._per_user[f"serendipity@{k}"][place] = unexpected.sum(axis=1) / n
-            if self._directions is not None:
-                likeness = _mean_cosines(self._directions, self._squared, rows[:, :k], there)
-                self._per_user[f"diversity@{k}"][place] = 1 - likeness
+        place = np.s_[:, start : start + len(columns)]
+        describe(
+            columns,
+            hits,
+            self._ks,
+            self._share,
+            self._surprise,
+            self._place_by_popularity,
+            self._known[place],
+            self._novelty[place],
+            self._serendipity[place],
+        )
+        if self._directions is not None:
+            likeness = self._likeness[place]
+            mean_cosines(columns, self._ks, self._directions, self._squares, likeness)
+        with self._counting:
+            count_listed(columns, self._ks, self._times_listed)
 
     @property
     def per_user(self) -> Mapping[str, FloatArray]:
@@ -97,8 +98,15 @@ class BeyondAccuracy:
         - diversity: 1 less the mean cosine of the pairs in the list (Ziegler et al., WWW 2005), in
           the model's own vectors: it compares lists of one model, not models. There is none where
           vectors have one factor.
+
+        RecTools calls novelty MeanInvUserFreq, and its IntraListDiversity is diversity if it is
+        given the same distances; its serendipity is another measure.
         """
-        return self._per_user
+        found = {"novelty": self._novelty, "serendipity": self._serendipity}
+        if self._directions is not None:
+            found["diversity"] = 1 - self._likeness
+        by_k = list(enumerate(self._ks.tolist()))
+        return {f"{name}@{k}": values[row] for name, values in found.items() for row, k in by_k}
 
     def overall(self, share_of_history: float) -> dict[str, float]:
         r"""Return one value per length over all lists.
@@ -116,11 +124,11 @@ class BeyondAccuracy:
             Mean over users of the mean :math:`p_i` over their history.
         """
         found = {}
-        for k in self._ks:
-            counts = self._times_listed[k]
+        for row, k in enumerate(self._ks.tolist()):
+            counts = self._times_listed[row]
             found[f"coverage@{k}"] = float((counts > 0).mean())
             found[f"gini@{k}"] = _gini(counts)
-            lift = float(self._known_for[k].mean()) / share_of_history - 1
+            lift = float(self._known[row].mean()) / share_of_history - 1
             found[f"popularity_lift@{k}"] = lift if np.isfinite(lift) else 0.0
         return found
 
@@ -137,31 +145,6 @@ def _directions(items: FloatMatrix) -> FloatMatrix:
     norms = np.linalg.norm(items, axis=1, keepdims=True)
     directions: FloatMatrix = np.divide(items, norms, out=np.zeros_like(items), where=norms > 0)
     return directions
-
-
-def _mean_cosines(
-    directions: FloatMatrix,
-    squared: FloatVector,
-    rows: NDArray[np.int32],
-    is_there: NDArray[np.bool_],
-) -> FloatArray:
-    """Return the mean cosine of the pairs in each list; 1 for a list without a pair.
-
-    ``sum of pairs = (|sum of directions|^2 - sum of their squares) / 2``, and the sums of all
-    lists are one sparse product, which reads no vector twice into memory of its own.
-    """
-    n = is_there.sum(axis=1)
-    listed = rows[is_there]
-    ends = np.concatenate([[0], np.cumsum(n)])
-    shape = (len(rows), len(directions))
-    lists = sp.csr_array((np.ones(len(listed), dtype=np.float32), listed, ends), shape=shape)
-    total = lists @ directions
-    squares = lists @ squared
-    pairs = n * (n - 1.0)
-    cosines: FloatArray = np.ones(len(rows))
-    twice = np.einsum("lf,lf->l", total, total, dtype=np.float64) - squares
-    np.divide(twice, pairs, out=cosines, where=pairs > 0)
-    return cosines
 
 
 def _gini(counts: NDArray[np.integer]) -> float:

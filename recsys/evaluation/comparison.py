@@ -1,16 +1,16 @@
 """Is one model better than another, or was it luck? Paired comparisons of evaluations."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
+from recsys.evaluation.bootstrap import blocks, bootstrap_intervals
 from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
 
-_BLOCK_BYTES = 32 * 1024**2  # of random signs or counts that are held at a time
 _TOO_CLOSE = 1e-12  # a difference of means that sums of float64 round off
 
 
@@ -113,34 +113,6 @@ def compare(
     ]
 
 
-def bootstrap_intervals(
-    values: FloatArray, *, n_resamples: int = 10_000, seed: int = 0
-) -> FloatArray:
-    """Return 95 % intervals of column means: percentiles over resampled users (Efron 1979).
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n_users, n_columns)
-        All columns are resampled together.
-    n_resamples : int
-    seed : int
-
-    Returns
-    -------
-    ndarray of float64, shape (n_columns, 2)
-    """
-    n_users = len(values)
-    rng = np.random.default_rng(seed)
-    means = []
-    for n in _blocks(n_resamples, 8 * n_users):
-        drawn = rng.integers(0, n_users, (n, n_users))
-        drawn += n_users * np.arange(n)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=n * n_users).reshape(n, n_users)
-        means.append(counts @ values / n_users)
-    found: FloatArray = np.percentile(np.concatenate(means), [2.5, 97.5], axis=0).T
-    return found
-
-
 def permutation_p_values(
     differences: FloatArray, *, n_resamples: int = 10_000, seed: int = 0
 ) -> FloatArray:
@@ -164,8 +136,9 @@ def permutation_p_values(
     observed = np.abs(differences.sum(axis=0))
     as_far = np.ones(n_columns)
     rounding = _TOO_CLOSE * np.abs(differences).sum(axis=0)
-    for n in _blocks(n_resamples, 8 * n_users):
-        signs = 2.0 * rng.integers(0, 2, (n, n_users), dtype=np.int8) - 1
+    for block in blocks(n_resamples, 8 * n_users):
+        shape = (block.stop - block.start, n_users)
+        signs = 2.0 * rng.integers(0, 2, shape, dtype=np.int8) - 1
         as_far += (np.abs(signs @ differences) >= observed - rounding).sum(axis=0)
     p_values: FloatArray = as_far / (n_resamples + 1)
     return p_values
@@ -189,13 +162,6 @@ def holm(p_values: FloatArray) -> FloatArray:
     corrected = np.empty(n)
     corrected[order] = np.minimum(stepped, 1)
     return corrected
-
-
-def _blocks(n: int, row_bytes: int) -> Iterator[int]:
-    """Cut n rows into blocks that keep to the memory."""
-    at_once = max(1, _BLOCK_BYTES // max(row_bytes, 1))
-    for first in range(0, n, at_once):
-        yield min(at_once, n - first)
 
 
 def _per_user(evaluations: Mapping[str, Evaluation], name: str, metric: str) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.evaluation.beyond import BeyondAccuracy
 from recsys.evaluation.ranking import Scorer, rank
 from recsys.evaluation.result import Evaluation
+from recsys.evaluation.tally import Tally
 from recsys.logs import SPLIT_REASONS, Interactions
 from recsys.logs.leaks import (
     require_disjoint,
@@ -86,7 +87,7 @@ def evaluate(
     -------
     Evaluation
         The metrics of `recsys.evaluation.metrics` and `recsys.evaluation.beyond`, by name and
-        length, those of single users with intervals.
+        length, those of single users with intervals; "auc", of the whole ranking, has no length.
 
     Raises
     ------
@@ -179,24 +180,23 @@ def measure(
     popularity = np.bincount(train.indices, minlength=train.shape[1])
     items = scorer.items if isinstance(scorer, Embeddings) else None
     beyond = BeyondAccuracy(popularity, train.shape[0], items, ks, len(user_idx))
+    tally = Tally(ks, len(user_idx), beyond)
     with progress_bar("evaluating", enabled=progress) as on_step:
-        ranked = rank(
+        rank(
             scorer,
             seen,
             relevant,
             user_idx,
             ks[-1],
-            beyond,
+            tally.take,
             batch_bytes=batch_bytes,
             on_step=on_step,
         )
     histories = seen[user_idx]
-    overall = beyond.overall(beyond.share_of(histories.indptr, histories.indices))
     return Evaluation.of(
-        ranked,
-        ks,
-        beyond.per_user,
-        overall,
+        tally.per_user,
+        beyond.overall(beyond.share_of(histories.indptr, histories.indices)),
+        k=ks[-1],
         n_items=seen.shape[1],
         left_out=left_out,
         user_idx=user_idx,

@@ -1,7 +1,8 @@
 """Full ranking of all items for many users, in blocks that fit in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -11,11 +12,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recsys.compiled.parallel import usable_cores
-from recsys.evaluation.beyond import BeyondAccuracy
 from recsys.evaluation.metrics import RankedHits
+from recsys.evaluation.ranking_kernel import rank_block
 from recsys.progress import OnStep
-from recsys.vectors import FloatMatrix, top_k
-from recsys.vectors.top_k import EXCLUDED
+from recsys.vectors import FloatMatrix
 
 SCORE_BYTES = 4
 
@@ -33,7 +33,29 @@ class Scorer(Protocol):
         ...
 
 
-MAX_BLOCK_USERS = 512  # beyond, the matrix product gains nothing and the block leaves the cache
+MAX_BLOCK_USERS = 512  # beyond, the matrix product gains nothing
+
+
+@dataclass(frozen=True, eq=False)
+class RankedBlock:
+    """The ranking of some users, one row each.
+
+    Parameters
+    ----------
+    start : int
+        Place of the first of them among all users that are ranked.
+    columns : ndarray of int32, shape (n, min(k, n_items))
+        The lists, best item first; -1 behind the end of a short one.
+    ranked : RankedHits
+        Which places of the lists are hits.
+    n_misordered : ndarray of int64, shape (n,)
+        Pairs of a relevant item and another unseen one that is above it, in the whole ranking.
+    """
+
+    start: int
+    columns: NDArray[np.int32]
+    ranked: RankedHits
+    n_misordered: NDArray[np.int64]
 
 
 def rank(
@@ -42,94 +64,79 @@ def rank(
     relevant: sp.csr_array,
     user_idx: NDArray[np.int32],
     k: int,
-    beyond: BeyondAccuracy,
+    take: Callable[[RankedBlock], None],
     *,
     batch_bytes: int,
     on_step: OnStep,
-) -> RankedHits:
+) -> None:
     """Rank all items that each user has not seen, by exact scores, and mark the relevant ones.
 
-    Threads take blocks of users and do the matrix product as well as the selection, each on its
-    own core, so BLAS is held to one thread meanwhile. The lists depend on neither the blocks nor
-    the threads, up to the rounding of the scores.
+    Threads take blocks of users and do all that there is to do for a block, each on its own core,
+    so BLAS is held to one thread meanwhile. The lists depend on neither the blocks nor the threads,
+    up to the rounding of the scores.
 
     Parameters
     ----------
     scorer : Scorer
     seen, relevant : csr_array, shape (n_users, n_items)
-        Of which the entries count and the data do not; indices ascend within each row.
+        Of which the entries count and the data do not; without a common entry.
     user_idx : ndarray of int32, shape (n,)
         The users to rank for, each with a relevant item.
     k : int
-    beyond : BeyondAccuracy
-        Is given all lists.
+    take : callable
+        Is given every block, in the thread that ranked it.
     batch_bytes : int
         Bound on the scores held at a time, over all threads; at least one user per thread.
     on_step : OnStep
         Told the users done and in all after each block.
-
-    Returns
-    -------
-    RankedHits
-        One row per entry of `user_idx`.
     """
-    n_items = scorer.shape[1]
-    hits = np.empty((len(user_idx), min(k, n_items)), dtype=np.bool_)
-    n_listed = np.empty(len(user_idx), dtype=np.int32)
-    lists = _lists(scorer, seen, user_idx, k, batch_bytes)
-    start = 0
-    for columns in lists:
-        end = start + len(columns)
-        hits[start:end] = _membership(columns, relevant[user_idx[start:end]])
-        n_listed[start:end] = (columns >= 0).sum(axis=1)
-        beyond.take(columns, hits[start:end])
-        start = end
-        on_step(end, len(user_idx))
-    n_relevant = np.diff(relevant.indptr)[user_idx]
-    return RankedHits(hits, n_relevant, n_listed)
-
-
-def _lists(
-    scorer: Scorer,
-    seen: sp.csr_array,
-    user_idx: NDArray[np.int32],
-    k: int,
-    batch_bytes: int,
-) -> Iterator[NDArray[np.int32]]:
-    """Yield the lists of one block of users after the other, int32 (n_block, min(k, n_items))."""
     n_threads = usable_cores()
-    n_items = scorer.shape[1]
-    n_rows = batch_bytes // (SCORE_BYTES * max(n_items, 1) * n_threads)
-    n_rows = max(1, min(n_rows, MAX_BLOCK_USERS, -(-len(user_idx) // n_threads)))
+    n_rows = _rows_of_block(batch_bytes, n_threads, scorer.shape[1], len(user_idx))
     # One buffer per thread, used again and again: fresh memory costs a page fault every 4 kB.
     buffers: SimpleQueue[FloatMatrix] = SimpleQueue()
     for _ in range(n_threads):
-        buffers.put(np.empty((n_rows, n_items), dtype=np.float32))
+        buffers.put(np.empty((n_rows, scorer.shape[1]), dtype=np.float32))
+    rank_one = _BlockRanking(scorer, seen, relevant, k)
 
-    def lists_of(users: NDArray[np.int32]) -> NDArray[np.int32]:
-        buffer = buffers.get()
-        scores = scorer.scores(users, out=buffer[: len(users)])
-        scores[_entries(seen[users])] = EXCLUDED
-        columns, _ = top_k(scores, k)
-        buffers.put(buffer)
-        return columns
+    def work(start: int) -> int:
+        users, buffer = user_idx[start : start + n_rows], buffers.get()
+        try:
+            take(rank_one(start, users, buffer[: len(users)]))
+        finally:
+            buffers.put(buffer)
+        return start + len(users)
 
-    blocks = [user_idx[start : start + n_rows] for start in range(0, len(user_idx), n_rows)]
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as threads:
-        yield from threads.map(lists_of, blocks)
+        for n_done in threads.map(work, range(0, len(user_idx), n_rows)):
+            on_step(n_done, len(user_idx))
 
 
-def _entries(matrix: sp.csr_array) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """Return row and column of every entry."""
-    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
+def _rows_of_block(batch_bytes: int, n_threads: int, n_items: int, n_users: int) -> int:
+    n_rows = batch_bytes // (SCORE_BYTES * max(n_items, 1) * n_threads)
+    return max(1, min(n_rows, MAX_BLOCK_USERS, -(-n_users // n_threads)))
 
 
-def _membership(columns: NDArray[np.int32], relevant: sp.csr_array) -> NDArray[np.bool_]:
-    """Mark the columns that are entries of the same row of a matrix; -1 is none."""
-    n_rows, n_items = relevant.shape
-    rows, relevant_columns = _entries(relevant)
-    keys = rows * n_items + relevant_columns  # ascending, as rows and columns do
-    asked = np.arange(n_rows)[:, None] * n_items + columns
-    place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    found: NDArray[np.bool_] = (keys[place] == asked) & (columns >= 0)
-    return found
+class _BlockRanking:
+    """Scores and ranks one block of users after the other."""
+
+    def __init__(self, scorer: Scorer, seen: sp.csr_array, relevant: sp.csr_array, k: int) -> None:
+        self._scorer = scorer
+        self._k = min(k, scorer.shape[1])
+        self._matrices = (*_pointers(seen), *_pointers(relevant))
+        self._n_unseen = scorer.shape[1] - np.diff(seen.indptr).astype(np.int64)
+        self._n_relevant = np.diff(relevant.indptr).astype(np.int64)
+
+    def __call__(self, start: int, users: NDArray[np.int32], buffer: FloatMatrix) -> RankedBlock:
+        scores = np.ascontiguousarray(self._scorer.scores(users, out=buffer), dtype=np.float32)
+        columns = np.empty((len(users), self._k), dtype=np.int32)
+        hits = np.empty(columns.shape, dtype=np.bool_)
+        n_listed = np.empty(len(users), dtype=np.int32)
+        n_misordered = np.empty(len(users), dtype=np.int64)
+        rank_block(scores, users, *self._matrices, columns, hits, n_listed, n_misordered)
+        ranked = RankedHits(hits, self._n_relevant[users], n_listed, self._n_unseen[users])
+        return RankedBlock(start, columns, ranked, n_misordered)
+
+
+def _pointers(matrix: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
+    """Return the rows of a matrix for compiled code, which is compiled for one type of them."""
+    return matrix.indptr.astype(np.int64), matrix.indices

@@ -1,20 +1,16 @@
 """What an evaluation found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.evaluation.metrics import (
-    METRICS,
-    FloatArray,
-    RankedHits,
-    interval_of_mean,
-    margin_of_mean,
-)
+from recsys.evaluation.bootstrap import intervals_of
+from recsys.evaluation.metrics import FloatArray
 from recsys.vectors import Ids
 
 
@@ -27,8 +23,6 @@ class Evaluation:
     metrics : mapping of str to float
         By name and length, such as "recall@20": means over the evaluated users, and what is said
         of all lists together, such as "coverage@20".
-    intervals : mapping of str to (float, float)
-        95 % interval of each mean, from the spread over users by the normal approximation.
     k : int
         Length of the lists, the largest of several.
     n_users, n_items : int
@@ -44,7 +38,6 @@ class Evaluation:
     """
 
     metrics: Mapping[str, float]
-    intervals: Mapping[str, tuple[float, float]]
     k: int
     n_users: int
     n_items: int
@@ -56,43 +49,28 @@ class Evaluation:
     @classmethod
     def of(
         cls,
-        ranked: RankedHits,
-        ks: Sequence[int],
-        beyond: Mapping[str, FloatArray],
+        per_user: Mapping[str, FloatArray],
         overall: Mapping[str, float],
         *,
+        k: int,
         n_items: int,
         left_out: Mapping[str, int],
         user_idx: NDArray[np.int32],
         n_seen: NDArray[np.integer],
     ) -> "Evaluation":
-        """Compute every metric from ranked hits.
+        """Take the means over users.
 
         Parameters
         ----------
-        ranked : RankedHits
-            Of lists of the largest length.
-        ks : sequence of int
-            Lengths, ascending.
-        beyond, overall : mapping
-            As `BeyondAccuracy` tells them, of single users and of all lists.
-        n_items, left_out, user_idx, n_seen
+        per_user, overall : mapping
+            By name, the values of single users, and what is said of all lists together.
+        k, n_items, left_out, user_idx, n_seen
             As above.
         """
-        per_user: dict[str, FloatArray] = {}
-        for k in ks:
-            shorter = ranked.first(k)
-            per_user |= {f"{name}@{k}": metric(shorter) for name, metric in METRICS.items()}
-        intervals = {name: interval_of_mean(values) for name, values in per_user.items()}
-        per_user |= beyond
-        for name, values in beyond.items():
-            mean, margin = float(values.mean()), margin_of_mean(values)
-            intervals[name] = mean - margin, mean + margin
+        means = {name: float(values.mean()) for name, values in per_user.items()}
         return cls(
-            metrics={name: float(values.mean()) for name, values in per_user.items()}
-            | dict(overall),
-            intervals=intervals,
-            k=ks[-1],
+            metrics=means | dict(overall),
+            k=k,
             n_users=len(user_idx),
             n_items=n_items,
             left_out=left_out,
@@ -100,6 +78,11 @@ class Evaluation:
             user_idx=user_idx,
             n_seen=n_seen,
         )
+
+    @cached_property
+    def intervals(self) -> Mapping[str, tuple[float, float]]:
+        """95 % interval of each mean over users, by bootstrap over users; made when first asked."""
+        return intervals_of(self.per_user)
 
     def to_table(self, users: Ids) -> pa.Table:
         """Return one row per evaluated user: user_id, n_seen, and every metric.

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import DataError
-from recsys.evaluation.metrics import margin_of_mean
 from recsys.evaluation.result import Evaluation
 
 
@@ -79,8 +78,4 @@ def mean_over_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:
         for name in first.per_user
     }
     means = {name: fmean(one.metrics[name] for one in evaluations) for name in first.metrics}
-    intervals = {}
-    for name, values in per_user.items():
-        margin = margin_of_mean(values)
-        intervals[name] = means[name] - margin, means[name] + margin
-    return replace(first, metrics=means, per_user=per_user, intervals=intervals)
+    return replace(first, metrics=means, per_user=per_user)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
-from recsys.evaluation.metrics import interval_of_mean
+from recsys.evaluation.bootstrap import intervals_of
 from recsys.evaluation.result import Evaluation
 
 
@@ -21,7 +21,7 @@ class Slice:
     n_users : int
     mean : float
     interval : (float, float)
-        95 % interval of the mean.
+        95 % interval of the mean, by bootstrap over the users of the group.
     """
 
     group: str
@@ -63,7 +63,8 @@ def slices(
     found = []
     for number, group in enumerate(groups):
         own = values[group_of == number]
-        found.append(Slice(str(group), len(own), float(own.mean()), interval_of_mean(own)))
+        interval = intervals_of({metric: own})[metric]
+        found.append(Slice(str(group), len(own), float(own.mean()), interval))
     return found
 
 

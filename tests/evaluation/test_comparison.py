@@ -7,7 +7,6 @@ from scipy import stats
 from recsys.errors import DataError
 from recsys.evaluation import Evaluation
 from recsys.evaluation.comparison import (
-    bootstrap_intervals,
     compare,
     holm,
     permutation_p_values,
@@ -19,7 +18,6 @@ def evaluation_of(values, user_idx=None) -> Evaluation:
     users = np.arange(len(values)) if user_idx is None else np.asarray(user_idx)
     return Evaluation(
         metrics={"ndcg@20": float(values.mean())},
-        intervals={},
         k=20,
         n_users=len(values),
         n_items=100,
@@ -28,26 +26,6 @@ def evaluation_of(values, user_idx=None) -> Evaluation:
         user_idx=users.astype(np.int32),
         n_seen=np.ones(len(values), dtype=np.int32),
     )
-
-
-def test_bootstrap_is_that_of_scipy() -> None:
-    values = np.random.default_rng(0).exponential(1.0, (200, 2))
-    ours = bootstrap_intervals(values, n_resamples=5000)
-    for column in range(2):
-        theirs = stats.bootstrap(
-            (values[:, column],), np.mean, n_resamples=5000, method="percentile", rng=1
-        ).confidence_interval
-        np.testing.assert_allclose(ours[column], [theirs.low, theirs.high], atol=0.025)
-
-
-def test_bootstrap_covers_the_truth_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(1)
-    intervals = [
-        bootstrap_intervals(rng.exponential(1.0, (100, 1)), n_resamples=500, seed=seed)[0]
-        for seed in range(300)
-    ]
-    share = np.mean([low <= 1.0 <= high for low, high in intervals])
-    assert 0.89 < share < 0.98
 
 
 def test_permutation_is_that_of_scipy() -> None:
@@ -102,8 +80,7 @@ def test_a_comparison_says_who_is_better_for_whom() -> None:
 
 def test_the_same_seed_gives_the_same_answer() -> None:
     values = np.random.default_rng(6).random((300, 2))
-    for function in (bootstrap_intervals, permutation_p_values):
-        assert (function(values, seed=7) == function(values, seed=7)).all()
+    assert (permutation_p_values(values, seed=7) == permutation_p_values(values, seed=7)).all()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ def evaluation(mean: float) -> Evaluation:
     names = [f"ndcg@{K}", f"recall@{K}"]
     return Evaluation(
         metrics=dict.fromkeys(names, mean),
-        intervals=dict.fromkeys(names, (mean - 0.006, mean + 0.006)),
         k=K,
         n_users=N_USERS,
         n_items=N_ITEMS,
