@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import ConfigError, DataError
-from recsys.evaluation.metrics import FloatArray, interval_of_mean
+from recsys.evaluation.bootstrap import intervals_of
+from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.ranking import Scorer
 from recsys.evaluation.sampled_files import SampledTest
 from recsys.vectors import FloatMatrix
@@ -36,7 +37,7 @@ class SampledEvaluation:
     metrics : mapping of str to float
         "sampled_hit_rate@k" and "sampled_ndcg@k", means over the users.
     intervals : mapping of str to (float, float)
-        95 % interval of each mean, by the normal approximation.
+        95 % interval of each mean, by bootstrap over users.
     per_user : mapping of str to ndarray of float64, shape (n,)
         In the order of the test.
     ties : {"fair", "first", "file"}
@@ -114,7 +115,7 @@ def evaluate_sampled(
     per_user = {f"sampled_hit_rate@{k}": hit_rate, f"sampled_ndcg@{k}": ndcg}
     return SampledEvaluation(
         metrics={name: float(values.mean()) for name, values in per_user.items()},
-        intervals={name: interval_of_mean(values) for name, values in per_user.items()},
+        intervals=intervals_of(per_user),
         per_user=per_user,
         ties=ties,
     )
