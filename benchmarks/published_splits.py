@@ -66,7 +66,7 @@ def measure_ranking(
     seen: sp.csr_array, relevant: sp.csr_array, scorer: Scorer
 ) -> Mapping[str, float]:
     """Return the metrics of recsys.evaluation, and F1 in both of the ways that are in use."""
-    found = evaluate(scorer, seen, relevant, k=CUTOFFS)
+    found = evaluate(scorer, seen, relevant, k=CUTOFFS, allow_unknown=True)
     precision, recall = found.per_user["precision@20"], found.per_user["recall@20"]
     means = {
         "f1@20": float(harmonic(precision, recall).mean()),  # LCFN, SimpleX

@@ -18,6 +18,8 @@ from recsys.logs.leaks import (
     require_known_users,
     require_roles,
     require_time_order,
+    unknown_items,
+    unknown_users,
 )
 from recsys.progress import progress_bar
 from recsys.vectors import Embeddings
@@ -32,6 +34,7 @@ def evaluate(
     test: Interactions,
     k: int | Sequence[int] = 20,
     *,
+    allow_unknown: bool = False,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     progress: bool = False,
 ) -> Evaluation: ...
@@ -42,6 +45,7 @@ def evaluate(
     test: sp.csr_array,
     k: int | Sequence[int] = 20,
     *,
+    allow_unknown: bool = False,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     progress: bool = False,
 ) -> Evaluation: ...
@@ -51,6 +55,7 @@ def evaluate(
     test: Interactions | sp.csr_array,
     k: int | Sequence[int] = 20,
     *,
+    allow_unknown: bool = False,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     progress: bool = False,
 ) -> Evaluation:
@@ -69,6 +74,10 @@ def evaluate(
         Over the same users and items, as the splits of `recsys.logs` return them.
     k : int or sequence of int
         Length of the lists, at least 1; of several, all from one ranking.
+    allow_unknown : bool
+        Let users and items pass that only test has, and count them in `left_out` as "ranked". They
+        are a leak: the catalogue was made with test in hand. But the code of NGCF, LightGCN and
+        others has them, and their published figures are reproduced no other way.
     batch_bytes : int
         Bound on the scores that are held at a time; the result does not depend on it.
     progress : bool
@@ -111,6 +120,10 @@ def evaluate(
     seen, relevant = matrices(train, test)
     _require_rows(scorer, seen)
     _require_no_leak(train, test, seen, relevant)
+    if allow_unknown:
+        left_out |= _unknown_but_ranked(seen, relevant)
+    else:
+        _require_known(train, seen, relevant)
     return measure(
         scorer,
         seen,
@@ -266,10 +279,22 @@ def _require_no_leak(
     if isinstance(train, Interactions) and isinstance(test, Interactions):
         require_roles(train, test, "evaluate")
         require_time_order(train, test, "evaluate")
-        is_history = train.part is not None and train.part.role == "history"
-    else:
-        is_history = False
     require_disjoint(seen, relevant, "evaluate")
+
+
+def _require_known(
+    train: Interactions | sp.csr_array, seen: sp.csr_array, relevant: sp.csr_array
+) -> None:
     require_known_users(seen, relevant, "evaluate")
-    if not is_history:  # the items of held-out users are those of other users, who were trained on
+    part = train.part if isinstance(train, Interactions) else None
+    # The items of held-out users are those of other users, who were trained on.
+    if part is None or part.role != "history":
         require_known_items(seen, relevant, "evaluate")
+
+
+def _unknown_but_ranked(seen: sp.csr_array, relevant: sp.csr_array) -> dict[str, int]:
+    n_unknown = {
+        "test users not in train, ranked": len(unknown_users(seen, relevant)),
+        "test items not in train, ranked": len(unknown_items(seen, relevant)),
+    }
+    return {name: n for name, n in n_unknown.items() if n}

@@ -37,7 +37,7 @@ class SampledEvaluation:
     metrics : mapping of str to float
         "sampled_hit_rate@k" and "sampled_ndcg@k", means over the users.
     intervals : mapping of str to (float, float)
-        95 % interval of each mean, by the normal approximation.
+        95 % interval of each mean, by bootstrap over users.
     per_user : mapping of str to ndarray of float64, shape (n,)
         In the order of the test.
     ties : {"fair", "first", "file"}

@@ -107,7 +107,7 @@ def require_known_users(seen: sp.csr_array, relevant: sp.csr_array, what: str) -
     DataError
         If a user of test has no event in train.
     """
-    _require_known("user", np.diff(seen.indptr), np.diff(relevant.indptr), what)
+    _require_none("user", unknown_users(seen, relevant), what)
 
 
 def require_known_items(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> None:
@@ -118,15 +118,22 @@ def require_known_items(seen: sp.csr_array, relevant: sp.csr_array, what: str) -
     DataError
         If an item of test has no event in train.
     """
+    _require_none("item", unknown_items(seen, relevant), what)
+
+
+def unknown_users(seen: sp.csr_array, relevant: sp.csr_array) -> NDArray[np.intp]:
+    """Return the rows that only test has entries in."""
+    return np.flatnonzero((np.diff(relevant.indptr) > 0) & (np.diff(seen.indptr) == 0))
+
+
+def unknown_items(seen: sp.csr_array, relevant: sp.csr_array) -> NDArray[np.intp]:
+    """Return the columns that only test has entries in."""
     n_items = seen.shape[1]
     n_train, n_test = (np.bincount(part.indices, minlength=n_items) for part in (seen, relevant))
-    _require_known("item", n_train, n_test, what)
+    return np.flatnonzero((n_test > 0) & (n_train == 0))
 
 
-def _require_known(
-    kind: str, n_train: NDArray[np.integer], n_test: NDArray[np.integer], what: str
-) -> None:
-    unknown = np.flatnonzero((n_test > 0) & (n_train == 0))
+def _require_none(kind: str, unknown: NDArray[np.intp], what: str) -> None:
     if len(unknown):
         raise DataError(
             f"{what}: expected every {kind} of test to have an event in train, got "

@@ -200,6 +200,4 @@ def test_what_cannot_be_is_refused() -> None:
         Candidate("asl")
     with pytest.raises(ConfigError, match="expected a metric of recall"):
         Task(tastes(), tastes(), metric="rmse")
-    with pytest.raises(DataError, match="tune: expected a validation part .* the test part"):
-        Task(*split_random(tastes()))
     assert not Range(0, 1).holds(None)

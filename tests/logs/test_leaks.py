@@ -147,6 +147,8 @@ def test_a_catalogue_made_with_test_in_hand_is_refused(ratings: Interactions) ->
     train, test = ratings.select(~is_late), ratings.select(is_late & old_users)
     with pytest.raises(DataError, match=r"every item of test .* [\d,]+ that only test has"):
         evaluate(popular(train), train, test)
+    as_published = evaluate(popular(train), train, test, allow_unknown=True)
+    assert as_published.left_out["test items not in train, ranked"] > 100
     right = split_given(train, test)
     evaluate(popular(right[0]), *right)
 
