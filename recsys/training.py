@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from recsys.config import Settings
+from recsys.errors import ConfigError, did_you_mean
 from recsys.evaluation import Evaluation, evaluate, evaluate_new_users
 from recsys.logs import (
     Interactions,
@@ -21,7 +22,7 @@ from recsys.models import Model, Popularity, parameters_of
 from recsys.models.matrix import popularity_of
 from recsys.progress import progress_bar
 from recsys.store import Release, Version, publish, require_writable
-from recsys.vectors import Embeddings
+from recsys.vectors import Embeddings, Ids
 
 
 def train(
@@ -179,6 +180,26 @@ def read_titles(settings: Settings) -> pa.Table | None:
     if settings.data.items is None:
         return None
     return read_items(settings.data.items, settings.data.item_settings)
+
+
+def item_labels(settings: Settings, ids: Ids, column: str) -> list[str]:
+    """Return what a column of the table of items says of each item, "unknown" where nothing.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name no table of items, or it has no such column.
+    """
+    table = read_titles(settings)
+    if table is None:
+        raise ConfigError(f"--by {column}: expected a table of items, got none; add --items")
+    if column not in table.column_names:
+        raise ConfigError(
+            f"--by: expected one of {', '.join(table.column_names)}, got {column!r}"
+            f"{did_you_mean(column, table.column_names)}"
+        )
+    values = attributes_of(table, ids)[column].to_pylist()
+    return ["unknown" if value is None else str(value) for value in values]
 
 
 def _facts_of(log: Interactions) -> dict[str, Any]:

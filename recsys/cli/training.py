@@ -1,9 +1,10 @@
 """Commands that read a log: train, evaluate, datasets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +19,9 @@ from recsys.cli.arguments import (
     settings_of,
 )
 from recsys.cli.output import console, note, print_json, print_metrics, print_rows
+
+if TYPE_CHECKING:
+    from recsys.evaluation import Evaluation, Slice
 
 
 @app.command()
@@ -70,14 +74,18 @@ def evaluate(
     users_out: Annotated[
         Path | None, typer.Option("--users", help="Every user's metrics, to Parquet.")
     ] = None,
+    items: Annotated[Path | None, typer.Option("--items", help="Table of titles.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="A column of --items: accuracy by its values.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on one part of a log, test on the other, and publish nothing."""
     from recsys.logs import read_log
-    from recsys.reports import activity_table, unseen_table
-    from recsys.training import evaluate_on, evaluate_the_new, read_test, split
+    from recsys.reports import unseen_table
+    from recsys.training import evaluate_on, evaluate_the_new, item_labels, read_test, split
 
-    settings = settings_of(logs, config, None, model)
+    settings = settings_of(logs, config, items, model)
     log = read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
     note(str(log.account))
     parts = split(log, settings, read_test(settings))
@@ -93,8 +101,31 @@ def evaluate(
         return
     print_metrics(metrics)
     metric = f"ndcg@{settings.evaluation.k}"
-    console().print(activity_table(results, metric))
+    labels = None if by is None else item_labels(settings, parts[0].items, by)
+    _print_slices(results, metric, by, labels)
     console().print(unseen_table(results[settings.model.name].left_out, new, metric))
+
+
+def _print_slices(
+    results: "Mapping[str, Evaluation]", metric: str, by: str | None, labels: Sequence[str] | None
+) -> None:
+    """Show where the model is good, and where popularity is better."""
+    from recsys.evaluation import by_activity, by_item_popularity, item_slices
+    from recsys.reports import slices_table
+
+    first, *others = results.items()
+    baseline = others[0][1] if others else None
+    ordered = [(*first, baseline), *((*other, None) for other in others)]
+    share = f"share of the held-out pairs in lists of {first[1].k}"
+    tables: list[tuple[str, str, Callable[..., list[Slice]]]] = [
+        (f"{metric} by activity in train", "users", partial(by_activity, metric=metric)),
+        (f"{share}, by users of the item in train", "pairs", by_item_popularity),
+    ]
+    if labels is not None:
+        tables.append((f"{share}, by {by}", "pairs", partial(item_slices, labels=labels)))
+    for title, unit, sliced in tables:
+        by_model = {name: sliced(one, baseline=other) for name, one, other in ordered}
+        console().print(slices_table(title, unit, by_model))
 
 
 @app.command()

@@ -10,7 +10,13 @@ from recsys.evaluation.result import Evaluation
 from recsys.evaluation.sampled import SampledEvaluation, evaluate_sampled
 from recsys.evaluation.sampled_files import SampledTest, read_sampled_test
 from recsys.evaluation.seeds import Entry
-from recsys.evaluation.slices import Slice, by_activity, slices
+from recsys.evaluation.slices import (
+    Slice,
+    by_activity,
+    by_item_popularity,
+    item_slices,
+    slices,
+)
 from recsys.evaluation.unseen_users import evaluate_held_out, evaluate_new_users
 from recsys.logs.leaks import require_validation
 
@@ -28,6 +34,7 @@ __all__ = [
     "Scorer",
     "Slice",
     "by_activity",
+    "by_item_popularity",
     "compare",
     "evaluate",
     "evaluate_folds",
@@ -35,6 +42,7 @@ __all__ = [
     "evaluate_new_users",
     "evaluate_sampled",
     "find_knee",
+    "item_slices",
     "read_sampled_test",
     "require_validation",
     "slices",

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation.beyond import BeyondAccuracy
 from recsys.evaluation.ranking import Scorer, rank
-from recsys.evaluation.result import Evaluation
+from recsys.evaluation.result import Evaluation, ItemCounts
 from recsys.evaluation.tally import Tally
 from recsys.logs import SPLIT_REASONS, Interactions
 from recsys.logs.leaks import (
@@ -180,7 +180,7 @@ def measure(
     popularity = np.bincount(train.indices, minlength=train.shape[1])
     items = scorer.items if isinstance(scorer, Embeddings) else None
     beyond = BeyondAccuracy(popularity, train.shape[0], items, ks, len(user_idx))
-    tally = Tally(ks, len(user_idx), beyond)
+    tally = Tally(ks, len(user_idx), beyond, seen.shape[1])
     with progress_bar("evaluating", enabled=progress) as on_step:
         rank(
             scorer,
@@ -201,6 +201,11 @@ def measure(
         left_out=left_out,
         user_idx=user_idx,
         n_seen=np.diff(histories.indptr),
+        items=ItemCounts(
+            popularity=popularity,
+            n_relevant=np.bincount(relevant.indices, minlength=relevant.shape[1]),
+            n_found=tally.n_found,
+        ),
     )
 
 

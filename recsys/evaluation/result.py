@@ -15,6 +15,25 @@ from recsys.vectors import Ids
 
 
 @dataclass(frozen=True, eq=False)
+class ItemCounts:
+    """What became of each item.
+
+    Parameters
+    ----------
+    popularity : ndarray of int64, shape (n_items,)
+        Users of train who have it.
+    n_relevant : ndarray of int64, shape (n_items,)
+        Evaluated users who have it in test.
+    n_found : ndarray of int64, shape (n_items,)
+        Those of them whose list, of the largest length, holds it.
+    """
+
+    popularity: NDArray[np.integer]
+    n_relevant: NDArray[np.integer]
+    n_found: NDArray[np.integer]
+
+
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Metrics of one model on one split, with what is needed to compare it to another.
 
@@ -35,6 +54,7 @@ class Evaluation:
         The rows of the evaluated users, ascending.
     n_seen : ndarray of integers, shape (n_users,)
         Items that each of them has in train.
+    items : ItemCounts
     """
 
     metrics: Mapping[str, float]
@@ -45,6 +65,7 @@ class Evaluation:
     per_user: Mapping[str, FloatArray]
     user_idx: NDArray[np.int32]
     n_seen: NDArray[np.integer]
+    items: ItemCounts
 
     @classmethod
     def of(
@@ -57,6 +78,7 @@ class Evaluation:
         left_out: Mapping[str, int],
         user_idx: NDArray[np.int32],
         n_seen: NDArray[np.integer],
+        items: ItemCounts,
     ) -> "Evaluation":
         """Take the means over users.
 
@@ -64,7 +86,7 @@ class Evaluation:
         ----------
         per_user, overall : mapping
             By name, the values of single users, and what is said of all lists together.
-        k, n_items, left_out, user_idx, n_seen
+        k, n_items, left_out, user_idx, n_seen, items
             As above.
         """
         means = {name: float(values.mean()) for name, values in per_user.items()}
@@ -77,6 +99,7 @@ class Evaluation:
             per_user=per_user,
             user_idx=user_idx,
             n_seen=n_seen,
+            items=items,
         )
 
     @cached_property

@@ -78,4 +78,7 @@ def mean_over_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:
         for name in first.per_user
     }
     means = {name: fmean(one.metrics[name] for one in evaluations) for name in first.metrics}
-    return replace(first, metrics=means, per_user=per_user)
+    items = replace(
+        first.items, n_found=np.mean([one.items.n_found for one in evaluations], axis=0)
+    )
+    return replace(first, metrics=means, per_user=per_user, items=items)

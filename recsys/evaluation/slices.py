@@ -1,4 +1,4 @@
-"""Where a model is good and where it is not: metrics by groups of users."""
+"""Where a model is good and where it is not: by groups of users, and by groups of items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,31 +7,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
-from recsys.evaluation.bootstrap import intervals_of
+from recsys.evaluation.bootstrap import bootstrap_intervals, intervals_of
+from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
+
+Labels = NDArray[np.generic] | Sequence[str]
+Interval = tuple[float, float]
+_NORMAL = 1.959964  # half a 95 % interval, in standard deviations
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A metric over the users of one group.
+    """What is reached in one group.
 
     Parameters
     ----------
     group : str
-    n_users : int
-    mean : float
+    n : int
+        Users of the group; of items, the held-out pairs with one of them.
+    value : float
+        The mean of a metric; of items, the share of those pairs that the lists hold.
     interval : (float, float)
-        95 % interval of the mean, by bootstrap over the users of the group.
+        95 % interval of it.
+    difference : float, optional
+        What it is above a baseline's, where there is one.
+    difference_interval : (float, float), optional
+        95 % interval of that.
     """
 
     group: str
-    n_users: int
-    mean: float
-    interval: tuple[float, float]
+    n: int
+    value: float
+    interval: Interval
+    difference: float | None = None
+    difference_interval: Interval | None = None
+
+    @property
+    def loses(self) -> bool:
+        """Whether the baseline is better here, by more than luck."""
+        return self.difference_interval is not None and self.difference_interval[1] < 0
 
 
 def slices(
-    evaluation: Evaluation, labels: NDArray[np.generic] | Sequence[str], metric: str
+    evaluation: Evaluation, labels: Labels, metric: str, baseline: Evaluation | None = None
 ) -> list[Slice]:
     """Return a metric by group of users, in the order in which `np.unique` has the labels.
 
@@ -42,33 +60,25 @@ def slices(
         The group of each evaluated user, in the order of ``evaluation.user_idx``.
     metric : str
         Such as "ndcg@20".
+    baseline : Evaluation, optional
+        Of another model on the same users: what it is compared to.
 
     Returns
     -------
     list of Slice
+        Intervals by bootstrap over the users of a group.
 
     Raises
     ------
     DataError
-        If there is not one label for each user, or no such metric.
+        If there is not one label for each user, no such metric, or the baseline is of others.
     """
-    values = evaluation.per_user.get(metric)
-    if values is None:
-        raise DataError(f"slices: expected one of {', '.join(evaluation.per_user)}, got {metric!r}")
-    groups, group_of = np.unique(np.asarray(labels), return_inverse=True)
-    if len(group_of) != len(values):
-        raise DataError(
-            f"slices: expected a label for each of {len(values)} users, got {len(group_of)}"
-        )
-    found = []
-    for number, group in enumerate(groups):
-        own = values[group_of == number]
-        interval = intervals_of({metric: own})[metric]
-        found.append(Slice(str(group), len(own), float(own.mean()), interval))
-    return found
+    return _of_users(evaluation, *_grouped(labels, evaluation.n_users, "user"), metric, baseline)
 
 
-def by_activity(evaluation: Evaluation, metric: str, n_groups: int = 4) -> list[Slice]:
+def by_activity(
+    evaluation: Evaluation, metric: str, n_groups: int = 4, baseline: Evaluation | None = None
+) -> list[Slice]:
     """Return a metric by the number of items that users had in train.
 
     Parameters
@@ -76,7 +86,8 @@ def by_activity(evaluation: Evaluation, metric: str, n_groups: int = 4) -> list[
     evaluation : Evaluation
     metric : str
     n_groups : int
-        Groups of about the same size, as far as users with as many items can be kept together.
+        Groups of about as many users, as far as those with as many items can be kept together.
+    baseline : Evaluation, optional
 
     Returns
     -------
@@ -84,17 +95,149 @@ def by_activity(evaluation: Evaluation, metric: str, n_groups: int = 4) -> list[
         The least active first; groups are named such as "5 - 9 items".
     """
     n_seen = evaluation.n_seen
-    quantiles = np.linspace(0, 1, n_groups + 1)[1:-1]
-    edges = np.unique(np.quantile(n_seen, quantiles, method="higher"))
-    group_of = np.searchsorted(edges, n_seen, side="right")
-    numbers = np.unique(group_of)
-    names = {}
-    for number in numbers.tolist():
-        own = n_seen[group_of == number]
+    group_of, names = _ranges(n_seen, np.ones(len(n_seen)), n_groups, "items")
+    return _of_users(evaluation, group_of, names, metric, baseline)
+
+
+def item_slices(
+    evaluation: Evaluation, labels: Labels, baseline: Evaluation | None = None
+) -> list[Slice]:
+    """Return the share of held-out pairs that lists hold, by group of items.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    labels : array of shape (n_items,)
+        The group of each item, such as its category.
+    baseline : Evaluation, optional
+        Of another model on the same split: what it is compared to.
+
+    Returns
+    -------
+    list of Slice
+        Groups that no held-out pair is in are left out. Intervals are those of a ratio of sums
+        over items, by linearization (Cochran 1977, section 6.3), which holds for many items.
+
+    Raises
+    ------
+    DataError
+        If there is not one label for each item, or the baseline is of another split.
+    """
+    return _of_items(evaluation, *_grouped(labels, evaluation.n_items, "item"), baseline)
+
+
+def by_item_popularity(
+    evaluation: Evaluation, n_groups: int = 4, baseline: Evaluation | None = None
+) -> list[Slice]:
+    """Return the share of held-out pairs that lists hold, by users of the item in train.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    n_groups : int
+        Groups with about as many held-out pairs.
+    baseline : Evaluation, optional
+
+    Returns
+    -------
+    list of Slice
+        The least popular items first; groups are named such as "1 - 12 users".
+    """
+    items = evaluation.items
+    group_of, names = _ranges(items.popularity, items.n_relevant, n_groups, "users")
+    return _of_items(evaluation, group_of, names, baseline)
+
+
+def _of_users(
+    evaluation: Evaluation,
+    group_of: NDArray[np.intp],
+    names: Sequence[str],
+    metric: str,
+    baseline: Evaluation | None,
+) -> list[Slice]:
+    values = _values(evaluation, metric)
+    differences = None
+    if baseline is not None:
+        if not np.array_equal(baseline.user_idx, evaluation.user_idx):
+            raise DataError("slices: expected a baseline on the same users, got another")
+        differences = values - _values(baseline, metric)
+    found = []
+    for number, name in enumerate(names):
+        is_own = group_of == number
+        own = values[is_own]
+        interval = intervals_of({metric: own})[metric]
+        one = Slice(name, len(own), float(own.mean()), interval)
+        found.append(one if differences is None else _compared(one, differences[is_own]))
+    return found
+
+
+def _compared(one: Slice, differences: FloatArray) -> Slice:
+    low, high = bootstrap_intervals(differences[:, None])[0].tolist()
+    return Slice(one.group, one.n, one.value, one.interval, float(differences.mean()), (low, high))
+
+
+def _of_items(
+    evaluation: Evaluation,
+    group_of: NDArray[np.intp],
+    names: Sequence[str],
+    baseline: Evaluation | None,
+) -> list[Slice]:
+    ours, wanted = evaluation.items.n_found, evaluation.items.n_relevant
+    if baseline is not None and not np.array_equal(baseline.items.n_relevant, wanted):
+        raise DataError("slices: expected a baseline on the same split, got another")
+    found = []
+    for number, name in enumerate(names):
+        own = np.flatnonzero((group_of == number) & (wanted > 0))
+        if not len(own):
+            continue
+        value, (low, high) = _ratio(ours[own], wanted[own])
+        one = Slice(name, int(wanted[own].sum()), value, (max(low, 0.0), min(high, 1.0)))
+        if baseline is not None:
+            more = ours[own] - baseline.items.n_found[own]
+            one = Slice(one.group, one.n, one.value, one.interval, *_ratio(more, wanted[own]))
+        found.append(one)
+    return found
+
+
+def _ratio(
+    parts: NDArray[np.integer], wholes: NDArray[np.integer]
+) -> tuple[float, tuple[float, float]]:
+    """Return the ratio of two sums over items, and its 95 % interval."""
+    n, total = len(parts), float(wholes.sum())
+    value = float(parts.sum()) / total
+    if n < 2:
+        return value, (-np.inf, np.inf)
+    residuals = parts - value * wholes
+    margin = _NORMAL * float(np.sqrt(n / (n - 1) * (residuals**2).sum())) / total
+    return value, (value - margin, value + margin)
+
+
+def _values(evaluation: Evaluation, metric: str) -> FloatArray:
+    if metric not in evaluation.per_user:
+        raise DataError(f"slices: expected one of {', '.join(evaluation.per_user)}, got {metric!r}")
+    return evaluation.per_user[metric]
+
+
+def _grouped(labels: Labels, n: int, kind: str) -> tuple[NDArray[np.intp], list[str]]:
+    """Return the group of each row, and the names of the groups."""
+    groups, group_of = np.unique(np.asarray(labels), return_inverse=True)
+    if len(group_of) != n:
+        raise DataError(f"slices: expected a label for each of {n} {kind}s, got {len(group_of)}")
+    return group_of, [str(group) for group in groups]
+
+
+def _ranges(
+    counts: NDArray[np.integer], weights: NDArray[np.generic], n_groups: int, unit: str
+) -> tuple[NDArray[np.intp], list[str]]:
+    """Return groups of rows with neighbouring counts, and about the same weight in each."""
+    order = np.argsort(counts, kind="stable")
+    below = np.cumsum(weights[order], dtype=np.float64)
+    places = np.searchsorted(below, below[-1] * np.arange(1, n_groups) / n_groups, side="right")
+    edges = np.unique(counts[order[places]])
+    group_of = np.unique(np.searchsorted(edges, counts, side="right"), return_inverse=True)[1]
+    names = []
+    for number in range(int(group_of.max()) + 1):
+        own = counts[group_of == number]
         low, high = int(own.min()), int(own.max())
-        names[f"{number:09}"] = f"{low} items" if low == high else f"{low} - {high} items"
-    labels = np.array([f"{number:09}" for number in group_of.tolist()])
-    return [
-        Slice(names[one.group], one.n_users, one.mean, one.interval)
-        for one in slices(evaluation, labels, metric)
-    ]
+        names.append(f"{low} {unit}" if low == high else f"{low} - {high} {unit}")
+    return group_of, names

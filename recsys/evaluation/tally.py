@@ -1,6 +1,7 @@
 """What is said of each user, gathered while blocks of users are ranked in several threads."""
 
 from collections.abc import Mapping, Sequence
+from threading import Lock
 
 import numpy as np
 
@@ -20,9 +21,19 @@ class Tally:
         Users that will be ranked.
     beyond : BeyondAccuracy
         Is given all lists.
+    n_items : int
+
+    Attributes
+    ----------
+    n_found : ndarray of int64, shape (n_items,)
+        Users in whose list each item is a hit.
     """
 
-    def __init__(self, ks: Sequence[int], n_users: int, beyond: BeyondAccuracy) -> None:
+    def __init__(
+        self, ks: Sequence[int], n_users: int, beyond: BeyondAccuracy, n_items: int
+    ) -> None:
+        self.n_found = np.zeros(n_items, dtype=np.int64)
+        self._counting = Lock()
         self._ks = ks
         self._beyond = beyond
         names = [*(f"{name}@{k}" for k in ks for name in METRICS), AUC]
@@ -37,6 +48,9 @@ class Tally:
                 self._per_user[f"{name}@{k}"][place] = metric(shorter)
         areas = auc(block.n_misordered, ranked.n_relevant, ranked.n_unseen)
         self._per_user[AUC][place] = areas
+        found = np.bincount(block.columns[ranked.hits], minlength=len(self.n_found))
+        with self._counting:
+            self.n_found += found
         self._beyond.take(block.start, block.columns, ranked.hits)
 
     @property

@@ -4,10 +4,10 @@ from recsys.reports.curve import DimensionCurve, DimensionPoint
 from recsys.reports.dimensions import measure_dimensions, numbers_of_factors
 from recsys.reports.drawing import require_drawing, save_drawing
 from recsys.reports.tables import (
-    activity_table,
     comparison_table,
     dimension_table,
     metrics_table,
+    slices_table,
     trials_table,
     unseen_table,
 )
@@ -15,7 +15,6 @@ from recsys.reports.tables import (
 __all__ = [
     "DimensionCurve",
     "DimensionPoint",
-    "activity_table",
     "comparison_table",
     "dimension_table",
     "measure_dimensions",
@@ -23,6 +22,7 @@ __all__ = [
     "numbers_of_factors",
     "require_drawing",
     "save_drawing",
+    "slices_table",
     "trials_table",
     "unseen_table",
 ]

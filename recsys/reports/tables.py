@@ -1,14 +1,16 @@
 """Results as tables for a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 
-from recsys.evaluation import Comparison, Entry, Evaluation, by_activity, compare
+from recsys.evaluation import Comparison, Entry, Evaluation, Slice, compare
 from recsys.evaluation.tuning import SPACES, Tuned
 from recsys.reports.curve import DimensionCurve
+
+_MOST_GROUPS = 30  # that a table shows
 
 
 def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -34,26 +36,37 @@ def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
-def activity_table(evaluations: Mapping[str, Evaluation], metric: str) -> Table:
-    """Return a metric by the number of items that users have in train: one row for each group.
+def slices_table(title: str, unit: str, by_model: Mapping[str, Sequence[Slice]]) -> Table:
+    """Return a table of one row for each group, which marks those where the first model loses.
 
     Parameters
     ----------
-    evaluations : mapping of str to Evaluation
-        By model, of the same users.
-    metric : str
+    title : str
+    unit : str
+        What a group has so many of.
+    by_model : mapping of str to sequence of Slice
+        The slices of the first model, with what they are above the baseline's, if there is one;
+        then those of the baseline.
     """
-    table = Table(title=f"{metric} by activity")
-    table.add_column("in train")
-    table.add_column("users", justify="right")
-    for name in evaluations:
-        table.add_column(name, justify="right")
-    by_model = [by_activity(one, metric) for one in evaluations.values()]
-    for groups in zip(*by_model, strict=True):
-        cells = [
-            f"{one.mean:.4f} ± {(one.interval[1] - one.interval[0]) / 2:.4f}" for one in groups
-        ]
-        table.add_row(groups[0].group, f"{groups[0].n_users:,}", *cells)
+    first, *others = by_model
+    table = Table(title=title)
+    table.add_column("group")
+    for heading in (unit, *by_model, *(f"{first} above {other}" for other in others), ""):
+        table.add_column(heading, justify="right")
+    rows = list(zip(*by_model.values(), strict=True))
+    least = sorted((groups[0].n for groups in rows), reverse=True)[:_MOST_GROUPS][-1]
+    for groups in rows:
+        own = groups[0]
+        if own.n < least:
+            continue
+        cells = [_with_half(one.value, one.interval) for one in groups]
+        if own.difference is not None and own.difference_interval is not None:
+            low, high = own.difference_interval
+            cells.append(f"{own.difference:+.4f}, {low:+.4f} to {high:+.4f}")
+        mark = "<- loses" if own.loses else ""
+        table.add_row(own.group, f"{own.n:,}", *cells, mark)
+    if table.row_count < len(rows):
+        table.caption = f"{len(rows) - table.row_count:,} groups with less than {least:,} {unit}"
     return table
 
 
@@ -171,8 +184,12 @@ def _said_of(reference: Entry) -> str:
 
 
 def _with_margin(result: Mapping[str, Any], metric: str) -> str:
-    low, high = result["intervals"][metric]
-    return f"{result['metrics'][metric]:.4f} ± {(high - low) / 2:.4f}"
+    return _with_half(result["metrics"][metric], result["intervals"][metric])
+
+
+def _with_half(value: float, interval: Sequence[float]) -> str:
+    low, high = interval
+    return f"{value:.4f} ± {(high - low) / 2:.4f}"
 
 
 def _standing(one: Comparison) -> list[str]:

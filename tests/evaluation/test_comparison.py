@@ -11,6 +11,7 @@ from recsys.evaluation.comparison import (
     holm,
     permutation_p_values,
 )
+from recsys.evaluation.result import ItemCounts
 
 
 def evaluation_of(values, user_idx=None) -> Evaluation:
@@ -25,6 +26,7 @@ def evaluation_of(values, user_idx=None) -> Evaluation:
         per_user={"ndcg@20": values},
         user_idx=users.astype(np.int32),
         n_seen=np.ones(len(values), dtype=np.int32),
+        items=ItemCounts(*np.zeros((3, 1), dtype=np.int64)),
     )
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from recsys.errors import DataError
 from recsys.evaluation import evaluate
-from recsys.evaluation.slices import by_activity, slices
+from recsys.evaluation.slices import _ratio, by_activity, by_item_popularity, item_slices, slices
 from recsys.logs import split_random
-from recsys.models import ALS
+from recsys.models import ALS, Popularity
 from tests.worlds import tastes
 
 
@@ -27,28 +27,28 @@ def test_slices_make_up_the_whole(evaluation) -> None:
     labels = np.where(evaluation.user_idx % 3 == 0, "a", "b")
     found = slices(evaluation, labels, "ndcg@10")
     assert [one.group for one in found] == ["a", "b"]
-    assert sum(one.n_users for one in found) == evaluation.n_users
-    total = sum(one.mean * one.n_users for one in found) / evaluation.n_users
+    assert sum(one.n for one in found) == evaluation.n_users
+    total = sum(one.value * one.n for one in found) / evaluation.n_users
     assert total == pytest.approx(evaluation.metrics["ndcg@10"])
     for one in found:
         own = evaluation.per_user["ndcg@10"][labels == one.group]
-        assert one.mean == pytest.approx(own.mean())
-        assert one.interval[0] <= one.mean <= one.interval[1]
+        assert one.value == pytest.approx(own.mean())
+        assert one.interval[0] <= one.value <= one.interval[1]
 
 
 def test_activity_is_the_length_of_the_history(evaluation, parts) -> None:
     lengths = np.diff(parts[0].user_items().indptr)[evaluation.user_idx]
     assert (evaluation.n_seen == lengths).all()
     found = by_activity(evaluation, "recall@10", n_groups=3)
-    assert sum(one.n_users for one in found) == evaluation.n_users
+    assert sum(one.n for one in found) == evaluation.n_users
     bounds = [
         [int(part) for part in one.group.removesuffix(" items").split(" - ")] for one in found
     ]
     assert bounds == sorted(bounds)
     for one, bound in zip(found, bounds, strict=True):
         own = (lengths >= bound[0]) & (lengths <= bound[-1])
-        assert one.n_users == own.sum()
-        assert one.mean == pytest.approx(evaluation.per_user["recall@10"][own].mean())
+        assert one.n == own.sum()
+        assert one.value == pytest.approx(evaluation.per_user["recall@10"][own].mean())
 
 
 def test_what_every_user_got_can_be_kept(evaluation, parts, tmp_path) -> None:
@@ -65,3 +65,65 @@ def test_what_does_not_fit_is_named(evaluation) -> None:
         slices(evaluation, ["a"] * evaluation.n_users, "ndcg@3")
     with pytest.raises(DataError, match="expected a label for each of"):
         slices(evaluation, ["a"], "ndcg@10")
+
+
+@pytest.fixture(scope="module")
+def popularity(parts):
+    train, test = parts
+    return evaluate(Popularity().fit(train.user_items()), train, test, k=10)
+
+
+def test_what_became_of_each_item(evaluation, parts) -> None:
+    """The slow twin: every user's list, made and looked through in Python."""
+    train, test = (part.user_items() for part in parts)
+    embeddings = ALS(factors=4).fit(train)
+    found, wanted = np.zeros(train.shape[1]), np.zeros(train.shape[1])
+    for user in evaluation.user_idx.tolist():
+        scores = embeddings.items @ embeddings.users[user]
+        scores[train[[user]].indices] = -np.inf
+        best = set(np.lexsort((np.arange(len(scores)), -scores))[:10].tolist())
+        for item in test[[user]].indices.tolist():
+            wanted[item] += 1
+            found[item] += item in best
+    np.testing.assert_array_equal(evaluation.items.n_relevant, wanted)
+    np.testing.assert_array_equal(evaluation.items.n_found, found)
+
+
+def test_slices_of_items_make_up_the_whole(evaluation, popularity) -> None:
+    items = evaluation.items
+    labels = np.arange(evaluation.n_items) % 4
+    for found in (
+        item_slices(evaluation, labels, popularity),
+        by_item_popularity(evaluation, 3, popularity),
+    ):
+        assert sum(one.n for one in found) == items.n_relevant.sum()
+        assert sum(one.n * one.value for one in found) == pytest.approx(items.n_found.sum())
+        more = items.n_found.sum() - popularity.items.n_found.sum()
+        assert sum(one.n * one.difference for one in found) == pytest.approx(more)
+    first, *_, last = by_item_popularity(evaluation, 3)
+    assert int(first.group.split()[0]) < int(last.group.split()[0])
+
+
+def test_where_the_baseline_is_better_is_said(evaluation, popularity) -> None:
+    labels = np.array(["all"] * evaluation.n_users)
+    (own,) = slices(evaluation, labels, "ndcg@10", popularity)
+    (theirs,) = slices(popularity, labels, "ndcg@10", evaluation)
+    assert not own.loses
+    assert theirs.loses
+    assert own.difference == pytest.approx(own.value - theirs.value)
+    assert theirs.difference == pytest.approx(-own.difference)
+    assert not slices(evaluation, labels, "ndcg@10", evaluation)[0].loses
+    (items,) = item_slices(popularity, ["all"] * evaluation.n_items, evaluation)
+    assert items.loses
+
+
+def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says() -> None:
+    """Items of unlike weight whose pairs are found with the same chance."""
+    rng, n_held = np.random.default_rng(3), 0
+    for _ in range(400):
+        wanted = rng.geometric(0.1, size=200)
+        chance = rng.beta(2, 3, size=200)  # of each item, the mean is .4
+        found = rng.binomial(wanted, chance)
+        _, (low, high) = _ratio(found, wanted)
+        n_held += low <= 0.4 <= high
+    assert 0.92 < n_held / 400 < 0.98

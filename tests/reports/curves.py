@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsys.evaluation import Evaluation
+from recsys.evaluation.result import ItemCounts
 from recsys.reports import DimensionCurve, DimensionPoint
 from recsys.vectors import STORAGES
 
@@ -25,6 +26,7 @@ def evaluation(mean: float) -> Evaluation:
         per_user=dict.fromkeys(names, per_user),
         user_idx=np.arange(N_USERS, dtype=np.int32),
         n_seen=np.ones(N_USERS, dtype=np.int32),
+        items=ItemCounts(*np.zeros((3, 1), dtype=np.int64)),
     )
 
 
