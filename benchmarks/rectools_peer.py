@@ -5,8 +5,9 @@
 Runs in the environment of ``make peers`` and imports nothing of ours. The folder holds
 ``train.parquet`` and ``test.parquet`` (user, item) and either ``lists.parquet`` (user, item, rank)
 or the vectors that make the lists, ``users.parquet`` and ``items.parquet`` (embedding). Diversity
-needs ``items.parquet``. Writes ``found.json``: metrics, and seconds by the clock and of processor
-time, without reading and writing.
+needs ``items.parquet``, and so much time and memory that only some users may get it. Writes
+``found.json``: metrics, and seconds by the clock and of processor time, without reading and
+writing.
 """
 
 import argparse
@@ -74,7 +75,7 @@ def rank(folder: Path, train: pd.DataFrame, test: pd.DataFrame, k: int) -> tuple
     return lists, since(start)
 
 
-def asked_metrics(k: int, folder: Path, diversity: bool, others: int | None) -> dict[str, Any]:
+def asked_metrics(k: int, others: int | None) -> dict[str, Any]:
     found = {
         "recall": metrics.Recall(k),
         "precision": metrics.Precision(k),
@@ -88,19 +89,25 @@ def asked_metrics(k: int, folder: Path, diversity: bool, others: int | None) -> 
         "popularity": metrics.AvgRecPopularity(k),
         "coverage": metrics.CatalogCoverage(k, normalize=True),
     }
-    if diversity:
-        distances = CosineDistances(read_vectors(folder / "items.parquet"))
-        found["diversity"] = metrics.IntraListDiversity(k, distances)
     if others is not None:
         found["auc"] = metrics.PartialAUC(others)
     return found
+
+
+def diversity(folder: Path, k: int, lists: pd.DataFrame, n_users: int) -> tuple[float, Seconds]:
+    """Return the mean diversity of the lists of the first users, and the seconds."""
+    distances = CosineDistances(read_vectors(folder / "items.parquet"))
+    lists = lists[lists[Columns.User].isin(lists[Columns.User].unique()[:n_users])]
+    start = now()
+    value = float(metrics.IntraListDiversity(k, distances).calc(lists))
+    return value, since(start)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("k", type=int)
-    parser.add_argument("--diversity", action="store_true")
+    parser.add_argument("--diversity", type=int, default=0, help="users to compute it for")
     parser.add_argument("--others", type=int, help="items neither seen nor relevant, for the AUC")
     parser.add_argument("--n-items", type=int, required=True)
     given = parser.parse_args()
@@ -110,12 +117,15 @@ def main() -> None:
         lists = read_pairs(path)
     else:
         lists, rank_seconds = rank(given.folder, train, test, given.k)
-    asked = asked_metrics(given.k, given.folder, given.diversity, given.others)
+    asked = asked_metrics(given.k, given.others)
     start = now()
     values = metrics.calc_metrics(asked, lists, test, train, catalog=range(given.n_items))
     seconds = {"rank": rank_seconds, "metrics": since(start)}
-    found = {"metrics": {name: float(value) for name, value in values.items()}, "seconds": seconds}
-    (given.folder / "found.json").write_text(json.dumps(found))
+    if given.diversity:
+        found = diversity(given.folder, given.k, lists, given.diversity)
+        values["diversity"], seconds["diversity"] = found
+    told = {"metrics": {name: float(value) for name, value in values.items()}, "seconds": seconds}
+    (given.folder / "found.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":

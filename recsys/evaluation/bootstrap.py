@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from recsys.evaluation.bootstrap_kernel import count_draws
 from recsys.evaluation.metrics import AUC, METRICS, FloatArray
 
 N_RESAMPLES = 2000
@@ -88,11 +89,12 @@ def _intervals(
     n_units, n_columns = units.shape
     if n_units < 2:
         return np.tile([-np.inf, np.inf], (n_columns, 1))
-    rng = np.random.default_rng(seed)
     means = np.empty((n_resamples, n_columns))
-    for block in blocks(n_resamples, 16 * n_units):
-        drawn = rng.integers(0, n_units, (block.stop - block.start, n_units), dtype=np.int32)
-        counts = np.array([np.bincount(row, minlength=n_units) for row in drawn], dtype=np.float64)
+    # One sequence for each resample, so that blocks change nothing.
+    seeds = np.random.default_rng(seed).integers(0, 2**63, n_resamples)
+    for block in blocks(n_resamples, 8 * n_units):
+        counts = np.empty((block.stop - block.start, n_units))
+        count_draws(seeds[block], counts)
         means[block] = (counts @ units) / (counts @ sizes)[:, None]
     intervals: FloatArray = np.percentile(means, [2.5, 97.5], axis=0).T
     return intervals

@@ -6,6 +6,7 @@ from scipy import stats
 
 from recsys.evaluation import bootstrap
 from recsys.evaluation.bootstrap import bootstrap_intervals, intervals_of
+from recsys.evaluation.bootstrap_kernel import count_draws
 
 
 def test_bootstrap_is_that_of_scipy() -> None:
@@ -26,6 +27,16 @@ def test_bootstrap_covers_the_truth_as_often_as_it_says() -> None:
     ]
     share = np.mean([low <= 1.0 <= high for low, high in intervals])
     assert 0.89 < share < 0.98
+
+
+def test_draws_are_even() -> None:
+    counts = np.empty((400, 1000))
+    count_draws(np.arange(400), counts)
+    assert (counts.sum(axis=1) == 1000).all()
+    by_unit = counts.sum(axis=0)  # 400 each, give or take 20
+    assert stats.chisquare(by_unit).pvalue > 0.001
+    assert counts.var() == pytest.approx(1, rel=0.02)  # as of a Poisson distribution
+    assert len(np.unique(counts, axis=0)) == 400
 
 
 def test_the_same_seed_gives_the_same_answer() -> None:

@@ -123,7 +123,8 @@ def rectools(world, folder: Path) -> dict[str, float]:
     vectors = pa.table({"embedding": list(embeddings.items)})
     pq.write_table(vectors, folder / "items.parquet")
     program = [PEERS, "-I", ROOT / "benchmarks" / "rectools_peer.py", folder, str(K)]
-    options = ["--n-items", str(N_ITEMS), "--others", str(N_OTHERS), "--diversity"]
+    options = ["--n-items", str(N_ITEMS), "--others", str(N_OTHERS)]
+    options += ["--diversity", str(N_USERS)]
     subprocess.run([*program, *options], check=True)
     return json.loads((folder / "found.json").read_text())["metrics"]
 
