@@ -23,8 +23,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.ease import ease
+from benchmarks.published_protocols import Measured
 from benchmarks.published_rows import Published, published_on
-from benchmarks.published_splits import PUBLISHED_SPLITS, Measured
+from benchmarks.published_splits import PUBLISHED_SPLITS
 from benchmarks.quality_peers import peers
 from benchmarks.tuned import PUBLISHED_GRIDS, PUBLISHED_SETTINGS, print_best, with_seed
 from recsys.evaluation import Scorer
@@ -191,14 +192,14 @@ def tune(split: str) -> None:
         print_best(model, PUBLISHED_GRIDS[model.name], measured.train, measured.measure, metrics)
 
 
-def main() -> int:
-    """Run what the command line asks for."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; return its exit code."""
     parser = argparse.ArgumentParser(description="Published numbers beside ours.")
     names = list(PUBLISHED_SPLITS)
     parser.add_argument("--split", choices=names, nargs="+", default=names)
     parser.add_argument("--quick", action="store_true", help="popularity alone")
     parser.add_argument("--tune", choices=names)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.tune:
         tune(arguments.tune)
         return 0
