@@ -23,6 +23,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.ease import ease
+from benchmarks.graph_filters import bspm_em, gf_cf
 from benchmarks.published_protocols import Measured
 from benchmarks.published_rows import Published, published_on
 from benchmarks.published_splits import PUBLISHED_SPLITS
@@ -71,6 +72,8 @@ def runs(split: str) -> Iterator[Run]:
     yield from popularity_runs(split)
     if split == "gowalla":
         yield Run("EASE", [partial(ease, regularization=80.0)])
+        yield Run("GF-CF", [gf_cf])
+        yield Run("BSPM-EM", [bspm_em])
         for name in ("item-item BM25", "implicit ALS 128"):
             yield Run(name, [partial(peer, name)])
     if split == "ml-1m NCF":

@@ -97,6 +97,8 @@ GOWALLA = [
         GAT: 0.1501 0.1233
         GF-CF: 0.1849 0.1518
         """,
+        methods={"GF-CF": "GF-CF"},
+        exact=("GF-CF",),
     ),
     *rows(
         "gowalla",
@@ -129,6 +131,8 @@ GOWALLA = [
         BSPM-EM: 0.1920 0.1597
         NESCL: 0.1917 0.1617
         """,
+        methods={"BSPM-EM": "BSPM-EM"},
+        exact=("BSPM-EM",),
     ),
 ]
 LCFN = [
