@@ -131,8 +131,10 @@ def print_split(split: str, *, quick: bool) -> bool:
         ours[run.name] = found = reached(run, measured)
         cells = " | ".join(f"{found.metrics[metric]:.4f}" for metric in metrics)
         print(f"| {run.name} | {cells} | {found.seconds:.1f} |", flush=True)
-    best = "" if quick else name_of(PUBLISHED_SETTINGS[split][0])
+    best = name_of(PUBLISHED_SETTINGS[split][0])
     beside = [(row, row.method or best) for row in published_on(split)]
+    if not beside:
+        print("\nNo published number was found for these files.")
     return print_published([(row, name) for row, name in beside if name in ours], ours)
 
 

@@ -3,6 +3,11 @@
 A number is a string, so that its digits are those of the source. `method` names the run of
 `benchmarks.published` that is the same method with the same settings; where the method leaves
 nothing to chance, `is_exact` asks it to reach the same digits.
+
+Only numbers that are certain are here: read in the source named, except those of `REVISITED`,
+which are as they are widely quoted. That leaves out the tables of LightGCN++ (RecSys
+2024), table 5 of "Revisiting the Performance of iALS on Item Recommendation Benchmarks" (RecSys
+2021), and whatever is only in figures, as GMF, eALS and ItemPop of the NCF paper are.
 """
 
 from collections.abc import Iterator, Mapping

@@ -33,16 +33,15 @@ GRIDS: dict[str, Grid] = {  # of `benchmarks.quality --tune`
 }
 PUBLISHED_GRIDS: dict[str, Grid] = {  # of `benchmarks.published --tune`; smaller, denser logs
     "als": {
-        "factors": [32, 64, 128, 256],
-        "regularization": [1.0, 3.0, 10.0],
-        "unobserved_weight": [0.05, 0.1, 0.2, 0.4],
-        "item_exponent": [0.0, 0.25],
+        "factors": [128, 256],
+        "regularization": [0.3, 1.0, 3.0],
+        "unobserved_weight": [0.1, 0.2, 0.4, 0.8],
     },
     "svd": {
-        "factors": [32, 64, 128, 256],
-        "user_exponent": [0.25, 0.5],
-        "item_exponent": [0.15, 0.25, 0.35, 0.45],
-        "popularity_exponent": [-0.1, 0.0, 0.1],
+        "factors": [64, 128, 256],
+        "user_exponent": [0.0, 0.25],
+        "item_exponent": [0.25, 0.35, 0.45],
+        "popularity_exponent": [-0.2, -0.1],
         "spectral_power": [0.5, 1.0],
     },
 }
