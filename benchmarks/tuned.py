@@ -116,8 +116,14 @@ def print_best(
 
 PUBLISHED_SETTINGS: dict[str, list[ALS | SVD]] = {  # the best on validation first
     "gowalla": [tuned_svd(1024), tuned_als(512)],
-    "ml-1m LCFN": [ALS(), SVD()],
-    "ml-1m NCF": [ALS(), SVD()],
+    "ml-1m LCFN": [
+        ALS(factors=256, regularization=1.0, unobserved_weight=0.4),
+        SVD(factors=64, user_exponent=0.25, popularity_exponent=-0.2, spectral_power=0.5),
+    ],
+    "ml-1m NCF": [
+        ALS(factors=256, regularization=1.0, unobserved_weight=0.8),
+        SVD(factors=128, user_exponent=0.25, popularity_exponent=-0.2, spectral_power=0.5),
+    ],
     "ml-1m LightGCN++": [ALS(), SVD()],
     "lastfm LightGCN": [ALS(), SVD()],
     "lastfm LightGCN++": [ALS(), SVD()],
