@@ -125,6 +125,18 @@ PUBLISHED_SETTINGS: dict[str, list[ALS | SVD]] = {  # the best on validation fir
         SVD(factors=128, user_exponent=0.25, popularity_exponent=-0.2, spectral_power=0.5),
     ],
     "ml-1m LightGCN++": [ALS(), SVD()],
-    "lastfm LightGCN": [ALS(), SVD()],
-    "lastfm LightGCN++": [ALS(), SVD()],
+    "lastfm LightGCN": [
+        ALS(factors=256, regularization=1.0, unobserved_weight=0.1),
+        SVD(factors=128, user_exponent=0.25, popularity_exponent=-0.2),
+    ],
+    "lastfm LightGCN++": [
+        ALS(factors=128, regularization=1.0, unobserved_weight=0.2),
+        SVD(
+            factors=128,
+            user_exponent=0.0,
+            item_exponent=0.25,
+            popularity_exponent=-0.2,
+            spectral_power=0.5,
+        ),
+    ],
 }
