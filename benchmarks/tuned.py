@@ -124,7 +124,10 @@ PUBLISHED_SETTINGS: dict[str, list[ALS | SVD]] = {  # the best on validation fir
         ALS(factors=256, regularization=1.0, unobserved_weight=0.8),
         SVD(factors=128, user_exponent=0.25, popularity_exponent=-0.2, spectral_power=0.5),
     ],
-    "ml-1m LightGCN++": [ALS(), SVD()],
+    "ml-1m LightGCN++": [
+        ALS(factors=256, regularization=1.0, unobserved_weight=0.4),
+        SVD(factors=64, user_exponent=0.25, popularity_exponent=-0.2, spectral_power=0.5),
+    ],
     "lastfm LightGCN": [
         ALS(factors=256, regularization=1.0, unobserved_weight=0.1),
         SVD(factors=128, user_exponent=0.25, popularity_exponent=-0.2),
