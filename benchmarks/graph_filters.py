@@ -1,4 +1,4 @@
-"""GF-CF and BSPM, which learn nothing: published results that can be reached digit by digit.
+"""GF-CF and BSPM-EM, which learn nothing: published results that can be reached again.
 
 With ``A = D_u^-1/2 R D_i^-1/2`` and V its first right singular vectors, GF-CF (Shen et al., CIKM
 2021, arXiv 2108.07567, equation 8) scores a history r by

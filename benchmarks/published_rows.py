@@ -134,7 +134,6 @@ GOWALLA = [
         NESCL: 0.1917 0.1617
         """,
         methods={"BSPM-EM": "BSPM-EM"},
-        exact=("BSPM-EM",),
     ),
 ]
 LCFN = [
