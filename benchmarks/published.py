@@ -23,8 +23,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.ease import ease
+from benchmarks.graph_filters import bspm_em, gf_cf
+from benchmarks.published_protocols import Measured
 from benchmarks.published_rows import Published, published_on
-from benchmarks.published_splits import PUBLISHED_SPLITS, Measured
+from benchmarks.published_splits import PUBLISHED_SPLITS
 from benchmarks.quality_peers import peers
 from benchmarks.tuned import PUBLISHED_GRIDS, PUBLISHED_SETTINGS, print_best, with_seed
 from recsys.evaluation import Scorer
@@ -70,6 +72,8 @@ def runs(split: str) -> Iterator[Run]:
     yield from popularity_runs(split)
     if split == "gowalla":
         yield Run("EASE", [partial(ease, regularization=80.0)])
+        yield Run("GF-CF", [gf_cf])
+        yield Run("BSPM-EM", [bspm_em])
         for name in ("item-item BM25", "implicit ALS 128"):
             yield Run(name, [partial(peer, name)])
     if split == "ml-1m NCF":
@@ -127,8 +131,10 @@ def print_split(split: str, *, quick: bool) -> bool:
         ours[run.name] = found = reached(run, measured)
         cells = " | ".join(f"{found.metrics[metric]:.4f}" for metric in metrics)
         print(f"| {run.name} | {cells} | {found.seconds:.1f} |", flush=True)
-    best = "" if quick else name_of(PUBLISHED_SETTINGS[split][0])
+    best = name_of(PUBLISHED_SETTINGS[split][0])
     beside = [(row, row.method or best) for row in published_on(split)]
+    if not beside:
+        print("\nNo published number was found for these files.")
     return print_published([(row, name) for row, name in beside if name in ours], ours)
 
 
@@ -191,14 +197,14 @@ def tune(split: str) -> None:
         print_best(model, PUBLISHED_GRIDS[model.name], measured.train, measured.measure, metrics)
 
 
-def main() -> int:
-    """Run what the command line asks for."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; return its exit code."""
     parser = argparse.ArgumentParser(description="Published numbers beside ours.")
     names = list(PUBLISHED_SPLITS)
     parser.add_argument("--split", choices=names, nargs="+", default=names)
     parser.add_argument("--quick", action="store_true", help="popularity alone")
     parser.add_argument("--tune", choices=names)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.tune:
         tune(arguments.tune)
         return 0

@@ -33,16 +33,15 @@ GRIDS: dict[str, Grid] = {  # of `benchmarks.quality --tune`
 }
 PUBLISHED_GRIDS: dict[str, Grid] = {  # of `benchmarks.published --tune`; smaller, denser logs
     "als": {
-        "factors": [32, 64, 128, 256],
-        "regularization": [1.0, 3.0, 10.0],
-        "unobserved_weight": [0.05, 0.1, 0.2, 0.4],
-        "item_exponent": [0.0, 0.25],
+        "factors": [128, 256],
+        "regularization": [0.3, 1.0, 3.0],
+        "unobserved_weight": [0.1, 0.2, 0.4, 0.8],
     },
     "svd": {
-        "factors": [32, 64, 128, 256],
-        "user_exponent": [0.25, 0.5],
-        "item_exponent": [0.15, 0.25, 0.35, 0.45],
-        "popularity_exponent": [-0.1, 0.0, 0.1],
+        "factors": [64, 128, 256],
+        "user_exponent": [0.0, 0.25],
+        "item_exponent": [0.25, 0.35, 0.45],
+        "popularity_exponent": [-0.2, -0.1],
         "spectral_power": [0.5, 1.0],
     },
 }
@@ -117,9 +116,30 @@ def print_best(
 
 PUBLISHED_SETTINGS: dict[str, list[ALS | SVD]] = {  # the best on validation first
     "gowalla": [tuned_svd(1024), tuned_als(512)],
-    "ml-1m LCFN": [ALS(), SVD()],
-    "ml-1m NCF": [ALS(), SVD()],
-    "ml-1m LightGCN++": [ALS(), SVD()],
-    "lastfm LightGCN": [ALS(), SVD()],
-    "lastfm LightGCN++": [ALS(), SVD()],
+    "ml-1m LCFN": [
+        ALS(factors=256, regularization=1.0, unobserved_weight=0.4),
+        SVD(factors=64, user_exponent=0.25, popularity_exponent=-0.2, spectral_power=0.5),
+    ],
+    "ml-1m NCF": [
+        ALS(factors=256, regularization=1.0, unobserved_weight=0.8),
+        SVD(factors=128, user_exponent=0.25, popularity_exponent=-0.2, spectral_power=0.5),
+    ],
+    "ml-1m LightGCN++": [
+        ALS(factors=256, regularization=1.0, unobserved_weight=0.4),
+        SVD(factors=64, user_exponent=0.25, popularity_exponent=-0.2, spectral_power=0.5),
+    ],
+    "lastfm LightGCN": [
+        ALS(factors=256, regularization=1.0, unobserved_weight=0.1),
+        SVD(factors=128, user_exponent=0.25, popularity_exponent=-0.2),
+    ],
+    "lastfm LightGCN++": [
+        ALS(factors=128, regularization=1.0, unobserved_weight=0.2),
+        SVD(
+            factors=128,
+            user_exponent=0.0,
+            item_exponent=0.25,
+            popularity_exponent=-0.2,
+            spectral_power=0.5,
+        ),
+    ],
 }
