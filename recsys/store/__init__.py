@@ -5,6 +5,7 @@ from recsys.store.directory import Version, activate, current, find_version, ver
 from recsys.store.files import ItemTable, SeenLists, UserTable
 from recsys.store.lineage import AlignmentSettings, align_with_current
 from recsys.store.manifest import FileFacts, Manifest
+from recsys.store.pairing import read_vectors
 from recsys.store.publishing import publish, require_writable
 from recsys.store.release import Release
 from recsys.store.verifying import verify
@@ -24,6 +25,7 @@ __all__ = [
     "current",
     "find_version",
     "publish",
+    "read_vectors",
     "read_version",
     "require_writable",
     "verify",
