@@ -18,6 +18,7 @@ residuals, as in Verboon and Heiser 1992, "Resistant orthogonal Procrustes analy
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ class Alignment:
 def align(
     items: FloatMatrix,
     onto: FloatMatrix,
-    popularity: NDArray[np.integer] | None = None,
+    weight: NDArray[np.integer] | NDArray[np.floating] | None = None,
     *,
     blocks: Sequence[slice] | None = None,
     rounds: int = _ROUNDS,
@@ -82,19 +83,17 @@ def align(
     """Find the rotation of item embeddings onto earlier ones of the same items.
 
     Only directions count: each vector is scaled to length 1 first, so that neither the longest
-    vectors decide nor those of one model are too short for another's. They are weighted by
-    popularity instead, as the vector of an item with few users is mostly chance. On two days and
-    two seeds of ALS and SVD, on Gowalla and MovieLens, weights in proportion to the number of users
-    kept up to 1 % more of the lists of ten than its square root, and equal weights still less
-    (``python -m benchmarks.alignment``).
+    vectors decide nor a common growth. They are weighted instead, as the vector of an item with few
+    users is mostly chance: by the number of users, which keeps the most of users' lists of the
+    weights tried (``python -m benchmarks.alignment``).
 
     Parameters
     ----------
     items, onto : ndarray of float32, shape (n, factors)
         Row i of both is the same item. A zero row, of an item without interactions, is left out.
-    popularity : ndarray of int, shape (n,), optional
-        Number of users of each item. Default: all alike. Of many items, the 50,000 with the most
-        users are fitted.
+    weight : ndarray of int or float, shape (n,), optional
+        How much an item counts: its number of users. Default: all alike. Of many items, the 50,000
+        that weigh the most are fitted.
     blocks : sequence of slice, optional
         Runs of coordinates, each of which is rotated in itself; coordinates outside of all of them
         stay as they are. Default: one block of all.
@@ -119,13 +118,13 @@ def align(
     >>> found.rotation.round(6).tolist(), round(found.cosine_aligned, 6)
     ([[0.0, 1.0], [1.0, 0.0]], 1.0)
     """
-    _require_rows(items, onto, popularity)
+    _require_rows(items, onto, weight)
     shared = items.any(axis=1) & onto.any(axis=1)
     blocks = [slice(0, items.shape[1])] if blocks is None else blocks
     _require_enough(int(shared.sum()), blocks)
     ours, theirs = items[shared], onto[shared]
-    weight = np.ones(len(ours)) if popularity is None else popularity[shared].astype(np.float64)
-    rotation = _rotation(ours, theirs, weight, blocks, rounds)
+    weights = np.ones(len(ours)) if weight is None else weight[shared].astype(np.float64)
+    rotation = _rotation(ours, theirs, weights, blocks, rounds)
     cosines = _cosines(_turned(ours, rotation), theirs)
     return Alignment(
         rotation=rotation,
@@ -133,7 +132,7 @@ def align(
         residual=_relative_residual(ours, theirs, rotation),
         cosine_raw=_mean(_cosines(ours, theirs)),
         cosine_aligned=_mean(cosines),
-        cosine_held_out=_mean(_held_out_cosines(ours, theirs, weight, blocks, rounds)),
+        cosine_held_out=_mean(_held_out_cosines(ours, theirs, weights, blocks, rounds)),
     )
 
 
@@ -232,17 +231,18 @@ def _parts(n_rows: int) -> Iterator[slice]:
     return (slice(start, start + _ROWS) for start in range(0, n_rows, _ROWS))
 
 
-def _require_rows(
-    items: FloatMatrix, onto: FloatMatrix, popularity: NDArray[np.integer] | None
-) -> None:
+def _require_rows(items: FloatMatrix, onto: FloatMatrix, weight: NDArray[Any] | None) -> None:
     if items.shape != onto.shape:
         raise DataError(
             f"align: expected two matrices of one shape, got {items.shape} and {onto.shape}; "
             "row i of both is the same item, and spaces of different factors have no rotation"
         )
-    if popularity is not None and popularity.shape != (len(items),):
+    if weight is None:
+        return
+    if weight.shape != (len(items),) or not (np.isfinite(weight) & (weight >= 0)).all():
         raise DataError(
-            f"align: expected popularity of {len(items)} items, got shape {popularity.shape}"
+            f"align: expected a finite weight of 0 or more for each of {len(items)} items, "
+            f"got others, or of shape {weight.shape}"
         )
 
 

@@ -209,7 +209,8 @@ def test_twice_gives_the_same_bits() -> None:
     ("items", "onto", "popularity", "message"),
     [
         (np.ones((3, 4)), np.ones((3, 5)), None, "one shape.*different factors have no rotation"),
-        (np.ones((9, 2)), np.ones((9, 2)), np.ones(8, int), r"popularity of 9 items, got shape"),
+        (np.ones((9, 2)), np.ones((9, 2)), np.ones(8, int), r"for each of 9 items.*shape \(8,\)"),
+        (np.ones((9, 2)), np.ones((9, 2)), np.full(9, -1), "finite weight of 0 or more"),
         (np.ones((3, 4)), np.ones((3, 4)), None, "4 shared items or more.*got 3.*new space"),
     ],
 )
