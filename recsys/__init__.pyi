@@ -37,7 +37,7 @@ from .logs import (
 )
 from .models import ALS, SVD, Blend, Item2Vec, Popularity, Softmax
 from .serving import Batch, Explanation, Recommendations, Recommender, open, recommend, write_batch
-from .store import activate, verify, versions
+from .store import activate, read_vectors, verify, versions
 from .training import train
 from .vectors import Embeddings, Ids, NamedVectors, Vector, named_vectors
 
@@ -83,6 +83,7 @@ __all__ = [
     "read_config",
     "read_items",
     "read_log",
+    "read_vectors",
     "recommend",
     "split_by_time",
     "split_folds",

@@ -6,6 +6,8 @@
     [log]         how the log is read                   -> recsys.logs.LogSettings
     [model]       name, and its hyperparameters         -> recsys.models
     [evaluation]  how the model is tested
+    [alignment]   whether a version keeps the coordinates of the one before it
+                                                        -> recsys.store.AlignmentSettings
     [index]       how candidates are found              -> recsys.index.IndexSettings
     [tune]        how hyperparameters are found         -> recsys.evaluation.settings
     [compare]     which models are compared             -> recsys.evaluation.settings
@@ -24,6 +26,7 @@ from recsys.evaluation.settings import CompareSettings, TuneSettings
 from recsys.index import IndexSettings
 from recsys.logs import ItemSettings, LogSettings, SplitSettings
 from recsys.models import ALS, MODELS, Model
+from recsys.store import AlignmentSettings
 
 T = TypeVar("T")
 
@@ -87,6 +90,7 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     model: Model = field(default_factory=ALS)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
@@ -152,6 +156,7 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
         log=_typed(LogSettings, tables.get("log", {}), "log"),
         model=_typed(MODELS[name], model, "model"),
         evaluation=_typed(EvaluationSettings, tables.get("evaluation", {}), "evaluation"),
+        alignment=_typed(AlignmentSettings, tables.get("alignment", {}), "alignment"),
         index=_typed(IndexSettings, tables.get("index", {}), "index"),
         tune=_typed(TuneSettings, tables.get("tune", {}), "tune"),
         compare=_typed(CompareSettings, tables.get("compare", {}), "compare"),

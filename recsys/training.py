@@ -21,7 +21,7 @@ from recsys.logs.held_out import Split
 from recsys.models import Model, Popularity, parameters_of
 from recsys.models.matrix import popularity_of
 from recsys.progress import progress_bar
-from recsys.store import Release, Version, publish, require_writable
+from recsys.store import Release, Version, align_with_current, publish, require_writable
 from recsys.vectors import Embeddings, Ids
 
 
@@ -37,7 +37,7 @@ def train(
     """Train on a log and publish a version.
 
     The model is tested first, on a part of the log that it did not see; what is published is the
-    same model fitted to the whole log.
+    same model fitted to the whole log, in the coordinates of the current version where it can be.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def train(
     store : path
         Made if it is not there.
     settings : Settings, optional
-        Of the model, the evaluation and the index.
+        Of the model, the evaluation, the alignment and the index.
     test : Interactions, optional
         The test part, for ``evaluation.split = "given"``.
     items : pyarrow.Table, optional
@@ -88,6 +88,7 @@ def train(
         metrics={name: result.to_dict() for name, result in evaluations.items()},
         config=_plain(settings),
     )
+    release = align_with_current(store, release, settings.alignment)
     return publish(store, release, settings.index, progress=progress)
 
 
@@ -213,6 +214,7 @@ def _facts_of(log: Interactions) -> dict[str, Any]:
 def _plain(settings: Settings) -> Mapping[str, Any]:
     """Return the settings as the tables of a config."""
     tables = {
-        name: asdict(getattr(settings, name)) for name in ("data", "log", "evaluation", "index")
+        name: asdict(getattr(settings, name))
+        for name in ("data", "log", "evaluation", "alignment", "index")
     }
     return {**tables, "model": {"name": settings.model.name, **parameters_of(settings.model)}}

@@ -3,12 +3,15 @@
 from recsys.store.content import Content, read_version
 from recsys.store.directory import Version, activate, current, find_version, versions
 from recsys.store.files import ItemTable, SeenLists, UserTable
+from recsys.store.lineage import AlignmentSettings, align_with_current
 from recsys.store.manifest import FileFacts, Manifest
+from recsys.store.pairing import read_vectors
 from recsys.store.publishing import publish, require_writable
 from recsys.store.release import Release
 from recsys.store.verifying import verify
 
 __all__ = [
+    "AlignmentSettings",
     "Content",
     "FileFacts",
     "ItemTable",
@@ -18,9 +21,11 @@ __all__ = [
     "UserTable",
     "Version",
     "activate",
+    "align_with_current",
     "current",
     "find_version",
     "publish",
+    "read_vectors",
     "read_version",
     "require_writable",
     "verify",

@@ -36,6 +36,9 @@ class Manifest:
         The version that was current before.
     space_id : str
         Vectors of two versions can be compared only where this is the same.
+    alignment : mapping
+        The version that the embeddings were rotated onto, whether its space is "kept" or "new",
+        the reason, and how well they fit; see `recsys.vectors.Alignment`.
     model : mapping
         "name" and "parameters", as `recsys.models.model_from` takes them.
     factors, n_users, n_items, n_seen : int
@@ -66,6 +69,7 @@ class Manifest:
     n_items: int
     n_seen: int
     index: Mapping[str, Any]
+    alignment: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)

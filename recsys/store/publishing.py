@@ -213,6 +213,7 @@ def _finish(
         n_items=len(release.items),
         n_seen=len(release.seen_lists.item_idx),
         index=index,
+        alignment=release.alignment,
         data=release.data,
         metrics=release.metrics,
         config=release.config,
