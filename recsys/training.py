@@ -13,6 +13,7 @@ from recsys.evaluation import Evaluation, evaluate, evaluate_new_users
 from recsys.logs import (
     Interactions,
     attributes_of,
+    facts_of,
     read_items,
     read_log,
     split_log,
@@ -84,7 +85,7 @@ def train(
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
         model={"name": settings.model.name, "parameters": parameters_of(settings.model)},
-        data=_facts_of(log),
+        data=facts_of(log),
         metrics={name: result.to_dict() for name, result in evaluations.items()},
         config=_plain(settings),
     )
@@ -200,14 +201,6 @@ def item_labels(settings: Settings, ids: Ids, column: str) -> list[str]:
         )
     values = attributes_of(table, ids)[column].to_pylist()
     return ["unknown" if value is None else str(value) for value in values]
-
-
-def _facts_of(log: Interactions) -> dict[str, Any]:
-    """Return what the manifest says of the data: how much, and from when to when."""
-    window = None
-    if log.timestamp is not None:
-        window = [int(log.timestamp.min()), int(log.timestamp.max())]
-    return {"events": len(log), "window": window, "account": asdict(log.account)}
 
 
 def _plain(settings: Settings) -> Mapping[str, Any]:
