@@ -7,6 +7,7 @@
     [model]       name, and its hyperparameters         -> recsys.models
     [evaluation]  how the model is tested
     [index]       how candidates are found              -> recsys.index.IndexSettings
+    [gates]       what can refuse a version              -> recsys.monitoring.GateSettings
     [tune]        how hyperparameters are found         -> recsys.evaluation.settings
     [compare]     which models are compared             -> recsys.evaluation.settings
 """
@@ -24,6 +25,7 @@ from recsys.evaluation.settings import CompareSettings, TuneSettings
 from recsys.index import IndexSettings
 from recsys.logs import ItemSettings, LogSettings, SplitSettings
 from recsys.models import ALS, MODELS, Model
+from recsys.monitoring import GateSettings
 
 T = TypeVar("T")
 
@@ -88,6 +90,7 @@ class Settings:
     model: Model = field(default_factory=ALS)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
+    gates: GateSettings = field(default_factory=GateSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
 
@@ -153,6 +156,7 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
         model=_typed(MODELS[name], model, "model"),
         evaluation=_typed(EvaluationSettings, tables.get("evaluation", {}), "evaluation"),
         index=_typed(IndexSettings, tables.get("index", {}), "index"),
+        gates=_typed(GateSettings, tables.get("gates", {}), "gates"),
         tune=_typed(TuneSettings, tables.get("tune", {}), "tune"),
         compare=_typed(CompareSettings, tables.get("compare", {}), "compare"),
     )

@@ -21,6 +21,7 @@ from recsys.logs import (
 from recsys.logs.held_out import Split
 from recsys.models import Model, Popularity, parameters_of
 from recsys.models.matrix import popularity_of
+from recsys.monitoring import Gates
 from recsys.progress import progress_bar
 from recsys.store import Release, Version, publish, require_writable
 from recsys.vectors import Embeddings, Ids
@@ -47,7 +48,7 @@ def train(
     store : path
         Made if it is not there.
     settings : Settings, optional
-        Of the model, the evaluation and the index.
+        Of the model, the evaluation, the index and the gates.
     test : Interactions, optional
         The test part, for ``evaluation.split = "given"``.
     items : pyarrow.Table, optional
@@ -67,7 +68,8 @@ def train(
     ConfigError
         If settings contradict each other.
     GateFailedError
-        If the index misses its recall target. Nothing is published then.
+        If the index misses its recall target: nothing is published then. If a gate refuses the
+        version: it is kept in the store with the reasons, and the current one stays current.
     StoreError
         If the store cannot be written.
     """
@@ -89,7 +91,8 @@ def train(
         metrics={name: result.to_dict() for name, result in evaluations.items()},
         config=_plain(settings),
     )
-    return publish(store, release, settings.index, progress=progress)
+    judge = Gates(settings.gates) if settings.gates.enabled else None
+    return publish(store, release, settings.index, judge=judge, progress=progress)
 
 
 def evaluate_models(
@@ -206,6 +209,7 @@ def item_labels(settings: Settings, ids: Ids, column: str) -> list[str]:
 def _plain(settings: Settings) -> Mapping[str, Any]:
     """Return the settings as the tables of a config."""
     tables = {
-        name: asdict(getattr(settings, name)) for name in ("data", "log", "evaluation", "index")
+        name: asdict(getattr(settings, name))
+        for name in ("data", "log", "evaluation", "index", "gates")
     }
     return {**tables, "model": {"name": settings.model.name, **parameters_of(settings.model)}}
