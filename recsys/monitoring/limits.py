@@ -36,7 +36,7 @@ DEFAULT_LIMITS: Mapping[str, float] = {
 
 _LEAST_NIGHTS = 5  # below, the shipped limits stand
 _MARGIN = 2.0
-_RANGE = (0.25, 4.0)  # of the shipped limit, that what was learned may leave it by
+_RANGE = (0.5, 4.0)  # of the shipped limit, that what was learned may leave it by
 
 
 def lineage(version: Version, most: int) -> list[Manifest]:
@@ -67,7 +67,7 @@ def learned_limits(past: Sequence[Manifest]) -> dict[str, float]:
     """Return the limit of each measure, from what it was on the nights before.
 
     The limit is twice the second largest value of these nights: one odd night teaches nothing. It
-    stays between a quarter of the shipped limit and four times that, and is the shipped one where
+    stays between half the shipped limit and four times that, and is the shipped one where
     fewer than five nights know the measure.
 
     Parameters
