@@ -9,6 +9,7 @@
     [alignment]   whether a version keeps the coordinates of the one before it
                                                         -> recsys.store.AlignmentSettings
     [index]       how candidates are found              -> recsys.index.IndexSettings
+    [gates]       what can refuse a version              -> recsys.monitoring.GateSettings
     [tune]        how hyperparameters are found         -> recsys.evaluation.settings
     [compare]     which models are compared             -> recsys.evaluation.settings
 """
@@ -26,6 +27,7 @@ from recsys.evaluation.settings import CompareSettings, TuneSettings
 from recsys.index import IndexSettings
 from recsys.logs import ItemSettings, LogSettings, SplitSettings
 from recsys.models import ALS, MODELS, Model
+from recsys.monitoring import GateSettings
 from recsys.store import AlignmentSettings
 
 T = TypeVar("T")
@@ -92,6 +94,7 @@ class Settings:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
+    gates: GateSettings = field(default_factory=GateSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
 
@@ -158,6 +161,7 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
         evaluation=_typed(EvaluationSettings, tables.get("evaluation", {}), "evaluation"),
         alignment=_typed(AlignmentSettings, tables.get("alignment", {}), "alignment"),
         index=_typed(IndexSettings, tables.get("index", {}), "index"),
+        gates=_typed(GateSettings, tables.get("gates", {}), "gates"),
         tune=_typed(TuneSettings, tables.get("tune", {}), "tune"),
         compare=_typed(CompareSettings, tables.get("compare", {}), "compare"),
     )

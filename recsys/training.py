@@ -13,6 +13,7 @@ from recsys.evaluation import Evaluation, evaluate, evaluate_new_users
 from recsys.logs import (
     Interactions,
     attributes_of,
+    facts_of,
     read_items,
     read_log,
     split_log,
@@ -20,6 +21,7 @@ from recsys.logs import (
 from recsys.logs.held_out import Split
 from recsys.models import Model, Popularity, parameters_of
 from recsys.models.matrix import popularity_of
+from recsys.monitoring import Gates
 from recsys.progress import progress_bar
 from recsys.store import Release, Version, align_with_current, publish, require_writable
 from recsys.vectors import Embeddings, Ids
@@ -46,7 +48,7 @@ def train(
     store : path
         Made if it is not there.
     settings : Settings, optional
-        Of the model, the evaluation, the alignment and the index.
+        Of the model, the evaluation, the alignment, the index and the gates.
     test : Interactions, optional
         The test part, for ``evaluation.split = "given"``.
     items : pyarrow.Table, optional
@@ -66,7 +68,8 @@ def train(
     ConfigError
         If settings contradict each other.
     GateFailedError
-        If the index misses its recall target. Nothing is published then.
+        If the index misses its recall target: nothing is published then. If a gate refuses the
+        version: it is kept in the store with the reasons, and the current one stays current.
     StoreError
         If the store cannot be written.
     """
@@ -84,12 +87,13 @@ def train(
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
         model={"name": settings.model.name, "parameters": parameters_of(settings.model)},
-        data=_facts_of(log),
+        data=facts_of(log),
         metrics={name: result.to_dict() for name, result in evaluations.items()},
         config=_plain(settings),
     )
     release = align_with_current(store, release, settings.alignment)
-    return publish(store, release, settings.index, progress=progress)
+    judge = Gates(settings.gates) if settings.gates.enabled else None
+    return publish(store, release, settings.index, judge=judge, progress=progress)
 
 
 def evaluate_models(
@@ -203,18 +207,10 @@ def item_labels(settings: Settings, ids: Ids, column: str) -> list[str]:
     return ["unknown" if value is None else str(value) for value in values]
 
 
-def _facts_of(log: Interactions) -> dict[str, Any]:
-    """Return what the manifest says of the data: how much, and from when to when."""
-    window = None
-    if log.timestamp is not None:
-        window = [int(log.timestamp.min()), int(log.timestamp.max())]
-    return {"events": len(log), "window": window, "account": asdict(log.account)}
-
-
 def _plain(settings: Settings) -> Mapping[str, Any]:
     """Return the settings as the tables of a config."""
     tables = {
         name: asdict(getattr(settings, name))
-        for name in ("data", "log", "evaluation", "alignment", "index")
+        for name in ("data", "log", "evaluation", "alignment", "index", "gates")
     }
     return {**tables, "model": {"name": settings.model.name, **parameters_of(settings.model)}}

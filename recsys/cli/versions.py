@@ -1,15 +1,12 @@
 """Commands on the versions of a store."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from recsys.cli.app import app
 from recsys.cli.arguments import AsJson, Store
 from recsys.cli.output import print_json, print_rows
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command()
@@ -24,6 +21,7 @@ def versions(store: Store = None, as_json: AsJson = False) -> None:
         {
             "version": found.name,
             "current": found.name == active,
+            "status": found.manifest.status,
             "model": found.manifest.model["name"],
             "factors": found.manifest.factors,
             "users": found.manifest.n_users,
@@ -41,12 +39,13 @@ def versions(store: Store = None, as_json: AsJson = False) -> None:
 def activate(
     version: Annotated[str, typer.Argument(metavar="VERSION")],
     store: Store = None,
+    force: Annotated[bool, typer.Option("--force", help="Even if a gate refused it.")] = False,
 ) -> None:
     """Make a version the current one."""
     from recsys.serving import store_path
     from recsys.store import activate
 
-    activate(store_path(store), version)
+    activate(store_path(store), version, force=force)
     typer.echo(f"current: {version}")
 
 

@@ -11,12 +11,15 @@ from recsys.reports.tables import (
     trials_table,
     unseen_table,
 )
+from recsys.reports.watching import checks_table, drift_table
 
 __all__ = [
     "DimensionCurve",
     "DimensionPoint",
+    "checks_table",
     "comparison_table",
     "dimension_table",
+    "drift_table",
     "measure_dimensions",
     "metrics_table",
     "numbers_of_factors",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from recsys.errors import StoreError, VersionNotFoundError
+from recsys.errors import GateFailedError, StoreError, VersionNotFoundError
 from recsys.store.durable import errors_of_writing, only_writer, replace_text
 from recsys.store.manifest import Manifest, read_manifest
 
@@ -34,6 +34,13 @@ class Version:
     def manifest(self) -> Manifest:
         """What the version says of itself; CorruptVersionError where that is damaged."""
         return read_manifest(self.folder)
+
+    @classmethod
+    def staged(cls, folder: Path, manifest: Manifest) -> "Version":
+        """Return a version whose manifest is not written yet."""
+        version = cls(manifest.version, folder)
+        version.__dict__["manifest"] = manifest  # where cached_property would put it
+        return version
 
     def __str__(self) -> str:
         return self.name
@@ -109,11 +116,20 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
     return Version(name, folder)
 
 
-def activate(store: str | Path, name: str) -> Version:
+def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
     """Make a version the current one; readers take it up with their next call.
+
+    Parameters
+    ----------
+    store : path
+    name : str
+    force : bool
+        Take one that was refused, too.
 
     Raises
     ------
+    GateFailedError
+        If the version was refused when it was published, unless `force`.
     VersionNotFoundError
         If there is no such version.
     CorruptVersionError
@@ -122,7 +138,9 @@ def activate(store: str | Path, name: str) -> Version:
         If the store cannot be written.
     """
     version = find_version(store, name)
-    version.manifest  # noqa: B018  a version that cannot be opened must not become current
+    if version.manifest.status == "refused" and not force:
+        refusing = [check for check in version.manifest.checks if check.refuses]
+        raise GateFailedError([check.sentence for check in refusing], refusing, version.name)
     store = Path(store)
     with errors_of_writing(store, f"make {name} current"), only_writer(store / ".current.lock"):
         replace_text(store / CURRENT, name)

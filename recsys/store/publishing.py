@@ -4,7 +4,7 @@ import hashlib
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,8 +19,16 @@ from recsys.index import IndexKind, IndexSettings, Sample, build_index
 from recsys.index.codes import norms_of
 from recsys.progress import OnStep, progress_bar
 from recsys.store import files
-from recsys.store.content import INDEX, SIMILAR
-from recsys.store.directory import VERSIONS, Version, activate, current, versions
+from recsys.store.checks import Check, Status
+from recsys.store.content import INDEX, SIMILAR, Content, read_version
+from recsys.store.directory import (
+    VERSIONS,
+    Version,
+    activate,
+    current,
+    find_version,
+    versions,
+)
 from recsys.store.durable import (
     durable_file,
     errors_of_writing,
@@ -33,6 +41,9 @@ from recsys.store.manifest import MANIFEST, FileFacts, Manifest
 from recsys.store.mapped import write_mapped
 from recsys.store.release import Release
 from recsys.vectors import FloatMatrix
+
+Judge = Callable[[Content, Content | None], Sequence[Check]]
+"""Gets the new version and the current one, returns what it checked."""
 
 _STAGING = ".staging-"
 _LOCK = ".publish.lock"
@@ -47,6 +58,7 @@ def publish(
     release: Release,
     settings: IndexSettings | None = None,
     *,
+    judge: Judge | None = None,
     progress: bool = False,
 ) -> Version:
     """Publish a version and make it the current one.
@@ -62,6 +74,9 @@ def publish(
         Made if it is not there.
     release : Release
     settings : IndexSettings, optional
+    judge : callable, optional
+        Gets the new version, open as it lies on the disk, and the current one, None where there is
+        none that can be read; returns what it checked. See `recsys.monitoring.Gates`.
     progress : bool
         Show a progress bar where stderr is a terminal.
 
@@ -72,7 +87,8 @@ def publish(
     Raises
     ------
     GateFailedError
-        If the index misses its target recall. Nothing is published then.
+        If the index misses its target recall: nothing is published then. If a check refuses the
+        version: it is kept with its checks in the manifest, and the current one stays current.
     StoreError
         If the store cannot be written.
     """
@@ -85,11 +101,13 @@ def publish(
         _staging(store / VERSIONS) as folder,
     ):
         index = _write_files(folder, release, settings or IndexSettings(), on_step)
-        facts = _file_facts(folder)
+        manifest = _manifest(store, release, index, _file_facts(folder))
         on_step(5, 6)
-        name = _finish(store, folder, release, index, facts)
+        if judge is not None:
+            manifest = _judged(store, folder, manifest, judge)
+        _finish(store, folder, manifest)
         on_step(6, 6)
-        return activate(store, name)
+        return activate(store, manifest.version)
 
 
 def require_writable(store: str | Path) -> None:
@@ -193,16 +211,12 @@ def _file_facts(folder: Path) -> dict[str, FileFacts]:
     return facts
 
 
-def _finish(
-    store: Path,
-    folder: Path,
-    release: Release,
-    index: dict[str, Any],
-    facts: dict[str, FileFacts],
-) -> str:
-    """Name the version, write its manifest, and make it visible; return the name."""
+def _manifest(
+    store: Path, release: Release, index: dict[str, Any], facts: dict[str, FileFacts]
+) -> Manifest:
+    """Name the version and say what it is."""
     name, created = _free_name(store, facts)
-    manifest = Manifest(
+    return Manifest(
         version=name,
         created=created.isoformat(),
         parent=_parent(store),
@@ -220,6 +234,26 @@ def _finish(
         environment=_environment(),
         files=facts,
     )
+
+
+def _judged(store: Path, folder: Path, manifest: Manifest, judge: Judge) -> Manifest:
+    """Return the manifest with what a judge says of the version."""
+    staged = read_version(Version.staged(folder, manifest))
+    checks = tuple(judge(staged, _current_content(store, manifest.parent)))
+    status: Status = "refused" if any(check.refuses for check in checks) else "accepted"
+    return replace(manifest, status=status, checks=checks)
+
+
+def _current_content(store: Path, name: str | None) -> Content | None:
+    """Open the current version; a damaged one must not stop the publish that replaces it."""
+    try:
+        return None if name is None else read_version(find_version(store, name))
+    except StoreError:
+        return None
+
+
+def _finish(store: Path, folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a version, and make it visible."""
     with durable_file(folder / MANIFEST) as file:
         file.write(manifest.to_json().encode())
     (folder / MANIFEST).chmod(0o444)
@@ -227,10 +261,9 @@ def _finish(
         if inside.is_dir():
             sync(inside)
     sync(folder)
-    target = store / VERSIONS / name
+    target = store / VERSIONS / manifest.version
     folder.rename(target)
     sync(target.parent)
-    return name
 
 
 def _parent(store: Path) -> str | None:
