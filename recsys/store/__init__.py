@@ -1,28 +1,42 @@
-"""The store: manifest, files and versions; publish, activate and verify them."""
+"""The store: manifest, files and versions; publish, activate, roll back, verify and prune them."""
 
-from recsys.store.content import Content, read_version
-from recsys.store.directory import Version, activate, current, find_version, versions
+from recsys.store.activating import activate, rollback
+from recsys.store.content import Content, open_version, read_version
+from recsys.store.directory import Version, current, find_version, versions
 from recsys.store.files import ItemTable, SeenLists, UserTable
+from recsys.store.history import Activation, activations, version_before
 from recsys.store.manifest import FileFacts, Manifest
+from recsys.store.pins import pin, pinned, unpin
+from recsys.store.pruning import Pruning, prune
 from recsys.store.publishing import publish, require_writable
 from recsys.store.release import Release
 from recsys.store.verifying import verify
 
 __all__ = [
+    "Activation",
     "Content",
     "FileFacts",
     "ItemTable",
     "Manifest",
+    "Pruning",
     "Release",
     "SeenLists",
     "UserTable",
     "Version",
     "activate",
+    "activations",
     "current",
     "find_version",
+    "open_version",
+    "pin",
+    "pinned",
+    "prune",
     "publish",
     "read_version",
     "require_writable",
+    "rollback",
+    "unpin",
     "verify",
+    "version_before",
     "versions",
 ]
