@@ -17,6 +17,7 @@ from recsys.logs import (
     read_log,
     split_log,
 )
+from recsys.logs.fingerprint import fingerprint_of
 from recsys.logs.held_out import Split
 from recsys.models import Model, Popularity, parameters_of
 from recsys.models.matrix import popularity_of
@@ -207,7 +208,12 @@ def _facts_of(log: Interactions) -> dict[str, Any]:
     window = None
     if log.timestamp is not None:
         window = [int(log.timestamp.min()), int(log.timestamp.max())]
-    return {"events": len(log), "window": window, "account": asdict(log.account)}
+    return {
+        "events": len(log),
+        "window": window,
+        "fingerprint": fingerprint_of(log),
+        "account": asdict(log.account),
+    }
 
 
 def _plain(settings: Settings) -> Mapping[str, Any]:
