@@ -11,6 +11,7 @@ from recsys.reports.tables import (
     trials_table,
     unseen_table,
 )
+from recsys.reports.versions import versions_table
 
 __all__ = [
     "DimensionCurve",
@@ -25,4 +26,5 @@ __all__ = [
     "slices_table",
     "trials_table",
     "unseen_table",
+    "versions_table",
 ]

@@ -5,6 +5,7 @@ from recsys.store.content import Content, open_version, read_version
 from recsys.store.directory import Version, current, find_version, versions
 from recsys.store.files import ItemTable, SeenLists, UserTable
 from recsys.store.history import Activation, activations, version_before
+from recsys.store.listing import list_versions
 from recsys.store.manifest import FileFacts, Manifest
 from recsys.store.pins import pin, pinned, unpin
 from recsys.store.pruning import Pruning, prune
@@ -27,6 +28,7 @@ __all__ = [
     "activations",
     "current",
     "find_version",
+    "list_versions",
     "open_version",
     "pin",
     "pinned",
