@@ -11,6 +11,7 @@ import recsys
 from recsys.config import Settings, settings_from
 from recsys.errors import ConfigError, DataError, GateFailedError
 from recsys.logs import Interactions, attributes_of
+from recsys.logs.fingerprint import fingerprint_of
 from recsys.models import Model
 from recsys.store import Version, versions
 from tests.worlds import as_interactions, checkerboard, tastes
@@ -57,7 +58,10 @@ def test_the_manifest_says_what_was_trained_and_measured(tmp_path: Path) -> None
     assert manifest.data["events"] == len(log)
     assert log.timestamp is not None
     assert manifest.data["window"] == [log.timestamp.min(), log.timestamp.max()]
+    assert manifest.data["fingerprint"] == fingerprint_of(log)
     assert manifest.config["model"]["factors"] == 4
+    assert [manifest.config[name]["seed"] for name in ("model", "evaluation", "index")] == [0, 0, 0]
+    assert manifest.environment["cores"] >= 1
 
 
 def test_the_whole_log_is_published_not_the_train_part(tmp_path: Path) -> None:

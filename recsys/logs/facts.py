@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.logs.fingerprint import fingerprint_of
 from recsys.logs.interactions import SECONDS_PER_DAY, Interactions
 
 MOST_DAYS = 60  # eight weeks, and a bit: enough to know what a Tuesday is like
@@ -19,6 +20,7 @@ def facts_of(log: Interactions) -> dict[str, Any]:
     -------
     dict
         - events, users, items: their numbers;
+        - fingerprint: the same for the same events, see `fingerprint_of`;
         - window: the first and the last second since 1970, None without time;
         - days: events by day in UTC, of the last 60 days of the log that have any;
         - duplicates: events that repeat another's user, item and, where there is time, second;
@@ -28,6 +30,7 @@ def facts_of(log: Interactions) -> dict[str, Any]:
     """
     return {
         "events": len(log),
+        "fingerprint": fingerprint_of(log),
         "users": len(log.users),
         "items": len(log.items),
         "window": None if log.timestamp is None else _window(log.timestamp),

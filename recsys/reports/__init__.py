@@ -11,6 +11,7 @@ from recsys.reports.tables import (
     trials_table,
     unseen_table,
 )
+from recsys.reports.versions import versions_table
 from recsys.reports.watching import checks_table, drift_table
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "slices_table",
     "trials_table",
     "unseen_table",
+    "versions_table",
 ]

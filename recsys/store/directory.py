@@ -1,4 +1,4 @@
-"""Where versions are, which one is current, and making another one current."""
+"""Where versions are, and which one is current."""
 
 import re
 from collections.abc import Iterator
@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from recsys.errors import GateFailedError, StoreError, VersionNotFoundError
-from recsys.store.durable import errors_of_writing, only_writer, replace_text
+from recsys.errors import StoreError, VersionNotFoundError
 from recsys.store.manifest import Manifest, read_manifest
 
 CURRENT = "CURRENT"
 VERSIONS = "versions"
+
+CURRENT_LOCK = ".current.lock"
+"""Held, for an instant, by who changes CURRENT, ACTIVATIONS or PINNED, or takes a version away."""
+
+PUBLISH_LOCK = ".publish.lock"
+"""Held by who publishes or prunes, throughout; taken before the other one."""
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
 
@@ -114,37 +119,6 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
             missing = f"{CURRENT} names version {_short(name)}, which the store does not hold"
         raise VersionNotFoundError(f"store {store}: {missing}; choose one: {_known(store)}")
     return Version(name, folder)
-
-
-def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
-    """Make a version the current one; readers take it up with their next call.
-
-    Parameters
-    ----------
-    store : path
-    name : str
-    force : bool
-        Take one that was refused, too.
-
-    Raises
-    ------
-    GateFailedError
-        If the version was refused when it was published, unless `force`.
-    VersionNotFoundError
-        If there is no such version.
-    CorruptVersionError
-        If its manifest is damaged.
-    StoreError
-        If the store cannot be written.
-    """
-    version = find_version(store, name)
-    if version.manifest.status == "refused" and not force:
-        refusing = [check for check in version.manifest.checks if check.refuses]
-        raise GateFailedError([check.sentence for check in refusing], refusing, version.name)
-    store = Path(store)
-    with errors_of_writing(store, f"make {name} current"), only_writer(store / ".current.lock"):
-        replace_text(store / CURRENT, name)
-    return version
 
 
 def _require_store(store: Path) -> None:

@@ -47,13 +47,13 @@ class Manifest:
     index : mapping
         What `recsys.index.build_index` built and measured.
     data : mapping
-        Events, time window in seconds since 1970, and the account of the log.
+        Events, their fingerprint, time window in seconds since 1970, and the account of the log.
     metrics : mapping
         By model: metrics with intervals on the part of the log held out.
     config : mapping
         The settings of the run, seeds among them.
     environment : mapping
-        Python, platform and package versions.
+        Python, platform and package versions, cores, and the commit of the training code.
     files : mapping of str to FileFacts
         By path inside the version: every file but the manifest.
     status : {"accepted", "refused"}

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,12 +18,13 @@ from recsys.index import IndexKind, IndexSettings, Sample, build_index
 from recsys.index.codes import norms_of
 from recsys.progress import OnStep, progress_bar
 from recsys.store import files
+from recsys.store.activating import activate
 from recsys.store.checks import Check, Status
 from recsys.store.content import INDEX, SIMILAR, Content, read_version
 from recsys.store.directory import (
+    PUBLISH_LOCK,
     VERSIONS,
     Version,
-    activate,
     current,
     find_version,
     versions,
@@ -36,7 +36,9 @@ from recsys.store.durable import (
     sha256_of,
     sync,
 )
+from recsys.store.environment import environment
 from recsys.store.files import ItemTable, SeenLists, UserTable
+from recsys.store.leftovers import STAGING, clear_leftovers
 from recsys.store.manifest import MANIFEST, FileFacts, Manifest
 from recsys.store.mapped import write_mapped
 from recsys.store.release import Release
@@ -45,12 +47,9 @@ from recsys.vectors import FloatMatrix
 Judge = Callable[[Content, Content | None], Sequence[Check]]
 """Gets the new version and the current one, returns what it checked."""
 
-_STAGING = ".staging-"
-_LOCK = ".publish.lock"
 _STAMP = "%Y%m%dT%H%M%SZ"
 _N_MEASURED = 1000  # users that the index is measured on
 _WORTH_A_FOREST = range(400_000, 4_000_000)  # rows: a scan takes a millisecond, a forest minutes
-_PACKAGES = ("recsys", "annoy", "numba", "numpy", "pyarrow", "scipy")
 
 
 def publish(
@@ -96,7 +95,7 @@ def publish(
     require_writable(store)
     with (
         errors_of_writing(store, "publish a version"),
-        only_writer(store / _LOCK),
+        only_writer(store / PUBLISH_LOCK),
         progress_bar("publishing", enabled=progress) as on_step,
         _staging(store / VERSIONS) as folder,
     ):
@@ -123,16 +122,15 @@ def require_writable(store: str | Path) -> None:
     store = Path(store)
     with errors_of_writing(store, "write to the store"):
         (store / VERSIONS).mkdir(parents=True, exist_ok=True)
-        with (store / _LOCK).open("ab"):
+        with (store / PUBLISH_LOCK).open("ab"):
             pass
 
 
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
-    """Make a folder to write to, and clear away what dead publishers have left of theirs."""
-    for stale in parent.glob(f"{_STAGING}*"):
-        shutil.rmtree(stale)
-    folder = parent / f"{_STAGING}{os.getpid()}"
+    """Make a folder to write to, and clear away what the dead have left of theirs."""
+    clear_leftovers(parent)
+    folder = parent / f"{STAGING}{os.getpid()}"
     folder.mkdir()
     try:
         yield folder
@@ -231,7 +229,7 @@ def _manifest(
         data=release.data,
         metrics=release.metrics,
         config=release.config,
-        environment=_environment(),
+        environment=environment(),
         files=facts,
     )
 
@@ -283,20 +281,3 @@ def _free_name(store: Path, facts: dict[str, FileFacts]) -> tuple[str, datetime]
     while f"{created:{_STAMP}}" in taken:  # so that names sort by age, also within a second
         created += timedelta(seconds=1)
     return f"{created:{_STAMP}}-{digest}", created
-
-
-def _environment() -> dict[str, Any]:
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as package_version
-
-    packages: dict[str, str | None] = {}
-    for package in _PACKAGES:
-        try:
-            packages[package] = package_version(package)
-        except PackageNotFoundError:
-            packages[package] = None
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": packages,
-    }
