@@ -46,7 +46,7 @@ class Content:
     index : Index
     single_users : SingleUsers
         The same as `users`, looked up one at a time.
-    lease : Lease
+    lease : Lease or None
         Keeps the version from being pruned while this is open: some files are opened late.
     """
 
@@ -55,7 +55,7 @@ class Content:
     items: ItemTable
     index: Index
     single_users: SingleUsers
-    lease: Lease
+    lease: Lease | None
 
     @cached_property
     def attributes(self) -> pa.Table | None:
@@ -78,7 +78,7 @@ class Content:
         return load_index(table.embeddings, self.version.folder / SIMILAR[kind], facts)
 
 
-def read_version(version: Version) -> Content:
+def read_version(version: Version, *, is_staged: bool = False) -> Content:
     """Open a version: map its files into memory.
 
     Sizes are checked, and the checksums of the smallest files, up to 32 MB of them: all of a small
@@ -95,8 +95,8 @@ def read_version(version: Version) -> Content:
     StoreError
         If a file may not be read, or was made by another release of recsys.
     """
-    lease = Lease(version.folder)
     manifest, folder = version.manifest, version.folder
+    lease = None if is_staged else Lease(folder)
     check_sizes(version)
     check_checksums(version, _CHECKED_BYTES)
     users_shape = (manifest.n_users, manifest.factors)

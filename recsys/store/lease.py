@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recsys.errors import VersionNotFoundError
-from recsys.store.manifest import MANIFEST
+from recsys.store.manifest import MANIFEST, read_manifest
 
 
 class Lease:
@@ -28,6 +28,8 @@ class Lease:
     ------
     VersionNotFoundError
         If the version has been pruned, or is right now.
+    CorruptVersionError
+        If its manifest alone is missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,6 +37,8 @@ class Lease:
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError as error:
+            if folder.exists():
+                read_manifest(folder)  # says which file is missing
             raise _gone(folder) from error
         weakref.finalize(self, os.close, descriptor)
         with suppress(OSError):  # a file system without locks: no worse than before

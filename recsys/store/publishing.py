@@ -236,7 +236,7 @@ def _manifest(
 
 def _judged(store: Path, folder: Path, manifest: Manifest, judge: Judge) -> Manifest:
     """Return the manifest with what a judge says of the version."""
-    staged = read_version(Version.staged(folder, manifest))
+    staged = read_version(Version.staged(folder, manifest), is_staged=True)
     checks = tuple(judge(staged, _current_content(store, manifest.parent)))
     status: Status = "refused" if any(check.refuses for check in checks) else "accepted"
     return replace(manifest, status=status, checks=checks)
