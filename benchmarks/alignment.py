@@ -200,7 +200,8 @@ def compare(names: list[str]) -> None:
             print(
                 f"| {pair.name} | {found.cosine_raw:.3f} | {cosines.mean():.3f} | "
                 f"{np.median(cosines):.3f} | {found.agreement:.3f} | "
-                f"{found.residual:.3f} | {pair.kept(no_turn):.1%} | {pair.kept(found.rotation):.1%} | {pair.own():.1%} |",
+                f"{found.residual:.3f} | {pair.kept(no_turn):.1%} | "
+                f"{pair.kept(found.rotation):.1%} | {pair.own():.1%} |",
                 flush=True,
             )
 
