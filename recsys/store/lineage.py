@@ -117,7 +117,10 @@ def _why_unlike(release: Release, parent: Version) -> str | None:
         return f"the model changed from {before.model['name']} to {name}"
     if before.factors != release.embeddings.factors:
         return f"the factors changed from {before.factors} to {release.embeddings.factors}"
-    if _blocks(before.model) != _blocks(release.model):
+    blocks = _blocks(release.model)
+    if blocks is None:
+        return f"recsys has no model {name} with these parameters, so none that can be rotated"
+    if _blocks(before.model) != blocks:
         return f"the coordinates of {name} are divided otherwise, by other hyperparameters"
     return None
 

@@ -120,9 +120,12 @@ def align(
     --------
     >>> import numpy as np
     >>> old = np.array([[1, 0], [0, 2], [3, 4]], dtype=np.float32)
-    >>> found = align(old[:, ::-1].copy(), old)
-    >>> found.rotation.round(6).tolist(), round(found.cosine_aligned, 6)
-    ([[0.0, 1.0], [1.0, 0.0]], 1.0)
+    >>> turned = np.array([[0, 1], [2, 0], [4, 3]], dtype=np.float32)
+    >>> found = align(turned, old)
+    >>> round(found.cosine_raw, 2), round(found.cosine_aligned, 6)
+    (0.32, 1.0)
+    >>> np.allclose(found.apply(Embeddings(turned, turned)).items, old)
+    True
     """
     _require_rows(items, onto, weight)
     shared = items.any(axis=1) & onto.any(axis=1)

@@ -106,6 +106,7 @@ CENTERED = {"name": "svd", "parameters": {"factors": 4, "centered": True}}
         ({"model": SVD}, {"model": CENTERED}, "the coordinates of svd are divided otherwise"),
         ({"model": BLEND}, {"model": OTHER_BLEND}, "the coordinates of blend are divided"),
         ({"model": ALS_OF_ANOTHER_AGE}, {}, "the coordinates of als are divided otherwise"),
+        ({"model": ALS_OF_ANOTHER_AGE}, {"model": ALS_OF_ANOTHER_AGE}, "recsys has no model als"),
         ({"item_ids": range(30)}, {}, "0 items are in both versions, and 4 factors need as many"),
         ({"seed": 1}, {}, "items are too far from where they were: their agreement is"),
     ],
