@@ -191,15 +191,16 @@ def pairs(name: str) -> Iterator[Pair]:
 
 def compare(names: list[str]) -> None:
     """Print what two trainings share, raw and aligned."""
-    print("| | cosine, raw | aligned, mean | median | residual | kept, raw | aligned | own |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    print("| | cosine, raw | aligned | median | agreement | residual | kept, raw | aligned | own |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name in names:
         for pair in pairs(name):
             found, no_turn = pair.aligned(), np.eye(FACTORS)
             cosines = pair.cosines(found.rotation)
             print(
                 f"| {pair.name} | {found.cosine_raw:.3f} | {cosines.mean():.3f} | "
-                f"{np.median(cosines):.3f} | {found.residual:.3f} | {pair.kept(no_turn):.1%} | "
+                f"{np.median(cosines):.3f} | {found.agreement:.3f} | "
+                f"{found.residual:.3f} | {pair.kept(no_turn):.1%} | "
                 f"{pair.kept(found.rotation):.1%} | {pair.own():.1%} |",
                 flush=True,
             )
@@ -242,14 +243,14 @@ def unlike(name: str) -> Iterator[Pair]:
 
 def limits(names: list[str]) -> None:
     """Print the cosines of trainings that differ more and more, and of few shared items."""
-    print("| log | before and after | items shared | cosine, fitted | held out | kept | own |")
+    print("| log | before and after | items shared | cosine | agreement | kept | own |")
     print("|---|---|---:|---:|---:|---:|---:|")
     for name in names:
         for pair in unlike(name):
             found = pair.aligned()
             print(
                 f"| {name} | {pair.name} | {found.n_shared:,} | {found.cosine_aligned:.3f} | "
-                f"{found.cosine_held_out:.3f} | {pair.kept(found.rotation):.1%} | "
+                f"{found.agreement:.3f} | {pair.kept(found.rotation):.1%} | "
                 f"{pair.own():.1%} |",
                 flush=True,
             )
@@ -257,7 +258,7 @@ def limits(names: list[str]) -> None:
 
 def few(names: list[str]) -> None:
     """Print the cosines where only few items, of the most popular, are shared."""
-    print("\n| log | items shared | related: fitted | held out | unrelated: fitted | held out |")
+    print("\n| log | items shared | related: cosine | agreement | unrelated: cosine | agreement |")
     print("|---|---:|---:|---:|---:|---:|")
     for name in names:
         _, log = two_days(name)
@@ -270,7 +271,7 @@ def few(names: list[str]) -> None:
             cells = []
             for ours in (rows, rng.permutation(rows)):
                 found = align(after.embeddings.items[ours], onto, weight)
-                cells += [f"{found.cosine_aligned:.3f}", f"{found.cosine_held_out:.3f}"]
+                cells += [f"{found.cosine_aligned:.3f}", f"{found.agreement:.3f}"]
             print(f"| {name} | {n} | {' | '.join(cells)} |", flush=True)
 
 

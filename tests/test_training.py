@@ -143,7 +143,7 @@ def test_alignment_can_be_switched_off(tmp_path: Path) -> None:
         for log in (recsys.split_by_time(tastes(), test_fraction=0.1)[0], tastes())
     )
     assert second.manifest.alignment["reason"] == "alignment is switched off"
-    assert second.manifest.config["alignment"] == {"enabled": False, "min_cosine": 0.6}
+    assert second.manifest.config["alignment"] == {"enabled": False, "min_agreement": 0.5}
     with pytest.raises(DataError, match="two spaces share no coordinates"):
         recsys.read_vectors(users=first.folder, items=second.folder)
 

@@ -22,23 +22,23 @@ class AlignmentSettings:
     ----------
     enabled : bool
         Without, every version begins a space of its own.
-    min_cosine : float
-        Least mean cosine of an item's new and old vectors, from -1 to 1, measured on items that the
-        rotation was not fitted to; below it a new space begins. The default is between what belongs
-        together and what does not, as ``python -m benchmarks.alignment --limits`` prints.
+    min_agreement : float
+        Least agreement of an item's new and old vectors, from 0 to 1, see
+        `recsys.vectors.Alignment`; below it a new space begins. The default is between retraining
+        and unrelated vectors, as ``python -m benchmarks.alignment --limits`` prints them.
 
     Raises
     ------
     ConfigError
-        If the cosine is out of range.
+        If the agreement is out of range.
     """
 
     enabled: bool = True
-    min_cosine: float = 0.6
+    min_agreement: float = 0.5
 
     def __post_init__(self) -> None:
-        if not -1 <= self.min_cosine <= 1:
-            raise ConfigError(f"alignment.min_cosine: expected -1 to 1, got {self.min_cosine}")
+        if not 0 <= self.min_agreement <= 1:
+            raise ConfigError(f"alignment.min_agreement: expected 0 to 1, got {self.min_agreement}")
 
 
 def align_with_current(
@@ -70,12 +70,12 @@ def align_with_current(
         reason = _why_unlike(release, parent)
         if reason is not None:
             return _of_new_space(release, parent, reason)
-        return _aligned(release, parent, read_items(parent.folder), settings.min_cosine)
+        return _aligned(release, parent, read_items(parent.folder), settings.min_agreement)
     except StoreError as error:  # a damaged version must not stop the publish that replaces it
         return _of_new_space(release, parent, f"the version before cannot be read: {error}")
 
 
-def _aligned(release: Release, parent: Version, before: ItemTable, min_cosine: float) -> Release:
+def _aligned(release: Release, parent: Version, before: ItemTable, min_agreement: float) -> Release:
     """Return the release in the space of its parent, if it fits there."""
     ours, theirs = shared_rows(release.items, before.ids)
     items, onto = release.embeddings.items[ours], before.embeddings[theirs]
@@ -88,10 +88,10 @@ def _aligned(release: Release, parent: Version, before: ItemTable, min_cosine: f
     popularity = np.minimum(release.popularity[ours], before.popularity[theirs])
     found = align(items, onto, popularity, blocks=blocks)
     facts = _facts(found)
-    if found.cosine_held_out < min_cosine:
+    if found.agreement < min_agreement:
         reason = (
-            f"items are too far from where they were: mean cosine {found.cosine_held_out:.3f} "
-            f"on items held out of the fit, below {min_cosine:g}"
+            "items are too far from where they were: their agreement is "
+            f"{found.agreement:.3f}, below {min_agreement:g}"
         )
         return _of_new_space(release, parent, reason, facts)
     return replace(
@@ -117,7 +117,10 @@ def _why_unlike(release: Release, parent: Version) -> str | None:
         return f"the model changed from {before.model['name']} to {name}"
     if before.factors != release.embeddings.factors:
         return f"the factors changed from {before.factors} to {release.embeddings.factors}"
-    if _blocks(before.model) != _blocks(release.model):
+    blocks = _blocks(release.model)
+    if blocks is None:
+        return f"recsys has no model {name} with these parameters, so none that can be rotated"
+    if _blocks(before.model) != blocks:
         return f"the coordinates of {name} are divided otherwise, by other hyperparameters"
     return None
 

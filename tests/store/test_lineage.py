@@ -106,8 +106,9 @@ CENTERED = {"name": "svd", "parameters": {"factors": 4, "centered": True}}
         ({"model": SVD}, {"model": CENTERED}, "the coordinates of svd are divided otherwise"),
         ({"model": BLEND}, {"model": OTHER_BLEND}, "the coordinates of blend are divided"),
         ({"model": ALS_OF_ANOTHER_AGE}, {}, "the coordinates of als are divided otherwise"),
+        ({"model": ALS_OF_ANOTHER_AGE}, {"model": ALS_OF_ANOTHER_AGE}, "recsys has no model als"),
         ({"item_ids": range(30)}, {}, "0 items are in both versions, and 4 factors need as many"),
-        ({"seed": 1}, {}, "items are too far from where they were: mean cosine"),
+        ({"seed": 1}, {}, "items are too far from where they were: their agreement is"),
     ],
 )
 def test_what_begins_a_new_space(tmp_path: Path, before, after, reason: str) -> None:
@@ -125,8 +126,8 @@ def test_what_begins_a_new_space(tmp_path: Path, before, after, reason: str) -> 
 def test_a_poor_fit_says_how_poor(tmp_path: Path) -> None:
     published(tmp_path, small_release(seed=1))
     found = published(tmp_path, small_release(seed=2)).manifest.alignment
-    assert found["cosine_held_out"] < 0.6
-    assert f"{found['cosine_held_out']:.3f}" in found["reason"]
+    assert found["agreement"] < 0.5
+    assert f"{found['agreement']:.3f}" in found["reason"]
     assert found["n_shared"] > 20
 
 
@@ -134,7 +135,9 @@ def test_the_threshold_can_be_set(tmp_path: Path) -> None:
     published(tmp_path, small_release())
     noisy = turned(small_release(), noise=0.5)
     spaces = [
-        align_with_current(tmp_path, noisy, AlignmentSettings(min_cosine=least)).alignment["space"]
+        align_with_current(tmp_path, noisy, AlignmentSettings(min_agreement=least)).alignment[
+            "space"
+        ]
         for least in (0.2, 0.9999)
     ]
     assert spaces == ["kept", "new"]
@@ -183,9 +186,9 @@ def test_a_manifest_from_before_there_was_alignment_is_read(tmp_path: Path) -> N
     assert published(tmp_path, turned(small_release())).manifest.alignment["space"] == "kept"
 
 
-def test_a_cosine_out_of_range() -> None:
-    with pytest.raises(ConfigError, match="alignment.min_cosine: expected -1 to 1, got 2"):
-        AlignmentSettings(min_cosine=2)
+def test_an_agreement_out_of_range() -> None:
+    with pytest.raises(ConfigError, match="alignment.min_agreement: expected 0 to 1, got 2"):
+        AlignmentSettings(min_agreement=2)
 
 
 def test_yesterdays_users_meet_todays_items_in_one_space(tmp_path: Path) -> None:

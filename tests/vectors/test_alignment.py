@@ -46,7 +46,7 @@ def test_a_known_rotation_is_found(factors: int, rounds: int) -> None:
     assert found.n_shared == 300
     assert found.residual < 1e-6
     assert found.cosine_aligned == pytest.approx(1, abs=1e-6)
-    assert found.cosine_held_out == pytest.approx(1, abs=1e-6)
+    assert found.agreement == pytest.approx(1, abs=1e-6)
 
 
 def test_without_rounds_it_is_the_weighted_least_squares_fit() -> None:
@@ -115,7 +115,21 @@ def test_no_block_at_all_leaves_everything() -> None:
 def test_what_few_unrelated_items_seem_to_share_is_seen_through() -> None:
     found = align(random_items(20, 16, seed=1), random_items(20, 16, seed=2))
     assert found.cosine_aligned > 0.5  # the fit has as many free numbers as there are items
-    assert found.cosine_held_out < 0.3
+    assert found.agreement < 0.3
+
+
+def test_a_direction_that_all_share_is_no_agreement() -> None:
+    rng = np.random.default_rng(0)
+    narrow = [(1 + 0.2 * rng.standard_normal((300, 8))).astype(np.float32) for _ in range(2)]
+    found = align(*narrow)
+    assert found.cosine_aligned > 0.9
+    assert abs(found.agreement) < 0.1
+    assert align(narrow[0], turned(narrow[0], rotation_of(8))).agreement > 0.999
+
+
+def test_items_that_nothing_tells_apart_agree() -> None:
+    same = np.ones((30, 2), dtype=np.float32)
+    assert align(same, 2 * same).agreement == pytest.approx(1, abs=0.2)
 
 
 def test_lengths_grow_and_nothing_is_scaled() -> None:
@@ -177,7 +191,7 @@ def test_the_order_of_the_items_does_not_matter(seed: int) -> None:
     found = align(items, onto, popularity)
     permuted = align(items[order], onto[order], popularity[order])
     np.testing.assert_allclose(permuted.rotation, found.rotation, atol=1e-6)
-    for name in ("residual", "cosine_raw", "cosine_aligned", "cosine_held_out"):
+    for name in ("residual", "cosine_raw", "cosine_aligned", "agreement"):
         assert getattr(permuted, name) == pytest.approx(getattr(found, name), abs=1e-6)
 
 
@@ -202,7 +216,7 @@ def test_twice_gives_the_same_bits() -> None:
     items, onto = random_items(500, 32), random_items(500, 32, seed=1)
     first, second = (align(items, onto) for _ in range(2))
     np.testing.assert_array_equal(first.rotation, second.rotation)
-    assert replace(first, rotation=second.rotation).cosine_held_out == second.cosine_held_out
+    assert replace(first, rotation=second.rotation).agreement == second.agreement
 
 
 @pytest.mark.parametrize(
