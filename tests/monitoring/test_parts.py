@@ -41,9 +41,7 @@ def test_lost_overlap_is_that_of_sets(pairs: list[tuple[list[int], list[int]]]) 
         np.array([one + [-1] * (4 - len(one)) for one in side], dtype=np.int32)
         for side in zip(*pairs, strict=True)
     )
-    expected = [
-        1 - len(set(x) & set(y)) / max(len(x), len(y)) if x or y else 0.0 for x, y in pairs
-    ]
+    expected = [1 - len(set(x) & set(y)) / max(len(x), len(y)) if x or y else 0.0 for x, y in pairs]
     np.testing.assert_allclose(lost_overlap(a, b), expected)
 
 
