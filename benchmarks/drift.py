@@ -9,7 +9,8 @@ they would be. A night that is refused is counted and activated by force. After 
 faults are planted in the log of the next one. Prints three Markdown tables: false alarms, faults,
 and the largest value of each measure over the quiet nights beside the shipped limit
 (`recsys.monitoring.DEFAULT_LIMITS`). Event types and rejected rows do not differ between these
-nights: they are counted when a log is read, and these are parts of one that was read once.
+nights: they are counted when a log is read, and these are parts of one that was read once. With
+``--seeds``, prints instead what another seed of the model changes on the same log.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import recsys
 from recsys.config import Settings, read_config, settings_from
 from recsys.errors import GateFailedError
 from recsys.logs import Interactions, attributes_of
+from recsys.models import model_from, parameters_of
 from recsys.monitoring import DEFAULT_LIMITS
 from recsys.store import Manifest, Version, activate, current, find_version
 from recsys.training import read_titles
@@ -209,6 +211,19 @@ def planted(world: World, log: Interactions, store: Path) -> dict[str, Outcome |
     return found
 
 
+def other_seeds(world: World, n: int, store: Path) -> list[Outcome]:
+    """Train on one log with seed after seed, each beside the first."""
+    first = recsys.train(world.log, store, settings=world.settings)
+    outcomes = []
+    for seed in range(1, n + 1):
+        model = world.settings.model
+        model = model_from(model.name, {**parameters_of(model), "seed": seed})
+        settings = replace(world.settings, model=model)
+        outcomes.append(publish(world.log, replace(world, settings=settings), store))
+        activate(store, first.name)
+    return outcomes
+
+
 def verdict(outcome: Outcome | None) -> str:
     if outcome is None:
         return "-"
@@ -240,6 +255,7 @@ def main() -> None:
     logs = ["sample", "online-retail", "90 days of it", "deskdrop", "gowalla"]
     parser.add_argument("--logs", nargs="+", default=logs, choices=logs)
     parser.add_argument("--nights", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=0)
     options = parser.parse_args()
     os.environ.setdefault("RECSYS_DATA", str(ROOT.parent / "shared" / "data"))
     quiet: dict[str, list[Outcome]] = {}
@@ -247,12 +263,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for world in worlds(options.logs):
             store = Path(folder) / world.name
+            if options.seeds:
+                quiet[world.name] = other_seeds(world, options.seeds, store)
+                continue
             *past, last = world.nights(options.nights + 2)
             quiet[world.name] = quiet_nights(world, past, store)
             faults[world.name] = planted(world, last, store)
-            print_all({world.name: quiet[world.name]}, {world.name: faults[world.name]})
-        if len(quiet) > 1:
-            print_all(quiet, faults)
+    if options.seeds:
+        print_largest(quiet)
+    else:
+        print_all(quiet, faults)
 
 
 def print_all(
@@ -268,6 +288,10 @@ def print_all(
         [["fault", *faults]]
         + [[name, *(verdict(found[name]) for found in faults.values())] for name in FAULTS]
     )
+    print_largest(quiet)
+
+
+def print_largest(quiet: Mapping[str, list[Outcome]]) -> None:
     by_log = {
         name: largest([one.version.manifest for one in outcomes])
         for name, outcomes in quiet.items()
