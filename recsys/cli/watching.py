@@ -24,7 +24,7 @@ def drift(
 ) -> None:
     """Show how version B differs from version A, and what of it is more than usual."""
     from recsys.errors import VersionNotFoundError
-    from recsys.monitoring import drift, learned_limits, lineage
+    from recsys.monitoring import GateSettings, drift, learned_limits, lineage
     from recsys.reports import drift_table
     from recsys.serving import store_path
     from recsys.store import find_version, read_version
@@ -35,7 +35,8 @@ def drift(
     if earlier is None:
         raise VersionNotFoundError(f"version {later}: has no parent to compare it to; name another")
     first = find_version(folder, earlier)
-    report = drift(read_version(first), read_version(later), learned_limits(lineage(first, 10)))
+    limits = learned_limits(lineage(first, GateSettings.history))
+    report = drift(read_version(first), read_version(later), limits)
     if as_json:
         print_json(report.to_dict())
     else:
@@ -52,4 +53,6 @@ def print_checks(manifest: "Manifest") -> None:
         console().print(checks_table(failed, f"against {manifest.parent or 'popularity'}"))
     elif measured:
         beside = f" beside {manifest.parent}" if manifest.parent else ""
-        note(f"all quiet: {len(measured)} checks{beside}, none above its limit")
+        left = len(manifest.checks) - len(measured)
+        rest = f"; {left} could not be measured, see recsys drift" if left else ""
+        note(f"all quiet: {len(measured)} checks{beside} within their limits{rest}")

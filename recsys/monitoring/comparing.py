@@ -50,7 +50,7 @@ def drift(
     users, items = Shared.of(a.users.ids, b.users.ids), Shared.of(a.items.ids, b.items.ids)
     movement = measure_movement(a, b, items)
     measured = [
-        *measure_log(a.version.manifest.data, b.version.manifest.data),
+        *measure_log(a.version.manifest, b.version.manifest),
         *measure_population(a, b, users, items),
         *movement.measures,
         *measure_shape(a, b, items, n_items, seed),

@@ -50,8 +50,16 @@ def measure_lists(
 
 
 def _lists(content: Content, user_idx: NDArray[np.int32], k: int) -> Lists:
-    nothing = np.empty(0, dtype=np.int32)
-    return Answers(content).lists(user_idx, Wanted(k, nothing, None, None, 0.0, None, 1))
+    want = Wanted(
+        k,
+        exclude=np.empty(0, dtype=np.int32),
+        candidates=None,
+        matching=None,
+        diversity=0.0,
+        groups=None,
+        per_group=1,
+    )
+    return Answers(content).lists(user_idx, want)
 
 
 def _top_scores(before: Lists, now: Lists) -> Measured:

@@ -1,11 +1,13 @@
 """How the log of one version differs from that of another, by what their manifests say of them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 from recsys.logs.facts import MOST_DAYS
 from recsys.monitoring.measured import Measured, log_ratio, not_measured
+from recsys.store import Manifest
 
 NAMES = (
     "volume",
@@ -19,13 +21,14 @@ NAMES = (
     "busiest_item",
 )
 
+_DAY = timedelta(days=1)
 _LEAST = 14  # days that are known, so that each weekday is compared to two or more
 
 Facts = Mapping[str, Any]
 
 
-def measure_log(a: Facts, b: Facts) -> list[Measured]:
-    """Compare two logs by what `recsys.logs.facts_of` said of them.
+def measure_log(before: Manifest, now: Manifest) -> list[Measured]:
+    """Compare the logs of two versions by what `recsys.logs.facts_of` said of them.
 
     Returns
     -------
@@ -37,9 +40,10 @@ def measure_log(a: Facts, b: Facts) -> list[Measured]:
         - rejected_share, duplicate_share, busiest_user, busiest_item: change of a share;
         - mean_weight: the absolute log of how many times as heavy an event is.
     """
+    a, b = before.data, now.data
     if any(name not in facts for facts in (a, b) for name in ("events", "account")):
         return not_measured(NAMES, "one of the versions does not say what its log was")
-    days = [facts.get("days") or {} for facts in (a, b)]
+    days = [_Days.of(manifest) for manifest in (before, now)]
     return [
         _ratio("volume", "events", a, b),
         _past_days(*days),
@@ -88,40 +92,60 @@ def _event_types(a: Mapping[str, int], b: Mapping[str, int]) -> Measured:
     return Measured("event_types", value, f"share of another event type; {most} {moves[most]:+.2%}")
 
 
-def _past_days(before: Mapping[str, int], now: Mapping[str, int]) -> Measured:
+@dataclass(frozen=True)
+class _Days:
+    """Events by day, and the first and the last day that lie whole in the log."""
+
+    events: Mapping[str, int]
+    first: date
+    last: date
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "_Days | None":
+        events = manifest.data.get("days")
+        if not events:
+            return None
+        last = date.fromisoformat(max(events))
+        if manifest.created[:10] <= max(events):  # that day was not over when the log was read
+            last -= _DAY
+        # A window may begin at any hour of its first day.
+        return cls(events, date.fromisoformat(min(events)) + _DAY, last)
+
+    def on(self, day: date) -> int:
+        return self.events.get(day.isoformat(), 0)
+
+    def usually_on(self, day: date) -> float:
+        """Return the mean of the same weekday, over the days that are known whole."""
+        n_days = (self.last - self.first).days + 1
+        same = [self.first + n * _DAY for n in range((day - self.first).days % 7, n_days, 7)]
+        return sum(map(self.on, same)) / len(same)
+
+
+def _past_days(before: _Days | None, now: _Days | None) -> Measured:
     """Compare the days that lie whole in both logs, which should say the same of them."""
-    if not before or not now:
+    if before is None or now is None:
         return not_measured(["past_days"], "no time in a log")[0]
-    first, last = max(min(before), min(now)), min(max(before), max(now))
-    days = sorted(day for day in {*before, *now} if first < day < last)
-    total = sum(before.get(day, 0) for day in days)
+    first, last = max(before.first, now.first), min(before.last, now.last)
+    days = [first + n * _DAY for n in range((last - first).days + 1)]
+    total = sum(map(before.on, days))
     if not total:
         return not_measured(["past_days"], "no day lies whole in both logs")[0]
-    changes = {day: abs(now.get(day, 0) - before.get(day, 0)) for day in days}
+    changes = {day: abs(now.on(day) - before.on(day)) for day in days}
     value, most = sum(changes.values()) / total, max(days, key=lambda day: changes[day])
     said = f"of {total:,} events of days that both logs hold, {value:.2%} came or went"
     if changes[most]:
-        said += f"; on {most} {before.get(most, 0):,} became {now.get(most, 0):,}"
+        said += f"; on {most} {before.on(most):,} became {now.on(most):,}"
     return Measured("past_days", value, said)
 
 
-def _new_days(before: Mapping[str, int], now: Mapping[str, int]) -> Measured:
+def _new_days(before: _Days | None, now: _Days | None) -> Measured:
     """Compare the whole days since the last log to the same weekdays before."""
-    if not before or not now:
+    if before is None or now is None:
         return not_measured(["new_days"], "no time in a log")[0]
-    # The last day of a log is hardly ever whole, so it is looked at by the next version.
-    start, end = date.fromisoformat(max(before)), date.fromisoformat(max(now))
-    days = [start + timedelta(days=n) for n in range((end - start).days)]
-    if not 0 < len(days) <= MOST_DAYS or (start - date.fromisoformat(min(before))).days < _LEAST:
+    n_days = (now.last - before.last).days
+    if not 0 < n_days <= MOST_DAYS or (before.last - before.first).days < _LEAST:
         return not_measured(["new_days"], "no whole new day, or too few known to compare to")[0]
-    usual = sum(_usual(before, day, start) for day in days)
-    found = sum(now.get(day.isoformat(), 0) for day in days)
-    said = f"log ratio of events of {len(days)} new days, {found:,} for {usual:,.0f} usually"
+    days = [before.last + (1 + n) * _DAY for n in range(n_days)]
+    usual, found = sum(map(before.usually_on, days)), sum(map(now.on, days))
+    said = f"log ratio of events of {n_days} new days, {found:,} for {usual:,.0f} usually"
     return Measured("new_days", log_ratio(usual, found), said)
-
-
-def _usual(days: Mapping[str, int], day: date, end: date) -> float:
-    """Return the mean of the same weekday in what is known before the end."""
-    first = date.fromisoformat(min(days))
-    same = [first + timedelta(days=n) for n in range((day - first).days % 7, (end - first).days, 7)]
-    return sum(days.get(one.isoformat(), 0) for one in same) / len(same)

@@ -91,29 +91,40 @@ def march(n: int, *, of_a_day: int = 100) -> dict[str, int]:
     return {f"2026-03-{day:02d}": of_a_day for day in range(1, n + 1)}
 
 
-def values(a: dict[str, object], b: dict[str, object]) -> dict[str, float | None]:
-    return {one.name: one.value for one in measure_log(a, b)}
+def of(facts: dict[str, object], created: str = "2026-06-01") -> Manifest:
+    return Manifest("v", created, None, "s", {}, 1, 1, 1, 1, {}, data=facts)
+
+
+def values(
+    a: dict[str, object], b: dict[str, object], created: str = "2026-06-01"
+) -> dict[str, float | None]:
+    return {one.name: one.value for one in measure_log(of(a, created), of(b, created))}
 
 
 def test_days_that_both_logs_hold_must_not_change() -> None:
-    # The 1st and the 20th may not be whole in both; 18 days are left.
-    changed = march(21) | {"2026-03-10": 50, "2026-03-20": 3}
-    assert values(facts(march(20)), facts(changed))["past_days"] == pytest.approx(50 / 1800)
+    # The window of the 1st may begin at any hour; 19 days are left.
+    changed = march(21) | {"2026-03-01": 3, "2026-03-10": 50}
+    assert values(facts(march(20)), facts(changed))["past_days"] == pytest.approx(50 / 1900)
     assert values(facts(march(20)), facts(march(21)))["past_days"] == 0
 
 
+def test_a_day_that_was_not_over_is_compared_when_it_is() -> None:
+    before, now = facts(march(20) | {"2026-03-20": 4}), facts(march(21) | {"2026-03-21": 5})
+    found = measure_log(of(before, "2026-03-20T02:00:00"), of(now, "2026-03-21T02:00:00"))
+    by_name = {one.name: one for one in found}
+    assert by_name["past_days"].value == 0
+    assert by_name["new_days"].value == 0
+    assert "1 new days, 100 for 100 usually" in by_name["new_days"].said
+
+
 def test_a_new_day_is_held_against_its_weekday() -> None:
-    quiet_sundays = {
-        day: 10 if day in ("2026-03-01", "2026-03-08", "2026-03-15", "2026-03-22") else n
-        for day, n in march(23).items()
-    }
-    known = {day: n for day, n in quiet_sundays.items() if day < "2026-03-22"} | {"2026-03-22": 1}
-    found = measure_log(facts(known), facts(quiet_sundays))
-    (new_days,) = (one for one in found if one.name == "new_days")
-    assert new_days.value == 0
-    assert "1 new days, 10 for 10 usually" in new_days.said
-    halved = quiet_sundays | {"2026-03-22": 5}
+    sundays = ("2026-03-01", "2026-03-08", "2026-03-15", "2026-03-22")
+    days = {day: 10 if day in sundays else n for day, n in march(22).items()}
+    known = {day: n for day, n in days.items() if day < sundays[-1]}
+    assert values(facts(known), facts(days))["new_days"] == 0
+    halved = days | {sundays[-1]: 5}
     assert values(facts(known), facts(halved))["new_days"] == pytest.approx(np.log(2))
+    assert values(facts(known), facts({**days, "2026-03-23": 0}))["new_days"] > 2
     assert values(facts(march(5)), facts(march(6)))["new_days"] is None  # too few to know
 
 

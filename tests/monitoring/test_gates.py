@@ -1,0 +1,211 @@
+"""A bad night is refused and kept, the version before stays, and the next good night passes."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import recsys
+from recsys.config import Settings, settings_from
+from recsys.errors import ConfigError, GateFailedError
+from recsys.logs import Interactions
+from recsys.monitoring import Gates, GateSettings, lineage
+from recsys.store import Release, Version, activate, current, find_version, publish, versions
+from tests.monitoring.nights import EXACT, a_log, release_of
+
+
+def settings(**gates: object) -> Settings:
+    return settings_from(
+        {
+            "model": {"factors": 8, "regularization": 0.1},
+            "evaluation": {"split": "none"},
+            "index": {"kind": "exact"},
+            "gates": gates,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def night(sample: Path) -> Interactions:
+    return recsys.read_log(sample, events={"view": 1, "like": 3, "cart": 4, "purchase": 6})
+
+
+def half_of(log: Interactions) -> Interactions:
+    return log.select(slice(0, None, 2)).compact()  # type: ignore[arg-type]
+
+
+def test_a_bad_log_is_refused_and_the_next_good_one_passes(
+    night: Interactions, tmp_path: Path
+) -> None:
+    first = recsys.train(night, tmp_path, settings=settings())
+    with pytest.raises(GateFailedError) as caught:
+        recsys.train(half_of(night), tmp_path, settings=settings())
+    assert current(tmp_path) == first.name
+    assert caught.value.version is not None
+    refused = find_version(tmp_path, caught.value.version)
+    assert refused.manifest.status == "refused"
+    assert refused.manifest.parent == first.name
+    reasons = {check.name: check for check in refused.manifest.checks if check.refuses}
+    assert set(reasons) >= {"volume", "past_days"}
+    assert "events, 30,084 before, 15,042 now" in reasons["volume"].sentence
+    assert tuple(reasons.values()) == caught.value.checks
+    assert str(caught.value).startswith(f"version {refused.name}: refused by ")
+    recsys.verify(tmp_path, refused.name)
+
+    good = recsys.train(night, tmp_path, settings=settings())
+    assert current(tmp_path) == good.name
+    assert (good.manifest.status, good.manifest.parent) == ("accepted", first.name)
+    assert len(versions(tmp_path)) == 3
+    assert [one.version for one in lineage(good, 9)] == [good.name, first.name]
+
+
+def test_a_refused_version_becomes_current_by_force_alone(
+    night: Interactions, tmp_path: Path
+) -> None:
+    recsys.train(night, tmp_path, settings=settings())
+    with pytest.raises(GateFailedError) as caught:
+        recsys.train(half_of(night), tmp_path, settings=settings())
+    name = str(caught.value.version)
+    with pytest.raises(GateFailedError, match=f"recsys activate {name} --force"):
+        activate(tmp_path, name)
+    assert current(tmp_path) != name
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "recsys", *arguments, "--store", str(tmp_path)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    done = run("activate", name)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"recsys: version {name}: refused by ")
+    assert run("activate", name, "--force").returncode == 0
+    rows = {row["version"]: row for row in json.loads(run("versions", "--json").stdout)}
+    assert (rows[name]["status"], rows[name]["current"]) == ("refused", True)
+    drifted = run("drift")
+    assert drifted.returncode == 0, drifted.stderr
+    assert "past_days" in drifted.stdout
+    report = json.loads(run("drift", "--json").stdout)
+    assert report["b"] == name
+    assert not report["is_quiet"]
+
+
+@pytest.mark.parametrize(
+    ("gates", "has_checks"),
+    [
+        ({"enabled": False}, False),
+        ({"refuse_above": 1e6}, True),
+        ({"limits": {"volume": 9.0}, "off": ["past_days", "list_churn"]}, True),
+    ],
+)
+def test_what_is_off_refuses_nothing(
+    tmp_path: Path, gates: dict[str, object], has_checks: bool
+) -> None:
+    log = a_log()
+    others = ["user_activity", "item_popularity", "items_vanished", "neighbour_churn", "top_scores"]
+    others += ["item_norms", "user_norms", "list_coverage", "list_gini", "users_vanished"]
+    gates = {**gates, "off": [*gates.get("off", ()), *others]}  # type: ignore[misc]
+    recsys.train(log, tmp_path, settings=settings(**gates))
+    version = recsys.train(half_of(log), tmp_path, settings=settings(**gates))
+    assert version.manifest.status == "accepted"
+    assert any(not check.passed for check in version.manifest.checks) == has_checks
+
+
+def test_a_new_model_may_move_the_lists(tmp_path: Path) -> None:
+    log = a_log()
+    recsys.train(log, tmp_path, settings=settings())
+    other = replace(settings(), model=recsys.Popularity())
+    version = recsys.train(log, tmp_path, settings=other)
+    (churn,) = (check for check in version.manifest.checks if check.name == "list_churn")
+    assert not churn.passed
+    assert churn.sentence.endswith("(the model changed)")
+
+
+def measured(ndcg: float, popularity: float, coverage: float = 0.5) -> dict[str, Any]:
+    """Metrics as the manifest has them, with intervals of a tenth to both sides."""
+    return {
+        name: {
+            "k": 20,
+            "metrics": {"ndcg@20": value, "coverage@20": coverage},
+            "intervals": {"ndcg@20": [0.9 * value, 1.1 * value]},
+        }
+        for name, value in (("als", ndcg), ("popularity", popularity))
+    }
+
+
+@pytest.fixture(scope="module")
+def release() -> Release:
+    return release_of(a_log())
+
+
+@pytest.mark.parametrize(
+    ("metrics", "gates", "refused_by"),
+    [
+        (measured(0.30, 0.1), {}, None),
+        (measured(0.26, 0.1), {}, None),  # intervals overlap
+        (measured(0.20, 0.1), {}, "as_good_as_current"),
+        (measured(0.20, 0.1), {"max_metric_loss": 0.2}, None),
+        (measured(0.20, 0.1), {"off": ["as_good_as_current"]}, None),
+        (measured(0.30, 0.4), {}, "better_than_popularity"),
+        (measured(0.30, 0.1), {"min_coverage": 0.6}, "catalogue_coverage"),
+    ],
+)
+def test_metrics_by_their_intervals(
+    tmp_path: Path,
+    release: Release,
+    metrics: dict[str, Any],
+    gates: dict[str, Any],
+    refused_by: str | None,
+) -> None:
+    publish(tmp_path, replace(release, metrics=measured(0.3, 0.1)), EXACT)
+    night = replace(release, metrics=metrics)
+    found = judged(tmp_path, night, GateSettings(**gates))
+    assert [check.name for check in found.manifest.checks if check.refuses] == (
+        [refused_by] if refused_by else []
+    )
+
+
+def judged(store: Path, release: Release, gates: GateSettings) -> Version:
+    try:
+        return publish(store, release, EXACT, judge=Gates(gates))
+    except GateFailedError as error:
+        return find_version(store, error.version)
+
+
+def test_a_first_version_is_held_against_popularity(tmp_path: Path, release: Release) -> None:
+    bad = replace(release, metrics=measured(0.1, 0.2))
+    with pytest.raises(GateFailedError, match=r"ndcg@20 0\.1000 .*popularity 0\.2000"):
+        publish(tmp_path, bad, EXACT, judge=Gates())
+    assert current(tmp_path) is None
+    assert [one.manifest.status for one in versions(tmp_path)] == ["refused"]
+
+
+def test_a_damaged_current_version_does_not_stop_the_next(tmp_path: Path, release: Release) -> None:
+    first = publish(tmp_path, release, EXACT)
+    path = first.folder / "users.parquet"
+    path.chmod(0o644)
+    path.write_bytes(b"damaged")
+    version = publish(tmp_path, release, EXACT, judge=Gates())
+    assert current(tmp_path) == version.name
+    assert version.manifest.checks == ()
+
+
+@pytest.mark.parametrize(
+    ("gates", "message"),
+    [
+        ({"off": ["list_chrun"]}, "gates.off: expected some of .*did you mean 'list_churn'"),
+        ({"limits": {"churn": 1.0}}, "gates.limits: expected some of .*got 'churn'"),
+        ({"limits": {"volume": -1.0}}, "gates.limits.volume: expected 0 or more, got -1"),
+        ({"metric": "ndgc"}, "gates.metric: expected one of"),
+        ({"refuse_above": 0.5}, "gates.refuse_above: expected 1 or more"),
+        ({"max_metric_loss": 1.0}, "gates.max_metric_loss: expected a share"),
+        ({"history": 0}, "gates.history: expected 1 or more"),
+        ({"enabled": 1}, "gates.enabled: "),
+        ({"churn": 1}, "gates.churn: unknown key"),
+    ],
+)
+def test_a_wrong_setting_is_named(gates: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        settings_from({"gates": gates})
