@@ -1,4 +1,4 @@
-"""The same log, settings and seed give the same Parquet, byte for byte, with any number of threads."""
+"""The same log, settings and seed give the same Parquet, with any number of threads."""
 
 import json
 import os

@@ -3,6 +3,7 @@
 from recsys.store.activating import activate, rollback
 from recsys.store.content import Content, open_version, read_version
 from recsys.store.directory import Version, current, find_version, versions
+from recsys.store.export import export_version
 from recsys.store.files import ItemTable, SeenLists, UserTable
 from recsys.store.history import Activation, activations, version_before
 from recsys.store.listing import list_versions
@@ -27,6 +28,7 @@ __all__ = [
     "activate",
     "activations",
     "current",
+    "export_version",
     "find_version",
     "list_versions",
     "open_version",
