@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -173,6 +174,20 @@ def test_versions_lists_a_damaged_one_beside_the_others(tmp_path: Path) -> None:
     done = run("versions", "--store", tmp_path)
     assert first.name in done.stdout
     assert "damaged" in done.stdout
+
+
+def test_export_writes_a_folder(store: Path, tmp_path: Path) -> None:
+    name = json.loads(run("versions", "--json", "--store", store).stdout)[0]["version"]
+    out = tmp_path / "out"
+    done = run("export", name, "--to", "numpy", "--out", out, "--only", "items", "--store", store)
+    assert done.stdout == f"{name}: numpy in {out}\n"
+    assert np.load(out / "items.npy").shape == (600, 32)
+    assert "choose another" in refused(
+        "export", "current", "--to", "schema", "--out", out, "--store", store
+    )
+    assert run("export", "current", "--to", "schema", "--out", out / "s", "--store", store).stdout
+    unknown = ("export", "current", "--to", "fais", "--out", tmp_path / "x", "--store", store)
+    assert "did you mean 'faiss'" in refused(*unknown, code=2)
 
 
 def test_verify_names_a_damaged_file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Commands on the versions of a store."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -107,3 +108,26 @@ def verify(
 
     found = verify(store_path(store), version)
     typer.echo(f"{found.name}: every file is what its manifest says")
+
+
+@app.command()
+def export(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its name, or current.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", help="numpy, faiss, pgvector, projector, word2vec, schema."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="A folder that is not there yet.")],
+    store: Store = None,
+    only: Annotated[str | None, typer.Option("--only", help="users or items.")] = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="float32 or float16.")] = "float32",
+) -> None:
+    """Write the vectors of a version, or a page on its files, for another tool."""
+    from recsys.serving import store_path
+    from recsys.store import export_version, open_version
+
+    content = open_version(store_path(store), None if version == "current" else version)
+    kinds: Any = (only,) if only else ("users", "items")
+    chosen: Any = (to, dtype)  # what is none of the formats is refused there
+    folder = export_version(content, chosen[0], out, kinds=kinds, dtype=chosen[1], progress=True)
+    typer.echo(f"{content.version}: {to} in {folder}")

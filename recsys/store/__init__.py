@@ -4,6 +4,7 @@ from recsys.store.activating import activate, rollback
 from recsys.store.checks import Check
 from recsys.store.content import Content, open_version, read_version
 from recsys.store.directory import Version, current, find_version, versions
+from recsys.store.export import export_version
 from recsys.store.files import ItemTable, SeenLists, UserTable
 from recsys.store.history import Activation, activations, version_before
 from recsys.store.lineage import AlignmentSettings, align_with_current
@@ -34,6 +35,7 @@ __all__ = [
     "activations",
     "align_with_current",
     "current",
+    "export_version",
     "find_version",
     "list_versions",
     "open_version",

@@ -3,6 +3,7 @@
 ``kill``: a publisher dies by SIGKILL right before its n-th file operation, for every n.
 ``kill-activate``, ``-rollback``, ``-pin``, ``-unpin``, ``-prune``: the same of these, each time in
 a copy of the store; then the copy is pruned.
+``export``: the same of an export, each time to another folder.
 ``reader``: while a reader opens the current version, others are activated and it is pruned, right
 before its n-th file operation, for every n.
 ``full``: no file may grow beyond a size, as on a full disk, for growing sizes.
@@ -32,6 +33,8 @@ from recsys.store import (
     activate,
     activations,
     current,
+    export_version,
+    open_version,
     pin,
     pinned,
     prune,
@@ -144,6 +147,22 @@ def kill_in_copies(store: str, what: str) -> None:
         shutil.rmtree(copy)
 
 
+def export(store: str) -> None:
+    n, ended = 0, -signal.SIGKILL
+    while ended == -signal.SIGKILL:
+        n += 1
+        out = Path(f"{store}-out", str(n))
+
+        def die(n: int = n, out: Path = out) -> None:
+            content = open_version(store)
+            kill_before_operation(n, store)
+            export_version(content, "numpy", out)
+
+        ended = in_child(die)
+        files = {path.name: path.stat().st_size for path in out.glob("*")}
+        say(n=n, ended=ended, files=files)
+
+
 def disturb_before_operation(n: int, store: str, names: list[str]) -> list[int]:
     """Have this process activate two others and prune right before its n-th look at a file."""
     left = [n]
@@ -221,6 +240,7 @@ if __name__ == "__main__":
     mode, _, what = sys.argv[1].partition("-")
     {
         "kill": lambda store: kill_in_copies(store, what) if what else kill(store),
+        "export": export,
         "reader": reader,
         "full": full,
         "loop": loop,

@@ -101,6 +101,21 @@ def test_a_writer_killed_before_any_of_its_file_operations(four: Path, what: str
         assert set(after["left"]) == keeps - {None}
 
 
+def test_an_exporter_killed_before_any_of_its_file_operations(four: Path) -> None:
+    """There is a whole folder or none."""
+    *killed, last = lines_of("export", four)
+    assert last["ended"] == GOT_THROUGH
+    assert set(last["files"]) == {
+        *(f"{kind}.npy" for kind in ("users", "items")),
+        *(f"{kind}_ids.jsonl" for kind in ("users", "items")),
+        "export.json",
+    }
+    assert len(killed) >= 7
+    for line in killed:
+        assert line["ended"] == -signal.SIGKILL
+        assert line["files"] in ({}, last["files"])
+
+
 def test_readers_open_while_others_are_activated_and_theirs_is_pruned(four: Path) -> None:
     """At every step of opening: the answer is of the old version, which then stays, or the new."""
     names = sorted(version.name for version in versions(four))
