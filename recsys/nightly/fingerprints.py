@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.config import Settings
+from recsys.errors import DataError
 from recsys.logs.reading.sources import LogFile, find_parts
 from recsys.models import parameters_of
 
@@ -41,8 +42,19 @@ def files_facts(paths: Iterable[str | Path]) -> list[list[Any]]:
 
 
 def facts_of_file(path: Path) -> list[Any]:
-    """Return path, size, times and inode of a file."""
-    status = path.stat()
+    """Return path, size, times and inode of a file.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it may not be looked at.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(
+            f"{path}: expected a file, got {error.strerror!r}; mend the path in [data]"
+        ) from error
     # The time of the last change of the inode cannot be set, unlike that of the content.
     return [
         str(path.absolute()),

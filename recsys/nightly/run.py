@@ -125,12 +125,6 @@ class Run:
         text = json.dumps(content | {"sha256": _checksum(content)})
         replace_text(self.folder / STATE, text)
 
-    def clear(self) -> None:
-        """Delete the outputs, which nobody needs after a run; the state and the report stay."""
-        for inside in self.folder.iterdir():
-            if inside.is_dir():
-                shutil.rmtree(inside)
-
 
 def files_facts(folder: Path) -> dict[str, FileFacts]:
     """Return size and checksum of every file in a folder, by path inside it."""
@@ -169,12 +163,15 @@ def unfinished_run(store: Path) -> tuple[Run | None, Path | None]:
 
 
 def drop_old_runs(store: Path, keep: int) -> None:
-    """Delete all but the newest runs, and the outputs of all but the newest."""
-    *older, _newest = runs_in(store)
-    for folder in older[: max(len(older) + 1 - keep, 0)]:
+    """Delete all but the newest runs, and all outputs; for when a run has got to its end."""
+    runs = runs_in(store)
+    n_dropped = max(len(runs) - keep, 0)
+    for folder in runs[:n_dropped]:
         shutil.rmtree(folder)
-    for folder in older[max(len(older) + 1 - keep, 0) :]:
-        Run(folder, 0).clear()
+    for folder in runs[n_dropped:]:
+        for inside in folder.iterdir():
+            if inside.is_dir():
+                shutil.rmtree(inside)
 
 
 def _read(folder: Path) -> Run:
