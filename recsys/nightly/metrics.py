@@ -114,7 +114,7 @@ def _of_stages(report: NightReport) -> Iterable[Family]:
     yield Family(
         "recsys_nightly_log",
         "gauge",
-        "What was read: events, users, items, rows_read, rejected, files_parsed, files_reused.",
+        "What was read: events, users, items, rows_read, rejected, files_read, files_reused.",
         [
             ({"count": name}, float(value))
             for name, value in report.facts("ingest").items()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import StoreError
-from recsys.logs import read_log
+from recsys.logs import LogCache, read_log
 from recsys.models import ALS, Model, parameters_of
 from recsys.nightly import later
 from recsys.nightly.fingerprints import files_facts, key_of, log_files, plain_log, plain_model
@@ -54,11 +54,14 @@ def ingest_key(night: Material) -> str:
 
 
 def ingest(night: Material, folder: Path) -> Facts:
-    """Read the log."""
+    """Read the log, of its files those that are new."""
+    cache = LogCache(night.store / "cache" / "log")
     log = read_log(
         night.settings.data.log,
         night.settings.log,
         rejects=night.store / "rejects" / f"{night.run.name}.parquet",
+        cache=cache,
+        now=night.run.now,
         progress=night.progress,
     )
     account = write_interactions(folder, log)
@@ -69,6 +72,8 @@ def ingest(night: Material, folder: Path) -> Facts:
         "items": len(log.items),
         "rows_read": log.account.rows_read,
         "rejected": sum(log.account.rejected.values()),
+        "files_read": len(cache.read),
+        "files_reused": len(cache.reused),
     }
 
 

@@ -54,5 +54,5 @@ def _said(counts: Mapping[str, Any]) -> str:
 
 def _last_line(report: NightReport) -> str:
     if report.version is not None:
-        return f"published {report.version} in {report.store}, {report.seconds:.1f} s in all"
+        return f"published {report.version}, {report.seconds:.1f} s in all"
     return f"{report.result} after {report.seconds:.1f} s"

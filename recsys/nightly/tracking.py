@@ -22,6 +22,7 @@ def require_mlflow() -> ModuleType:
     # A server that is down must not hold up the night: three tries, not the default of minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is --json's
     try:
         import mlflow
     except ImportError as error:
