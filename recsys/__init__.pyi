@@ -37,7 +37,16 @@ from .logs import (
 )
 from .models import ALS, SVD, Blend, Item2Vec, Popularity, Softmax
 from .serving import Batch, Explanation, Recommendations, Recommender, open, recommend, write_batch
-from .store import activate, verify, versions
+from .store import (
+    activate,
+    pin,
+    prune,
+    read_vectors,
+    rollback,
+    unpin,
+    verify,
+    versions,
+)
 from .training import train
 from .vectors import Embeddings, Ids, NamedVectors, Vector, named_vectors
 
@@ -80,10 +89,14 @@ __all__ = [
     "evaluate_new_users",
     "named_vectors",
     "open",
+    "pin",
+    "prune",
     "read_config",
     "read_items",
     "read_log",
+    "read_vectors",
     "recommend",
+    "rollback",
     "split_by_time",
     "split_folds",
     "split_given",
@@ -93,6 +106,7 @@ __all__ = [
     "split_users",
     "split_validation",
     "train",
+    "unpin",
     "verify",
     "versions",
     "write_batch",

@@ -6,7 +6,10 @@
     [log]         how the log is read                   -> recsys.logs.LogSettings
     [model]       name, and its hyperparameters         -> recsys.models
     [evaluation]  how the model is tested
+    [alignment]   whether a version keeps the coordinates of the one before it
+                                                        -> recsys.store.AlignmentSettings
     [index]       how candidates are found              -> recsys.index.IndexSettings
+    [gates]       what can refuse a version              -> recsys.monitoring.GateSettings
     [tune]        how hyperparameters are found         -> recsys.evaluation.settings
     [compare]     which models are compared             -> recsys.evaluation.settings
     [nightly]     what a night writes, keeps and tells  -> recsys.nightly
@@ -25,6 +28,8 @@ from recsys.evaluation.settings import CompareSettings, TuneSettings
 from recsys.index import IndexSettings
 from recsys.logs import ItemSettings, LogSettings, SplitSettings
 from recsys.models import ALS, MODELS, Model
+from recsys.monitoring import GateSettings
+from recsys.store import AlignmentSettings
 
 T = TypeVar("T")
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -144,7 +149,9 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     model: Model = field(default_factory=ALS)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
+    gates: GateSettings = field(default_factory=GateSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
     nightly: NightlySettings = field(default_factory=NightlySettings)
@@ -206,7 +213,9 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
         log=_typed(LogSettings, tables.get("log", {}), "log"),
         model=_typed(MODELS[name], model, "model"),
         evaluation=_typed(EvaluationSettings, tables.get("evaluation", {}), "evaluation"),
+        alignment=_typed(AlignmentSettings, tables.get("alignment", {}), "alignment"),
         index=_typed(IndexSettings, tables.get("index", {}), "index"),
+        gates=_typed(GateSettings, tables.get("gates", {}), "gates"),
         tune=_typed(TuneSettings, tables.get("tune", {}), "tune"),
         compare=_typed(CompareSettings, tables.get("compare", {}), "compare"),
         nightly=_typed(NightlySettings, _with_paths(tables, "nightly", folder), "nightly"),

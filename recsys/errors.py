@@ -18,6 +18,7 @@ A message is one sentence: what, where, what was expected, what was found, what 
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 
 class RecsysError(Exception):
@@ -63,11 +64,26 @@ class GateFailedError(RecsysError):
     ----------
     failures : tuple of str
         One sentence per failed check.
+    checks : tuple
+        The failed checks themselves, each a `recsys.store.Check`, where the version was kept.
+    version : str or None
+        Its name, where it was kept.
     """
 
-    def __init__(self, failures: Sequence[str]) -> None:
+    def __init__(
+        self, failures: Sequence[str], checks: Sequence[Any] = (), version: str | None = None
+    ) -> None:
         self.failures = tuple(failures)
-        super().__init__("; ".join(self.failures))
+        self.checks = tuple(checks)
+        self.version = version
+        said = "; ".join(self.failures)
+        if version is not None:
+            said = (
+                f"version {version}: refused by {len(self.failures)} of its checks, and kept: "
+                f"{said}; mend the log or the settings and train again, or serve it all the same "
+                f"with recsys activate {version} --force"
+            )
+        super().__init__(said)
 
 
 def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:

@@ -13,6 +13,7 @@ from recsys.evaluation import Evaluation, evaluate, evaluate_new_users
 from recsys.logs import (
     Interactions,
     attributes_of,
+    facts_of,
     read_items,
     read_log,
     split_log,
@@ -20,8 +21,16 @@ from recsys.logs import (
 from recsys.logs.held_out import Split
 from recsys.models import Model, Popularity, parameters_of
 from recsys.models.matrix import popularity_of
+from recsys.monitoring import Gates
 from recsys.progress import progress_bar
-from recsys.store import Release, Version, publish, require_writable
+from recsys.store import (
+    Judge,
+    Release,
+    Version,
+    align_with_current,
+    publish,
+    require_writable,
+)
 from recsys.vectors import Embeddings, Ids
 
 if TYPE_CHECKING:
@@ -40,7 +49,7 @@ def train(
     """Train on a log and publish a version.
 
     The model is tested first, on a part of the log that it did not see; what is published is the
-    same model fitted to the whole log.
+    same model fitted to the whole log, in the coordinates of the current version where it can be.
 
     Parameters
     ----------
@@ -49,7 +58,7 @@ def train(
     store : path
         Made if it is not there.
     settings : Settings, optional
-        Of the model, the evaluation and the index.
+        Of the model, the evaluation, the alignment, the index and the gates.
     test : Interactions, optional
         The test part, for ``evaluation.split = "given"``.
     items : pyarrow.Table, optional
@@ -69,7 +78,8 @@ def train(
     ConfigError
         If settings contradict each other.
     GateFailedError
-        If the index misses its recall target. Nothing is published then.
+        If the index misses its recall target: nothing is published then. If a gate refuses the
+        version: it is kept in the store with the reasons, and the current one stays current.
     StoreError
         If the store cannot be written.
     """
@@ -80,7 +90,13 @@ def train(
     embeddings = fit(settings.model, user_items, progress=progress)
     metrics = {name: result.to_dict() for name, result in evaluations.items()}
     release = release_of(log, user_items, embeddings, settings, metrics=metrics, items=items)
-    return publish(store, release, settings.index, progress=progress)
+    release = align_with_current(store, release, settings.alignment)
+    return publish(store, release, settings.index, judge=judge_of(settings), progress=progress)
+
+
+def judge_of(settings: Settings) -> Judge | None:
+    """Return the gates that a version has to pass; None where they are switched off."""
+    return Gates(settings.gates) if settings.gates.enabled else None
 
 
 def release_of(
@@ -240,17 +256,10 @@ def item_labels(settings: Settings, ids: Ids, column: str) -> list[str]:
     return ["unknown" if value is None else str(value) for value in values]
 
 
-def facts_of(log: Interactions) -> dict[str, Any]:
-    """Return what the manifest says of the data: how much, and from when to when."""
-    window = None
-    if log.timestamp is not None:
-        window = [int(log.timestamp.min()), int(log.timestamp.max())]
-    return {"events": len(log), "window": window, "account": asdict(log.account)}
-
-
 def _plain(settings: Settings) -> Mapping[str, Any]:
     """Return the settings as the tables of a config."""
     tables = {
-        name: asdict(getattr(settings, name)) for name in ("data", "log", "evaluation", "index")
+        name: asdict(getattr(settings, name))
+        for name in ("data", "log", "evaluation", "alignment", "index", "gates")
     }
     return {**tables, "model": {"name": settings.model.name, **parameters_of(settings.model)}}

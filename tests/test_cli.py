@@ -14,6 +14,8 @@ import pytest
 
 from recsys.cli import app
 from recsys.logs import read_log, split_by_time
+from recsys.store import publish
+from tests.store.releases import small_release
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "pipelines" / "sample.toml"
@@ -134,6 +136,43 @@ def test_versions_verify_and_activate(store: Path) -> None:
     assert "every file is what its manifest says" in run("verify", "--store", store).stdout
     assert name in run("activate", name, "--store", store).stdout
     assert "holds no version" in refused("activate", "20200101T000000Z-00000000", "--store", store)
+
+
+def test_versions_roll_back_pin_and_prune(tmp_path: Path) -> None:
+    for seed in range(4):
+        publish(tmp_path, small_release(seed=seed))
+    listed = json.loads(run("versions", "--json", "--store", tmp_path).stdout)
+    assert [row["metric"] for row in listed] == [
+        {"name": "ndcg@20", "value": 0.5, "interval": [0.4, 0.6]}
+    ] * 4
+    d, c, b, a = (row["version"] for row in listed)
+    assert [row["parent"] for row in listed] == [c, b, a, None]
+    assert run("rollback", "--store", tmp_path).stdout == f"current: {c}\n"
+    assert run("pin", a, "--store", tmp_path).stdout == f"pinned: {a}\n"
+    table = run("versions", "--store", tmp_path).stdout
+    for shown in (a, b, c, d, "current", "rollback", "pinned", "0.5000 ± 0.1000", "als 4"):
+        assert shown in table
+    said = run("prune", "--keep", "1", "--dry-run", "--store", tmp_path).stdout
+    assert "0 would be deleted" in said
+    assert run("rollback", "--store", tmp_path).stdout == f"current: {b}\n"
+    done = json.loads(run("prune", "--keep", "1", "--json", "--store", tmp_path).stdout)
+    assert done["deleted"] == [c]
+    assert done["kept"] == {d: "newest 1", b: "current", a: "rollback"}
+    assert run("unpin", a, "--store", tmp_path).returncode == 0
+    assert "expected a pinned version" in refused("unpin", a, "--store", tmp_path)
+    assert run("prune", "--store", tmp_path).returncode == 2
+
+
+def test_versions_lists_a_damaged_one_beside_the_others(tmp_path: Path) -> None:
+    first = publish(tmp_path, small_release())
+    publish(tmp_path, small_release(seed=1))
+    (first.folder / "manifest.json").unlink()
+    rows = json.loads(run("versions", "--json", "--store", tmp_path).stdout)
+    assert ["damaged" in row for row in rows] == [False, True]
+    assert "manifest.json" in rows[1]["damaged"]
+    done = run("versions", "--store", tmp_path)
+    assert first.name in done.stdout
+    assert "damaged" in done.stdout
 
 
 def test_verify_names_a_damaged_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The offline flow, from the bundled log to a version that answers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import recsys
 from recsys.config import Settings, settings_from
 from recsys.errors import ConfigError, DataError, GateFailedError
 from recsys.logs import Interactions, attributes_of
-from recsys.store import versions
+from recsys.logs.fingerprint import fingerprint_of
+from recsys.models import Model
+from recsys.store import Version, versions
 from tests.worlds import as_interactions, checkerboard, tastes
 
 SMALL = {"model": {"factors": 4, "regularization": 0.1}, "index": {"kind": "exact"}}
@@ -55,7 +58,10 @@ def test_the_manifest_says_what_was_trained_and_measured(tmp_path: Path) -> None
     assert manifest.data["events"] == len(log)
     assert log.timestamp is not None
     assert manifest.data["window"] == [log.timestamp.min(), log.timestamp.max()]
+    assert manifest.data["fingerprint"] == fingerprint_of(log)
     assert manifest.config["model"]["factors"] == 4
+    assert [manifest.config[name]["seed"] for name in ("model", "evaluation", "index")] == [0, 0, 0]
+    assert manifest.environment["cores"] >= 1
 
 
 def test_the_whole_log_is_published_not_the_train_part(tmp_path: Path) -> None:
@@ -77,6 +83,69 @@ def test_every_model_can_be_published_and_folds_in(tmp_path: Path, name: str) ->
     stored, folded = recommender.recommend("u3"), recommender.recommend_for_history(history)
     assert [item_id for item_id, _ in stored] == [item_id for item_id, _ in folded]
     assert folded.source == "fold_in"
+
+
+MODELS: dict[str, dict[str, object]] = {
+    "als": {"factors": 8},
+    "svd": {"factors": 8},
+    "centered": {"name": "svd", "factors": 8, "centered": True},
+    "item2vec": {"factors": 4},
+    "softmax": {"factors": 4},
+    "blend": {"als": {"factors": 4}, "svd": {"factors": 4}},
+    "popularity": {},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_next_night_keeps_the_space_and_folds_in(tmp_path: Path, name: str) -> None:
+    settings = settings_from(
+        {
+            "model": {"name": name} | MODELS[name],
+            "evaluation": {"split": "none"},
+            "index": {"kind": "exact"},
+        }
+    )
+    log = tastes(n_users=80, per_user=8)
+    yesterday, _ = recsys.split_by_time(log, test_fraction=0.03)
+    first = recsys.train(yesterday, tmp_path, settings=settings)
+    other_seed = replace(settings, model=seeded(settings.model, 1))
+    second = recsys.train(log, tmp_path, settings=other_seed)
+    assert second.manifest.alignment["space"] == "kept", second.manifest.alignment["reason"]
+    assert second.manifest.space_id == first.manifest.space_id
+    recommender = recsys.open(tmp_path)
+    history = [log.items[i] for i in log.item_idx[log.user_idx == 3]]
+    stored, folded = recommender.recommend("u3"), recommender.recommend_for_history(history)
+    scores = [[item.score for item in found] for found in (stored, folded)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-3, abs=1e-5)
+    why = recommender.explain("u3", stored[0].item_id)
+    if name != "popularity":
+        assert sum(part for _, part in why.parts) + why.rest == pytest.approx(why.score)
+    users, items = recsys.read_vectors(users=first.folder, items=second.folder)
+    mixed = {found.id for found in items.nearest(users["u3"], 10, by="dot")}
+    assert len(mixed & {found.id for found in items.nearest(user_today(second), 10, by="dot")}) >= 5
+
+
+def seeded(model: Model, seed: int) -> Model:
+    """The same model from another random start."""
+    if isinstance(model, recsys.Blend):
+        return replace(model, als=replace(model.als, seed=seed), svd=replace(model.svd, seed=seed))
+    return model if isinstance(model, recsys.Popularity) else replace(model, seed=seed)
+
+
+def user_today(version: Version) -> recsys.Vector:
+    return recsys.read_vectors(version.folder, version.folder)[0]["u3"]
+
+
+def test_alignment_can_be_switched_off(tmp_path: Path) -> None:
+    settings = small(evaluation={"split": "none"}, alignment={"enabled": False})
+    first, second = (
+        recsys.train(log, tmp_path, settings=settings)
+        for log in (recsys.split_by_time(tastes(), test_fraction=0.1)[0], tastes())
+    )
+    assert second.manifest.alignment["reason"] == "alignment is switched off"
+    assert second.manifest.config["alignment"] == {"enabled": False, "min_cosine": 0.6}
+    with pytest.raises(DataError, match="two spaces share no coordinates"):
+        recsys.read_vectors(users=first.folder, items=second.folder)
 
 
 @pytest.mark.parametrize("split", ["time", "last", "random", "none"])

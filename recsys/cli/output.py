@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def console() -> Console:
     """Return what tables are printed on."""
     # Ids and titles are data: nothing in them is markup. A pipe has no width of its own.
-    width = None if sys.stdout.isatty() else 120
+    width = None if sys.stdout.isatty() else 150
     return Console(markup=False, emoji=False, highlight=False, width=width)
 
 

@@ -19,6 +19,7 @@ from recsys.cli.arguments import (
     settings_of,
 )
 from recsys.cli.output import console, note, print_json, print_metrics, print_rows
+from recsys.cli.watching import print_checks
 
 if TYPE_CHECKING:
     from recsys.evaluation import Evaluation, Slice
@@ -62,6 +63,7 @@ def train(
         print_json(version.manifest.to_dict())
     else:
         print_metrics(version.manifest.metrics)
+        print_checks(version.manifest)
         typer.echo(f"published {version.name} in {folder}")
 
 

@@ -127,7 +127,7 @@ class BeyondAccuracy:
         for row, k in enumerate(self._ks.tolist()):
             counts = self._times_listed[row]
             found[f"coverage@{k}"] = float((counts > 0).mean())
-            found[f"gini@{k}"] = _gini(counts)
+            found[f"gini@{k}"] = gini(counts)
             lift = float(self._known[row].mean()) / share_of_history - 1
             found[f"popularity_lift@{k}"] = lift if np.isfinite(lift) else 0.0
         return found
@@ -147,7 +147,8 @@ def _directions(items: FloatMatrix) -> FloatMatrix:
     return directions
 
 
-def _gini(counts: NDArray[np.integer]) -> float:
+def gini(counts: NDArray[np.integer]) -> float:
+    """Return how unequal counts are, from 0 to 1; the formula is in `BeyondAccuracy.overall`."""
     ascending = np.sort(counts).astype(np.float64)
     n, total = len(ascending), ascending.sum()
     if total == 0:

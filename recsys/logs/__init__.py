@@ -1,6 +1,7 @@
 """From an interaction log to a sparse matrix: ingest, rejects, weights and decay, split."""
 
 from recsys.logs.account import Account
+from recsys.logs.facts import facts_of
 from recsys.logs.held_out import SPLIT_REASONS
 from recsys.logs.interactions import DuplicatePolicy, Interactions
 from recsys.logs.items import ItemSettings, attributes_of, read_items
@@ -37,6 +38,7 @@ __all__ = [
     "Parts",
     "SplitSettings",
     "attributes_of",
+    "facts_of",
     "read_items",
     "read_log",
     "require_validation",

@@ -17,6 +17,8 @@ class Account:
     left_out : mapping of str to int
         Rows that could be used and were set aside on request, by reason: an excluded event type,
         a time window, a minimum count, a split.
+    events : mapping of str to int
+        Rows that could be used, by event type, where types are read; the 50 most frequent.
     rejects_file : str or None
         Where the rejected rows are, if any were.
     """
@@ -24,6 +26,7 @@ class Account:
     rows_read: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    events: Mapping[str, int] = field(default_factory=dict)
     rejects_file: str | None = None
 
     @property

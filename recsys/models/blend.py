@@ -65,6 +65,13 @@ class Blend:
         return self.als.factors + self.svd.factors
 
     @property
+    def rotatable(self) -> tuple[slice, ...]:
+        """The coordinates of ALS among themselves, and those of SVD, as each folds in by itself."""
+        behind = self.als.factors
+        of_svd = (slice(behind + run.start, behind + run.stop) for run in self.svd.rotatable)
+        return (*self.als.rotatable, *of_svd)
+
+    @property
     def iterations(self) -> int:
         """The steps that `fit` tells of: the epochs of ALS, and SVD as one."""
         return self.als.iterations + 1

@@ -28,6 +28,11 @@ class Popularity:
 
     name: ClassVar[str] = "popularity"
 
+    @property
+    def rotatable(self) -> tuple[slice, ...]:
+        """Nothing: the one coordinate is a number of users."""
+        return ()
+
     def fit(self, user_items: sp.csr_array, on_step: OnStep | None = None) -> Embeddings:
         """Count the users of each item.
 

@@ -36,6 +36,14 @@ class Model(Protocol):
 
     name: ClassVar[str]
 
+    @property
+    def rotatable(self) -> tuple[slice, ...]:
+        """Runs of coordinates that stand for nothing each by itself.
+
+        Items whose coordinates are rotated within each run are folded in to users that are rotated
+        likewise. A coordinate in no run means something, and stays as it is.
+        """
+
     def fit(self, user_items: sp.csr_array, on_step: OnStep | None = None) -> Embeddings:
         """Factorize a float32 matrix of weights (n_users, n_items), rows are users."""
 

@@ -76,6 +76,11 @@ class SVD:
         require("svd.oversampling", self.oversampling, above=0)
         require("svd.seed", self.seed, least=0)
 
+    @property
+    def rotatable(self) -> tuple[slice, ...]:
+        """All coordinates, but for the last of a centered one, which holds the mean."""
+        return (slice(0, self.factors - self.centered),)
+
     @classmethod
     def pure(cls, factors: int = 64, **others: Any) -> "SVD":
         """PureSVD (Cremonesi et al., RecSys 2010): the best approximation of the weights."""

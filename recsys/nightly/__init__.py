@@ -4,7 +4,7 @@
 
     night         `run_night`: the stages one after the other   (lock, signals, clock: around them)
     stages        what each stage does, and what its result depends on
-    later         align, gates, prune: done by their rooms where these are there
+    material      what the stages share, read from the outputs of those before
     run           the folder of one run: which stages are finished, and their outputs
     outputs       interactions and embeddings on the disk and back
     fingerprints  when an output may be used again

@@ -1,6 +1,6 @@
 """What stages work on: read from the outputs of those before, when first asked for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,10 @@ from recsys.errors import StoreError
 from recsys.logs import Interactions
 from recsys.nightly.journal import Journal
 from recsys.nightly.outputs import read_embeddings, read_interactions
+from recsys.nightly.report import StageReport
 from recsys.nightly.run import Run
 from recsys.store import BuiltIndexes, Content, Release, find_version, read_version
 from recsys.training import read_test, read_titles, release_of
-from recsys.vectors import Embeddings
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -37,6 +37,8 @@ class Material:
     progress : bool
     keys : dict of str to str
         The fingerprints of the stages that are settled.
+    within : list of StageReport
+        Of stages that are done inside another one: the gates look at what is being published.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Material:
     journal: Journal
     progress: bool = False
     keys: dict[str, str] = field(default_factory=dict)
+    within: list[StageReport] = field(default_factory=list)
 
     @cached_property
     def parent(self) -> Content | None:
@@ -79,19 +82,29 @@ class Material:
         return read_titles(self.settings)
 
     @cached_property
-    def release(self) -> Release:
-        """What is published: the embeddings as they were aligned, or else as they were trained."""
+    def trained(self) -> Release:
+        """What was trained, in coordinates of its own."""
         stages = self.run.stages
         model = {"name": self.settings.model.name, "parameters": stages["train"].facts["model"]}
         return release_of(
             self.log,
             self.user_items,
-            self._embeddings(),
+            read_embeddings(self.run.output("train")),
             self.settings,
             metrics=stages["evaluate"].facts["metrics"],
             items=self.titles,
-            space_id=stages["align"].facts.get("space_id"),
             model=model,
+        )
+
+    @cached_property
+    def release(self) -> Release:
+        """What is published: in the coordinates of the parent, where it can be."""
+        facts = self.run.stages["align"].facts
+        return replace(
+            self.trained,
+            embeddings=read_embeddings(self.run.output("align")),
+            space_id=facts["space_id"],
+            alignment=facts["alignment"],
         )
 
     @property
@@ -99,7 +112,3 @@ class Material:
         """The indexes of the release."""
         facts: dict[str, Any] = dict(self.run.stages["index"].facts["index"])
         return BuiltIndexes(self.run.output("index"), facts)
-
-    def _embeddings(self) -> Embeddings:
-        is_aligned = bool(self.run.stages["align"].files)
-        return read_embeddings(self.run.output("align" if is_aligned else "train"))

@@ -116,9 +116,11 @@ class _Course:
         try:
             finished = self._work(stage, key, begun)
         except BaseException:
+            self._tell_within()
             seconds = time.perf_counter() - begun
             self._report.stages.append(StageReport(stage.name, "failed", seconds))
             raise
+        self._tell_within()
         self._note(stage.name, "left out" if finished is None else "done", finished)
 
     def _work(self, stage: Stage, key: str, begun: float) -> Finished | None:
@@ -141,17 +143,26 @@ class _Course:
 
     def _note(self, name: str, status: Status, finished: Finished | None) -> None:
         finished = finished or Finished("", 0.0)
-        one = StageReport(name, status, finished.seconds, finished.peak_bytes, finished.facts)
+        known = (finished.seconds, finished.peak_bytes, finished.facts)
+        self._tell_of(StageReport(name, status, *known))
+
+    def _tell_within(self) -> None:
+        """Tell of the stages that were done inside another one."""
+        for one in self._night.within:
+            self._tell_of(one)
+        self._night.within.clear()
+
+    def _tell_of(self, one: StageReport) -> None:
         self._report.stages.append(one)
         self._night.journal.write(
             "info",
-            status,
-            name,
+            one.status,
+            one.name,
             seconds=round(one.seconds, 3),
             counts=one.counts or None,
             peak_bytes=one.peak_bytes,
         )
-        self._night.journal.show(f"{status:>8}  {name:<9} {one.seconds:8.2f} s")
+        self._night.journal.show(f"{one.status:>8}  {one.name:<9} {one.seconds:8.2f} s")
 
     def _tell(self) -> None:
         """Write the report where people and machines look for it."""

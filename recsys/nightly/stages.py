@@ -4,26 +4,35 @@ A stage is two functions: `key` names everything that its result is made of, `wo
 it to a folder and returns the facts that are worth keeping, None where there was nothing to do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from recsys.errors import StoreError
 from recsys.logs import LogCache, read_log
 from recsys.models import ALS, Model, parameters_of
-from recsys.nightly import later
 from recsys.nightly.fingerprints import files_facts, key_of, log_files, plain_log, plain_model
 from recsys.nightly.material import Material
-from recsys.nightly.outputs import (
-    read_embeddings,
-    write_embeddings,
-    write_interactions,
-)
+from recsys.nightly.outputs import write_embeddings, write_interactions
+from recsys.nightly.report import StageReport
 from recsys.nightly.tracking import require_mlflow
 from recsys.progress import progress_bar
-from recsys.store import Version, activate, build_indexes, current, publish, versions
-from recsys.training import evaluate_models, fit, split
+from recsys.store import (
+    Check,
+    Content,
+    Judge,
+    Version,
+    activate,
+    align_with_current,
+    build_indexes,
+    current,
+    prune,
+    publish,
+    versions,
+)
+from recsys.training import evaluate_models, fit, judge_of, split
 from recsys.vectors import Embeddings, carry_over
 
 Facts = dict[str, Any]
@@ -131,18 +140,17 @@ def evaluate(night: Material, _folder: Path) -> Facts:
 
 
 def align_key(night: Material) -> str:
-    """Depend on the embeddings and the parent."""
-    return key_of("align", night.keys["train"], night.run.parent)
+    """Depend on the embeddings, the parent, and what else the release is made of."""
+    alignment = asdict(night.settings.alignment)
+    return key_of("align", night.keys["train"], night.run.parent, alignment, _items(night))
 
 
-def align(night: Material, folder: Path) -> Facts | None:
-    """Turn the embeddings to where those of the parent lie."""
-    embeddings = read_embeddings(night.run.output("train"))
-    aligned = later.align(embeddings, night.log.users, night.log.items, night.parent)
-    if aligned is None:
-        return None
-    write_embeddings(folder, aligned[0])
-    return {"space_id": aligned[1]}
+def align(night: Material, folder: Path) -> Facts:
+    """Turn the embeddings to where those of the parent lie, if these are alike enough."""
+    release = align_with_current(night.store, night.trained, night.settings.alignment)
+    write_embeddings(folder, release.embeddings)
+    said = dict(release.alignment)
+    return {"space_id": release.space, "alignment": said, "space": said["space"]}
 
 
 def index_key(night: Material) -> str:
@@ -157,8 +165,9 @@ def index(night: Material, folder: Path) -> Facts:
 
 
 def publish_key(night: Material) -> str:
-    """Depend on everything that a version holds."""
-    return key_of("publish", night.keys["index"], night.keys["evaluate"], _items(night))
+    """Depend on everything that a version holds, and on the gates."""
+    gates = asdict(night.settings.gates)
+    return key_of("publish", night.keys["index"], night.keys["evaluate"], _items(night), gates)
 
 
 def publish_version(night: Material, _folder: Path) -> Facts:
@@ -171,6 +180,7 @@ def publish_version(night: Material, _folder: Path) -> Facts:
             replace(night.release, data={**night.release.data, **made_by}),
             night.settings.index,
             indexes=night.indexes,
+            judge=_timed(night, judge_of(night.settings)),
             progress=night.progress,
         )
     elif current(night.store) != found.name:  # killed before it became current
@@ -183,10 +193,14 @@ def prune_key(night: Material) -> str:
     return key_of("prune", night.keys["publish"], night.settings.nightly.keep)
 
 
-def prune(night: Material, _folder: Path) -> Facts | None:
+def prune_versions(night: Material, _folder: Path) -> Facts:
     """Delete old versions."""
-    deleted = later.prune(night.store, night.settings.nightly.keep)
-    return None if deleted is None else {"deleted": len(deleted)}
+    pruning = prune(night.store, night.settings.nightly.keep)
+    return {
+        "deleted": len(pruning.deleted),
+        "deleted_bytes": pruning.n_bytes,
+        "kept": len(pruning.kept),
+    }
 
 
 STAGES = (
@@ -197,7 +211,7 @@ STAGES = (
     Stage("align", align_key, align),
     Stage("index", index_key, index),
     Stage("publish", publish_key, publish_version),
-    Stage("prune", prune_key, prune),
+    Stage("prune", prune_key, prune_versions),
 )
 
 
@@ -244,6 +258,27 @@ def _fit_from(night: Material, start: Embeddings) -> tuple[Model, Embeddings]:
         f"fitting {model.name} from {night.run.parent}", enabled=night.progress
     ) as on:
         return model, model.fit(night.user_items, on, start=start)
+
+
+def _timed(night: Material, judge: Judge | None) -> Judge | None:
+    """Return a judge whose work is told as the stage "gates", inside that of publishing."""
+    if judge is None:
+        night.within.append(StageReport("gates", "left out", 0.0))
+        return None
+
+    def judged(new: Content, before: Content | None) -> Sequence[Check]:
+        begun = perf_counter()
+        checks = judge(new, before)
+        facts = {
+            "checks": len(checks),
+            "not_passed": sum(not check.passed for check in checks),
+            "refusing": sum(check.refuses for check in checks),
+            "sentences": [check.sentence for check in checks if not check.passed],
+        }
+        night.within.append(StageReport("gates", "done", perf_counter() - begun, facts=facts))
+        return checks
+
+    return judged
 
 
 def _evaluation(night: Material) -> list[Any]:

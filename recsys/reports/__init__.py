@@ -11,12 +11,16 @@ from recsys.reports.tables import (
     trials_table,
     unseen_table,
 )
+from recsys.reports.versions import versions_table
+from recsys.reports.watching import checks_table, drift_table
 
 __all__ = [
     "DimensionCurve",
     "DimensionPoint",
+    "checks_table",
     "comparison_table",
     "dimension_table",
+    "drift_table",
     "measure_dimensions",
     "metrics_table",
     "numbers_of_factors",
@@ -25,4 +29,5 @@ __all__ = [
     "slices_table",
     "trials_table",
     "unseen_table",
+    "versions_table",
 ]

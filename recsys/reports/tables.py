@@ -113,11 +113,11 @@ def comparison_table(entries: Mapping[str, Entry], baseline: str, metric: str) -
     table = Table(title=f"test part, against {baseline}")
     for heading in ("model", metric, recall, f"difference of {metric}", "p"):
         table.add_column(heading, justify="left" if heading == "model" else "right")
-    for heading in ("better", "worse", "tuning s", "fit s", "MB", "peak MB"):
+    for heading in ("better / worse", "tuning s", "fit s", "MB", "peak MB"):
         table.add_column(heading, justify="right")
     for name, entry in entries.items():
         cells = [name, *(_over_seeds(entry, one) for one in (metric, recall))]
-        cells += _standing(found[name]) if name in found else [""] * 4
+        cells += _standing(found[name]) if name in found else [""] * 3
         table.add_row(*cells, *_costs(entry))
     table.caption = _said_of(entries[baseline])
     return table
@@ -156,7 +156,7 @@ def trials_table(tuned: Tuned, best: int = 5) -> Table:
 def _over_seeds(entry: Entry, metric: str) -> str:
     cell = _with_margin(entry.evaluation.to_dict(), metric)
     spread = entry.spread(metric)
-    return cell if spread is None else f"{cell} (seeds {spread:.4f})"
+    return cell if spread is None else f"{cell} ({spread:.4f})"
 
 
 def _costs(entry: Entry) -> list[str]:
@@ -197,8 +197,7 @@ def _standing(one: Comparison) -> list[str]:
     return [
         f"{one.difference:+.4f}, {low:+.4f} to {high:+.4f}",
         f"{one.p_value:.4f}",
-        f"{one.better:.0%}",
-        f"{one.worse:.0%}",
+        f"{one.better:.0%} / {one.worse:.0%}",
     ]
 
 

@@ -32,8 +32,8 @@ class Answers:
     @cached_property
     def attributes(self) -> ItemAttributes:
         """Conditions and groups by what is known of the items."""
-        where = f"in version {self.version}"
-        return ItemAttributes(lambda: self._content.attributes, self._index, where)
+        content, where = self._content, f"in version {self.version}"
+        return ItemAttributes(lambda: content.attributes, self._index, where)  # no cycle over self
 
     @cached_property
     def _popular(self) -> PopularItems:

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+from weakref import WeakMethod
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from recsys.errors import DataError, did_you_mean
 from recsys.index import Allowed, Index
+
+T = TypeVar("T")
 
 _MOST_CONDITIONS = 64  # kept; each takes a little more than a byte an item
 _MOST_GROUPINGS = 16
@@ -53,8 +56,8 @@ class ItemAttributes:
         self._where = where
         self._database: Any = None
         self._lock = threading.Lock()
-        self.matching = lru_cache(_MOST_CONDITIONS)(self._matching)
-        self.groups = lru_cache(_MOST_GROUPINGS)(self._groups)
+        self.matching = _kept(self._matching, _MOST_CONDITIONS)
+        self.groups = _kept(self._groups, _MOST_GROUPINGS)
 
     def of(self, item_idx: int) -> dict[str, Any]:
         """Return what is known of an item, by column; nothing where there is no table."""
@@ -135,3 +138,21 @@ class ItemAttributes:
             database.execute("set lock_configuration = true")
             self._database = database
         return self._database
+
+
+def _kept(method: Callable[[str], T], most: int) -> Callable[[str], T]:
+    """Return a method of an object that keeps its last answers, but not the object alive.
+
+    The object holds what is returned here: a cycle would keep a version open, its memory and its
+    lease, for as long as Python puts off looking for cycles.
+    """
+    weak = WeakMethod(method)
+
+    @lru_cache(most)
+    def ask(argument: str) -> T:
+        alive = weak()
+        if alive is None:
+            raise ReferenceError("the attributes are closed")
+        return alive(argument)
+
+    return ask

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from recsys.serving.recommendations import Recommendations
 from recsys.serving.recommender import Recommender
-from recsys.store import current, find_version, read_version
+from recsys.store import current, open_version
 from recsys.store.directory import CURRENT
 from recsys.vectors import Id
 
@@ -39,7 +39,7 @@ def open(store: str | Path | None = None, version: str | None = None) -> Recomme
     CorruptVersionError
         If a file of the version is damaged.
     """
-    return Recommender(read_version(find_version(store_path(store), version)))
+    return Recommender(open_version(store_path(store), version))
 
 
 def recommend(user_id: Id, k: int = 10, store: str | Path | None = None) -> Recommendations:

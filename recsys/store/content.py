@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.errors import CorruptVersionError
+from recsys.errors import CorruptVersionError, StoreError
 from recsys.index import Index, load_index
 from recsys.store import files
-from recsys.store.directory import Version
+from recsys.store.directory import Version, current, find_version
 from recsys.store.durable import sha256_of
 from recsys.store.files import ItemTable, UserTable
+from recsys.store.lease import Lease
 from recsys.store.mapped import (
     SERVING,
     open_items,
@@ -44,6 +46,8 @@ class Content:
     index : Index
     single_users : SingleUsers
         The same as `users`, looked up one at a time.
+    lease : Lease
+        Keeps the version from being pruned while this is open: some files are opened late.
     """
 
     version: Version
@@ -51,6 +55,7 @@ class Content:
     items: ItemTable
     index: Index
     single_users: SingleUsers
+    lease: Lease
 
     @cached_property
     def attributes(self) -> pa.Table | None:
@@ -82,12 +87,15 @@ def read_version(version: Version) -> Content:
 
     Raises
     ------
+    VersionNotFoundError
+        If the version has been pruned.
     CorruptVersionError
         If a file is missing, has another size than the manifest says, cannot be read, or does
         not belong with the others; the file is named.
     StoreError
         If a file may not be read, or was made by another release of recsys.
     """
+    lease = Lease(version.folder)
     manifest, folder = version.manifest, version.folder
     check_sizes(version)
     check_checksums(version, _CHECKED_BYTES)
@@ -95,7 +103,31 @@ def read_version(version: Version) -> Content:
     users = open_users(folder, manifest.space_id, users_shape, manifest.n_seen)
     items = open_items(folder, manifest.space_id, (manifest.n_items, manifest.factors))
     index = load_index(items.embeddings, folder / INDEX, manifest.index)
-    return Content(version, users, items, index, open_single_users(folder, users))
+    return Content(version, users, items, index, open_single_users(folder, users), lease)
+
+
+def open_version(store: str | Path, name: str | None = None) -> Content:
+    """Open a version of a store by name, by default the current one.
+
+    Between a look at CURRENT and the opening of the files another version may become current, and
+    the first one be pruned: what is current then is opened instead.
+
+    Raises
+    ------
+    VersionNotFoundError
+        If there is no such version, or none is current.
+    StoreError
+        As `read_version`, or if the store cannot be read.
+    """
+    if name is not None:
+        return read_version(find_version(store, name))
+    while True:
+        named = current(store)
+        try:
+            return read_version(find_version(store))
+        except StoreError:
+            if current(store) == named:  # so nobody has pruned it
+                raise
 
 
 def check_sizes(version: Version) -> None:

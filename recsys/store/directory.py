@@ -1,4 +1,4 @@
-"""Where versions are, which one is current, and making another one current."""
+"""Where versions are, and which one is current."""
 
 import re
 from collections.abc import Iterator
@@ -7,11 +7,16 @@ from functools import cached_property
 from pathlib import Path
 
 from recsys.errors import StoreError, VersionNotFoundError
-from recsys.store.durable import errors_of_writing, only_writer, replace_text
 from recsys.store.manifest import Manifest, read_manifest
 
 CURRENT = "CURRENT"
 VERSIONS = "versions"
+
+CURRENT_LOCK = ".current.lock"
+"""Held, for an instant, by who changes CURRENT, ACTIVATIONS or PINNED, or takes a version away."""
+
+PUBLISH_LOCK = ".publish.lock"
+"""Held by who publishes or prunes, throughout; taken before the other one."""
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
 
@@ -34,6 +39,13 @@ class Version:
     def manifest(self) -> Manifest:
         """What the version says of itself; CorruptVersionError where that is damaged."""
         return read_manifest(self.folder)
+
+    @classmethod
+    def staged(cls, folder: Path, manifest: Manifest) -> "Version":
+        """Return a version whose manifest is not written yet."""
+        version = cls(manifest.version, folder)
+        version.__dict__["manifest"] = manifest  # where cached_property would put it
+        return version
 
     def __str__(self) -> str:
         return self.name
@@ -107,26 +119,6 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
             missing = f"{CURRENT} names version {_short(name)}, which the store does not hold"
         raise VersionNotFoundError(f"store {store}: {missing}; choose one: {_known(store)}")
     return Version(name, folder)
-
-
-def activate(store: str | Path, name: str) -> Version:
-    """Make a version the current one; readers take it up with their next call.
-
-    Raises
-    ------
-    VersionNotFoundError
-        If there is no such version.
-    CorruptVersionError
-        If its manifest is damaged.
-    StoreError
-        If the store cannot be written.
-    """
-    version = find_version(store, name)
-    version.manifest  # noqa: B018  a version that cannot be opened must not become current
-    store = Path(store)
-    with errors_of_writing(store, f"make {name} current"), only_writer(store / ".current.lock"):
-        replace_text(store / CURRENT, name)
-    return version
 
 
 def _require_store(store: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import CorruptVersionError, StoreError
+from recsys.store.checks import Check, Status
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -36,6 +37,9 @@ class Manifest:
         The version that was current before.
     space_id : str
         Vectors of two versions can be compared only where this is the same.
+    alignment : mapping
+        The version that the embeddings were rotated onto, whether its space is "kept" or "new",
+        the reason, and how well they fit; see `recsys.vectors.Alignment`.
     model : mapping
         "name" and "parameters", as `recsys.models.model_from` takes them.
     factors, n_users, n_items, n_seen : int
@@ -43,15 +47,19 @@ class Manifest:
     index : mapping
         What `recsys.index.build_index` built and measured.
     data : mapping
-        Events, time window in seconds since 1970, and the account of the log.
+        Events, their fingerprint, time window in seconds since 1970, and the account of the log.
     metrics : mapping
         By model: metrics with intervals on the part of the log held out.
     config : mapping
         The settings of the run, seeds among them.
     environment : mapping
-        Python, platform and package versions.
+        Python, platform and package versions, cores, and the commit of the training code.
     files : mapping of str to FileFacts
         By path inside the version: every file but the manifest.
+    status : {"accepted", "refused"}
+        Whether the checks let it be published; a refused version is kept to be looked at.
+    checks : tuple of Check
+        What was checked before; none in manifests of before there were checks.
     format : int
         Of the files; this release reads 2.
     """
@@ -66,11 +74,14 @@ class Manifest:
     n_items: int
     n_seen: int
     index: Mapping[str, Any]
+    alignment: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileFacts] = field(default_factory=dict)
+    status: Status = "accepted"
+    checks: tuple[Check, ...] = ()
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +107,7 @@ class Manifest:
         """
         try:
             content = json.loads(text)
-            given = content.pop("manifest_sha256")
+            checksum = content.pop("manifest_sha256")
             number = content["format"]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CorruptVersionError(_damaged(path, f"{type(error).__name__}: {error}")) from error
@@ -105,12 +116,15 @@ class Manifest:
                 f"{path}: expected format {FORMAT}, got {number!r}; "
                 "it was made by another release of recsys: install that one"
             )
-        if given != _checksum(content) or text != _as_json(content | {"manifest_sha256": given}):
+        whole = content | {"manifest_sha256": checksum}
+        if checksum != _checksum(content) or text != _as_json(whole):
             raise CorruptVersionError(_damaged(path, "the checksum of the manifest differs"))
         try:
             files = {name: FileFacts(**facts) for name, facts in content["files"].items()}
+            checks = tuple(Check(**check) for check in content.get("checks", ()))
             known = {f.name for f in fields(cls)}
-            return cls(**{k: v for k, v in content.items() if k in known} | {"files": files})
+            given = {k: v for k, v in content.items() if k in known}
+            return cls(**given | {"files": files, "checks": checks})
         except (TypeError, KeyError, AttributeError) as error:
             raise CorruptVersionError(_damaged(path, str(error))) from error
 

@@ -2,10 +2,10 @@
 
 import hashlib
 import os
-import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,17 @@ from recsys.errors import StoreError
 from recsys.index import IndexSettings
 from recsys.progress import OnStep, progress_bar
 from recsys.store import files
-from recsys.store.directory import VERSIONS, Version, activate, current, versions
+from recsys.store.activating import activate
+from recsys.store.checks import Check, Status
+from recsys.store.content import Content, read_version
+from recsys.store.directory import (
+    PUBLISH_LOCK,
+    VERSIONS,
+    Version,
+    current,
+    find_version,
+    versions,
+)
 from recsys.store.durable import (
     durable_file,
     errors_of_writing,
@@ -22,16 +32,18 @@ from recsys.store.durable import (
     sha256_of,
     sync,
 )
+from recsys.store.environment import environment
 from recsys.store.files import ItemTable, UserTable
 from recsys.store.indexes import BuiltIndexes, build_indexes
+from recsys.store.leftovers import STAGING, clear_leftovers
 from recsys.store.manifest import MANIFEST, FileFacts, Manifest
 from recsys.store.mapped import SERVING, write_mapped
 from recsys.store.release import Release
 
-_STAGING = ".staging-"
-_LOCK = ".publish.lock"
+Judge = Callable[[Content, Content | None], Sequence[Check]]
+"""Gets the new version and the current one, returns what it checked."""
+
 _STAMP = "%Y%m%dT%H%M%SZ"
-_PACKAGES = ("recsys", "annoy", "numba", "numpy", "pyarrow", "scipy")
 
 
 def publish(
@@ -40,6 +52,7 @@ def publish(
     settings: IndexSettings | None = None,
     *,
     indexes: BuiltIndexes | None = None,
+    judge: Judge | None = None,
     progress: bool = False,
 ) -> Version:
     """Publish a version and make it the current one.
@@ -57,6 +70,9 @@ def publish(
     settings : IndexSettings, optional
     indexes : BuiltIndexes, optional
         Of this release, where `recsys.store.build_indexes` has built them already.
+    judge : callable, optional
+        Gets the new version, open as it lies on the disk, and the current one, None where there is
+        none that can be read; returns what it checked. See `recsys.monitoring.Gates`.
     progress : bool
         Show a progress bar where stderr is a terminal.
 
@@ -67,7 +83,8 @@ def publish(
     Raises
     ------
     GateFailedError
-        If the index misses its target recall. Nothing is published then.
+        If the index misses its target recall: nothing is published then. If a check refuses the
+        version: it is kept with its checks in the manifest, and the current one stays current.
     StoreError
         If the store cannot be written.
     """
@@ -75,18 +92,20 @@ def publish(
     require_writable(store)
     with (
         errors_of_writing(store, "publish a version"),
-        only_writer(store / _LOCK),
+        only_writer(store / PUBLISH_LOCK),
         progress_bar("publishing", enabled=progress) as on_step,
         _staging(store / VERSIONS) as folder,
     ):
         _write_tables(folder, release, on_step)
         index = _write_indexes(folder, release, settings or IndexSettings(), indexes)
         on_step(4, 6)
-        facts = _file_facts(folder)
+        manifest = _manifest(store, release, index, _file_facts(folder))
         on_step(5, 6)
-        name = _finish(store, folder, release, index, facts)
+        if judge is not None:
+            manifest = _judged(store, folder, manifest, judge)
+        _finish(store, folder, manifest)
         on_step(6, 6)
-        return activate(store, name)
+        return activate(store, manifest.version)
 
 
 def require_writable(store: str | Path) -> None:
@@ -102,16 +121,15 @@ def require_writable(store: str | Path) -> None:
     store = Path(store)
     with errors_of_writing(store, "write to the store"):
         (store / VERSIONS).mkdir(parents=True, exist_ok=True)
-        with (store / _LOCK).open("ab"):
+        with (store / PUBLISH_LOCK).open("ab"):
             pass
 
 
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
-    """Make a folder to write to, and clear away what dead publishers have left of theirs."""
-    for stale in parent.glob(f"{_STAGING}*"):
-        shutil.rmtree(stale)
-    folder = parent / f"{_STAGING}{os.getpid()}"
+    """Make a folder to write to, and clear away what the dead have left of theirs."""
+    clear_leftovers(parent)
+    folder = parent / f"{STAGING}{os.getpid()}"
     folder.mkdir()
     try:
         yield folder
@@ -155,16 +173,12 @@ def _file_facts(folder: Path) -> dict[str, FileFacts]:
     return facts
 
 
-def _finish(
-    store: Path,
-    folder: Path,
-    release: Release,
-    index: dict[str, Any],
-    facts: dict[str, FileFacts],
-) -> str:
-    """Name the version, write its manifest, and make it visible; return the name."""
+def _manifest(
+    store: Path, release: Release, index: dict[str, Any], facts: dict[str, FileFacts]
+) -> Manifest:
+    """Name the version and say what it is."""
     name, created = _free_name(store, facts)
-    manifest = Manifest(
+    return Manifest(
         version=name,
         created=created.isoformat(),
         parent=_parent(store),
@@ -175,12 +189,33 @@ def _finish(
         n_items=len(release.items),
         n_seen=len(release.seen_lists.item_idx),
         index=index,
+        alignment=release.alignment,
         data=release.data,
         metrics=release.metrics,
         config=release.config,
-        environment=_environment(),
+        environment=environment(),
         files=facts,
     )
+
+
+def _judged(store: Path, folder: Path, manifest: Manifest, judge: Judge) -> Manifest:
+    """Return the manifest with what a judge says of the version."""
+    staged = read_version(Version.staged(folder, manifest))
+    checks = tuple(judge(staged, _current_content(store, manifest.parent)))
+    status: Status = "refused" if any(check.refuses for check in checks) else "accepted"
+    return replace(manifest, status=status, checks=checks)
+
+
+def _current_content(store: Path, name: str | None) -> Content | None:
+    """Open the current version; a damaged one must not stop the publish that replaces it."""
+    try:
+        return None if name is None else read_version(find_version(store, name))
+    except StoreError:
+        return None
+
+
+def _finish(store: Path, folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a version, and make it visible."""
     with durable_file(folder / MANIFEST) as file:
         file.write(manifest.to_json().encode())
     (folder / MANIFEST).chmod(0o444)
@@ -188,10 +223,9 @@ def _finish(
         if inside.is_dir():
             sync(inside)
     sync(folder)
-    target = store / VERSIONS / name
+    target = store / VERSIONS / manifest.version
     folder.rename(target)
     sync(target.parent)
-    return name
 
 
 def _parent(store: Path) -> str | None:
@@ -213,20 +247,3 @@ def _free_name(store: Path, facts: dict[str, FileFacts]) -> tuple[str, datetime]
         before = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
         created = max(created, before + timedelta(seconds=1))
     return f"{created:{_STAMP}}-{digest}", created
-
-
-def _environment() -> dict[str, Any]:
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as package_version
-
-    packages: dict[str, str | None] = {}
-    for package in _PACKAGES:
-        try:
-            packages[package] = package_version(package)
-        except PackageNotFoundError:
-            packages[package] = None
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": packages,
-    }

@@ -40,6 +40,8 @@ class Release:
         For the manifest: of the log, of the evaluation, of the run.
     space_id : str, optional
         Of the version whose coordinates the embeddings share. Default: a space of their own.
+    alignment : mapping
+        For the manifest: why the space is kept or new; `align_with_current` fills it in.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class Release:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     space_id: str | None = None
+    alignment: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n_users, n_items = len(self.embeddings.users), len(self.embeddings.items)

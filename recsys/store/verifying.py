@@ -12,6 +12,7 @@ from recsys.store import mapped as mapped_files
 from recsys.store.content import Content, check_checksums, check_sizes, read_version
 from recsys.store.directory import Version, find_version
 from recsys.store.files import ItemTable, UserTable
+from recsys.store.lease import Lease
 from recsys.vectors import Ids
 
 
@@ -39,6 +40,7 @@ def verify(store: str | Path, version: str | None = None) -> Version:
         If a file may not be read, or was made by another release of recsys.
     """
     found = find_version(store, version)
+    lease = Lease(found.folder)
     if found.manifest.version != found.name:
         raise CorruptVersionError(
             f"{found.folder}: expected the manifest of version {found.name}, got that of "
@@ -51,6 +53,7 @@ def verify(store: str | Path, version: str | None = None) -> Version:
     _check_users(found, users)
     _check_items(found, items)
     _check_copies(read_version(found), users, items)
+    del lease  # held until here, so that it was not pruned meanwhile
     return found
 
 

@@ -1,5 +1,6 @@
 """What an embedding is: ids, the two matrices, exact top-k, and arithmetic by real ids."""
 
+from recsys.vectors.alignment import Alignment, align, shared_rows
 from recsys.vectors.carrying import carry_over
 from recsys.vectors.embeddings import Embeddings, FloatMatrix, FloatVector
 from recsys.vectors.ids import Id, Ids
@@ -10,6 +11,7 @@ from recsys.vectors.top_k import top_k
 
 __all__ = [
     "STORAGES",
+    "Alignment",
     "Embeddings",
     "FloatMatrix",
     "FloatVector",
@@ -20,9 +22,11 @@ __all__ = [
     "Storage",
     "StoredMatrix",
     "Vector",
+    "align",
     "carry_over",
     "encode",
     "named_vectors",
+    "shared_rows",
     "space_id_of",
     "top_k",
 ]

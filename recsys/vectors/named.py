@@ -306,7 +306,8 @@ def named_vectors(
     users, items : Ids
         As `Interactions` has them.
     space_id : str, optional
-        Default: drawn from the item embeddings, as publishing them does.
+        Default: drawn from the item embeddings, as publishing a first version of them does; a
+        later version is rotated into the space of the one before it.
 
     Returns
     -------

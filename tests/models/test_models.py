@@ -19,7 +19,7 @@ from recsys.models import (
     parameters_of,
 )
 from recsys.models.matrix import popularity_of
-from recsys.vectors import top_k
+from recsys.vectors import Embeddings, top_k
 from tests.worlds import checkerboard, random_user_items
 
 MODELS = [
@@ -131,6 +131,53 @@ def test_folding_in_a_training_history_gives_the_stored_row(model: Model) -> Non
     np.testing.assert_allclose(
         fold_in(user_items[5:15]), embeddings.users[5:15], rtol=1e-4, atol=1e-5
     )
+
+
+def rotated(model: Model, embeddings: Embeddings) -> Embeddings:
+    """What an alignment makes of embeddings: a random rotation where the model allows one."""
+    rotation = np.eye(embeddings.factors)
+    rng = np.random.default_rng(0)
+    for run in model.rotatable:
+        width = run.stop - run.start
+        rotation[run, run] = np.linalg.qr(rng.standard_normal((width, width)))[0]
+    users, items = (
+        (matrix @ rotation).astype(np.float32) for matrix in (embeddings.users, embeddings.items)
+    )
+    return Embeddings(users, items)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_rotated_items_fold_in_to_rotated_users(model: Model) -> None:
+    user_items = random_user_items(40, 30, 0.2)
+    aligned, popularity = rotated(model, model.fit(user_items)), popularity_of(user_items)
+    folded = model.fold_in(aligned.items, popularity)(user_items)
+    scale = np.abs(aligned.users).max()
+    np.testing.assert_allclose(folded, aligned.users, rtol=1e-4, atol=2e-5 * scale)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_rotated_items_explain_scores_alike(model: Model) -> None:
+    user_items = random_user_items(60, 40, 0.2, seed=5)
+    embeddings, popularity = model.fit(user_items), popularity_of(user_items)
+    aligned = rotated(model, embeddings)
+    before, after = (
+        model.contributions(items, popularity) for items in (embeddings.items, aligned.items)
+    )
+    for row, item in ((0, 3), (7, 11), (31, 0)):
+        parts = before(user_items[[row]], item)
+        np.testing.assert_allclose(
+            after(user_items[[row]], item),
+            parts,
+            rtol=1e-3,
+            atol=1e-4 * max(np.abs(parts).max(), 1),
+        )
+
+
+@pytest.mark.parametrize("model", PERSONAL, ids=named)
+def test_what_is_rotatable_covers_every_coordinate_but_that_of_a_mean(model: Model) -> None:
+    covered = [place for run in model.rotatable for place in range(run.start, run.stop)]
+    fixed = 1 if getattr(model, "centered", False) else 0
+    assert covered == list(range(model.factors - fixed))
 
 
 @pytest.mark.parametrize("model", MODELS, ids=named)

@@ -21,7 +21,7 @@ from recsys.store import current, find_version, verify, versions
 from tests.nightly.nights import journal_of, settings_of, stages_of, tables_of, write_days
 
 ROOT = Path(__file__).parents[2]
-WORK = ["ingest", "validate", "train", "evaluate", "align", "index", "publish", "prune"]
+WORK = ["ingest", "validate", "train", "evaluate", "align", "index", "gates", "publish", "prune"]
 
 
 @pytest.fixture

@@ -1,15 +1,21 @@
-"""Publish under faults, in processes of its own; one JSON line per fault on stdout.
+"""Write to a store under faults, in processes of its own; one JSON line per fault on stdout.
 
 ``kill``: a publisher dies by SIGKILL right before its n-th file operation, for every n.
+``kill-activate``, ``-rollback``, ``-pin``, ``-unpin``, ``-prune``: the same of these, each time in
+a copy of the store; then the copy is pruned.
+``reader``: while a reader opens the current version, others are activated and it is pruned, right
+before its n-th file operation, for every n.
 ``full``: no file may grow beyond a size, as on a full disk, for growing sizes.
 ``loop``: publish a number of versions, one after the other.
+``pruning-loop``: the same, and prune after each.
 
-Every publisher is a fork of this process, which itself starts no threads.
+Every writer is a fork of this process, which itself starts no threads.
 """
 
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -22,7 +28,20 @@ import pyarrow.parquet  # noqa: F401
 
 from recsys.errors import StoreError
 from recsys.serving import open as open_store
-from recsys.store import current, publish, verify, versions
+from recsys.store import (
+    activate,
+    activations,
+    current,
+    pin,
+    pinned,
+    prune,
+    publish,
+    rollback,
+    unpin,
+    verify,
+    version_before,
+    versions,
+)
 from tests.store.releases import small_release
 
 FILE_OPERATIONS = {"os.mkdir", "os.rename", "os.chmod", "os.remove", "os.rmdir", "fcntl.flock"}
@@ -48,6 +67,9 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+READING = {"os.listdir", "os.scandir", "fcntl.flock", "mmap.__new__"}
+
+
 def kill_before_operation(n: int, store: str) -> None:
     """Have the kernel end this process before its n-th operation that changes a file."""
     left = [n]
@@ -71,7 +93,8 @@ def report(store: str, **facts: object) -> None:
             verify(store, name)
         answer = open_store(store).recommend("u1", 3)
         found = {"current": current(store), "versions": names, "answered": answer.version}
-        say(**facts, **found, items=len(answer))
+        found |= {"before": version_before(store), "pinned": sorted(pinned(store))}
+        say(**facts, **found, items=len(answer), activated=activations(store)[-1].version)
 
     if in_child(look) != GOT_THROUGH:
         say(**facts, current=None)
@@ -94,6 +117,82 @@ def kill(store: str) -> None:
         report(store, n=n, ended=ended)
 
 
+def kill_in_copies(store: str, what: str) -> None:
+    """Kill one operation in copies of a store of four versions, of which the second is current."""
+    names = sorted(version.name for version in versions(store))
+    work: dict[str, Callable[[str], Any]] = {
+        "activate": lambda copy: activate(copy, names[3]),
+        "rollback": rollback,
+        "pin": lambda copy: pin(copy, names[2]),
+        "unpin": lambda copy: unpin(copy, names[0]),
+        "prune": lambda copy: prune(copy, 1),
+    }
+    n, ended = 0, -signal.SIGKILL
+    while ended == -signal.SIGKILL:
+        n += 1
+        copy = f"{store}-{n}"
+        shutil.copytree(store, copy)
+
+        def die(n: int = n, copy: str = copy) -> None:
+            kill_before_operation(n, copy)
+            work[what](copy)
+
+        ended = in_child(die)
+        report(copy, n=n, ended=ended)
+        prune(copy, 1)
+        say(pruned=n, left=sorted(path.name for path in Path(copy, "versions").iterdir()))
+        shutil.rmtree(copy)
+
+
+def disturb_before_operation(n: int, store: str, names: list[str]) -> list[int]:
+    """Have this process activate two others and prune right before its n-th look at a file."""
+    left = [n]
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        if left[0] > 0 and (
+            event in READING or (event == "open" and str(arguments[0]).startswith(store))
+        ):
+            left[0] -= 1
+            if left[0] == 0:
+                activate(store, names[1])
+                activate(store, names[2])
+                prune(store, 1)
+
+    sys.addaudithook(count)
+    return left
+
+
+def reader(store: str) -> None:
+    names = sorted(version.name for version in versions(store))
+    n, ended = 0, GOT_THROUGH
+    while ended == GOT_THROUGH:
+        n += 1
+        copy = f"{store}-{n}"
+        shutil.copytree(store, copy)
+        activate(copy, names[0])
+
+        def read(n: int = n, copy: str = copy) -> None:
+            left = disturb_before_operation(n, copy, names)
+            recommender = open_store(copy)
+            lists = [recommender.recommend("u1", 3), recommender.recommend("nobody", 3)]
+            lists.append(recommender.similar_items("i1", 3))
+            title = recommender.describe("i1")["title"]
+            there = Path(copy, "versions", recommender.version).exists()
+            say(
+                n=n,
+                answered=recommender.version,
+                items=[*map(len, lists)],
+                title=title,
+                there=there,
+            )
+            if left[0] > 0:
+                os._exit(0)  # that was all
+
+        ended = in_child(read)
+        shutil.rmtree(copy)
+    say(ended=ended)
+
+
 def full(store: str) -> None:
     for size in (1, 200, 1000, 4000, 10_000, 20_000, 30_000, 10**9):
 
@@ -111,10 +210,19 @@ def full(store: str) -> None:
         report(store, size=size, ended=ended, debris=debris)
 
 
-def loop(store: str, n_versions: int) -> None:
+def loop(store: str, n_versions: int = 12, keep: int | None = None) -> None:
     for seed in range(1, n_versions + 1):
         publish_one(store, seed=seed)
+        if keep:
+            prune(store, keep)
 
 
 if __name__ == "__main__":
-    {"kill": kill, "full": full, "loop": lambda store: loop(store, 12)}[sys.argv[1]](sys.argv[2])
+    mode, _, what = sys.argv[1].partition("-")
+    {
+        "kill": lambda store: kill_in_copies(store, what) if what else kill(store),
+        "reader": reader,
+        "full": full,
+        "loop": loop,
+        "pruning": lambda store: loop(store, 25, keep=1),
+    }[mode](sys.argv[2])

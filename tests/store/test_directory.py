@@ -20,6 +20,7 @@ def test_activate_goes_back_and_forth(tmp_path: Path, published: list[Version]) 
         assert current(tmp_path) == version.name
         assert find_version(tmp_path) == version
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
+        "ACTIVATIONS",
         "CURRENT",
         ".current.lock",
         ".publish.lock",

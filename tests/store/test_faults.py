@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from recsys.serving import open as open_store
-from recsys.store import current, find_version, publish, versions
+from recsys.serving import recommend
+from recsys.store import current, find_version, pin, publish, rollback, versions
 from tests.store.faults import GOT_THROUGH
 from tests.store.releases import small_release
 
@@ -53,6 +56,67 @@ def test_a_publisher_killed_before_any_of_its_file_operations(tmp_path: Path) ->
     assert visible == set(last["versions"])  # and nothing half-made is left
 
 
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of four versions; the second is current, the first one is pinned."""
+    store = tmp_path_factory.mktemp("four") / "store"
+    names = [publish(store, small_release(seed=seed)).name for seed in range(4)]
+    rollback(store)
+    rollback(store)
+    pin(store, names[0])
+    return store
+
+
+@pytest.mark.parametrize("what", ["activate", "rollback", "pin", "unpin", "prune"])
+def test_a_writer_killed_before_any_of_its_file_operations(four: Path, what: str) -> None:
+    """Either nothing has happened or all of it, whole versions answer, and a prune goes through."""
+    names = sorted(version.name for version in versions(four))
+    lines = lines_of(f"kill-{what}", four)
+    reports = [line for line in lines if "ended" in line]
+    assert [line["ended"] for line in reports[:-1]] == [-signal.SIGKILL] * (len(reports) - 1)
+    assert reports[-1]["ended"] == GOT_THROUGH
+    assert len(reports) > 5
+    old = {"current": names[1], "before": names[0], "pinned": names[:1]}
+    new = (
+        old
+        | {
+            "activate": {"current": names[3], "before": names[1]},
+            "rollback": {"current": names[0], "before": None},
+            "pin": {"pinned": [names[0], names[2]]},
+            "unpin": {"pinned": []},
+            "prune": {},
+        }[what]
+    )
+    for line in reports:
+        assert {key: line[key] for key in old} in (old, new)
+        assert line["current"] == line["answered"] == line["activated"]
+        assert line["items"] == 3
+        assert set(names) - set(line["versions"]) <= ({names[2]} if what == "prune" else set())
+    assert {key: reports[0][key] for key in old} == old
+    assert {key: reports[-1][key] for key in old} == new
+    pruned = [line for line in lines if "pruned" in line]
+    assert len(pruned) == len(reports)
+    for line, after in zip(reports, pruned, strict=True):  # and nothing half deleted is left
+        keeps = {line["current"], line["before"], names[3], *line["pinned"]}
+        assert set(after["left"]) == keeps - {None}
+
+
+def test_readers_open_while_others_are_activated_and_theirs_is_pruned(four: Path) -> None:
+    """At every step of opening: the answer is of the old version, which then stays, or the new."""
+    names = sorted(version.name for version in versions(four))
+    *lines, last = lines_of("reader", four)
+    assert last == {"ended": 0}
+    assert len(lines) > 20
+    for line in lines:
+        assert line["items"] == [3, 3, 3]
+        assert line["title"] == "Title 1"
+        assert line["there"]
+    answered = [line["answered"] for line in lines]
+    assert set(answered) == {names[0], names[2]}
+    first_held = answered.index(names[0])
+    assert set(answered[first_held:]) == {names[0]}
+
+
 def test_a_disk_that_is_full_at_any_size(tmp_path: Path) -> None:
     first = publish(tmp_path, small_release()).name
     lines = lines_of("full", tmp_path)
@@ -90,6 +154,18 @@ def test_readers_see_whole_versions_while_others_publish(tmp_path: Path) -> None
         name for name, before in zip(served, [None, *served], strict=False) if name != before
     ]
     assert len(changes) == len(set(changes)), "CURRENT went back"
+
+
+def test_readers_read_on_while_versions_are_published_and_pruned(tmp_path: Path) -> None:
+    publish(tmp_path, small_release())
+    process = start("pruning-loop", tmp_path)
+    while process.poll() is None:
+        assert len(open_store(tmp_path).recommend("u1", 3)) == 3
+        assert len(recommend("nobody", 3, store=tmp_path)) == 3
+    assert process.returncode == 0
+    assert process.stdout is not None
+    process.stdout.close()
+    assert len(versions(tmp_path)) <= 4  # those that were open here for the last prune
 
 
 def test_two_publishers_at_once_both_get_through(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ Space = Mapping[str, Range]
 
 _ALS: Space = {
     "regularization": Range(0.01, 10.0, log=True),
-    "unobserved_weight": Range(0.002, 0.5, log=True),
+    "unobserved_weight": Range(0.0005, 0.5, log=True),
     "item_exponent": Range(0.0, 0.75),
     "user_exponent": Range(0.0, 0.75),
 }

@@ -26,6 +26,8 @@ Side = Literal["user", "item"]
 CANONICAL_INTEGER = "'0|-?[1-9][0-9]*'"
 JUDGED = "judged"
 
+_MOST_EVENTS = 50
+
 
 class JudgedLog:
     """All parts of a log as one relation in the order of the log.
@@ -64,7 +66,7 @@ class JudgedLog:
         user = "user_id" if self._typed_integer["user"] else "CAST(user_id AS VARCHAR)"
         item = "item_id" if self._typed_integer["item"] else "CAST(item_id AS VARCHAR)"
         return (
-            f"SELECT {user} AS user_id, {item} AS item_id, weight, seconds, outcome, "
+            f"SELECT {user} AS user_id, {item} AS item_id, weight, seconds, event, outcome, "
             f"{literals(part.name for part in parts)}[{FILE_INDEX} + 1] AS file, "
             f"{literals(numbers)}[{FILE_INDEX} + 1] AS part, line, text "
             f"FROM ({scanned([part.path for part in parts], parts[0].select)})"
@@ -90,7 +92,18 @@ class JudgedLog:
                 rejected[reason] = rejected.get(reason, 0) + n
             else:
                 account = account.leaving_out(reason, n)
-        return replace(account, rejected=rejected)
+        return replace(account, rejected=rejected, events=self._by_event())
+
+    def _by_event(self) -> dict[str, int]:
+        """Count the rows that are used by event type; empty where none are read."""
+        if self._parts[0].judgement.event is None:
+            return {}
+        with self._explaining():
+            counts = self._session.rows(
+                f"SELECT event, count(*) AS n FROM {JUDGED} WHERE outcome = 0 "
+                f"GROUP BY event ORDER BY n DESC, event LIMIT {_MOST_EVENTS}"
+            )
+        return {str(event): int(str(n)) for event, n in counts}
 
     def settle_rejects(
         self, account: Account, max_rejected_share: float, path: Path | None

@@ -29,8 +29,9 @@ class Judgement:
 
     Attributes
     ----------
-    user_id, item_id, weight, seconds : str
-        Expressions, valid where the outcome is 0; `seconds` is null in a log without time.
+    user_id, item_id, weight, seconds, event : str
+        Expressions, valid where the outcome is 0; `seconds` is None in a log without time, `event`
+        where no event types are read.
     ids_are_integers : tuple of bool
         Whether the log types its user ids, and its item ids, as numbers.
     outcomes : tuple of Outcome
@@ -42,6 +43,7 @@ class Judgement:
     item_id: str
     weight: str
     seconds: str | None
+    event: str | None
     ids_are_integers: tuple[bool, bool]
     outcomes: tuple[Outcome, ...]
 
@@ -69,7 +71,7 @@ def judge(
         Outcome("unreadable user_id", True, user.is_unreadable),
         Outcome("unreadable item_id", True, item.is_unreadable),
     ]
-    weight = "1.0"
+    weight, event = "1.0", None
     if "event" in columns and settings.events:
         event = event_field(columns["event"])
         weight = case(
@@ -85,9 +87,8 @@ def judge(
     if "timestamp" in columns:
         seconds = seconds_field(columns["timestamp"], settings.timestamp_unit)
         outcomes += _time_outcomes(seconds, settings, now)
-    return Judgement(
-        user.sql, item.sql, weight, seconds, (user.is_integer, item.is_integer), tuple(outcomes)
-    )
+    are_integers = (user.is_integer, item.is_integer)
+    return Judgement(user.sql, item.sql, weight, seconds, event, are_integers, tuple(outcomes))
 
 
 def _event_outcomes(event: str, events: Mapping[str, float]) -> list[Outcome]:

@@ -41,9 +41,9 @@ class JudgedPart:
     path : Path
         The Parquet file that it is read from: its own, or a temporary one.
     select : str
-        SQL over the relation `scan` of that file, for (user_id, item_id, weight, seconds, outcome,
-        line, text, file index), a row per row of the log; outcome is 0 where the row is used,
-        text is null where it is not rejected.
+        SQL over the relation `scan` of that file, for (user_id, item_id, weight, seconds, event,
+        outcome, line, text, file index), a row per row of the log; outcome is 0 where the row is
+        used, text is null where it is not rejected.
     types : tuple of str
         Of the columns that `select` uses; files alike in both can be scanned as one.
     judgement : Judgement
@@ -195,6 +195,7 @@ def _judged(
             {judgement.item_id} AS item_id,
             TRY_CAST({judgement.weight} AS FLOAT) AS weight,
             TRY_CAST(floor({seconds}) AS BIGINT) AS seconds,
+            {judgement.event or "NULL"} AS event,
             {OUTCOME} AS outcome,
             {line} AS line,
             CASE WHEN {OUTCOME} IN ({", ".join(rejected)}) THEN {text} END AS text,
@@ -235,7 +236,8 @@ def staged_part(name: str, path: Path, judgement: Judgement, *, is_text: bool) -
     """
     types = tuple("BIGINT" if is_int else "VARCHAR" for is_int in judgement.ids_are_integers)
     select = (
-        f"SELECT user_id, item_id, weight, seconds, outcome, line, text, {FILE_INDEX} FROM scan"
+        "SELECT user_id, item_id, weight, seconds, event, outcome, line, text, "
+        f"{FILE_INDEX} FROM scan"
     )
     return JudgedPart(name, path, select, types, judgement, is_text)
 

@@ -101,6 +101,11 @@ class ALS:
         require("als.iterations", self.iterations, least=1)
         require("als.seed", self.seed, least=0)
 
+    @property
+    def rotatable(self) -> tuple[slice, ...]:
+        """All coordinates: a fold-in turns with the items."""
+        return (slice(0, self.factors),)
+
     @classmethod
     def from_alpha(
         cls, alpha: float, regularization: float, *, factors: int = 64, iterations: int = 15

@@ -98,6 +98,11 @@ class Item2Vec:
         require("item2vec.oversampling", self.oversampling, above=0)
         require("item2vec.seed", self.seed, least=0)
 
+    @property
+    def rotatable(self) -> tuple[slice, ...]:
+        """All coordinates: a fold-in turns with the items."""
+        return (slice(0, self.factors),)
+
     def fit(self, user_items: sp.csr_array, on_step: OnStep | None = None) -> Embeddings:
         """Factorize the associations of the items.
 

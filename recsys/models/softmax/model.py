@@ -86,6 +86,11 @@ class Softmax:
         require("softmax.iterations", self.iterations, least=1)
         require("softmax.seed", self.seed, least=0)
 
+    @property
+    def rotatable(self) -> tuple[slice, ...]:
+        """All coordinates: a fold-in turns with the items."""
+        return (slice(0, self.factors),)
+
     def fit(
         self,
         user_items: sp.csr_array,
