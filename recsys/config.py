@@ -12,6 +12,7 @@
     [gates]       what can refuse a version              -> recsys.monitoring.GateSettings
     [tune]        how hyperparameters are found         -> recsys.evaluation.settings
     [compare]     which models are compared             -> recsys.evaluation.settings
+    [nightly]     what a night writes, keeps and tells  -> recsys.nightly
 """
 
 import os
@@ -20,7 +21,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from recsys.errors import ConfigError, did_you_mean
 from recsys.evaluation.settings import CompareSettings, TuneSettings
@@ -31,6 +32,11 @@ from recsys.monitoring import GateSettings
 from recsys.store import AlignmentSettings
 
 T = TypeVar("T")
+LogLevel = Literal["debug", "info", "warning", "error"]
+_PATHS = {
+    "data": ("log", "test", "items"),
+    "nightly": ("store", "log_file", "metrics_file"),
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,57 @@ class EvaluationSettings(SplitSettings):
 
 
 @dataclass(frozen=True)
+class NightlySettings:
+    """What a night writes, keeps and tells; the ``[nightly]`` table.
+
+    Paths are like those of `DataSettings`.
+
+    Parameters
+    ----------
+    store : str, optional
+        Default: $RECSYS_STORE, else ./store.
+    warm_start : bool
+        Begin ALS at the embeddings of the current version.
+    warm_iterations : int, optional
+        Epochs after a warm start. Default: as many as from a random start.
+    keep : int
+        The newest versions that are kept.
+    keep_runs : int
+        The newest runs whose report is kept.
+    log_file : str, optional
+        Where the JSON lines go. Default: stderr, unless that is a terminal.
+    log_level : {"debug", "info", "warning", "error"}
+        The least that is logged.
+    metrics_file : str, optional
+        Prometheus textfile, such as node_exporter reads.
+    mlflow : str, optional
+        Tracking URI of an MLflow server, or a folder as ``file:...``.
+    mlflow_experiment : str
+    """
+
+    store: str | None = None
+    warm_start: bool = True
+    warm_iterations: int | None = None
+    keep: int = 7
+    keep_runs: int = 14
+    log_file: str | None = None
+    log_level: LogLevel = "info"
+    metrics_file: str | None = None
+    mlflow: str | None = None
+    mlflow_experiment: str = "recsys"
+
+    def __post_init__(self) -> None:
+        for name in ("warm_iterations", "keep", "keep_runs"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise ConfigError(f"nightly.{name}: expected 1 or more, got {number}")
+        if self.log_level not in get_args(LogLevel):
+            raise ConfigError(
+                f"nightly.log_level: expected one of {', '.join(get_args(LogLevel))}, "
+                f"got {self.log_level!r}"
+            )
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that a config file can say, typed and checked."""
 
@@ -97,6 +154,7 @@ class Settings:
     gates: GateSettings = field(default_factory=GateSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
+    nightly: NightlySettings = field(default_factory=NightlySettings)
 
 
 def read_config(path: str | Path) -> Settings:
@@ -150,12 +208,8 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
     name = model.pop("name", ALS.name)
     if name not in MODELS:
         raise ConfigError(f"model.name: expected one of {', '.join(MODELS)}, got {name!r}")
-    data = {
-        key: _expand(value, Path(folder)) if key != "item_columns" else value
-        for key, value in tables.get("data", {}).items()
-    }
     return Settings(
-        data=_typed(DataSettings, data, "data"),
+        data=_typed(DataSettings, _with_paths(tables, "data", folder), "data"),
         log=_typed(LogSettings, tables.get("log", {}), "log"),
         model=_typed(MODELS[name], model, "model"),
         evaluation=_typed(EvaluationSettings, tables.get("evaluation", {}), "evaluation"),
@@ -164,6 +218,7 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
         gates=_typed(GateSettings, tables.get("gates", {}), "gates"),
         tune=_typed(TuneSettings, tables.get("tune", {}), "tune"),
         compare=_typed(CompareSettings, tables.get("compare", {}), "compare"),
+        nightly=_typed(NightlySettings, _with_paths(tables, "nightly", folder), "nightly"),
     )
 
 
@@ -195,16 +250,24 @@ def _refuse_unknown(table: Mapping[str, Any], known: Sequence[str], prefix: str)
             )
 
 
-def _expand(value: Any, folder: Path) -> Any:
+def _with_paths(tables: Mapping[str, Any], name: str, folder: str | Path) -> Mapping[str, Any]:
+    """Return a table with its paths expanded."""
+    return {
+        key: _expand(value, Path(folder), name) if key in _PATHS[name] else value
+        for key, value in tables.get(name, {}).items()
+    }
+
+
+def _expand(value: Any, folder: Path, where: str) -> Any:
     """Fill in environment variables and make paths relative to the folder of the config."""
     if isinstance(value, list):
-        return [_expand(part, folder) for part in value]
+        return [_expand(part, folder, where) for part in value]
     if not isinstance(value, str):
         return value
     expanded = os.path.expandvars(value)
     if missing := re.search(r"\$\{?(\w+)", expanded):
         raise ConfigError(
-            f"data: the path {value!r} needs the environment variable {missing[1]}, "
+            f"{where}: the path {value!r} needs the environment variable {missing[1]}, "
             "which is not set"
         )
     return str(folder / Path(expanded).expanduser())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -23,8 +23,18 @@ from recsys.models import Model, Popularity, parameters_of
 from recsys.models.matrix import popularity_of
 from recsys.monitoring import Gates
 from recsys.progress import progress_bar
-from recsys.store import Release, Version, align_with_current, publish, require_writable
+from recsys.store import (
+    Judge,
+    Release,
+    Version,
+    align_with_current,
+    publish,
+    require_writable,
+)
 from recsys.vectors import Embeddings, Ids
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 
 def train(
@@ -78,22 +88,61 @@ def train(
     evaluations = evaluate_models(log, settings, test=test, progress=progress)
     user_items = log.user_items()
     embeddings = fit(settings.model, user_items, progress=progress)
-    release = Release(
-        embeddings=embeddings,
-        users=log.users,
-        items=log.items,
-        seen=user_items,
-        popularity=popularity_of(user_items),
-        recent=log.recent_popularity(settings.log.popular_half_life_days),
-        attributes=None if items is None else attributes_of(items, log.items),
-        model={"name": settings.model.name, "parameters": parameters_of(settings.model)},
-        data=facts_of(log),
-        metrics={name: result.to_dict() for name, result in evaluations.items()},
-        config=_plain(settings),
-    )
+    metrics = {name: result.to_dict() for name, result in evaluations.items()}
+    release = release_of(log, user_items, embeddings, settings, metrics=metrics, items=items)
     release = align_with_current(store, release, settings.alignment)
-    judge = Gates(settings.gates) if settings.gates.enabled else None
-    return publish(store, release, settings.index, judge=judge, progress=progress)
+    return publish(store, release, settings.index, judge=judge_of(settings), progress=progress)
+
+
+def judge_of(settings: Settings) -> Judge | None:
+    """Return the gates that a version has to pass; None where they are switched off."""
+    return Gates(settings.gates) if settings.gates.enabled else None
+
+
+def release_of(
+    log: Interactions,
+    user_items: "sp.csr_array",
+    embeddings: Embeddings,
+    settings: Settings,
+    *,
+    metrics: Mapping[str, Any],
+    items: pa.Table | None = None,
+    **known: Any,
+) -> Release:
+    """Put together what is published.
+
+    Parameters
+    ----------
+    log : Interactions
+    user_items : csr_array, shape (n_users, n_items)
+        Of the log.
+    embeddings : Embeddings
+    settings : Settings
+    metrics : mapping
+        By model, as `recsys.evaluation.Evaluation.to_dict` says them.
+    items : pyarrow.Table, optional
+        As in `train`.
+    **known
+        Fields of `Release` that are not as they follow from the log and the settings.
+
+    Returns
+    -------
+    Release
+    """
+    parts: dict[str, Any] = {
+        "embeddings": embeddings,
+        "users": log.users,
+        "items": log.items,
+        "seen": user_items,
+        "popularity": popularity_of(user_items),
+        "recent": log.recent_popularity(settings.log.popular_half_life_days),
+        "attributes": None if items is None else attributes_of(items, log.items),
+        "model": {"name": settings.model.name, "parameters": parameters_of(settings.model)},
+        "data": facts_of(log),
+        "metrics": metrics,
+        "config": _plain(settings),
+    }
+    return Release(**(parts | known))
 
 
 def evaluate_models(

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -24,6 +25,7 @@ def blocks(language: str) -> list[str]:
 def workplace(tmp_path: Path) -> Path:
     """A folder that looks like the checkout to a snippet, and keeps what it writes."""
     (tmp_path / "data").symlink_to(ROOT / "data")
+    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
     return tmp_path
 
 

@@ -21,6 +21,7 @@ ROOMS = [
     "config",
     "tuned",
     "training",
+    "nightly",
     "choosing",
     "cli",
     "__main__",

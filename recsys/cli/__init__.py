@@ -8,11 +8,11 @@ import sys
 
 import typer
 
-from recsys.cli import answers, choosing, training, versions, watching
+from recsys.cli import answers, choosing, nightly, training, versions, watching
 from recsys.cli.app import app
 from recsys.errors import ConfigError, RecsysError
 
-__all__ = ["answers", "app", "choosing", "main", "training", "versions", "watching"]
+__all__ = ["answers", "app", "choosing", "main", "nightly", "training", "versions", "watching"]
 
 
 def main() -> None:

@@ -18,9 +18,12 @@ class Peak:
     ----------
     n_bytes : int or None
         None where the system does not tell.
+    total_bytes : int or None
+        What it held at most in all.
     """
 
     n_bytes: int | None = None
+    total_bytes: int | None = None
 
 
 @contextmanager
@@ -41,7 +44,8 @@ def peak_memory() -> Iterator[Peak]:
         yield peak
         return
     yield peak
-    peak.n_bytes = max(_kilobytes("VmHWM:") - before, 0) * 1024
+    highest = _kilobytes("VmHWM:")
+    peak.n_bytes, peak.total_bytes = max(highest - before, 0) * 1024, highest * 1024
 
 
 def _give_back() -> None:

@@ -14,7 +14,7 @@ from recsys.logs.parts import (
     split_parts,
     split_validation,
 )
-from recsys.logs.reading import read_log
+from recsys.logs.reading import LogCache, read_log
 from recsys.logs.settings import LogSettings
 from recsys.logs.split import (
     split_by_time,
@@ -32,6 +32,7 @@ __all__ = [
     "HeldOutUsers",
     "Interactions",
     "ItemSettings",
+    "LogCache",
     "LogSettings",
     "Part",
     "Parts",

@@ -7,6 +7,7 @@ from recsys.store.directory import Version, current, find_version, versions
 from recsys.store.export import export_version
 from recsys.store.files import ItemTable, SeenLists, UserTable
 from recsys.store.history import Activation, activations, version_before
+from recsys.store.indexes import BuiltIndexes, build_indexes
 from recsys.store.lineage import AlignmentSettings, align_with_current
 from recsys.store.listing import list_versions
 from recsys.store.manifest import FileFacts, Manifest
@@ -20,6 +21,7 @@ from recsys.store.verifying import verify
 __all__ = [
     "Activation",
     "AlignmentSettings",
+    "BuiltIndexes",
     "Check",
     "Content",
     "FileFacts",
@@ -34,6 +36,7 @@ __all__ = [
     "activate",
     "activations",
     "align_with_current",
+    "build_indexes",
     "current",
     "export_version",
     "find_version",

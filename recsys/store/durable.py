@@ -31,7 +31,8 @@ def sync(path: Path) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Replace a file by one line or more, atomically. One writer at a time."""
-    temporary = path.with_name(f".{path.name}")
+    # A collector of files by the end of their names must not find this one.
+    temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     with durable_file(temporary) as file:
         file.write(f"{text}\n".encode())

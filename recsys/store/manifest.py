@@ -86,8 +86,8 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types that JSON can hold; a number that is not finite becomes None."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        content: dict[str, Any] = plain(asdict(self))
+        return content
 
     def to_json(self) -> str:
         """Return the text of manifest.json, which ends with a checksum of itself."""
@@ -163,14 +163,14 @@ def _damaged(path: Path, found: str) -> str:
     return f"{path}: expected the manifest of a version, got {found}; activate another version"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value as JSON has it: tuples as lists, NumPy numbers as Python's, no NaN."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, str | int | None) else str(value)

@@ -10,17 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from recsys.errors import StoreError
-from recsys.index import IndexKind, IndexSettings, Sample, build_index
-from recsys.index.codes import norms_of
+from recsys.index import IndexSettings
 from recsys.progress import OnStep, progress_bar
 from recsys.store import files
 from recsys.store.activating import activate
 from recsys.store.checks import Check, Status
-from recsys.store.content import INDEX, SIMILAR, Content, read_version
+from recsys.store.content import Content, read_version
 from recsys.store.directory import (
     PUBLISH_LOCK,
     VERSIONS,
@@ -37,19 +33,17 @@ from recsys.store.durable import (
     sync,
 )
 from recsys.store.environment import environment
-from recsys.store.files import ItemTable, SeenLists, UserTable
+from recsys.store.files import ItemTable, UserTable
+from recsys.store.indexes import BuiltIndexes, build_indexes
 from recsys.store.leftovers import STAGING, clear_leftovers
 from recsys.store.manifest import MANIFEST, FileFacts, Manifest
-from recsys.store.mapped import write_mapped
+from recsys.store.mapped import SERVING, write_mapped
 from recsys.store.release import Release
-from recsys.vectors import FloatMatrix
 
 Judge = Callable[[Content, Content | None], Sequence[Check]]
 """Gets the new version and the current one, returns what it checked."""
 
 _STAMP = "%Y%m%dT%H%M%SZ"
-_N_MEASURED = 1000  # users that the index is measured on
-_WORTH_A_FOREST = range(400_000, 4_000_000)  # rows: a scan takes a millisecond, a forest minutes
 
 
 def publish(
@@ -57,6 +51,7 @@ def publish(
     release: Release,
     settings: IndexSettings | None = None,
     *,
+    indexes: BuiltIndexes | None = None,
     judge: Judge | None = None,
     progress: bool = False,
 ) -> Version:
@@ -73,6 +68,8 @@ def publish(
         Made if it is not there.
     release : Release
     settings : IndexSettings, optional
+    indexes : BuiltIndexes, optional
+        Of this release, where `recsys.store.build_indexes` has built them already.
     judge : callable, optional
         Gets the new version, open as it lies on the disk, and the current one, None where there is
         none that can be read; returns what it checked. See `recsys.monitoring.Gates`.
@@ -99,7 +96,9 @@ def publish(
         progress_bar("publishing", enabled=progress) as on_step,
         _staging(store / VERSIONS) as folder,
     ):
-        index = _write_files(folder, release, settings or IndexSettings(), on_step)
+        _write_tables(folder, release, on_step)
+        index = _write_indexes(folder, release, settings or IndexSettings(), indexes)
+        on_step(4, 6)
         manifest = _manifest(store, release, index, _file_facts(folder))
         on_step(5, 6)
         if judge is not None:
@@ -138,14 +137,11 @@ def _staging(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_files(
-    folder: Path, release: Release, settings: IndexSettings, on_step: OnStep
-) -> dict[str, Any]:
-    """Write everything but the manifest; return what is known of the index."""
+def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
+    """Write everything but the indexes and the manifest."""
     space_id = release.space
     users, items = release.embeddings.users, release.embeddings.items
-    seen = release.seen_lists
-    user_table = UserTable(release.users, users, seen, space_id)
+    user_table = UserTable(release.users, users, release.seen_lists, space_id)
     item_table = ItemTable(release.items, items, release.popularity, space_id, release.recent)
     files.write_users(folder, user_table)
     on_step(1, 6)
@@ -154,48 +150,16 @@ def _write_files(
         files.write_attributes(folder, release.attributes, release.items, space_id)
     write_mapped(folder, user_table, item_table)
     on_step(3, 6)
-    index = _build_indexes(folder, users, items, seen, settings)
-    on_step(4, 6)
-    return index
 
 
-def _build_indexes(
-    folder: Path,
-    users: FloatMatrix,
-    items: FloatMatrix,
-    seen: SeenLists,
-    settings: IndexSettings,
+def _write_indexes(
+    folder: Path, release: Release, settings: IndexSettings, built: BuiltIndexes | None
 ) -> dict[str, Any]:
-    """Build the index that answers users, and those for what is similar; return what is known."""
-    rows = _sample_of(users, settings.seed)
-    sample = Sample(users[rows], [seen[row] for row in rows])
-    (folder / INDEX).mkdir()
-    facts = build_index(items, sample, settings, folder / INDEX)
-    facts["similar_items"] = _build_similar(folder / SIMILAR["item"], items, settings)
-    if settings.similar_users:
-        facts["similar_users"] = _build_similar(folder / SIMILAR["user"], users, settings)
-    return facts
-
-
-def _build_similar(folder: Path, vectors: FloatMatrix, settings: IndexSettings) -> dict[str, Any]:
-    """Build an index by cosine."""
-    folder.mkdir()
-    rows = _sample_of(vectors, settings.seed)
-    units = vectors[rows] / norms_of(vectors[rows])[:, None]
-    sample = Sample(units.astype(np.float32), list(rows[:, None].astype(np.int32)))
-    is_worth = len(vectors) in _WORTH_A_FOREST and settings.kind != "exact"
-    kind: IndexKind = "auto" if is_worth else "exact"
-    # All directions have the same norm, so there is no head.
-    chosen = replace(settings, kind=kind, head_share=0.0)
-    return build_index(vectors, sample, chosen, folder, cosine=True)
-
-
-def _sample_of(vectors: FloatMatrix, seed: int) -> NDArray[np.intp]:
-    """Return the rows to measure an index on; one without a signal is never asked."""
-    rows = np.flatnonzero(vectors.any(axis=1))
-    rng = np.random.default_rng(seed)
-    sample: NDArray[np.intp] = rng.choice(rows, size=min(_N_MEASURED, len(rows)), replace=False)
-    return sample
+    """Build the indexes, or copy them from where they lie; return what is known of them."""
+    if built is None:
+        return build_indexes(folder, release, settings).facts
+    shutil.copytree(built.folder / SERVING, folder / SERVING, dirs_exist_ok=True)
+    return built.facts
 
 
 def _file_facts(folder: Path) -> dict[str, FileFacts]:
@@ -273,11 +237,13 @@ def _parent(store: Path) -> str | None:
 
 
 def _free_name(store: Path, facts: dict[str, FileFacts]) -> tuple[str, datetime]:
-    """Return a new name: the time, at a second that no version has, and a hash of the files."""
+    """Return a new name: the time, later than that of every version, and a hash of the files."""
     content = "".join(f"{name} {fact.sha256}\n" for name, fact in sorted(facts.items()))
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-    taken = {version.name.partition("-")[0] for version in versions(store)}
     created = datetime.now(UTC).replace(microsecond=0)
-    while f"{created:{_STAMP}}" in taken:  # so that names sort by age, also within a second
-        created += timedelta(seconds=1)
+    # Names sort by age, also within a second and when the clock was set back.
+    for newest in versions(store)[:1]:
+        stamp = newest.name.partition("-")[0]
+        before = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+        created = max(created, before + timedelta(seconds=1))
     return f"{created:{_STAMP}}-{digest}", created

@@ -10,10 +10,11 @@ from recsys.errors import ConfigError, DataError, did_you_mean
 from recsys.logs.account import Account
 from recsys.logs.counts import keep_minimum_counts
 from recsys.logs.interactions import Interactions
+from recsys.logs.reading.cache import LogCache
 from recsys.logs.reading.judged_log import JudgedLog
-from recsys.logs.reading.parts import judge_part
-from recsys.logs.reading.session import open_session
-from recsys.logs.reading.sources import LogSource, find_parts
+from recsys.logs.reading.parts import JudgedPart, judge_part
+from recsys.logs.reading.session import Session, open_session
+from recsys.logs.reading.sources import LogFile, LogFrame, LogSource, find_parts
 from recsys.logs.settings import LogSettings
 
 Report = Callable[[str], None]
@@ -24,6 +25,8 @@ def read_log(
     settings: LogSettings | None = None,
     *,
     rejects: str | Path | None = None,
+    cache: LogCache | None = None,
+    now: int | None = None,
     progress: bool = False,
     **overrides: object,
 ) -> Interactions:
@@ -45,6 +48,11 @@ def read_log(
     rejects : path, optional
         Where rejected rows go, as Parquet: file, line (from 1), reason, text. Written only if there
         are any. None: they are counted and not kept.
+    cache : LogCache, optional
+        Keeps what became of the rows of each file, so that a file which has not changed is not read
+        again; the result is the same. For files, not for tables.
+    now : int, optional
+        Unix time in seconds, a day after which a timestamp is in the future. Default: the clock's.
     progress : bool
         Show on stderr what is being done, if that is a terminal.
     **overrides
@@ -72,11 +80,8 @@ def read_log(
     """
     settings = _overridden(settings or LogSettings(), overrides)
     parts = find_parts(source, settings.format)
-    with open_session(settings.memory_limit) as session, _reporting(progress) as report:
-        judged = []
-        for part in parts:
-            report(f"reading {part.name}")
-            judged.append(judge_part(session, part, settings))
+    with open_session(settings.memory_limit, now) as session, _reporting(progress) as report:
+        judged = _judged(session, parts, settings, cache, report)
         log = JudgedLog(session, judged)
         report("checking rows, finding users and items")
         account = log.settle_rejects(
@@ -95,6 +100,28 @@ def read_log(
     )
     _require_some_left(interactions.account)
     return interactions
+
+
+def _judged(
+    session: Session,
+    parts: list[LogFile | LogFrame],
+    settings: LogSettings,
+    cache: LogCache | None,
+    report: Report,
+) -> list[JudgedPart]:
+    """Judge all parts, or find them judged."""
+    if cache is not None:
+        cache.begin()
+    judged = []
+    for part in parts:
+        report(f"reading {part.name}")
+        if cache is not None and isinstance(part, LogFile):
+            judged.append(cache.judged(session, part, settings))
+        else:
+            judged.append(judge_part(session, part, settings))
+    if cache is not None:
+        cache.drop_others()
+    return judged
 
 
 def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSettings:

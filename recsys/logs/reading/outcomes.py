@@ -11,6 +11,7 @@ MAX_SECONDS = 253_402_300_799  # the end of the year 9999
 ONE_DAY = 86_400
 LARGEST_WEIGHT = 3.4028234e38  # of float32
 SMALLEST_WEIGHT = 1e-38
+FUTURE = "timestamp in the future"
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _time_outcomes(seconds: str, settings: LogSettings, now: int) -> list[Outcom
     outcomes = [
         Outcome("unreadable timestamp", True, f"{seconds} IS NULL"),
         Outcome("timestamp out of range", True, f"{seconds} < 0 OR {seconds} > {MAX_SECONDS}"),
-        Outcome("timestamp in the future", True, f"{seconds} > {now + ONE_DAY}"),
+        Outcome(FUTURE, True, f"{seconds} > {now + ONE_DAY}"),
     ]
     if settings.since is not None:
         since = repr(unix_seconds(settings.since, "since"))

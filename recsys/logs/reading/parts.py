@@ -210,6 +210,30 @@ def _staged(
     path = session.new_file(".parquet")
     judged = f"SELECT * EXCLUDE ({FILE_INDEX}) FROM ({query})"
     session.execute(f"COPY ({judged}) TO {literal(str(path))} (FORMAT parquet)")
+    return staged_part(name, path, judgement, is_text=is_text)
+
+
+def staged(session: Session, part: JudgedPart) -> JudgedPart:
+    """Return a part that is read from a temporary file, written if it was not."""
+    if part.path.parent == session.folder:
+        return part
+    query = scanned([part.path], part.select)
+    return _staged(session, part.name, query, part.judgement, is_text=part.is_text)
+
+
+def staged_part(name: str, path: Path, judgement: Judgement, *, is_text: bool) -> JudgedPart:
+    """Return the part whose judged rows were written to a Parquet file.
+
+    Parameters
+    ----------
+    name : str
+        Of the part.
+    path : Path
+        Of the judged rows.
+    judgement : Judgement
+    is_text : bool
+        As in `JudgedPart`.
+    """
     types = tuple("BIGINT" if is_int else "VARCHAR" for is_int in judgement.ids_are_integers)
     select = (
         "SELECT user_id, item_id, weight, seconds, event, outcome, line, text, "

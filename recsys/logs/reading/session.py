@@ -94,8 +94,14 @@ class Session:
 
 
 @contextmanager
-def open_session(memory_limit: str) -> Iterator[Session]:
+def open_session(memory_limit: str, now: int | None = None) -> Iterator[Session]:
     """Open a session; its temporary files go when it ends, however it ends.
+
+    Parameters
+    ----------
+    memory_limit : str
+    now : int, optional
+        Unix time in seconds. Default: the clock's.
 
     Raises
     ------
@@ -117,6 +123,6 @@ def open_session(memory_limit: str) -> Iterator[Session]:
             connection.execute("SET preserve_insertion_order = true")
             connection.execute("SET arrow_large_buffer_size = true")
             connection.execute("SET enable_progress_bar = false")
-            yield Session(connection, Path(folder), now=int(time.time()))
+            yield Session(connection, Path(folder), now=int(time.time()) if now is None else now)
         finally:
             connection.close()

@@ -1,0 +1,99 @@
+"""The journal of a night: one JSON object per line, for machines; a line per stage, for people."""
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+from recsys.config import LogLevel, NightlySettings
+from recsys.errors import StoreError
+
+_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
+
+
+class Journal:
+    """Writes what happens, each line at one stroke.
+
+    Every line holds time, level, run, stage and event; where they are known seconds, counts and
+    peak_bytes, the most memory that the process held during the stage.
+
+    Parameters
+    ----------
+    settings : NightlySettings
+        Names the file and the least level.
+    progress : bool
+        Show a line per stage where stderr is a terminal.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+    """
+
+    def __init__(self, settings: NightlySettings, *, progress: bool = False) -> None:
+        self.run: str | None = None
+        self._on_terminal = sys.stderr.isatty()
+        self._shows = progress and self._on_terminal
+        self._least = _LEVELS.index(settings.log_level)
+        self._path = None if settings.log_file is None else Path(settings.log_file)
+        self._failed = False
+        if self._path is not None:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with self._path.open("ab"):
+                    pass
+            except OSError as error:
+                raise StoreError(
+                    f"nightly.log_file {self._path}: expected a file that can be written, got "
+                    f"{error.strerror!r}; name another one"
+                ) from error
+
+    def write(self, level: LogLevel, event: str, stage: str | None = None, **facts: Any) -> None:
+        """Write one line, if its level is high enough.
+
+        Parameters
+        ----------
+        level : {"debug", "info", "warning", "error"}
+        event : str
+            What happened, such as "started" or "done".
+        stage : str, optional
+        **facts
+            Whatever JSON can hold; None is left out.
+        """
+        if _LEVELS.index(level) < self._least:
+            return
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"time": time, "level": level, "run": self.run, "stage": stage, "event": event}
+        known = {name: value for name, value in facts.items() if value is not None}
+        self._append(json.dumps(line | known, ensure_ascii=False, default=str))
+
+    def show(self, sentence: str) -> None:
+        """Show a line to whoever looks on."""
+        if self._shows:
+            sys.stderr.write(f"{sentence}\n")
+
+    def _append(self, line: str) -> None:
+        if self._path is None:
+            if not self._on_terminal:
+                sys.stderr.write(f"{line}\n")
+            return
+        try:
+            _append_line(self._path, line)
+        except OSError as error:
+            # Who cannot write a log can still recommend.
+            if not self._failed:
+                sys.stderr.write(f"recsys: log {self._path}: {error.strerror}; going on without\n")
+            self._failed = True
+
+
+def _append_line(path: Path, line: str) -> None:
+    """Append a line, on a line of its own even where a full disk has cut the one before."""
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        end = os.lseek(file, 0, os.SEEK_END)
+        cut = end > 0 and os.pread(file, 1, end - 1) != b"\n"
+        os.write(file, f"{chr(10) if cut else ''}{line}\n".encode())
+    finally:
+        os.close(file)

@@ -1,0 +1,191 @@
+"""One run of the night on the disk: which stages are finished, and what they left."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from recsys.nightly.clock import RUNS, runs_in, stamp_of
+from recsys.store import FileFacts
+from recsys.store.durable import replace_text, sha256_of, sync
+from recsys.store.manifest import plain
+
+Result = Literal["running", "done", "refused", "failed", "stopped"]
+STATE = "state.json"
+_CLOSED = ("done", "refused")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A stage that is finished.
+
+    Parameters
+    ----------
+    key : str
+        Fingerprint of all that it was made of.
+    seconds : float
+        That it took.
+    peak_bytes : int or None
+        Of memory.
+    facts : mapping
+        What it found out.
+    files : mapping of str to FileFacts
+        Of its outputs, by path inside its folder.
+    """
+
+    key: str
+    seconds: float
+    peak_bytes: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, FileFacts] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """A run: its folder, and the state that is replaced whenever a stage is finished.
+
+    Parameters
+    ----------
+    folder : Path
+        ``runs/<name>``; the name is its time.
+    now : int
+        Seconds since 1970 when it began; tells what is in the future, also after a crash.
+    parent : str or None
+        The version that was current when it began.
+    result : {"running", "done", "refused", "failed", "stopped"}
+    stages : dict of str to Finished
+    """
+
+    folder: Path
+    now: int
+    parent: str | None = None
+    result: Result = "running"
+    stages: dict[str, Finished] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its id, such as ``20261120T020000Z``."""
+        return self.folder.name
+
+    def output(self, stage: str) -> Path:
+        """Return the folder of a stage's outputs."""
+        return self.folder / stage
+
+    def whole(self, stage: str, key: str) -> Finished | None:
+        """Return a stage that is finished, made of the same, and undamaged; else None."""
+        finished = self.stages.get(stage)
+        return finished if finished is not None and finished.key == key else None
+
+    def damaged(self, stage: str) -> Path | None:
+        """Return the first output of a stage that is not as it was written."""
+        for name, facts in self.stages[stage].files.items():
+            path = self.output(stage) / name
+            if not path.is_file() or path.stat().st_size != facts.bytes:
+                return path
+            if sha256_of(path) != facts.sha256:
+                return path
+        return None
+
+    @contextmanager
+    def making(self, stage: str) -> Iterator[Path]:
+        """Offer a folder for a stage's outputs, which becomes `output(stage)` when all went well.
+
+        What an earlier try has left, and what it said of it, is gone.
+        """
+        if self.stages.pop(stage, None) is not None:
+            self.save()
+        target, aside = self.output(stage), self.folder / f".{stage}"
+        for left in (target, aside):
+            shutil.rmtree(left, ignore_errors=True)
+        aside.mkdir()
+        yield aside
+        for inside in aside.rglob("*"):
+            sync(inside)
+        sync(aside)
+        aside.rename(target)
+        sync(self.folder)
+
+    def finish(self, stage: str, finished: Finished) -> None:
+        """Note that a stage is finished; from now on it is not done again."""
+        self.stages[stage] = finished
+        self.save()
+
+    def save(self) -> None:
+        """Replace the state on the disk."""
+        content = {
+            "now": self.now,
+            "parent": self.parent,
+            "result": self.result,
+            "stages": {name: plain(asdict(stage)) for name, stage in self.stages.items()},
+        }
+        text = json.dumps(content | {"sha256": _checksum(content)})
+        replace_text(self.folder / STATE, text)
+
+
+def files_facts(folder: Path) -> dict[str, FileFacts]:
+    """Return size and checksum of every file in a folder, by path inside it."""
+    return {
+        path.relative_to(folder).as_posix(): FileFacts(path.stat().st_size, sha256_of(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def new_run(store: Path, now: int, parent: str | None) -> Run:
+    """Begin a run."""
+    folder = store / RUNS / stamp_of(now)
+    folder.mkdir(parents=True)
+    sync(folder.parent)
+    run = Run(folder, now, parent)
+    run.save()
+    return run
+
+
+def unfinished_run(store: Path) -> tuple[Run | None, Path | None]:
+    """Return the newest run if it did not get to its end, and a state that is damaged, if one is.
+
+    A run whose state cannot be trusted is not gone on with: all of it is done again.
+    """
+    for folder in runs_in(store)[-1:]:
+        path = folder / STATE
+        try:
+            run = _read(folder)
+        except FileNotFoundError:  # killed before its first state
+            return None, None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None, path
+        return (None if run.result in _CLOSED else run), None
+    return None, None
+
+
+def drop_old_runs(store: Path, keep: int) -> None:
+    """Delete all but the newest runs, and all outputs; for when a run has got to its end."""
+    runs = runs_in(store)
+    n_dropped = max(len(runs) - keep, 0)
+    for folder in runs[:n_dropped]:
+        shutil.rmtree(folder)
+    for folder in runs[n_dropped:]:
+        for inside in folder.iterdir():
+            if inside.is_dir():
+                shutil.rmtree(inside)
+
+
+def _read(folder: Path) -> Run:
+    content = json.loads((folder / STATE).read_bytes())
+    if content.pop("sha256") != _checksum(content):
+        raise ValueError("the checksum differs")
+    stages = {
+        name: Finished(
+            **{**stage, "files": {file: FileFacts(**f) for file, f in stage["files"].items()}}
+        )
+        for name, stage in content["stages"].items()
+    }
+    return Run(folder, content["now"], content["parent"], content["result"], stages)
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,263 @@
+"""The night: stages that run once, whatever comes between them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import recsys
+from recsys.config import settings_from
+from recsys.errors import DataError, GateFailedError, StoreError
+from recsys.nightly import run_night
+from recsys.store import current, find_version, verify, versions
+from tests.nightly.nights import journal_of, settings_of, stages_of, tables_of, write_days
+
+ROOT = Path(__file__).parents[2]
+WORK = ["ingest", "validate", "train", "evaluate", "align", "index", "gates", "publish", "prune"]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    write_days(tmp_path / "log")
+    return tmp_path
+
+
+def without_titles(place: Path):
+    """Settings of a night that fails after ingest, until ``items.parquet`` is there."""
+    tables = tables_of(place)
+    tables["data"]["items"] = str(place / "items.parquet")
+    return settings_from(tables)
+
+
+def write_titles(place: Path) -> None:
+    ids = [f"i{row}" for row in range(40)]
+    pq.write_table(pa.table({"item_id": ids, "title": ids}), place / "items.parquet")
+
+
+def test_a_night_publishes_a_version_that_answers(place: Path) -> None:
+    report = run_night(settings_of(place))
+    assert report.result == "done"
+    assert [stage.name for stage in report.stages] == ["lock", *WORK, "report"]
+    found = recsys.open(place / "store")
+    assert found.version == report.version == verify(place / "store").name
+    # u5's taste is the items whose number is 1 modulo 4
+    assert [int(str(item_id)[1:]) % 4 for item_id, _ in found.recommend("u5", k=4)] == [1] * 4
+
+
+def test_a_night_publishes_what_train_publishes(place: Path) -> None:
+    settings = settings_of(place)
+    run_night(settings)
+    night = find_version(place / "store").manifest
+    trained = recsys.train(
+        recsys.read_log(place / "log"), place / "other", settings=settings
+    ).manifest
+    assert night.metrics == trained.metrics
+    assert night.model == trained.model
+    assert {n: f.sha256 for n, f in night.files.items()} == {
+        n: f.sha256 for n, f in trained.files.items()
+    }
+
+
+def test_the_second_night_starts_from_the_first(place: Path) -> None:
+    first = run_night(settings_of(place))
+    second = run_night(settings_of(place, warm_iterations=1))
+    assert first.facts("train")["start"] == "cold"
+    assert second.facts("train")["start"] == "warm"
+    manifest = find_version(place / "store").manifest
+    assert manifest.parent == first.version
+    assert manifest.model["parameters"]["iterations"] == 1
+    # What it is tested as is another fit: the first version has seen tonight's test part.
+    assert second.metrics == first.metrics
+    assert run_night(settings_of(place, warm_start=False)).facts("train")["start"] == "cold"
+
+
+def test_a_damaged_parent_is_left_aside(place: Path) -> None:
+    first = run_night(settings_of(place))
+    (find_version(place / "store").folder / "serving/items/embeddings.npy").unlink()
+    second = run_night(settings_of(place))
+    assert second.facts("train")["start"] == "cold"
+    assert current(place / "store") == second.version != first.version
+    (warning,) = [line for line in journal_of(place) if line["event"] == "parent left aside"]
+    assert "embeddings.npy" in warning["error"]
+
+
+def test_finished_stages_are_reused_after_an_error(place: Path) -> None:
+    settings = without_titles(place)
+    with pytest.raises(DataError, match=r"items\.parquet"):
+        run_night(settings)
+    failed = journal_of(place)[-1]
+    assert (failed["event"], failed["level"]) == ("failed", "error")
+    write_titles(place)
+    report = run_night(settings)
+    assert stages_of(report)["ingest"] == "reused"
+    assert stages_of(report)["train"] == "done"
+    assert report.run == failed["run"]
+    assert run_night(settings).run > report.run
+
+
+def test_changed_input_is_not_reused(place: Path) -> None:
+    settings = without_titles(place)
+    with pytest.raises(DataError):
+        run_night(settings)
+    write_titles(place)
+    (place / "log" / "day2.parquet").unlink()
+    report = run_night(settings)
+    assert stages_of(report)["ingest"] == "done"
+    assert report.facts("ingest")["events"] == 240
+
+
+def test_changed_settings_are_not_reused(place: Path) -> None:
+    settings = without_titles(place)
+    with pytest.raises(DataError):
+        run_night(settings)
+    write_titles(place)
+    report = run_night(replace(settings, log=replace(settings.log, until="2023-11-20")))
+    assert stages_of(report)["ingest"] == "done"
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "unlink"])
+def test_a_damaged_output_is_made_again(place: Path, damage: str) -> None:
+    settings = without_titles(place)
+    with pytest.raises(DataError):
+        run_night(settings)
+    write_titles(place)
+    (path,) = (place / "store" / "runs").glob("*/ingest/events.npz")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    if damage != "unlink":
+        path.write_bytes(content if damage == "flip" else content[:-1])
+    assert stages_of(run_night(settings))["ingest"] == "done"
+    assert str(path) in [line.get("file") for line in journal_of(place)]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x00", b'{"now": 1}'])
+def test_a_damaged_state_starts_a_new_run(place: Path, content: bytes) -> None:
+    settings = without_titles(place)
+    with pytest.raises(DataError):
+        run_night(settings)
+    write_titles(place)
+    (path,) = (place / "store" / "runs").glob("*/state.json")
+    path.write_bytes(content)
+    report = run_night(settings)
+    assert report.run > path.parent.name
+    assert stages_of(report)["ingest"] == "done"
+    assert str(path) in [line.get("file") for line in journal_of(place)]
+
+
+def test_a_version_published_meanwhile_is_the_new_start(place: Path) -> None:
+    """A run begun on one parent does not go on from it when another one has become current."""
+    run_night(settings_of(place))
+    settings = without_titles(place)
+    with pytest.raises(DataError):
+        run_night(settings)
+    other = recsys.train(
+        recsys.read_log(place / "log"), place / "store", settings=settings_of(place)
+    )
+    write_titles(place)
+    run_night(settings)
+    assert find_version(place / "store").manifest.parent == other.name
+
+
+def test_a_refused_version_ends_the_run(place: Path) -> None:
+    # A forest of one tree that may look at one node cannot find the best items of 3,000.
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(0, 200, 20_000), rng.integers(0, 3000, 20_000)
+    pq.write_table(pa.table({"user_id": users, "item_id": items}), place / "log" / "day0.parquet")
+    for other in (1, 2):
+        (place / "log" / f"day{other}.parquet").unlink()
+    tables = tables_of(place)
+    tables["evaluation"] = {"split": "none"}
+    tables["index"] = {"kind": "annoy", "trees": 1, "max_search_k": 1, "target_recall": 1.0}
+    tables["model"] = {"factors": 32, "iterations": 2, "regularization": 0.1}
+    with pytest.raises(GateFailedError, match="recall@20"):
+        run_night(settings_from(tables))
+    assert journal_of(place)[-1]["event"] == "refused"
+    assert versions(place / "store") == []
+    tables["index"] = {"kind": "exact"}
+    assert stages_of(run_night(settings_from(tables)))["ingest"] == "done"
+
+
+def test_old_runs_and_outputs_go(place: Path) -> None:
+    runs = [run_night(settings_of(place, keep_runs=2)).run for _ in range(4)]
+    folder = place / "store" / "runs"
+    kept = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    assert kept == runs[2:]
+    for name in runs[2:]:
+        assert {path.name for path in (folder / name).iterdir()} == {"state.json", "report.json"}
+    assert json.loads((folder / runs[3] / "report.json").read_text())["result"] == "done"
+
+
+def test_the_second_of_two_nights_refuses(place: Path) -> None:
+    (place / "store").mkdir()
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from recsys.nightly.lock import only_night\n"
+            "with only_night(Path(sys.argv[1])): print(flush=True); sys.stdin.read()",
+            str(place / "store"),
+        ],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with pytest.raises(StoreError, match=f"no other night.*process {holder.pid}"):
+        run_night(settings_of(place))
+    assert journal_of(place)[-1]["event"] == "refused"
+    holder.kill()
+    holder.communicate()
+    assert run_night(settings_of(place)).result == "done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stage", ["train", "publish"])
+def test_a_signal_stops_the_night_and_the_next_goes_on(
+    place: Path, number: signal.Signals, stage: str
+) -> None:
+    config = place / "night.toml"
+    config.write_text(
+        '[data]\nlog = "log"\n[model]\nfactors = 4\n[index]\nkind = "exact"\n'
+        '[nightly]\nstore = "store"\nlog_level = "debug"\n'
+    )
+    command = [sys.executable, "-m", "recsys", "nightly", "--config", str(config), "--json"]
+    night = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    assert night.stderr is not None
+    told = []
+    for line in night.stderr:  # a pipe gets the journal
+        told.append(json.loads(line))
+        if (told[-1]["stage"], told[-1]["event"]) == (stage, "started"):
+            night.send_signal(number)
+            break
+    _, rest = night.communicate(timeout=60)
+    assert night.returncode == 128 + number
+    *_, stopped, sentence = rest.splitlines()
+    assert json.loads(stopped)["event"] == "stopped"
+    assert sentence == (
+        f"recsys: stopped by {number.name}; the next start goes on where this one was"
+    )
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["run"] == told[0]["run"]
+    by_name = {one["name"]: one["status"] for one in report["stages"]}
+    assert by_name["ingest"] == "reused"
+    assert len(versions(place / "store")) == 1
+    assert current(place / "store") == report["version"]
