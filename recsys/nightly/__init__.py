@@ -3,7 +3,7 @@
 ::
 
     night         `run_night`: the stages one after the other   (lock, signals, clock: around them)
-    stages        what each stage does, and what its result depends on
+    stages        their list   (from_log, to_version: what each does, and what it depends on)
     material      what the stages share, read from the outputs of those before
     run           the folder of one run: which stages are finished, and their outputs
     outputs       interactions and embeddings on the disk and back

@@ -65,6 +65,12 @@ def facts_of_file(path: Path) -> list[Any]:
     ]
 
 
+def items_facts(settings: Settings) -> list[Any]:
+    """Return the facts of the table of items, and how it is read."""
+    data = settings.data
+    return [files_facts([data.items]) if data.items else [], dict(data.item_columns)]
+
+
 def plain_model(settings: Settings) -> dict[str, Any]:
     """Return the model of the settings, its name and its hyperparameters."""
     return {"name": settings.model.name, **parameters_of(settings.model)}

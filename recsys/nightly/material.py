@@ -20,6 +20,9 @@ from recsys.training import read_test, read_titles, release_of
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+Facts = dict[str, Any]
+"""What a stage found out, as JSON can hold it."""
+
 
 @dataclass
 class Material:

@@ -24,7 +24,8 @@ from recsys.nightly.run import (
     unfinished_run,
 )
 from recsys.nightly.signals import StoppedError, StopRequest, stoppable
-from recsys.nightly.stages import STAGES, Stage, published_by
+from recsys.nightly.stages import STAGES, Stage
+from recsys.nightly.to_version import published_by
 from recsys.nightly.tracking import track
 from recsys.serving import store_path
 from recsys.store import current, require_writable
@@ -121,16 +122,16 @@ class _Course:
             self._report.stages.append(StageReport(stage.name, "failed", seconds))
             raise
         self._tell_within()
-        self._note(stage.name, "left out" if finished is None else "done", finished)
+        self._note(stage.name, "done", finished)
 
-    def _work(self, stage: Stage, key: str, begun: float) -> Finished | None:
+    def _work(self, stage: Stage, key: str, begun: float) -> Finished:
         run = self._night.run
         with peak_memory() as peak, run.making(stage.name) as folder:
             facts = stage.work(self._night, folder)
             files = files_facts(folder)
-        finished = Finished(key, time.perf_counter() - begun, peak.total_bytes, facts or {}, files)
+        finished = Finished(key, time.perf_counter() - begun, peak.total_bytes, facts, files)
         run.finish(stage.name, finished)
-        return None if facts is None else finished
+        return finished
 
     def _is_finished(self, name: str, key: str) -> bool:
         run = self._night.run
@@ -141,8 +142,7 @@ class _Course:
             return False
         return True
 
-    def _note(self, name: str, status: Status, finished: Finished | None) -> None:
-        finished = finished or Finished("", 0.0)
+    def _note(self, name: str, status: Status, finished: Finished) -> None:
         known = (finished.seconds, finished.peak_bytes, finished.facts)
         self._tell_of(StageReport(name, status, *known))
 
