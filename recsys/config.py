@@ -7,7 +7,7 @@
     [model]       name, and its hyperparameters         -> recsys.models
     [evaluation]  how the model is tested
     [index]       how candidates are found              -> recsys.index.IndexSettings
-    [gates]       what can refuse a version              -> recsys.monitoring.GateSettings
+    [gates]       what can refuse a version             -> recsys.monitoring.GateSettings
     [tune]        how hyperparameters are found         -> recsys.evaluation.settings
     [compare]     which models are compared             -> recsys.evaluation.settings
 """
