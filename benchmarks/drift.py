@@ -77,7 +77,8 @@ def worlds(names: list[str]) -> Iterator[World]:
             settings = replace(
                 settings, evaluation=settings_from({"evaluation": {"split": "last"}}).evaluation
             )
-        yield World(name, settings, log, categories and categories(settings, log))
+        window = 90 if name == "90 days of it" else None
+        yield World(name, settings, log, categories and categories(settings, log), window)
 
 
 def _by_category(settings: Settings, log: Interactions) -> NDArray[np.str_]:
