@@ -270,10 +270,10 @@ def main() -> None:
             *past, last = world.nights(options.nights + 2)
             quiet[world.name] = quiet_nights(world, past, store)
             faults[world.name] = planted(world, last, store)
-    if options.seeds:
-        print_largest(quiet)
-    else:
-        print_all(quiet, faults)
+        if options.seeds:  # while the manifests are there to be read
+            print_largest(quiet)
+        else:
+            print_all(quiet, faults)
 
 
 def print_all(
