@@ -13,7 +13,7 @@ PEERS_STAMP := $(PEERS)/.installed
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3) python3)
 WORKERS ?= 2
 
-.PHONY: help install peers demo test check bench clean
+.PHONY: help install peers demo test faults check bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -39,6 +39,9 @@ demo: $(STAMP) ## train on the bundled log and print recommendations
 
 test: $(STAMP) $(PEERS_STAMP) check ## run everything that proves it works
 	$(BIN)/python -m pytest -n $(WORKERS) --doctest-modules recsys tests
+
+faults: $(STAMP) ## kill nights at 200 random moments, fill the disk, flip bits; some 10 minutes
+	RECSYS_KILLS=200 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/store/test_faults.py tests/store/test_verifying.py
 
 check: $(STAMP) ## style, types, import order
 	$(BIN)/ruff check .

@@ -1,0 +1,231 @@
+"""Nights that are killed, starved, forbidden, misled by the clock, and started twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from recsys.serving import open as open_store
+from recsys.store import current, find_version, verify, versions
+from tests.faults.readers import publish_number
+from tests.nightly.nights import journal_of, write_days
+from tests.store.faults import GOT_THROUGH
+
+ROOT = Path(__file__).parents[2]
+KILLS = os.environ.get("RECSYS_KILLS", "6")  # `make faults` has 200
+SEED = os.environ.get("RECSYS_KILLS_SEED", "0")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def lines_of(what: str, folder: Path, *more: str) -> list[dict]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.harness", what, str(folder), *more],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **ONE_THREAD},
+    )
+    assert done.returncode == 0
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def answers(line: dict) -> bool:
+    """Whether a reader found only whole versions, and an answer of the current one."""
+    return line.get("n") == 3 and line["current"] == line["answered"] in line["versions"]
+
+
+def command(place: Path) -> list[str]:
+    config = place / "night.toml"
+    config.write_text(
+        '[data]\nlog = "log"\n[model]\nfactors = 4\n[index]\nkind = "exact"\n'
+        '[nightly]\nstore = "store"\nlog_file = "night.jsonl"\nlog_level = "debug"\nkeep = 2\n'
+    )
+    return [sys.executable, "-m", "recsys", "nightly", "--config", str(config), "--json"]
+
+
+def test_nights_killed_at_random_moments(tmp_path: Path) -> None:
+    first, *lines = lines_of("kill", tmp_path, KILLS, SEED)
+    assert answers(first)
+    kills = [line for line in lines if line["fault"] == "kill"]
+    nights = [line for line in lines if line["fault"] == "next"]
+    assert sum(line["ended"] == -signal.SIGKILL for line in kills) >= int(KILLS)
+    assert {line["ended"] for line in kills} <= {-signal.SIGKILL, GOT_THROUGH}
+    assert all(map(answers, lines)), [line for line in lines if not answers(line)]
+    assert {line["ended"] for line in nights} == {GOT_THROUGH}
+    assert {tuple(line["left"]) for line in nights} == {()}
+    served = [first["current"], *(line["current"] for line in lines)]
+    assert served == sorted(served), "CURRENT went back"
+
+
+def test_a_night_killed_between_its_version_and_current(tmp_path: Path) -> None:
+    first, killed, after = lines_of("current", tmp_path)
+    assert killed["ended"] == -signal.SIGKILL
+    assert after["ended"] == GOT_THROUGH
+    assert all(map(answers, (first, killed, after)))
+    assert killed["current"] == first["current"]
+    assert len(killed["versions"]) == 2  # whole, and not served
+    assert after["versions"] == killed["versions"]  # not published twice
+    assert after["current"] == after["versions"][0]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("no right to mount a disk; tests/store/test_faults.py limits files instead")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_disk_that_is_full(small_disk: Path) -> None:
+    lines = lines_of("full", small_disk)
+    errors = [line["error"] for line in lines if "error" in line]
+    looks = [line for line in lines if "fault" in line]
+    full = [line for line in looks if line["fault"] == "full"]
+    assert sum(line["ended"] != GOT_THROUGH for line in full) == len(errors) >= 3
+    for error in errors:
+        assert "its disk has space left" in error, error
+    assert all(map(answers, looks)), [line for line in looks if not answers(line)]
+    assert {line["ended"] for line in looks if line["fault"] == "next"} == {GOT_THROUGH}
+
+
+def test_a_right_that_is_lost(tmp_path: Path) -> None:
+    lines = lines_of("forbidden", tmp_path)
+    errors = [line["error"] for line in lines if "error" in line]
+    looks = [line for line in lines if "fault" in line]
+    assert len(errors) == 4
+    for error in errors:
+        assert "Permission denied" in error
+        assert str(tmp_path / "store") in error
+    assert all(map(answers, looks)), [line for line in looks if not answers(line)]
+    assert {line["ended"] for line in looks if line["fault"] == "next"} == {GOT_THROUGH}
+
+
+def test_a_clock_that_is_set_back(tmp_path: Path) -> None:
+    """By ten years, for one night: the log is not in the future, and names do not go back."""
+    write_days(tmp_path / "log")
+    library = tmp_path / "clock.so"
+    source = str(ROOT / "tests" / "faults" / "clock.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    names = []
+    for shift in ("0", str(-10 * 365 * 86_400), "0"):
+        done = subprocess.run(
+            command(tmp_path),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LD_PRELOAD": str(library), "CLOCK_SHIFT": shift},
+        )
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+        (ingest,) = [one for one in report["stages"] if one["name"] == "ingest"]
+        assert ingest["facts"]["rejected"] == 0
+        names.append(report["version"])
+        assert current(tmp_path / "store") == report["version"]
+    years = [line["time"][:4] for line in journal_of(tmp_path) if line["event"] == "started"]
+    assert int(years[0]) - min(map(int, years)) == 10  # the clock was really back
+    assert names == sorted(names)
+    assert [version.name for version in versions(tmp_path / "store")] == names[:0:-1]
+
+
+def test_two_nights_at_once(tmp_path: Path) -> None:
+    write_days(tmp_path / "log")
+    night = command(tmp_path)
+    config = tmp_path / "night.toml"
+    config.write_text(config.read_text().replace('log_file = "night.jsonl"\n', ""))
+    first = subprocess.Popen(night, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert first.stderr is not None
+    for line in first.stderr:
+        if json.loads(line)["stage"] == "train":
+            break
+    first.send_signal(signal.SIGSTOP)
+    second = subprocess.run(night, cwd=ROOT, capture_output=True, text=True)
+    first.send_signal(signal.SIGCONT)
+    assert second.returncode == 1
+    journal, sentence = second.stderr.splitlines()
+    assert json.loads(journal)["event"] == "refused"
+    assert sentence == (
+        f"recsys: store {tmp_path / 'store'}: expected no other night, got one that runs in "
+        f"process {first.pid}; let it end, or stop it with SIGTERM"
+    )
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+    assert len(versions(tmp_path / "store")) == 1
+
+
+def test_readers_never_see_a_mix_of_versions(tmp_path: Path) -> None:
+    """While 100 versions are published and the one before is pruned at once."""
+    publish_number(tmp_path, 1)
+    publisher = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.readers", str(tmp_path), "100"], cwd=ROOT
+    )
+    seen = [0]
+    while publisher.poll() is None:
+        recommender = open_store(tmp_path)
+        listed = list(recommender.recommend("u1", 3))
+        number = int(recommender.describe(listed[0].item_id)["title"])
+        # A user of one version and items of another would multiply to something else.
+        assert [score for _, score in listed] == [4 * number**2] * 3
+        again = [score for _, score in recommender.recommend("u2", 3)]
+        assert again == [4 * number**2] * 3
+        seen.append(number)
+    assert publisher.returncode == 0
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 10
+
+
+@pytest.fixture(scope="module")
+def after_a_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("night")
+    write_days(place / "log")
+    subprocess.run(command(place), cwd=ROOT, capture_output=True, check=True)
+    return place
+
+
+def test_every_region_of_every_file(after_a_night: Path) -> None:
+    """A bit is flipped in each tenth of each file, and it is cut there: `verify` names the file."""
+    store = after_a_night / "store"
+    folder = find_version(store).folder
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    assert len(files) > 20
+    for path in files:
+        content = path.read_bytes()
+        for tenth in range(10):
+            place = tenth * len(content) // 10
+            for damaged in (flipped(content, place), content[:place]):
+                rewrite(path, damaged)
+                with pytest.raises(Exception, match=f"{path.name}:"):
+                    verify(store)
+        rewrite(path, content)
+    verify(store)
+
+
+@pytest.mark.parametrize("name", ["users.parquet", "manifest.json", "../../CURRENT"])
+def test_the_night_after_a_damage_mends_it(after_a_night: Path, name: str) -> None:
+    store = after_a_night / "store"
+    path = (find_version(store).folder / name).resolve()
+    content = path.read_bytes()
+    rewrite(path, flipped(content, len(content) // 2))
+    done = subprocess.run(command(after_a_night), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert verify(store).name == json.loads(done.stdout)["version"]
+    assert len(open_store(store).recommend("u1", 3)) == 3
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    changed = bytearray(content)
+    changed[place] ^= 1
+    return bytes(changed)
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    path.unlink()
+    path.write_bytes(content)
