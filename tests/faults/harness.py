@@ -233,10 +233,11 @@ def forbidden(folder: Path) -> None:
         night(folder)
 
     assert in_child(powerless) == GOT_THROUGH
-    for name in (".", "versions", "runs", "cache/log"):
+    for number, name in enumerate((".", "versions", "runs", "cache/log")):
         path = folder / "store" / name
+        another_day(folder, number)  # a night that has nothing to write would not notice
         path.chmod(0o555)
-        look(folder, known, fault="forbidden", folder=name, ended=in_child(powerless))
+        look(folder, known, fault="forbidden", where=name, ended=in_child(powerless))
         path.chmod(0o755)
         look(folder, known, fault="next", ended=in_child(powerless))
 
