@@ -77,7 +77,8 @@ def worlds(names: list[str]) -> Iterator[World]:
             settings = replace(
                 settings, evaluation=settings_from({"evaluation": {"split": "last"}}).evaluation
             )
-        yield World(name, settings, log, categories and categories(settings, log))
+        window = 90 if name == "90 days of it" else None
+        yield World(name, settings, log, categories and categories(settings, log), window)
 
 
 def _by_category(settings: Settings, log: Interactions) -> NDArray[np.str_]:
@@ -269,10 +270,10 @@ def main() -> None:
             *past, last = world.nights(options.nights + 2)
             quiet[world.name] = quiet_nights(world, past, store)
             faults[world.name] = planted(world, last, store)
-    if options.seeds:
-        print_largest(quiet)
-    else:
-        print_all(quiet, faults)
+        if options.seeds:  # while the manifests are there to be read
+            print_largest(quiet)
+        else:
+            print_all(quiet, faults)
 
 
 def print_all(

@@ -48,7 +48,19 @@ PUBLISHED_GRIDS: dict[str, Grid] = {  # of `benchmarks.published --tune`; smalle
 
 
 def tuned_als(factors: int) -> ALS:
-    """Return ALS as tuned on Gowalla's validation part: more factors want more regularization."""
+    """Return ALS as tuned on Gowalla's validation part: more factors want more regularization.
+
+    With 64 factors, as `benchmarks.tune` found it: few epochs, and hardly any regularization.
+    """
+    if factors <= 64:
+        return ALS(
+            factors=factors,
+            regularization=0.0201,
+            unobserved_weight=0.00505,
+            user_exponent=0.134,
+            item_exponent=0.427,
+            iterations=4,
+        )
     regularization = 0.1 if factors <= 128 else 0.3 if factors <= 512 else 0.5
     return ALS(
         factors=factors,

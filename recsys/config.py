@@ -9,7 +9,7 @@
     [alignment]   whether a version keeps the coordinates of the one before it
                                                         -> recsys.store.AlignmentSettings
     [index]       how candidates are found              -> recsys.index.IndexSettings
-    [gates]       what can refuse a version              -> recsys.monitoring.GateSettings
+    [gates]       what can refuse a version             -> recsys.monitoring.GateSettings
     [tune]        how hyperparameters are found         -> recsys.evaluation.settings
     [compare]     which models are compared             -> recsys.evaluation.settings
     [nightly]     what a night writes, keeps and tells  -> recsys.nightly

@@ -137,7 +137,8 @@ def user_today(version: Version) -> recsys.Vector:
 
 
 def test_alignment_can_be_switched_off(tmp_path: Path) -> None:
-    settings = small(evaluation={"split": "none"}, alignment={"enabled": False})
+    off = {"enabled": False}
+    settings = small(evaluation={"split": "none"}, alignment=off, gates=off)
     first, second = (
         recsys.train(log, tmp_path, settings=settings)
         for log in (recsys.split_by_time(tastes(), test_fraction=0.1)[0], tastes())

@@ -95,8 +95,8 @@ def read_version(version: Version, *, is_staged: bool = False) -> Content:
     StoreError
         If a file may not be read, or was made by another release of recsys.
     """
+    lease = None if is_staged else Lease(version.folder)
     manifest, folder = version.manifest, version.folder
-    lease = None if is_staged else Lease(folder)
     check_sizes(version)
     check_checksums(version, _CHECKED_BYTES)
     users_shape = (manifest.n_users, manifest.factors)

@@ -29,16 +29,18 @@ class Lease:
     VersionNotFoundError
         If the version has been pruned, or is right now.
     CorruptVersionError
-        If its manifest alone is missing.
+        If the manifest is missing.
+    StoreError
+        If the manifest may not be read.
     """
 
     def __init__(self, folder: Path) -> None:
         path = folder / MANIFEST
         try:
             descriptor = os.open(path, os.O_RDONLY)
-        except FileNotFoundError as error:
-            if folder.exists():
-                read_manifest(folder)  # says which file is missing
+        except OSError as error:
+            if folder.is_dir():
+                read_manifest(folder)  # says what is wrong with it
             raise _gone(folder) from error
         weakref.finalize(self, os.close, descriptor)
         with suppress(OSError):  # a file system without locks: no worse than before

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, StoreError
 from recsys.store.directory import (
     CURRENT_LOCK,
     PUBLISH_LOCK,
@@ -42,6 +42,7 @@ class Pruning:
 def prune(store: str | Path, keep: int, *, dry_run: bool = False) -> Pruning:
     """Delete the oldest versions, and what dead publishers and pruners have left aside.
 
+    Versions that gates refused do not count, and are deleted with the accepted ones around them.
     Beside the newest ones are kept: the current version, the one that a rollback would take, those
     that are pinned, and those that somebody on this machine has open. Who only knows the path of a
     version, such as a job that reads its Parquet files, pins it.
@@ -106,13 +107,33 @@ def _prune(
 
 def _reasons(store: Path, listed: Sequence[Version], keep: int) -> dict[str, str]:
     """Return why versions are kept, the weightiest reason of each."""
-    newest = dict.fromkeys((version.name for version in listed[:keep]), f"newest {keep}")
+    newest = _newest(listed, keep)
     there = {version.name for version in listed}
     reasons = newest | dict.fromkeys(pinned(store) & there, "pinned")
     for name, reason in ((version_before(store), "rollback"), (current(store), "current")):
         if name is not None:
             reasons[name] = reason
     return reasons
+
+
+def _newest(listed: Sequence[Version], keep: int) -> dict[str, str]:
+    """Return the newest versions, with the refused between them, which do not count."""
+    reasons: dict[str, str] = {}
+    n_counted = 0
+    for version in listed:
+        if n_counted == keep:
+            break
+        is_refused = _is_refused(version)
+        reasons[version.name] = "refused" if is_refused else f"newest {keep}"
+        n_counted += not is_refused
+    return reasons
+
+
+def _is_refused(version: Version) -> bool:
+    try:
+        return version.manifest.status == "refused"
+    except (StoreError, FileNotFoundError):  # damaged, or pruned by another one
+        return False
 
 
 def _move_away(version: Version) -> None:

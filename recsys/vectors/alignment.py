@@ -90,8 +90,9 @@ def align(
 
     Only directions count: each vector is scaled to length 1 first, so that neither the longest
     vectors decide nor a common growth. They are weighted instead, as the vector of an item with few
-    users is mostly chance: by the number of users, which keeps the most of users' lists of the
-    weights tried (``python -m benchmarks.alignment``).
+    users is mostly chance: by the number of users. The more of that, the more of users' lists is
+    kept and the less of the mean cosine; resistance costs least squares little where nothing was
+    relabelled (``python -m benchmarks.alignment --weights``).
 
     Parameters
     ----------

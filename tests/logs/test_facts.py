@@ -23,7 +23,7 @@ def log_of(**settings: object) -> Interactions:
 
 def test_a_log_in_numbers() -> None:
     facts = facts_of(log_of(events={"view": 1, "buy": 4, "click": 0}))
-    account = facts.pop("account")
+    account, fingerprint = facts.pop("account"), facts.pop("fingerprint")
     assert facts == {
         "events": 4,
         "users": 2,
@@ -38,6 +38,7 @@ def test_a_log_in_numbers() -> None:
     assert account["events"] == {"view": 3, "buy": 1}
     assert account["rejected"] == {"empty user_id": 1}
     assert account["left_out"] == {"event excluded: click": 1}
+    assert len(fingerprint) == 16
     json.dumps(facts)
 
 

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from recsys.errors import ConfigError, CorruptVersionError, DataError
+from recsys.logs import Interactions
+from recsys.models import ALS, parameters_of
+from recsys.models.matrix import popularity_of
 from recsys.store import (
     AlignmentSettings,
     Release,
@@ -18,8 +21,9 @@ from recsys.store import (
     read_version,
     verify,
 )
-from recsys.vectors import Embeddings, Ids
+from recsys.vectors import Embeddings, Ids, carry_over
 from tests.store.releases import small_release
+from tests.worlds import tastes
 
 
 def turned(release: Release, seed: int = 3, noise: float = 0.0) -> Release:
@@ -221,3 +225,38 @@ def test_ids_that_changed_their_kind_still_match(tmp_path: Path) -> None:
     published(tmp_path, release)
     numbered = replace(turned(release), items=Ids(range(30)), attributes=None)
     assert align_with_current(tmp_path, numbered).alignment["space"] == "kept"
+
+
+def test_a_nightly_retrain_that_starts_from_the_parent(tmp_path: Path) -> None:
+    log = tastes(n_users=120, n_items=60, per_user=10)
+    model = ALS(factors=6, regularization=0.1, iterations=20)
+    first = published(tmp_path, trained(model, log, model.fit(log.user_items())))
+    before = read_version(first)
+    yesterday = Embeddings(before.users.embeddings, before.items.embeddings)
+    for night in range(2):  # the second starts from vectors that were rotated
+        start = carry_over(
+            yesterday, before.users.ids, before.items.ids, to_users=log.users, to_items=log.items
+        )
+        user_items = log.user_items()
+        user_items.data[night::7] = 0  # something changes every night
+        user_items.eliminate_zeros()
+        version = published(tmp_path, trained(model, log, model.fit(user_items, start=start)))
+        content = read_version(version)
+        yesterday = Embeddings(content.users.embeddings, content.items.embeddings)
+        assert version.manifest.space_id == first.manifest.space_id
+        assert version.manifest.alignment["agreement"] > 0.9
+        popularity = popularity_of(user_items)
+        folded = model.fold_in(content.items.embeddings, popularity)(user_items)
+        np.testing.assert_allclose(folded, content.users.embeddings, rtol=1e-3, atol=1e-4)
+
+
+def trained(model: ALS, log: Interactions, embeddings: Embeddings) -> Release:
+    user_items = log.user_items()
+    return Release(
+        embeddings=embeddings,
+        users=log.users,
+        items=log.items,
+        seen=user_items,
+        popularity=popularity_of(user_items),
+        model={"name": model.name, "parameters": parameters_of(model)},
+    )

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from recsys.errors import ConfigError, StoreError, VersionNotFoundError
+from recsys.errors import ConfigError, GateFailedError, StoreError, VersionNotFoundError
 from recsys.serving import open as open_store
 from recsys.store import (
+    Check,
     activate,
     current,
     pin,
@@ -182,3 +183,20 @@ def test_keep_has_a_range(tmp_path: Path, keep: int) -> None:
 def test_no_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="expected a folder"):
         prune(tmp_path / "nowhere", 3)
+
+
+def test_refused_versions_do_not_count(tmp_path: Path) -> None:
+    refusal = Check("volume", 0.9, 0.1, passed=False, sentence="volume: too little", refuses=True)
+    accepted, refused = [], []
+    for seed in range(6):
+        release = small_release(seed=seed)
+        if seed % 2 == 0:
+            accepted.append(publish(tmp_path, release).name)
+            continue
+        with pytest.raises(GateFailedError) as failed:
+            publish(tmp_path, release, judge=lambda staged, parent: [refusal])
+        refused.append(failed.value.version)
+    done = prune(tmp_path, 2)
+    assert done.deleted == (accepted[0], refused[0])
+    assert left_in(tmp_path) == sorted([accepted[1], refused[1], accepted[2], refused[2]])
+    assert done.kept[refused[2]] == "refused"

@@ -29,7 +29,7 @@ _COLUMNS_OF_OTHERS = "As the table of items had it."
 _RULES = """\
 - **The row number is the key.** Row i of `items.parquet` is item i of every `seen` list and of
   `attributes.parquet`. Where rows lose their order, number them while reading: DuckDB has
-  `file_row_number`, Polars `row_index_name`.
+  `file_row_number`, Polars `row_index_name`; Spark has nothing like it, so go by the ids there.
 - **The metric is the dot product.** A user's score of an item is `user · item`: scores of one user
   can be compared, those of two users cannot. The cosine of two items, or of two users, says how
   alike they are; the cosine of a user and an item leaves out how strong the item is, and ranks
@@ -101,8 +101,13 @@ def _page(content: Content, described: dict[str, Any]) -> Iterator[str]:
     yield f"## Rules\n\n{_RULES}\n"
     yield "## How to load them\n"
     yield "Each prints the five items with the highest scores for the user of row 0, seen or not."
+    filled = {
+        "folder": str(content.version.folder),
+        "factors": manifest.factors,
+        "user": content.users.ids[0],
+    }
     for title, snippet in SNIPPETS.items():
-        code = snippet.format(folder=str(content.version.folder), factors=manifest.factors)
+        code = snippet.format(**filled)
         yield f"\n### {title}\n\n```python\n{code}```"
 
 

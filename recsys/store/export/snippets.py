@@ -1,4 +1,7 @@
-"""Programs that load a version with nothing of ours; `{folder}` and `{factors}` are filled in."""
+"""Programs that load a version with nothing of ours.
+
+`{folder}`, `{factors}` and `{user}`, the id of row 0, are filled in.
+"""
 
 from collections.abc import Mapping
 
@@ -67,7 +70,7 @@ from pyspark.sql import functions as f
 
 folder = {folder!r}
 spark = SparkSession.builder.getOrCreate()
-users = spark.read.parquet(folder + "/users.parquet").limit(1)
+users = spark.read.parquet(folder + "/users.parquet").where(f.col("user_id") == {user!r})
 items = spark.read.parquet(folder + "/items.parquet")
 products = f.zip_with("embedding", "own", lambda a, b: (a * b).cast("double"))
 scored = items.crossJoin(users.select(f.col("embedding").alias("own"))).select(
