@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 from benchmarks.published_protocols import (
-    Candidates,
     Indices,
     Measured,
     full_ranking,
@@ -20,6 +19,7 @@ from benchmarks.published_protocols import (
     ones,
 )
 from benchmarks.splits import SPLITS, data_folder
+from recsys.evaluation.sampled_files import SampledTest
 
 N_NEGATIVES, N_NCF_ITEMS = 99, 3706
 
@@ -63,7 +63,7 @@ def ncf() -> Measured:
     user_idx, item_idx = (held_out[name].to_numpy() for name in ("user_idx", "item_idx"))
     shape = len(user_idx), N_NCF_ITEMS
     seen = ones(train["user_idx"].to_numpy(), train["item_idx"].to_numpy(), shape)
-    return Measured(seen, partial(measure_candidates, Candidates(user_idx, item_idx, negatives)))
+    return Measured(seen, partial(measure_candidates, SampledTest(user_idx, item_idx, negatives)))
 
 
 def ncf_validation() -> Measured:
@@ -77,7 +77,7 @@ def ncf_validation() -> Measured:
     rng = np.random.default_rng(1)
     negatives = np.stack([unknown_items(known, user, rng) for user in user_idx[latest]])
     seen = ones(user_idx[rest], item_idx[rest], shape)
-    candidates = Candidates(user_idx[latest], item_idx[latest], negatives)
+    candidates = SampledTest(user_idx[latest], item_idx[latest], negatives.astype(np.int32))
     return Measured(seen, partial(measure_candidates, candidates))
 
 

@@ -8,15 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from recsys.errors import ConfigError
 from recsys.logs.held_out import Split, express
 from recsys.logs.interactions import Interactions
 from recsys.logs.split import split_by_time, split_last, split_random
 from recsys.logs.split_given import split_given
-from recsys.vectors import Ids
 
 SplitName = Literal["time", "last", "random", "given", "none"]
 ValidationName = Literal["same", "time", "last", "random"]
@@ -136,8 +132,8 @@ def split_validation(whole: Split, by: Callable[[Interactions], Split]) -> Parts
     test = express(
         train,
         whole[1],
-        _rows_in(train.users, whole[0].users),
-        _rows_in(train.items, whole[0].items),
+        train.users.rows_of(whole[0].users),
+        train.items.rows_of(whole[0].items),
         "split_validation",
     )
     return Parts(train, validation, test, whole)
@@ -193,13 +189,3 @@ def _validation_of(train: Interactions, settings: SplitSettings) -> Split:
     elif name == "given":
         name = "random" if train.timestamp is None else "time"
     return split_log(train, replace(settings, split=name))
-
-
-def _rows_in(some: Ids, all_: Ids) -> NDArray[np.int32]:
-    """Return for each of all ids its row among some of them, or -1."""
-    import pyarrow.compute as pc  # not needed to serve
-
-    rows: NDArray[np.int32] = (
-        pc.index_in(all_.values, value_set=some.values).fill_null(-1).to_numpy().astype(np.int32)
-    )
-    return rows

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.vectors import Ids
@@ -32,13 +31,7 @@ class Shared:
     @classmethod
     def of(cls, a: Ids, b: Ids) -> "Shared":
         """Find the ids that both have; 7 and "7" are one id, as they are everywhere."""
-        import pyarrow.compute as pc
-
-        values = a.values, b.values
-        if values[0].type != values[1].type:
-            values = values[0].cast(pa.large_string()), values[1].cast(pa.large_string())
-        found = pc.index_in(values[1], value_set=values[0])
-        a_of_b = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        a_of_b = a.rows_of(b)
         in_b = np.flatnonzero(a_of_b >= 0).astype(np.int32)
         return cls(a_of_b[in_b], in_b, a_of_b, len(a), len(b))
 

@@ -148,7 +148,7 @@ def align(
 
 def shared_rows(ids: Ids, parent: Ids) -> tuple[Rows, Rows]:
     """Return the rows of the ids that are in both, in the first and in the second."""
-    rows = parent.rows(ids.tolist())
+    rows = parent.rows_of(ids)
     ours = np.flatnonzero(rows >= 0)
     return ours, rows[ours]
 

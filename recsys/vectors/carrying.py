@@ -40,7 +40,7 @@ def carry_over(
 
 
 def _rows_of(matrix: FloatMatrix, ids: Ids, wanted: Ids) -> FloatMatrix:
-    rows = ids.rows(wanted.tolist())
+    rows = ids.rows_of(wanted)
     carried = np.zeros((len(wanted), matrix.shape[1]), dtype=np.float32)
     carried[rows >= 0] = matrix[rows[rows >= 0]]
     return carried

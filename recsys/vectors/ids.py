@@ -86,6 +86,20 @@ class Ids:
         found = (-1 if row is None else row for row in map(self.find, ids))
         return np.fromiter(found, dtype=np.int32)
 
+    def rows_of(self, other: "Ids") -> NDArray[np.int32]:
+        """Return the row of each of other ids, int32, with -1 for one that is not here.
+
+        As `rows`, for all of them at once: a million take a fraction of a second.
+        """
+        import pyarrow.compute as pc  # not needed to serve
+
+        wanted, values = other.values, self.values
+        if wanted.type != values.type:  # 7 and "7" are one id
+            wanted, values = wanted.cast(pa.large_string()), values.cast(pa.large_string())
+        found = pc.index_in(wanted, value_set=values).fill_null(-1)
+        rows: NDArray[np.int32] = found.to_numpy(zero_copy_only=False).astype(np.int32)
+        return rows
+
     def take(self, rows: NDArray[np.integer]) -> "Ids":
         """Return the ids of some rows, in that order."""
         return Ids(self.values.take(pa.array(rows)))

@@ -17,7 +17,7 @@ from benchmarks.published import (
     print_published,
     verdict,
 )
-from benchmarks.published_protocols import Candidates, full_ranking, measure_candidates, ones
+from benchmarks.published_protocols import full_ranking, measure_candidates, ones
 from benchmarks.published_rows import PUBLISHED, Published
 from benchmarks.published_splits import (
     N_NEGATIVES,
@@ -26,6 +26,7 @@ from benchmarks.published_splits import (
     unknown_items,
 )
 from benchmarks.tuned import PUBLISHED_SETTINGS
+from recsys.evaluation.sampled_files import SampledTest
 from recsys.models import Popularity
 from recsys.vectors import Embeddings
 
@@ -101,7 +102,7 @@ def test_ranks_among_candidates_are_those_of_sorting(seed: int) -> None:
     users = rng.permutation(n_users)
     held_out = rng.integers(0, n_items, n_users)
     negatives = np.stack([rng.choice(n_items, n_negatives, replace=False) for _ in users])
-    found = measure_candidates(Candidates(users, held_out, negatives), scorer)
+    found = measure_candidates(SampledTest(users, held_out, negatives), scorer)
     for k in (1, 5, 10):
         gains = [
             slow_gain(scores[user], item, others, k)

@@ -80,3 +80,18 @@ def test_ids_that_want_one_place_are_told_apart(monkeypatch: pytest.MonkeyPatch)
     mapped = Ids.mapped(plain.values, plain.table())
     assert [mapped.find(str(number)) for number in range(40)] == list(range(40))
     assert mapped.find("41") is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (["a", "b", "7"], ["b", "x", "7", "a"]),
+        (["1", "x", "07"], [7, 1]),
+        ([7, -1], ["07", "7", "-1", "+7", "x"]),
+        ([3, 4], [4, 5]),
+        (["a"], []),
+    ],
+)
+def test_rows_of_other_ids_are_those_found_one_by_one(ours, theirs) -> None:
+    one, other = Ids(ours), Ids(theirs)
+    assert one.rows_of(other).tolist() == one.rows(other.tolist()).tolist()
