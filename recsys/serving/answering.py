@@ -46,7 +46,7 @@ class Answers:
     ) -> Recommendations:
         """Return the list of a user, the popular one where nothing is known of them."""
         exclude = np.concatenate((seen, want.exclude)) if len(want.exclude) else seen
-        if user is None or not user.any():  # no signal: every item would score the same
+        if user is None or not np.count_nonzero(user):  # no signal: every item would score the same
             find, source = self._popular_finder(want, exclude), "popular"
         else:
             find = self._finder(np.ascontiguousarray(user, np.float32), want, exclude)
@@ -78,8 +78,7 @@ class Answers:
 
     def named(self, rows: ItemRows, scores: FloatVector, source: Source) -> Recommendations:
         """Return a list by the ids of its rows."""
-        item_ids = map(self._items.ids.__getitem__, rows.tolist())
-        items = tuple(map(ScoredItem, item_ids, scores.tolist()))
+        items = tuple(map(ScoredItem, self._items.ids.tolist(rows), scores.tolist()))
         return Recommendations(items, source, self.version)
 
     def _finder(self, user: FloatVector, want: Wanted, exclude: ItemRows) -> Find:

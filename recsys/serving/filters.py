@@ -1,7 +1,7 @@
 """What a caller wants of a list, checked and in rows."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,10 @@ from recsys.vectors.arguments import checked_ids, checked_k
 
 NOTHING = np.empty(0, dtype=np.int32)
 
+_NUMBER = (int, float, np.number)
 
-@dataclass(frozen=True, eq=False)
-class Wanted:
+
+class Wanted(NamedTuple):
     """A list that is asked for.
 
     Parameters
@@ -121,7 +122,7 @@ def _column_and_number(max_per: str) -> tuple[str, int]:
 
 
 def _checked_share(diversity: float) -> float:
-    is_number = isinstance(diversity, int | float | np.number) and not isinstance(diversity, bool)
+    is_number = isinstance(diversity, _NUMBER) and not isinstance(diversity, bool)
     if not is_number or not 0 <= diversity <= 1:
         raise DataError(f"diversity: expected a number from 0 to 1, got {diversity!r}")
     return float(diversity)

@@ -43,17 +43,25 @@ class FilePart:
         return self._n
 
     def __getitem__(self, part: slice, /) -> memoryview:
-        """Return some of it, cut to what there is, as slices of a list are.
+        """Return some of it, cut to what there is, as slices of a list are; both ends are told.
 
         Raises
         ------
         CorruptVersionError
             If the file has become shorter.
         """
-        start, end, _ = part.indices(self._n)
-        n_bytes = max(end - start, 0) * self._item_bytes
+        kind: Any = self._kind  # the overloads of `cast` know only literals
+        return memoryview(self.read(part.start, part.stop)).cast(kind)
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return the bytes of some of it, as `part[start:end]`, ten times a page view."""
+        end = min(end, self._n)
+        n_bytes = (end - start) * self._item_bytes
+        if n_bytes <= 0:
+            return b""
+        if start < 0:
+            raise damaged(self._path, f"expected a place in it, got {start}")
         found = os.pread(self._file, n_bytes, self._offset + start * self._item_bytes)
         if len(found) != n_bytes:
             raise damaged(self._path, f"expected {n_bytes} bytes at {start}, got {len(found)}")
-        kind: Any = self._kind  # the overloads of `cast` know only literals
-        return memoryview(found).cast(kind)
+        return found

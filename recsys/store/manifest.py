@@ -11,7 +11,7 @@ from typing import Any
 from recsys.errors import CorruptVersionError, StoreError
 from recsys.store.checks import Check, Status
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 
 

@@ -16,7 +16,7 @@ from recsys.store.file_parts import FilePart
 from recsys.store.files import ItemTable, SeenLists, UserTable
 from recsys.store.single_users import SingleUsers
 from recsys.vectors import Ids
-from recsys.vectors.id_table import IdReader, IdTable, places_for
+from recsys.vectors.id_table import IdTable, places_for
 
 SERVING = "serving"
 USERS, ITEMS = f"{SERVING}/users", f"{SERVING}/items"
@@ -76,7 +76,7 @@ def open_single_users(version: Path, users: UserTable) -> SingleUsers:
     """Open the same users to be looked up one at a time."""
     folder, seen = version / USERS, users.seen
     return SingleUsers(
-        ids=_id_reader(folder / _IDS, users.ids),
+        n=len(users.ids),
         are_integers=users.ids.are_integers,
         slots=_part(folder / _ID_SLOTS, users.ids.table().slots),
         embeddings=_part(folder / _EMBEDDINGS, users.embeddings),
@@ -123,39 +123,25 @@ def _write_ids(folder: Path, ids: Ids) -> None:
 def _open_ids(folder: Path, n_rows: int) -> Ids:
     path = folder / _IDS
     try:
-        values = _read_ids(_map(path))
+        values = _read_ids(pa.memory_map(str(path)).read_buffer())
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, str(error)) from error
     if len(values) != n_rows or values.null_count or values.type not in _ID_TYPES:
         raise damaged(path, f"expected {n_rows} ids, got {len(values)} of {values.type}")
     slots = open_array(folder / _ID_SLOTS)
-    if slots.dtype != np.int64 or slots.ndim != 1 or len(slots) <= places_for(n_rows):
+    is_table = slots.dtype == np.int64 and slots.ndim == 2 and slots.shape[1] == 2
+    if not is_table or len(slots) <= places_for(n_rows) or not slots.flags.c_contiguous:
         raise damaged(
             folder / _ID_SLOTS,
-            f"expected more than {places_for(n_rows)} int64, got {slots.dtype} of {slots.shape}",
+            f"expected more than {places_for(n_rows)} pairs of int64, got {slots.dtype} "
+            f"of {slots.shape}",
         )
     return Ids.mapped(values, IdTable(slots))
-
-
-def _map(path: Path) -> pa.Buffer:
-    return pa.memory_map(str(path)).read_buffer()
 
 
 def _read_ids(mapped: pa.Buffer) -> pa.Array:
     with pa.ipc.open_file(mapped) as file:
         return file.get_batch(0).column(0)
-
-
-def _id_reader(path: Path, ids: Ids) -> IdReader:
-    """Return the ids of a file, read one by one."""
-    mapped = _map(path)
-    _, *buffers = _read_ids(mapped).buffers()
-    kinds = (("q", 8), ("B", 1))  # the numbers; the text, if there is one
-    parts = [
-        FilePart(path, buffer.address - mapped.address, buffer.size // n_bytes, kind, n_bytes)
-        for buffer, (kind, n_bytes) in zip(buffers, kinds, strict=False)
-    ]
-    return IdReader(parts[0], parts[1] if len(parts) > 1 else None, len(ids))
 
 
 def _part(path: Path, array: NDArray[Any]) -> FilePart:

@@ -10,13 +10,17 @@ from recsys.vectors.ids import Id, Ids
 
 Kind = Literal["user", "item"]
 
+# A union that is spelled out where it is used is made again in each call.
+_WHOLE = (int, np.integer)
+_ID = (str, *_WHOLE)
+
 _MOST_IDS_TO_SUGGEST_FROM = 100_000
 _LONGEST_ID_TO_SUGGEST_FOR = 100
 
 
 def checked_k(k: int) -> int:
     """Return the length of a list as an int, or raise a DataError where it is none."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+    if isinstance(k, bool) or not isinstance(k, _WHOLE):
         raise DataError(f"k: expected a whole number, got {k!r}")
     if k < 1:
         raise DataError(f"k: expected at least 1, got {k}")
@@ -25,7 +29,7 @@ def checked_k(k: int) -> int:
 
 def checked_id(id_: Id, name: str) -> Id:
     """Return an id, or raise a DataError that names the argument where it is none."""
-    if isinstance(id_, bool) or not isinstance(id_, str | int | np.integer):
+    if isinstance(id_, bool) or not isinstance(id_, _ID):
         raise DataError(f"{name}: expected a string or an integer, got {id_!r}")
     return id_
 

@@ -12,6 +12,8 @@ from recsys.vectors.id_table import IdReader, IdTable
 
 Id = str | int
 
+_FEW = 32  # ids; Arrow needs a few microseconds to begin
+
 
 class Ids:
     """The external ids of the rows of a matrix.
@@ -79,7 +81,7 @@ class Ids:
         spelled = canonical(id_, integers=self.are_integers)
         if spelled is None or self._table is None:
             return None if spelled is None else self._rows.get(spelled)
-        return self._table.find(spelled, self._reader)
+        return self._table.find(spelled, len(self))
 
     def rows(self, ids: Iterable[Id]) -> NDArray[np.int32]:
         """Return the row of each id, int32, with -1 for an id that is not here."""
@@ -106,6 +108,8 @@ class Ids:
 
     def tolist(self, rows: NDArray[np.integer] | None = None) -> list[Id]:
         """Return the ids of some rows (default: of all) as Python values."""
+        if rows is not None and len(rows) <= _FEW:
+            return self._reader.listed(rows.tolist())
         values = self.values if rows is None else self.values.take(pa.array(rows))
         listed: list[Id] = values.to_pylist()
         return listed
@@ -116,7 +120,7 @@ class Ids:
 
     @cached_property
     def _reader(self) -> IdReader:
-        return IdReader.of(self.values)
+        return IdReader(self.values)
 
     @cached_property
     def _rows(self) -> dict[Id | None, int]:

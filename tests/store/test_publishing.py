@@ -48,7 +48,7 @@ def test_the_manifest_says_what_the_version_is(tmp_path: Path) -> None:
         if path.is_file() and path.name != "manifest.json"
     }
     assert {name: facts.bytes for name, facts in manifest.files.items()} == on_disk
-    assert json.loads((second.folder / "manifest.json").read_text())["format"] == 2
+    assert json.loads((second.folder / "manifest.json").read_text())["format"] == 3
     assert manifest.environment["packages"]["numpy"] == np.__version__
 
 

@@ -15,7 +15,7 @@ from recsys.index import IndexSettings
 from recsys.store import Version, find_version, publish, read_version, verify
 from recsys.store.durable import sha256_of
 from recsys.store.files import SeenLists, UserTable, read_users, write_users
-from recsys.store.manifest import FileFacts
+from recsys.store.manifest import FORMAT, FileFacts
 from tests.store.releases import small_release
 
 FILES = [
@@ -184,9 +184,9 @@ def with_new_checksum(version: Version, name: str) -> None:
 
 def test_a_newer_format_asks_for_another_release(store: Path) -> None:
     version = find_version(store)
-    text = replace(version.manifest, format=3).to_json()
+    text = replace(version.manifest, format=FORMAT + 1).to_json()
     rewrite(version.folder / "manifest.json", text.encode())
-    with pytest.raises(StoreError, match="expected format 2, got 3.*another release"):
+    with pytest.raises(StoreError, match=f"expected format {FORMAT}, got {FORMAT + 1}.*another release"):
         verify(store)
 
 

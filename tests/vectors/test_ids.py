@@ -72,10 +72,10 @@ def test_a_slice_of_ids_is_read_from_where_it_begins() -> None:
 
 
 def test_ids_that_want_one_place_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All at the very end, with halves of hashes that collide: they go on behind it."""
+    """All at the very end, with first halves of hashes that collide: they go on behind it."""
     from recsys.vectors import id_table
 
-    monkeypatch.setattr(id_table, "_hash", lambda id_: (int(id_) % 3 << 32) | 0xFFFFFFFF)
+    monkeypatch.setattr(id_table, "_hash", lambda id_: b"\xff" * 8 + int(id_).to_bytes(8, "big"))
     plain = Ids([str(number) for number in range(40)])
     mapped = Ids.mapped(plain.values, plain.table())
     assert [mapped.find(str(number)) for number in range(40)] == list(range(40))
