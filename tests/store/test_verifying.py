@@ -186,7 +186,8 @@ def test_a_newer_format_asks_for_another_release(store: Path) -> None:
     version = find_version(store)
     text = replace(version.manifest, format=FORMAT + 1).to_json()
     rewrite(version.folder / "manifest.json", text.encode())
-    with pytest.raises(StoreError, match=f"expected format {FORMAT}, got {FORMAT + 1}.*another release"):
+    message = f"expected format {FORMAT}, got {FORMAT + 1}.*another release"
+    with pytest.raises(StoreError, match=message):
         verify(store)
 
 
