@@ -16,21 +16,12 @@ import pytest
 from recsys.cli import app
 from recsys.logs import read_log, split_by_time
 from recsys.store import publish
+from tests.command_line import run
 from tests.store.releases import small_release
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "pipelines" / "sample.toml"
 NASTY_IDS = ["a b", "it's", 'say "hi"', "a/b/../c", "🦊", "[bold]", "-k", "x" * 10_000]
-
-
-def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "recsys", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1", **env},
-        timeout=300,
-    )
 
 
 def refused(*arguments: str | Path, code: int = 1) -> str:
@@ -341,6 +332,8 @@ def on_a_terminal(*arguments: str, interrupt_at: str | None = None, code: int = 
         stdout=slave,
         stderr=slave,
         env={**os.environ, "TERM": "xterm"},
+        # Who starts the tests in the background has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     os.close(slave)
     shown = b""

@@ -1,6 +1,5 @@
 """The README is true: its snippets run, its commands exist, its config is valid."""
 
-import os
 import re
 import shlex
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from recsys.config import settings_from
+from tests.command_line import run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -47,13 +47,7 @@ def test_the_commands_run_one_after_the_other(workplace: Path) -> None:
     for command in commands:
         arguments = shlex.split(command)
         assert arguments.pop(0) == "recsys"
-        done = subprocess.run(
-            [sys.executable, "-m", "recsys", *arguments],
-            cwd=workplace,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "NO_COLOR": "1"},
-        )
+        done = run(*arguments, cwd=workplace)
         assert done.returncode == 0, f"{command}: {done.stderr}"
 
 

@@ -126,7 +126,7 @@ class _Course:
 
     def _work(self, stage: Stage, key: str, begun: float) -> Finished:
         run = self._night.run
-        with peak_memory() as peak, run.making(stage.name) as folder:
+        with peak_memory(collect=False) as peak, run.making(stage.name) as folder:
             facts = stage.work(self._night, folder)
             files = files_facts(folder)
         finished = Finished(key, time.perf_counter() - begun, peak.total_bytes, facts, files)

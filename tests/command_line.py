@@ -1,0 +1,74 @@
+"""The command line in processes of their own, without the second or more that starting one takes.
+
+A server imports the packages once and forks for each command: it has its own memory, folder,
+environment, output and exit code, as any process has. Tests of starting, of signals and of
+terminals start Python themselves.
+"""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+TIMEOUT = 300
+# What a command imports when it needs it. None of these starts threads, which a fork would lose.
+PRELOADED = [
+    "annoy",
+    "duckdb",
+    "numba",
+    "pandas",
+    "recsys.cli",
+    "recsys.index.building",
+    "recsys.models.als.sweep",
+    "recsys.monitoring",
+    "recsys.nightly",
+    "recsys.reports.tables",
+    "recsys.reports.watching",
+    "recsys.training",
+    "scipy.stats",
+]
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(PRELOADED)
+
+
+def run(
+    *arguments: str | Path, cwd: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, and return its exit code and what it wrote."""
+    listed = [str(argument) for argument in arguments]
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        environment = {**os.environ, "NO_COLOR": "1", **env}
+        process = _SERVER.Process(target=_command, args=(listed, cwd, environment, out, err))
+        process.start()
+        process.join(TIMEOUT)
+        if process.exitcode is None:
+            process.kill()
+            raise TimeoutError(f"recsys {' '.join(listed)}: {TIMEOUT} seconds were not enough")
+        text = [path.read_text() if path.exists() else "" for path in (out, err)]
+    return subprocess.CompletedProcess(listed, process.exitcode, *text)
+
+
+def _command(
+    arguments: list[str], cwd: Path | None, env: dict[str, str], out: Path, err: Path
+) -> None:
+    """Be the process of a command."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(env)
+    if cwd is not None:
+        os.chdir(cwd)
+    for path, number in ((out, 1), (err, 2)):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    sys.argv = ["recsys", *arguments]
+
+    from recsys.cli import main
+
+    main()
