@@ -12,6 +12,7 @@ import pytest
 
 from recsys.serving import open as open_store
 from recsys.store import current, find_version, verify, versions
+from tests.command_line import run
 from tests.faults.readers import publish_number
 from tests.nightly.nights import journal_of, write_days
 from tests.store.faults import GOT_THROUGH
@@ -19,6 +20,7 @@ from tests.store.faults import GOT_THROUGH
 ROOT = Path(__file__).parents[2]
 KILLS = os.environ.get("RECSYS_KILLS", "6")  # `make faults` has 200
 SEED = os.environ.get("RECSYS_KILLS_SEED", "0")
+RECSYS = [sys.executable, "-m", "recsys"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -39,13 +41,13 @@ def answers(line: dict) -> bool:
     return line.get("n") == 3 and line["current"] == line["answered"] in line["versions"]
 
 
-def command(place: Path) -> list[str]:
+def a_night(place: Path) -> list[str]:
     config = place / "night.toml"
     config.write_text(
         '[data]\nlog = "log"\n[model]\nfactors = 4\n[index]\nkind = "exact"\n'
         '[nightly]\nstore = "store"\nlog_file = "night.jsonl"\nlog_level = "debug"\nkeep = 2\n'
     )
-    return [sys.executable, "-m", "recsys", "nightly", "--config", str(config), "--json"]
+    return ["nightly", "--config", str(config), "--json"]
 
 
 def test_nights_killed_at_random_moments(tmp_path: Path) -> None:
@@ -118,7 +120,7 @@ def test_a_clock_that_is_set_back(tmp_path: Path) -> None:
     names = []
     for shift in ("0", str(-10 * 365 * 86_400), "0"):
         done = subprocess.run(
-            command(tmp_path),
+            [*RECSYS, *a_night(tmp_path)],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -138,7 +140,7 @@ def test_a_clock_that_is_set_back(tmp_path: Path) -> None:
 
 def test_two_nights_at_once(tmp_path: Path) -> None:
     write_days(tmp_path / "log")
-    night = command(tmp_path)
+    night = [*RECSYS, *a_night(tmp_path)]
     config = tmp_path / "night.toml"
     config.write_text(config.read_text().replace('log_file = "night.jsonl"\n', ""))
     first = subprocess.Popen(night, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -186,7 +188,7 @@ def test_readers_never_see_a_mix_of_versions(tmp_path: Path) -> None:
 def after_a_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("night")
     write_days(place / "log")
-    subprocess.run(command(place), cwd=ROOT, capture_output=True, check=True)
+    assert run(*a_night(place)).returncode == 0
     return place
 
 
@@ -214,7 +216,7 @@ def test_the_night_after_a_damage_mends_it(after_a_night: Path, name: str) -> No
     path = (find_version(store).folder / name).resolve()
     content = path.read_bytes()
     rewrite(path, flipped(content, len(content) // 2))
-    done = subprocess.run(command(after_a_night), cwd=ROOT, capture_output=True, text=True)
+    done = run(*a_night(after_a_night))
     assert done.returncode == 0, done.stderr
     assert verify(store).name == json.loads(done.stdout)["version"]
     assert len(open_store(store).recommend("u1", 3)) == 3

@@ -1,8 +1,6 @@
 """A bad night is refused and kept, the version before stays, and the next good night passes."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from recsys.errors import ConfigError, GateFailedError
 from recsys.logs import Interactions
 from recsys.monitoring import Gates, GateSettings, lineage
 from recsys.store import Release, Version, activate, current, find_version, publish, versions
+from tests.command_line import run
 from tests.monitoring.nights import EXACT, a_log, release_of
 
 
@@ -74,20 +73,17 @@ def test_a_refused_version_becomes_current_by_force_alone(
         activate(tmp_path, name)
     assert current(tmp_path) != name
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "recsys", *arguments, "--store", str(tmp_path)]
-        return subprocess.run(command, capture_output=True, text=True)
-
-    done = run("activate", name)
+    of_it = ("--store", tmp_path)
+    done = run("activate", name, *of_it)
     assert done.returncode == 1
     assert done.stderr.startswith(f"recsys: version {name}: refused by ")
-    assert run("activate", name, "--force").returncode == 0
-    rows = {row["version"]: row for row in json.loads(run("versions", "--json").stdout)}
+    assert run("activate", name, "--force", *of_it).returncode == 0
+    rows = {row["version"]: row for row in json.loads(run("versions", "--json", *of_it).stdout)}
     assert (rows[name]["status"], rows[name]["current"]) == ("refused", True)
-    drifted = run("drift")
+    drifted = run("drift", *of_it)
     assert drifted.returncode == 0, drifted.stderr
     assert "past_days" in drifted.stdout
-    report = json.loads(run("drift", "--json").stdout)
+    report = json.loads(run("drift", "--json", *of_it).stdout)
     assert report["b"] == name
     assert not report["is_quiet"]
 

@@ -18,6 +18,7 @@ from recsys.config import settings_from
 from recsys.errors import DataError, GateFailedError, StoreError
 from recsys.nightly import run_night
 from recsys.store import current, find_version, verify, versions
+from tests.command_line import run
 from tests.nightly.nights import journal_of, settings_of, stages_of, tables_of, write_days
 
 ROOT = Path(__file__).parents[2]
@@ -230,9 +231,9 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
         '[data]\nlog = "log"\n[model]\nfactors = 4\n[index]\nkind = "exact"\n'
         '[nightly]\nstore = "store"\nlog_level = "debug"\n'
     )
-    command = [sys.executable, "-m", "recsys", "nightly", "--config", str(config), "--json"]
+    command = ["nightly", "--config", str(config), "--json"]
     night = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "recsys", *command],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -253,7 +254,7 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
     assert sentence == (
         f"recsys: stopped by {number.name}; the next start goes on where this one was"
     )
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = run(*command)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["run"] == told[0]["run"]
