@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from recsys.monitoring.age import LOG_AGE, MOST_DAYS_OLDER, measure_age
 from recsys.monitoring.comparing import drift
 from recsys.monitoring.limits import learned_limits, lineage
 from recsys.monitoring.lists import NAMES as OF_LISTS
 from recsys.monitoring.log import NAMES as OF_LOG
+from recsys.monitoring.measured import held_to
 from recsys.monitoring.movement import NAMES as OF_MOVEMENT
 from recsys.monitoring.movement import SHAPE_NAMES as OF_SHAPE
 from recsys.monitoring.population import NAMES as OF_POPULATION
@@ -31,6 +33,8 @@ class Gates:
     def __call__(self, staged: Content, current: Content | None) -> list[Check]:
         """Return every check of a new version; those that refuse it say so.
 
+        The age of the log is told and refuses nothing: the same log once more does no harm.
+
         Parameters
         ----------
         staged : Content
@@ -51,7 +55,13 @@ class Gates:
             n_users=self.settings.users,
             n_items=self.settings.items,
         )
-        return checks + self._of_drift(report.checks, manifest, current.version.manifest)
+        limits = {LOG_AGE: MOST_DAYS_OLDER, **self.settings.limits}
+        age = held_to(measure_age(manifest, past), limits)  # told, and refuses nothing
+        return [
+            *checks,
+            *self._of_drift(report.checks, manifest, current.version.manifest),
+            age,
+        ]
 
     def _of_metrics(self, new: Manifest, current: Manifest | None) -> list[Check]:
         """Compare the metrics of a version to those of popularity and of the current one."""

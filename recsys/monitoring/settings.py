@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from recsys.errors import ConfigError, did_you_mean
 from recsys.evaluation.metrics import METRICS
+from recsys.monitoring.age import LOG_AGE
 from recsys.monitoring.limits import DEFAULT_LIMITS
 
 BETTER, AS_GOOD, COVERAGE = "better_than_popularity", "as_good_as_current", "catalogue_coverage"
@@ -24,7 +25,8 @@ class GateSettings:
     refuse_above : float
         A measure of drift is told above its limit, and refuses above so many times that; from 1.
     limits : mapping of str to float
-        Limits of measures of drift, by name, in place of those that are learned.
+        Limits of measures of drift, by name, in place of those that are learned; and "log_age", the
+        days by which the log may age until it is told (default 2).
     metric : str
         What the model is judged by, at ``evaluation.k``.
     max_metric_loss : float
@@ -59,7 +61,7 @@ class GateSettings:
 
     def __post_init__(self) -> None:
         _require_known("off", self.off, (BETTER, AS_GOOD, COVERAGE, *DEFAULT_LIMITS))
-        _require_known("limits", self.limits, tuple(DEFAULT_LIMITS))
+        _require_known("limits", self.limits, (*DEFAULT_LIMITS, LOG_AGE))
         if self.metric not in METRICS:
             known = ", ".join(METRICS)
             raise ConfigError(f"gates.metric: expected one of {known}, got {self.metric!r}")

@@ -46,6 +46,7 @@ def ingest(night: Material, folder: Path) -> Facts:
         "rejected": sum(log.account.rejected.values()),
         "files_read": len(cache.read),
         "files_reused": len(cache.reused),
+        "newest_event": None if log.timestamp is None else int(log.timestamp.max()),
     }
 
 

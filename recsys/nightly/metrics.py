@@ -118,9 +118,14 @@ def _of_stages(report: NightReport) -> Iterable[Family]:
         [
             ({"count": name}, float(value))
             for name, value in report.facts("ingest").items()
-            if isinstance(value, int)
+            if isinstance(value, int) and name != "newest_event"
         ],
     )
+    newest = report.facts("ingest").get("newest_event")
+    if newest is not None:
+        name = "recsys_log_newest_event_timestamp_seconds"
+        help_ = "Time of the newest event of the log, in seconds since 1970."
+        yield Family(name, "gauge", help_, [({}, float(newest))])
 
 
 def _of_model(report: NightReport) -> Iterable[Family]:

@@ -16,6 +16,7 @@ from recsys.store import (
     Judge,
     Version,
     activate,
+    activations,
     align_with_current,
     build_indexes,
     current,
@@ -74,7 +75,7 @@ def publish_version(night: Material, _folder: Path) -> Facts:
             judge=_timed(night, judge_of(night.settings)),
             progress=night.progress,
         )
-    elif current(night.store) != found.name:  # killed before it became current
+    elif not _was_current(night.store, found.name):  # killed before it became current
         activate(night.store, found.name)
     return {"version": found.name, "parent": night.run.parent}
 
@@ -113,6 +114,11 @@ def published_by(store: Path, run: str, key: str | None = None) -> Version | Non
         if data.get("run") == run and key in (None, data.get("key")):
             return version
     return None
+
+
+def _was_current(store: Path, name: str) -> bool:
+    """Whether a version is or was current: who has rolled back since wants it so."""
+    return current(store) == name or name in {one.version for one in activations(store)}
 
 
 def _timed(night: Material, judge: Judge | None) -> Judge | None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +206,19 @@ def test_a_damaged_current_version_does_not_stop_the_next(tmp_path: Path, releas
 def test_a_wrong_setting_is_named(gates: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         settings_from({"gates": gates})
+
+
+def test_a_log_that_does_not_come_in_is_told_and_refuses_nothing(tmp_path: Path) -> None:
+    log = a_log()
+    assert log.timestamp is not None
+    now = int(datetime.now(UTC).timestamp())
+    fresh = replace(log, timestamp=log.timestamp - log.timestamp.max() + now)
+    stale = replace(fresh, timestamp=fresh.timestamp - 3 * 86_400)  # type: ignore[operator]
+    gates = {"off": ["past_days"]}
+    recsys.train(fresh, tmp_path, settings=settings(**gates))
+    version = recsys.train(stale, tmp_path, settings=settings(**gates))
+    checks = {check.name: check for check in version.manifest.checks}
+    assert checks["log_age"].value == pytest.approx(3, abs=0.01)
+    assert not checks["log_age"].passed
+    version = recsys.train(stale, tmp_path, settings=settings(**gates, limits={"log_age": 4.0}))
+    assert {check.name: check for check in version.manifest.checks}["log_age"].passed

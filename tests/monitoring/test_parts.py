@@ -1,10 +1,14 @@
 """The parts of a comparison, each beside a slow twin or an answer known by hand."""
 
+from dataclasses import replace
+from datetime import datetime
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.monitoring.age import measure_age
 from recsys.monitoring.limits import DEFAULT_LIMITS, learned_limits
 from recsys.monitoring.log import measure_log
 from recsys.monitoring.measured import Measured, held_to, log_ratio
@@ -146,6 +150,27 @@ def test_shares_and_ratios_of_a_log() -> None:
     assert found["event_types"] == pytest.approx(0.4)
     assert found["busiest_user"] == pytest.approx(0.05)
     assert found["duplicate_share"] == pytest.approx(0.01)
+
+
+def made(day: str, newest: str | None) -> Manifest:
+    """A version made at noon of a day, of a log that ends at noon of another."""
+    end = None if newest is None else int(datetime.fromisoformat(f"{newest}T12:00Z").timestamp())
+    data = {"window": None if end is None else [0, end]}
+    return replace(night(), created=f"{day}T12:00:00+00:00", data=data)
+
+
+def test_a_feed_that_stops_ages_the_log() -> None:
+    daily = [made(f"2026-03-{day:02}", f"2026-03-{day - 1:02}") for day in range(2, 8)]
+    assert measure_age(made("2026-03-08", "2026-03-07"), daily).value == 0
+    stopped = [made(f"2026-03-{day:02}", "2026-03-06") for day in range(8, 12)]
+    ages = [measure_age(new, [*daily, *stopped]).value for new in stopped]
+    assert ages == [1, 2, 3, 4]  # told every night, not only on the first
+    said = measure_age(stopped[-1], daily).said
+    assert "2026-03-06 12:00 UTC, 5.0 days old; it was 1.0 days" in said
+    ended_long_ago = made("2026-03-08", "2015-01-01")
+    assert measure_age(ended_long_ago, [made("2026-03-08", "2015-01-01")]).value == 0
+    assert measure_age(made("2026-03-08", None), daily).value is None
+    assert measure_age(daily[0], [made("2026-03-08", None)]).value is None
 
 
 def night(**drifted: float) -> Manifest:

@@ -17,7 +17,8 @@ import recsys
 from recsys.config import settings_from
 from recsys.errors import DataError, GateFailedError, StoreError
 from recsys.nightly import run_night
-from recsys.store import current, find_version, verify, versions
+from recsys.nightly.run import Finished, Run
+from recsys.store import current, find_version, rollback, verify, versions
 from tests.command_line import run
 from tests.nightly.nights import journal_of, settings_of, stages_of, tables_of, write_days
 
@@ -102,6 +103,29 @@ def test_finished_stages_are_reused_after_an_error(place: Path) -> None:
     assert stages_of(report)["train"] == "done"
     assert report.run == failed["run"]
     assert run_night(settings).run > report.run
+
+
+def test_a_rollback_between_a_crash_and_the_next_start_holds(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, store = settings_of(place), place / "store"
+    first = run_night(settings)
+    finish = Run.finish
+
+    def die_at_publish(run: Run, stage: str, finished: Finished) -> None:
+        if stage == "publish":  # the version is current, and the run does not know it
+            raise RuntimeError("died")
+        finish(run, stage, finished)
+
+    monkeypatch.setattr(Run, "finish", die_at_publish)
+    with pytest.raises(RuntimeError, match="died"):
+        run_night(settings)
+    monkeypatch.undo()
+    crashed = current(store)
+    assert rollback(store).name == first.version != crashed
+    assert run_night(settings).version == crashed
+    assert current(store) == first.version
+    assert len(versions(store)) == 2
 
 
 def test_changed_input_is_not_reused(place: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from recsys.config import NightlySettings
@@ -123,6 +124,8 @@ def test_the_textfile_is_what_prometheus_reads(place: Path) -> None:
     assert value("recsys_nightly_runs_total", result="done") == 2
     assert value("recsys_nightly_success") == 1
     assert value("recsys_nightly_log", count="events") == 360
+    newest = pq.read_table(place / "log")["timestamp"].to_numpy().max()
+    assert value("recsys_log_newest_event_timestamp_seconds") == newest
     ndcg = report.metrics["als"]["metrics"]["ndcg@5"]
     assert value("recsys_evaluation", model="als", metric="ndcg@5") == ndcg
     assert value("recsys_version_info", version=str(report.version)) == 1
