@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml Makefile hatch_build.py recsys/index/kernel.c
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-peers: $(PEERS_STAMP) ## make the environment of peers that need another NumPy than we do
+peers: $(PEERS_STAMP) ## make the environment of RecTools, which needs another NumPy, and of an MLflow server
 
 $(PEERS_STAMP): benchmarks/peers.txt
 	@PYTHON="$(PYTHON)" bash .ci/system-packages

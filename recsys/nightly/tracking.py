@@ -53,8 +53,15 @@ def track(settings: Settings, report: NightReport) -> str | None:
     try:
         mlflow.set_tracking_uri(settings.nightly.mlflow)
         mlflow.set_experiment(settings.nightly.mlflow_experiment)
-        with mlflow.start_run(run_name=report.run):
-            mlflow.log_params(_flat("", {"name": settings.model.name, **_parameters(settings)}))
+        known = mlflow.search_runs(
+            filter_string=f"tags.`recsys.run` = '{report.run}'", output_format="list"
+        )
+        # A night that was killed after it was recorded is one night all the same.
+        known_id = known[0].info.run_id if known else None
+        with mlflow.start_run(run_id=known_id, run_name=None if known else report.run):
+            if not known:
+                parameters = {"name": settings.model.name, **_parameters(settings)}
+                mlflow.log_params(_flat("", parameters))
             mlflow.log_metrics(_metrics(report))
             mlflow.set_tags({"recsys.run": report.run, "recsys.version": report.version or ""})
             mlflow.log_dict(report.to_dict(), "report.json")

@@ -5,8 +5,11 @@ import json
 import os
 import pty
 import re
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +23,7 @@ from recsys.nightly import NightReport, StageReport, run_night
 from recsys.nightly.clock import now_of
 from recsys.nightly.journal import Journal
 from recsys.nightly.metrics import exposition
+from recsys.nightly.tracking import track
 from tests.nightly.nights import journal_of, settings_of, write_days
 
 ROOT = Path(__file__).parents[2]
@@ -183,22 +187,52 @@ def test_mlflow_that_is_not_there_is_found_out_before_the_training(place: Path) 
     assert "train" not in [line["stage"] for line in journal_of(place)]
 
 
-def test_mlflow_gets_parameters_and_metrics(place: Path) -> None:
-    mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed")
-    uri = f"sqlite:///{place}/mlflow.db"
-    try:
-        mlflow.MlflowClient(uri).search_experiments()
-    except Exception:  # mlflow-skinny has no database; it has files
-        uri = (place / "mlruns").as_uri()
-        os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
-    report = run_night(settings_of(place, mlflow=uri, mlflow_experiment="nights"))
+@pytest.fixture
+def tracking_server(tmp_path: Path) -> Iterator[str]:
+    """The address of an MLflow server that runs here."""
+    pytest.importorskip("mlflow", reason="MLflow is not installed")
+    program = ROOT / ".venv-peers" / "bin" / "mlflow"
+    if not program.exists():
+        pytest.skip("no MLflow server: `make peers` installs it, and `make test` before the tests")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    places = ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"]
+    places += ["--artifacts-destination", str(tmp_path / "artifacts")]
+    server = subprocess.Popen(
+        [program, "server", *places, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    )
+    assert server.stdout is not None
+    said = []
+    for line in server.stdout:
+        said.append(line)
+        if "startup complete" in line:
+            break
+    else:
+        pytest.fail("".join(said))
+    yield f"http://127.0.0.1:{port}"
+    os.killpg(server.pid, signal.SIGKILL)  # the workers, too
+    server.communicate()
+
+
+def test_mlflow_gets_parameters_and_metrics(place: Path, tracking_server: str) -> None:
+    from mlflow import MlflowClient
+
+    settings = settings_of(place, mlflow=tracking_server, mlflow_experiment="nights")
+    report = run_night(settings)
     assert [line for line in journal_of(place) if line["event"] == "not tracked"] == []
-    client = mlflow.MlflowClient(uri)
+    assert track(settings, report) is None  # as after a kill between the report and the end
+    client = MlflowClient(tracking_server)
     (run,) = client.search_runs([client.get_experiment_by_name("nights").experiment_id])
     assert run.data.params["factors"] == "4"
     assert run.data.tags["recsys.version"] == report.version
     ndcg = report.metrics["als"]["metrics"]["ndcg@5"]
     assert run.data.metrics["als/ndcg_at_5"] == pytest.approx(ndcg)
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["report.json"]
 
 
 def test_a_tracking_server_that_is_away_stops_no_night(
