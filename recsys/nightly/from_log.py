@@ -5,10 +5,11 @@ other one makes it, writes it to a folder and returns the facts that are worth k
 """
 
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.logs import LogCache, read_log
+from recsys.logs import Interactions, LogCache, read_log
 from recsys.models import ALS, Model, parameters_of
 from recsys.nightly.fingerprints import items_facts, key_of, log_files, plain_log, plain_model
 from recsys.nightly.material import Facts, Material
@@ -46,8 +47,15 @@ def ingest(night: Material, folder: Path) -> Facts:
         "rejected": sum(log.account.rejected.values()),
         "files_read": len(cache.read),
         "files_reused": len(cache.reused),
-        "newest_event": None if log.timestamp is None else int(log.timestamp.max()),
+        "newest_event": _newest(log),
     }
+
+
+def _newest(log: Interactions) -> str | None:
+    """Return the time of the newest event, ISO 8601 in UTC."""
+    if log.timestamp is None:
+        return None
+    return datetime.fromtimestamp(int(log.timestamp.max()), UTC).isoformat()
 
 
 def validate_key(night: Material) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -118,14 +119,14 @@ def _of_stages(report: NightReport) -> Iterable[Family]:
         [
             ({"count": name}, float(value))
             for name, value in report.facts("ingest").items()
-            if isinstance(value, int) and name != "newest_event"
+            if isinstance(value, int)
         ],
     )
     newest = report.facts("ingest").get("newest_event")
     if newest is not None:
         name = "recsys_log_newest_event_timestamp_seconds"
         help_ = "Time of the newest event of the log, in seconds since 1970."
-        yield Family(name, "gauge", help_, [({}, float(newest))])
+        yield Family(name, "gauge", help_, [({}, datetime.fromisoformat(newest).timestamp())])
 
 
 def _of_model(report: NightReport) -> Iterable[Family]:
