@@ -5,7 +5,7 @@
 ``kill``: nights are killed, half of them at a random moment, half right before a random file
 operation; some are killed again while they go on; then one goes through.
 ``current``: a night is killed between the rename of its version and CURRENT.
-``full``: the disk has less and less space left.
+``full``: the disk is full from before one operation that changes a file, and then another.
 ``forbidden``: a folder may not be written any more.
 
 Every night is a fork of this process, which itself starts no threads. FOLDER holds the log and the
@@ -41,6 +41,7 @@ from tests.nightly.nights import as_table, tables_of, write_days
 from tests.store.faults import FILE_OPERATIONS, GOT_THROUGH, WRITING, in_child, say
 from tests.worlds import tastes
 
+BALLAST = "ballast"
 REFUSED = 3  # exit status of a night that ended with an error of ours
 
 
@@ -202,19 +203,36 @@ def current_at_last(folder: Path) -> None:
     look(folder, known, fault="next", ended=in_child(lambda: night(folder)))
 
 
-def full(folder: Path) -> None:
-    """Leave a disk with less and less space; its size is that of the folder's file system."""
-    known, ballast = set[str](), folder / "ballast"
+def full(folder: Path, n_times: int) -> None:
+    """Fill the disk right before some operations that change a file, evenly spread over a night.
+
+    The disk is the file system of the folder, and small.
+    """
+    known = set[str]()
     assert in_child(lambda: night(folder)) == GOT_THROUGH
-    for free in (250_000, 100_000, 30_000, 4_096, 0):
-        left = shutil.disk_usage(folder).free
-        with ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(left - free, 1))
+    operations = n_operations(folder)
+    n_times = min(n_times, operations)
+    for time in range(n_times):
+        n = 1 + time * operations // n_times
+        ended = in_child(lambda n=n: full_at(n, folder))  # type: ignore[misc]
+        look(folder, known, fault="full", at=n, ended=ended)
+        (folder / BALLAST).unlink()
         ended = in_child(lambda: night(folder))
-        look(folder, known, fault="full", free=free, ended=ended)
-        ballast.unlink()
-        ended = in_child(lambda: night(folder))
-        look(folder, known, fault="next", free=free, ended=ended)
+        look(folder, known, fault="next", at=n, ended=ended)
+
+
+def full_at(n: int, folder: Path) -> None:
+    """Run a night whose disk is full from before its n-th operation that changes a file."""
+
+    def act(done: int, _event: str, _arguments: tuple[Any, ...]) -> None:
+        if done == n:
+            with (folder / BALLAST).open("wb") as file:
+                left = shutil.disk_usage(folder).free
+                os.posix_fallocate(file.fileno(), 0, max(left, 1))
+
+    (folder / BALLAST).touch()
+    at_operations(str(folder), act)
+    night(folder)
 
 
 def drop_capabilities() -> None:
@@ -248,8 +266,10 @@ def main() -> None:
     write_days(folder / "log")
     if what == "kill":
         kill(folder, *map(int, sys.argv[3:]))
+    elif what == "full":
+        full(folder, int(sys.argv[3]))
     else:
-        {"current": current_at_last, "full": full, "forbidden": forbidden}[what](folder)
+        {"current": current_at_last, "forbidden": forbidden}[what](folder)
 
 
 if __name__ == "__main__":

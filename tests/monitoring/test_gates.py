@@ -6,6 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 import recsys
@@ -29,9 +33,12 @@ def settings(**gates: object) -> Settings:
     )
 
 
+WEIGHTS = {"view": 1, "like": 3, "cart": 4, "purchase": 6}
+
+
 @pytest.fixture(scope="module")
 def night(sample: Path) -> Interactions:
-    return recsys.read_log(sample, events={"view": 1, "like": 3, "cart": 4, "purchase": 6})
+    return recsys.read_log(sample, events=WEIGHTS)
 
 
 def half_of(log: Interactions) -> Interactions:
@@ -222,3 +229,30 @@ def test_a_log_that_does_not_come_in_is_told_and_refuses_nothing(tmp_path: Path)
     assert not checks["log_age"].passed
     version = recsys.train(stale, tmp_path, settings=settings(**gates, limits={"log_age": 4.0}))
     assert {check.name: check for check in version.manifest.checks}["log_age"].passed
+
+
+def test_purchases_that_stay_away_are_refused(
+    night: Interactions, sample: Path, tmp_path: Path
+) -> None:
+    recsys.train(night, tmp_path, settings=settings())
+    rows = pq.read_table(sample)
+    without = rows.filter(pc.not_equal(rows["event"], "purchase"))
+    with pytest.raises(GateFailedError) as caught:
+        recsys.train(recsys.read_log(without, events=WEIGHTS), tmp_path, settings=settings())
+    reasons = {check.name: check.sentence for check in caught.value.checks}
+    assert "purchase -" in reasons["event_types"]
+
+
+def test_rows_that_cannot_be_used_any_more_are_refused(
+    night: Interactions, sample: Path, tmp_path: Path
+) -> None:
+    recsys.train(night, tmp_path, settings=settings())
+    rows = pq.read_table(sample)
+    is_bad = np.arange(rows.num_rows) % 20 == 0
+    bad = pc.if_else(pa.array(is_bad), pa.scalar(None, pa.string()), rows["user_id"])
+    rows = rows.set_column(rows.schema.get_field_index("user_id"), "user_id", bad)
+    log = recsys.read_log(rows, events=WEIGHTS, max_rejected_share=0.1)
+    with pytest.raises(GateFailedError) as caught:
+        recsys.train(log, tmp_path, settings=settings())
+    reasons = {check.name: check.sentence for check in caught.value.checks}
+    assert "0.00% before, 5.00% now" in reasons["rejected_share"]
