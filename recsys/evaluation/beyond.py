@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recsys.evaluation.beyond_kernel import count_listed, describe, mean_cosines
 from recsys.evaluation.metrics import FloatArray
 from recsys.vectors import FloatMatrix
+from recsys.vectors.directions import directions
 
 
 class BeyondAccuracy:
@@ -51,7 +52,7 @@ class BeyondAccuracy:
         self._known, self._novelty, self._serendipity = np.zeros((3, len(ks), n_lists))
         self._directions: FloatMatrix | None = None
         if items is not None and items.shape[1] > 1:
-            self._directions = _directions(items)
+            self._directions = directions(items)
             self._squares = np.asarray(
                 items.any(axis=1), dtype=np.float64
             )  # of their lengths, 1 or 0
@@ -139,12 +140,6 @@ class BeyondAccuracy:
         sums = np.bincount(rows, self._share[indices], minlength=len(lengths))
         has_items = lengths > 0
         return float((sums[has_items] / lengths[has_items]).mean()) if has_items.any() else np.nan
-
-
-def _directions(items: FloatMatrix) -> FloatMatrix:
-    norms = np.linalg.norm(items, axis=1, keepdims=True)
-    directions: FloatMatrix = np.divide(items, norms, out=np.zeros_like(items), where=norms > 0)
-    return directions
 
 
 def gini(counts: NDArray[np.integer]) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from recsys.monitoring.measured import Measured, not_measured
 from recsys.monitoring.shared import Shared, lost_overlap
 from recsys.store import Content
 from recsys.vectors import FloatMatrix, Id
+from recsys.vectors.directions import directions
 
 NAMES = ("item_movement", "item_movement_p95", "item_movement_popular", "centroid_shift")
 SHAPE_NAMES = ("item_norms", "user_norms", "neighbour_churn")
@@ -169,10 +169,9 @@ def _similar(content: Content, rows: NDArray[np.int32], k: int) -> NDArray[np.in
     index = content.similar("item")
     if index is None:
         return None
-    units: Any = content.items.embeddings[rows].astype(np.float64)
-    units /= np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-300)
+    units = directions(content.items.embeddings[rows])
     starts = np.arange(len(rows) + 1, dtype=np.int64)
-    return index.search_many(units.astype(np.float32), k, starts, rows)[0]
+    return index.search_many(units, k, starts, rows)[0]
 
 
 def translated(rows_of_b: NDArray[np.int32], items: Shared) -> NDArray[np.int32]:

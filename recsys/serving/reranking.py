@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from recsys.index import ItemRows
 from recsys.vectors import FloatMatrix, FloatVector
+from recsys.vectors.directions import directions
 
 Find = Callable[[int], tuple[ItemRows, FloatVector]]
 """Returns the best n that may be in the list, fewer only where there are no more."""
@@ -59,7 +60,7 @@ def chosen(
     rows, scores = rows[fits], scores[fits]
     if diversity == 0:
         return rows[:k], scores[:k]
-    places = _marginally_best(scores, _directions(vectors[rows]), min(k, len(rows)), diversity)
+    places = _marginally_best(scores, directions(vectors[rows]), min(k, len(rows)), diversity)
     return rows[places], scores[places]
 
 
@@ -96,9 +97,3 @@ def _marginally_best(
         left[place] = False
         places.append(place)
     return places
-
-
-def _directions(vectors: FloatMatrix) -> FloatMatrix:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    directions: FloatMatrix = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-    return directions

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
+from recsys.vectors.directions import directions
 from recsys.vectors.embeddings import Embeddings, FloatMatrix
 from recsys.vectors.ids import Ids
 
@@ -160,7 +161,7 @@ def _rotation(
     rotation = np.eye(items.shape[1])
     heaviest = np.argsort(-weight, kind="stable")[:_MOST_FITTED]
     for block in blocks:
-        ours, theirs = (_directions(matrix[heaviest, block]) for matrix in (items, onto))
+        ours, theirs = (directions(matrix[heaviest, block]) for matrix in (items, onto))
         rotation[block, block] = _resistant(ours, theirs, weight[heaviest], rounds)
     return rotation
 
@@ -223,19 +224,8 @@ def _relative_residual(items: FloatMatrix, onto: FloatMatrix, rotation: Rotation
 
 
 def _cosines(a: FloatMatrix, b: FloatMatrix) -> Weights:
-    cosines: Weights = np.einsum("ij,ij->i", _directions(a), _directions(b), dtype=np.float64)
+    cosines: Weights = np.einsum("ij,ij->i", directions(a), directions(b), dtype=np.float64)
     return cosines
-
-
-def _directions(matrix: FloatMatrix) -> FloatMatrix:
-    """Return every row at length 1, a zero row as it is."""
-    largest = np.abs(matrix).max(axis=1, keepdims=True, initial=0)
-    largest[largest == 0] = 1
-    directions: FloatMatrix = matrix / largest  # first, so that no square is rounded to 0
-    norm = np.linalg.norm(directions, axis=1, keepdims=True)  # 1 or more, or 0
-    norm[norm == 0] = 1
-    directions /= norm
-    return directions
 
 
 def _mean(values: Weights) -> float:

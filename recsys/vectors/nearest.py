@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.vectors.directions import directions
 from recsys.vectors.embeddings import FloatMatrix, FloatVector
 from recsys.vectors.top_k import EXCLUDED, top_k
 
@@ -75,21 +76,16 @@ class NearestRows:
         if by == "dot":
             products: FloatVector = self._matrix[rows] @ query
             return products
-        units, is_zero = self._directions
-        cosines: FloatVector = units[rows] @ query
+        cosines: FloatVector = self._directions[rows] @ query
         np.clip(cosines, -1, 1, out=cosines)  # round-off leads a little beyond
-        cosines[is_zero[rows]] = EXCLUDED
+        cosines[~self._has_direction[rows]] = EXCLUDED
         return cosines
 
     @cached_property
-    def _directions(self) -> tuple[FloatMatrix, NDArray[np.bool_]]:
-        """Every row scaled to length 1, and whether it is zero and has none."""
-        # Scaled by the largest entry first, so that no square leaves the range of float32.
-        largest = np.abs(self._matrix).max(axis=1, initial=0)
-        is_zero = largest == 0
-        largest[is_zero] = 1
-        units: FloatMatrix = np.divide(self._matrix, largest[:, None])
-        norms = np.linalg.norm(units, axis=1)
-        norms[is_zero] = 1
-        units /= norms[:, None]
-        return units, is_zero
+    def _directions(self) -> FloatMatrix:
+        return directions(self._matrix)
+
+    @cached_property
+    def _has_direction(self) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = np.any(self._matrix != 0, axis=1)
+        return found
