@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from recsys.errors import CorruptVersionError
 from recsys.serving import open as open_store
 from recsys.store import current, find_version, verify, versions
 from tests.command_line import run
@@ -194,7 +195,10 @@ def after_a_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_region_of_every_file(after_a_night: Path) -> None:
-    """A bit is flipped in each tenth of each file, and it is cut there: `verify` names the file."""
+    """A bit is flipped in each tenth of each file, and it is cut there: `verify` names the file.
+
+    Who opens the version gets an answer, or the name of the file.
+    """
     store = after_a_night / "store"
     folder = find_version(store).folder
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -207,8 +211,16 @@ def test_every_region_of_every_file(after_a_night: Path) -> None:
                 rewrite(path, damaged)
                 with pytest.raises(Exception, match=f"{path.name}:"):
                     verify(store)
+                assert answers_or_names(store, path.name)
         rewrite(path, content)
     verify(store)
+
+
+def answers_or_names(store: Path, damaged: str) -> bool:
+    try:
+        return len(open_store(store).recommend("u1", 3)) == 3
+    except CorruptVersionError as error:
+        return f"{damaged}:" in str(error)
 
 
 @pytest.mark.parametrize("name", ["users.parquet", "manifest.json", "../../CURRENT"])
