@@ -194,11 +194,11 @@ def _agreement(
     same = chance = 0.0
     for fitted, left_out in ((order[::2], order[1::2]), (order[1::2], order[::2])):
         rotation = _rotation(items[fitted], onto[fitted], weight[fitted], blocks, rounds)
-        turned, theirs = _turned(items[left_out], rotation), onto[left_out]
-        same += float(weight[left_out] @ _cosines(turned, theirs))
+        ours, theirs = directions(_turned(items[left_out], rotation)), directions(onto[left_out])
+        same += float(weight[left_out] @ _products(ours, theirs))
         for shift in range(1, _N_OTHERS + 1):  # neighbours in the order weigh about as much
             others = np.roll(theirs, shift, axis=0)
-            chance += float(weight[left_out] @ _cosines(turned, others)) / _N_OTHERS
+            chance += float(weight[left_out] @ _products(ours, others)) / _N_OTHERS
     total = max(float(weight.sum()), _NO_DISTANCE)
     return 1 - (1 - same / total) / max(1 - chance / total, _NO_SPREAD)
 
@@ -224,8 +224,13 @@ def _relative_residual(items: FloatMatrix, onto: FloatMatrix, rotation: Rotation
 
 
 def _cosines(a: FloatMatrix, b: FloatMatrix) -> Weights:
-    cosines: Weights = np.einsum("ij,ij->i", directions(a), directions(b), dtype=np.float64)
-    return cosines
+    return _products(directions(a), directions(b))
+
+
+def _products(a: FloatMatrix, b: FloatMatrix) -> Weights:
+    """Return the dot product of each row with the same of the other matrix."""
+    products: Weights = np.einsum("ij,ij->i", a, b, dtype=np.float64)
+    return products
 
 
 def _mean(values: Weights) -> float:

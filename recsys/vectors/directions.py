@@ -21,7 +21,7 @@ def directions(matrix: FloatMatrix) -> FloatMatrix:
     largest = np.abs(matrix).max(axis=1, keepdims=True, initial=0)
     largest[largest == 0] = 1
     found: FloatMatrix = np.divide(matrix, largest)
-    norms = np.linalg.norm(found, axis=1, keepdims=True)  # 1 or more, or 0
+    norms = np.sqrt(np.einsum("ij,ij->i", found, found))  # 1 or more, or 0
     norms[norms == 0] = 1
-    found /= norms
+    found /= norms[:, None]
     return found
