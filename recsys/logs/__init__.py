@@ -3,10 +3,9 @@
 from recsys.logs.account import Account
 from recsys.logs.facts import facts_of
 from recsys.logs.held_out import SPLIT_REASONS
-from recsys.logs.interactions import DuplicatePolicy, Interactions
+from recsys.logs.interactions import DuplicatePolicy, Interactions, Part
 from recsys.logs.items import ItemSettings, attributes_of, read_items
 from recsys.logs.leaks import require_validation
-from recsys.logs.part import Part
 from recsys.logs.parts import (
     Parts,
     SplitSettings,

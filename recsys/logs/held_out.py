@@ -22,8 +22,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
-from recsys.logs.interactions import Interactions, used_rows
-from recsys.logs.part import Part, ProtocolName, roles_of_halves
+from recsys.logs.interactions import Interactions, Part, used_rows
+from recsys.logs.roles import ProtocolName, roles_of_halves
 from recsys.vectors import Ids
 
 Split = tuple[Interactions, Interactions]
@@ -51,7 +51,7 @@ def divide(
     n_test = int(in_test.sum())
     require_both_sides(len(log) - n_test, n_test, what)
     in_train = ~in_test
-    role, held_role = roles_of_halves(log.part)
+    role, held_role = roles_of_halves(log.part.role if log.part else None)
     train = replace(log.select(in_train).compact(), part=Part(role, protocol))
     held = replace(log.select(in_test), part=Part(held_role, protocol))
     # The same renumbering as in compact().

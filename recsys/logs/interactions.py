@@ -9,11 +9,38 @@ from numpy.typing import NDArray
 
 from recsys.errors import ConfigError, DataError
 from recsys.logs.account import Account
-from recsys.logs.part import Part
+from recsys.logs.roles import ProtocolName, Role
 from recsys.vectors import Ids
 
 DuplicatePolicy = Literal["sum", "last", "max", "count"]
 SECONDS_PER_DAY = 86_400
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a part of a log is for, how it was made, and who in it is new.
+
+    Parameters
+    ----------
+    role : {"train", "history", "validation", "test"}
+        "history" is what is known of users whom train does not hold (strong generalization). What
+        is held out of a train part is a validation part; a test part remains one, however it is
+        divided.
+    protocol : {"time", "last", "random", "folds", "users", "given"}
+        The split that made it. "time" and "last" promise an order of train and test, which
+        `recsys.logs.leaks` holds them to.
+    new_users : Interactions or None
+        The held-out events of users whom train does not know with items that it does know, over
+        those users and the items of train; None where there are none.
+    n_new_users, n_new_items : int
+        Users and items of the held-out events that train does not know.
+    """
+
+    role: Role
+    protocol: ProtocolName
+    new_users: "Interactions | None" = None
+    n_new_users: int = 0
+    n_new_items: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,9 @@ from typing import Literal
 
 from recsys.errors import DataError
 from recsys.logs.held_out import Split, express, require_both_sides
-from recsys.logs.interactions import Interactions
+from recsys.logs.interactions import Interactions, Part
 from recsys.logs.leaks import require_time_order
-from recsys.logs.part import Part, ProtocolName
+from recsys.logs.roles import ProtocolName
 
 
 def split_given(

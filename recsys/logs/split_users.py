@@ -7,8 +7,8 @@ import numpy as np
 
 from recsys.errors import ConfigError, DataError
 from recsys.logs.held_out import over_items_of
-from recsys.logs.interactions import Interactions, used_rows
-from recsys.logs.part import Part, roles_of_halves
+from recsys.logs.interactions import Interactions, Part, used_rows
+from recsys.logs.roles import roles_of_halves
 from recsys.logs.split import drawn_of_each_user
 
 
@@ -82,7 +82,7 @@ def split_users(
     _, item_row_of = used_rows(log.item_idx[~of_held], len(log.items))  # as compact() numbers them
     held = over_items_of(train, log.select(of_held), item_row_of)
     in_test = drawn_of_each_user(held, test_fraction, rng)
-    role, held_role = roles_of_halves(log.part)
+    role, held_role = roles_of_halves(log.part.role if log.part else None)
     parts = HeldOutUsers(
         train=replace(train, part=Part(role, "users")),
         history=replace(held.select(~in_test), part=Part("history", "users")),
