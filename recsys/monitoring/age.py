@@ -8,8 +8,9 @@ from recsys.monitoring.measured import Measured, not_measured
 from recsys.store import Manifest
 
 LOG_AGE = "log_age"
-MOST_DAYS_OLDER = 2.0
-"""The shipped limit, in days: a weekend without events is none of its business."""
+MOST_DAYS_OLDER = 2.5
+"""The shipped limit: a weekend without events is none of its business. It is not learned, as what
+stays away would become the usual."""
 
 
 def measure_age(new: Manifest, past: Sequence[Manifest]) -> Measured:

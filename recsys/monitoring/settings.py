@@ -26,7 +26,7 @@ class GateSettings:
         A measure of drift is told above its limit, and refuses above so many times that; from 1.
     limits : mapping of str to float
         Limits of measures of drift, by name, in place of those that are learned; and "log_age", the
-        days by which the log may age until it is told (default 2).
+        days by which the log may age until it is told (2.5; less where every day has events).
     metric : str
         What the model is judged by, at ``evaluation.k``.
     max_metric_loss : float
