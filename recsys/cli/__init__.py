@@ -5,6 +5,8 @@ know; results go to stdout, progress to stderr.
 """
 
 import sys
+import warnings
+from typing import TextIO
 
 import typer
 
@@ -17,6 +19,7 @@ __all__ = ["answers", "app", "choosing", "main", "nightly", "training", "version
 
 def main() -> None:
     """Run the command line; the entry point of the package."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except RecsysError as error:
@@ -28,3 +31,15 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
         sys.exit(0)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001  what `warnings` calls it with
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    """Write a warning as errors are written: one line, without the code that raised it."""
+    typer.echo(f"recsys: warning: {message}", err=True)

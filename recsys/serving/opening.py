@@ -1,11 +1,13 @@
 """Open a store, and keep it open for the one-line call."""
 
 import os
+import warnings
 from pathlib import Path
 
+from recsys.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.serving.recommendations import Recommendations
 from recsys.serving.recommender import Recommender
-from recsys.store import current, open_version
+from recsys.store import current, open_version, served
 from recsys.store.directory import CURRENT
 from recsys.vectors import Id
 
@@ -17,6 +19,9 @@ def store_path(store: str | Path | None = None) -> Path:
 
 def open(store: str | Path | None = None, version: str | None = None) -> Recommender:
     """Open a version of a store.
+
+    Where the current one is damaged, that which was current before is opened instead, with a
+    RuntimeWarning that names what is damaged: a list of yesterday is better than none.
 
     Parameters
     ----------
@@ -37,9 +42,27 @@ def open(store: str | Path | None = None, version: str | None = None) -> Recomme
     VersionNotFoundError
         If there is no such version.
     CorruptVersionError
-        If a file of the version is damaged.
+        If a file of the version is damaged, and no other may stand in for it.
     """
-    return Recommender(open_version(store_path(store), version))
+    place = store_path(store)
+    try:
+        return Recommender(open_version(place, version))
+    except (CorruptVersionError, VersionNotFoundError) as error:
+        if version is not None:
+            raise
+        return _opened_instead(place, error)
+
+
+def _opened_instead(store: Path, error: StoreError) -> Recommender:
+    """Open the latest version that can be opened of those that were current, or raise the error."""
+    for name in served(store):
+        try:
+            recommender = Recommender(open_version(store, name))
+        except StoreError:  # damaged as well
+            continue
+        warnings.warn(f"{error}; serving version {name}", RuntimeWarning, stacklevel=3)
+        return recommender
+    raise error
 
 
 def recommend(user_id: Id, k: int = 10, store: str | Path | None = None) -> Recommendations:
@@ -80,13 +103,20 @@ def _current_recommender(store: Path) -> Recommender:
     known = _open.get(store)
     if signature is not None and known is not None and known[0] == signature:
         return known[1]
-    if known is not None and current(store) == known[1].version:
+    if known is not None and _is_current(store, known[1].version):
         recommender = known[1]
     else:
         recommender = open(store)
     if signature is not None:
         _open[store] = (signature, recommender)
     return recommender
+
+
+def _is_current(store: Path, version: str) -> bool:
+    try:
+        return current(store) == version
+    except CorruptVersionError:
+        return False
 
 
 def _signature(path: Path) -> _Signature | None:

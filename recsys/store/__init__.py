@@ -6,7 +6,7 @@ from recsys.store.content import Content, open_version, read_version
 from recsys.store.directory import Version, current, find_version, versions
 from recsys.store.export import export_version
 from recsys.store.files import ItemTable, SeenLists, UserTable
-from recsys.store.history import Activation, activations, version_before
+from recsys.store.history import Activation, activations, served, version_before
 from recsys.store.indexes import BuiltIndexes, build_indexes
 from recsys.store.lineage import AlignmentSettings, align_with_current
 from recsys.store.listing import list_versions
@@ -50,6 +50,7 @@ __all__ = [
     "read_version",
     "require_writable",
     "rollback",
+    "served",
     "unpin",
     "verify",
     "version_before",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from recsys.errors import StoreError, VersionNotFoundError
+from recsys.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.store.manifest import Manifest, read_manifest
 
 CURRENT = "CURRENT"
@@ -74,7 +74,9 @@ def current(store: str | Path) -> str | None:
     Raises
     ------
     StoreError
-        If there is no store, it cannot be read, or CURRENT holds no name of a version.
+        If there is no store, or it cannot be read.
+    CorruptVersionError
+        If CURRENT holds no name of a version.
     """
     store = Path(store)
     _require_store(store)
@@ -87,7 +89,7 @@ def current(store: str | Path) -> str | None:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     name = text.decode(errors="replace").strip()
     if not _NAME.fullmatch(name):
-        raise StoreError(
+        raise CorruptVersionError(
             f"{path}: expected the name of a version, got {_short(name)}; "
             f"activate one: {_known(store)}"
         )

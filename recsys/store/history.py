@@ -71,9 +71,23 @@ def version_before(store: str | Path) -> str | None:
     StoreError
         If the store cannot be read.
     """
+    *_, now = _not_undone(activations(store)) or [""]
+    return next((name for name in served(store) if name != now), None)
+
+
+def served(store: str | Path) -> list[str]:
+    """Return the versions that are or were current, the latest first.
+
+    Those that a rollback has undone or a prune has deleted are left out; the version that is
+    current stays in it also where CURRENT is damaged.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read.
+    """
     there = {version.name for version in versions(store)}
-    *earlier, now = _not_undone(activations(store)) or [""]
-    return next((name for name in reversed(earlier) if name != now and name in there), None)
+    return [name for name in reversed(_not_undone(activations(store))) if name in there]
 
 
 def make_current(store: Path, name: str, kind: Kind) -> None:

@@ -2,15 +2,16 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
-from recsys.errors import StoreError, VersionNotFoundError
+from recsys.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.serving import open as open_store
 from recsys.serving import recommend, store_path
 from recsys.serving.opening import _current_recommender
-from recsys.store import activate, publish
+from recsys.store import Version, activate, publish, rollback
 from tests.store.releases import small_release
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,55 @@ def test_the_one_line_call_follows_current(tmp_path: Path) -> None:
     assert recommend("u1", 3, store=str(tmp_path)).version == second.name
     activate(tmp_path, first.name)
     assert recommend("u1", 3, store=tmp_path).version == first.name
+
+
+def damage(version: Version) -> str:
+    path = version.folder / "serving" / "items" / "embeddings.npy"
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1])
+    return path.name
+
+
+def test_a_damaged_version_is_stood_in_for_by_the_one_before(tmp_path: Path) -> None:
+    first, second, third = (publish(tmp_path, small_release(seed=seed)) for seed in range(3))
+    activate(tmp_path, second.name)
+    rollback(tmp_path)  # to the third; the second was undone
+    name = damage(third)
+    with pytest.warns(RuntimeWarning, match=rf"{name}: .*; serving version {second.name}$"):
+        assert open_store(tmp_path).version == second.name
+    with pytest.raises(CorruptVersionError, match=name):
+        open_store(tmp_path, third.name)
+    damage(second)
+    with pytest.warns(RuntimeWarning, match=f"{third.name}.*; serving version {first.name}$"):
+        assert recommend("u1", 3, store=tmp_path).version == first.name
+    assert recommend("u1", 3, store=tmp_path).version == first.name  # told once
+    damage(first)
+    with pytest.raises(CorruptVersionError, match=third.name):
+        open_store(tmp_path)
+
+
+def test_a_damaged_current_is_no_end_of_service(tmp_path: Path) -> None:
+    first, second = (publish(tmp_path, small_release(seed=seed)) for seed in range(2))
+    opened = _current_recommender(tmp_path)
+    (tmp_path / "CURRENT").write_bytes(b"\x00" * 40)
+    with pytest.warns(RuntimeWarning, match=rf"CURRENT: .*; serving version {second.name}$"):
+        assert recommend("u1", 3, store=tmp_path).version == opened.version == second.name
+    activate(tmp_path, first.name)
+    assert recommend("u1", 3, store=tmp_path).version == first.name
+
+
+def test_a_flipped_bit_or_the_end_of_current_is_no_end_of_service(tmp_path: Path) -> None:
+    for seed in range(2):
+        publish(tmp_path, small_release(seed=seed))
+    content = (tmp_path / "CURRENT").read_bytes()
+    for place in range(len(content)):
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        for damaged in (bytes(flipped), content[:place]):
+            (tmp_path / "CURRENT").write_bytes(damaged)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                assert len(open_store(tmp_path).recommend("u1", 3)) == 3
 
 
 def test_the_one_line_call_opens_once(tmp_path: Path) -> None:
