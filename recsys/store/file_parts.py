@@ -54,7 +54,7 @@ class FilePart:
         return memoryview(self.read(part.start, part.stop)).cast(kind)
 
     def read(self, start: int, end: int) -> bytes:
-        """Return the bytes of some of it, as `part[start:end]`; each page view calls it four times."""
+        """Return the bytes of `part[start:end]`; a page view calls it four times."""
         end = min(end, self._n)
         n_bytes = (end - start) * self._item_bytes
         if n_bytes <= 0:
