@@ -192,6 +192,18 @@ def test_verify_names_a_damaged_file(tmp_path: Path) -> None:
     assert "items.parquet" in refused("verify", "--store", tmp_path)
 
 
+def test_a_damaged_current_version_is_a_warning_of_one_line(tmp_path: Path) -> None:
+    before, damaged = (publish(tmp_path, small_release(seed=seed)) for seed in range(2))
+    path = damaged.folder / "serving" / "items" / "embeddings.npy"
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1])
+    done = run("recommend", "u1", "--json", "--store", tmp_path)
+    assert json.loads(done.stdout)["version"] == before.name
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"recsys: warning: {path}: ")
+    assert line.endswith(f"serving version {before.name}")
+
+
 def test_evaluate_publishes_nothing_and_prints_both_models(sample: Path) -> None:
     done = run("evaluate", sample, "--json")
     metrics = json.loads(done.stdout)

@@ -6,7 +6,6 @@ know; results go to stdout, progress to stderr.
 
 import sys
 import warnings
-from typing import TextIO
 
 import typer
 
@@ -33,13 +32,6 @@ def main() -> None:
         sys.exit(0)
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],  # noqa: ARG001  what `warnings` calls it with
-    filename: str,  # noqa: ARG001
-    lineno: int,  # noqa: ARG001
-    file: TextIO | None = None,  # noqa: ARG001
-    line: str | None = None,  # noqa: ARG001
-) -> None:
+def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:
     """Write a warning as errors are written: one line, without the code that raised it."""
     typer.echo(f"recsys: warning: {message}", err=True)

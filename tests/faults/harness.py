@@ -38,7 +38,15 @@ from recsys.nightly import run_night
 from recsys.serving import open as open_store
 from recsys.store import current, verify, versions
 from tests.nightly.nights import as_table, tables_of, write_days
-from tests.store.faults import FILE_OPERATIONS, GOT_THROUGH, WRITING, in_child, say
+from tests.store.faults import (
+    GOT_THROUGH,
+    at_operations,
+    begun_in_child,
+    end_of,
+    in_child,
+    kill_before_operation,
+    say,
+)
 from tests.worlds import tastes
 
 BALLAST = "ballast"
@@ -91,43 +99,18 @@ def look(folder: Path, known: set[str], **facts: object) -> None:
 
 def killed_after(seconds: float, work: Callable[[], None]) -> int:
     """Run some work in a fork and kill it after a time; return how it ended."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(GOT_THROUGH)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
+    child = begun_in_child(work)
     pidfd = os.pidfd_open(child)
     ended, _, _ = select.select([pidfd], [], [], seconds)
     if not ended:
         os.kill(child, signal.SIGKILL)
     os.close(pidfd)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def at_operations(store: str, act: Callable[[int, str, tuple[Any, ...]], None]) -> None:
-    """Call something before every operation of this process that changes a file."""
-    done = [0]
-
-    def count(event: str, arguments: tuple[Any, ...]) -> None:
-        opens = event == "open" and str(arguments[0]).startswith(store) and arguments[2] & WRITING
-        if opens or event in FILE_OPERATIONS:
-            done[0] += 1
-            act(done[0], event, arguments)
-
-    sys.addaudithook(count)
+    return end_of(child)
 
 
 def kill_at(n: int, folder: Path) -> None:
     """Run a night that the kernel ends before its n-th operation that changes a file."""
-
-    def act(done: int, _event: str, _arguments: tuple[Any, ...]) -> None:
-        if done == n:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    at_operations(str(folder), act)
+    kill_before_operation(n, str(folder))
     night(folder)
 
 

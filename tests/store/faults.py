@@ -57,8 +57,8 @@ def say(**facts: object) -> None:
     os.write(1, json.dumps(facts).encode() + b"\n")
 
 
-def in_child(work: Callable[[], None]) -> int:
-    """Run some work in a fork; return GOT_THROUGH, or minus the signal that ended it."""
+def begun_in_child(work: Callable[[], None]) -> int:
+    """Begin some work in a fork, which ends with GOT_THROUGH if it gets through; return its id."""
     child = os.fork()
     if child == 0:
         try:
@@ -67,24 +67,47 @@ def in_child(work: Callable[[], None]) -> int:
         except BaseException:
             sys.excepthook(*sys.exc_info())
             os._exit(1)
+    return child
+
+
+def end_of(child: int) -> int:
+    """Wait for a fork to end; return its exit status, or minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run some work in a fork; return GOT_THROUGH, or minus the signal that ended it."""
+    return end_of(begun_in_child(work))
 
 
 READING = {"os.listdir", "os.scandir", "fcntl.flock", "mmap.__new__"}
 
 
-def kill_before_operation(n: int, store: str) -> None:
-    """Have the kernel end this process before its n-th operation that changes a file."""
-    left = [n]
+Act = Callable[[int, str, tuple[Any, ...]], None]
+"""Gets the number of an operation, from 1, its audit event, and what that says."""
+
+
+def at_operations(store: str, act: Act) -> None:
+    """Call something before every operation of this process that changes a file."""
+    done = [0]
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:
         opens = event == "open" and str(arguments[0]).startswith(store) and arguments[2] & WRITING
         if opens or event in FILE_OPERATIONS:
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            done[0] += 1
+            act(done[0], event, arguments)
 
     sys.addaudithook(count)
+
+
+def kill_before_operation(n: int, store: str) -> None:
+    """Have the kernel end this process before its n-th operation that changes a file."""
+
+    def act(done: int, _event: str, _arguments: tuple[Any, ...]) -> None:
+        if done == n:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    at_operations(store, act)
 
 
 def report(store: str, **facts: object) -> None:
