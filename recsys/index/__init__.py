@@ -1,26 +1,24 @@
-"""Exact and Annoy candidates, calibrated to a recall target."""
+"""Find the best items for a user: exactly, or by an Annoy forest that meets a recall target."""
 
-from recsys.index.building import build_index, load_index
-from recsys.index.exact import ExactIndex, PlainIndex
-from recsys.index.forest import AnnoyIndex, build_forest
-from recsys.index.protocol import Allowed, Index, ItemRows
+from recsys.index.build import Index, build_index, load_index
+from recsys.index.measurement import Sample
+from recsys.index.plain import Allowed, ItemRows, PlainIndex
+from recsys.index.searcher import LONG, SHORT, Searcher
 from recsys.index.settings import IndexKind, IndexSettings
-from recsys.index.trial import LONG, SHORT, Sample, Trial
+from recsys.index.summary import IndexSummary
 
 __all__ = [
     "LONG",
     "SHORT",
     "Allowed",
-    "AnnoyIndex",
-    "ExactIndex",
     "Index",
     "IndexKind",
     "IndexSettings",
+    "IndexSummary",
     "ItemRows",
     "PlainIndex",
     "Sample",
-    "Trial",
-    "build_forest",
+    "Searcher",
     "build_index",
     "load_index",
 ]

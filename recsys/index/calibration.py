@@ -1,135 +1,165 @@
-"""Choose, by measuring on real users, how much of an index to scan and how far to search."""
+"""Choose, by the work that real users cause, how much to scan and how far to search a forest."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from recsys.index.catalogue import CodedItems
-from recsys.index.codes import PER_BLOCK
-from recsys.index.forest import FOREST, AnnoyIndex, build_forest
+from recsys.errors import CorruptVersionError
+from recsys.index.annoy import AnnoyError
+from recsys.index.forest import FOREST, build_forest, open_forest
+from recsys.index.kernel import Forest
+from recsys.index.measurement import Counted, Sample
+from recsys.index.quantized import PER_BLOCK
+from recsys.index.searcher import LONG, SHORT, Searcher
 from recsys.index.settings import IndexSettings
-from recsys.index.trial import LONG, SHORT, Sample, Trial, is_faster
 
-_LENGTHS = (SHORT, LONG)
-_HEAD_SHARES = (0.5, 0.125, 0.03125)  # as long as a smaller head is faster
-_FASTER = 0.9  # what the time has to fall to for a forest over more items to be worth its bytes
+_HEAD_SHARES = (0.5, 0.125, 0.03125)  # as long as a smaller head costs less
+_WORTH_ITS_BYTES = 0.9  # what the cost has to fall to for a forest over more items
 _FIRST_SEARCH_K = 32
-_TRIED = "tried-"
+_TRIED = f"tried-{FOREST}"
+
+
+class Head(NamedTuple):
+    """The items with the largest norms: their share, and how many these are in whole blocks."""
+
+    share: float
+    n_items: int
 
 
 @dataclass(frozen=True, eq=False)
-class Calibrated:
-    """A forest, how far it has to be searched, and what that gives.
+class Candidate:
+    """An index that may be chosen, and what the sample of users gets of it.
 
     Parameters
     ----------
-    index : AnnoyIndex
-        With these settings.
-    settings : mapping
-        head_share, n_head, trees, seed, and search_k for lists of 20 and 100.
-    trials : dict of int to Trial
-        By length of the list.
+    index : Searcher
+    counted : mapping of int to Counted
+        Lists and work, by length of the list.
+    head : Head, optional
+        What is scanned before the forest; None without a forest.
     """
 
-    index: AnnoyIndex
-    settings: Mapping[str, Any]
-    trials: Mapping[int, Trial]
+    index: Searcher
+    counted: Mapping[int, Counted]
+    head: Head | None = None
+
+    @classmethod
+    def exact(cls, index: Searcher, sample: Sample) -> "Candidate":
+        """Count the work of an index without a forest."""
+        counted = {k: Counted.of(index, sample, k) for k in (SHORT, LONG)}
+        return cls(index, counted)
+
+    def cost(self, k: int) -> float:
+        """Return the median cost of a list in nanoseconds, by the cost model."""
+        return self.counted[k].cost(self.index.items.shape[1])
+
+    def total_cost(self) -> float:
+        """Return the cost of a short list and a long one."""
+        return self.cost(SHORT) + self.cost(LONG)
 
 
 def calibrate(
-    coded: CodedItems,
-    folder: Path,
-    sample: Sample,
-    exact: Mapping[int, Trial],
-    settings: IndexSettings,
-) -> Calibrated | None:
-    """Build the forest that answers fastest at the target, and leave it in the folder.
+    exact: Candidate, folder: Path, sample: Sample, settings: IndexSettings
+) -> Candidate | None:
+    """Build the forest that costs least at the target, and leave it in the folder.
 
     Parameters
     ----------
-    coded : CodedItems
+    exact : Candidate
+        The index without a forest.
     folder : path
     sample : Sample
-    exact : mapping of int to Trial
-        What an exact search finds, by length of the list.
     settings : IndexSettings
 
     Returns
     -------
-    Calibrated or None
+    Candidate or None
         None, and no file, where there is nothing that a forest could split. One below the target
         where none meets it.
+
+    Raises
+    ------
+    AnnoyError
+        If Annoy cannot be used here; there is no file then.
+    OSError
+        If a file cannot be written.
     """
-    best: Calibrated | None = None
-    for head_share in _heads(settings):
-        found = _with_head(coded, folder, sample, exact, settings, head_share)
-        if found is None:
-            continue
-        tried = folder / f"{_TRIED}{FOREST}"
-        if best is not None and not _is_better(found, best, sample, exact, settings):
-            tried.unlink()
-            break
-        tried.replace(folder / FOREST)
-        best = found
+    best: Candidate | None = None
+    tried = folder / _TRIED
+    try:
+        for head in _heads(settings, len(exact.index.items)):
+            found = _with_head(head, tried, exact, sample, settings)
+            if found is None:
+                continue
+            if best is not None and not _is_better(found, best, exact, settings):
+                break
+            tried.replace(folder / FOREST)
+            best = found
+    except AnnoyError:
+        (folder / FOREST).unlink(missing_ok=True)
+        raise
+    finally:
+        tried.unlink(missing_ok=True)
     return best
 
 
-def _heads(settings: IndexSettings) -> Iterator[float]:
-    if settings.head_share is not None:
-        yield settings.head_share
-    else:
-        yield from _HEAD_SHARES
+def _heads(settings: IndexSettings, n_items: int) -> list[Head]:
+    """Return the heads to try, the largest first; those of few items may be alike."""
+    shares = _HEAD_SHARES if settings.head_share is None else (settings.head_share,)
+    heads = [Head(share, int(share * n_items) // PER_BLOCK * PER_BLOCK) for share in shares]
+    return list({head.n_items: head for head in reversed(heads)}.values())[::-1]
 
 
-def _is_better(
-    new: Calibrated,
-    old: Calibrated,
-    sample: Sample,
-    exact: Mapping[int, Trial],
-    settings: IndexSettings,
-) -> bool:
-    meets = [one.trials[SHORT].recall(exact[SHORT]) or 1.0 for one in (new, old)]
-    if min(meets) < settings.target_recall:
-        return meets[0] > meets[1]
-    return is_faster(new.index, old.index, sample, least=_FASTER)
+def _is_better(new: Candidate, old: Candidate, exact: Candidate, settings: IndexSettings) -> bool:
+    recalls = [one.counted[SHORT].recall(exact.counted[SHORT]) or 1.0 for one in (new, old)]
+    if min(recalls) < settings.target_recall:
+        return recalls[0] > recalls[1]
+    return new.total_cost() < _WORTH_ITS_BYTES * old.total_cost()
 
 
 def _with_head(
-    coded: CodedItems,
-    folder: Path,
+    head: Head,
+    path: Path,
+    exact: Candidate,
     sample: Sample,
-    exact: Mapping[int, Trial],
     settings: IndexSettings,
-    head_share: float,
-) -> Calibrated | None:
-    """Build the forest behind a head, and find how far each length of list has to search."""
-    n_head = int(head_share * len(coded.items)) // PER_BLOCK * PER_BLOCK
-    path = folder / f"{_TRIED}{FOREST}"
-    chosen = {"trees": settings.trees, "seed": settings.seed}
-    if not build_forest(coded.items, coded.codes, path, n_head=n_head, **chosen):
+) -> Candidate | None:
+    """Build the forest after a head, and find how far each length of list has to search."""
+    items, codes = exact.index.items, exact.index.codes
+    trees, seed = settings.trees, settings.seed
+    if not build_forest(items, codes, path, n_head=head.n_items, trees=trees, seed=seed):
         return None
-    search_k: dict[str, int] = {}
-    trials = {}
-    for k in _LENGTHS:
-        search_k[str(k)], trials[k] = _search_k_for(k, coded, path, sample, exact[k], settings)
-    facts = {"head_share": head_share, "n_head": n_head, **chosen, "search_k": search_k}
-    return Calibrated(AnnoyIndex(coded, path, search_k), facts, trials)
+    forest = _opened(path, exact)
+    search_k, counted = {}, {}
+    for k in (SHORT, LONG):
+        search_k[k], counted[k] = _search_k_for(k, forest, exact, sample, settings)
+    return Candidate(Searcher(items, codes, forest, search_k), counted, head)
+
+
+def _opened(path: Path, exact: Candidate) -> Forest:
+    try:
+        return open_forest(path, *exact.index.items.shape)
+    except CorruptVersionError as error:
+        raise AnnoyError(f"annoy wrote something else than a forest: {error}") from error
 
 
 def _search_k_for(
-    k: int,
-    coded: CodedItems,
-    path: Path,
-    sample: Sample,
-    exact: Trial,
-    settings: IndexSettings,
-) -> tuple[int, Trial]:
-    """Double search_k until the target is met or the limit is reached."""
+    k: int, forest: Forest, exact: Candidate, sample: Sample, settings: IndexSettings
+) -> tuple[int, Counted]:
+    """Double search_k until the target is met or the limit is reached.
+
+    For a long list the tail is scanned instead, by a search_k of 0, where that costs less.
+    """
+    items, codes = exact.index.items, exact.index.codes
     search_k = min(_FIRST_SEARCH_K, settings.max_search_k)
     while True:
-        index = AnnoyIndex(coded, path, {str(length): search_k for length in _LENGTHS})
-        trial = Trial.of(index, sample, k)
-        if trial.meets(exact, settings.target_recall) or search_k >= settings.max_search_k:
-            return search_k, trial
+        index = Searcher(items, codes, forest, dict.fromkeys((SHORT, LONG), search_k))
+        counted = Counted.of(index, sample, k)
+        if k == LONG and counted.cost(items.shape[1]) >= exact.cost(k):
+            return 0, exact.counted[k]
+        if counted.meets(exact.counted[k], settings.target_recall):
+            return search_k, counted
+        if search_k >= settings.max_search_k:
+            return (0, exact.counted[k]) if k == LONG else (search_k, counted)
         search_k = min(2 * search_k, settings.max_search_k)

@@ -14,7 +14,8 @@
    scored and ranked as they come, and a damaged file can lead nowhere but to other nodes.
 
    Nothing is allocated here: a query writes to the scratch memory of its thread and to its list.
-   kernel.py says what each array is. No index is trusted that comes from a file. */
+   kernel.py says what each array is. No index is trusted that comes from a file. What a query did
+   is counted, so that an index can be chosen by work, which is the same on a busy machine. */
 
 #include <math.h>
 #include <stdint.h>
@@ -61,9 +62,12 @@ typedef struct {
     float *lowest;   /* (n_items,) the least that the score of each can be */
     float *floors;   /* (n_items,) min-heap of the k largest of these */
     int64_t *keys;   /* (n_items,) min-heap of the list */
-    int64_t *queue;  /* (n_items + 65 * n_roots,) of the walk */
+    int64_t *queue;  /* (n_items + 66 * n_roots,) of the walk */
     int32_t *leaves; /* (n_items + factors + 3,) */
+    int64_t *work;   /* (N_COUNTS,) of the last query */
 } scratch_t;
+
+enum { BLOCKS, HITS, NODES, VECTORS, N_COUNTS }; /* kernel.py says what each counts */
 
 typedef struct {
     double step, norm, error;
@@ -263,11 +267,13 @@ static int64_t scan(const catalogue_t *c, scratch_t *s, const query_t *q, int64_
                     int64_t last, int64_t k, int64_t n) {
     const int32_t *query = (const int32_t *)s->query;
     float scores[PER_BLOCK];
+    int64_t n_before = n, n_blocks = 0;
     for (int64_t b = first; b < last; b++) {
         uint32_t wanted = s->mask[b];
         if (!wanted) continue;
         float floor = n >= k ? s->floors[0] : -INFINITY;
         if (reach_of(c, q, b) < floor) break;
+        n_blocks++;
         float slack = slack_of(c, q, b);
         const int32_t *block = c->codes + b * (c->width + 1) * PER_BLOCK;
         uint32_t hits =
@@ -280,6 +286,8 @@ static int64_t scan(const catalogue_t *c, scratch_t *s, const query_t *q, int64_
             n++;
         }
     }
+    s->work[BLOCKS] += n_blocks;
+    s->work[HITS] += n - n_before;
     return n;
 }
 
@@ -311,10 +319,10 @@ static int64_t score_leaves(const catalogue_t *c, scratch_t *s, const float *use
 static int64_t walk(const catalogue_t *c, const forest_t *t, scratch_t *s, const float *user,
                     int64_t search_k, int64_t k, int64_t n) {
     int64_t stride = c->factors + 1 + NODE_HEAD, leaf_size = c->factors + 3;
-    int64_t most_visits = search_k + VISITS_PER_ROOT * t->n_roots, waiting = 0, n_leaves = 0;
+    int64_t most_visits = search_k + VISITS_PER_ROOT * t->n_roots, waiting = 0, n_leaves = 0, visit;
     for (int64_t j = 0; j < t->n_roots; j++)
         push_key(s->queue, waiting++, -key_of(INFINITY, t->roots[j]));
-    for (int64_t visit = 0; visit < most_visits && waiting && n_leaves < search_k; visit++) {
+    for (visit = 0; visit < most_visits && waiting && n_leaves < search_k; visit++) {
         int64_t key = -s->queue[0];
         waiting--;
         replace_least_key(s->queue, waiting, s->queue[waiting]);
@@ -337,6 +345,8 @@ static int64_t walk(const catalogue_t *c, const forest_t *t, scratch_t *s, const
             }
         }
     }
+    s->work[NODES] += visit;
+    s->work[VECTORS] += n_leaves;
     return score_leaves(c, s, user, n_leaves, k, n);
 }
 
@@ -363,7 +373,7 @@ static int64_t in_order(int64_t *keys, int64_t n, int32_t *rows, float *scores) 
 static int64_t ranked(const catalogue_t *c, scratch_t *s, const query_t *q, const float *user,
                       int64_t k, int64_t n, int32_t *rows, float *scores) {
     float floor = n >= k ? s->floors[0] : -INFINITY;
-    int64_t left = 0, n_keys = 0;
+    int64_t left = 0, n_keys = 0, n_scored = 0;
     for (int64_t j = 0; j < n; j++) {
         int32_t at = s->found[j];
         if (at >= 0 && s->lowest[j] + 2 * slack_of(c, q, at >> 4) < floor) continue;
@@ -376,8 +386,10 @@ static int64_t ranked(const catalogue_t *c, scratch_t *s, const query_t *q, cons
         int32_t at = s->found[j];
         int64_t row = row_at(c, at >= 0 ? at : ~at);
         float score = at >= 0 ? score_of(c, row, user) : s->lowest[j];
+        n_scored += at >= 0;
         n_keys = keep_key(s->keys, k, n_keys, key_of(score, (int32_t)row));
     }
+    s->work[VECTORS] += n_scored;
     return in_order(s->keys, n_keys, rows, scores);
 }
 
@@ -387,6 +399,7 @@ int64_t search(const catalogue_t *c, const forest_t *t, scratch_t *s, const floa
                const uint16_t *allowed, int64_t n_allowed, const int32_t *exclude,
                int64_t n_exclude, int64_t n_head, int64_t search_k, int32_t *rows, float *scores) {
     int64_t left = allow(c, allowed, n_allowed, exclude, n_exclude, s->mask);
+    memset(s->work, 0, N_COUNTS * sizeof *s->work);
     if (left < k) k = left;
     if (k < 1) return 0;
     query_t q = encode(c, user, s->query);

@@ -1,7 +1,7 @@
 """What `kernel.c` reads and writes, and how it is called.
 
-It is C, compiled when the package is installed, because whoever serves should not wait for a
-just-in-time compiler nor hold one in memory.
+It is C, compiled when the package is installed: a server should neither wait for a just-in-time
+compiler nor hold one in memory.
 """
 
 import ctypes
@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 LIBRARY = Path(__file__).with_name("_kernel.so")
 
 LEAST_QUEUE_PER_ROOT = 66
-"""Room that a walk needs for each tree, beside one for each item."""
+"""Room that a walk needs for each tree, after one for each item."""
+
+COUNTED = ("blocks", "hits", "nodes", "vectors")
+"""What a query counts: blocks scored by their codes, items of these that could be among the best,
+nodes of the forest that were visited, and embeddings that were scored in float32."""
 
 
 class Catalogue(ctypes.Structure):
@@ -77,11 +81,15 @@ class Scratch(ctypes.Structure):
     keys : int64 (n_items,)
     queue : int64 (n_items + 66 * n_roots,)
     leaves : int32 (n_items + factors + 3,)
+    work : int64 (4,)
+        What the last query did, as `COUNTED` names it.
     """
 
     _fields_ = tuple(
         (name, c_void_p)
-        for name in ("mask", "query", "found", "lowest", "floors", "keys", "queue", "leaves")
+        for name in (
+            *("mask", "query", "found", "lowest", "floors", "keys", "queue", "leaves", "work"),
+        )
     )
 
 

@@ -1,10 +1,13 @@
-"""Items in 8 bits a number, in the order of their norms: what a query scans."""
+"""Items quantized to 8 bits a number, in the order of their norms: what a query scans."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.errors import CorruptVersionError
 from recsys.vectors import FloatMatrix
 
 PER_BLOCK = 16
@@ -15,11 +18,12 @@ _OFFSET = 128  # codes are held as 1 to 255
 _PER_INT = 4
 _BLOCKS_AT_ONCE = 4096
 _LEAST_SCALE = np.finfo(np.float32).tiny
+_SMALL_FILE = 4096  # bytes; and an empty file cannot be mapped
 
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """Items in 8 bits; what each array is, `recsys.index.kernel.Catalogue` says.
+    """Items in 8 bits; `recsys.index.kernel.Catalogue` says what each array is.
 
     Parameters
     ----------
@@ -28,6 +32,8 @@ class Codes:
     bounds : float32 (2, n_blocks)
         The norms and the errors.
     factor : float32 (n_items,) or (0,)
+
+    Each is a file of its name in the folder of an index.
     """
 
     row: NDArray[np.int32]
@@ -38,7 +44,7 @@ class Codes:
 
 
 def encode_items(items: FloatMatrix, *, cosine: bool = False) -> Codes:
-    """Write items in 8 bits, each with a scale of its own.
+    """Quantize items to 8 bits, each with a scale of its own.
 
     An item y with largest magnitude m is ``m / 127`` times whole numbers from -127 to 127. Of each
     block the largest norm and the largest error of rounding are kept, from which the kernel knows
@@ -48,7 +54,7 @@ def encode_items(items: FloatMatrix, *, cosine: bool = False) -> Codes:
     ----------
     items : ndarray of float32, shape (n_items, factors)
     cosine : bool
-        Encode directions, so that the search is by cosine. A zero vector stays one.
+        Quantize directions, so that the search is by cosine. A zero vector stays zero.
 
     Returns
     -------
@@ -74,6 +80,66 @@ def encode_items(items: FloatMatrix, *, cosine: bool = False) -> Codes:
             vectors[: len(rows)] *= factor[rows, None]
         codes[part], bounds[:, part] = _encoded(vectors)
     return Codes(row, position, codes, bounds, factor)
+
+
+def write_codes(codes: Codes, folder: Path) -> None:
+    """Write codes as files of a folder.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    for field in fields(Codes):
+        np.save(folder / f"{field.name}.npy", getattr(codes, field.name))
+
+
+def open_codes(folder: Path, n_items: int, factors: int) -> Codes:
+    """Open, memory-mapped, what `write_codes` wrote for items of this shape.
+
+    Raises
+    ------
+    CorruptVersionError
+        If a file does not fit the shape; it is named.
+    """
+    n_blocks = -(-n_items // PER_BLOCK)
+    arrays = {field.name: open_array(folder / f"{field.name}.npy") for field in fields(Codes)}
+    expected: dict[str, tuple[Any, tuple[int, ...]]] = {
+        "row": (np.int32, (n_items,)),
+        "position": (np.int32, (n_items,)),
+        "codes": (np.int32, (n_blocks, 1 + -(-factors // _PER_INT), PER_BLOCK)),
+        "bounds": (np.float32, (2, n_blocks)),
+        "factor": (np.float32, (n_items if len(arrays["factor"]) else 0,)),
+    }
+    for name, (dtype, shape) in expected.items():
+        found = arrays[name]
+        if found.dtype != dtype or found.shape != shape or not found.flags.c_contiguous:
+            raise damaged(
+                folder / f"{name}.npy",
+                f"expected {np.dtype(dtype)} of shape {shape}, got {found.dtype} of {found.shape}",
+            )
+    return Codes(**arrays)
+
+
+def open_array(path: Path) -> NDArray[Any]:
+    """Open an array memory-mapped; a CorruptVersionError names a file that holds none.
+
+    Processes share the memory. It is not marked read-only, though nobody writes to it: a write
+    would change a page of the writer's own and never the file.
+    """
+    try:
+        is_small = path.stat().st_size <= _SMALL_FILE
+        array: NDArray[Any] = np.load(path, mmap_mode=None if is_small else "c", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise damaged(path, str(error)) from error
+    return np.asarray(array)
+
+
+def damaged(path: Path, reason: str) -> CorruptVersionError:
+    """Return the error for a file that is not what was written."""
+    return CorruptVersionError(
+        f"{path}: damaged: {reason}; train again, or activate another version"
+    )
 
 
 def norms_of(vectors: NDArray[np.floating]) -> NDArray[np.float64]:

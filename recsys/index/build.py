@@ -1,0 +1,197 @@
+"""Build the index of a version, measure it, refuse it below its target; and open it."""
+
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+from recsys.errors import GateFailedError, StoreError
+from recsys.index.annoy import AnnoyError
+from recsys.index.calibration import Candidate, calibrate
+from recsys.index.costs import COSTS
+from recsys.index.forest import FOREST, open_forest
+from recsys.index.kernel import COUNTED
+from recsys.index.measurement import Sample, stopwatch
+from recsys.index.plain import PlainIndex
+from recsys.index.probes import answers_as_built, share_found, write_probes
+from recsys.index.quantized import encode_items, open_codes, write_codes
+from recsys.index.searcher import LONG, SHORT, Searcher
+from recsys.index.settings import IndexSettings
+from recsys.index.summary import ForestSummary, IndexSummary, Times, WorkSummary
+from recsys.vectors import FloatMatrix
+
+Index = Searcher | PlainIndex
+"""What answers queries: the second stands in where the first fails on a machine."""
+
+
+def build_index(
+    items: FloatMatrix,
+    sample: Sample,
+    settings: IndexSettings,
+    folder: Path,
+    *,
+    cosine: bool = False,
+) -> IndexSummary:
+    """Build the index of a version and measure it.
+
+    The same items, sample and settings give the same files, whatever else the machine does: every
+    choice is by counted work. Where Annoy cannot be used, the index is exact, with a warning.
+
+    Parameters
+    ----------
+    items : ndarray of float32, shape (n_items, factors)
+    sample : Sample
+        Real users to measure recall, work and time on.
+    settings : IndexSettings
+    folder : path
+        Where files go.
+    cosine : bool
+        Search by cosine instead of dot product.
+
+    Returns
+    -------
+    IndexSummary
+        For the manifest, and for `load_index`.
+
+    Raises
+    ------
+    GateFailedError
+        If the index misses its target recall.
+    OSError
+        If a file cannot be written.
+    """
+    codes = encode_items(items, cosine=cosine)
+    write_codes(codes, folder)
+    exact = Candidate.exact(Searcher(items, codes), sample)
+    write_probes(folder, sample.users, exact.index)
+    chosen, without_annoy = exact, None
+    if settings.kind != "exact":
+        try:
+            chosen = _chosen(exact, folder, sample, settings)
+        except AnnoyError as error:
+            without_annoy = str(error)
+            _warn_of(without_annoy)
+    return _summary(chosen, exact, folder, sample, settings, without_annoy)
+
+
+def load_index(items: FloatMatrix, folder: Path, summary: IndexSummary) -> Index:
+    """Open the index that `build_index` made, and see that it answers as it did then.
+
+    Annoy is not needed: a forest is searched without it.
+
+    Parameters
+    ----------
+    items : ndarray of float32, shape (n_items, factors)
+    folder : path
+    summary : IndexSummary
+        What `build_index` returned.
+
+    Returns
+    -------
+    Searcher or PlainIndex
+        An exact search by NumPy, with a warning, where the answers to some stored queries are
+        others than they were: on a processor for which something is compiled wrongly, say.
+
+    Raises
+    ------
+    CorruptVersionError
+        If a file of the index is not what it should be.
+    StoreError
+        If the kind of index is not known to this release.
+    """
+    if summary.kind not in ("annoy", "exact"):
+        raise StoreError(
+            f"{folder}: expected an index of kind annoy or exact, got {summary.kind!r}; "
+            "it was made by another release of recsys: install that one"
+        )
+    codes = open_codes(folder, *items.shape)
+    if summary.forest is None:
+        index, probe_recall = Searcher(items, codes), None
+    else:
+        forest = open_forest(folder / FOREST, *items.shape)
+        index = Searcher(items, codes, forest, summary.forest.search_k)
+        probe_recall = summary.forest.probe_recall
+    if answers_as_built(index, folder, probe_recall):
+        return index
+    warnings.warn(
+        f"{folder}: the index answers otherwise than when it was built; searching exactly, without "
+        "compiled code, which is slower; run recsys verify, and train again on this machine",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return PlainIndex(items, index.factor)
+
+
+def _chosen(exact: Candidate, folder: Path, sample: Sample, settings: IndexSettings) -> Candidate:
+    """Return the index with a forest, unless there is none or "auto" finds it no better."""
+    found = calibrate(exact, folder, sample, settings)
+    if found is None:
+        return exact
+    recall = found.counted[SHORT].recall(exact.counted[SHORT])
+    misses = recall is not None and recall < settings.target_recall
+    if settings.kind == "auto" and (misses or found.total_cost() >= exact.total_cost()):
+        (folder / FOREST).unlink()
+        return exact
+    if misses:
+        raise GateFailedError([_refusal(recall, found.index.search_k[SHORT], settings)])
+    return found
+
+
+def _summary(
+    chosen: Candidate,
+    exact: Candidate,
+    folder: Path,
+    sample: Sample,
+    settings: IndexSettings,
+    without_annoy: str | None,
+) -> IndexSummary:
+    lengths = (SHORT, LONG)
+    forest = None
+    if chosen.head is not None:
+        forest = ForestSummary(
+            head_share=chosen.head.share,
+            n_head=chosen.head.n_items,
+            trees=settings.trees,
+            seed=settings.seed,
+            search_k=chosen.index.search_k,
+            probe_recall=share_found(chosen.index, folder),
+        )
+    return IndexSummary(
+        kind="exact" if forest is None else "annoy",
+        target_recall=settings.target_recall,
+        n_users_measured=len(sample),
+        recall={k: chosen.counted[k].recall(exact.counted[k]) for k in lengths},
+        times={k: Times.of(stopwatch(chosen.index, sample, k)) for k in lengths},
+        exact_p50_ms=Times.of(stopwatch(exact.index, sample, SHORT)).p50,
+        work={k: _work_of(k, chosen, exact) for k in lengths},
+        costs=asdict(COSTS),
+        forest=forest,
+        without_annoy=without_annoy,
+    )
+
+
+def _work_of(k: int, chosen: Candidate, exact: Candidate) -> WorkSummary:
+    work = chosen.counted[k].work
+    means = work.mean(axis=0).round(1).tolist() if len(work) else [0.0] * len(COUNTED)
+    return WorkSummary(
+        ms=round(chosen.cost(k) / 1e6, 4),
+        exact_ms=round(exact.cost(k) / 1e6, 4),
+        **dict(zip(COUNTED, means, strict=True)),
+    )
+
+
+def _warn_of(without_annoy: str) -> None:
+    warnings.warn(
+        f"{without_annoy}; the index is exact, which needs no annoy: lists are the best ones and "
+        'take a little longer; install annoy again, or set index.kind = "exact"',
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+def _refusal(recall: float | None, search_k: int, settings: IndexSettings) -> str:
+    return (
+        f"index: expected recall@{SHORT} of at least {settings.target_recall:g} against exact "
+        f"search, got {recall:.4f} with {settings.trees} trees and search_k {search_k}; raise "
+        "index.head_share, index.trees or index.max_search_k, lower index.target_recall, or set "
+        'index.kind = "exact"'
+    )

@@ -1,0 +1,279 @@
+"""The search: a user embedding in, the best items out, exactly or with the help of a forest."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.index import kernel
+from recsys.index.plain import Allowed, ItemRows
+from recsys.index.quantized import PER_BLOCK, Codes, encode_items
+from recsys.vectors import FloatMatrix, FloatVector
+from recsys.vectors.top_k import EXCLUDED
+
+SHORT, LONG = 20, 100
+"""Lengths of the lists that the search of a forest is set for; the target is for the short ones."""
+
+_LEAST_ALLOWED_SHARE = 0.2  # with fewer, most candidates would be looked at in vain
+_MOST_OF_TAIL = 0.25  # a search for more candidates takes as long as a scan of the tail
+_NO_FOREST = kernel.Forest()
+
+
+class Searcher:
+    """Finds the items with the largest dot products, or cosines, by a compiled search.
+
+    Without a forest it is exact: a scan in 8 bits, in the order of norms, ends where no later item
+    can enter the list, and scores in float32 all who may be among the best. What rounding to 8 bits
+    can have changed is bounded for every item, so the list is that of a search in float32.
+
+    With a forest, the items before it, the head, are scanned like that, and the forest offers
+    candidates of the others, the tail, which are scored exactly. Where no item of the tail can
+    enter the list, by its norm, the forest is not asked. Where its candidates do not fill the list,
+    or few items are allowed, the tail is scanned and the list is exact.
+
+    Threads may share one.
+
+    Parameters
+    ----------
+    items : ndarray of float32, shape (n_items, factors)
+        C-contiguous; may be memory-mapped.
+    codes : Codes
+        Of these items.
+    forest : kernel.Forest, optional
+        As `open_forest` returns it.
+    search_k : mapping of int to int, optional
+        Candidates to take from the forest for a list of 20 and of 100; 0 scans the tail.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> index = Searcher.of(np.array([[1], [3], [2]], dtype=np.float32))
+    >>> index.search(np.ones(1, dtype=np.float32), k=2, exclude=np.array([1], dtype=np.int32))
+    (array([2, 0], dtype=int32), array([2., 1.], dtype=float32))
+    """
+
+    def __init__(
+        self,
+        items: FloatMatrix,
+        codes: Codes,
+        forest: Any = None,
+        search_k: Mapping[int, int] | None = None,
+    ) -> None:
+        self.items = np.ascontiguousarray(items, dtype=np.float32)
+        self.codes = codes
+        self._forest = forest or _NO_FOREST
+        self.search_k = search_k or {SHORT: 0, LONG: 0}
+        self._n_blocks = len(codes.codes)
+        self._n_head = self._n_blocks if forest is None else forest.first // PER_BLOCK  # blocks
+        self._most_candidates = _MOST_OF_TAIL * self._forest.n_items
+        self._catalogue = _catalogue_of(self.items, codes)
+        self._threads = threading.local()
+        self._everything = self.allow(None)
+
+    @classmethod
+    def of(cls, items: FloatMatrix, *, cosine: bool = False) -> "Searcher":
+        """Return an exact search of items in memory, by dot product or by cosine."""
+        return cls(items, encode_items(items, cosine=cosine))
+
+    @property
+    def factor(self) -> FloatVector | None:
+        """What the product with each item is multiplied by; None for 1."""
+        return self.codes.factor if len(self.codes.factor) else None
+
+    def allow(self, is_allowed: NDArray[np.bool_] | None) -> Allowed:
+        """Prepare, once, searches among some items only.
+
+        Parameters
+        ----------
+        is_allowed : ndarray of bool, shape (n_items,), or None for all
+        """
+        by_position = np.zeros(self._n_blocks * PER_BLOCK, dtype=np.bool_)
+        by_position[: len(self.items)] = True if is_allowed is None else is_allowed[self.codes.row]
+        mask = np.packbits(by_position, bitorder="little").view(np.uint16)  # (n_blocks,)
+        return Allowed(mask, int(by_position.sum()))
+
+    def search(
+        self, user: FloatVector, k: int, exclude: ItemRows, allowed: Allowed | None = None
+    ) -> tuple[ItemRows, FloatVector]:
+        """Return the best items that are allowed and not excluded.
+
+        Parameters
+        ----------
+        user : ndarray of float32, shape (factors,)
+        k : int
+            At least 1.
+        exclude : ndarray of int32, shape (n_excluded,)
+            Rows that must not be returned, in any order.
+        allowed : Allowed, optional
+            Default: all items.
+
+        Returns
+        -------
+        item_idx : ndarray of int32, shape (n_found,)
+            Of k items, or of as many as are left. Score descending, ties by lower row.
+        scores : ndarray of float32, same shape
+            Exact dot products, or cosines where the index is one of directions.
+        """
+        k = min(k, len(self.items))
+        rows, scores = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32)
+        allowed = allowed or self._everything
+        n = kernel.library.search(
+            self._catalogue,
+            self._forest,
+            self._scratch(),
+            kernel.address(user, np.float32),
+            k,
+            kernel.address(allowed.mask, np.uint16),
+            allowed.n,
+            kernel.address(exclude, np.int32),
+            len(exclude),
+            self._n_head,
+            self._n_candidates(k, allowed),
+            kernel.address(rows, np.int32),
+            kernel.address(scores, np.float32),
+        )
+        return rows[:n], scores[:n]
+
+    def search_many(
+        self,
+        users: FloatMatrix,
+        k: int,
+        starts: NDArray[np.int64],
+        exclude: ItemRows,
+        allowed: Allowed | None = None,
+    ) -> tuple[NDArray[np.int32], FloatMatrix]:
+        """Return the lists of many users, those that `search` gives.
+
+        Threads may call it at once, and do without Python's lock.
+
+        Parameters
+        ----------
+        users : ndarray of float32, shape (n, factors)
+        k : int
+        starts : ndarray of int64, shape (n + 1,)
+            User j must not get ``exclude[starts[j]:starts[j + 1]]``.
+        exclude : ndarray of int32
+        allowed : Allowed, optional
+
+        Returns
+        -------
+        item_idx : ndarray of int32, shape (n, k)
+            -1 after the end of a short list.
+        scores : ndarray of float32, shape (n, k)
+            Minus infinity after the end of a short list.
+        """
+        rows = np.empty((len(users), k), dtype=np.int32)
+        scores = np.empty((len(users), k), dtype=np.float32)
+        if k > len(self.items):  # more than there is room for
+            n_items = len(self.items)
+            rows[:, n_items:], scores[:, n_items:] = -1, EXCLUDED
+            rows[:, :n_items], scores[:, :n_items] = self.search_many(
+                users, n_items, starts, exclude, allowed
+            )
+            return rows, scores
+        allowed = allowed or self._everything
+        kernel.library.search_many(
+            self._catalogue,
+            self._forest,
+            self._scratch(),
+            kernel.address(users, np.float32),
+            len(users),
+            k,
+            kernel.address(allowed.mask, np.uint16),
+            allowed.n,
+            kernel.address(starts, np.int64),
+            kernel.address(exclude, np.int32),
+            self._n_head,
+            self._n_candidates(k, allowed),
+            kernel.address(rows, np.int32),
+            kernel.address(scores, np.float32),
+        )
+        return rows, scores
+
+    def rank(self, user: FloatVector, rows: ItemRows, k: int) -> tuple[ItemRows, FloatVector]:
+        """Return the best of some items, every one of which is scored.
+
+        Parameters
+        ----------
+        user : ndarray of float32, shape (factors,)
+        rows : ndarray of int32, shape (n,)
+            None of them twice.
+        k : int
+        """
+        k = min(k, len(rows))
+        found, scores = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32)
+        kernel.library.rank(
+            self._catalogue,
+            self._scratch(),
+            kernel.address(user, np.float32),
+            kernel.address(rows, np.int32),
+            len(rows),
+            k,
+            kernel.address(found, np.int32),
+            kernel.address(scores, np.float32),
+        )
+        return found, scores
+
+    def last_work(self) -> NDArray[np.int64]:
+        """Return what the last query of this thread did, in the order of `kernel.COUNTED`."""
+        return self._scratch().arrays["work"].copy()
+
+    def _n_candidates(self, k: int, allowed: Allowed) -> int:
+        """Return the candidates to take from the forest; 0 to scan the tail.
+
+        This is the one place that decides how a list is searched.
+        """
+        wanted = self.search_k[SHORT if k <= SHORT else LONG]
+        if k > LONG:
+            wanted = -(-wanted * k // LONG)
+        is_narrow = allowed.n < _LEAST_ALLOWED_SHARE * len(self.items)
+        return 0 if is_narrow or wanted > self._most_candidates else wanted
+
+    def _scratch(self) -> Any:
+        """Return what this thread writes to."""
+        scratch = getattr(self._threads, "scratch", None)
+        if scratch is None:
+            scratch = _new_scratch(self.items.shape, self.codes, self._forest.n_roots)
+            self._threads.scratch = scratch
+        return scratch
+
+
+def _catalogue_of(items: FloatMatrix, codes: Codes) -> Any:
+    arrays = {
+        "items": items,
+        "row": codes.row,
+        "position": codes.position,
+        "codes": codes.codes,
+        "norms": codes.bounds[0],
+        "errors": codes.bounds[1],
+    }
+    if len(codes.factor):
+        arrays["factor"] = codes.factor
+    n_items, factors = items.shape
+    return kernel.structure(
+        kernel.Catalogue,
+        arrays=arrays,
+        n_items=n_items,
+        factors=factors,
+        n_blocks=len(codes.codes),
+        width=codes.codes.shape[1] - 1,
+    )
+
+
+def _new_scratch(shape: tuple[int, ...], codes: Codes, n_roots: int) -> Any:
+    # Most of it is never touched, and so takes no memory.
+    n_items, factors = shape
+    arrays = {
+        "mask": np.empty(len(codes.codes), dtype=np.uint16),
+        "query": np.zeros(4 * (codes.codes.shape[1] - 1), dtype=np.int8),
+        "found": np.empty(n_items, dtype=np.int32),
+        "lowest": np.empty(n_items, dtype=np.float32),
+        "floors": np.empty(n_items, dtype=np.float32),
+        "keys": np.empty(n_items, dtype=np.int64),
+        "queue": np.empty(n_items + kernel.LEAST_QUEUE_PER_ROOT * n_roots, dtype=np.int64),
+        "leaves": np.empty(n_items + factors + 3, dtype=np.int32),
+        "work": np.zeros(len(kernel.COUNTED), dtype=np.int64),
+    }
+    return kernel.structure(kernel.Scratch, arrays=arrays)

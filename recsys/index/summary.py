@@ -1,0 +1,164 @@
+"""What the manifest keeps of an index: what was built, what it finds, and how fast."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.index.searcher import LONG, SHORT
+
+
+@dataclass(frozen=True)
+class ForestSummary:
+    """How a forest was built, and how far it is searched.
+
+    Parameters
+    ----------
+    head_share : float
+    n_head : int
+        Items with the largest norms, which are scanned before the forest is asked.
+    trees, seed : int
+    search_k : mapping of int to int
+        Candidates for a list of 20 and of 100; 0 where the tail is scanned instead.
+    probe_recall : float
+        Share of the stored answers that it found when it was built.
+    """
+
+    head_share: float
+    n_head: int
+    trees: int
+    seed: int
+    search_k: Mapping[int, int]
+    probe_recall: float
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of a query by a stopwatch, on the machine and under the load of the build."""
+
+    p50: float | None
+    p99: float | None
+
+    @classmethod
+    def of(cls, milliseconds: NDArray[np.float64]) -> "Times":
+        """Return percentiles; None without any query."""
+        if len(milliseconds) == 0:
+            return cls(None, None)
+        p50, p99 = np.percentile(milliseconds, (50, 99)).round(4).tolist()
+        return cls(p50, p99)
+
+
+@dataclass(frozen=True)
+class WorkSummary:
+    """Counted work of lists of one length.
+
+    Parameters
+    ----------
+    ms, exact_ms : float or None
+        Median time of a query by the cost model, and that of an exact search.
+    blocks, hits, nodes, vectors : float
+        Means; `recsys.index.kernel.COUNTED` says of what.
+    """
+
+    ms: float
+    exact_ms: float
+    blocks: float
+    hits: float
+    nodes: float
+    vectors: float
+
+
+@dataclass(frozen=True)
+class IndexSummary:
+    """What `build_index` built and measured, and what `load_index` needs to open it.
+
+    Parameters
+    ----------
+    kind : {"annoy", "exact"}
+    target_recall : float
+    n_users_measured : int
+    recall : mapping of int to float or None
+        Share of the exact lists of 20 and of 100 that are found; None without users.
+    times : mapping of int to Times
+        By length of the list.
+    exact_p50_ms : float or None
+        Of an exact search for lists of 20.
+    work : mapping of int to WorkSummary
+        By length of the list: what the index was chosen by. Empty before it was counted.
+    costs : mapping of str to float
+        Constants of the cost model.
+    forest : ForestSummary, optional
+        Where the kind is "annoy".
+    without_annoy : str, optional
+        Why there is no forest, where Annoy could not be used.
+    """
+
+    kind: str
+    target_recall: float
+    n_users_measured: int
+    recall: Mapping[int, float | None]
+    times: Mapping[int, Times]
+    exact_p50_ms: float | None
+    work: Mapping[int, WorkSummary] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    forest: ForestSummary | None = None
+    without_annoy: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types, as the manifest holds them."""
+        short, long = self.times[SHORT], self.times[LONG]
+        content: dict[str, Any] = {
+            "kind": self.kind,
+            "target_recall": self.target_recall,
+            "n_users_measured": self.n_users_measured,
+            "exact_p50_ms": self.exact_p50_ms,
+            f"recall@{SHORT}": self.recall[SHORT],
+            f"recall@{LONG}": self.recall[LONG],
+            "p50_ms": short.p50,
+            "p99_ms": short.p99,
+            f"p50_ms@{LONG}": long.p50,
+            f"p99_ms@{LONG}": long.p99,
+        }
+        if self.forest is not None:
+            search_k = {str(k): n for k, n in self.forest.search_k.items()}
+            content |= {**asdict(self.forest), "search_k": search_k}
+        if self.without_annoy is not None:
+            content["without_annoy"] = self.without_annoy
+        counted = {str(k): asdict(work) for k, work in self.work.items()}
+        return {**content, "counted": counted, "costs": dict(self.costs)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "IndexSummary":
+        """Read what `to_dict` wrote, in this release or one before it."""
+        get = content.get
+        counted = get("counted", {}).items()
+        return cls(
+            kind=content["kind"],
+            target_recall=get("target_recall", 1.0),
+            n_users_measured=get("n_users_measured", 0),
+            recall={k: get(f"recall@{k}") for k in (SHORT, LONG)},
+            times={
+                SHORT: Times(get("p50_ms"), get("p99_ms")),
+                LONG: Times(get(f"p50_ms@{LONG}"), get(f"p99_ms@{LONG}")),
+            },
+            exact_p50_ms=get("exact_p50_ms"),
+            work={int(k): WorkSummary(**work) for k, work in counted},
+            costs=get("costs", {}),
+            forest=_forest_from(content) if content["kind"] == "annoy" else None,
+            without_annoy=get("without_annoy"),
+        )
+
+
+def _forest_from(content: Mapping[str, Any]) -> ForestSummary:
+    return ForestSummary(
+        head_share=content["head_share"],
+        n_head=content["n_head"],
+        trees=content["trees"],
+        seed=content["seed"],
+        search_k={int(k): n for k, n in content["search_k"].items()},
+        # The answers to a few queries may be better or worse than what users get, but before
+        # they were counted the target was all there was.
+        probe_recall=content.get("probe_recall", content["target_recall"]),
+    )
