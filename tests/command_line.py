@@ -25,8 +25,7 @@ PRELOADED = [
     "recsys.models.als.sweep",
     "recsys.monitoring",
     "recsys.nightly",
-    "recsys.reports.tables",
-    "recsys.reports.watching",
+    "recsys.cli.tables",
     "recsys.training",
     "scipy.stats",
 ]

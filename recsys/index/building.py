@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.errors import GateFailedError, StoreError
+from recsys.base.errors import GateFailedError, StoreError
 from recsys.index.calibration import calibrate
 from recsys.index.catalogue import damaged, open_array, open_codes, write_codes
 from recsys.index.exact import ExactIndex, PlainIndex

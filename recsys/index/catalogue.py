@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors import CorruptVersionError
+from recsys.base.errors import CorruptVersionError
 from recsys.index import kernel
 from recsys.index.codes import PER_BLOCK, Codes, encode_items
 from recsys.index.protocol import Allowed, ItemRows
