@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from benchmarks.splits import EXAMPLES, data_folder
 from recsys.config import read_config
-from recsys.logs import Interactions, read_log, split_by_time, split_last, split_random
+from recsys.logs import Interactions, read_log
 from recsys.models import ALS, SVD, Model
-from recsys.models.matrix import popularity_of
+from recsys.models.protocol import popularity_of
+from recsys.splits import split_by_time, split_last, split_random
 from recsys.vectors import Alignment, Embeddings, FloatMatrix, align, carry_over, shared_rows, top_k
 
 FACTORS, K = 64, 10

@@ -29,7 +29,7 @@ from benchmarks.als_solvers import Factors, Solver, implicit_cg, irspack_cg, los
 from benchmarks.machine import peak_bandwidth, peak_flops, start_up
 from benchmarks.worlds import tasteful_matrix
 from recsys.models import ALS
-from recsys.models.epochs import Epoch
+from recsys.models.protocol import Epoch
 from recsys.vectors import Embeddings
 
 N_EPOCHS = 8  # on Gowalla; on the large log fewer, as peers take minutes

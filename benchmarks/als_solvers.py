@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recsys.models import ALS
-from recsys.models.epochs import Epoch
+from recsys.models.protocol import Epoch
 
 ALPHA, REGULARIZATION = 10.0, 1.0
 Factors = NDArray[np.float32]

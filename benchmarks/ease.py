@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import spotrf, spotri
 
 from recsys.evaluation import Scorer
-from recsys.evaluation.baselines import ItemToItem
+from recsys.tuning.candidates import ItemToItem
 from recsys.vectors import FloatMatrix, FloatVector
 
 BLOCK = 2048

@@ -31,10 +31,10 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import timed
-from recsys.compiled.parallel import usable_cores
-from recsys.evaluation import Evaluation, beyond, evaluate, ranking, tally
-from recsys.evaluation.bootstrap import intervals_of
-from recsys.evaluation.protocol import DEFAULT_BATCH_BYTES
+from recsys.base.threads import usable_cores
+from recsys.evaluation import Evaluation, beyond_accuracy, evaluate, ranking
+from recsys.evaluation.evaluate import DEFAULT_BATCH_BYTES
+from recsys.evaluation.intervals import intervals_of
 from recsys.evaluation.ranking import MAX_BLOCK_USERS
 from recsys.models import ALS
 from recsys.vectors import Embeddings
@@ -118,8 +118,8 @@ def shares(work: Callable[[], object]) -> dict[str, float]:
     parts = {
         "matrix product": (Embeddings, "scores"),
         "lists, hits and AUC": (ranking, "rank_block"),
-        MEASURING: (tally.Tally, "take"),
-        "of that, diversity": (beyond, "mean_cosines"),
+        MEASURING: (ranking.Tally, "take"),
+        "of that, diversity": (beyond_accuracy, "mean_cosines"),
     }
     with ExitStack() as patches:
         for name, (owner, attribute) in parts.items():

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from recsys.store import Release, export_version, open_version, publish
-from recsys.store.export import FORMATS
+from recsys.export import FORMATS, export_version
+from recsys.store import Release, open_version, publish
 from recsys.vectors import Embeddings, Ids
 
 N_ITEMS, FACTORS = 50_000, 64

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.models.matrix import popularity_of, power_of_counts
+from recsys.models.protocol import popularity_of, power_of_counts
 from recsys.models.spectral import truncated_svd
 from recsys.vectors import FloatMatrix
 

@@ -13,7 +13,7 @@ from time import process_time
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.bootstrap import bootstrap_intervals
+from recsys.evaluation.intervals import bootstrap_intervals
 
 N_USERS, N_METRICS = 30_000, 15
 SEEDS = 10

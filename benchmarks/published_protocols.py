@@ -17,8 +17,9 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.evaluation import Scorer, evaluate, evaluate_sampled
-from recsys.evaluation.sampled_files import SampledTest
+from benchmarks.sampled import evaluate_sampled
+from benchmarks.sampled_files import SampledTest
+from recsys.evaluation import Scorer, evaluate
 
 Indices = NDArray[np.integer]
 CUTOFFS = (10, 20, 50)

@@ -18,8 +18,8 @@ from benchmarks.published_protocols import (
     measure_ranking,
     ones,
 )
+from benchmarks.sampled_files import SampledTest
 from benchmarks.splits import SPLITS, data_folder
-from recsys.evaluation.sampled_files import SampledTest
 
 N_NEGATIVES, N_NCF_ITEMS = 99, 3706
 

@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.ease import ease
 from recsys.evaluation import Scorer
-from recsys.evaluation.baselines import bpr, knn
 from recsys.models import Popularity
+from recsys.tuning.candidates import bpr, knn
 from recsys.vectors import Embeddings
 
 

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.config import read_config
-from recsys.logs import Interactions, read_log, split_by_time, split_given, split_last, split_random
+from recsys.logs import Interactions, read_log
+from recsys.splits import split_by_time, split_given, split_last, split_random
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "pipelines" / "examples"

@@ -26,12 +26,11 @@ from scipy.sparse.linalg import svds
 
 from benchmarks.splits import SPLITS, Parts
 from benchmarks.worlds import tasteful_matrix
-from recsys.compiled.parallel import threads
+from recsys.base.threads import threads
 from recsys.evaluation import evaluate
 from recsys.models import SVD
-from recsys.models.matrix import checked, popularity_of, power_of_counts
-from recsys.models.spectral.products import multiplier
-from recsys.models.spectral.truncated import truncated_svd
+from recsys.models.protocol import checked, popularity_of, power_of_counts
+from recsys.models.spectral.truncated import multiplier, truncated_svd
 from recsys.vectors import Embeddings
 
 FACTORS = (64, 256, 512)

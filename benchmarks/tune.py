@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from time import perf_counter
 
 from benchmarks.splits import SPLITS
-from recsys.evaluation.candidates import Candidate
-from recsys.evaluation.tuning import Budget, Task, Tuned, tune
+from recsys.tuning import Budget, Task, Tuned, tune
+from recsys.tuning.candidates import Candidate
 
 FACTORS, K = 64, 20
 ASKED_MINUTES = 20.0

@@ -1,5 +1,4 @@
-from .config import Settings, read_config
-from .errors import (
+from .base.errors import (
     ConfigError,
     CorruptVersionError,
     DataError,
@@ -11,6 +10,7 @@ from .errors import (
     UnknownUserError,
     VersionNotFoundError,
 )
+from .config import Settings, read_config
 from .evaluation import (
     Evaluation,
     Folds,
@@ -19,13 +19,12 @@ from .evaluation import (
     evaluate_held_out,
     evaluate_new_users,
 )
-from .logs import (
-    Interactions,
-    LogSettings,
+from .logs import Interactions, LogSettings, read_items, read_log
+from .models import ALS, SVD, Blend, Item2Vec, Popularity, Softmax
+from .serving import Batch, Explanation, Recommendations, Recommender, open, recommend, write_batch
+from .splits import (
     Parts,
     SplitSettings,
-    read_items,
-    read_log,
     split_by_time,
     split_folds,
     split_given,
@@ -35,8 +34,6 @@ from .logs import (
     split_users,
     split_validation,
 )
-from .models import ALS, SVD, Blend, Item2Vec, Popularity, Softmax
-from .serving import Batch, Explanation, Recommendations, Recommender, open, recommend, write_batch
 from .store import (
     activate,
     pin,

@@ -10,8 +10,8 @@
                                                         -> recsys.store.AlignmentSettings
     [index]       how candidates are found              -> recsys.index.IndexSettings
     [gates]       what can refuse a version             -> recsys.monitoring.GateSettings
-    [tune]        how hyperparameters are found         -> recsys.evaluation.settings
-    [compare]     which models are compared             -> recsys.evaluation.settings
+    [tune]        how hyperparameters are found         -> recsys.tuning.settings
+    [compare]     which models are compared             -> recsys.tuning.settings
     [nightly]     what a night writes, keeps and tells  -> recsys.nightly
 """
 
@@ -23,13 +23,14 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
-from recsys.errors import ConfigError, did_you_mean
-from recsys.evaluation.settings import CompareSettings, TuneSettings
+from recsys.base.errors import ConfigError, did_you_mean
 from recsys.index import IndexSettings
-from recsys.logs import ItemSettings, LogSettings, SplitSettings
+from recsys.logs import ItemSettings, LogSettings
 from recsys.models import ALS, MODELS, Model
 from recsys.monitoring import GateSettings
+from recsys.splits import SplitSettings
 from recsys.store import AlignmentSettings
+from recsys.tuning.settings import CompareSettings, TuneSettings
 
 T = TypeVar("T")
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -7,30 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.progress import progress_bar
 from recsys.config import Settings
-from recsys.errors import ConfigError, did_you_mean
 from recsys.evaluation import Evaluation, evaluate, evaluate_new_users
-from recsys.logs import (
-    Interactions,
-    attributes_of,
-    facts_of,
-    read_items,
-    read_log,
-    split_log,
-)
-from recsys.logs.held_out import Split
+from recsys.logs import Interactions, attributes_of, facts_of, read_items, read_log
 from recsys.models import Model, Popularity, parameters_of
-from recsys.models.matrix import popularity_of
+from recsys.models.protocol import popularity_of
 from recsys.monitoring import Gates
-from recsys.progress import progress_bar
-from recsys.store import (
-    Judge,
-    Release,
-    Version,
-    align_with_current,
-    publish,
-    require_writable,
-)
+from recsys.splits import split_log
+from recsys.splits.common import Split
+from recsys.store import Judge, Release, Version, align_with_current, publish, require_writable
 from recsys.vectors import Embeddings, Ids
 
 if TYPE_CHECKING:

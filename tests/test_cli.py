@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.cli import app
-from recsys.logs import read_log, split_by_time
+from recsys.logs import read_log
+from recsys.splits import split_by_time
 from recsys.store import publish
 from tests.command_line import run
 from tests.store.releases import small_release

@@ -6,23 +6,24 @@ from pathlib import Path
 import pytest
 
 ROOMS = [
-    "errors",
-    "progress",
-    "compiled",
-    "vectors",
+    "base",  # the ground
+    "vectors",  # data
     "logs",
-    "models",
+    "splits",
+    "datasets",
+    "models",  # learning
     "evaluation",
-    "index",
+    "tuning",
+    "index",  # answering
     "store",
     "serving",
-    "monitoring",
-    "reports",
+    "monitoring",  # running
     "config",
-    "tuned",
     "training",
+    "pages",
+    "selection",
     "nightly",
-    "choosing",
+    "export",  # faces
     "cli",
     "__main__",
 ]

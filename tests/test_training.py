@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 import recsys
+from recsys.base.errors import ConfigError, DataError, GateFailedError
 from recsys.config import Settings, settings_from
-from recsys.errors import ConfigError, DataError, GateFailedError
 from recsys.logs import Interactions, attributes_of
-from recsys.logs.fingerprint import fingerprint_of
+from recsys.logs.summary import fingerprint_of
 from recsys.models import Model
 from recsys.store import Version, versions
 from tests.worlds import as_interactions, checkerboard, tastes

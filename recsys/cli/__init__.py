@@ -9,11 +9,11 @@ import warnings
 
 import typer
 
-from recsys.cli import answers, choosing, nightly, training, versions, watching
+from recsys.base.errors import ConfigError, RecsysError
+from recsys.cli import ask, select, store, train
 from recsys.cli.app import app
-from recsys.errors import ConfigError, RecsysError
 
-__all__ = ["answers", "app", "choosing", "main", "nightly", "training", "versions", "watching"]
+__all__ = ["app", "ask", "main", "select", "store", "train"]
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def print_json(value: Any) -> None:
 
 def print_metrics(results: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the metrics of models as a table, if there are any."""
-    from recsys.reports import metrics_table
+    from recsys.cli.tables import metrics_table
 
     if results:
         console().print(metrics_table(results))

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from recsys.errors import DataError
-from recsys.evaluation.protocol import evaluate
+from recsys.base.errors import DataError
+from recsys.base.progress import progress_bar
+from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.result import Evaluation
-from recsys.logs.held_out import Split
 from recsys.models import Model
-from recsys.progress import progress_bar
+from recsys.splits.common import Split
 
 
 @dataclass(frozen=True, eq=False)

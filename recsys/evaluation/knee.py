@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.errors import DataError
+from recsys.base.errors import DataError
 from recsys.evaluation.metrics import FloatArray, margin_of_mean
 
 TOLERANCE = 0.01

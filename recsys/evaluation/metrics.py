@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors import DataError
+from recsys.base.errors import DataError
 
 FloatArray = NDArray[np.float64]
 

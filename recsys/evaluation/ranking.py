@@ -1,9 +1,10 @@
-"""Full ranking of all items for many users, in blocks that fit in memory."""
+"""Rank all items for every test user, in blocks, and collect the metrics of each user."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -11,10 +12,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from recsys.compiled.parallel import usable_cores
-from recsys.evaluation.metrics import RankedHits
-from recsys.evaluation.ranking_kernel import rank_block
-from recsys.progress import OnStep
+from recsys.base.progress import OnStep
+from recsys.base.threads import usable_cores
+from recsys.evaluation.beyond_accuracy import BeyondAccuracy
+from recsys.evaluation.kernels import rank_block
+from recsys.evaluation.metrics import AUC, METRICS, FloatArray, RankedHits, auc
 from recsys.vectors import FloatMatrix
 
 SCORE_BYTES = 4
@@ -140,3 +142,52 @@ class _BlockRanking:
 def _pointers(matrix: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
     """Return the rows of a matrix for compiled code, which is compiled for one type of them."""
     return matrix.indptr.astype(np.int64), matrix.indices
+
+
+class Tally:
+    """Keeps the value of every metric for every user, and none of the lists.
+
+    Parameters
+    ----------
+    ks : sequence of int
+        Lengths of lists, ascending.
+    n_users : int
+        Users that will be ranked.
+    beyond : BeyondAccuracy
+        Is given all lists.
+    n_items : int
+
+    Attributes
+    ----------
+    n_found : ndarray of int64, shape (n_items,)
+        Users in whose list each item is a hit.
+    """
+
+    def __init__(
+        self, ks: Sequence[int], n_users: int, beyond: BeyondAccuracy, n_items: int
+    ) -> None:
+        self.n_found = np.zeros(n_items, dtype=np.int64)
+        self._counting = Lock()
+        self._ks = ks
+        self._beyond = beyond
+        names = [*(f"{name}@{k}" for k in ks for name in METRICS), AUC]
+        self._per_user: dict[str, FloatArray] = {name: np.empty(n_users) for name in names}
+
+    def take(self, block: RankedBlock) -> None:
+        """Measure a block of users; threads call it at once."""
+        ranked, place = block.ranked, slice(block.start, block.start + len(block.columns))
+        for k in self._ks:
+            shorter = ranked.first(k)
+            for name, metric in METRICS.items():
+                self._per_user[f"{name}@{k}"][place] = metric(shorter)
+        areas = auc(block.n_misordered, ranked.n_relevant, ranked.n_unseen)
+        self._per_user[AUC][place] = areas
+        found = np.bincount(block.columns[ranked.hits], minlength=len(self.n_found))
+        with self._counting:
+            self.n_found += found
+        self._beyond.take(block.start, block.columns, ranked.hits)
+
+    @property
+    def per_user(self) -> Mapping[str, FloatArray]:
+        """Each metric of single users by name, one value per user."""
+        return self._per_user | dict(self._beyond.per_user)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.evaluation.bootstrap import intervals_of
+from recsys.evaluation.intervals import intervals_of
 from recsys.evaluation.metrics import FloatArray
 from recsys.vectors import Ids
 

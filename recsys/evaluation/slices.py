@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors import DataError
-from recsys.evaluation.bootstrap import bootstrap_intervals, intervals_of
+from recsys.base.errors import DataError
+from recsys.evaluation.intervals import bootstrap_intervals, intervals_of
 from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
 

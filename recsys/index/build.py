@@ -4,7 +4,7 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
-from recsys.errors import GateFailedError, StoreError
+from recsys.base.errors import GateFailedError, StoreError
 from recsys.index.annoy import AnnoyError
 from recsys.index.calibration import Candidate, calibrate
 from recsys.index.costs import COSTS

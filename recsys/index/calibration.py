@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from recsys.errors import CorruptVersionError
+from recsys.base.errors import CorruptVersionError
 from recsys.index.annoy import AnnoyError
 from recsys.index.forest import FOREST, build_forest, open_forest
 from recsys.index.kernel import Forest

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors import CorruptVersionError
+from recsys.base.errors import CorruptVersionError
 from recsys.vectors import FloatMatrix
 
 PER_BLOCK = 16

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from recsys.errors import ConfigError
+from recsys.base.errors import ConfigError
 
 IndexKind = Literal["annoy", "exact", "auto"]
 

@@ -1,5 +1,6 @@
-"""Interactions: the columnar form of a log, and the sparse matrix made of it."""
+"""Interactions: the events of a log by row, their matrix, and the row counts of reading it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -7,10 +8,64 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.errors import ConfigError, DataError
-from recsys.logs.account import Account
-from recsys.logs.roles import ProtocolName, Role
+from recsys.base.errors import ConfigError, DataError
 from recsys.vectors import Ids
+
+Role = Literal["train", "history", "validation", "test"]
+ProtocolName = Literal["time", "last", "random", "folds", "users", "given"]
+
+
+@dataclass(frozen=True)
+class Account:
+    """What happened to the rows of a log on their way to interactions.
+
+    Parameters
+    ----------
+    rows_read : int
+        Rows found in the source, usable or not.
+    rejected : mapping of str to int
+        Rows that could not be used, by reason; each is in the rejects file.
+    left_out : mapping of str to int
+        Rows that could be used and were set aside on request, by reason: an excluded event type,
+        a time window, a minimum count, a split.
+    events : mapping of str to int
+        Rows that could be used, by event type, where types are read; the 50 most frequent.
+    rejects_file : str or None
+        Where the rejected rows are, if any were.
+    """
+
+    rows_read: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    events: Mapping[str, int] = field(default_factory=dict)
+    rejects_file: str | None = None
+
+    @property
+    def rejected_share(self) -> float:
+        """Rejected rows over rows read, 0 for an empty log."""
+        return sum(self.rejected.values()) / self.rows_read if self.rows_read else 0.0
+
+    def leaving_out(self, reason: str, n_rows: int) -> "Account":
+        """Return the account with some more rows set aside."""
+        if n_rows == 0:
+            return self
+        return replace(
+            self, left_out={**self.left_out, reason: self.left_out.get(reason, 0) + n_rows}
+        )
+
+    def __str__(self) -> str:
+        parts = [f"{self.rows_read:,} rows read"]
+        if self.rejected:
+            reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(self.rejected.items()))
+            share = f"{100 * self.rejected_share:.2f} %"
+            parts.append(f"{sum(self.rejected.values()):,} rejected ({share}): {reasons}")
+        if self.left_out:
+            reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(self.left_out.items()))
+            parts.append(f"{sum(self.left_out.values()):,} left out: {reasons}")
+        if self.rejects_file:
+            parts.append(f"rejects in {self.rejects_file}")
+        return "; ".join(parts)
+
 
 DuplicatePolicy = Literal["sum", "last", "max", "count"]
 SECONDS_PER_DAY = 86_400
@@ -28,7 +83,7 @@ class Part:
         divided.
     protocol : {"time", "last", "random", "folds", "users", "given"}
         The split that made it. "time" and "last" promise an order of train and test, which
-        `recsys.logs.leaks` holds them to.
+        `recsys.splits.leaks` holds them to.
     new_users : Interactions or None
         The held-out events of users whom train does not know with items that it does know, over
         those users and the items of train; None where there are none.
@@ -227,3 +282,44 @@ def used_rows(idx: NDArray[np.int32], n_rows: int) -> tuple[NDArray[np.intp], ND
     is_used[idx] = True
     new_row_of = np.where(is_used, np.cumsum(is_used) - 1, -1).astype(np.int32)
     return np.flatnonzero(is_used), new_row_of
+
+
+Mask = NDArray[np.bool_]
+
+
+def keep_minimum_counts(
+    log: Interactions, *, min_user_items: int = 1, min_item_users: int = 1, k_core: bool = False
+) -> Interactions:
+    """Leave out users with too few distinct items and items with too few distinct users.
+
+    Without `k_core` both are counted once, on the whole log; what one removes is not taken into
+    account by the other. With it the two are repeated until both hold for all that is left: the
+    (min_user_items, min_item_users)-core of the bipartite graph, which does not depend on the
+    order of removal.
+
+    Returns
+    -------
+    Interactions
+        Over the users and items that are left; the account says how many events were left out.
+    """
+    if min_user_items <= 1 and min_item_users <= 1:
+        return log
+    pairs = replace(log, duplicates="count", half_life_days=None).user_items()
+    users, items = _enough(pairs, min_user_items, min_item_users)
+    while k_core:
+        pairs = sp.csr_array(sp.diags_array(users * 1.0) @ pairs @ sp.diags_array(items * 1.0))
+        pairs.eliminate_zeros()
+        before = int(users.sum()) + int(items.sum())
+        users, items = _enough(pairs, min_user_items, min_item_users)
+        if int(users.sum()) + int(items.sum()) == before:
+            break
+    kept = users[log.user_idx] & items[log.item_idx]
+    reason = "k-core" if k_core else "minimum counts"
+    account = log.account.leaving_out(reason, len(log) - int(kept.sum()))
+    return replace(log.select(kept), account=account).compact()
+
+
+def _enough(pairs: sp.csr_array, min_user_items: int, min_item_users: int) -> tuple[Mask, Mask]:
+    items_of_user = np.diff(pairs.indptr)
+    users_of_item = np.bincount(pairs.indices, minlength=pairs.shape[1])
+    return items_of_user >= min_user_items, users_of_item >= min_item_users

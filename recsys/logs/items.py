@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.errors import DataError, did_you_mean
+from recsys.base.errors import DataError, did_you_mean
 from recsys.vectors import Ids
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
-from recsys.errors import ConfigError
+from recsys.base.errors import ConfigError
 from recsys.logs.interactions import DuplicatePolicy
 
 LogFormat = Literal["auto", "parquet", "csv", "jsonl"]

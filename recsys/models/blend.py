@@ -8,12 +8,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.errors import ConfigError
+from recsys.base.errors import ConfigError
+from recsys.base.progress import OnStep
 from recsys.models.als import ALS
-from recsys.models.matrix import checked
-from recsys.models.protocol import Contributions, FoldIn, Model
+from recsys.models.protocol import Contributions, FoldIn, Model, checked
 from recsys.models.svd import SVD
-from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
 

@@ -7,9 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.models.matrix import checked, popularity_of
-from recsys.models.protocol import Contributions, FoldIn
-from recsys.progress import OnStep
+from recsys.base.progress import OnStep
+from recsys.models.protocol import Contributions, FoldIn, checked, popularity_of
 from recsys.vectors import Embeddings, FloatMatrix
 
 

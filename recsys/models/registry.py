@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from recsys.errors import ConfigError, did_you_mean
+from recsys.base.errors import ConfigError, did_you_mean
 from recsys.models.als import ALS
 from recsys.models.blend import Blend
 from recsys.models.item2vec import Item2Vec

@@ -7,10 +7,16 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.models.matrix import checked, popularity_of, power_of_counts, require
-from recsys.models.protocol import Contributions, FoldIn
+from recsys.base.progress import OnStep
+from recsys.models.protocol import (
+    Contributions,
+    FoldIn,
+    checked,
+    popularity_of,
+    power_of_counts,
+    require,
+)
 from recsys.models.spectral import truncated_svd
-from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix
 
 

@@ -1,9 +1,8 @@
 """Watching: drift between versions, and gates that can refuse a publish."""
 
-from recsys.monitoring.comparing import drift
+from recsys.monitoring.drift import DriftReport, drift
 from recsys.monitoring.gates import Gates
-from recsys.monitoring.limits import DEFAULT_LIMITS, learned_limits, lineage
-from recsys.monitoring.report import DriftReport
+from recsys.monitoring.measures import DEFAULT_LIMITS, learned_limits, lineage
 from recsys.monitoring.settings import GateSettings
 
 __all__ = [

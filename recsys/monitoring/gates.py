@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from recsys.monitoring.age import LOG_AGE, MOST_DAYS_OLDER, measure_age
-from recsys.monitoring.comparing import drift
-from recsys.monitoring.limits import learned_limits, lineage
+from recsys.monitoring.drift import drift
 from recsys.monitoring.lists import NAMES as OF_LISTS
+from recsys.monitoring.log import LOG_AGE, MOST_DAYS_OLDER, measure_age
 from recsys.monitoring.log import NAMES as OF_LOG
-from recsys.monitoring.measured import held_to
-from recsys.monitoring.movement import NAMES as OF_MOVEMENT
-from recsys.monitoring.movement import SHAPE_NAMES as OF_SHAPE
+from recsys.monitoring.measures import held_to, learned_limits, lineage
 from recsys.monitoring.population import NAMES as OF_POPULATION
 from recsys.monitoring.settings import AS_GOOD, BETTER, COVERAGE, GateSettings
+from recsys.monitoring.vectors import NAMES as OF_MOVEMENT
+from recsys.monitoring.vectors import SHAPE_NAMES as OF_SHAPE
 from recsys.store import Check, Content, Manifest
 
 _CHANGE_EVERY_NIGHT = ("since", "until")

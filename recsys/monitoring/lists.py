@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.beyond import gini
-from recsys.monitoring.measured import Measured, log_ratio, not_measured
-from recsys.monitoring.movement import TOO_FEW, translated
-from recsys.monitoring.shared import Shared, lost_overlap
-from recsys.serving.answering import Answers
-from recsys.serving.batch import Lists
-from recsys.serving.filters import Wanted
+from recsys.evaluation.beyond_accuracy import gini
+from recsys.monitoring.measures import Measured, log_ratio, not_measured
+from recsys.monitoring.population import Shared, lost_overlap
+from recsys.monitoring.vectors import TOO_FEW, translated
+from recsys.serving.answers import Answers
+from recsys.serving.lists import Lists
+from recsys.serving.request import Wanted
 from recsys.store import Content
 
 NAMES = ("list_churn", "top_scores", "list_coverage", "list_gini")

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from recsys.errors import ConfigError, did_you_mean
+from recsys.base.errors import ConfigError, did_you_mean
 from recsys.evaluation.metrics import METRICS
-from recsys.monitoring.age import LOG_AGE
-from recsys.monitoring.limits import DEFAULT_LIMITS
+from recsys.monitoring.log import LOG_AGE
+from recsys.monitoring.measures import DEFAULT_LIMITS
 
 BETTER, AS_GOOD, COVERAGE = "better_than_popularity", "as_good_as_current", "catalogue_coverage"
 """Checks of the metrics; all others are measures of drift."""

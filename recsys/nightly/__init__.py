@@ -11,8 +11,8 @@
     journal       JSON lines         (summary: one screen, metrics: Prometheus, tracking: MLflow)
 """
 
+from recsys.nightly.guards import StoppedError
 from recsys.nightly.night import run_night
 from recsys.nightly.report import NightReport, StageReport
-from recsys.nightly.signals import StoppedError
 
 __all__ = ["NightReport", "StageReport", "StoppedError", "run_night"]

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from recsys.base.errors import DataError
 from recsys.config import Settings
-from recsys.errors import DataError
-from recsys.logs.reading.sources import LogFile, find_parts
+from recsys.logs.sources import LogFile, find_parts
 from recsys.models import parameters_of
 
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from recsys.base.progress import progress_bar
 from recsys.logs import Interactions, LogCache, read_log
 from recsys.models import ALS, Model, parameters_of
+from recsys.nightly.context import Facts, Material
 from recsys.nightly.fingerprints import items_facts, key_of, log_files, plain_log, plain_model
-from recsys.nightly.material import Facts, Material
-from recsys.nightly.outputs import write_embeddings, write_interactions
-from recsys.nightly.tracking import require_mlflow
-from recsys.progress import progress_bar
+from recsys.nightly.mlflow import require_mlflow
+from recsys.nightly.stage_files import write_embeddings, write_interactions
 from recsys.training import evaluate_models, fit, split
 from recsys.vectors import Embeddings, carry_over
 

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from recsys.base.durable import errors_of_writing, replace_text
+from recsys.base.errors import GateFailedError, RecsysError, StoreError
+from recsys.base.process import peak_memory
 from recsys.config import Settings
-from recsys.errors import GateFailedError, RecsysError, StoreError
-from recsys.evaluation.memory import peak_memory
-from recsys.nightly.clock import now_of
+from recsys.nightly.context import Material
+from recsys.nightly.guards import StoppedError, StopRequest, now_of, only_night, stoppable
 from recsys.nightly.journal import Journal
-from recsys.nightly.lock import only_night
-from recsys.nightly.material import Material
-from recsys.nightly.metrics import write_metrics
+from recsys.nightly.mlflow import track
+from recsys.nightly.prometheus import write_metrics
 from recsys.nightly.report import NightReport, StageReport, Status
 from recsys.nightly.run import (
     Finished,
@@ -23,13 +24,10 @@ from recsys.nightly.run import (
     new_run,
     unfinished_run,
 )
-from recsys.nightly.signals import StoppedError, StopRequest, stoppable
 from recsys.nightly.stages import STAGES, Stage
 from recsys.nightly.to_version import published_by
-from recsys.nightly.tracking import track
 from recsys.serving import store_path
 from recsys.store import current, require_writable
-from recsys.store.durable import errors_of_writing, replace_text
 
 _REPORT = "report.json"
 

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from recsys.nightly.clock import RUNS, runs_in, stamp_of
+from recsys.base.durable import replace_text, sha256_of, sync
+from recsys.nightly.guards import RUNS, runs_in, stamp_of
 from recsys.store import FileFacts
-from recsys.store.durable import replace_text, sha256_of, sync
 from recsys.store.manifest import plain
 
 Result = Literal["running", "done", "refused", "failed", "stopped"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recsys.nightly import from_log, to_version
-from recsys.nightly.material import Facts, Material
+from recsys.nightly.context import Facts, Material
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 
-from recsys.errors import StoreError
+from recsys.base.errors import StoreError
+from recsys.nightly.context import Facts, Material
 from recsys.nightly.fingerprints import items_facts, key_of
-from recsys.nightly.material import Facts, Material
-from recsys.nightly.outputs import write_embeddings
 from recsys.nightly.report import StageReport
+from recsys.nightly.stage_files import write_embeddings
 from recsys.store import (
     Check,
     Content,

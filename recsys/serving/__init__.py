@@ -1,11 +1,11 @@
 """Serving: open a version and recommend."""
 
-from recsys.serving.batch import Batch
-from recsys.serving.batch_files import write_batch
-from recsys.serving.explaining import Explanation
-from recsys.serving.opening import open, recommend, store_path
-from recsys.serving.recommendations import Recommendations, ScoredItem, Source
+from recsys.serving.batch import write_batch
+from recsys.serving.fold_in import Explanation
+from recsys.serving.lists import Batch
+from recsys.serving.open import open, recommend, store_path
 from recsys.serving.recommender import Recommender
+from recsys.serving.results import Recommendations, ScoredItem, Source
 
 __all__ = [
     "Batch",

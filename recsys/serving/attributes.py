@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.errors import DataError, did_you_mean
+from recsys.base.errors import DataError, did_you_mean
 from recsys.index import Allowed, Index
 
 T = TypeVar("T")

@@ -1,176 +1,126 @@
-"""Lists for many users at once, in blocks, on all cores."""
+"""Lists for all users of a version, written part by part as Parquet."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
-from recsys.compiled.parallel import usable_cores
-from recsys.index import Allowed, Index, ItemRows
-from recsys.serving.popular import PopularItems
-from recsys.serving.recommendations import Recommendations, ScoredItem
-from recsys.store import UserTable
-from recsys.vectors import FloatMatrix, Id, Ids
+from recsys.base.durable import durable_file, replace_text, sync
+from recsys.base.errors import ConfigError, DataError
+from recsys.base.progress import OnStep, progress_bar
+from recsys.serving.recommender import Recommender
 
-_USERS_AT_ONCE = 256  # that a thread takes; enough to forget what a call costs
+SETTINGS = "batch.json"
 
-MakeLists = Callable[[NDArray[np.int32]], "Lists"]
+_BYTES_PER_ENTRY = 160  # of a list while its part is made: rows and scores twice, and five columns
+_LEAST_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, eq=False)
-class Lists:
-    """The lists of some users, as rows.
+def write_batch(
+    recommender: Recommender,
+    folder: str | Path,
+    k: int = 10,
+    *,
+    include_seen: bool = False,
+    where: str | None = None,
+    memory_bytes: int = 512 * 1024**2,
+    progress: bool = False,
+) -> Path:
+    """Write the lists of all users of a version to a folder of Parquet files.
 
-    Parameters
-    ----------
-    item_idx : ndarray of int32, shape (n_users, k)
-        Best first; behind the end of a short list stands -1.
-    scores : ndarray of float32, shape (n_users, k)
-    is_personal : ndarray of bool, shape (n_users,)
-        Whether a list comes from the user's embedding; otherwise it is the popular one.
-    """
-
-    item_idx: NDArray[np.int32]
-    scores: FloatMatrix
-    is_personal: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """The lists of some users; iterates over `Recommendations`, in the order asked for.
+    A part holds as many users as the memory allows, and appears when it is complete. Interrupted
+    and called again, it goes on behind the last part that is there.
 
     Parameters
     ----------
-    user_ids : sequence of str or int
-    lists : Lists
-    items : Ids
-    version : str
+    recommender : Recommender
+    folder : path
+        Made if it is not there. `batch.json` in it says what its lists are.
+    k : int
+    include_seen : bool
+    where : str, optional
+        As `Recommender.recommend` has it.
+    memory_bytes : int
+        Bound on what the lists of a part take while they are made, beside the version itself.
+    progress : bool
+        Show a progress bar where stderr is a terminal.
+
+    Returns
+    -------
+    path
+        The folder. Columns: user_id, rank from 1, item_id, score, source.
+
+    Raises
+    ------
+    DataError
+        If the folder holds other lists, or an argument cannot be understood.
+    ConfigError
+        If the memory is less than 1 MB.
+    OSError
+        If a file cannot be written.
     """
+    if memory_bytes < _LEAST_BYTES:
+        raise ConfigError(f"memory: expected 1 MB or more, got {memory_bytes} bytes")
+    folder = Path(folder)
+    per_part = max(1, memory_bytes // (_BYTES_PER_ENTRY * k))
+    settings = {
+        "version": recommender.version,
+        "k": k,
+        "include_seen": include_seen,
+        "where": where,
+        "users_per_part": per_part,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    _require_same(folder, settings)
+    with progress_bar("recommending", enabled=progress) as on_step:
+        _write_parts(recommender, folder, settings, on_step)
+    return folder
 
-    user_ids: Sequence[Id]
-    lists: Lists
-    items: Ids
-    version: str
 
-    def __len__(self) -> int:
-        return len(self.user_ids)
-
-    def __iter__(self) -> Iterator[Recommendations]:
-        return map(self.__getitem__, range(len(self)))
-
-    def __getitem__(self, place: int) -> Recommendations:
-        rows, scores = self.lists.item_idx[place], self.lists.scores[place]
-        kept = rows >= 0
-        found = map(ScoredItem, self.items.tolist(rows[kept]), scores[kept].tolist())
-        source = "personal" if self.lists.is_personal[place] else "popular"
-        return Recommendations(tuple(found), source, self.version)  # type: ignore[arg-type]
-
-    def to_table(self) -> pa.Table:
-        """Return one row per item of a list: user_id, rank from 1, item_id, score, source."""
-        is_there = self.lists.item_idx >= 0
-        user, place = np.nonzero(is_there)
-        are_text = any(isinstance(user_id, str) for user_id in self.user_ids)
-        of_user = pa.array([str(one) for one in self.user_ids] if are_text else list(self.user_ids))
-        sources = pa.array(["popular", "personal"])
-        return pa.table(
-            {
-                "user_id": of_user.take(pa.array(user)),
-                "rank": pa.array(place + 1, pa.int32()),
-                "item_id": _as_written(
-                    self.items.values.take(pa.array(self.lists.item_idx[is_there]))
-                ),
-                "score": pa.array(self.lists.scores[is_there]),
-                "source": sources.take(pa.array(self.lists.is_personal[user].astype(np.int8))),
-            }
+def _require_same(folder: Path, settings: dict[str, Any]) -> None:
+    """Write down what the lists are, or see that those that are there are the same."""
+    path = folder / SETTINGS
+    if not path.exists():
+        replace_text(path, json.dumps(settings))
+        return
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise DataError(f"{path}: expected JSON, got {error}; choose another folder") from error
+    different = {name: found.get(name) for name in settings if found.get(name) != settings[name]}
+    if different:
+        name, value = next(iter(different.items()))
+        raise DataError(
+            f"{folder}: expected a folder for lists with {name} {settings[name]!r}, got one with "
+            f"{value!r}; choose another folder, or remove this one"
         )
 
 
-def lists_of(
-    users: UserTable,
-    user_idx: NDArray[np.int32],
-    k: int,
-    index: Index,
-    popular: PopularItems,
-    *,
-    include_seen: bool = False,
-    is_allowed: NDArray[np.bool_] | None = None,
-) -> Lists:
-    """Return the lists of some users, those that one call for each would give.
+def _write_parts(
+    recommender: Recommender,
+    folder: Path,
+    settings: dict[str, Any],
+    on_step: OnStep,
+) -> None:
+    import pyarrow.parquet as pq
 
-    Parameters
-    ----------
-    users : UserTable
-    user_idx : ndarray of int32, shape (n,)
-        Rows, -1 for a user that is not known.
-    k : int
-    index : Index
-    popular : PopularItems
-    include_seen : bool
-    is_allowed : ndarray of bool, shape (n_items,), optional
-        The only items that lists may hold. Default: all.
-    """
-    allowed = None if is_allowed is None else index.allow(is_allowed)
-    parts = [
-        user_idx[first : first + _USERS_AT_ONCE]
-        for first in range(0, len(user_idx), _USERS_AT_ONCE)
-    ]
-
-    def work(rows: NDArray[np.int32]) -> Lists:
-        return _part(users, rows, k, index, popular, allowed, is_allowed, include_seen)
-
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        found = list(pool.map(work, parts))
-    if not found:
-        empty = np.empty((0, k), dtype=np.int32)
-        return Lists(empty, empty.astype(np.float32), np.empty(0, dtype=np.bool_))
-    return Lists(
-        np.concatenate([part.item_idx for part in found]),
-        np.concatenate([part.scores for part in found]),
-        np.concatenate([part.is_personal for part in found]),
-    )
-
-
-def _part(
-    users: UserTable,
-    user_idx: NDArray[np.int32],
-    k: int,
-    index: Index,
-    popular: PopularItems,
-    allowed: Allowed | None,
-    is_allowed: NDArray[np.bool_] | None,
-    include_seen: bool,
-) -> Lists:
-    known = np.maximum(user_idx, 0)
-    vectors = users.embeddings[known]
-    is_personal = (user_idx >= 0) & vectors.any(axis=1)
-    starts, exclude = _seen_of(users, known[is_personal], include_seen)
-    item_idx = np.full((len(user_idx), k), -1, dtype=np.int32)
-    scores = np.full((len(user_idx), k), -np.inf, dtype=np.float32)
-    item_idx[is_personal], scores[is_personal] = index.search_many(
-        vectors[is_personal], k, starts, exclude, allowed
-    )
-    for place in np.flatnonzero(~is_personal).tolist():
-        row = int(user_idx[place])
-        seen = exclude[:0] if include_seen or row < 0 else users.seen[row]
-        best, popularity = popular.best(k, seen, is_allowed)
-        item_idx[place, : len(best)], scores[place, : len(best)] = best, popularity
-    return Lists(item_idx, scores, is_personal)
-
-
-def _seen_of(
-    users: UserTable, user_idx: NDArray[np.int32], include_seen: bool
-) -> tuple[NDArray[np.int64], ItemRows]:
-    """Return what the users have seen, one after the other, and where each begins."""
-    starts = np.zeros(len(user_idx) + 1, dtype=np.int64)
-    if include_seen:
-        return starts, np.empty(0, dtype=np.int32)
-    lists = [users.seen[row] for row in user_idx.tolist()]
-    np.cumsum([len(one) for one in lists], out=starts[1:])
-    return starts, np.concatenate(lists) if lists else np.empty(0, dtype=np.int32)
-
-
-def _as_written(ids: pa.Array) -> pa.Array:
-    return ids.cast(pa.string()) if pa.types.is_large_string(ids.type) else ids
+    users, per_part = recommender.user_vectors.ids, settings["users_per_part"]
+    n_users = len(users)
+    for number, first in enumerate(range(0, n_users, per_part)):
+        path = folder / f"part-{number:06}.parquet"
+        rows = np.arange(first, min(first + per_part, n_users), dtype=np.int32)
+        if not path.exists():
+            table = recommender.recommend_many(
+                users.tolist(rows),
+                settings["k"],
+                include_seen=settings["include_seen"],
+                where=settings["where"],
+            ).to_table()
+            temporary = path.with_name(f".{path.name}")
+            temporary.unlink(missing_ok=True)
+            with durable_file(temporary) as file:
+                pq.write_table(table, file, compression="zstd")
+            temporary.rename(path)
+            sync(folder)
+        on_step(int(rows[-1]) + 1, n_users)

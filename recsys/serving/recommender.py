@@ -4,17 +4,15 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from recsys.errors import DataError, UnknownItemError, UnknownUserError
-from recsys.serving.answering import Answers
-from recsys.serving.batch import Batch
-from recsys.serving.explaining import Explanation
-from recsys.serving.filters import NOTHING, Wanted, wanted
-from recsys.serving.history import Histories
-from recsys.serving.recommendations import Recommendations, ScoredItem
-from recsys.serving.similar import Similar
+from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
+from recsys.serving.answers import Answers, Similar
+from recsys.serving.fold_in import Explanation, Histories
+from recsys.serving.lists import Batch
+from recsys.serving.request import NOTHING, Wanted, wanted
+from recsys.serving.results import Recommendations, ScoredItem
 from recsys.store import Content, ItemTable, UserTable
 from recsys.vectors import Id, NamedVectors
-from recsys.vectors.arguments import Kind, checked_id, checked_ids, checked_k, unknown_id
+from recsys.vectors.ids import Kind, checked_id, checked_ids, checked_k, unknown_id
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

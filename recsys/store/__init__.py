@@ -1,22 +1,26 @@
 """The store: manifest, files and versions; publish, activate, roll back, verify and prune them."""
 
-from recsys.store.activating import activate, rollback
-from recsys.store.checks import Check
-from recsys.store.content import Content, open_version, read_version
-from recsys.store.directory import Version, current, find_version, versions
-from recsys.store.export import export_version
-from recsys.store.files import ItemTable, SeenLists, UserTable
-from recsys.store.history import Activation, activations, served, version_before
-from recsys.store.indexes import BuiltIndexes, build_indexes
-from recsys.store.lineage import AlignmentSettings, align_with_current
+from recsys.store.activations import (
+    Activation,
+    activate,
+    activations,
+    pin,
+    pinned,
+    rollback,
+    served,
+    unpin,
+    version_before,
+)
+from recsys.store.align import AlignmentSettings, align_with_current
+from recsys.store.content import Content, open_version, read_vectors, read_version
 from recsys.store.listing import list_versions
-from recsys.store.manifest import FileFacts, Manifest
-from recsys.store.pairing import read_vectors
-from recsys.store.pins import pin, pinned, unpin
-from recsys.store.pruning import Pruning, prune
-from recsys.store.publishing import Judge, publish, require_writable
-from recsys.store.release import Release
-from recsys.store.verifying import verify
+from recsys.store.manifest import Check, FileFacts, Manifest
+from recsys.store.prune import Pruning, prune
+from recsys.store.publish import Judge, publish, require_writable
+from recsys.store.release import BuiltIndexes, Release, build_indexes
+from recsys.store.tables import ItemTable, SeenLists, UserTable
+from recsys.store.verify import verify
+from recsys.store.versions import Version, current, find_version, versions
 
 __all__ = [
     "Activation",
@@ -38,7 +42,6 @@ __all__ = [
     "align_with_current",
     "build_indexes",
     "current",
-    "export_version",
     "find_version",
     "list_versions",
     "open_version",

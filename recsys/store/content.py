@@ -1,29 +1,103 @@
-"""Read a version: everything that serving needs, checked to belong together."""
+"""The content of an open version: its lease and tables; vectors of two versions."""
 
+import fcntl
+import os
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.errors import CorruptVersionError, StoreError
-from recsys.index import Index, load_index
-from recsys.store import files
-from recsys.store.directory import Version, current, find_version
-from recsys.store.durable import sha256_of
-from recsys.store.files import ItemTable, UserTable
-from recsys.store.lease import Lease
-from recsys.store.mapped import (
+from recsys.base.durable import sha256_of
+from recsys.base.errors import CorruptVersionError, DataError, StoreError, VersionNotFoundError
+from recsys.index import Index, IndexSummary, load_index
+from recsys.store import tables
+from recsys.store.manifest import MANIFEST, read_manifest
+from recsys.store.serving_files import (
     SERVING,
+    SingleUsers,
     open_items,
     open_popular,
     open_single_users,
     open_users,
 )
-from recsys.store.single_users import SingleUsers
+from recsys.store.tables import ITEMS, USERS, ItemTable, UserTable, read_items, read_users
+from recsys.store.versions import Version, current, find_version
+from recsys.vectors import FloatMatrix, NamedVectors
+
+
+class Lease:
+    """Keeps a version from being pruned for as long as this object lives.
+
+    Parameters
+    ----------
+    folder : path
+        Of the version.
+
+    Raises
+    ------
+    VersionNotFoundError
+        If the version has been pruned, or is right now.
+    CorruptVersionError
+        If the manifest is missing.
+    StoreError
+        If the manifest may not be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / MANIFEST
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            if folder.is_dir():
+                read_manifest(folder)  # says what is wrong with it
+            raise _gone(folder) from error
+        weakref.finalize(self, os.close, descriptor)
+        with suppress(OSError):  # a file system without locks: no worse than before
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if not _is_at(path, descriptor):  # moved away between the two
+            raise _gone(folder)
+
+
+@contextmanager
+def unless_leased(folder: Path) -> Iterator[bool]:
+    """Tell whether nobody has a version open, and let nobody open it while the block runs."""
+    try:
+        descriptor = os.open(folder / MANIFEST, os.O_RDONLY)
+    except FileNotFoundError:  # a damaged version, which nobody can open
+        yield True
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_free = True
+    except BlockingIOError:
+        is_free = False
+    except OSError:  # a file system without locks
+        is_free = True
+    try:
+        yield is_free
+    finally:
+        os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _gone(folder: Path) -> VersionNotFoundError:
+    return VersionNotFoundError(
+        f"{folder}: expected a version, got one that has been pruned; open another"
+    )
+
 
 INDEX = f"{SERVING}/index"
 SIMILAR: dict[str, str] = {
@@ -60,9 +134,9 @@ class Content:
     @cached_property
     def attributes(self) -> pa.Table | None:
         """Row i describes item i; None where the version has no attributes."""
-        if files.ATTRIBUTES not in self.version.manifest.files:
+        if tables.ATTRIBUTES not in self.version.manifest.files:
             return None
-        return files.read_attributes(self.version.folder)
+        return tables.read_attributes(self.version.folder)
 
     @cached_property
     def popular(self) -> NDArray[np.int32]:
@@ -74,8 +148,8 @@ class Content:
         facts = self.version.manifest.index.get(f"similar_{kind}s")
         if facts is None:
             return None
-        table = self.users if kind == "user" else self.items
-        return load_index(table.embeddings, self.version.folder / SIMILAR[kind], facts)
+        vectors = (self.users if kind == "user" else self.items).embeddings
+        return _opened_index(vectors, self.version.folder / SIMILAR[kind], facts)
 
 
 def read_version(version: Version, *, is_staged: bool = False) -> Content:
@@ -102,8 +176,12 @@ def read_version(version: Version, *, is_staged: bool = False) -> Content:
     users_shape = (manifest.n_users, manifest.factors)
     users = open_users(folder, manifest.space_id, users_shape, manifest.n_seen)
     items = open_items(folder, manifest.space_id, (manifest.n_items, manifest.factors))
-    index = load_index(items.embeddings, folder / INDEX, manifest.index)
+    index = _opened_index(items.embeddings, folder / INDEX, manifest.index)
     return Content(version, users, items, index, open_single_users(folder, users), lease)
+
+
+def _opened_index(vectors: FloatMatrix, folder: Path, content: Mapping[str, Any]) -> Index:
+    return load_index(vectors, folder, IndexSummary.from_dict(content))
 
 
 def open_version(store: str | Path, name: str | None = None) -> Content:
@@ -134,7 +212,7 @@ def check_sizes(version: Version) -> None:
     """Raise a CorruptVersionError for the first file that is missing or has another size."""
     for name, facts in version.manifest.files.items():
         path = version.folder / name
-        with files.errors_of_reading(path):
+        with tables.errors_of_reading(path):
             found = path.stat().st_size
         if found != facts.bytes:
             raise CorruptVersionError(
@@ -159,10 +237,54 @@ def check_checksums(version: Version, most_bytes: int | None = None) -> None:
         if most_bytes is not None and n_bytes > most_bytes:
             break
         path = version.folder / name
-        with files.errors_of_reading(path):
+        with tables.errors_of_reading(path):
             found = sha256_of(path)
         if found != facts.sha256:
             raise CorruptVersionError(
                 f"{path}: expected sha256 {facts.sha256}, got {found}; "
                 "train again, or activate another version"
             )
+
+
+def read_vectors(users: str | Path, items: str | Path) -> tuple[NamedVectors, NamedVectors]:
+    """Read the users of one version and the items of one, which may be another.
+
+    Versions that were aligned share a space: yesterday's users can meet today's items.
+
+    Parameters
+    ----------
+    users, items : path
+        Folders of versions, or ones that users.parquet and items.parquet were copied to.
+
+    Returns
+    -------
+    users, items : NamedVectors
+        Of one space: the dot product of a user and an item is a score.
+
+    Raises
+    ------
+    DataError
+        If the two are of different spaces, as their dot products would mean nothing.
+    CorruptVersionError
+        If a file is missing or damaged.
+
+    Examples
+    --------
+    ::
+
+        monday, friday = recsys.versions("store")[4].folder, recsys.versions("store")[0].folder
+        users, items = recsys.read_vectors(users=monday, items=friday)
+        items.nearest(users["u42"], k=10, by="dot")
+    """
+    user_table, item_table = read_users(Path(users)), read_items(Path(items))
+    ours, theirs = user_table.space_id, item_table.space_id
+    if ours != theirs:
+        raise DataError(
+            f"{Path(items) / ITEMS}: expected items of space {ours!r}, as {Path(users) / USERS} "
+            f"is, got {theirs!r}; two spaces share no coordinates, so take both files from one "
+            "version, or from versions whose manifests say the same space_id"
+        )
+    return (
+        NamedVectors(user_table.ids, user_table.embeddings, "user", ours, f"in {users}"),
+        NamedVectors(item_table.ids, item_table.embeddings, "item", theirs, f"in {items}"),
+    )

@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.errors import StoreError
-from recsys.store.directory import Version, current, versions
-from recsys.store.history import version_before
+from recsys.base.errors import StoreError
+from recsys.store.activations import pinned, version_before
 from recsys.store.manifest import Manifest
-from recsys.store.pins import pinned
-from recsys.store.pruning import bytes_of
+from recsys.store.prune import bytes_of
+from recsys.store.versions import Version, current, versions
 
 
 def list_versions(store: str | Path) -> list[dict[str, Any]]:

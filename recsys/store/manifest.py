@@ -1,15 +1,91 @@
-"""The manifest: what a version is, where it comes from, and the checksum of every file."""
+"""The manifest of a version: what it holds, its checks, and the environment that made it."""
 
 import hashlib
 import json
 import math
+import os
+import platform
+import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from recsys.errors import CorruptVersionError, StoreError
-from recsys.store.checks import Check, Status
+from recsys.base.errors import CorruptVersionError, StoreError
+from recsys.base.threads import usable_cores
+
+Status = Literal["accepted", "refused"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was measured of a version, and what it was held to.
+
+    Parameters
+    ----------
+    name : str
+        Such as "list_churn".
+    value : float or None
+        None where it could not be measured; the sentence says why.
+    threshold : float or None
+        None where it is not held to anything.
+    passed : bool
+    sentence : str
+        What was found, for a person.
+    refuses : bool
+        Whether the version is refused for it; a check may also fail and only be told.
+    """
+
+    name: str
+    value: float | None
+    threshold: float | None
+    passed: bool
+    sentence: str
+    refuses: bool = False
+
+
+COMMIT = "RECSYS_COMMIT"
+"""Environment variable that names the commit where there is no git, as in an image."""
+
+_PACKAGES = ("recsys", "annoy", "numba", "numpy", "pyarrow", "scipy")
+_PATIENCE = 10  # seconds
+
+
+def environment() -> dict[str, Any]:
+    """Return what the manifest says of where it was made, in plain types."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {package: _version_of(package) for package in _PACKAGES},
+        "cores": usable_cores(),
+        "commit": commit(),
+    }
+
+
+def commit() -> str | None:
+    """Return the commit of the training code, None where there is none.
+
+    $RECSYS_COMMIT if it is set, else that of the git checkout that the process works in, with
+    "-dirty" behind it where a tracked file has been changed since.
+    """
+    if given := os.environ.get(COMMIT):
+        return given
+    describe = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    try:
+        done = subprocess.run(describe, capture_output=True, text=True, timeout=_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def _version_of(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
 
 FORMAT = 3
 MANIFEST = "manifest.json"

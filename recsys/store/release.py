@@ -1,17 +1,21 @@
-"""What training hands over to be published."""
+"""What is published: embeddings, tables, metrics and the indexes built for them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.errors import DataError
-from recsys.store.files import SeenLists
-from recsys.vectors import Embeddings, Ids, space_id_of
+from recsys.base.errors import DataError
+from recsys.index import IndexKind, IndexSettings, IndexSummary, Sample, build_index
+from recsys.index.quantized import norms_of
+from recsys.store.content import INDEX, SIMILAR
+from recsys.store.tables import SeenLists
+from recsys.vectors import Embeddings, FloatMatrix, Ids, space_id_of
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -107,3 +111,79 @@ class Release:
         if self.space_id is not None:
             return self.space_id
         return space_id_of(self.embeddings.items)
+
+
+_N_MEASURED = 1000  # users that the index is measured on
+_WORTH_A_FOREST = range(400_000, 4_000_000)  # rows: a scan takes a millisecond, a forest minutes
+
+
+@dataclass(frozen=True)
+class BuiltIndexes:
+    """The indexes of a release, on the disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds them under the names that they have in a version.
+    facts : dict
+        For the manifest: what was built and measured.
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+
+
+def build_indexes(folder: Path, release: Release, settings: IndexSettings) -> BuiltIndexes:
+    """Build the index that answers users, and those for what is similar.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go; there, and without any.
+    release : Release
+    settings : IndexSettings
+
+    Returns
+    -------
+    BuiltIndexes
+
+    Raises
+    ------
+    GateFailedError
+        If the index misses its target recall.
+    """
+    users, items = release.embeddings.users, release.embeddings.items
+    rows = _sample_of(users, settings.seed)
+    sample = Sample(users[rows], [release.seen_lists[row] for row in rows])
+    (folder / INDEX).mkdir(parents=True)
+    built = build_index(items, sample, settings, folder / INDEX)
+    facts = built.to_dict()
+    for kind, vectors in (("item", items), ("user", users)):
+        if kind == "user" and not settings.similar_users:
+            continue
+        if built.without_annoy is not None:  # which has been warned of, once
+            settings = replace(settings, kind="exact")
+        built = _build_similar(folder / SIMILAR[kind], vectors, settings)
+        facts[f"similar_{kind}s"] = built.to_dict()
+    return BuiltIndexes(folder, facts)
+
+
+def _build_similar(folder: Path, vectors: FloatMatrix, settings: IndexSettings) -> IndexSummary:
+    """Build an index by cosine."""
+    folder.mkdir()
+    rows = _sample_of(vectors, settings.seed)
+    units = vectors[rows] / norms_of(vectors[rows])[:, None]
+    sample = Sample(units.astype(np.float32), list(rows[:, None].astype(np.int32)))
+    is_worth = len(vectors) in _WORTH_A_FOREST and settings.kind != "exact"
+    kind: IndexKind = "auto" if is_worth else "exact"
+    # All directions have the same norm, so there is no head.
+    chosen = replace(settings, kind=kind, head_share=0.0)
+    return build_index(vectors, sample, chosen, folder, cosine=True)
+
+
+def _sample_of(vectors: FloatMatrix, seed: int) -> NDArray[np.intp]:
+    """Return the rows to measure an index on; one without a signal is never asked."""
+    rows = np.flatnonzero(vectors.any(axis=1))
+    rng = np.random.default_rng(seed)
+    sample: NDArray[np.intp] = rng.choice(rows, size=min(_N_MEASURED, len(rows)), replace=False)
+    return sample

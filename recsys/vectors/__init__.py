@@ -1,13 +1,12 @@
 """What an embedding is: ids, the two matrices, exact top-k, and arithmetic by real ids."""
 
 from recsys.vectors.alignment import Alignment, align, shared_rows
-from recsys.vectors.carrying import carry_over
-from recsys.vectors.embeddings import Embeddings, FloatMatrix, FloatVector
+from recsys.vectors.by_id import NamedVectors, ScoredId, named_vectors
+from recsys.vectors.embeddings import Embeddings, FloatMatrix, FloatVector, carry_over
 from recsys.vectors.ids import Id, Ids
-from recsys.vectors.named import NamedVectors, ScoredId, named_vectors
-from recsys.vectors.space import Vector, space_id_of
 from recsys.vectors.storage import STORAGES, Storage, StoredMatrix, encode
 from recsys.vectors.top_k import top_k
+from recsys.vectors.vector import Vector, space_id_of
 
 __all__ = [
     "STORAGES",

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors import DataError
-from recsys.vectors.directions import directions
+from recsys.base.errors import DataError
 from recsys.vectors.embeddings import Embeddings, FloatMatrix
 from recsys.vectors.ids import Ids
+from recsys.vectors.nearest import directions
 
 Rotation = NDArray[np.float64]
 Weights = NDArray[np.float64]

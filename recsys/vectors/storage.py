@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors import ConfigError, DivergedError, did_you_mean
+from recsys.base.errors import ConfigError, DivergedError, did_you_mean
 from recsys.vectors.embeddings import FloatMatrix
 
 Storage = Literal["float32", "float16", "int8"]

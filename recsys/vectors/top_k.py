@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors import DataError
+from recsys.base.errors import DataError
 from recsys.vectors.embeddings import FloatMatrix, FloatVector
 
 EXCLUDED = np.float32(-np.inf)

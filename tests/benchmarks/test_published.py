@@ -25,8 +25,8 @@ from benchmarks.published_splits import (
     latest_of_each_user,
     unknown_items,
 )
+from benchmarks.sampled_files import SampledTest
 from benchmarks.tuned import PUBLISHED_SETTINGS
-from recsys.evaluation.sampled_files import SampledTest
 from recsys.models import Popularity
 from recsys.vectors import Embeddings
 

@@ -7,9 +7,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.errors import ConfigError, DataError
+from recsys.base.errors import ConfigError, DataError
 from recsys.evaluation import METRICS, Evaluation, RankedHits, evaluate, ranking
-from recsys.logs import split_given, split_last
+from recsys.splits import split_given, split_last
 from recsys.vectors import Embeddings, FloatMatrix, Ids
 from tests.worlds import as_interactions, checkerboard, random_user_items, tastes
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from recsys.errors import DataError
+from recsys.base.errors import DataError
 from recsys.evaluation import evaluate, evaluate_folds
-from recsys.logs import Interactions, split_folds, split_last
+from recsys.logs import Interactions
 from recsys.models import ALS, Popularity
+from recsys.splits import split_folds, split_last
 from tests.worlds import as_interactions, tastes
 
 

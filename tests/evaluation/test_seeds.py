@@ -5,12 +5,12 @@ import sys
 import numpy as np
 import pytest
 
-from recsys.errors import DataError
+from recsys.base.errors import DataError
+from recsys.base.process import peak_memory
 from recsys.evaluation import Entry, evaluate
-from recsys.evaluation.memory import peak_memory
-from recsys.evaluation.seeds import mean_over_seeds
-from recsys.logs import split_random
+from recsys.evaluation.comparison import mean_over_seeds
 from recsys.models import ALS
+from recsys.splits import split_random
 from tests.worlds import tastes
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.errors import DataError
+from recsys.base.errors import DataError
 from recsys.evaluation import evaluate
 from recsys.evaluation.slices import _ratio, by_activity, by_item_popularity, item_slices, slices
-from recsys.logs import split_random
 from recsys.models import ALS, Popularity
+from recsys.splits import split_random
 from tests.worlds import tastes
 
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import annoy  # noqa: F401  imported here once, not again in every fork
 import duckdb  # noqa: F401
 import numba  # noqa: F401
 import pandas  # noqa: F401
@@ -32,8 +31,8 @@ import pyarrow.parquet as pq
 import scipy.stats  # noqa: F401
 
 import recsys.models.als.sweep  # noqa: F401
+from recsys.base.errors import RecsysError
 from recsys.config import settings_from
-from recsys.errors import RecsysError
 from recsys.nightly import run_night
 from recsys.serving import open as open_store
 from recsys.store import current, verify, versions

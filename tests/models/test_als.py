@@ -8,12 +8,11 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.errors import DataError, DivergedError
+from recsys.base.errors import DataError, DivergedError
 from recsys.models import ALS
-from recsys.models.als import reference
-from recsys.models.epochs import Epoch
-from recsys.models.matrix import popularity_of
+from recsys.models.protocol import Epoch, popularity_of
 from recsys.vectors import Embeddings
+from tests.models import als_twin as reference
 from tests.worlds import random_user_items
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys.errors import ConfigError, DataError
+from recsys.base.errors import ConfigError, DataError
 from recsys.models import (
     ALS,
     SVD,
@@ -18,7 +18,7 @@ from recsys.models import (
     model_from,
     parameters_of,
 )
-from recsys.models.matrix import popularity_of
+from recsys.models.protocol import popularity_of
 from recsys.vectors import Embeddings, top_k
 from tests.worlds import checkerboard, random_user_items
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys.compiled.parallel import threads
-from recsys.errors import ConfigError
+from recsys.base.errors import ConfigError
+from recsys.base.threads import threads
 from recsys.models import ALS, Softmax, model_from
-from recsys.models.matrix import popularity_of
+from recsys.models.protocol import popularity_of
 from recsys.models.softmax.steps import step_users
-from recsys.vectors.directions import directions
+from recsys.vectors.nearest import directions
 from tests.worlds import random_user_items
 
 WORLD = random_user_items(60, 40, 0.15, seed=2)

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from recsys.models import SVD
-from recsys.models.matrix import popularity_of
+from recsys.models.protocol import popularity_of
 from tests.worlds import random_user_items
 
 WORLD = random_user_items(60, 40, 0.2, seed=2)

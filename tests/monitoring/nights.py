@@ -8,7 +8,7 @@ import numpy as np
 from recsys.index import IndexSettings
 from recsys.logs import Interactions, facts_of
 from recsys.models import ALS
-from recsys.models.matrix import popularity_of
+from recsys.models.protocol import popularity_of
 from recsys.store import Content, Release, publish, read_version
 from recsys.vectors import Embeddings
 from tests.worlds import tastes

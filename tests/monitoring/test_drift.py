@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recsys.monitoring import DEFAULT_LIMITS, drift
-from recsys.monitoring.movement import NAMES as OF_MOVEMENT
+from recsys.monitoring.vectors import NAMES as OF_MOVEMENT
 from recsys.vectors import Embeddings
 from tests.monitoring.nights import a_log, published, release_of, rotated
 

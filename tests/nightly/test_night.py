@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import recsys
+from recsys.base.errors import DataError, GateFailedError, StoreError
 from recsys.config import settings_from
-from recsys.errors import DataError, GateFailedError, StoreError
 from recsys.nightly import run_night
 from recsys.nightly.run import Finished, Run
 from recsys.store import current, find_version, rollback, verify, versions
@@ -227,7 +227,7 @@ def test_the_second_of_two_nights_refuses(place: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import sys; from pathlib import Path; from recsys.nightly.lock import only_night\n"
+            "import sys; from pathlib import Path; from recsys.nightly.guards import only_night\n"
             "with only_night(Path(sys.argv[1])): print(flush=True); sys.stdin.read()",
             str(place / "store"),
         ],

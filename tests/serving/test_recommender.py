@@ -8,10 +8,10 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.errors import DataError, RecsysError, UnknownItemError, UnknownUserError
+from recsys.base.errors import DataError, RecsysError, UnknownItemError, UnknownUserError
 from recsys.index import IndexSettings
 from recsys.models import ALS, SVD, Popularity, parameters_of
-from recsys.models.matrix import popularity_of
+from recsys.models.protocol import popularity_of
 from recsys.serving import Recommender, ScoredItem
 from recsys.serving import open as open_store
 from recsys.store import Release, publish

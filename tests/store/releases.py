@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from recsys.models.matrix import popularity_of
+from recsys.models.protocol import popularity_of
 from recsys.store import Release
 from recsys.vectors import Embeddings, Ids
 

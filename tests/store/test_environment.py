@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from recsys.store import publish
-from recsys.store.environment import commit
+from recsys.store.manifest import commit
 from tests.store.releases import small_release
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.vectors.directions import directions
+from recsys.vectors.nearest import directions
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=3, max_size=3), st.floats(1e-35, 1e35))

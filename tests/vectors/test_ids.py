@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.errors import DataError
+from recsys.base.errors import DataError
 from recsys.vectors import Ids
 
 
@@ -73,9 +73,9 @@ def test_a_slice_of_ids_is_read_from_where_it_begins() -> None:
 
 def test_ids_that_want_one_place_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """All at the very end, with first halves of hashes that collide: they go on behind it."""
-    from recsys.vectors import id_table
+    from recsys.vectors import ids
 
-    monkeypatch.setattr(id_table, "_hash", lambda id_: b"\xff" * 8 + int(id_).to_bytes(8, "big"))
+    monkeypatch.setattr(ids, "_hash", lambda id_: b"\xff" * 8 + int(id_).to_bytes(8, "big"))
     plain = Ids([str(number) for number in range(40)])
     mapped = Ids.mapped(plain.values, plain.table())
     assert [mapped.find(str(number)) for number in range(40)] == list(range(40))

@@ -22,17 +22,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recsys.compiled.jit import compiled
-from recsys.compiled.simd import (
-    N_LANES,
-    borrowed,
-    load,
-    per_line,
-    prefetch,
-    same,
-    store,
-    total,
-)
+from recsys.base.jit import compiled
+from recsys.base.simd import N_LANES, borrowed, load, per_line, prefetch, same, store, total
 
 Floats = NDArray[np.float32]
 Fixed = NDArray[np.float32] | NDArray[np.uint16]  # the latter is float16, see `halve_rows`

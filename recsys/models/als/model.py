@@ -8,15 +8,22 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.errors import DataError, DivergedError
-from recsys.models.epochs import Epoch, OnEpoch
-from recsys.models.matrix import checked, popularity_of, power_of_counts, require
-from recsys.models.protocol import Contributions, FoldIn
-from recsys.progress import OnStep
+from recsys.base.errors import DataError, DivergedError
+from recsys.base.progress import OnStep
+from recsys.models.protocol import (
+    Contributions,
+    Epoch,
+    FoldIn,
+    OnEpoch,
+    checked,
+    popularity_of,
+    power_of_counts,
+    require,
+)
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
 if TYPE_CHECKING:  # the compiler is imported by whoever fits or folds in, not by who serves
-    from recsys.compiled.parallel import Threads
+    from recsys.base.threads import Threads
     from recsys.models.als.sweep import Side
 
 _START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
@@ -172,7 +179,7 @@ class ALS:
         DivergedError
             If the loss is not finite any more.
         """
-        from recsys.compiled.parallel import threads
+        from recsys.base.threads import threads
 
         matrix = checked(user_items)
         users, items = self._sides(matrix, start)
@@ -212,7 +219,7 @@ class ALS:
         FoldIn
             Takes histories (n, n_items), gives embeddings (n, factors).
         """
-        from recsys.compiled.parallel import threads
+        from recsys.base.threads import threads
         from recsys.models.als.sweep import eigenbasis, padded, solve_turned, turn
 
         factors = items.shape[1]

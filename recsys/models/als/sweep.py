@@ -14,8 +14,8 @@ import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.compiled.parallel import Threads, equal_parts
-from recsys.compiled.simd import N_LANES
+from recsys.base.simd import N_LANES
+from recsys.base.threads import Threads, equal_parts
 from recsys.models.als.kernel import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
 from recsys.vectors import FloatMatrix, FloatVector
 

@@ -7,11 +7,17 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.progress import OnStep
 from recsys.models.item2vec.associations import strongest_associations
-from recsys.models.matrix import checked, popularity_of, power_of_counts, require
-from recsys.models.protocol import Contributions, FoldIn
+from recsys.models.protocol import (
+    Contributions,
+    FoldIn,
+    checked,
+    popularity_of,
+    power_of_counts,
+    require,
+)
 from recsys.models.spectral import symmetric_eigenpairs
-from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix
 
 

@@ -9,15 +9,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.compiled.parallel import Threads, threads
+from recsys.base.progress import OnStep
+from recsys.base.threads import Threads, threads
 from recsys.models.als import ALS
-from recsys.models.epochs import Epoch, OnEpoch
-from recsys.models.matrix import checked, require
-from recsys.models.protocol import Contributions, FoldIn
+from recsys.models.protocol import Contributions, Epoch, FoldIn, OnEpoch, checked, require
 from recsys.models.softmax.steps import step_items, step_users
-from recsys.progress import OnStep
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
-from recsys.vectors.directions import directions
+from recsys.vectors.nearest import directions
 
 _START_EPOCHS = 15  # of the ALS that is polished
 _FOLD_IN_STEPS = 10

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys.compiled.parallel import Threads
+from recsys.base.threads import Threads
 from recsys.vectors import FloatMatrix, FloatVector
-from recsys.vectors.directions import directions
+from recsys.vectors.nearest import directions
 
 # Found on Gowalla: larger steps turn back and forth, smaller ones take more epochs.
 USER_STEP, ITEM_STEP, MOMENTUM = 0.3, 0.1, 0.6

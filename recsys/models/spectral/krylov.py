@@ -13,7 +13,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from recsys.compiled.parallel import Threads
+from recsys.base.threads import Threads
 from recsys.models.spectral.tall import Basis, Block
 
 Operator = Callable[[Block], Block]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.compiled.parallel import Threads, chunks
+from recsys.base.threads import Threads, chunks
 
 Block = NDArray[Any]  # float32 or float64, (n, columns)
 _SQUARED = 1e-8  # the smallest square, relative to the largest, that is known to half its digits

@@ -1,0 +1,1 @@
+"""The ground: errors, progress, files written aside, the process, threads and compilation."""

@@ -1,0 +1,179 @@
+"""Commands that train: train, evaluate, datasets, nightly."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recsys.cli.app import AsJson, Config, Logs, ModelName, Rejects, Store, app, settings_of
+from recsys.cli.output import console, note, print_json, print_metrics, print_rows
+from recsys.cli.store import print_checks
+
+if TYPE_CHECKING:
+    from recsys.evaluation import Evaluation, Slice
+
+
+@app.command()
+def train(
+    logs: Logs = None,
+    config: Config = None,
+    store: Store = None,
+    items: Annotated[Path | None, typer.Option("--items", help="Table of titles.")] = None,
+    model: ModelName = None,
+    rejects: Rejects = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on a log, test, and publish a version."""
+    from recsys.logs import read_log
+    from recsys.serving import store_path
+    from recsys.store import require_writable
+    from recsys.training import read_test, read_titles, train
+
+    settings = settings_of(logs, config, items, model)
+    folder = store_path(store)
+    require_writable(folder)
+    log = read_log(
+        settings.data.log,
+        settings.log,
+        rejects=rejects or folder / "rejects" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.parquet",
+        progress=True,
+    )
+    note(str(log.account))
+    version = train(
+        log,
+        folder,
+        settings=settings,
+        test=read_test(settings),
+        items=read_titles(settings),
+        progress=True,
+    )
+    if as_json:
+        print_json(version.manifest.to_dict())
+    else:
+        print_metrics(version.manifest.metrics)
+        print_checks(version.manifest)
+        typer.echo(f"published {version.name} in {folder}")
+
+
+@app.command()
+def evaluate(
+    logs: Logs = None,
+    config: Config = None,
+    model: ModelName = None,
+    rejects: Rejects = None,
+    users_out: Annotated[
+        Path | None, typer.Option("--users", help="Every user's metrics, to Parquet.")
+    ] = None,
+    items: Annotated[Path | None, typer.Option("--items", help="Table of titles.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="A column of --items: accuracy by its values.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on one part of a log, test on the other, and publish nothing."""
+    from recsys.cli.tables import unseen_table
+    from recsys.logs import read_log
+    from recsys.training import evaluate_on, evaluate_the_new, item_labels, read_test, split
+
+    settings = settings_of(logs, config, items, model)
+    log = read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
+    note(str(log.account))
+    parts = split(log, settings, read_test(settings))
+    results, new = evaluate_on(parts, settings, progress=True), evaluate_the_new(parts, settings)
+    metrics = {name: result.to_dict() for name, result in results.items()}
+    if users_out:
+        import pyarrow.parquet as pq
+
+        pq.write_table(results[settings.model.name].to_table(parts[0].users), users_out)
+        note(f"every user of {settings.model.name}: {users_out}")
+    if as_json:
+        print_json(metrics | ({} if new is None else {"new users": new.to_dict()}))
+        return
+    print_metrics(metrics)
+    metric = f"ndcg@{settings.evaluation.k}"
+    labels = None if by is None else item_labels(settings, parts[0].items, by)
+    _print_slices(results, metric, by, labels)
+    console().print(unseen_table(results[settings.model.name].left_out, new, metric))
+
+
+def _print_slices(
+    results: "Mapping[str, Evaluation]", metric: str, by: str | None, labels: Sequence[str] | None
+) -> None:
+    """Show where the model is good, and where popularity is better."""
+    from recsys.cli.tables import slices_table
+    from recsys.evaluation import by_activity, by_item_popularity, item_slices
+
+    first, *others = results.items()
+    baseline = others[0][1] if others else None
+    ordered = [(*first, baseline), *((*other, None) for other in others)]
+    share = f"share of the held-out pairs in lists of {first[1].k}"
+    tables: list[tuple[str, str, Callable[..., list[Slice]]]] = [
+        (f"{metric} by activity in train", "users", partial(by_activity, metric=metric)),
+        (f"{share}, by users of the item in train", "pairs", by_item_popularity),
+    ]
+    if labels is not None:
+        tables.append((f"{share}, by {by}", "pairs", partial(item_slices, labels=labels)))
+    for title, unit, sliced in tables:
+        by_model = {name: sliced(one, baseline=other) for name, one, other in ordered}
+        console().print(slices_table(title, unit, by_model))
+
+
+@app.command()
+def datasets(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Fetch this one.")] = None,
+    folder: Annotated[Path, typer.Option("--folder", help="Where to put it.")] = Path("logs"),
+    as_json: AsJson = False,
+) -> None:
+    """List public logs with licence and size, or fetch one."""
+    from recsys.base.progress import progress_bar
+    from recsys.datasets import describe, fetch
+
+    if name is not None:
+        with progress_bar(f"fetching {name}") as on_step:
+            path = fetch(name, folder, on_step=on_step)
+        typer.echo(path)
+    elif as_json:
+        print_json(describe())
+    else:
+        _print_datasets(describe())
+
+
+def _print_datasets(rows: Sequence[Mapping[str, Any]]) -> None:
+    short = [
+        {
+            "name": row["name"],
+            "interactions": f"{row['interactions']:,}",
+            "MB": f"{row['megabytes']:g}",
+            "terms": row["terms"],
+            "home": row["home"],
+            "fetch": "yes" if row["fetchable"] else "by hand",
+        }
+        for row in rows
+    ]
+    print_rows(short, title="public logs; `recsys datasets NAME` fetches one")
+
+
+@app.command()
+def nightly(
+    config: Annotated[Path, typer.Option("--config", help="TOML file of settings.")],
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole night: ingest, train, test, publish; go on after a crash."""
+    from recsys.cli.app import settings_of
+    from recsys.cli.tables import summary
+    from recsys.nightly import StoppedError, run_night
+
+    try:
+        report = run_night(settings_of(None, config, None, None), store, progress=True)
+    except StoppedError as stopped:
+        note(f"recsys: {stopped}; the next start goes on where this one was")
+        sys.exit(128 + stopped.number)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        console().print(summary(report))

@@ -1,0 +1,151 @@
+r"""What lists say beside how many hits they have: novel or known, diverse or alike, for all or few.
+
+In the formulas, a list has items :math:`i_1 \ldots i_k`; :math:`p_i` is the share of the users of
+train who have item i, and of half a user for one that nobody has.
+"""
+
+from collections.abc import Mapping, Sequence
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.evaluation.kernels import count_listed, describe, mean_cosines
+from recsys.evaluation.metrics import FloatArray
+from recsys.vectors import FloatMatrix
+from recsys.vectors.nearest import directions
+
+
+class BeyondAccuracy:
+    """Takes lists, block by block from any thread, and tells what they are like for each length.
+
+    Parameters
+    ----------
+    popularity : ndarray of int, shape (n_items,)
+        Users of train who have each item.
+    n_users : int
+        Of train.
+    items : ndarray of float32, shape (n_items, factors), optional
+        Embeddings, to tell how alike items are. Without them there is no diversity.
+    ks : sequence of int
+        Lengths.
+    n_lists : int
+        Lists that will come.
+    """
+
+    def __init__(
+        self,
+        popularity: NDArray[np.integer],
+        n_users: int,
+        items: FloatMatrix | None,
+        ks: Sequence[int],
+        n_lists: int,
+    ) -> None:
+        self._share = np.maximum(popularity, 0.5) / max(n_users, 1)
+        self._surprise = -np.log2(self._share)
+        self._place_by_popularity = np.empty(len(popularity), dtype=np.int64)
+        popular_first = np.argsort(-popularity, kind="stable")
+        self._place_by_popularity[popular_first] = np.arange(len(popularity))
+        self._ks = np.array(ks, dtype=np.int64)
+        self._times_listed = np.zeros((len(ks), len(popularity)), dtype=np.int64)
+        self._counting = Lock()
+        self._known, self._novelty, self._serendipity = np.zeros((3, len(ks), n_lists))
+        self._directions: FloatMatrix | None = None
+        if items is not None and items.shape[1] > 1:
+            self._directions = directions(items)
+            self._squares = np.asarray(
+                items.any(axis=1), dtype=np.float64
+            )  # of their lengths, 1 or 0
+            self._likeness = np.zeros((len(ks), n_lists))
+
+    def take(self, start: int, columns: NDArray[np.int32], hits: NDArray[np.bool_]) -> None:
+        """Take the lists of some users.
+
+        Parameters
+        ----------
+        start : int
+            Place of the first of them among all lists.
+        columns : ndarray of int32, shape (n, largest k)
+            Rows of items, best first; -1 behind the end of a short list.
+        hits : ndarray of bool, same shape
+            Which of them are relevant.
+        """
+        place = np.s_[:, start : start + len(columns)]
+        describe(
+            columns,
+            hits,
+            self._ks,
+            self._share,
+            self._surprise,
+            self._place_by_popularity,
+            self._known[place],
+            self._novelty[place],
+            self._serendipity[place],
+        )
+        if self._directions is not None:
+            likeness = self._likeness[place]
+            mean_cosines(columns, self._ks, self._directions, self._squares, likeness)
+        with self._counting:
+            count_listed(columns, self._ks, self._times_listed)
+
+    @property
+    def per_user(self) -> Mapping[str, FloatArray]:
+        r"""One value per user and length.
+
+        - novelty, in bits: :math:`\frac{1}{k} \sum_r -\log_2 p_{i_r}` (Vargas and Castells,
+          RecSys 2011);
+        - serendipity: the share of the list that is relevant and not among the k most popular
+          items;
+        - diversity: 1 less the mean cosine of the pairs in the list (Ziegler et al., WWW 2005), in
+          the model's own vectors: it compares lists of one model, not models. There is none where
+          vectors have one factor.
+
+        RecTools calls novelty MeanInvUserFreq, and its IntraListDiversity is diversity if it is
+        given the same distances; its serendipity is another measure.
+        """
+        found = {"novelty": self._novelty, "serendipity": self._serendipity}
+        if self._directions is not None:
+            found["diversity"] = 1 - self._likeness
+        by_k = list(enumerate(self._ks.tolist()))
+        return {f"{name}@{k}": values[row] for name, values in found.items() for row, k in by_k}
+
+    def overall(self, share_of_history: float) -> dict[str, float]:
+        r"""Return one value per length over all lists.
+
+        - coverage: share of the catalogue that is in at least one list;
+        - gini of the times that items are listed: 0 where all are as often, towards 1 where few
+          take all, :math:`\sum_i (2 i - n - 1) c_i / (n \sum_i c_i)` over counts that ascend;
+        - popularity_lift: how much more popular listed items are than those of the users' own
+          histories, mean :math:`p` of lists over that of histories, less 1 (Abdollahpouri et al.,
+          2020).
+
+        Parameters
+        ----------
+        share_of_history : float
+            Mean over users of the mean :math:`p_i` over their history.
+        """
+        found = {}
+        for row, k in enumerate(self._ks.tolist()):
+            counts = self._times_listed[row]
+            found[f"coverage@{k}"] = float((counts > 0).mean())
+            found[f"gini@{k}"] = gini(counts)
+            lift = float(self._known[row].mean()) / share_of_history - 1
+            found[f"popularity_lift@{k}"] = lift if np.isfinite(lift) else 0.0
+        return found
+
+    def share_of(self, indptr: NDArray[np.integer], indices: NDArray[np.integer]) -> float:
+        """Return the mean over histories, rows of a CSR matrix, of the mean p of their items."""
+        lengths = np.diff(indptr)
+        rows = np.repeat(np.arange(len(lengths)), lengths)
+        sums = np.bincount(rows, self._share[indices], minlength=len(lengths))
+        has_items = lengths > 0
+        return float((sums[has_items] / lengths[has_items]).mean()) if has_items.any() else np.nan
+
+
+def gini(counts: NDArray[np.integer]) -> float:
+    """Return how unequal counts are, from 0 to 1; the formula is in `BeyondAccuracy.overall`."""
+    ascending = np.sort(counts).astype(np.float64)
+    n, total = len(ascending), ascending.sum()
+    if total == 0:
+        return 0.0
+    return float(((2 * np.arange(1, n + 1) - n - 1) * ascending).sum() / (n * total))

@@ -1,0 +1,100 @@
+"""How far a mean over users may be off: intervals by resampling the users."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from recsys.evaluation.kernels import count_draws
+from recsys.evaluation.metrics import AUC, METRICS, FloatArray
+
+N_RESAMPLES = 2000
+"""Resamples for the intervals of an evaluation.
+
+The ends of an interval are themselves random. With this many, the standard deviation of an end
+over seeds is 3 % of half the interval's width (``python -m benchmarks.intervals``).
+"""
+
+MAX_UNITS = 2**16
+"""More users than this are resampled in groups, which bounds the time and the memory."""
+
+_BLOCK_BYTES = 32 * 1024**2  # of random numbers and counts that are held at a time
+
+
+def intervals_of(per_user: Mapping[str, FloatArray]) -> dict[str, tuple[float, float]]:
+    """Return a 95 % interval of the mean of each metric, by bootstrap over users.
+
+    Parameters
+    ----------
+    per_user : mapping of str to ndarray of float64, shape (n_users,)
+        By the name of the metric, such as "ndcg@20".
+
+    Returns
+    -------
+    dict of str to (float, float)
+        The same for the same values. One user says nothing about the spread: the interval is all
+        that the metric can be, (0, 1) for those of `METRICS` and the AUC, for others infinite.
+    """
+    if not per_user:
+        return {}
+    units, sizes = _units(list(per_user.values()))
+    found = {}
+    for name, (low, high) in zip(per_user, _intervals(units, sizes).tolist(), strict=True):
+        is_share = name.partition("@")[0] in {*METRICS, AUC}
+        found[name] = (max(low, 0.0), min(high, 1.0)) if is_share else (low, high)
+    return found
+
+
+def bootstrap_intervals(
+    values: FloatArray, *, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> FloatArray:
+    """Return 95 % intervals of column means: percentiles over resampled users (Efron 1979).
+
+    Users above `MAX_UNITS` are dealt, in turn, into that many groups, which are resampled as
+    wholes: a mean of so many groups varies as one of so many more users does.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n_users, n_columns)
+        All columns are resampled together.
+    n_resamples : int
+    seed : int
+
+    Returns
+    -------
+    ndarray of float64, shape (n_columns, 2)
+        Of one user, minus and plus infinity.
+    """
+    return _intervals(*_units(list(values.T)), n_resamples, seed)
+
+
+def blocks(n: int, row_bytes: int) -> Iterator[slice]:
+    """Cut n rows into blocks that keep to the memory."""
+    at_once = max(1, _BLOCK_BYTES // max(row_bytes, 1))
+    for start in range(0, n, at_once):
+        yield slice(start, min(start + at_once, n))
+
+
+def _units(columns: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Return sums of each column over what is resampled, (n_units, n_columns), and users in it."""
+    n_users = len(columns[0])
+    n_units = min(n_users, MAX_UNITS)
+    unit_of = np.arange(n_users, dtype=np.int32) % n_units
+    sums = [np.bincount(unit_of, column, minlength=n_units) for column in columns]
+    return np.column_stack(sums), np.bincount(unit_of).astype(np.float64)
+
+
+def _intervals(
+    units: FloatArray, sizes: FloatArray, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> FloatArray:
+    n_units, n_columns = units.shape
+    if n_units < 2:
+        return np.tile([-np.inf, np.inf], (n_columns, 1))
+    means = np.empty((n_resamples, n_columns))
+    # One sequence for each resample, so that blocks change nothing.
+    seeds = np.random.default_rng(seed).integers(0, 2**63, n_resamples)
+    for block in blocks(n_resamples, 8 * n_units):
+        counts = np.empty((block.stop - block.start, n_units))
+        count_draws(seeds[block], counts)
+        means[block] = (counts @ units) / (counts @ sizes)[:, None]
+    intervals: FloatArray = np.percentile(means, [2.5, 97.5], axis=0).T
+    return intervals

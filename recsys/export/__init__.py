@@ -1,0 +1,16 @@
+"""A version in the formats of other tools, and a page that says how to read it with none of ours.
+
+::
+
+    numpy       items.npy, users.npy            row i is id i of items_ids.jsonl
+    faiss       items.faiss, users.faiss        inner product
+    pgvector    items.copy, users.copy          and load.sql with the tables
+    projector   vectors.tsv, metadata.tsv       of TensorBoard's embedding projector
+    word2vec    items.txt, users.txt            the text format of word2vec
+    schema      schema.md, schema.json          files, columns, rules, and how to load them
+"""
+
+from recsys.export.export import FORMATS, Format, export_version
+from recsys.export.source import Kind
+
+__all__ = ["FORMATS", "Format", "Kind", "export_version"]

@@ -1,0 +1,154 @@
+"""Export a version: write a folder aside, then rename it."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from recsys.base.durable import durable_file, sync
+from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.progress import progress_bar
+from recsys.export.arrays import write_faiss, write_numpy
+from recsys.export.schema import write_schema
+from recsys.export.source import DType, Kind, Source, sources_of
+from recsys.export.text import write_pgvector, write_projector, write_word2vec
+from recsys.store.content import Content
+
+Format = Literal["numpy", "faiss", "pgvector", "projector", "word2vec", "schema"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+ABOUT = "export.json"
+
+_Write = Callable[[Path, Sequence[Source], Content], dict[str, Any]]
+_WRITERS: Mapping[Format, _Write] = {
+    "numpy": write_numpy,
+    "faiss": write_faiss,
+    "pgvector": write_pgvector,
+    "projector": write_projector,
+    "word2vec": write_word2vec,
+    "schema": write_schema,
+}
+_WITH_FLOAT16 = ("numpy", "pgvector")
+
+
+def export_version(
+    content: Content,
+    to: Format,
+    out: str | Path,
+    *,
+    kinds: tuple[Kind, ...] = ("users", "items"),
+    dtype: DType = "float32",
+    progress: bool = False,
+) -> Path:
+    """Write the vectors of a version for another tool.
+
+    The folder appears when it is complete. Its `export.json` says which version and space the
+    vectors are of: those of two spaces cannot be compared. Vectors are read and written in blocks;
+    only faiss holds all of a table in memory.
+
+    Parameters
+    ----------
+    content : Content
+        An open version, as `open_version` returns it.
+    to : {"numpy", "faiss", "pgvector", "projector", "word2vec", "schema"}
+    out : path
+        The folder; there must be none.
+    kinds : tuple of {"users", "items"}
+    dtype : {"float32", "float16"}
+        float16, rounded, goes with numpy and pgvector.
+    progress : bool
+        Show a progress bar where stderr is a terminal.
+
+    Returns
+    -------
+    path
+        The folder.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such format, the dtype does not go with it, or a package is missing.
+    DataError
+        If the folder is there, cannot be written, or the format cannot hold an id or a value.
+
+    Examples
+    --------
+    ::
+
+        with_items = export_version(open_version("store"), "numpy", "out", kinds=("items",))
+        vectors = np.load(with_items / "items.npy", mmap_mode="r")
+    """
+    _check(to, dtype)
+    out = Path(out)
+    with progress_bar(f"exporting to {to}", enabled=progress) as on_step:
+        done = 0
+
+        def on_rows(n: int) -> None:
+            nonlocal done
+            done += n
+            on_step(done, sum(len(source.ids) for source in sources))
+
+        sources = sources_of(content, kinds, dtype, on_rows)
+        with _appearing(out) as folder:
+            files = _WRITERS[to](folder, sources, content)
+            _write_about(folder, to, dtype, content, files)
+    return out
+
+
+def _check(to: str, dtype: str) -> None:
+    if to not in FORMATS:
+        raise ConfigError(
+            f"export: expected one of {', '.join(FORMATS)}, got {to!r}{did_you_mean(to, FORMATS)}"
+        )
+    if dtype not in get_args(DType):
+        raise ConfigError(f"export: expected float32 or float16, got {dtype!r}")
+    if dtype == "float16" and to not in _WITH_FLOAT16:
+        raise ConfigError(
+            f"export: expected float32 for {to}, got float16, which goes with "
+            f"{' and '.join(_WITH_FLOAT16)}"
+        )
+
+
+@contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """Give a folder to write to, and its name when the block is through."""
+    if out.exists():
+        raise DataError(f"export: expected no file or folder at {out}, got one; choose another")
+    folder = out.with_name(f".{out.name}.partial")
+    try:
+        if folder.exists():  # of somebody who died
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+            for inside in (folder, *folder.rglob("*")):
+                sync(inside)
+            folder.rename(out)
+            sync(out.parent)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(
+            f"export: expected to write {out}, got {reason!r}; check that its folder may be "
+            "written to and that the disk has space left"
+        ) from error
+
+
+def _write_about(
+    folder: Path, to: str, dtype: str, content: Content, files: Mapping[str, Any]
+) -> None:
+    manifest = content.version.manifest
+    about = {
+        "format": to,
+        "version": manifest.version,
+        "space_id": manifest.space_id,
+        "metric": "dot product",
+        "factors": manifest.factors,
+        "dtype": dtype,
+        "files": files,
+    }
+    with durable_file(folder / ABOUT) as file:
+        file.write((json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode())

@@ -1,0 +1,127 @@
+"""What is exported: users or items, in blocks, so that memory does not grow with their number."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.base.errors import ConfigError, DataError
+from recsys.store.content import Content
+from recsys.store.tables import ItemTable, UserTable
+from recsys.vectors import FloatMatrix, Id, Ids
+from recsys.vectors.storage import encode
+
+Kind = Literal["users", "items"]
+DType = Literal["float32", "float16"]
+OnRows = Callable[[int], None]
+
+_BLOCK_BYTES = 8 * 1024**2  # of vectors; as text they take some three times as much
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows, one after the other.
+
+    Parameters
+    ----------
+    first : int
+        Row of the first.
+    ids : list of str or int
+    vectors : ndarray of float32 or float16, shape (n, factors)
+    """
+
+    first: int
+    ids: list[Id]
+    vectors: NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The users or the items of a version.
+
+    Parameters
+    ----------
+    kind : {"users", "items"}
+    ids : Ids
+    embeddings : ndarray of float32, shape (n, factors)
+        May be memory-mapped.
+    attributes : pyarrow.Table or None
+        Row i describes row i; without the ids.
+    dtype : {"float32", "float16"}
+        Of the vectors of the blocks.
+    on_rows : callable
+        Told how many rows were taken, after each block.
+    """
+
+    kind: Kind
+    ids: Ids
+    embeddings: FloatMatrix
+    attributes: pa.Table | None
+    dtype: DType
+    on_rows: OnRows
+
+    @property
+    def id_name(self) -> str:
+        """The name of the ids: "user_id" or "item_id"."""
+        return f"{self.kind[:-1]}_id"
+
+    @property
+    def idx_name(self) -> str:
+        """The name of the row numbers: "user_idx" or "item_idx"."""
+        return f"{self.kind[:-1]}_idx"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and factors."""
+        return len(self.ids), self.embeddings.shape[1]
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all rows in order.
+
+        Raises
+        ------
+        DataError
+            If a vector is beyond the range of float16.
+        """
+        n_rows, factors = self.shape
+        size = max(1, _BLOCK_BYTES // (4 * factors))
+        for first in range(0, n_rows, size):
+            rows = slice(first, first + size)
+            ids: list[Id] = self.ids.values.slice(first, size).to_pylist()
+            yield Block(first, ids, self._encoded(np.array(self.embeddings[rows])))
+            self.on_rows(len(ids))
+
+    def _encoded(self, vectors: FloatMatrix) -> NDArray[np.floating]:
+        stored = encode(vectors, self.dtype)
+        if stored.scale.max() != 1:
+            raise DataError(
+                f"export: expected {self.kind} with values below 32768, which float16 can hold, "
+                f"got {np.abs(vectors).max():.6g}; export float32"
+            )
+        return stored.values  # type: ignore[return-value]  # int8 is none of ours
+
+
+def sources_of(
+    content: Content, kinds: tuple[Kind, ...], dtype: DType, on_rows: OnRows
+) -> list[Source]:
+    """Return what is exported of a version, in the order asked for.
+
+    Raises
+    ------
+    ConfigError
+        If a kind is unknown, or there is none.
+    """
+    tables: dict[Kind, UserTable | ItemTable] = {"users": content.users, "items": content.items}
+    if not kinds or any(kind not in tables for kind in kinds):
+        raise ConfigError(f"export: expected users, items or both, got {kinds!r}")
+    found = []
+    for kind in dict.fromkeys(kinds):
+        described = content.attributes if kind == "items" else None
+        if described is not None:
+            described = described.drop_columns("item_id")
+        table = tables[kind]
+        found.append(Source(kind, table.ids, table.embeddings, described, dtype, on_rows))
+    return found

@@ -1,0 +1,257 @@
+"""Judged files that are kept: a log that grows by a file a day is read a file at a time.
+
+What is kept of a file is what became of each of its rows, as `recsys.logs.staging` judges
+them, so whatever is read from the cache passes through the same code as what is read anew: ids get
+their rows, events their order and duplicates their weight from all files together.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from recsys.base.errors import DataError
+from recsys.logs.classify import FUTURE, ONE_DAY, Judgement, Outcome
+from recsys.logs.session import Session
+from recsys.logs.settings import LogSettings
+from recsys.logs.sources import LogFile
+from recsys.logs.staging import JudgedPart, judge_part, scanned, staged, staged_part
+
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
+
+
+_FORMAT = 1
+_APPLIED_AFTERWARDS = (
+    "half_life_days",
+    "popular_half_life_days",
+    "duplicates",
+    "min_user_items",
+    "min_item_users",
+    "k_core",
+    "max_rejected_share",
+    "memory_limit",
+)
+_RACY_NS = 2_000_000_000  # a file may change without its time changing for as long as this
+
+
+class LogCache:
+    """Judged files of one log, in a folder.
+
+    A file is judged again if its content has changed, a setting that judges rows has, or a row of
+    it has come to lie in the future or no longer does. A file of the cache that is damaged is made
+    again. What belongs to a file that the log no longer has is deleted.
+
+    Parameters
+    ----------
+    folder : path
+        Of nothing else; made if it is not there.
+
+    Attributes
+    ----------
+    read, reused : list of str
+        The files of the last log that were read, and those that were not.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+        self.read: list[str] = []
+        self.reused: list[str] = []
+
+    def begin(self) -> None:
+        """Begin a log."""
+        self.read, self.reused = [], []
+        with self._errors_of_writing():
+            self._folder.mkdir(parents=True, exist_ok=True)
+
+    def judged(self, session: Session, file: LogFile, settings: LogSettings) -> JudgedPart:
+        """Return what became of the rows of a file, reading it if that is not known.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read, or the cache not be written.
+        """
+        with self._errors_of_writing():
+            return self._judged(session, file, settings)
+
+    def _judged(self, session: Session, file: LogFile, settings: LogSettings) -> JudgedPart:
+        with _errors_of_reading(file):
+            facts = _facts_of(file.path)
+        data = self._data_of(file)
+        entry = _read_entry(data, file, settings, session.now)
+        if entry is None or not _is_same(entry, facts, file):
+            self.read.append(file.name)
+            return self._judge(session, file, settings, facts)
+        self.reused.append(file.name)
+        if entry["facts"] != facts:  # another time or inode, the same content
+            _write_entry(data, entry | {"facts": facts, "read_ns": time.time_ns()})
+        return staged_part(file.name, data, _judgement_of(entry), is_text=entry["is_text"])
+
+    def drop_others(self) -> None:
+        """Delete what belongs to no file of the log that was read last."""
+        kept = {_key_of(Path(name)) for name in (*self.read, *self.reused)}
+        with self._errors_of_writing():
+            for path in self._folder.iterdir():
+                if path.stem not in kept or path.suffix not in (".parquet", ".json"):
+                    path.unlink()
+
+    def _judge(
+        self, session: Session, file: LogFile, settings: LogSettings, facts: list[int]
+    ) -> JudgedPart:
+        with _errors_of_reading(file):
+            content = _sha256_of(file.path)
+            part = _staged(session, file, settings)
+            if _facts_of(file.path) != facts:  # it changed under our eyes: nothing to rely on
+                return part
+        data = self._data_of(file)
+        _entry_of(data).unlink(missing_ok=True)  # which would not fit the new data
+        _move(part.path, data)
+        latest, earliest = _bounds(session, data, part.judgement)
+        entry = {
+            "facts": facts,
+            "read_ns": time.time_ns(),
+            "content": content,
+            "settings": _key_of_settings(file, settings),
+            "data": _sha256_of(data),
+            "judgement": asdict(part.judgement),
+            "is_text": part.is_text,
+            "latest": latest,
+            "earliest_in_future": earliest,
+        }
+        _write_entry(data, entry)
+        return staged_part(file.name, data, part.judgement, is_text=part.is_text)
+
+    def _data_of(self, file: LogFile) -> Path:
+        return self._folder / f"{_key_of(file.path)}.parquet"
+
+    @contextmanager
+    def _errors_of_writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"log cache {self._folder}: cannot be written: {error.strerror or error}; check "
+                "that it is a folder that you may write to and that its disk has space left"
+            ) from error
+
+
+def _staged(session: Session, file: LogFile, settings: LogSettings) -> JudgedPart:
+    import duckdb
+
+    try:
+        return staged(session, judge_part(session, file, settings))
+    except duckdb.Error as error:
+        raise session.explained(error, file.name) from error
+
+
+@contextmanager
+def _errors_of_reading(file: LogFile) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"log {file.name}: cannot be read: {error.strerror or error}") from error
+
+
+def _bounds(session: Session, data: Path, judgement: Judgement) -> tuple[int | None, int | None]:
+    """Return the latest second that was not in the future, and the earliest that was."""
+    reasons = [outcome.reason for outcome in judgement.outcomes]
+    if FUTURE not in reasons:
+        return None, None
+    code = reasons.index(FUTURE) + 1  # whatever comes after it was looked at, and was not
+    seconds = (
+        f"SELECT max(seconds) FILTER (outcome = 0 OR outcome > {code}), "
+        f"min(seconds) FILTER (outcome = {code}) FROM scan"
+    )
+    ((latest, earliest),) = session.rows(scanned([data], seconds))
+    return (
+        None if latest is None else int(str(latest)),
+        None if earliest is None else int(str(earliest)),
+    )
+
+
+def _read_entry(
+    data: Path, file: LogFile, settings: LogSettings, now: int
+) -> dict[str, Any] | None:
+    """Return what is known of a file if it still holds, and the data is undamaged."""
+    try:
+        content = json.loads(_entry_of(data).read_bytes())
+        entry: dict[str, Any] = content["entry"]
+        if content["sha256"] != _checksum(entry):
+            return None
+        end = now + ONE_DAY
+        latest, earliest = entry["latest"], entry["earliest_in_future"]
+        holds = (latest is None or latest < end) and (earliest is None or end < earliest)
+        if not holds or entry["settings"] != _key_of_settings(file, settings):
+            return None
+        return entry if _sha256_of(data) == entry["data"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_entry(data: Path, entry: Mapping[str, Any]) -> None:
+    path = _entry_of(data)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"entry": entry, "sha256": _checksum(entry)}))
+    temporary.replace(path)
+
+
+def _is_same(entry: Mapping[str, Any], facts: list[int], file: LogFile) -> bool:
+    """Tell whether a file is the one that was read: by its times, where these can tell."""
+    is_settled = entry["read_ns"] - max(facts[1:3]) > _RACY_NS
+    if entry["facts"] == facts and is_settled:
+        return True
+    with _errors_of_reading(file):
+        return bool(entry["content"] == _sha256_of(file.path))
+
+
+def _judgement_of(entry: Mapping[str, Any]) -> Judgement:
+    known = dict(entry["judgement"])
+    known["ids_are_integers"] = tuple(known["ids_are_integers"])
+    known["outcomes"] = tuple(Outcome(**outcome) for outcome in known["outcomes"])
+    return Judgement(**known)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file, perhaps from another disk, at one stroke."""
+    import shutil
+
+    temporary = target.with_suffix(".tmp")
+    with suppress(FileNotFoundError):
+        temporary.unlink()
+    shutil.move(source, temporary)
+    temporary.replace(target)
+
+
+def _facts_of(path: Path) -> list[int]:
+    """Return size, times and inode of a file."""
+    status = os.stat(path)  # noqa: PTH116
+    # The time of the last change of the inode cannot be set, unlike that of the content.
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _key_of(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
+
+
+def _key_of_settings(file: LogFile, settings: LogSettings) -> str:
+    """Name all that a row is judged by, but the time."""
+    judging = {k: v for k, v in asdict(settings).items() if k not in _APPLIED_AFTERWARDS}
+    return _checksum([_FORMAT, file.format, file.compression, judging])
+
+
+def _entry_of(data: Path) -> Path:
+    return data.with_suffix(".json")
+
+
+def _checksum(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

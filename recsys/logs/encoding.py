@@ -1,0 +1,220 @@
+"""A judged log in DuckDB: counting its outcomes, numbering its ids, encoding its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.base.errors import DataError
+from recsys.logs.interactions import Account, DuplicatePolicy, Interactions
+from recsys.logs.rejects import too_many_rejected, write_rejects
+from recsys.logs.session import Session, literals
+from recsys.logs.staging import FILE_INDEX, JudgedPart, reasons_of, scanned
+from recsys.vectors import Ids
+
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
+
+
+Side = Literal["user", "item"]
+CANONICAL_INTEGER = "'0|-?[1-9][0-9]*'"
+JUDGED = "judged"
+
+_MOST_EVENTS = 50
+
+
+class JudgedLog:
+    """All parts of a log as one relation in the order of the log.
+
+    Rows are scanned a few times rather than held: once per vocabulary, once to encode.
+
+    Parameters
+    ----------
+    session : Session
+    parts : list of JudgedPart
+
+    Raises
+    ------
+    DataError
+        If the parts differ in their optional columns.
+    """
+
+    def __init__(self, session: Session, parts: list[JudgedPart]) -> None:
+        self._session = session
+        self._parts = parts
+        self._reasons = reasons_of(parts)
+        self._has_time = parts[0].judgement.seconds is not None
+        self._typed_integer = {
+            "user": all(part.judgement.ids_are_integers[0] for part in parts),
+            "item": all(part.judgement.ids_are_integers[1] for part in parts),
+        }
+        # Files of one kind are one scan: a thousand scans would be a plan beyond any memory.
+        kinds: dict[object, list[int]] = {}
+        for number, part in enumerate(parts):
+            kinds.setdefault((part.select, part.types), []).append(number)
+        selects = [self._select(numbers) for numbers in kinds.values()]
+        session.execute(f"CREATE VIEW {JUDGED} AS {' UNION ALL '.join(selects)}")
+
+    def _select(self, numbers: list[int]) -> str:
+        parts = [self._parts[number] for number in numbers]
+        user = "user_id" if self._typed_integer["user"] else "CAST(user_id AS VARCHAR)"
+        item = "item_id" if self._typed_integer["item"] else "CAST(item_id AS VARCHAR)"
+        return (
+            f"SELECT {user} AS user_id, {item} AS item_id, weight, seconds, event, outcome, "
+            f"{literals(part.name for part in parts)}[{FILE_INDEX} + 1] AS file, "
+            f"{literals(numbers)}[{FILE_INDEX} + 1] AS part, line, text "
+            f"FROM ({scanned([part.path for part in parts], parts[0].select)})"
+        )
+
+    def tally(self) -> Account:
+        """Count the rows by outcome, and number users and items on the way."""
+        with self._explaining():
+            self._session.execute(
+                "CREATE TABLE user_counts AS SELECT CASE WHEN outcome = 0 THEN user_id END AS id, "
+                f"outcome, count(*) AS n FROM {JUDGED} GROUP BY ALL"
+            )
+            self._session.execute(
+                "CREATE TABLE item_counts AS "
+                f"SELECT DISTINCT item_id AS id, outcome FROM {JUDGED} WHERE outcome = 0"
+            )
+            counts = self._session.rows("SELECT outcome, sum(n) FROM user_counts GROUP BY outcome")
+        account = Account(rows_read=sum(int(str(n)) for _, n in counts))
+        rejected: dict[str, int] = {}
+        for code, n in sorted((int(str(code)), int(str(n))) for code, n in counts if code != 0):
+            reason, is_rejected = self._reasons[code - 1]
+            if is_rejected:
+                rejected[reason] = rejected.get(reason, 0) + n
+            else:
+                account = account.leaving_out(reason, n)
+        return replace(account, rejected=rejected, events=self._by_event())
+
+    def _by_event(self) -> dict[str, int]:
+        """Count the rows that are used by event type; empty where none are read."""
+        if self._parts[0].judgement.event is None:
+            return {}
+        with self._explaining():
+            counts = self._session.rows(
+                f"SELECT event, count(*) AS n FROM {JUDGED} WHERE outcome = 0 "
+                f"GROUP BY event ORDER BY n DESC, event LIMIT {_MOST_EVENTS}"
+            )
+        return {str(event): int(str(n)) for event, n in counts}
+
+    def settle_rejects(
+        self, account: Account, max_rejected_share: float, path: Path | None
+    ) -> Account:
+        """Write the rejects file where one is wanted and needed, and refuse too many rejects."""
+        if not account.rejected:
+            return account
+        with self._explaining():
+            if path is not None:
+                write_rejects(self._session, JUDGED, self._reasons, path)
+                account = replace(account, rejects_file=str(path))
+            if account.rejected_share > max_rejected_share:
+                raise too_many_rejected(
+                    self._session, JUDGED, self._reasons, account, max_rejected_share
+                )
+        return account
+
+    def interactions(
+        self, account: Account, *, duplicates: DuplicatePolicy, half_life_days: float | None
+    ) -> Interactions:
+        """Encode the rows that are used, in order of time or else of the log."""
+        n = account.rows_read - sum(account.rejected.values()) - sum(account.left_out.values())
+        with self._explaining():
+            users, items = self._number_ids("user"), self._number_ids("item")
+            user_idx, item_idx, weight, seconds = self._encoded(n, all_used=n == account.rows_read)
+        return Interactions(
+            user_idx,
+            item_idx,
+            weight,
+            seconds if self._has_time else None,
+            users,
+            items,
+            duplicates=duplicates,
+            half_life_days=half_life_days,
+            account=account,
+        )
+
+    def _number_ids(self, side: Side) -> Ids:
+        """Give every id of a side its row, in ascending order, and return them."""
+        counts = f"{side}_counts"
+        key = "id"
+        if not self._typed_integer[side] and self._reads_as_integers(side):
+            key = "CAST(id AS BIGINT)"
+        self._session.execute(
+            f"CREATE TABLE {side}s AS SELECT id, "
+            f"CAST(row_number() OVER (ORDER BY {key}) - 1 AS INTEGER) AS idx "
+            f"FROM {counts} WHERE outcome = 0"
+        )
+        self._session.execute(f"DROP TABLE {counts}")
+        type_ = pa.int64() if key != "id" or self._typed_integer[side] else pa.large_string()
+        batches = self._session.batches(f"SELECT {key} AS id FROM {side}s ORDER BY idx")
+        return Ids(pa.chunked_array([batch.column(0).cast(type_) for batch in batches], type_))
+
+    def _reads_as_integers(self, side: Side) -> bool:
+        position = 0 if side == "user" else 1
+        if not all(
+            part.is_text or part.judgement.ids_are_integers[position] for part in self._parts
+        ):
+            return False
+        ((others,),) = self._session.rows(
+            f"SELECT count(*) FROM {side}_counts WHERE outcome = 0 AND NOT ("
+            f"regexp_full_match(id, {CANONICAL_INTEGER}) AND TRY_CAST(id AS BIGINT) IS NOT NULL)"
+        )
+        return others == 0
+
+    def _encoded(
+        self, n: int, *, all_used: bool
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
+        """Fill the columns of the events, batch by batch."""
+        # Equal times are put in an order that no order of files or threads can change.
+        order = "seconds, user_idx, item_idx, weight" if self._has_time else "part, line"
+        query = (
+            "SELECT users.idx AS user_idx, items.idx AS item_idx, weight, seconds "
+            f"FROM {JUDGED} JOIN users ON users.id = user_id JOIN items ON items.id = item_id "
+            f"{'' if all_used else 'WHERE outcome = 0'} ORDER BY {order}"
+        )
+        columns = (
+            np.empty(n, dtype=np.int32),
+            np.empty(n, dtype=np.int32),
+            np.empty(n, dtype=np.float32),
+            np.empty(n if self._has_time else 0, dtype=np.int64),
+        )
+        filled: list[NDArray[Any]] = list(columns if self._has_time else columns[:3])
+        start = 0
+        for batch in self._session.batches(query):
+            for position, column in enumerate(filled):
+                column[start : start + batch.num_rows] = batch.column(position).to_numpy()
+            start += batch.num_rows
+        if start != n:
+            raise DataError(f"log: it changed while it was read: {n:,} rows became {start:,}")
+        return columns
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            raise self._session.explained(error, self._broken_part()) from error
+
+    def _broken_part(self) -> str:
+        """Name the part that cannot be read, so that the error names the file."""
+        import duckdb
+
+        for part in self._parts:
+            try:
+                self._session.rows(
+                    "SELECT outcome, count(user_id), count(item_id) "
+                    f"FROM ({scanned([part.path], part.select)}) GROUP BY ALL"
+                )
+            except duckdb.Error:
+                return part.name
+        return self._parts[0].name

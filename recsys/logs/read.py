@@ -1,0 +1,156 @@
+"""Reading a log: from files or tables to interactions, every row accounted for."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.logs.cache import LogCache
+from recsys.logs.encoding import JudgedLog
+from recsys.logs.interactions import Account, Interactions, keep_minimum_counts
+from recsys.logs.session import Session, open_session
+from recsys.logs.settings import LogSettings
+from recsys.logs.sources import LogFile, LogFrame, LogSource, find_parts
+from recsys.logs.staging import JudgedPart, judge_part
+
+Report = Callable[[str], None]
+
+
+def read_log(
+    source: LogSource,
+    settings: LogSettings | None = None,
+    *,
+    rejects: str | Path | None = None,
+    cache: LogCache | None = None,
+    now: int | None = None,
+    progress: bool = False,
+    **overrides: object,
+) -> Interactions:
+    """Read an interaction log.
+
+    Integer ids stay integers and strings stay strings. In CSV and JSON lines, which do not tell
+    the two apart, a column of ids is integers if every one is a decimal integer in its one
+    canonical form: ``007`` makes it strings. Users and items come in ascending order, so the order
+    of rows and files does not matter where there is time: events are ordered by time, then user,
+    item and weight. Without time they keep the order of the log.
+
+    Parameters
+    ----------
+    source : path, glob, folder, table, or a list of these
+        Parquet, CSV (with a header) or JSON lines, the last two also as .gz or .zst; a pandas,
+        Polars or Arrow table. A folder is read recursively, sorted by path.
+    settings : LogSettings, optional
+        How the log is read and what of it is used.
+    rejects : path, optional
+        Where rejected rows go, as Parquet: file, line (from 1), reason, text. Written only if there
+        are any. None: they are counted and not kept.
+    cache : LogCache, optional
+        Keeps what became of the rows of each file, so that a file which has not changed is not read
+        again; the result is the same. For files, not for tables.
+    now : int, optional
+        Unix time in seconds, a day after which a timestamp is in the future. Default: the clock's.
+    progress : bool
+        Show on stderr what is being done, if that is a terminal.
+    **overrides
+        Single fields of `settings`, by name.
+
+    Returns
+    -------
+    Interactions
+        With the account of all rows read.
+
+    Raises
+    ------
+    DataError
+        If the log cannot be read, a column is missing, more rows are rejected than
+        `max_rejected_share` allows, or nothing is left.
+    ConfigError
+        If a setting is unknown or out of range.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> log = read_log(pa.table({"user_id": ["ann", "bob"], "item_id": [7, 7]}))
+    >>> log, log.users[1], log.items[0]
+    (Interactions(2 events, 2 users, 1 items), 'bob', 7)
+    """
+    settings = _overridden(settings or LogSettings(), overrides)
+    parts = find_parts(source, settings.format)
+    with open_session(settings.memory_limit, now) as session, _reporting(progress) as report:
+        judged = _judged(session, parts, settings, cache, report)
+        log = JudgedLog(session, judged)
+        report("checking rows, finding users and items")
+        account = log.settle_rejects(
+            log.tally(), settings.max_rejected_share, None if rejects is None else Path(rejects)
+        )
+        _require_some_left(account)
+        report("building interactions")
+        interactions = log.interactions(
+            account, duplicates=settings.duplicates, half_life_days=settings.half_life_days
+        )
+    interactions = keep_minimum_counts(
+        interactions,
+        min_user_items=settings.min_user_items,
+        min_item_users=settings.min_item_users,
+        k_core=settings.k_core,
+    )
+    _require_some_left(interactions.account)
+    return interactions
+
+
+def _judged(
+    session: Session,
+    parts: list[LogFile | LogFrame],
+    settings: LogSettings,
+    cache: LogCache | None,
+    report: Report,
+) -> list[JudgedPart]:
+    """Judge all parts, or find them judged."""
+    if cache is not None:
+        cache.begin()
+    judged = []
+    for part in parts:
+        report(f"reading {part.name}")
+        if cache is not None and isinstance(part, LogFile):
+            judged.append(cache.judged(session, part, settings))
+        else:
+            judged.append(judge_part(session, part, settings))
+    if cache is not None:
+        cache.drop_others()
+    return judged
+
+
+def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSettings:
+    known = [field.name for field in dataclasses.fields(LogSettings)]
+    for name in overrides:
+        if name not in known:
+            raise ConfigError(
+                f"read_log: expected settings of a log ({', '.join(known)}), got {name!r}"
+                f"{did_you_mean(name, known)}"
+            )
+    return dataclasses.replace(settings, **overrides)  # type: ignore[arg-type]
+
+
+def _require_some_left(account: Account) -> None:
+    n_used = account.rows_read - sum(account.rejected.values()) - sum(account.left_out.values())
+    if account.rows_read == 0:
+        raise DataError("log: expected rows, but it is empty: a header or a schema alone")
+    if n_used == 0:
+        raise DataError(
+            f"log: no row is left: {account}; check the column mapping, event types, time window "
+            "and minimum counts under log"
+        )
+
+
+@contextmanager
+def _reporting(progress: bool) -> Iterator[Report]:
+    """Yield what shows the present step: a spinner on a terminal, else nothing."""
+    if not (progress and sys.stderr.isatty()):
+        yield lambda step: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("reading the log") as status:
+        yield status.update

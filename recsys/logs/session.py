@@ -1,0 +1,151 @@
+"""A DuckDB session that reads a log within a memory limit."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from recsys.base.errors import ConfigError, DataError, RecsysError
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def identifier(name: str) -> str:
+    """Spell a column or table name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str | int | float) -> str:
+    """Spell a string or number as a SQL literal."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return repr(value)
+
+
+def literals(values: Iterable[str | int | float]) -> str:
+    """Spell values as a SQL list."""
+    return "[" + ", ".join(literal(value) for value in values) + "]"
+
+
+def case(branches: Iterable[tuple[str, str]], otherwise: str = "NULL") -> str:
+    """Spell ``CASE``: the result of the first condition that holds, else `otherwise`."""
+    whens = " ".join(f"WHEN {condition} THEN {result}" for condition, result in branches)
+    return f"CASE {whens} ELSE {otherwise} END" if whens else otherwise
+
+
+BATCH_ROWS = 1 << 17
+
+
+@dataclass
+class Session:
+    """A DuckDB connection and a folder for temporary files.
+
+    Attributes
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    folder : Path
+        Gone when the session ends.
+    now : int
+        Unix time in seconds at the start, one moment for all rows.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    folder: Path
+    now: int
+    _n_files: int = field(default=0, repr=False)
+    _failure: RecsysError | None = field(default=None, repr=False)
+
+    def new_file(self, suffix: str) -> Path:
+        """Return the path of a temporary file that is not there yet."""
+        self._n_files += 1
+        return self.folder / f"{self._n_files}{suffix}"
+
+    def execute(self, query: str) -> None:
+        """Run a query for its effect."""
+        self.connection.execute(query)
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        """Return the rows of a small result."""
+        listed: list[tuple[object, ...]] = self.connection.execute(query).fetchall()
+        return listed
+
+    def batches(self, query: str) -> pa.RecordBatchReader:
+        """Stream a large result."""
+        relation = self.connection.sql(query)
+        to_reader = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
+        return to_reader(BATCH_ROWS)
+
+    @contextmanager
+    def stream(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[str]:
+        """Offer batches as a relation that can be read once; yields its name."""
+        reader = pa.RecordBatchReader.from_batches(schema, self._watched(batches))
+        self.connection.register("stream", reader)
+        try:
+            yield "stream"
+        finally:
+            self.connection.unregister("stream")
+
+    def _watched(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        # DuckDB turns an exception of the reader into text; the original says more.
+        try:
+            yield from batches
+        except RecsysError as error:
+            self._failure = error
+            raise
+
+    def explained(self, error: Exception, where: str) -> RecsysError:
+        """Return the error to raise for one that DuckDB raised while reading `where`."""
+        import duckdb
+
+        if self._failure is not None:
+            return self._failure
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return DataError(
+                f"log {where}: reading needs more than log.memory_limit allows, even with "
+                "temporary files on disk; raise log.memory_limit"
+            )
+        reason = str(error).strip().splitlines()[0]
+        return DataError(f"log {where}: cannot be read; the file may be damaged: {reason}")
+
+
+@contextmanager
+def open_session(memory_limit: str, now: int | None = None) -> Iterator[Session]:
+    """Open a session; its temporary files go when it ends, however it ends.
+
+    Parameters
+    ----------
+    memory_limit : str
+    now : int, optional
+        Unix time in seconds. Default: the clock's.
+
+    Raises
+    ------
+    ConfigError
+        If DuckDB does not understand the memory limit.
+    """
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="recsys-log-") as folder:
+        try:
+            connection = duckdb.connect(config={"memory_limit": memory_limit})
+        except duckdb.Error as error:
+            raise ConfigError(
+                f"log.memory_limit: expected a size such as 1GB or 512MB, got {memory_limit!r}"
+            ) from error
+        try:
+            connection.execute(f"SET temp_directory = {literal(str(Path(folder) / 'spill'))}")
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET preserve_insertion_order = true")
+            connection.execute("SET arrow_large_buffer_size = true")
+            connection.execute("SET enable_progress_bar = false")
+            yield Session(connection, Path(folder), now=int(time.time()) if now is None else now)
+        finally:
+            connection.close()

@@ -1,0 +1,137 @@
+"""What a manifest keeps of a log: counts, dates, and a fingerprint of the events."""
+
+import hashlib
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.logs.interactions import SECONDS_PER_DAY, Interactions
+from recsys.vectors import Ids
+
+_EVENTS_AT_ONCE = 1 << 18  # whose numbers stay in a cache
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 by the golden ratio
+_NO_TIME = _GOLDEN
+
+Hashes = NDArray[np.uint64]
+
+
+def fingerprint_of(log: Interactions) -> str:
+    """Return the fingerprint of the events of a log.
+
+    It depends on the user id, item id, weight and time of every event and on how often each occurs,
+    not on their order, nor on the rows that users and items happen to have. Events are hashed to 64
+    bits and the hashes added up, as is usual for multisets: it shows that data differs, and does
+    not resist who would forge it.
+
+    Parameters
+    ----------
+    log : Interactions
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    users, items = _of_ids(log.users), _of_ids(log.items)
+    time = None if log.timestamp is None else log.timestamp.view(np.uint64)
+    total = np.zeros(2, dtype=np.uint64)
+    for first in range(0, len(log), _EVENTS_AT_ONCE):
+        part = slice(first, first + _EVENTS_AT_ONCE)
+        event = _mixed(users[log.user_idx[part]])
+        event = _mixed(event ^ items[log.item_idx[part]])
+        event = _mixed(event ^ log.weight[part].view(np.uint32))
+        event = _mixed(event ^ (_NO_TIME if time is None else time[part]))
+        total += event.sum(), _mixed(event).sum()
+    text = f"{len(log)} {total[0]} {total[1]}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _of_ids(ids: Ids) -> Hashes:
+    if ids.are_integers:
+        return _mixed(np.asarray(ids.values).view(np.uint64))
+    return _of_texts(ids.values)
+
+
+def _of_texts(texts: pa.Array) -> Hashes:
+    """Return FNV-1a of the UTF-8 bytes of each text, mixed; one position of all at a time."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    content = np.frombuffer(data or b"", np.uint8)
+    hashes = np.full(len(texts), 0xCBF29CE484222325, dtype=np.uint64)
+    place, left = ends[:-1].copy(), np.flatnonzero(ends[1:] > ends[:-1])
+    while len(left):
+        hashes[left] = (hashes[left] ^ content[place[left]]) * np.uint64(0x100000001B3)
+        place[left] += 1
+        left = left[place[left] < ends[1:][left]]
+    return _mixed(hashes)
+
+
+def _mixed(numbers: NDArray[Any]) -> Hashes:
+    """Return the finalizer of SplitMix64 of each number (Steele et al., OOPSLA 2014)."""
+    mixed: Hashes = numbers + _GOLDEN
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
+
+
+MOST_DAYS = 60  # eight weeks, and a bit: enough to know what a Tuesday is like
+
+
+def facts_of(log: Interactions) -> dict[str, Any]:
+    """Return what to remember of a log, so that the next one can be compared to it.
+
+    Returns
+    -------
+    dict
+        - events, users, items: their numbers;
+        - fingerprint: the same for the same events, see `fingerprint_of`;
+        - window: the first and the last second since 1970, None without time;
+        - days: events by day in UTC, of the last 60 days of the log that have any;
+        - duplicates: events that repeat another's user, item and, where there is time, second;
+        - mean_weight: of an event, before decay;
+        - busiest_user, busiest_item: events of the one that has most;
+        - account: of the rows read, see `Account`.
+    """
+    return {
+        "events": len(log),
+        "fingerprint": fingerprint_of(log),
+        "users": len(log.users),
+        "items": len(log.items),
+        "window": None if log.timestamp is None else _window(log.timestamp),
+        "days": {} if log.timestamp is None else _by_day(log.timestamp),
+        "duplicates": _duplicates(log),
+        "mean_weight": float(log.weight.mean(dtype=np.float64)) if len(log) else 0.0,
+        "busiest_user": int(np.bincount(log.user_idx, minlength=1).max()),
+        "busiest_item": int(np.bincount(log.item_idx, minlength=1).max()),
+        "account": asdict(log.account),
+    }
+
+
+def _window(timestamp: NDArray[np.int64]) -> list[int] | None:
+    return [int(timestamp.min()), int(timestamp.max())] if len(timestamp) else None
+
+
+def _by_day(timestamp: NDArray[np.int64]) -> dict[str, int]:
+    days, counts = np.unique(timestamp // SECONDS_PER_DAY, return_counts=True)
+    is_late = days > days.max(initial=0) - MOST_DAYS
+    return {
+        f"{datetime.fromtimestamp(day * SECONDS_PER_DAY, UTC):%Y-%m-%d}": n
+        for day, n in zip(days[is_late].tolist(), counts[is_late].tolist(), strict=True)
+    }
+
+
+def _duplicates(log: Interactions) -> int:
+    """Count the events that are the same as another one."""
+    pair = log.user_idx.astype(np.int64) * max(len(log.items), 1) + log.item_idx
+    if log.timestamp is None:
+        return len(pair) - len(np.unique(pair))
+    order = np.lexsort((log.timestamp, pair))
+    pair, timestamp = pair[order], log.timestamp[order]
+    return int(((np.diff(pair) == 0) & (np.diff(timestamp) == 0)).sum())

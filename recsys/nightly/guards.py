@@ -1,0 +1,128 @@
+"""Guards of a night: one at a time, a clock that does not run back, signals that stop it."""
+
+import fcntl
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from recsys.base.errors import StoreError
+from recsys.store import versions
+
+LOCK = ".nightly.lock"
+
+
+@contextmanager
+def only_night(store: Path) -> Iterator[None]:
+    """Be the only night of a store while the block runs.
+
+    Raises
+    ------
+    StoreError
+        If another one runs: at once, as a night that waited for another would train twice.
+    """
+    path = store / LOCK
+    with path.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            process = file.read(20).decode(errors="replace").strip() or "unknown"
+            raise StoreError(
+                f"store {store}: expected no other night, got one that runs in process {process}; "
+                "let it end, or stop it with SIGTERM"
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n".encode())
+        file.flush()
+        yield
+
+
+STAMP = "%Y%m%dT%H%M%SZ"
+RUNS = "runs"
+RUN_NAME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+
+
+def now_of(store: Path) -> int:
+    """Return the time in seconds since 1970: the clock's, but after every version and every run.
+
+    A clock that was set back would make yesterday's events "in the future", and tonight's names
+    older than yesterday's.
+
+    Parameters
+    ----------
+    store : path
+        A store that is there.
+    """
+    names = [version.name.partition("-")[0] for version in versions(store)[:1]]
+    names += sorted(path.name for path in runs_in(store))[-1:]
+    known = [datetime.strptime(name, STAMP).replace(tzinfo=UTC).timestamp() for name in names]
+    return max([int(time.time()), *(int(moment) + 1 for moment in known)])
+
+
+def stamp_of(seconds: int) -> str:
+    """Return a moment as names of runs and versions have it."""
+    return f"{datetime.fromtimestamp(seconds, UTC):{STAMP}}"
+
+
+def runs_in(store: Path) -> list[Path]:
+    """Return the folders of the runs of a store, oldest first."""
+    folder = store / RUNS
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if RUN_NAME.fullmatch(path.name))
+
+
+class StoppedError(BaseException):
+    """A signal asked the night to stop.
+
+    No `Exception`, so that nothing on the way takes it for an error that it knows.
+
+    Attributes
+    ----------
+    number : int
+        Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+
+
+class StopRequest:
+    """Remembers a signal, as libraries may swallow or rename what a handler raises."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def take(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        self.number = number
+        raise StoppedError(number)
+
+    def check(self) -> None:
+        """Raise a StoppedError if a signal has come."""
+        if self.number is not None:
+            raise StoppedError(self.number)
+
+
+@contextmanager
+def stoppable() -> Iterator[StopRequest]:
+    """Turn SIGTERM and SIGINT into a StoppedError while the block runs, in the main thread."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, request.take) for number in numbers}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

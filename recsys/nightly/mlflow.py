@@ -1,0 +1,95 @@
+"""MLflow, where it is configured: parameters, metrics and the report of a night."""
+
+import os
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from recsys.base.errors import ConfigError
+from recsys.config import Settings
+from recsys.models import parameters_of
+from recsys.nightly.report import NightReport
+
+
+def require_mlflow() -> ModuleType:
+    """Import MLflow.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    # A server that is down must not hold up the night: three tries, not the default of minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is --json's
+    try:
+        import mlflow
+    except ImportError as error:
+        raise ConfigError(
+            "nightly.mlflow: expected MLflow to be installed, got nothing of that name; "
+            "pip install 'recsys[mlflow]', or leave the setting out"
+        ) from error
+    module: ModuleType = mlflow
+    return module
+
+
+def track(settings: Settings, report: NightReport) -> str | None:
+    """Record a night with the tracking server that the settings name.
+
+    What was published stays published when the server is away.
+
+    Parameters
+    ----------
+    settings : Settings
+    report : NightReport
+
+    Returns
+    -------
+    str or None
+        Why it could not be recorded.
+    """
+    mlflow = require_mlflow()
+    try:
+        mlflow.set_tracking_uri(settings.nightly.mlflow)
+        mlflow.set_experiment(settings.nightly.mlflow_experiment)
+        known = mlflow.search_runs(
+            filter_string=f"tags.`recsys.run` = '{report.run}'", output_format="list"
+        )
+        # A night that was killed after it was recorded is one night all the same.
+        known_id = known[0].info.run_id if known else None
+        with mlflow.start_run(run_id=known_id, run_name=None if known else report.run):
+            if not known:
+                parameters = {"name": settings.model.name, **_parameters(settings)}
+                mlflow.log_params(_flat("", parameters))
+            mlflow.log_metrics(_metrics(report))
+            mlflow.set_tags({"recsys.run": report.run, "recsys.version": report.version or ""})
+            mlflow.log_dict(report.to_dict(), "report.json")
+    except Exception as error:  # whatever a network, a server or its client raises
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return None
+
+
+def _parameters(settings: Settings) -> Mapping[str, Any]:
+    return parameters_of(settings.model)
+
+
+def _metrics(report: NightReport) -> dict[str, float]:
+    """Return the numbers of a night by names that MLflow takes."""
+    found = {f"seconds/{stage.name}": stage.seconds for stage in report.stages}
+    for model, evaluation in report.metrics.items():
+        for name, value in evaluation["metrics"].items():
+            found[f"{model}/{name.replace('@', '_at_')}"] = value
+    counts = {f"log/{k}": v for k, v in report.facts("ingest").items() if isinstance(v, int)}
+    return found | counts
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested parameters under names with dots."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(f"{prefix}{name}.", value)
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

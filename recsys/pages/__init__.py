@@ -1,0 +1,1 @@
+"""Pictures and pages for people: dicts in, one file out; never fits and never measures."""

@@ -1,0 +1,214 @@
+"""The dimension curve as a picture, or as a page with the picture and its table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys.base.errors import ConfigError
+from recsys.evaluation import TOLERANCE
+from recsys.pages.curve import DimensionCurve, DimensionPoint
+from recsys.pages.labels import Label, place_labels
+from recsys.pages.page import page_of
+from recsys.vectors import STORAGES, Storage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = (".svg", ".png", ".html")
+
+# Of Okabe and Ito's palette, which colour-blind people tell apart.
+_COLORS: dict[Storage, str] = {"float32": "#0072B2", "float16": "#E69F00", "int8": "#009E73"}
+_MARKERS: dict[Storage, str] = {"float32": "o", "float16": "s", "int8": "D"}
+_KNEE_COLOR = "#D55E00"
+_LEAST_SPAN = 6.0  # last over first of a logarithmic axis: below, it may show but one number
+_WIDE_SPAN = 100.0  # from here on powers of ten are numbers enough
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Accuracy against one cost."""
+
+    title: str
+    unit: str
+    cost: Callable[[DimensionPoint], float]
+    has_all_storages: bool = False
+
+    def storages(self, knee: DimensionPoint) -> tuple[Storage, ...]:
+        """Return what is drawn: times are the same for every storage, so the knee's will do."""
+        return STORAGES if self.has_all_storages else (knee.storage,)
+
+
+_PANELS = (
+    _Panel("Size", "MB of all users and items", lambda point: point.n_bytes / 1e6, True),
+    _Panel("Training time", "seconds", lambda point: point.train_seconds),
+    _Panel("Query time", "µs, exact search of one user", lambda point: point.query_microseconds),
+)
+
+
+def require_drawing(path: str | Path) -> None:
+    """Check that a picture can be drawn to a file, before the work that it is to show.
+
+    Raises
+    ------
+    ConfigError
+        If the name has no known ending, its folder is not there, or matplotlib is not installed.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise ConfigError(
+            f"picture: expected a name that ends in {', '.join(FORMATS)}, got {str(path)!r}"
+        )
+    if not path.parent.is_dir():
+        raise ConfigError(f"picture: expected a folder for {path.name} at {path.parent}, got none")
+    try:
+        import_module("matplotlib")
+    except ImportError as error:
+        raise ConfigError(
+            f"picture: expected matplotlib to draw {path.name} with, got none installed; "
+            "pip install 'recsys[reports]', or do without: the table is printed anyway"
+        ) from error
+
+
+def save_drawing(curve: DimensionCurve, path: str | Path) -> None:
+    """Draw a curve to a file, whose ending says the format; a file that was there is replaced.
+
+    Accuracy is drawn against bytes, for every storage, and against training and query time; the
+    knee is ringed in each. A page (.html) needs no other file. The same curve gives the same file.
+
+    Parameters
+    ----------
+    curve : DimensionCurve
+    path : path
+        Ends in .svg, .png or .html.
+
+    Raises
+    ------
+    ConfigError
+        As `require_drawing` does, or if the file cannot be written.
+    """
+    require_drawing(path)
+    path = Path(path)
+    if path.suffix == ".html":
+        content = page_of(curve, _title(curve), _rendered(curve, "svg").decode()).encode()
+    else:
+        content = _rendered(curve, path.suffix[1:])
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)  # in one step: whoever interrupts us leaves no half a picture
+    except OSError as error:
+        raise ConfigError(
+            f"picture: expected to write {path}, got {error.strerror or error}"
+        ) from error
+
+
+def _rendered(curve: DimensionCurve, image_format: str) -> bytes:
+    from matplotlib import rc_context
+
+    # Without a salt the names inside an SVG, and without this its date, differ from run to run.
+    metadata = {"Date": None} if image_format == "svg" else None
+    image = BytesIO()
+    with rc_context({"svg.hashsalt": "recsys"}):
+        draw(curve).savefig(image, format=image_format, dpi=150, metadata=metadata)
+    return image.getvalue()
+
+
+def draw(curve: DimensionCurve) -> "Figure":
+    """Return the picture as a matplotlib figure of its own: no window, nothing global."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    figure.suptitle(_title(curve))
+    all_axes = figure.subplots(1, len(_PANELS), sharey=True)
+    for axes, panel in zip(all_axes, _PANELS, strict=True):
+        _draw_panel(axes, panel, curve)
+    all_axes[0].set_ylabel(f"{curve.metric}, mean and 95 % interval")
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.draw_without_rendering()  # lays it out
+    for axes, panel in zip(all_axes, _PANELS, strict=True):
+        _label_factors(axes, panel, curve)
+    return figure
+
+
+def _draw_panel(axes: "Axes", panel: _Panel, curve: DimensionCurve) -> None:
+    knee, best = curve.points[curve.knee.place], curve.points[curve.knee.best]
+    for storage in panel.storages(knee):
+        _draw_line(axes, panel, [point for point in curve.points if point.storage == storage])
+    least = best.accuracy("ndcg")[0] * (1 - TOLERANCE)
+    less = f"best less {TOLERANCE:.0%}"
+    axes.axhline(least, color="0.5", linewidth=1, linestyle="--", zorder=1, label=less)
+    axes.scatter(
+        [panel.cost(knee)],
+        [knee.accuracy("ndcg")[0]],
+        s=190,
+        facecolors="none",
+        edgecolors=_KNEE_COLOR,
+        linewidths=2.2,
+        label=f"knee: {knee.label}, {knee.size}",
+        zorder=4,
+    )
+    axes.set(title=panel.title, xlabel=panel.unit)
+    axes.margins(y=0.12)  # room for the labels
+    axes.grid(color="0.92", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    _use_plain_log_scale(axes, [panel.cost(point) for point in curve.points])
+
+
+def _draw_line(axes: "Axes", panel: _Panel, points: list[DimensionPoint]) -> None:
+    storage = points[0].storage
+    accuracy = [point.accuracy("ndcg") for point in points]
+    bars = [[mean - low for mean, low, _ in accuracy], [high - mean for mean, _, high in accuracy]]
+    axes.errorbar(
+        [panel.cost(point) for point in points],
+        [mean for mean, _, _ in accuracy],
+        yerr=bars,
+        label=storage,
+        color=_COLORS[storage],
+        marker=_MARKERS[storage],
+        markersize=5,
+        elinewidth=0.9,
+    )
+
+
+def _label_factors(axes: "Axes", panel: _Panel, curve: DimensionCurve) -> None:
+    """Write the number of factors at the points of the knee's storage, the knee's first."""
+    knee = curve.points[curve.knee.place]
+    labels = [
+        Label(
+            panel.cost(point),
+            point.accuracy("ndcg")[0],
+            f"knee: {point.factors}" if point is knee else str(point.factors),
+            _KNEE_COLOR if point is knee else "0.35",
+        )
+        for point in sorted(curve.points, key=lambda point: point is not knee)
+        if point.storage == knee.storage
+    ]
+    drawn = [point for point in curve.points if point.storage in panel.storages(knee)]
+    place_labels(axes, labels, [(panel.cost(point), point.accuracy("ndcg")[0]) for point in drawn])
+
+
+def _use_plain_log_scale(axes: "Axes", costs: list[float]) -> None:
+    """Scale the horizontal axis by logarithms, with numbers such as 20 and 50 under it."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = min(costs), max(costs)
+    spread = max(1.6, (_LEAST_SPAN * low / high) ** 0.5)  # room for the labels at the left
+    axes.set_xscale("log")
+    axes.set_xlim(low / spread, high * spread)
+    numbers = (1, 2, 5) if high < _WIDE_SPAN * low else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=numbers))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:,.7g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _title(curve: DimensionCurve) -> str:
+    evaluation = curve.points[0].evaluation
+    return (
+        f"{curve.model}: accuracy and cost by number of factors "
+        f"({evaluation.n_users:,} test users, {evaluation.n_items:,} items)"
+    )

@@ -1,0 +1,388 @@
+"""Select a model: tune hyperparameters, compare models, try dimensions, write the config."""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from statistics import fmean
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
+
+from recsys.base.durable import replace_text
+from recsys.base.errors import ConfigError
+from recsys.base.process import peak_memory
+from recsys.base.progress import progress_bar
+from recsys.config import Settings
+from recsys.evaluation import Entry, evaluate
+from recsys.index import Searcher
+from recsys.logs import Interactions
+from recsys.models import Model
+from recsys.pages.curve import DimensionPoint
+from recsys.splits import Parts, split_parts
+from recsys.splits.common import Split
+from recsys.tuning import Task, Tuned, tune
+from recsys.tuning.candidates import Candidate, flat
+from recsys.vectors import STORAGES, Embeddings, StoredMatrix, encode
+
+
+def write_tuned(path: str | Path, tuned: Tuned, config: str | Path | None = None) -> None:
+    """Write a config with the hyperparameters that a search found.
+
+    Parameters
+    ----------
+    path : path
+        Replaced if it is there.
+    tuned : Tuned
+    config : path, optional
+        A config whose other tables are kept; its paths will still lead to the same files.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    import tomli_w
+
+    path = Path(path)
+    tables: dict[str, Any] = {}
+    if config is not None:
+        tables = tomllib.loads(Path(config).read_text(encoding="utf-8"))
+        if "data" in tables:
+            tables["data"] = _moved(tables["data"], Path(config).parent, path.parent)
+    tables["model"] = {"name": tuned.best.candidate.name, **tuned.parameters}
+    n_trials = sum(map(len, tuned.trials.values()))
+    said = (
+        f"# Found by a search: {tuned.metric} {tuned.best.value:.4f} on the validation part, "
+        f"the best of {n_trials} trials.\n\n"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, said + tomli_w.dumps(tables).rstrip())
+
+
+def _moved(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
+    """Return the ``[data]`` table of a config that is written to another folder."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [moved(part) for part in value]
+        if not isinstance(value, str) or value.startswith(("$", "~")) or Path(value).is_absolute():
+            return value
+        return os.path.relpath(old / value, new)
+
+    return {key: value if key == "item_columns" else moved(value) for key, value in data.items()}
+
+
+_TIMED_USERS = 200
+_WARM_UP_USERS = 100
+
+
+def numbers_of_factors(text: str) -> list[int]:
+    """Return the numbers in a text such as "16,32,64".
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or one is not a whole number above 0.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ConfigError(
+            "dimensions: expected whole numbers of factors above 0, separated by commas, such as "
+            f"16,32,64, got {text!r}"
+        )
+    return [int(part) for part in parts]
+
+
+def measure_dimensions(
+    model: Model,
+    train: Interactions,
+    test: Interactions,
+    factors: Sequence[int],
+    *,
+    k: int = 20,
+    progress: bool = False,
+) -> Iterator[DimensionPoint]:
+    """Fit and evaluate a model with each number of factors, small ones first.
+
+    Points come as they are measured, so that whoever stops early keeps what there is.
+
+    Parameters
+    ----------
+    model : Model
+        Its other hyperparameters stay as they are.
+    train, test : Interactions
+        As one of the splits returns them.
+    factors : sequence of int
+        Each at least 1; a number given twice is measured once.
+    k : int
+        Length of the lists.
+    progress : bool
+        Show a bar for each fit and evaluation, if stderr is a terminal.
+
+    Yields
+    ------
+    DimensionPoint
+        For each number of factors one in float32, one in float16 and one in int8.
+
+    Raises
+    ------
+    ConfigError
+        If the model has no factors, or a number of them is out of range.
+    DataError
+        If the log cannot be fitted or evaluated.
+    """
+    models = [_with_factors(model, number) for number in sorted(set(factors))]
+    user_items = train.user_items()
+    for place, sized in enumerate(models):
+        if place == 0:
+            _compile(sized, user_items)
+        size = sized.factors  # type: ignore[attr-defined]  # _with_factors has looked
+        what = f"fitting {model.name}, {size} factors ({place + 1} of {len(models)})"
+        with progress_bar(what, enabled=progress) as on_step:
+            start = perf_counter()
+            embeddings = sized.fit(user_items, on_step)
+            seconds = perf_counter() - start
+        microseconds = _query_microseconds(embeddings, user_items, k)
+        for storage in STORAGES:
+            users, items = encode(embeddings.users, storage), encode(embeddings.items, storage)
+            decoded = Embeddings(users.decode(), items.decode())
+            yield DimensionPoint(
+                factors=size,
+                storage=storage,
+                evaluation=evaluate(decoded, train, test, k=k, progress=progress),
+                vector_bytes=_vector_bytes(items),
+                n_bytes=users.n_bytes + items.n_bytes,
+                train_seconds=seconds,
+                query_microseconds=microseconds,
+            )
+
+
+def _with_factors(model: Model, factors: int) -> Model:
+    """Return the model with another number of factors."""
+    if "factors" not in {field.name for field in fields(model)}:  # type: ignore[arg-type]
+        raise ConfigError(
+            f"dimensions: expected a model with factors, such as als or svd, got {model.name}"
+        )
+    return replace(model, factors=factors)  # type: ignore[type-var]
+
+
+def _compile(model: Model, user_items: sp.csr_array) -> None:
+    """Fit the most active users, so that the first time measured is not that of the compiler."""
+    most_active = np.argsort(-np.diff(user_items.indptr), kind="stable")[:_WARM_UP_USERS]
+    model.fit(user_items[most_active])
+
+
+def _query_microseconds(embeddings: Embeddings, user_items: sp.csr_array, k: int) -> float:
+    """Time the exact search for users from all over the matrix, their seen items left out.
+
+    On one core: what a server that answers several users at once needs for each.
+    """
+    index = Searcher.of(embeddings.items)
+    n_users = len(embeddings.users)
+    seconds = []
+    with threadpool_limits(1, user_api="blas"):
+        for user in np.linspace(0, n_users - 1, min(_TIMED_USERS, n_users)).astype(np.int32):
+            seen = user_items.indices[user_items.indptr[user] : user_items.indptr[user + 1]]
+            start = perf_counter()
+            index.search(embeddings.users[user], k, seen)
+            seconds.append(perf_counter() - start)
+    return float(np.median(seconds)) * 1e6
+
+
+def _vector_bytes(stored: StoredMatrix) -> int:
+    return stored.n_bytes // len(stored.values)
+
+
+def tune_model(
+    log: Interactions,
+    settings: Settings,
+    *,
+    test: Interactions | None = None,
+    study: str | Path | None = None,
+    progress: bool = False,
+) -> Tuned:
+    """Find hyperparameters of the model on a validation part that is cut from train.
+
+    The test part is not looked at.
+
+    Parameters
+    ----------
+    log : Interactions
+    settings : Settings
+        Of the model, where to begin; of the splits; and the budget.
+    test : Interactions, optional
+        The test part, for ``evaluation.split = "given"``.
+    study : path, optional
+        See `recsys.tuning.tune`.
+    progress : bool
+
+    Returns
+    -------
+    Tuned
+
+    Raises
+    ------
+    ConfigError
+        If the split is "none", or the study is of something else.
+    """
+    parts = split_parts(log, settings.evaluation, test)
+    candidate = Candidate.of(settings.model)
+    return _tuned(candidate, parts, settings, study, progress=progress)
+
+
+def compare_models(
+    log: Interactions,
+    settings: Settings,
+    *,
+    test: Interactions | None = None,
+    study: str | Path | None = None,
+    progress: bool = False,
+) -> dict[str, Entry]:
+    """Tune, train and test several models on the same parts of a log, and the same users.
+
+    Each is tuned on the validation part, then fitted to all of train once for each seed, and tested
+    once.
+
+    Parameters
+    ----------
+    log : Interactions
+    settings : Settings
+        Its ``compare`` says which and how, its model has the hyperparameters that it has there.
+    test : Interactions, optional
+        The test part, for ``evaluation.split = "given"``.
+    study : path, optional
+        See `recsys.tuning.tune`; one file does for all models.
+    progress : bool
+
+    Returns
+    -------
+    dict of str to Entry
+        By name, in the order given.
+
+    Raises
+    ------
+    ConfigError
+        If a name is not known, or the split is "none".
+    """
+    wanted = settings.compare
+    candidates = [_candidate_of(name, settings) for name in wanted.models]
+    parts = split_parts(log, settings.evaluation, test)
+    entries = {}
+    for candidate in candidates:
+        start = perf_counter()
+        if wanted.tune:
+            found = _tuned(candidate, parts, settings, study, progress=progress)
+            candidate = found.best.candidate
+        tuning_seconds = perf_counter() - start if wanted.tune else 0.0
+        entries[candidate.name] = _entry_of(
+            candidate, parts.whole, settings, tuning_seconds, progress=progress
+        )
+    return entries
+
+
+def try_dimensions(
+    log: Interactions,
+    settings: Settings,
+    factors: Sequence[int],
+    *,
+    test: Interactions | None = None,
+    progress: bool = False,
+) -> Iterator[DimensionPoint]:
+    """Try the model with each number of factors, on a validation part that is cut from train.
+
+    The test part is not looked at: what is chosen by it is no longer tested by it.
+
+    Parameters
+    ----------
+    log : Interactions
+    settings : Settings
+    factors : sequence of int
+    test : Interactions, optional
+        The test part, for ``evaluation.split = "given"``.
+    progress : bool
+
+    Returns
+    -------
+    iterator of DimensionPoint
+        As they are measured, small numbers of factors first; see `recsys.pages.curve`.
+
+    Raises
+    ------
+    ConfigError
+        If the split is "none", or the model has no factors.
+    """
+    parts = split_parts(log, settings.evaluation, test)
+    return measure_dimensions(
+        settings.model,
+        parts.train,
+        parts.validation,
+        factors,
+        k=settings.evaluation.k,
+        progress=progress,
+    )
+
+
+def _candidate_of(name: str, settings: Settings) -> Candidate:
+    given = flat(settings.compare.parameters.get(name, {}))
+    if settings.model.name == name:
+        return Candidate.of(settings.model).having(**given)
+    return Candidate(name, given)
+
+
+def _tuned(
+    candidate: Candidate,
+    parts: Parts,
+    settings: Settings,
+    study: str | Path | None,
+    *,
+    progress: bool,
+) -> Tuned:
+    wanted = settings.tune
+    task = Task(parts.train, parts.validation, wanted.metric, settings.evaluation.k, wanted.seed)
+    with progress_bar(f"tuning {candidate.name}", enabled=progress) as on_step:
+        return tune(
+            candidate,
+            task,
+            factors=wanted.factors,
+            budget=wanted.budget,
+            study=study,
+            seed=wanted.seed,
+            on_step=on_step,
+        )
+
+
+def _entry_of(
+    candidate: Candidate, whole: Split, settings: Settings, tuning_seconds: float, *, progress: bool
+) -> Entry:
+    """Fit a candidate once for each seed, and test it."""
+    train, test = whole
+    user_items = train.user_items()
+    first = int(candidate.parameters.get("seed", 0))
+    evaluations, seconds, peaks = [], [], []
+    n_bytes = 0
+    for seed in range(first, first + settings.compare.seeds):
+        start = perf_counter()
+        with (
+            progress_bar(f"fitting {candidate.name}", enabled=progress) as on_step,
+            peak_memory() as peak,
+        ):
+            scorer = candidate.with_seed(seed).fit(user_items, on_step)
+        seconds.append(perf_counter() - start)
+        peaks.append(peak.n_bytes)
+        n_bytes = scorer.n_bytes
+        evaluations.append(
+            evaluate(scorer, train, test, k=settings.evaluation.k, progress=progress)
+        )
+    return Entry(
+        evaluations,
+        seconds=fmean(seconds),
+        n_bytes=n_bytes,
+        peak_bytes=max((peak for peak in peaks if peak is not None), default=None),
+        parameters=candidate.parameters,
+        tuning_seconds=tuning_seconds,
+    )

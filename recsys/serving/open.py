@@ -1,0 +1,128 @@
+"""Open a store, and keep it open for the one-line call."""
+
+import os
+import warnings
+from pathlib import Path
+
+from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
+from recsys.serving.recommender import Recommender
+from recsys.serving.results import Recommendations
+from recsys.store import current, open_version, served
+from recsys.store.versions import CURRENT
+from recsys.vectors import Id
+
+
+def store_path(store: str | Path | None = None) -> Path:
+    """Return the folder of the store: the given one, else $RECSYS_STORE, else ./store."""
+    return Path(store or os.environ.get("RECSYS_STORE") or "store")
+
+
+def open(store: str | Path | None = None, version: str | None = None) -> Recommender:
+    """Open a version of a store.
+
+    Where the current one is damaged, that which was current before is opened instead, with a
+    RuntimeWarning that names what is damaged: a list of yesterday is better than none.
+
+    Parameters
+    ----------
+    store : path, optional
+        Default: $RECSYS_STORE, else ./store.
+    version : str, optional
+        Default: the current one.
+
+    Returns
+    -------
+    Recommender
+        It keeps to its version, whatever is published later.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or it cannot be read.
+    VersionNotFoundError
+        If there is no such version.
+    CorruptVersionError
+        If a file of the version is damaged, and no other may stand in for it.
+    """
+    place = store_path(store)
+    try:
+        return Recommender(open_version(place, version))
+    except (CorruptVersionError, VersionNotFoundError) as error:
+        if version is not None:
+            raise
+        return _opened_instead(place, error)
+
+
+def _opened_instead(store: Path, error: StoreError) -> Recommender:
+    """Open the latest version that can be opened of those that were current, or raise the error."""
+    for name in served(store):
+        try:
+            recommender = Recommender(open_version(store, name))
+        except StoreError:  # damaged as well
+            continue
+        warnings.warn(f"{error}; serving version {name}", RuntimeWarning, stacklevel=3)
+        return recommender
+    raise error
+
+
+def recommend(user_id: Id, k: int = 10, store: str | Path | None = None) -> Recommendations:
+    """Recommend items to a user from the current version of a store.
+
+    The version stays open between calls and is opened anew when another one becomes current.
+
+    Parameters
+    ----------
+    user_id : str or int
+        An unknown user gets the popular list.
+    k : int
+    store : path, optional
+        Default: $RECSYS_STORE, else ./store.
+
+    Returns
+    -------
+    Recommendations
+
+    Raises
+    ------
+    DataError
+        If k is less than 1.
+    StoreError
+        As `recsys.open`.
+    """
+    return _current_recommender(store_path(store).absolute()).recommend(user_id, k)
+
+
+_Signature = tuple[int, int, int]
+
+_open: dict[Path, tuple[_Signature, Recommender]] = {}
+
+
+def _current_recommender(store: Path) -> Recommender:
+    """Return the recommender of the current version, opened only when CURRENT was replaced."""
+    signature = _signature(store / CURRENT)  # taken before CURRENT is read, so never too new
+    known = _open.get(store)
+    if signature is not None and known is not None and known[0] == signature:
+        return known[1]
+    if known is not None and _is_current(store, known[1].version):
+        recommender = known[1]
+    else:
+        recommender = open(store)
+    if signature is not None:
+        _open[store] = (signature, recommender)
+    return recommender
+
+
+def _is_current(store: Path, version: str) -> bool:
+    try:
+        return current(store) == version
+    except CorruptVersionError:
+        return False
+
+
+def _signature(path: Path) -> _Signature | None:
+    """Return what changes when a file is replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns

@@ -1,0 +1,31 @@
+"""Splits of a log into train, validation and test; what leaks is an error."""
+
+from recsys.splits.common import SPLIT_REASONS
+from recsys.splits.leaks import require_validation
+from recsys.splits.splitters import (
+    HeldOutUsers,
+    split_by_time,
+    split_folds,
+    split_given,
+    split_last,
+    split_random,
+    split_users,
+)
+from recsys.splits.three_way import Parts, SplitSettings, split_log, split_parts, split_validation
+
+__all__ = [
+    "SPLIT_REASONS",
+    "HeldOutUsers",
+    "Parts",
+    "SplitSettings",
+    "require_validation",
+    "split_by_time",
+    "split_folds",
+    "split_given",
+    "split_last",
+    "split_log",
+    "split_parts",
+    "split_random",
+    "split_users",
+    "split_validation",
+]

@@ -1,0 +1,208 @@
+"""The common form of all splits: what a test part may hold, and what was left out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.base.errors import DataError
+from recsys.logs.interactions import Interactions, Part, ProtocolName, Role, used_rows
+from recsys.vectors import Ids
+
+
+def roles_of_halves(role: Role | None) -> tuple[Role, Role]:
+    """Return the roles of what stays and of what is held out, when a log is divided.
+
+    Parameters
+    ----------
+    role : {"train", "history", "validation", "test"} or None
+        Of the log that is divided; None for a whole log.
+    """
+    if role is None:
+        return "train", "test"
+    if role in ("train", "history"):
+        return role, "validation"
+    return role, role
+
+
+Split = tuple[Interactions, Interactions]
+SPLIT_REASONS = ("user not in train", "item not in train", "seen in train")
+
+
+def divide(
+    log: Interactions, in_test: NDArray[np.bool_], protocol: ProtocolName, what: str
+) -> Split:
+    """Split a log by a mark on each event, and bring both sides to the common form.
+
+    Parameters
+    ----------
+    log : Interactions
+    in_test : ndarray of bool, shape (n_events,)
+    protocol : {"time", "last", "random", "folds"}
+    what : str
+        The split as the user asked for it, for messages.
+
+    Raises
+    ------
+    DataError
+        If one side is empty, at once or after dropping what cannot be credited.
+    """
+    n_test = int(in_test.sum())
+    require_both_sides(len(log) - n_test, n_test, what)
+    in_train = ~in_test
+    role, held_role = roles_of_halves(log.part.role if log.part else None)
+    train = replace(log.select(in_train).compact(), part=Part(role, protocol))
+    held = replace(log.select(in_test), part=Part(held_role, protocol))
+    # The same renumbering as in compact().
+    _, user_row_of = used_rows(log.user_idx[in_train], len(log.users))
+    _, item_row_of = used_rows(log.item_idx[in_train], len(log.items))
+    return train, express(train, held, user_row_of, item_row_of, what)
+
+
+def express(
+    train: Interactions,
+    held: Interactions,
+    user_row_of: NDArray[np.int32],
+    item_row_of: NDArray[np.int32],
+    what: str,
+) -> Interactions:
+    """Express what is held out in train's rows, dropping and counting what cannot be credited.
+
+    Parameters
+    ----------
+    train, held : Interactions
+        The latter with its `Part`, to which the users and items that train does not know are
+        added.
+    user_row_of, item_row_of : ndarray of int32
+        For each user and item of `held` the row in train, or -1.
+    what : str
+        The split as the user asked for it, for messages.
+
+    Raises
+    ------
+    DataError
+        If nothing of it is left.
+    """
+    n_events = len(held)
+    test = replace(
+        held,
+        user_idx=user_row_of[held.user_idx],
+        item_idx=item_row_of[held.item_idx],
+        users=train.users,
+        items=train.items,
+        part=_part_with_new(train, held, user_row_of, item_row_of),
+    )
+    user_reason, item_reason, seen_reason = SPLIT_REASONS
+    test = _leave_out(test, test.user_idx < 0, user_reason)
+    test = _leave_out(test, test.item_idx < 0, item_reason)
+    test = _leave_out(test, _seen(train, test), seen_reason)
+    if len(test) == 0:
+        left_out = test.account.left_out
+        reasons = ", ".join(f"{left_out[r]:,} {r}" for r in SPLIT_REASONS if r in left_out)
+        raise DataError(
+            f"{what}: expected test events of users and items that train knows, got none among "
+            f"{n_events:,} ({reasons}); choose another split, or a log with more events per user"
+        )
+    return test
+
+
+def over_items_of(
+    train: Interactions, held: Interactions, item_row_of: NDArray[np.int32]
+) -> Interactions:
+    """Return the events of users that train does not know, over themselves and train's items.
+
+    Parameters
+    ----------
+    train, held : Interactions
+    item_row_of : ndarray of int32
+        For each item of `held` the row in train, or -1: such events are left out and counted.
+    """
+    item_idx = item_row_of[held.item_idx]
+    is_known = item_idx >= 0
+    n_unknown = int((~is_known).sum())
+    account = held.account.leaving_out(SPLIT_REASONS[1], n_unknown)
+    known = held.select(is_known)
+    user_rows, user_row_of = used_rows(known.user_idx, len(held.users))
+    return replace(
+        known,
+        user_idx=user_row_of[known.user_idx],
+        item_idx=item_idx[is_known],
+        users=held.users.take(user_rows),
+        items=train.items,
+        account=account,
+    )
+
+
+def _part_with_new(
+    train: Interactions,
+    held: Interactions,
+    user_row_of: NDArray[np.int32],
+    item_row_of: NDArray[np.int32],
+) -> Part | None:
+    """Return what the held-out part is for, with the users and items that are new in it."""
+    part = held.part
+    if part is None:
+        return None
+    is_new = user_row_of[held.user_idx] < 0
+    is_new_item = item_row_of[held.item_idx] < 0
+    fresh = [over_items_of(train, replace(held.select(is_new), part=None), item_row_of)]
+    if part.new_users is not None:  # of a train part that this train was cut from
+        fresh.append(over_items_of(train, part.new_users, item_row_of))
+    new_users = _together([events for events in fresh if len(events)])
+    return replace(
+        part,
+        new_users=new_users,
+        n_new_users=part.n_new_users + len(np.unique(held.user_idx[is_new])),
+        n_new_items=part.n_new_items + len(np.unique(held.item_idx[is_new_item])),
+    )
+
+
+def _together(logs: list[Interactions]) -> Interactions | None:
+    """Return the events of logs over the same items and different users, or None of none."""
+    if len(logs) < 2:
+        return logs[0] if logs else None
+    first, second = logs
+    timestamp = None
+    if first.timestamp is not None and second.timestamp is not None:
+        timestamp = np.concatenate([first.timestamp, second.timestamp])
+    return replace(
+        first,
+        user_idx=np.concatenate([first.user_idx, second.user_idx + np.int32(len(first.users))]),
+        item_idx=np.concatenate([first.item_idx, second.item_idx]),
+        weight=np.concatenate([first.weight, second.weight]),
+        timestamp=timestamp,
+        users=Ids(pa.concat_arrays([first.users.values, second.users.values])),
+    )
+
+
+def _leave_out(log: Interactions, dropped: NDArray[np.bool_], reason: str) -> Interactions:
+    n_dropped = int(dropped.sum())
+    if n_dropped == 0:
+        return log
+    return replace(log.select(~dropped), account=log.account.leaving_out(reason, n_dropped))
+
+
+def _seen(train: Interactions, test: Interactions) -> NDArray[np.bool_]:
+    """Mark the test events whose pair occurs in train."""
+    seen, asked = np.sort(pair_keys(train)), pair_keys(test)
+    order = np.argsort(asked)  # a search in ascending order stays in the cache
+    place = np.searchsorted(seen, asked[order])
+    is_seen = np.empty(len(asked), dtype=np.bool_)
+    is_seen[order] = seen[np.minimum(place, len(seen) - 1)] == asked[order]
+    return is_seen
+
+
+def require_both_sides(n_train: int, n_test: int, what: str) -> None:
+    """Raise a DataError where a side has no events."""
+    for side, n_events in (("train", n_train), ("test", n_test)):
+        if n_events == 0:
+            raise DataError(
+                f"{what}: expected events on both sides, got {n_train:,} in train and "
+                f"{n_test:,} in test; choose a split that leaves some for {side}"
+            )
+
+
+def pair_keys(log: Interactions) -> NDArray[np.int64]:
+    """Return one number per event that names its (user, item) pair and sorts like it."""
+    return log.user_idx.astype(np.int64) * len(log.items) + log.item_idx

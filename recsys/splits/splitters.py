@@ -1,0 +1,393 @@
+"""Splits of a log: by time, last items, at random, folds, given parts, users."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from math import ceil
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.base.errors import ConfigError, DataError
+from recsys.logs.interactions import Interactions, Part, ProtocolName, used_rows
+from recsys.splits.common import (
+    Split,
+    divide,
+    express,
+    over_items_of,
+    pair_keys,
+    require_both_sides,
+    roles_of_halves,
+)
+from recsys.splits.leaks import require_time_order
+
+
+def split_by_time(
+    log: Interactions, *, test_fraction: float = 0.2, at: str | int | None = None
+) -> Split:
+    """Split at one instant T for all users: events before T train, events from T on test.
+
+    Parameters
+    ----------
+    log : Interactions
+        With timestamps.
+    test_fraction : float
+        T is the timestamp for which the share of events at or after it comes closest to this
+        fraction, between 0 and 1. Events of one second are never separated. Not used where `at`
+        is given.
+    at : str or int, optional
+        T itself, as ISO 8601 (UTC unless it says otherwise) or unix seconds.
+
+    Returns
+    -------
+    train, test : Interactions
+        In the form that `recsys.splits.common` describes.
+
+    Raises
+    ------
+    DataError
+        If the log has no timestamps, or one side would be empty.
+    ConfigError
+        If test_fraction is not between 0 and 1, or `at` is not a time.
+    """
+    timestamp = log.require_timestamp("split_by_time")
+    fraction = _fraction(test_fraction, "split_by_time")
+    if len(log) == 0:
+        require_both_sides(0, 0, "split_by_time")
+    instant = _quantile_instant(timestamp, fraction) if at is None else _unix_seconds(at)
+    return divide(log, timestamp >= instant, "time", f"split_by_time at {_spelled(instant)}")
+
+
+def split_last(log: Interactions, n: int = 1) -> Split:
+    """Hold out the last n distinct items of each user.
+
+    A user's items are ordered by the user's latest event with each: by timestamp, and by position
+    in the log where timestamps are equal or there are none. All events of a held-out pair go to
+    test. A user with n items or fewer has nothing to spare and stays in train whole.
+
+    Parameters
+    ----------
+    log : Interactions
+    n : int
+        At least 1.
+
+    Returns
+    -------
+    train, test : Interactions
+        In the form that `recsys.splits.common` describes.
+
+    Raises
+    ------
+    DataError
+        If one side would be empty.
+    ConfigError
+        If n is less than 1.
+    """
+    if n < 1:
+        raise ConfigError(f"split_last: expected n of 1 or more, got {n}")
+    pairs = _pairs_of(log)
+    by_time = np.arange(len(log))
+    if log.timestamp is not None:
+        by_time = np.argsort(log.timestamp, kind="stable")
+    latest = np.empty(len(pairs.user_idx), dtype=np.int64)
+    latest[pairs.of_event[by_time]] = np.arange(len(log))  # of repeats, the last assignment stays
+    n_held = np.where(pairs.n_items > n, n, 0)
+    held = pairs.last_of_each_user(latest, n_held)
+    return divide(log, held[pairs.of_event], "last", f"split_last with n={n}")
+
+
+def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0) -> Split:
+    """Hold out a random share of each user's items.
+
+    Of a user with m items, ``test_fraction * m`` are held out, rounded up or down at random so
+    that the share is right on average, and at most ``m - 1``. All events of a held-out pair go
+    to test. The draw does not depend on the order of events.
+
+    Parameters
+    ----------
+    log : Interactions
+    test_fraction : float
+        Between 0 and 1.
+    seed : int
+        The same seed gives the same split.
+
+    Returns
+    -------
+    train, test : Interactions
+        In the form that `recsys.splits.common` describes.
+
+    Raises
+    ------
+    DataError
+        If one side would be empty.
+    ConfigError
+        If test_fraction is not between 0 and 1.
+    """
+    fraction = _fraction(test_fraction, "split_random")
+    held = drawn_of_each_user(log, fraction, np.random.default_rng(seed))
+    return divide(log, held, "random", f"split_random with test_fraction={fraction:g}")
+
+
+def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterator[Split]:
+    """Cut each user's items into folds at random, and hold out one after the other.
+
+    Every pair of user and item is in the test part of one fold. The items of a user are dealt as
+    evenly as they can be.
+
+    Parameters
+    ----------
+    log : Interactions
+    n_folds : int
+        At least 2.
+    seed : int
+        The same seed gives the same folds.
+
+    Yields
+    ------
+    train, test : Interactions
+        In the form that `recsys.splits.common` describes.
+
+    Raises
+    ------
+    DataError
+        If a fold would have an empty side.
+    ConfigError
+        If there are fewer than 2 folds.
+    """
+    if n_folds < 2:
+        raise ConfigError(f"split_folds: expected 2 folds or more, got {n_folds}")
+    pairs = _pairs_of(log)
+    rng = np.random.default_rng(seed)
+    order = np.lexsort((rng.permutation(len(pairs.user_idx)), pairs.user_idx))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    fold_of = (place + rng.integers(n_folds, size=len(pairs.n_items))[pairs.user_idx]) % n_folds
+    for fold in range(n_folds):
+        what = f"split_folds, fold {fold + 1} of {n_folds}"
+        yield divide(log, (fold_of == fold)[pairs.of_event], "folds", what)
+
+
+def drawn_of_each_user(
+    log: Interactions, fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Mark the events of a random share of each user's items, of all but one at most."""
+    pairs = _pairs_of(log)
+    rounded = np.floor(fraction * pairs.n_items + rng.random(len(pairs.n_items)))
+    n_held = np.minimum(rounded, pairs.n_items - 1)
+    held = pairs.last_of_each_user(rng.permutation(len(pairs.user_idx)), n_held)
+    return held[pairs.of_event]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """The distinct (user, item) pairs of a log, ascending."""
+
+    user_idx: NDArray[np.int64]  # (n_pairs,) ascending
+    of_event: NDArray[np.intp]  # (n_events,) the pair of each event
+    n_items: NDArray[np.intp]  # (n_users,) distinct items of each user
+
+    def last_of_each_user(
+        self, rank: NDArray[np.integer], n_held: NDArray[np.number]
+    ) -> NDArray[np.bool_]:
+        """Mark the ``n_held[user]`` pairs of highest rank of each user.
+
+        Ranks differ from pair to pair and are below the number of events.
+        """
+        order = np.argsort(self.user_idx * len(self.of_event) + rank)  # by user, then rank
+        end = np.cumsum(self.n_items)
+        from_end = end[self.user_idx] - np.arange(len(order))  # user_idx[order] is user_idx
+        held = np.empty(len(order), dtype=np.bool_)
+        held[order] = from_end <= n_held[self.user_idx]
+        return held
+
+
+def _pairs_of(log: Interactions) -> _Pairs:
+    pairs, of_event = np.unique(pair_keys(log), return_inverse=True)
+    user_idx = pairs // max(len(log.items), 1)
+    return _Pairs(user_idx, of_event, np.bincount(user_idx, minlength=len(log.users)))
+
+
+def _fraction(test_fraction: float, what: str) -> float:
+    if not 0 < test_fraction < 1:
+        raise ConfigError(
+            f"{what}: expected a test_fraction between 0 and 1, got {test_fraction!r}"
+        )
+    return float(test_fraction)
+
+
+def _quantile_instant(timestamp: NDArray[np.int64], fraction: float) -> int:
+    """Return the timestamp whose share of events at or after it is closest to a fraction."""
+    ordered = np.sort(timestamp)
+    n_events = len(ordered)
+    split_at = ordered[min(int((1 - fraction) * n_events), n_events - 1)]
+    # An instant's events stay together: T is this instant or the one after it.
+    starts = [int(np.searchsorted(ordered, split_at, side)) for side in ("left", "right")]
+    starts = [start for start in starts if 0 < start < n_events]
+    if not starts:
+        raise DataError(
+            f"split_by_time: expected events at two or more instants, got one for all {n_events:,} "
+            "events; check timestamp_unit, or use split_random"
+        )
+    closest = min(starts, key=lambda start: abs(n_events - start - fraction * n_events))
+    return int(ordered[closest])
+
+
+def _unix_seconds(at: str | int) -> int:
+    if not isinstance(at, str):
+        return int(at)
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        raise ConfigError(
+            f"split_by_time: expected `at` as ISO 8601 or unix seconds, got {at!r}; "
+            'write it like "2026-11-20" or "2026-11-20T02:00:00Z"'
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return ceil(moment.timestamp())
+
+
+def _spelled(instant: int) -> str:
+    """Spell an instant for a message; years that a calendar cannot hold stay a number."""
+    try:
+        return datetime.fromtimestamp(instant, UTC).isoformat()
+    except (OverflowError, ValueError, OSError):
+        return str(instant)
+
+
+def split_given(
+    train_log: Interactions,
+    test_log: Interactions,
+    *,
+    role: Literal["validation", "test"] = "test",
+    protocol: ProtocolName = "given",
+) -> Split:
+    """Bring two logs that were read from separate files to the common form of a split.
+
+    Parameters
+    ----------
+    train_log, test_log : Interactions
+        Each with its own vocabulary; ids are compared in either of their forms.
+    role : {"validation", "test"}
+        What the second log is there for: to choose on, or to measure with.
+    protocol : {"given", "time", "last", "random", "folds", "users"}
+        How the two were made. "time" and "last" are checked where both have timestamps; "given"
+        promises nothing.
+
+    Returns
+    -------
+    train, test : Interactions
+        In the form that `recsys.splits.common` describes.
+
+    Raises
+    ------
+    DataError
+        If one side is empty, nothing of test_log concerns the users and items of train_log, the
+        two are not in the order that the protocol promises, or a test part is given to train or to
+        choose on.
+    """
+    require_both_sides(len(train_log), len(test_log), "split_given")
+    _require_no_test_part(train_log, "train on")
+    if role == "validation":
+        _require_no_test_part(test_log, "choose on")
+    train = replace(train_log.compact(), part=Part("train", protocol))
+    held = replace(test_log, part=Part(role, protocol))
+    user_row_of = train.users.rows(test_log.users.tolist())
+    item_row_of = train.items.rows(test_log.items.tolist())
+    test = express(train, held, user_row_of, item_row_of, "split_given")
+    require_time_order(train, test, "split_given")
+    return train, test
+
+
+def _require_no_test_part(log: Interactions, purpose: str) -> None:
+    if log.part is not None and log.part.role == "test":
+        raise DataError(
+            f"split_given: expected a log to {purpose}, got the test part of a split "
+            f"({log.part.protocol}); keep test for the one measurement at the end"
+        )
+
+
+class HeldOutUsers(NamedTuple):
+    """A log whose test users are not in train (Liang et al., WWW 2018, arXiv 1802.05814).
+
+    Parameters
+    ----------
+    train : Interactions
+        All events of the other users.
+    history : Interactions
+        What is known of the held-out users, to be folded in; over the items of train.
+    test : Interactions
+        What they did besides, over the same users and items as `history`.
+    """
+
+    train: Interactions
+    history: Interactions
+    test: Interactions
+
+
+def split_users(
+    log: Interactions,
+    *,
+    user_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+) -> HeldOutUsers:
+    """Hold out users, and a random share of the items of each of them.
+
+    Parameters
+    ----------
+    log : Interactions
+    user_fraction : float
+        Share of the users to hold out, between 0 and 1.
+    test_fraction : float
+        Share of the items of a held-out user that are test, between 0 and 1; one at least is
+        history.
+    seed : int
+        The same seed gives the same split.
+
+    Returns
+    -------
+    HeldOutUsers
+        Items that no user of train has are left out and counted in ``test.account.left_out``.
+
+    Raises
+    ------
+    DataError
+        If a part would be empty.
+    ConfigError
+        If a fraction is not between 0 and 1.
+
+    Examples
+    --------
+    ::
+
+        held_out = recsys.split_users(log)
+        recsys.evaluate_held_out(model, held_out, k=20)
+        to_choose_on = recsys.split_users(held_out.train)  # for validation, see `Part`
+    """
+    for name, share in (("user_fraction", user_fraction), ("test_fraction", test_fraction)):
+        if not 0 < share < 1:
+            raise ConfigError(f"split_users: expected {name} between 0 and 1, got {share}")
+    rng = np.random.default_rng(seed)
+    n_users = len(log.users)
+    is_held = np.zeros(n_users, dtype=np.bool_)
+    is_held[rng.permutation(n_users)[: round(user_fraction * n_users)]] = True
+    of_held = is_held[log.user_idx]
+    train = log.select(~of_held).compact()
+    _, item_row_of = used_rows(log.item_idx[~of_held], len(log.items))  # as compact() numbers them
+    held = over_items_of(train, log.select(of_held), item_row_of)
+    in_test = drawn_of_each_user(held, test_fraction, rng)
+    role, held_role = roles_of_halves(log.part.role if log.part else None)
+    parts = HeldOutUsers(
+        train=replace(train, part=Part(role, "users")),
+        history=replace(held.select(~in_test), part=Part("history", "users")),
+        test=replace(held.select(in_test), part=Part(held_role, "users")),
+    )
+    for name, part in parts._asdict().items():
+        if len(part) == 0:
+            raise DataError(
+                f"split_users: expected events in every part, got none in {name}; take other "
+                "fractions, or a log with more users and more items per user"
+            )
+    return parts

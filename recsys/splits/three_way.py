@@ -1,0 +1,190 @@
+"""A log in three parts: train, validation to choose on, and test to measure with once.
+
+The validation part is cut from train the way test was cut from the log, so that what is chosen on
+it is chosen for the task that test asks about.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from recsys.base.errors import ConfigError
+from recsys.logs.interactions import Interactions
+from recsys.splits.common import Split, express
+from recsys.splits.splitters import split_by_time, split_given, split_last, split_random
+
+SplitName = Literal["time", "last", "random", "given", "none"]
+ValidationName = Literal["same", "time", "last", "random"]
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How a log is cut into parts: a share of the ``[evaluation]`` table of the config.
+
+    Parameters
+    ----------
+    split : {"time", "last", "random", "given", "none"}
+        "time": all events from an instant on are the test part. "last": each user's last items.
+        "random": a random share of each user's items. "given": the file named by ``data.test``.
+        "none": publish without a test.
+    test_fraction : float
+        Share of the events ("time") or of each user's items ("random") that are tested on.
+    last : int
+        Items per user ("last").
+    seed : int
+        Of the random split.
+    validation : {"same", "time", "last", "random"}
+        How the validation part is cut from train, with the same `test_fraction`, `last` and
+        `seed`. "same": as `split` says; where test is given, by time if train has it, else at
+        random.
+    """
+
+    split: SplitName = "time"
+    test_fraction: float = 0.2
+    last: int = 1
+    seed: int = 0
+    validation: ValidationName = "same"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_fraction < 1:
+            raise ConfigError(
+                f"evaluation.test_fraction: expected a share between 0 and 1, "
+                f"got {self.test_fraction}"
+            )
+        if self.last < 1:
+            raise ConfigError(f"evaluation.last: expected 1 or more, got {self.last}")
+
+
+class Parts(NamedTuple):
+    """A log in three parts, all over the users and items of `train`.
+
+    Parameters
+    ----------
+    train : Interactions
+        What is fitted while something is being chosen.
+    validation : Interactions
+        What is chosen on: settings, epochs, models.
+    test : Interactions
+        For a model that was fitted on `train` alone.
+    whole : (Interactions, Interactions)
+        Train with validation in it, and test over its users and items: for the last fit.
+    """
+
+    train: Interactions
+    validation: Interactions
+    test: Interactions
+    whole: Split
+
+
+def split_parts(
+    log: Interactions, settings: SplitSettings, test: Interactions | None = None
+) -> Parts:
+    """Cut a log into train, validation and test the way the settings say.
+
+    Parameters
+    ----------
+    log : Interactions
+    settings : SplitSettings
+        Such as ``Settings.evaluation``.
+    test : Interactions, optional
+        The test part, for the split "given".
+
+    Returns
+    -------
+    Parts
+
+    Raises
+    ------
+    DataError
+        If a part would be empty.
+    ConfigError
+        If the split is "none", or a test part is missing or not expected.
+
+    Examples
+    --------
+    ::
+
+        parts = split_parts(log, SplitSettings(split="last"))
+        chosen = ...  # fitted on parts.train, compared on parts.validation
+        train, test = parts.whole
+        evaluate(chosen.fit(train.user_items()), train, test)
+    """
+    whole = split_log(log, settings, test)
+    return split_validation(whole, lambda train: _validation_of(train, settings))
+
+
+def split_validation(whole: Split, by: Callable[[Interactions], Split]) -> Parts:
+    """Cut a validation part from the train part of a split.
+
+    Parameters
+    ----------
+    whole : (Interactions, Interactions)
+        Train and test, by any split.
+    by : callable
+        A split, such as `split_last`.
+
+    Returns
+    -------
+    Parts
+    """
+    train, validation = by(whole[0])
+    test = express(
+        train,
+        whole[1],
+        train.users.rows_of(whole[0].users),
+        train.items.rows_of(whole[0].items),
+        "split_validation",
+    )
+    return Parts(train, validation, test, whole)
+
+
+def split_log(
+    log: Interactions, settings: SplitSettings, test: Interactions | None = None
+) -> Split:
+    """Split a log into train and test the way the settings say.
+
+    Parameters
+    ----------
+    log : Interactions
+    settings : SplitSettings
+    test : Interactions, optional
+        The test part, for the split "given".
+
+    Returns
+    -------
+    train, test : Interactions
+        In the form that `recsys.splits.common` describes.
+
+    Raises
+    ------
+    DataError
+        If one side would be empty.
+    ConfigError
+        If the split is "none", or a test part is missing or not expected.
+    """
+    if (settings.split == "given") != (test is not None):
+        raise ConfigError(
+            'evaluation.split: "given" goes with a test part (data.test), and only with it; '
+            f"got {settings.split!r} {'with' if test is not None else 'without'} one"
+        )
+    if settings.split == "none":
+        raise ConfigError(
+            'evaluation.split: expected a way to split, got "none"; choose "time", "last", '
+            '"random" or "given"'
+        )
+    if test is not None:
+        return split_given(log, test)
+    if settings.split == "last":
+        return split_last(log, n=settings.last)
+    if settings.split == "random":
+        return split_random(log, test_fraction=settings.test_fraction, seed=settings.seed)
+    return split_by_time(log, test_fraction=settings.test_fraction)
+
+
+def _validation_of(train: Interactions, settings: SplitSettings) -> Split:
+    name: SplitName = settings.split
+    if settings.validation != "same":
+        name = settings.validation
+    elif name == "given":
+        name = "random" if train.timestamp is None else "time"
+    return split_log(train, replace(settings, split=name))

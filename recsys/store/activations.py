@@ -1,0 +1,270 @@
+"""Which version is current: activate, roll back, pin, and the record of activations."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from recsys.base.durable import errors_of_writing, only_writer, replace_text
+from recsys.base.errors import GateFailedError, StoreError, VersionNotFoundError
+from recsys.store.versions import CURRENT, CURRENT_LOCK, Version, current, find_version, versions
+
+ACTIVATIONS = "ACTIVATIONS"
+
+Kind = Literal["activate", "rollback"]
+
+_LINE = re.compile(r"(\S+) (activate|rollback) (\S+)", re.ASCII)
+_MOST_LINES = 1000
+
+
+class Activation(NamedTuple):
+    """One change of what is current.
+
+    Parameters
+    ----------
+    time : str
+        ISO 8601, UTC.
+    kind : {"activate", "rollback"}
+    version : str
+        Its name.
+    """
+
+    time: str
+    kind: Kind
+    version: str
+
+
+def activations(store: str | Path) -> list[Activation]:
+    """Return what was made current, oldest first; the last one is what CURRENT names.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read.
+    """
+    store = Path(store)
+    lines, now = _lines_of(store), _current_if_readable(store)
+    if not lines or lines[-1].version != now:
+        before = lines[-2].version if len(lines) > 1 else None
+        if lines and before == now:  # a writer died before it replaced CURRENT
+            lines.pop()
+        elif now is not None:  # CURRENT was written by hand, or before there were ACTIVATIONS
+            lines.append(Activation(_now(), "activate", now))
+    return lines
+
+
+def version_before(store: str | Path) -> str | None:
+    """Return the version that a rollback makes current, None where there is none.
+
+    It undoes activations one by one, as an editor undoes changes: after A, B and C were activated,
+    the first rollback takes B and the second one A; what is activated then stands behind A alone.
+    Versions that were pruned are passed over.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read.
+    """
+    *_, now = _not_undone(activations(store)) or [""]
+    return next((name for name in served(store) if name != now), None)
+
+
+def served(store: str | Path) -> list[str]:
+    """Return the versions that are or were current, the latest first.
+
+    Those that a rollback has undone or a prune has deleted are left out; the version that is
+    current stays in it also where CURRENT is damaged.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read.
+    """
+    there = {version.name for version in versions(store)}
+    return [name for name in reversed(_not_undone(activations(store))) if name in there]
+
+
+def make_current(store: Path, name: str, kind: Kind) -> None:
+    """Write ACTIVATIONS, then CURRENT, each at one stroke. One writer at a time."""
+    known = activations(store)
+    if not known or known[-1].version != name:
+        known.append(Activation(_now(), kind, name))
+        text = "\n".join(" ".join(activation) for activation in known[-_MOST_LINES:])
+        replace_text(store / ACTIVATIONS, text)
+    replace_text(store / CURRENT, name)
+
+
+def _not_undone(history: Iterable[Activation]) -> list[str]:
+    """Return the activations that no rollback has undone, as names, oldest first."""
+    names: list[str] = []
+    for activation in history:
+        if activation.kind == "rollback":
+            while names and names[-1] != activation.version:
+                names.pop()
+        if not names or names[-1] != activation.version:
+            names.append(activation.version)
+    return names
+
+
+def _lines_of(store: Path) -> list[Activation]:
+    """Return the lines that can be understood: a damaged history must not stop a publish."""
+    path = store / ACTIVATIONS
+    try:
+        text = path.read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    found = (_LINE.fullmatch(line) for line in text.splitlines())
+    return [
+        Activation(line[1], "rollback" if line[2] == "rollback" else "activate", line[3])
+        for line in found
+        if line
+    ]
+
+
+def _current_if_readable(store: Path) -> str | None:
+    """Return the current version; a damaged CURRENT must not stop the activation that mends it."""
+    try:
+        return current(store)
+    except StoreError:
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+PINNED = "PINNED"
+
+
+def pinned(store: str | Path) -> frozenset[str]:
+    """Return the names of the pinned versions.
+
+    Raises
+    ------
+    StoreError
+        If the file of the pins cannot be read.
+    """
+    path = Path(store) / PINNED
+    try:
+        return frozenset(path.read_bytes().decode(errors="replace").split())
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def pin(store: str | Path, name: str) -> Version:
+    """Keep a version from every prune, until it is unpinned. A second time changes nothing.
+
+    Raises
+    ------
+    VersionNotFoundError
+        If there is no such version.
+    StoreError
+        If the store cannot be written.
+    """
+    store = Path(store)
+    find_version(store, name)
+    with errors_of_writing(store, f"pin {name}"), only_writer(store / CURRENT_LOCK):
+        version = find_version(store, name)  # now that nobody can prune it
+        _write(store, pinned(store) | {name})
+    return version
+
+
+def unpin(store: str | Path, name: str) -> None:
+    """Leave a version to the next prune.
+
+    Raises
+    ------
+    StoreError
+        If it is not pinned, or the store cannot be written.
+    """
+    store = Path(store)
+    if name not in pinned(store):
+        known = ", ".join(sorted(pinned(store))) or "none is"
+        raise StoreError(
+            f"store {store}: expected a pinned version, got {name!r}; pinned are: {known}"
+        )
+    with errors_of_writing(store, f"unpin {name}"), only_writer(store / CURRENT_LOCK):
+        _write(store, pinned(store) - {name})
+
+
+def _write(store: Path, names: frozenset[str]) -> None:
+    replace_text(store / PINNED, "\n".join(sorted(names)))
+
+
+def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
+    """Make a version the current one; readers take it up with their next call.
+
+    Parameters
+    ----------
+    store : path
+    name : str
+    force : bool
+        Take one that was refused, too.
+
+    Raises
+    ------
+    GateFailedError
+        If the version was refused when it was published, unless `force`.
+    VersionNotFoundError
+        If there is no such version.
+    CorruptVersionError
+        If its manifest is damaged.
+    StoreError
+        If the store cannot be written.
+    """
+    store = Path(store)
+    version = find_version(store, name)  # also where no lock could be made
+    if version.manifest.status == "refused" and not force:
+        refusing = [check for check in version.manifest.checks if check.refuses]
+        raise GateFailedError([check.sentence for check in refusing], refusing, version.name)
+    with errors_of_writing(store, f"make {name} current"), only_writer(store / CURRENT_LOCK):
+        return _make_current(store, name, "activate")
+
+
+def rollback(store: str | Path) -> Version:
+    """Make the version current that was current before; it waits for no publish.
+
+    Rollbacks undo activations one by one: after A, B and C were activated, the first one takes B
+    and the second one A. Versions that were pruned since are passed over.
+
+    Returns
+    -------
+    Version
+        The one that is current now.
+
+    Raises
+    ------
+    VersionNotFoundError
+        If none is current, or none was before.
+    CorruptVersionError
+        If the manifest of the one before is damaged; nothing has changed then.
+    StoreError
+        If the store cannot be read or written.
+
+    See Also
+    --------
+    activations : which versions were current, and when
+    """
+    store = Path(store)
+    now = find_version(store).name
+    with errors_of_writing(store, "roll back"), only_writer(store / CURRENT_LOCK):
+        name = version_before(store)
+        if name is None:
+            raise VersionNotFoundError(
+                f"store {store}: expected a version that was current before "
+                f"{current(store) or now}, got none that is still there; activate one by its name"
+            )
+        return _make_current(store, name, "rollback")
+
+
+def _make_current(store: Path, name: str, kind: Kind) -> Version:
+    """Look once more, now that nobody can prune it, and write."""
+    version = find_version(store, name)
+    version.manifest  # noqa: B018  a version that cannot be opened must not become current
+    make_current(store, name, kind)
+    return version

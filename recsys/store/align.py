@@ -1,0 +1,159 @@
+"""Lineage of a release: in the coordinates of the version before it, or in a space of its own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys.base.errors import ConfigError, StoreError
+from recsys.store.release import Release
+from recsys.store.tables import ItemTable, read_items
+from recsys.store.versions import Version, find_version
+from recsys.vectors import Alignment, align, shared_rows
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """Whether embeddings are rotated onto those before; the ``[alignment]`` table of the config.
+
+    Parameters
+    ----------
+    enabled : bool
+        Without, every version begins a space of its own.
+    min_agreement : float
+        Least agreement of an item's new and old vectors, from 0 to 1, see
+        `recsys.vectors.Alignment`; below it a new space begins. The default is between retraining
+        and unrelated vectors, as ``python -m benchmarks.alignment --limits`` prints them.
+
+    Raises
+    ------
+    ConfigError
+        If the agreement is out of range.
+    """
+
+    enabled: bool = True
+    min_agreement: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_agreement <= 1:
+            raise ConfigError(f"alignment.min_agreement: expected 0 to 1, got {self.min_agreement}")
+
+
+def align_with_current(
+    store: str | Path, release: Release, settings: AlignmentSettings | None = None
+) -> Release:
+    """Rotate a release onto the current version of a store, so that it carries on its space.
+
+    Users and items take the same rotation, so no score changes. Where there is nothing to carry
+    on, the release stays as it is and begins a space. Either way its `alignment` says which, and
+    why. Each version is held against its parent alone: over many of them a space may wander.
+
+    Parameters
+    ----------
+    store : path
+    release : Release
+    settings : AlignmentSettings, optional
+
+    Returns
+    -------
+    Release
+    """
+    settings = settings or AlignmentSettings()
+    parent = _current(store)
+    if parent is None:
+        return _of_new_space(release, None, "the first version of the store")
+    if not settings.enabled:
+        return _of_new_space(release, parent, "alignment is switched off")
+    try:
+        reason = _why_unlike(release, parent)
+        if reason is not None:
+            return _of_new_space(release, parent, reason)
+        return _aligned(release, parent, read_items(parent.folder), settings.min_agreement)
+    except StoreError as error:  # a damaged version must not stop the publish that replaces it
+        return _of_new_space(release, parent, f"the version before cannot be read: {error}")
+
+
+def _aligned(release: Release, parent: Version, before: ItemTable, min_agreement: float) -> Release:
+    """Return the release in the space of its parent, if it fits there."""
+    ours, theirs = shared_rows(release.items, before.ids)
+    items, onto = release.embeddings.items[ours], before.embeddings[theirs]
+    blocks = _blocks(release.model) or ()
+    n_shared, widest = int((items.any(axis=1) & onto.any(axis=1)).sum()), _widest(blocks)
+    if n_shared < widest:
+        reason = f"{n_shared} items are in both versions, and {widest} factors need as many"
+        return _of_new_space(release, parent, reason, {"n_shared": n_shared})
+    # A vector is as sure as the fewer of its users.
+    popularity = np.minimum(release.popularity[ours], before.popularity[theirs])
+    found = align(items, onto, popularity, blocks=blocks)
+    facts = _facts(found)
+    if found.agreement < min_agreement:
+        reason = (
+            "items are too far from where they were: their agreement is "
+            f"{found.agreement:.3f}, below {min_agreement:g}"
+        )
+        return _of_new_space(release, parent, reason, facts)
+    return replace(
+        release,
+        embeddings=found.apply(release.embeddings),
+        space_id=before.space_id,
+        alignment=_said(parent, "kept", "aligned with the version before", facts),
+    )
+
+
+def _current(store: str | Path) -> Version | None:
+    """Return the version that is served; None also where CURRENT is damaged."""
+    try:
+        return find_version(store)
+    except StoreError:
+        return None
+
+
+def _why_unlike(release: Release, parent: Version) -> str | None:
+    """Return why no rotation can lead from one version to the other, if none can."""
+    before, name = parent.manifest, release.model["name"]
+    if before.model["name"] != name:
+        return f"the model changed from {before.model['name']} to {name}"
+    if before.factors != release.embeddings.factors:
+        return f"the factors changed from {before.factors} to {release.embeddings.factors}"
+    blocks = _blocks(release.model)
+    if blocks is None:
+        return f"recsys has no model {name} with these parameters, so none that can be rotated"
+    if _blocks(before.model) != blocks:
+        return f"the coordinates of {name} are divided otherwise, by other hyperparameters"
+    return None
+
+
+def _blocks(model: Mapping[str, Any]) -> tuple[slice, ...] | None:
+    """Return the blocks of a model; None for one that this release of recsys cannot make."""
+    from recsys.models import model_from  # the solvers are not needed to read a store
+
+    try:
+        return model_from(model["name"], model["parameters"]).rotatable
+    except ConfigError:
+        return None
+
+
+def _widest(blocks: Sequence[slice]) -> int:
+    return max((block.stop - block.start for block in blocks), default=0)
+
+
+def _of_new_space(
+    release: Release,
+    parent: Version | None,
+    reason: str,
+    facts: Mapping[str, Any] | None = None,
+) -> Release:
+    return replace(release, space_id=None, alignment=_said(parent, "new", reason, facts or {}))
+
+
+def _said(
+    parent: Version | None, space: str, reason: str, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the manifest says of the alignment."""
+    return {"parent": parent.name if parent else None, "space": space, "reason": reason, **facts}
+
+
+def _facts(found: Alignment) -> dict[str, Any]:
+    return {name: value for name, value in asdict(found).items() if name != "rotation"}

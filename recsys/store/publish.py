@@ -1,0 +1,257 @@
+"""Publish a version: write it aside, check it, rename it, point CURRENT at it."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from recsys.base.durable import durable_file, errors_of_writing, only_writer, sha256_of, sync
+from recsys.base.errors import StoreError
+from recsys.base.progress import OnStep, progress_bar
+from recsys.index import IndexSettings
+from recsys.store import tables
+from recsys.store.activations import activate
+from recsys.store.content import Content, read_version
+from recsys.store.manifest import MANIFEST, Check, FileFacts, Manifest, Status, environment
+from recsys.store.release import BuiltIndexes, Release, build_indexes
+from recsys.store.serving_files import SERVING, write_mapped
+from recsys.store.tables import ItemTable, UserTable
+from recsys.store.versions import PUBLISH_LOCK, VERSIONS, Version, current, find_version, versions
+
+STAGING = ".staging-"
+"""Start of the name of a folder that a publisher writes to."""
+
+TRASH = ".trash-"
+"""Start of the name of a folder that was a version and is being deleted."""
+
+
+def clear_leftovers(versions: Path) -> None:
+    """Delete what dead publishers and pruners have left. Only for who holds the publish lock.
+
+    Parameters
+    ----------
+    versions : path
+        The folder of the versions.
+
+    Raises
+    ------
+    OSError
+        If something cannot be deleted.
+    """
+    for prefix in (STAGING, TRASH):
+        for folder in versions.glob(f"{prefix}*"):
+            shutil.rmtree(folder)
+
+
+Judge = Callable[[Content, Content | None], Sequence[Check]]
+"""Gets the new version and the current one, returns what it checked."""
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+def publish(
+    store: str | Path,
+    release: Release,
+    settings: IndexSettings | None = None,
+    *,
+    indexes: BuiltIndexes | None = None,
+    judge: Judge | None = None,
+    progress: bool = False,
+) -> Version:
+    """Publish a version and make it the current one.
+
+    The files are written to a folder that no reader looks at, brought to the disk, renamed, and
+    only then named by CURRENT. A crash at any moment leaves the version that was current before,
+    and nothing of the new one that a reader could see; what it leaves aside, the next publish
+    clears away. One publish runs at a time, others wait for it.
+
+    Parameters
+    ----------
+    store : path
+        Made if it is not there.
+    release : Release
+    settings : IndexSettings, optional
+    indexes : BuiltIndexes, optional
+        Of this release, where `recsys.store.build_indexes` has built them already.
+    judge : callable, optional
+        Gets the new version, open as it lies on the disk, and the current one, None where there is
+        none that can be read; returns what it checked. See `recsys.monitoring.Gates`.
+    progress : bool
+        Show a progress bar where stderr is a terminal.
+
+    Returns
+    -------
+    Version
+
+    Raises
+    ------
+    GateFailedError
+        If the index misses its target recall: nothing is published then. If a check refuses the
+        version: it is kept with its checks in the manifest, and the current one stays current.
+    StoreError
+        If the store cannot be written.
+    """
+    store = Path(store)
+    require_writable(store)
+    with (
+        errors_of_writing(store, "publish a version"),
+        only_writer(store / PUBLISH_LOCK),
+        progress_bar("publishing", enabled=progress) as on_step,
+        _staging(store / VERSIONS) as folder,
+    ):
+        _write_tables(folder, release, on_step)
+        index = _write_indexes(folder, release, settings or IndexSettings(), indexes)
+        on_step(4, 6)
+        manifest = _manifest(store, release, index, _file_facts(folder))
+        on_step(5, 6)
+        if judge is not None:
+            manifest = _judged(store, folder, manifest, judge)
+        _finish(store, folder, manifest)
+        on_step(6, 6)
+        return activate(store, manifest.version)
+
+
+def require_writable(store: str | Path) -> None:
+    """Make a store if it is not there, and see that it can be written.
+
+    Call it before long work whose result would go there.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written.
+    """
+    store = Path(store)
+    with errors_of_writing(store, "write to the store"):
+        (store / VERSIONS).mkdir(parents=True, exist_ok=True)
+        with (store / PUBLISH_LOCK).open("ab"):
+            pass
+
+
+@contextmanager
+def _staging(parent: Path) -> Iterator[Path]:
+    """Make a folder to write to, and clear away what the dead have left of theirs."""
+    clear_leftovers(parent)
+    folder = parent / f"{STAGING}{os.getpid()}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:  # after a publish it is gone already, under its new name
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
+    """Write everything but the indexes and the manifest."""
+    space_id = release.space
+    users, items = release.embeddings.users, release.embeddings.items
+    user_table = UserTable(release.users, users, release.seen_lists, space_id)
+    item_table = ItemTable(release.items, items, release.popularity, space_id, release.recent)
+    tables.write_users(folder, user_table)
+    on_step(1, 6)
+    tables.write_items(folder, item_table)
+    if release.attributes is not None:
+        tables.write_attributes(folder, release.attributes, release.items, space_id)
+    write_mapped(folder, user_table, item_table)
+    on_step(3, 6)
+
+
+def _write_indexes(
+    folder: Path, release: Release, settings: IndexSettings, built: BuiltIndexes | None
+) -> dict[str, Any]:
+    """Build the indexes, or copy them from where they lie; return what is known of them."""
+    if built is None:
+        return build_indexes(folder, release, settings).facts
+    shutil.copytree(built.folder / SERVING, folder / SERVING, dirs_exist_ok=True)
+    return built.facts
+
+
+def _file_facts(folder: Path) -> dict[str, FileFacts]:
+    """Bring every file to the disk, make it read-only, and return its size and checksum."""
+    facts = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        path.chmod(0o444)
+        sync(path)
+        name = path.relative_to(folder).as_posix()
+        facts[name] = FileFacts(bytes=path.stat().st_size, sha256=sha256_of(path))
+    return facts
+
+
+def _manifest(
+    store: Path, release: Release, index: dict[str, Any], facts: dict[str, FileFacts]
+) -> Manifest:
+    """Name the version and say what it is."""
+    name, created = _free_name(store, facts)
+    return Manifest(
+        version=name,
+        created=created.isoformat(),
+        parent=_parent(store),
+        space_id=release.space,
+        model=release.model,
+        factors=release.embeddings.factors,
+        n_users=len(release.users),
+        n_items=len(release.items),
+        n_seen=len(release.seen_lists.item_idx),
+        index=index,
+        alignment=release.alignment,
+        data=release.data,
+        metrics=release.metrics,
+        config=release.config,
+        environment=environment(),
+        files=facts,
+    )
+
+
+def _judged(store: Path, folder: Path, manifest: Manifest, judge: Judge) -> Manifest:
+    """Return the manifest with what a judge says of the version."""
+    staged = read_version(Version.staged(folder, manifest), is_staged=True)
+    checks = tuple(judge(staged, _current_content(store, manifest.parent)))
+    status: Status = "refused" if any(check.refuses for check in checks) else "accepted"
+    return replace(manifest, status=status, checks=checks)
+
+
+def _current_content(store: Path, name: str | None) -> Content | None:
+    """Open the current version; a damaged one must not stop the publish that replaces it."""
+    try:
+        return None if name is None else read_version(find_version(store, name))
+    except StoreError:
+        return None
+
+
+def _finish(store: Path, folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a version, and make it visible."""
+    with durable_file(folder / MANIFEST) as file:
+        file.write(manifest.to_json().encode())
+    (folder / MANIFEST).chmod(0o444)
+    for inside in folder.rglob("*"):
+        if inside.is_dir():
+            sync(inside)
+    sync(folder)
+    target = store / VERSIONS / manifest.version
+    folder.rename(target)
+    sync(target.parent)
+
+
+def _parent(store: Path) -> str | None:
+    """Return the current version; a damaged CURRENT must not stop the publish that mends it."""
+    try:
+        return current(store)
+    except StoreError:
+        return None
+
+
+def _free_name(store: Path, facts: dict[str, FileFacts]) -> tuple[str, datetime]:
+    """Return a new name: the time, later than that of every version, and a hash of the files."""
+    content = "".join(f"{name} {fact.sha256}\n" for name, fact in sorted(facts.items()))
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    created = datetime.now(UTC).replace(microsecond=0)
+    # Names sort by age, also within a second and when the clock was set back.
+    for newest in versions(store)[:1]:
+        stamp = newest.name.partition("-")[0]
+        before = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+        created = max(created, before + timedelta(seconds=1))
+    return f"{created:{_STAMP}}-{digest}", created

@@ -1,0 +1,278 @@
+"""Files under serving/: mapped into memory, or read by single rows of users."""
+
+import os
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from struct import Struct
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.index.quantized import damaged, open_array
+from recsys.store.tables import ItemTable, SeenLists, UserTable
+from recsys.vectors import FloatVector, Id, Ids
+from recsys.vectors.ids import IdTable, canonical, find_row, places_for
+
+
+class FilePart:
+    """Numbers or bytes that lie in a file, of which parts are read; the file stays open.
+
+    Parameters
+    ----------
+    path : path
+    offset : int
+        In bytes, of the first.
+    n : int
+    kind : str
+        What one is, as `memoryview.cast` has it: "q" is int64.
+    item_bytes : int
+        Of one.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, offset: int, n: int, kind: str, item_bytes: int) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        self._path = path
+        self._offset, self._n, self._kind, self._item_bytes = offset, n, kind, item_bytes
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, part: slice, /) -> memoryview:
+        """Return some of it, cut to what there is, as slices of a list are; both ends are told.
+
+        Raises
+        ------
+        CorruptVersionError
+            If the file has become shorter.
+        """
+        kind: Any = self._kind  # the overloads of `cast` know only literals
+        return memoryview(self.read(part.start, part.stop)).cast(kind)
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return the bytes of `part[start:end]`; a page view calls it four times."""
+        end = min(end, self._n)
+        n_bytes = (end - start) * self._item_bytes
+        if n_bytes <= 0:
+            return b""
+        if start < 0:
+            raise damaged(self._path, f"expected a place in it, got {start}")
+        found = os.pread(self._file, n_bytes, self._offset + start * self._item_bytes)
+        if len(found) != n_bytes:
+            raise damaged(self._path, f"expected {n_bytes} bytes at {start}, got {len(found)}")
+        return found
+
+
+_ENDS = Struct("=qq")
+
+
+@dataclass(frozen=True, eq=False)
+class SingleUsers:
+    """The users of a version, read from its files and not kept.
+
+    Parameters
+    ----------
+    n : int
+    are_integers : bool
+        Whether the log spelled the ids as integers.
+    slots : FilePart
+        Of the table of the ids.
+    embeddings : FilePart
+        Of float32, row by row.
+    starts, item_idx : FilePart
+        As `SeenLists` has them.
+    weight : FilePart or None
+        Likewise.
+    factors : int
+    """
+
+    n: int
+    are_integers: bool
+    slots: FilePart
+    embeddings: FilePart
+    starts: FilePart
+    item_idx: FilePart
+    weight: FilePart | None
+    factors: int
+
+    def find(self, user_id: Id) -> int | None:
+        """Return the row of a user, by either form of the id, or None."""
+        spelled = canonical(user_id, integers=self.are_integers)
+        return None if spelled is None else find_row(spelled, self.n, self.slots)
+
+    def embedding(self, user_idx: int) -> FloatVector:
+        """Return the embedding of a row."""
+        first = user_idx * self.factors
+        return np.frombuffer(self.embeddings.read(first, first + self.factors), np.float32)
+
+    def seen(self, user_idx: int) -> NDArray[np.int32]:
+        """Return the seen items of a row, ascending."""
+        return np.frombuffer(self.item_idx.read(*self._ends(user_idx)), np.int32)
+
+    def seen_weights(self, user_idx: int) -> NDArray[np.float32]:
+        """Return the weight of each seen item of a row."""
+        start, end = self._ends(user_idx)
+        if self.weight is None:
+            return np.ones(end - start, dtype=np.float32)
+        return np.frombuffer(self.weight.read(start, end), np.float32)
+
+    def _ends(self, user_idx: int) -> tuple[int, int]:
+        """Return where the seen items of a row begin and end."""
+        start, end = _ENDS.unpack(self.starts.read(user_idx, user_idx + 2))
+        return start, end
+
+
+SERVING = "serving"
+USERS, ITEMS = f"{SERVING}/users", f"{SERVING}/items"
+
+_IDS, _ID_SLOTS = "ids.arrow", "id_slots.npy"
+_EMBEDDINGS, _POPULARITY = "embeddings.npy", "popularity.npy"
+_SEEN_STARTS, _SEEN_ITEMS = "seen_starts.npy", "seen_items.npy"
+_SEEN_WEIGHTS, _RECENT, _POPULAR = "seen_weights.npy", "recent.npy", "popular.npy"
+
+
+def write_mapped(version: Path, users: UserTable, items: ItemTable) -> None:
+    """Write the copies for a version.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    for name, table in ((USERS, users), (ITEMS, items)):
+        folder = version / name
+        folder.mkdir(parents=True)
+        _write_ids(folder, table.ids)
+        np.save(folder / _EMBEDDINGS, np.ascontiguousarray(table.embeddings))
+    np.save(version / USERS / _SEEN_STARTS, users.seen.starts)
+    np.save(version / USERS / _SEEN_ITEMS, users.seen.item_idx)
+    if users.seen.weight is not None:
+        np.save(version / USERS / _SEEN_WEIGHTS, users.seen.weight)
+    np.save(version / ITEMS / _POPULARITY, items.popularity)
+    if items.recent is not None:
+        np.save(version / ITEMS / _RECENT, items.recent)
+    np.save(version / ITEMS / _POPULAR, _by_popularity(items))
+
+
+def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int) -> UserTable:
+    """Map the users of a version.
+
+    Raises
+    ------
+    CorruptVersionError
+        If a file is not one for so many rows, factors and seen items; it is named.
+    """
+    folder = version / USERS
+    seen = SeenLists(
+        starts=_array(folder / _SEEN_STARTS, np.int64, (shape[0] + 1,)),
+        item_idx=_array(folder / _SEEN_ITEMS, np.int32, (n_seen,)),
+        weight=_array_if_there(folder / _SEEN_WEIGHTS, np.float32, (n_seen,)),
+    )
+    return UserTable(
+        ids=_open_ids(folder, shape[0]),
+        embeddings=_array(folder / _EMBEDDINGS, np.float32, shape),
+        seen=seen,
+        space_id=space_id,
+    )
+
+
+def open_single_users(version: Path, users: UserTable) -> SingleUsers:
+    """Open the same users to be looked up one at a time."""
+    folder, seen = version / USERS, users.seen
+    return SingleUsers(
+        n=len(users.ids),
+        are_integers=users.ids.are_integers,
+        slots=_part(folder / _ID_SLOTS, users.ids.table().slots),
+        embeddings=_part(folder / _EMBEDDINGS, users.embeddings),
+        starts=_part(folder / _SEEN_STARTS, seen.starts),
+        item_idx=_part(folder / _SEEN_ITEMS, seen.item_idx),
+        weight=None if seen.weight is None else _part(folder / _SEEN_WEIGHTS, seen.weight),
+        factors=users.embeddings.shape[1],
+    )
+
+
+def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTable:
+    """Map the items of a version; see `open_users`."""
+    folder = version / ITEMS
+    return ItemTable(
+        ids=_open_ids(folder, shape[0]),
+        embeddings=_array(folder / _EMBEDDINGS, np.float32, shape),
+        popularity=_array(folder / _POPULARITY, np.int64, (shape[0],)),
+        space_id=space_id,
+        recent=_array_if_there(folder / _RECENT, np.float32, (shape[0],)),
+    )
+
+
+def open_popular(version: Path, n_items: int) -> NDArray[np.int32]:
+    """Map the rows of the items of a version, the most popular first."""
+    return _array(version / ITEMS / _POPULAR, np.int32, (n_items,))
+
+
+def _by_popularity(items: ItemTable) -> NDArray[np.int32]:
+    """Return rows by recent popularity, then by popularity, ties by lower row."""
+    recent = items.popularity if items.recent is None else items.recent
+    return np.lexsort((-items.popularity, -recent)).astype(np.int32)
+
+
+def _write_ids(folder: Path, ids: Ids) -> None:
+    np.save(folder / _ID_SLOTS, ids.table().slots)
+    batch = pa.record_batch({"id": ids.values})
+    with (
+        pa.OSFile(str(folder / _IDS), "wb") as file,
+        pa.ipc.new_file(file, batch.schema) as writer,
+    ):
+        writer.write_batch(batch)
+
+
+def _open_ids(folder: Path, n_rows: int) -> Ids:
+    path = folder / _IDS
+    try:
+        values = _read_ids(pa.memory_map(str(path)).read_buffer())
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged(path, str(error)) from error
+    if len(values) != n_rows or values.null_count or values.type not in _ID_TYPES:
+        raise damaged(path, f"expected {n_rows} ids, got {len(values)} of {values.type}")
+    slots = open_array(folder / _ID_SLOTS)
+    is_table = slots.dtype == np.int64 and slots.ndim == 2 and slots.shape[1] == 2
+    if not is_table or len(slots) <= places_for(n_rows) or not slots.flags.c_contiguous:
+        raise damaged(
+            folder / _ID_SLOTS,
+            f"expected more than {places_for(n_rows)} pairs of int64, got {slots.dtype} "
+            f"of {slots.shape}",
+        )
+    return Ids.mapped(values, IdTable(slots))
+
+
+def _read_ids(mapped: pa.Buffer) -> pa.Array:
+    with pa.ipc.open_file(mapped) as file:
+        return file.get_batch(0).column(0)
+
+
+def _part(path: Path, array: NDArray[Any]) -> FilePart:
+    """Return the numbers of an array that `np.save` wrote: the end of the file."""
+    offset = path.stat().st_size - array.nbytes
+    return FilePart(path, offset, array.size, array.dtype.char, array.itemsize)
+
+
+_ID_TYPES = (pa.large_string(), pa.int64())
+
+
+def _array_if_there(path: Path, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    return _array(path, dtype, shape) if path.exists() else None
+
+
+def _array(path: Path, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    found = open_array(path)
+    if found.dtype != dtype or found.shape != shape or not found.flags.c_contiguous:
+        raise damaged(
+            path, f"expected {np.dtype(dtype)} of shape {shape}, got {found.dtype} of {found.shape}"
+        )
+    return found

@@ -1,0 +1,279 @@
+"""The Parquet files of a version: what other teams read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.base.durable import durable_file
+from recsys.base.errors import CorruptVersionError, StoreError
+from recsys.store.manifest import FORMAT
+from recsys.vectors import FloatMatrix, Ids
+
+USERS = "users.parquet"
+ITEMS = "items.parquet"
+ATTRIBUTES = "attributes.parquet"
+
+_ROWS_PER_GROUP = 1 << 18
+
+
+@dataclass(frozen=True, eq=False)
+class SeenLists:
+    """The items that each user has seen.
+
+    Parameters
+    ----------
+    starts : ndarray of int64, shape (n_users + 1,)
+    item_idx : ndarray of int32, shape (n_seen,)
+        Ascending and unique within a user.
+    weight : ndarray of float32, shape (n_seen,), optional
+        How much each counted in training. Default: 1.
+    """
+
+    starts: NDArray[np.int64]
+    item_idx: NDArray[np.int32]
+    weight: NDArray[np.float32] | None = None
+
+    def __getitem__(self, user_idx: int) -> NDArray[np.int32]:
+        return self.item_idx[self.starts[user_idx] : self.starts[user_idx + 1]]
+
+    def weights(self, user_idx: int) -> NDArray[np.float32]:
+        """Return the weight of each seen item of a user."""
+        start, end = self.starts[user_idx], self.starts[user_idx + 1]
+        if self.weight is None:
+            return np.ones(end - start, dtype=np.float32)
+        return self.weight[start:end]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class UserTable:
+    """users.parquet: ids, embeddings (n_users, factors), seen items, and their space."""
+
+    ids: Ids
+    embeddings: FloatMatrix
+    seen: SeenLists
+    space_id: str
+
+
+@dataclass(frozen=True, eq=False)
+class ItemTable:
+    """items.parquet: ids, embeddings (n_items, factors), popularity int64, and their space.
+
+    `recent` is the popularity in which old interactions count less, float32 (n_items,), where the
+    log has time.
+    """
+
+    ids: Ids
+    embeddings: FloatMatrix
+    popularity: NDArray[np.int64]
+    space_id: str
+    recent: NDArray[np.float32] | None = None
+
+
+def write_users(folder: Path, users: UserTable) -> None:
+    """Write users.parquet: user_id, embedding, seen, and seen_weight where not all are 1."""
+    table = {
+        "user_id": _id_column(users.ids),
+        "embedding": _embedding_column(users.embeddings),
+        "seen": _list_column(users.seen.starts, users.seen.item_idx, pa.int32()),
+    }
+    if users.seen.weight is not None:
+        table["seen_weight"] = _list_column(users.seen.starts, users.seen.weight, pa.float32())
+    _write(folder / USERS, pa.table(table), users.space_id)
+
+
+def write_items(folder: Path, items: ItemTable) -> None:
+    """Write items.parquet: item_id, embedding, popularity, and recent_popularity if known."""
+    table = {
+        "item_id": _id_column(items.ids),
+        "embedding": _embedding_column(items.embeddings),
+        "popularity": pa.array(items.popularity, pa.int64()),
+    }
+    if items.recent is not None:
+        table["recent_popularity"] = pa.array(items.recent, pa.float32())
+    _write(folder / ITEMS, pa.table(table), items.space_id)
+
+
+def write_attributes(folder: Path, attributes: pa.Table, items: Ids, space_id: str) -> None:
+    """Write attributes.parquet: item_id and whatever is known of the items."""
+    place = attributes.column_names.index("item_id")
+    _write(
+        folder / ATTRIBUTES, attributes.set_column(place, "item_id", _id_column(items)), space_id
+    )
+
+
+def read_users(folder: Path) -> UserTable:
+    """Read users.parquet; CorruptVersionError names it where it is not what we write."""
+    with errors_of_reading(folder / USERS):
+        table, space_id = _read(folder / USERS)
+        return UserTable(
+            ids=Ids(table["user_id"]),
+            embeddings=_embeddings_of(table["embedding"]),
+            seen=_seen_of(table),
+            space_id=space_id,
+        )
+
+
+def read_items(folder: Path) -> ItemTable:
+    """Read items.parquet; CorruptVersionError names it where it is not what we write."""
+    with errors_of_reading(folder / ITEMS):
+        table, space_id = _read(folder / ITEMS)
+        return ItemTable(
+            ids=Ids(table["item_id"]),
+            embeddings=_embeddings_of(table["embedding"]),
+            popularity=_column_of(table["popularity"], np.int64),
+            space_id=space_id,
+            recent=_column_of(table["recent_popularity"], np.float32)
+            if "recent_popularity" in table.column_names
+            else None,
+        )
+
+
+def read_attributes(folder: Path) -> pa.Table:
+    """Read attributes.parquet; CorruptVersionError names it where it is not what we write."""
+    with errors_of_reading(folder / ATTRIBUTES):
+        return _read(folder / ATTRIBUTES)[0]
+
+
+@contextmanager
+def errors_of_reading(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file raises into a CorruptVersionError that names the file."""
+    try:
+        yield
+    except PermissionError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CorruptVersionError(
+            f"{path}: damaged: {reason}; train again, or activate another version"
+        ) from error
+
+
+def _write(path: Path, table: pa.Table, space_id: str) -> None:
+    import pyarrow.parquet as pq
+
+    table = table.replace_schema_metadata({"recsys.format": str(FORMAT), "space_id": space_id})
+    # Embeddings do not compress; stored plainly they are read at the speed of a copy.
+    codecs = {
+        column: "NONE" if column.startswith("embedding.") else "ZSTD"
+        for column in _leaf_columns(table.schema)
+    }
+    with durable_file(path) as file:
+        pq.write_table(
+            table,
+            file,
+            row_group_size=_ROWS_PER_GROUP,
+            compression=codecs,
+            use_dictionary=False,
+            write_statistics=False,
+            write_page_checksum=True,
+        )
+
+
+def _leaf_columns(schema: pa.Schema) -> list[str]:
+    """Return the names of the columns as Parquet numbers them, nested ones by their path."""
+    import io
+
+    import pyarrow.parquet as pq
+
+    empty = io.BytesIO()
+    pq.write_table(schema.empty_table(), empty)
+    leaves = pq.ParquetFile(empty).schema
+    return [leaves.column(number).path for number in range(len(leaves))]
+
+
+def _read(path: Path) -> tuple[pa.Table, str]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
+        table = file.read()
+    return table, (table.schema.metadata or {})[b"space_id"].decode()
+
+
+def _id_column(ids: Ids) -> pa.ChunkedArray:
+    """Return ids as string or int64; in pieces, because a string array holds 2 GiB at most."""
+    type_ = pa.int64() if ids.are_integers else pa.string()
+    pieces = [
+        ids.values.slice(start, _ROWS_PER_GROUP).cast(type_)
+        for start in range(0, len(ids), _ROWS_PER_GROUP)
+    ]
+    return pa.chunked_array(pieces, type=type_)
+
+
+def _embedding_column(vectors: FloatMatrix) -> pa.Array:
+    type_ = pa.list_(pa.field("element", pa.float32(), nullable=False), vectors.shape[1])
+    flat = pa.array(np.ascontiguousarray(vectors).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, type=type_)
+
+
+def _list_column(
+    starts: NDArray[np.int64], values: NDArray[Any], type_: pa.DataType
+) -> pa.ChunkedArray:
+    """Return one list a user; in pieces, because their offsets are 32 bits wide."""
+    list_type = pa.list_(pa.field("element", type_, nullable=False))
+    pieces = []
+    for first in range(0, len(starts) - 1, _ROWS_PER_GROUP):
+        part = starts[first : first + _ROWS_PER_GROUP + 1]
+        offsets = pa.array((part - part[0]).astype(np.int32))
+        inside = pa.array(values[part[0] : part[-1]], type_)
+        pieces.append(pa.ListArray.from_arrays(offsets, inside, type=list_type))
+    return pa.chunked_array(pieces, type=list_type)
+
+
+def _embeddings_of(column: pa.ChunkedArray) -> FloatMatrix:
+    factors = column.type.list_size
+    return _joined(
+        [_numbers(chunk.flatten(), np.float32).reshape(-1, factors) for chunk in column.chunks],
+        np.empty((0, factors), dtype=np.float32),
+    )
+
+
+def _column_of(column: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
+    return _joined([_numbers(chunk, dtype) for chunk in column.chunks], np.empty(0, dtype=dtype))
+
+
+def _seen_of(table: pa.Table) -> SeenLists:
+    column = table["seen"]
+    nothing = np.empty(0, dtype=np.int32)
+    lengths = [np.diff(_numbers(chunk.offsets, np.int32)) for chunk in column.chunks]
+    starts = np.zeros(len(column) + 1, dtype=np.int64)
+    np.cumsum(_joined(lengths, nothing), out=starts[1:])
+    weight = None
+    if "seen_weight" in table.column_names:
+        weight = _values_of(table["seen_weight"], np.float32)
+    return SeenLists(starts, _values_of(column, np.int32), weight)
+
+
+def _values_of(column: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return what is inside the lists, one after the other."""
+    values = [_numbers(chunk.flatten(), dtype) for chunk in column.chunks]
+    return _joined(values, np.empty(0, dtype=dtype))
+
+
+def _numbers(array: pa.Array, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return an array of numbers without a copy, read-only.
+
+    Arrow's own `to_numpy` imports pandas, which takes longer than opening a version.
+    """
+    expected = pa.from_numpy_dtype(dtype)
+    if array.type != expected or array.null_count:
+        raise ValueError(
+            f"expected {expected} without nulls, got {array.type} with {array.null_count}"
+        )
+    values = np.frombuffer(array.buffers()[1] or b"", dtype=dtype)
+    return values[array.offset : array.offset + len(array)]
+
+
+def _joined(parts: list[NDArray[Any]], empty: NDArray[Any]) -> NDArray[Any]:
+    """Join arrays, without a copy where there is one only."""
+    if not parts:
+        return empty
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,0 +1,137 @@
+"""Verify: every file of a version against its manifest."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.base.errors import CorruptVersionError
+from recsys.store import serving_files as mapped_files
+from recsys.store import tables
+from recsys.store.content import Content, Lease, check_checksums, check_sizes, read_version
+from recsys.store.tables import ItemTable, UserTable
+from recsys.store.versions import Version, find_version
+from recsys.vectors import Ids
+
+
+def verify(store: str | Path, version: str | None = None) -> Version:
+    """Check every file of a version: there, of its size, with its checksum, and making sense.
+
+    Parameters
+    ----------
+    store : path
+    version : str, optional
+        Default: the current one.
+
+    Returns
+    -------
+    Version
+        The version, which is what its manifest says.
+
+    Raises
+    ------
+    CorruptVersionError
+        If something is not; names the file and says what is wrong with it.
+    VersionNotFoundError
+        If there is no such version.
+    StoreError
+        If a file may not be read, or was made by another release of recsys.
+    """
+    found = find_version(store, version)
+    lease = Lease(found.folder)
+    if found.manifest.version != found.name:
+        raise CorruptVersionError(
+            f"{found.folder}: expected the manifest of version {found.name}, got that of "
+            f"{found.manifest.version}; a published directory must keep its name"
+        )
+    check_sizes(found)
+    check_checksums(found)
+    users, items = tables.read_users(found.folder), tables.read_items(found.folder)
+    _check_shapes(found, users, items)
+    _check_users(found, users)
+    _check_items(found, items)
+    _check_copies(read_version(found), users, items)
+    del lease  # held until here, so that it was not pruned meanwhile
+    return found
+
+
+def _check_shapes(version: Version, users: UserTable, items: ItemTable) -> None:
+    manifest = version.manifest
+    for name, table, n_rows in (
+        (tables.USERS, users, manifest.n_users),
+        (tables.ITEMS, items, manifest.n_items),
+    ):
+        shape = table.embeddings.shape
+        expected = f"space {manifest.space_id}, {n_rows} rows, {manifest.factors} factors"
+        found = f"space {table.space_id}, {shape[0]} rows, {shape[1]} factors"
+        _require(found == expected, version.folder / name, expected, found)
+
+
+def _check_users(version: Version, users: UserTable) -> None:
+    path, n_items = version.folder / tables.USERS, version.manifest.n_items
+    seen = users.seen
+    _require(bool(np.isfinite(users.embeddings).all()), path, "finite embeddings", "others")
+    found, expected = len(seen.item_idx), version.manifest.n_seen
+    _require(found == expected, path, f"{expected} seen items", str(found))
+    in_range = ((seen.item_idx >= 0) & (seen.item_idx < n_items)).all()
+    _require(bool(in_range), path, f"seen items from 0 to {n_items - 1}", "others")
+    ascends = np.diff(seen.item_idx) > 0
+    starts = seen.starts[1:-1]
+    ascends[starts[(starts > 0) & (starts < len(seen.item_idx))] - 1] = True
+    _require(bool(ascends.all()), path, "seen items that ascend within a user", "others")
+
+
+def _check_items(version: Version, items: ItemTable) -> None:
+    folder = version.folder
+    is_finite = bool(np.isfinite(items.embeddings).all())
+    _require(is_finite, folder / tables.ITEMS, "finite embeddings", "others")
+    is_count = bool((items.popularity >= 0).all())
+    _require(is_count, folder / tables.ITEMS, "popularity of 0 or more", "less")
+    if tables.ATTRIBUTES in version.manifest.files:
+        attributes = tables.read_attributes(folder)
+        same = Ids(attributes["item_id"]) == items.ids
+        _require(same, folder / tables.ATTRIBUTES, f"items of {tables.ITEMS}, in order", "others")
+
+
+def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:
+    """See that what is mapped into memory says the same as the Parquet files."""
+    folder = content.version.folder
+    seen, mapped_seen = users.seen, content.users.seen
+    for name, mapped, table, pairs in (
+        (
+            mapped_files.USERS,
+            content.users,
+            users,
+            [
+                (mapped_seen.starts, seen.starts),
+                (mapped_seen.item_idx, seen.item_idx),
+                (mapped_seen.weight, seen.weight),
+            ],
+        ),
+        (
+            mapped_files.ITEMS,
+            content.items,
+            items,
+            [
+                (content.items.popularity, items.popularity),
+                (content.items.recent, items.recent),
+                (np.sort(content.popular), np.arange(len(items.ids))),
+            ],
+        ),
+    ):
+        pairs.append((mapped.embeddings, table.embeddings))
+        pairs.append((mapped.ids.rows(table.ids.tolist()), np.arange(len(table.ids))))
+        is_same = mapped.ids == table.ids and all(map(_is_same, *zip(*pairs, strict=True)))
+        _require(is_same, folder / name, "the same as the Parquet file", "something else")
+
+
+def _is_same(a: NDArray[Any] | None, b: NDArray[Any] | None) -> bool:
+    return a is b is None or (a is not None and b is not None and np.array_equal(a, b))
+
+
+def _require(holds: bool, path: Path, expected: str, found: str) -> None:
+    if not holds:
+        raise CorruptVersionError(
+            f"{path}: expected {expected}, got {found}; train again, or activate another version"
+        )

@@ -1,0 +1,8 @@
+"""Hyperparameters, found on a validation part."""
+
+from recsys.tuning.search import Budget, Tuned, tune
+from recsys.tuning.space import SPACES, Range, Space
+from recsys.tuning.study import Trial
+from recsys.tuning.task import Task
+
+__all__ = ["SPACES", "Budget", "Range", "Space", "Task", "Trial", "Tuned", "tune"]

@@ -1,0 +1,139 @@
+"""What one trial does: fit, look at the validation part now and then, and say how good it is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from recsys.base.errors import ConfigError
+from recsys.evaluation.evaluate import evaluate
+from recsys.evaluation.metrics import METRICS
+from recsys.evaluation.ranking import Scorer
+from recsys.logs import Interactions
+from recsys.models.protocol import Epoch
+from recsys.splits.leaks import require_validation
+from recsys.tuning.candidates import Candidate
+
+MOST_USERS = 20_000  # that are looked at: the same for all trials, so that they can be compared
+
+Report = Callable[[int, float], bool]
+"""Told an epoch and what it reached; True stops the fit there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a search tries to be good at.
+
+    Parameters
+    ----------
+    train, validation : Interactions
+        A split of the train part; fits are on the first of the two.
+    metric : str
+        One of `recsys.evaluation.METRICS`, at `k`.
+    k : int
+    seed : int
+        Of the choice of users, where there are more than 20,000 with validation items.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such metric.
+    DataError
+        If what is to be chosen on is a test part.
+    """
+
+    train: Interactions
+    validation: Interactions
+    metric: str = "ndcg"
+    k: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise ConfigError(
+                f"tune: expected a metric of {', '.join(METRICS)}, got {self.metric!r}"
+            )
+        require_validation(self.validation, "tune")
+
+    @cached_property
+    def user_items(self) -> sp.csr_array:
+        """What is fitted."""
+        return self.train.user_items()
+
+    @cached_property
+    def relevant(self) -> sp.csr_array:
+        """The validation items of the users that are looked at."""
+        matrix = self.validation.user_items()
+        users = np.flatnonzero(np.diff(matrix.indptr))
+        if len(users) <= MOST_USERS:
+            return matrix
+        is_chosen = np.zeros(matrix.shape[0], dtype=np.float32)
+        is_chosen[np.random.default_rng(self.seed).choice(users, MOST_USERS, replace=False)] = 1
+        chosen = sp.csr_array(sp.diags_array(is_chosen) @ matrix)
+        chosen.eliminate_zeros()
+        return chosen
+
+    def measure(self, scorer: Scorer) -> float:
+        """Return the metric on the validation part."""
+        found = evaluate(scorer, self.user_items, self.relevant, self.k)
+        return found.metrics[f"{self.metric}@{self.k}"]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What two searches have in common if their trials can be compared."""
+        hashed = blake2b(f"{self.metric}@{self.k}, {self.seed}".encode(), digest_size=16)
+        for matrix in (self.user_items, self.relevant):
+            for array in (matrix.indptr, matrix.indices, matrix.data):
+                hashed.update(array.tobytes())
+        return hashed.hexdigest()
+
+
+@dataclass
+class Watch:
+    """Looks at a fit after epochs 2, 4, 8 and so on, and keeps the best; pass it as `on_epoch`.
+
+    Looking at every epoch would take longer than the epochs do.
+    """
+
+    task: Task
+    report: Report
+    reached: dict[int, float] = field(default_factory=dict)
+    is_stopped: bool = False
+
+    def __call__(self, epoch: Epoch) -> bool:
+        """Look at some epochs, but for the last: what a fit returns is its own."""
+        number = epoch.number
+        if number < 2 or number & (number - 1) or number == epoch.n_epochs:
+            return False
+        self.is_stopped = self.look(number, epoch.embeddings())
+        return self.is_stopped
+
+    def look(self, number: int, scorer: Scorer) -> bool:
+        """Measure, keep and report."""
+        self.reached[number] = self.task.measure(scorer)
+        return self.report(number, self.reached[number])
+
+    @property
+    def best(self) -> int:
+        """The epoch that reached most, the first of equals."""
+        return max(self.reached, key=lambda number: (self.reached[number], -number))
+
+
+def run_trial(candidate: Candidate, task: Task, report: Report) -> Watch:
+    """Fit a candidate and watch it; of what has no epochs, there is one."""
+    watch = Watch(task, report)
+    scorer = candidate.fit(task.user_items, on_epoch=watch)
+    if not watch.is_stopped:
+        watch.look(_epochs_of(candidate), scorer)
+    return watch
+
+
+def _epochs_of(candidate: Candidate) -> int:
+    if not candidate.has_epochs:
+        return 1
+    model: Any = candidate.model()
+    return int(model.iterations)

@@ -1,0 +1,187 @@
+"""One vector of a space, and the arithmetic that keeps spaces apart."""
+
+import hashlib
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from recsys.base.errors import DataError
+from recsys.vectors.embeddings import FloatMatrix
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def space_id_of(items: FloatMatrix) -> str:
+    """Return the name of a space of its own, drawn from the item embeddings that span it.
+
+    Parameters
+    ----------
+    items : ndarray of float32, shape (n_items, factors)
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits; equal matrices have equal names.
+    """
+    return hashlib.sha256(np.ascontiguousarray(items).data).hexdigest()[:16]
+
+
+class Vector:
+    """A point of a space of embeddings: of a user, of an item, or made of several.
+
+    Vectors of one space can be added, subtracted and scaled; ``a @ b`` is their dot product. What
+    two trainings made lies in unrelated coordinates, so that vectors of two spaces are refused.
+
+    Parameters
+    ----------
+    values : array_like, shape (factors,)
+        Finite and within the range of float32. Kept as float64, in which sums of embeddings
+        lose nothing that matters, and read-only; ``numpy.asarray(vector)`` gives them.
+    space_id : str
+        Of the space that the values are coordinates in.
+
+    Raises
+    ------
+    DataError
+        If the values are no such vector. Arithmetic raises it for vectors of two spaces or of
+        two dimensions, and where a result leaves the range of float32.
+
+    Examples
+    --------
+    >>> a, b = Vector([3, 4], "s"), Vector([0, 2], "s")
+    >>> a - b / 2
+    Vector([3.0, 3.0], space 's')
+    >>> a @ b, a.norm, round(a.cosine(b), 6)
+    (8.0, 5.0, 0.8)
+    >>> a.unit()
+    Vector([0.6, 0.8], space 's')
+    """
+
+    # NumPy leaves `array * vector` and `np.float32(2) * vector` to the methods below.
+    __array_ufunc__ = None
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, values: ArrayLike, space_id: str) -> None:
+        self.values = _checked_values(values)
+        self.space_id = space_id
+
+    def __repr__(self) -> str:
+        shown = [float(f"{value:.4g}") for value in self.values[:4]]
+        more = ", ..." if len(self) > len(shown) else ""
+        return f"Vector([{', '.join(map(str, shown))}{more}], space {self.space_id!r})"
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __array__(
+        self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
+    ) -> NDArray[Any]:
+        return np.array(self.values, dtype=dtype, copy=copy)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Vector)
+            and self.space_id == other.space_id
+            and np.array_equal(self.values, other.values)
+        )
+
+    def __add__(self, other: "Vector") -> "Vector":
+        if not isinstance(other, Vector):
+            return NotImplemented
+        return Vector(self.values + self._values_of(other), self.space_id)
+
+    def __sub__(self, other: "Vector") -> "Vector":
+        if not isinstance(other, Vector):
+            return NotImplemented
+        return Vector(self.values - self._values_of(other), self.space_id)
+
+    def __neg__(self) -> "Vector":
+        return Vector(-self.values, self.space_id)
+
+    def __mul__(self, factor: float) -> "Vector":
+        if not isinstance(factor, Real):
+            return NotImplemented
+        with np.errstate(all="ignore"):  # a result that is not finite is an error of its own
+            return Vector(self.values * float(factor), self.space_id)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> "Vector":
+        if not isinstance(divisor, Real):
+            return NotImplemented
+        with np.errstate(all="ignore"):
+            return Vector(self.values / float(divisor), self.space_id)
+
+    def __matmul__(self, other: "Vector") -> float:
+        if not isinstance(other, Vector):
+            return NotImplemented
+        return float(self.values @ self._values_of(other))
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether all values are 0: such a vector has no direction."""
+        return not self.values.any()
+
+    @property
+    def norm(self) -> float:
+        """The length of the vector."""
+        return float(np.linalg.norm(self.values))
+
+    def unit(self) -> "Vector":
+        """Return the vector of length 1 in the same direction.
+
+        Raises
+        ------
+        DataError
+            If the vector is zero, which has no direction.
+        """
+        if self.is_zero:
+            raise DataError(
+                "vector: expected one with a direction, got the zero vector; nothing is known "
+                "of what it stands for, so leave it out"
+            )
+        scaled = self.values / np.abs(self.values).max()  # so that no square is rounded to 0
+        return Vector(scaled / np.linalg.norm(scaled), self.space_id)
+
+    def cosine(self, other: "Vector") -> float:
+        """Return the cosine of the angle to another vector, from -1 to 1.
+
+        Raises
+        ------
+        DataError
+            If one of the two is zero, or they are not of one space.
+        """
+        return float(np.clip(self.unit() @ other.unit(), -1.0, 1.0))
+
+    def _values_of(self, other: "Vector") -> NDArray[np.float64]:
+        require_same_space(other, self.space_id, len(self))
+        return other.values
+
+
+def require_same_space(vector: Vector, space_id: str, factors: int) -> None:
+    """Raise a DataError for a vector that is not of a space, or not of its dimension."""
+    if vector.space_id != space_id:
+        raise DataError(
+            f"vector: expected one of space {space_id!r}, got one of space {vector.space_id!r}; "
+            "two spaces share no coordinates, so take both vectors from one version"
+        )
+    if len(vector) != factors:
+        raise DataError(
+            f"vector: expected {factors} values, as the others of space {space_id!r} have, "
+            f"got {len(vector)}"
+        )
+
+
+def _checked_values(values: ArrayLike) -> NDArray[np.float64]:
+    try:
+        checked = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"vector: expected a list of numbers, got {error}") from error
+    if checked.ndim != 1 or len(checked) == 0:
+        raise DataError(f"vector: expected one dimension, got the shape {checked.shape}")
+    if not (np.abs(checked) <= _LARGEST).all():
+        raise DataError("vector: expected finite numbers in the range of float32, got others")
+    checked.flags.writeable = False
+    return checked

@@ -1,0 +1,72 @@
+"""The page for the consuming team is true: its snippets run and agree, its columns are there."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.export import export_version
+from recsys.store import Content, publish, read_version
+from recsys.vectors import Embeddings
+from tests.store.releases import small_release
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
+    rng = np.random.default_rng(0)
+    users, items = (rng.standard_normal((n, 4)).astype(np.float32) for n in (12, 30))
+    items[3] = 0
+    folder = tmp_path_factory.mktemp("it's a store")
+    return read_version(publish(folder, small_release(embeddings=Embeddings(users, items))))
+
+
+@pytest.fixture(scope="module")
+def page(content: Content, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_version(content, "schema", tmp_path_factory.mktemp("out") / "schema")
+
+
+def snippets(page: Path) -> dict[str, str]:
+    text = (page / "schema.md").read_text()
+    return dict(re.findall(r"^### (\w+)\n\n```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("tool", ["pandas", "Polars", "DuckDB", "NumPy"])
+def test_a_snippet_runs_and_finds_the_best_items(content: Content, page: Path, tool: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", snippets(page)[tool]], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    scores = content.items.embeddings @ content.users.embeddings[0]
+    expected = content.items.ids.tolist(np.argsort(-scores, kind="stable")[:5])
+    assert done.stdout.strip() == str(expected)
+
+
+def test_there_is_a_snippet_for_spark(page: Path) -> None:
+    compile(snippets(page)["Spark"], "spark", "exec")
+
+
+def test_the_columns_are_those_of_the_files(content: Content, page: Path) -> None:
+    described = json.loads((page / "schema.json").read_text())
+    assert described["space_id"] == content.version.manifest.space_id
+    assert set(described["files"]) == {"users.parquet", "items.parquet", "attributes.parquet"}
+    text = (page / "schema.md").read_text()
+    for name, facts in described["files"].items():
+        file = pq.ParquetFile(content.version.folder / name)
+        assert [column["name"] for column in facts["columns"]] == file.schema_arrow.names
+        assert facts["rows"] == file.metadata.num_rows
+        assert all(f"| `{column}` |" in text for column in file.schema_arrow.names)
+    assert {"name": "embedding", "type": "fixed_size_list<float>[4]"}.items() <= (
+        described["files"]["items.parquet"]["columns"][1].items()
+    )
+
+
+def test_the_page_states_the_rules(content: Content, page: Path) -> None:
+    text = (page / "schema.md").read_text()
+    for rule in ("dot product", "cosine", "space_id", "row number is the key"):
+        assert rule in text
+    assert content.version.name in text

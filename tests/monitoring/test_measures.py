@@ -1,0 +1,187 @@
+"""The parts of a comparison, each beside a slow twin or an answer known by hand."""
+
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.monitoring.log import measure_age, measure_log
+from recsys.monitoring.measures import DEFAULT_LIMITS, Measured, held_to, learned_limits, log_ratio
+from recsys.monitoring.population import Shared, lost_overlap
+from recsys.monitoring.vectors import cosines, translated
+from recsys.store import Check, Manifest
+from recsys.vectors import Ids
+
+ids = st.lists(st.integers(0, 30), unique=True, max_size=20)
+lists = st.lists(st.integers(0, 12), unique=True, max_size=4)
+
+
+@given(ids, ids, st.booleans(), st.booleans())
+def test_shared_rows_are_those_a_look_up_finds(
+    a: list[int], b: list[int], a_is_text: bool, b_is_text: bool
+) -> None:
+    one, other = (
+        Ids([str(id_) if is_text else id_ for id_ in listed])
+        for listed, is_text in ((a, a_is_text), (b, b_is_text))
+    )
+    shared = Shared.of(one, other)
+    assert shared.a_of_b.tolist() == [a.index(id_) if id_ in a else -1 for id_ in b]
+    assert [a[row] for row in shared.in_a] == [b[row] for row in shared.in_b]
+    n = len(set(a) & set(b))
+    assert shared.counts == {"shared": n, "appeared": len(b) - n, "vanished": len(a) - n}
+    sample = shared.sample(3, 0, np.ones(len(a)))
+    assert len(sample) == min(3, n)
+    assert [a[row] for row in sample.in_a] == [b[row] for row in sample.in_b]
+
+
+@given(st.lists(st.tuples(lists, lists), min_size=1, max_size=5))
+def test_lost_overlap_is_that_of_sets(pairs: list[tuple[list[int], list[int]]]) -> None:
+    a, b = (
+        np.array([one + [-1] * (4 - len(one)) for one in side], dtype=np.int32)
+        for side in zip(*pairs, strict=True)
+    )
+    expected = [1 - len(set(x) & set(y)) / max(len(x), len(y)) if x or y else 0.0 for x, y in pairs]
+    np.testing.assert_allclose(lost_overlap(a, b), expected)
+
+
+def test_an_item_that_is_new_is_never_in_common() -> None:
+    shared = Shared.of(Ids(["a", "b"]), Ids(["b", "new"]))
+    lists = translated(np.array([[0, 1, -1]], dtype=np.int32), shared)
+    assert lists.tolist() == [[1, -2, -1]]
+    assert lost_overlap(np.array([[1, -1, -1]], np.int32), lists).tolist() == [0.5]
+
+
+def test_cosines_of_vectors_and_of_none() -> None:
+    a = np.array([[3, 4], [0, 0], [0, 0], [1, 0]], dtype=np.float32)
+    b = np.array([[6, 8], [0, 0], [1, 1], [-2, 0]], dtype=np.float32)
+    shared = Shared.of(Ids("abcd"), Ids("abcd"))
+    assert cosines(a, b, shared).tolist() == pytest.approx([1, 1, 0, -1])
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_a_log_ratio_is_symmetric_and_finite(a: float, b: float) -> None:
+    assert log_ratio(a, b) == pytest.approx(log_ratio(b, a))
+    assert 0 <= log_ratio(a, b) <= np.log(1001)
+    assert (log_ratio(a, b) == 0) == (a == b) or a == pytest.approx(b)
+
+
+def test_what_was_not_measured_passes() -> None:
+    check = held_to(Measured("volume", None, "not measured: no log"), {"volume": 0.1})
+    assert check.passed
+    assert not held_to(Measured("volume", 0.2, "more"), {"volume": 0.1}).passed
+    assert held_to(Measured("volume", 0.2, "more"), {}).passed
+
+
+def facts(days: dict[str, int], **changes: object) -> dict[str, object]:
+    account = {"rows_read": 1000, "rejected": {}, "events": {"view": 900, "buy": 100}}
+    return {
+        "events": 1000,
+        "days": days,
+        "mean_weight": 2.0,
+        "duplicates": 10,
+        "busiest_user": 50,
+        "busiest_item": 50,
+        "account": account,
+        **changes,
+    }
+
+
+def march(n: int, *, of_a_day: int = 100) -> dict[str, int]:
+    return {f"2026-03-{day:02d}": of_a_day for day in range(1, n + 1)}
+
+
+def of(facts: dict[str, object], created: str = "2026-06-01") -> Manifest:
+    return Manifest("v", created, None, "s", {}, 1, 1, 1, 1, {}, data=facts)
+
+
+def values(
+    a: dict[str, object], b: dict[str, object], created: str = "2026-06-01"
+) -> dict[str, float | None]:
+    return {one.name: one.value for one in measure_log(of(a, created), of(b, created))}
+
+
+def test_days_that_both_logs_hold_must_not_change() -> None:
+    # The window of the 1st may begin at any hour; 19 days are left.
+    changed = march(21) | {"2026-03-01": 3, "2026-03-10": 50}
+    assert values(facts(march(20)), facts(changed))["past_days"] == pytest.approx(50 / 1900)
+    assert values(facts(march(20)), facts(march(21)))["past_days"] == 0
+
+
+def test_a_day_that_was_not_over_is_compared_when_it_is() -> None:
+    before, now = facts(march(20) | {"2026-03-20": 4}), facts(march(21) | {"2026-03-21": 5})
+    found = measure_log(of(before, "2026-03-20T02:00:00"), of(now, "2026-03-21T02:00:00"))
+    by_name = {one.name: one for one in found}
+    assert by_name["past_days"].value == 0
+    assert by_name["new_days"].value == 0
+    assert "1 new days, 100 for 100 usually" in by_name["new_days"].said
+
+
+def test_a_new_day_is_held_against_its_weekday() -> None:
+    sundays = ("2026-03-01", "2026-03-08", "2026-03-15", "2026-03-22")
+    days = {day: 10 if day in sundays else n for day, n in march(22).items()}
+    known = {day: n for day, n in days.items() if day < sundays[-1]}
+    assert values(facts(known), facts(days))["new_days"] == 0
+    halved = days | {sundays[-1]: 5}
+    assert values(facts(known), facts(halved))["new_days"] == pytest.approx(np.log(2))
+    assert values(facts(known), facts({**days, "2026-03-23": 0}))["new_days"] > 2
+    assert values(facts(march(5)), facts(march(6)))["new_days"] is None  # too few to know
+
+
+def test_shares_and_ratios_of_a_log() -> None:
+    worse = facts(
+        march(20),
+        events=500,
+        mean_weight=20.0,
+        account={
+            "rows_read": 1000,
+            "rejected": {"empty item_id": 100},
+            "events": {"view": 250, "buy": 250},
+        },
+    )
+    found = values(facts(march(20)), worse)
+    assert found["volume"] == pytest.approx(np.log(2))
+    assert found["mean_weight"] == pytest.approx(np.log(10))
+    assert found["rejected_share"] == pytest.approx(0.1)
+    assert found["event_types"] == pytest.approx(0.4)
+    assert found["busiest_user"] == pytest.approx(0.05)
+    assert found["duplicate_share"] == pytest.approx(0.01)
+
+
+def made(day: str, newest: str | None) -> Manifest:
+    """A version made at noon of a day, of a log that ends at noon of another."""
+    end = None if newest is None else int(datetime.fromisoformat(f"{newest}T12:00Z").timestamp())
+    data = {"window": None if end is None else [0, end]}
+    return replace(night(), created=f"{day}T12:00:00+00:00", data=data)
+
+
+def test_a_feed_that_stops_ages_the_log() -> None:
+    daily = [made(f"2026-03-{day:02}", f"2026-03-{day - 1:02}") for day in range(2, 8)]
+    assert measure_age(made("2026-03-08", "2026-03-07"), daily).value == 0
+    stopped = [made(f"2026-03-{day:02}", "2026-03-06") for day in range(8, 12)]
+    ages = [measure_age(new, [*daily, *stopped]).value for new in stopped]
+    assert ages == [1, 2, 3, 4]  # told every night, not only on the first
+    said = measure_age(stopped[-1], daily).said
+    assert "2026-03-06 12:00 UTC, 5.0 days old; it was 1.0 days" in said
+    ended_long_ago = made("2026-03-08", "2015-01-01")
+    assert measure_age(ended_long_ago, [made("2026-03-08", "2015-01-01")]).value == 0
+    assert measure_age(made("2026-03-08", None), daily).value is None
+    assert measure_age(daily[0], [made("2026-03-08", None)]).value is None
+
+
+def night(**drifted: float) -> Manifest:
+    checks = tuple(Check(name, value, None, True, name) for name, value in drifted.items())
+    return Manifest("v", "", None, "s", {}, 1, 1, 1, 1, {}, checks=checks)
+
+
+def test_limits_are_learned_from_what_nights_were_like() -> None:
+    shipped = DEFAULT_LIMITS["list_churn"]
+    assert learned_limits([night(list_churn=shipped)] * 4) == dict(DEFAULT_LIMITS)
+    usual = [night(list_churn=0.9 * shipped)] * 5
+    assert learned_limits(usual)["list_churn"] == pytest.approx(1.8 * shipped)
+    odd = [*[night(list_churn=0.4 * shipped)] * 5, night(list_churn=1.0)]
+    assert learned_limits(odd)["list_churn"] == pytest.approx(0.8 * shipped)
+    assert learned_limits([night(list_churn=0.0)] * 9)["list_churn"] == shipped / 2
+    assert learned_limits([night(list_churn=99.0)] * 9)["list_churn"] == shipped * 4

@@ -1,0 +1,75 @@
+"""Lists for all users on disk: complete, resumable, of one version."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.base.errors import ConfigError, DataError
+from recsys.serving import open as open_store
+from recsys.serving import write_batch
+from recsys.serving.batch import SETTINGS
+from recsys.store import publish
+from tests.store.releases import small_release
+
+N_USERS, K = 9000, 5
+SMALL = 1 << 20  # room for 1310 lists of five
+
+
+@pytest.fixture(scope="module")
+def recommender(tmp_path_factory):
+    store = tmp_path_factory.mktemp("store")
+    publish(store, small_release(n_users=N_USERS, n_items=50))
+    return open_store(store)
+
+
+def parts_of(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def test_every_user_is_there_with_the_list_of_one_call(recommender, tmp_path: Path) -> None:
+    write_batch(recommender, tmp_path / "out", K, memory_bytes=SMALL)
+    assert len(parts_of(tmp_path / "out")) == 7
+    table = pq.read_table(parts_of(tmp_path / "out"))
+    assert table.column_names == ["user_id", "rank", "item_id", "score", "source"]
+    lists: dict[str, list[str]] = {}
+    for row in table.to_pylist():
+        lists.setdefault(row["user_id"], []).append(row["item_id"])
+    assert list(lists) == [f"u{row}" for row in range(N_USERS)]
+    for row in (0, 1310, 8999):
+        single = recommender.recommend(f"u{row}", K)
+        assert lists[f"u{row}"] == [item_id for item_id, _ in single]
+
+
+def test_it_goes_on_where_it_was_interrupted(recommender, tmp_path: Path) -> None:
+    whole = write_batch(recommender, tmp_path / "whole", K, memory_bytes=SMALL)
+    expected = [path.read_bytes() for path in parts_of(whole)]
+    folder = write_batch(recommender, tmp_path / "out", K, memory_bytes=SMALL)
+    *kept, last = parts_of(folder)
+    last.unlink()
+    (folder / f".{last.name}").write_bytes(b"half a part")
+    times = [path.stat().st_mtime_ns for path in kept]
+    write_batch(recommender, folder, K, memory_bytes=SMALL)
+    assert [path.stat().st_mtime_ns for path in kept] == times
+    assert [path.read_bytes() for path in parts_of(folder)] == expected
+    assert {path.name for path in folder.iterdir()} == {
+        SETTINGS, *(path.name for path in parts_of(folder))
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"k": 6}, {"include_seen": True}, {"where": "title = 'a'"}, {"memory_bytes": 1 << 21}],
+)
+def test_other_lists_are_not_mixed_in(recommender, tmp_path: Path, changes) -> None:
+    settings = {"k": K, "memory_bytes": SMALL}
+    write_batch(recommender, tmp_path, **settings)
+    before = [path.read_bytes() for path in parts_of(tmp_path)]
+    with pytest.raises(DataError, match="choose another folder, or remove this one"):
+        write_batch(recommender, tmp_path, **(settings | changes))
+    assert [path.read_bytes() for path in parts_of(tmp_path)] == before
+
+
+def test_less_than_a_megabyte_is_refused(recommender, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="memory: expected 1 MB or more"):
+        write_batch(recommender, tmp_path, memory_bytes=1000)

@@ -1,0 +1,92 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from recsys.base.errors import ConfigError
+from recsys.logs import Interactions
+from recsys.splits import (
+    Parts,
+    SplitSettings,
+    split_by_time,
+    split_last,
+    split_log,
+    split_parts,
+    split_random,
+    split_validation,
+)
+from tests.splits.test_splitters import events_of, log_of, pairs_of
+from tests.worlds import tastes
+
+
+def assert_three_parts(parts: Parts) -> None:
+    train, validation, test = parts[:3]
+    assert validation.users is test.users is train.users
+    assert validation.items is test.items is train.items
+    assert not pairs_of(train) & pairs_of(validation)
+    assert not pairs_of(train) & pairs_of(test)
+    assert not pairs_of(validation) & pairs_of(test)
+    assert pairs_of(train) | pairs_of(validation) <= pairs_of(parts.whole[0])
+    assert pairs_of(test) <= pairs_of(parts.whole[1])
+
+
+@pytest.mark.parametrize("split", ["time", "last", "random"])
+def test_validation_is_cut_the_way_test_was(split: str) -> None:
+    log = tastes(per_user=8)
+    parts = split_parts(log, SplitSettings(split=split))  # type: ignore[arg-type]
+    assert_three_parts(parts)
+    cut: dict[str, Callable[..., tuple[Interactions, Interactions]]] = {
+        "time": split_by_time,
+        "last": split_last,
+        "random": split_random,
+    }
+    whole = cut[split](log)
+    train, validation = cut[split](whole[0])
+    assert events_of(parts.whole[1]) == events_of(whole[1])
+    assert events_of(parts.train) == events_of(train)
+    assert events_of(parts.validation) == events_of(validation)
+
+
+def test_by_time_the_parts_follow_each_other() -> None:
+    parts = split_parts(tastes(per_user=8), SplitSettings())
+    times = [part.timestamp for part in parts[:3] if part.timestamp is not None]
+    assert times[0].max() < times[1].min() <= times[1].max() < times[2].min()
+
+
+def test_test_knows_only_what_train_knows() -> None:
+    """An item that only validation and test have is no item of train."""
+    log = log_of(
+        ("a", "x", 1), ("b", "x", 1), ("c", "x", 1), ("a", "y", 2),
+        ("b", "y", 4), ("b", "new", 4), ("a", "new", 5), ("c", "y", 6),
+    )  # fmt: skip
+    parts = split_validation(split_by_time(log, at=5), lambda train: split_by_time(train, at=4))
+    assert pairs_of(parts.whole[1]) == {("a", "new"), ("c", "y")}
+    assert pairs_of(parts.test) == {("c", "y")}
+    assert parts.test.account.left_out == {"item not in train": 1}
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_given_test_part_leaves_validation_to_time_or_chance(timed: bool) -> None:
+    train, test = split_last(tastes(per_user=8))
+    if not timed:
+        train = log_of(*events_of(train), timed=False)
+    parts = split_parts(train, SplitSettings(split="given"), test)
+    assert_three_parts(parts)
+    expected = split_by_time(train) if timed else split_random(train)
+    assert events_of(parts.validation) == events_of(expected[1])
+
+
+def test_validation_can_be_cut_in_another_way() -> None:
+    log = tastes(per_user=8)
+    parts = split_parts(log, SplitSettings(split="time", validation="last", last=2))
+    assert_three_parts(parts)
+    assert np.bincount(parts.validation.user_idx).max() == 2
+
+
+def test_nothing_to_split_is_refused() -> None:
+    with pytest.raises(ConfigError, match='expected a way to split, got "none"'):
+        split_log(tastes(), SplitSettings(split="none"))
+    with pytest.raises(ConfigError, match="got 'given' without one"):
+        split_parts(tastes(), SplitSettings(split="given"))
+    with pytest.raises(ConfigError, match="got 'time' with one"):
+        split_parts(tastes(), SplitSettings(), tastes())

@@ -1,0 +1,73 @@
+"""What was checked stands in the manifest."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from recsys.base.errors import GateFailedError
+from recsys.store import Check, Content, current, find_version, publish, verify, versions
+from recsys.store.manifest import Manifest
+from tests.store.releases import small_release
+
+CHECKS = [
+    Check("volume", 0.25, 0.1, passed=False, sentence="volume: half", refuses=True),
+    Check("list_churn", float("nan"), None, passed=True, sentence="list_churn: not measured"),
+    Check("item_norms", 0.3, 0.2, passed=False, sentence="item_norms: longer"),
+]
+
+
+def test_checks_come_back_and_the_version_is_whole(tmp_path: Path) -> None:
+    version = publish(tmp_path, small_release(), judge=lambda staged, parent: CHECKS[2:])
+    again = find_version(tmp_path).manifest
+    assert (again.status, again.checks) == ("accepted", tuple(CHECKS[2:]))
+    assert verify(tmp_path) == version
+
+
+def test_a_judge_sees_both_versions_open(tmp_path: Path) -> None:
+    seen = []
+
+    def judge(staged: Content, parent: Content | None) -> list[Check]:
+        names = current(tmp_path), parent and parent.version.name
+        seen.append((names, staged.users.embeddings.shape, staged.similar("item") is not None))
+        return []
+
+    publish(tmp_path, small_release(), judge=judge)
+    first = current(tmp_path)
+    publish(tmp_path, small_release(seed=1), judge=judge)
+    assert seen == [((None, None), (12, 4), True), ((first, first), (12, 4), True)]
+
+
+def test_a_refused_version_is_kept_and_current_stays(tmp_path: Path) -> None:
+    kept = publish(tmp_path, small_release())
+    with pytest.raises(GateFailedError) as caught:
+        publish(tmp_path, small_release(seed=1), judge=lambda staged, parent: CHECKS)
+    error = caught.value
+    assert error.failures == ("volume: half",)
+    assert error.checks == (CHECKS[0],)
+    assert current(tmp_path) == kept.name
+    refused = versions(tmp_path)[0]
+    assert refused.name == error.version
+    assert refused.manifest.status == "refused"
+    assert refused.manifest.checks[1].value is None  # JSON has no NaN
+    assert verify(tmp_path, refused.name) == refused
+
+
+def test_a_judge_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def judge(staged: Content, parent: Content | None) -> list[Check]:
+        raise RuntimeError("no judgement")
+
+    with pytest.raises(RuntimeError, match="no judgement"):
+        publish(tmp_path, small_release(), judge=judge)
+    assert versions(tmp_path) == []
+    assert list((tmp_path / "versions").iterdir()) == []
+
+
+def test_a_manifest_of_before_reads_as_accepted(tmp_path: Path) -> None:
+    content = publish(tmp_path, small_release()).manifest.to_dict()
+    del content["status"], content["checks"]
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    content["manifest_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    old = Manifest.from_json(json.dumps(content, indent=2, ensure_ascii=False) + "\n", tmp_path)
+    assert (old.status, old.checks) == ("accepted", ())

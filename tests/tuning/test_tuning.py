@@ -1,0 +1,200 @@
+"""The search for hyperparameters: what it finds, and that nothing of it is lost."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.base.errors import ConfigError, DataError
+from recsys.config import read_config
+from recsys.models import MODELS, model_from
+from recsys.models.protocol import Epoch
+from recsys.selection import write_tuned
+from recsys.splits import SplitSettings, split_parts, split_random
+from recsys.tuning import SPACES, Budget, Range, Task, Tuned, tune
+from recsys.tuning.candidates import Candidate, flat, nested
+from recsys.tuning.task import Watch
+from recsys.vectors import Embeddings
+from tests.worlds import tastes
+
+SEARCH = """
+import sys
+from tests.tuning.test_tuning import a_search
+a_search(sys.argv[1], on_step=lambda done, total, note="": print(done, flush=True))
+"""
+
+
+def a_task(seed: int = 0) -> Task:
+    parts = split_parts(tastes(per_user=8, seed=seed), SplitSettings("random", 0.3))
+    return Task(parts.train, parts.validation, k=5)
+
+
+def a_search(study: str | None = None, **changes) -> Tuned:
+    model = Candidate("als", {"iterations": 4, "regularization": 8.0})
+    settings = {"factors": 64, "budget": Budget(trials=36), "study": study} | changes
+    return tune(model, a_task(), **settings)
+
+
+def values_of(tuned: Tuned) -> dict[int, list[tuple[float, bool]]]:
+    return {
+        size: [(trial.value, trial.is_pruned) for trial in trials]
+        for size, trials in tuned.trials.items()
+    }
+
+
+def test_it_finds_better_than_what_it_began_with() -> None:
+    task = a_task()
+    start = Candidate("als", {"iterations": 4, "regularization": 10.0, "item_exponent": 0.75})
+    before = task.measure(start.with_factors(32).fit(task.user_items))
+    tuned = tune(start, task, factors=32, budget=Budget(trials=30))
+    assert tuned.best.value > before
+    again = task.measure(tuned.best.candidate.fit(task.user_items))
+    assert again == pytest.approx(tuned.best.value, abs=0.02)  # which an epoch had reached
+    assert tuned.best.value == max(trial.value for trial in tuned.trials[32] if not trial.is_pruned)
+
+
+def test_the_best_go_on_to_twice_as_many_factors_until_it_does_not_pay() -> None:
+    tuned = a_search(factors=128)
+    # Four tastes need no more than 32 factors.
+    assert list(tuned.trials) == [32, 64]
+    assert tuned.best.candidate.parameters["factors"] == 32
+    space = SPACES["als"]
+    by_value = sorted(
+        (trial for trial in tuned.trials[32] if not trial.is_pruned), key=lambda one: -one.value
+    )
+    for went_up, trial in zip(by_value[:4], tuned.trials[64][:4], strict=True):
+        assert trial.candidate.parameters["factors"] == 64
+        for name in space:
+            assert trial.candidate.parameters[name] == went_up.candidate.parameters[name]
+
+
+def test_the_same_seed_finds_the_same() -> None:
+    assert values_of(a_search()) == values_of(a_search())
+
+
+def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    study = tmp_path / "study.sqlite"
+    command = [sys.executable, "-c", SEARCH, str(study)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) == 7:
+                process.kill()  # SIGKILL, in the middle of a trial
+                break
+    steps: list[int] = []
+    tuned = a_search(str(study), on_step=lambda done, total, note="": steps.append(done))
+    assert steps[0] in (8, 9)  # the eighth may have been done
+    assert values_of(tuned) == values_of(a_search())
+    again: list[int] = []
+    done = a_search(str(study), on_step=lambda done, total, note="": again.append(done))
+    assert values_of(done) == values_of(tuned)
+    assert again == []
+
+
+def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
+    study = tmp_path / "study.sqlite"
+    budget = Budget(trials=2)
+    tune(Candidate("svd"), a_task(), factors=8, budget=budget, study=study)
+    with pytest.raises(ConfigError, match=r"study\.sqlite: .* another log or split; name another"):
+        tune(Candidate("svd"), a_task(seed=1), factors=8, budget=budget, study=study)
+    other = Candidate("svd", {"weight_exponent": 1.0})
+    with pytest.raises(ConfigError, match="got one of another model"):
+        tune(other, a_task(), factors=8, budget=budget, study=study)
+    noise = tmp_path / "noise.sqlite"
+    noise.write_bytes(b"no database" * 100)
+    with pytest.raises(ConfigError, match=r"noise\.sqlite: expected a study of Optuna"):
+        tune(Candidate("svd"), a_task(), factors=8, budget=budget, study=noise)
+
+
+def test_time_that_is_over_ends_a_search() -> None:
+    tuned = a_search(budget=Budget(trials=10_000, minutes=1e-9))
+    assert [len(trials) for trials in tuned.trials.values()] == [1, 1]
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_space_is_of_hyperparameters_that_there_are(name: str) -> None:
+    candidate, space = Candidate(name), SPACES[name]
+    for end in ("low", "high"):
+        at_the_end = {one: getattr(range_, end) for one, range_ in space.items()}
+        whole = {one: int(value) for one, value in at_the_end.items() if space[one].whole}
+        sized = candidate.having(**{**at_the_end, **whole}).with_factors(4)
+        if name == "bpr":
+            sized = sized.having(iterations=2)
+        assert np.isfinite(a_task().measure(sized.fit(a_task().user_items)))
+    if not candidate.is_baseline and name != "popularity":
+        defaults = flat(Candidate.of(MODELS[name]()).parameters)
+        assert all(range_.holds(defaults[one]) for one, range_ in space.items())
+
+
+def test_a_model_without_hyperparameters_is_tried_once() -> None:
+    tuned = tune(Candidate("popularity"), a_task())
+    assert [len(trials) for trials in tuned.trials.values()] == [1]
+    assert tuned.parameters == {}
+
+
+def test_a_watch_looks_at_few_epochs_and_keeps_the_best() -> None:
+    task = a_task()
+    right = Candidate("als").fit(task.user_items)
+    assert isinstance(right, Embeddings)
+    wrong = Embeddings(right.users, -right.items)
+    seen: list[int] = []
+
+    def report(epoch: int, value: float) -> bool:
+        seen.append(epoch)
+        return epoch >= 8
+
+    watch = Watch(task, report)
+    stops = [
+        watch(Epoch(n, 20, 0.0, 0.0, lambda n=n: right if n == 4 else wrong)) for n in range(1, 9)
+    ]
+    assert seen == [2, 4, 8]
+    assert stops == [False] * 7 + [True]
+    assert watch.best == 4
+
+
+def test_what_is_found_is_a_config_for_train(tmp_path: Path) -> None:
+    config = tmp_path / "here" / "log.toml"
+    config.parent.mkdir()
+    config.write_text(
+        '[data]\nlog = ["a.csv", "/b.csv"]\nitem_columns = {item_id = "id"}\n'
+        '[model]\nname = "svd"\n[evaluation]\nk = 7\n'
+    )
+    tuned = tune(Candidate("blend"), a_task(), factors=8, budget=Budget(trials=2))
+    out = tmp_path / "there" / "tuned.toml"
+    write_tuned(out, tuned, config)
+    write_tuned(out, tuned, config)
+    settings = read_config(out)
+    assert settings.model == model_from("blend", tuned.parameters)
+    assert settings.evaluation.k == 7
+    log = [Path(part).resolve() for part in settings.data.log]
+    assert log == [config.parent / "a.csv", Path("/b.csv")]
+    assert settings.data.item_columns == {"item_id": "id"}
+    assert out.read_text().startswith("# Found by a search: ndcg@5 0.")
+
+
+def test_levels_of_hyperparameters_come_and_go() -> None:
+    levels = {"a": 1, "b": {"c": 2, "d": {"e": 3}}}
+    assert flat(levels) == {"a": 1, "b.c": 2, "b.d.e": 3}
+    assert nested(flat(levels)) == levels
+
+
+def test_nothing_is_chosen_on_the_test_part() -> None:
+    train, test = split_random(tastes(), test_fraction=0.3)
+    with pytest.raises(DataError, match="tune: expected a validation part .* the test part"):
+        Task(train, test)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    for changes, message in (
+        ({"trials": 0}, r"tune\.trials: expected more than 0, got 0"),
+        ({"minutes": -1.0}, r"tune\.minutes: expected more than 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Budget(**changes)
+    with pytest.raises(ConfigError, match="expected some of als"):
+        Candidate("asl")
+    with pytest.raises(ConfigError, match="expected a metric of recall"):
+        Task(tastes(), tastes(), metric="rmse")
+    assert not Range(0, 1).holds(None)
