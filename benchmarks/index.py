@@ -6,6 +6,7 @@
                                                      # each alone as "generated" and "flat"
     python -m benchmarks.index --only flat --peers annoy "faiss hnsw"
     python -m benchmarks.index --only million --items 20000 --users 200   # a look in a minute
+    python -m benchmarks.index --costs               # fit the cost model that ours is chosen by
 
 Queries are users of the log, one at a time, and what they have seen is left out, as in serving.
 Peers that cannot do that are asked for as many more items as the user has seen, and those are then
@@ -42,17 +43,18 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from benchmarks.index_costs import fit
 from benchmarks.index_peers import ANNOY, PEERS, Built, Contender, Rows
 from benchmarks.index_worlds import Query, World, exact_scores, queries_of, worlds
 from recsys.base.errors import GateFailedError
 from recsys.index import (
     LONG,
     SHORT,
-    ExactIndex,
     Index,
     IndexKind,
     IndexSettings,
     Sample,
+    Searcher,
     build_index,
     load_index,
 )
@@ -94,17 +96,17 @@ def our_exact(world: World, folder: Path) -> Built:
         nobody = Sample(world.others.users[:0], [])
         build_index(world.items, nobody, IndexSettings(kind="exact"), folder)
 
-    return _ours(ExactIndex.of(world.items), save)
+    return _ours(Searcher.of(world.items), save)
 
 
 def our_version(kind: IndexKind, world: World, folder: Path) -> Built:
     """Build and open an index as a version has it: calibrated, and memory-mapped."""
-    facts = build_index(world.items, world.others, IndexSettings(kind=kind), folder)
+    summary = build_index(world.items, world.others, IndexSettings(kind=kind), folder)
     note = "chose the exact one"
-    if facts["kind"] == "annoy":
-        search_k = " / ".join(map(str, facts["search_k"].values()))
-        note = f"head {facts['head_share']:.1%}, search_k {search_k}"
-    return _ours(load_index(world.items, folder, facts), None, note)
+    if summary.forest is not None:
+        search_k = " / ".join(map(str, summary.forest.search_k.values()))
+        note = f"head {summary.forest.head_share:.1%}, search_k {search_k}"
+    return _ours(load_index(world.items, folder, summary), None, note)
 
 
 def _ours(index: Index, save: Callable[[str], object] | None, note: str = "") -> Built:
@@ -149,7 +151,7 @@ def measure(name: str, world: World, best: NDArray[np.float64]) -> list[Measured
     """Build an index in this process, and print a row for each of its settings."""
     contender = (OURS | PEERS)[name]
     import_module(contender.module)
-    ExactIndex.of(world.items[:100]).search(world.items[0], 1, world.asked.seen[0][:0])  # compiles
+    Searcher.of(world.items[:100]).search(world.items[0], 1, world.asked.seen[0][:0])  # compiles
     queries = queries_of(world)
     before = resident_bytes()
     with tempfile.TemporaryDirectory() as folder:
@@ -246,17 +248,23 @@ def main() -> None:
     parser.add_argument("--factors", type=int, nargs="+", default=[64, 128], help="of Gowalla")
     parser.add_argument("--only", choices=("gowalla", "million", "generated", "flat"))
     parser.add_argument("--users", type=int, default=1000, help="queries")
-    parser.add_argument("--items", type=int, default=1_000_000, help="of what is generated")
+    parser.add_argument("--items", type=int, help="of what is generated")
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="those with it in their names")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--costs", action="store_true", help="fit the cost model, and end")
     arguments = parser.parse_args()
+    if arguments.costs:
+        n_items = arguments.items or 100_000
+        fit(worlds(arguments.only, arguments.factors, n_items, arguments.users))
+        return
     wanted = [""] if arguments.peers is None else [name.lower() for name in arguments.peers]
     for part in wanted:
         if not any(part in name.lower() for name in PEERS):
             parser.error(f"--peers: expected parts of {', '.join(PEERS)}, got {part}")
     peers = [name for name in PEERS if any(part in name.lower() for part in wanted)]
     names = [*OURS, *([] if arguments.no_peers else peers)]
-    for world in worlds(arguments.only, arguments.factors, arguments.items, arguments.users):
+    n_items = arguments.items or 1_000_000
+    for world in worlds(arguments.only, arguments.factors, n_items, arguments.users):
         compare(world, names)
 
 

@@ -8,6 +8,7 @@ The child runs this file as a program; that is why it imports nothing but the st
 """
 
 import json
+import math
 import mmap
 import os
 import random
@@ -18,7 +19,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
+from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +57,7 @@ def build(points: "FloatMatrix", path: Path, *, trees: int, seed: int) -> None:
     if not _is_installed():
         raise AnnoyError("annoy is not installed")
     with tempfile.TemporaryFile(dir=path.parent) as file:
-        file.write(memoryview(points).cast("B"))
+        file.write(points.data.cast("B"))
         file.flush()
         task = {
             "name": path.name,
@@ -76,25 +79,33 @@ def _is_installed() -> bool:
 
 def _run(task: dict[str, Any], folder: Path) -> None:
     """Run a child to its end, and raise the error that it had."""
-    command = [sys.executable, "-I", __file__]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    answer = b""
+    with _started(folder, task["points"]) as child, suppress(BrokenPipeError):
+        # The pipe stays open. Where the parent dies or is interrupted it ends, and so does the
+        # child, which would else go on writing to a folder that is cleared away.
+        child.stdin.write(json.dumps(task).encode() + b"\n")
+        answer = child.stdout.read()
+    _raise_for(answer, child.returncode)
+
+
+def _started(folder: Path, points: int) -> Any:
     try:
-        child = subprocess.Popen(command, cwd=folder, pass_fds=[task["points"]], **pipes)
+        return subprocess.Popen(
+            [sys.executable, "-I", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            cwd=folder,
+            pass_fds=[points],
+        )
     except OSError as error:
         raise AnnoyError(f"a process for annoy cannot be started: {error}") from error
-    with child:
-        # What it is told ends with a line break, not with the pipe: that it ends, when the parent
-        # has died or been interrupted, tells the child to end too.
-        child.stdin.write(json.dumps(task).encode() + b"\n")
-        child.stdin.flush()
-        answer = child.stdout.read()
-        code = child.wait()
-    _raise_for(answer, code)
 
 
 def _raise_for(answer: bytes, code: int) -> None:
     if code < 0:
-        raise AnnoyError(f"annoy ended its process by {signal.Signals(-code).name}")
+        raise AnnoyError(f"annoy ended its process: {signal.strsignal(-code)}")
     try:
         kind, text = json.loads(answer.splitlines()[-1])
     except (ValueError, IndexError) as error:
@@ -139,11 +150,14 @@ def _outcome(task: dict[str, Any]) -> tuple[str, str]:
 
 def _forest_of(kind: Any, task: dict[str, Any]) -> Any:
     factors = task["factors"]
-    with mmap.mmap(task["points"], 0, prot=mmap.PROT_READ) as mapped:
-        with memoryview(mapped) as raw, raw.cast("f") as numbers:
-            n_points = len(numbers) // factors
-            points = (numbers[factors * i : factors * (i + 1)].tolist() for i in range(n_points))
-            return _built(kind, factors, points, task["trees"], task["seed"])
+    with (
+        mmap.mmap(task["points"], 0, prot=mmap.PROT_READ) as mapped,
+        memoryview(mapped) as raw,
+        raw.cast("f") as numbers,
+    ):
+        starts = range(0, len(numbers), factors)
+        points = (numbers[start : start + factors].tolist() for start in starts)
+        return _built(kind, factors, points, task["trees"], task["seed"])
 
 
 def _built(kind: Any, factors: int, points: Any, trees: int, seed: int) -> Any:
@@ -171,8 +185,8 @@ def _failure_of(kind: Any) -> str | None:
 
 
 def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
-    norms = sum(x * x for x in a) * sum(y * y for y in b)
-    return sum(x * y for x, y in zip(a, b, strict=True)) / norms**0.5
+    product: float = sum(map(mul, a, b))
+    return product / (math.hypot(*a) * math.hypot(*b))
 
 
 if __name__ == "__main__":

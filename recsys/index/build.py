@@ -175,7 +175,7 @@ def _work_of(k: int, chosen: Candidate, exact: Candidate) -> WorkSummary:
     return WorkSummary(
         ms=round(chosen.cost(k) / 1e6, 4),
         exact_ms=round(exact.cost(k) / 1e6, 4),
-        **dict(zip(COUNTED, means, strict=True)),
+        mean=dict(zip(COUNTED, means, strict=True)),
     )
 
 

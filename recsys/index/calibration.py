@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from recsys.base.errors import CorruptVersionError
 from recsys.index.annoy import AnnoyError
 from recsys.index.forest import FOREST, build_forest, open_forest
-from recsys.index.kernel import Forest
 from recsys.index.measurement import Counted, Sample
 from recsys.index.quantized import PER_BLOCK
 from recsys.index.searcher import LONG, SHORT, Searcher
@@ -137,7 +136,7 @@ def _with_head(
     return Candidate(Searcher(items, codes, forest, search_k), counted, head)
 
 
-def _opened(path: Path, exact: Candidate) -> Forest:
+def _opened(path: Path, exact: Candidate) -> Any:
     try:
         return open_forest(path, *exact.index.items.shape)
     except CorruptVersionError as error:
@@ -145,7 +144,7 @@ def _opened(path: Path, exact: Candidate) -> Forest:
 
 
 def _search_k_for(
-    k: int, forest: Forest, exact: Candidate, sample: Sample, settings: IndexSettings
+    k: int, forest: Any, exact: Candidate, sample: Sample, settings: IndexSettings
 ) -> tuple[int, Counted]:
     """Double search_k until the target is met or the limit is reached.
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.index.kernel import COUNTED
 from recsys.index.quantized import PER_BLOCK
 
 
@@ -23,30 +22,31 @@ class CostModel:
     ----------
     query : float
         What every query takes.
+    masked, excluded, hit, listed : float
+        Of each that is counted.
     block, code_byte : float
         To score sixteen items by their codes: in any case, and for each byte of these.
-    hit : float
-        To keep an item that may be among the best.
-    node, vector : float
-        To find a node of the forest, and an embedding that is scored in float32.
-    vector_byte : float
-        To read and multiply either.
+    node, vector, vector_byte : float
+        To find a node of the forest, and an embedding; and for each byte of either.
     """
 
-    query: float = 3000.0
-    block: float = 4.0
-    code_byte: float = 0.01
-    hit: float = 10.0
-    node: float = 60.0
-    vector: float = 15.0
-    vector_byte: float = 0.05
+    query: float = 4000.0
+    masked: float = 0.1
+    excluded: float = 2.0
+    block: float = 6.845
+    code_byte: float = 0.008891
+    hit: float = 15.88
+    node: float = 71.86
+    vector: float = 15.64
+    vector_byte: float = 0.007097
+    listed: float = 80.0
 
     def nanoseconds(self, work: NDArray[np.int64], factors: int) -> NDArray[np.float64]:
         """Return what queries cost.
 
         Parameters
         ----------
-        work : ndarray of int64, shape (n, 4)
+        work : ndarray of int64, shape (n, 7)
             Counts of each query, in the order of `COUNTED`.
         factors : int
         """
@@ -59,10 +59,13 @@ class CostModel:
         """Return what one of each of `COUNTED` costs."""
         code_bytes, vector_bytes = bytes_of(factors)
         return [
+            self.masked,
+            self.excluded,
             self.block + self.code_byte * code_bytes,
             self.hit,
             self.node + self.vector_byte * vector_bytes,
             self.vector + self.vector_byte * vector_bytes,
+            self.listed,
         ]
 
 

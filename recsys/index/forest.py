@@ -1,4 +1,4 @@
-"""The Annoy forest over the tail of the items: what it is built from, and how its file is opened."""
+"""The Annoy forest over the tail of the items: from what it is built, and how it is opened."""
 
 from pathlib import Path
 from typing import Any

@@ -67,7 +67,8 @@ typedef struct {
     int64_t *work;   /* (N_COUNTS,) of the last query */
 } scratch_t;
 
-enum { BLOCKS, HITS, NODES, VECTORS, N_COUNTS }; /* kernel.py says what each counts */
+/* What is counted; kernel.py says what each is. */
+enum { MASKED, EXCLUDED, BLOCKS, HITS, NODES, VECTORS, LISTED, N_COUNTS };
 
 typedef struct {
     double step, norm, error;
@@ -390,6 +391,7 @@ static int64_t ranked(const catalogue_t *c, scratch_t *s, const query_t *q, cons
         n_keys = keep_key(s->keys, k, n_keys, key_of(score, (int32_t)row));
     }
     s->work[VECTORS] += n_scored;
+    s->work[LISTED] = n_keys;
     return in_order(s->keys, n_keys, rows, scores);
 }
 
@@ -400,6 +402,8 @@ int64_t search(const catalogue_t *c, const forest_t *t, scratch_t *s, const floa
                int64_t n_exclude, int64_t n_head, int64_t search_k, int32_t *rows, float *scores) {
     int64_t left = allow(c, allowed, n_allowed, exclude, n_exclude, s->mask);
     memset(s->work, 0, N_COUNTS * sizeof *s->work);
+    s->work[MASKED] = c->n_blocks;
+    s->work[EXCLUDED] = n_exclude;
     if (left < k) k = left;
     if (k < 1) return 0;
     query_t q = encode(c, user, s->query);

@@ -17,9 +17,10 @@ LIBRARY = Path(__file__).with_name("_kernel.so")
 LEAST_QUEUE_PER_ROOT = 66
 """Room that a walk needs for each tree, after one for each item."""
 
-COUNTED = ("blocks", "hits", "nodes", "vectors")
-"""What a query counts: blocks scored by their codes, items of these that could be among the best,
-nodes of the forest that were visited, and embeddings that were scored in float32."""
+COUNTED = ("masked", "excluded", "blocks", "hits", "nodes", "vectors", "listed")
+"""What a query counts: blocks whose mask was copied, items that were excluded, blocks that were
+scored by their codes, items of these that could be among the best, nodes of the forest that were
+visited, embeddings that were scored in float32, and items of the list."""
 
 
 class Catalogue(ctypes.Structure):
@@ -81,7 +82,7 @@ class Scratch(ctypes.Structure):
     keys : int64 (n_items,)
     queue : int64 (n_items + 66 * n_roots,)
     leaves : int32 (n_items + factors + 3,)
-    work : int64 (4,)
+    work : int64 (7,)
         What the last query did, as `COUNTED` names it.
     """
 

@@ -43,7 +43,7 @@ class Counted:
     ----------
     scores : list of ndarray of float32
         The scores of each list, best first.
-    work : ndarray of int64, shape (n_users, 4)
+    work : ndarray of int64, shape (n_users, 7)
         What each query did, in the order of `recsys.index.kernel.COUNTED`.
     """
 

@@ -218,7 +218,8 @@ class Searcher:
 
     def last_work(self) -> NDArray[np.int64]:
         """Return what the last query of this thread did, in the order of `kernel.COUNTED`."""
-        return self._scratch().arrays["work"].copy()
+        work: NDArray[np.int64] = self._scratch().arrays["work"]
+        return work.copy()
 
     def _n_candidates(self, k: int, allowed: Allowed) -> int:
         """Return the candidates to take from the forest; 0 to scan the tail.

@@ -56,18 +56,15 @@ class WorkSummary:
 
     Parameters
     ----------
-    ms, exact_ms : float or None
+    ms, exact_ms : float
         Median time of a query by the cost model, and that of an exact search.
-    blocks, hits, nodes, vectors : float
-        Means; `recsys.index.kernel.COUNTED` says of what.
+    mean : mapping of str to float
+        Mean counts of a query; `recsys.index.kernel.COUNTED` says of what.
     """
 
     ms: float
     exact_ms: float
-    blocks: float
-    hits: float
-    nodes: float
-    vectors: float
+    mean: Mapping[str, float]
 
 
 @dataclass(frozen=True)

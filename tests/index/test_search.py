@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.base.errors import CorruptVersionError
-from recsys.index import AnnoyIndex, ExactIndex, Index, PlainIndex, build_forest
-from recsys.index.catalogue import open_codes, write_codes
-from recsys.index.codes import encode_items
-from recsys.index.forest import FOREST
+from recsys.index import LONG, SHORT, Index, PlainIndex, Searcher
+from recsys.index.forest import FOREST, build_forest, open_forest
 from recsys.index.kernel import library
+from recsys.index.quantized import encode_items, open_codes, write_codes
 
-EVERYTHING = {"20": 10**6, "100": 10**6}
+EVERYTHING = {SHORT: 10**6, LONG: 10**6}
 NOTHING = np.empty(0, np.int32)
 
 
@@ -36,12 +35,18 @@ def random_world(seed: int, n_items: int, factors: int):
     return items.astype(np.float32), rng.integers(-2, 3, factors).astype(np.float32), rng
 
 
-def annoy_index(items, folder: Path, *, head: float, trees: int, search_k: int) -> AnnoyIndex:
+def annoy_index(items, folder: Path, *, head: float, trees: int, search_k: int) -> Searcher:
     """Build codes and forest as calibration does; a head of some share, in whole blocks."""
-    coded = write_codes(items, folder)
+    codes = encode_items(items)
+    write_codes(codes, folder)
     n_head = int(head * len(items)) // 16 * 16
-    assert build_forest(items, coded.codes, folder / FOREST, n_head=n_head, trees=trees, seed=0)
-    return AnnoyIndex(coded, folder / FOREST, {"20": search_k, "100": search_k})
+    assert build_forest(items, codes, folder / FOREST, n_head=n_head, trees=trees, seed=0)
+    return opened(items, folder, {SHORT: search_k, LONG: search_k})
+
+
+def opened(items, folder: Path, search_k: dict[int, int]) -> Searcher:
+    forest = open_forest(folder / FOREST, *items.shape)
+    return Searcher(items, open_codes(folder, *items.shape), forest, search_k)
 
 
 def agrees(index: Index, items, user, k, exclude, allowed=None) -> None:
@@ -57,7 +62,7 @@ def agrees(index: Index, items, user, k, exclude, allowed=None) -> None:
     st.integers(1, 700),
     st.integers(1, 9),
     st.integers(1, 60),
-    st.sampled_from([ExactIndex.of, PlainIndex]),
+    st.sampled_from([Searcher.of, PlainIndex]),
     st.data(),
 )
 @settings(max_examples=150, deadline=None)
@@ -87,7 +92,7 @@ def test_no_item_is_lost_to_rounding(factors: int, k: int) -> None:
     """Vectors of no special numbers, and norms that end the scan early: the list of float64."""
     rng = np.random.default_rng(factors)
     items = (rng.standard_normal((4000, factors)) * rng.lognormal(0, 1, (4000, 1))).astype("f4")
-    index = ExactIndex.of(items)
+    index = Searcher.of(items)
     for user in rng.standard_normal((30, factors)).astype(np.float32):
         found, scores = index.search(user, k, NOTHING)
         exact = items.astype(np.float64) @ user
@@ -118,7 +123,7 @@ def test_codes_are_as_far_from_the_items_as_they_say() -> None:
 @settings(max_examples=50, deadline=None)
 def test_by_cosine_every_vector_has_length_one(seed, n_items, factors, k) -> None:
     items, user, _ = random_world(seed, n_items, factors)
-    found, scores = ExactIndex.of(items, cosine=True).search(user, k, NOTHING)
+    found, scores = Searcher.of(items, cosine=True).search(user, k, NOTHING)
     norms = np.linalg.norm(items, axis=1)
     cosines = np.divide(items @ user, norms, out=np.zeros(n_items), where=norms > 0)
     assert len(found) == min(k, n_items)
@@ -140,21 +145,22 @@ def test_annoy_that_looks_at_every_node_is_the_twin(
 ) -> None:
     items, user, rng = random_world(seed, n_items, factors)
     folder = tmp_path_factory.mktemp("forest")
-    coded = write_codes(items, folder)
+    codes = encode_items(items)
     n_head = int(head * n_items) // 16 * 16
     path = folder / FOREST
-    if not build_forest(items, coded.codes, path, n_head=n_head, trees=2, seed=0):
+    if not build_forest(items, codes, path, n_head=n_head, trees=2, seed=0):
         assert not path.exists()
         return
     n_excluded = data.draw(st.integers(0, n_items // data.draw(st.sampled_from([1, 20]))))
     exclude = rng.choice(n_items, n_excluded, replace=False).astype(np.int32)
     # 0.1 of the tail is less than what makes a search scan it all, and enough for its list.
-    search_k = {"20": n_items // 10, "100": 10**6}
-    for index in (AnnoyIndex(coded, path, EVERYTHING), AnnoyIndex(coded, path, search_k)):
+    forest = open_forest(path, *items.shape)
+    for search_k in (EVERYTHING, {SHORT: n_items // 10, LONG: 10**6}):
+        index = Searcher(items, codes, forest, search_k)
         found, scores = index.search(user, k, exclude)
         best_scores = slow_search(items, user, k, exclude)[1]
         assert len(scores) == len(best_scores)
-        if index._search_k(k) == 10**6:
+        if search_k[SHORT if k <= SHORT else LONG] == 10**6:
             assert scores.tolist() == best_scores
         assert scores.tolist() == (items[found] @ user).tolist()
         assert not set(found.tolist()) & set(exclude.tolist())
@@ -172,7 +178,7 @@ def test_the_walk_finds_what_annoy_finds(tmp_path: Path) -> None:
     index = annoy_index(items, tmp_path, head=0.0, trees=8, search_k=400)
     forest = Forest(13, "angular")
     forest.load(str(tmp_path / FOREST))
-    row = index._coded.codes.row
+    row = index.codes.row
     shared = ours = 0
     for user in rng.standard_normal((40, 12)).astype(np.float32):
         best = set(slow_search(items, user, 20, NOTHING)[0])
@@ -189,7 +195,7 @@ def test_a_poor_forest_still_fills_the_list(tmp_path: Path, search_k: int) -> No
     items = rng.standard_normal((3000, 16)).astype(np.float32)
     index = annoy_index(items, tmp_path, head=0.0, trees=1, search_k=search_k)
     user = rng.standard_normal(16).astype(np.float32)
-    nearest = ExactIndex.of(items).search(user, 200, NOTHING)[0]
+    nearest = Searcher.of(items).search(user, 200, NOTHING)[0]
     for k in (1, 10, 300, 2990, 5000):
         exclude = nearest[:150]  # just those that the forest would find
         found, scores = index.search(user, k, exclude)
@@ -223,7 +229,7 @@ def test_the_head_finds_what_the_forest_does_not(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     items = (rng.standard_normal((4000, 16)) * rng.lognormal(0, 1.2, (4000, 1))).astype(np.float32)
     users = rng.standard_normal((50, 16)).astype(np.float32)
-    exact = ExactIndex.of(items)
+    exact = Searcher.of(items)
 
     def recall(head: float) -> float:
         folder = tmp_path / str(head)
@@ -268,7 +274,7 @@ def test_huge_and_tiny_norms_stay_in_range(tmp_path: Path) -> None:
         index = annoy_index(items, folder, head=0.1, trees=5, search_k=10**6)
         user = rng.standard_normal(8).astype(np.float32)
         found = index.search(user, 10, NOTHING)[0]
-        assert found.tolist() == ExactIndex.of(items).search(user, 10, NOTHING)[0].tolist()
+        assert found.tolist() == Searcher.of(items).search(user, 10, NOTHING)[0].tolist()
         assert found.tolist() == PlainIndex(items).search(user, 10, NOTHING)[0].tolist()
 
 
@@ -277,7 +283,7 @@ def test_a_long_history_and_a_long_list(k: int) -> None:
     rng = np.random.default_rng(8)
     items = (rng.standard_normal((60_000, 8)) * rng.lognormal(0, 0.7, (60_000, 1))).astype("f4")
     user = rng.standard_normal(8).astype(np.float32)
-    index, plain = ExactIndex.of(items), PlainIndex(items)
+    index, plain = Searcher.of(items), PlainIndex(items)
     for n_seen in (0, 50_000, 59_999):
         seen = rng.choice(60_000, n_seen, replace=False).astype(np.int32)
         found, scores = index.search(user, k, seen)
@@ -290,7 +296,7 @@ def test_a_long_history_and_a_long_list(k: int) -> None:
 def test_rows_that_are_none_exclude_nothing() -> None:
     items, user, _ = random_world(0, 50, 4)
     exclude = np.array([-1, -(2**31), 50, 2**31 - 1, 3, 3], dtype=np.int32)
-    agrees(ExactIndex.of(items), items, user, 50, exclude)
+    agrees(Searcher.of(items), items, user, 50, exclude)
 
 
 def test_threads_do_not_disturb_each_other() -> None:
@@ -299,7 +305,7 @@ def test_threads_do_not_disturb_each_other() -> None:
     rng = np.random.default_rng(6)
     items = rng.standard_normal((3000, 8)).astype(np.float32)
     users = rng.standard_normal((400, 8)).astype(np.float32)
-    index = ExactIndex.of(items)
+    index = Searcher.of(items)
     alone = [index.search(user, 10, NOTHING)[0].tolist() for user in users]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda u: index.search(u, 10, NOTHING)[0].tolist(), users))
@@ -324,13 +330,12 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, damage: str) -> None
     else:
         (tmp_path / "other").mkdir()
         others = np.tile(items, (2, 1))
-        write_codes(others, tmp_path / "other", cosine=name == "factor.npy")
         annoy_index(others, tmp_path / "other", head=0.1, trees=3, search_k=100)
         if name == "factor.npy":
-            write_codes(others, tmp_path / "other", cosine=True)
+            write_codes(encode_items(others, cosine=True), tmp_path / "other")
         path.write_bytes((tmp_path / "other" / name).read_bytes())
     with pytest.raises(CorruptVersionError, match=name.replace(".", r"\.")):
-        AnnoyIndex(open_codes(items, tmp_path), tmp_path / FOREST, EVERYTHING)
+        opened(items, tmp_path, EVERYTHING)
 
 
 @given(st.sampled_from([FOREST, *CODE_FILES]), st.data())
@@ -350,7 +355,7 @@ def test_no_flipped_bit_leads_a_search_astray(tmp_path_factory, name: str, data)
         )
     (folder / name).write_bytes(content)
     try:
-        index = AnnoyIndex(open_codes(items, folder), folder / FOREST, EVERYTHING | {"20": 20})
+        index = opened(items, folder, EVERYTHING | {SHORT: 20})
     except CorruptVersionError:
         return
     for k in (5, 300):

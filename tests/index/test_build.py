@@ -8,17 +8,18 @@ import pytest
 
 from recsys.base.errors import ConfigError, GateFailedError, StoreError
 from recsys.index import (
+    LONG,
     SHORT,
-    AnnoyIndex,
-    ExactIndex,
     IndexSettings,
+    IndexSummary,
     PlainIndex,
     Sample,
+    Searcher,
     build_index,
     load_index,
 )
-from recsys.index.building import ANSWERS
 from recsys.index.forest import FOREST
+from recsys.index.probes import ANSWERS
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +54,24 @@ def test_the_forest_is_searched_until_the_target_is_met(
     tmp_path: Path, items, sample, target: float, head_share
 ) -> None:
     settings = IndexSettings(target_recall=target, trees=5, head_share=head_share)
-    facts = build_index(items, sample, settings, tmp_path)
-    index = load_index(items, tmp_path, facts)
-    assert isinstance(index, AnnoyIndex)
-    assert facts["recall@20"] >= target
-    assert facts["recall@20"] == pytest.approx(recall_by_hand(index, items, sample))
-    assert facts["recall@100"] >= target
-    assert facts["n_users_measured"] == 60
-    assert 0 < facts["p50_ms"] <= facts["p99_ms"]
+    built = build_index(items, sample, settings, tmp_path)
+    index = load_index(items, tmp_path, built)
+    assert built.kind == "annoy"
+    assert built.recall[SHORT] >= target
+    assert built.recall[SHORT] == pytest.approx(recall_by_hand(index, items, sample))
+    assert built.recall[LONG] >= target
+    assert built.n_users_measured == 60
+    assert 0 < built.times[SHORT].p50 <= built.times[SHORT].p99
     assert not list(tmp_path.glob("tried-*"))
 
 
 def test_other_users_are_served_as_well(tmp_path: Path, items, sample) -> None:
     settings = IndexSettings(target_recall=0.95, trees=5, head_share=0.05)
-    facts = build_index(items, sample, settings, tmp_path)
+    built = build_index(items, sample, settings, tmp_path)
     rng = np.random.default_rng(7)
     others = rng.standard_normal((300, 16)).astype(np.float32)
     other_sample = Sample(others, [np.empty(0, np.int32)] * 300)
-    index = load_index(items, tmp_path, facts)
+    index = load_index(items, tmp_path, built)
     assert recall_by_hand(index, items, other_sample) > 0.94
 
 
@@ -78,8 +79,8 @@ def test_a_higher_target_searches_more(tmp_path: Path, items, sample) -> None:
     searched = []
     for target in (0.5, 1.0):
         settings = IndexSettings(target_recall=target, trees=5, head_share=0.0)
-        facts = build_index(items, sample, settings, tmp_path)
-        searched.append(facts["search_k"]["20"])
+        forest = build_index(items, sample, settings, tmp_path).forest
+        searched.append(forest.search_k[SHORT])
     assert searched[0] < searched[1]
 
 
@@ -93,16 +94,16 @@ def test_an_index_below_its_target_is_refused(tmp_path: Path, items, sample) -> 
 
 
 def test_auto_takes_exact_where_annoy_misses(tmp_path: Path, items, sample) -> None:
-    facts = build_index(items, sample, replace(POOR, kind="auto"), tmp_path)
-    assert facts["kind"] == "exact"
+    built = build_index(items, sample, replace(POOR, kind="auto"), tmp_path)
+    assert built.kind == "exact"
     assert not (tmp_path / FOREST).exists()
-    assert isinstance(load_index(items, tmp_path, facts), ExactIndex)
+    assert isinstance(load_index(items, tmp_path, built), Searcher)
 
 
 def test_exact_has_no_forest(tmp_path: Path, items, sample) -> None:
-    facts = build_index(items, sample, IndexSettings(kind="exact"), tmp_path)
-    assert facts["kind"] == "exact"
-    assert facts["recall@20"] == facts["recall@100"] == 1
+    built = build_index(items, sample, IndexSettings(kind="exact"), tmp_path)
+    assert built.kind == "exact"
+    assert built.recall == {SHORT: 1, LONG: 1}
     assert not (tmp_path / FOREST).exists()
 
 
@@ -113,8 +114,8 @@ def test_tiny_and_zero_catalogues(tmp_path: Path, n_items: int, fill: float, cos
     items = np.full((n_items, 4), fill, dtype=np.float32)
     users = np.ones((2, 4), dtype=np.float32)
     seen = [np.empty(0, np.int32), np.arange(min(n_items, 1), dtype=np.int32)]
-    facts = build_index(items, Sample(users, seen), IndexSettings(), tmp_path, cosine=cosine)
-    index = load_index(items, tmp_path, facts)
+    built = build_index(items, Sample(users, seen), IndexSettings(), tmp_path, cosine=cosine)
+    index = load_index(items, tmp_path, built)
     for user, exclude in zip(users, seen, strict=True):
         rows, scores = index.search(user, 40, exclude)
         assert rows.tolist() == [row for row in range(n_items) if row not in exclude]
@@ -125,21 +126,22 @@ def test_ties_are_no_misses(tmp_path: Path) -> None:
     """All items alike: whichever are found, they are as good as any."""
     items = np.ones((500, 2), dtype=np.float32)
     sample = Sample(np.ones((3, 2), np.float32), [np.empty(0, np.int32)] * 3)
-    facts = build_index(items, sample, IndexSettings(), tmp_path)
-    assert facts["kind"] == "annoy"
-    assert facts["recall@20"] == 1
+    built = build_index(items, sample, IndexSettings(), tmp_path)
+    assert built.kind == "annoy"
+    assert built.recall[SHORT] == 1
 
 
 def test_without_users_there_is_nothing_to_measure(tmp_path: Path, items, sample) -> None:
-    facts = build_index(items, Sample(sample.users[:0], []), IndexSettings(), tmp_path)
-    assert facts["recall@20"] is None
-    assert facts["p50_ms"] is None
-    assert load_index(items, tmp_path, facts).search(sample.users[0], 3, sample.seen[0])
+    built = build_index(items, Sample(sample.users[:0], []), IndexSettings(), tmp_path)
+    assert built.recall[SHORT] is None
+    assert built.times[SHORT].p50 is None
+    assert IndexSummary.from_dict(built.to_dict()) == built
+    assert load_index(items, tmp_path, built).search(sample.users[0], 3, sample.seen[0])
 
 
 def test_an_unknown_kind_is_of_another_release(tmp_path: Path, items) -> None:
     with pytest.raises(StoreError, match="'quantum'"):
-        load_index(items, tmp_path, {"kind": "quantum"})
+        load_index(items, tmp_path, IndexSummary.from_dict({"kind": "quantum"}))
 
 
 @pytest.mark.parametrize("cosine", [False, True])
@@ -148,15 +150,15 @@ def test_an_index_that_answers_otherwise_than_when_built_is_not_used(
     tmp_path: Path, items, sample, kind, cosine: bool
 ) -> None:
     """As on a processor for which the search is compiled wrongly, but for the cause."""
-    facts = build_index(items, sample, IndexSettings(kind=kind), tmp_path, cosine=cosine)
+    built = build_index(items, sample, IndexSettings(kind=kind), tmp_path, cosine=cosine)
     answers = np.load(tmp_path / ANSWERS)
     answers[2] *= np.float32(0.9)
     np.save(tmp_path / ANSWERS, answers)
     with pytest.warns(RuntimeWarning, match="answers otherwise than when it was built"):
-        index = load_index(items, tmp_path, facts)
+        index = load_index(items, tmp_path, built)
     assert isinstance(index, PlainIndex)
     rows, scores = index.search(sample.users[0], 20, sample.seen[0])
-    expected, best = ExactIndex.of(items, cosine=cosine).search(sample.users[0], 20, sample.seen[0])
+    expected, best = Searcher.of(items, cosine=cosine).search(sample.users[0], 20, sample.seen[0])
     assert rows.tolist() == expected.tolist()
     np.testing.assert_allclose(scores, best, rtol=1e-5)
 

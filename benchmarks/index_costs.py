@@ -1,0 +1,113 @@
+"""Fit the constants of the index's cost model to the times of queries.
+
+    python -m benchmarks.index --costs                # Gowalla and 100,000 generated items, minutes
+    python -m benchmarks.index --costs --items 1000000
+
+Every world is searched exactly and with forests of several heads, for lists of 20 and of 100, with
+few and with many candidates. The time of a query is its best of five rounds over all queries, so
+that what else the machine does is left out, and what a query reads is as cold as in serving.
+The constants are those of least relative error, none below zero. For each kind of search the
+median by the model stands beside that by the stopwatch.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from benchmarks.index_worlds import World
+from recsys.index import LONG, SHORT, Searcher
+from recsys.index.costs import COSTS, CostModel, bytes_of
+from recsys.index.forest import FOREST, build_forest, open_forest
+from recsys.index.kernel import COUNTED
+from recsys.index.quantized import PER_BLOCK
+
+ROUNDS = 5
+TREES = 20
+HEAD_SHARES = (0.5, 0.125, 0.0)
+SEARCH_K = (32, 256, 2048)
+
+
+class Timed(NamedTuple):
+    """Queries of one kind: their work, (n, 7), and the best time of each in nanoseconds."""
+
+    world: World
+    search: str
+    k: int
+    work: NDArray[np.int64]
+    nanoseconds: NDArray[np.float64]
+
+
+def fit(worlds: Iterator[World]) -> None:
+    """Time queries of all worlds, and print the constants and how well they fit."""
+    timed = [one for world in worlds for one in times_of(world)]
+    found = fitted(timed)
+    print("\n| world | search | k | stopwatch us | fitted us | in use us |")
+    print("|---|---|---:|---:|---:|---:|")
+    for one in timed:
+        factors = one.world.items.shape[1]
+        costs = [model.nanoseconds(one.work, factors) for model in (found, COSTS)]
+        medians = [float(np.median(time)) / 1000 for time in (one.nanoseconds, *costs)]
+        told = " | ".join(f"{median:.1f}" for median in medians)
+        print(f"| {one.world.name} | {one.search} | {one.k} | {told} |")
+    print("\nfitted (and in use), in nanoseconds:")
+    for field in fields(CostModel):
+        print(f"  {field.name} = {getattr(found, field.name):.4g} ({getattr(COSTS, field.name):g})")
+
+
+def times_of(world: World) -> Iterator[Timed]:
+    """Time one kind of search after the other."""
+    for search, index in searchers(world):
+        for k in (SHORT, LONG):
+            users, seen = world.others.users, world.others.seen
+            work = np.empty((len(users), len(COUNTED)), dtype=np.int64)
+            best = np.full(len(users), np.inf)
+            for _ in range(ROUNDS):
+                for number, (user, excluded) in enumerate(zip(users, seen, strict=True)):
+                    start = perf_counter()
+                    index.search(user, k, excluded)
+                    best[number] = min(best[number], perf_counter() - start)
+                    work[number] = index.last_work()
+            yield Timed(world, search, k, work, 1e9 * best)
+
+
+def searchers(world: World) -> Iterator[tuple[str, Searcher]]:
+    """Yield an exact search, and those of several forests."""
+    exact = Searcher.of(world.items)
+    yield "exact", exact
+    with tempfile.TemporaryDirectory() as folder:
+        for share in HEAD_SHARES:
+            n_head = int(share * len(world.items)) // PER_BLOCK * PER_BLOCK
+            path = Path(folder) / f"{n_head}-{FOREST}"
+            build_forest(world.items, exact.codes, path, n_head=n_head, trees=TREES, seed=0)
+            forest = open_forest(path, *world.items.shape)
+            for search_k in SEARCH_K:
+                candidates = dict.fromkeys((SHORT, LONG), search_k)
+                index = Searcher(world.items, exact.codes, forest, candidates)
+                yield f"head {share:.1%}, search_k {search_k}", index
+
+
+def fitted(timed: list[Timed]) -> CostModel:
+    """Return the constants of least relative error, none below zero."""
+    rows = np.concatenate([columns_of(one) for one in timed])
+    times = np.concatenate([one.nanoseconds for one in timed])
+    constants, _ = nnls(rows / times[:, None], np.ones(len(times)))
+    return CostModel(*constants.tolist())
+
+
+def columns_of(one: Timed) -> NDArray[np.float64]:
+    """Return what each constant is multiplied by, (n, 10)."""
+    code_bytes, vector_bytes = bytes_of(one.world.items.shape[1])
+    masked, excluded, blocks, hits, nodes, vectors, listed = one.work.T.astype(np.float64)
+    return np.column_stack(
+        (
+            *(np.ones(len(blocks)), masked, excluded, blocks, code_bytes * blocks, hits),
+            *(nodes, vectors, vector_bytes * (nodes + vectors), listed),
+        )
+    )
