@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys.base.errors import ConfigError
 from recsys.base.progress import OnStep
+from recsys.errors import ConfigError
 from recsys.evaluation import evaluate
 from recsys.models import ALS, SVD, Popularity
 from recsys.pages.curve import DimensionCurve

@@ -25,6 +25,7 @@ ROOMS = [
     "nightly",
     "export",  # faces
     "cli",
+    "errors",
     "__main__",
 ]
 PACKAGE = Path(__file__).parents[1] / "recsys"

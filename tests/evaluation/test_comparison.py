@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.evaluation import Evaluation
 from recsys.evaluation.comparison import compare, holm, permutation_p_values
 from recsys.evaluation.result import ItemCounts

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from recsys.base.errors import DataError
 from recsys.base.process import peak_memory
+from recsys.errors import DataError
 from recsys.evaluation import Entry, evaluate
 from recsys.evaluation.comparison import mean_over_seeds
 from recsys.models import ALS

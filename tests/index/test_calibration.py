@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.base.errors import ConfigError, GateFailedError, StoreError
+from recsys.errors import ConfigError, GateFailedError, StoreError
 from recsys.index import (
     SHORT,
     AnnoyIndex,

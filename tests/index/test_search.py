@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.base.errors import CorruptVersionError
+from recsys.errors import CorruptVersionError
 from recsys.index import AnnoyIndex, ExactIndex, Index, PlainIndex, build_forest
 from recsys.index.catalogue import open_codes, write_codes
 from recsys.index.codes import encode_items

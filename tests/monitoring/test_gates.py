@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import recsys
-from recsys.base.errors import ConfigError, GateFailedError
 from recsys.config import Settings, settings_from
+from recsys.errors import ConfigError, GateFailedError
 from recsys.logs import Interactions
 from recsys.monitoring import Gates, GateSettings, lineage
 from recsys.store import Release, Version, activate, current, find_version, publish, versions

@@ -17,8 +17,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.base.errors import ConfigError, StoreError
 from recsys.config import NightlySettings
+from recsys.errors import ConfigError, StoreError
 from recsys.nightly import NightReport, StageReport, run_night
 from recsys.nightly.guards import now_of
 from recsys.nightly.journal import Journal

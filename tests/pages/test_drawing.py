@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.base.errors import ConfigError
+from recsys.errors import ConfigError
 from recsys.pages.curve import DimensionCurve
 from recsys.pages.drawing import draw, require_drawing, save_drawing
 from tests.pages.curves import curve

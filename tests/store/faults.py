@@ -27,7 +27,7 @@ import annoy  # noqa: F401  imported here once, not again in every fork
 import pandas  # noqa: F401
 import pyarrow.parquet  # noqa: F401
 
-from recsys.base.errors import StoreError
+from recsys.errors import StoreError
 from recsys.export import export_version
 from recsys.serving import open as open_store
 from recsys.store import (

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.base.errors import ConfigError, DataError
 from recsys.config import read_config
+from recsys.errors import ConfigError, DataError
 from recsys.models import MODELS, model_from
 from recsys.models.protocol import Epoch
 from recsys.selection import write_tuned
