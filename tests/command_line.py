@@ -100,4 +100,4 @@ def _command(arguments: list[str]) -> None:
 def _program(name_and_source: list[str]) -> None:
     name, source = name_and_source
     warnings.simplefilter("error")
-    exec(compile(source, name, "exec"), {"__name__": "__main__"})
+    exec(compile(source, name, "exec"), {"__name__": "__main__"})  # noqa: S102

@@ -17,11 +17,11 @@ import typer
 import recsys
 from recsys.config import Settings, settings_from
 from recsys.evaluation.metrics import AUC, METRICS
+from recsys.export import FORMATS
 from recsys.models import MODELS
 from recsys.monitoring import DEFAULT_LIMITS
-from recsys.store.export import FORMATS
 from tests.command_line import run, run_program
-from tests.pages import ALL, DOCS, GUIDES, README, ROOT, Page, shows
+from tests.markdown import ALL, DOCS, GUIDES, README, ROOT, Page, shows
 
 LANGUAGES = {"python", "console", "toml", "sql", "sh", "text"}
 
@@ -237,7 +237,9 @@ def plain(value: Any) -> Any:
 
 
 def test_every_hyperparameter_is_documented_with_its_default() -> None:
-    shown = [tomllib.loads(block.text)["model"] for block in Page(DOCS / "models.md").blocks("toml")[:4]]
+    shown = [
+        tomllib.loads(block.text)["model"] for block in Page(DOCS / "models.md").blocks("toml")[:4]
+    ]
     for table in shown:
         model = MODELS[table.pop("name")]
         assert table == {field.name: field.default for field in fields(model)}

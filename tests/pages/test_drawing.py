@@ -141,5 +141,5 @@ def test_without_matplotlib_one_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # what an import of a missing one meets
-    with pytest.raises(ConfigError, match=r"pip install 'recsys\[reports\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'recsys-engine\[reports\]'"):
         require_drawing(tmp_path / "curve.svg")
