@@ -20,10 +20,10 @@ ROOMS = [
     "monitoring",  # running
     "config",
     "training",
-    "pages",
     "selection",
     "nightly",
-    "export",  # faces
+    "pages",  # faces
+    "export",
     "cli",
     "errors",
     "__main__",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from recsys.base.distribution import extra, missing_package
 from recsys.base.errors import ConfigError
 from recsys.evaluation import TOLERANCE
-from recsys.pages.curve import DimensionCurve, DimensionPoint
+from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
 from recsys.pages.labels import Label, place_labels
 from recsys.pages.page import page_of
 from recsys.vectors import STORAGES, Storage

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import ConfigError
-from recsys.pages.curve import DimensionCurve
+from recsys.evaluation.dimensions import DimensionCurve
 from recsys.pages.drawing import draw, require_drawing, save_drawing
-from tests.pages.curves import curve
+from tests.curves import curve
 
 RISING = curve([0.10, 0.20, 0.30, 0.35, 0.36])
 CURVES = {
