@@ -15,6 +15,7 @@ from recsys.serving.lists import Lists
 from recsys.serving.request import Wanted
 from recsys.store import Content
 
+
 @dataclass(frozen=True, eq=False)
 class ListPair:
     """The lists of some users in two versions, made when they are first needed.
