@@ -36,7 +36,8 @@ class Log:
     def share(self, name: str) -> float:
         """Return a count as a share of the events."""
         count: int = self[name]
-        return count / max(self["events"], 1)
+        n_events: int = self["events"]
+        return count / max(n_events, 1)
 
     @property
     def rejected_share(self) -> float:
