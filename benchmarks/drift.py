@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import recsys
-from recsys.base.errors import GateFailedError
 from recsys.config import Settings, read_config, settings_from
+from recsys.errors import GateFailedError
 from recsys.logs import Interactions, attributes_of
 from recsys.models import model_from, parameters_of
 from recsys.monitoring import DEFAULT_LIMITS

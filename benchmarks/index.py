@@ -46,7 +46,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.index_costs import fit
 from benchmarks.index_peers import ANNOY, PEERS, Built, Contender, Rows
 from benchmarks.index_worlds import Query, World, exact_scores, queries_of, worlds
-from recsys.base.errors import GateFailedError
+from recsys.errors import GateFailedError
 from recsys.index import (
     LONG,
     SHORT,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sampled_files import SampledTest
-from recsys.base.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError
 from recsys.evaluation.intervals import intervals_of
 from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.ranking import Scorer

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.logs import Interactions
 from recsys.splits.common import pair_keys
 from recsys.vectors import Id, Ids

@@ -1,3 +1,4 @@
+from . import errors
 from .base.errors import (
     ConfigError,
     CorruptVersionError,
@@ -80,6 +81,7 @@ __all__ = [
     "Vector",
     "VersionNotFoundError",
     "activate",
+    "errors",
     "evaluate",
     "evaluate_folds",
     "evaluate_held_out",

@@ -18,11 +18,10 @@ from recsys.base.errors import ConfigError
 from recsys.base.process import peak_memory
 from recsys.base.progress import progress_bar
 from recsys.config import Settings
-from recsys.evaluation import Entry, evaluate
+from recsys.evaluation import DimensionPoint, Entry, evaluate
 from recsys.index import Searcher
 from recsys.logs import Interactions
 from recsys.models import Model
-from recsys.pages.curve import DimensionPoint
 from recsys.splits import Parts, split_parts
 from recsys.splits.common import Split
 from recsys.tuning import Task, Tuned, tune
@@ -309,7 +308,7 @@ def try_dimensions(
     Returns
     -------
     iterator of DimensionPoint
-        As they are measured, small numbers of factors first; see `recsys.pages.curve`.
+        As they are measured, small numbers of factors first.
 
     Raises
     ------

@@ -10,6 +10,8 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,23 +41,41 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, and return its exit code and what it wrote."""
     listed = [str(argument) for argument in arguments]
+    return _run_process(_command, listed, cwd, env)
+
+
+def run_program(source: str, *, name: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a Python program to its end, warnings as errors; `name` stands in its tracebacks."""
+    return _run_process(_program, [name, source], cwd, {})
+
+
+def _run_process(
+    work: Callable[[list[str]], None], arguments: list[str], cwd: Path | None, env: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
         environment = {**os.environ, "NO_COLOR": "1", **env}
-        process = _SERVER.Process(target=_command, args=(listed, cwd, environment, out, err))
+        process = _SERVER.Process(
+            target=_be_process, args=(work, arguments, cwd, environment, out, err)
+        )
         process.start()
         process.join(TIMEOUT)
         if process.exitcode is None:
             process.kill()
-            raise TimeoutError(f"recsys {' '.join(listed)}: {TIMEOUT} seconds were not enough")
+            raise TimeoutError(f"{' '.join(arguments)[:200]}: {TIMEOUT} seconds were not enough")
         text = [path.read_text() if path.exists() else "" for path in (out, err)]
-    return subprocess.CompletedProcess(listed, process.exitcode, *text)
+    return subprocess.CompletedProcess(arguments, process.exitcode, *text)
 
 
-def _command(
-    arguments: list[str], cwd: Path | None, env: dict[str, str], out: Path, err: Path
+def _be_process(
+    work: Callable[[list[str]], None],
+    arguments: list[str],
+    cwd: Path | None,
+    env: dict[str, str],
+    out: Path,
+    err: Path,
 ) -> None:
-    """Be the process of a command."""
+    """Be a process of its own: folder, environment, output."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(env)
@@ -66,8 +86,18 @@ def _command(
         os.dup2(file, number)
         os.close(file)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    work(arguments)
+
+
+def _command(arguments: list[str]) -> None:
     sys.argv = ["recsys", *arguments]
 
     from recsys.cli import main
 
     main()
+
+
+def _program(name_and_source: list[str]) -> None:
+    name, source = name_and_source
+    warnings.simplefilter("error")
+    exec(compile(source, name, "exec"), {"__name__": "__main__"})  # noqa: S102

@@ -1,4 +1,4 @@
-"""Train every model on the bundled log in this process; one line of JSON with the checksums.
+"""Train every model on the bundled log in this process; one line of JSON with all checksums.
 
 ``python -m tests.same_bits STORE [CORES]``: with so many cores only.
 """
@@ -25,7 +25,7 @@ def main(store: Path, n_cores: int | None) -> None:
         settings = settings_from({"model": {"name": name}, "evaluation": {"split": "none"}})
         version = recsys.train(log, store / name, settings=settings, items=items)
         files = version.manifest.files
-        found[name] = {path: files[path].sha256 for path in files if path.endswith(".parquet")}
+        found[name] = {path: files[path].sha256 for path in files}
         found[name]["data"] = version.manifest.data["fingerprint"]
     print(json.dumps(found))  # noqa: T201
 

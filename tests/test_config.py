@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys.base.errors import ConfigError
 from recsys.config import Settings, read_config, settings_from
+from recsys.errors import ConfigError
 from recsys.models import SVD
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "pipelines" / "examples").glob("*.toml"))

@@ -20,11 +20,12 @@ ROOMS = [
     "monitoring",  # running
     "config",
     "training",
-    "pages",
     "selection",
     "nightly",
-    "export",  # faces
+    "pages",  # faces
+    "export",
     "cli",
+    "errors",
     "__main__",
 ]
 PACKAGE = Path(__file__).parents[1] / "recsys"

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 import recsys
-from recsys.base.errors import ConfigError, DataError, GateFailedError
 from recsys.config import Settings, settings_from
+from recsys.errors import ConfigError, DataError, GateFailedError
 from recsys.logs import Interactions, attributes_of
 from recsys.logs.summary import fingerprint_of
 from recsys.models import Model

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("recsys-*.whl")
+    (wheel,) = folder.glob("recsys_engine-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
     return folder / "site"
@@ -38,15 +39,18 @@ def run(site: Path, *arguments: str) -> str:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(site: Path) -> None:
-    assert {path.name.split("-")[0] for path in site.iterdir()} == {"recsys"}
+    assert {path.name.split("-")[0] for path in site.iterdir()} == {"recsys", "recsys_engine"}
     assert (site / "recsys" / "py.typed").exists()
     assert (site / "recsys" / "__init__.pyi").exists()
 
 
 def test_train_and_recommend_outside_the_checkout(site: Path, sample: Path) -> None:
     where = run(site, "-c", "import recsys; print(recsys.__file__)").strip()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert Path(where).is_relative_to(site)
     run(site, "-m", "recsys", "train", str(sample), "--store", "store")
+    (manifest,) = (site.parent / "store" / "versions").glob("*/manifest.json")
+    assert json.loads(manifest.read_text())["environment"]["packages"]["recsys"] == version
     found = json.loads(run(site, "-m", "recsys", "recommend", "u42", "--json", "--store", "store"))
     assert found["source"] == "personal"
     assert len(found["items"]) == 10

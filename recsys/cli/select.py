@@ -12,8 +12,8 @@ from recsys.cli.output import console, note, print_json
 if TYPE_CHECKING:
     from recsys.config import Settings
     from recsys.evaluation import Entry
+    from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
     from recsys.logs import Interactions
-    from recsys.pages.curve import DimensionCurve, DimensionPoint
     from recsys.tuning import Tuned
 
 Factors = Annotated[
@@ -110,7 +110,7 @@ def dimensions(
     as_json: AsJson = False,
 ) -> None:
     """Show what each number of factors costs and gives, and which to choose."""
-    from recsys.pages.curve import DimensionCurve
+    from recsys.evaluation.dimensions import DimensionCurve
     from recsys.pages.drawing import require_drawing
     from recsys.selection import numbers_of_factors, try_dimensions
 

@@ -148,7 +148,7 @@ def drift(
     """Show how version B differs from version A, and what of it is more than usual."""
     from recsys.base.errors import VersionNotFoundError
     from recsys.cli.tables import drift_table
-    from recsys.monitoring import GateSettings, drift, learned_limits, lineage
+    from recsys.monitoring import GateSettings, ancestors, drift, learned_limits
     from recsys.serving import store_path
     from recsys.store import find_version, read_version
 
@@ -158,7 +158,7 @@ def drift(
     if earlier is None:
         raise VersionNotFoundError(f"version {later}: has no parent to compare it to; name another")
     first = find_version(folder, earlier)
-    limits = learned_limits(lineage(first, GateSettings.history))
+    limits = learned_limits(ancestors(first, GateSettings.history))
     report = drift(read_version(first), read_version(later), limits)
     if as_json:
         print_json(report.to_dict())

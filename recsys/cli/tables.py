@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.evaluation import Comparison, Entry, Evaluation, Slice, compare
+from recsys.evaluation.dimensions import DimensionCurve
 from recsys.monitoring import DriftReport
 from recsys.nightly.report import NightReport
-from recsys.pages.curve import DimensionCurve
 from recsys.store import Check
 from recsys.tuning import SPACES, Tuned
 

@@ -1,9 +1,15 @@
 """Metrics and protocols: how good embeddings are on held-out interactions."""
 
 from recsys.evaluation.comparison import Comparison, Entry, compare
+from recsys.evaluation.dimensions import (
+    TOLERANCE,
+    DimensionCurve,
+    DimensionPoint,
+    Knee,
+    find_knee,
+)
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.folds import Folds, evaluate_folds
-from recsys.evaluation.knee import TOLERANCE, Knee, find_knee
 from recsys.evaluation.metrics import METRICS, RankedHits
 from recsys.evaluation.new_users import evaluate_held_out, evaluate_new_users
 from recsys.evaluation.ranking import Scorer
@@ -14,6 +20,8 @@ __all__ = [
     "METRICS",
     "TOLERANCE",
     "Comparison",
+    "DimensionCurve",
+    "DimensionPoint",
     "Entry",
     "Evaluation",
     "Folds",

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from recsys.base.distribution import missing_package
 from recsys.base.durable import durable_file
-from recsys.base.errors import ConfigError
 from recsys.export.source import Source
 from recsys.export.text import write_ids
 from recsys.store.content import Content
@@ -46,9 +46,7 @@ def write_faiss(folder: Path, sources: Sequence[Source], content: Content) -> di
     try:
         import faiss
     except ImportError as error:
-        raise ConfigError(
-            "export: expected the package faiss, got none; pip install faiss-cpu"
-        ) from error
+        raise missing_package("export", "faiss", "faiss-cpu") from error
     files: dict[str, Any] = {}
     for source in sources:
         name, ids = f"{source.kind}.faiss", f"{source.kind}_ids.jsonl"

@@ -1,16 +1,17 @@
-"""Watching: drift between versions, and gates that can refuse a publish."""
+"""Monitoring: measures of drift between versions, and gates that can refuse a version."""
 
-from recsys.monitoring.drift import DriftReport, drift
+from recsys.monitoring.drift import DEFAULT_LIMITS, DriftReport, ancestors, drift, learned_limits
 from recsys.monitoring.gates import Gates
-from recsys.monitoring.measures import DEFAULT_LIMITS, learned_limits, lineage
+from recsys.monitoring.measures import MEASURES
 from recsys.monitoring.settings import GateSettings
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "MEASURES",
     "DriftReport",
     "GateSettings",
     "Gates",
+    "ancestors",
     "drift",
     "learned_limits",
-    "lineage",
 ]

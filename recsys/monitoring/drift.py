@@ -1,15 +1,22 @@
-"""Drift: all measures between two versions, as one report."""
+"""Drift: all measures between two versions as one report, and the limits they are held to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recsys.monitoring.lists import measure_lists
-from recsys.monitoring.log import measure_log
-from recsys.monitoring.measures import DEFAULT_LIMITS, held_to
-from recsys.monitoring.population import Shared, measure_population
-from recsys.monitoring.vectors import Moved, measure_movement, measure_shape
-from recsys.store import Check, Content
+from recsys.base.errors import StoreError
+from recsys.monitoring.lists import ListPair
+from recsys.monitoring.log import Log
+from recsys.monitoring.measures import MEASURES, checks_of
+from recsys.monitoring.population import Population, Shared
+from recsys.monitoring.vectors import Moved, Vectors
+from recsys.store import Check, Content, Manifest, Version, find_version
+
+DEFAULT_LIMITS: Mapping[str, float] = {
+    name: one.limit for name, one in MEASURES.items() if one.of != "age"
+}
+"""The shipped limits of the measures of drift. The age of the log is none of them: its limit is
+not learned, as a feed that stops would become the usual."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +76,16 @@ def drift(
 ) -> DriftReport:
     """Measure how version b differs from version a.
 
-    Vectors are compared as they are: what needs common coordinates is left out, and the report says
-    so, where the two versions have not the same `space_id`. Time grows with the number of items and
-    of pairs; memory with the number of ids alone.
+    Vectors are compared as they are: measures that need common coordinates are not taken, and the
+    report says so, where the `space_id` of the two versions differs. Time grows with the number of
+    items and of pairs; memory with the number of ids alone.
 
     Parameters
     ----------
     a, b : Content
         As `recsys.store.read_version` returns them; a is the earlier one.
     limits : mapping of str to float, optional
-        By the name of the measure; one without a limit is only told. Default: the shipped ones.
+        By the name of the measure; one without a limit is reported only. Default: the shipped ones.
     k : int
         Length of the lists that are compared.
     n_users, n_items : int
@@ -92,20 +99,79 @@ def drift(
     """
     limits = DEFAULT_LIMITS if limits is None else limits
     users, items = Shared.of(a.users.ids, b.users.ids), Shared.of(a.items.ids, b.items.ids)
-    movement = measure_movement(a, b, items)
-    measured = [
-        *measure_log(a.version.manifest, b.version.manifest),
-        *measure_population(a, b, users, items),
-        *movement.measures,
-        *measure_shape(a, b, items, n_items, seed),
-        *measure_lists(a, b, users.sample(n_users, seed), items, k=k),
+    logs = Log.of(a.version.manifest), Log.of(b.version.manifest)
+    populations = Population.of_users(a, b, users), Population.of_items(a, b, items)
+    vectors = Vectors(a, b, items, n_items, seed)
+    checks = [
+        *checks_of("log", limits, *logs),
+        *checks_of("population", limits, *populations),
+        *checks_of("vectors", limits, vectors),
+        *checks_of("lists", limits, ListPair(a, b, users.sample(n_users, seed), items, k)),
     ]
     return DriftReport(
         a.version.name,
         b.version.name,
-        tuple(held_to(one, limits) for one in measured),
+        tuple(checks),
         users.counts,
         items.counts,
-        movement.percentiles,
-        movement.most,
+        vectors.percentiles(),
+        vectors.most_moved(),
     )
+
+
+_LEAST_NIGHTS = 5  # below, the shipped limits stand
+_MARGIN = 2.0
+_RANGE = (0.5, 4.0)  # of the shipped limit, that what was learned may leave it by
+
+
+def learned_limits(nights: Sequence[Manifest]) -> dict[str, float]:
+    """Return the limit of each measure of drift, from what it was on the nights before.
+
+    The limit is twice the second largest value of these nights: one odd night teaches nothing. It
+    stays between half the shipped limit and four times that, and is the shipped one where fewer
+    than five nights have the measure.
+
+    Parameters
+    ----------
+    nights : sequence of Manifest
+        Of versions that were accepted, in any order.
+    """
+    known: dict[str, list[float]] = {}
+    for manifest in nights:
+        for check in manifest.checks:
+            if check.value is not None:
+                known.setdefault(check.name, []).append(check.value)
+    return {
+        name: _learned(limit, sorted(known.get(name, ()))) for name, limit in DEFAULT_LIMITS.items()
+    }
+
+
+def _learned(shipped: float, values: Sequence[float]) -> float:
+    if len(values) < _LEAST_NIGHTS:
+        return shipped
+    least, most = (factor * shipped for factor in _RANGE)
+    return min(max(_MARGIN * values[-2], least), most)
+
+
+def ancestors(version: Version, most: int) -> list[Manifest]:
+    """Return the manifests of a version, its parent, and so on, as far as they are kept.
+
+    Each of them was current once: a refused version is among them only where someone forced it.
+
+    Parameters
+    ----------
+    version : Version
+        Of a store.
+    most : int
+    """
+    store = version.folder.parents[1]
+    found: list[Manifest] = []
+    name: str | None = version.name
+    while name is not None and len(found) < most:
+        try:
+            manifest = find_version(store, name).manifest
+        except StoreError:  # pruned, or damaged
+            break
+        found.append(manifest)
+        name = manifest.parent
+    return found

@@ -4,15 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from recsys.monitoring.drift import drift
-from recsys.monitoring.lists import NAMES as OF_LISTS
-from recsys.monitoring.log import LOG_AGE, MOST_DAYS_OLDER, measure_age
-from recsys.monitoring.log import NAMES as OF_LOG
-from recsys.monitoring.measures import held_to, learned_limits, lineage
-from recsys.monitoring.population import NAMES as OF_POPULATION
+from recsys.monitoring.drift import ancestors, drift, learned_limits
+from recsys.monitoring.log import Log
+from recsys.monitoring.measures import MEASURES, checks_of
 from recsys.monitoring.settings import AS_GOOD, BETTER, COVERAGE, GateSettings
-from recsys.monitoring.vectors import NAMES as OF_MOVEMENT
-from recsys.monitoring.vectors import SHAPE_NAMES as OF_SHAPE
 from recsys.store import Check, Content, Manifest
 
 _CHANGE_EVERY_NIGHT = ("since", "until")
@@ -32,7 +27,7 @@ class Gates:
     def __call__(self, staged: Content, current: Content | None) -> list[Check]:
         """Return every check of a new version; those that refuse it say so.
 
-        The age of the log is told and refuses nothing: the same log once more does no harm.
+        The age of the log is reported and refuses nothing: the same log once more does no harm.
 
         Parameters
         ----------
@@ -45,21 +40,20 @@ class Gates:
         checks = self._of_metrics(manifest, None if current is None else current.version.manifest)
         if current is None:
             return checks
-        past = lineage(current.version, self.settings.history)
+        nights = ancestors(current.version, self.settings.history)
         report = drift(
             current,
             staged,
-            learned_limits(past) | dict(self.settings.limits),
+            learned_limits(nights) | dict(self.settings.limits),
             k=self.settings.k,
             n_users=self.settings.users,
             n_items=self.settings.items,
         )
-        limits = {LOG_AGE: MOST_DAYS_OLDER, **self.settings.limits}
-        age = held_to(measure_age(manifest, past), limits)  # told, and refuses nothing
+        limits = {"log_age": MEASURES["log_age"].limit, **self.settings.limits}
         return [
             *checks,
             *self._of_drift(report.checks, manifest, current.version.manifest),
-            age,
+            *checks_of("age", limits, Log.of(manifest), list(map(Log.of, nights))),
         ]
 
     def _of_metrics(self, new: Manifest, current: Manifest | None) -> list[Check]:
@@ -82,19 +76,16 @@ class Gates:
 
     def _of_drift(self, checks: tuple[Check, ...], new: Manifest, current: Manifest) -> list[Check]:
         """Say which measures refuse: those far above their limit that no new setting explains."""
-        explained, judged = _explained(new, current), []
-        for check in checks:
-            if check.passed or check.value is None or check.threshold is None:
-                judged.append(check)
-            elif check.name in explained:
-                sentence = f"{check.sentence} ({explained[check.name]})"
-                judged.append(replace(check, sentence=sentence))
-            else:
-                is_far = check.value > self.settings.refuse_above * check.threshold
-                judged.append(
-                    replace(check, refuses=is_far and check.name not in self.settings.off)
-                )
-        return judged
+        explained = _explained(new, current)
+        return [self._held(check, explained.get(MEASURES[check.name].of)) for check in checks]
+
+    def _held(self, check: Check, explanation: str | None) -> Check:
+        if check.passed or check.value is None or check.threshold is None:
+            return check
+        if explanation is not None:
+            return replace(check, sentence=f"{check.sentence} ({explanation})")
+        is_far = check.value > self.settings.refuse_above * check.threshold
+        return replace(check, refuses=is_far and check.name not in self.settings.off)
 
 
 def _coverage(own: Mapping[str, Any], least: float) -> Check:
@@ -135,14 +126,13 @@ def _metrics_to_reach(new: Manifest, current: Manifest) -> Mapping[str, Any] | N
 
 
 def _explained(new: Manifest, current: Manifest) -> dict[str, str]:
-    """Return the measures that a change of settings moves, and which settings they are."""
-    of_vectors = (*OF_MOVEMENT, *OF_SHAPE, *OF_LISTS)
+    """Return the groups of measures that a change of settings moves, and which settings."""
     explained = {}
     if _log_settings(new) != _log_settings(current):
-        names = (*OF_LOG, *OF_POPULATION, *of_vectors)
-        explained = dict.fromkeys(names, "the settings of the log changed")
+        groups = ("log", "population", "vectors", "lists")
+        explained = dict.fromkeys(groups, "the settings of the log changed")
     if new.model != current.model:
-        explained |= dict.fromkeys(of_vectors, "the model changed")
+        explained |= dict.fromkeys(("vectors", "lists"), "the model changed")
     return explained
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.monitoring.measures import Measured
+from recsys.monitoring.measures import Measured, measure
 from recsys.store import Content
 from recsys.vectors import Ids
 
@@ -47,15 +47,7 @@ class Shared:
         return {"shared": n, "appeared": self.n_b - n, "vanished": self.n_a - n}
 
     def sample(self, n: int, seed: int, weight: NDArray[np.generic] | None = None) -> "Shared":
-        """Return some of the shared rows at random, without the others.
-
-        Parameters
-        ----------
-        n : int
-        seed : int
-        weight : ndarray, shape (n_a,), optional
-            Of the rows of a: how likely each is to be drawn. Default: all alike.
-        """
+        """Draw shared rows at random, by weight of the rows of a where weights are given."""
         rng = np.random.default_rng(seed)
         p = None
         if weight is not None and len(self):
@@ -68,15 +60,7 @@ class Shared:
 def lost_overlap(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.float64]:
     """Return for each pair of lists the share of the longer one that the other does not hold.
 
-    Parameters
-    ----------
-    a, b : ndarray of int32, shape (n, k)
-        Rows of one catalogue, each once in a list; -1 for nothing, -2 for what is in no other.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        0 for the same items in any order, 1 for none in common; 0 for two empty lists.
+    Lists are rows of item_idx (n, k), each once: -1 for nothing, -2 for what is in no other.
     """
     common = ((a[:, :, None] == b[:, None, :]) & (a[:, :, None] >= 0)).sum(axis=(1, 2))
     longer = np.maximum((a != -1).sum(axis=1), (b != -1).sum(axis=1))
@@ -85,68 +69,96 @@ def lost_overlap(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.float
     return lost
 
 
-NAMES = (
-    "users_vanished",
-    "users_appeared",
-    "items_vanished",
-    "items_appeared",
-    "user_activity",
-    "item_popularity",
-)
+@dataclass(frozen=True, eq=False)
+class Population:
+    """The users or the items of two versions, each with its seen pairs.
 
-
-def measure_population(a: Content, b: Content, users: Shared, items: Shared) -> list[Measured]:
-    """Measure ids that came and went by their share of the seen pairs, and how shares moved.
-
-    user_activity and item_popularity are total variation distances: the share of the pairs that
-    would have to move from one user, or item, to another.
+    Parameters
+    ----------
+    kind : {"users", "items"}
+    shared : Shared
+    pairs_a, pairs_b : ndarray of float64, shape (n_a,) and (n_b,)
+        Seen pairs of each row.
     """
-    activity = [np.diff(content.users.seen.starts).astype(np.float64) for content in (a, b)]
-    popularity = [content.items.popularity.astype(np.float64) for content in (a, b)]
-    return [
-        *_came_and_went("users", users, *activity),
-        *_came_and_went("items", items, *popularity),
-        _spread("user_activity", "users", users, *activity),
-        _spread("item_popularity", "items", items, *popularity),
-    ]
+
+    kind: str
+    shared: Shared
+    pairs_a: NDArray[np.float64]
+    pairs_b: NDArray[np.float64]
+
+    @classmethod
+    def of_users(cls, a: Content, b: Content, users: Shared) -> "Population":
+        """Return the users and how many items each has seen."""
+        seen = (np.diff(one.users.seen.starts).astype(np.float64) for one in (a, b))
+        return cls("users", users, *seen)
+
+    @classmethod
+    def of_items(cls, a: Content, b: Content, items: Shared) -> "Population":
+        """Return the items and how many users have seen each."""
+        seen = (one.items.popularity.astype(np.float64) for one in (a, b))
+        return cls("items", items, *seen)
 
 
-def _came_and_went(
-    kind: str, shared: Shared, mass_a: NDArray[np.float64], mass_b: NDArray[np.float64]
-) -> list[Measured]:
-    counts = shared.counts
-    vanished = 1 - _share(mass_a, shared.in_a) if counts["vanished"] else 0.0
-    appeared = 1 - _share(mass_b, shared.in_b) if counts["appeared"] else 0.0
-    return [
-        Measured(
-            f"{kind}_vanished",
-            vanished,
-            f"{counts['vanished']:,} of {shared.n_a:,} {kind} are gone, "
-            f"{vanished:.2%} of the pairs before",
-        ),
-        Measured(
-            f"{kind}_appeared",
-            appeared,
-            f"{counts['appeared']:,} of {shared.n_b:,} {kind} are new, "
-            f"{appeared:.2%} of the pairs now",
-        ),
-    ]
+@measure("users_vanished", limit=0.05, of="population")
+def users_vanished(users: Population, _items: Population) -> Measured:
+    """Share of the seen pairs before that are of users who are gone."""
+    return _vanished(users)
 
 
-def _share(mass: NDArray[np.float64], rows: NDArray[np.int32]) -> float:
-    total = mass.sum()
-    return float(np.clip(mass[rows].sum() / total, 0, 1)) if total else 1.0
+@measure("users_appeared", limit=0.03, of="population")
+def users_appeared(users: Population, _items: Population) -> Measured:
+    """Share of the seen pairs now that are of users who are new."""
+    return _appeared(users)
 
 
-def _spread(
-    name: str,
-    kind: str,
-    shared: Shared,
-    mass_a: NDArray[np.float64],
-    mass_b: NDArray[np.float64],
-) -> Measured:
-    a, b = (mass / max(mass.sum(), 1.0) for mass in (mass_a, mass_b))
+@measure("items_vanished", limit=0.02, of="population")
+def items_vanished(_users: Population, items: Population) -> Measured:
+    """Share of the seen pairs before that are of items which are gone."""
+    return _vanished(items)
+
+
+@measure("items_appeared", limit=0.03, of="population")
+def items_appeared(_users: Population, items: Population) -> Measured:
+    """Share of the seen pairs now that are of items which are new."""
+    return _appeared(items)
+
+
+@measure("user_activity", limit=0.03, of="population")
+def user_activity(users: Population, _items: Population) -> Measured:
+    """Total variation distance of the users' shares of the seen pairs."""
+    return _moved(users)
+
+
+@measure("item_popularity", limit=0.03, of="population")
+def item_popularity(_users: Population, items: Population) -> Measured:
+    """Total variation distance of the items' shares of the seen pairs."""
+    return _moved(items)
+
+
+def _vanished(of: Population) -> Measured:
+    n, shared = of.shared.counts["vanished"], of.shared
+    value = 1 - _share(of.pairs_a, shared.in_a) if n else 0.0
+    gone = f"{n:,} of {shared.n_a:,} {of.kind} are gone, {value:.2%} of the pairs before"
+    return Measured(value, gone)
+
+
+def _appeared(of: Population) -> Measured:
+    n, shared = of.shared.counts["appeared"], of.shared
+    value = 1 - _share(of.pairs_b, shared.in_b) if n else 0.0
+    new = f"{n:,} of {shared.n_b:,} {of.kind} are new, {value:.2%} of the pairs now"
+    return Measured(value, new)
+
+
+def _share(pairs: NDArray[np.float64], rows: NDArray[np.int32]) -> float:
+    total = pairs.sum()
+    return float(np.clip(pairs[rows].sum() / total, 0, 1)) if total else 1.0
+
+
+def _moved(of: Population) -> Measured:
+    """Measure the share of the pairs that would have to move from one row to another."""
+    shared = of.shared
+    a, b = (pairs / max(pairs.sum(), 1.0) for pairs in (of.pairs_a, of.pairs_b))
     stayed = np.abs(a[shared.in_a] - b[shared.in_b]).sum()
     came, went = b.sum() - b[shared.in_b].sum(), a.sum() - a[shared.in_a].sum()
     value = float(np.clip((stayed + came + went) / 2, 0, 1))
-    return Measured(name, value, f"{value:.2%} of the pairs moved to other {kind}")
+    return Measured(value, f"{value:.2%} of the pairs moved to other {of.kind}")

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.evaluation.metrics import METRICS
-from recsys.monitoring.log import LOG_AGE
-from recsys.monitoring.measures import DEFAULT_LIMITS
+from recsys.monitoring.drift import DEFAULT_LIMITS
 
 BETTER, AS_GOOD, COVERAGE = "better_than_popularity", "as_good_as_current", "catalogue_coverage"
 """Checks of the metrics; all others are measures of drift."""
@@ -61,7 +60,7 @@ class GateSettings:
 
     def __post_init__(self) -> None:
         _require_known("off", self.off, (BETTER, AS_GOOD, COVERAGE, *DEFAULT_LIMITS))
-        _require_known("limits", self.limits, (*DEFAULT_LIMITS, LOG_AGE))
+        _require_known("limits", self.limits, (*DEFAULT_LIMITS, "log_age"))
         if self.metric not in METRICS:
             known = ", ".join(METRICS)
             raise ConfigError(f"gates.metric: expected one of {known}, got {self.metric!r}")

@@ -1,20 +1,19 @@
-"""How far the vectors moved, in the coordinates that two aligned versions share."""
+"""Measures of the vectors: how far they moved, their lengths, and what is next to what."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.index.quantized import norms_of
-from recsys.monitoring.measures import Measured, not_measured
+from recsys.monitoring.measures import Measured, NotMeasured, measure
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.store import Content
 from recsys.vectors import FloatMatrix, Id
 from recsys.vectors.nearest import directions
 
-NAMES = ("item_movement", "item_movement_p95", "item_movement_popular", "centroid_shift")
-SHAPE_NAMES = ("item_norms", "user_norms", "neighbour_churn")
 TOO_FEW = 50  # shared rows: a mean over less tells little
 
 _ROWS_AT_ONCE = 1 << 13
@@ -32,50 +31,123 @@ class Moved:
 
 
 @dataclass(frozen=True, eq=False)
-class Movement:
-    """What was measured of the items that both versions have.
+class Vectors:
+    """The vectors of two versions; what several measures need is computed once.
 
     Parameters
     ----------
-    measures : list of Measured
-    percentiles : mapping of str to float
-        Of 1 - cosine over the shared items.
-    most : tuple of Moved
-        The items that add most to the mean weighted by popularity, the first adds most.
+    a, b : Content
+    items : Shared
+    n_items : int
+        Items, drawn by popularity, whose neighbours are compared.
+    seed : int
     """
 
-    measures: list[Measured]
-    percentiles: Mapping[str, float]
-    most: tuple[Moved, ...]
+    a: Content
+    b: Content
+    items: Shared
+    n_items: int
+    seed: int
+
+    @cached_property
+    def moves(self) -> NDArray[np.float64]:
+        """1 - cosine of each shared item, (n_shared,); raises `NotMeasured`."""
+        self.require_one_space()
+        a, b = self.a.items.embeddings, self.b.items.embeddings
+        moves = np.maximum(1 - cosines(a, b, self.items), 0)
+        moves[moves < 1e-6] = 0  # round-off of float32
+        return moves
+
+    def require_one_space(self) -> None:
+        """Raise `NotMeasured` where the two versions share no coordinates, or few items."""
+        a, b = self.a.items, self.b.items
+        if a.space_id != b.space_id:
+            raise NotMeasured(f"the spaces differ, {a.space_id} and {b.space_id}")
+        if a.embeddings.shape[1] != b.embeddings.shape[1]:
+            raise NotMeasured("the numbers of factors differ")
+        if len(self.items) < TOO_FEW:
+            raise NotMeasured(f"{len(self.items)} shared items tell little")
+
+    @property
+    def popularity(self) -> NDArray[np.int64]:
+        """Users before of each shared item, (n_shared,)."""
+        return self.a.items.popularity[self.items.in_a]
+
+    def percentiles(self) -> dict[str, float]:
+        """Return percentiles of 1 - cosine by name; empty where it cannot be measured."""
+        with suppress(NotMeasured):
+            levels = (5, 25, 50, 75, 95, 99)
+            return {f"p{level}": float(np.percentile(self.moves, level)) for level in levels}
+        return {}
+
+    def most_moved(self) -> tuple[Moved, ...]:
+        """Return the items that add most to the mean weighted by popularity, largest first."""
+        with suppress(NotMeasured):
+            moves, popularity = self.moves, self.popularity
+            most = np.lexsort((self.items.in_a, -moves * popularity))[:_MOST_MOVED]
+            most = most[moves[most] > 0]
+            ids = self.a.items.ids.tolist(self.items.in_a[most])
+            return tuple(map(Moved, ids, moves[most].tolist(), popularity[most].tolist()))
+        return ()
 
 
-def measure_movement(a: Content, b: Content, items: Shared) -> Movement:
-    """Measure how far the items moved; not where the versions share no coordinates."""
-    if reason := _why_not(a, b, items):
-        return Movement(not_measured(NAMES, reason), {}, ())
-    moved = np.maximum(1 - cosines(a.items.embeddings, b.items.embeddings, items), 0)
-    moved[moved < 1e-6] = 0  # round-off of float32
-    popularity = a.items.popularity[items.in_a]
-    total = popularity.sum()
-    weighted = float(moved @ popularity / total) if total else float(moved.mean())
-    p95 = float(np.quantile(moved, 0.95))
-    shift = _centroid_shift(a, b, items)
-    measures = [
-        Measured("item_movement", float(moved.mean()), "mean 1 - cosine of the shared items"),
-        Measured("item_movement_p95", p95, "95 % of the shared items moved less"),
-        Measured("item_movement_popular", weighted, "1 - cosine, weighted by popularity"),
-        Measured("centroid_shift", shift, "move of the mean item, in mean lengths of an item"),
-    ]
-    levels = {f"p{level}": float(np.percentile(moved, level)) for level in (5, 25, 50, 75, 95, 99)}
-    return Movement(measures, levels, _most_moved(a, items, moved, popularity))
+@measure("item_movement", limit=0.2, of="vectors")
+def item_movement(pair: Vectors) -> Measured:
+    """Mean 1 - cosine of the shared items."""
+    return Measured(float(pair.moves.mean()), "mean 1 - cosine of the shared items")
 
 
-def _why_not(a: Content, b: Content, items: Shared) -> str | None:
-    if a.items.space_id != b.items.space_id:
-        return f"the spaces differ, {a.items.space_id} and {b.items.space_id}"
-    if a.items.embeddings.shape[1] != b.items.embeddings.shape[1]:
-        return "the numbers of factors differ"
-    return f"{len(items)} shared items tell little" if len(items) < TOO_FEW else None
+@measure("item_movement_p95", limit=0.5, of="vectors")
+def item_movement_p95(pair: Vectors) -> Measured:
+    """95th percentile of 1 - cosine of the shared items."""
+    return Measured(float(np.quantile(pair.moves, 0.95)), "95 % of the shared items moved less")
+
+
+@measure("item_movement_popular", limit=0.15, of="vectors")
+def item_movement_popular(pair: Vectors) -> Measured:
+    """Mean 1 - cosine of the shared items, weighted by popularity."""
+    total = pair.popularity.sum()
+    value = pair.moves @ pair.popularity / total if total else pair.moves.mean()
+    return Measured(float(value), "1 - cosine, weighted by popularity")
+
+
+@measure("centroid_shift", limit=0.05, of="vectors")
+def centroid_shift(pair: Vectors) -> Measured:
+    """Move of the mean item, in mean lengths of an item."""
+    pair.require_one_space()
+    a, b = pair.a.items.embeddings, pair.b.items.embeddings
+    shift = _mean(b, pair.items.in_b) - _mean(a, pair.items.in_a)
+    length = _lengths(a).mean()
+    value = float(np.linalg.norm(shift) / length) if length else 0.0
+    return Measured(value, "move of the mean item, in mean lengths of an item")
+
+
+@measure("item_norms", limit=0.03, of="vectors")
+def item_norms(pair: Vectors) -> Measured:
+    """Wasserstein distance of the lengths of items, in their mean length before."""
+    return _norms_shift("items", pair.a.items.embeddings, pair.b.items.embeddings)
+
+
+@measure("user_norms", limit=0.06, of="vectors")
+def user_norms(pair: Vectors) -> Measured:
+    """Wasserstein distance of the lengths of users, in their mean length before."""
+    return _norms_shift("users", pair.a.users.embeddings, pair.b.users.embeddings)
+
+
+@measure("neighbour_churn", limit=0.4, of="vectors")
+def neighbour_churn(pair: Vectors) -> Measured:
+    """Mean share of the items most similar to an item that changed."""
+    a, b, items, k = pair.a, pair.b, pair.items, 10
+    has_direction = a.items.embeddings[items.in_a].any(axis=1)
+    has_direction &= b.items.embeddings[items.in_b].any(axis=1)
+    shared = replace(items, in_a=items.in_a[has_direction], in_b=items.in_b[has_direction])
+    shared = shared.sample(pair.n_items, pair.seed, a.items.popularity)
+    before, now = _similar(a, shared.in_a, k), _similar(b, shared.in_b, k)
+    if len(shared) < TOO_FEW or before is None or now is None:
+        raise NotMeasured("too few shared items, or no index of similar items")
+    value = float(lost_overlap(before, translated(now, shared)).mean())
+    found = f"of the {k} items most similar to each of {len(shared):,}, {value:.0%} changed"
+    return Measured(value, found)
 
 
 def cosines(a: FloatMatrix, b: FloatMatrix, shared: Shared) -> NDArray[np.float64]:
@@ -95,13 +167,6 @@ def cosines(a: FloatMatrix, b: FloatMatrix, shared: Shared) -> NDArray[np.float6
     return found
 
 
-def _centroid_shift(a: Content, b: Content, items: Shared) -> float:
-    first, second = a.items.embeddings, b.items.embeddings
-    shift = _mean(second, items.in_b) - _mean(first, items.in_a)
-    length = _lengths(first).mean()
-    return float(np.linalg.norm(shift) / length) if length else 0.0
-
-
 def _mean(vectors: FloatMatrix, rows: NDArray[np.int32]) -> NDArray[np.float64]:
     total = np.zeros(vectors.shape[1])
     for start in range(0, len(rows), _ROWS_AT_ONCE):
@@ -109,59 +174,19 @@ def _mean(vectors: FloatMatrix, rows: NDArray[np.int32]) -> NDArray[np.float64]:
     return total / len(rows)
 
 
-def _most_moved(
-    a: Content, items: Shared, moved: NDArray[np.float64], popularity: NDArray[np.int64]
-) -> tuple[Moved, ...]:
-    places = np.lexsort((items.in_a, -moved * popularity))[:_MOST_MOVED]
-    places = places[moved[places] > 0]
-    ids = a.items.ids.tolist(items.in_a[places])
-    return tuple(map(Moved, ids, moved[places].tolist(), popularity[places].tolist()))
-
-
-def measure_shape(a: Content, b: Content, items: Shared, n_items: int, seed: int) -> list[Measured]:
-    """Measure what no rotation changes: lengths, and who is next to whom."""
-    norms = [
-        _norms_shift(name, kind, one, other)
-        for name, kind, one, other in (
-            ("item_norms", "items", a.items.embeddings, b.items.embeddings),
-            ("user_norms", "users", a.users.embeddings, b.users.embeddings),
-        )
-    ]
-    return [*norms, _neighbour_churn(a, b, items, n_items, seed)]
-
-
-def _norms_shift(name: str, kind: str, a: FloatMatrix, b: FloatMatrix) -> Measured:
+def _norms_shift(kind: str, a: FloatMatrix, b: FloatMatrix) -> Measured:
     from scipy.stats import wasserstein_distance
 
     lengths_a, lengths_b = _lengths(a), _lengths(b)
     mean = float(lengths_a.mean())
     value = float(wasserstein_distance(lengths_a, lengths_b)) / mean if mean else 0.0
     means = f"mean {mean:.3g} before, {lengths_b.mean():.3g} now"
-    return Measured(name, value, f"Wasserstein distance of the lengths of {kind}, {means}")
+    return Measured(value, f"Wasserstein distance of the lengths of {kind}, {means}")
 
 
 def _lengths(vectors: FloatMatrix) -> NDArray[np.float64]:
     step = -(-len(vectors) // _MOST_NORMS) or 1
     return norms_of(vectors[::step])
-
-
-def _neighbour_churn(a: Content, b: Content, items: Shared, n_items: int, seed: int) -> Measured:
-    (name,) = SHAPE_NAMES[2:]
-    k = 10
-    has_direction = a.items.embeddings[items.in_a].any(axis=1)
-    has_direction &= b.items.embeddings[items.in_b].any(axis=1)
-    shared = Shared(
-        items.in_a[has_direction], items.in_b[has_direction], items.a_of_b, items.n_a, items.n_b
-    ).sample(n_items, seed, a.items.popularity)
-    found = [_similar(one, rows, k) for one, rows in ((a, shared.in_a), (b, shared.in_b))]
-    if len(shared) < TOO_FEW or found[0] is None or found[1] is None:
-        return not_measured([name], "too few shared items, or no index of similar items")[0]
-    value = float(lost_overlap(found[0], translated(found[1], shared)).mean())
-    return Measured(
-        name,
-        value,
-        f"of the {k} items most similar to each of {len(shared):,}, {value:.0%} changed",
-    )
 
 
 def _similar(content: Content, rows: NDArray[np.int32], k: int) -> NDArray[np.int32] | None:

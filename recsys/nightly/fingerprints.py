@@ -4,10 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from recsys.base.distribution import installed_version
 from recsys.base.errors import DataError
 from recsys.config import Settings
 from recsys.logs.sources import LogFile, find_parts
@@ -82,7 +82,4 @@ def plain_log(settings: Settings) -> dict[str, Any]:
 
 
 def _release() -> str:
-    try:
-        return version("recsys")
-    except PackageNotFoundError:  # run from a checkout
-        return "checkout"
+    return installed_version() or "checkout"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from recsys.base.errors import ConfigError
+from recsys.base.distribution import extra, missing_package
 from recsys.config import Settings
 from recsys.models import parameters_of
 from recsys.nightly.report import NightReport
@@ -26,9 +26,8 @@ def require_mlflow() -> ModuleType:
     try:
         import mlflow
     except ImportError as error:
-        raise ConfigError(
-            "nightly.mlflow: expected MLflow to be installed, got nothing of that name; "
-            "pip install 'recsys[mlflow]', or leave the setting out"
+        raise missing_package(
+            "nightly.mlflow", "mlflow", extra("mlflow"), "leave the setting out"
         ) from error
     module: ModuleType = mlflow
     return module

@@ -7,9 +7,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recsys.base.distribution import extra, missing_package
 from recsys.base.errors import ConfigError
 from recsys.evaluation import TOLERANCE
-from recsys.pages.curve import DimensionCurve, DimensionPoint
+from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
 from recsys.pages.labels import Label, place_labels
 from recsys.pages.page import page_of
 from recsys.vectors import STORAGES, Storage
@@ -67,9 +68,11 @@ def require_drawing(path: str | Path) -> None:
     try:
         import_module("matplotlib")
     except ImportError as error:
-        raise ConfigError(
-            f"picture: expected matplotlib to draw {path.name} with, got none installed; "
-            "pip install 'recsys[reports]', or do without: the table is printed anyway"
+        raise missing_package(
+            f"picture {path.name}",
+            "matplotlib",
+            extra("reports"),
+            "do without: the table is printed anyway",
         ) from error
 
 

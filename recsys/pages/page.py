@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from html import escape
 from string import Template
 
-from recsys.pages.curve import DimensionCurve
+from recsys.evaluation.dimensions import DimensionCurve
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from recsys.base.distribution import installed_version
 from recsys.base.errors import CorruptVersionError, StoreError
 from recsys.base.threads import usable_cores
 
@@ -47,7 +48,7 @@ class Check:
 COMMIT = "RECSYS_COMMIT"
 """Environment variable that names the commit where there is no git, as in an image."""
 
-_PACKAGES = ("recsys", "annoy", "numba", "numpy", "pyarrow", "scipy")
+_PACKAGES = ("annoy", "numba", "numpy", "pyarrow", "scipy")
 _PATIENCE = 10  # seconds
 
 
@@ -56,7 +57,10 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {package: _version_of(package) for package in _PACKAGES},
+        "packages": {
+            "recsys": installed_version(),
+            **{package: installed_version(package) for package in _PACKAGES},
+        },
         "cores": usable_cores(),
         "commit": commit(),
     }
@@ -76,15 +80,6 @@ def commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
-
-
-def _version_of(package: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 FORMAT = 3

@@ -7,7 +7,7 @@ from typing import Any
 
 from recsys.base.errors import ConfigError
 from recsys.base.progress import OnStep
-from recsys.evaluation.knee import TOLERANCE
+from recsys.evaluation.dimensions import TOLERANCE
 from recsys.tuning.candidates import Candidate, nested
 from recsys.tuning.space import SPACES, Space
 from recsys.tuning.study import Trial, TrialLog

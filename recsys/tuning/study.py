@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from recsys.base.distribution import extra, missing_package
 from recsys.base.errors import ConfigError
 from recsys.tuning.candidates import Candidate
 from recsys.tuning.space import Space
@@ -171,9 +172,7 @@ def _open(path: Path | None, name: str) -> "optuna.Study":
     try:
         import optuna
     except ImportError as error:
-        raise ConfigError(
-            "tune: expected the package optuna, got none; pip install 'recsys[tune]'"
-        ) from error
+        raise missing_package("tune", "optuna", extra("tune")) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

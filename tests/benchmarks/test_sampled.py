@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.sampled import evaluate_sampled
 from benchmarks.sampled_files import SampledTest, read_sampled_test
-from recsys.base.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError
 from recsys.logs import Interactions, read_log
 from recsys.models import Popularity
 from recsys.vectors import Embeddings

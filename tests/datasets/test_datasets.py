@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.base.errors import DataError
 from recsys.datasets import DATASETS, BareLayout, Dataset, describe, fetch
 from recsys.datasets.fetch import download
+from recsys.errors import DataError
 
 RATINGS = b"userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n1,1029,3.0,1260759179\n"
 

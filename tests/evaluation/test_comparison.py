@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recsys.base.errors import DataError
-from recsys.evaluation import Evaluation
-from recsys.evaluation.comparison import compare, holm, permutation_p_values
+from recsys.errors import DataError
+from recsys.evaluation import Entry, Evaluation, evaluate
+from recsys.evaluation.comparison import (
+    compare,
+    holm,
+    mean_over_seeds,
+    permutation_p_values,
+)
 from recsys.evaluation.result import ItemCounts
+from recsys.models import ALS
+from recsys.splits import split_random
+from tests.worlds import tastes
 
 
 def evaluation_of(values, user_idx=None) -> Evaluation:
@@ -93,3 +101,38 @@ def test_what_cannot_be_compared_is_named(baseline: str, metric: str, message: s
     evaluations = {"a": evaluation_of([0.1, 0.2]), "b": evaluation_of([0.1, 0.2], [0, 2])}
     with pytest.raises(DataError, match=message):
         compare(evaluations, baseline, metric)
+
+
+def evaluations(n: int, split_seed: int = 0):
+    train, test = split_random(tastes(per_user=8), test_fraction=0.3, seed=split_seed)
+    models = [ALS(factors=2, iterations=1, seed=seed) for seed in range(n)]
+    return [evaluate(one.fit(train.user_items()), train, test, k=5) for one in models]
+
+
+def test_the_mean_is_user_by_user() -> None:
+    found = evaluations(3)
+    mean = mean_over_seeds(found)
+    for name, values in mean.per_user.items():
+        assert values == pytest.approx(sum(one.per_user[name] for one in found) / 3)
+        assert mean.metrics[name] == pytest.approx(values.mean())
+        low, high = mean.intervals[name]
+        assert low <= mean.metrics[name] <= high
+    assert mean.metrics["coverage@5"] == pytest.approx(
+        np.mean([one.metrics["coverage@5"] for one in found])
+    )
+
+
+def test_the_spread_over_seeds_is_apart_from_that_over_users() -> None:
+    found = evaluations(3)
+    entry = Entry(found, seconds=1.0, n_bytes=1)
+    values = [one.metrics["ndcg@5"] for one in found]
+    assert entry.spread("ndcg@5") == pytest.approx(np.std(values, ddof=1))
+    assert Entry(found[:1], 1.0, 1).spread("ndcg@5") is None
+    assert Entry(found[:1] * 3, 1.0, 1).spread("ndcg@5") == 0
+
+
+def test_other_users_are_refused() -> None:
+    one, other = evaluations(1)[0], evaluations(1, split_seed=0)[0]
+    other = type(other)(**{**vars(other), "user_idx": other.user_idx[::-1]})
+    with pytest.raises(DataError, match="expected evaluations of the same users"):
+        mean_over_seeds([one, other])

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError
 from recsys.evaluation import METRICS, Evaluation, RankedHits, evaluate, ranking
 from recsys.splits import split_given, split_last
 from recsys.vectors import Embeddings, FloatMatrix, Ids

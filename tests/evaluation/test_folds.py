@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.evaluation import evaluate, evaluate_folds
 from recsys.logs import Interactions
 from recsys.models import ALS, Popularity

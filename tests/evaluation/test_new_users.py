@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.evaluation import evaluate, evaluate_held_out, evaluate_new_users
 from recsys.logs import Interactions
 from recsys.models import ALS, SVD, Popularity

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.evaluation import evaluate
 from recsys.evaluation.slices import _ratio, by_activity, by_item_popularity, item_slices, slices
 from recsys.models import ALS, Popularity

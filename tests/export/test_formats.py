@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError
 from recsys.export import FORMATS, export_version
 from recsys.export.text import vector_texts
 from recsys.store import Content, publish, read_version

@@ -31,8 +31,8 @@ import pyarrow.parquet as pq
 import scipy.stats  # noqa: F401
 
 import recsys.models.als.sweep  # noqa: F401
-from recsys.base.errors import RecsysError
 from recsys.config import settings_from
+from recsys.errors import RecsysError
 from recsys.nightly import run_night
 from recsys.serving import open as open_store
 from recsys.store import current, verify, versions

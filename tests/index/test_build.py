@@ -1,12 +1,17 @@
 """What is built is measured, and refused below its target."""
 
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from recsys.base.errors import ConfigError, GateFailedError, StoreError
+from recsys.errors import ConfigError, GateFailedError, StoreError
 from recsys.index import (
     LONG,
     SHORT,
@@ -17,8 +22,11 @@ from recsys.index import (
     Searcher,
     build_index,
     load_index,
+    measurement,
 )
+from recsys.index.costs import CostModel
 from recsys.index.forest import FOREST
+from recsys.index.kernel import COUNTED, library
 from recsys.index.probes import ANSWERS
 
 
@@ -82,6 +90,129 @@ def test_a_higher_target_searches_more(tmp_path: Path, items, sample) -> None:
         forest = build_index(items, sample, settings, tmp_path).forest
         searched.append(forest.search_k[SHORT])
     assert searched[0] < searched[1]
+
+
+@contextmanager
+def busy_machine() -> Iterator[None]:
+    """Keep more processes busy than there are cores."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def without_times(built: IndexSummary) -> IndexSummary:
+    return replace(built, times={}, exact_p50_ms=None)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        IndexSettings(trees=5),
+        IndexSettings(trees=5, kind="auto", target_recall=0.6),
+        IndexSettings(kind="exact"),
+    ],
+    ids=lambda chosen: chosen.kind,
+)
+def test_neither_a_clock_nor_a_busy_machine_changes_an_index(
+    tmp_path: Path, monkeypatch, items, sample, chosen
+) -> None:
+    folders = [tmp_path / name for name in ("quiet", "busy")]
+    for folder in folders:
+        folder.mkdir()
+    quiet = build_index(items, sample, chosen, folders[0])
+    draw, time = random.Random(0), [0.0]
+
+    def erratic_clock() -> float:
+        time[0] += draw.choice([0.0, 1e-6, 1e-3, 1.0, 1000.0])
+        return time[0]
+
+    monkeypatch.setattr(measurement, "perf_counter", erratic_clock)
+    with busy_machine():
+        busy = build_index(items, sample, chosen, folders[1])
+    assert files_of(folders[0]) == files_of(folders[1])
+    assert without_times(quiet) == without_times(busy)
+    assert quiet.times != busy.times
+
+
+def test_other_instructions_count_the_same_work(tmp_path: Path, items, sample) -> None:
+    if not library.use_vnni(1):
+        pytest.skip("this processor has no AVX512-VNNI")
+    built = []
+    try:
+        for wanted in (0, 1):
+            library.use_vnni(wanted)
+            folder = tmp_path / str(wanted)
+            folder.mkdir()
+            summary = build_index(items, sample, IndexSettings(trees=5), folder)
+            built.append((without_times(summary), files_of(folder)))
+    finally:
+        library.use_vnni(1)
+    assert built[0] == built[1]
+
+
+def test_work_is_what_a_query_does(items) -> None:
+    """A scan of everything, one that ends early, and one whose items are all excluded."""
+    alike = items / np.linalg.norm(items, axis=1)[:, None]
+    user, nothing = items[0], np.empty(0, np.int32)
+    for vectors, exclude in ((alike, nothing), (items, nothing), (alike, np.arange(3000))):
+        index = Searcher.of(vectors)
+        found, _ = index.search(user, 10, exclude.astype(np.int32))
+        work = dict(zip(COUNTED, index.last_work().tolist(), strict=True))
+        assert work["masked"] == 188  # blocks of 16
+        assert work["excluded"] == len(exclude)
+        assert work["listed"] == len(found) == (0 if len(exclude) else 10)
+        assert work["nodes"] == 0
+        assert work["listed"] <= work["vectors"] <= work["hits"] <= 16 * work["blocks"]
+        expected = {0: 188, 3000: 0}[len(exclude)]
+        assert work["blocks"] == expected if vectors is alike else 0 < work["blocks"] < 188
+
+
+def test_a_forest_is_counted_by_nodes_and_vectors(tmp_path: Path, items, sample) -> None:
+    settings = IndexSettings(trees=5, head_share=0.0, target_recall=0.5)
+    index = load_index(items, tmp_path, build_index(items, sample, settings, tmp_path))
+    index.search(sample.users[0], SHORT, sample.seen[0])
+    work = dict(zip(COUNTED, index.last_work().tolist(), strict=True))
+    assert work["blocks"] == work["hits"] == 0
+    assert work["nodes"] > 5
+    assert index.search_k[SHORT] <= work["vectors"] < index.search_k[SHORT] + 100
+
+
+def test_costs_add_up() -> None:
+    model = CostModel(*range(1, 11))
+    one = np.eye(len(COUNTED), dtype=np.int64)
+    each = model.nanoseconds(one, factors=6) - model.query
+    # A block of 6 factors has 3 * 64 bytes, its scales among them; a vector 24.
+    assert each.tolist() == [2, 3, 4 + 5 * 192, 6, 7 + 9 * 24, 8 + 9 * 24, 10]
+    assert model.nanoseconds(one.sum(axis=0)[None], 6) == model.query + each.sum()
+
+
+@pytest.mark.parametrize("n_users", [1, 60])
+def test_a_summary_is_read_as_it_was_written(tmp_path: Path, items, sample, n_users: int) -> None:
+    few = Sample(sample.users[:n_users], sample.seen[:n_users])
+    for kind in ("annoy", "exact"):
+        built = build_index(items, few, IndexSettings(kind=kind, trees=2), tmp_path)
+        assert IndexSummary.from_dict(built.to_dict()) == built
+
+
+def test_a_long_list_is_scanned_where_the_forest_costs_more(tmp_path: Path) -> None:
+    """Items all of one norm, for which a forest needs many candidates."""
+    rng = np.random.default_rng(0)
+    items = rng.standard_normal((3000, 16)).astype(np.float32)
+    items /= np.linalg.norm(items, axis=1)[:, None]
+    users = rng.standard_normal((20, 16)).astype(np.float32)
+    sample = Sample(users, [np.empty(0, np.int32)] * 20)
+    built = build_index(items, sample, IndexSettings(trees=3, target_recall=1.0), tmp_path)
+    assert built.forest.search_k[LONG] == 0
+    assert built.recall[LONG] == 1
+    assert built.work[LONG].ms <= built.work[LONG].exact_ms
 
 
 POOR = IndexSettings(target_recall=0.99, trees=1, head_share=0.0, max_search_k=100)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.base.errors import CorruptVersionError
+from recsys.errors import CorruptVersionError
 from recsys.index import LONG, SHORT, Index, PlainIndex, Searcher
 from recsys.index.forest import FOREST, build_forest, open_forest
 from recsys.index.kernel import library

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.base.errors import DataError, RecsysError
+from recsys.errors import DataError, RecsysError
 from recsys.logs import Interactions, LogCache, LogSettings, read_log
 
 NOON = 1_700_000_000

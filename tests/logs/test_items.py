@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.logs.items import ItemSettings, attributes_of, read_items
 from recsys.vectors import Ids
 

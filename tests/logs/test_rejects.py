@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.logs import read_log
 
 NOON = 1_700_000_000

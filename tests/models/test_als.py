@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.base.errors import DataError, DivergedError
+from recsys.errors import DataError, DivergedError
 from recsys.models import ALS
 from recsys.models.protocol import Epoch, popularity_of
 from recsys.vectors import Embeddings

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.base.errors import ConfigError
 from recsys.config import settings_from
+from recsys.errors import ConfigError
 from recsys.models import ALS, SVD, Blend, model_from, parameters_of
 from tests.worlds import random_user_items
 

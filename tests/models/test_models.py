@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError
 from recsys.models import (
     ALS,
     SVD,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys.base.errors import ConfigError
 from recsys.base.threads import threads
+from recsys.errors import ConfigError
 from recsys.models import ALS, Softmax, model_from
 from recsys.models.protocol import popularity_of
 from recsys.models.softmax.steps import step_users

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import recsys
-from recsys.base.errors import ConfigError, GateFailedError
 from recsys.config import Settings, settings_from
+from recsys.errors import ConfigError, GateFailedError
 from recsys.logs import Interactions
-from recsys.monitoring import Gates, GateSettings, lineage
+from recsys.monitoring import Gates, GateSettings, ancestors
 from recsys.store import Release, Version, activate, current, find_version, publish, versions
 from tests.command_line import run
 from tests.monitoring.nights import EXACT, a_log, release_of
@@ -67,7 +67,7 @@ def test_a_bad_log_is_refused_and_the_next_good_one_passes(
     assert current(tmp_path) == good.name
     assert (good.manifest.status, good.manifest.parent) == ("accepted", first.name)
     assert len(versions(tmp_path)) == 3
-    assert [one.version for one in lineage(good, 9)] == [good.name, first.name]
+    assert [one.version for one in ancestors(good, 9)] == [good.name, first.name]
 
 
 def test_a_refused_version_becomes_current_by_force_alone(

@@ -1,6 +1,5 @@
-"""The parts of a comparison, each beside a slow twin or an answer known by hand."""
+"""The measures, each against a slow twin or an answer known by hand."""
 
-from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -8,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.monitoring.log import measure_age, measure_log
-from recsys.monitoring.measures import DEFAULT_LIMITS, Measured, held_to, learned_limits, log_ratio
+from recsys.monitoring import DEFAULT_LIMITS, MEASURES, learned_limits
+from recsys.monitoring.log import Log
+from recsys.monitoring.measures import Measure, Measured, NotMeasured, checks_of, log_ratio
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.monitoring.vectors import cosines, translated
 from recsys.store import Check, Manifest
@@ -68,11 +68,29 @@ def test_a_log_ratio_is_symmetric_and_finite(a: float, b: float) -> None:
     assert (log_ratio(a, b) == 0) == (a == b) or a == pytest.approx(b)
 
 
+def volume(found: Measured | NotMeasured) -> Measure:
+    def function() -> Measured:
+        if isinstance(found, NotMeasured):
+            raise found
+        return found
+
+    return Measure("volume", 0.1, "log", "", function)
+
+
 def test_what_was_not_measured_passes() -> None:
-    check = held_to(Measured("volume", None, "not measured: no log"), {"volume": 0.1})
+    check = volume(NotMeasured("no log")).check({"volume": 0.1})
     assert check.passed
-    assert not held_to(Measured("volume", 0.2, "more"), {"volume": 0.1}).passed
-    assert held_to(Measured("volume", 0.2, "more"), {}).passed
+    assert check.value is None
+    assert check.sentence == "volume: not measured: no log"
+    assert not volume(Measured(0.2, "more")).check({"volume": 0.1}).passed
+    assert volume(Measured(0.2, "more")).check({}).passed
+
+
+def test_every_measure_says_what_it_measures() -> None:
+    for name, measure in MEASURES.items():
+        assert measure.name == name == measure.function.__name__
+        assert measure.sentence.endswith(".")
+        assert measure.limit > 0
 
 
 def facts(days: dict[str, int], **changes: object) -> dict[str, object]:
@@ -93,14 +111,14 @@ def march(n: int, *, of_a_day: int = 100) -> dict[str, int]:
     return {f"2026-03-{day:02d}": of_a_day for day in range(1, n + 1)}
 
 
-def of(facts: dict[str, object], created: str = "2026-06-01") -> Manifest:
-    return Manifest("v", created, None, "s", {}, 1, 1, 1, 1, {}, data=facts)
+def measured(a: dict[str, object], b: dict[str, object], *created: str) -> dict[str, Check]:
+    made = created or ("2026-06-01", "2026-06-01")
+    logs = (Log(facts, day) for facts, day in zip((a, b), made, strict=True))
+    return {check.name: check for check in checks_of("log", {}, *logs)}
 
 
-def values(
-    a: dict[str, object], b: dict[str, object], created: str = "2026-06-01"
-) -> dict[str, float | None]:
-    return {one.name: one.value for one in measure_log(of(a, created), of(b, created))}
+def values(a: dict[str, object], b: dict[str, object]) -> dict[str, float | None]:
+    return {name: check.value for name, check in measured(a, b).items()}
 
 
 def test_days_that_both_logs_hold_must_not_change() -> None:
@@ -112,11 +130,10 @@ def test_days_that_both_logs_hold_must_not_change() -> None:
 
 def test_a_day_that_was_not_over_is_compared_when_it_is() -> None:
     before, now = facts(march(20) | {"2026-03-20": 4}), facts(march(21) | {"2026-03-21": 5})
-    found = measure_log(of(before, "2026-03-20T02:00:00"), of(now, "2026-03-21T02:00:00"))
-    by_name = {one.name: one for one in found}
-    assert by_name["past_days"].value == 0
-    assert by_name["new_days"].value == 0
-    assert "1 new days, 100 for 100 usually" in by_name["new_days"].said
+    found = measured(before, now, "2026-03-20T02:00:00", "2026-03-21T02:00:00")
+    assert found["past_days"].value == 0
+    assert found["new_days"].value == 0
+    assert "1 new days, 100 for 100 usually" in found["new_days"].sentence
 
 
 def test_a_new_day_is_held_against_its_weekday() -> None:
@@ -150,25 +167,29 @@ def test_shares_and_ratios_of_a_log() -> None:
     assert found["duplicate_share"] == pytest.approx(0.01)
 
 
-def made(day: str, newest: str | None) -> Manifest:
-    """A version made at noon of a day, of a log that ends at noon of another."""
+def made(day: str, newest: str | None) -> Log:
+    """The log of a version made at noon of a day, which ends at noon of another."""
     end = None if newest is None else int(datetime.fromisoformat(f"{newest}T12:00Z").timestamp())
-    data = {"window": None if end is None else [0, end]}
-    return replace(night(), created=f"{day}T12:00:00+00:00", data=data)
+    return Log({"window": None if end is None else [0, end]}, f"{day}T12:00:00+00:00")
+
+
+def age(new: Log, past: list[Log]) -> Check:
+    (check,) = checks_of("age", {}, new, past)
+    return check
 
 
 def test_a_feed_that_stops_ages_the_log() -> None:
     daily = [made(f"2026-03-{day:02}", f"2026-03-{day - 1:02}") for day in range(2, 8)]
-    assert measure_age(made("2026-03-08", "2026-03-07"), daily).value == 0
+    assert age(made("2026-03-08", "2026-03-07"), daily).value == 0
     stopped = [made(f"2026-03-{day:02}", "2026-03-06") for day in range(8, 12)]
-    ages = [measure_age(new, [*daily, *stopped]).value for new in stopped]
-    assert ages == [1, 2, 3, 4]  # told every night, not only on the first
-    said = measure_age(stopped[-1], daily).said
-    assert "2026-03-06 12:00 UTC, 5.0 days old; it was 1.0 days" in said
+    ages = [age(new, [*daily, *stopped]).value for new in stopped]
+    assert ages == [1, 2, 3, 4]  # reported every night, not only on the first
+    sentence = age(stopped[-1], daily).sentence
+    assert "2026-03-06 12:00 UTC, 5.0 days old; it was 1.0 days" in sentence
     ended_long_ago = made("2026-03-08", "2015-01-01")
-    assert measure_age(ended_long_ago, [made("2026-03-08", "2015-01-01")]).value == 0
-    assert measure_age(made("2026-03-08", None), daily).value is None
-    assert measure_age(daily[0], [made("2026-03-08", None)]).value is None
+    assert age(ended_long_ago, [made("2026-03-08", "2015-01-01")]).value == 0
+    assert age(made("2026-03-08", None), daily).value is None
+    assert age(daily[0], [made("2026-03-08", None)]).value is None
 
 
 def night(**drifted: float) -> Manifest:

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import recsys
-from recsys.base.errors import DataError, GateFailedError, StoreError
 from recsys.config import settings_from
+from recsys.errors import DataError, GateFailedError, StoreError
 from recsys.nightly import run_night
 from recsys.nightly.run import Finished, Run
 from recsys.store import current, find_version, rollback, verify, versions

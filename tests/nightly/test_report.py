@@ -17,8 +17,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.base.errors import ConfigError, StoreError
 from recsys.config import NightlySettings
+from recsys.errors import ConfigError, StoreError
 from recsys.nightly import NightReport, StageReport, run_night
 from recsys.nightly.guards import now_of
 from recsys.nightly.journal import Journal
@@ -182,7 +182,7 @@ def test_the_clock_does_not_go_back(place: Path) -> None:
 
 @pytest.mark.skipif(find_spec("mlflow") is not None, reason="MLflow is installed")
 def test_mlflow_that_is_not_there_is_found_out_before_the_training(place: Path) -> None:
-    with pytest.raises(ConfigError, match=r"recsys\[mlflow\]"):
+    with pytest.raises(ConfigError, match=r"recsys-engine\[mlflow\]"):
         run_night(settings_of(place, mlflow="http://127.0.0.1:1"))
     assert "train" not in [line["stage"] for line in journal_of(place)]
 

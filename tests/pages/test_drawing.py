@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from recsys.base.errors import ConfigError
-from recsys.pages.curve import DimensionCurve
+from recsys.errors import ConfigError
+from recsys.evaluation.dimensions import DimensionCurve
 from recsys.pages.drawing import draw, require_drawing, save_drawing
-from tests.pages.curves import curve
+from tests.curves import curve
 
 RISING = curve([0.10, 0.20, 0.30, 0.35, 0.36])
 CURVES = {
@@ -141,5 +141,5 @@ def test_without_matplotlib_one_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # what an import of a missing one meets
-    with pytest.raises(ConfigError, match=r"pip install 'recsys\[reports\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'recsys-engine\[reports\]'"):
         require_drawing(tmp_path / "curve.svg")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError
 from recsys.serving import open as open_store
 from recsys.serving import write_batch
 from recsys.serving.batch import SETTINGS

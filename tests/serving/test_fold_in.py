@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.base.errors import UnknownItemError, UnknownUserError
+from recsys.errors import UnknownItemError, UnknownUserError
 from recsys.models import ALS, SVD, Item2Vec
 from recsys.serving import Recommender
 from recsys.serving import open as open_store

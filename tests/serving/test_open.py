@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
+from recsys.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.serving import open as open_store
 from recsys.serving import recommend, store_path
 from recsys.serving.open import _current_recommender

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.base.errors import DataError, RecsysError, UnknownItemError, UnknownUserError
+from recsys.errors import DataError, RecsysError, UnknownItemError, UnknownUserError
 from recsys.index import IndexSettings
 from recsys.models import ALS, SVD, Popularity, parameters_of
 from recsys.models.protocol import popularity_of

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.base.errors import DataError, UnknownUserError
+from recsys.errors import DataError, UnknownUserError
 from recsys.index import IndexSettings
 from recsys.models.protocol import popularity_of
 from recsys.serving import Recommender

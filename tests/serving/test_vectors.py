@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.base.errors import DataError, UnknownItemError
+from recsys.errors import DataError, UnknownItemError
 from recsys.index import IndexSettings
 from recsys.serving import Recommender
 from recsys.serving import open as open_store

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.evaluation import evaluate
 from recsys.logs import Interactions, Part, read_log
 from recsys.models import Popularity

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError
 from recsys.evaluation import evaluate
 from recsys.logs import Interactions
 from recsys.models import ALS, Popularity

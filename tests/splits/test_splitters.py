@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError
 from recsys.logs import Account, Interactions
 from recsys.splits import SPLIT_REASONS, split_by_time, split_given, split_last, split_random
 from recsys.vectors import Id, Ids

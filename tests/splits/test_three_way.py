@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from recsys.base.errors import ConfigError
+from recsys.errors import ConfigError
 from recsys.logs import Interactions
 from recsys.splits import (
     Parts,

@@ -26,7 +26,7 @@ from typing import Any
 import pandas  # noqa: F401
 import pyarrow.parquet  # noqa: F401
 
-from recsys.base.errors import StoreError
+from recsys.errors import StoreError
 from recsys.export import export_version
 from recsys.serving import open as open_store
 from recsys.store import (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
+from recsys.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.store import activate, activations, current, publish, rollback, version_before, versions
 from recsys.store.activations import Activation, _not_undone
 from tests.store.releases import small_release

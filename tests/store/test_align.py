@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.base.errors import ConfigError, CorruptVersionError, DataError
+from recsys.errors import ConfigError, CorruptVersionError, DataError
 from recsys.logs import Interactions
 from recsys.models import ALS, parameters_of
 from recsys.models.protocol import popularity_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.base.errors import GateFailedError
+from recsys.errors import GateFailedError
 from recsys.store import Check, Content, current, find_version, publish, verify, versions
 from recsys.store.manifest import Manifest
 from tests.store.releases import small_release

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.base.errors import ConfigError, GateFailedError, StoreError, VersionNotFoundError
+from recsys.errors import ConfigError, GateFailedError, StoreError, VersionNotFoundError
 from recsys.serving import open as open_store
 from recsys.store import (
     Check,

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
 
-from recsys.base.errors import DataError, GateFailedError, StoreError
+from recsys.errors import DataError, GateFailedError, StoreError
 from recsys.index import IndexSettings
 from recsys.store import current, publish, read_version, require_writable, verify, versions
 from recsys.vectors import Embeddings, Ids

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys.base.errors import CorruptVersionError
+from recsys.errors import CorruptVersionError
 from recsys.store import publish, read_version
 from recsys.store.content import Content
 from recsys.store.serving_files import USERS

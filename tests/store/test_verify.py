@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.base.durable import sha256_of
-from recsys.base.errors import CorruptVersionError, RecsysError, StoreError
+from recsys.errors import CorruptVersionError, RecsysError, StoreError
 from recsys.index import IndexSettings
 from recsys.store import Version, find_version, publish, read_version, verify
 from recsys.store.manifest import FORMAT, FileFacts

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
+from recsys.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.store import Version, activate, current, find_version, publish, versions
 from tests.store.releases import small_release
 

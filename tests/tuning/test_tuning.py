@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.base.errors import ConfigError, DataError
-from recsys.config import read_config
-from recsys.models import MODELS, model_from
+from recsys.errors import ConfigError, DataError
+from recsys.models import MODELS
 from recsys.models.protocol import Epoch
-from recsys.selection import write_tuned
 from recsys.splits import SplitSettings, split_parts, split_random
 from recsys.tuning import SPACES, Budget, Range, Task, Tuned, tune
 from recsys.tuning.candidates import Candidate, flat, nested
@@ -152,26 +150,6 @@ def test_a_watch_looks_at_few_epochs_and_keeps_the_best() -> None:
     assert seen == [2, 4, 8]
     assert stops == [False] * 7 + [True]
     assert watch.best == 4
-
-
-def test_what_is_found_is_a_config_for_train(tmp_path: Path) -> None:
-    config = tmp_path / "here" / "log.toml"
-    config.parent.mkdir()
-    config.write_text(
-        '[data]\nlog = ["a.csv", "/b.csv"]\nitem_columns = {item_id = "id"}\n'
-        '[model]\nname = "svd"\n[evaluation]\nk = 7\n'
-    )
-    tuned = tune(Candidate("blend"), a_task(), factors=8, budget=Budget(trials=2))
-    out = tmp_path / "there" / "tuned.toml"
-    write_tuned(out, tuned, config)
-    write_tuned(out, tuned, config)
-    settings = read_config(out)
-    assert settings.model == model_from("blend", tuned.parameters)
-    assert settings.evaluation.k == 7
-    log = [Path(part).resolve() for part in settings.data.log]
-    assert log == [config.parent / "a.csv", Path("/b.csv")]
-    assert settings.data.item_columns == {"item_id": "id"}
-    assert out.read_text().startswith("# Found by a search: ndcg@5 0.")
 
 
 def test_levels_of_hyperparameters_come_and_go() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.vectors import Alignment, Embeddings, Ids, align, shared_rows
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
+from recsys.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.vectors import Embeddings, Ids, NamedVectors, ScoredId, Vector, named_vectors
 
 

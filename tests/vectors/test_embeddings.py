@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys.base.errors import DataError, DivergedError
+from recsys.errors import DataError, DivergedError
 from recsys.vectors import Embeddings
 
 EYE = np.eye(2, dtype=np.float32)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.vectors import Ids
 
 

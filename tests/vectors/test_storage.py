@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from recsys.base.errors import ConfigError, DivergedError
+from recsys.errors import ConfigError, DivergedError
 from recsys.vectors import STORAGES, encode
 
 MATRICES = arrays(

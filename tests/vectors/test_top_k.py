@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.vectors import FloatMatrix, top_k
 from recsys.vectors.top_k import EXCLUDED
 

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.vectors import Vector, space_id_of
 
 NUMBERS = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)

@@ -1,12 +1,13 @@
-"""The knee of curves whose knee is known."""
+"""Curves whose knee is known, and what is read from them."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.base.errors import DataError
+from recsys.errors import DataError
 from recsys.evaluation import find_knee
+from tests.curves import curve
 
 SIZES = [8, 16, 32, 64, 128]
 
@@ -18,8 +19,8 @@ def users(mean: float, n_users: int = 4000, noise: float = 0.0, seed: int = 0) -
 
 
 def test_the_knee_is_where_the_curve_goes_flat() -> None:
-    curve = [users(mean) for mean in (0.20, 0.30, 0.39, 0.398, 0.40)]
-    found = find_knee(SIZES, curve)
+    per_user = [users(mean) for mean in (0.20, 0.30, 0.39, 0.398, 0.40)]
+    found = find_knee(SIZES, per_user)
     assert (found.place, found.best) == (3, 4)  # 0.5 % is no loss, 2.5 % is one
     assert found.loss == pytest.approx(0.002)
 
@@ -38,8 +39,8 @@ def test_a_loss_within_the_noise_is_none() -> None:
     means = (0.1, 0.38, 0.40)
 
     def knee(n_users: int) -> int:
-        curve = [users(mean, n_users, noise=0.2, seed=place) for place, mean in enumerate(means)]
-        return find_knee(SIZES[:3], curve).place
+        per_user = [users(mean, n_users, noise=0.2, seed=place) for place, mean in enumerate(means)]
+        return find_knee(SIZES[:3], per_user).place
 
     assert knee(100) == 1
     assert knee(10_000) == 2
@@ -54,8 +55,8 @@ def test_differences_are_paired() -> None:
 
 
 def test_the_order_of_candidates_does_not_matter() -> None:
-    curve = [users(mean) for mean in (0.40, 0.20, 0.398)]
-    assert find_knee([128, 8, 64], curve).place == 2
+    per_user = [users(mean) for mean in (0.40, 0.20, 0.398)]
+    assert find_knee([128, 8, 64], per_user).place == 2
 
 
 def test_of_equals_the_cheapest_is_the_best() -> None:
@@ -65,8 +66,8 @@ def test_of_equals_the_cheapest_is_the_best() -> None:
 
 
 def test_the_tolerance_can_be_chosen() -> None:
-    curve = [users(mean) for mean in (0.30, 0.39, 0.40)]
-    places = [find_knee([1, 2, 3], curve, tolerance=share).place for share in (0, 0.03, 0.3)]
+    per_user = [users(mean) for mean in (0.30, 0.39, 0.40)]
+    places = [find_knee([1, 2, 3], per_user, tolerance=share).place for share in (0, 0.03, 0.3)]
     assert places == [2, 1, 0]
 
 
@@ -81,11 +82,11 @@ def test_one_user_tells_nothing() -> None:
         st.lists(st.floats(0, 1), min_size=3, max_size=3).map(np.array), min_size=1, max_size=6
     )
 )
-def test_nothing_cheaper_than_the_knee_is_as_good_as_the_best(curve: list[np.ndarray]) -> None:
-    found = find_knee(range(len(curve)), curve)
-    best = curve[found.best]
-    assert best.mean() == max(values.mean() for values in curve)
-    for place, values in enumerate(curve[: found.place + 1]):
+def test_nothing_cheaper_than_the_knee_is_as_good_as_the_best(per_user: list[np.ndarray]) -> None:
+    found = find_knee(range(len(per_user)), per_user)
+    best = per_user[found.best]
+    assert best.mean() == max(values.mean() for values in per_user)
+    for place, values in enumerate(per_user[: found.place + 1]):
         d = best - values
         is_noise = d.mean() - 1.959964 * d.std(ddof=1) / np.sqrt(3) <= 0
         is_small = d.mean() <= 0.01 * best.mean()
@@ -99,3 +100,31 @@ def test_candidates_that_cannot_be_compared_are_refused() -> None:
         find_knee([], [])
     with pytest.raises(DataError, match="1 costs and 2 candidates"):
         find_knee([1], [np.ones(3), np.ones(3)])
+
+
+def test_the_knee_is_the_fewest_bytes_of_the_flat_part() -> None:
+    flat = curve([0.2, 0.3, 0.398, 0.4, 0.4])
+    knee = flat.points[flat.knee.place]
+    assert (knee.factors, knee.storage) == (32, "int8")
+    assert flat.verdict == (
+        "knee: 32 factors in int8, 32.0 kB, 2.0 times smaller than the best (64 factors in int8); "
+        "ndcg@20 -0.0020 ± 0.0000 (-0.5%)"
+    )
+
+
+def test_a_storage_that_loses_too_much_is_not_the_knee() -> None:
+    lossy = curve([0.2, 0.3, 0.4, 0.4], lost_in_int8=0.1)
+    knee = lossy.points[lossy.knee.place]
+    assert (knee.factors, knee.storage) == (32, "float16")
+
+
+def test_the_verdict_says_where_the_range_is_too_short() -> None:
+    assert "a larger one may be better still" in curve([0.1, 0.2, 0.3]).verdict
+    assert "a smaller one may do as well" in curve([0.3, 0.3, 0.3]).verdict
+    assert "may" not in curve([0.2, 0.3, 0.3]).verdict
+    assert "may" not in curve([0.3]).verdict  # one size is no range
+
+
+def test_rows_mark_the_knee_and_the_best() -> None:
+    marks = [row[""] for row in curve([0.2, 0.398, 0.4]).rows()]
+    assert marks == ["", "", "", "", "", "<- knee", "", "", "best"]

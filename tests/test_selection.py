@@ -1,22 +1,24 @@
-"""The dimension curve: measured on a small world, and read on curves with a known knee."""
+"""Selecting a model: the dimension curve measured on a small world, the config that is written."""
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys.base.errors import ConfigError
 from recsys.base.progress import OnStep
-from recsys.evaluation import evaluate
-from recsys.models import ALS, SVD, Popularity
-from recsys.pages.curve import DimensionCurve
-from recsys.selection import measure_dimensions, numbers_of_factors
-from recsys.splits import split_random
+from recsys.config import read_config
+from recsys.errors import ConfigError
+from recsys.evaluation import DimensionCurve, evaluate
+from recsys.models import ALS, SVD, Popularity, model_from
+from recsys.selection import measure_dimensions, numbers_of_factors, write_tuned
+from recsys.splits import SplitSettings, split_parts, split_random
+from recsys.tuning import Budget, Task, tune
+from recsys.tuning.candidates import Candidate
 from recsys.vectors import STORAGES, Embeddings, encode
-from tests.pages.curves import curve
 from tests.worlds import tastes
 
 TRAIN, TEST = split_random(tastes(), test_fraction=0.3, seed=0)
@@ -107,37 +109,6 @@ def test_a_wrong_number_is_found_before_the_first_fit() -> None:
         next(measure_dimensions(ALS(), TRAIN, TEST, [4, 0]))
 
 
-# --- reading a curve --------------------------------------------------------------------------
-
-
-def test_the_knee_is_the_fewest_bytes_of_the_flat_part() -> None:
-    flat = curve([0.2, 0.3, 0.398, 0.4, 0.4])
-    knee = flat.points[flat.knee.place]
-    assert (knee.factors, knee.storage) == (32, "int8")
-    assert flat.verdict == (
-        "knee: 32 factors in int8, 32.0 kB, 2.0 times smaller than the best (64 factors in int8); "
-        "ndcg@20 -0.0020 ± 0.0000 (-0.5%)"
-    )
-
-
-def test_a_storage_that_loses_too_much_is_not_the_knee() -> None:
-    lossy = curve([0.2, 0.3, 0.4, 0.4], lost_in_int8=0.1)
-    knee = lossy.points[lossy.knee.place]
-    assert (knee.factors, knee.storage) == (32, "float16")
-
-
-def test_the_verdict_says_where_the_range_is_too_short() -> None:
-    assert "a larger one may be better still" in curve([0.1, 0.2, 0.3]).verdict
-    assert "a smaller one may do as well" in curve([0.3, 0.3, 0.3]).verdict
-    assert "may" not in curve([0.2, 0.3, 0.3]).verdict
-    assert "may" not in curve([0.3]).verdict  # one size is no range
-
-
-def test_rows_mark_the_knee_and_the_best() -> None:
-    marks = [row[""] for row in curve([0.2, 0.398, 0.4]).rows()]
-    assert marks == ["", "", "", "", "", "<- knee", "", "", "best"]
-
-
 def test_json_holds_all_that_was_measured(measured: DimensionCurve) -> None:
     plain = json.loads(json.dumps(measured.to_dict(), allow_nan=False))
     assert plain["metric"] == "ndcg@5"
@@ -154,3 +125,25 @@ def test_numbers_of_factors() -> None:
     for wrong in ("", ",", "16;32", "0", "-8", "1.5", "many"):
         with pytest.raises(ConfigError, match="separated by commas"):
             numbers_of_factors(wrong)
+
+
+def test_what_is_found_is_a_config_for_train(tmp_path: Path) -> None:
+    config = tmp_path / "here" / "log.toml"
+    config.parent.mkdir()
+    config.write_text(
+        '[data]\nlog = ["a.csv", "/b.csv"]\nitem_columns = {item_id = "id"}\n'
+        '[model]\nname = "svd"\n[evaluation]\nk = 7\n'
+    )
+    parts = split_parts(tastes(), SplitSettings("random", 0.3))
+    task = Task(parts.train, parts.validation, k=5)
+    tuned = tune(Candidate("blend"), task, factors=8, budget=Budget(trials=2))
+    out = tmp_path / "there" / "tuned.toml"
+    write_tuned(out, tuned, config)
+    write_tuned(out, tuned, config)
+    settings = read_config(out)
+    assert settings.model == model_from("blend", tuned.parameters)
+    assert settings.evaluation.k == 7
+    log = [Path(part).resolve() for part in settings.data.log]
+    assert log == [config.parent / "a.csv", Path("/b.csv")]
+    assert settings.data.item_columns == {"item_id": "id"}
+    assert out.read_text().startswith("# Found by a search: ndcg@5 0.")

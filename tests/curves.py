@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsys.evaluation import Evaluation
+from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
 from recsys.evaluation.result import ItemCounts
-from recsys.pages.curve import DimensionCurve, DimensionPoint
 from recsys.vectors import STORAGES
 
 N_USERS, N_ITEMS, K = 400, 50, 20

@@ -1,0 +1,27 @@
+"""The errors under their public path, `recsys.errors`; see `recsys.base.errors` for the tree."""
+
+from recsys.base.errors import (
+    ConfigError,
+    CorruptVersionError,
+    DataError,
+    DivergedError,
+    GateFailedError,
+    RecsysError,
+    StoreError,
+    UnknownItemError,
+    UnknownUserError,
+    VersionNotFoundError,
+)
+
+__all__ = [
+    "ConfigError",
+    "CorruptVersionError",
+    "DataError",
+    "DivergedError",
+    "GateFailedError",
+    "RecsysError",
+    "StoreError",
+    "UnknownItemError",
+    "UnknownUserError",
+    "VersionNotFoundError",
+]
