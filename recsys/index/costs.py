@@ -30,16 +30,16 @@ class CostModel:
         To find a node of the forest, and an embedding; and for each byte of either.
     """
 
-    query: float = 4000.0
-    masked: float = 0.1
-    excluded: float = 2.0
-    block: float = 6.845
-    code_byte: float = 0.008891
-    hit: float = 15.88
-    node: float = 71.86
-    vector: float = 15.64
-    vector_byte: float = 0.007097
-    listed: float = 80.0
+    query: float = 5400.0
+    masked: float = 0.05
+    excluded: float = 7.0
+    block: float = 6.5
+    code_byte: float = 0.0083
+    hit: float = 9.7
+    node: float = 34.0
+    vector: float = 14.5
+    vector_byte: float = 0.017
+    listed: float = 118.0
 
     def nanoseconds(self, work: NDArray[np.int64], factors: int) -> NDArray[np.float64]:
         """Return what queries cost.
