@@ -42,7 +42,7 @@ def train(
         rejects=rejects or folder / "rejects" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.parquet",
         progress=True,
     )
-    note(str(log.account))
+    note(str(log.row_counts))
     version = train(
         log,
         folder,
@@ -81,7 +81,7 @@ def evaluate(
 
     settings = settings_of(logs, config, items, model)
     log = read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
-    note(str(log.account))
+    note(str(log.row_counts))
     parts = split(log, settings, read_test(settings))
     results, new = evaluate_on(parts, settings, progress=True), evaluate_the_new(parts, settings)
     metrics = {name: result.to_dict() for name, result in results.items()}

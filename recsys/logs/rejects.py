@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from recsys.base.errors import DataError
-from recsys.logs.interactions import Account
+from recsys.logs.interactions import RowCounts
 from recsys.logs.session import Session, literal, literals
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
@@ -46,10 +46,10 @@ def too_many_rejected(
     session: Session,
     judged: str,
     reasons: list[tuple[str, bool]],
-    account: Account,
+    row_counts: RowCounts,
     max_rejected_share: float,
 ) -> DataError:
-    """Return the error of a log with too many rejected rows: the account, examples, a way out."""
+    """Return the error of a log with too many rejected rows: counts, examples, what to do."""
     examples = session.rows(f"{_rejected_rows(judged, reasons)} LIMIT 3")
     shown = "; ".join(
         f"{file}{'' if line is None else f' line {line}'}: {reason}: {_shortened(str(text))}"
@@ -57,7 +57,7 @@ def too_many_rejected(
     )
     return DataError(
         f"log: more rows are unusable than log.max_rejected_share = {max_rejected_share:g} allows: "
-        f"{account}; the first are {shown}; repair the log or its column mapping, or raise "
+        f"{row_counts}; the first are {shown}; repair the log or its column mapping, or raise "
         "log.max_rejected_share"
     )
 

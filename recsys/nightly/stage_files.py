@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from recsys.base.durable import durable_file
 from recsys.config import Settings
-from recsys.logs import Account, Interactions
+from recsys.logs import Interactions, RowCounts
 from recsys.vectors import Embeddings, Ids
 
 
@@ -26,7 +26,7 @@ def write_interactions(folder: Path, log: Interactions) -> dict[str, Any]:
     write_arrays(folder / "events.npz", columns)
     _write_ids(folder / "users.parquet", log.users)
     _write_ids(folder / "items.parquet", log.items)
-    return asdict(log.account)
+    return asdict(log.row_counts)
 
 
 def read_interactions(folder: Path, account: Mapping[str, Any], settings: Settings) -> Interactions:
@@ -41,7 +41,7 @@ def read_interactions(folder: Path, account: Mapping[str, Any], settings: Settin
         _read_ids(folder / "items.parquet"),
         duplicates=settings.log.duplicates,
         half_life_days=settings.log.half_life_days,
-        account=Account(**account),
+        row_counts=RowCounts(**account),
     )
 
 

@@ -118,7 +118,7 @@ class Manifest:
     index : mapping
         What `recsys.index.build_index` built and measured.
     data : mapping
-        Events, their fingerprint, time window in seconds since 1970, and the account of the log.
+        Events, their fingerprint, time window in seconds since 1970, and the row counts of the log.
     metrics : mapping
         By model: metrics with intervals on the part of the log held out.
     config : mapping
