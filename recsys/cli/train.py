@@ -28,6 +28,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train on a log, test, and publish a version."""
+    from recsys.base.durable import stamp_of
     from recsys.logs import read_log
     from recsys.serving import store_path
     from recsys.store import require_writable
@@ -39,7 +40,7 @@ def train(
     log = read_log(
         settings.data.log,
         settings.log,
-        rejects=rejects or folder / "rejects" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.parquet",
+        rejects=rejects or folder / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet",
         progress=True,
     )
     note(str(log.row_counts))

@@ -1,9 +1,8 @@
 """Rows that cannot be used: their file, and the error when they are too many."""
 
-import contextlib
-import os
 from pathlib import Path
 
+from recsys.base.durable import replaced
 from recsys.base.errors import DataError
 from recsys.logs.interactions import RowCounts
 from recsys.logs.session import Session, literal, literals
@@ -24,22 +23,18 @@ def write_rejects(
     DataError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        session.execute(
-            f"COPY ({_rejected_rows(judged, reasons)}) TO {literal(str(temporary))} "
-            "(FORMAT parquet, COMPRESSION zstd)"
-        )
-        temporary.replace(path)
+        with replaced(path, many_writers=True) as aside:
+            aside.touch()  # where this cannot be, the error is one of the operating system
+            session.execute(
+                f"COPY ({_rejected_rows(judged, reasons)}) TO {literal(str(aside))} "
+                "(FORMAT parquet, COMPRESSION zstd)"
+            )
     except OSError as error:
         raise DataError(
             f"rejects {path}: cannot be written: {error.strerror}; name another file"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def too_many_rejected(

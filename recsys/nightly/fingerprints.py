@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.base.distribution import installed_version
+from recsys.base.durable import identity_of
 from recsys.base.errors import DataError
 from recsys.config import Settings
 from recsys.logs.sources import LogFile, find_parts
@@ -50,19 +51,11 @@ def facts_of_file(path: Path) -> list[Any]:
         If there is no such file, or it may not be looked at.
     """
     try:
-        status = path.stat()
+        return [str(path.absolute()), *identity_of(path)]
     except OSError as error:
         raise DataError(
             f"{path}: expected a file, got {error.strerror!r}; mend the path in [data]"
         ) from error
-    # The time of the last change of the inode cannot be set, unlike that of the content.
-    return [
-        str(path.absolute()),
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        status.st_ino,
-    ]
 
 
 def items_facts(settings: Settings) -> list[Any]:

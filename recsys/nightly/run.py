@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from recsys.base.durable import replace_text, sha256_of, sync
-from recsys.nightly.guards import RUNS, runs_in, stamp_of
+from recsys.base.durable import appearing, replace_text, sha256_of, stamp_of, sync
+from recsys.nightly.guards import RUNS, runs_in
 from recsys.store import FileFacts
 from recsys.store.manifest import plain
 
@@ -98,16 +99,10 @@ class Run:
         """
         if self.stages.pop(stage, None) is not None:
             self.save()
-        target, aside = self.output(stage), self.folder / f".{stage}"
-        for left in (target, aside):
-            shutil.rmtree(left, ignore_errors=True)
-        aside.mkdir()
-        yield aside
-        for inside in aside.rglob("*"):
-            sync(inside)
-        sync(aside)
-        aside.rename(target)
-        sync(self.folder)
+        target = self.output(stage)
+        shutil.rmtree(target, ignore_errors=True)
+        with appearing(target, self.folder / f".{stage}") as aside:
+            yield aside
 
     def finish(self, stage: str, finished: Finished) -> None:
         """Note that a stage is finished; from now on it is not done again."""
@@ -137,7 +132,7 @@ def files_facts(folder: Path) -> dict[str, FileFacts]:
 
 def new_run(store: Path, now: int, parent: str | None) -> Run:
     """Begin a run."""
-    folder = store / RUNS / stamp_of(now)
+    folder = store / RUNS / stamp_of(datetime.fromtimestamp(now, UTC))
     folder.mkdir(parents=True)
     sync(folder.parent)
     run = Run(folder, now, parent)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from recsys.base.distribution import installed_version
 from recsys.base.errors import CorruptVersionError, StoreError
-from recsys.base.threads import usable_cores
+from recsys.base.process import usable_cores
 
 Status = Literal["accepted", "refused"]
 
