@@ -31,7 +31,7 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import timed
-from recsys.base.threads import usable_cores
+from recsys.base.process import usable_cores
 from recsys.evaluation import Evaluation, beyond_accuracy, evaluate, ranking
 from recsys.evaluation.evaluate import DEFAULT_BATCH_BYTES
 from recsys.evaluation.intervals import intervals_of

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from recsys.errors import DataError
 from recsys.logs import Interactions
-from recsys.splits.common import pair_keys
 from recsys.vectors import Id, Ids
 
 MAX_UNKNOWN = 0.01  # beyond, these are the ids of something else
@@ -123,7 +122,7 @@ def _rows_of(ids: Ids, asked: Sequence[Id], where: str, max_unknown: float) -> N
 
 def _require_unseen(train: Interactions, test: SampledTest, path: str | Path) -> None:
     asked = test.user_idx.astype(np.int64) * len(train.items) + test.item_idx
-    n_seen = int(np.isin(asked, pair_keys(train)).sum())
+    n_seen = int(np.isin(asked, train.pair_keys()).sum())
     if n_seen:
         raise DataError(
             f"sampled test {path}: expected no test pair in train, got {n_seen:,}; leave the pairs "

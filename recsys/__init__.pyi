@@ -24,7 +24,6 @@ from .logs import Interactions, LogSettings, read_items, read_log
 from .models import ALS, SVD, Blend, Item2Vec, Popularity, Softmax
 from .serving import Batch, Explanation, Recommendations, Recommender, open, recommend, write_batch
 from .splits import (
-    Parts,
     SplitSettings,
     split_by_time,
     split_folds,
@@ -67,7 +66,6 @@ __all__ = [
     "Item2Vec",
     "LogSettings",
     "NamedVectors",
-    "Parts",
     "Popularity",
     "Recommendations",
     "Recommender",

@@ -22,7 +22,7 @@ from recsys.evaluation import DimensionPoint, Entry, evaluate
 from recsys.index import Searcher
 from recsys.logs import Interactions
 from recsys.models import Model
-from recsys.splits import Parts, split_parts
+from recsys.splits import ThreeWaySplit, split_parts
 from recsys.splits.common import Split
 from recsys.tuning import Task, Tuned, tune
 from recsys.tuning.candidates import Candidate, flat
@@ -335,7 +335,7 @@ def _candidate_of(name: str, settings: Settings) -> Candidate:
 
 def _tuned(
     candidate: Candidate,
-    parts: Parts,
+    parts: ThreeWaySplit,
     settings: Settings,
     study: str | Path | None,
     *,

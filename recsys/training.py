@@ -11,7 +11,7 @@ from recsys.base.errors import ConfigError, did_you_mean
 from recsys.base.progress import progress_bar
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate, evaluate_new_users
-from recsys.logs import Interactions, attributes_of, facts_of, read_items, read_log
+from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
 from recsys.models import Model, Popularity, parameters_of
 from recsys.models.protocol import popularity_of
 from recsys.monitoring import Gates
@@ -125,7 +125,7 @@ def release_of(
         "recent": log.recent_popularity(settings.log.popular_half_life_days),
         "attributes": None if items is None else attributes_of(items, log.items),
         "model": {"name": settings.model.name, "parameters": parameters_of(settings.model)},
-        "data": facts_of(log),
+        "data": summarize(log).to_dict(),
         "metrics": metrics,
         "config": _plain(settings),
     }
@@ -190,7 +190,7 @@ def evaluate_on(
 def evaluate_the_new(parts: Split, settings: Settings) -> Evaluation | None:
     """Test what users get that train does not know; None where the split has no such users."""
     train_part, test_part = parts
-    if test_part.part is None or test_part.part.new_users is None:
+    if test_part.split_info is None or test_part.split_info.new_users is None:
         return None
     return evaluate_new_users(
         train_part,

@@ -19,7 +19,7 @@ from recsys.config import Settings, settings_from
 from recsys.evaluation.metrics import AUC, METRICS
 from recsys.export import FORMATS
 from recsys.models import MODELS
-from recsys.monitoring import DEFAULT_LIMITS
+from recsys.monitoring import MEASURES
 from tests.command_line import run, run_program
 from tests.markdown import ALL, DOCS, GUIDES, README, ROOT, Page, shows
 
@@ -252,11 +252,12 @@ def test_every_metric_measure_and_format_is_documented() -> None:
     evaluation = (DOCS / "evaluation.md").read_text()
     for name in (*METRICS, AUC):
         assert f"| `{name}` |" in evaluation
-    limits = dict(
-        re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", (DOCS / "versions.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([\d.]+) \| (.*) \|$", (DOCS / "versions.md").read_text(), re.MULTILINE
     )
-    shipped = {**DEFAULT_LIMITS, "log_age": 2.5}
-    assert {name: float(limit) for name, limit in limits.items()} == shipped
+    assert sorted((name, float(limit), sentence) for name, limit, sentence in rows) == sorted(
+        (one.name, one.limit, one.sentence) for one in MEASURES.values()
+    )
     embeddings = (DOCS / "embeddings.md").read_text()
     for name in FORMATS:
         assert f"| `{name}` |" in embeddings

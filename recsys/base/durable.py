@@ -1,14 +1,22 @@
-"""Writing so that a crash at any moment leaves either the old state or the new one."""
+"""Files and folders that a crash leaves as they were before, or whole: written aside, then renamed.
+
+A file is on the disk before its new name is, so a name never stands for half a file.
+"""
 
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from recsys.base.errors import StoreError
+
+STAMP = "%Y%m%dT%H%M%SZ"
+"""Format of the moments in names of versions, runs and rejects files."""
 
 
 @contextmanager
@@ -20,6 +28,76 @@ def durable_file(path: Path) -> Iterator[BinaryIO]:
         os.fsync(file.fileno())
 
 
+@contextmanager
+def replaced(path: Path, *, many_writers: bool = False) -> Iterator[Path]:
+    """Replace a file, or make it, when the block has ended well.
+
+    Parameters
+    ----------
+    path : Path
+    many_writers : bool
+        Other processes may write the same file at the same time. The file aside then has a name
+        of its own, which a crash leaves there; else the next writer replaces it.
+
+    Yields
+    ------
+    Path
+        The file aside, in the same folder. It is not there yet; the block writes it.
+    """
+    # A collector of files by the end of their names must not find this one.
+    aside = path.with_name(f".{path.name}{f'.{os.getpid()}' if many_writers else ''}.new")
+    aside.unlink(missing_ok=True)
+    try:
+        yield aside
+        sync(aside)
+        aside.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file by one line or more. One writer at a time."""
+    with replaced(path) as aside:
+        aside.write_text(f"{text}\n", encoding="utf-8")
+
+
+@contextmanager
+def appearing(target: Path, aside: Path) -> Iterator[Path]:
+    """Make a folder that appears with all its files when the block has ended well.
+
+    Parameters
+    ----------
+    target : Path
+        The folder to make; there is none of this name.
+    aside : Path
+        Its name while the block runs, on the same disk. What a crash left there is removed.
+
+    Yields
+    ------
+    Path
+        `aside`, an empty folder to write to.
+    """
+    if aside.exists():
+        shutil.rmtree(aside)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        appear(aside, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def appear(aside: Path, target: Path) -> None:
+    """Bring a folder and everything in it to the disk, then rename it."""
+    for inside in (*aside.rglob("*"), aside):
+        sync(inside)
+    aside.rename(target)
+    sync(target.parent)
+
+
 def sync(path: Path) -> None:
     """Bring a file's bytes, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -29,21 +107,39 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Replace a file by one line or more, atomically. One writer at a time."""
-    # A collector of files by the end of their names must not find this one.
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    with durable_file(temporary) as file:
-        file.write(f"{text}\n".encode())
-    temporary.replace(path)
-    sync(path.parent)
-
-
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity_of(path: Path) -> list[int]:
+    """Return size, times and inode of a file, which differ once it was written again.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    """
+    status = path.stat()
+    # The time of the last change of the inode cannot be set, unlike that of the content.
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def stamp_of(moment: datetime) -> str:
+    """Return a moment, to the second, as names of versions and runs have it.
+
+    Examples
+    --------
+    >>> stamp_of(datetime(2026, 11, 20, 2, tzinfo=UTC))
+    '20261120T020000Z'
+    """
+    return f"{moment.astimezone(UTC):{STAMP}}"
+
+
+def moment_of(stamp: str) -> datetime:
+    """Return the moment of a stamp; ValueError if it is none."""
+    return datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Threads whose number never changes a result: the work is cut into the same parts for any."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+
+from recsys.base.process import usable_cores
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -44,11 +45,6 @@ def threads(n: int | None = None) -> Iterator[Threads]:
     n = n or usable_cores()
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n) as pool:
         yield Threads(pool, n)
-
-
-def usable_cores() -> int:
-    """Return the cores this process may use, which a container can make fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def equal_parts(indptr: NDArray[np.integer], n_parts: int) -> list[tuple[int, int]]:

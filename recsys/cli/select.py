@@ -136,7 +136,7 @@ def _read(settings: "Settings") -> "tuple[Interactions, Interactions | None]":
     from recsys.training import read_test
 
     log = read_log(settings.data.log, settings.log, progress=True)
-    note(str(log.account))
+    note(str(log.row_counts))
     return log, read_test(settings)
 
 

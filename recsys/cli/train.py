@@ -28,6 +28,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train on a log, test, and publish a version."""
+    from recsys.base.durable import stamp_of
     from recsys.logs import read_log
     from recsys.serving import store_path
     from recsys.store import require_writable
@@ -39,10 +40,10 @@ def train(
     log = read_log(
         settings.data.log,
         settings.log,
-        rejects=rejects or folder / "rejects" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.parquet",
+        rejects=rejects or folder / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet",
         progress=True,
     )
-    note(str(log.account))
+    note(str(log.row_counts))
     version = train(
         log,
         folder,
@@ -81,7 +82,7 @@ def evaluate(
 
     settings = settings_of(logs, config, items, model)
     log = read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
-    note(str(log.account))
+    note(str(log.row_counts))
     parts = split(log, settings, read_test(settings))
     results, new = evaluate_on(parts, settings, progress=True), evaluate_the_new(parts, settings)
     metrics = {name: result.to_dict() for name, result in results.items()}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from recsys.base.durable import replaced
 from recsys.base.errors import DataError, did_you_mean
 from recsys.base.progress import OnStep
 from recsys.datasets.registry import DATASETS, BareLayout, Dataset
@@ -105,7 +106,8 @@ def published_checksum(url: str, path: Path) -> str:
     checksum = _checksum_in(response.text, url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(response.text, "utf-8")
+        with replaced(path) as aside:
+            aside.write_text(response.text, "utf-8")
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
     return checksum
@@ -291,10 +293,12 @@ def _unpack(archive: Path, dataset: Dataset, target: Path) -> Path:
 
 def _unpack_member(archive: zipfile.ZipFile, member: str, path: Path) -> None:
     """Write a file of the archive, whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    with archive.open(member) as packed, part.open("wb") as unpacked:
+    with (
+        replaced(path) as aside,
+        archive.open(member) as packed,
+        aside.open("wb") as unpacked,
+    ):
         shutil.copyfileobj(packed, unpacked)
-    part.replace(path)
 
 
 def _as_parquet(log: Path, layout: BareLayout) -> Path:
@@ -302,14 +306,12 @@ def _as_parquet(log: Path, layout: BareLayout) -> Path:
     import duckdb
 
     path = log.with_name(f"{log.name}.parquet")
-    part = path.with_name(f"{path.name}.part")
     try:
-        with duckdb.connect() as connection:
+        with replaced(path) as aside, duckdb.connect() as connection:
             connection.read_csv(
                 str(log), sep=layout.delimiter, header=False, names=list(layout.columns)
-            ).write_parquet(str(part), compression="zstd")
+            ).write_parquet(str(aside), compression="zstd")
     except duckdb.Error as error:
         first_line = str(error).splitlines()[0]
         raise DataError(f"datasets: cannot read {log}: {first_line}") from error
-    part.replace(path)
     return path

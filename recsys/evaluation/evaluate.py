@@ -222,14 +222,14 @@ def left_out_by_split(test: Interactions | sp.csr_array) -> dict[str, int]:
     """Return what the split of a test part left out: events by reason, and whom and what."""
     if not isinstance(test, Interactions):
         return {}
-    counts = test.account.left_out
+    counts = test.row_counts.left_out
     left_out = {
         f"test events: {reason}": counts[reason] for reason in SPLIT_REASONS if reason in counts
     }
-    if test.part is not None and test.part.n_new_users:
-        left_out["test users not in train"] = test.part.n_new_users
-    if test.part is not None and test.part.n_new_items:
-        left_out["test items not in train"] = test.part.n_new_items
+    if test.split_info is not None and test.split_info.n_new_users:
+        left_out["test users not in train"] = test.split_info.n_new_users
+    if test.split_info is not None and test.split_info.n_new_items:
+        left_out["test items not in train"] = test.split_info.n_new_items
     return left_out
 
 
@@ -292,7 +292,7 @@ def _require_known(
     train: Interactions | sp.csr_array, seen: sp.csr_array, relevant: sp.csr_array
 ) -> None:
     require_known_users(seen, relevant, "evaluate")
-    part = train.part if isinstance(train, Interactions) else None
+    part = train.split_info if isinstance(train, Interactions) else None
     # The items of held-out users are those of other users, who were trained on.
     if part is None or part.role != "history":
         require_known_items(seen, relevant, "evaluate")

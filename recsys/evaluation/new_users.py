@@ -105,7 +105,7 @@ def evaluate_new_users(
     Parameters
     ----------
     train, test : Interactions
-        As a split returns them; `test` keeps the events of its new users in ``test.part``.
+        As a split returns them; `test` keeps the events of its new users in ``test.split_info``.
     k : int or sequence of int
         Length of the lists, at least 1.
     popular_half_life_days : float
@@ -114,8 +114,9 @@ def evaluate_new_users(
     Returns
     -------
     Evaluation
-        Of the new users: ``user_idx`` are rows of ``test.part.new_users.users``. New users with
-        new items alone cannot be served and are not among them; their events are in `left_out`.
+        Of the new users: ``user_idx`` are rows of ``test.split_info.new_users.users``. New users
+        with new items alone cannot be served and are not among them; their events are in
+        `left_out`.
 
     Raises
     ------
@@ -130,7 +131,7 @@ def evaluate_new_users(
         print(recsys.evaluate(embeddings, train, test))
         print(recsys.evaluate_new_users(train, test))
     """
-    new_users = None if test.part is None else test.part.new_users
+    new_users = None if test.split_info is None else test.split_info.new_users
     if new_users is None:
         raise DataError(
             "evaluate_new_users: expected a test part with users that train does not know, got "

@@ -12,8 +12,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from recsys.base.process import usable_cores
 from recsys.base.progress import OnStep
-from recsys.base.threads import usable_cores
 from recsys.evaluation.beyond_accuracy import BeyondAccuracy
 from recsys.evaluation.kernels import rank_block
 from recsys.evaluation.metrics import AUC, METRICS, FloatArray, RankedHits, auc

@@ -1,13 +1,12 @@
 """Export a version: write a folder aside, then rename it."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from recsys.base.durable import durable_file, sync
+from recsys.base.durable import appearing, durable_file
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.progress import progress_bar
 from recsys.export.arrays import write_faiss, write_numpy
@@ -91,7 +90,7 @@ def export_version(
             on_step(done, sum(len(source.ids) for source in sources))
 
         sources = sources_of(content, kinds, dtype, on_rows)
-        with _appearing(out) as folder:
+        with _new_folder(out) as folder:
             files = _WRITERS[to](folder, sources, content)
             _write_about(folder, to, dtype, content, files)
     return out
@@ -112,23 +111,13 @@ def _check(to: str, dtype: str) -> None:
 
 
 @contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """Give a folder to write to, and its name when the block is through."""
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Make a folder that appears when the block has ended; errors say which one."""
     if out.exists():
         raise DataError(f"export: expected no file or folder at {out}, got one; choose another")
-    folder = out.with_name(f".{out.name}.partial")
     try:
-        if folder.exists():  # of somebody who died
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-        try:
+        with appearing(out, out.with_name(f".{out.name}.partial")) as folder:
             yield folder
-            for inside in (folder, *folder.rglob("*")):
-                sync(inside)
-            folder.rename(out)
-            sync(out.parent)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(

@@ -8,13 +8,15 @@ their rows, events their order and duplicates their weight from all files togeth
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from recsys.base.durable import identity_of, replace_text, replaced, sha256_of
 from recsys.base.errors import DataError
 from recsys.logs.classify import FUTURE, ONE_DAY, Judgement, Outcome
 from recsys.logs.session import Session
@@ -81,7 +83,7 @@ class LogCache:
 
     def _judged(self, session: Session, file: LogFile, settings: LogSettings) -> JudgedPart:
         with _errors_of_reading(file):
-            facts = _facts_of(file.path)
+            facts = identity_of(file.path)
         data = self._data_of(file)
         entry = _read_entry(data, file, settings, session.now)
         if entry is None or not _is_same(entry, facts, file):
@@ -104,20 +106,21 @@ class LogCache:
         self, session: Session, file: LogFile, settings: LogSettings, facts: list[int]
     ) -> JudgedPart:
         with _errors_of_reading(file):
-            content = _sha256_of(file.path)
+            content = sha256_of(file.path)
             part = _staged(session, file, settings)
-            if _facts_of(file.path) != facts:  # it changed under our eyes: nothing to rely on
+            if identity_of(file.path) != facts:  # it changed under our eyes: nothing to rely on
                 return part
         data = self._data_of(file)
         _entry_of(data).unlink(missing_ok=True)  # which would not fit the new data
-        _move(part.path, data)
+        with replaced(data) as aside:
+            shutil.move(part.path, aside)  # perhaps from another disk
         latest, earliest = _bounds(session, data, part.judgement)
         entry = {
             "facts": facts,
             "read_ns": time.time_ns(),
             "content": content,
             "settings": _key_of_settings(file, settings),
-            "data": _sha256_of(data),
+            "data": sha256_of(data),
             "judgement": asdict(part.judgement),
             "is_text": part.is_text,
             "latest": latest,
@@ -188,16 +191,13 @@ def _read_entry(
         holds = (latest is None or latest < end) and (earliest is None or end < earliest)
         if not holds or entry["settings"] != _key_of_settings(file, settings):
             return None
-        return entry if _sha256_of(data) == entry["data"] else None
+        return entry if sha256_of(data) == entry["data"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _write_entry(data: Path, entry: Mapping[str, Any]) -> None:
-    path = _entry_of(data)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"entry": entry, "sha256": _checksum(entry)}))
-    temporary.replace(path)
+    replace_text(_entry_of(data), json.dumps({"entry": entry, "sha256": _checksum(entry)}))
 
 
 def _is_same(entry: Mapping[str, Any], facts: list[int], file: LogFile) -> bool:
@@ -206,7 +206,7 @@ def _is_same(entry: Mapping[str, Any], facts: list[int], file: LogFile) -> bool:
     if entry["facts"] == facts and is_settled:
         return True
     with _errors_of_reading(file):
-        return bool(entry["content"] == _sha256_of(file.path))
+        return bool(entry["content"] == sha256_of(file.path))
 
 
 def _judgement_of(entry: Mapping[str, Any]) -> Judgement:
@@ -214,24 +214,6 @@ def _judgement_of(entry: Mapping[str, Any]) -> Judgement:
     known["ids_are_integers"] = tuple(known["ids_are_integers"])
     known["outcomes"] = tuple(Outcome(**outcome) for outcome in known["outcomes"])
     return Judgement(**known)
-
-
-def _move(source: Path, target: Path) -> None:
-    """Move a file, perhaps from another disk, at one stroke."""
-    import shutil
-
-    temporary = target.with_suffix(".tmp")
-    with suppress(FileNotFoundError):
-        temporary.unlink()
-    shutil.move(source, temporary)
-    temporary.replace(target)
-
-
-def _facts_of(path: Path) -> list[int]:
-    """Return size, times and inode of a file."""
-    status = os.stat(path)  # noqa: PTH116
-    # The time of the last change of the inode cannot be set, unlike that of the content.
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _key_of(path: Path) -> str:
@@ -250,8 +232,3 @@ def _entry_of(data: Path) -> Path:
 
 def _checksum(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.logs.interactions import Account, DuplicatePolicy, Interactions
+from recsys.logs.interactions import DuplicatePolicy, Interactions, RowCounts
 from recsys.logs.rejects import too_many_rejected, write_rejects
 from recsys.logs.session import Session, literals
 from recsys.logs.staging import FILE_INDEX, JudgedPart, reasons_of, scanned
@@ -72,7 +72,7 @@ class JudgedLog:
             f"FROM ({scanned([part.path for part in parts], parts[0].select)})"
         )
 
-    def tally(self) -> Account:
+    def tally(self) -> RowCounts:
         """Count the rows by outcome, and number users and items on the way."""
         with self._explaining():
             self._session.execute(
@@ -84,15 +84,15 @@ class JudgedLog:
                 f"SELECT DISTINCT item_id AS id, outcome FROM {JUDGED} WHERE outcome = 0"
             )
             counts = self._session.rows("SELECT outcome, sum(n) FROM user_counts GROUP BY outcome")
-        account = Account(rows_read=sum(int(str(n)) for _, n in counts))
+        row_counts = RowCounts(rows_read=sum(int(str(n)) for _, n in counts))
         rejected: dict[str, int] = {}
         for code, n in sorted((int(str(code)), int(str(n))) for code, n in counts if code != 0):
             reason, is_rejected = self._reasons[code - 1]
             if is_rejected:
                 rejected[reason] = rejected.get(reason, 0) + n
             else:
-                account = account.leaving_out(reason, n)
-        return replace(account, rejected=rejected, events=self._by_event())
+                row_counts = row_counts.leaving_out(reason, n)
+        return replace(row_counts, rejected=rejected, events=self._by_event())
 
     def _by_event(self) -> dict[str, int]:
         """Count the rows that are used by event type; empty where none are read."""
@@ -106,29 +106,31 @@ class JudgedLog:
         return {str(event): int(str(n)) for event, n in counts}
 
     def settle_rejects(
-        self, account: Account, max_rejected_share: float, path: Path | None
-    ) -> Account:
+        self, row_counts: RowCounts, max_rejected_share: float, path: Path | None
+    ) -> RowCounts:
         """Write the rejects file where one is wanted and needed, and refuse too many rejects."""
-        if not account.rejected:
-            return account
+        if not row_counts.rejected:
+            return row_counts
         with self._explaining():
             if path is not None:
                 write_rejects(self._session, JUDGED, self._reasons, path)
-                account = replace(account, rejects_file=str(path))
-            if account.rejected_share > max_rejected_share:
+                row_counts = replace(row_counts, rejects_file=str(path))
+            if row_counts.rejected_share > max_rejected_share:
                 raise too_many_rejected(
-                    self._session, JUDGED, self._reasons, account, max_rejected_share
+                    self._session, JUDGED, self._reasons, row_counts, max_rejected_share
                 )
-        return account
+        return row_counts
 
     def interactions(
-        self, account: Account, *, duplicates: DuplicatePolicy, half_life_days: float | None
+        self, row_counts: RowCounts, *, duplicates: DuplicatePolicy, half_life_days: float | None
     ) -> Interactions:
         """Encode the rows that are used, in order of time or else of the log."""
-        n = account.rows_read - sum(account.rejected.values()) - sum(account.left_out.values())
+        n = row_counts.n_used
         with self._explaining():
             users, items = self._number_ids("user"), self._number_ids("item")
-            user_idx, item_idx, weight, seconds = self._encoded(n, all_used=n == account.rows_read)
+            user_idx, item_idx, weight, seconds = self._encoded(
+                n, all_used=n == row_counts.rows_read
+            )
         return Interactions(
             user_idx,
             item_idx,
@@ -138,7 +140,7 @@ class JudgedLog:
             items,
             duplicates=duplicates,
             half_life_days=half_life_days,
-            account=account,
+            row_counts=row_counts,
         )
 
     def _number_ids(self, side: Side) -> Ids:

@@ -1,8 +1,8 @@
 """Interactions: the events of a log by row, their matrix, and the row counts of reading it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +16,7 @@ ProtocolName = Literal["time", "last", "random", "folds", "users", "given"]
 
 
 @dataclass(frozen=True)
-class Account:
+class RowCounts:
     """What happened to the rows of a log on their way to interactions.
 
     Parameters
@@ -43,28 +43,48 @@ class Account:
     @property
     def rejected_share(self) -> float:
         """Rejected rows over rows read, 0 for an empty log."""
-        return sum(self.rejected.values()) / self.rows_read if self.rows_read else 0.0
+        return _total(self.rejected) / self.rows_read if self.rows_read else 0.0
 
-    def leaving_out(self, reason: str, n_rows: int) -> "Account":
-        """Return the account with some more rows set aside."""
+    @property
+    def n_used(self) -> int:
+        """Rows that became events."""
+        return self.rows_read - _total(self.rejected) - _total(self.left_out)
+
+    def leaving_out(self, reason: str, n_rows: int) -> "RowCounts":
+        """Return the counts with some more rows set aside."""
         if n_rows == 0:
             return self
         return replace(
             self, left_out={**self.left_out, reason: self.left_out.get(reason, 0) + n_rows}
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold, for a manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "RowCounts":
+        """Read what a manifest holds; what a newer release adds is left out."""
+        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
+
     def __str__(self) -> str:
-        parts = [f"{self.rows_read:,} rows read"]
+        clauses = [f"{self.rows_read:,} rows read"]
         if self.rejected:
-            reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(self.rejected.items()))
-            share = f"{100 * self.rejected_share:.2f} %"
-            parts.append(f"{sum(self.rejected.values()):,} rejected ({share}): {reasons}")
+            share = f"({100 * self.rejected_share:.2f} %)"
+            clauses.append(f"{_total(self.rejected):,} rejected {share}: {_listed(self.rejected)}")
         if self.left_out:
-            reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(self.left_out.items()))
-            parts.append(f"{sum(self.left_out.values()):,} left out: {reasons}")
+            clauses.append(f"{_total(self.left_out):,} left out: {_listed(self.left_out)}")
         if self.rejects_file:
-            parts.append(f"rejects in {self.rejects_file}")
-        return "; ".join(parts)
+            clauses.append(f"rejects in {self.rejects_file}")
+        return "; ".join(clauses)
+
+
+def _total(counts: Mapping[str, int]) -> int:
+    return sum(counts.values())
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.items()))
 
 
 DuplicatePolicy = Literal["sum", "last", "max", "count"]
@@ -72,7 +92,7 @@ SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class SplitInfo:
     """What a part of a log is for, how it was made, and who in it is new.
 
     Parameters
@@ -120,9 +140,9 @@ class Interactions:
         one, or their number (which ignores their weights).
     half_life_days : float or None
         An event this much older than the latest one weighs half as much.
-    account : Account
+    row_counts : RowCounts
         What was rejected and left out on the way here.
-    part : Part or None
+    split_info : SplitInfo or None
         What this part of a log is for, where a split made it.
 
     Raises
@@ -141,8 +161,8 @@ class Interactions:
     items: Ids
     duplicates: DuplicatePolicy = "sum"
     half_life_days: float | None = None
-    account: Account = field(default_factory=Account)
-    part: Part | None = None
+    row_counts: RowCounts = field(default_factory=RowCounts)
+    split_info: SplitInfo | None = None
 
     def __post_init__(self) -> None:
         columns = (self.user_idx, self.item_idx, self.weight, self.timestamp)
@@ -183,6 +203,10 @@ class Interactions:
             weight=self.weight[events],
             timestamp=None if self.timestamp is None else self.timestamp[events],
         )
+
+    def pair_keys(self) -> NDArray[np.int64]:
+        """Return a number per event that names its (user, item) pair and sorts like it."""
+        return self.user_idx.astype(np.int64) * len(self.items) + self.item_idx
 
     def compact(self) -> "Interactions":
         """Return the same events over only those users and items that have any."""
@@ -225,7 +249,7 @@ class Interactions:
         """
         if self.timestamp is None or len(self) == 0:
             return None
-        pair = self.user_idx.astype(np.int64) * len(self.items) + self.item_idx
+        pair = self.pair_keys()
         order = np.lexsort((self.timestamp, pair))
         latest = order[np.append(np.diff(pair[order]) != 0, True)]
         age_days = (self.timestamp.max() - self.timestamp[latest]) / SECONDS_PER_DAY
@@ -256,7 +280,7 @@ class Interactions:
 
     def _kept_of_each_pair(self, weight: NDArray[np.float32]) -> NDArray[np.intp]:
         """Return the event of each pair that "last" or "max" keeps."""
-        pair = self.user_idx.astype(np.int64) * len(self.items) + self.item_idx
+        pair = self.pair_keys()
         if self.duplicates == "max":
             order = np.lexsort((weight, pair))
         elif self.timestamp is not None:
@@ -292,15 +316,15 @@ def keep_minimum_counts(
 ) -> Interactions:
     """Leave out users with too few distinct items and items with too few distinct users.
 
-    Without `k_core` both are counted once, on the whole log; what one removes is not taken into
-    account by the other. With it the two are repeated until both hold for all that is left: the
+    Without `k_core` both are counted once, on the whole log; what one removes still counts
+    for the other. With it the two are repeated until both hold for all that is left: the
     (min_user_items, min_item_users)-core of the bipartite graph, which does not depend on the
     order of removal.
 
     Returns
     -------
     Interactions
-        Over the users and items that are left; the account says how many events were left out.
+        Over the users and items that are left; `row_counts` says how many events were left out.
     """
     if min_user_items <= 1 and min_item_users <= 1:
         return log
@@ -315,8 +339,8 @@ def keep_minimum_counts(
             break
     kept = users[log.user_idx] & items[log.item_idx]
     reason = "k-core" if k_core else "minimum counts"
-    account = log.account.leaving_out(reason, len(log) - int(kept.sum()))
-    return replace(log.select(kept), account=account).compact()
+    row_counts = log.row_counts.leaving_out(reason, len(log) - int(kept.sum()))
+    return replace(log.select(kept), row_counts=row_counts).compact()
 
 
 def _enough(pairs: sp.csr_array, min_user_items: int, min_item_users: int) -> tuple[Mask, Mask]:

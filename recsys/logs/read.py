@@ -9,7 +9,7 @@ from pathlib import Path
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.logs.cache import LogCache
 from recsys.logs.encoding import JudgedLog
-from recsys.logs.interactions import Account, Interactions, keep_minimum_counts
+from recsys.logs.interactions import Interactions, RowCounts, keep_minimum_counts
 from recsys.logs.session import Session, open_session
 from recsys.logs.settings import LogSettings
 from recsys.logs.sources import LogFile, LogFrame, LogSource, find_parts
@@ -59,7 +59,7 @@ def read_log(
     Returns
     -------
     Interactions
-        With the account of all rows read.
+        With the counts of all rows read.
 
     Raises
     ------
@@ -82,13 +82,13 @@ def read_log(
         judged = _judged(session, parts, settings, cache, report)
         log = JudgedLog(session, judged)
         report("checking rows, finding users and items")
-        account = log.settle_rejects(
+        row_counts = log.settle_rejects(
             log.tally(), settings.max_rejected_share, None if rejects is None else Path(rejects)
         )
-        _require_some_left(account)
+        _require_some_left(row_counts)
         report("building interactions")
         interactions = log.interactions(
-            account, duplicates=settings.duplicates, half_life_days=settings.half_life_days
+            row_counts, duplicates=settings.duplicates, half_life_days=settings.half_life_days
         )
     interactions = keep_minimum_counts(
         interactions,
@@ -96,7 +96,7 @@ def read_log(
         min_item_users=settings.min_item_users,
         k_core=settings.k_core,
     )
-    _require_some_left(interactions.account)
+    _require_some_left(interactions.row_counts)
     return interactions
 
 
@@ -133,14 +133,13 @@ def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSe
     return dataclasses.replace(settings, **overrides)  # type: ignore[arg-type]
 
 
-def _require_some_left(account: Account) -> None:
-    n_used = account.rows_read - sum(account.rejected.values()) - sum(account.left_out.values())
-    if account.rows_read == 0:
+def _require_some_left(row_counts: RowCounts) -> None:
+    if row_counts.rows_read == 0:
         raise DataError("log: expected rows, but it is empty: a header or a schema alone")
-    if n_used == 0:
+    if row_counts.n_used == 0:
         raise DataError(
-            f"log: no row is left: {account}; check the column mapping, event types, time window "
-            "and minimum counts under log"
+            f"log: no row is left: {row_counts}; check the column mapping, event types, time "
+            "window and minimum counts under log"
         )
 
 

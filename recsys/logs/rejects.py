@@ -1,11 +1,10 @@
 """Rows that cannot be used: their file, and the error when they are too many."""
 
-import contextlib
-import os
 from pathlib import Path
 
+from recsys.base.durable import replaced
 from recsys.base.errors import DataError
-from recsys.logs.interactions import Account
+from recsys.logs.interactions import RowCounts
 from recsys.logs.session import Session, literal, literals
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
@@ -24,32 +23,28 @@ def write_rejects(
     DataError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        session.execute(
-            f"COPY ({_rejected_rows(judged, reasons)}) TO {literal(str(temporary))} "
-            "(FORMAT parquet, COMPRESSION zstd)"
-        )
-        temporary.replace(path)
+        with replaced(path, many_writers=True) as aside:
+            aside.touch()  # where this cannot be, the error is one of the operating system
+            session.execute(
+                f"COPY ({_rejected_rows(judged, reasons)}) TO {literal(str(aside))} "
+                "(FORMAT parquet, COMPRESSION zstd)"
+            )
     except OSError as error:
         raise DataError(
             f"rejects {path}: cannot be written: {error.strerror}; name another file"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def too_many_rejected(
     session: Session,
     judged: str,
     reasons: list[tuple[str, bool]],
-    account: Account,
+    row_counts: RowCounts,
     max_rejected_share: float,
 ) -> DataError:
-    """Return the error of a log with too many rejected rows: the account, examples, a way out."""
+    """Return the error of a log with too many rejected rows: counts, examples, what to do."""
     examples = session.rows(f"{_rejected_rows(judged, reasons)} LIMIT 3")
     shown = "; ".join(
         f"{file}{'' if line is None else f' line {line}'}: {reason}: {_shortened(str(text))}"
@@ -57,7 +52,7 @@ def too_many_rejected(
     )
     return DataError(
         f"log: more rows are unusable than log.max_rejected_share = {max_rejected_share:g} allows: "
-        f"{account}; the first are {shown}; repair the log or its column mapping, or raise "
+        f"{row_counts}; the first are {shown}; repair the log or its column mapping, or raise "
         "log.max_rejected_share"
     )
 

@@ -1,7 +1,8 @@
 """What a manifest keeps of a log: counts, dates, and a fingerprint of the events."""
 
 import hashlib
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.logs.interactions import SECONDS_PER_DAY, Interactions
+from recsys.logs.interactions import SECONDS_PER_DAY, Interactions, RowCounts
 from recsys.vectors import Ids
 
 _EVENTS_AT_ONCE = 1 << 18  # whose numbers stay in a cache
@@ -62,11 +63,11 @@ def _of_texts(texts: pa.Array) -> Hashes:
     ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     content = np.frombuffer(data or b"", np.uint8)
     hashes = np.full(len(texts), 0xCBF29CE484222325, dtype=np.uint64)
-    place, left = ends[:-1].copy(), np.flatnonzero(ends[1:] > ends[:-1])
+    position, left = ends[:-1].copy(), np.flatnonzero(ends[1:] > ends[:-1])
     while len(left):
-        hashes[left] = (hashes[left] ^ content[place[left]]) * np.uint64(0x100000001B3)
-        place[left] += 1
-        left = left[place[left] < ends[1:][left]]
+        hashes[left] = (hashes[left] ^ content[position[left]]) * np.uint64(0x100000001B3)
+        position[left] += 1
+        left = left[position[left] < ends[1:][left]]
     return _mixed(hashes)
 
 
@@ -84,38 +85,88 @@ def _mixed(numbers: NDArray[Any]) -> Hashes:
 MOST_DAYS = 60  # eight weeks, and a bit: enough to know what a Tuesday is like
 
 
-def facts_of(log: Interactions) -> dict[str, Any]:
-    """Return what to remember of a log, so that the next one can be compared to it.
+@dataclass(frozen=True)
+class LogSummary:
+    """What a manifest keeps of a log, so that the next log can be compared to it.
 
-    Returns
-    -------
-    dict
-        - events, users, items: their numbers;
-        - fingerprint: the same for the same events, see `fingerprint_of`;
-        - window: the first and the last second since 1970, None without time;
-        - days: events by day in UTC, of the last 60 days of the log that have any;
-        - duplicates: events that repeat another's user, item and, where there is time, second;
-        - mean_weight: of an event, before decay;
-        - busiest_user, busiest_item: events of the one that has most;
-        - account: of the rows read, see `Account`.
+    A field is None where the manifest of an older release does not hold it.
+
+    Parameters
+    ----------
+    events, users, items : int
+        How many.
+    fingerprint : str
+        The same for the same events, see `fingerprint_of`.
+    window : (int, int) or None
+        The first and the last second since 1970; None without time.
+    days : mapping of str to int
+        Events by day in UTC, of the last 60 days of the log that have any; empty without time.
+    duplicates : int
+        Events that repeat another's user, item and, where there is time, second.
+    mean_weight : float
+        Of an event, before decay.
+    busiest_user, busiest_item : int
+        Events of the one that has most.
+    row_counts : RowCounts
+        Of the rows read; ``"account"`` in JSON.
     """
-    return {
-        "events": len(log),
-        "fingerprint": fingerprint_of(log),
-        "users": len(log.users),
-        "items": len(log.items),
-        "window": None if log.timestamp is None else _window(log.timestamp),
-        "days": {} if log.timestamp is None else _by_day(log.timestamp),
-        "duplicates": _duplicates(log),
-        "mean_weight": float(log.weight.mean(dtype=np.float64)) if len(log) else 0.0,
-        "busiest_user": int(np.bincount(log.user_idx, minlength=1).max()),
-        "busiest_item": int(np.bincount(log.item_idx, minlength=1).max()),
-        "account": asdict(log.account),
-    }
+
+    events: int | None = None
+    fingerprint: str | None = None
+    users: int | None = None
+    items: int | None = None
+    window: tuple[int, int] | None = None
+    days: Mapping[str, int] = field(default_factory=dict)
+    duplicates: int | None = None
+    mean_weight: float | None = None
+    busiest_user: int | None = None
+    busiest_item: int | None = None
+    row_counts: RowCounts | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold, for a manifest."""
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        counts = found.pop("row_counts")
+        return found | {
+            "window": None if self.window is None else list(self.window),
+            "days": dict(self.days),
+            "account": None if counts is None else counts.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "LogSummary":
+        """Read what a manifest holds; what a newer release adds is left out."""
+        known = {one.name: data[one.name] for one in fields(cls) if one.name in data}
+        window, counts = data.get("window"), data.get("account")
+        return cls(
+            **known
+            | {
+                "window": None if window is None else (window[0], window[1]),
+                "row_counts": None if counts is None else RowCounts.from_dict(counts),
+            }
+        )
 
 
-def _window(timestamp: NDArray[np.int64]) -> list[int] | None:
-    return [int(timestamp.min()), int(timestamp.max())] if len(timestamp) else None
+def summarize(log: Interactions) -> LogSummary:
+    """Return what to remember of a log."""
+    timestamp = log.timestamp
+    return LogSummary(
+        events=len(log),
+        fingerprint=fingerprint_of(log),
+        users=len(log.users),
+        items=len(log.items),
+        window=None if timestamp is None else _window(timestamp),
+        days={} if timestamp is None else _by_day(timestamp),
+        duplicates=_duplicates(log),
+        mean_weight=float(log.weight.mean(dtype=np.float64)) if len(log) else 0.0,
+        busiest_user=int(np.bincount(log.user_idx, minlength=1).max()),
+        busiest_item=int(np.bincount(log.item_idx, minlength=1).max()),
+        row_counts=log.row_counts,
+    )
+
+
+def _window(timestamp: NDArray[np.int64]) -> tuple[int, int] | None:
+    return (int(timestamp.min()), int(timestamp.max())) if len(timestamp) else None
 
 
 def _by_day(timestamp: NDArray[np.int64]) -> dict[str, int]:
@@ -129,7 +180,7 @@ def _by_day(timestamp: NDArray[np.int64]) -> dict[str, int]:
 
 def _duplicates(log: Interactions) -> int:
     """Count the events that are the same as another one."""
-    pair = log.user_idx.astype(np.int64) * max(len(log.items), 1) + log.item_idx
+    pair = log.pair_keys()
     if log.timestamp is None:
         return len(pair) - len(np.unique(pair))
     order = np.lexsort((log.timestamp, pair))

@@ -2,13 +2,12 @@
 
 ::
 
-    night         `run_night`: the stages one after the other   (lock, signals, clock: around them)
-    stages        their list   (from_log, to_version: what each does, and what it depends on)
-    material      what the stages share, read from the outputs of those before
-    run           the folder of one run: which stages are finished, and their outputs
-    outputs       interactions and embeddings on the disk and back
-    fingerprints  when an output may be used again
-    journal       JSON lines         (summary: one screen, metrics: Prometheus, tracking: MLflow)
+    night         `run_night`: does the stages     (guards: one night at a time, signals, the clock)
+    stages        their table: what each does, and what its result depends on
+    context       what they share, and the results of those before
+    run           the folder of one run: which stages are finished, and their files
+    stage_files   interactions and embeddings on the disk and back
+    reporter      reports it all     (journal: JSON lines, prometheus, mlflow; report: the content)
 """
 
 from recsys.nightly.guards import StoppedError

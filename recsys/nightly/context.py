@@ -1,17 +1,18 @@
-"""What stages work on: read from the outputs of those before, when first asked for."""
+"""What the stages of a night share: settings, store and run, and the results of stages before."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
 from recsys.base.errors import StoreError
 from recsys.config import Settings
-from recsys.logs import Interactions
+from recsys.logs import Interactions, RowCounts
 from recsys.nightly.journal import Journal
-from recsys.nightly.report import StageReport
+from recsys.nightly.report import NightReport, StageReport
 from recsys.nightly.run import Run
 from recsys.nightly.stage_files import read_embeddings, read_interactions
 from recsys.store import BuiltIndexes, Content, Release, find_version, read_version
@@ -20,16 +21,126 @@ from recsys.training import read_test, read_titles, release_of
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-Facts = dict[str, Any]
-"""What a stage found out, as JSON can hold it."""
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage found out and is worth keeping, next to the files that it wrote."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` has written."""
+        return cls(**facts)
+
+
+@dataclass(frozen=True)
+class Ingested(StageResult):
+    """What was read; `newest_event` is ISO 8601 in UTC, None for a log without time."""
+
+    row_counts: RowCounts
+    events: int
+    users: int
+    items: int
+    rows_read: int
+    rejected: int
+    files_read: int
+    files_reused: int
+    newest_event: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        facts = asdict(self)
+        return {"account": facts.pop("row_counts"), **facts}
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` has written."""
+        others = {name: value for name, value in facts.items() if name != "account"}
+        return cls(row_counts=RowCounts.from_dict(facts["account"]), **others)
+
+
+@dataclass(frozen=True)
+class Validated(StageResult):
+    """What the later stages will find; None where the settings ask for no such thing."""
+
+    train_events: int | None = None
+    test_events: int | None = None
+    described_items: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {name: n for name, n in asdict(self).items() if n is not None}
+
+
+@dataclass(frozen=True)
+class Trained(StageResult):
+    """Where the fit began ("cold" or "warm"), and the hyperparameters that it really had."""
+
+    start: str
+    factors: int
+    model: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluated(StageResult):
+    """By model, what `Evaluation.to_dict` returns."""
+
+    metrics: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Aligned(StageResult):
+    """The space of the embeddings, and whether it was "kept" or is "new"."""
+
+    space_id: str
+    alignment: Mapping[str, Any]
+    space: str
+
+
+@dataclass(frozen=True)
+class Indexed(StageResult):
+    """What the manifest keeps of the indexes, and the kind of the main one."""
+
+    index: Mapping[str, Any]
+    kind: str
+
+
+@dataclass(frozen=True)
+class Gated(StageResult):
+    """How many checks there were, and what those say that did not pass."""
+
+    checks: int
+    not_passed: int
+    refusing: int
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Published(StageResult):
+    """The version, and the one before it."""
+
+    version: str
+    parent: str | None
+
+
+@dataclass(frozen=True)
+class Pruned(StageResult):
+    """Versions that were deleted and kept."""
+
+    deleted: int
+    deleted_bytes: int
+    kept: int
 
 
 @dataclass
-class Material:
+class Context:
     """What the stages of a run share.
 
-    A stage that was finished by an earlier start has left the same as one that ran just now, so
-    both are read from the disk, in one way.
+    A stage that an earlier start has finished has left the same as one that ran just now, so both
+    are read from the disk, in one way.
 
     Parameters
     ----------
@@ -37,20 +148,20 @@ class Material:
     store : Path
     run : Run
     journal : Journal
+    report : callable
+        Reports a stage that is done inside another one: the gates run while a version is published.
     progress : bool
     keys : dict of str to str
-        The fingerprints of the stages that are settled.
-    within : list of StageReport
-        Of stages that are done inside another one: the gates look at what is being published.
+        Of the stages that are done.
     """
 
     settings: Settings
     store: Path
     run: Run
     journal: Journal
+    report: Callable[[StageReport], None]
     progress: bool = False
     keys: dict[str, str] = field(default_factory=dict)
-    within: list[StageReport] = field(default_factory=list)
 
     @cached_property
     def parent(self) -> Content | None:
@@ -66,12 +177,12 @@ class Material:
     @cached_property
     def log(self) -> Interactions:
         """The whole log."""
-        account = self.run.stages["ingest"].facts["account"]
-        return read_interactions(self.run.output("ingest"), account, self.settings)
+        ingested = Ingested.from_dict(self.run.facts("ingest"))
+        return read_interactions(self.run.output("ingest"), ingested.row_counts, self.settings)
 
     @cached_property
     def user_items(self) -> "sp.csr_array":
-        """The matrix of the whole log."""
+        """The matrix of the whole log, (n_users, n_items)."""
         return self.log.user_items()
 
     @cached_property
@@ -81,37 +192,46 @@ class Material:
 
     @cached_property
     def titles(self) -> pa.Table | None:
-        """The table of items, where the settings name one."""
+        """The table of item attributes, where the settings name one."""
         return read_titles(self.settings)
 
     @cached_property
     def trained(self) -> Release:
         """What was trained, in coordinates of its own."""
-        stages = self.run.stages
-        model = {"name": self.settings.model.name, "parameters": stages["train"].facts["model"]}
+        parameters = Trained.from_dict(self.run.facts("train")).model
         return release_of(
             self.log,
             self.user_items,
             read_embeddings(self.run.output("train")),
             self.settings,
-            metrics=stages["evaluate"].facts["metrics"],
+            metrics=Evaluated.from_dict(self.run.facts("evaluate")).metrics,
             items=self.titles,
-            model=model,
+            model={"name": self.settings.model.name, "parameters": parameters},
         )
 
     @cached_property
     def release(self) -> Release:
         """What is published: in the coordinates of the parent, where it can be."""
-        facts = self.run.stages["align"].facts
+        aligned = Aligned.from_dict(self.run.facts("align"))
         return replace(
             self.trained,
             embeddings=read_embeddings(self.run.output("align")),
-            space_id=facts["space_id"],
-            alignment=facts["alignment"],
+            space_id=aligned.space_id,
+            alignment=aligned.alignment,
         )
 
     @property
     def indexes(self) -> BuiltIndexes:
         """The indexes of the release."""
-        facts: dict[str, Any] = dict(self.run.stages["index"].facts["index"])
-        return BuiltIndexes(self.run.output("index"), facts)
+        indexed = Indexed.from_dict(self.run.facts("index"))
+        return BuiltIndexes(self.run.output("index"), dict(indexed.index))
+
+    @cached_property
+    def tracker(self) -> Callable[[Settings, NightReport], str | None] | None:
+        """What records the night on MLflow, where the settings ask for that."""
+        if self.settings.nightly.mlflow is None:
+            return None
+        from recsys.nightly.mlflow import require_mlflow, track  # an extra
+
+        require_mlflow()
+        return track

@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from recsys.base.durable import moment_of
 from recsys.base.errors import StoreError
 from recsys.store import versions
 
@@ -44,7 +44,6 @@ def only_night(store: Path) -> Iterator[None]:
         yield
 
 
-STAMP = "%Y%m%dT%H%M%SZ"
 RUNS = "runs"
 RUN_NAME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 
@@ -62,13 +61,8 @@ def now_of(store: Path) -> int:
     """
     names = [version.name.partition("-")[0] for version in versions(store)[:1]]
     names += sorted(path.name for path in runs_in(store))[-1:]
-    known = [datetime.strptime(name, STAMP).replace(tzinfo=UTC).timestamp() for name in names]
-    return max([int(time.time()), *(int(moment) + 1 for moment in known)])
-
-
-def stamp_of(seconds: int) -> str:
-    """Return a moment as names of runs and versions have it."""
-    return f"{datetime.fromtimestamp(seconds, UTC):{STAMP}}"
+    known = [int(moment_of(name).timestamp()) + 1 for name in names]
+    return max([int(time.time()), *known])
 
 
 def runs_in(store: Path) -> list[Path]:

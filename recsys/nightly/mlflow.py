@@ -1,14 +1,13 @@
 """MLflow, where it is configured: parameters, metrics and the report of a night."""
 
 import os
-from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
 
 from recsys.base.distribution import extra, missing_package
 from recsys.config import Settings
 from recsys.models import parameters_of
 from recsys.nightly.report import NightReport
+from recsys.tuning.candidates import flat
 
 
 def require_mlflow() -> ModuleType:
@@ -59,18 +58,14 @@ def track(settings: Settings, report: NightReport) -> str | None:
         known_id = known[0].info.run_id if known else None
         with mlflow.start_run(run_id=known_id, run_name=None if known else report.run):
             if not known:
-                parameters = {"name": settings.model.name, **_parameters(settings)}
-                mlflow.log_params(_flat("", parameters))
+                parameters = {"name": settings.model.name, **parameters_of(settings.model)}
+                mlflow.log_params(flat(parameters))
             mlflow.log_metrics(_metrics(report))
             mlflow.set_tags({"recsys.run": report.run, "recsys.version": report.version or ""})
             mlflow.log_dict(report.to_dict(), "report.json")
     except Exception as error:  # whatever a network, a server or its client raises
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     return None
-
-
-def _parameters(settings: Settings) -> Mapping[str, Any]:
-    return parameters_of(settings.model)
 
 
 def _metrics(report: NightReport) -> dict[str, float]:
@@ -81,14 +76,3 @@ def _metrics(report: NightReport) -> dict[str, float]:
             found[f"{model}/{name.replace('@', '_at_')}"] = value
     counts = {f"log/{k}": v for k, v in report.facts("ingest").items() if isinstance(v, int)}
     return found | counts
-
-
-def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested parameters under names with dots."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(f"{prefix}{name}.", value)
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from recsys.nightly.run import Result
-
+Outcome = Literal["running", "done", "refused", "failed", "stopped"]
 Status = Literal["done", "reused", "left out", "failed"]
 
 
@@ -19,7 +18,7 @@ class StageReport:
     status : {"done", "reused", "left out", "failed"}
         "reused": an earlier start of this run had finished it.
     seconds : float
-        That it took, where it was reused: then.
+        That it took; where it was reused, that it took then.
     peak_bytes : int or None
         The most memory that the process held meanwhile.
     facts : mapping
@@ -62,7 +61,7 @@ class NightReport:
 
     run: str
     store: str
-    result: Result = "running"
+    result: Outcome = "running"
     stages: list[StageReport] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None

@@ -6,42 +6,53 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from recsys.base.durable import replace_text, sha256_of, sync
-from recsys.nightly.guards import RUNS, runs_in, stamp_of
+from recsys.base.durable import appearing, replace_text, sha256_of, stamp_of, sync
+from recsys.nightly.guards import RUNS, runs_in
+from recsys.nightly.report import Outcome, StageReport
 from recsys.store import FileFacts
 from recsys.store.manifest import plain
 
-Result = Literal["running", "done", "refused", "failed", "stopped"]
 STATE = "state.json"
 _CLOSED = ("done", "refused")
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A stage that is finished.
+    """A stage that is finished, as the state of a run keeps it.
 
     Parameters
     ----------
     key : str
-        Fingerprint of all that it was made of.
-    seconds : float
-        That it took.
-    peak_bytes : int or None
-        Of memory.
-    facts : mapping
-        What it found out.
+        Of everything that it was made of.
+    report : StageReport
     files : mapping of str to FileFacts
         Of its outputs, by path inside its folder.
     """
 
     key: str
-    seconds: float
-    peak_bytes: int | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    report: StageReport
     files: Mapping[str, FileFacts] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "key": self.key,
+            "seconds": self.report.seconds,
+            "peak_bytes": self.report.peak_bytes,
+            "facts": plain(self.report.facts),
+            "files": {name: asdict(facts) for name, facts in self.files.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, name: str, content: Mapping[str, Any]) -> "Finished":
+        """Return what `to_dict` has written of the stage of that name."""
+        known = (content["seconds"], content["peak_bytes"], content["facts"])
+        files = {file: FileFacts(**facts) for file, facts in content["files"].items()}
+        return cls(content["key"], StageReport(name, "done", *known), files)
 
 
 @dataclass
@@ -53,7 +64,7 @@ class Run:
     folder : Path
         ``runs/<name>``; the name is its time.
     now : int
-        Seconds since 1970 when it began; tells what is in the future, also after a crash.
+        Seconds since 1970 when it began; later events are in the future, also after a crash.
     parent : str or None
         The version that was current when it began.
     result : {"running", "done", "refused", "failed", "stopped"}
@@ -63,7 +74,7 @@ class Run:
     folder: Path
     now: int
     parent: str | None = None
-    result: Result = "running"
+    result: Outcome = "running"
     stages: dict[str, Finished] = field(default_factory=dict)
 
     @property
@@ -75,13 +86,16 @@ class Run:
         """Return the folder of a stage's outputs."""
         return self.folder / stage
 
-    def whole(self, stage: str, key: str) -> Finished | None:
-        """Return a stage that is finished, made of the same, and undamaged; else None."""
-        finished = self.stages.get(stage)
-        return finished if finished is not None and finished.key == key else None
+    def facts(self, stage: str) -> Mapping[str, Any]:
+        """Return what a finished stage found out."""
+        return self.stages[stage].report.facts
+
+    def is_finished(self, stage: str, key: str) -> bool:
+        """Return whether a stage is finished, and was made of the same."""
+        return stage in self.stages and self.stages[stage].key == key
 
     def damaged(self, stage: str) -> Path | None:
-        """Return the first output of a stage that is not as it was written."""
+        """Return the first output of a finished stage that is not as it was written."""
         for name, facts in self.stages[stage].files.items():
             path = self.output(stage) / name
             if not path.is_file() or path.stat().st_size != facts.bytes:
@@ -94,23 +108,17 @@ class Run:
     def making(self, stage: str) -> Iterator[Path]:
         """Offer a folder for a stage's outputs, which becomes `output(stage)` when all went well.
 
-        What an earlier try has left, and what it said of it, is gone.
+        What an earlier try has left is deleted, and the stage is no longer finished.
         """
         if self.stages.pop(stage, None) is not None:
             self.save()
-        target, aside = self.output(stage), self.folder / f".{stage}"
-        for left in (target, aside):
-            shutil.rmtree(left, ignore_errors=True)
-        aside.mkdir()
-        yield aside
-        for inside in aside.rglob("*"):
-            sync(inside)
-        sync(aside)
-        aside.rename(target)
-        sync(self.folder)
+        target = self.output(stage)
+        shutil.rmtree(target, ignore_errors=True)
+        with appearing(target, self.folder / f".{stage}") as aside:
+            yield aside
 
     def finish(self, stage: str, finished: Finished) -> None:
-        """Note that a stage is finished; from now on it is not done again."""
+        """Keep a finished stage; from now on it is not done again."""
         self.stages[stage] = finished
         self.save()
 
@@ -120,7 +128,7 @@ class Run:
             "now": self.now,
             "parent": self.parent,
             "result": self.result,
-            "stages": {name: plain(asdict(stage)) for name, stage in self.stages.items()},
+            "stages": {name: stage.to_dict() for name, stage in self.stages.items()},
         }
         text = json.dumps(content | {"sha256": _checksum(content)})
         replace_text(self.folder / STATE, text)
@@ -137,7 +145,7 @@ def files_facts(folder: Path) -> dict[str, FileFacts]:
 
 def new_run(store: Path, now: int, parent: str | None) -> Run:
     """Begin a run."""
-    folder = store / RUNS / stamp_of(now)
+    folder = store / RUNS / stamp_of(datetime.fromtimestamp(now, UTC))
     folder.mkdir(parents=True)
     sync(folder.parent)
     run = Run(folder, now, parent)
@@ -148,7 +156,7 @@ def new_run(store: Path, now: int, parent: str | None) -> Run:
 def unfinished_run(store: Path) -> tuple[Run | None, Path | None]:
     """Return the newest run if it did not get to its end, and a state that is damaged, if one is.
 
-    A run whose state cannot be trusted is not gone on with: all of it is done again.
+    A run whose state cannot be trusted is not resumed: all of it is done again.
     """
     for folder in runs_in(store)[-1:]:
         path = folder / STATE
@@ -178,12 +186,7 @@ def _read(folder: Path) -> Run:
     content = json.loads((folder / STATE).read_bytes())
     if content.pop("sha256") != _checksum(content):
         raise ValueError("the checksum differs")
-    stages = {
-        name: Finished(
-            **{**stage, "files": {file: FileFacts(**f) for file, f in stage["files"].items()}}
-        )
-        for name, stage in content["stages"].items()
-    }
+    stages = {name: Finished.from_dict(name, stage) for name, stage in content["stages"].items()}
     return Run(folder, content["now"], content["parent"], content["result"], stages)
 
 

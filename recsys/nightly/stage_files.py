@@ -1,7 +1,6 @@
-"""What stages hand to each other, on the disk and back: ids as Parquet, numbers as npz."""
+"""The files of stages: ids as Parquet, numbers as npz, both read back bit for bit."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,12 @@ import pyarrow as pa
 
 from recsys.base.durable import durable_file
 from recsys.config import Settings
-from recsys.logs import Account, Interactions
+from recsys.logs import Interactions, RowCounts
 from recsys.vectors import Embeddings, Ids
 
 
-def write_interactions(folder: Path, log: Interactions) -> dict[str, Any]:
-    """Write a log; return what `read_interactions` needs beside the files."""
+def write_interactions(folder: Path, log: Interactions) -> None:
+    """Write a log, but for its row counts."""
     columns: dict[str, Any] = {
         "user_idx": log.user_idx,
         "item_idx": log.item_idx,
@@ -26,10 +25,9 @@ def write_interactions(folder: Path, log: Interactions) -> dict[str, Any]:
     write_arrays(folder / "events.npz", columns)
     _write_ids(folder / "users.parquet", log.users)
     _write_ids(folder / "items.parquet", log.items)
-    return asdict(log.account)
 
 
-def read_interactions(folder: Path, account: Mapping[str, Any], settings: Settings) -> Interactions:
+def read_interactions(folder: Path, row_counts: RowCounts, settings: Settings) -> Interactions:
     """Read a log as it was written, bit for bit."""
     columns = read_arrays(folder / "events.npz")
     return Interactions(
@@ -41,7 +39,7 @@ def read_interactions(folder: Path, account: Mapping[str, Any], settings: Settin
         _read_ids(folder / "items.parquet"),
         duplicates=settings.log.duplicates,
         half_life_days=settings.log.half_life_days,
-        account=Account(**account),
+        row_counts=row_counts,
     )
 
 

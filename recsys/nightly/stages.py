@@ -1,38 +1,330 @@
-"""The stages of the night, in their order."""
+"""The stages of a night, in order: what each does, and what its result depends on."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
 
-from recsys.nightly import from_log, to_version
-from recsys.nightly.context import Facts, Material
+from recsys.base.distribution import installed_version
+from recsys.base.durable import identity_of
+from recsys.base.errors import DataError, StoreError
+from recsys.base.progress import progress_bar
+from recsys.config import Settings
+from recsys.logs import Interactions, LogCache, read_log
+from recsys.logs.sources import LogFile, find_parts
+from recsys.models import ALS, Model, parameters_of
+from recsys.nightly.context import (
+    Aligned,
+    Context,
+    Evaluated,
+    Gated,
+    Indexed,
+    Ingested,
+    Pruned,
+    Published,
+    StageResult,
+    Trained,
+    Validated,
+)
+from recsys.nightly.report import StageReport
+from recsys.nightly.stage_files import write_embeddings, write_interactions
+from recsys.store import (
+    Check,
+    Content,
+    Judge,
+    Version,
+    activate,
+    activations,
+    align_with_current,
+    build_indexes,
+    current,
+    versions,
+)
+from recsys.store import prune as prune_store
+from recsys.store import publish as publish_release
+from recsys.training import evaluate_models, fit, judge_of, split
+from recsys.vectors import Embeddings, carry_over
+
+Input = Literal["data.log", "data.test", "data.items", "current version"]
 
 
 @dataclass(frozen=True)
 class Stage:
     """A stage of the night.
 
+    An earlier result is used again while the key is the same: a hash of what is declared here.
+
     Parameters
     ----------
     name : str
-    key : callable
-        Returns the fingerprint of everything that the result is made of.
     work : callable
-        Makes the result in a folder; returns the facts that are worth keeping.
+        Writes files to a folder, and returns what else is worth keeping.
+    after : tuple of str
+        Stages whose results it uses.
+    settings : tuple of str
+        Settings that it uses, such as "model" or "nightly.keep".
+    reads : tuple of str
+        What it reads: files that the settings name, the current version.
     """
 
     name: str
-    key: Callable[[Material], str]
-    work: Callable[[Material, Path], Facts]
+    work: Callable[[Context, Path], StageResult]
+    after: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    reads: tuple[Input, ...] = ()
+
+    def key(self, night: Context) -> str:
+        """Return the hash of everything that the result depends on."""
+        return _hashed(
+            installed_version() or "checkout",
+            self.name,
+            {name: night.keys[name] for name in self.after},
+            {name: _setting(night.settings, name) for name in self.settings},
+            {name: _identity(night, name) for name in self.reads},
+        )
+
+
+def ingest(night: Context, folder: Path) -> Ingested:
+    """Read the log, of its files those that are new."""
+    cache = LogCache(night.store / "cache" / "log")
+    log = read_log(
+        night.settings.data.log,
+        night.settings.log,
+        rejects=night.store / "rejects" / f"{night.run.name}.parquet",
+        cache=cache,
+        now=night.run.now,
+        progress=night.progress,
+    )
+    write_interactions(folder, log)
+    return Ingested(
+        row_counts=log.row_counts,
+        events=len(log),
+        users=len(log.users),
+        items=len(log.items),
+        rows_read=log.row_counts.rows_read,
+        rejected=sum(log.row_counts.rejected.values()),
+        files_read=len(cache.read),
+        files_reused=len(cache.reused),
+        newest_event=_newest(log),
+    )
+
+
+def _newest(log: Interactions) -> str | None:
+    """Return the time of the newest event, ISO 8601 in UTC."""
+    if log.timestamp is None:
+        return None
+    return datetime.fromtimestamp(int(log.timestamp.max()), UTC).isoformat()
+
+
+def validate(night: Context, _folder: Path) -> Validated:
+    """Check that all later stages have what they need, before the long work."""
+    settings = night.settings
+    _ = night.tracker  # raises where MLflow is asked for and not installed
+    train_events = test_events = None
+    if settings.evaluation.split != "none":
+        train_part, test_part = split(night.log, settings, night.test)
+        train_events, test_events = len(train_part), len(test_part)
+    described = None if night.titles is None else night.titles.num_rows
+    return Validated(train_events, test_events, described)
+
+
+def train(night: Context, folder: Path) -> Trained:
+    """Fit the model to the whole log, from where the current version is if it can."""
+    start = _start(night)
+    model = night.settings.model
+    if start is None:
+        embeddings = fit(model, night.user_items, progress=night.progress)
+    else:
+        model, embeddings = _fit_from(night, start)
+    write_embeddings(folder, embeddings)
+    warm = "cold" if start is None else "warm"
+    return Trained(warm, embeddings.factors, parameters_of(model))
+
+
+def _start(night: Context) -> Embeddings | None:
+    """Return yesterday's embeddings on today's rows; None where the model cannot start there."""
+    model, parent = night.settings.model, night.parent
+    if not night.settings.nightly.warm_start or parent is None or not isinstance(model, ALS):
+        return None
+    manifest = parent.version.manifest
+    if manifest.model["name"] != model.name or manifest.factors != model.factors:
+        return None
+    before = Embeddings(parent.users.embeddings, parent.items.embeddings)
+    users, items = night.log.users, night.log.items
+    return carry_over(before, parent.users.ids, parent.items.ids, to_users=users, to_items=items)
+
+
+def _fit_from(night: Context, start: Embeddings) -> tuple[Model, Embeddings]:
+    model = night.settings.model
+    assert isinstance(model, ALS)  # noqa: S101  as `_start` has seen
+    epochs = night.settings.nightly.warm_iterations or model.iterations
+    model = replace(model, iterations=epochs)
+    with progress_bar(
+        f"fitting {model.name} from {night.run.parent}", enabled=night.progress
+    ) as on:
+        return model, model.fit(night.user_items, on, start=start)
+
+
+def evaluate(night: Context, _folder: Path) -> Evaluated:
+    """Test the model on a part of the log that it did not see.
+
+    From a random start always: the current version has seen what is now the test part.
+    """
+    found = evaluate_models(night.log, night.settings, test=night.test, progress=night.progress)
+    return Evaluated({name: result.to_dict() for name, result in found.items()})
+
+
+def align(night: Context, folder: Path) -> Aligned:
+    """Rotate the embeddings onto those of the parent, if the two are alike enough."""
+    release = align_with_current(night.store, night.trained, night.settings.alignment)
+    write_embeddings(folder, release.embeddings)
+    alignment = dict(release.alignment)
+    return Aligned(release.space, alignment, alignment["space"])
+
+
+def index(night: Context, folder: Path) -> Indexed:
+    """Build the indexes and measure them."""
+    built = build_indexes(folder, night.release, night.settings.index)
+    return Indexed(built.facts, str(built.facts.get("kind")))
+
+
+def publish(night: Context, _folder: Path) -> Published:
+    """Publish the version, unless an earlier start of this run has."""
+    made_by = {"run": night.run.name, "key": night.keys["publish"]}
+    found = published_by(night.store, **made_by)
+    if found is None:
+        found = publish_release(
+            night.store,
+            replace(night.release, data={**night.release.data, **made_by}),
+            night.settings.index,
+            indexes=night.indexes,
+            judge=_reported(night, judge_of(night.settings)),
+            progress=night.progress,
+        )
+    elif not _was_current(night.store, found.name):  # killed before it became current
+        activate(night.store, found.name)
+    return Published(found.name, night.run.parent)
+
+
+def published_by(store: Path, run: str, key: str | None = None) -> Version | None:
+    """Return the newest version that a run has published, by the key of that stage if given."""
+    for found in versions(store):
+        try:
+            data = found.manifest.data
+        except StoreError:  # a damaged version is nobody's
+            continue
+        if data.get("run") == run and key in (None, data.get("key")):
+            return found
+    return None
+
+
+def _was_current(store: Path, name: str) -> bool:
+    """Whether a version is or was current: a rollback since then must hold."""
+    return current(store) == name or name in {one.version for one in activations(store)}
+
+
+def _reported(night: Context, gate: Judge | None) -> Judge | None:
+    """Return a gate whose work is reported as a stage of its own."""
+    if gate is None:
+        night.report(StageReport("gates", "left out", 0.0))
+        return None
+
+    def reported(new: Content, before: Content | None) -> Sequence[Check]:
+        begun = perf_counter()
+        checks = gate(new, before)
+        failed = [check for check in checks if not check.passed]
+        gated = Gated(
+            checks=len(checks),
+            not_passed=len(failed),
+            refusing=sum(check.refuses for check in checks),
+            sentences=[check.sentence for check in failed],
+        )
+        seconds = perf_counter() - begun
+        night.report(StageReport("gates", "done", seconds, facts=gated.to_dict()))
+        return checks
+
+    return reported
+
+
+def prune(night: Context, _folder: Path) -> Pruned:
+    """Delete old versions."""
+    done = prune_store(night.store, night.settings.nightly.keep)
+    return Pruned(len(done.deleted), done.n_bytes, len(done.kept))
 
 
 STAGES = (
-    Stage("ingest", from_log.ingest_key, from_log.ingest),
-    Stage("validate", from_log.validate_key, from_log.validate),
-    Stage("train", from_log.train_key, from_log.train),
-    Stage("evaluate", from_log.evaluate_key, from_log.evaluate),
-    Stage("align", to_version.align_key, to_version.align),
-    Stage("index", to_version.index_key, to_version.index),
-    Stage("publish", to_version.publish_key, to_version.publish_version),
-    Stage("prune", to_version.prune_key, to_version.prune_versions),
+    Stage("ingest", ingest, settings=("log",), reads=("data.log",)),
+    Stage(
+        "validate",
+        validate,
+        after=("ingest",),
+        settings=("evaluation", "data.item_columns", "nightly.mlflow"),
+        reads=("data.test", "data.items"),
+    ),
+    Stage(
+        "train",
+        train,
+        after=("ingest",),
+        settings=("model", "nightly.warm_start", "nightly.warm_iterations"),
+        reads=("current version",),
+    ),
+    Stage(
+        "evaluate",
+        evaluate,
+        after=("ingest",),
+        settings=("model", "evaluation"),
+        reads=("data.test",),
+    ),
+    Stage("align", align, after=("train",), settings=("alignment",), reads=("current version",)),
+    Stage("index", index, after=("align",), settings=("index",)),
+    Stage(
+        "publish",
+        publish,
+        after=("index", "evaluate"),
+        settings=("gates", "data.item_columns"),
+        reads=("data.items",),
+    ),
+    Stage("prune", prune, after=("publish",), settings=("nightly.keep",)),
 )
+
+
+def _setting(settings: Settings, name: str) -> Any:
+    """Return the value of a setting, or all values of a table, in plain types."""
+    value = reduce(getattr, name.split("."), settings)
+    if name == "model":
+        return {"name": settings.model.name, **parameters_of(settings.model)}
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _identity(night: Context, name: Input) -> Any:
+    """Return what tells whether an input is still the same."""
+    data = night.settings.data
+    if name == "current version":
+        return night.run.parent
+    if name == "data.items":
+        return _identities([data.items] if data.items else [])
+    source = data.log if name == "data.log" else data.test
+    if not source:
+        return []
+    files = find_parts(source, night.settings.log.format)
+    return _identities(file.path for file in files if isinstance(file, LogFile))
+
+
+def _identities(paths: Iterable[str | Path]) -> list[list[Any]]:
+    """Return path and identity of files, which differ once a file was written again."""
+    try:
+        return [[str(Path(path).absolute()), *identity_of(Path(path))] for path in paths]
+    except OSError as error:
+        raise DataError(
+            f"{error.filename}: expected a file, got {error.strerror!r}; correct the path in [data]"
+        ) from error
+
+
+def _hashed(*plain: Any) -> str:
+    text = json.dumps(plain, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

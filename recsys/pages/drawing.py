@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys.base.distribution import extra, missing_package
+from recsys.base.durable import replaced
 from recsys.base.errors import ConfigError
 from recsys.evaluation import TOLERANCE
 from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
@@ -99,10 +100,9 @@ def save_drawing(curve: DimensionCurve, path: str | Path) -> None:
         content = page_of(curve, _title(curve), _rendered(curve, "svg").decode()).encode()
     else:
         content = _rendered(curve, path.suffix[1:])
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)  # in one step: whoever interrupts us leaves no half a picture
+        with replaced(path) as aside:
+            aside.write_bytes(content)
     except OSError as error:
         raise ConfigError(
             f"picture: expected to write {path}, got {error.strerror or error}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.base.durable import durable_file, replace_text, sync
+from recsys.base.durable import replace_text, replaced
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.progress import OnStep, progress_bar
 from recsys.serving.recommender import Recommender
@@ -117,10 +117,6 @@ def _write_parts(
                 include_seen=settings["include_seen"],
                 where=settings["where"],
             ).to_table()
-            temporary = path.with_name(f".{path.name}")
-            temporary.unlink(missing_ok=True)
-            with durable_file(temporary) as file:
-                pq.write_table(table, file, compression="zstd")
-            temporary.rename(path)
-            sync(folder)
+            with replaced(path) as aside:
+                pq.write_table(table, aside, compression="zstd")
         on_step(int(rows[-1]) + 1, n_users)

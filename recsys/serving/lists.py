@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.threads import usable_cores
+from recsys.base.process import usable_cores
 from recsys.index import Allowed, Index, ItemRows
 from recsys.serving.results import Recommendations, ScoredItem
 from recsys.store import UserTable

@@ -4,6 +4,7 @@ import os
 import warnings
 from pathlib import Path
 
+from recsys.base.durable import identity_of
 from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.serving.recommender import Recommender
 from recsys.serving.results import Recommendations
@@ -92,9 +93,7 @@ def recommend(user_id: Id, k: int = 10, store: str | Path | None = None) -> Reco
     return _current_recommender(store_path(store).absolute()).recommend(user_id, k)
 
 
-_Signature = tuple[int, int, int]
-
-_open: dict[Path, tuple[_Signature, Recommender]] = {}
+_open: dict[Path, tuple[list[int], Recommender]] = {}
 
 
 def _current_recommender(store: Path) -> Recommender:
@@ -119,10 +118,9 @@ def _is_current(store: Path, version: str) -> bool:
         return False
 
 
-def _signature(path: Path) -> _Signature | None:
+def _signature(path: Path) -> list[int] | None:
     """Return what changes when a file is replaced; None where there is none."""
     try:
-        found = path.stat()
+        return identity_of(path)
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns

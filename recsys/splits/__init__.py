@@ -11,13 +11,19 @@ from recsys.splits.splitters import (
     split_random,
     split_users,
 )
-from recsys.splits.three_way import Parts, SplitSettings, split_log, split_parts, split_validation
+from recsys.splits.three_way import (
+    SplitSettings,
+    ThreeWaySplit,
+    split_log,
+    split_parts,
+    split_validation,
+)
 
 __all__ = [
     "SPLIT_REASONS",
     "HeldOutUsers",
-    "Parts",
     "SplitSettings",
+    "ThreeWaySplit",
     "require_validation",
     "split_by_time",
     "split_folds",

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.logs.interactions import Interactions, Part, ProtocolName, Role, used_rows
+from recsys.logs.interactions import Interactions, ProtocolName, Role, SplitInfo, used_rows
 from recsys.vectors import Ids
 
 
@@ -51,9 +51,9 @@ def divide(
     n_test = int(in_test.sum())
     require_both_sides(len(log) - n_test, n_test, what)
     in_train = ~in_test
-    role, held_role = roles_of_halves(log.part.role if log.part else None)
-    train = replace(log.select(in_train).compact(), part=Part(role, protocol))
-    held = replace(log.select(in_test), part=Part(held_role, protocol))
+    role, held_role = roles_of_halves(log.split_info.role if log.split_info else None)
+    train = replace(log.select(in_train).compact(), split_info=SplitInfo(role, protocol))
+    held = replace(log.select(in_test), split_info=SplitInfo(held_role, protocol))
     # The same renumbering as in compact().
     _, user_row_of = used_rows(log.user_idx[in_train], len(log.users))
     _, item_row_of = used_rows(log.item_idx[in_train], len(log.items))
@@ -72,7 +72,7 @@ def express(
     Parameters
     ----------
     train, held : Interactions
-        The latter with its `Part`, to which the users and items that train does not know are
+        The latter with its `SplitInfo`, to which the users and items that train does not know are
         added.
     user_row_of, item_row_of : ndarray of int32
         For each user and item of `held` the row in train, or -1.
@@ -91,14 +91,14 @@ def express(
         item_idx=item_row_of[held.item_idx],
         users=train.users,
         items=train.items,
-        part=_part_with_new(train, held, user_row_of, item_row_of),
+        split_info=_part_with_new(train, held, user_row_of, item_row_of),
     )
     user_reason, item_reason, seen_reason = SPLIT_REASONS
     test = _leave_out(test, test.user_idx < 0, user_reason)
     test = _leave_out(test, test.item_idx < 0, item_reason)
     test = _leave_out(test, _seen(train, test), seen_reason)
     if len(test) == 0:
-        left_out = test.account.left_out
+        left_out = test.row_counts.left_out
         reasons = ", ".join(f"{left_out[r]:,} {r}" for r in SPLIT_REASONS if r in left_out)
         raise DataError(
             f"{what}: expected test events of users and items that train knows, got none among "
@@ -121,7 +121,7 @@ def over_items_of(
     item_idx = item_row_of[held.item_idx]
     is_known = item_idx >= 0
     n_unknown = int((~is_known).sum())
-    account = held.account.leaving_out(SPLIT_REASONS[1], n_unknown)
+    row_counts = held.row_counts.leaving_out(SPLIT_REASONS[1], n_unknown)
     known = held.select(is_known)
     user_rows, user_row_of = used_rows(known.user_idx, len(held.users))
     return replace(
@@ -130,7 +130,7 @@ def over_items_of(
         item_idx=item_idx[is_known],
         users=held.users.take(user_rows),
         items=train.items,
-        account=account,
+        row_counts=row_counts,
     )
 
 
@@ -139,14 +139,14 @@ def _part_with_new(
     held: Interactions,
     user_row_of: NDArray[np.int32],
     item_row_of: NDArray[np.int32],
-) -> Part | None:
+) -> SplitInfo | None:
     """Return what the held-out part is for, with the users and items that are new in it."""
-    part = held.part
+    part = held.split_info
     if part is None:
         return None
     is_new = user_row_of[held.user_idx] < 0
     is_new_item = item_row_of[held.item_idx] < 0
-    fresh = [over_items_of(train, replace(held.select(is_new), part=None), item_row_of)]
+    fresh = [over_items_of(train, replace(held.select(is_new), split_info=None), item_row_of)]
     if part.new_users is not None:  # of a train part that this train was cut from
         fresh.append(over_items_of(train, part.new_users, item_row_of))
     new_users = _together([events for events in fresh if len(events)])
@@ -180,16 +180,16 @@ def _leave_out(log: Interactions, dropped: NDArray[np.bool_], reason: str) -> In
     n_dropped = int(dropped.sum())
     if n_dropped == 0:
         return log
-    return replace(log.select(~dropped), account=log.account.leaving_out(reason, n_dropped))
+    return replace(log.select(~dropped), row_counts=log.row_counts.leaving_out(reason, n_dropped))
 
 
 def _seen(train: Interactions, test: Interactions) -> NDArray[np.bool_]:
     """Mark the test events whose pair occurs in train."""
-    seen, asked = np.sort(pair_keys(train)), pair_keys(test)
+    seen, asked = np.sort(train.pair_keys()), test.pair_keys()
     order = np.argsort(asked)  # a search in ascending order stays in the cache
-    place = np.searchsorted(seen, asked[order])
+    position = np.searchsorted(seen, asked[order])
     is_seen = np.empty(len(asked), dtype=np.bool_)
-    is_seen[order] = seen[np.minimum(place, len(seen) - 1)] == asked[order]
+    is_seen[order] = seen[np.minimum(position, len(seen) - 1)] == asked[order]
     return is_seen
 
 
@@ -201,8 +201,3 @@ def require_both_sides(n_train: int, n_test: int, what: str) -> None:
                 f"{what}: expected events on both sides, got {n_train:,} in train and "
                 f"{n_test:,} in test; choose a split that leaves some for {side}"
             )
-
-
-def pair_keys(log: Interactions) -> NDArray[np.int64]:
-    """Return one number per event that names its (user, item) pair and sorts like it."""
-    return log.user_idx.astype(np.int64) * len(log.items) + log.item_idx

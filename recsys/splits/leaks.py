@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.logs.interactions import Interactions
-from recsys.splits.common import pair_keys
 
 
 def require_validation(part: Interactions, what: str) -> None:
@@ -29,12 +28,13 @@ def require_validation(part: Interactions, what: str) -> None:
     DataError
         If a split made it as a test part, a train part or a history.
     """
-    if part.part is None or part.part.role == "validation":
+    info = part.split_info
+    if info is None or info.role == "validation":
         return
     raise DataError(
-        f"{what}: expected a validation part to choose on, got the {part.part.role} part of a "
-        f"split ({part.part.protocol}); cut a validation part from train with split_parts, and "
-        "keep test for the one measurement at the end"
+        f"{what}: expected a validation part to choose on, got the {info.role} part of a split "
+        f"({info.protocol}); cut a validation part from train with split_parts, and keep test for "
+        "the one measurement at the end"
     )
 
 
@@ -46,12 +46,13 @@ def require_roles(train: Interactions, test: Interactions, what: str) -> None:
     DataError
         If a split made the test side as a train part or a history.
     """
-    if test.part is not None and test.part.role in ("train", "history"):
-        role = None if train.part is None else train.part.role
+    info = test.split_info
+    if info is not None and info.role in ("train", "history"):
+        role = None if train.split_info is None else train.split_info.role
         raise DataError(
-            f"{what}: expected a test or validation part to measure on, got a {test.part.role} "
-            f"part (beside {f'a {role}' if role else 'an unnamed'} part as train); pass the parts "
-            "in the order in which the split returns them"
+            f"{what}: expected a test or validation part to measure on, got a {info.role} part "
+            f"(beside {f'a {role}' if role else 'an unnamed'} part as train); pass the parts in "
+            "the order in which the split returns them"
         )
 
 
@@ -154,7 +155,7 @@ def require_time_order(train: Interactions, test: Interactions, what: str) -> No
     Parameters
     ----------
     train, test : Interactions
-        Over the same users and items; the protocol is that of test's `Part`.
+        Over the same users and items; the protocol is that of test's `SplitInfo`.
     what : str
 
     Raises
@@ -162,12 +163,12 @@ def require_time_order(train: Interactions, test: Interactions, what: str) -> No
     DataError
         If the order is another.
     """
-    if test.part is None or train.timestamp is None or test.timestamp is None:
+    if test.split_info is None or train.timestamp is None or test.timestamp is None:
         return
     if len(train) and len(test):
-        if test.part.protocol == "time":
+        if test.split_info.protocol == "time":
             _require_global_order(train.timestamp, test.timestamp, what)
-        if test.part.protocol == "last":
+        if test.split_info.protocol == "last":
             _require_last_of_each_user(train, train.timestamp, test, test.timestamp, what)
 
 
@@ -194,7 +195,7 @@ def _require_last_of_each_user(
     never = np.iinfo(np.int64).min
     latest_of_user = np.full(len(train.users), never)
     np.maximum.at(latest_of_user, train.user_idx, train_time)
-    _, first, pair_of = np.unique(pair_keys(test), return_index=True, return_inverse=True)
+    _, first, pair_of = np.unique(test.pair_keys(), return_index=True, return_inverse=True)
     latest_of_pair = np.full(len(first), never)
     np.maximum.at(latest_of_pair, pair_of, test_time)
     users = test.user_idx[first]

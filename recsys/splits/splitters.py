@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.errors import ConfigError, DataError
-from recsys.logs.interactions import Interactions, Part, ProtocolName, used_rows
+from recsys.logs.interactions import Interactions, ProtocolName, SplitInfo, used_rows
 from recsys.splits.common import (
     Split,
     divide,
     express,
     over_items_of,
-    pair_keys,
     require_both_sides,
     roles_of_halves,
 )
@@ -160,9 +159,9 @@ def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterat
     pairs = _pairs_of(log)
     rng = np.random.default_rng(seed)
     order = np.lexsort((rng.permutation(len(pairs.user_idx)), pairs.user_idx))
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    fold_of = (place + rng.integers(n_folds, size=len(pairs.n_items))[pairs.user_idx]) % n_folds
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    fold_of = (position + rng.integers(n_folds, size=len(pairs.n_items))[pairs.user_idx]) % n_folds
     for fold in range(n_folds):
         what = f"split_folds, fold {fold + 1} of {n_folds}"
         yield divide(log, (fold_of == fold)[pairs.of_event], "folds", what)
@@ -203,7 +202,7 @@ class _Pairs:
 
 
 def _pairs_of(log: Interactions) -> _Pairs:
-    pairs, of_event = np.unique(pair_keys(log), return_inverse=True)
+    pairs, of_event = np.unique(log.pair_keys(), return_inverse=True)
     user_idx = pairs // max(len(log.items), 1)
     return _Pairs(user_idx, of_event, np.bincount(user_idx, minlength=len(log.users)))
 
@@ -291,8 +290,8 @@ def split_given(
     _require_no_test_part(train_log, "train on")
     if role == "validation":
         _require_no_test_part(test_log, "choose on")
-    train = replace(train_log.compact(), part=Part("train", protocol))
-    held = replace(test_log, part=Part(role, protocol))
+    train = replace(train_log.compact(), split_info=SplitInfo("train", protocol))
+    held = replace(test_log, split_info=SplitInfo(role, protocol))
     user_row_of = train.users.rows(test_log.users.tolist())
     item_row_of = train.items.rows(test_log.items.tolist())
     test = express(train, held, user_row_of, item_row_of, "split_given")
@@ -301,10 +300,10 @@ def split_given(
 
 
 def _require_no_test_part(log: Interactions, purpose: str) -> None:
-    if log.part is not None and log.part.role == "test":
+    if log.split_info is not None and log.split_info.role == "test":
         raise DataError(
             f"split_given: expected a log to {purpose}, got the test part of a split "
-            f"({log.part.protocol}); keep test for the one measurement at the end"
+            f"({log.split_info.protocol}); keep test for the one measurement at the end"
         )
 
 
@@ -349,7 +348,7 @@ def split_users(
     Returns
     -------
     HeldOutUsers
-        Items that no user of train has are left out and counted in ``test.account.left_out``.
+        Items that no user of train has are left out and counted in ``test.row_counts.left_out``.
 
     Raises
     ------
@@ -364,7 +363,7 @@ def split_users(
 
         held_out = recsys.split_users(log)
         recsys.evaluate_held_out(model, held_out, k=20)
-        to_choose_on = recsys.split_users(held_out.train)  # for validation, see `Part`
+        to_choose_on = recsys.split_users(held_out.train)  # for validation, see `SplitInfo`
     """
     for name, share in (("user_fraction", user_fraction), ("test_fraction", test_fraction)):
         if not 0 < share < 1:
@@ -378,11 +377,11 @@ def split_users(
     _, item_row_of = used_rows(log.item_idx[~of_held], len(log.items))  # as compact() numbers them
     held = over_items_of(train, log.select(of_held), item_row_of)
     in_test = drawn_of_each_user(held, test_fraction, rng)
-    role, held_role = roles_of_halves(log.part.role if log.part else None)
+    role, held_role = roles_of_halves(log.split_info.role if log.split_info else None)
     parts = HeldOutUsers(
-        train=replace(train, part=Part(role, "users")),
-        history=replace(held.select(~in_test), part=Part("history", "users")),
-        test=replace(held.select(in_test), part=Part(held_role, "users")),
+        train=replace(train, split_info=SplitInfo(role, "users")),
+        history=replace(held.select(~in_test), split_info=SplitInfo("history", "users")),
+        test=replace(held.select(in_test), split_info=SplitInfo(held_role, "users")),
     )
     for name, part in parts._asdict().items():
         if len(part) == 0:

@@ -55,7 +55,7 @@ class SplitSettings:
             raise ConfigError(f"evaluation.last: expected 1 or more, got {self.last}")
 
 
-class Parts(NamedTuple):
+class ThreeWaySplit(NamedTuple):
     """A log in three parts, all over the users and items of `train`.
 
     Parameters
@@ -78,7 +78,7 @@ class Parts(NamedTuple):
 
 def split_parts(
     log: Interactions, settings: SplitSettings, test: Interactions | None = None
-) -> Parts:
+) -> ThreeWaySplit:
     """Cut a log into train, validation and test the way the settings say.
 
     Parameters
@@ -91,7 +91,7 @@ def split_parts(
 
     Returns
     -------
-    Parts
+    ThreeWaySplit
 
     Raises
     ------
@@ -113,7 +113,7 @@ def split_parts(
     return split_validation(whole, lambda train: _validation_of(train, settings))
 
 
-def split_validation(whole: Split, by: Callable[[Interactions], Split]) -> Parts:
+def split_validation(whole: Split, by: Callable[[Interactions], Split]) -> ThreeWaySplit:
     """Cut a validation part from the train part of a split.
 
     Parameters
@@ -125,7 +125,7 @@ def split_validation(whole: Split, by: Callable[[Interactions], Split]) -> Parts
 
     Returns
     -------
-    Parts
+    ThreeWaySplit
     """
     train, validation = by(whole[0])
     test = express(
@@ -135,7 +135,7 @@ def split_validation(whole: Split, by: Callable[[Interactions], Split]) -> Parts
         train.items.rows_of(whole[0].items),
         "split_validation",
     )
-    return Parts(train, validation, test, whole)
+    return ThreeWaySplit(train, validation, test, whole)
 
 
 def split_log(

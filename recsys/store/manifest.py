@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from recsys.base.distribution import installed_version
 from recsys.base.errors import CorruptVersionError, StoreError
-from recsys.base.threads import usable_cores
+from recsys.base.process import usable_cores
 
 Status = Literal["accepted", "refused"]
 
@@ -118,7 +118,7 @@ class Manifest:
     index : mapping
         What `recsys.index.build_index` built and measured.
     data : mapping
-        Events, their fingerprint, time window in seconds since 1970, and the account of the log.
+        Events, their fingerprint, time window in seconds since 1970, and the row counts of the log.
     metrics : mapping
         By model: metrics with intervals on the part of the log held out.
     config : mapping

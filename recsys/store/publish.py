@@ -10,7 +10,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from recsys.base.durable import durable_file, errors_of_writing, only_writer, sha256_of, sync
+from recsys.base.durable import (
+    appear,
+    durable_file,
+    errors_of_writing,
+    moment_of,
+    only_writer,
+    sha256_of,
+    stamp_of,
+)
 from recsys.base.errors import StoreError
 from recsys.base.progress import OnStep, progress_bar
 from recsys.index import IndexSettings
@@ -50,8 +58,6 @@ def clear_leftovers(versions: Path) -> None:
 
 Judge = Callable[[Content, Content | None], Sequence[Check]]
 """Gets the new version and the current one, returns what it checked."""
-
-_STAMP = "%Y%m%dT%H%M%SZ"
 
 
 def publish(
@@ -171,11 +177,10 @@ def _write_indexes(
 
 
 def _file_facts(folder: Path) -> dict[str, FileFacts]:
-    """Bring every file to the disk, make it read-only, and return its size and checksum."""
+    """Make every file read-only, and return its size and checksum."""
     facts = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         path.chmod(0o444)
-        sync(path)
         name = path.relative_to(folder).as_posix()
         facts[name] = FileFacts(bytes=path.stat().st_size, sha256=sha256_of(path))
     return facts
@@ -227,13 +232,7 @@ def _finish(store: Path, folder: Path, manifest: Manifest) -> None:
     with durable_file(folder / MANIFEST) as file:
         file.write(manifest.to_json().encode())
     (folder / MANIFEST).chmod(0o444)
-    for inside in folder.rglob("*"):
-        if inside.is_dir():
-            sync(inside)
-    sync(folder)
-    target = store / VERSIONS / manifest.version
-    folder.rename(target)
-    sync(target.parent)
+    appear(folder, store / VERSIONS / manifest.version)
 
 
 def _parent(store: Path) -> str | None:
@@ -251,7 +250,6 @@ def _free_name(store: Path, facts: dict[str, FileFacts]) -> tuple[str, datetime]
     created = datetime.now(UTC).replace(microsecond=0)
     # Names sort by age, also within a second and when the clock was set back.
     for newest in versions(store)[:1]:
-        stamp = newest.name.partition("-")[0]
-        before = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+        before = moment_of(newest.name.partition("-")[0])
         created = max(created, before + timedelta(seconds=1))
-    return f"{created:{_STAMP}}-{digest}", created
+    return f"{stamp_of(created)}-{digest}", created

@@ -81,7 +81,7 @@ def test_parts_of_different_splits_are_refused() -> None:
     other = replace(train, items=Ids([f"other{row}" for row in range(len(train.items))]))
     with pytest.raises(DataError, match="over the 40 items of train"):
         evaluate_held_out(Popularity(), HeldOutUsers(other, history, test))
-    known = replace(history, part=test.part)
+    known = replace(history, split_info=test.split_info)
     with pytest.raises(DataError, match="no pair in both train and test"):
         evaluate_held_out(Popularity(), HeldOutUsers(train, history, known))
 
@@ -110,10 +110,10 @@ def test_new_users_get_the_popular_list_and_are_counted() -> None:
         "test items not in train": 1,
         "users without test items": 2,
     }
-    assert test.part is not None
-    assert test.part.new_users is not None
+    assert test.split_info is not None
+    assert test.split_info.new_users is not None
     new = evaluate_new_users(train, test, k=1)
-    assert test.part.new_users.users.tolist(new.user_idx) == ["c", "d"]
+    assert test.split_info.new_users.users.tolist(new.user_idx) == ["c", "d"]
     assert new.per_user["recall@1"].tolist() == [1, 0]  # x, which is the favourite of late
     assert new.left_out == {"test events: item not in train": 2}
     assert new.n_seen.tolist() == [0, 0]
@@ -123,7 +123,7 @@ def test_new_users_get_the_popular_list_and_are_counted() -> None:
 
 def test_without_time_all_users_count_alike() -> None:
     train, test = split_by_time(shop(), at=100 * 86_400)
-    assert test.part is not None
+    assert test.split_info is not None
     untimed = replace(train, timestamp=None)
     assert evaluate_new_users(untimed, test, k=1).per_user["recall@1"].tolist() == [0, 1]
 

@@ -162,7 +162,7 @@ def leftovers(folder: Path) -> list[str]:
     """Name what no night should leave: half versions, temporary files, outputs of old runs."""
     store = folder / "store"
     found = [path.name for path in (store / "versions").glob(".*")]
-    found += [path.name for path in (store / "cache" / "log").glob("*.tmp")]
+    found += [path.name for path in (store / "cache" / "log").glob(".*")]
     found += [path.name for path in (store / "runs").glob("*/*") if path.is_dir()]
     return found
 

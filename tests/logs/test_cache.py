@@ -66,7 +66,7 @@ def bits_of(log: Interactions) -> dict:
         "columns": [None if a is None else (a.dtype.str, a.tobytes()) for a in arrays],
         "matrix": [a.tobytes() for a in (matrix.data, matrix.indices, matrix.indptr)],
         "ids": [(ids.values.type, ids.tolist()) for ids in (log.users, log.items)],
-        "account": replace(log.account, rejects_file=None),
+        "account": replace(log.row_counts, rejects_file=None),
     }
 
 
@@ -190,7 +190,7 @@ def test_time_that_passes_makes_the_future_the_past(folder: Path, tmp_path: Path
     rows = [{"user_id": "late", "item_id": "i", "timestamp": late}]
     write(folder / "day3.csv", rows)
     log = read_log(folder, cache=cache, now=NOON + 10, max_rejected_share=1.0)
-    assert log.account.rejected == {"timestamp in the future": 1}
+    assert log.row_counts.rejected == {"timestamp in the future": 1}
     read_log(folder, cache=cache, now=NOON + 20, max_rejected_share=1.0)
     assert cache.read == []
     log = read_log(folder, cache=cache, now=late, max_rejected_share=1.0)
@@ -198,7 +198,7 @@ def test_time_that_passes_makes_the_future_the_past(folder: Path, tmp_path: Path
     assert "late" in log.users.tolist()
     # and back again, where the clock does
     log = read_log(folder, cache=cache, now=NOON + 10, max_rejected_share=1.0)
-    assert log.account.rejected == {"timestamp in the future": 1}
+    assert log.row_counts.rejected == {"timestamp in the future": 1}
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "json"])

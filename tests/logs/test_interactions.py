@@ -33,7 +33,7 @@ def test_k_core_is_the_slow_core(seed, min_user_items, min_item_users):
         log, min_user_items=min_user_items, min_item_users=min_item_users, k_core=True
     )
     assert pairs_of(core) == slow_core(pairs_of(log), min_user_items, min_item_users)
-    assert len(core) + sum(core.account.left_out.values()) == len(log)
+    assert len(core) + sum(core.row_counts.left_out.values()) == len(log)
     assert set(np.unique(core.user_idx)) == set(range(len(core.users)))
 
 
@@ -45,7 +45,7 @@ def test_once_counts_both_sides_on_the_whole_log():
     once = keep_minimum_counts(log, min_user_items=3, min_item_users=4)
     expected = {(u, i) for u, i in pairs if users.count(u) >= 3 and items.count(i) >= 4}
     assert pairs_of(once) == expected
-    assert once.account.left_out == {"minimum counts": len(log) - len(expected)}
+    assert once.row_counts.left_out == {"minimum counts": len(log) - len(expected)}
     assert expected != slow_core(pairs, 3, 4)  # this world tells the two apart
 
 

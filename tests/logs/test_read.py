@@ -63,7 +63,7 @@ def test_events_come_in_order_of_time():
         ("ann", "x", 1.0, NOON + 30),
     ]
     assert log.users.tolist() == ["ann", "bob", "cleo"]
-    assert log.account.rows_read == 4
+    assert log.row_counts.rows_read == 4
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
@@ -314,8 +314,8 @@ def test_event_weights_and_excluded_events():
         events={"view": 1, "buy": 4, "cancel": 0},
     )
     assert events_of(log) == [("a", "x", 2.0, None), ("a", "y", 12.0, None)]
-    assert log.account.left_out == {"event excluded: cancel": 1}
-    assert log.account.rejected == {}
+    assert log.row_counts.left_out == {"event excluded: cancel": 1}
+    assert log.row_counts.rejected == {}
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_min_value_and_window_leave_out():
         until="1970-01-03T00:00:00Z",
     )
     assert [event[1] for event in events_of(log)] == ["x", "y"]
-    assert log.account.left_out == {"value below min_value": 1, "at or after until": 1}
+    assert log.row_counts.left_out == {"value below min_value": 1, "at or after until": 1}
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -512,7 +512,7 @@ def test_nullable_pandas_ids():
     frame = pd.DataFrame({"user_id": [7.0, np.nan, 8.0], "item_id": [1, 2, 3]})
     log = read_log(frame, max_rejected_share=0.5)
     assert log.users.tolist() == [7, 8]
-    assert log.account.rejected == {"empty user_id": 1}
+    assert log.row_counts.rejected == {"empty user_id": 1}
 
 
 def test_one_user_and_one_item():

@@ -72,10 +72,10 @@ def test_every_reason_in_every_format(tmp_path, kind):
     assert [(line, reason) for _, line, reason, _ in written(rejects)] == expected
     assert {file for file, *_ in written(rejects)} == {"table" if kind == "table" else str(path)}
     assert len(read) == 1
-    assert read.account.left_out == {"event excluded: cancel": 1}
-    assert sum(read.account.rejected.values()) == len(expected)
-    assert read.account.rows_read == len(rows)
-    assert read.account.rejects_file == str(rejects)
+    assert read.row_counts.left_out == {"event excluded: cancel": 1}
+    assert sum(read.row_counts.rejected.values()) == len(expected)
+    assert read.row_counts.rows_read == len(rows)
+    assert read.row_counts.rejects_file == str(rejects)
     assert pq.read_schema(rejects).names == ["file", "line", "reason", "text"]
     assert list(rejects.parent.iterdir()) == [rejects]
 
@@ -89,8 +89,8 @@ def test_typed_columns_are_judged_too():
             "timestamp": [NOON] * 5,
         }
     )
-    account = read_log(log, max_rejected_share=1).account
-    assert account.rejected == {
+    row_counts = read_log(log, max_rejected_share=1).row_counts
+    assert row_counts.rejected == {
         "unreadable user_id": 1,
         "empty user_id": 2,
         "unreadable item_id": 1,
@@ -138,8 +138,8 @@ def test_a_quote_that_is_never_closed_spoils_one_line(tmp_path, monkeypatch):
     path = tmp_path / "log.csv"
     path.write_text("\n".join(["user_id,item_id", *rows]))
     read = read_log(path)
-    assert read.account.rows_read == n
-    assert read.account.rejected == {"malformed line": 1}
+    assert read.row_counts.rows_read == n
+    assert read.row_counts.rejected == {"malformed line": 1}
     assert read.users.find("a\nb") is not None
     assert len(read.users) == n - 1
 
@@ -210,8 +210,8 @@ def test_too_many_rejects_stop_the_run_and_are_written_first(tmp_path):
 
 def test_no_rejects_no_file(tmp_path):
     rejects = tmp_path / "rejects.parquet"
-    account = read_log(pa.table({"user_id": [1], "item_id": [1]}), rejects=rejects).account
-    assert account.rejects_file is None
+    row_counts = read_log(pa.table({"user_id": [1], "item_id": [1]}), rejects=rejects).row_counts
+    assert row_counts.rejects_file is None
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,7 +4,7 @@ import json
 
 import pyarrow as pa
 
-from recsys.logs import Interactions, facts_of, read_log
+from recsys.logs import Interactions, LogSummary, read_log, summarize
 from recsys.logs.summary import MOST_DAYS
 from tests.worlds import DAY, START, as_interactions, checkerboard
 
@@ -22,9 +22,9 @@ def log_of(**settings: object) -> Interactions:
 
 
 def test_a_log_in_numbers() -> None:
-    facts = facts_of(log_of(events={"view": 1, "buy": 4, "click": 0}))
-    account, fingerprint = facts.pop("account"), facts.pop("fingerprint")
-    assert facts == {
+    summary = summarize(log_of(events={"view": 1, "buy": 4, "click": 0})).to_dict()
+    fingerprint = summary.pop("fingerprint")
+    assert summary == {
         "events": 4,
         "users": 2,
         "items": 2,
@@ -34,27 +34,44 @@ def test_a_log_in_numbers() -> None:
         "mean_weight": 7 / 4,
         "busiest_user": 3,
         "busiest_item": 3,
+        "account": {
+            "rows_read": 6,
+            "rejected": {"empty user_id": 1},
+            "left_out": {"event excluded: click": 1},
+            "events": {"view": 3, "buy": 1},
+            "rejects_file": None,
+        },
     }
-    assert account["events"] == {"view": 3, "buy": 1}
-    assert account["rejected"] == {"empty user_id": 1}
-    assert account["left_out"] == {"event excluded: click": 1}
     assert len(fingerprint) == 16
-    json.dumps(facts)
+
+
+def test_a_summary_survives_json() -> None:
+    for log in (log_of(), as_interactions(checkerboard(6), timed=False)):
+        summary = summarize(log)
+        assert LogSummary.from_dict(json.loads(json.dumps(summary.to_dict()))) == summary
+
+
+def test_a_summary_of_another_release_is_read_as_far_as_it_goes() -> None:
+    summary = LogSummary.from_dict({"events": 7, "account": {"rows_read": 9}, "moon": "full"})
+    assert (summary.events, summary.users, summary.window) == (7, None, None)
+    assert summary.row_counts is not None
+    assert summary.row_counts.rejected_share == 0
+    assert LogSummary.from_dict({}) == LogSummary()
 
 
 def test_event_types_are_counted_where_they_are_read() -> None:
-    assert facts_of(log_of())["account"]["events"] == {}
+    assert log_of().row_counts.events == {}
 
 
 def test_without_time_a_pair_twice_is_a_duplicate() -> None:
     log = as_interactions(checkerboard(6), timed=False)
-    facts = facts_of(log)
-    assert (facts["window"], facts["days"], facts["duplicates"]) == (None, {}, 0)
-    assert facts_of(log.select([0, 0, 1]))["duplicates"] == 1  # type: ignore[arg-type]
+    summary = summarize(log)
+    assert (summary.window, summary.days, summary.duplicates) == (None, {}, 0)
+    assert summarize(log.select([0, 0, 1])).duplicates == 1  # type: ignore[arg-type]
 
 
 def test_only_the_last_days_are_kept() -> None:
     log = as_interactions(checkerboard(60))  # an event an hour
-    days = facts_of(log)["days"]
+    days = summarize(log).days
     assert len(days) == MOST_DAYS
     assert set(list(days.values())[1:-1]) == {24}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from recsys.index import IndexSettings
-from recsys.logs import Interactions, facts_of
+from recsys.logs import Interactions, summarize
 from recsys.models import ALS
 from recsys.models.protocol import popularity_of
 from recsys.store import Content, Release, publish, read_version
@@ -31,7 +31,7 @@ def release_of(log: Interactions, **changes: Any) -> Release:
         "seen": user_items,
         "popularity": popularity_of(user_items),
         "model": {"name": "als", "parameters": {"factors": 8}},
-        "data": facts_of(log),
+        "data": summarize(log).to_dict(),
         "space_id": "one",
     }
     return Release(**(parts | changes))

@@ -47,7 +47,7 @@ def test_it_goes_on_where_it_was_interrupted(recommender, tmp_path: Path) -> Non
     folder = write_batch(recommender, tmp_path / "out", K, memory_bytes=SMALL)
     *kept, last = parts_of(folder)
     last.unlink()
-    (folder / f".{last.name}").write_bytes(b"half a part")
+    (folder / f".{last.name}.new").write_bytes(b"half a part")
     times = [path.stat().st_mtime_ns for path in kept]
     write_batch(recommender, folder, K, memory_bytes=SMALL)
     assert [path.stat().st_mtime_ns for path in kept] == times

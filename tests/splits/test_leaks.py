@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recsys.errors import DataError
 from recsys.evaluation import evaluate
-from recsys.logs import Interactions, Part, read_log
+from recsys.logs import Interactions, SplitInfo, read_log
 from recsys.models import Popularity
 from recsys.splits import (
     SplitSettings,
@@ -80,8 +80,8 @@ def test_splits_keep_the_order_that_they_promise(
             train, test = split()
         except DataError:
             continue
-        assert test.part is not None
-        assert slow_order(train, test, test.part.protocol)
+        assert test.split_info is not None
+        assert slow_order(train, test, test.split_info.protocol)
         evaluate(popular(train), train, test)
 
 
@@ -91,7 +91,7 @@ def test_order_is_judged_as_its_twin_does(log: Interactions, seed: int, protocol
         train, test = split_random(log, test_fraction=0.4, seed=seed)
     except DataError:
         return
-    test = replace(test, part=Part("test", protocol))  # type: ignore[arg-type]
+    test = replace(test, split_info=SplitInfo("test", protocol))  # type: ignore[arg-type]
     if slow_order(train, test, protocol):
         require_time_order(train, test, "here")
     else:
@@ -119,7 +119,7 @@ def test_a_future_that_train_knows_is_refused(split: Callable[..., Split], messa
 @pytest.mark.parametrize("protocol", ["time", "last"])
 def test_two_files_are_held_to_what_they_say_they_are(protocol) -> None:
     train, test = split_random(tastes(), seed=1)
-    plain = [replace(part, part=None) for part in (train, test)]
+    plain = [replace(part, split_info=None) for part in (train, test)]
     split_given(*plain)
     with pytest.raises(DataError, match="split_given: expected .*know the future"):
         split_given(*plain, protocol=protocol)
@@ -172,7 +172,7 @@ def test_held_out_users_need_not_have_every_item() -> None:
 
 
 def roles_of(*parts: Interactions) -> list[str]:
-    return [part.part.role for part in parts if part.part is not None]
+    return [part.split_info.role for part in parts if part.split_info is not None]
 
 
 @pytest.mark.parametrize("split", [split_by_time, split_last, split_random])

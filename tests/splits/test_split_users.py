@@ -70,7 +70,7 @@ def test_held_out_users_are_not_in_train(log: Interactions) -> None:
 def test_items_that_train_does_not_know_are_counted() -> None:
     lonely = random_user_items(40, 200, 0.02, seed=4)
     train, history, test = split_users(as_interactions(lonely), user_fraction=0.5)
-    total = len(train) + len(history) + len(test) + test.account.left_out["item not in train"]
+    total = len(train) + len(history) + len(test) + test.row_counts.left_out["item not in train"]
     assert total == lonely.nnz
 
 

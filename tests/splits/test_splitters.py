@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import ConfigError, DataError
-from recsys.logs import Account, Interactions
+from recsys.logs import Interactions, RowCounts
 from recsys.splits import SPLIT_REASONS, split_by_time, split_given, split_last, split_random
 from recsys.vectors import Id, Ids
 from tests.worlds import START, as_interactions, random_user_items, tastes
@@ -15,7 +15,7 @@ from tests.worlds import START, as_interactions, random_user_items, tastes
 Event = tuple[Id, Id, int]  # user_id, item_id, timestamp
 
 
-def log_of(*events: Event, timed: bool = True, account: Account | None = None) -> Interactions:
+def log_of(*events: Event, timed: bool = True, row_counts: RowCounts | None = None) -> Interactions:
     users = list(dict.fromkeys(user for user, _, _ in events))
     items = list(dict.fromkeys(item for _, item, _ in events))
     return Interactions(
@@ -25,7 +25,7 @@ def log_of(*events: Event, timed: bool = True, account: Account | None = None) -
         timestamp=np.array([time for _, _, time in events], dtype=np.int64) if timed else None,
         users=Ids(users),
         items=Ids(items),
-        account=account or Account(rows_read=len(events)),
+        row_counts=row_counts or RowCounts(rows_read=len(events)),
     )
 
 
@@ -48,9 +48,9 @@ def assert_contract(log: Interactions, train: Interactions, test: Interactions) 
     assert not pairs_of(train) & pairs_of(test)
     assert len(train) > 0
     assert len(test) > 0
-    assert set(test.account.left_out) <= set(SPLIT_REASONS)
+    assert set(test.row_counts.left_out) <= set(SPLIT_REASONS)
     # Every event is in train, in test or counted, and keeps its weight (here: its place) and time.
-    assert len(train) + len(test) + sum(test.account.left_out.values()) == len(log)
+    assert len(train) + len(test) + sum(test.row_counts.left_out.values()) == len(log)
     whole = dict(zip(log.weight.tolist(), events_of(log), strict=True))
     for part in (train, test):
         parts = dict(zip(part.weight.tolist(), events_of(part), strict=True))
@@ -138,12 +138,12 @@ def test_by_time_counts_each_event_under_the_first_reason_that_applies() -> None
         ("a", "y", 9),
     )  # fmt: skip
     train, test = split_by_time(log, at=5)
-    assert test.account.left_out == {
+    assert test.row_counts.left_out == {
         "user not in train": 2,
         "item not in train": 1,
         "seen in train": 1,
     }
-    assert train.account == log.account
+    assert train.row_counts == log.row_counts
     assert events_of(test) == [("a", "y", 8), ("a", "y", 9)]
 
 
@@ -266,7 +266,7 @@ def test_last_needs_an_n_and_somebody_with_more_items() -> None:
 def test_random_holds_out_its_share_of_each_user(seed: int, fraction: float) -> None:
     log = as_interactions(random_user_items(20, 30, density=0.5, seed=seed), timed=False)
     train, test = split_random(log, test_fraction=fraction, seed=seed)
-    assert test.account.left_out.get("user not in train", 0) == 0
+    assert test.row_counts.left_out.get("user not in train", 0) == 0
     items_of = np.bincount(log.user_idx, minlength=20)
     kept = np.zeros(20)
     for user, n in zip(train.users.tolist(), np.bincount(train.user_idx), strict=True):
@@ -306,15 +306,19 @@ def test_fraction_must_leave_something_on_both_sides(
 def test_given_brings_two_vocabularies_together() -> None:
     train_log = log_of(("a", 1, 1), ("b", 2, 2), ("b", 1, 3))
     test_log = log_of(
-        ("b", "3", 9), ("a", "2", 8), ("c", "1", 9), ("b", "1", 9), account=Account(rows_read=7)
+        ("b", "3", 9),
+        ("a", "2", 8),
+        ("c", "1", 9),
+        ("b", "1", 9),
+        row_counts=RowCounts(rows_read=7),
     )
     train, test = split_given(train_log, test_log)
     assert events_of(train) == events_of(train_log)
     assert events_of(test) == [("a", 2, 8)]  # ids as train spells them
     assert test.users is train.users
     assert test.items is train.items
-    assert test.account.rows_read == 7
-    assert test.account.left_out == dict.fromkeys(SPLIT_REASONS, 1)
+    assert test.row_counts.rows_read == 7
+    assert test.row_counts.left_out == dict.fromkeys(SPLIT_REASONS, 1)
 
 
 def test_given_drops_users_and_items_of_train_without_events() -> None:
@@ -333,7 +337,7 @@ def test_given_equals_by_time_on_the_same_events() -> None:
     given_train, given_test = split_given(train_log, test_log)
     assert events_of(given_train) == events_of(train)
     assert events_of(given_test) == events_of(test)
-    assert given_test.account == test.account
+    assert given_test.row_counts == test.row_counts
 
 
 def test_given_refuses_an_empty_side() -> None:

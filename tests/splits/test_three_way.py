@@ -6,8 +6,8 @@ import pytest
 from recsys.errors import ConfigError
 from recsys.logs import Interactions
 from recsys.splits import (
-    Parts,
     SplitSettings,
+    ThreeWaySplit,
     split_by_time,
     split_last,
     split_log,
@@ -19,7 +19,7 @@ from tests.splits.test_splitters import events_of, log_of, pairs_of
 from tests.worlds import tastes
 
 
-def assert_three_parts(parts: Parts) -> None:
+def assert_three_parts(parts: ThreeWaySplit) -> None:
     train, validation, test = parts[:3]
     assert validation.users is test.users is train.users
     assert validation.items is test.items is train.items
@@ -62,7 +62,7 @@ def test_test_knows_only_what_train_knows() -> None:
     parts = split_validation(split_by_time(log, at=5), lambda train: split_by_time(train, at=4))
     assert pairs_of(parts.whole[1]) == {("a", "new"), ("c", "y")}
     assert pairs_of(parts.test) == {("c", "y")}
-    assert parts.test.account.left_out == {"item not in train": 1}
+    assert parts.test.row_counts.left_out == {"item not in train": 1}
 
 
 @pytest.mark.parametrize("timed", [True, False])
