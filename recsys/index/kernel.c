@@ -397,6 +397,8 @@ static int64_t ranked(const catalogue_t *c, scratch_t *s, const query_t *q, cons
 
 /* --- what Python calls */
 
+int64_t n_counts(void) { return N_COUNTS; }
+
 int64_t search(const catalogue_t *c, const forest_t *t, scratch_t *s, const float *user, int64_t k,
                const uint16_t *allowed, int64_t n_allowed, const int32_t *exclude,
                int64_t n_exclude, int64_t n_head, int64_t search_k, int32_t *rows, float *scores) {

@@ -107,15 +107,15 @@ def load() -> ctypes.CDLL:
     Raises
     ------
     ImportError
-        If it is not there.
+        If it is not there, or was compiled from another kernel.c.
     """
     try:
         library = ctypes.CDLL(str(LIBRARY))
-    except OSError as error:
-        raise ImportError(
-            f"{LIBRARY}: expected the compiled search, got {error}; install the package again, "
-            "in a checkout with `make install`"
-        ) from error
+        n_counts = library.n_counts()
+    except (OSError, AttributeError) as error:
+        raise ImportError(_other_library(str(error))) from error
+    if n_counts != len(COUNTED):
+        raise ImportError(_other_library(f"one that counts {n_counts} things"))
     catalogue, forest, scratch = POINTER(Catalogue), POINTER(Forest), POINTER(Scratch)
     array, number = c_void_p, c_int64
     library.search.argtypes = (
@@ -137,6 +137,13 @@ def load() -> ctypes.CDLL:
     library.use_vnni.argtypes, library.use_vnni.restype = (c_int32,), c_int32
     library.use_vnni(1)
     return library
+
+
+def _other_library(found: str) -> str:
+    return (
+        f"{LIBRARY}: expected the compiled search of this release, got {found}; install the "
+        "package again, in a checkout with `make install`"
+    )
 
 
 library = load()

@@ -1,5 +1,6 @@
 """Every index against a twin that sorts every item."""
 
+import _ctypes
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import CorruptVersionError
-from recsys.index import LONG, SHORT, Index, PlainIndex, Searcher
+from recsys.index import LONG, SHORT, Index, PlainIndex, Searcher, kernel
 from recsys.index.forest import FOREST, build_forest, open_forest
-from recsys.index.kernel import library
 from recsys.index.quantized import encode_items, open_codes, write_codes
 
 EVERYTHING = {SHORT: 10**6, LONG: 10**6}
@@ -79,10 +79,10 @@ def test_exact_is_the_twin(seed, n_items, factors, k, kind, data) -> None:
 @pytest.fixture(params=["vnni", "plain"])
 def instructions(request) -> Iterator[None]:
     """Scan by the one instruction for products of bytes, and by those of every processor."""
-    if bool(library.use_vnni(request.param == "vnni")) != (request.param == "vnni"):
+    if bool(kernel.library.use_vnni(request.param == "vnni")) != (request.param == "vnni"):
         pytest.skip("this processor has no AVX512-VNNI")
     yield
-    library.use_vnni(1)
+    kernel.library.use_vnni(1)
 
 
 @pytest.mark.parametrize("factors", [1, 3, 64, 130])
@@ -291,6 +291,20 @@ def test_a_long_history_and_a_long_list(k: int) -> None:
         assert len(found) == len(expected) == min(k, 60_000 - n_seen)
         assert not set(found.tolist()) & set(seen.tolist())
         np.testing.assert_allclose(scores, best, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("found", ["nothing", "no library", "another library"])
+def test_another_library_than_the_compiled_search_is_refused(
+    tmp_path: Path, monkeypatch, found: str
+) -> None:
+    path = tmp_path / "_kernel.so"
+    if found == "no library":
+        path.write_text("int main() {}")
+    elif found == "another library":
+        path.symlink_to(_ctypes.__file__)
+    monkeypatch.setattr(kernel, "LIBRARY", path)
+    with pytest.raises(ImportError, match=r"expected the compiled search of this release, got .*"):
+        kernel.load()
 
 
 def test_rows_that_are_none_exclude_nothing() -> None:
