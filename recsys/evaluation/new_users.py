@@ -6,12 +6,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys.base.errors import DataError
-from recsys.base.progress import progress_bar
 from recsys.evaluation.evaluate import left_out_by_split, lengths, matrices, measure, pattern
 from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions
-from recsys.models import Model
-from recsys.models.protocol import popularity_of
+from recsys.models import Model, popularity_of
+from recsys.models.protocol import epoch_bar
 from recsys.splits import HeldOutUsers
 from recsys.splits.leaks import (
     require_disjoint,
@@ -76,8 +75,8 @@ def evaluate_held_out(
     require_disjoint(seen, relevant, "evaluate_held_out")
     require_known_users(seen, relevant, "evaluate_held_out")
     user_items = train.user_items()
-    with progress_bar(f"fitting {model.name}", enabled=progress) as on_step:
-        items = model.fit(user_items, on_step).items
+    with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
+        items = model.fit(user_items, on_epoch=on_epoch).items
     users = model.fold_in(items, popularity_of(user_items))(history.user_items())
     return measure(
         Embeddings(users, items),

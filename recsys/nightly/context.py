@@ -16,7 +16,7 @@ from recsys.nightly.report import NightReport, StageReport
 from recsys.nightly.run import Run
 from recsys.nightly.stage_files import read_embeddings, read_interactions
 from recsys.store import BuiltIndexes, Content, Release, find_version, read_version
-from recsys.training import read_test, read_titles, release_of
+from recsys.training import read_attributes, read_test, release_of
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -193,7 +193,7 @@ class Context:
     @cached_property
     def titles(self) -> pa.Table | None:
         """The table of item attributes, where the settings name one."""
-        return read_titles(self.settings)
+        return read_attributes(self.settings)
 
     @cached_property
     def trained(self) -> Release:
