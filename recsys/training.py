@@ -15,7 +15,16 @@ from recsys.models.protocol import epoch_bar
 from recsys.monitoring import Gates
 from recsys.splits import split_log
 from recsys.splits.common import Split
-from recsys.store import Judge, Release, Version, align_with_current, publish, require_writable
+from recsys.store import (
+    EvaluationSummary,
+    Gate,
+    ModelSpec,
+    Release,
+    Version,
+    align_with_current,
+    publish,
+    require_writable,
+)
 from recsys.vectors import Embeddings
 
 if TYPE_CHECKING:
@@ -74,13 +83,15 @@ def train(
     user_items = log.user_items()
     with epoch_bar(f"fitting {settings.model.name}", enabled=progress) as on_epoch:
         embeddings = settings.model.fit(user_items, on_epoch=on_epoch)
-    metrics = {name: result.to_dict() for name, result in evaluations.items()}
+    metrics = {
+        name: EvaluationSummary.from_dict(result.to_dict()) for name, result in evaluations.items()
+    }
     release = release_of(log, user_items, embeddings, settings, metrics=metrics, items=items)
     release = align_with_current(store, release, settings.alignment)
-    return publish(store, release, settings.index, judge=gates_of(settings), progress=progress)
+    return publish(store, release, settings.index, gate=gates_of(settings), progress=progress)
 
 
-def gates_of(settings: Settings) -> Judge | None:
+def gates_of(settings: Settings) -> Gate | None:
     """Return the gates that a version has to pass; None where they are switched off."""
     return Gates(settings.gates) if settings.gates.enabled else None
 
@@ -91,7 +102,7 @@ def release_of(
     embeddings: Embeddings,
     settings: Settings,
     *,
-    metrics: Mapping[str, Any],
+    metrics: Mapping[str, EvaluationSummary],
     items: pa.Table | None = None,
     **known: Any,
 ) -> Release:
@@ -104,8 +115,8 @@ def release_of(
         Of the log.
     embeddings : Embeddings
     settings : Settings
-    metrics : mapping
-        By model, as `recsys.evaluation.Evaluation.to_dict` says them.
+    metrics : mapping of str to EvaluationSummary
+        By model.
     items : pyarrow.Table, optional
         As in `train`.
     **known
@@ -123,7 +134,7 @@ def release_of(
         "popularity": popularity_of(user_items),
         "recent": log.recent_popularity(settings.log.popular_half_life_days),
         "attributes": None if items is None else attributes_of(items, log.items),
-        "model": {"name": settings.model.name, "parameters": parameters_of(settings.model)},
+        "model": ModelSpec(settings.model.name, parameters_of(settings.model)),
         "data": summarize(log).to_dict(),
         "metrics": metrics,
         "config": _plain(settings),

@@ -12,7 +12,7 @@ from recsys.config import Settings, settings_from
 from recsys.errors import ConfigError, DataError, GateFailedError
 from recsys.logs import Interactions, attributes_of
 from recsys.logs.summary import fingerprint_of
-from recsys.store import Version, versions
+from recsys.store import ModelSpec, Version, versions
 from tests.worlds import as_interactions, checkerboard, tastes
 
 SMALL = {"model": {"factors": 4, "regularization": 0.1}, "index": {"kind": "exact"}}
@@ -38,9 +38,9 @@ def test_a_log_becomes_a_version_that_answers(tmp_path: Path) -> None:
 def test_the_manifest_says_what_was_trained_and_measured(tmp_path: Path) -> None:
     log = tastes()
     manifest = recsys.train(log, tmp_path, settings=small()).manifest
-    assert manifest.model == {
-        "name": "als",
-        "parameters": {
+    assert manifest.model == ModelSpec(
+        "als",
+        {
             "factors": 4,
             "regularization": 0.1,
             "regularization_exponent": 0.5,
@@ -52,7 +52,7 @@ def test_the_manifest_says_what_was_trained_and_measured(tmp_path: Path) -> None
             "iterations": 15,
             "seed": 0,
         },
-    }
+    )
     assert list(manifest.metrics) == ["als", "popularity"]
     assert manifest.data["events"] == len(log)
     assert log.timestamp is not None
@@ -153,7 +153,7 @@ def test_a_given_test_part_is_what_is_tested_on(tmp_path: Path) -> None:
     train_log, test_log = recsys.split_last(tastes())
     settings = small(evaluation={"split": "given"})
     manifest = recsys.train(train_log, tmp_path, settings=settings, test=test_log).manifest
-    assert manifest.metrics["als"]["n_users"] == len(np.unique(test_log.user_idx))
+    assert manifest.metrics["als"].n_users == len(np.unique(test_log.user_idx))
     assert manifest.data["events"] == len(train_log)
 
 

@@ -290,7 +290,7 @@ def versions_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     Parameters
     ----------
     rows : sequence of mapping
-        As `recsys.store.list_versions` returns them.
+        As `recsys.store.describe_versions` returns them.
     title : str
     """
     table = Table(title=Text(title), padding=(0, 0), collapse_padding=True)

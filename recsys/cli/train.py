@@ -58,7 +58,7 @@ def train(
     if as_json:
         print_json(version.manifest.to_dict())
     else:
-        print_metrics(version.manifest.metrics)
+        print_metrics({name: one.to_dict() for name, one in version.manifest.metrics.items()})
         print_checks(version.manifest)
         typer.echo(f"published {version.name} in {folder}")
 

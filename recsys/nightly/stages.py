@@ -37,7 +37,7 @@ from recsys.splits import split_log
 from recsys.store import (
     Check,
     Content,
-    Judge,
+    Gate,
     Version,
     activate,
     activations,
@@ -156,7 +156,7 @@ def _start(night: Context) -> Embeddings | None:
     if not night.settings.nightly.warm_start or parent is None or not model.can_warm_start:
         return None
     manifest = parent.version.manifest
-    if manifest.model["name"] != model.name or manifest.factors != model.factors:
+    if manifest.model.name != model.name or manifest.factors != model.factors:
         return None
     before = Embeddings(parent.users.embeddings, parent.items.embeddings)
     users, items = night.log.users, night.log.items
@@ -196,7 +196,7 @@ def publish(night: Context, _folder: Path) -> Published:
             replace(night.release, data={**night.release.data, **made_by}),
             night.settings.index,
             indexes=night.indexes,
-            judge=_reported(night, gates_of(night.settings)),
+            gate=_reported(night, gates_of(night.settings)),
             progress=night.progress,
         )
     elif not _was_current(night.store, found.name):  # killed before it became current
@@ -221,7 +221,7 @@ def _was_current(store: Path, name: str) -> bool:
     return current(store) == name or name in {one.version for one in activations(store)}
 
 
-def _reported(night: Context, gate: Judge | None) -> Judge | None:
+def _reported(night: Context, gate: Gate | None) -> Gate | None:
     """Return a gate whose work is reported as a stage of its own."""
     if gate is None:
         night.report(StageReport("gates", "left out", 0.0))

@@ -22,7 +22,7 @@ from recsys.models.protocol import (
 )
 from recsys.models.softmax.steps import step_items, step_users
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
-from recsys.vectors.nearest import directions
+from recsys.vectors.vector import unit_rows
 
 _START_EPOCHS = 15  # of the ALS that is polished
 _FOLD_IN_STEPS = 10
@@ -186,7 +186,7 @@ class Softmax:
         self, user_items: sp.csr_array, start: Embeddings, pool: Threads
     ) -> Iterator[tuple[float, FloatMatrix]]:
         """Yield the mean loss before each epoch, and the items after it."""
-        users, items = directions(start.users), directions(start.items)
+        users, items = unit_rows(start.users), unit_rows(start.items)
         velocity = np.zeros_like(items)
         weight = _row_sums(user_items)
         importance = np.maximum(weight, np.finfo(np.float32).tiny) ** np.float32(
@@ -207,7 +207,7 @@ class Softmax:
         is_known = items.any(axis=1)
         histories, known = sp.csr_array(user_items[:, is_known]), items[is_known]
         attracted, weight = histories @ known, _row_sums(histories)
-        users = directions(attracted)
+        users = unit_rows(attracted)
         if len(known):
             with threads(n_threads) as pool:
                 for _ in range(_FOLD_IN_STEPS):
