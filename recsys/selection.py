@@ -17,7 +17,7 @@ from recsys.base.errors import ConfigError
 from recsys.base.process import peak_memory
 from recsys.base.progress import progress_bar
 from recsys.config import Settings
-from recsys.evaluation import DimensionPoint, Entry, evaluate
+from recsys.evaluation import ComparedModel, DimensionPoint, evaluate
 from recsys.index import ExactIndex
 from recsys.logs import Interactions
 from recsys.models import Model, flat
@@ -235,7 +235,7 @@ def compare_models(
     test: Interactions | None = None,
     study: str | Path | None = None,
     progress: bool = False,
-) -> dict[str, Entry]:
+) -> dict[str, ComparedModel]:
     """Tune, train and test several models on the same parts of a log, and the same users.
 
     Each is tuned on the validation part, then fitted to all of train once for each seed, and tested
@@ -254,7 +254,7 @@ def compare_models(
 
     Returns
     -------
-    dict of str to Entry
+    dict of str to ComparedModel
         By name, in the order given.
 
     Raises
@@ -265,17 +265,17 @@ def compare_models(
     wanted = settings.compare
     candidates = [_candidate_of(name, settings) for name in wanted.models]
     parts = split_parts(log, settings.evaluation, test)
-    entries = {}
+    compared = {}
     for candidate in candidates:
         start = perf_counter()
         if wanted.tune:
             found = _tuned(candidate, parts, settings, study, progress=progress)
             candidate = found.best.candidate
         tuning_seconds = perf_counter() - start if wanted.tune else 0.0
-        entries[candidate.name] = _entry_of(
+        compared[candidate.name] = _compared(
             candidate, parts.whole, settings, tuning_seconds, progress=progress
         )
-    return entries
+    return compared
 
 
 def try_dimensions(
@@ -349,9 +349,9 @@ def _tuned(
         )
 
 
-def _entry_of(
+def _compared(
     candidate: Candidate, whole: Split, settings: Settings, tuning_seconds: float, *, progress: bool
-) -> Entry:
+) -> ComparedModel:
     """Fit a candidate once for each seed, and test it."""
     train, test = whole
     user_items = train.user_items()
@@ -371,7 +371,7 @@ def _entry_of(
         evaluations.append(
             evaluate(fitted, train, test, k=settings.evaluation.k, progress=progress)
         )
-    return Entry(
+    return ComparedModel(
         evaluations,
         seconds=fmean(seconds),
         n_bytes=n_bytes,
