@@ -15,7 +15,7 @@ from recsys.base.durable import identity_of
 from recsys.base.errors import DataError, StoreError
 from recsys.config import Settings
 from recsys.logs import Interactions, LogCache, read_log
-from recsys.logs.sources import LogFile, find_parts
+from recsys.logs.sources import LogFile, files_and_tables
 from recsys.models import model_from, parameters_of
 from recsys.models.protocol import epoch_bar
 from recsys.nightly.context import (
@@ -304,8 +304,8 @@ def _identity(night: Context, name: Input) -> Any:
     source = data.log if name == "data.log" else data.test
     if not source:
         return []
-    files = find_parts(source, night.settings.log.format)
-    return _identities(file.path for file in files if isinstance(file, LogFile))
+    found = files_and_tables(source, night.settings.log.format)
+    return _identities(file.path for file in found if isinstance(file, LogFile))
 
 
 def _identities(paths: Iterable[str | Path]) -> list[list[Any]]:
