@@ -27,7 +27,7 @@ from recsys.models import ALS, parameters_of
 from recsys.models.protocol import popularity_of
 from recsys.serving import Recommender, write_batch
 from recsys.serving import open as open_store
-from recsys.store import Release, publish
+from recsys.store import ModelSpec, Release, publish
 from recsys.vectors import Embeddings, Ids
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def served(user_items: sp.csr_array, embeddings: Embeddings, folder: Path) -> Re
         items=Ids(range(user_items.shape[1])),
         seen=user_items,
         popularity=popularity_of(user_items),
-        model={"name": als.name, "parameters": parameters_of(als)},
+        model=ModelSpec(als.name, parameters_of(als)),
     )
     publish(folder, release, IndexSettings(kind="exact", similar_users=False))
     return open_store(folder)

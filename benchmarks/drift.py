@@ -30,7 +30,7 @@ from recsys.logs import Interactions, attributes_of
 from recsys.models import model_from, parameters_of
 from recsys.monitoring import DEFAULT_LIMITS
 from recsys.store import Manifest, Version, activate, current, find_version
-from recsys.training import read_titles
+from recsys.training import read_attributes
 
 ROOT = Path(__file__).parents[1]
 DAY = 86_400
@@ -82,7 +82,7 @@ def worlds(names: list[str]) -> Iterator[World]:
 
 
 def _by_category(settings: Settings, log: Interactions) -> NDArray[np.str_]:
-    table = read_titles(settings)
+    table = read_attributes(settings)
     assert table is not None
     return np.array(attributes_of(table, log.items)["category"].to_pylist(), dtype=np.str_)
 

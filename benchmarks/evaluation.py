@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.machine import timed
 from recsys.base.process import usable_cores
 from recsys.evaluation import Evaluation, beyond_accuracy, evaluate, ranking
-from recsys.evaluation.evaluate import DEFAULT_BATCH_BYTES
+from recsys.evaluation.held_out import DEFAULT_BATCH_BYTES
 from recsys.evaluation.intervals import intervals_of
 from recsys.evaluation.ranking import MAX_BLOCK_USERS
 from recsys.models import ALS
@@ -118,7 +118,7 @@ def shares(work: Callable[[], object]) -> dict[str, float]:
     parts = {
         "matrix product": (Embeddings, "scores"),
         "lists, hits and AUC": (ranking, "rank_block"),
-        MEASURING: (ranking.Tally, "take"),
+        MEASURING: (ranking.UserMetrics, "take"),
         "of that, diversity": (beyond_accuracy, "mean_cosines"),
     }
     with ExitStack() as patches:

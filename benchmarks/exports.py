@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys.export import FORMATS, export_version
-from recsys.store import Release, open_version, publish
+from recsys.store import ModelSpec, Release, open_version, publish
 from recsys.vectors import Embeddings, Ids
 
 N_ITEMS, FACTORS = 50_000, 64
@@ -30,7 +30,7 @@ def make(store: Path, n_users: int) -> None:
         items=Ids([f"item-{row:08}" for row in range(N_ITEMS)]),
         seen=sp.csr_array((n_users, N_ITEMS), dtype=np.float32),
         popularity=np.zeros(N_ITEMS, dtype=np.int64),
-        model={"name": "als", "parameters": {"factors": FACTORS}},
+        model=ModelSpec("als", {"factors": FACTORS}),
     )
     publish(store, release)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from recsys.index import IndexSettings
-from recsys.store import Release, publish
+from recsys.store import ModelSpec, Release, publish
 from recsys.vectors import Embeddings, FloatMatrix, Ids
 
 N_SEEN = 10
@@ -33,7 +33,7 @@ def make(store: Path, n_users: int, n_items: int, factors: int) -> None:
         items=ids("item", n_items),
         seen=seen,
         popularity=np.bincount(seen.indices, minlength=n_items),
-        model={"name": "als", "parameters": {"factors": factors}},
+        model=ModelSpec("als", {"factors": factors}),
     )
     publish(store, release, IndexSettings(kind="exact", similar_users=False), progress=True)
 

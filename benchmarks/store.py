@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 import recsys
 from benchmarks.make_store import make, require_space, user_id
-from recsys.store import find_version, read_version
+from recsys.store import Content, find_version
 
 N_PROCESSES, N_ASKED = 3, 2000
 N_STARTS, N_OPENINGS, N_CALLS = 5, 15, 2000
@@ -136,7 +136,7 @@ def told_by(process: subprocess.Popen[str]) -> str:
 def costs(store: Path, n_users: int) -> tuple[float, float, float]:
     """Return the median microseconds of a search, of a call, and of the difference."""
     recommender = recsys.open(store)
-    content = read_version(find_version(store))  # mapped anew: the recommender's pages stay unread
+    content = Content.of(find_version(store))  # mapped anew: the recommender's pages stay unread
     searches: list[float] = []
     calls: list[float] = []
     for place, row in enumerate(np.random.default_rng(3).integers(n_users, size=N_CALLS).tolist()):

@@ -3,7 +3,6 @@
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
@@ -18,14 +17,16 @@ from recsys.base.errors import ConfigError
 from recsys.base.process import peak_memory
 from recsys.base.progress import progress_bar
 from recsys.config import Settings
-from recsys.evaluation import DimensionPoint, Entry, evaluate
+from recsys.evaluation import ComparedModel, DimensionPoint, evaluate
 from recsys.index import Searcher
 from recsys.logs import Interactions
-from recsys.models import Model
+from recsys.models import Model, flat
+from recsys.models.protocol import epoch_bar
+from recsys.models.registry import has_factors
 from recsys.splits import ThreeWaySplit, split_parts
 from recsys.splits.common import Split
 from recsys.tuning import Task, Tuned, tune
-from recsys.tuning.candidates import Candidate, flat
+from recsys.tuning.candidates import Candidate
 from recsys.vectors import STORAGES, Embeddings, StoredMatrix, encode
 
 
@@ -135,23 +136,25 @@ def measure_dimensions(
     DataError
         If the log cannot be fitted or evaluated.
     """
-    models = [_with_factors(model, number) for number in sorted(set(factors))]
+    if not has_factors(model):
+        raise ConfigError(
+            f"dimensions: expected a model with factors, such as als or svd, got {model.name}"
+        )
+    models = [model.with_factors(number) for number in sorted(set(factors))]
     user_items = train.user_items()
-    for place, sized in enumerate(models):
-        if place == 0:
-            _compile(sized, user_items)
-        size = sized.factors  # type: ignore[attr-defined]  # _with_factors has looked
-        what = f"fitting {model.name}, {size} factors ({place + 1} of {len(models)})"
-        with progress_bar(what, enabled=progress) as on_step:
+    _compile(models[0], user_items)
+    for number, sized in enumerate(models, start=1):
+        what = f"fitting {model.name}, {sized.factors} factors ({number} of {len(models)})"
+        with epoch_bar(what, enabled=progress) as on_epoch:
             start = perf_counter()
-            embeddings = sized.fit(user_items, on_step)
+            embeddings = sized.fit(user_items, on_epoch=on_epoch)
             seconds = perf_counter() - start
         microseconds = _query_microseconds(embeddings, user_items, k)
         for storage in STORAGES:
             users, items = encode(embeddings.users, storage), encode(embeddings.items, storage)
             decoded = Embeddings(users.decode(), items.decode())
             yield DimensionPoint(
-                factors=size,
+                factors=sized.factors,
                 storage=storage,
                 evaluation=evaluate(decoded, train, test, k=k, progress=progress),
                 vector_bytes=_vector_bytes(items),
@@ -159,15 +162,6 @@ def measure_dimensions(
                 train_seconds=seconds,
                 query_microseconds=microseconds,
             )
-
-
-def _with_factors(model: Model, factors: int) -> Model:
-    """Return the model with another number of factors."""
-    if "factors" not in {field.name for field in fields(model)}:  # type: ignore[arg-type]
-        raise ConfigError(
-            f"dimensions: expected a model with factors, such as als or svd, got {model.name}"
-        )
-    return replace(model, factors=factors)  # type: ignore[type-var]
 
 
 def _compile(model: Model, user_items: sp.csr_array) -> None:
@@ -241,7 +235,7 @@ def compare_models(
     test: Interactions | None = None,
     study: str | Path | None = None,
     progress: bool = False,
-) -> dict[str, Entry]:
+) -> dict[str, ComparedModel]:
     """Tune, train and test several models on the same parts of a log, and the same users.
 
     Each is tuned on the validation part, then fitted to all of train once for each seed, and tested
@@ -260,7 +254,7 @@ def compare_models(
 
     Returns
     -------
-    dict of str to Entry
+    dict of str to ComparedModel
         By name, in the order given.
 
     Raises
@@ -271,17 +265,17 @@ def compare_models(
     wanted = settings.compare
     candidates = [_candidate_of(name, settings) for name in wanted.models]
     parts = split_parts(log, settings.evaluation, test)
-    entries = {}
+    compared = {}
     for candidate in candidates:
         start = perf_counter()
         if wanted.tune:
             found = _tuned(candidate, parts, settings, study, progress=progress)
             candidate = found.best.candidate
         tuning_seconds = perf_counter() - start if wanted.tune else 0.0
-        entries[candidate.name] = _entry_of(
+        compared[candidate.name] = _compared(
             candidate, parts.whole, settings, tuning_seconds, progress=progress
         )
-    return entries
+    return compared
 
 
 def try_dimensions(
@@ -355,9 +349,9 @@ def _tuned(
         )
 
 
-def _entry_of(
+def _compared(
     candidate: Candidate, whole: Split, settings: Settings, tuning_seconds: float, *, progress: bool
-) -> Entry:
+) -> ComparedModel:
     """Fit a candidate once for each seed, and test it."""
     train, test = whole
     user_items = train.user_items()
@@ -367,17 +361,17 @@ def _entry_of(
     for seed in range(first, first + settings.compare.seeds):
         start = perf_counter()
         with (
-            progress_bar(f"fitting {candidate.name}", enabled=progress) as on_step,
+            epoch_bar(f"fitting {candidate.name}", enabled=progress) as on_epoch,
             peak_memory() as peak,
         ):
-            scorer = candidate.with_seed(seed).fit(user_items, on_step)
+            fitted = candidate.with_seed(seed).fit(user_items, on_epoch=on_epoch)
         seconds.append(perf_counter() - start)
         peaks.append(peak.n_bytes)
-        n_bytes = scorer.n_bytes
+        n_bytes = fitted.n_bytes
         evaluations.append(
-            evaluate(scorer, train, test, k=settings.evaluation.k, progress=progress)
+            evaluate(fitted, train, test, k=settings.evaluation.k, progress=progress)
         )
-    return Entry(
+    return ComparedModel(
         evaluations,
         seconds=fmean(seconds),
         n_bytes=n_bytes,

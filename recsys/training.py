@@ -7,18 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from recsys.base.errors import ConfigError, did_you_mean
-from recsys.base.progress import progress_bar
 from recsys.config import Settings
-from recsys.evaluation import Evaluation, evaluate, evaluate_new_users
+from recsys.evaluation import Evaluation, evaluate
 from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
-from recsys.models import Model, Popularity, parameters_of
-from recsys.models.protocol import popularity_of
+from recsys.models import Popularity, parameters_of, popularity_of
+from recsys.models.protocol import epoch_bar
 from recsys.monitoring import Gates
 from recsys.splits import split_log
 from recsys.splits.common import Split
-from recsys.store import Judge, Release, Version, align_with_current, publish, require_writable
-from recsys.vectors import Embeddings, Ids
+from recsys.store import (
+    EvaluationSummary,
+    Gate,
+    ModelSpec,
+    Release,
+    Version,
+    align_with_current,
+    publish,
+    require_writable,
+)
+from recsys.vectors import Embeddings
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -74,14 +81,17 @@ def train(
     require_writable(store)  # found out now, not after the training
     evaluations = evaluate_models(log, settings, test=test, progress=progress)
     user_items = log.user_items()
-    embeddings = fit(settings.model, user_items, progress=progress)
-    metrics = {name: result.to_dict() for name, result in evaluations.items()}
+    with epoch_bar(f"fitting {settings.model.name}", enabled=progress) as on_epoch:
+        embeddings = settings.model.fit(user_items, on_epoch=on_epoch)
+    metrics = {
+        name: EvaluationSummary.from_dict(result.to_dict()) for name, result in evaluations.items()
+    }
     release = release_of(log, user_items, embeddings, settings, metrics=metrics, items=items)
     release = align_with_current(store, release, settings.alignment)
-    return publish(store, release, settings.index, judge=judge_of(settings), progress=progress)
+    return publish(store, release, settings.index, gate=gates_of(settings), progress=progress)
 
 
-def judge_of(settings: Settings) -> Judge | None:
+def gates_of(settings: Settings) -> Gate | None:
     """Return the gates that a version has to pass; None where they are switched off."""
     return Gates(settings.gates) if settings.gates.enabled else None
 
@@ -92,7 +102,7 @@ def release_of(
     embeddings: Embeddings,
     settings: Settings,
     *,
-    metrics: Mapping[str, Any],
+    metrics: Mapping[str, EvaluationSummary],
     items: pa.Table | None = None,
     **known: Any,
 ) -> Release:
@@ -105,8 +115,8 @@ def release_of(
         Of the log.
     embeddings : Embeddings
     settings : Settings
-    metrics : mapping
-        By model, as `recsys.evaluation.Evaluation.to_dict` says them.
+    metrics : mapping of str to EvaluationSummary
+        By model.
     items : pyarrow.Table, optional
         As in `train`.
     **known
@@ -124,7 +134,7 @@ def release_of(
         "popularity": popularity_of(user_items),
         "recent": log.recent_popularity(settings.log.popular_half_life_days),
         "attributes": None if items is None else attributes_of(items, log.items),
-        "model": {"name": settings.model.name, "parameters": parameters_of(settings.model)},
+        "model": ModelSpec(settings.model.name, parameters_of(settings.model)),
         "data": summarize(log).to_dict(),
         "metrics": metrics,
         "config": _plain(settings),
@@ -156,59 +166,23 @@ def evaluate_models(
     """
     if settings.evaluation.split == "none":
         return {}
-    return evaluate_on(split(log, settings, test), settings, progress=progress)
+    return evaluate_split(split_log(log, settings.evaluation, test), settings, progress=progress)
 
 
-def evaluate_on(
-    parts: Split, settings: Settings, *, progress: bool = False
+def evaluate_split(
+    split: Split, settings: Settings, *, progress: bool = False
 ) -> dict[str, Evaluation]:
-    """Test the model, and popularity beside it, on a split.
-
-    Parameters
-    ----------
-    parts : (Interactions, Interactions)
-        Train and test.
-    settings : Settings
-    progress : bool
-
-    Returns
-    -------
-    dict of str to Evaluation
-        By the name of the model.
-    """
-    train_part, test_part = parts
+    """Test the model, and popularity beside it, on a split; by the name of the model."""
+    train_part, test_part = split
     user_items = train_part.user_items()
     results = {}
     for model in {model.name: model for model in (settings.model, Popularity())}.values():
-        embeddings = fit(model, user_items, progress=progress)
+        with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
+            embeddings = model.fit(user_items, on_epoch=on_epoch)
         results[model.name] = evaluate(
             embeddings, train_part, test_part, k=settings.evaluation.k, progress=progress
         )
     return results
-
-
-def evaluate_the_new(parts: Split, settings: Settings) -> Evaluation | None:
-    """Test what users get that train does not know; None where the split has no such users."""
-    train_part, test_part = parts
-    if test_part.split_info is None or test_part.split_info.new_users is None:
-        return None
-    return evaluate_new_users(
-        train_part,
-        test_part,
-        k=settings.evaluation.k,
-        popular_half_life_days=settings.log.popular_half_life_days,
-    )
-
-
-def split(log: Interactions, settings: Settings, test: Interactions | None = None) -> Split:
-    """Split a log into train and test the way the settings say."""
-    return split_log(log, settings.evaluation, test)
-
-
-def fit(model: Model, user_items: Any, *, progress: bool = False) -> Embeddings:
-    """Fit a model, with a progress bar."""
-    with progress_bar(f"fitting {model.name}", enabled=progress) as on_step:
-        return model.fit(user_items, on_step)
 
 
 def read_test(settings: Settings) -> Interactions | None:
@@ -216,31 +190,11 @@ def read_test(settings: Settings) -> Interactions | None:
     return read_log(settings.data.test, settings.log) if settings.data.test else None
 
 
-def read_titles(settings: Settings) -> pa.Table | None:
-    """Read the table of items that the settings name, if they do."""
+def read_attributes(settings: Settings) -> pa.Table | None:
+    """Read the table of item attributes that the settings name, if they do."""
     if settings.data.items is None:
         return None
     return read_items(settings.data.items, settings.data.item_settings)
-
-
-def item_labels(settings: Settings, ids: Ids, column: str) -> list[str]:
-    """Return what a column of the table of items says of each item, "unknown" where nothing.
-
-    Raises
-    ------
-    ConfigError
-        If the settings name no table of items, or it has no such column.
-    """
-    table = read_titles(settings)
-    if table is None:
-        raise ConfigError(f"--by {column}: expected a table of items, got none; add --items")
-    if column not in table.column_names:
-        raise ConfigError(
-            f"--by: expected one of {', '.join(table.column_names)}, got {column!r}"
-            f"{did_you_mean(column, table.column_names)}"
-        )
-    values = attributes_of(table, ids)[column].to_pylist()
-    return ["unknown" if value is None else str(value) for value in values]
 
 
 def _plain(settings: Settings) -> Mapping[str, Any]:

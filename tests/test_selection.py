@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys.base.progress import OnStep
 from recsys.config import read_config
 from recsys.errors import ConfigError
 from recsys.evaluation import DimensionCurve, evaluate
-from recsys.models import ALS, SVD, Popularity, model_from
+from recsys.models import ALS, SVD, Blend, OnEpoch, Popularity, model_from
 from recsys.selection import measure_dimensions, numbers_of_factors, write_tuned
 from recsys.splits import SplitSettings, split_parts, split_random
 from recsys.tuning import Budget, Task, tune
@@ -79,7 +78,9 @@ class Recorded:
     fits: ClassVar[list[tuple[int, int]]] = []
     factors: int = 1
 
-    def fit(self, user_items: sp.csr_array, on_step: OnStep | None = None) -> Embeddings:
+    with_factors = ALS.with_factors
+
+    def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> Embeddings:
         self.fits.append((self.factors, user_items.shape[0]))
         n_users, n_items = user_items.shape
         return Embeddings(
@@ -97,6 +98,11 @@ def test_points_come_as_they_are_measured() -> None:
     assert Recorded.fits[-1] == (2, n_users)  # what stops here has lost nothing
     assert [point.factors for point in points] == [2, 2, 16, 16, 16]
     assert Recorded.fits[-1] == (16, n_users)
+
+
+def test_a_blend_shares_the_factors_out() -> None:
+    points = list(measure_dimensions(Blend(), TRAIN, TEST, [8], k=5))
+    assert [point.factors for point in points] == [8] * 3
 
 
 def test_a_model_without_factors_is_refused() -> None:

@@ -12,8 +12,7 @@ from recsys.config import Settings, settings_from
 from recsys.errors import ConfigError, DataError, GateFailedError
 from recsys.logs import Interactions, attributes_of
 from recsys.logs.summary import fingerprint_of
-from recsys.models import Model
-from recsys.store import Version, versions
+from recsys.store import ModelSpec, Version, versions
 from tests.worlds import as_interactions, checkerboard, tastes
 
 SMALL = {"model": {"factors": 4, "regularization": 0.1}, "index": {"kind": "exact"}}
@@ -39,9 +38,9 @@ def test_a_log_becomes_a_version_that_answers(tmp_path: Path) -> None:
 def test_the_manifest_says_what_was_trained_and_measured(tmp_path: Path) -> None:
     log = tastes()
     manifest = recsys.train(log, tmp_path, settings=small()).manifest
-    assert manifest.model == {
-        "name": "als",
-        "parameters": {
+    assert manifest.model == ModelSpec(
+        "als",
+        {
             "factors": 4,
             "regularization": 0.1,
             "regularization_exponent": 0.5,
@@ -53,7 +52,7 @@ def test_the_manifest_says_what_was_trained_and_measured(tmp_path: Path) -> None
             "iterations": 15,
             "seed": 0,
         },
-    }
+    )
     assert list(manifest.metrics) == ["als", "popularity"]
     assert manifest.data["events"] == len(log)
     assert log.timestamp is not None
@@ -108,7 +107,7 @@ def test_the_next_night_keeps_the_space_and_folds_in(tmp_path: Path, name: str) 
     log = tastes(n_users=80, per_user=8)
     yesterday, _ = recsys.split_by_time(log, test_fraction=0.03)
     first = recsys.train(yesterday, tmp_path, settings=settings)
-    other_seed = replace(settings, model=seeded(settings.model, 1))
+    other_seed = replace(settings, model=settings.model.with_seed(1))
     second = recsys.train(log, tmp_path, settings=other_seed)
     assert second.manifest.alignment["space"] == "kept", second.manifest.alignment["reason"]
     assert second.manifest.space_id == first.manifest.space_id
@@ -123,13 +122,6 @@ def test_the_next_night_keeps_the_space_and_folds_in(tmp_path: Path, name: str) 
     users, items = recsys.read_vectors(users=first.folder, items=second.folder)
     mixed = {found.id for found in items.nearest(users["u3"], 10, by="dot")}
     assert len(mixed & {found.id for found in items.nearest(user_today(second), 10, by="dot")}) >= 5
-
-
-def seeded(model: Model, seed: int) -> Model:
-    """The same model from another random start."""
-    if isinstance(model, recsys.Blend):
-        return replace(model, als=replace(model.als, seed=seed), svd=replace(model.svd, seed=seed))
-    return model if isinstance(model, recsys.Popularity) else replace(model, seed=seed)
 
 
 def user_today(version: Version) -> recsys.Vector:
@@ -161,7 +153,7 @@ def test_a_given_test_part_is_what_is_tested_on(tmp_path: Path) -> None:
     train_log, test_log = recsys.split_last(tastes())
     settings = small(evaluation={"split": "given"})
     manifest = recsys.train(train_log, tmp_path, settings=settings, test=test_log).manifest
-    assert manifest.metrics["als"]["n_users"] == len(np.unique(test_log.user_idx))
+    assert manifest.metrics["als"].n_users == len(np.unique(test_log.user_idx))
     assert manifest.data["events"] == len(train_log)
 
 

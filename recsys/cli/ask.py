@@ -1,15 +1,12 @@
 """Commands that ask a version: recommend, explain, batch, similar."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from recsys.cli.app import AsJson, IncludeSeen, ListLength, Store, VersionOption, Where, app
 from recsys.cli.output import print_items, print_json
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command()
@@ -73,9 +70,9 @@ def explain(
         print_json(why.to_dict())
         return
     title = f"{item_id} for {user_id}: score {why.score:.4g} · version {why.version}"
-    if len(why.parts) > k:
-        title += f" · the first {k} of {len(why.parts)} parts"
-    print_items(recommender, why.parts[:k], title)
+    if len(why.contributions) > k:
+        title += f" · the first {k} of {len(why.contributions)} parts"
+    print_items(recommender, why.contributions[:k], title)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from recsys.cli.output import console, note, print_json
 
 if TYPE_CHECKING:
     from recsys.config import Settings
-    from recsys.evaluation import Entry
+    from recsys.evaluation import ComparedModel
     from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
     from recsys.logs import Interactions
     from recsys.tuning import Tuned
@@ -169,7 +169,7 @@ def _plain(tuned: "Tuned") -> dict[str, Any]:
     }
 
 
-def _compared(entries: "dict[str, Entry]", baseline: str, metric: str) -> dict[str, Any]:
+def _compared(entries: "dict[str, ComparedModel]", baseline: str, metric: str) -> dict[str, Any]:
     from recsys.evaluation import compare as compared
 
     evaluations = {name: entry.evaluation for name, entry in entries.items()}

@@ -19,10 +19,10 @@ def versions(store: Store = None, as_json: AsJson = False) -> None:
     """List the versions of a store, newest first."""
     from recsys.cli.tables import versions_table
     from recsys.serving import store_path
-    from recsys.store import list_versions
+    from recsys.store import describe_versions
 
     folder = store_path(store)
-    rows = list_versions(folder)
+    rows = describe_versions(folder)
     if as_json:
         print_json(rows)
     else:
@@ -150,7 +150,7 @@ def drift(
     from recsys.cli.tables import drift_table
     from recsys.monitoring import GateSettings, ancestors, drift, learned_limits
     from recsys.serving import store_path
-    from recsys.store import find_version, read_version
+    from recsys.store import Content, find_version
 
     folder: Path = store_path(store)
     later = find_version(folder, b)
@@ -159,7 +159,7 @@ def drift(
         raise VersionNotFoundError(f"version {later}: has no parent to compare it to; name another")
     first = find_version(folder, earlier)
     limits = learned_limits(ancestors(first, GateSettings.history))
-    report = drift(read_version(first), read_version(later), limits)
+    report = drift(Content.of(first), Content.of(later), limits)
     if as_json:
         print_json(report.to_dict())
     else:

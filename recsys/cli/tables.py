@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from recsys.evaluation import Comparison, Entry, Evaluation, Slice, compare
+from recsys.evaluation import ComparedModel, Comparison, Evaluation, Slice, compare
 from recsys.evaluation.dimensions import DimensionCurve
 from recsys.monitoring import DriftReport
 from recsys.nightly.report import NightReport
@@ -101,12 +101,12 @@ def unseen_table(left_out: Mapping[str, int], new: Evaluation | None, metric: st
     return table
 
 
-def comparison_table(entries: Mapping[str, Entry], baseline: str, metric: str) -> Table:
+def comparison_table(entries: Mapping[str, ComparedModel], baseline: str, metric: str) -> Table:
     """Return a table of models, one row each, and how each stands beside a baseline.
 
     Parameters
     ----------
-    entries : mapping of str to Entry
+    entries : mapping of str to ComparedModel
     baseline : str
         One of them.
     metric : str
@@ -158,13 +158,13 @@ def trials_table(tuned: Tuned, best: int = 5) -> Table:
     return table
 
 
-def _over_seeds(entry: Entry, metric: str) -> str:
+def _over_seeds(entry: ComparedModel, metric: str) -> str:
     cell = _with_margin(entry.evaluation.to_dict(), metric)
     spread = entry.spread(metric)
     return cell if spread is None else f"{cell} ({spread:.4f})"
 
 
-def _costs(entry: Entry) -> list[str]:
+def _costs(entry: ComparedModel) -> list[str]:
     peak = "" if entry.peak_bytes is None else f"{entry.peak_bytes / 1e6:.0f}"
     return [
         f"{entry.tuning_seconds:.1f}" if entry.tuning_seconds else "",
@@ -174,7 +174,7 @@ def _costs(entry: Entry) -> list[str]:
     ]
 
 
-def _said_of(reference: Entry) -> str:
+def _said_of(reference: ComparedModel) -> str:
     said = (
         f"{reference.evaluation.n_users:,} users; ± is half a 95 % interval over them. Differences "
         "by bootstrap and permutation over users, p after Holm; better and worse are shares of the "
@@ -290,7 +290,7 @@ def versions_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     Parameters
     ----------
     rows : sequence of mapping
-        As `recsys.store.list_versions` returns them.
+        As `recsys.store.describe_versions` returns them.
     title : str
     """
     table = Table(title=Text(title), padding=(0, 0), collapse_padding=True)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from recsys.base.errors import ConfigError, did_you_mean
 from recsys.cli.app import AsJson, Config, Logs, ModelName, Rejects, Store, app, settings_of
 from recsys.cli.output import console, note, print_json, print_metrics, print_rows
 from recsys.cli.store import print_checks
 
 if TYPE_CHECKING:
+    from recsys.config import Settings
     from recsys.evaluation import Evaluation, Slice
+    from recsys.vectors import Ids
 
 
 @app.command()
@@ -32,7 +35,7 @@ def train(
     from recsys.logs import read_log
     from recsys.serving import store_path
     from recsys.store import require_writable
-    from recsys.training import read_test, read_titles, train
+    from recsys.training import read_attributes, read_test, train
 
     settings = settings_of(logs, config, items, model)
     folder = store_path(store)
@@ -49,13 +52,13 @@ def train(
         folder,
         settings=settings,
         test=read_test(settings),
-        items=read_titles(settings),
+        items=read_attributes(settings),
         progress=True,
     )
     if as_json:
         print_json(version.manifest.to_dict())
     else:
-        print_metrics(version.manifest.metrics)
+        print_metrics({name: one.to_dict() for name, one in version.manifest.metrics.items()})
         print_checks(version.manifest)
         typer.echo(f"published {version.name} in {folder}")
 
@@ -77,28 +80,55 @@ def evaluate(
 ) -> None:
     """Train on one part of a log, test on the other, and publish nothing."""
     from recsys.cli.tables import unseen_table
+    from recsys.evaluation import evaluate_new_users
     from recsys.logs import read_log
-    from recsys.training import evaluate_on, evaluate_the_new, item_labels, read_test, split
+    from recsys.splits import split_log
+    from recsys.training import evaluate_split, read_test
 
     settings = settings_of(logs, config, items, model)
     log = read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
     note(str(log.row_counts))
-    parts = split(log, settings, read_test(settings))
-    results, new = evaluate_on(parts, settings, progress=True), evaluate_the_new(parts, settings)
+    train_part, test_part = split_log(log, settings.evaluation, read_test(settings))
+    results = evaluate_split((train_part, test_part), settings, progress=True)
+    new = None
+    if test_part.split_info is not None and test_part.split_info.new_users is not None:
+        new = evaluate_new_users(
+            train_part,
+            test_part,
+            k=settings.evaluation.k,
+            popular_half_life_days=settings.log.popular_half_life_days,
+        )
     metrics = {name: result.to_dict() for name, result in results.items()}
     if users_out:
         import pyarrow.parquet as pq
 
-        pq.write_table(results[settings.model.name].to_table(parts[0].users), users_out)
+        pq.write_table(results[settings.model.name].to_table(train_part.users), users_out)
         note(f"every user of {settings.model.name}: {users_out}")
     if as_json:
         print_json(metrics | ({} if new is None else {"new users": new.to_dict()}))
         return
     print_metrics(metrics)
     metric = f"ndcg@{settings.evaluation.k}"
-    labels = None if by is None else item_labels(settings, parts[0].items, by)
+    labels = None if by is None else _item_labels(settings, train_part.items, by)
     _print_slices(results, metric, by, labels)
     console().print(unseen_table(results[settings.model.name].left_out, new, metric))
+
+
+def _item_labels(settings: "Settings", ids: "Ids", column: str) -> list[str]:
+    """Return a column of the table of items for each item, "unknown" where it has no value."""
+    from recsys.logs import attributes_of
+    from recsys.training import read_attributes
+
+    table = read_attributes(settings)
+    if table is None:
+        raise ConfigError(f"--by {column}: expected a table of items, got none; add --items")
+    if column not in table.column_names:
+        raise ConfigError(
+            f"--by: expected one of {', '.join(table.column_names)}, got {column!r}"
+            f"{did_you_mean(column, table.column_names)}"
+        )
+    values = attributes_of(table, ids)[column].to_pylist()
+    return ["unknown" if value is None else str(value) for value in values]
 
 
 def _print_slices(

@@ -1,6 +1,6 @@
 """Metrics and protocols: how good embeddings are on held-out interactions."""
 
-from recsys.evaluation.comparison import Comparison, Entry, compare
+from recsys.evaluation.comparison import ComparedModel, Comparison, compare
 from recsys.evaluation.dimensions import (
     TOLERANCE,
     DimensionCurve,
@@ -19,10 +19,10 @@ from recsys.evaluation.slices import Slice, by_activity, by_item_popularity, ite
 __all__ = [
     "METRICS",
     "TOLERANCE",
+    "ComparedModel",
     "Comparison",
     "DimensionCurve",
     "DimensionPoint",
-    "Entry",
     "Evaluation",
     "Folds",
     "Knee",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recsys.evaluation.kernels import count_listed, describe, mean_cosines
 from recsys.evaluation.metrics import FloatArray
 from recsys.vectors import FloatMatrix
-from recsys.vectors.nearest import directions
+from recsys.vectors.vector import unit_rows
 
 
 class BeyondAccuracy:
@@ -52,7 +52,7 @@ class BeyondAccuracy:
         self._known, self._novelty, self._serendipity = np.zeros((3, len(ks), n_lists))
         self._directions: FloatMatrix | None = None
         if items is not None and items.shape[1] > 1:
-            self._directions = directions(items)
+            self._directions = unit_rows(items)
             self._squares = np.asarray(
                 items.any(axis=1), dtype=np.float64
             )  # of their lengths, 1 or 0

@@ -16,7 +16,7 @@ from recsys.evaluation.result import Evaluation
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class ComparedModel:
     """A model in a comparison.
 
     Parameters

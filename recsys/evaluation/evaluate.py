@@ -1,18 +1,22 @@
 """The protocol: all items ranked by exact scores, what the user has seen in train left out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import overload
 
-import numpy as np
 import scipy.sparse as sp
 
 from recsys.base.errors import ConfigError, DataError
-from recsys.base.progress import progress_bar
-from recsys.evaluation.beyond_accuracy import BeyondAccuracy
-from recsys.evaluation.ranking import Scorer, Tally, rank
-from recsys.evaluation.result import Evaluation, ItemCounts
+from recsys.evaluation.held_out import (
+    DEFAULT_BATCH_BYTES,
+    HeldOut,
+    left_out_by_split,
+    lengths,
+    measure,
+    pattern,
+)
+from recsys.evaluation.ranking import Scorer
+from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions
-from recsys.splits import SPLIT_REASONS
 from recsys.splits.leaks import (
     require_disjoint,
     require_known_items,
@@ -22,9 +26,6 @@ from recsys.splits.leaks import (
     unknown_items,
     unknown_users,
 )
-from recsys.vectors import Embeddings
-
-DEFAULT_BATCH_BYTES = 256 * 1024**2
 
 
 @overload
@@ -64,7 +65,7 @@ def evaluate(
     Every item that a user has not seen in train is ranked by its exact score, ties by lower
     ``item_idx``; the user's items in test are the relevant ones, whatever their weight. Users
     without test items are left out and counted, as are the users and items that train does not
-    know; what such new users get is told by `evaluate_new_users`.
+    know; `evaluate_new_users` measures what such new users get.
 
     Parameters
     ----------
@@ -127,110 +128,11 @@ def evaluate(
         _require_known(train, seen, relevant)
     return measure(
         scorer,
-        seen,
-        relevant,
+        HeldOut(seen, relevant, train=seen, left_out=left_out),
         ks,
-        train=seen,
-        left_out=left_out,
         batch_bytes=batch_bytes,
         progress=progress,
     )
-
-
-def measure(
-    scorer: Scorer,
-    seen: sp.csr_array,
-    relevant: sp.csr_array,
-    ks: Sequence[int],
-    *,
-    train: sp.csr_array,
-    left_out: Mapping[str, int],
-    batch_bytes: int = DEFAULT_BATCH_BYTES,
-    progress: bool = False,
-) -> Evaluation:
-    """Rank for every user with a relevant item, and measure: what all protocols end with.
-
-    Parameters
-    ----------
-    scorer : Scorer
-    seen, relevant : csr_array of ones, shape (n_users, n_items)
-        What lists must not hold, and what they should.
-    ks : sequence of int
-        Lengths of lists, ascending.
-    train : csr_array of ones, shape (any, n_items)
-        Whose users say how popular an item is: those of `seen`, where these were trained on.
-    left_out : mapping of str to int
-        What the split left out; users without test items are added.
-    batch_bytes, progress
-        As in `evaluate`.
-
-    Raises
-    ------
-    DataError
-        If no user has a relevant item.
-    """
-    n_relevant = np.diff(relevant.indptr)
-    user_idx = np.nonzero(n_relevant)[0].astype(np.int32)
-    if len(user_idx) == 0:
-        raise DataError(
-            f"evaluate: expected test items for at least one user, got none for "
-            f"{len(n_relevant):,} users; choose another split"
-        )
-    if len(user_idx) < len(n_relevant):
-        left_out = {**left_out, "users without test items": len(n_relevant) - len(user_idx)}
-    popularity = np.bincount(train.indices, minlength=train.shape[1])
-    items = scorer.items if isinstance(scorer, Embeddings) else None
-    beyond = BeyondAccuracy(popularity, train.shape[0], items, ks, len(user_idx))
-    tally = Tally(ks, len(user_idx), beyond, seen.shape[1])
-    with progress_bar("evaluating", enabled=progress) as on_step:
-        rank(
-            scorer,
-            seen,
-            relevant,
-            user_idx,
-            ks[-1],
-            tally.take,
-            batch_bytes=batch_bytes,
-            on_step=on_step,
-        )
-    histories = seen[user_idx]
-    return Evaluation.of(
-        tally.per_user,
-        beyond.overall(beyond.share_of(histories.indptr, histories.indices)),
-        k=ks[-1],
-        n_items=seen.shape[1],
-        left_out=left_out,
-        user_idx=user_idx,
-        n_seen=np.diff(histories.indptr),
-        items=ItemCounts(
-            popularity=popularity,
-            n_relevant=np.bincount(relevant.indices, minlength=relevant.shape[1]),
-            n_found=tally.n_found,
-        ),
-    )
-
-
-def lengths(k: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the lengths of lists, ascending and each once."""
-    ks = sorted({k} if isinstance(k, int | np.integer) else set(k))
-    if not ks or ks[0] < 1:
-        raise DataError(f"evaluate: expected k of 1 or more, got {k}")
-    return tuple(ks)
-
-
-def left_out_by_split(test: Interactions | sp.csr_array) -> dict[str, int]:
-    """Return what the split of a test part left out: events by reason, and whom and what."""
-    if not isinstance(test, Interactions):
-        return {}
-    counts = test.row_counts.left_out
-    left_out = {
-        f"test events: {reason}": counts[reason] for reason in SPLIT_REASONS if reason in counts
-    }
-    if test.split_info is not None and test.split_info.n_new_users:
-        left_out["test users not in train"] = test.split_info.n_new_users
-    if test.split_info is not None and test.split_info.n_new_items:
-        left_out["test items not in train"] = test.split_info.n_new_items
-    return left_out
 
 
 def matrices(
@@ -256,15 +158,6 @@ def matrices(
             f"evaluate: expected train and test of equal shape, got {train.shape} and {test.shape}"
         )
     return pattern(train), pattern(test)
-
-
-def pattern(matrix: sp.csr_array) -> sp.csr_array:
-    """Return ones where a matrix is not zero, with ascending indices."""
-    pattern = sp.csr_array(matrix, copy=True)
-    pattern.sum_duplicates()
-    pattern.eliminate_zeros()
-    pattern.data = np.ones(pattern.nnz, dtype=np.int8)
-    return pattern
 
 
 def _require_rows(scorer: Scorer, seen: sp.csr_array) -> None:

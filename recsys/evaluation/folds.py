@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from recsys.base.errors import DataError
-from recsys.base.progress import progress_bar
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.result import Evaluation
 from recsys.models import Model
+from recsys.models.protocol import epoch_bar
 from recsys.splits.common import Split
 
 
@@ -122,7 +122,7 @@ def evaluate_folds(
     evaluations = []
     for number, (train, test) in enumerate(folds, start=1):
         what = f"fitting {model.name}, fold {number}"
-        with progress_bar(what, enabled=progress) as on_step:
-            embeddings = model.fit(train.user_items(), on_step)
+        with epoch_bar(what, enabled=progress) as on_epoch:
+            embeddings = model.fit(train.user_items(), on_epoch=on_epoch)
         evaluations.append(evaluate(embeddings, train, test, k, progress=progress))
     return Folds(tuple(evaluations))

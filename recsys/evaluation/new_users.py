@@ -1,4 +1,4 @@
-"""Users that training did not see: folded in from a history, or served what is popular."""
+"""Users that training did not see: folded in from a history, or given what is popular."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys.base.errors import DataError
-from recsys.base.progress import progress_bar
-from recsys.evaluation.evaluate import left_out_by_split, lengths, matrices, measure, pattern
+from recsys.evaluation.evaluate import matrices
+from recsys.evaluation.held_out import HeldOut, left_out_by_split, lengths, measure, pattern
 from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions
-from recsys.models import Model
-from recsys.models.protocol import popularity_of
+from recsys.models import Model, popularity_of
+from recsys.models.protocol import epoch_bar
 from recsys.splits import HeldOutUsers
 from recsys.splits.leaks import (
     require_disjoint,
@@ -50,8 +50,8 @@ def evaluate_held_out(
     Returns
     -------
     Evaluation
-        Of the held-out users: ``user_idx`` are rows of ``held_out.test.users``. How popular an
-        item is, for novelty and the like, is said by the users of train.
+        Of the held-out users: ``user_idx`` are rows of ``held_out.test.users``. For novelty and
+        the like, an item is as popular as it is among the users of train.
 
     Raises
     ------
@@ -76,18 +76,11 @@ def evaluate_held_out(
     require_disjoint(seen, relevant, "evaluate_held_out")
     require_known_users(seen, relevant, "evaluate_held_out")
     user_items = train.user_items()
-    with progress_bar(f"fitting {model.name}", enabled=progress) as on_step:
-        items = model.fit(user_items, on_step).items
+    with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
+        items = model.fit(user_items, on_epoch=on_epoch).items
     users = model.fold_in(items, popularity_of(user_items))(history.user_items())
-    return measure(
-        Embeddings(users, items),
-        seen,
-        relevant,
-        ks,
-        train=pattern(user_items),
-        left_out=left_out_by_split(test),
-        progress=progress,
-    )
+    pairs = HeldOut(seen, relevant, pattern(user_items), left_out_by_split(test))
+    return measure(Embeddings(users, items), pairs, ks, progress=progress)
 
 
 def evaluate_new_users(
@@ -99,8 +92,8 @@ def evaluate_new_users(
 ) -> Evaluation:
     """Evaluate what users get that train does not know: the popular list, as serving has it.
 
-    `evaluate` speaks of the users who came back; this speaks of the others, who are all that a
-    split by time leaves out under "user not in train". The two together are what all users get.
+    `evaluate` measures the users who came back; this measures the others, whom a split by time
+    leaves out under "user not in train". The two together are what all users get.
 
     Parameters
     ----------
@@ -135,7 +128,7 @@ def evaluate_new_users(
     if new_users is None:
         raise DataError(
             "evaluate_new_users: expected a test part with users that train does not know, got "
-            "none; evaluate tells of all its users, or split by time"
+            "none; evaluate measures all its users, or split by time"
         )
     ks = lengths(k)
     _require_items(train, new_users, "evaluate_new_users")
@@ -145,15 +138,10 @@ def evaluate_new_users(
     popularity = train.recent_popularity(popular_half_life_days)
     if popularity is None:
         popularity = popularity_of(user_items).astype(np.float32)
-    everyone = np.ones((len(new_users.users), 1), dtype=np.float32)
-    return measure(
-        Embeddings(everyone, popularity[:, None]),
-        sp.csr_array(relevant.shape, dtype=np.int8),
-        relevant,
-        ks,
-        train=pattern(user_items),
-        left_out=left_out_by_split(new_users),
-    )
+    everyone = np.ones((len(new_users.users), 1), dtype=np.float32)  # (n_users, 1)
+    nothing = sp.csr_array(relevant.shape, dtype=np.int8)
+    pairs = HeldOut(nothing, relevant, pattern(user_items), left_out_by_split(new_users))
+    return measure(Embeddings(everyone, popularity[:, None]), pairs, ks)
 
 
 def _require_items(train: Interactions, other: Interactions, what: str) -> None:

@@ -144,7 +144,7 @@ def _pointers(matrix: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np.integ
     return matrix.indptr.astype(np.int64), matrix.indices
 
 
-class Tally:
+class UserMetrics:
     """Keeps the value of every metric for every user, and none of the lists.
 
     Parameters

@@ -40,8 +40,8 @@ class Evaluation:
     Parameters
     ----------
     metrics : mapping of str to float
-        By name and length, such as "recall@20": means over the evaluated users, and what is said
-        of all lists together, such as "coverage@20".
+        By name and length, such as "recall@20": means over the evaluated users, and metrics of all
+        lists together, such as "coverage@20".
     k : int
         Length of the lists, the largest of several.
     n_users, n_items : int
@@ -66,41 +66,6 @@ class Evaluation:
     user_idx: NDArray[np.int32]
     n_seen: NDArray[np.integer]
     items: ItemCounts
-
-    @classmethod
-    def of(
-        cls,
-        per_user: Mapping[str, FloatArray],
-        overall: Mapping[str, float],
-        *,
-        k: int,
-        n_items: int,
-        left_out: Mapping[str, int],
-        user_idx: NDArray[np.int32],
-        n_seen: NDArray[np.integer],
-        items: ItemCounts,
-    ) -> "Evaluation":
-        """Take the means over users.
-
-        Parameters
-        ----------
-        per_user, overall : mapping
-            By name, the values of single users, and what is said of all lists together.
-        k, n_items, left_out, user_idx, n_seen, items
-            As above.
-        """
-        means = {name: float(values.mean()) for name, values in per_user.items()}
-        return cls(
-            metrics=means | dict(overall),
-            k=k,
-            n_users=len(user_idx),
-            n_items=n_items,
-            left_out=left_out,
-            per_user=per_user,
-            user_idx=user_idx,
-            n_seen=n_seen,
-            items=items,
-        )
 
     @cached_property
     def intervals(self) -> Mapping[str, tuple[float, float]]:

@@ -12,7 +12,7 @@ from recsys.export.source import Source
 from recsys.export.text import write_lines
 from recsys.store import tables
 from recsys.store.content import Content
-from recsys.store.manifest import Manifest
+from recsys.store.manifest import Manifest, plain
 
 _PANDAS = """\
 import numpy as np
@@ -142,7 +142,7 @@ def _described(content: Content) -> dict[str, Any]:
         "metric": "dot product",
         "factors": manifest.factors,
         "dtype": "float32",
-        "model": dict(manifest.model),
+        "model": plain(manifest.model),
         "files": {name: _file(folder / name) for name in names if name in manifest.files},
     }
 
@@ -196,7 +196,7 @@ def _page(content: Content, described: dict[str, Any]) -> Iterator[str]:
 def _origin(manifest: Manifest) -> str:
     return (
         f"Space `{manifest.space_id}`, {manifest.factors} factors, float32; "
-        f"model {manifest.model['name']}, published {manifest.created}."
+        f"model {manifest.model.name}, published {manifest.created}."
     )
 
 

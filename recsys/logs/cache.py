@@ -1,8 +1,8 @@
-"""Judged files that are kept: a log that grows by a file a day is read a file at a time.
+"""A cache of staged files: a log that grows by a file a day is read a file at a time.
 
-What is kept of a file is what became of each of its rows, as `recsys.logs.staging` judges
-them, so whatever is read from the cache passes through the same code as what is read anew: ids get
-their rows, events their order and duplicates their weight from all files together.
+What is kept of a file are its classified rows, as `recsys.logs.staging` writes them. What is read
+from the cache passes through the same code as what is read anew: ids get their rows, events their
+order and duplicates their weight from all files together.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from typing import Any
 
 from recsys.base.durable import identity_of, replace_text, replaced, sha256_of
 from recsys.base.errors import DataError
-from recsys.logs.classify import FUTURE, ONE_DAY, Judgement, Outcome
+from recsys.logs.classify import FUTURE, ONE_DAY, Outcome, RowRules
 from recsys.logs.session import Session
 from recsys.logs.settings import LogSettings
 from recsys.logs.sources import LogFile
-from recsys.logs.staging import JudgedPart, judge_part, scanned, staged, staged_part
+from recsys.logs.staging import StagedFile, from_written, scanned, stage_copy
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
 
@@ -42,11 +42,11 @@ _RACY_NS = 2_000_000_000  # a file may change without its time changing for as l
 
 
 class LogCache:
-    """Judged files of one log, in a folder.
+    """The staged files of one log, in a folder.
 
-    A file is judged again if its content has changed, a setting that judges rows has, or a row of
-    it has come to lie in the future or no longer does. A file of the cache that is damaged is made
-    again. What belongs to a file that the log no longer has is deleted.
+    A file is read again if its content has changed, a setting that classifies rows has, or a row
+    of it has come to lie in the future or no longer does. A file of the cache that is damaged is
+    made again. What belongs to a file that the log no longer has is deleted.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ class LogCache:
         with self._errors_of_writing():
             self._folder.mkdir(parents=True, exist_ok=True)
 
-    def judged(self, session: Session, file: LogFile, settings: LogSettings) -> JudgedPart:
-        """Return what became of the rows of a file, reading it if that is not known.
+    def stage(self, session: Session, file: LogFile, settings: LogSettings) -> StagedFile:
+        """Return the classified rows of a file, reading it if they are not here.
 
         Raises
         ------
@@ -79,20 +79,20 @@ class LogCache:
             If the file cannot be read, or the cache not be written.
         """
         with self._errors_of_writing():
-            return self._judged(session, file, settings)
+            return self._stage(session, file, settings)
 
-    def _judged(self, session: Session, file: LogFile, settings: LogSettings) -> JudgedPart:
+    def _stage(self, session: Session, file: LogFile, settings: LogSettings) -> StagedFile:
         with _errors_of_reading(file):
-            facts = identity_of(file.path)
+            identity = identity_of(file.path)
         data = self._data_of(file)
         entry = _read_entry(data, file, settings, session.now)
-        if entry is None or not _is_same(entry, facts, file):
+        if entry is None or not _is_same(entry, identity, file):
             self.read.append(file.name)
-            return self._judge(session, file, settings, facts)
+            return self._read(session, file, settings, identity)
         self.reused.append(file.name)
-        if entry["facts"] != facts:  # another time or inode, the same content
-            _write_entry(data, entry | {"facts": facts, "read_ns": time.time_ns()})
-        return staged_part(file.name, data, _judgement_of(entry), is_text=entry["is_text"])
+        if entry["facts"] != identity:  # another time or inode, the same content
+            _write_entry(data, entry | {"facts": identity, "read_ns": time.time_ns()})
+        return from_written(file.name, data, _rules_of(entry), is_text=entry["is_text"])
 
     def drop_others(self) -> None:
         """Delete what belongs to no file of the log that was read last."""
@@ -102,32 +102,32 @@ class LogCache:
                 if path.stem not in kept or path.suffix not in (".parquet", ".json"):
                     path.unlink()
 
-    def _judge(
-        self, session: Session, file: LogFile, settings: LogSettings, facts: list[int]
-    ) -> JudgedPart:
+    def _read(
+        self, session: Session, file: LogFile, settings: LogSettings, identity: list[int]
+    ) -> StagedFile:
         with _errors_of_reading(file):
             content = sha256_of(file.path)
-            part = _staged(session, file, settings)
-            if identity_of(file.path) != facts:  # it changed under our eyes: nothing to rely on
-                return part
+            staged = stage_copy(session, file, settings)
+            if identity_of(file.path) != identity:  # it changed while it was read: keep nothing
+                return staged
         data = self._data_of(file)
         _entry_of(data).unlink(missing_ok=True)  # which would not fit the new data
         with replaced(data) as aside:
-            shutil.move(part.path, aside)  # perhaps from another disk
-        latest, earliest = _bounds(session, data, part.judgement)
+            shutil.move(staged.path, aside)  # perhaps from another disk
+        latest, earliest = _bounds(session, data, staged.rules)
         entry = {
-            "facts": facts,
+            "facts": identity,
             "read_ns": time.time_ns(),
             "content": content,
             "settings": _key_of_settings(file, settings),
             "data": sha256_of(data),
-            "judgement": asdict(part.judgement),
-            "is_text": part.is_text,
+            "judgement": asdict(staged.rules),
+            "is_text": staged.is_text,
             "latest": latest,
             "earliest_in_future": earliest,
         }
         _write_entry(data, entry)
-        return staged_part(file.name, data, part.judgement, is_text=part.is_text)
+        return from_written(file.name, data, staged.rules, is_text=staged.is_text)
 
     def _data_of(self, file: LogFile) -> Path:
         return self._folder / f"{_key_of(file.path)}.parquet"
@@ -143,15 +143,6 @@ class LogCache:
             ) from error
 
 
-def _staged(session: Session, file: LogFile, settings: LogSettings) -> JudgedPart:
-    import duckdb
-
-    try:
-        return staged(session, judge_part(session, file, settings))
-    except duckdb.Error as error:
-        raise session.explained(error, file.name) from error
-
-
 @contextmanager
 def _errors_of_reading(file: LogFile) -> Iterator[None]:
     try:
@@ -160,12 +151,12 @@ def _errors_of_reading(file: LogFile) -> Iterator[None]:
         raise DataError(f"log {file.name}: cannot be read: {error.strerror or error}") from error
 
 
-def _bounds(session: Session, data: Path, judgement: Judgement) -> tuple[int | None, int | None]:
+def _bounds(session: Session, data: Path, rules: RowRules) -> tuple[int | None, int | None]:
     """Return the latest second that was not in the future, and the earliest that was."""
-    reasons = [outcome.reason for outcome in judgement.outcomes]
+    reasons = [outcome.reason for outcome in rules.outcomes]
     if FUTURE not in reasons:
         return None, None
-    code = reasons.index(FUTURE) + 1  # whatever comes after it was looked at, and was not
+    code = reasons.index(FUTURE) + 1  # a row of a later outcome was not in the future
     seconds = (
         f"SELECT max(seconds) FILTER (outcome = 0 OR outcome > {code}), "
         f"min(seconds) FILTER (outcome = {code}) FROM scan"
@@ -200,20 +191,20 @@ def _write_entry(data: Path, entry: Mapping[str, Any]) -> None:
     replace_text(_entry_of(data), json.dumps({"entry": entry, "sha256": _checksum(entry)}))
 
 
-def _is_same(entry: Mapping[str, Any], facts: list[int], file: LogFile) -> bool:
-    """Tell whether a file is the one that was read: by its times, where these can tell."""
-    is_settled = entry["read_ns"] - max(facts[1:3]) > _RACY_NS
-    if entry["facts"] == facts and is_settled:
+def _is_same(entry: Mapping[str, Any], identity: list[int], file: LogFile) -> bool:
+    """Return whether a file is the one that was read: by its times, where these are enough."""
+    is_settled = entry["read_ns"] - max(identity[1:3]) > _RACY_NS
+    if entry["facts"] == identity and is_settled:
         return True
     with _errors_of_reading(file):
         return bool(entry["content"] == sha256_of(file.path))
 
 
-def _judgement_of(entry: Mapping[str, Any]) -> Judgement:
+def _rules_of(entry: Mapping[str, Any]) -> RowRules:
     known = dict(entry["judgement"])
     known["ids_are_integers"] = tuple(known["ids_are_integers"])
     known["outcomes"] = tuple(Outcome(**outcome) for outcome in known["outcomes"])
-    return Judgement(**known)
+    return RowRules(**known)
 
 
 def _key_of(path: Path) -> str:
@@ -221,9 +212,9 @@ def _key_of(path: Path) -> str:
 
 
 def _key_of_settings(file: LogFile, settings: LogSettings) -> str:
-    """Name all that a row is judged by, but the time."""
-    judging = {k: v for k, v in asdict(settings).items() if k not in _APPLIED_AFTERWARDS}
-    return _checksum([_FORMAT, file.format, file.compression, judging])
+    """Return a key of all that a row is classified by, but the time."""
+    classifying = {k: v for k, v in asdict(settings).items() if k not in _APPLIED_AFTERWARDS}
+    return _checksum([_FORMAT, file.format, file.compression, classifying])
 
 
 def _entry_of(data: Path) -> Path:

@@ -1,9 +1,7 @@
-"""A judged log in DuckDB: counting its outcomes, numbering its ids, encoding its events."""
+"""From staged files to interactions: rows counted, ids numbered, events in order."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError
+from recsys.base.errors import DataError, RecsysError
+from recsys.logs.classify import FILE_INDEX
 from recsys.logs.interactions import DuplicatePolicy, Interactions, RowCounts
 from recsys.logs.rejects import too_many_rejected, write_rejects
 from recsys.logs.session import Session, literals
-from recsys.logs.staging import FILE_INDEX, JudgedPart, reasons_of, scanned
+from recsys.logs.staging import StagedFile, outcomes_of, scanned
 from recsys.vectors import Ids
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
@@ -24,100 +23,97 @@ from recsys.vectors import Ids
 
 Side = Literal["user", "item"]
 CANONICAL_INTEGER = "'0|-?[1-9][0-9]*'"
-JUDGED = "judged"
+CLASSIFIED = "classified"
+"""View of all rows of a log: user_id, item_id, weight, seconds, event, outcome, file, file_number,
+line, text."""
 
 _MOST_EVENTS = 50
 
 
-class JudgedLog:
-    """All parts of a log as one relation in the order of the log.
+class StagedLog:
+    """All staged files of a log as one relation, in the order of the log.
 
-    Rows are scanned a few times rather than held: once per vocabulary, once to encode.
-
-    Parameters
-    ----------
-    session : Session
-    parts : list of JudgedPart
+    Rows are scanned a few times rather than held: once for users and items, once to encode.
 
     Raises
     ------
     DataError
-        If the parts differ in their optional columns.
+        If the files differ in their optional columns.
     """
 
-    def __init__(self, session: Session, parts: list[JudgedPart]) -> None:
+    def __init__(self, session: Session, files: Sequence[StagedFile]) -> None:
         self._session = session
-        self._parts = parts
-        self._reasons = reasons_of(parts)
-        self._has_time = parts[0].judgement.seconds is not None
+        self._files = files
+        self._outcomes = outcomes_of(files)
+        self._has_time = files[0].rules.seconds is not None
         self._typed_integer = {
-            "user": all(part.judgement.ids_are_integers[0] for part in parts),
-            "item": all(part.judgement.ids_are_integers[1] for part in parts),
+            "user": all(file.rules.ids_are_integers[0] for file in files),
+            "item": all(file.rules.ids_are_integers[1] for file in files),
         }
         # Files of one kind are one scan: a thousand scans would be a plan beyond any memory.
         kinds: dict[object, list[int]] = {}
-        for number, part in enumerate(parts):
-            kinds.setdefault((part.select, part.types), []).append(number)
+        for number, file in enumerate(files):
+            kinds.setdefault((file.select, file.types), []).append(number)
         selects = [self._select(numbers) for numbers in kinds.values()]
-        session.execute(f"CREATE VIEW {JUDGED} AS {' UNION ALL '.join(selects)}")
+        session.execute(f"CREATE VIEW {CLASSIFIED} AS {' UNION ALL '.join(selects)}")
 
     def _select(self, numbers: list[int]) -> str:
-        parts = [self._parts[number] for number in numbers]
+        files = [self._files[number] for number in numbers]
         user = "user_id" if self._typed_integer["user"] else "CAST(user_id AS VARCHAR)"
         item = "item_id" if self._typed_integer["item"] else "CAST(item_id AS VARCHAR)"
         return (
             f"SELECT {user} AS user_id, {item} AS item_id, weight, seconds, event, outcome, "
-            f"{literals(part.name for part in parts)}[{FILE_INDEX} + 1] AS file, "
-            f"{literals(numbers)}[{FILE_INDEX} + 1] AS part, line, text "
-            f"FROM ({scanned([part.path for part in parts], parts[0].select)})"
+            f"{literals(file.name for file in files)}[{FILE_INDEX} + 1] AS file, "
+            f"{literals(numbers)}[{FILE_INDEX} + 1] AS file_number, line, text "
+            f"FROM ({scanned([file.path for file in files], files[0].select)})"
         )
 
-    def tally(self) -> RowCounts:
-        """Count the rows by outcome, and number users and items on the way."""
+    def count(self) -> RowCounts:
+        """Count the rows by outcome, and find users and items on the way."""
         with self._explaining():
             self._session.execute(
                 "CREATE TABLE user_counts AS SELECT CASE WHEN outcome = 0 THEN user_id END AS id, "
-                f"outcome, count(*) AS n FROM {JUDGED} GROUP BY ALL"
+                f"outcome, count(*) AS n FROM {CLASSIFIED} GROUP BY ALL"
             )
             self._session.execute(
                 "CREATE TABLE item_counts AS "
-                f"SELECT DISTINCT item_id AS id, outcome FROM {JUDGED} WHERE outcome = 0"
+                f"SELECT DISTINCT item_id AS id, outcome FROM {CLASSIFIED} WHERE outcome = 0"
             )
             counts = self._session.rows("SELECT outcome, sum(n) FROM user_counts GROUP BY outcome")
         row_counts = RowCounts(rows_read=sum(int(str(n)) for _, n in counts))
         rejected: dict[str, int] = {}
         for code, n in sorted((int(str(code)), int(str(n))) for code, n in counts if code != 0):
-            reason, is_rejected = self._reasons[code - 1]
-            if is_rejected:
-                rejected[reason] = rejected.get(reason, 0) + n
+            outcome = self._outcomes[code - 1]
+            if outcome.is_rejected:
+                rejected[outcome.reason] = rejected.get(outcome.reason, 0) + n
             else:
-                row_counts = row_counts.leaving_out(reason, n)
+                row_counts = row_counts.leaving_out(outcome.reason, n)
         return replace(row_counts, rejected=rejected, events=self._by_event())
 
     def _by_event(self) -> dict[str, int]:
         """Count the rows that are used by event type; empty where none are read."""
-        if self._parts[0].judgement.event is None:
+        if self._files[0].rules.event is None:
             return {}
         with self._explaining():
             counts = self._session.rows(
-                f"SELECT event, count(*) AS n FROM {JUDGED} WHERE outcome = 0 "
+                f"SELECT event, count(*) AS n FROM {CLASSIFIED} WHERE outcome = 0 "
                 f"GROUP BY event ORDER BY n DESC, event LIMIT {_MOST_EVENTS}"
             )
         return {str(event): int(str(n)) for event, n in counts}
 
-    def settle_rejects(
+    def check_rejects(
         self, row_counts: RowCounts, max_rejected_share: float, path: Path | None
     ) -> RowCounts:
-        """Write the rejects file where one is wanted and needed, and refuse too many rejects."""
+        """Write the rejects file where there are any, and refuse a log with too many."""
         if not row_counts.rejected:
             return row_counts
         with self._explaining():
             if path is not None:
-                write_rejects(self._session, JUDGED, self._reasons, path)
+                write_rejects(self._session, CLASSIFIED, self._outcomes, path)
                 row_counts = replace(row_counts, rejects_file=str(path))
             if row_counts.rejected_share > max_rejected_share:
                 raise too_many_rejected(
-                    self._session, JUDGED, self._reasons, row_counts, max_rejected_share
+                    self._session, CLASSIFIED, self._outcomes, row_counts, max_rejected_share
                 )
         return row_counts
 
@@ -128,9 +124,8 @@ class JudgedLog:
         n = row_counts.n_used
         with self._explaining():
             users, items = self._number_ids("user"), self._number_ids("item")
-            user_idx, item_idx, weight, seconds = self._encoded(
-                n, all_used=n == row_counts.rows_read
-            )
+            columns = self._encoded(n, all_used=n == row_counts.rows_read)
+        user_idx, item_idx, weight, seconds = columns
         return Interactions(
             user_idx,
             item_idx,
@@ -160,10 +155,9 @@ class JudgedLog:
         return Ids(pa.chunked_array([batch.column(0).cast(type_) for batch in batches], type_))
 
     def _reads_as_integers(self, side: Side) -> bool:
-        position = 0 if side == "user" else 1
-        if not all(
-            part.is_text or part.judgement.ids_are_integers[position] for part in self._parts
-        ):
+        """Return whether the ids of text files are all integers, as those with types are."""
+        column = 0 if side == "user" else 1
+        if not all(file.is_text or file.rules.ids_are_integers[column] for file in self._files):
             return False
         ((others,),) = self._session.rows(
             f"SELECT count(*) FROM {side}_counts WHERE outcome = 0 AND NOT ("
@@ -176,10 +170,10 @@ class JudgedLog:
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
         """Fill the columns of the events, batch by batch."""
         # Equal times are put in an order that no order of files or threads can change.
-        order = "seconds, user_idx, item_idx, weight" if self._has_time else "part, line"
+        order = "seconds, user_idx, item_idx, weight" if self._has_time else "file_number, line"
         query = (
             "SELECT users.idx AS user_idx, items.idx AS item_idx, weight, seconds "
-            f"FROM {JUDGED} JOIN users ON users.id = user_id JOIN items ON items.id = item_id "
+            f"FROM {CLASSIFIED} JOIN users ON users.id = user_id JOIN items ON items.id = item_id "
             f"{'' if all_used else 'WHERE outcome = 0'} ORDER BY {order}"
         )
         columns = (
@@ -198,25 +192,18 @@ class JudgedLog:
             raise DataError(f"log: it changed while it was read: {n:,} rows became {start:,}")
         return columns
 
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        import duckdb
+    def _explaining(self) -> AbstractContextManager[None]:
+        return self._session.explaining(self._broken_file)
 
-        try:
-            yield
-        except duckdb.Error as error:
-            raise self._session.explained(error, self._broken_part()) from error
-
-    def _broken_part(self) -> str:
-        """Name the part that cannot be read, so that the error names the file."""
-        import duckdb
-
-        for part in self._parts:
+    def _broken_file(self) -> str:
+        """Name the file that cannot be read, of all that are scanned together."""
+        for file in self._files:
             try:
-                self._session.rows(
-                    "SELECT outcome, count(user_id), count(item_id) "
-                    f"FROM ({scanned([part.path], part.select)}) GROUP BY ALL"
-                )
-            except duckdb.Error:
-                return part.name
-        return self._parts[0].name
+                with self._session.explaining(lambda: ""):
+                    self._session.rows(
+                        "SELECT outcome, count(user_id), count(item_id) "
+                        f"FROM ({scanned([file.path], file.select)}) GROUP BY ALL"
+                    )
+            except RecsysError:
+                return file.name
+        return self._files[0].name

@@ -1,4 +1,9 @@
-"""Reading a log: from files or tables to interactions, every row accounted for."""
+"""Reading a log: from files or tables to interactions, every row counted.
+
+A row goes through `sources` (which files), `staging` (which parses text with `text`, and classifies
+each row by the rules of `classify`), and `encoding` (ids to rows, in order of time). `rejects` has
+what cannot be used, `cache` the staged files of an earlier reading.
+"""
 
 import dataclasses
 import sys
@@ -8,12 +13,12 @@ from pathlib import Path
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.logs.cache import LogCache
-from recsys.logs.encoding import JudgedLog
+from recsys.logs.encoding import StagedLog
 from recsys.logs.interactions import Interactions, RowCounts, keep_minimum_counts
 from recsys.logs.session import Session, open_session
 from recsys.logs.settings import LogSettings
-from recsys.logs.sources import LogFile, LogFrame, LogSource, find_parts
-from recsys.logs.staging import JudgedPart, judge_part
+from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_tables
+from recsys.logs.staging import StagedFile, stage
 
 Report = Callable[[str], None]
 
@@ -77,13 +82,12 @@ def read_log(
     (Interactions(2 events, 2 users, 1 items), 'bob', 7)
     """
     settings = _overridden(settings or LogSettings(), overrides)
-    parts = find_parts(source, settings.format)
+    sources = files_and_tables(source, settings.format)
     with open_session(settings.memory_limit, now) as session, _reporting(progress) as report:
-        judged = _judged(session, parts, settings, cache, report)
-        log = JudgedLog(session, judged)
+        log = StagedLog(session, _staged(session, sources, settings, cache, report))
         report("checking rows, finding users and items")
-        row_counts = log.settle_rejects(
-            log.tally(), settings.max_rejected_share, None if rejects is None else Path(rejects)
+        row_counts = log.check_rejects(
+            log.count(), settings.max_rejected_share, None if rejects is None else Path(rejects)
         )
         _require_some_left(row_counts)
         report("building interactions")
@@ -100,26 +104,26 @@ def read_log(
     return interactions
 
 
-def _judged(
+def _staged(
     session: Session,
-    parts: list[LogFile | LogFrame],
+    sources: list[LogFile | TableStream],
     settings: LogSettings,
     cache: LogCache | None,
     report: Report,
-) -> list[JudgedPart]:
-    """Judge all parts, or find them judged."""
+) -> list[StagedFile]:
+    """Classify the rows of all files and tables, but for files that the cache has."""
     if cache is not None:
         cache.begin()
-    judged = []
-    for part in parts:
-        report(f"reading {part.name}")
-        if cache is not None and isinstance(part, LogFile):
-            judged.append(cache.judged(session, part, settings))
+    staged = []
+    for source in sources:
+        report(f"reading {source.name}")
+        if cache is not None and isinstance(source, LogFile):
+            staged.append(cache.stage(session, source, settings))
         else:
-            judged.append(judge_part(session, part, settings))
+            staged.append(stage(session, source, settings))
     if cache is not None:
         cache.drop_others()
-    return judged
+    return staged
 
 
 def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSettings:

@@ -1,9 +1,11 @@
 """Rows that cannot be used: their file, and the error when they are too many."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from recsys.base.durable import replaced
 from recsys.base.errors import DataError
+from recsys.logs.classify import Outcome
 from recsys.logs.interactions import RowCounts
 from recsys.logs.session import Session, literal, literals
 
@@ -13,9 +15,7 @@ from recsys.logs.session import Session, literal, literals
 SHOWN_CHARACTERS = 80
 
 
-def write_rejects(
-    session: Session, judged: str, reasons: list[tuple[str, bool]], path: Path
-) -> None:
+def write_rejects(session: Session, relation: str, outcomes: Sequence[Outcome], path: Path) -> None:
     """Write the rejected rows as Parquet (file, line, reason, text), whole or not at all.
 
     Raises
@@ -28,7 +28,7 @@ def write_rejects(
         with replaced(path, many_writers=True) as aside:
             aside.touch()  # where this cannot be, the error is one of the operating system
             session.execute(
-                f"COPY ({_rejected_rows(judged, reasons)}) TO {literal(str(aside))} "
+                f"COPY ({_rejected_rows(relation, outcomes)}) TO {literal(str(aside))} "
                 "(FORMAT parquet, COMPRESSION zstd)"
             )
     except OSError as error:
@@ -39,13 +39,13 @@ def write_rejects(
 
 def too_many_rejected(
     session: Session,
-    judged: str,
-    reasons: list[tuple[str, bool]],
+    relation: str,
+    outcomes: Sequence[Outcome],
     row_counts: RowCounts,
     max_rejected_share: float,
 ) -> DataError:
     """Return the error of a log with too many rejected rows: counts, examples, what to do."""
-    examples = session.rows(f"{_rejected_rows(judged, reasons)} LIMIT 3")
+    examples = session.rows(f"{_rejected_rows(relation, outcomes)} LIMIT 3")
     shown = "; ".join(
         f"{file}{'' if line is None else f' line {line}'}: {reason}: {_shortened(str(text))}"
         for file, line, reason, text in examples
@@ -57,12 +57,12 @@ def too_many_rejected(
     )
 
 
-def _rejected_rows(judged: str, reasons: list[tuple[str, bool]]) -> str:
-    codes = ", ".join(str(code) for code, (_, is_rejected) in enumerate(reasons, 1) if is_rejected)
-    names = literals(reason for reason, _ in reasons)
+def _rejected_rows(relation: str, outcomes: Sequence[Outcome]) -> str:
+    numbers = ", ".join(str(n) for n, one in enumerate(outcomes, start=1) if one.is_rejected)
+    reasons = literals(one.reason for one in outcomes)
     return (
-        f"SELECT file, CAST(line AS BIGINT) AS line, {names}[outcome] AS reason, text "
-        f"FROM {judged} WHERE outcome IN ({codes})"
+        f"SELECT file, CAST(line AS BIGINT) AS line, {reasons}[outcome] AS reason, text "
+        f"FROM {relation} WHERE outcome IN ({numbers})"
     )
 
 

@@ -1,10 +1,14 @@
-"""A DuckDB session that reads a log within a memory limit."""
+"""A DuckDB session that reads a log within a memory limit, and the spelling of SQL.
+
+DuckDB is imported where it is used, here and nowhere else in this room: commands that read no log
+start without it.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,18 +52,12 @@ BATCH_ROWS = 1 << 17
 class Session:
     """A DuckDB connection and a folder for temporary files.
 
-    Attributes
-    ----------
-    connection : duckdb.DuckDBPyConnection
-    folder : Path
-        Gone when the session ends.
-    now : int
-        Unix time in seconds at the start, one moment for all rows.
+    Unix time `now` is that of the start: one moment for all rows.
     """
 
     connection: duckdb.DuckDBPyConnection
-    folder: Path
-    now: int
+    folder: Path  # deleted when the session ends
+    now: int  # seconds since 1970
     _n_files: int = field(default=0, repr=False)
     _failure: RecsysError | None = field(default=None, repr=False)
 
@@ -101,30 +99,28 @@ class Session:
             self._failure = error
             raise
 
-    def explained(self, error: Exception, where: str) -> RecsysError:
-        """Return the error to raise for one that DuckDB raised while reading `where`."""
+    @contextmanager
+    def explaining(self, where: Callable[[], str]) -> Iterator[None]:
+        """Turn an error of DuckDB into a DataError; `where` names the file that is read."""
         import duckdb
 
-        if self._failure is not None:
-            return self._failure
-        if isinstance(error, duckdb.OutOfMemoryException):
-            return DataError(
-                f"log {where}: reading needs more than log.memory_limit allows, even with "
+        try:
+            yield
+        except duckdb.OutOfMemoryException as error:
+            raise self._failure or DataError(
+                f"log {where()}: reading needs more than log.memory_limit allows, even with "
                 "temporary files on disk; raise log.memory_limit"
-            )
-        reason = str(error).strip().splitlines()[0]
-        return DataError(f"log {where}: cannot be read; the file may be damaged: {reason}")
+            ) from error
+        except duckdb.Error as error:
+            reason = str(error).strip().splitlines()[0]
+            raise self._failure or DataError(
+                f"log {where()}: cannot be read; the file may be damaged: {reason}"
+            ) from error
 
 
 @contextmanager
 def open_session(memory_limit: str, now: int | None = None) -> Iterator[Session]:
-    """Open a session; its temporary files go when it ends, however it ends.
-
-    Parameters
-    ----------
-    memory_limit : str
-    now : int, optional
-        Unix time in seconds. Default: the clock's.
+    """Open a session; its temporary files are deleted when it ends, however it ends.
 
     Raises
     ------

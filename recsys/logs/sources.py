@@ -50,15 +50,17 @@ class LogFile:
 
 
 @dataclass(frozen=True)
-class LogFrame:
-    """A table in memory as one part of a log."""
+class TableStream:
+    """A table in memory, as a stream of batches."""
 
     reader: pa.RecordBatchReader
     name: str
 
 
-def find_parts(source: LogSource, log_format: LogFormat = "auto") -> list[LogFile | LogFrame]:
-    """Return the parts of a log in reading order: files of a folder or glob sorted by path.
+def files_and_tables(
+    source: LogSource, log_format: LogFormat = "auto"
+) -> list[LogFile | TableStream]:
+    """Return what a log is made of in reading order: files of a folder or glob sorted by path.
 
     Raises
     ------
@@ -70,16 +72,16 @@ def find_parts(source: LogSource, log_format: LogFormat = "auto") -> list[LogFil
     if isinstance(source, str | Path):
         return list(_files_of(source, log_format))
     if not isinstance(source, list | tuple):
-        return [_as_frame(source, "table")]
-    parts: list[LogFile | LogFrame] = []
-    for number, part in enumerate(source, start=1):
-        if isinstance(part, str | Path):
-            parts.extend(_files_of(part, log_format))
+        return [_as_stream(source, "table")]
+    found: list[LogFile | TableStream] = []
+    for number, one in enumerate(source, start=1):
+        if isinstance(one, str | Path):
+            found.extend(_files_of(one, log_format))
         else:
-            parts.append(_as_frame(part, f"table {number}"))
-    if not parts:
+            found.append(_as_stream(one, f"table {number}"))
+    if not found:
         raise DataError("log: expected at least one file or table, got an empty list")
-    return parts
+    return found
 
 
 def _files_of(source: PathLike, log_format: LogFormat) -> Iterable[LogFile]:
@@ -107,8 +109,8 @@ def _matching(pattern: str) -> Iterable[Path]:
 
 
 def _is_log(path: Path, folder: Path, log_format: LogFormat) -> bool:
-    # Writers leave _SUCCESS, .crc and the like beside their data.
-    hidden = any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+    # Writers leave _SUCCESS, .crc and the like next to their data.
+    hidden = any(name.startswith((".", "_")) for name in path.relative_to(folder).parts)
     known = log_format != "auto" or _format_of(path) is not None
     return path.is_file() and not hidden and known
 
@@ -117,7 +119,7 @@ def _as_file(path: Path, log_format: LogFormat) -> LogFile:
     format_ = _format_of(path) if log_format == "auto" else log_format
     if format_ is None:
         raise ConfigError(
-            f"log {path}: its name does not tell its format; expected {_known_suffixes()}, "
+            f"log {path}: its name does not show its format; expected {_known_suffixes()}, "
             "plain, .gz or .zst; set log.format to parquet, csv or jsonl"
         )
     compression = COMPRESSION_OF_SUFFIX.get(path.suffix.lower())
@@ -146,22 +148,22 @@ def _known_suffixes() -> str:
     return ", ".join(FORMAT_OF_SUFFIX)
 
 
-def _as_frame(table: Any, name: str) -> LogFrame:
+def _as_stream(table: Any, name: str) -> TableStream:
     """Bring a table of any library to a stream of Arrow batches."""
     try:
         if isinstance(table, pa.RecordBatchReader):
-            return LogFrame(table, name)
+            return TableStream(table, name)
         if isinstance(table, pa.RecordBatch):
-            return LogFrame(pa.Table.from_batches([table]).to_reader(), name)
+            return TableStream(pa.Table.from_batches([table]).to_reader(), name)
         if isinstance(table, pa.Table):
-            return LogFrame(table.to_reader(), name)
+            return TableStream(table.to_reader(), name)
         library = type(table).__module__.partition(".")[0]
         if library == "pandas":
             frame = pa.Table.from_pandas(table, preserve_index=False)
-            return LogFrame(frame.to_reader(), name)
+            return TableStream(frame.to_reader(), name)
         if library == "polars":
             collected = table.collect() if hasattr(table, "collect") else table
-            return LogFrame(collected.to_arrow().to_reader(), name)
+            return TableStream(collected.to_arrow().to_reader(), name)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         first = str(error).splitlines()[0]
         raise DataError(

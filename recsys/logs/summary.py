@@ -41,11 +41,11 @@ def fingerprint_of(log: Interactions) -> str:
     time = None if log.timestamp is None else log.timestamp.view(np.uint64)
     total = np.zeros(2, dtype=np.uint64)
     for first in range(0, len(log), _EVENTS_AT_ONCE):
-        part = slice(first, first + _EVENTS_AT_ONCE)
-        event = _mixed(users[log.user_idx[part]])
-        event = _mixed(event ^ items[log.item_idx[part]])
-        event = _mixed(event ^ log.weight[part].view(np.uint32))
-        event = _mixed(event ^ (_NO_TIME if time is None else time[part]))
+        some = slice(first, first + _EVENTS_AT_ONCE)
+        event = _mixed(users[log.user_idx[some]])
+        event = _mixed(event ^ items[log.item_idx[some]])
+        event = _mixed(event ^ log.weight[some].view(np.uint32))
+        event = _mixed(event ^ (_NO_TIME if time is None else time[some]))
         total += event.sum(), _mixed(event).sum()
     text = f"{len(log)} {total[0]} {total[1]}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

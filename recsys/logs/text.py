@@ -17,7 +17,7 @@ from recsys.logs.sources import LogFile
 BLOCK_BYTES = 4 << 20
 MAX_RECORD_LINES = 1_000
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-SCHEMA = pa.schema({"record": pa.large_string(), "line": pa.int64(), "is_utf8": pa.bool_()})
+RECORD_SCHEMA = pa.schema({"record": pa.large_string(), "line": pa.int64(), "is_utf8": pa.bool_()})
 
 
 def csv_field(delimiter: str) -> str:
@@ -85,7 +85,7 @@ def _blocks(file: LogFile) -> Iterator[tuple[bytes, bool]]:
 
 
 def _line_ends(data: bytes, *, is_last: bool) -> NDArray[np.int64]:
-    """Return the offset behind each line; a last line may lack its line break."""
+    """Return the offset after each line; a last line may lack its line break."""
     ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")) + 1
     if is_last and data and not data.endswith(b"\n"):
         ends = np.append(ends, len(data))
@@ -103,7 +103,7 @@ def _batch(data: bytes, starts: NDArray[np.int64], lines: NDArray[np.int64]) -> 
         len(lines), pa.py_buffer(offsets), pa.py_buffer(data)
     )
     valid = pa.array(np.ones(len(lines), dtype=np.bool_))
-    return pa.RecordBatch.from_arrays([records, pa.array(lines), valid], schema=SCHEMA)
+    return pa.RecordBatch.from_arrays([records, pa.array(lines), valid], schema=RECORD_SCHEMA)
 
 
 def _batch_with_broken_text(
@@ -118,7 +118,7 @@ def _batch_with_broken_text(
         for text, start, end in zip(texts, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
     ]
     columns = [pa.array(texts, pa.large_string()), pa.array(lines), pa.array(valid)]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(columns, schema=RECORD_SCHEMA)
 
 
 class _QuotedLines:
@@ -144,14 +144,14 @@ class _QuotedLines:
         quotes = np.concatenate([[0], np.cumsum(np.frombuffer(data, np.uint8) == ord('"'))])
         odd = np.flatnonzero((quotes[ends] - quotes[starts]) % 2)
         is_start = np.ones(len(ends), dtype=np.bool_)
-        behind = 0
+        joined_to = 0  # lines before this one belong to a record that is closed
         for position, line in enumerate(odd.tolist()):
-            if line < behind or not self._open.fullmatch(data, starts[line], ends[line]):
+            if line < joined_to or not self._open.fullmatch(data, starts[line], ends[line]):
                 continue
             close = self._closing_line(data, starts, ends, odd[position + 1 :], line)
             if close is not None:
                 is_start[line + 1 : close + 1] = False
-                behind = close + 1
+                joined_to = close + 1
             elif not is_last and len(ends) - line <= MAX_RECORD_LINES:
                 return np.flatnonzero(is_start[:line]), line
         return np.flatnonzero(is_start), len(ends)

@@ -4,8 +4,8 @@ from recsys.models.als import ALS
 from recsys.models.blend import Blend
 from recsys.models.item2vec import Item2Vec
 from recsys.models.popularity import Popularity
-from recsys.models.protocol import Contributions, FoldIn, Model
-from recsys.models.registry import MODELS, model_from, parameters_of
+from recsys.models.protocol import Contributions, Epoch, FoldIn, Model, OnEpoch, popularity_of
+from recsys.models.registry import MODELS, flat, model_from, nested, parameters_of
 from recsys.models.softmax import Softmax
 from recsys.models.svd import SVD
 
@@ -15,11 +15,16 @@ __all__ = [
     "SVD",
     "Blend",
     "Contributions",
+    "Epoch",
     "FoldIn",
     "Item2Vec",
     "Model",
+    "OnEpoch",
     "Popularity",
     "Softmax",
+    "flat",
     "model_from",
+    "nested",
     "parameters_of",
+    "popularity_of",
 ]

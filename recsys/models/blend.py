@@ -1,26 +1,35 @@
 """ALS and SVD side by side: one embedding whose scores are the sum of both."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.errors import ConfigError
-from recsys.base.progress import OnStep
 from recsys.models.als import ALS
-from recsys.models.protocol import Contributions, FoldIn, Model, checked
+from recsys.models.protocol import (
+    Contributions,
+    Epoch,
+    FoldIn,
+    Model,
+    OnEpoch,
+    checked,
+    require_no_start,
+)
 from recsys.models.svd import SVD
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
+
+_PER_ALS_FACTOR = 4  # factors, of which one is of ALS
 
 
 @dataclass(frozen=True)
 class Blend:
     r"""The embeddings of ALS and SVD in one, as they err on different items.
 
-    An item is both of its vectors, one behind the other, and so is a user, each divided by its mean
+    An item is both of its vectors, one after the other, and so is a user, each divided by its mean
     score over the user's history:
 
     .. math::
@@ -49,6 +58,7 @@ class Blend:
     """
 
     name: ClassVar[str] = "blend"
+    can_warm_start: ClassVar[bool] = False
 
     als: ALS = field(default_factory=ALS)
     svd: SVD = field(default_factory=SVD)
@@ -66,61 +76,48 @@ class Blend:
     @property
     def rotatable(self) -> tuple[slice, ...]:
         """The coordinates of ALS among themselves, and those of SVD, as each folds in by itself."""
-        behind = self.als.factors
-        of_svd = (slice(behind + run.start, behind + run.stop) for run in self.svd.rotatable)
+        first = self.als.factors
+        of_svd = (slice(first + run.start, first + run.stop) for run in self.svd.rotatable)
         return (*self.als.rotatable, *of_svd)
 
-    @property
-    def iterations(self) -> int:
-        """The steps that `fit` tells of: the epochs of ALS, and SVD as one."""
-        return self.als.iterations + 1
+    def with_factors(self, factors: int) -> Self:
+        """Return the model with a quarter of the dimensions for ALS and the others for SVD.
 
-    def fit(self, user_items: sp.csr_array, on_step: OnStep | None = None) -> Embeddings:
-        """Factorize a matrix of weights, by one model after the other.
-
-        Parameters
-        ----------
-        user_items : csr_array, shape (n_users, n_items)
-            Finite weights above 0; rows are users.
-        on_step : callable, optional
-            Called after every epoch of ALS with the epochs done and those in all, and after SVD.
-
-        Returns
-        -------
-        Embeddings
-
-        Raises
-        ------
-        DataError
-            If the matrix is empty or a weight is negative or not finite.
-        DivergedError
-            If the loss of ALS is not finite any more.
+        Each keeps one at least.
         """
+        of_als = max(factors // _PER_ALS_FACTOR, 1)
+        als, svd = self.als.with_factors(of_als), self.svd.with_factors(max(factors - of_als, 1))
+        return replace(self, als=als, svd=svd)
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the model with another random start of both."""
+        return replace(self, als=self.als.with_seed(seed), svd=self.svd.with_seed(seed))
+
+    def fit(
+        self,
+        user_items: sp.csr_array,
+        *,
+        start: Embeddings | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Embeddings:
+        """Fit SVD, then ALS, whose epochs are those of the blend; see `Model.fit`."""
+        require_no_start(self.name, start)
         matrix = checked(user_items)
+        svd = self.svd.fit(matrix)
 
-        def tell(done: int, total: int, note: str = "") -> None:
-            if on_step is not None:
-                on_step(done, total + 1, note)
+        def blended(als: Embeddings) -> Embeddings:
+            users = self._joined(matrix, [als.users, svd.users], [als.items, svd.items])
+            return Embeddings(users, np.hstack([als.items, svd.items]))
 
-        parts = [self.als.fit(matrix, on_step=tell), self.svd.fit(matrix)]
-        tell(self.als.iterations + 1, self.als.iterations)
-        users = self._joined(matrix, [part.users for part in parts], [part.items for part in parts])
-        return Embeddings(users, np.hstack([part.items for part in parts]))
+        def on_als_epoch(epoch: Epoch) -> bool | None:
+            if on_epoch is None:
+                return False
+            return on_epoch(replace(epoch, embeddings=lambda: blended(epoch.embeddings())))
+
+        return blended(self.als.fit(matrix, on_epoch=on_als_epoch))
 
     def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
-        """Prepare the fold-ins of both.
-
-        Parameters
-        ----------
-        items : ndarray of float32, shape (n_items, factors)
-        popularity : ndarray of int, shape (n_items,)
-            Number of users of each item.
-
-        Returns
-        -------
-        FoldIn
-            Takes histories (n, n_items), gives embeddings (n, factors).
-        """
+        """Prepare the fold-ins of both; see `Model.fold_in`."""
         halves = self._halves(items)
         embeds = [
             self.als.fold_in(halves[0], popularity),
@@ -134,13 +131,7 @@ class Blend:
         return embed
 
     def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
-        """Prepare the parts of scores: those of both models, at their shares.
-
-        Parameters
-        ----------
-        items : ndarray of float32, shape (n_items, factors)
-        popularity : ndarray of int, shape (n_items,)
-        """
+        """Prepare the contributions of both models, at their shares."""
         halves = self._halves(items)
         models: tuple[Model, Model] = (self.als, self.svd)
         embeds = [one.fold_in(half, popularity) for one, half in zip(models, halves, strict=True)]
@@ -148,7 +139,7 @@ class Blend:
             one.contributions(half, popularity) for one, half in zip(models, halves, strict=True)
         ]
 
-        def parts(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
+        def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
             clean = checked(history)
             total = np.zeros(clean.nnz)
             for share, half, embed, of_half in zip(
@@ -158,7 +149,7 @@ class Blend:
                 total += share * scale * of_half(clean, item_idx)
             return total
 
-        return parts
+        return contributed
 
     def _halves(self, items: FloatMatrix) -> list[FloatMatrix]:
         """Return the items of ALS and those of SVD."""
@@ -170,7 +161,7 @@ class Blend:
     def _joined(
         self, histories: sp.csr_array, users: Sequence[FloatMatrix], items: Sequence[FloatMatrix]
     ) -> FloatMatrix:
-        """Return the users of both parts at their shares."""
+        """Return the users of both, at their shares, one after the other."""
         return np.hstack(
             [
                 np.float32(share) * x * _per_mean_score(x, y, histories)[:, None]

@@ -1,14 +1,21 @@
 """Popularity: the baseline every model has to beat, as a one-dimensional embedding."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.progress import OnStep
-from recsys.models.protocol import Contributions, FoldIn, checked, popularity_of
+from recsys.models.protocol import (
+    Contributions,
+    FoldIn,
+    OnEpoch,
+    checked,
+    fit_in_one_step,
+    popularity_of,
+    require_no_start,
+)
 from recsys.vectors import Embeddings, FloatMatrix
 
 
@@ -26,32 +33,41 @@ class Popularity:
     """
 
     name: ClassVar[str] = "popularity"
+    can_warm_start: ClassVar[bool] = False
+
+    @property
+    def factors(self) -> int:
+        """One: the number of users is all there is to say of an item."""
+        return 1
+
+    def with_factors(self, factors: int) -> Self:
+        """Return the model itself: there is no other dimension."""
+        return self
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the model itself: nothing is random."""
+        return self
 
     @property
     def rotatable(self) -> tuple[slice, ...]:
         """Nothing: the one coordinate is a number of users."""
         return ()
 
-    def fit(self, user_items: sp.csr_array, on_step: OnStep | None = None) -> Embeddings:
-        """Count the users of each item.
+    def fit(
+        self,
+        user_items: sp.csr_array,
+        *,
+        start: Embeddings | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Embeddings:
+        """Count the users of each item; see `Model.fit`."""
+        require_no_start(self.name, start)
+        return fit_in_one_step(lambda: self._counted(checked(user_items)), on_epoch)
 
-        Parameters
-        ----------
-        user_items : csr_array, shape (n_users, n_items)
-        on_step : callable, optional
-            Told when the one step is done.
-
-        Returns
-        -------
-        Embeddings
-            With one factor.
-        """
-        matrix = checked(user_items)
-        popularity = popularity_of(matrix)
-        items = popularity.astype(np.float32)[:, None]
-        if on_step is not None:
-            on_step(1, 1)
-        return Embeddings(users=self.fold_in(items, popularity)(matrix), items=items)
+    def _counted(self, user_items: sp.csr_array) -> Embeddings:
+        popularity = popularity_of(user_items)
+        items = popularity.astype(np.float32)[:, None]  # (n_items, 1)
+        return Embeddings(self.fold_in(items, popularity)(user_items), items)
 
     def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
         """Return a function that gives every history the embedding ``[1]``."""
@@ -62,9 +78,9 @@ class Popularity:
         return embed
 
     def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
-        """Return a function that gives no item of a history a part in any score."""
+        """Return a function by which no item of a history contributes to any score."""
 
-        def parts(history: sp.csr_array, _item_idx: int) -> NDArray[np.float64]:
+        def contributed(history: sp.csr_array, _item_idx: int) -> NDArray[np.float64]:
             return np.zeros(history.nnz)
 
-        return parts
+        return contributed

@@ -1,15 +1,18 @@
 """What every model is: frozen hyperparameters whose `fit` returns embeddings."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import Field, dataclass
+from math import isnan, nan
+from time import perf_counter
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.errors import ConfigError, DataError
-from recsys.base.progress import OnStep
+from recsys.base.progress import progress_bar
 from recsys.vectors import Embeddings, FloatMatrix
 
 
@@ -62,18 +65,18 @@ def require(
 
 @dataclass(frozen=True)
 class Epoch:
-    """What a fit tells after each epoch.
+    """What a fit reports after each epoch; a model that is fitted in one step reports one.
 
     Parameters
     ----------
     number, n_epochs : int
         Epochs done, and in all.
     loss : float
-        What the fit minimizes, for the embeddings as they are.
+        What the fit minimizes, at the embeddings as they are; NaN where it takes one step.
     seconds : float
-        That the epoch took.
+        Time of the epoch.
     embeddings : callable
-        Makes a copy of them.
+        Returns the embeddings as they are; later epochs do not change what it returned.
     """
 
     number: int
@@ -87,6 +90,36 @@ OnEpoch = Callable[[Epoch], bool | None]
 """Called after each epoch; True stops the fit there."""
 
 
+@contextmanager
+def epoch_bar(description: str, *, enabled: bool = True) -> Iterator[OnEpoch]:
+    """Show a `progress_bar` that moves with the epochs of a fit; yields its `on_epoch`."""
+    with progress_bar(description, enabled=enabled) as on_step:
+
+        def on_epoch(epoch: Epoch) -> None:
+            note = "" if isnan(epoch.loss) else f"loss {epoch.loss:.6g}"
+            on_step(epoch.number, epoch.n_epochs, note)
+
+        yield on_epoch
+
+
+def fit_in_one_step(solve: Callable[[], Embeddings], on_epoch: OnEpoch | None) -> Embeddings:
+    """Solve, and report the solution as the only epoch."""
+    began = perf_counter()
+    embeddings = solve()
+    if on_epoch is not None:
+        on_epoch(Epoch(1, 1, nan, perf_counter() - began, lambda: embeddings))
+    return embeddings
+
+
+def require_no_start(name: str, start: Embeddings | None) -> None:
+    """Raise a ConfigError if a model that cannot begin at embeddings is given some."""
+    if start is not None:
+        raise ConfigError(
+            f"{name}: expected no start, got embeddings; only a model that begins where another "
+            "fit ended takes one, such as als"
+        )
+
+
 class FoldIn(Protocol):
     """Histories to user embeddings, against item embeddings that stay as they are."""
 
@@ -98,37 +131,86 @@ class FoldIn(Protocol):
 
 
 class Contributions(Protocol):
-    """Parts of a score by the items of a history that it comes from."""
+    """What each item of a history contributes to a score."""
 
     def __call__(self, history: sp.csr_array, item_idx: int, /) -> NDArray[np.float64]:
-        """Return the part of each entry of a history, (1, n_items), in the score of an item.
+        """Return what each entry of a history, (1, n_items), adds to the score of an item.
 
-        They sum to the score that a fold-in of the history gives, up to what no entry has a part
-        in, such as the popularity of the item.
+        They sum to the score that a fold-in of the history gives, up to what no entry contributes,
+        such as the popularity of the item.
         """
 
 
 class Model(Protocol):
-    """A frozen set of hyperparameters. There is no unfitted object, and nothing is pickled."""
+    """A frozen dataclass of hyperparameters. There is no unfitted object; nothing is pickled."""
 
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     name: ClassVar[str]
+    can_warm_start: ClassVar[bool]
+    """Whether `fit` can begin at embeddings; such a model has `iterations`, others refuse."""
+
+    @property
+    def factors(self) -> int:
+        """The dimension of the embeddings."""
+
+    def with_factors(self, factors: int) -> Self:
+        """Return the model with embeddings of that dimension; itself where it has but one."""
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the model with another random start; itself where nothing is random."""
 
     @property
     def rotatable(self) -> tuple[slice, ...]:
-        """Runs of coordinates that stand for nothing each by itself.
+        """Runs of coordinates that have no meaning each by itself.
 
         Items whose coordinates are rotated within each run are folded in to users that are rotated
-        likewise. A coordinate in no run means something, and stays as it is.
+        likewise. A coordinate in no run has a meaning, and stays as it is.
         """
 
-    def fit(self, user_items: sp.csr_array, on_step: OnStep | None = None) -> Embeddings:
-        """Factorize a float32 matrix of weights (n_users, n_items), rows are users."""
+    def fit(
+        self,
+        user_items: sp.csr_array,
+        *,
+        start: Embeddings | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Embeddings:
+        """Factorize a matrix of weights.
+
+        Parameters
+        ----------
+        user_items : csr_array, shape (n_users, n_items)
+            Finite weights above 0; rows are users.
+        start : Embeddings, optional
+            Where to begin instead of at random, with the rows of this matrix.
+        on_epoch : callable, optional
+            Called after every epoch, once where there is one step; True stops there.
+
+        Returns
+        -------
+        Embeddings
+            A user or an item without interactions has a zero embedding.
+
+        Raises
+        ------
+        DataError
+            If the matrix is empty, a weight is negative or not finite, or `start` has other rows.
+        ConfigError
+            If there is a `start`, and the model cannot begin at one.
+        DivergedError
+            If the loss is no longer finite.
+        """
 
     def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
         """Prepare, once, the embedding of histories that training did not see.
 
-        Takes what `items.parquet` holds: the item embeddings and each item's number of users.
         Folding in a user's training history gives the user's stored row.
+
+        Parameters
+        ----------
+        items : ndarray of float32, shape (n_items, factors)
+            As `items.parquet` holds them.
+        popularity : ndarray of int, shape (n_items,)
+            Number of users of each item.
         """
 
     def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:

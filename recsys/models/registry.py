@@ -1,8 +1,8 @@
-"""Models by name, as a config and a manifest spell them."""
+"""Models by name, and their hyperparameters as a config and a manifest spell them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any
+from dataclasses import Field, asdict, fields
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.models.als import ALS
@@ -16,6 +16,16 @@ from recsys.models.svd import SVD
 MODELS: Mapping[str, type[ALS | SVD | Item2Vec | Softmax | Blend | Popularity]] = {
     model.name: model for model in (ALS, SVD, Item2Vec, Softmax, Blend, Popularity)
 }
+
+
+class Named(Protocol):
+    """A dataclass of hyperparameters that has a name: a model, or a baseline."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    name: ClassVar[str]
+
+
+T = TypeVar("T", bound=Named)
 
 
 def model_from(name: str, parameters: Mapping[str, Any]) -> Model:
@@ -35,20 +45,60 @@ def model_from(name: str, parameters: Mapping[str, Any]) -> Model:
     """
     if name not in MODELS:
         raise ConfigError(f"model: expected one of {', '.join(MODELS)}, got {name!r}")
-    known = [field.name for field in fields(MODELS[name])]
+    return made_from(MODELS[name], parameters)
+
+
+def made_from(kind: type[T], parameters: Mapping[str, Any]) -> T:
+    """Return a model or a baseline with those hyperparameters; see `model_from`."""
+    known = [field.name for field in fields(kind)]
     for parameter in parameters:
         if parameter not in known:
             raise ConfigError(
-                f"model: {name} has no hyperparameter {parameter!r}, only "
+                f"model: {kind.name} has no hyperparameter {parameter!r}, only "
                 f"{', '.join(known) or 'none'}{did_you_mean(parameter, known)}"
             )
     made: dict[str, Any] = {
         key: model_from(key, value) if isinstance(value, Mapping) else value
         for key, value in parameters.items()
     }
-    return MODELS[name](**made)
+    return kind(**made)
 
 
-def parameters_of(model: Model) -> dict[str, Any]:
-    """Return the hyperparameters of a model by name."""
-    return asdict(model)  # type: ignore[call-overload,no-any-return]
+def parameters_of(model: Named) -> dict[str, Any]:
+    """Return the hyperparameters of a model by name; those of a model within it are a mapping."""
+    return asdict(model)
+
+
+def has_factors(model: Named) -> bool:
+    """Tell whether the dimension of a model's embeddings can be chosen."""
+    return bool(ending_in("factors", flat(parameters_of(model))))
+
+
+def ending_in(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flat hyperparameters of that name, such as "factors" and "als.factors"."""
+    return {key: value for key, value in parameters.items() if key.rpartition(".")[2] == name}
+
+
+def flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return hyperparameters with a dot for each level."""
+    found: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": one for inner, one in flat(value).items()}
+        else:
+            found[name] = value
+    return found
+
+
+def nested(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return hyperparameters with a mapping for each level: what `flat` undoes."""
+    found: dict[str, Any] = {}
+    for name, value in parameters.items():
+        outer, _, inner = name.partition(".")
+        if inner:
+            found.setdefault(outer, {})[inner] = value
+        else:
+            found[name] = value
+    return {
+        name: nested(value) if isinstance(value, dict) else value for name, value in found.items()
+    }

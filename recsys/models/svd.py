@@ -1,20 +1,22 @@
 """Truncated SVD of the degree-normalized matrix, and its settings PureSVD and PCA."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.progress import OnStep
 from recsys.models.protocol import (
     Contributions,
     FoldIn,
+    OnEpoch,
     checked,
+    fit_in_one_step,
     popularity_of,
     power_of_counts,
     require,
+    require_no_start,
 )
 from recsys.models.spectral import truncated_svd
 from recsys.vectors import Embeddings, FloatMatrix
@@ -61,6 +63,7 @@ class SVD:
     """
 
     name: ClassVar[str] = "svd"
+    can_warm_start: ClassVar[bool] = False
 
     factors: int = 64
     user_exponent: float = 0.35
@@ -82,6 +85,14 @@ class SVD:
         require("svd.oversampling", self.oversampling, above=0)
         require("svd.seed", self.seed, least=0)
 
+    def with_factors(self, factors: int) -> Self:
+        """Return the model with embeddings of that dimension."""
+        return replace(self, factors=factors)
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the model with another random start."""
+        return replace(self, seed=seed)
+
     @property
     def rotatable(self) -> tuple[slice, ...]:
         """All coordinates, but for the last of a centered one, which holds the mean."""
@@ -98,33 +109,28 @@ class SVD:
         """Principal components of the users: the mean, and the best approximation of the rest."""
         return cls.pure(factors, centered=True, **others)
 
-    def fit(self, user_items: sp.csr_array, on_step: OnStep | None = None) -> Embeddings:
-        """Factorize a matrix of weights.
+    def fit(
+        self,
+        user_items: sp.csr_array,
+        *,
+        start: Embeddings | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Embeddings:
+        """Factorize a matrix of weights; see `Model.fit`."""
+        require_no_start(self.name, start)
+        return fit_in_one_step(lambda: self._factorized(checked(user_items)), on_epoch)
 
-        Parameters
-        ----------
-        user_items : csr_array, shape (n_users, n_items)
-            Finite weights above 0; rows are users.
-        on_step : callable, optional
-            Told when the one step is done.
-
-        Returns
-        -------
-        Embeddings
-
-        Raises
-        ------
-        DataError
-            If the matrix is empty or a weight is negative or not finite.
-        """
-        matrix = checked(user_items)
-        popularity = popularity_of(matrix)
-        normalized = self.normalized(matrix, popularity)
+    def _factorized(self, user_items: sp.csr_array) -> Embeddings:
+        popularity = popularity_of(user_items)
+        normalized = self.normalized(user_items, popularity)
         mean = normalized.mean(axis=0, dtype=np.float64) if self.centered else None
-        factors = self.factors - self.centered
         values, V = truncated_svd(
-            normalized, factors, mean=mean, oversampling=self.oversampling, seed=self.seed
-        )
+            normalized,
+            self.factors - self.centered,
+            mean=mean,
+            oversampling=self.oversampling,
+            seed=self.seed,
+        )  # (factors,), (n_items, factors), one less if centered
         # The filter S^p is split evenly over both sides, so that a fold-in needs nothing but
         # the stored items.
         items = V * values ** (self.spectral_power / 2)
@@ -133,24 +139,10 @@ class SVD:
         exponent = self.item_exponent + self.popularity_exponent
         items = power_of_counts(popularity, exponent)[:, None] * items
         stored: FloatMatrix = np.ascontiguousarray(items, dtype=np.float32)
-        if on_step is not None:
-            on_step(1, 1)
-        return Embeddings(users=self.fold_in(stored, popularity)(matrix), items=stored)
+        return Embeddings(self.fold_in(stored, popularity)(user_items), stored)
 
     def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
-        """Prepare the projection on these items: ``x = r_u D_i^-(2b+c) Y``.
-
-        Parameters
-        ----------
-        items : ndarray of float32, shape (n_items, factors)
-        popularity : ndarray of int, shape (n_items,)
-            Number of users of each item.
-
-        Returns
-        -------
-        FoldIn
-            Takes histories (n, n_items), gives embeddings (n, factors).
-        """
+        """Prepare the projection on these items, ``x = r_u D_i^-(2b+c) Y``; see `Model.fold_in`."""
         exponent = 2 * self.item_exponent + self.popularity_exponent
         projection = power_of_counts(popularity, -exponent)[:, None] * items
 
@@ -164,26 +156,21 @@ class SVD:
         return embed
 
     def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
-        """Prepare the parts of scores: the summands of the projection times the item.
+        """Prepare the summands of the projection times the item.
 
-        Centered, the part of the mean belongs to no item of the history.
-
-        Parameters
-        ----------
-        items : ndarray of float32, shape (n_items, factors)
-        popularity : ndarray of int, shape (n_items,)
+        Centered, the mean's share of a score belongs to no item of the history.
         """
         exponent = 2 * self.item_exponent + self.popularity_exponent
         scale = power_of_counts(popularity, -exponent)
         width = items.shape[1] - self.centered
 
-        def parts(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
+        def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
             powered = self._powered(checked(history))
             rows = powered.indices
             similar = items[rows, :width].astype(np.float64) @ items[item_idx, :width]
             return np.asarray(powered.data * scale[rows] * similar, dtype=np.float64)
 
-        return parts
+        return contributed
 
     def normalized(self, matrix: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
         """Return the matrix that is factorized, A, before centering.

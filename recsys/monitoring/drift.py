@@ -83,7 +83,7 @@ def drift(
     Parameters
     ----------
     a, b : Content
-        As `recsys.store.read_version` returns them; a is the earlier one.
+        As `recsys.store.open_version` returns them; a is the earlier one.
     limits : mapping of str to float, optional
         By the name of the measure; one without a limit is reported only. Default: the shipped ones.
     k : int

@@ -1,6 +1,5 @@
 """Gates: checks that can refuse a version before it becomes current."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,14 +7,14 @@ from recsys.monitoring.drift import ancestors, drift, learned_limits
 from recsys.monitoring.log import Log
 from recsys.monitoring.measures import MEASURES, checks_of
 from recsys.monitoring.settings import AS_GOOD, BETTER, COVERAGE, GateSettings
-from recsys.store import Check, Content, Manifest
+from recsys.store import Check, Content, EvaluationSummary, Manifest
 
 _CHANGE_EVERY_NIGHT = ("since", "until")
 
 
 @dataclass(frozen=True)
 class Gates:
-    """Judges a version before it is published; what `recsys.store.publish` takes as its judge.
+    """Checks a version before it is published: a `recsys.store.Gate` for `recsys.store.publish`.
 
     Parameters
     ----------
@@ -58,12 +57,12 @@ class Gates:
 
     def _of_metrics(self, new: Manifest, current: Manifest | None) -> list[Check]:
         """Compare the metrics of a version to those of popularity and of the current one."""
-        own, popular = new.metrics.get(new.model["name"]), new.metrics.get("popularity")
+        own, popular = new.evaluation, new.metrics.get("popularity")
         if own is None:
             return []
-        metric = f"{self.settings.metric}@{own['k']}"
+        metric = f"{self.settings.metric}@{own.k}"
         checks = [_coverage(own, self.settings.min_coverage)]
-        if popular is not None and new.model["name"] != "popularity":
+        if popular is not None and new.model.name != "popularity":
             checks.append(_not_below(BETTER, metric, own, popular, 0.0, "popularity"))
         before = None if current is None else _metrics_to_reach(new, current)
         if before is not None:
@@ -88,9 +87,9 @@ class Gates:
         return replace(check, refuses=is_far and check.name not in self.settings.off)
 
 
-def _coverage(own: Mapping[str, Any], least: float) -> Check:
-    name = f"coverage@{own['k']}"
-    value = own["metrics"].get(name)
+def _coverage(own: EvaluationSummary, least: float) -> Check:
+    name = f"coverage@{own.k}"
+    value = own.metrics.get(name)
     passed = value is None or value >= least
     shown = "not measured" if value is None else f"{value:.4f}"
     return Check(COVERAGE, value, least, passed, f"{COVERAGE}: {name} {shown}, at least {least:g}")
@@ -99,16 +98,16 @@ def _coverage(own: Mapping[str, Any], least: float) -> Check:
 def _not_below(
     name: str,
     metric: str,
-    own: Mapping[str, Any],
-    other: Mapping[str, Any],
+    own: EvaluationSummary,
+    other: EvaluationSummary,
     loss: float,
     whose: str,
 ) -> Check:
     """Compare the upper end of an interval to the lower end of another, less a share."""
-    if metric not in own["intervals"] or metric not in other["intervals"]:
+    if metric not in own.intervals or metric not in other.intervals:
         sentence = f"{name}: not measured: no interval of {metric}"
         return Check(name, None, None, passed=True, sentence=sentence)
-    high, low = own["intervals"][metric][1], (1 - loss) * other["intervals"][metric][0]
+    high, low = own.intervals[metric][1], (1 - loss) * other.intervals[metric][0]
     passed = high >= low
     sentence = (
         f"{name}: {metric} {_interval(own, metric)}, {whose} {_interval(other, metric)}; its upper "
@@ -117,12 +116,11 @@ def _not_below(
     return Check(name, high, low, passed, sentence)
 
 
-def _metrics_to_reach(new: Manifest, current: Manifest) -> Mapping[str, Any] | None:
-    """Return the metrics of the current version, if it was tested as the new one was."""
+def _metrics_to_reach(new: Manifest, current: Manifest) -> EvaluationSummary | None:
+    """Return the evaluation of the current version, if it was tested as the new one was."""
     if new.config.get("evaluation") != current.config.get("evaluation"):
         return None
-    found: Mapping[str, Any] | None = current.metrics.get(current.model["name"])
-    return found
+    return current.evaluation
 
 
 def _explained(new: Manifest, current: Manifest) -> dict[str, str]:
@@ -141,6 +139,6 @@ def _log_settings(manifest: Manifest) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in _CHANGE_EVERY_NIGHT}
 
 
-def _interval(result: Mapping[str, Any], metric: str) -> str:
-    low, high = result["intervals"][metric]
-    return f"{result['metrics'][metric]:.4f} ({low:.4f} - {high:.4f})"
+def _interval(result: EvaluationSummary, metric: str) -> str:
+    low, high = result.intervals[metric]
+    return f"{result.metrics[metric]:.4f} ({low:.4f} - {high:.4f})"

@@ -12,7 +12,7 @@ from recsys.monitoring.population import Shared, lost_overlap
 from recsys.monitoring.vectors import TOO_FEW, translated
 from recsys.serving.answers import Answers
 from recsys.serving.lists import Lists
-from recsys.serving.request import Wanted
+from recsys.serving.request import Request
 from recsys.store import Content
 
 
@@ -92,16 +92,7 @@ def list_gini(pair: ListPair) -> Measured:
 
 
 def _lists(content: Content, user_idx: NDArray[np.int32], k: int) -> Lists:
-    want = Wanted(
-        k,
-        exclude=np.empty(0, dtype=np.int32),
-        candidates=None,
-        matching=None,
-        diversity=0.0,
-        groups=None,
-        per_group=1,
-    )
-    return Answers(content).lists(user_idx, want)
+    return Answers(content).lists(user_idx, Request(k))
 
 
 def _times_listed(content: Content, lists: Lists) -> NDArray[np.intp]:

@@ -12,7 +12,7 @@ from recsys.monitoring.measures import Measured, NotMeasured, measure
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.store import Content
 from recsys.vectors import FloatMatrix, Id
-from recsys.vectors.nearest import directions
+from recsys.vectors.vector import unit_rows
 
 TOO_FEW = 50  # shared rows: a mean over less tells little
 
@@ -194,7 +194,7 @@ def _similar(content: Content, rows: NDArray[np.int32], k: int) -> NDArray[np.in
     index = content.similar("item")
     if index is None:
         return None
-    units = directions(content.items.embeddings[rows])
+    units = unit_rows(content.items.embeddings[rows])
     starts = np.arange(len(rows) + 1, dtype=np.int64)
     return index.search_many(units, k, starts, rows)[0]
 

@@ -15,8 +15,15 @@ from recsys.nightly.journal import Journal
 from recsys.nightly.report import NightReport, StageReport
 from recsys.nightly.run import Run
 from recsys.nightly.stage_files import read_embeddings, read_interactions
-from recsys.store import BuiltIndexes, Content, Release, find_version, read_version
-from recsys.training import read_test, read_titles, release_of
+from recsys.store import (
+    BuiltIndexes,
+    Content,
+    EvaluationSummary,
+    ModelSpec,
+    Release,
+    find_version,
+)
+from recsys.training import read_attributes, read_test, release_of
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -169,7 +176,7 @@ class Context:
         if self.run.parent is None:
             return None
         try:
-            return read_version(find_version(self.store, self.run.parent))
+            return Content.of(find_version(self.store, self.run.parent))
         except StoreError as error:
             self.journal.write("warning", "parent left aside", error=str(error))
             return None
@@ -193,20 +200,21 @@ class Context:
     @cached_property
     def titles(self) -> pa.Table | None:
         """The table of item attributes, where the settings name one."""
-        return read_titles(self.settings)
+        return read_attributes(self.settings)
 
     @cached_property
     def trained(self) -> Release:
         """What was trained, in coordinates of its own."""
         parameters = Trained.from_dict(self.run.facts("train")).model
+        metrics = Evaluated.from_dict(self.run.facts("evaluate")).metrics
         return release_of(
             self.log,
             self.user_items,
             read_embeddings(self.run.output("train")),
             self.settings,
-            metrics=Evaluated.from_dict(self.run.facts("evaluate")).metrics,
+            metrics={name: EvaluationSummary.from_dict(one) for name, one in metrics.items()},
             items=self.titles,
-            model={"name": self.settings.model.name, "parameters": parameters},
+            model=ModelSpec(self.settings.model.name, parameters),
         )
 
     @cached_property

@@ -5,9 +5,8 @@ from types import ModuleType
 
 from recsys.base.distribution import extra, missing_package
 from recsys.config import Settings
-from recsys.models import parameters_of
+from recsys.models import flat, parameters_of
 from recsys.nightly.report import NightReport
-from recsys.tuning.candidates import flat
 
 
 def require_mlflow() -> ModuleType:

@@ -18,7 +18,7 @@ from recsys.nightly.reporter import Reporter
 from recsys.nightly.run import Finished, Run, drop_old_runs, files_facts, new_run, unfinished_run
 from recsys.nightly.stages import STAGES, Stage, published_by
 from recsys.serving import store_path
-from recsys.store import current, require_writable
+from recsys.store import current_or_none, require_writable
 
 
 def run_night(
@@ -136,7 +136,7 @@ def _run_of(store: Path, journal: Journal) -> Run:
         run, damaged = unfinished_run(store)
         if damaged is not None:
             journal.write("warning", "damaged", file=str(damaged))
-        parent = _current(store)
+        parent = current_or_none(store)
         if run is None:
             run = new_run(store, now_of(store), parent)
             journal.run = run.name
@@ -150,13 +150,6 @@ def _run_of(store: Path, journal: Journal) -> Run:
         journal.run = run.name
         journal.write("info", "resumed", finished=list(run.stages), parent=run.parent)
         return run
-
-
-def _current(store: Path) -> str | None:
-    try:
-        return current(store)
-    except StoreError:  # a damaged CURRENT must not stop the publish that mends it
-        return None
 
 
 @contextmanager

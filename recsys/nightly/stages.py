@@ -13,11 +13,11 @@ from typing import Any, Literal
 from recsys.base.distribution import installed_version
 from recsys.base.durable import identity_of
 from recsys.base.errors import DataError, StoreError
-from recsys.base.progress import progress_bar
 from recsys.config import Settings
 from recsys.logs import Interactions, LogCache, read_log
-from recsys.logs.sources import LogFile, find_parts
-from recsys.models import ALS, Model, parameters_of
+from recsys.logs.sources import LogFile, files_and_tables
+from recsys.models import model_from, parameters_of
+from recsys.models.protocol import epoch_bar
 from recsys.nightly.context import (
     Aligned,
     Context,
@@ -33,10 +33,11 @@ from recsys.nightly.context import (
 )
 from recsys.nightly.report import StageReport
 from recsys.nightly.stage_files import write_embeddings, write_interactions
+from recsys.splits import split_log
 from recsys.store import (
     Check,
     Content,
-    Judge,
+    Gate,
     Version,
     activate,
     activations,
@@ -47,7 +48,7 @@ from recsys.store import (
 )
 from recsys.store import prune as prune_store
 from recsys.store import publish as publish_release
-from recsys.training import evaluate_models, fit, judge_of, split
+from recsys.training import evaluate_models, gates_of
 from recsys.vectors import Embeddings, carry_over
 
 Input = Literal["data.log", "data.test", "data.items", "current version"]
@@ -127,7 +128,7 @@ def validate(night: Context, _folder: Path) -> Validated:
     _ = night.tracker  # raises where MLflow is asked for and not installed
     train_events = test_events = None
     if settings.evaluation.split != "none":
-        train_part, test_part = split(night.log, settings, night.test)
+        train_part, test_part = split_log(night.log, settings.evaluation, night.test)
         train_events, test_events = len(train_part), len(test_part)
     described = None if night.titles is None else night.titles.num_rows
     return Validated(train_events, test_events, described)
@@ -136,11 +137,14 @@ def validate(night: Context, _folder: Path) -> Validated:
 def train(night: Context, folder: Path) -> Trained:
     """Fit the model to the whole log, from where the current version is if it can."""
     start = _start(night)
-    model = night.settings.model
-    if start is None:
-        embeddings = fit(model, night.user_items, progress=night.progress)
-    else:
-        model, embeddings = _fit_from(night, start)
+    model, source = night.settings.model, ""
+    if start is not None:
+        source = f" from {night.run.parent}"
+        epochs = night.settings.nightly.warm_iterations
+        if epochs is not None:
+            model = model_from(model.name, parameters_of(model) | {"iterations": epochs})
+    with epoch_bar(f"fitting {model.name}{source}", enabled=night.progress) as on_epoch:
+        embeddings = model.fit(night.user_items, start=start, on_epoch=on_epoch)
     write_embeddings(folder, embeddings)
     warm = "cold" if start is None else "warm"
     return Trained(warm, embeddings.factors, parameters_of(model))
@@ -149,25 +153,14 @@ def train(night: Context, folder: Path) -> Trained:
 def _start(night: Context) -> Embeddings | None:
     """Return yesterday's embeddings on today's rows; None where the model cannot start there."""
     model, parent = night.settings.model, night.parent
-    if not night.settings.nightly.warm_start or parent is None or not isinstance(model, ALS):
+    if not night.settings.nightly.warm_start or parent is None or not model.can_warm_start:
         return None
     manifest = parent.version.manifest
-    if manifest.model["name"] != model.name or manifest.factors != model.factors:
+    if manifest.model.name != model.name or manifest.factors != model.factors:
         return None
     before = Embeddings(parent.users.embeddings, parent.items.embeddings)
     users, items = night.log.users, night.log.items
     return carry_over(before, parent.users.ids, parent.items.ids, to_users=users, to_items=items)
-
-
-def _fit_from(night: Context, start: Embeddings) -> tuple[Model, Embeddings]:
-    model = night.settings.model
-    assert isinstance(model, ALS)  # noqa: S101  as `_start` has seen
-    epochs = night.settings.nightly.warm_iterations or model.iterations
-    model = replace(model, iterations=epochs)
-    with progress_bar(
-        f"fitting {model.name} from {night.run.parent}", enabled=night.progress
-    ) as on:
-        return model, model.fit(night.user_items, on, start=start)
 
 
 def evaluate(night: Context, _folder: Path) -> Evaluated:
@@ -203,7 +196,7 @@ def publish(night: Context, _folder: Path) -> Published:
             replace(night.release, data={**night.release.data, **made_by}),
             night.settings.index,
             indexes=night.indexes,
-            judge=_reported(night, judge_of(night.settings)),
+            gate=_reported(night, gates_of(night.settings)),
             progress=night.progress,
         )
     elif not _was_current(night.store, found.name):  # killed before it became current
@@ -228,7 +221,7 @@ def _was_current(store: Path, name: str) -> bool:
     return current(store) == name or name in {one.version for one in activations(store)}
 
 
-def _reported(night: Context, gate: Judge | None) -> Judge | None:
+def _reported(night: Context, gate: Gate | None) -> Gate | None:
     """Return a gate whose work is reported as a stage of its own."""
     if gate is None:
         night.report(StageReport("gates", "left out", 0.0))
@@ -311,8 +304,8 @@ def _identity(night: Context, name: Input) -> Any:
     source = data.log if name == "data.log" else data.test
     if not source:
         return []
-    files = find_parts(source, night.settings.log.format)
-    return _identities(file.path for file in files if isinstance(file, LogFile))
+    found = files_and_tables(source, night.settings.log.format)
+    return _identities(file.path for file in found if isinstance(file, LogFile))
 
 
 def _identities(paths: Iterable[str | Path]) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""What is known of the items, as conditions and groups that a list can be held to."""
+"""The attributes of the items, as conditions and groups that limit a list."""
 
 import threading
 from collections.abc import Callable
@@ -12,55 +12,54 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, did_you_mean
 from recsys.index import Allowed, Index
+from recsys.vectors import Ids
 
 T = TypeVar("T")
 
-_MOST_CONDITIONS = 64  # kept; each takes a little more than a byte an item
-_MOST_GROUPINGS = 16
+_MAX_CONDITIONS = 64  # kept; each takes a little more than a byte per item
+_MAX_GROUPINGS = 16
 _ITEM_ROW = "item_row"
 
 
 class Matching(NamedTuple):
-    """The items that fulfil a condition.
+    """The items that fulfil a condition, and the same for the index."""
 
-    Parameters
-    ----------
-    is_matching : ndarray of bool, shape (n_items,)
-    allowed : Allowed
-        The same for the index.
-    """
-
-    is_matching: NDArray[np.bool_]
+    is_matching: NDArray[np.bool_]  # (n_items,)
     allowed: Allowed
 
 
 class ItemAttributes:
-    """Conditions on item attributes, and groups by them; what was found is kept.
+    """Conditions on item attributes, and groups by them; the last answers are kept.
 
     Conditions are SQL expressions. DuckDB parses and evaluates them over the one table, in a
     database of its own that can neither read files nor reach a network.
 
     Parameters
     ----------
+    ids : Ids
+        Of the items.
     table : callable
         Returns the table whose row i describes item i, or None where there is none.
     index : Index
-        That takes the conditions.
+        Of the items; prepares searches under a condition.
     where : str
         What holds the items, for error messages.
     """
 
-    def __init__(self, table: Callable[[], pa.Table | None], index: Index, where: str) -> None:
+    def __init__(
+        self, ids: Ids, table: Callable[[], pa.Table | None], index: Index, where: str
+    ) -> None:
+        self.ids = ids
         self._load = table
         self._index = index
         self._where = where
         self._database: Any = None
         self._lock = threading.Lock()
-        self.matching = _kept(self._matching, _MOST_CONDITIONS)
-        self.groups = _kept(self._groups, _MOST_GROUPINGS)
+        self.matching = _kept(self._matching, _MAX_CONDITIONS)
+        self.groups = _kept(self._groups, _MAX_GROUPINGS)
 
     def of(self, item_idx: int) -> dict[str, Any]:
-        """Return what is known of an item, by column; nothing where there is no table."""
+        """Return the attributes of an item by column; empty where there is no table."""
         table = self._load()
         if table is None:
             return {}
@@ -141,10 +140,10 @@ class ItemAttributes:
 
 
 def _kept(method: Callable[[str], T], most: int) -> Callable[[str], T]:
-    """Return a method of an object that keeps its last answers, but not the object alive.
+    """Return a method with a cache of its last answers that does not keep its object alive.
 
-    The object holds what is returned here: a cycle would keep a version open, its memory and its
-    lease, for as long as Python puts off looking for cycles.
+    The object holds the returned function. A cycle of the two would keep a version open, its
+    memory and its lease, until Python collects cycles.
     """
     weak = WeakMethod(method)
 

@@ -1,4 +1,4 @@
-"""Lists for all users of a version, written part by part as Parquet."""
+"""Write the lists of all users of a version to Parquet files, resumable."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,8 @@ from recsys.serving.recommender import Recommender
 
 SETTINGS = "batch.json"
 
-_BYTES_PER_ENTRY = 160  # of a list while its part is made: rows and scores twice, and five columns
-_LEAST_BYTES = 1 << 20
+_BYTES_PER_ENTRY = 160  # of a list while its file is made: rows and scores twice, and five columns
+_MIN_BYTES = 1 << 20
 
 
 def write_batch(
@@ -29,20 +29,20 @@ def write_batch(
 ) -> Path:
     """Write the lists of all users of a version to a folder of Parquet files.
 
-    A part holds as many users as the memory allows, and appears when it is complete. Interrupted
-    and called again, it goes on behind the last part that is there.
+    A file holds as many users as the memory allows, and appears when it is complete. Called again
+    after an interruption, it continues after the last file.
 
     Parameters
     ----------
     recommender : Recommender
     folder : path
-        Made if it is not there. `batch.json` in it says what its lists are.
+        Created if missing. `batch.json` in it holds the settings of the lists.
     k : int
     include_seen : bool
     where : str, optional
-        As `Recommender.recommend` has it.
+        As in `Recommender.recommend`.
     memory_bytes : int
-        Bound on what the lists of a part take while they are made, beside the version itself.
+        Bound on the memory of the lists of one file, without the version itself.
     progress : bool
         Show a progress bar where stderr is a terminal.
 
@@ -60,7 +60,7 @@ def write_batch(
     OSError
         If a file cannot be written.
     """
-    if memory_bytes < _LEAST_BYTES:
+    if memory_bytes < _MIN_BYTES:
         raise ConfigError(f"memory: expected 1 MB or more, got {memory_bytes} bytes")
     folder = Path(folder)
     per_part = max(1, memory_bytes // (_BYTES_PER_ENTRY * k))
@@ -79,7 +79,7 @@ def write_batch(
 
 
 def _require_same(folder: Path, settings: dict[str, Any]) -> None:
-    """Write down what the lists are, or see that those that are there are the same."""
+    """Write the settings of the lists, or compare them to those of the lists in the folder."""
     path = folder / SETTINGS
     if not path.exists():
         replace_text(path, json.dumps(settings))

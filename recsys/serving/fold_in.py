@@ -23,73 +23,58 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The parts of a score; see `Recommender.explain`.
+    """What each item of a history adds to a score; see `Recommender.explain`.
 
     Parameters
     ----------
     item_id : str or int
-        The item that is explained.
+        The item whose score is explained.
     score : float
-        Its score.
-    parts : tuple of ScoredItem
-        An item of the history and its part, the largest first; negative ones speak against it.
+    contributions : tuple of ScoredItem
+        Items of the history and what each adds, the largest first; negative ones lower the score.
     rest : float
-        What no item of the history has a part in, so that parts and rest sum to the score: the
-        mean of a centered model or the popularity of the item, and rounding.
+        The score less the sum of the contributions: the mean of a centered model or the popularity
+        of the item, and rounding.
     source : {"personal", "fold_in"}
     version : str
 
     Examples
     --------
     >>> why = Explanation("i9", 0.5, (ScoredItem("i7", 0.4),), 0.1, "personal", "v")
-    >>> why.score == sum(part for _, part in why.parts) + why.rest
+    >>> why.score == sum(added for _, added in why.contributions) + why.rest
     True
     """
 
     item_id: Id
     score: float
-    parts: tuple[ScoredItem, ...]
+    contributions: tuple[ScoredItem, ...]
     rest: float
     source: Source
     version: str
+
+    @property
+    def parts(self) -> tuple[ScoredItem, ...]:
+        """The contributions, by their name in JSON and in earlier releases."""
+        return self.contributions
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types that JSON can hold."""
         return {
             "item_id": self.item_id,
             "score": self.score,
-            "parts": [part._asdict() for part in self.parts],
+            "parts": [contribution._asdict() for contribution in self.contributions],
             "rest": self.rest,
             "source": self.source,
             "version": self.version,
         }
 
 
-def explanation(
-    item_id: Id,
-    score: float,
-    history: list[Id],
-    parts: NDArray[np.float64],
-    source: Source,
-    version: str,
-) -> Explanation:
-    """Put the parts in order; what they do not sum to is the rest."""
-    order = np.argsort(-parts, kind="stable").tolist()
-    listed = tuple(ScoredItem(history[place], float(parts[place])) for place in order)
-    return Explanation(item_id, score, listed, score - float(parts.sum()), source, version)
-
-
 class Histories:
-    """Histories against the items of one version: folded in, and as parts of scores.
-
-    Parameters
-    ----------
-    content : Content
-    """
+    """Histories of items of one version: folded in, and as contributions to scores."""
 
     def __init__(self, content: Content) -> None:
         self._items = content.items
-        self._named = content.version.manifest.model
+        self._spec = content.version.manifest.model
         self.version = content.version.name
 
     def of(
@@ -105,7 +90,7 @@ class Histories:
         Parameters
         ----------
         item_ids : iterable of str or int
-            Those that are not known are left out.
+            Unknown ones are left out.
         weights : iterable of float, optional
             One for each of them, finite and above 0; default 1. Those of a repeated item add up.
         name : str
@@ -133,11 +118,11 @@ class Histories:
         return self.as_row(rows[rows >= 0], values[rows >= 0])
 
     def as_row(self, rows: ItemRows, weights: NDArray[np.floating]) -> "sp.csr_array":
-        """Return items, of which some may be there twice, as one row of user_items."""
+        """Return items as one row of user_items; the weights of a repeated item add up."""
         import scipy.sparse as sp
 
-        columns, place = np.unique(rows, return_inverse=True)
-        data = np.bincount(place, weights=weights, minlength=len(columns)).astype(np.float32)
+        columns, column = np.unique(rows, return_inverse=True)
+        data = np.bincount(column, weights=weights, minlength=len(columns)).astype(np.float32)
         return sp.csr_array(
             (data, columns.astype(np.int32), np.array([0, len(columns)], dtype=np.int32)),
             shape=(1, len(self._items.ids)),
@@ -147,7 +132,7 @@ class Histories:
     def _model(self) -> Any:
         from recsys.models import model_from  # the solvers are not needed to answer a user
 
-        return model_from(self._named["name"], self._named["parameters"])
+        return model_from(self._spec.name, self._spec.parameters)
 
     @cached_property
     def fold_in(self) -> "FoldIn":
@@ -164,12 +149,19 @@ class Histories:
     def explain(
         self, history: "sp.csr_array", user: FloatVector, item_idx: int, source: Source
     ) -> Explanation:
-        """Return the parts of the score of an item that come from each item of a history."""
+        """Explain the score of an item for a user with this history and this embedding."""
         score = float(user.astype(np.float64) @ self._items.embeddings[item_idx])
-        parts = self._contributions(history, item_idx) if history.nnz else np.zeros(0)
-        ids = self._items.ids
-        listed = ids.tolist(history.indices)
-        return explanation(ids[item_idx], score, listed, parts, source, self.version)
+        added = self._contributions(history, item_idx) if history.nnz else np.zeros(0)
+        order = np.argsort(-added, kind="stable")
+        items = self._items.ids.tolist(history.indices[order])
+        return Explanation(
+            self._items.ids[item_idx],
+            score,
+            tuple(map(ScoredItem, items, added[order].tolist())),
+            score - float(added.sum()),
+            source,
+            self.version,
+        )
 
 
 def _checked_weights(

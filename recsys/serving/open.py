@@ -1,4 +1,4 @@
-"""Open a store, and keep it open for the one-line call."""
+"""Open a version; `recommend` in one call, which keeps the current version open."""
 
 import os
 import warnings
@@ -8,7 +8,7 @@ from recsys.base.durable import identity_of
 from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.serving.recommender import Recommender
 from recsys.serving.results import Recommendations
-from recsys.store import current, open_version, served
+from recsys.store import current_or_none, open_version, served
 from recsys.store.versions import CURRENT
 from recsys.vectors import Id
 
@@ -21,8 +21,8 @@ def store_path(store: str | Path | None = None) -> Path:
 def open(store: str | Path | None = None, version: str | None = None) -> Recommender:
     """Open a version of a store.
 
-    Where the current one is damaged, that which was current before is opened instead, with a
-    RuntimeWarning that names what is damaged: a list of yesterday is better than none.
+    Where the current one is damaged, the one that was current before it is opened instead, with a
+    RuntimeWarning that names the damage: yesterday's lists are better than none.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def open(store: str | Path | None = None, version: str | None = None) -> Recomme
     Returns
     -------
     Recommender
-        It keeps to its version, whatever is published later.
+        It stays with its version, whatever is published later.
 
     Raises
     ------
@@ -43,19 +43,19 @@ def open(store: str | Path | None = None, version: str | None = None) -> Recomme
     VersionNotFoundError
         If there is no such version.
     CorruptVersionError
-        If a file of the version is damaged, and no other may stand in for it.
+        If a file of the version is damaged, and no other version may stand in for it.
     """
-    place = store_path(store)
+    folder = store_path(store)
     try:
-        return Recommender(open_version(place, version))
+        return Recommender(open_version(folder, version))
     except (CorruptVersionError, VersionNotFoundError) as error:
         if version is not None:
             raise
-        return _opened_instead(place, error)
+        return _opened_instead(folder, error)
 
 
 def _opened_instead(store: Path, error: StoreError) -> Recommender:
-    """Open the latest version that can be opened of those that were current, or raise the error."""
+    """Open the latest of the once current versions that can be opened, or raise the error."""
     for name in served(store):
         try:
             recommender = Recommender(open_version(store, name))
@@ -69,7 +69,7 @@ def _opened_instead(store: Path, error: StoreError) -> Recommender:
 def recommend(user_id: Id, k: int = 10, store: str | Path | None = None) -> Recommendations:
     """Recommend items to a user from the current version of a store.
 
-    The version stays open between calls and is opened anew when another one becomes current.
+    The version stays open between calls; when another one becomes current, that is opened.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _current_recommender(store: Path) -> Recommender:
     known = _open.get(store)
     if signature is not None and known is not None and known[0] == signature:
         return known[1]
-    if known is not None and _is_current(store, known[1].version):
+    if known is not None and current_or_none(store) == known[1].version:
         recommender = known[1]
     else:
         recommender = open(store)
@@ -111,15 +111,8 @@ def _current_recommender(store: Path) -> Recommender:
     return recommender
 
 
-def _is_current(store: Path, version: str) -> bool:
-    try:
-        return current(store) == version
-    except CorruptVersionError:
-        return False
-
-
 def _signature(path: Path) -> list[int] | None:
-    """Return what changes when a file is replaced; None where there is none."""
+    """Return numbers that change when a file is replaced; None where there is none."""
     try:
         return identity_of(path)
     except OSError:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.serving.answers import Answers, Similar
 from recsys.serving.fold_in import Explanation, Histories
 from recsys.serving.lists import Batch
-from recsys.serving.request import NOTHING, Wanted, wanted
+from recsys.serving.request import NO_ITEMS, Conditions, Request
 from recsys.serving.results import Recommendations, ScoredItem
 from recsys.store import Content, ItemTable, UserTable
 from recsys.vectors import Id, NamedVectors
@@ -52,14 +52,9 @@ class Recommender:
         user_id: Id,
         k: int = 10,
         *,
-        exclude: Iterable[Id] = (),
-        include_seen: bool = False,
-        candidates: Iterable[Id] | None = None,
-        where: str | None = None,
-        diversity: float = 0.0,
-        max_per: str | None = None,
         history: Iterable[Id] | None = None,
         on_unknown: Literal["popular", "raise"] = "popular",
+        **conditions: Unpack[Conditions],
     ) -> Recommendations:
         """Recommend items to a user.
 
@@ -69,26 +64,27 @@ class Recommender:
             In either form: ``42`` and ``"42"`` are the same user.
         k : int
             Length of the list. It is shorter only where no more items may be in it.
+        history : iterable of str or int, optional
+            The items of a user who may be unknown: an unknown one is folded in, as by
+            `recommend_for_history`.
+        on_unknown : {"popular", "raise"}
+            What an unknown user without a history gets. A known one whose embedding is zero gets
+            the popular list in either case.
         exclude : iterable of str or int
-            Items that must not be in the list; ids that are not known say nothing.
+            Items that must not be in the list; unknown ids are ignored.
         include_seen : bool
             Keep items that the user has seen.
         candidates : iterable of str or int, optional
-            The only items that may be in the list; ids that are not known say nothing.
+            The only items that may be in the list; unknown ids are ignored.
         where : str, optional
             A condition on the attributes of items, in SQL, such as
             ``"category in ('a', 'b') and price < 20"``.
         diversity : float
-            From 0, by score alone, to 1: how much the likeness to items further up counts against
-            an item (maximal marginal relevance).
+            From 0, by score alone, to 1: how much an item loses by its similarity to items further
+            up the list (maximal marginal relevance).
         max_per : str, optional
-            A column of attributes and a number, such as ``"brand:2"``: so many items of one brand
-            at most. Items without a brand have no limit.
-        history : iterable of str or int, optional
-            What a user who is not known has done: folded in, as by `recommend_for_history`.
-        on_unknown : {"popular", "raise"}
-            What an unknown user without a history gets. A known one whose embedding is zero gets
-            the popular list in either case.
+            A column of attributes and a number, such as ``"brand:2"``: at most two items of one
+            brand. Items without a brand have no limit.
 
         Returns
         -------
@@ -103,21 +99,21 @@ class Recommender:
         UnknownUserError
             If the user is not known and `on_unknown` is "raise".
         """
-        want = self._wanted(k, exclude, candidates, where, diversity, max_per)
+        request = self._request(k, **conditions)
         if on_unknown not in ("popular", "raise"):
             raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
         user_idx = self._single_users.find(checked_id(user_id, "user_id"))
         if user_idx is not None:
-            seen = NOTHING if include_seen else self._single_users.seen(user_idx)
+            seen = NO_ITEMS if request.include_seen else self._single_users.seen(user_idx)
             user = self._single_users.embedding(user_idx)
-            return self._answers.answer(user, want, seen, "personal")
+            return self._answers.answer(user, request, seen, "personal")
         if history is not None:
             folded = self._histories.of(history, None, "history")
             if folded.nnz:
-                return self._list_for_history(folded, want, include_seen)
+                return self._list_for_history(folded, request)
         if on_unknown == "raise":
             raise self._unknown_user(user_id)
-        return self._answers.answer(None, want, NOTHING, "popular")
+        return self._answers.answer(None, request, NO_ITEMS, "popular")
 
     def recommend_for_history(
         self,
@@ -125,15 +121,10 @@ class Recommender:
         k: int = 10,
         *,
         weights: Iterable[float] | None = None,
-        exclude: Iterable[Id] = (),
-        include_seen: bool = False,
-        candidates: Iterable[Id] | None = None,
-        where: str | None = None,
-        diversity: float = 0.0,
-        max_per: str | None = None,
         on_unknown: Literal["ignore", "raise"] = "ignore",
+        **conditions: Unpack[Conditions],
     ) -> Recommendations:
-        """Recommend items to somebody of whom only a history is known.
+        """Recommend items to a user of whom only a history is known.
 
         The history is folded in by the model that trained the version, as training itself
         embeds a user.
@@ -144,17 +135,15 @@ class Recommender:
         k : int
         weights : iterable of float, optional
             Strength of each interaction, above 0; default 1. Those of a repeated item add up.
-        include_seen : bool
-            Keep the items of the history.
-        exclude, candidates, where, diversity, max_per
-            As `recommend` has them.
         on_unknown : {"ignore", "raise"}
             What happens to items that the version does not hold.
+        exclude, include_seen, candidates, where, diversity, max_per
+            As in `recommend`; the seen items are those of the history.
 
         Returns
         -------
         Recommendations
-            The source is "fold_in", or "popular" where the history says nothing.
+            The source is "fold_in", or "popular" where the folded-in embedding is zero.
 
         Raises
         ------
@@ -163,13 +152,13 @@ class Recommender:
         UnknownItemError
             If no item is known, or one is not and `on_unknown` is "raise".
         """
-        want = self._wanted(k, exclude, candidates, where, diversity, max_per)
+        request = self._request(k, **conditions)
         if on_unknown not in ("ignore", "raise"):
             raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
         history = self._histories.of(
             item_ids, weights, "item_ids", known="all" if on_unknown == "raise" else "one"
         )
-        return self._list_for_history(history, want, include_seen)
+        return self._list_for_history(history, request)
 
     def recommend_many(
         self,
@@ -186,10 +175,10 @@ class Recommender:
         Parameters
         ----------
         user_ids : iterable of str or int
-            Those that are not known get the popular list.
+            Unknown ones get the popular list.
         k : int
         exclude, include_seen, candidates, where
-            As `recommend` has them, the same for all users.
+            As in `recommend`, the same for all users.
 
         Returns
         -------
@@ -203,8 +192,10 @@ class Recommender:
             If an argument is none of these.
         """
         listed = checked_ids(user_ids, "user_ids")
-        want = self._wanted(k, exclude, candidates, where, 0.0, None)
-        lists = self._answers.lists(self._users.ids.rows(listed), want, include_seen=include_seen)
+        request = self._request(
+            k, exclude=exclude, include_seen=include_seen, candidates=candidates, where=where
+        )
+        lists = self._answers.lists(self._users.ids.rows(listed), request)
         return Batch(listed, lists, self._items.ids, self.version)
 
     def similar_items(self, item_id: Id, k: int = 10) -> Recommendations:
@@ -242,7 +233,7 @@ class Recommender:
         -------
         Recommendations
             Of users: `item_id` is the id of a user. The source is "similar", scores are cosines.
-            The user itself and users with a zero embedding are not in it.
+            The user asked for and users with a zero embedding are not in it.
 
         Raises
         ------
@@ -263,7 +254,7 @@ class Recommender:
         Returns
         -------
         Explanation
-            Parts that sum to the score (Hu, Koren and Volinsky 2008, section 5, for ALS).
+            Contributions that sum to the score (Hu, Koren and Volinsky 2008, section 5, for ALS).
 
         Raises
         ------
@@ -366,32 +357,13 @@ class Recommender:
         where = f"of version {self.version}"
         return NamedVectors(table.ids, table.embeddings, kind, table.space_id, where)
 
-    def _wanted(
-        self,
-        k: int,
-        exclude: Iterable[Id],
-        candidates: Iterable[Id] | None,
-        where: str | None,
-        diversity: float,
-        max_per: str | None,
-    ) -> Wanted:
-        return wanted(
-            k,
-            exclude,
-            candidates,
-            where,
-            diversity,
-            max_per,
-            ids=self._items.ids,
-            attributes=self._answers.attributes,
-        )
+    def _request(self, k: int, **conditions: Unpack[Conditions]) -> Request:
+        return Request.of(k, self._answers.attributes, **conditions)
 
-    def _list_for_history(
-        self, history: "sp.csr_array", want: Wanted, include_seen: bool
-    ) -> Recommendations:
-        seen = NOTHING if include_seen else history.indices
+    def _list_for_history(self, history: "sp.csr_array", request: Request) -> Recommendations:
+        seen = NO_ITEMS if request.include_seen else history.indices
         user = self._histories.fold_in(history)[0]
-        return self._answers.answer(user, want, seen, "fold_in")
+        return self._answers.answer(user, request, seen, "fold_in")
 
     def _unknown_user(self, user_id: Id) -> UnknownUserError | UnknownItemError:
         hint = '; ask with on_unknown="popular", or by recommend_for_history'

@@ -1,7 +1,8 @@
-"""What a caller wants of a list, checked and in rows."""
+"""The request for a list: its length and conditions, checked once and turned into rows."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +13,36 @@ from recsys.serving.attributes import ItemAttributes, Matching
 from recsys.vectors import Id, Ids
 from recsys.vectors.ids import checked_ids, checked_k
 
-NOTHING = np.empty(0, dtype=np.int32)
+NO_ITEMS = np.empty(0, dtype=np.int32)
 
 _NUMBER = (int, float, np.number)
 
 
-class Wanted(NamedTuple):
-    """A list that is asked for.
+class Conditions(TypedDict, total=False):
+    """The conditions of a list as a caller gives them; `Recommender.recommend` explains each."""
+
+    exclude: Iterable[Id]
+    include_seen: bool
+    candidates: Iterable[Id] | None
+    where: str | None
+    diversity: float
+    max_per: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """The length and the conditions of a list, in rows of one version.
 
     Parameters
     ----------
     k : int
+        Length of the list.
     exclude : ndarray of int32
-        Rows that must not be in it, beside those that the user has seen.
+        Rows that must not be in it, in addition to those that the user has seen.
+    include_seen : bool
+        Whether items that the user has seen may be in it.
     candidates : ndarray of int32, optional
-        The only rows that may be in it, ascending, each once.
+        The only rows that may be in it, ascending and unique.
     matching : Matching, optional
         The only items that may be in it.
     diversity : float
@@ -38,18 +54,58 @@ class Wanted(NamedTuple):
     """
 
     k: int
-    exclude: ItemRows
-    candidates: ItemRows | None
-    matching: Matching | None
-    diversity: float
-    groups: NDArray[np.int32] | None
-    per_group: int
+    exclude: ItemRows = field(default_factory=lambda: NO_ITEMS)
+    include_seen: bool = False
+    candidates: ItemRows | None = None
+    matching: Matching | None = None
+    diversity: float = 0.0
+    groups: NDArray[np.int32] | None = None
+    per_group: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        k: int,
+        items: ItemAttributes,
+        *,
+        exclude: Iterable[Id] = (),
+        include_seen: bool = False,
+        candidates: Iterable[Id] | None = None,
+        where: str | None = None,
+        diversity: float = 0.0,
+        max_per: str | None = None,
+    ) -> "Request":
+        """Check what a caller asks for; ids that `items` does not hold are left out.
+
+        Raises
+        ------
+        DataError
+            If an argument cannot be understood; it is named.
+        """
+        if where is not None and not isinstance(where, str):
+            raise DataError(f"where: expected a condition as text, got {where!r}")
+        column, per_group = (None, 0) if max_per is None else _column_and_number(max_per)
+        listed = None
+        if candidates is not None:
+            listed = np.unique(_known_rows(candidates, "candidates", items.ids))
+        return cls(
+            checked_k(k),
+            _known_rows(exclude, "exclude", items.ids),
+            include_seen,
+            listed,
+            None if where is None else items.matching(where),
+            _checked_diversity(diversity),
+            None if column is None else items.groups(column),
+            per_group,
+        )
+
+    @property
+    def is_by_score(self) -> bool:
+        """Whether the list is the best items in order, without diversity or limits per group."""
+        return self.diversity == 0 and self.groups is None
 
     def is_allowed(self, n_items: int) -> NDArray[np.bool_] | None:
-        """Return which items may be in the list, as far as they are not excluded; None for all.
-
-        What is excluded from all lists is not allowed in any either.
-        """
+        """Return which items may be in the lists of any user; None where all may."""
         if self.candidates is None and self.matching is None and len(self.exclude) == 0:
             return None
         is_allowed = np.ones(n_items, dtype=np.bool_)
@@ -62,50 +118,17 @@ class Wanted(NamedTuple):
         return is_allowed
 
     def allowed_candidates(self, exclude: ItemRows) -> ItemRows:
-        """Return the candidates that fulfil the condition and are not excluded."""
-        rows = NOTHING if self.candidates is None else self.candidates
+        """Return the candidates that match and are not excluded."""
+        rows = NO_ITEMS if self.candidates is None else self.candidates
         if self.matching is not None:
             rows = rows[self.matching.is_matching[rows]]
         kept: ItemRows = rows[~np.isin(rows, exclude)]
         return kept
 
 
-def wanted(
-    k: int,
-    exclude: Iterable[Id],
-    candidates: Iterable[Id] | None,
-    where: str | None,
-    diversity: float,
-    max_per: str | None,
-    *,
-    ids: Ids,
-    attributes: ItemAttributes,
-) -> Wanted:
-    """Check what a caller asks for, and turn ids into rows; unknown ids say nothing.
-
-    Raises
-    ------
-    DataError
-        If an argument cannot be understood; it is named.
-    """
-    column, per_group = (None, 0) if max_per is None else _column_and_number(max_per)
-    listed = None if candidates is None else np.unique(_known_rows(candidates, "candidates", ids))
-    if where is not None and not isinstance(where, str):
-        raise DataError(f"where: expected a condition as text, got {where!r}")
-    return Wanted(
-        k=checked_k(k),
-        exclude=_known_rows(exclude, "exclude", ids),
-        candidates=listed,
-        matching=None if where is None else attributes.matching(where),
-        diversity=_checked_share(diversity),
-        groups=None if column is None else attributes.groups(column),
-        per_group=per_group,
-    )
-
-
 def _known_rows(listed: Iterable[Id], name: str, ids: Ids) -> ItemRows:
     if isinstance(listed, tuple) and not listed:
-        return NOTHING
+        return NO_ITEMS
     rows = ids.rows(checked_ids(listed, name))
     known: ItemRows = rows[rows >= 0]
     return known
@@ -121,7 +144,7 @@ def _column_and_number(max_per: str) -> tuple[str, int]:
     return column, int(number)
 
 
-def _checked_share(diversity: float) -> float:
+def _checked_diversity(diversity: float) -> float:
     is_number = isinstance(diversity, _NUMBER) and not isinstance(diversity, bool)
     if not is_number or not 0 <= diversity <= 1:
         raise DataError(f"diversity: expected a number from 0 to 1, got {diversity!r}")

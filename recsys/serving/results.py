@@ -1,4 +1,4 @@
-"""What a recommender answers."""
+"""Lists of recommended items, and where they came from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,8 +47,8 @@ class Recommendations:
     def __iter__(self) -> Iterator[ScoredItem]:
         return iter(self.items)
 
-    def __getitem__(self, place: int) -> ScoredItem:
-        return self.items[place]
+    def __getitem__(self, position: int) -> ScoredItem:
+        return self.items[position]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types that JSON can hold."""

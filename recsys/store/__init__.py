@@ -1,4 +1,4 @@
-"""The store: manifest, files and versions; publish, activate, roll back, verify and prune them."""
+"""Versions on disk: publish, open, activate, roll back, verify and prune them."""
 
 from recsys.store.activations import (
     Activation,
@@ -12,15 +12,15 @@ from recsys.store.activations import (
     version_before,
 )
 from recsys.store.align import AlignmentSettings, align_with_current
-from recsys.store.content import Content, open_version, read_vectors, read_version
-from recsys.store.listing import list_versions
-from recsys.store.manifest import Check, FileFacts, Manifest
+from recsys.store.content import Content, open_version, read_vectors
+from recsys.store.listing import describe_versions
+from recsys.store.manifest import Check, EvaluationSummary, FileFacts, Manifest, ModelSpec
 from recsys.store.prune import Pruning, prune
-from recsys.store.publish import Judge, publish, require_writable
+from recsys.store.publish import Gate, publish, require_writable
 from recsys.store.release import BuiltIndexes, Release, build_indexes
 from recsys.store.tables import ItemTable, SeenLists, UserTable
 from recsys.store.verify import verify
-from recsys.store.versions import Version, current, find_version, versions
+from recsys.store.versions import Version, current, current_or_none, find_version, versions
 
 __all__ = [
     "Activation",
@@ -28,10 +28,12 @@ __all__ = [
     "BuiltIndexes",
     "Check",
     "Content",
+    "EvaluationSummary",
     "FileFacts",
+    "Gate",
     "ItemTable",
-    "Judge",
     "Manifest",
+    "ModelSpec",
     "Pruning",
     "Release",
     "SeenLists",
@@ -42,15 +44,15 @@ __all__ = [
     "align_with_current",
     "build_indexes",
     "current",
+    "current_or_none",
+    "describe_versions",
     "find_version",
-    "list_versions",
     "open_version",
     "pin",
     "pinned",
     "prune",
     "publish",
     "read_vectors",
-    "read_version",
     "require_writable",
     "rollback",
     "served",

@@ -1,4 +1,4 @@
-"""Which version is current: activate, roll back, pin, and the record of activations."""
+"""Activate a version, roll back, pin; and the record of activations."""
 
 import re
 from collections.abc import Iterable
@@ -8,35 +8,34 @@ from typing import Literal, NamedTuple
 
 from recsys.base.durable import errors_of_writing, only_writer, replace_text
 from recsys.base.errors import GateFailedError, StoreError, VersionNotFoundError
-from recsys.store.versions import CURRENT, CURRENT_LOCK, Version, current, find_version, versions
+from recsys.store.versions import (
+    CURRENT,
+    CURRENT_LOCK,
+    Version,
+    current,
+    current_or_none,
+    find_version,
+    versions,
+)
 
 ACTIVATIONS = "ACTIVATIONS"
 
 Kind = Literal["activate", "rollback"]
 
 _LINE = re.compile(r"(\S+) (activate|rollback) (\S+)", re.ASCII)
-_MOST_LINES = 1000
+_MAX_LINES = 1000
 
 
 class Activation(NamedTuple):
-    """One change of what is current.
+    """One change of the current version."""
 
-    Parameters
-    ----------
-    time : str
-        ISO 8601, UTC.
-    kind : {"activate", "rollback"}
-    version : str
-        Its name.
-    """
-
-    time: str
+    time: str  # ISO 8601, UTC
     kind: Kind
-    version: str
+    version: str  # name
 
 
 def activations(store: str | Path) -> list[Activation]:
-    """Return what was made current, oldest first; the last one is what CURRENT names.
+    """Return all activations, oldest first; the last one made current what CURRENT names.
 
     Raises
     ------
@@ -44,22 +43,22 @@ def activations(store: str | Path) -> list[Activation]:
         If the store cannot be read.
     """
     store = Path(store)
-    lines, now = _lines_of(store), _current_if_readable(store)
+    lines, now = _lines_of(store), current_or_none(store)
     if not lines or lines[-1].version != now:
         before = lines[-2].version if len(lines) > 1 else None
-        if lines and before == now:  # a writer died before it replaced CURRENT
+        if lines and before == now:  # a process died before it replaced CURRENT
             lines.pop()
-        elif now is not None:  # CURRENT was written by hand, or before there were ACTIVATIONS
+        elif now is not None:  # CURRENT was written by hand, or by a release without ACTIVATIONS
             lines.append(Activation(_now(), "activate", now))
     return lines
 
 
 def version_before(store: str | Path) -> str | None:
-    """Return the version that a rollback makes current, None where there is none.
+    """Return the name of the version that a rollback makes current, None where there is none.
 
-    It undoes activations one by one, as an editor undoes changes: after A, B and C were activated,
-    the first rollback takes B and the second one A; what is activated then stands behind A alone.
-    Versions that were pruned are passed over.
+    Rollbacks undo activations one by one, as an editor undoes changes: after A, B and C, the first
+    one makes B current and the second one A; an activation after that follows A alone. Versions
+    that were pruned are skipped.
 
     Raises
     ------
@@ -71,34 +70,24 @@ def version_before(store: str | Path) -> str | None:
 
 
 def served(store: str | Path) -> list[str]:
-    """Return the versions that are or were current, the latest first.
+    """Return the names of the versions that are or were current, the latest first.
 
-    Those that a rollback has undone or a prune has deleted are left out; the version that is
-    current stays in it also where CURRENT is damaged.
+    Those that a rollback undid or a prune deleted are left out. The current version is in it even
+    where CURRENT is damaged.
 
     Raises
     ------
     StoreError
         If the store cannot be read.
     """
-    there = {version.name for version in versions(store)}
-    return [name for name in reversed(_not_undone(activations(store))) if name in there]
+    existing = {version.name for version in versions(store)}
+    return [name for name in reversed(_not_undone(activations(store))) if name in existing]
 
 
-def make_current(store: Path, name: str, kind: Kind) -> None:
-    """Write ACTIVATIONS, then CURRENT, each at one stroke. One writer at a time."""
-    known = activations(store)
-    if not known or known[-1].version != name:
-        known.append(Activation(_now(), kind, name))
-        text = "\n".join(" ".join(activation) for activation in known[-_MOST_LINES:])
-        replace_text(store / ACTIVATIONS, text)
-    replace_text(store / CURRENT, name)
-
-
-def _not_undone(history: Iterable[Activation]) -> list[str]:
-    """Return the activations that no rollback has undone, as names, oldest first."""
+def _not_undone(past: Iterable[Activation]) -> list[str]:
+    """Return the names of the versions that no rollback has undone, oldest first."""
     names: list[str] = []
-    for activation in history:
+    for activation in past:
         if activation.kind == "rollback":
             while names and names[-1] != activation.version:
                 names.pop()
@@ -108,7 +97,7 @@ def _not_undone(history: Iterable[Activation]) -> list[str]:
 
 
 def _lines_of(store: Path) -> list[Activation]:
-    """Return the lines that can be understood: a damaged history must not stop a publish."""
+    """Return the lines that can be read: a damaged file must not stop a publish."""
     path = store / ACTIVATIONS
     try:
         text = path.read_bytes().decode(errors="replace")
@@ -124,14 +113,6 @@ def _lines_of(store: Path) -> list[Activation]:
     ]
 
 
-def _current_if_readable(store: Path) -> str | None:
-    """Return the current version; a damaged CURRENT must not stop the activation that mends it."""
-    try:
-        return current(store)
-    except StoreError:
-        return None
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -145,7 +126,7 @@ def pinned(store: str | Path) -> frozenset[str]:
     Raises
     ------
     StoreError
-        If the file of the pins cannot be read.
+        If PINNED cannot be read.
     """
     path = Path(store) / PINNED
     try:
@@ -157,7 +138,7 @@ def pinned(store: str | Path) -> frozenset[str]:
 
 
 def pin(store: str | Path, name: str) -> Version:
-    """Keep a version from every prune, until it is unpinned. A second time changes nothing.
+    """Keep a version from every prune until it is unpinned. A pinned one stays pinned.
 
     Raises
     ------
@@ -169,13 +150,13 @@ def pin(store: str | Path, name: str) -> Version:
     store = Path(store)
     find_version(store, name)
     with errors_of_writing(store, f"pin {name}"), only_writer(store / CURRENT_LOCK):
-        version = find_version(store, name)  # now that nobody can prune it
+        version = find_version(store, name)  # once more, as nothing can prune it now
         _write(store, pinned(store) | {name})
     return version
 
 
 def unpin(store: str | Path, name: str) -> None:
-    """Leave a version to the next prune.
+    """Let the next prune delete a version.
 
     Raises
     ------
@@ -197,14 +178,14 @@ def _write(store: Path, names: frozenset[str]) -> None:
 
 
 def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
-    """Make a version the current one; readers take it up with their next call.
+    """Make a version the current one; readers open it with their next call.
 
     Parameters
     ----------
     store : path
     name : str
     force : bool
-        Take one that was refused, too.
+        Activate it even if gates refused it.
 
     Raises
     ------
@@ -218,7 +199,7 @@ def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
         If the store cannot be written.
     """
     store = Path(store)
-    version = find_version(store, name)  # also where no lock could be made
+    version = find_version(store, name)  # before the lock, which may not be writable
     if version.manifest.status == "refused" and not force:
         refusing = [check for check in version.manifest.checks if check.refuses]
         raise GateFailedError([check.sentence for check in refusing], refusing, version.name)
@@ -227,10 +208,10 @@ def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
 
 
 def rollback(store: str | Path) -> Version:
-    """Make the version current that was current before; it waits for no publish.
+    """Make the version current that was current before, without waiting for a publish.
 
-    Rollbacks undo activations one by one: after A, B and C were activated, the first one takes B
-    and the second one A. Versions that were pruned since are passed over.
+    Rollbacks undo activations one by one: after A, B and C, the first one makes B current and the
+    second one A. Versions that were pruned are skipped.
 
     Returns
     -------
@@ -240,9 +221,9 @@ def rollback(store: str | Path) -> Version:
     Raises
     ------
     VersionNotFoundError
-        If none is current, or none was before.
+        If there is no current version, or none before it.
     CorruptVersionError
-        If the manifest of the one before is damaged; nothing has changed then.
+        If the manifest of the one before is damaged; the current one stays current.
     StoreError
         If the store cannot be read or written.
 
@@ -263,8 +244,13 @@ def rollback(store: str | Path) -> Version:
 
 
 def _make_current(store: Path, name: str, kind: Kind) -> Version:
-    """Look once more, now that nobody can prune it, and write."""
-    version = find_version(store, name)
+    """Write ACTIVATIONS, then CURRENT; the caller holds the lock."""
+    version = find_version(store, name)  # once more, as nothing can prune it now
     version.manifest  # noqa: B018  a version that cannot be opened must not become current
-    make_current(store, name, kind)
+    known = activations(store)
+    if not known or known[-1].version != name:
+        known.append(Activation(_now(), kind, name))
+        text = "\n".join(" ".join(activation) for activation in known[-_MAX_LINES:])
+        replace_text(store / ACTIVATIONS, text)
+    replace_text(store / CURRENT, name)
     return version

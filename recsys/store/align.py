@@ -1,4 +1,4 @@
-"""Lineage of a release: in the coordinates of the version before it, or in a space of its own."""
+"""Align a release with its parent: rotate it into the parent's space, or begin a new one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from recsys.base.errors import ConfigError, StoreError
+from recsys.store.manifest import ModelSpec
 from recsys.store.release import Release
 from recsys.store.tables import ItemTable, read_items
-from recsys.store.versions import Version, find_version
+from recsys.store.versions import Version, current_or_none, find_version
 from recsys.vectors import Alignment, align, shared_rows
 
 
@@ -44,39 +45,30 @@ class AlignmentSettings:
 def align_with_current(
     store: str | Path, release: Release, settings: AlignmentSettings | None = None
 ) -> Release:
-    """Rotate a release onto the current version of a store, so that it carries on its space.
+    """Rotate a release onto the current version of a store, to stay in its space.
 
-    Users and items take the same rotation, so no score changes. Where there is nothing to carry
-    on, the release stays as it is and begins a space. Either way its `alignment` says which, and
-    why. Each version is held against its parent alone: over many of them a space may wander.
-
-    Parameters
-    ----------
-    store : path
-    release : Release
-    settings : AlignmentSettings, optional
-
-    Returns
-    -------
-    Release
+    Users and items are rotated alike, so no score changes. Where the two cannot be aligned, the
+    release stays as it is, in a new space. Its `alignment` says which of both, and why. Each
+    version is aligned with its parent alone: over many versions a space may drift.
     """
     settings = settings or AlignmentSettings()
-    parent = _current(store)
+    parent = current_or_none(store)
     if parent is None:
         return _of_new_space(release, None, "the first version of the store")
     if not settings.enabled:
         return _of_new_space(release, parent, "alignment is switched off")
     try:
-        reason = _why_unlike(release, parent)
+        version = find_version(store, parent)
+        reason = _why_not_alignable(release, version)
         if reason is not None:
             return _of_new_space(release, parent, reason)
-        return _aligned(release, parent, read_items(parent.folder), settings.min_agreement)
+        return _aligned(release, parent, read_items(version.folder), settings.min_agreement)
     except StoreError as error:  # a damaged version must not stop the publish that replaces it
         return _of_new_space(release, parent, f"the version before cannot be read: {error}")
 
 
-def _aligned(release: Release, parent: Version, before: ItemTable, min_agreement: float) -> Release:
-    """Return the release in the space of its parent, if it fits there."""
+def _aligned(release: Release, parent: str, before: ItemTable, min_agreement: float) -> Release:
+    """Return the release in the space of its parent if they agree well enough."""
     ours, theirs = shared_rows(release.items, before.ids)
     items, onto = release.embeddings.items[ours], before.embeddings[theirs]
     blocks = _blocks(release.model) or ()
@@ -84,7 +76,7 @@ def _aligned(release: Release, parent: Version, before: ItemTable, min_agreement
     if n_shared < widest:
         reason = f"{n_shared} items are in both versions, and {widest} factors need as many"
         return _of_new_space(release, parent, reason, {"n_shared": n_shared})
-    # A vector is as sure as the fewer of its users.
+    # The weight of an item is its number of users, in the version where it has fewer.
     popularity = np.minimum(release.popularity[ours], before.popularity[theirs])
     found = align(items, onto, popularity, blocks=blocks)
     facts = _facts(found)
@@ -98,23 +90,15 @@ def _aligned(release: Release, parent: Version, before: ItemTable, min_agreement
         release,
         embeddings=found.apply(release.embeddings),
         space_id=before.space_id,
-        alignment=_said(parent, "kept", "aligned with the version before", facts),
+        alignment=_alignment(parent, "kept", "aligned with the version before", facts),
     )
 
 
-def _current(store: str | Path) -> Version | None:
-    """Return the version that is served; None also where CURRENT is damaged."""
-    try:
-        return find_version(store)
-    except StoreError:
-        return None
-
-
-def _why_unlike(release: Release, parent: Version) -> str | None:
-    """Return why no rotation can lead from one version to the other, if none can."""
-    before, name = parent.manifest, release.model["name"]
-    if before.model["name"] != name:
-        return f"the model changed from {before.model['name']} to {name}"
+def _why_not_alignable(release: Release, parent: Version) -> str | None:
+    """Return why no rotation can align the two, None where one can."""
+    before, name = parent.manifest, release.model.name
+    if before.model.name != name:
+        return f"the model changed from {before.model.name} to {name}"
     if before.factors != release.embeddings.factors:
         return f"the factors changed from {before.factors} to {release.embeddings.factors}"
     blocks = _blocks(release.model)
@@ -125,12 +109,12 @@ def _why_unlike(release: Release, parent: Version) -> str | None:
     return None
 
 
-def _blocks(model: Mapping[str, Any]) -> tuple[slice, ...] | None:
-    """Return the blocks of a model; None for one that this release of recsys cannot make."""
+def _blocks(model: ModelSpec) -> tuple[slice, ...] | None:
+    """Return the blocks of coordinates of a model; None for one that this release does not know."""
     from recsys.models import model_from  # the solvers are not needed to read a store
 
     try:
-        return model_from(model["name"], model["parameters"]).rotatable
+        return model_from(model.name, model.parameters).rotatable
     except ConfigError:
         return None
 
@@ -141,18 +125,18 @@ def _widest(blocks: Sequence[slice]) -> int:
 
 def _of_new_space(
     release: Release,
-    parent: Version | None,
+    parent: str | None,
     reason: str,
     facts: Mapping[str, Any] | None = None,
 ) -> Release:
-    return replace(release, space_id=None, alignment=_said(parent, "new", reason, facts or {}))
+    return replace(release, space_id=None, alignment=_alignment(parent, "new", reason, facts or {}))
 
 
-def _said(
-    parent: Version | None, space: str, reason: str, facts: Mapping[str, Any]
+def _alignment(
+    parent: str | None, space: str, reason: str, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what the manifest says of the alignment."""
-    return {"parent": parent.name if parent else None, "space": space, "reason": reason, **facts}
+    """Return what the manifest keeps of the alignment."""
+    return {"parent": parent, "space": space, "reason": reason, **facts}
 
 
 def _facts(found: Alignment) -> dict[str, Any]:

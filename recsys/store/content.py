@@ -1,4 +1,4 @@
-"""The content of an open version: its lease and tables; vectors of two versions."""
+"""Open a version: lease it, check it, map it into memory; and vectors of two versions."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,7 @@ from recsys.vectors import FloatMatrix, NamedVectors
 
 
 class Lease:
-    """Keeps a version from being pruned for as long as this object lives.
+    """Keeps a version from being pruned while this object lives, or within a ``with`` block.
 
     Parameters
     ----------
@@ -56,21 +56,27 @@ class Lease:
             descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
             if folder.is_dir():
-                read_manifest(folder)  # says what is wrong with it
+                read_manifest(folder)  # raises an error that names the damage
             raise _gone(folder) from error
-        weakref.finalize(self, os.close, descriptor)
-        with suppress(OSError):  # a file system without locks: no worse than before
+        self._close = weakref.finalize(self, os.close, descriptor)
+        with suppress(OSError):  # a file system without locks: nothing more can be done
             fcntl.flock(descriptor, fcntl.LOCK_SH)
         if not _is_at(path, descriptor):  # moved away between the two
             raise _gone(folder)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
 
 @contextmanager
 def unless_leased(folder: Path) -> Iterator[bool]:
-    """Tell whether nobody has a version open, and let nobody open it while the block runs."""
+    """Yield whether no process has a version open; none can open it while the block runs."""
     try:
         descriptor = os.open(folder / MANIFEST, os.O_RDONLY)
-    except FileNotFoundError:  # a damaged version, which nobody can open
+    except FileNotFoundError:  # a damaged version, which cannot be opened
         yield True
         return
     try:
@@ -105,7 +111,7 @@ SIMILAR: dict[str, str] = {
     "user": f"{SERVING}/similar_users",
 }
 
-_CHECKED_BYTES = 32 * 1024**2  # whose checksums opening compares: some 20 milliseconds
+_MAX_CHECKED_BYTES = 32 * 1024**2  # whose checksums are compared on opening: some 20 milliseconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +127,7 @@ class Content:
     single_users : SingleUsers
         The same as `users`, looked up one at a time.
     lease : Lease or None
-        Keeps the version from being pruned while this is open: some files are opened late.
+        Keeps the version from being pruned while this is open, as some files are opened later.
     """
 
     version: Version
@@ -130,6 +136,34 @@ class Content:
     index: Index
     single_users: SingleUsers
     lease: Lease | None
+
+    @classmethod
+    def of(cls, version: Version) -> Self:
+        """Open a version: map its files into memory.
+
+        Sizes are checked, and the checksums of the smallest files, up to 32 MB of them: all of a
+        small version. `verify` checks every byte. Damage that is not found here can make answers
+        wrong, but leads no search out of bounds.
+
+        Raises
+        ------
+        VersionNotFoundError
+            If the version has been pruned.
+        CorruptVersionError
+            If a file is missing, has another size than the manifest says, cannot be read, or does
+            not belong with the others; the file is named.
+        StoreError
+            If a file may not be read, or was made by another release of recsys.
+        """
+        lease = Lease(version.folder) if version.staged is None else None
+        manifest, folder = version.manifest, version.folder
+        check_sizes(version)
+        check_checksums(version, _MAX_CHECKED_BYTES)
+        users_shape = (manifest.n_users, manifest.factors)
+        users = open_users(folder, manifest.space_id, users_shape, manifest.n_seen)
+        items = open_items(folder, manifest.space_id, (manifest.n_items, manifest.factors))
+        index = _opened_index(items.embeddings, folder / INDEX, manifest.index)
+        return cls(version, users, items, index, open_single_users(folder, users), lease)
 
     @cached_property
     def attributes(self) -> pa.Table | None:
@@ -152,34 +186,6 @@ class Content:
         return _opened_index(vectors, self.version.folder / SIMILAR[kind], facts)
 
 
-def read_version(version: Version, *, is_staged: bool = False) -> Content:
-    """Open a version: map its files into memory.
-
-    Sizes are checked, and the checksums of the smallest files, up to 32 MB of them: all of a small
-    version. `verify` checks every byte of any. What damage it does not see can make answers wrong,
-    but leads no search astray.
-
-    Raises
-    ------
-    VersionNotFoundError
-        If the version has been pruned.
-    CorruptVersionError
-        If a file is missing, has another size than the manifest says, cannot be read, or does
-        not belong with the others; the file is named.
-    StoreError
-        If a file may not be read, or was made by another release of recsys.
-    """
-    lease = None if is_staged else Lease(version.folder)
-    manifest, folder = version.manifest, version.folder
-    check_sizes(version)
-    check_checksums(version, _CHECKED_BYTES)
-    users_shape = (manifest.n_users, manifest.factors)
-    users = open_users(folder, manifest.space_id, users_shape, manifest.n_seen)
-    items = open_items(folder, manifest.space_id, (manifest.n_items, manifest.factors))
-    index = _opened_index(items.embeddings, folder / INDEX, manifest.index)
-    return Content(version, users, items, index, open_single_users(folder, users), lease)
-
-
 def _opened_index(vectors: FloatMatrix, folder: Path, content: Mapping[str, Any]) -> Index:
     return load_index(vectors, folder, IndexSummary.from_dict(content))
 
@@ -187,24 +193,24 @@ def _opened_index(vectors: FloatMatrix, folder: Path, content: Mapping[str, Any]
 def open_version(store: str | Path, name: str | None = None) -> Content:
     """Open a version of a store by name, by default the current one.
 
-    Between a look at CURRENT and the opening of the files another version may become current, and
-    the first one be pruned: what is current then is opened instead.
+    After CURRENT was read, another version may become current and the first one be pruned before
+    its files are open. Then the new current version is opened.
 
     Raises
     ------
     VersionNotFoundError
         If there is no such version, or none is current.
     StoreError
-        As `read_version`, or if the store cannot be read.
+        As `Content.of`, or if the store cannot be read.
     """
     if name is not None:
-        return read_version(find_version(store, name))
+        return Content.of(find_version(store, name))
     while True:
         named = current(store)
         try:
-            return read_version(find_version(store))
+            return Content.of(find_version(store))
         except StoreError:
-            if current(store) == named:  # so nobody has pruned it
+            if current(store) == named:  # so it was not pruned
                 raise
 
 
@@ -221,20 +227,20 @@ def check_sizes(version: Version) -> None:
             )
 
 
-def check_checksums(version: Version, most_bytes: int | None = None) -> None:
+def check_checksums(version: Version, max_bytes: int | None = None) -> None:
     """Raise a CorruptVersionError for the first file with another checksum than it should.
 
     Parameters
     ----------
     version : Version
-    most_bytes : int, optional
-        Leave out the largest files, so that the others have no more bytes. Default: none.
+    max_bytes : int, optional
+        Check the smallest files, up to this many bytes. Default: all.
     """
     by_size = sorted(version.manifest.files.items(), key=lambda named: named[1].bytes)
     n_bytes = 0
     for name, facts in by_size:
         n_bytes += facts.bytes
-        if most_bytes is not None and n_bytes > most_bytes:
+        if max_bytes is not None and n_bytes > max_bytes:
             break
         path = version.folder / name
         with tables.errors_of_reading(path):
@@ -249,7 +255,7 @@ def check_checksums(version: Version, most_bytes: int | None = None) -> None:
 def read_vectors(users: str | Path, items: str | Path) -> tuple[NamedVectors, NamedVectors]:
     """Read the users of one version and the items of one, which may be another.
 
-    Versions that were aligned share a space: yesterday's users can meet today's items.
+    Versions that were aligned share a space: yesterday's users can be compared to today's items.
 
     Parameters
     ----------

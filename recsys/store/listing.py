@@ -1,19 +1,17 @@
-"""What a list of versions says of each."""
+"""Describe all versions of a store in plain types."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from recsys.base.errors import StoreError
 from recsys.store.activations import pinned, version_before
-from recsys.store.manifest import Manifest
-from recsys.store.prune import bytes_of
+from recsys.store.manifest import Manifest, plain
 from recsys.store.versions import Version, current, versions
 
 
-def list_versions(store: str | Path) -> list[dict[str, Any]]:
-    """Return the facts of every version, newest first, in plain types.
+def describe_versions(store: str | Path) -> list[dict[str, Any]]:
+    """Describe every version in plain types, newest first; `versions` returns them to work with.
 
     Returns
     -------
@@ -22,7 +20,7 @@ def list_versions(store: str | Path) -> list[dict[str, Any]]:
         then, from the manifest: "status", "created", "age_seconds", "parent", "space_id", "model",
         "factors", "users", "items", "events", "window" (seconds since 1970), "fingerprint",
         "commit", "metric" (name, value, interval), "metrics" (all, by model), "index_recall".
-        Where the manifest is damaged, "damaged" says how, in their place.
+        Where the manifest is damaged, "damaged" describes the damage in their place.
 
     Raises
     ------
@@ -30,51 +28,56 @@ def list_versions(store: str | Path) -> list[dict[str, Any]]:
         If there is no store, or it cannot be read.
     """
     listed, pins = versions(store), pinned(store)
-    served, before = current(store), version_before(store)
+    now, before = current(store), version_before(store)
     rows = []
     for version in listed:
         marks = {
             "version": version.name,
-            "current": version.name == served,
+            "current": version.name == now,
             "rollback": version.name == before,
             "pinned": version.name in pins,
         }
         try:
-            rows.append(marks | _facts_of(version))
+            rows.append(marks | _described(version))
         except (StoreError, FileNotFoundError) as error:
             if version.folder.exists():  # else it was pruned meanwhile
                 rows.append(marks | {"damaged": str(error)})
     return rows
 
 
-def _facts_of(version: Version) -> dict[str, Any]:
+def _described(version: Version) -> dict[str, Any]:
     manifest = version.manifest
     age = datetime.now(UTC) - datetime.fromisoformat(manifest.created)
     return {
-        "bytes": bytes_of(version),
+        "bytes": version.n_bytes,
         "status": manifest.status,
         "created": manifest.created,
         "age_seconds": round(age.total_seconds()),
         "parent": manifest.parent,
         "space_id": manifest.space_id,
-        "model": manifest.model["name"],
+        "model": manifest.model.name,
         "factors": manifest.factors,
         "users": manifest.n_users,
         "items": manifest.n_items,
         **{name: manifest.data.get(name) for name in ("events", "window", "fingerprint")},
         "commit": manifest.environment.get("commit"),
         "metric": _main_metric(manifest),
-        "metrics": manifest.metrics,
+        "metrics": plain(manifest.metrics),
         "index_recall": manifest.index.get("recall@20"),
     }
 
 
 def _main_metric(manifest: Manifest) -> dict[str, Any] | None:
-    """Return ndcg of the model that was published, or whatever was measured first."""
-    found: Mapping[str, Any] = manifest.metrics.get(manifest.model["name"], {})
-    values: Mapping[str, float] = found.get("metrics", {})
+    """Return ndcg of the published model, or its first metric; None where it was not tested."""
+    if manifest.evaluation is None:
+        return None
+    values = manifest.evaluation.metrics
     name = next((one for one in values if one.startswith("ndcg@")), next(iter(values), None))
     if name is None:
         return None
-    interval = found.get("intervals", {}).get(name)
-    return {"name": name, "value": values[name], "interval": interval}
+    interval = manifest.evaluation.intervals.get(name)
+    return {
+        "name": name,
+        "value": values[name],
+        "interval": None if interval is None else list(interval),
+    }

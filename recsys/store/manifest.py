@@ -7,20 +7,33 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from recsys.base.distribution import installed_version
 from recsys.base.errors import CorruptVersionError, StoreError
 from recsys.base.process import usable_cores
+
+if TYPE_CHECKING:
+    from recsys.logs.summary import LogSummary
+
+FORMAT = 3
+MANIFEST = "manifest.json"
+
+COMMIT = "RECSYS_COMMIT"
+"""Environment variable that names the commit where there is no git, as in an image."""
+
+_PACKAGES = ("annoy", "numba", "numpy", "pyarrow", "scipy")
+_GIT_TIMEOUT = 10  # seconds
 
 Status = Literal["accepted", "refused"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was measured of a version, and what it was held to.
+    """A measure of a version, and the limit it was checked against.
 
     Parameters
     ----------
@@ -29,12 +42,12 @@ class Check:
     value : float or None
         None where it could not be measured; the sentence says why.
     threshold : float or None
-        None where it is not held to anything.
+        None where there is no limit.
     passed : bool
     sentence : str
         What was found, for a person.
     refuses : bool
-        Whether the version is refused for it; a check may also fail and only be told.
+        Whether the version is refused for it; a failed check may also only be reported.
     """
 
     name: str
@@ -43,47 +56,6 @@ class Check:
     passed: bool
     sentence: str
     refuses: bool = False
-
-
-COMMIT = "RECSYS_COMMIT"
-"""Environment variable that names the commit where there is no git, as in an image."""
-
-_PACKAGES = ("annoy", "numba", "numpy", "pyarrow", "scipy")
-_PATIENCE = 10  # seconds
-
-
-def environment() -> dict[str, Any]:
-    """Return what the manifest says of where it was made, in plain types."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {
-            "recsys": installed_version(),
-            **{package: installed_version(package) for package in _PACKAGES},
-        },
-        "cores": usable_cores(),
-        "commit": commit(),
-    }
-
-
-def commit() -> str | None:
-    """Return the commit of the training code, None where there is none.
-
-    $RECSYS_COMMIT if it is set, else that of the git checkout that the process works in, with
-    "-dirty" behind it where a tracked file has been changed since.
-    """
-    if given := os.environ.get(COMMIT):
-        return given
-    describe = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    try:
-        done = subprocess.run(describe, capture_output=True, text=True, timeout=_PATIENCE)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
-
-
-FORMAT = 3
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -95,8 +67,60 @@ class FileFacts:
 
 
 @dataclass(frozen=True)
+class ModelSpec:
+    """The name and the hyperparameters of a model, as `recsys.models.model_from` takes them."""
+
+    name: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EvaluationSummary:
+    """The metrics of one model on the test part, without the values per user.
+
+    A field that another release did not write has its default.
+
+    Parameters
+    ----------
+    k : int
+        Length of the lists, the largest of several.
+    n_users, n_items : int
+        Users evaluated, and items ranked for each.
+    metrics : mapping of str to float
+        By name and length, such as "recall@20".
+    intervals : mapping of str to (float, float)
+        95 % intervals of those that are means over users.
+    left_out : mapping of str to int
+        Events and users that were not evaluated, by reason.
+    """
+
+    k: int = 0
+    n_users: int = 0
+    n_items: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "EvaluationSummary":
+        """Read what `to_dict` or `recsys.evaluation.Evaluation.to_dict` wrote."""
+        given = {one.name: content[one.name] for one in fields(cls) if one.name in content}
+        intervals = content.get("intervals", {}).items()
+        return cls(**given | {"intervals": {name: (low, high) for name, (low, high) in intervals}})
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a field by its key in JSON, as it was read before there was this class."""
+        return self.to_dict()[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types that JSON can hold."""
+        content: dict[str, Any] = plain(asdict(self))
+        return content
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """What a version says of itself.
+    """What a version holds and how it was made.
 
     Parameters
     ----------
@@ -108,19 +132,18 @@ class Manifest:
         The version that was current before.
     space_id : str
         Vectors of two versions can be compared only where this is the same.
-    alignment : mapping
-        The version that the embeddings were rotated onto, whether its space is "kept" or "new",
-        the reason, and how well they fit; see `recsys.vectors.Alignment`.
-    model : mapping
-        "name" and "parameters", as `recsys.models.model_from` takes them.
+    model : ModelSpec
     factors, n_users, n_items, n_seen : int
         Dimension of the embeddings, their numbers, and the pairs of user and seen item.
     index : mapping
-        What `recsys.index.build_index` built and measured.
+        What `recsys.store.build_indexes` built and measured.
+    alignment : mapping
+        Why the space is the parent's or a new one, and how well they fit; see
+        `recsys.vectors.Alignment`.
     data : mapping
-        Events, their fingerprint, time window in seconds since 1970, and the row counts of the log.
-    metrics : mapping
-        By model: metrics with intervals on the part of the log held out.
+        The summary of the log (`log`), and the nightly run that published the version, if one did.
+    metrics : mapping of str to EvaluationSummary
+        By model: the evaluation on the test part.
     config : mapping
         The settings of the run, seeds among them.
     environment : mapping
@@ -128,18 +151,18 @@ class Manifest:
     files : mapping of str to FileFacts
         By path inside the version: every file but the manifest.
     status : {"accepted", "refused"}
-        Whether the checks let it be published; a refused version is kept to be looked at.
+        Whether the gates let it become current; a refused version is kept to be looked at.
     checks : tuple of Check
-        What was checked before; none in manifests of before there were checks.
+        What the gates found; empty in manifests from before there were gates.
     format : int
-        Of the files; this release reads 2.
+        Of the files; this release reads and writes 3.
     """
 
     version: str
     created: str
     parent: str | None
     space_id: str
-    model: Mapping[str, Any]
+    model: ModelSpec
     factors: int
     n_users: int
     n_items: int
@@ -147,7 +170,7 @@ class Manifest:
     index: Mapping[str, Any]
     alignment: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, EvaluationSummary] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileFacts] = field(default_factory=dict)
@@ -155,10 +178,36 @@ class Manifest:
     checks: tuple[Check, ...] = ()
     format: int = FORMAT
 
+    @cached_property
+    def log(self) -> "LogSummary":
+        """The summary of the log; without any fact where a version was published without one."""
+        from recsys.logs.summary import LogSummary  # the readers of logs are not needed to serve
+
+        return LogSummary.from_dict(self.data)
+
+    @property
+    def evaluation(self) -> EvaluationSummary | None:
+        """The evaluation of the published model; None where it was not tested."""
+        return self.metrics.get(self.model.name)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain types that JSON can hold; a number that is not finite becomes None."""
-        content: dict[str, Any] = plain(asdict(self))
+        content: dict[str, Any] = plain({one.name: getattr(self, one.name) for one in fields(self)})
         return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Manifest":
+        """Read what `to_dict` wrote; keys that a newer release added are left out."""
+        known = {one.name for one in fields(cls)}
+        read = {name: value for name, value in content.items() if name in known}
+        read["model"] = ModelSpec(content["model"]["name"], content["model"]["parameters"])
+        read["metrics"] = {
+            name: EvaluationSummary.from_dict(one)
+            for name, one in content.get("metrics", {}).items()
+        }
+        read["files"] = {name: FileFacts(**facts) for name, facts in content["files"].items()}
+        read["checks"] = tuple(Check(**check) for check in content.get("checks", ()))
+        return cls(**read)
 
     def to_json(self) -> str:
         """Return the text of manifest.json, which ends with a checksum of itself."""
@@ -191,12 +240,8 @@ class Manifest:
         if checksum != _checksum(content) or text != _as_json(whole):
             raise CorruptVersionError(_damaged(path, "the checksum of the manifest differs"))
         try:
-            files = {name: FileFacts(**facts) for name, facts in content["files"].items()}
-            checks = tuple(Check(**check) for check in content.get("checks", ()))
-            known = {f.name for f in fields(cls)}
-            given = {k: v for k, v in content.items() if k in known}
-            return cls(**given | {"files": files, "checks": checks})
-        except (TypeError, KeyError, AttributeError) as error:
+            return cls.from_dict(content)
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise CorruptVersionError(_damaged(path, str(error))) from error
 
 
@@ -236,6 +281,8 @@ def _damaged(path: Path, found: str) -> str:
 
 def plain(value: Any) -> Any:
     """Return a value as JSON has it: tuples as lists, NumPy numbers as Python's, no NaN."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -245,3 +292,33 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, str | int | None) else str(value)
+
+
+def environment() -> dict[str, Any]:
+    """Return the environment of this process for the manifest, in plain types."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {
+            "recsys": installed_version(),
+            **{package: installed_version(package) for package in _PACKAGES},
+        },
+        "cores": usable_cores(),
+        "commit": commit(),
+    }
+
+
+def commit() -> str | None:
+    """Return the commit of the training code, None where there is none.
+
+    $RECSYS_COMMIT if it is set, else that of the git checkout that the process works in, with
+    "-dirty" added where a tracked file has been changed since.
+    """
+    if given := os.environ.get(COMMIT):
+        return given
+    describe = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    try:
+        done = subprocess.run(describe, capture_output=True, text=True, timeout=_GIT_TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

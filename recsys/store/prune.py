@@ -1,4 +1,4 @@
-"""Prune: delete the oldest versions, under the eyes of readers."""
+"""Prune: delete the oldest versions while readers may have them open."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,41 +8,30 @@ from recsys.base.durable import errors_of_writing, only_writer, sync
 from recsys.base.errors import ConfigError, StoreError
 from recsys.store.activations import pinned, version_before
 from recsys.store.content import unless_leased
-from recsys.store.publish import TRASH, clear_leftovers
+from recsys.store.publish import TRASH, remove_leftovers
 from recsys.store.versions import CURRENT_LOCK, PUBLISH_LOCK, VERSIONS, Version, current, versions
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """What a prune has done, or would do.
+    """What a prune deleted, or would delete."""
 
-    Parameters
-    ----------
-    deleted : tuple of str
-        The names of the versions, oldest first.
-    n_bytes : int
-        Of their files.
-    kept : mapping of str to str
-        The other versions, newest first, and why each is kept.
-    """
-
-    deleted: tuple[str, ...]
-    n_bytes: int
-    kept: Mapping[str, str]
+    deleted: tuple[str, ...]  # names, oldest first
+    n_bytes: int  # of their files
+    kept: Mapping[str, str]  # the other versions, newest first, and why each is kept
 
 
 def prune(store: str | Path, keep: int, *, dry_run: bool = False) -> Pruning:
-    """Delete the oldest versions, and what dead publishers and pruners have left aside.
+    """Delete the oldest versions, and the folders left by crashed publishers and pruners.
 
-    Versions that gates refused do not count, and are deleted with the accepted ones around them.
-    Beside the newest ones are kept: the current version, the one that a rollback would take, those
-    that are pinned, and those that somebody on this machine has open. Who only knows the path of a
-    version, such as a job that reads its Parquet files, pins it.
+    Refused versions do not count, and are deleted with the accepted ones around them. In addition
+    to the newest, these are kept: the current version, the one that a rollback would take, pinned
+    ones, and those that a process on this machine has open. A job that reads the Parquet files by
+    their path should pin the version.
 
-    A version leaves by one rename, to a name that no reader looks at, and is deleted then: a crash
-    at any moment leaves whole versions only, and the next prune or publish deletes the rest.
-    Readers that opened CURRENT right before find the version gone and CURRENT changed, and open
-    the new one (`open_version`).
+    A version is first renamed to a name that no reader opens, then deleted: a crash at any moment
+    leaves whole versions only, and the next prune or publish deletes the rest. A reader that read
+    CURRENT just before finds its version gone and opens the new one (`open_version`).
 
     Parameters
     ----------
@@ -66,15 +55,15 @@ def prune(store: str | Path, keep: int, *, dry_run: bool = False) -> Pruning:
     if keep < 1:
         raise ConfigError(f"keep: expected 1 or more versions to keep, got {keep}")
     store = Path(store)
-    listed = versions(store)  # says what is wrong where there is no store
+    listed = versions(store)  # raises where there is no store
     if dry_run:
         return _prune(store, listed, keep, lambda version: None)
     with errors_of_writing(store, "prune"), only_writer(store / PUBLISH_LOCK):
-        clear_leftovers(store / VERSIONS)
-        with only_writer(store / CURRENT_LOCK):  # so that none becomes current meanwhile
+        remove_leftovers(store / VERSIONS)
+        with only_writer(store / CURRENT_LOCK):  # no version becomes current meanwhile
             done = _prune(store, versions(store), keep, _move_away)
             sync(store / VERSIONS)
-        clear_leftovers(store / VERSIONS)
+        remove_leftovers(store / VERSIONS)
     return done
 
 
@@ -91,17 +80,17 @@ def _prune(
             if not is_free:
                 kept[version.name] = "open"
                 continue
-            n_bytes += bytes_of(version)
+            n_bytes += version.n_bytes
             remove(version)
         deleted.append(version.name)
     return Pruning(tuple(deleted), n_bytes, dict(sorted(kept.items(), reverse=True)))
 
 
 def _reasons(store: Path, listed: Sequence[Version], keep: int) -> dict[str, str]:
-    """Return why versions are kept, the weightiest reason of each."""
+    """Return the versions to keep, each with its strongest reason."""
     newest = _newest(listed, keep)
-    there = {version.name for version in listed}
-    reasons = newest | dict.fromkeys(pinned(store) & there, "pinned")
+    existing = {version.name for version in listed}
+    reasons = newest | dict.fromkeys(pinned(store) & existing, "pinned")
     for name, reason in ((version_before(store), "rollback"), (current(store), "current")):
         if name is not None:
             reasons[name] = reason
@@ -109,7 +98,7 @@ def _reasons(store: Path, listed: Sequence[Version], keep: int) -> dict[str, str
 
 
 def _newest(listed: Sequence[Version], keep: int) -> dict[str, str]:
-    """Return the newest versions, with the refused between them, which do not count."""
+    """Return the newest accepted versions, and the refused ones between them."""
     reasons: dict[str, str] = {}
     n_counted = 0
     for version in listed:
@@ -124,14 +113,9 @@ def _newest(listed: Sequence[Version], keep: int) -> dict[str, str]:
 def _is_refused(version: Version) -> bool:
     try:
         return version.manifest.status == "refused"
-    except (StoreError, FileNotFoundError):  # damaged, or pruned by another one
+    except (StoreError, FileNotFoundError):  # damaged, or pruned by another process
         return False
 
 
 def _move_away(version: Version) -> None:
     version.folder.rename(version.folder.with_name(f"{TRASH}{version.name}"))
-
-
-def bytes_of(version: Version) -> int:
-    """Return the bytes of the files of a version."""
-    return sum(path.stat().st_size for path in version.folder.rglob("*") if path.is_file())

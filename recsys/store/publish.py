@@ -24,40 +24,28 @@ from recsys.base.progress import OnStep, progress_bar
 from recsys.index import IndexSettings
 from recsys.store import tables
 from recsys.store.activations import activate
-from recsys.store.content import Content, read_version
+from recsys.store.content import Content
 from recsys.store.manifest import MANIFEST, Check, FileFacts, Manifest, Status, environment
 from recsys.store.release import BuiltIndexes, Release, build_indexes
 from recsys.store.serving_files import SERVING, write_mapped
 from recsys.store.tables import ItemTable, UserTable
-from recsys.store.versions import PUBLISH_LOCK, VERSIONS, Version, current, find_version, versions
+from recsys.store.versions import (
+    PUBLISH_LOCK,
+    VERSIONS,
+    Version,
+    current_or_none,
+    find_version,
+    versions,
+)
 
 STAGING = ".staging-"
-"""Start of the name of a folder that a publisher writes to."""
+"""Start of the name of a folder that is being published."""
 
 TRASH = ".trash-"
 """Start of the name of a folder that was a version and is being deleted."""
 
-
-def clear_leftovers(versions: Path) -> None:
-    """Delete what dead publishers and pruners have left. Only for who holds the publish lock.
-
-    Parameters
-    ----------
-    versions : path
-        The folder of the versions.
-
-    Raises
-    ------
-    OSError
-        If something cannot be deleted.
-    """
-    for prefix in (STAGING, TRASH):
-        for folder in versions.glob(f"{prefix}*"):
-            shutil.rmtree(folder)
-
-
-Judge = Callable[[Content, Content | None], Sequence[Check]]
-"""Gets the new version and the current one, returns what it checked."""
+Gate = Callable[[Content, Content | None], Sequence[Check]]
+"""Checks a version before it is published: takes the new version and the current one."""
 
 
 def publish(
@@ -66,27 +54,27 @@ def publish(
     settings: IndexSettings | None = None,
     *,
     indexes: BuiltIndexes | None = None,
-    judge: Judge | None = None,
+    gate: Gate | None = None,
     progress: bool = False,
 ) -> Version:
     """Publish a version and make it the current one.
 
-    The files are written to a folder that no reader looks at, brought to the disk, renamed, and
-    only then named by CURRENT. A crash at any moment leaves the version that was current before,
-    and nothing of the new one that a reader could see; what it leaves aside, the next publish
-    clears away. One publish runs at a time, others wait for it.
+    The files are written to a folder that no reader opens, flushed to the disk, renamed, and only
+    then named by CURRENT. A crash at any moment leaves the version that was current before, and
+    nothing of the new one that a reader could see; the next publish deletes the unfinished folder.
+    One publish runs at a time, others wait for it.
 
     Parameters
     ----------
     store : path
-        Made if it is not there.
+        Created if missing.
     release : Release
     settings : IndexSettings, optional
     indexes : BuiltIndexes, optional
         Of this release, where `recsys.store.build_indexes` has built them already.
-    judge : callable, optional
-        Gets the new version, open as it lies on the disk, and the current one, None where there is
-        none that can be read; returns what it checked. See `recsys.monitoring.Gates`.
+    gate : callable, optional
+        Takes the new version, open as it lies on the disk, and the current one, or None where no
+        current one can be read; returns its checks. See `recsys.monitoring.Gates`.
     progress : bool
         Show a progress bar where stderr is a terminal.
 
@@ -97,8 +85,8 @@ def publish(
     Raises
     ------
     GateFailedError
-        If the index misses its target recall: nothing is published then. If a check refuses the
-        version: it is kept with its checks in the manifest, and the current one stays current.
+        If the index misses its target recall; nothing is published. Or if a check refuses the
+        version: it is kept, with its checks in the manifest, and the current one stays current.
     StoreError
         If the store cannot be written.
     """
@@ -115,17 +103,17 @@ def publish(
         on_step(4, 6)
         manifest = _manifest(store, release, index, _file_facts(folder))
         on_step(5, 6)
-        if judge is not None:
-            manifest = _judged(store, folder, manifest, judge)
+        if gate is not None:
+            manifest = _checked(store, folder, manifest, gate)
         _finish(store, folder, manifest)
         on_step(6, 6)
         return activate(store, manifest.version)
 
 
 def require_writable(store: str | Path) -> None:
-    """Make a store if it is not there, and see that it can be written.
+    """Create a store if it is missing, and check that it can be written.
 
-    Call it before long work whose result would go there.
+    Call it before long work whose result goes there.
 
     Raises
     ------
@@ -139,20 +127,27 @@ def require_writable(store: str | Path) -> None:
             pass
 
 
+def remove_leftovers(versions: Path) -> None:
+    """Remove folders left by crashed publishers and pruners; the caller holds the publish lock."""
+    for prefix in (STAGING, TRASH):
+        for folder in versions.glob(f"{prefix}*"):
+            shutil.rmtree(folder)
+
+
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
-    """Make a folder to write to, and clear away what the dead have left of theirs."""
-    clear_leftovers(parent)
+    """Make a folder to write to; remove it unless it was renamed."""
+    remove_leftovers(parent)
     folder = parent / f"{STAGING}{os.getpid()}"
     folder.mkdir()
     try:
         yield folder
-    finally:  # after a publish it is gone already, under its new name
+    finally:  # after a publish it has its new name
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
-    """Write everything but the indexes and the manifest."""
+    """Write the tables and their copies for serving."""
     space_id = release.space
     users, items = release.embeddings.users, release.embeddings.items
     user_table = UserTable(release.users, users, release.seen_lists, space_id)
@@ -169,7 +164,7 @@ def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
 def _write_indexes(
     folder: Path, release: Release, settings: IndexSettings, built: BuiltIndexes | None
 ) -> dict[str, Any]:
-    """Build the indexes, or copy them from where they lie; return what is known of them."""
+    """Build the indexes, or copy those that were built; return their facts."""
     if built is None:
         return build_indexes(folder, release, settings).facts
     shutil.copytree(built.folder / SERVING, folder / SERVING, dirs_exist_ok=True)
@@ -189,12 +184,12 @@ def _file_facts(folder: Path) -> dict[str, FileFacts]:
 def _manifest(
     store: Path, release: Release, index: dict[str, Any], facts: dict[str, FileFacts]
 ) -> Manifest:
-    """Name the version and say what it is."""
+    """Name the version and describe it."""
     name, created = _free_name(store, facts)
     return Manifest(
         version=name,
         created=created.isoformat(),
-        parent=_parent(store),
+        parent=current_or_none(store),
         space_id=release.space,
         model=release.model,
         factors=release.embeddings.factors,
@@ -211,44 +206,36 @@ def _manifest(
     )
 
 
-def _judged(store: Path, folder: Path, manifest: Manifest, judge: Judge) -> Manifest:
-    """Return the manifest with what a judge says of the version."""
-    staged = read_version(Version.staged(folder, manifest), is_staged=True)
-    checks = tuple(judge(staged, _current_content(store, manifest.parent)))
+def _checked(store: Path, folder: Path, manifest: Manifest, gate: Gate) -> Manifest:
+    """Return the manifest with the checks of the version."""
+    staged = Content.of(Version(manifest.version, folder, staged=manifest))
+    checks = tuple(gate(staged, _parent_content(store, manifest.parent)))
     status: Status = "refused" if any(check.refuses for check in checks) else "accepted"
     return replace(manifest, status=status, checks=checks)
 
 
-def _current_content(store: Path, name: str | None) -> Content | None:
-    """Open the current version; a damaged one must not stop the publish that replaces it."""
+def _parent_content(store: Path, name: str | None) -> Content | None:
+    """Open the parent; a damaged one must not stop the publish that replaces it."""
     try:
-        return None if name is None else read_version(find_version(store, name))
+        return None if name is None else Content.of(find_version(store, name))
     except StoreError:
         return None
 
 
 def _finish(store: Path, folder: Path, manifest: Manifest) -> None:
-    """Write the manifest of a version, and make it visible."""
+    """Write the manifest of a version, and rename its folder to its name."""
     with durable_file(folder / MANIFEST) as file:
         file.write(manifest.to_json().encode())
     (folder / MANIFEST).chmod(0o444)
     appear(folder, store / VERSIONS / manifest.version)
 
 
-def _parent(store: Path) -> str | None:
-    """Return the current version; a damaged CURRENT must not stop the publish that mends it."""
-    try:
-        return current(store)
-    except StoreError:
-        return None
-
-
 def _free_name(store: Path, facts: dict[str, FileFacts]) -> tuple[str, datetime]:
-    """Return a new name: the time, later than that of every version, and a hash of the files."""
+    """Return a name of the time, later than that of every version, and of a hash of the files."""
     content = "".join(f"{name} {fact.sha256}\n" for name, fact in sorted(facts.items()))
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     created = datetime.now(UTC).replace(microsecond=0)
-    # Names sort by age, also within a second and when the clock was set back.
+    # Names sort by age, even within one second or after the clock was set back.
     for newest in versions(store)[:1]:
         before = moment_of(newest.name.partition("-")[0])
         created = max(created, before + timedelta(seconds=1))

@@ -14,6 +14,7 @@ from recsys.base.errors import DataError
 from recsys.index import IndexKind, IndexSettings, IndexSummary, Sample, build_index
 from recsys.index.quantized import norms_of
 from recsys.store.content import INDEX, SIMILAR
+from recsys.store.manifest import EvaluationSummary, ModelSpec
 from recsys.store.tables import SeenLists
 from recsys.vectors import Embeddings, FloatMatrix, Ids, space_id_of
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Release:
-    """The content of a version before it has a name.
+    """The content of a version before it is published.
 
     Parameters
     ----------
@@ -34,14 +35,13 @@ class Release:
         An entry for every item that a user has seen: its weight in training.
     popularity : ndarray of int64, shape (n_items,)
         Number of users of each item.
-    model : mapping
-        "name" and "parameters" of the model, as `recsys.models.model_from` takes them.
+    model : ModelSpec
     recent : ndarray of float32, shape (n_items,), optional
         The same with old interactions counting less; ranks the popular list.
     attributes : pyarrow.Table, optional
         Row i describes item i: item_id, and any columns such as title and category.
     data, metrics, config : mapping
-        For the manifest: of the log, of the evaluation, of the run.
+        For the manifest: the summary of the log, the evaluations by model, the settings.
     space_id : str, optional
         Of the version whose coordinates the embeddings share. Default: a space of their own.
     alignment : mapping
@@ -50,7 +50,7 @@ class Release:
     Raises
     ------
     DataError
-        If the parts do not fit together.
+        If the tables do not fit together.
     """
 
     embeddings: Embeddings
@@ -58,11 +58,11 @@ class Release:
     items: Ids
     seen: "sp.csr_array"
     popularity: NDArray[np.int64]
-    model: Mapping[str, Any]
+    model: ModelSpec
     recent: NDArray[np.float32] | None = None
     attributes: pa.Table | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, EvaluationSummary] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     space_id: str | None = None
     alignment: Mapping[str, Any] = field(default_factory=dict)
@@ -78,9 +78,6 @@ class Release:
         ):
             if found != expected:
                 raise DataError(f"release: expected {name} of {expected} rows, got {found}")
-        for name in ("name", "parameters"):
-            if name not in self.model:
-                raise DataError(f"release: expected model[{name!r}], got {sorted(self.model)}")
         if self.attributes is None:
             return
         if "item_id" not in self.attributes.column_names:
@@ -93,7 +90,7 @@ class Release:
 
     @cached_property
     def seen_lists(self) -> SeenLists:
-        """The seen items of every user, ascending and each once, with their weights."""
+        """The seen items of every user, ascending and unique, with their weights."""
         seen = self.seen
         if not seen.has_canonical_format:
             seen = seen.copy()
@@ -107,7 +104,7 @@ class Release:
 
     @cached_property
     def space(self) -> str:
-        """The given space, or a name drawn from the item embeddings themselves."""
+        """The given space, or an id of its own, a hash of the item embeddings."""
         if self.space_id is not None:
             return self.space_id
         return space_id_of(self.embeddings.items)
@@ -119,17 +116,9 @@ _WORTH_A_FOREST = range(400_000, 4_000_000)  # rows: a scan takes a millisecond,
 
 @dataclass(frozen=True)
 class BuiltIndexes:
-    """The indexes of a release, on the disk.
+    """The indexes of a release on the disk, and for the manifest what was built and measured."""
 
-    Parameters
-    ----------
-    folder : Path
-        Holds them under the names that they have in a version.
-    facts : dict
-        For the manifest: what was built and measured.
-    """
-
-    folder: Path
+    folder: Path  # holds them under the names that they have in a version
     facts: dict[str, Any]
 
 
@@ -139,13 +128,9 @@ def build_indexes(folder: Path, release: Release, settings: IndexSettings) -> Bu
     Parameters
     ----------
     folder : Path
-        Where they go; there, and without any.
+        Where they go; it exists and holds none.
     release : Release
     settings : IndexSettings
-
-    Returns
-    -------
-    BuiltIndexes
 
     Raises
     ------
@@ -182,7 +167,7 @@ def _build_similar(folder: Path, vectors: FloatMatrix, settings: IndexSettings) 
 
 
 def _sample_of(vectors: FloatMatrix, seed: int) -> NDArray[np.intp]:
-    """Return the rows to measure an index on; one without a signal is never asked."""
+    """Return rows to measure an index on; none that is zero, as those are never searched for."""
     rows = np.flatnonzero(vectors.any(axis=1))
     rng = np.random.default_rng(seed)
     sample: NDArray[np.intp] = rng.choice(rows, size=min(_N_MEASURED, len(rows)), replace=False)

@@ -1,4 +1,4 @@
-"""Verify: every file of a version against its manifest."""
+"""Verify every file of a version against its manifest."""
 
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from recsys.base.errors import CorruptVersionError
 from recsys.store import serving_files as mapped_files
 from recsys.store import tables
-from recsys.store.content import Content, Lease, check_checksums, check_sizes, read_version
+from recsys.store.content import Content, Lease, check_checksums, check_sizes
 from recsys.store.tables import ItemTable, UserTable
 from recsys.store.versions import Version, find_version
 from recsys.vectors import Ids
 
 
 def verify(store: str | Path, version: str | None = None) -> Version:
-    """Check every file of a version: there, of its size, with its checksum, and making sense.
+    """Check every file of a version: its presence, size, checksum and content.
 
     Parameters
     ----------
@@ -27,32 +27,30 @@ def verify(store: str | Path, version: str | None = None) -> Version:
     Returns
     -------
     Version
-        The version, which is what its manifest says.
 
     Raises
     ------
     CorruptVersionError
-        If something is not; names the file and says what is wrong with it.
+        If a file differs from what its manifest says; names the file and the damage.
     VersionNotFoundError
         If there is no such version.
     StoreError
         If a file may not be read, or was made by another release of recsys.
     """
     found = find_version(store, version)
-    lease = Lease(found.folder)
-    if found.manifest.version != found.name:
-        raise CorruptVersionError(
-            f"{found.folder}: expected the manifest of version {found.name}, got that of "
-            f"{found.manifest.version}; a published directory must keep its name"
-        )
-    check_sizes(found)
-    check_checksums(found)
-    users, items = tables.read_users(found.folder), tables.read_items(found.folder)
-    _check_shapes(found, users, items)
-    _check_users(found, users)
-    _check_items(found, items)
-    _check_copies(read_version(found), users, items)
-    del lease  # held until here, so that it was not pruned meanwhile
+    with Lease(found.folder):
+        if found.manifest.version != found.name:
+            raise CorruptVersionError(
+                f"{found.folder}: expected the manifest of version {found.name}, got that of "
+                f"{found.manifest.version}; a published directory must keep its name"
+            )
+        check_sizes(found)
+        check_checksums(found)
+        users, items = tables.read_users(found.folder), tables.read_items(found.folder)
+        _check_shapes(found, users, items)
+        _check_users(found, users)
+        _check_items(found, items)
+        _check_copies(Content.of(found), users, items)
     return found
 
 
@@ -95,7 +93,7 @@ def _check_items(version: Version, items: ItemTable) -> None:
 
 
 def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:
-    """See that what is mapped into memory says the same as the Parquet files."""
+    """Compare the copies that serving maps into memory to the Parquet files."""
     folder = content.version.folder
     seen, mapped_seen = users.seen, content.users.seen
     for name, mapped, table, pairs in (

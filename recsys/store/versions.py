@@ -1,8 +1,16 @@
-"""Where versions are, and which one is current."""
+"""The versions of a store, and which one is current.
+
+Four calls lead from a store to what a version holds::
+
+    find_version(store, name)   the `Version`: a name and a folder; nothing is read
+    Content.of(version)         its files, checked and mapped into memory
+    open_version(store, name)   both, also while another process prunes or publishes
+    recsys.open(store)          a `Recommender` over them
+"""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,10 +21,10 @@ CURRENT = "CURRENT"
 VERSIONS = "versions"
 
 CURRENT_LOCK = ".current.lock"
-"""Held, for an instant, by who changes CURRENT, ACTIVATIONS or PINNED, or takes a version away."""
+"""Held for an instant by a process that changes CURRENT, ACTIVATIONS or PINNED, or prunes."""
 
 PUBLISH_LOCK = ".publish.lock"
-"""Held by who publishes or prunes, throughout; taken before the other one."""
+"""Held throughout by a process that publishes or prunes; taken before the other lock."""
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
 
@@ -30,22 +38,23 @@ class Version:
     name : str
         Such as ``20261120T020000Z-3f2a91bc``.
     folder : Path
+    staged : Manifest, optional
+        Of a version that is being published: the folder holds no manifest yet.
     """
 
     name: str
     folder: Path
+    staged: Manifest | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What the version says of itself; CorruptVersionError where that is damaged."""
-        return read_manifest(self.folder)
+        """What the version holds and how it was made; a CorruptVersionError if it is damaged."""
+        return self.staged or read_manifest(self.folder)
 
-    @classmethod
-    def staged(cls, folder: Path, manifest: Manifest) -> "Version":
-        """Return a version whose manifest is not written yet."""
-        version = cls(manifest.version, folder)
-        version.__dict__["manifest"] = manifest  # where cached_property would put it
-        return version
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all its files."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def __str__(self) -> str:
         return self.name
@@ -61,15 +70,15 @@ def versions(store: str | Path) -> list[Version]:
 
     See Also
     --------
-    current : the name of the one that is served
+    current : the name of the current one
+    describe_versions : what their manifests hold, in plain types
     """
-    store = Path(store)
-    _require_store(store)
+    store = _existing(store)
     return sorted(_versions_in(store), key=lambda version: version.name, reverse=True)
 
 
 def current(store: str | Path) -> str | None:
-    """Return the name of the version that is served, None where none is.
+    """Return the name of the current version, None where there is none.
 
     Raises
     ------
@@ -78,8 +87,7 @@ def current(store: str | Path) -> str | None:
     CorruptVersionError
         If CURRENT holds no name of a version.
     """
-    store = Path(store)
-    _require_store(store)
+    store = _existing(store)
     path = store / CURRENT
     try:
         text = path.read_bytes()
@@ -96,8 +104,19 @@ def current(store: str | Path) -> str | None:
     return name
 
 
+def current_or_none(store: str | Path) -> str | None:
+    """Return the name of the current version, None also where it cannot be read.
+
+    A damaged CURRENT must not stop the publish or the activation that replaces it.
+    """
+    try:
+        return current(store)
+    except StoreError:
+        return None
+
+
 def find_version(store: str | Path, name: str | None = None) -> Version:
-    """Return a version by name, by default the current one.
+    """Return a version by name, by default the current one, without reading any of its files.
 
     Raises
     ------
@@ -106,10 +125,9 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
     StoreError
         If there is no store, or it cannot be read.
     """
-    store = Path(store)
+    store = _existing(store)
     given = name
     name = current(store) if name is None else name
-    _require_store(store)
     if name is None:
         raise VersionNotFoundError(
             f"store {store}: expected a current version, got none; activate one: {_known(store)}"
@@ -123,13 +141,15 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
     return Version(name, folder)
 
 
-def _require_store(store: Path) -> None:
+def _existing(store: str | Path) -> Path:
+    store = Path(store)
     if not store.is_dir():
         found = "a file" if store.exists() else "nothing"
         raise StoreError(
             f"store: expected a folder at {store}, got {found}; train first, or name the store "
             "with --store or RECSYS_STORE"
         )
+    return store
 
 
 def _versions_in(store: Path) -> Iterator[Version]:
@@ -144,7 +164,7 @@ def _versions_in(store: Path) -> Iterator[Version]:
 
 
 def _known(store: Path) -> str:
-    """Name the newest versions, for a sentence."""
+    """Return the names of the newest versions, for an error message."""
     names = sorted((version.name for version in _versions_in(store)), reverse=True)
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") or "(none yet: train first)"
 

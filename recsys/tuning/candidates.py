@@ -1,10 +1,9 @@
 """Models that can be compared and tuned: ours, and the baselines of implicit."""
 
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from inspect import signature
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, replace
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,9 +11,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recsys.base.errors import ConfigError, did_you_mean
-from recsys.base.progress import OnStep
-from recsys.models import MODELS, Blend, Model, model_from, parameters_of
-from recsys.models.protocol import OnEpoch
+from recsys.models import MODELS, Model, OnEpoch, flat, nested, parameters_of
+from recsys.models.registry import ending_in, has_factors, made_from
 from recsys.vectors import Embeddings, FloatMatrix
 
 
@@ -58,67 +56,104 @@ class ItemToItem:
         return out
 
 
-def knn(
-    user_items: sp.csr_array, neighbors: int = 100, k1: float = 0.1, b: float = 0.3
-) -> ItemToItem:
-    """Return the items most alike by the users they share, weighted by BM25.
+Fitted = Embeddings | ItemToItem
+"""What scores all items for some users, and knows how many bytes it takes."""
+
+
+class Fittable(Protocol):
+    """What a `Model` and a baseline have in common."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    name: ClassVar[str]
+
+    def with_factors(self, factors: int) -> Self:
+        """Return the same with embeddings of that dimension, as far as it has any."""
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the same with another random start, as far as it has any."""
+
+    def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> Fitted:
+        """Fit it to a matrix of weights (n_users, n_items)."""
+
+
+@dataclass(frozen=True)
+class KNN:
+    """The items most alike by the users they share, weighted by BM25, as `implicit` has it.
 
     Parameters
     ----------
-    user_items : csr_array, shape (n_users, n_items)
     neighbors : int
         Of each item.
     k1, b : float
         Of BM25. The defaults did well on Gowalla's validation part.
     """
-    from implicit.nearest_neighbours import BM25Recommender
 
-    peer = BM25Recommender(K=neighbors, K1=k1, B=b)
-    with warnings.catch_warnings():  # of a matrix that it made itself
-        warnings.simplefilter("ignore")
-        peer.fit(sp.csr_matrix(user_items), show_progress=False)
-    return ItemToItem(user_items, sp.csr_array(peer.similarity))
+    name: ClassVar[str] = "knn"
+
+    neighbors: int = 100
+    k1: float = 0.1
+    b: float = 0.3
+
+    def with_factors(self, factors: int) -> Self:
+        """Return the baseline itself."""
+        return self
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the baseline itself."""
+        return self
+
+    def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> ItemToItem:
+        """Return the weights between items; `on_epoch` is not called."""
+        from implicit.nearest_neighbours import BM25Recommender
+
+        peer = BM25Recommender(K=self.neighbors, K1=self.k1, B=self.b)
+        with warnings.catch_warnings():  # of a matrix that it made itself
+            warnings.simplefilter("ignore")
+            peer.fit(sp.csr_matrix(user_items), show_progress=False)
+        return ItemToItem(user_items, sp.csr_array(peer.similarity))
 
 
-def bpr(
-    user_items: sp.csr_array,
-    factors: int = 64,
-    learning_rate: float = 0.02,
-    regularization: float = 0.003,
-    iterations: int = 150,
-    seed: int = 0,
-) -> Embeddings:
-    """Return embeddings by Bayesian personalized ranking (Rendle et al., UAI 2009).
+@dataclass(frozen=True)
+class BPR:
+    """Bayesian personalized ranking (Rendle et al., UAI 2009), as `implicit` has it.
 
-    Parameters
-    ----------
-    user_items : csr_array, shape (n_users, n_items)
-    factors, iterations, seed : int
-    learning_rate, regularization : float
-        The defaults are the best of eleven settings on Gowalla's validation part.
+    The defaults are the best of eleven settings on Gowalla's validation part.
     """
-    from implicit.bpr import BayesianPersonalizedRanking
 
-    peer = BayesianPersonalizedRanking(
-        factors,
-        learning_rate=learning_rate,
-        regularization=regularization,
-        iterations=iterations,
-        random_state=seed,
-    )
-    with threadpool_limits(1, user_api="blas"):  # as implicit asks for
-        peer.fit(sp.csr_matrix(user_items), show_progress=False)
-    return Embeddings(np.asarray(peer.user_factors), np.asarray(peer.item_factors))
+    name: ClassVar[str] = "bpr"
+
+    factors: int = 64
+    learning_rate: float = 0.02
+    regularization: float = 0.003
+    iterations: int = 150
+    seed: int = 0
+
+    def with_factors(self, factors: int) -> Self:
+        """Return the baseline with embeddings of that dimension."""
+        return replace(self, factors=factors)
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the baseline with another random start."""
+        return replace(self, seed=seed)
+
+    def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> Embeddings:
+        """Return embeddings; `on_epoch` is not called."""
+        from implicit.bpr import BayesianPersonalizedRanking
+
+        peer = BayesianPersonalizedRanking(
+            self.factors,
+            learning_rate=self.learning_rate,
+            regularization=self.regularization,
+            iterations=self.iterations,
+            random_state=self.seed,
+        )
+        with threadpool_limits(1, user_api="blas"):  # as implicit asks for
+            peer.fit(sp.csr_matrix(user_items), show_progress=False)
+        return Embeddings(np.asarray(peer.user_factors), np.asarray(peer.item_factors))
 
 
-Fitted = Embeddings | ItemToItem
-"""What scores all items for some users, and says how many bytes it takes."""
-
-BASELINES: Mapping[str, Callable[..., Fitted]] = {"knn": knn, "bpr": bpr}
+BASELINES: Mapping[str, type[KNN | BPR]] = {kind.name: kind for kind in (KNN, BPR)}
 """Baselines by the name that a comparison calls them."""
-
-
-_ALS_OF_A_BLEND = 4  # one factor in so many
 
 
 @dataclass(frozen=True)
@@ -165,79 +200,36 @@ class Candidate:
         return self.name in BASELINES
 
     @property
-    def has_epochs(self) -> bool:
-        """Whether its fit tells of its epochs."""
-        return not self.is_baseline and "on_epoch" in signature(MODELS[self.name].fit).parameters
+    def iterations(self) -> int | None:
+        """The epochs of a fit, where they are a hyperparameter and are reported one by one."""
+        return None if self.is_baseline else parameters_of(self.model()).get("iterations")
 
     @property
     def has_factors(self) -> bool:
-        """Whether it has embeddings of a size to choose."""
-        return "factors" in self._known or MODELS.get(self.name) is Blend
-
-    @property
-    def _known(self) -> list[str]:
-        if self.is_baseline:
-            return list(signature(BASELINES[self.name]).parameters)
-        return [one.name for one in fields(MODELS[self.name])]
+        """Whether it has embeddings of a dimension to choose."""
+        return has_factors(self.model())
 
     def having(self, **parameters: Any) -> "Candidate":
         """Return the same with other hyperparameters."""
         return Candidate(self.name, {**self.parameters, **parameters})
 
     def with_factors(self, factors: int) -> "Candidate":
-        """Return the same with embeddings of a size, as far as it has any."""
-        if MODELS.get(self.name) is Blend:
-            als = max(factors // _ALS_OF_A_BLEND, 1)
-            sizes = {"als.factors": als, "svd.factors": max(factors - als, 1)}
-            return self.having(**sizes)
-        return self.having(factors=factors) if self.has_factors else self
+        """Return the same with embeddings of a dimension, as far as it has any."""
+        return self._having_of("factors", self.model().with_factors(factors))
 
     def with_seed(self, seed: int) -> "Candidate":
         """Return the same with another random start, as far as it has any."""
-        if MODELS.get(self.name) is Blend:
-            return self.having(**{"als.seed": seed, "svd.seed": seed})
-        return self.having(seed=seed) if "seed" in self._known else self
+        return self._having_of("seed", self.model().with_seed(seed))
 
-    def model(self) -> Model:
-        """Return it as a model; a ConfigError names a hyperparameter that it does not have."""
-        return model_from(self.name, nested(self.parameters))
+    def _having_of(self, name: str, other: Fittable) -> "Candidate":
+        """Return the same with another's hyperparameters of a name."""
+        return self.having(**ending_in(name, flat(parameters_of(other))))
 
-    def fit(
-        self,
-        user_items: sp.csr_array,
-        on_step: OnStep | None = None,
-        on_epoch: OnEpoch | None = None,
-    ) -> Fitted:
-        """Fit it to a matrix of weights (n_users, n_items).
+    def model(self) -> Fittable:
+        """Return the model or baseline; a ConfigError names a hyperparameter it does not have."""
+        kinds: Mapping[str, type[Fittable]] = {**MODELS, **BASELINES}
+        return made_from(kinds[self.name], nested(self.parameters))
 
-        `on_epoch` is called where it `has_epochs`.
-        """
-        if self.is_baseline:
-            return BASELINES[self.name](user_items, **self.parameters)
-        more = {"on_epoch": on_epoch} if self.has_epochs else {}
-        return self.model().fit(user_items, on_step, **more)
-
-
-def flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return hyperparameters with a dot for each level."""
-    found: dict[str, Any] = {}
-    for name, value in parameters.items():
-        if isinstance(value, Mapping):
-            found |= {f"{name}.{inner}": one for inner, one in flat(value).items()}
-        else:
-            found[name] = value
-    return found
-
-
-def nested(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return hyperparameters with a mapping for each level: what `flat` undoes."""
-    found: dict[str, Any] = {}
-    for name, value in parameters.items():
-        outer, _, inner = name.partition(".")
-        if inner:
-            found.setdefault(outer, {})[inner] = value
-        else:
-            found[name] = value
-    return {
-        name: nested(value) if isinstance(value, dict) else value for name, value in found.items()
-    }
+    def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> Fitted:
+        """Fit it to a matrix of weights (n_users, n_items); see `recsys.models.Model.fit`."""
+        return self.model().fit(user_items, on_epoch=on_epoch)

@@ -7,8 +7,9 @@ from typing import Any
 
 from recsys.base.errors import ConfigError
 from recsys.base.progress import OnStep
-from recsys.evaluation.dimensions import TOLERANCE
-from recsys.tuning.candidates import Candidate, nested
+from recsys.evaluation import TOLERANCE
+from recsys.models import nested
+from recsys.tuning.candidates import Candidate
 from recsys.tuning.space import SPACES, Space
 from recsys.tuning.study import Trial, TrialLog
 from recsys.tuning.task import Task

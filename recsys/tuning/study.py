@@ -112,7 +112,7 @@ class TrialLog:
         start = perf_counter()
         watch = run_trial(self._having(values), self._task, _reporter(trial))
         trial.set_user_attr("seconds", perf_counter() - start)
-        if self._candidate.has_epochs:
+        if self._candidate.iterations is not None:
             trial.set_user_attr("iterations", watch.best)
         self._tell(trial, watch)
         return self.trials()[-1]

@@ -1,10 +1,9 @@
-"""What one trial does: fit, look at the validation part now and then, and say how good it is."""
+"""One trial of a search: fit, measure on the validation part now and then."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +13,7 @@ from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.ranking import Scorer
 from recsys.logs import Interactions
-from recsys.models.protocol import Epoch
+from recsys.models import Epoch
 from recsys.splits.leaks import require_validation
 from recsys.tuning.candidates import Candidate
 
@@ -105,9 +104,10 @@ class Watch:
     is_stopped: bool = False
 
     def __call__(self, epoch: Epoch) -> bool:
-        """Look at some epochs, but for the last: what a fit returns is its own."""
+        """Measure after epochs 2, 4, 8, ...; the last is measured from the returned embeddings."""
         number = epoch.number
-        if number < 2 or number & (number - 1) or number == epoch.n_epochs:
+        is_power_of_two = number.bit_count() == 1
+        if number < 2 or not is_power_of_two or number == epoch.n_epochs:
             return False
         self.is_stopped = self.look(number, epoch.embeddings())
         return self.is_stopped
@@ -124,16 +124,10 @@ class Watch:
 
 
 def run_trial(candidate: Candidate, task: Task, report: Report) -> Watch:
-    """Fit a candidate and watch it; of what has no epochs, there is one."""
+    """Fit a candidate and watch its epochs; without any, what it returns counts as one."""
     watch = Watch(task, report)
-    scorer = candidate.fit(task.user_items, on_epoch=watch)
+    n_epochs = candidate.iterations
+    fitted = candidate.fit(task.user_items, on_epoch=None if n_epochs is None else watch)
     if not watch.is_stopped:
-        watch.look(_epochs_of(candidate), scorer)
+        watch.look(n_epochs or 1, fitted)
     return watch
-
-
-def _epochs_of(candidate: Candidate) -> int:
-    if not candidate.has_epochs:
-        return 1
-    model: Any = candidate.model()
-    return int(model.iterations)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError
 from recsys.vectors.embeddings import Embeddings, FloatMatrix
 from recsys.vectors.ids import Ids
-from recsys.vectors.nearest import directions
+from recsys.vectors.vector import unit_rows
 
 Rotation = NDArray[np.float64]
 Weights = NDArray[np.float64]
@@ -161,7 +161,7 @@ def _rotation(
     rotation = np.eye(items.shape[1])
     heaviest = np.argsort(-weight, kind="stable")[:_MOST_FITTED]
     for block in blocks:
-        ours, theirs = (directions(matrix[heaviest, block]) for matrix in (items, onto))
+        ours, theirs = (unit_rows(matrix[heaviest, block]) for matrix in (items, onto))
         rotation[block, block] = _resistant(ours, theirs, weight[heaviest], rounds)
     return rotation
 
@@ -194,7 +194,7 @@ def _agreement(
     same = chance = 0.0
     for fitted, left_out in ((order[::2], order[1::2]), (order[1::2], order[::2])):
         rotation = _rotation(items[fitted], onto[fitted], weight[fitted], blocks, rounds)
-        ours, theirs = directions(_turned(items[left_out], rotation)), directions(onto[left_out])
+        ours, theirs = unit_rows(_turned(items[left_out], rotation)), unit_rows(onto[left_out])
         same += float(weight[left_out] @ _products(ours, theirs))
         for shift in range(1, _N_OTHERS + 1):  # neighbours in the order weigh about as much
             others = np.roll(theirs, shift, axis=0)
@@ -224,7 +224,7 @@ def _relative_residual(items: FloatMatrix, onto: FloatMatrix, rotation: Rotation
 
 
 def _cosines(a: FloatMatrix, b: FloatMatrix) -> Weights:
-    return _products(directions(a), directions(b))
+    return _products(unit_rows(a), unit_rows(b))
 
 
 def _products(a: FloatMatrix, b: FloatMatrix) -> Weights:

@@ -8,29 +8,7 @@ from numpy.typing import NDArray
 
 from recsys.vectors.embeddings import FloatMatrix, FloatVector
 from recsys.vectors.top_k import EXCLUDED, top_k
-
-
-def directions(matrix: FloatMatrix) -> FloatMatrix:
-    """Return every row at length 1, and rows of zeros as they are.
-
-    Parameters
-    ----------
-    matrix : ndarray of float, shape (n, factors)
-        Finite.
-
-    Returns
-    -------
-    ndarray of the same shape and dtype
-    """
-    # By the largest entry first, so that no square leaves the range of float32, nor rounds to 0.
-    largest = np.abs(matrix).max(axis=1, keepdims=True, initial=0)
-    largest[largest == 0] = 1
-    found: FloatMatrix = np.divide(matrix, largest)
-    norms = np.sqrt(np.einsum("ij,ij->i", found, found))  # 1 or more, or 0
-    norms[norms == 0] = 1
-    found /= norms[:, None]
-    return found
-
+from recsys.vectors.vector import unit_rows
 
 By = Literal["cosine", "dot"]
 Rows = NDArray[np.int32]
@@ -42,7 +20,7 @@ class NearestRows:
     Parameters
     ----------
     matrix : ndarray of float32, shape (n, factors)
-        The first search by cosine makes a copy of it, scaled to directions.
+        The first search by cosine makes a copy of it, scaled to length 1.
 
     Examples
     --------
@@ -98,14 +76,14 @@ class NearestRows:
         if by == "dot":
             products: FloatVector = self._matrix[rows] @ query
             return products
-        cosines: FloatVector = self._directions[rows] @ query
+        cosines: FloatVector = self._units[rows] @ query
         np.clip(cosines, -1, 1, out=cosines)  # round-off leads a little beyond
         cosines[~self._has_direction[rows]] = EXCLUDED
         return cosines
 
     @cached_property
-    def _directions(self) -> FloatMatrix:
-        return directions(self._matrix)
+    def _units(self) -> FloatMatrix:
+        return unit_rows(self._matrix)
 
     @cached_property
     def _has_direction(self) -> NDArray[np.bool_]:

@@ -2,13 +2,15 @@
 
 import hashlib
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.base.errors import DataError
 from recsys.vectors.embeddings import FloatMatrix
+
+Float = TypeVar("Float", bound=np.floating)
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -26,6 +28,27 @@ def space_id_of(items: FloatMatrix) -> str:
         16 hexadecimal digits; equal matrices have equal names.
     """
     return hashlib.sha256(np.ascontiguousarray(items).data).hexdigest()[:16]
+
+
+def unit_rows(matrix: NDArray[Float]) -> NDArray[Float]:
+    """Return every row of a finite matrix at length 1, and rows of zeros as they are.
+
+    Parameters
+    ----------
+    matrix : ndarray of float, shape (n, factors)
+
+    Returns
+    -------
+    ndarray of the same shape and dtype
+    """
+    # By the largest entry first, so that no square overflows float32 or rounds to 0.
+    largest = np.abs(matrix).max(axis=1, keepdims=True, initial=0)  # (n, 1)
+    largest[largest == 0] = 1
+    units: NDArray[Float] = np.divide(matrix, largest)
+    norms = np.sqrt(np.einsum("ij,ij->i", units, units))  # 1 or more, or 0
+    norms[norms == 0] = 1
+    units /= norms[:, None]
+    return units
 
 
 class Vector:
@@ -142,8 +165,7 @@ class Vector:
                 "vector: expected one with a direction, got the zero vector; nothing is known "
                 "of what it stands for, so leave it out"
             )
-        scaled = self.values / np.abs(self.values).max()  # so that no square is rounded to 0
-        return Vector(scaled / np.linalg.norm(scaled), self.space_id)
+        return Vector(unit_rows(self.values[None, :])[0], self.space_id)
 
     def cosine(self, other: "Vector") -> float:
         """Return the cosine of the angle to another vector, from -1 to 1.

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from recsys.errors import DataError
-from recsys.evaluation import Entry, Evaluation, evaluate
+from recsys.evaluation import ComparedModel, Evaluation, evaluate
 from recsys.evaluation.comparison import (
     compare,
     holm,
@@ -124,11 +124,11 @@ def test_the_mean_is_user_by_user() -> None:
 
 def test_the_spread_over_seeds_is_apart_from_that_over_users() -> None:
     found = evaluations(3)
-    entry = Entry(found, seconds=1.0, n_bytes=1)
+    entry = ComparedModel(found, seconds=1.0, n_bytes=1)
     values = [one.metrics["ndcg@5"] for one in found]
     assert entry.spread("ndcg@5") == pytest.approx(np.std(values, ddof=1))
-    assert Entry(found[:1], 1.0, 1).spread("ndcg@5") is None
-    assert Entry(found[:1] * 3, 1.0, 1).spread("ndcg@5") == 0
+    assert ComparedModel(found[:1], 1.0, 1).spread("ndcg@5") is None
+    assert ComparedModel(found[:1] * 3, 1.0, 1).spread("ndcg@5") == 0
 
 
 def test_other_users_are_refused() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recsys.errors import ConfigError, DataError
 from recsys.export import FORMATS, export_version
 from recsys.export.text import vector_texts
-from recsys.store import Content, publish, read_version
+from recsys.store import Content, publish
 from recsys.vectors import Embeddings
 from tests.export.readers import READERS
 from tests.store.releases import ODD_IDS, small_release
@@ -49,7 +49,7 @@ def content_of(store: Path, ids: list, **changes) -> Content:
         embeddings=Embeddings(vectors[::-1].copy(), vectors),
         **changes,
     )
-    return read_version(publish(store, release))
+    return Content.of(publish(store, release))
 
 
 @pytest.fixture(scope="module", params=["odd", "integers"])
@@ -119,7 +119,7 @@ def test_half_precision(content: Content, tmp_path: Path, to: str) -> None:
 def test_what_half_precision_cannot_hold(tmp_path: Path) -> None:
     vectors = np.full((3, 4), 40_000, dtype=np.float32)
     release = small_release(n_users=3, n_items=3, embeddings=Embeddings(vectors, vectors))
-    content = read_version(publish(tmp_path / "store", release))
+    content = Content.of(publish(tmp_path / "store", release))
     with pytest.raises(DataError, match="below 32768, .* got 40000; export float32"):
         export_version(content, "numpy", tmp_path / "out", dtype="float16")
     assert not (tmp_path / "out").exists()

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.export import export_version
-from recsys.store import Content, publish, read_version
+from recsys.store import Content, publish
 from recsys.vectors import Embeddings
 from tests.store.releases import small_release
 
@@ -22,7 +22,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
     users, items = (rng.standard_normal((n, 4)).astype(np.float32) for n in (12, 30))
     items[3] = 0
     folder = tmp_path_factory.mktemp("it's a store")
-    return read_version(publish(folder, small_release(embeddings=Embeddings(users, items))))
+    return Content.of(publish(folder, small_release(embeddings=Embeddings(users, items))))
 
 
 @pytest.fixture(scope="module")

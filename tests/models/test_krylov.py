@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.base.threads import chunks, equal_parts, threads
-from recsys.models.spectral.krylov import EigenPairs, largest_eigenpairs
-from recsys.models.spectral.tall import Basis
+from recsys.models.spectral.krylov import Basis, EigenPairs, largest_eigenpairs
 from recsys.models.spectral.truncated import SparseProducts, truncated_svd
 
 Dtype = type[np.float32] | type[np.float64]

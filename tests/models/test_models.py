@@ -11,14 +11,16 @@ from recsys.models import (
     ALS,
     SVD,
     Blend,
+    Epoch,
     Item2Vec,
     Model,
     Popularity,
     Softmax,
+    flat,
     model_from,
     parameters_of,
+    popularity_of,
 )
-from recsys.models.protocol import popularity_of
 from recsys.vectors import Embeddings, top_k
 from tests.worlds import checkerboard, random_user_items
 
@@ -40,10 +42,11 @@ def named(model: Model) -> str:
 
 
 def with_factors(model: Model, factors: int) -> Model:
+    """The model with so many factors; a blend with so many of each half."""
     if isinstance(model, Blend):
-        als, svd = with_factors(model.als, factors), with_factors(model.svd, factors)
+        als, svd = model.als.with_factors(factors), model.svd.with_factors(factors)
         return replace(model, als=als, svd=svd)
-    return model_from(model.name, {**parameters_of(model), "factors": factors})
+    return model.with_factors(factors)
 
 
 def unseen_scores(model: Model, user_items: sp.csr_array) -> np.ndarray:
@@ -65,7 +68,7 @@ def test_checkerboard_the_held_out_diagonal_is_found(model: Model, n: int) -> No
 def test_shapes_dtypes_and_finite(model: Model) -> None:
     user_items = random_user_items(30, 20, 0.2)
     embeddings = model.fit(user_items)
-    d = getattr(model, "factors", 1)
+    d = model.factors
     assert embeddings.users.shape == (30, d)
     assert embeddings.items.shape == (20, d)
     assert embeddings.users.dtype == embeddings.items.dtype == np.float32
@@ -110,8 +113,7 @@ def test_permuted_items_give_permuted_scores(model: Model) -> None:
     # Tastes with a clear answer: a random matrix would leave ALS with several optima.
     user_items = sp.csr_array(np.kron(np.eye(4), np.ones((6, 5))).astype(np.float32))
     order = np.random.default_rng(0).permutation(20)
-    if model.name != "popularity":
-        model = with_factors(model, 4)
+    model = with_factors(model, 4)
     if isinstance(model, Blend):
         model = replace(model, als=replace(model.als, iterations=100))
     if isinstance(model, ALS):  # equal tastes converge slowly
@@ -199,13 +201,16 @@ def test_a_stored_zero_is_no_interaction(model: Model) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=named)
-def test_steps_are_reported_up_to_the_last(model: Model) -> None:
-    steps: list[tuple[int, int]] = []
-    model.fit(
-        random_user_items(20, 15, 0.3), on_step=lambda done, n, note="": steps.append((done, n))
-    )
-    total = getattr(model, "iterations", 1)
-    assert steps == [(done, total) for done in range(1, total + 1)]
+def test_epochs_are_reported_up_to_the_last(model: Model) -> None:
+    epochs: list[Epoch] = []
+    found = model.fit(random_user_items(20, 15, 0.3), on_epoch=epochs.append)
+    n_epochs = model.als.iterations if isinstance(model, Blend) else getattr(model, "iterations", 1)
+    steps = [(epoch.number, epoch.n_epochs) for epoch in epochs]
+    assert steps == [(number, n_epochs) for number in range(1, n_epochs + 1)]
+    assert all(np.isnan(epoch.loss) == (n_epochs == 1) for epoch in epochs)
+    last = epochs[-1].embeddings()
+    assert last.users.shape == found.users.shape
+    np.testing.assert_array_equal(last.items.shape, found.items.shape)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=named)
@@ -246,8 +251,39 @@ def test_name_and_parameters_make_the_same_model(model: Model) -> None:
     assert model_from(model.name, parameters_of(model)) == model
 
 
+@pytest.mark.parametrize("model", PERSONAL, ids=named)
+def test_factors_and_seed_can_be_chosen_and_nothing_else_changes(model: Model) -> None:
+    assert model.with_factors(16).factors == 16
+    assert model.with_factors(16).with_factors(model.factors).factors == model.factors
+    seeded = model.with_seed(7)
+    assert seeded != model
+    names = {
+        key
+        for key, value in flat(parameters_of(seeded)).items()
+        if value != flat(parameters_of(model))[key]
+    }
+    assert {name.rpartition(".")[2] for name in names} == {"seed"}
+
+
+def test_popularity_has_one_factor_and_no_seed() -> None:
+    model = Popularity()
+    assert model.with_factors(16) is model.with_seed(7) is model
+    assert model.factors == model.fit(random_user_items(20, 15, 0.3)).factors == 1
+
+
 @pytest.mark.parametrize("model", MODELS, ids=named)
-def test_parts_of_a_history_sum_to_the_score(model: Model) -> None:
+def test_a_fit_begins_at_a_start_or_refuses_it(model: Model) -> None:
+    user_items = random_user_items(20, 15, 0.3)
+    start = model.fit(user_items)
+    if model.can_warm_start:
+        assert model.fit(user_items, start=start).items.shape == start.items.shape
+    else:
+        with pytest.raises(ConfigError, match=f"{model.name}: expected no start"):
+            model.fit(user_items, start=start)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_contributions_of_a_history_sum_to_the_score(model: Model) -> None:
     user_items = random_user_items(60, 40, 0.2, seed=5)
     embeddings, popularity = model.fit(user_items), popularity_of(user_items)
     embed = model.fold_in(embeddings.items, popularity)

@@ -9,7 +9,7 @@ from recsys.errors import ConfigError
 from recsys.models import ALS, Softmax, model_from
 from recsys.models.protocol import popularity_of
 from recsys.models.softmax.steps import step_users
-from recsys.vectors.nearest import directions
+from recsys.vectors.vector import unit_rows
 from tests.worlds import random_user_items
 
 WORLD = random_user_items(60, 40, 0.15, seed=2)
@@ -27,7 +27,7 @@ def loss(model: Softmax, user_items: sp.csr_array, users: np.ndarray, items: np.
 
 
 def random_units(n: int, seed: int, d: int = 6) -> np.ndarray:
-    return directions(np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32))
+    return unit_rows(np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32))
 
 
 def test_the_loss_of_a_step_is_the_loss() -> None:
@@ -60,19 +60,19 @@ def test_users_that_are_folded_in_rest_where_no_direction_is_better() -> None:
     best = loss(model, WORLD, users, items)
     rng = np.random.default_rng(3)
     for _ in range(20):
-        moved = directions(users + 0.1 * rng.standard_normal(users.shape).astype(np.float32))
+        moved = unit_rows(users + 0.1 * rng.standard_normal(users.shape).astype(np.float32))
         assert loss(model, WORLD, moved, items) > best
 
 
 def test_training_lowers_the_loss() -> None:
     model = Softmax(factors=6, iterations=40)
-    told: list[float] = []
-    trained = model.fit(WORLD, on_step=lambda done, n, note="": told.append(float(note.split()[1])))
-    assert told[-1] < told[0]
+    losses: list[float] = []
+    trained = model.fit(WORLD, on_epoch=lambda epoch: losses.append(epoch.loss))
+    assert losses[-1] < losses[0]
     start = ALS(factors=6, unobserved_weight=0.01).fit(WORLD)
-    before = loss(model, WORLD, directions(start.users), directions(start.items))
+    before = loss(model, WORLD, unit_rows(start.users), unit_rows(start.items))
     assert loss(model, WORLD, trained.users, trained.items) < before
-    assert told[-1] == pytest.approx(loss(model, WORLD, trained.users, trained.items), rel=0.05)
+    assert losses[-1] == pytest.approx(loss(model, WORLD, trained.users, trained.items), rel=0.05)
 
 
 def test_rows_are_unit_vectors() -> None:

@@ -9,7 +9,7 @@ from recsys.index import IndexSettings
 from recsys.logs import Interactions, summarize
 from recsys.models import ALS
 from recsys.models.protocol import popularity_of
-from recsys.store import Content, Release, publish, read_version
+from recsys.store import Content, ModelSpec, Release, publish
 from recsys.vectors import Embeddings
 from tests.worlds import tastes
 
@@ -30,7 +30,7 @@ def release_of(log: Interactions, **changes: Any) -> Release:
         "items": log.items,
         "seen": user_items,
         "popularity": popularity_of(user_items),
-        "model": {"name": "als", "parameters": {"factors": 8}},
+        "model": ModelSpec("als", {"factors": 8}),
         "data": summarize(log).to_dict(),
         "space_id": "one",
     }
@@ -38,7 +38,7 @@ def release_of(log: Interactions, **changes: Any) -> Release:
 
 
 def published(store: Path, release: Release) -> Content:
-    return read_version(publish(store, release, EXACT))
+    return Content.of(publish(store, release, EXACT))
 
 
 def rotated(embeddings: Embeddings, seed: int = 0) -> Embeddings:

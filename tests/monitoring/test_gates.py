@@ -17,7 +17,16 @@ from recsys.config import Settings, settings_from
 from recsys.errors import ConfigError, GateFailedError
 from recsys.logs import Interactions
 from recsys.monitoring import Gates, GateSettings, ancestors
-from recsys.store import Release, Version, activate, current, find_version, publish, versions
+from recsys.store import (
+    EvaluationSummary,
+    Release,
+    Version,
+    activate,
+    current,
+    find_version,
+    publish,
+    versions,
+)
 from tests.command_line import run
 from tests.monitoring.nights import EXACT, a_log, release_of
 
@@ -127,14 +136,17 @@ def test_a_new_model_may_move_the_lists(tmp_path: Path) -> None:
     assert churn.sentence.endswith("(the model changed)")
 
 
-def measured(ndcg: float, popularity: float, coverage: float = 0.5) -> dict[str, Any]:
+def measured(ndcg: float, popularity: float, coverage: float = 0.5) -> dict[str, EvaluationSummary]:
     """Metrics as the manifest has them, with intervals of a tenth to both sides."""
     return {
-        name: {
-            "k": 20,
-            "metrics": {"ndcg@20": value, "coverage@20": coverage},
-            "intervals": {"ndcg@20": [0.9 * value, 1.1 * value]},
-        }
+        name: EvaluationSummary(
+            k=20,
+            n_users=100,
+            n_items=100,
+            metrics={"ndcg@20": value, "coverage@20": coverage},
+            intervals={"ndcg@20": (0.9 * value, 1.1 * value)},
+            left_out={},
+        )
         for name, value in (("als", ndcg), ("popularity", popularity))
     }
 
@@ -159,7 +171,7 @@ def release() -> Release:
 def test_metrics_by_their_intervals(
     tmp_path: Path,
     release: Release,
-    metrics: dict[str, Any],
+    metrics: dict[str, EvaluationSummary],
     gates: dict[str, Any],
     refused_by: str | None,
 ) -> None:
@@ -173,7 +185,7 @@ def test_metrics_by_their_intervals(
 
 def judged(store: Path, release: Release, gates: GateSettings) -> Version:
     try:
-        return publish(store, release, EXACT, judge=Gates(gates))
+        return publish(store, release, EXACT, gate=Gates(gates))
     except GateFailedError as error:
         return find_version(store, error.version)
 
@@ -181,7 +193,7 @@ def judged(store: Path, release: Release, gates: GateSettings) -> Version:
 def test_a_first_version_is_held_against_popularity(tmp_path: Path, release: Release) -> None:
     bad = replace(release, metrics=measured(0.1, 0.2))
     with pytest.raises(GateFailedError, match=r"ndcg@20 0\.1000 .*popularity 0\.2000"):
-        publish(tmp_path, bad, EXACT, judge=Gates())
+        publish(tmp_path, bad, EXACT, gate=Gates())
     assert current(tmp_path) is None
     assert [one.manifest.status for one in versions(tmp_path)] == ["refused"]
 
@@ -191,7 +203,7 @@ def test_a_damaged_current_version_does_not_stop_the_next(tmp_path: Path, releas
     path = first.folder / "users.parquet"
     path.chmod(0o644)
     path.write_bytes(b"damaged")
-    version = publish(tmp_path, release, EXACT, judge=Gates())
+    version = publish(tmp_path, release, EXACT, gate=Gates())
     assert current(tmp_path) == version.name
     assert version.manifest.checks == ()
 

@@ -12,7 +12,7 @@ from recsys.monitoring.log import Log
 from recsys.monitoring.measures import Measure, Measured, NotMeasured, checks_of, log_ratio
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.monitoring.vectors import cosines, translated
-from recsys.store import Check, Manifest
+from recsys.store import Check, Manifest, ModelSpec
 from recsys.vectors import Ids
 
 ids = st.lists(st.integers(0, 30), unique=True, max_size=20)
@@ -194,7 +194,7 @@ def test_a_feed_that_stops_ages_the_log() -> None:
 
 def night(**drifted: float) -> Manifest:
     checks = tuple(Check(name, value, None, True, name) for name, value in drifted.items())
-    return Manifest("v", "", None, "s", {}, 1, 1, 1, 1, {}, checks=checks)
+    return Manifest("v", "", None, "s", ModelSpec("als", {}), 1, 1, 1, 1, {}, checks=checks)
 
 
 def test_limits_are_learned_from_what_nights_were_like() -> None:

@@ -75,7 +75,7 @@ def test_the_second_night_starts_from_the_first(place: Path) -> None:
     assert second.facts("train")["start"] == "warm"
     manifest = find_version(place / "store").manifest
     assert manifest.parent == first.version
-    assert manifest.model["parameters"]["iterations"] == 1
+    assert manifest.model.parameters["iterations"] == 1
     # What it is tested as is another fit: the first version has seen tonight's test part.
     assert second.metrics == first.metrics
     assert run_night(settings_of(place, warm_start=False)).facts("train")["start"] == "cold"

@@ -14,7 +14,7 @@ from recsys.models import ALS, SVD, Popularity, parameters_of
 from recsys.models.protocol import popularity_of
 from recsys.serving import Recommender, ScoredItem
 from recsys.serving import open as open_store
-from recsys.store import Release, publish
+from recsys.store import ModelSpec, Release, publish
 from recsys.vectors import Embeddings, Ids
 from tests.store.releases import ODD_IDS, small_release
 from tests.worlds import checkerboard, tastes
@@ -38,7 +38,7 @@ def trained(model, log) -> Release:
         items=log.items,
         seen=user_items,
         popularity=popularity_of(user_items),
-        model={"name": model.name, "parameters": parameters_of(model)},
+        model=ModelSpec(model.name, parameters_of(model)),
     )
 
 
@@ -107,7 +107,7 @@ def test_the_checkerboard_is_solved(tmp_path: Path, index: str) -> None:
         items=Ids(range(n)),
         seen=user_items,
         popularity=popularity_of(user_items),
-        model={"name": "als", "parameters": parameters_of(model)},
+        model=ModelSpec("als", parameters_of(model)),
     )
     recommender = published(tmp_path, release, index)
     for user in range(n):

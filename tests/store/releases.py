@@ -5,8 +5,17 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from recsys.models.protocol import popularity_of
-from recsys.store import Release
+from recsys.store import EvaluationSummary, ModelSpec, Release
 from recsys.vectors import Embeddings, Ids
+
+MEASURED = EvaluationSummary(
+    k=20,
+    n_users=12,
+    n_items=30,
+    metrics={"ndcg@20": 0.5},
+    intervals={"ndcg@20": (0.4, 0.6)},
+    left_out={},
+)
 
 ODD_IDS = [
     "with space",
@@ -46,12 +55,12 @@ def small_release(
         "items": items,
         "seen": seen,
         "popularity": popularity_of(seen),
-        "model": {"name": "als", "parameters": {"factors": factors}},
+        "model": ModelSpec("als", {"factors": factors}),
         "attributes": pa.table(
             {"item_id": items.values, "title": [f"Title {row}" for row in range(n_items)]}
         )
         if titles
         else None,
-        "metrics": {"als": {"metrics": {"ndcg@20": 0.5}, "intervals": {"ndcg@20": [0.4, 0.6]}}},
+        "metrics": {"als": MEASURED},
     }
     return Release(**(parts | changes))

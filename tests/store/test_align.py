@@ -12,13 +12,14 @@ from recsys.models import ALS, parameters_of
 from recsys.models.protocol import popularity_of
 from recsys.store import (
     AlignmentSettings,
+    Content,
+    ModelSpec,
     Release,
     Version,
     activate,
     align_with_current,
     publish,
     read_vectors,
-    read_version,
     verify,
 )
 from recsys.vectors import Embeddings, Ids, carry_over
@@ -60,7 +61,7 @@ def test_a_retrained_release_keeps_the_space_and_comes_back_to_its_place(tmp_pat
     assert found["n_shared"] == release.embeddings.items.any(axis=1).sum()
     assert found["residual"] < 1e-6
     assert found["cosine_raw"] < 0.9 < found["cosine_aligned"]
-    content = read_version(second)
+    content = Content.of(second)
     np.testing.assert_allclose(content.users.embeddings, release.embeddings.users, atol=1e-5)
     np.testing.assert_allclose(content.items.embeddings, release.embeddings.items, atol=1e-5)
     verify(tmp_path)
@@ -90,16 +91,16 @@ def test_items_are_matched_by_id(tmp_path: Path) -> None:
     )
     second = published(tmp_path, shuffled)
     assert second.manifest.space_id == first.manifest.space_id
-    items = read_version(second).items
+    items = Content.of(second).items
     assert items.ids == shuffled.items
     np.testing.assert_allclose(items.embeddings, release.embeddings.items[order], atol=1e-5)
 
 
-BLEND = {"name": "blend", "parameters": {"als": {"factors": 3}, "svd": {"factors": 1}}}
-OTHER_BLEND = {"name": "blend", "parameters": {"als": {"factors": 2}, "svd": {"factors": 2}}}
-ALS_OF_ANOTHER_AGE = {"name": "als", "parameters": {"factors": 4, "gone": 1}}
-SVD = {"name": "svd", "parameters": {"factors": 4}}
-CENTERED = {"name": "svd", "parameters": {"factors": 4, "centered": True}}
+BLEND = ModelSpec("blend", {"als": {"factors": 3}, "svd": {"factors": 1}})
+OTHER_BLEND = ModelSpec("blend", {"als": {"factors": 2}, "svd": {"factors": 2}})
+ALS_OF_ANOTHER_AGE = ModelSpec("als", {"factors": 4, "gone": 1})
+SVD = ModelSpec("svd", {"factors": 4})
+CENTERED = ModelSpec("svd", {"factors": 4, "centered": True})
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_what_begins_a_new_space(tmp_path: Path, before, after, reason: str) -> 
     found = second.manifest.alignment
     assert (found["parent"], found["space"]) == (first.name, "new")
     assert found["reason"].startswith(reason)
-    stored = read_version(second).items.embeddings
+    stored = Content.of(second).items.embeddings
     np.testing.assert_array_equal(stored, release.embeddings.items)
 
 
@@ -231,7 +232,7 @@ def test_a_nightly_retrain_that_starts_from_the_parent(tmp_path: Path) -> None:
     log = tastes(n_users=120, n_items=60, per_user=10)
     model = ALS(factors=6, regularization=0.1, iterations=20)
     first = published(tmp_path, trained(model, log, model.fit(log.user_items())))
-    before = read_version(first)
+    before = Content.of(first)
     yesterday = Embeddings(before.users.embeddings, before.items.embeddings)
     for night in range(2):  # the second starts from vectors that were rotated
         start = carry_over(
@@ -241,7 +242,7 @@ def test_a_nightly_retrain_that_starts_from_the_parent(tmp_path: Path) -> None:
         user_items.data[night::7] = 0  # something changes every night
         user_items.eliminate_zeros()
         version = published(tmp_path, trained(model, log, model.fit(user_items, start=start)))
-        content = read_version(version)
+        content = Content.of(version)
         yesterday = Embeddings(content.users.embeddings, content.items.embeddings)
         assert version.manifest.space_id == first.manifest.space_id
         assert version.manifest.alignment["agreement"] > 0.9
@@ -258,5 +259,5 @@ def trained(model: ALS, log: Interactions, embeddings: Embeddings) -> Release:
         items=log.items,
         seen=user_items,
         popularity=popularity_of(user_items),
-        model={"name": model.name, "parameters": parameters_of(model)},
+        model=ModelSpec(model.name, parameters_of(model)),
     )

@@ -1,4 +1,4 @@
-"""What was checked stands in the manifest."""
+"""The manifest holds the checks of the gates, and reads what other releases wrote."""
 
 import hashlib
 import json
@@ -8,8 +8,8 @@ import pytest
 
 from recsys.errors import GateFailedError
 from recsys.store import Check, Content, current, find_version, publish, verify, versions
-from recsys.store.manifest import Manifest
-from tests.store.releases import small_release
+from recsys.store.manifest import EvaluationSummary, Manifest, ModelSpec
+from tests.store.releases import MEASURED, small_release
 
 CHECKS = [
     Check("volume", 0.25, 0.1, passed=False, sentence="volume: half", refuses=True),
@@ -19,30 +19,30 @@ CHECKS = [
 
 
 def test_checks_come_back_and_the_version_is_whole(tmp_path: Path) -> None:
-    version = publish(tmp_path, small_release(), judge=lambda staged, parent: CHECKS[2:])
+    version = publish(tmp_path, small_release(), gate=lambda staged, parent: CHECKS[2:])
     again = find_version(tmp_path).manifest
     assert (again.status, again.checks) == ("accepted", tuple(CHECKS[2:]))
     assert verify(tmp_path) == version
 
 
-def test_a_judge_sees_both_versions_open(tmp_path: Path) -> None:
+def test_a_gate_sees_both_versions_open(tmp_path: Path) -> None:
     seen = []
 
-    def judge(staged: Content, parent: Content | None) -> list[Check]:
+    def gate(staged: Content, parent: Content | None) -> list[Check]:
         names = current(tmp_path), parent and parent.version.name
         seen.append((names, staged.users.embeddings.shape, staged.similar("item") is not None))
         return []
 
-    publish(tmp_path, small_release(), judge=judge)
+    publish(tmp_path, small_release(), gate=gate)
     first = current(tmp_path)
-    publish(tmp_path, small_release(seed=1), judge=judge)
+    publish(tmp_path, small_release(seed=1), gate=gate)
     assert seen == [((None, None), (12, 4), True), ((first, first), (12, 4), True)]
 
 
 def test_a_refused_version_is_kept_and_current_stays(tmp_path: Path) -> None:
     kept = publish(tmp_path, small_release())
     with pytest.raises(GateFailedError) as caught:
-        publish(tmp_path, small_release(seed=1), judge=lambda staged, parent: CHECKS)
+        publish(tmp_path, small_release(seed=1), gate=lambda staged, parent: CHECKS)
     error = caught.value
     assert error.failures == ("volume: half",)
     assert error.checks == (CHECKS[0],)
@@ -54,14 +54,29 @@ def test_a_refused_version_is_kept_and_current_stays(tmp_path: Path) -> None:
     assert verify(tmp_path, refused.name) == refused
 
 
-def test_a_judge_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    def judge(staged: Content, parent: Content | None) -> list[Check]:
-        raise RuntimeError("no judgement")
+def test_a_gate_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def gate(staged: Content, parent: Content | None) -> list[Check]:
+        raise RuntimeError("no result")
 
-    with pytest.raises(RuntimeError, match="no judgement"):
-        publish(tmp_path, small_release(), judge=judge)
+    with pytest.raises(RuntimeError, match="no result"):
+        publish(tmp_path, small_release(), gate=gate)
     assert versions(tmp_path) == []
     assert list((tmp_path / "versions").iterdir()) == []
+
+
+def test_a_manifest_is_read_and_written_byte_for_byte(tmp_path: Path) -> None:
+    path = publish(tmp_path, small_release()).folder / "manifest.json"
+    again = Manifest.from_json(path.read_text(), path)
+    assert again.to_json() == path.read_text()
+    assert again.model == ModelSpec("als", {"factors": 4})
+    assert again.evaluation == MEASURED
+    assert again.evaluation["metrics"]["ndcg@20"] == MEASURED.metrics["ndcg@20"]
+    assert again.log.events is None  # it was published without a log
+
+
+def test_an_evaluation_that_another_release_wrote_has_defaults() -> None:
+    found = EvaluationSummary.from_dict({"metrics": {"auc": 0.5}, "not_known_yet": 7})
+    assert found == EvaluationSummary(metrics={"auc": 0.5})
 
 
 def test_a_manifest_of_before_reads_as_accepted(tmp_path: Path) -> None:

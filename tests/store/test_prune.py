@@ -15,13 +15,13 @@ from recsys.errors import ConfigError, GateFailedError, StoreError, VersionNotFo
 from recsys.serving import open as open_store
 from recsys.store import (
     Check,
+    Content,
     activate,
     current,
     pin,
     pinned,
     prune,
     publish,
-    read_version,
     rollback,
     unpin,
     versions,
@@ -146,7 +146,7 @@ def test_a_version_found_before_it_was_pruned(tmp_path: Path, names: list[str]) 
     found = versions(tmp_path)[-1]
     prune(tmp_path, 1)
     with pytest.raises(VersionNotFoundError, match="has been pruned; open another"):
-        read_version(found)
+        Content.of(found)
 
 
 def test_leftovers_of_the_dead_are_cleared_away(tmp_path: Path, names: list[str]) -> None:
@@ -194,7 +194,7 @@ def test_refused_versions_do_not_count(tmp_path: Path) -> None:
             accepted.append(publish(tmp_path, release).name)
             continue
         with pytest.raises(GateFailedError) as failed:
-            publish(tmp_path, release, judge=lambda staged, parent: [refusal])
+            publish(tmp_path, release, gate=lambda staged, parent: [refusal])
         refused.append(failed.value.version)
     done = prune(tmp_path, 2)
     assert done.deleted == (accepted[0], refused[0])

@@ -9,14 +9,13 @@ import pytest
 import scipy.sparse as sp
 
 from recsys.errors import CorruptVersionError
-from recsys.store import publish, read_version
-from recsys.store.content import Content
+from recsys.store import Content, publish
 from recsys.store.serving_files import USERS
 from tests.store.releases import ODD_IDS, small_release
 
 
 def content_of(store: Path, **parts) -> Content:
-    return read_version(publish(store, small_release(**parts)))
+    return Content.of(publish(store, small_release(**parts)))
 
 
 @pytest.mark.parametrize("weighted", [False, True])

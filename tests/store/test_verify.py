@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recsys.base.durable import sha256_of
 from recsys.errors import CorruptVersionError, RecsysError, StoreError
 from recsys.index import IndexSettings
-from recsys.store import Version, find_version, publish, read_version, verify
+from recsys.store import Content, Version, find_version, publish, verify
 from recsys.store.manifest import FORMAT, FileFacts
 from recsys.store.tables import SeenLists, UserTable, read_users, write_users
 from tests.store.releases import small_release
@@ -93,7 +93,7 @@ def test_a_truncated_file_is_found_by_open_too(store: Path, name: str, keep) -> 
     path = find_version(store).folder / name
     content = path.read_bytes()
     rewrite(path, content[:-1] if keep == "all but one" else content[: int(keep * len(content))])
-    for check in (verify, lambda store: read_version(find_version(store))):
+    for check in (verify, lambda store: Content.of(find_version(store))):
         with pytest.raises(CorruptVersionError, match=named(name)):
             check(store)
 
@@ -101,7 +101,7 @@ def test_a_truncated_file_is_found_by_open_too(store: Path, name: str, keep) -> 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_found_by_open_too(store: Path, name: str) -> None:
     (find_version(store).folder / name).unlink()
-    for check in (verify, lambda store: read_version(find_version(store))):
+    for check in (verify, lambda store: Content.of(find_version(store))):
         with pytest.raises(CorruptVersionError, match=named(name)):
             check(store)
 
@@ -113,7 +113,7 @@ def test_flipped_values_of_a_small_version_are_found_by_open(store: Path, name: 
     content[len(content) // 3] ^= 1
     rewrite(path, bytes(content))
     with pytest.raises(CorruptVersionError, match=named(name)):
-        read_version(find_version(store))
+        Content.of(find_version(store))
 
 
 def test_files_of_another_space_are_refused(store: Path, tmp_path: Path) -> None:

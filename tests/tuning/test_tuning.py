@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from recsys.errors import ConfigError, DataError
-from recsys.models import MODELS
-from recsys.models.protocol import Epoch
+from recsys.models import MODELS, Epoch, flat, nested
 from recsys.splits import SplitSettings, split_parts, split_random
 from recsys.tuning import SPACES, Budget, Range, Task, Tuned, tune
-from recsys.tuning.candidates import Candidate, flat, nested
+from recsys.tuning.candidates import Candidate
 from recsys.tuning.task import Watch
 from recsys.vectors import Embeddings
 from tests.worlds import tastes

@@ -1,32 +1,36 @@
 """Alternating least squares for implicit feedback."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError, DivergedError
-from recsys.base.progress import OnStep
+from recsys.base.errors import DivergedError
+from recsys.base.threads import Threads, threads
+from recsys.models.als.sweep import (
+    Side,
+    eigenbasis,
+    padded,
+    sides,
+    solve,
+    solve_turned,
+    turn,
+    users_at_zero,
+    weighted,
+)
 from recsys.models.protocol import (
     Contributions,
     Epoch,
     FoldIn,
     OnEpoch,
     checked,
-    popularity_of,
-    power_of_counts,
     require,
 )
-from recsys.vectors import Embeddings, FloatMatrix, FloatVector
+from recsys.vectors import Embeddings, FloatMatrix
 
-if TYPE_CHECKING:  # the compiler is imported by whoever fits or folds in, not by who serves
-    from recsys.base.threads import Threads
-    from recsys.models.als.sweep import Side
-
-_START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
 _CAREFUL_EPOCHS = 3  # these take two steps a row, as far from the solution one is too few
 _FOLD_IN_STEPS, _FOLD_IN_TOLERANCE = 200, 1e-6
 
@@ -87,6 +91,7 @@ class ALS:
     """
 
     name: ClassVar[str] = "als"
+    can_warm_start: ClassVar[bool] = True
 
     factors: int = 64
     regularization: float = 1.0
@@ -107,6 +112,14 @@ class ALS:
         require("als.unobserved_weight", self.unobserved_weight, above=0)
         require("als.iterations", self.iterations, least=1)
         require("als.seed", self.seed, least=0)
+
+    def with_factors(self, factors: int) -> Self:
+        """Return the model with embeddings of that dimension."""
+        return replace(self, factors=factors)
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the model with another random start."""
+        return replace(self, seed=seed)
 
     @property
     def rotatable(self) -> tuple[slice, ...]:
@@ -142,13 +155,12 @@ class ALS:
     def fit(
         self,
         user_items: sp.csr_array,
-        on_step: OnStep | None = None,
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
         n_threads: int | None = None,
     ) -> Embeddings:
-        """Factorize a matrix of weights.
+        """Factorize a matrix of weights; see `Model.fit`.
 
         Training ends on a full solve of the users, so that folding in a user's training history
         gives the stored row.
@@ -157,10 +169,8 @@ class ALS:
         ----------
         user_items : csr_array, shape (n_users, n_items)
             Finite weights above 0; rows are users.
-        on_step : callable, optional
-            Called after every epoch with the epochs done, those in all, and the loss.
         start : Embeddings, optional
-            Where to start instead of at random; a zero row is a newcomer, which the first epoch
+            Where to begin instead of at random. A zero row is a newcomer, which the first epoch
             folds in. See `recsys.vectors.carry_over`.
         on_epoch : callable, optional
             Called after every epoch; True stops there.
@@ -177,21 +187,16 @@ class ALS:
         DataError
             If the matrix is empty, a weight is negative or not finite, or `start` has other rows.
         DivergedError
-            If the loss is not finite any more.
+            If the loss is no longer finite.
         """
-        from recsys.base.threads import threads
-
-        matrix = checked(user_items)
-        users, items = self._sides(matrix, start)
+        users, items = sides(self, checked(user_items), start)
         with threads(n_threads) as pool:
             for number in range(1, self.iterations + 1):
                 began = perf_counter()
-                loss = self._epoch(users, items, pool, steps=self._steps(number, start))
+                loss = self._epoch(users, items, pool, steps=_steps(number, start))
                 seconds = perf_counter() - began
                 if not np.isfinite(loss):
                     raise DivergedError(_why_diverged(loss, number, users.matrix))
-                if on_step is not None:
-                    on_step(number, self.iterations, f"loss {loss:.6g}")
                 if on_epoch is not None and on_epoch(
                     Epoch(
                         number, self.iterations, loss, seconds, lambda: self._trimmed(users, items)
@@ -206,83 +211,62 @@ class ALS:
         return self._trimmed(users, items)
 
     def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
-        """Prepare the solve of users against these items.
-
-        Parameters
-        ----------
-        items : ndarray of float32, shape (n_items, factors)
-        popularity : ndarray of int, shape (n_items,)
-            Number of users of each item.
-
-        Returns
-        -------
-        FoldIn
-            Takes histories (n, n_items), gives embeddings (n, factors).
-        """
-        from recsys.base.threads import threads
-        from recsys.models.als.sweep import eigenbasis, padded, solve_turned, turn
-
+        """Prepare the solve of users against these items; see `Model.fold_in`."""
         factors = items.shape[1]
-        turned = padded(items)
+        turned = padded(items)  # (n_items, width)
         with threads() as pool:
             ones = np.ones(len(items), dtype=np.float32)
             eigenvalues, basis = eigenbasis(turned, ones, pool, factors=factors)
             turn(turned, basis, pool)
-        spectrum = (self.unobserved_weight * eigenvalues).astype(np.float32)
+        spectrum = (self.unobserved_weight * eigenvalues).astype(np.float32)  # (width,)
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
-            users = self._users(self._weighted(checked(user_items), popularity), turned.shape[1])
+            weights = weighted(self, checked(user_items), popularity)
+            users = users_at_zero(self, weights, turned.shape[1])
             with threads() as pool:
                 solve_turned(
                     users, turned, spectrum, pool,
                     steps=_FOLD_IN_STEPS, tolerance=_FOLD_IN_TOLERANCE,
                 )  # fmt: skip
                 turn(users.vectors, np.ascontiguousarray(basis.T), pool)
-            return np.ascontiguousarray(users.vectors[:, :factors])
+            return np.ascontiguousarray(users.vectors[:, :factors])  # (n_histories, factors)
 
         return embed
 
     def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
-        r"""Prepare the parts of scores, :math:`w_i\, y_i' W y_j` (Hu et al. 2008, section 5).
+        r"""Prepare :math:`w_i\, y_i' W y_j` (Hu et al. 2008, section 5).
 
-        W is the inverse of the system that a fold-in solves; the score of item j is the sum of its
-        parts over the history.
-
-        Parameters
-        ----------
-        items : ndarray of float32, shape (n_items, factors)
-        popularity : ndarray of int, shape (n_items,)
+        W is the inverse of the system that a fold-in solves; the score of item j is the sum of
+        the contributions over the history.
         """
-        gram = (items.T @ items).astype(np.float64)
+        gram = (items.T @ items).astype(np.float64)  # (factors, factors)
 
-        def parts(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
-            weighted = self._weighted(checked(history), popularity)
-            user, Y = self._users(weighted, 0), items[weighted.indices].astype(np.float64)
+        def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
+            weights = weighted(self, checked(history), popularity)
+            user, Y = users_at_zero(self, weights, 0), items[weights.indices].astype(np.float64)
             system = self.unobserved_weight * float(user.dense_scale[0]) * gram
-            system += Y.T @ (weighted.data[:, None] * Y)
+            system += Y.T @ (weights.data[:, None] * Y)
             system += float(user.regularization[0]) * np.eye(len(gram))
-            similar = Y @ np.linalg.solve(system, items[item_idx])
-            return np.asarray(weighted.data * similar, dtype=np.float64)
+            similar = Y @ np.linalg.solve(system, items[item_idx])  # (nnz,)
+            return np.asarray(weights.data * similar, dtype=np.float64)
 
-        return parts
+        return contributed
 
-    def _epoch(self, users: "Side", items: "Side", pool: "Threads", *, steps: int) -> float:
+    def _epoch(self, users: Side, items: Side, pool: Threads, *, steps: int) -> float:
         """Solve both sides once; return the loss."""
         self._solve(users, items, pool, in_halves=True, steps=steps)
         return self._solve(items, users, pool, in_halves=True, steps=steps) + users.penalty()
 
     def _solve(
         self,
-        rows: "Side",
-        fixed: "Side",
-        pool: "Threads",
+        rows: Side,
+        fixed: Side,
+        pool: Threads,
         *,
         in_halves: bool,
         steps: int,
         tolerance: float = 0.0,
     ) -> float:
-        from recsys.models.als.sweep import solve
-
         return solve(
             rows,
             fixed,
@@ -294,58 +278,7 @@ class ALS:
             tolerance=tolerance,
         )
 
-    def _steps(self, number: int, start: Embeddings | None) -> int:
-        """Return the steps of conjugate gradients that a row takes in an epoch."""
-        return 2 if start is None and number <= _CAREFUL_EPOCHS else 1
-
-    def _sides(self, user_items: sp.csr_array, start: Embeddings | None) -> "tuple[Side, Side]":
-        """Return both sides at the start."""
-        from recsys.models.als.sweep import Side, padded
-
-        n_items = user_items.shape[1]
-        if start is None:
-            rng = np.random.default_rng(self.seed)
-            first = _START_SCALE * rng.random((n_items, self.factors), dtype=np.float32)
-        else:
-            _require_rows(start, (*user_items.shape, self.factors))
-            first = start.items
-        vectors = padded(first)
-        weighted = self._weighted(user_items, popularity_of(user_items))
-        users = self._users(weighted, vectors.shape[1])
-        if start is not None:
-            users.vectors[:, : self.factors] = start.users
-        item_users = sp.csr_array(weighted.T.tocsr())
-        unobserved = self.unobserved_weight * users.dense_scale.sum()
-        weight = _row_sums(item_users) + self.unobserved_regularization * unobserved
-        ones = np.ones(n_items, dtype=np.float32)
-        return users, Side(item_users, vectors, self._regularization_of(weight), ones)
-
-    def _users(self, weighted: sp.csr_array, width: int) -> "Side":
-        """Return users at zero."""
-        from recsys.models.als.sweep import Side, aligned_zeros
-
-        n_users, n_items = weighted.shape
-        scale = power_of_counts(np.diff(weighted.indptr), -self.unobserved_exponent)
-        unobserved = self.unobserved_weight * n_items * scale
-        weight = _row_sums(weighted) + self.unobserved_regularization * unobserved
-        vectors = aligned_zeros(n_users, width)
-        return Side(weighted, vectors, self._regularization_of(weight), scale)
-
-    def _regularization_of(self, weight: NDArray[np.floating]) -> FloatVector:
-        """Return ``regularization * weight ** exponent``, above 0 also where there is no weight."""
-        at_least = np.maximum(weight, np.finfo(np.float32).tiny)
-        powers: FloatVector = (at_least**self.regularization_exponent).astype(np.float32)
-        return powers * np.float32(self.regularization)
-
-    def _weighted(self, user_items: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
-        """Return the weights, normalized by the numbers of interactions of user and item."""
-        per_user = np.diff(user_items.indptr)
-        of_users = np.repeat(power_of_counts(per_user, -self.user_exponent), per_user)
-        of_items = power_of_counts(popularity, -self.item_exponent)[user_items.indices]
-        data = user_items.data * of_users * of_items
-        return sp.csr_array((data, user_items.indices, user_items.indptr), shape=user_items.shape)
-
-    def _trimmed(self, users: "Side", items: "Side") -> Embeddings:
+    def _trimmed(self, users: Side, items: Side) -> Embeddings:
         """Return a copy of both sides without padding; an item without users is zero."""
         return Embeddings(
             np.ascontiguousarray(users.vectors[:, : self.factors]),
@@ -353,19 +286,9 @@ class ALS:
         )
 
 
-def _row_sums(matrix: sp.csr_array) -> NDArray[np.float64]:
-    ones = np.ones(matrix.shape[1])
-    sums: NDArray[np.float64] = matrix @ ones
-    return sums
-
-
-def _require_rows(start: Embeddings, expected: tuple[int, int, int]) -> None:
-    got = (len(start.users), len(start.items), start.factors)
-    if got != expected:
-        raise DataError(
-            f"als: expected a start of (users, items, factors) {expected}, got {got}; bring it "
-            "to the rows of this matrix with recsys.vectors.carry_over"
-        )
+def _steps(number: int, start: Embeddings | None) -> int:
+    """Return the steps of conjugate gradients that a row takes in an epoch."""
+    return 2 if start is None and number <= _CAREFUL_EPOCHS else 1
 
 
 def _why_diverged(loss: float, number: int, matrix: sp.csr_array) -> str:

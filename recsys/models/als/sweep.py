@@ -7,18 +7,24 @@ every row is solved by itself, and sums over rows are made chunk by chunk, in or
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.errors import DataError
 from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, equal_parts
 from recsys.models.als.kernel import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
-from recsys.vectors import FloatMatrix, FloatVector
+from recsys.models.protocol import popularity_of, power_of_counts
+from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
+if TYPE_CHECKING:  # ALS is made of sweeps
+    from recsys.models.als.model import ALS
+
+_START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
 _CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
 _LINE = 64  # bytes of a cache line
@@ -53,7 +59,7 @@ class Side:
 
 
 def padded(vectors: FloatMatrix) -> FloatMatrix:
-    """Return a copy with zero columns behind, so that rows are whole cache lines."""
+    """Return a copy with zero columns added, so that rows are whole cache lines."""
     n_rows, factors = vectors.shape
     wide = aligned_zeros(n_rows, -(-factors // N_LANES) * N_LANES)
     wide[:, :factors] = vectors
@@ -70,6 +76,68 @@ def aligned_zeros(n_rows: int, width: int, dtype: type[np.generic] = np.float32)
     room = np.zeros(n_bytes + _LINE, dtype=np.uint8)
     first = -room.ctypes.data % _LINE
     return room[first : first + n_bytes].view(dtype).reshape(n_rows, width)
+
+
+def sides(als: "ALS", user_items: sp.csr_array, start: Embeddings | None) -> tuple[Side, Side]:
+    """Return users and items where a fit begins: at random, or at the rows of `start`."""
+    n_items = user_items.shape[1]
+    if start is None:
+        rng = np.random.default_rng(als.seed)
+        first = _START_SCALE * rng.random((n_items, als.factors), dtype=np.float32)
+    else:
+        _require_rows(start, (*user_items.shape, als.factors))
+        first = start.items
+    vectors = padded(first)  # (n_items, width)
+    weights = weighted(als, user_items, popularity_of(user_items))
+    users = users_at_zero(als, weights, vectors.shape[1])
+    if start is not None:
+        users.vectors[:, : als.factors] = start.users
+    item_users = sp.csr_array(weights.T.tocsr())
+    unobserved = als.unobserved_weight * users.dense_scale.sum()
+    weight = _row_sums(item_users) + als.unobserved_regularization * unobserved
+    ones = np.ones(n_items, dtype=np.float32)
+    return users, Side(item_users, vectors, _regularization(als, weight), ones)
+
+
+def users_at_zero(als: "ALS", weights: sp.csr_array, width: int) -> Side:
+    """Return users at zero vectors, for weights as `weighted` returns them."""
+    n_users, n_items = weights.shape
+    scale = power_of_counts(np.diff(weights.indptr), -als.unobserved_exponent)  # (n_users,)
+    unobserved = als.unobserved_weight * n_items * scale
+    weight = _row_sums(weights) + als.unobserved_regularization * unobserved
+    vectors = aligned_zeros(n_users, width)
+    return Side(weights, vectors, _regularization(als, weight), scale)
+
+
+def weighted(als: "ALS", user_items: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
+    """Return ``w n_u^-a n_i^-b``: weights by the numbers of interactions of user and item."""
+    per_user = np.diff(user_items.indptr)
+    of_users = np.repeat(power_of_counts(per_user, -als.user_exponent), per_user)  # (nnz,)
+    of_items = power_of_counts(popularity, -als.item_exponent)[user_items.indices]
+    data = user_items.data * of_users * of_items
+    return sp.csr_array((data, user_items.indices, user_items.indptr), shape=user_items.shape)
+
+
+def _regularization(als: "ALS", weight: NDArray[np.floating]) -> FloatVector:
+    """Return ``regularization * weight ** exponent``, above 0 also where there is no weight."""
+    at_least = np.maximum(weight, np.finfo(np.float32).tiny)
+    powers: FloatVector = (at_least**als.regularization_exponent).astype(np.float32)
+    return powers * np.float32(als.regularization)
+
+
+def _row_sums(matrix: sp.csr_array) -> NDArray[np.float64]:
+    ones = np.ones(matrix.shape[1])
+    sums: NDArray[np.float64] = matrix @ ones
+    return sums
+
+
+def _require_rows(start: Embeddings, expected: tuple[int, int, int]) -> None:
+    got = (len(start.users), len(start.items), start.factors)
+    if got != expected:
+        raise DataError(
+            f"als: expected a start of (users, items, factors) {expected}, got {got}; bring it "
+            "to the rows of this matrix with recsys.vectors.carry_over"
+        )
 
 
 def solve(

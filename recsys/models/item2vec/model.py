@@ -1,21 +1,23 @@
 """Item vectors from which items share users, and user vectors from their items."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.progress import OnStep
 from recsys.models.item2vec.associations import strongest_associations
 from recsys.models.protocol import (
     Contributions,
     FoldIn,
+    OnEpoch,
     checked,
+    fit_in_one_step,
     popularity_of,
     power_of_counts,
     require,
+    require_no_start,
 )
 from recsys.models.spectral import symmetric_eigenpairs
 from recsys.vectors import Embeddings, FloatMatrix
@@ -78,6 +80,7 @@ class Item2Vec:
     """
 
     name: ClassVar[str] = "item2vec"
+    can_warm_start: ClassVar[bool] = False
 
     factors: int = 64
     negatives: float = 1.0
@@ -104,56 +107,47 @@ class Item2Vec:
         require("item2vec.oversampling", self.oversampling, above=0)
         require("item2vec.seed", self.seed, least=0)
 
+    def with_factors(self, factors: int) -> Self:
+        """Return the model with embeddings of that dimension."""
+        return replace(self, factors=factors)
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the model with another random start."""
+        return replace(self, seed=seed)
+
     @property
     def rotatable(self) -> tuple[slice, ...]:
         """All coordinates: a fold-in turns with the items."""
         return (slice(0, self.factors),)
 
-    def fit(self, user_items: sp.csr_array, on_step: OnStep | None = None) -> Embeddings:
-        """Factorize the associations of the items.
+    def fit(
+        self,
+        user_items: sp.csr_array,
+        *,
+        start: Embeddings | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Embeddings:
+        """Factorize the associations of the items; see `Model.fit`.
 
-        Parameters
-        ----------
-        user_items : csr_array, shape (n_users, n_items)
-            Finite weights above 0; rows are users.
-        on_step : callable, optional
-            Told when the one step is done.
-
-        Returns
-        -------
-        Embeddings
-            An item that shares no user with another has a zero embedding.
-
-        Raises
-        ------
-        DataError
-            If the matrix is empty or a weight is negative or not finite.
+        An item that shares no user with another has a zero embedding.
         """
-        matrix = checked(user_items)
-        popularity = popularity_of(matrix)
+        require_no_start(self.name, start)
+        return fit_in_one_step(lambda: self._factorized(checked(user_items)), on_epoch)
+
+    def _factorized(self, user_items: sp.csr_array) -> Embeddings:
+        popularity = popularity_of(user_items)
         values, V = symmetric_eigenpairs(
-            self.associations(matrix), self.factors, oversampling=self.oversampling, seed=self.seed
-        )
+            self.associations(user_items),
+            self.factors,
+            oversampling=self.oversampling,
+            seed=self.seed,
+        )  # (factors,), (n_items, factors)
         scale = power_of_counts(popularity, self.popularity_exponent)[:, None]
         items: FloatMatrix = (scale * V * values ** (self.spectral_power / 2)).astype(np.float32)
-        if on_step is not None:
-            on_step(1, 1)
-        return Embeddings(users=self.fold_in(items, popularity)(matrix), items=items)
+        return Embeddings(self.fold_in(items, popularity)(user_items), items)
 
     def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
-        """Prepare the mean over a history, ``x = mean of D_i^-(b+c) y_i``.
-
-        Parameters
-        ----------
-        items : ndarray of float32, shape (n_items, factors)
-        popularity : ndarray of int, shape (n_items,)
-            Number of users of each item.
-
-        Returns
-        -------
-        FoldIn
-            Takes histories (n, n_items), gives embeddings (n, factors).
-        """
+        """Prepare the mean over a history, ``x = mean of D_i^-(b+c) y_i``; see `Model.fold_in`."""
         exponent = self.item_exponent + self.popularity_exponent
         summands = power_of_counts(popularity, -exponent)[:, None] * items
 
@@ -167,21 +161,15 @@ class Item2Vec:
         return embed
 
     def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
-        """Prepare the parts of scores: the summands of the mean times the item.
-
-        Parameters
-        ----------
-        items : ndarray of float32, shape (n_items, factors)
-        popularity : ndarray of int, shape (n_items,)
-        """
+        """Prepare the summands of the mean times the item."""
         scale = power_of_counts(popularity, -(self.item_exponent + self.popularity_exponent))
 
-        def parts(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
+        def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
             rows = checked(history).indices
             similar = items[rows].astype(np.float64) @ items[item_idx]
             return np.asarray(scale[rows] * similar / max(len(rows), 1), dtype=np.float64)
 
-        return parts
+        return contributed
 
     def associations(self, user_items: sp.csr_array, n_threads: int | None = None) -> sp.csr_array:
         """Return P, float32 (n_items, n_items): symmetric, sparse, zero on the diagonal."""

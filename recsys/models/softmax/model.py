@@ -1,21 +1,28 @@
 """Embeddings that rank: the softmax over all items of the cosine with the user."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.progress import OnStep
 from recsys.base.threads import Threads, threads
 from recsys.models.als import ALS
-from recsys.models.protocol import Contributions, Epoch, FoldIn, OnEpoch, checked, require
+from recsys.models.protocol import (
+    Contributions,
+    Epoch,
+    FoldIn,
+    OnEpoch,
+    checked,
+    require,
+    require_no_start,
+)
 from recsys.models.softmax.steps import step_items, step_users
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
-from recsys.vectors.nearest import directions
+from recsys.vectors.vector import unit_rows
 
 _START_EPOCHS = 15  # of the ALS that is polished
 _FOLD_IN_STEPS = 10
@@ -71,6 +78,7 @@ class Softmax:
     """
 
     name: ClassVar[str] = "softmax"
+    can_warm_start: ClassVar[bool] = False
 
     factors: int = 64
     temperature: float = 0.1
@@ -85,6 +93,14 @@ class Softmax:
         require("softmax.iterations", self.iterations, least=1)
         require("softmax.seed", self.seed, least=0)
 
+    def with_factors(self, factors: int) -> Self:
+        """Return the model with embeddings of that dimension."""
+        return replace(self, factors=factors)
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the model with another random start."""
+        return replace(self, seed=seed)
+
     @property
     def rotatable(self) -> tuple[slice, ...]:
         """All coordinates: a fold-in turns with the items."""
@@ -93,34 +109,17 @@ class Softmax:
     def fit(
         self,
         user_items: sp.csr_array,
-        on_step: OnStep | None = None,
         *,
+        start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
         n_threads: int | None = None,
     ) -> Embeddings:
-        """Factorize a matrix of weights.
+        """Polish an ALS of the same matrix; see `Model.fit`.
 
-        Parameters
-        ----------
-        user_items : csr_array, shape (n_users, n_items)
-            Finite weights above 0; rows are users.
-        on_step : callable, optional
-            Called after every epoch with the epochs done, those in all, and the mean loss.
-        on_epoch : callable, optional
-            Called after every epoch; True stops there.
-        n_threads : int, optional
-            Default: one for each usable core. The result is the same for any.
-
-        Returns
-        -------
-        Embeddings
-            Unit vectors; a user or an item without interactions has a zero embedding.
-
-        Raises
-        ------
-        DataError
-            If the matrix is empty or a weight is negative or not finite.
+        Embeddings are unit vectors, but for zero ones. `n_threads` is one for each usable core by
+        default, and does not change the result.
         """
+        require_no_start(self.name, start)
         matrix = checked(user_items)
         has_users = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
         items = np.zeros((matrix.shape[1], self.factors), dtype=np.float32)
@@ -130,13 +129,11 @@ class Softmax:
 
         if has_users.any():
             known = sp.csr_array(matrix[:, has_users])
-            start = self._start().fit(known, n_threads=n_threads)
+            als = self._start().fit(known, n_threads=n_threads)
             began = perf_counter()
             with threads(n_threads) as pool:
-                for number, (loss, polished) in enumerate(self._polished(known, start, pool), 1):
+                for number, (loss, polished) in enumerate(self._polished(known, als, pool), 1):
                     items[has_users] = polished
-                    if on_step is not None:
-                        on_step(number, self.iterations, f"loss {loss:.6g}")
                     seconds, began = perf_counter() - began, perf_counter()
                     epoch = Epoch(number, self.iterations, loss, seconds, embeddings)
                     if on_epoch is not None and on_epoch(epoch):
@@ -144,38 +141,23 @@ class Softmax:
         return embeddings()
 
     def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
-        """Prepare the steps of users against these items.
+        """Prepare the steps of users against these items; see `Model.fold_in`.
 
-        Parameters
-        ----------
-        items : ndarray of float32, shape (n_items, factors)
-        popularity : ndarray of int, shape (n_items,)
-            Not needed: an item without users is a zero vector.
-
-        Returns
-        -------
-        FoldIn
-            Takes histories (n, n_items), gives embeddings (n, factors).
+        The popularity is not needed: an item without users is a zero vector.
         """
-        del popularity
         return lambda user_items: self._folded_in(checked(user_items), items)
 
     def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
-        r"""Prepare the parts of scores, :math:`c\, w_i (y_i \cdot y_j - m)`.
+        r"""Prepare :math:`c\, w_i (y_i \cdot y_j - m)`.
 
         Where a user rests, x is c times :math:`\sum_i w_i y_i - n \sum_l p_l y_l`; m is the mean of
-        :math:`y_l \cdot y_j` by p. As a fold-in ends close to there, c is what makes the parts
-        sum to the score.
-
-        Parameters
-        ----------
-        items : ndarray of float32, shape (n_items, factors)
-        popularity : ndarray of int, shape (n_items,)
+        :math:`y_l \cdot y_j` by p. As a fold-in ends close to there, c is what makes the
+        contributions sum to the score.
         """
         embed = self.fold_in(items, popularity)
         is_known = np.asarray(items.any(axis=1), dtype=np.float64)
 
-        def parts(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
+        def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
             clean, item = checked(history), items[item_idx]
             user = embed(clean)[0].astype(np.float64)
             scores = (items @ user) / self.temperature
@@ -187,7 +169,7 @@ class Softmax:
             share = float(user @ item) / total if abs(total) > _NO_PULL else 0.0
             return np.asarray(share * pulls, dtype=np.float64)
 
-        return parts
+        return contributed
 
     def _start(self) -> ALS:
         """Return what is polished, with settings that did well on small dimensions."""
@@ -204,7 +186,7 @@ class Softmax:
         self, user_items: sp.csr_array, start: Embeddings, pool: Threads
     ) -> Iterator[tuple[float, FloatMatrix]]:
         """Yield the mean loss before each epoch, and the items after it."""
-        users, items = directions(start.users), directions(start.items)
+        users, items = unit_rows(start.users), unit_rows(start.items)
         velocity = np.zeros_like(items)
         weight = _row_sums(user_items)
         importance = np.maximum(weight, np.finfo(np.float32).tiny) ** np.float32(
@@ -225,7 +207,7 @@ class Softmax:
         is_known = items.any(axis=1)
         histories, known = sp.csr_array(user_items[:, is_known]), items[is_known]
         attracted, weight = histories @ known, _row_sums(histories)
-        users = directions(attracted)
+        users = unit_rows(attracted)
         if len(known):
             with threads(n_threads) as pool:
                 for _ in range(_FOLD_IN_STEPS):

@@ -6,7 +6,7 @@ import numpy as np
 
 from recsys.base.threads import Threads
 from recsys.vectors import FloatMatrix, FloatVector
-from recsys.vectors.nearest import directions
+from recsys.vectors.vector import unit_rows
 
 # Found on Gowalla: larger steps turn back and forth, smaller ones take more epochs.
 USER_STEP, ITEM_STEP, MOMENTUM = 0.3, 0.1, 0.6
@@ -73,7 +73,7 @@ def step_users(
             length = np.linalg.norm(direction, axis=1, keepdims=True)
             target = direction / np.maximum(length, _TINY * n + np.finfo(np.float32).tiny)
             here = slice(block.start - rows.start, block.stop - rows.start)
-            moved[here] = directions(x + np.float32(USER_STEP) * (target - x))
+            moved[here] = unit_rows(x + np.float32(USER_STEP) * (target - x))
             if importance is None:
                 continue
             c = importance[block, None]
@@ -109,4 +109,4 @@ def step_items(
     length = np.linalg.norm(direction, axis=1, keepdims=True)
     velocity *= np.float32(MOMENTUM)
     velocity += np.float32(ITEM_STEP) * (direction / np.maximum(length, least) - items)
-    return directions(items + velocity)
+    return unit_rows(items + velocity)

@@ -1,0 +1,158 @@
+"""Measure lists against held-out pairs: what all evaluations end with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.base.errors import DataError
+from recsys.base.progress import progress_bar
+from recsys.evaluation.beyond_accuracy import BeyondAccuracy
+from recsys.evaluation.ranking import Scorer, UserMetrics, rank
+from recsys.evaluation.result import Evaluation, ItemCounts
+from recsys.logs import Interactions
+from recsys.splits import SPLIT_REASONS
+from recsys.vectors import Embeddings
+
+DEFAULT_BATCH_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What lists must not hold, and what they should.
+
+    Parameters
+    ----------
+    seen, relevant : csr_array of ones, shape (n_users, n_items)
+        Of the same users, without a common entry.
+    train : csr_array of ones, shape (any, n_items)
+        The users who make an item popular: those of `seen`, where these were trained on.
+    left_out : mapping of str to int
+        What the split left out.
+    """
+
+    seen: sp.csr_array
+    relevant: sp.csr_array
+    train: sp.csr_array
+    left_out: Mapping[str, int]
+
+    @property
+    def n_items(self) -> int:
+        """Items that are ranked."""
+        return int(self.seen.shape[1])
+
+    @property
+    def popularity(self) -> NDArray[np.integer]:
+        """Users of train who have each item, int64 (n_items,)."""
+        return np.bincount(self.train.indices, minlength=self.n_items)
+
+    @property
+    def user_idx(self) -> NDArray[np.int32]:
+        """The users with a relevant item, int32 (n,)."""
+        n_relevant = np.diff(self.relevant.indptr)
+        user_idx = np.nonzero(n_relevant)[0].astype(np.int32)
+        if len(user_idx) == 0:
+            raise DataError(
+                f"evaluate: expected test items for at least one user, got none for "
+                f"{len(n_relevant):,} users; choose another split"
+            )
+        return user_idx
+
+
+def measure(
+    scorer: Scorer,
+    pairs: HeldOut,
+    ks: Sequence[int],
+    *,
+    batch_bytes: int = DEFAULT_BATCH_BYTES,
+    progress: bool = False,
+) -> Evaluation:
+    """Rank for every user with a relevant item, and measure; a DataError where there is none.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    pairs : HeldOut
+    ks : sequence of int
+        Lengths of lists, ascending.
+    batch_bytes, progress
+        As in `evaluate`.
+    """
+    user_idx = pairs.user_idx
+    items = scorer.items if isinstance(scorer, Embeddings) else None
+    beyond = BeyondAccuracy(pairs.popularity, pairs.train.shape[0], items, ks, len(user_idx))
+    metrics = UserMetrics(ks, len(user_idx), beyond, pairs.n_items)
+    with progress_bar("evaluating", enabled=progress) as on_step:
+        rank(
+            scorer,
+            pairs.seen,
+            pairs.relevant,
+            user_idx,
+            ks[-1],
+            metrics.take,
+            batch_bytes=batch_bytes,
+            on_step=on_step,
+        )
+    return _evaluation(pairs, user_idx, metrics, beyond, ks[-1])
+
+
+def _evaluation(
+    pairs: HeldOut,
+    user_idx: NDArray[np.int32],
+    metrics: UserMetrics,
+    beyond: BeyondAccuracy,
+    k: int,
+) -> Evaluation:
+    histories, per_user = pairs.seen[user_idx], metrics.per_user
+    means = {name: float(values.mean()) for name, values in per_user.items()}
+    n_without = pairs.seen.shape[0] - len(user_idx)
+    return Evaluation(
+        metrics=means | beyond.overall(beyond.share_of(histories.indptr, histories.indices)),
+        k=k,
+        n_users=len(user_idx),
+        n_items=pairs.n_items,
+        left_out=dict(pairs.left_out)
+        | ({"users without test items": n_without} if n_without else {}),
+        per_user=per_user,
+        user_idx=user_idx,
+        n_seen=np.diff(histories.indptr),
+        items=ItemCounts(
+            popularity=pairs.popularity,
+            n_relevant=np.bincount(pairs.relevant.indices, minlength=pairs.n_items),
+            n_found=metrics.n_found,
+        ),
+    )
+
+
+def lengths(k: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the lengths of lists, ascending and each once."""
+    ks = sorted({k} if isinstance(k, int | np.integer) else set(k))
+    if not ks or ks[0] < 1:
+        raise DataError(f"evaluate: expected k of 1 or more, got {k}")
+    return tuple(ks)
+
+
+def pattern(matrix: sp.csr_array) -> sp.csr_array:
+    """Return ones where a matrix is not zero, with ascending indices."""
+    pattern = sp.csr_array(matrix, copy=True)
+    pattern.sum_duplicates()
+    pattern.eliminate_zeros()
+    pattern.data = np.ones(pattern.nnz, dtype=np.int8)
+    return pattern
+
+
+def left_out_by_split(test: Interactions | sp.csr_array) -> dict[str, int]:
+    """Return how many events the split of a test part left out, by reason, and users and items."""
+    if not isinstance(test, Interactions):
+        return {}
+    counts = test.row_counts.left_out
+    left_out = {
+        f"test events: {reason}": counts[reason] for reason in SPLIT_REASONS if reason in counts
+    }
+    if test.split_info is not None and test.split_info.n_new_users:
+        left_out["test users not in train"] = test.split_info.n_new_users
+    if test.split_info is not None and test.split_info.n_new_items:
+        left_out["test items not in train"] = test.split_info.n_new_items
+    return left_out
