@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.arrays import damaged
 from recsys.index import annoy, kernel
-from recsys.index.quantized import PER_BLOCK, Codes, damaged, norms_of
+from recsys.index.quantized import PER_BLOCK, Codes
 from recsys.vectors import FloatMatrix
+from recsys.vectors.vector import norms_of
 
 FOREST = "forest.annoy"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from recsys.base.arrays import damaged, open_array
 from recsys.index.plain import PlainIndex
-from recsys.index.quantized import damaged, open_array
 from recsys.index.searcher import SHORT, Searcher
 from recsys.vectors import FloatMatrix
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.errors import CorruptVersionError
+from recsys.base.arrays import open_array
 from recsys.vectors import FloatMatrix
+from recsys.vectors.vector import norms_of
 
 PER_BLOCK = 16
 """Positions that are scanned together."""
@@ -18,7 +19,6 @@ _OFFSET = 128  # codes are held as 1 to 255
 _PER_INT = 4
 _BLOCKS_AT_ONCE = 4096
 _LEAST_SCALE = np.finfo(np.float32).tiny
-_SMALL_FILE = 4096  # bytes; and an empty file cannot be mapped
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,51 +103,18 @@ def open_codes(folder: Path, n_items: int, factors: int) -> Codes:
         If a file does not fit the shape; it is named.
     """
     n_blocks = -(-n_items // PER_BLOCK)
-    arrays = {field.name: open_array(folder / f"{field.name}.npy") for field in fields(Codes)}
+    # One that is empty stands for ones.
+    n_factors = open_array(folder / "factor.npy").size
     expected: dict[str, tuple[Any, tuple[int, ...]]] = {
         "row": (np.int32, (n_items,)),
         "position": (np.int32, (n_items,)),
         "codes": (np.int32, (n_blocks, 1 + -(-factors // _PER_INT), PER_BLOCK)),
         "bounds": (np.float32, (2, n_blocks)),
-        "factor": (np.float32, (n_items if len(arrays["factor"]) else 0,)),
+        "factor": (np.float32, (n_items if n_factors else 0,)),
     }
-    for name, (dtype, shape) in expected.items():
-        found = arrays[name]
-        if found.dtype != dtype or found.shape != shape or not found.flags.c_contiguous:
-            raise damaged(
-                folder / f"{name}.npy",
-                f"expected {np.dtype(dtype)} of shape {shape}, got {found.dtype} of {found.shape}",
-            )
-    return Codes(**arrays)
-
-
-def open_array(path: Path) -> NDArray[Any]:
-    """Open an array memory-mapped; a CorruptVersionError names a file that holds none.
-
-    Processes share the memory. It is not marked read-only, though nobody writes to it: a write
-    would change a page of the writer's own and never the file.
-    """
-    try:
-        is_small = path.stat().st_size <= _SMALL_FILE
-        array: NDArray[Any] = np.load(path, mmap_mode=None if is_small else "c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise damaged(path, str(error)) from error
-    return np.asarray(array)
-
-
-def damaged(path: Path, reason: str) -> CorruptVersionError:
-    """Return the error for a file that is not what was written."""
-    return CorruptVersionError(
-        f"{path}: damaged: {reason}; train again, or activate another version"
+    return Codes(
+        **{name: open_array(folder / f"{name}.npy", *kind) for name, kind in expected.items()}
     )
-
-
-def norms_of(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the norm of each row, exact where its square leaves the range of float32."""
-    norms: NDArray[np.float64] = np.sqrt(
-        np.einsum("if,if->i", vectors, vectors, dtype=np.float64, casting="safe")
-    )
-    return norms
 
 
 def _inverse(norms: NDArray[np.float64]) -> NDArray[np.float32]:

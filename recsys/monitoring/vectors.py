@@ -7,12 +7,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.index.quantized import norms_of
 from recsys.monitoring.measures import Measured, NotMeasured, measure
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.store import Content
 from recsys.vectors import FloatMatrix, Id
-from recsys.vectors.vector import unit_rows
+from recsys.vectors.vector import norms_of, unit_rows
 
 TOO_FEW = 50  # shared rows: a mean over less tells little
 

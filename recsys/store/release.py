@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.index import IndexKind, IndexSettings, IndexSummary, Sample, build_index
-from recsys.index.quantized import norms_of
 from recsys.store.content import INDEX, SIMILAR
 from recsys.store.manifest import EvaluationSummary, ModelSpec
 from recsys.store.tables import SeenLists
 from recsys.vectors import Embeddings, FloatMatrix, Ids, space_id_of
+from recsys.vectors.vector import norms_of
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

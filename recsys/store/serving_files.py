@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.index.quantized import damaged, open_array
+from recsys.base.arrays import damaged, open_array
 from recsys.store.tables import ItemTable, SeenLists, UserTable
 from recsys.vectors import FloatVector, Id, Ids
 from recsys.vectors.ids import IdTable, canonical, find_row, places_for
@@ -172,13 +172,13 @@ def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int
     """
     folder = version / USERS
     seen = SeenLists(
-        starts=_array(folder / _SEEN_STARTS, np.int64, (shape[0] + 1,)),
-        item_idx=_array(folder / _SEEN_ITEMS, np.int32, (n_seen,)),
+        starts=open_array(folder / _SEEN_STARTS, np.int64, (shape[0] + 1,)),
+        item_idx=open_array(folder / _SEEN_ITEMS, np.int32, (n_seen,)),
         weight=_array_if_there(folder / _SEEN_WEIGHTS, np.float32, (n_seen,)),
     )
     return UserTable(
         ids=_open_ids(folder, shape[0]),
-        embeddings=_array(folder / _EMBEDDINGS, np.float32, shape),
+        embeddings=open_array(folder / _EMBEDDINGS, np.float32, shape),
         seen=seen,
         space_id=space_id,
     )
@@ -204,8 +204,8 @@ def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTabl
     folder = version / ITEMS
     return ItemTable(
         ids=_open_ids(folder, shape[0]),
-        embeddings=_array(folder / _EMBEDDINGS, np.float32, shape),
-        popularity=_array(folder / _POPULARITY, np.int64, (shape[0],)),
+        embeddings=open_array(folder / _EMBEDDINGS, np.float32, shape),
+        popularity=open_array(folder / _POPULARITY, np.int64, (shape[0],)),
         space_id=space_id,
         recent=_array_if_there(folder / _RECENT, np.float32, (shape[0],)),
     )
@@ -213,7 +213,7 @@ def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTabl
 
 def open_popular(version: Path, n_items: int) -> NDArray[np.int32]:
     """Map the rows of the items of a version, the most popular first."""
-    return _array(version / ITEMS / _POPULAR, np.int32, (n_items,))
+    return open_array(version / ITEMS / _POPULAR, np.int32, (n_items,))
 
 
 def _by_popularity(items: ItemTable) -> NDArray[np.int32]:
@@ -266,13 +266,4 @@ _ID_TYPES = (pa.large_string(), pa.int64())
 
 
 def _array_if_there(path: Path, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:
-    return _array(path, dtype, shape) if path.exists() else None
-
-
-def _array(path: Path, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    found = open_array(path)
-    if found.dtype != dtype or found.shape != shape or not found.flags.c_contiguous:
-        raise damaged(
-            path, f"expected {np.dtype(dtype)} of shape {shape}, got {found.dtype} of {found.shape}"
-        )
-    return found
+    return open_array(path, dtype, shape) if path.exists() else None

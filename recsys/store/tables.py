@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.base.arrays import damaged
 from recsys.base.durable import durable_file
-from recsys.base.errors import CorruptVersionError, StoreError
+from recsys.base.errors import StoreError
 from recsys.store.manifest import FORMAT
 from recsys.vectors import FloatMatrix, Ids
 
@@ -152,9 +153,7 @@ def errors_of_reading(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CorruptVersionError(
-            f"{path}: damaged: {reason}; train again, or activate another version"
-        ) from error
+        raise damaged(path, reason) from error
 
 
 def _write(path: Path, table: pa.Table, space_id: str) -> None:

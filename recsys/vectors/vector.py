@@ -51,6 +51,14 @@ def unit_rows(matrix: NDArray[Float]) -> NDArray[Float]:
     return units
 
 
+def norms_of(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the norm of each row, exact where its square leaves the range of float32."""
+    norms: NDArray[np.float64] = np.sqrt(
+        np.einsum("if,if->i", vectors, vectors, dtype=np.float64, casting="safe")
+    )
+    return norms
+
+
 class Vector:
     """A point of a space of embeddings: of a user, of an item, or made of several.
 
