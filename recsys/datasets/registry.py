@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from recsys.logs.settings import LogSettings
+from recsys.settings import LogSettings
 
 
 @dataclass(frozen=True)
