@@ -1,13 +1,14 @@
-"""Fetch a public log: download, resume, verify its checksum, unpack."""
+"""Fetch a public log: download it with pooch, go on where a download broke off, unpack it."""
 
 import logging
 import re
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from recsys.base.distribution import extra, missing_package
 from recsys.base.durable import replaced
 from recsys.base.errors import DataError, did_you_mean
 from recsys.base.progress import OnStep
@@ -18,179 +19,6 @@ TIMEOUT = (10, 60)  # seconds to connect, and between two chunks
 HTTP_PARTIAL, HTTP_RANGE_NOT_SATISFIABLE = 206, 416
 
 
-def download(url: str, path: Path, checksum: str, on_step: OnStep | None = None) -> Path:
-    """Download a file, or return it where it is here already and its checksum holds.
-
-    A download that is interrupted leaves ``<path>.part``, from which the next one goes on if the
-    server can; a file under its own name is always whole and verified.
-
-    Parameters
-    ----------
-    url : str
-    path : Path
-        Where the file goes; its folder is made.
-    checksum : str
-        ``md5:...`` or ``sha256:...``.
-    on_step : callable, optional
-        Called with the bytes done and the bytes in all.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    DataError
-        If the server cannot be reached, refuses, stops half-way, or sends another file than
-        expected; or the folder cannot be written.
-    """
-    import pooch  # type: ignore[import-untyped]
-    import requests
-
-    pooch.get_logger().setLevel(logging.WARNING)  # what is being done is for the caller to tell
-    part = path.with_name(f"{path.name}.part")
-    try:
-        pooch.retrieve(
-            url,
-            known_hash=checksum,
-            fname=path.name,
-            path=path.parent,
-            downloader=_ResumingDownloader(part, on_step),
-        )
-    except requests.RequestException as error:
-        kept = f"; {part} is kept, and another try goes on from there" if part.exists() else ""
-        raise DataError(f"cannot download {url}: {_reason(error)}{kept}") from error
-    except ValueError as error:
-        raise DataError(
-            f"{url} is not the file that was expected: its checksum is not {checksum}; the "
-            "download was deleted; try again, and if that fails the publisher changed the file"
-        ) from error
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
-
-
-def published_checksum(url: str, path: Path) -> str:
-    """Return the checksum that a publisher states in a small file, and keep that file.
-
-    The file that was kept is used the next time, so that what was fetched once can be had
-    without a network.
-
-    Parameters
-    ----------
-    url : str
-        A text with one MD5 or SHA-256, as ``md5sum`` or ``md5`` print it.
-    path : Path
-        Where the file is kept.
-
-    Returns
-    -------
-    str
-        ``md5:...`` or ``sha256:...``.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be had or kept, or holds no checksum.
-    """
-    if path.exists():
-        return _checksum_in(path.read_text("utf-8"), str(path))
-    import requests
-
-    try:
-        response = requests.get(url, timeout=TIMEOUT)
-        response.raise_for_status()
-    except requests.RequestException as error:
-        raise DataError(f"cannot download the checksum {url}: {_reason(error)}") from error
-    checksum = _checksum_in(response.text, url)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(path) as aside:
-            aside.write_text(response.text, "utf-8")
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
-    return checksum
-
-
-def _checksum_in(text: str, where: str) -> str:
-    """Find ``MD5 (a.zip) = 0cc1...``, ``0cc1...  a.zip``, or the same with a SHA-256."""
-    for algorithm, n_digits in (("sha256", 64), ("md5", 32)):
-        found = re.search(rf"\b[0-9a-fA-F]{{{n_digits}}}\b", text)
-        if found:
-            return f"{algorithm}:{found[0].lower()}"
-    raise DataError(f"{where}: expected an MD5 or SHA-256 checksum, got {text[:60]!r}")
-
-
-def _reason(error: Exception) -> str:
-    """Say in a few words why a request failed; the libraries below say it in five lines."""
-    import requests
-
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"the server answered {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout):
-        return "the server did not answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the server's certificate is not valid"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke off"
-    return "no connection to the server"
-
-
-class _ResumingDownloader:
-    """What pooch calls to download: appends to a part file, and hands it over when it is whole."""
-
-    def __init__(self, part: Path, on_step: OnStep | None) -> None:
-        self.part = part
-        self.on_step = on_step
-
-    def __call__(self, url: str, output_file: str, *_: object) -> None:
-        """Download `url` to the path `output_file`; pooch verifies it and gives it its name."""
-        import requests
-
-        done = self.part.stat().st_size if self.part.exists() else 0
-        headers = {"Range": f"bytes={done}-"} if done else {}
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-            if response.status_code != HTTP_RANGE_NOT_SATISFIABLE:  # else nothing is missing
-                response.raise_for_status()
-                self._receive(response, done if response.status_code == HTTP_PARTIAL else 0)
-        self.part.replace(output_file)
-
-    def _receive(self, response: Any, done: int) -> None:
-        """Write the body to the part file behind the bytes that are there already."""
-        total = done + int(response.headers.get("Content-Length", 0))
-        with self.part.open("ab" if done else "wb") as part:
-            for chunk in response.iter_content(CHUNK_BYTES):
-                part.write(chunk)
-                done += len(chunk)
-                if self.on_step is not None:
-                    self.on_step(done, max(total, done))
-
-
-def describe(datasets: Mapping[str, Dataset] = DATASETS) -> list[dict[str, str | float | bool]]:
-    """Return one row per dataset, for a table or for JSON.
-
-    Returns
-    -------
-    list of dict
-        Keys name, what, interactions, megabytes, terms, home, fetchable, and by_hand: what to do
-        where it cannot be fetched.
-    """
-    return [
-        {
-            "name": dataset.name,
-            "what": dataset.what,
-            "interactions": dataset.n_interactions,
-            "megabytes": dataset.megabytes,
-            "terms": dataset.terms,
-            "home": dataset.home,
-            "fetchable": dataset.fetchable,
-            "by_hand": dataset.by_hand,
-        }
-        for dataset in datasets.values()
-    ]
-
-
 def fetch(
     name: str,
     folder: str | Path,
@@ -198,7 +26,7 @@ def fetch(
     datasets: Mapping[str, Dataset] = DATASETS,
     on_step: OnStep | None = None,
 ) -> Path:
-    """Download a public log, verify it, unpack it, and say where it is.
+    """Download a public log, verify it, unpack it, and return its path.
 
     What is here already is not downloaded again. The publisher's README, and the table of items
     where there is one, are unpacked next to the log.
@@ -224,6 +52,8 @@ def fetch(
     DataError
         If the dataset is unknown or has no checksum, the network or the publisher fails, the
         checksum differs, or the archive does not hold the log.
+    ConfigError
+        If pooch is not installed.
 
     Examples
     --------
@@ -302,8 +132,8 @@ def _unpack_member(archive: zipfile.ZipFile, member: str, path: Path) -> None:
 
 
 def _as_parquet(log: Path, layout: BareLayout) -> Path:
-    """Rewrite a log without a header as Parquet, beside it."""
-    import duckdb
+    """Rewrite a log without a header as Parquet, next to it."""
+    import duckdb  # not needed to list datasets
 
     path = log.with_name(f"{log.name}.parquet")
     try:
@@ -315,3 +145,106 @@ def _as_parquet(log: Path, layout: BareLayout) -> Path:
         first_line = str(error).splitlines()[0]
         raise DataError(f"datasets: cannot read {log}: {first_line}") from error
     return path
+
+
+def download(url: str, path: Path, checksum: str | None, on_step: OnStep | None = None) -> Path:
+    """Download a file, or return it where it is here already and its checksum holds.
+
+    A download that breaks off leaves ``<path>.part``, from which the next one goes on if the server
+    can; a file under its own name is always whole, and verified by ``md5:...`` or ``sha256:...``.
+
+    Raises
+    ------
+    DataError
+        If the server cannot be reached, refuses, stops half-way, or sends another file than
+        expected; or the folder cannot be written.
+    ConfigError
+        If pooch is not installed.
+    """
+    try:
+        import pooch  # type: ignore[import-untyped]  # an extra, and not needed to list datasets
+        import requests
+    except ImportError as error:
+        raise missing_package("datasets", "pooch", extra("datasets")) from error
+
+    pooch.get_logger().setLevel(logging.WARNING)  # the caller shows progress
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        pooch.retrieve(
+            url,
+            known_hash=checksum,
+            fname=path.name,
+            path=path.parent,
+            downloader=_resuming(partial, on_step),
+        )
+    except requests.RequestException as error:
+        kept = f"; {partial} is kept, and another try goes on from there"
+        raise DataError(
+            f"cannot download {url}: {_reason(error)}{kept if partial.exists() else ''}"
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"{url} is not the file that was expected: its checksum is not {checksum}; the "
+            "download was deleted; try again, and if that fails the publisher changed the file"
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def _resuming(partial: Path, on_step: OnStep | None) -> Callable[..., None]:
+    """Return a downloader for pooch, which verifies what it wrote and gives it its name."""
+    import requests
+
+    def receive(url: str, output_file: str, *_: object) -> None:
+        done = partial.stat().st_size if partial.exists() else 0
+        headers = {"Range": f"bytes={done}-"} if done else {}
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            if response.status_code != HTTP_RANGE_NOT_SATISFIABLE:  # else nothing is missing
+                response.raise_for_status()
+                done = done if response.status_code == HTTP_PARTIAL else 0
+                _append(response, partial, done, on_step)
+        partial.replace(output_file)
+
+    return receive
+
+
+def _append(response: Any, partial: Path, done: int, on_step: OnStep | None) -> None:
+    """Write the body after the bytes that are there already."""
+    total = done + int(response.headers.get("Content-Length", 0))
+    with partial.open("ab" if done else "wb") as file:
+        for chunk in response.iter_content(CHUNK_BYTES):
+            file.write(chunk)
+            done += len(chunk)
+            if on_step is not None:
+                on_step(done, max(total, done))
+
+
+def _reason(error: Exception) -> str:
+    """Return in a few words why a request failed; the libraries below need five lines."""
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "the server did not answer in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the server's certificate is not valid"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off"
+    return "no connection to the server"
+
+
+def published_checksum(url: str, path: Path) -> str:
+    """Return the checksum that a publisher states in a small file, and keep that file.
+
+    The file that was kept is used the next time, so that what was fetched once can be had
+    without a network. It holds an MD5 or SHA-256, as ``md5sum`` or ``md5`` print it.
+    """
+    text = download(url, path, checksum=None).read_text("utf-8", errors="replace")
+    for algorithm, n_digits in (("sha256", 64), ("md5", 32)):
+        found = re.search(rf"\b[0-9a-fA-F]{{{n_digits}}}\b", text)
+        if found:
+            return f"{algorithm}:{found[0].lower()}"
+    path.unlink()
+    raise DataError(f"{url}: expected an MD5 or SHA-256 checksum, got {text[:60]!r}")

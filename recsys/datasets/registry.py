@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from recsys.logs.settings import LogSettings
+from recsys.settings import LogSettings
 
 
 @dataclass(frozen=True)
@@ -218,3 +218,27 @@ _ALL = (
     ),
 )
 DATASETS: Mapping[str, Dataset] = {dataset.name: dataset for dataset in _ALL}
+
+
+def describe(datasets: Mapping[str, Dataset] = DATASETS) -> list[dict[str, str | float | bool]]:
+    """Return one row per dataset, for a table or for JSON.
+
+    Returns
+    -------
+    list of dict
+        Keys name, what, interactions, megabytes, terms, home, fetchable, and by_hand: what to do
+        where it cannot be fetched.
+    """
+    return [
+        {
+            "name": dataset.name,
+            "what": dataset.what,
+            "interactions": dataset.n_interactions,
+            "megabytes": dataset.megabytes,
+            "terms": dataset.terms,
+            "home": dataset.home,
+            "fetchable": dataset.fetchable,
+            "by_hand": dataset.by_hand,
+        }
+        for dataset in datasets.values()
+    ]

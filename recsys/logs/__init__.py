@@ -1,11 +1,11 @@
 """From an interaction log to `Interactions`: read, classify, reject, weigh, count."""
 
 from recsys.logs.cache import LogCache
-from recsys.logs.interactions import DuplicatePolicy, Interactions, RowCounts, SplitInfo
-from recsys.logs.items import ItemSettings, attributes_of, read_items
+from recsys.logs.interactions import Interactions, RowCounts, SplitInfo
+from recsys.logs.items import attributes_of, read_items
 from recsys.logs.read import read_log
-from recsys.logs.settings import LogSettings
 from recsys.logs.summary import LogSummary, summarize
+from recsys.settings import DuplicatePolicy, ItemSettings, LogSettings
 
 __all__ = [
     "DuplicatePolicy",

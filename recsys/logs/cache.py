@@ -20,9 +20,9 @@ from recsys.base.durable import identity_of, replace_text, replaced, sha256_of
 from recsys.base.errors import DataError
 from recsys.logs.classify import FUTURE, ONE_DAY, Outcome, RowRules
 from recsys.logs.session import Session
-from recsys.logs.settings import LogSettings
 from recsys.logs.sources import LogFile
 from recsys.logs.staging import StagedFile, from_written, scanned, stage_copy
+from recsys.settings import LogSettings
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
 

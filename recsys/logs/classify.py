@@ -25,9 +25,10 @@ JSON lines); `recsys.logs.staging` names it and runs the query.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from recsys.base.checks import unix_seconds
 from recsys.logs.columns import Column, event_field, id_field, number_field, seconds_field
 from recsys.logs.session import case, literal
-from recsys.logs.settings import LogSettings, unix_seconds
+from recsys.settings import LogSettings
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
 
@@ -174,9 +175,9 @@ def _time_outcomes(seconds: str, settings: LogSettings, now: int) -> list[Outcom
         Outcome(FUTURE, True, f"{seconds} > {now + ONE_DAY}"),
     ]
     if settings.since is not None:
-        since = repr(unix_seconds(settings.since, "since"))
+        since = repr(unix_seconds("log.since", settings.since))
         outcomes.append(Outcome("before since", False, f"{seconds} < {since}"))
     if settings.until is not None:
-        until = repr(unix_seconds(settings.until, "until"))
+        until = repr(unix_seconds("log.until", settings.until))
         outcomes.append(Outcome("at or after until", False, f"{seconds} >= {until}"))
     return outcomes

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from recsys.base.errors import DataError, did_you_mean
 from recsys.logs.session import literal
-from recsys.logs.settings import LogSettings, TimestampUnit
+from recsys.settings import LogSettings, TimestampUnit
 
 SIGNED_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 INTEGERS = (*SIGNED_INTEGERS, *(f"U{name}" for name in SIGNED_INTEGERS))

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, RecsysError
 from recsys.logs.classify import FILE_INDEX
-from recsys.logs.interactions import DuplicatePolicy, Interactions, RowCounts
+from recsys.logs.interactions import Interactions, RowCounts
 from recsys.logs.rejects import too_many_rejected, write_rejects
 from recsys.logs.session import Session, literals
 from recsys.logs.staging import StagedFile, outcomes_of, scanned
+from recsys.settings import DuplicatePolicy
 from recsys.vectors import Ids
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)

@@ -8,7 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.base.checks import require
+from recsys.base.errors import DataError
+from recsys.settings import DuplicatePolicy
 from recsys.vectors import Ids
 
 Role = Literal["train", "history", "validation", "test"]
@@ -87,7 +89,6 @@ def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.items()))
 
 
-DuplicatePolicy = Literal["sum", "last", "max", "count"]
 SECONDS_PER_DAY = 86_400
 
 
@@ -169,14 +170,9 @@ class Interactions:
         lengths = [len(column) for column in columns if column is not None]
         if len(set(lengths)) != 1:
             raise DataError(f"interactions: columns differ in length: {lengths}")
-        if self.duplicates not in get_args(DuplicatePolicy):
-            raise ConfigError(
-                f"duplicates: expected one of {', '.join(get_args(DuplicatePolicy))}, "
-                f"got {self.duplicates!r}"
-            )
+        require("duplicates", self.duplicates, one_of=get_args(DuplicatePolicy))
         if self.half_life_days is not None:
-            if not self.half_life_days > 0:
-                raise ConfigError(f"half_life_days: expected above 0, got {self.half_life_days}")
+            require("half_life_days", self.half_life_days, above=0)
             self.require_timestamp("half_life_days")
 
     def __len__(self) -> int:

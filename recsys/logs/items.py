@@ -1,28 +1,13 @@
 """What is known of the items beside the log: titles, categories, prices."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.base.errors import DataError, did_you_mean
+from recsys.settings import ItemSettings
 from recsys.vectors import Ids
-
-
-@dataclass(frozen=True)
-class ItemSettings:
-    """How a table of items is read.
-
-    Parameters
-    ----------
-    columns : mapping of str to str
-        Our name to the table's name. Must map item_id where the table spells it differently;
-        where anything else is mapped, only mapped columns are kept.
-    """
-
-    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Table:

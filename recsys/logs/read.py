@@ -16,9 +16,9 @@ from recsys.logs.cache import LogCache
 from recsys.logs.encoding import StagedLog
 from recsys.logs.interactions import Interactions, RowCounts, keep_minimum_counts
 from recsys.logs.session import Session, open_session
-from recsys.logs.settings import LogSettings
 from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_tables
 from recsys.logs.staging import StagedFile, stage
+from recsys.settings import LogSettings
 
 Report = Callable[[str], None]
 

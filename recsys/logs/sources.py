@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError
-from recsys.logs.settings import LogFormat
+from recsys.settings import LogFormat
 
 if TYPE_CHECKING:
     import pandas as pd

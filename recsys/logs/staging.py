@@ -17,9 +17,9 @@ from recsys.base.errors import DataError
 from recsys.logs.classify import FILE_INDEX, Outcome, RowRules, rules_for
 from recsys.logs.columns import Column, resolve_columns
 from recsys.logs.session import Session, identifier, literal, literals
-from recsys.logs.settings import LogSettings
 from recsys.logs.sources import LogFile, TableStream
 from recsys.logs.text import RECORD_SCHEMA, find_layout, read_records
+from recsys.settings import LogSettings
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
 

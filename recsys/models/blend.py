@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.errors import ConfigError
+from recsys.base.checks import require
 from recsys.models.als import ALS
 from recsys.models.protocol import (
     Contributions,
@@ -65,8 +65,7 @@ class Blend:
     svd_share: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.svd_share <= 1:
-            raise ConfigError(f"blend.svd_share: expected 0 to 1, got {self.svd_share}")
+        require("blend.svd_share", self.svd_share, least=0, at_most=1)
 
     @property
     def factors(self) -> int:

@@ -53,16 +53,6 @@ def power_of_counts(counts: NDArray[np.integer], exponent: float) -> NDArray[np.
     return powers
 
 
-def require(
-    name: str, value: float, *, above: float | None = None, least: int | None = None
-) -> None:
-    """Raise a ConfigError that names a hyperparameter which is out of range."""
-    if above is not None and not above < value < float("inf"):
-        raise ConfigError(f"{name}: expected a finite number above {above:g}, got {value}")
-    if least is not None and value < least:
-        raise ConfigError(f"{name}: expected {least} or more, got {value}")
-
-
 @dataclass(frozen=True)
 class Epoch:
     """What a fit reports after each epoch; a model that is fitted in one step reports one.

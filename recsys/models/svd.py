@@ -1,12 +1,14 @@
 """Truncated SVD of the degree-normalized matrix, and its settings PureSVD and PCA."""
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.checks import require
 from recsys.models.protocol import (
     Contributions,
     FoldIn,
@@ -15,7 +17,6 @@ from recsys.models.protocol import (
     fit_in_one_step,
     popularity_of,
     power_of_counts,
-    require,
     require_no_start,
 )
 from recsys.models.spectral import truncated_svd
@@ -80,9 +81,9 @@ class SVD:
         require("svd.user_exponent", self.user_exponent, least=0)
         require("svd.item_exponent", self.item_exponent, least=0)
         require("svd.spectral_power", self.spectral_power, least=0)
-        require("svd.popularity_exponent", self.popularity_exponent, above=-float("inf"))
+        require("svd.popularity_exponent", self.popularity_exponent, above=-inf, below=inf)
         require("svd.weight_exponent", self.weight_exponent, least=0)
-        require("svd.oversampling", self.oversampling, above=0)
+        require("svd.oversampling", self.oversampling, above=0, below=inf)
         require("svd.seed", self.seed, least=0)
 
     def with_factors(self, factors: int) -> Self:

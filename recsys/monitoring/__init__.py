@@ -3,7 +3,7 @@
 from recsys.monitoring.drift import DEFAULT_LIMITS, DriftReport, ancestors, drift, learned_limits
 from recsys.monitoring.gates import Gates
 from recsys.monitoring.measures import MEASURES
-from recsys.monitoring.settings import GateSettings
+from recsys.settings import GateSettings
 
 __all__ = [
     "DEFAULT_LIMITS",

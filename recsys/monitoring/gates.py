@@ -6,7 +6,7 @@ from typing import Any
 from recsys.monitoring.drift import ancestors, drift, learned_limits
 from recsys.monitoring.log import Log
 from recsys.monitoring.measures import MEASURES, checks_of
-from recsys.monitoring.settings import AS_GOOD, BETTER, COVERAGE, GateSettings
+from recsys.settings import AS_GOOD, BETTER, COVERAGE, GateSettings
 from recsys.store import Check, Content, EvaluationSummary, Manifest
 
 _CHANGE_EVERY_NIGHT = ("since", "until")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from recsys.base.errors import StoreError
-from recsys.config import LogLevel, NightlySettings
+from recsys.settings import LogLevel, NightlySettings
 
 _LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 

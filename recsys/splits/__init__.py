@@ -1,5 +1,6 @@
 """Splits of a log into train, validation and test; what leaks is an error."""
 
+from recsys.settings import SplitSettings
 from recsys.splits.common import SPLIT_REASONS
 from recsys.splits.leaks import require_validation
 from recsys.splits.splitters import (
@@ -12,7 +13,6 @@ from recsys.splits.splitters import (
     split_users,
 )
 from recsys.splits.three_way import (
-    SplitSettings,
     ThreeWaySplit,
     split_log,
     split_parts,

@@ -5,54 +5,14 @@ it is chosen for the task that test asks about.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 from recsys.base.errors import ConfigError
 from recsys.logs.interactions import Interactions
+from recsys.settings import SplitName, SplitSettings
 from recsys.splits.common import Split, express
 from recsys.splits.splitters import split_by_time, split_given, split_last, split_random
-
-SplitName = Literal["time", "last", "random", "given", "none"]
-ValidationName = Literal["same", "time", "last", "random"]
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """How a log is cut into parts: a share of the ``[evaluation]`` table of the config.
-
-    Parameters
-    ----------
-    split : {"time", "last", "random", "given", "none"}
-        "time": all events from an instant on are the test part. "last": each user's last items.
-        "random": a random share of each user's items. "given": the file named by ``data.test``.
-        "none": publish without a test.
-    test_fraction : float
-        Share of the events ("time") or of each user's items ("random") that are tested on.
-    last : int
-        Items per user ("last").
-    seed : int
-        Of the random split.
-    validation : {"same", "time", "last", "random"}
-        How the validation part is cut from train, with the same `test_fraction`, `last` and
-        `seed`. "same": as `split` says; where test is given, by time if train has it, else at
-        random.
-    """
-
-    split: SplitName = "time"
-    test_fraction: float = 0.2
-    last: int = 1
-    seed: int = 0
-    validation: ValidationName = "same"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.test_fraction < 1:
-            raise ConfigError(
-                f"evaluation.test_fraction: expected a share between 0 and 1, "
-                f"got {self.test_fraction}"
-            )
-        if self.last < 1:
-            raise ConfigError(f"evaluation.last: expected 1 or more, got {self.last}")
 
 
 class ThreeWaySplit(NamedTuple):

@@ -1,5 +1,6 @@
 """Versions on disk: publish, open, activate, roll back, verify and prune them."""
 
+from recsys.settings import AlignmentSettings
 from recsys.store.activations import (
     Activation,
     activate,
@@ -11,7 +12,7 @@ from recsys.store.activations import (
     unpin,
     version_before,
 )
-from recsys.store.align import AlignmentSettings, align_with_current
+from recsys.store.align import align_with_current
 from recsys.store.content import Content, open_version, read_vectors
 from recsys.store.listing import describe_versions
 from recsys.store.manifest import Check, EvaluationSummary, FileFacts, Manifest, ModelSpec

@@ -1,45 +1,19 @@
 """Align a release with its parent: rotate it into the parent's space, or begin a new one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recsys.base.errors import ConfigError, StoreError
+from recsys.settings import AlignmentSettings
 from recsys.store.manifest import ModelSpec
 from recsys.store.release import Release
 from recsys.store.tables import ItemTable, read_items
 from recsys.store.versions import Version, current_or_none, find_version
 from recsys.vectors import Alignment, align, shared_rows
-
-
-@dataclass(frozen=True)
-class AlignmentSettings:
-    """Whether embeddings are rotated onto those before; the ``[alignment]`` table of the config.
-
-    Parameters
-    ----------
-    enabled : bool
-        Without, every version begins a space of its own.
-    min_agreement : float
-        Least agreement of an item's new and old vectors, from 0 to 1, see
-        `recsys.vectors.Alignment`; below it a new space begins. The default is between retraining
-        and unrelated vectors, as ``python -m benchmarks.alignment --limits`` prints them.
-
-    Raises
-    ------
-    ConfigError
-        If the agreement is out of range.
-    """
-
-    enabled: bool = True
-    min_agreement: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_agreement <= 1:
-            raise ConfigError(f"alignment.min_agreement: expected 0 to 1, got {self.min_agreement}")
 
 
 def align_with_current(

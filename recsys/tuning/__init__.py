@@ -1,6 +1,7 @@
 """Hyperparameters, found on a validation part."""
 
-from recsys.tuning.search import Budget, Tuned, tune
+from recsys.settings import Budget
+from recsys.tuning.search import Tuned, tune
 from recsys.tuning.space import SPACES, Range, Space
 from recsys.tuning.study import Trial
 from recsys.tuning.task import Task

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys.base.errors import ConfigError
+from recsys.base.checks import require
 from recsys.base.progress import OnStep
 from recsys.evaluation import TOLERANCE
 from recsys.models import nested
+from recsys.settings import Budget
 from recsys.tuning.candidates import Candidate
 from recsys.tuning.space import SPACES, Space
 from recsys.tuning.study import Trial, TrialLog
@@ -17,43 +18,6 @@ from recsys.tuning.task import Task
 FIRST_FACTORS = 32
 _GO_UP = 4  # the best so many of a number of factors are tried with twice as many
 _LEAST_TRIALS = _GO_UP + 4  # of a number of factors
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long a search may take; it ends where the first of the two does.
-
-    Parameters
-    ----------
-    trials : int
-        In all; at least 8 with each number of factors.
-    minutes : float, optional
-        Of trials, those of an earlier process included. The one that runs is not cut short.
-
-    Raises
-    ------
-    ConfigError
-        If one is not above 0.
-    """
-
-    trials: int = 60
-    minutes: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("trials", "minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"tune.{name}: expected more than 0, got {value}")
-
-    def of(self, rung: int, n_rungs: int) -> tuple[int, float]:
-        """Return the trials of a rung, and the seconds that it and all before it may take.
-
-        Trials halve where factors double, so that each rung takes about as long.
-        """
-        share = 2.0 ** (n_rungs - 1 - rung) / (2.0**n_rungs - 1)
-        seconds = float("inf") if self.minutes is None else 60 * self.minutes
-        n_trials = max(round(self.trials * share), _LEAST_TRIALS if n_rungs > 1 else 1)
-        return n_trials, seconds * (rung + 1) / n_rungs
 
 
 @dataclass(frozen=True)
@@ -131,7 +95,7 @@ def tune(
     done: dict[int, TrialLog] = {}
     first = [candidate]
     for rung, size in enumerate(sizes):
-        n_trials, seconds = budget.of(rung, len(sizes)) if space else (1, float("inf"))
+        n_trials, seconds = _share_of(budget, rung, len(sizes)) if space else (1, float("inf"))
         sized = candidate.with_factors(size) if size else candidate
         name = f"{candidate.name}, {size} factors" if size else candidate.name
         done[size] = TrialLog(sized, space, task, path, name, seed)
@@ -165,10 +129,20 @@ def _run(
             on_step(len(made) + 1, n_trials, f"{note}last {trial.value:.4f}, best {best:.4f}")
 
 
+def _share_of(budget: Budget, rung: int, n_rungs: int) -> tuple[int, float]:
+    """Return the trials of a rung, and the seconds that it and all before it may take.
+
+    Trials halve where factors double, so that each rung takes about as long.
+    """
+    share = 2.0 ** (n_rungs - 1 - rung) / (2.0**n_rungs - 1)
+    seconds = float("inf") if budget.minutes is None else 60 * budget.minutes
+    n_trials = max(round(budget.trials * share), _LEAST_TRIALS if n_rungs > 1 else 1)
+    return n_trials, seconds * (rung + 1) / n_rungs
+
+
 def _doubled(largest: int) -> list[int]:
     """Return numbers of factors up to the largest, each twice the one before."""
-    if largest < 1:
-        raise ConfigError(f"tune.factors: expected 1 or more, got {largest}")
+    require("tune.factors", largest, least=1)
     sizes = [largest]
     while sizes[0] >= 2 * FIRST_FACTORS:
         sizes.insert(0, sizes[0] // 2)

@@ -14,13 +14,13 @@ import pytest
 
 from recsys.datasets import DATASETS, BareLayout, Dataset, describe, fetch
 from recsys.datasets.fetch import download
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 
 RATINGS = b"userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n1,1029,3.0,1260759179\n"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves `server.files`; can break off half-way, and can resume unless told not to."""
+    """Serves `server.files`; can break off half-way, and can resume if `can_resume`."""
 
     def do_GET(self):
         self.server.requests.append((self.path, self.headers.get("Range")))
@@ -119,7 +119,7 @@ class TestFetch:
         assert fetch("tiny", tmp_path, datasets=tiny).read_bytes() == RATINGS
         assert len(server.requests) == 2
 
-    def test_tells_how_far_it_is(self, tiny, archive, tmp_path):
+    def test_reports_how_far_it_is(self, tiny, archive, tmp_path):
         steps = []
         fetch("tiny", tmp_path, datasets=tiny, on_step=lambda *step: steps.append(step))
         assert steps[-1] == (len(archive), len(archive))
@@ -145,55 +145,57 @@ class TestFetch:
 
 class TestChecksumOfThePublisher:
     @pytest.fixture
-    def beside(self, tiny) -> dict[str, Dataset]:
+    def by_publisher(self, tiny) -> dict[str, Dataset]:
         dataset = tiny["tiny"]
         return {
             "tiny": replace(dataset, checksum=None, checksum_url=f"{dataset.url}.md5"),
         }
 
     @pytest.mark.parametrize("form", ["MD5 (tiny.zip) = {}\n", "{}  tiny.zip\n", "{}"])
-    def test_is_read_from_the_file_beside_the_archive(
-        self, server, beside, archive, tmp_path, form
+    def test_is_read_from_the_file_next_to_the_archive(
+        self, server, by_publisher, archive, tmp_path, form
     ):
         digest = md5(archive).removeprefix("md5:")
         server.files["/tiny.zip.md5"] = form.format(digest.upper()).encode()
-        assert fetch("tiny", tmp_path, datasets=beside).read_bytes() == RATINGS
+        assert fetch("tiny", tmp_path, datasets=by_publisher).read_bytes() == RATINGS
 
-    def test_is_kept_so_that_no_network_is_needed_again(self, server, beside, archive, tmp_path):
+    def test_is_kept_so_that_no_network_is_needed_again(
+        self, server, by_publisher, archive, tmp_path
+    ):
         server.files["/tiny.zip.md5"] = md5(archive).removeprefix("md5:").encode()
-        log = fetch("tiny", tmp_path, datasets=beside)
+        log = fetch("tiny", tmp_path, datasets=by_publisher)
         server.files.clear()
-        assert fetch("tiny", tmp_path, datasets=beside) == log
+        assert fetch("tiny", tmp_path, datasets=by_publisher) == log
 
-    def test_is_asked_for_again_with_a_new_archive(self, server, beside, archive, tmp_path):
+    def test_is_asked_for_again_with_a_new_archive(self, server, by_publisher, archive, tmp_path):
         server.files["/tiny.zip.md5"] = md5(archive).removeprefix("md5:").encode()
-        fetch("tiny", tmp_path, datasets=beside)
+        fetch("tiny", tmp_path, datasets=by_publisher)
         (tmp_path / "tiny" / "tiny.zip").unlink()
         renewed = zipped(**{"tiny/ratings.csv": RATINGS * 2})
         server.files["/tiny.zip"] = renewed
         server.files["/tiny.zip.md5"] = md5(renewed).removeprefix("md5:").encode()
-        assert fetch("tiny", tmp_path, datasets=beside).read_bytes() == RATINGS * 2
+        assert fetch("tiny", tmp_path, datasets=by_publisher).read_bytes() == RATINGS * 2
 
-    def test_refuses_an_archive_that_differs(self, server, beside, tmp_path):
+    def test_refuses_an_archive_that_differs(self, server, by_publisher, tmp_path):
         server.files["/tiny.zip.md5"] = b"0" * 32
         with pytest.raises(DataError, match="not the file that was expected"):
-            fetch("tiny", tmp_path, datasets=beside)
+            fetch("tiny", tmp_path, datasets=by_publisher)
 
-    def test_without_it_nothing_is_downloaded(self, server, beside, tmp_path):
+    def test_without_it_nothing_is_downloaded(self, server, by_publisher, tmp_path):
         with pytest.raises(DataError, match=r"tiny.zip.md5: the server answered 404"):
-            fetch("tiny", tmp_path, datasets=beside)
+            fetch("tiny", tmp_path, datasets=by_publisher)
         assert [path for path, _ in server.requests] == ["/tiny.zip.md5"]
 
-    def test_a_folder_that_cannot_be_made(self, server, beside, archive, tmp_path):
+    def test_a_folder_that_cannot_be_made(self, server, by_publisher, archive, tmp_path):
         server.files["/tiny.zip.md5"] = md5(archive).removeprefix("md5:").encode()
         (tmp_path / "file").touch()
         with pytest.raises(DataError, match="cannot write"):
-            fetch("tiny", tmp_path / "file", datasets=beside)
+            fetch("tiny", tmp_path / "file", datasets=by_publisher)
 
-    def test_a_page_that_holds_none_is_refused(self, server, beside, tmp_path):
+    def test_a_page_that_holds_none_is_refused(self, server, by_publisher, tmp_path):
         server.files["/tiny.zip.md5"] = b"<html>moved</html>"
         with pytest.raises(DataError, match="expected an MD5 or SHA-256 checksum, got '<html>"):
-            fetch("tiny", tmp_path, datasets=beside)
+            fetch("tiny", tmp_path, datasets=by_publisher)
 
 
 class TestFailures:
@@ -332,6 +334,12 @@ class TestRegistry:
         assert rows["online-retail"]["fetchable"] is False
         assert rows["ml-1m"]["interactions"] == 1_000_209
         assert "CSV" in rows["online-retail"]["by_hand"]
+
+    def test_without_pooch_the_extra_is_named(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pooch", None)  # what an import of a missing one meets
+        with pytest.raises(ConfigError, match=r"pooch, got none; pip install '.*\[datasets\]'"):
+            fetch("ml-1m", tmp_path)
+        assert len(describe()) == len(DATASETS)
 
     def test_importing_it_stays_light(self):
         code = "import sys, recsys.datasets; print({'pooch', 'requests'} & set(sys.modules))"

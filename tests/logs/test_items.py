@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import DataError
-from recsys.logs.items import ItemSettings, attributes_of, read_items
+from recsys.logs import ItemSettings, attributes_of, read_items
 from recsys.vectors import Ids
 
 ROWS = [(7, "Seven", "film"), (8, 'Eight, "the" film', "film"), (7, "Seven again", "film")]

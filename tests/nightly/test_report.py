@@ -17,13 +17,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.config import NightlySettings
 from recsys.errors import ConfigError, StoreError
 from recsys.nightly import NightReport, StageReport, run_night
 from recsys.nightly.guards import now_of
 from recsys.nightly.journal import Journal
 from recsys.nightly.mlflow import track
 from recsys.nightly.prometheus import exposition
+from recsys.settings import NightlySettings
 from tests.nightly.nights import journal_of, settings_of, write_days
 
 ROOT = Path(__file__).parents[2]

@@ -1,6 +1,7 @@
 """Alternating least squares for implicit feedback."""
 
 from dataclasses import dataclass, replace
+from math import inf
 from time import perf_counter
 from typing import ClassVar, Self
 
@@ -8,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.checks import require
 from recsys.base.errors import DivergedError
 from recsys.base.threads import Threads, threads
 from recsys.models.als.sweep import (
@@ -27,7 +29,6 @@ from recsys.models.protocol import (
     FoldIn,
     OnEpoch,
     checked,
-    require,
 )
 from recsys.vectors import Embeddings, FloatMatrix
 
@@ -106,10 +107,10 @@ class ALS:
 
     def __post_init__(self) -> None:
         require("als.factors", self.factors, least=1)
-        require("als.regularization", self.regularization, above=0)
+        require("als.regularization", self.regularization, above=0, below=inf)
         require("als.regularization_exponent", self.regularization_exponent, least=0)
         require("als.unobserved_regularization", self.unobserved_regularization, least=0)
-        require("als.unobserved_weight", self.unobserved_weight, above=0)
+        require("als.unobserved_weight", self.unobserved_weight, above=0, below=inf)
         require("als.iterations", self.iterations, least=1)
         require("als.seed", self.seed, least=0)
 

@@ -1,12 +1,14 @@
 """Item vectors from which items share users, and user vectors from their items."""
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.checks import require
 from recsys.models.item2vec.associations import strongest_associations
 from recsys.models.protocol import (
     Contributions,
@@ -16,7 +18,6 @@ from recsys.models.protocol import (
     fit_in_one_step,
     popularity_of,
     power_of_counts,
-    require,
     require_no_start,
 )
 from recsys.models.spectral import symmetric_eigenpairs
@@ -96,15 +97,15 @@ class Item2Vec:
 
     def __post_init__(self) -> None:
         require("item2vec.factors", self.factors, least=1)
-        require("item2vec.negatives", self.negatives, above=0)
-        require("item2vec.context_exponent", self.context_exponent, above=0)
+        require("item2vec.negatives", self.negatives, above=0, below=inf)
+        require("item2vec.context_exponent", self.context_exponent, above=0, below=inf)
         require("item2vec.discount", self.discount, least=0)
         require("item2vec.history_exponent", self.history_exponent, least=0)
         require("item2vec.spectral_power", self.spectral_power, least=0)
         require("item2vec.item_exponent", self.item_exponent, least=0)
-        require("item2vec.popularity_exponent", self.popularity_exponent, above=-float("inf"))
+        require("item2vec.popularity_exponent", self.popularity_exponent, above=-inf, below=inf)
         require("item2vec.neighbors", self.neighbors, least=1)
-        require("item2vec.oversampling", self.oversampling, above=0)
+        require("item2vec.oversampling", self.oversampling, above=0, below=inf)
         require("item2vec.seed", self.seed, least=0)
 
     def with_factors(self, factors: int) -> Self:

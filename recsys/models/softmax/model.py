@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import inf
 from time import perf_counter
 from typing import ClassVar, Self
 
@@ -9,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.checks import require
 from recsys.base.threads import Threads, threads
 from recsys.models.als import ALS
 from recsys.models.protocol import (
@@ -17,7 +19,6 @@ from recsys.models.protocol import (
     FoldIn,
     OnEpoch,
     checked,
-    require,
     require_no_start,
 )
 from recsys.models.softmax.steps import step_items, step_users
@@ -88,8 +89,9 @@ class Softmax:
 
     def __post_init__(self) -> None:
         require("softmax.factors", self.factors, least=1)
-        require("softmax.temperature", self.temperature, above=0.02)  # e^(1/T) fits in float32
-        require("softmax.user_exponent", self.user_exponent, above=-float("inf"))
+        # e^(1/T) must fit in float32.
+        require("softmax.temperature", self.temperature, above=0.02, below=inf)
+        require("softmax.user_exponent", self.user_exponent, above=-inf, below=inf)
         require("softmax.iterations", self.iterations, least=1)
         require("softmax.seed", self.seed, least=0)
 

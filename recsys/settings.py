@@ -1,0 +1,384 @@
+"""Every knob, in the order of the config file; each range is checked here, once.
+
+::
+
+    [data]        where the log is, and what goes with it
+    [log]         how the log is read
+    [model]       its name; its hyperparameters are those of recsys.models
+    [evaluation]  how the model is tested
+    [alignment]   whether a version keeps the coordinates of the one before it
+    [index]       how candidates are found
+    [gates]       what can refuse a version
+    [tune]        how hyperparameters are found
+    [compare]     which models are compared
+    [nightly]     what a night writes, keeps and logs
+
+`recsys.config` makes these of a TOML file. Each raises a ConfigError if a setting is out of range.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Literal, get_args
+
+from recsys.base.checks import require, require_known, unix_seconds
+from recsys.base.errors import ConfigError
+
+LogFormat = Literal["auto", "parquet", "csv", "jsonl"]
+ValueScale = Literal["linear", "log", "none"]
+TimestampUnit = Literal["s", "ms", "us", "ns"]
+DuplicatePolicy = Literal["sum", "last", "max", "count"]
+SplitName = Literal["time", "last", "random", "given", "none"]
+ValidationName = Literal["same", "time", "last", "random"]
+IndexKind = Literal["annoy", "exact", "auto"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+COLUMN_NAMES = ("user_id", "item_id", "timestamp", "event", "value")
+
+METRIC_NAMES = (
+    *("recall", "recall_capped", "ndcg", "precision", "map", "mrr", "hit_rate", "truncated_auc"),
+)
+"""The keys of `recsys.evaluation.METRICS`."""
+
+BETTER, AS_GOOD, COVERAGE = "better_than_popularity", "as_good_as_current", "catalogue_coverage"
+"""Gates that look at the metrics; all others are measures of drift."""
+
+MEASURE_NAMES = (
+    *("users_vanished", "users_appeared", "items_vanished", "items_appeared"),
+    *("user_activity", "item_popularity"),
+    *("item_movement", "item_movement_p95", "item_movement_popular", "centroid_shift"),
+    *("item_norms", "user_norms", "neighbour_churn"),
+    *("list_churn", "top_scores", "list_coverage", "list_gini"),
+    *("volume", "past_days", "new_days", "event_types", "rejected_share", "duplicate_share"),
+    *("mean_weight", "busiest_user", "busiest_item"),
+)
+"""The keys of `recsys.monitoring.DEFAULT_LIMITS`, the measures of drift."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where the log is and what goes with it; the ``[data]`` table.
+
+    Paths may hold environment variables (``$RECSYS_DATA/ratings.csv.gz``) and are otherwise
+    relative to the file of the config.
+    """
+
+    log: str | Sequence[str] = ()
+    """Files, globs or folders of the log."""
+    test: str | Sequence[str] = ()
+    """The test part of a log that comes split, read by the same ``[log]`` settings."""
+    items: str | None = None
+    """A table of item attributes (Parquet, CSV or JSON lines): titles, categories."""
+    item_columns: Mapping[str, str] = field(default_factory=dict)
+    """As ``ItemSettings.columns``."""
+
+    @property
+    def item_settings(self) -> "ItemSettings":
+        """How the table of items is read."""
+        return ItemSettings(columns=self.item_columns)
+
+
+@dataclass(frozen=True)
+class ItemSettings:
+    """How a table of items is read."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Our name to the table's name. Must map item_id where the table spells it differently;
+    where anything else is mapped, only mapped columns are kept."""
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """How a log is read and what of it is used; the ``[log]`` table."""
+
+    format: LogFormat = "auto"
+    """"auto" goes by the file name, with or without .gz or .zst at its end."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Our name to the log's name, for those of user_id, item_id, timestamp, event and value that
+    the log spells differently. The last three are optional, unless named here."""
+    events: Mapping[str, float] = field(default_factory=dict)
+    """Weight of each event type. An event type with weight 0 is left out; one that is not
+    listed is rejected. Empty: every event weighs 1."""
+    value_scale: ValueScale = "linear"
+    """How the value column multiplies the event's weight: by ``value``, by ``log(1 + value)``,
+    or not at all."""
+    min_value: float | None = None
+    """Rows whose value is below are left out (for ratings, the least that counts as a like)."""
+    timestamp_unit: TimestampUnit = "s"
+    """Unit of timestamps that are numbers, counted from 1970."""
+    since: str | None = None
+    until: str | None = None
+    """Time window, ISO 8601 in UTC: events at or after since and before until are used."""
+    half_life_days: float | None = None
+    """An event this much older than the latest one weighs half as much."""
+    popular_half_life_days: float = 30.0
+    """In the popular list, a user whose latest event with an item is this much older than the
+    latest of the log counts half as much."""
+    duplicates: DuplicatePolicy = "sum"
+    """How several events of one user and item become one weight: their sum, the latest, the
+    largest, or their number, which ignores their weights."""
+    min_user_items: int = 1
+    min_item_users: int = 1
+    """Least number of distinct items a user, and users an item, must have."""
+    k_core: bool = False
+    """Repeat the two minimum counts until both hold for all that is left."""
+    max_rejected_share: float = 0.01
+    """Above this share of rejected rows the run stops, 0 to 1."""
+    memory_limit: str = "1GB"
+    """What DuckDB may use before it spills to disk."""
+
+    def __post_init__(self) -> None:
+        require("log.format", self.format, one_of=get_args(LogFormat))
+        require("log.value_scale", self.value_scale, one_of=get_args(ValueScale))
+        require("log.timestamp_unit", self.timestamp_unit, one_of=get_args(TimestampUnit))
+        require("log.duplicates", self.duplicates, one_of=get_args(DuplicatePolicy))
+        for name in self.columns:
+            words = f"our name on the left, one of {', '.join(COLUMN_NAMES)}"
+            require("log.columns", name, one_of=COLUMN_NAMES, expected=words)
+        for event, weight in self.events.items():
+            words = "a weight of 0 or more"
+            require(f"log.events.{event}", weight, least=0, below=inf, expected=words)
+        require("log.min_user_items", self.min_user_items, least=1)
+        require("log.min_item_users", self.min_item_users, least=1)
+        if self.half_life_days is not None:
+            require("log.half_life_days", self.half_life_days, above=0)
+        require("log.popular_half_life_days", self.popular_half_life_days, above=0)
+        for name in ("since", "until"):
+            if getattr(self, name) is not None:
+                unix_seconds(f"log.{name}", getattr(self, name))
+        share, words = self.max_rejected_share, "a share from 0 to 1"
+        require("log.max_rejected_share", share, least=0, at_most=1, expected=words)
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How a log is cut into parts: most of the ``[evaluation]`` table."""
+
+    split: SplitName = "time"
+    """"time": all events from an instant on are the test part. "last": each user's last items.
+    "random": a random share of each user's items. "given": the file named by ``data.test``.
+    "none": publish without a test."""
+    test_fraction: float = 0.2
+    """Share of the events ("time") or of each user's items ("random") that are tested on."""
+    last: int = 1
+    """Items per user ("last")."""
+    seed: int = 0
+    """Of the random split."""
+    validation: ValidationName = "same"
+    """How the validation part is cut from train, with the same `test_fraction`, `last` and
+    `seed`. "same": as `split` says; where test is given, by time if train has it, else at
+    random."""
+
+    def __post_init__(self) -> None:
+        share, words = self.test_fraction, "a share between 0 and 1"
+        require("evaluation.test_fraction", share, above=0, below=1, expected=words)
+        require("evaluation.last", self.last, least=1)
+
+
+@dataclass(frozen=True)
+class EvaluationSettings(SplitSettings):
+    """How the model is tested before it is published; the ``[evaluation]`` table.
+
+    With all of `SplitSettings`.
+    """
+
+    k: int = 20
+    """Length of the lists that the metrics look at."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require("evaluation.k", self.k, least=1)
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """Whether embeddings are rotated onto those before; the ``[alignment]`` table."""
+
+    enabled: bool = True
+    """Without, every version begins a space of its own."""
+    min_agreement: float = 0.5
+    """Least agreement of an item's new and old vectors, from 0 to 1, see
+    `recsys.vectors.Alignment`; below it a new space begins. The default is between retraining
+    and unrelated vectors, as ``python -m benchmarks.alignment --limits`` prints them."""
+
+    def __post_init__(self) -> None:
+        require("alignment.min_agreement", self.min_agreement, least=0, at_most=1)
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """How candidates are found; the ``[index]`` table."""
+
+    kind: IndexKind = "annoy"
+    """"auto" takes whichever of the two is faster on this catalogue, once both meet the target."""
+    target_recall: float = 0.98
+    """Share of the exact best 20 items that the index has to find, above 0 and at most 1."""
+    head_share: float | None = None
+    """Share of the items, those with the largest norms, that every query scans exactly before
+    it asks the forest over the rest; at least 0 and below 1. Default: a half, or less as
+    long as that is faster."""
+    trees: int = 20
+    """Trees of the Annoy forest: more find more among as many candidates and take more disk."""
+    max_search_k: int = 65_536
+    """Most candidates that a query may take from the forest; calibration doubles up to here."""
+    similar_users: bool = True
+    """Prepare `similar_users`, which takes some 90 bytes a user at 64 factors. Without, it scores
+    every user in memory."""
+    seed: int = 0
+    """Of the forest, and of the sample of users that the index is measured on."""
+
+    def __post_init__(self) -> None:
+        require("index.kind", self.kind, one_of=get_args(IndexKind))
+        require("index.target_recall", self.target_recall, above=0, at_most=1)
+        if self.head_share is not None:
+            require("index.head_share", self.head_share, least=0, below=1)
+        require("index.trees", self.trees, least=1)
+        require("index.max_search_k", self.max_search_k, least=1)
+        require("index.seed", self.seed, least=0, below=2**31, expected="0 to 2**31 - 1")
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """What can refuse a version before it becomes current; the ``[gates]`` table."""
+
+    enabled: bool = True
+    """Without, nothing is checked, and nothing learned for later nights."""
+    off: Sequence[str] = ()
+    """Checks, by name, that are reported and refuse nothing."""
+    refuse_above: float = 2.0
+    """A measure of drift is reported above its limit, and refuses above so many times that; from
+    1."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Limits of measures of drift, by name, in place of those that are learned; and "log_age", the
+    days by which the log may age before it is reported (2.5; less where every day has events)."""
+    metric: str = "ndcg"
+    """What the model is judged by, at ``evaluation.k``."""
+    max_metric_loss: float = 0.05
+    """How far, as a share, the interval of the metric may lie below that of the current version;
+    from 0, below 1."""
+    min_coverage: float = 0.0
+    """Least share of the catalogue that the lists of the test must hold."""
+    history: int = 10
+    """Nights that limits are learned from."""
+    users: int = 1000
+    items: int = 300
+    """Users whose lists, and items whose neighbours, are compared."""
+    k: int = 10
+    """Length of those lists."""
+
+    def __post_init__(self) -> None:
+        require_known("gates.off", self.off, (BETTER, AS_GOOD, COVERAGE, *MEASURE_NAMES))
+        require_known("gates.limits", self.limits, (*MEASURE_NAMES, "log_age"))
+        require("gates.metric", self.metric, one_of=METRIC_NAMES)
+        for name, limit in self.limits.items():
+            require(f"gates.limits.{name}", limit, least=0, below=inf)
+        require("gates.refuse_above", self.refuse_above, least=1, below=inf)
+        for name in ("max_metric_loss", "min_coverage"):
+            words = "a share from 0, below 1"
+            require(f"gates.{name}", getattr(self, name), least=0, below=1, expected=words)
+        for name in ("history", "users", "items", "k"):
+            require(f"gates.{name}", getattr(self, name), least=1)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a search may take; it ends where the first of the two does."""
+
+    trials: int = 60
+    """In all; at least 8 with each number of factors."""
+    minutes: float | None = None
+    """Of trials, those of an earlier process included. The one that runs is not cut short."""
+
+    def __post_init__(self) -> None:
+        require("tune.trials", self.trials, above=0, expected="more than 0")
+        if self.minutes is not None:
+            require("tune.minutes", self.minutes, above=0, expected="more than 0")
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """How hyperparameters are found; the ``[tune]`` table."""
+
+    factors: int = 64
+    """The largest number that is tried."""
+    trials: int = 40
+    minutes: float | None = None
+    """Of each model; see `Budget`."""
+    metric: str = "ndcg"
+    """What should be best on the validation part, at ``evaluation.k``."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require("tune.factors", self.factors, least=1)
+        require("tune.metric", self.metric, one_of=METRIC_NAMES)
+        Budget(self.trials, self.minutes)  # checks both
+
+    @property
+    def budget(self) -> Budget:
+        """How long it may take."""
+        return Budget(self.trials, self.minutes)
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """Which models are compared, and how; the ``[compare]`` table."""
+
+    models: Sequence[str] = ("als", "svd", "popularity")
+    """By name; "knn" and "bpr" are those of `implicit`."""
+    baseline: str | None = None
+    """The one that the others are compared to. Default: the last."""
+    tune: bool = True
+    """Find each model's hyperparameters first, as ``[tune]`` says."""
+    seeds: int = 1
+    """Fits of each model with different random starts."""
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Hyperparameters by the name of the model; with `tune`, where to begin."""
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise ConfigError("compare.models: expected at least one, got none")
+        require("compare.seeds", self.seeds, least=1)
+        if self.baseline is not None:
+            require("compare.baseline", self.baseline, one_of=self.models)
+        for name in self.parameters:
+            require("compare.parameters", name, one_of=self.models)
+
+    @property
+    def reference(self) -> str:
+        """The model that the others are compared to."""
+        return self.baseline or self.models[-1]
+
+
+@dataclass(frozen=True)
+class NightlySettings:
+    """What a night writes, keeps and logs; the ``[nightly]`` table.
+
+    Paths are like those of `DataSettings`.
+    """
+
+    store: str | None = None
+    """Default: $RECSYS_STORE, else ./store."""
+    warm_start: bool = True
+    """Begin ALS at the embeddings of the current version."""
+    warm_iterations: int | None = None
+    """Epochs after a warm start. Default: as many as from a random start."""
+    keep: int = 7
+    """The newest versions that are kept."""
+    keep_runs: int = 14
+    """The newest runs whose report is kept."""
+    log_file: str | None = None
+    """Where the JSON lines go. Default: stderr, unless that is a terminal."""
+    log_level: LogLevel = "info"
+    """The least that is logged."""
+    metrics_file: str | None = None
+    """Prometheus textfile, such as node_exporter reads."""
+    mlflow: str | None = None
+    """Tracking URI of an MLflow server, or a folder as ``file:...``."""
+    mlflow_experiment: str = "recsys"
+
+    def __post_init__(self) -> None:
+        if self.warm_iterations is not None:
+            require("nightly.warm_iterations", self.warm_iterations, least=1)
+        require("nightly.keep", self.keep, least=1)
+        require("nightly.keep_runs", self.keep_runs, least=1)
+        require("nightly.log_level", self.log_level, one_of=get_args(LogLevel))

@@ -1,0 +1,42 @@
+"""A setting out of range is named, with what was expected and what was found."""
+
+from math import inf, nan
+from typing import Any
+
+import pytest
+
+from recsys.base.checks import require
+from recsys.base.errors import ConfigError
+
+RANGES: list[tuple[dict[str, Any], list[Any], list[Any], str]] = [
+    ({"least": 1}, [1, 2, inf], [0, -inf, nan], "1 or more"),
+    ({"least": 0, "below": inf}, [0, 1e300], [-1, inf, nan], "0 or more"),
+    ({"above": 0}, [1e-300, inf], [0, -1, nan], "above 0"),
+    ({"above": 0, "below": inf}, [1e-300, 1], [0, inf, nan], "a finite number above 0"),
+    ({"above": -inf, "below": inf}, [-1e300, 0], [-inf, inf, nan], "a finite number"),
+    ({"above": 0, "at_most": 1}, [0.1, 1], [0, 1.1, nan], "above 0 and at most 1"),
+    ({"above": 0, "below": 1}, [0.1], [0, 1, nan], "above 0 and below 1"),
+    ({"least": 0, "below": 1}, [0, 0.9], [-0.1, 1, nan], "at least 0 and below 1"),
+    ({"least": 0, "at_most": 1}, [0, 1], [-0.1, 1.1, nan], "0 to 1"),
+    ({"at_most": 0.5}, [-1, 0.5], [0.6, nan], "at most 0.5"),
+    ({"above": 0, "below": 1, "expected": "a share"}, [0.5], [2, nan], "a share"),
+]
+
+
+@pytest.mark.parametrize(("bounds", "inside", "outside", "words"), RANGES)
+def test_a_number_out_of_range_is_refused(
+    bounds: dict[str, Any], inside: list[Any], outside: list[Any], words: str
+) -> None:
+    for value in inside:
+        require("a.b", value, **bounds)
+    for value in outside:
+        with pytest.raises(ConfigError) as caught:
+            require("a.b", value, **bounds)
+        assert str(caught.value) == f"a.b: expected {words}, got {value}"
+
+
+def test_a_name_is_one_of_those_there_are() -> None:
+    require("log.format", "csv", one_of=("csv", "parquet"))
+    with pytest.raises(ConfigError) as caught:
+        require("log.format", "xml", one_of=("csv", "parquet"))
+    assert str(caught.value) == "log.format: expected one of csv, parquet, got 'xml'"
