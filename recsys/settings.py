@@ -210,13 +210,13 @@ class IndexSettings:
     """How candidates are found; the ``[index]`` table."""
 
     kind: IndexKind = "annoy"
-    """"auto" takes whichever of the two is faster on this catalogue, once both meet the target."""
+    """"auto" takes whichever of the two costs less on this catalogue, once both meet the target."""
     target_recall: float = 0.98
     """Share of the exact best 20 items that the index has to find, above 0 and at most 1."""
     head_share: float | None = None
     """Share of the items, those with the largest norms, that every query scans exactly before
     it asks the forest over the rest; at least 0 and below 1. Default: a half, or less as
-    long as that is faster."""
+    long as that costs less."""
     trees: int = 20
     """Trees of the Annoy forest: more find more among as many candidates and take more disk."""
     max_search_k: int = 65_536

@@ -4,8 +4,8 @@ from recsys.index.build import Index, build_index, load_index
 from recsys.index.measurement import Sample
 from recsys.index.plain import Allowed, ItemRows, PlainIndex
 from recsys.index.searcher import LONG, SHORT, Searcher
-from recsys.index.settings import IndexKind, IndexSettings
 from recsys.index.summary import IndexSummary
+from recsys.settings import IndexKind, IndexSettings
 
 __all__ = [
     "LONG",

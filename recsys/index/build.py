@@ -15,8 +15,8 @@ from recsys.index.plain import PlainIndex
 from recsys.index.probes import answers_as_built, share_found, write_probes
 from recsys.index.quantized import encode_items, open_codes, write_codes
 from recsys.index.searcher import LONG, SHORT, Searcher
-from recsys.index.settings import IndexSettings
 from recsys.index.summary import ForestSummary, IndexSummary, Times, WorkSummary
+from recsys.settings import IndexSettings
 from recsys.vectors import FloatMatrix
 
 Index = Searcher | PlainIndex

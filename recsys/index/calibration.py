@@ -11,7 +11,7 @@ from recsys.index.forest import FOREST, build_forest, open_forest
 from recsys.index.measurement import Counted, Sample
 from recsys.index.quantized import PER_BLOCK
 from recsys.index.searcher import LONG, SHORT, Searcher
-from recsys.index.settings import IndexSettings
+from recsys.settings import IndexSettings
 
 _HEAD_SHARES = (0.5, 0.125, 0.03125)  # as long as a smaller head costs less
 _WORTH_ITS_BYTES = 0.9  # what the cost has to fall to for a forest over more items
