@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recsys.index.catalogue import damaged, open_array
 from recsys.store.tables import ItemTable, SeenLists, UserTable
 from recsys.vectors import FloatVector, Id, Ids
-from recsys.vectors.ids import IdTable, canonical, find_row, places_for
+from recsys.vectors.ids import IdTable, canonical, find_row, n_home_slots
 
 
 class FilePart:
@@ -242,10 +242,10 @@ def _open_ids(folder: Path, n_rows: int) -> Ids:
         raise damaged(path, f"expected {n_rows} ids, got {len(values)} of {values.type}")
     slots = open_array(folder / _ID_SLOTS)
     is_table = slots.dtype == np.int64 and slots.ndim == 2 and slots.shape[1] == 2
-    if not is_table or len(slots) <= places_for(n_rows) or not slots.flags.c_contiguous:
+    if not is_table or len(slots) <= n_home_slots(n_rows) or not slots.flags.c_contiguous:
         raise damaged(
             folder / _ID_SLOTS,
-            f"expected more than {places_for(n_rows)} pairs of int64, got {slots.dtype} "
+            f"expected more than {n_home_slots(n_rows)} pairs of int64, got {slots.dtype} "
             f"of {slots.shape}",
         )
     return Ids.mapped(values, IdTable(slots))

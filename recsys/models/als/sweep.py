@@ -124,7 +124,7 @@ def _require_rows(start: Embeddings, expected: tuple[int, int, int]) -> None:
     if got != expected:
         raise DataError(
             f"als: expected a start of (users, items, factors) {expected}, got {got}; bring it "
-            "to the rows of this matrix with recsys.vectors.carry_over"
+            "to the rows of this matrix with Embeddings.reindexed"
         )
 
 
