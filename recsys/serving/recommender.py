@@ -37,7 +37,7 @@ class Recommender:
 
     def __init__(self, content: Content) -> None:
         self._users, self._items = content.users, content.items
-        self._single_users = content.single_users
+        self._user_lookup = content.user_lookup
         self._answers = Answers(content)
         self._histories = Histories(content)
         self._similar = Similar(content)
@@ -102,10 +102,10 @@ class Recommender:
         request = self._request(k, **conditions)
         if on_unknown not in ("popular", "raise"):
             raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
-        user_idx = self._single_users.find(checked_id(user_id, "user_id"))
+        user_idx = self._user_lookup.find(checked_id(user_id, "user_id"))
         if user_idx is not None:
-            seen = NO_ITEMS if request.include_seen else self._single_users.seen(user_idx)
-            user = self._single_users.embedding(user_idx)
+            seen = NO_ITEMS if request.include_seen else self._user_lookup.seen(user_idx)
+            user = self._user_lookup.embedding(user_idx)
             return self._answers.answer(user, request, seen, "personal")
         if history is not None:
             folded = self._histories.of(history, None, "history")
@@ -263,11 +263,8 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        user_idx = self._single_users.find(checked_id(user_id, "user_id"))
-        if user_idx is None:
-            raise self._unknown_user(user_id)
+        user_idx, users = self._known_user(user_id), self._user_lookup
         item_idx = self.item_vectors.row(item_id)
-        users = self._single_users
         history = self._histories.as_row(users.seen(user_idx), users.seen_weights(user_idx))
         user = users.embedding(user_idx)
         return self._histories.explain(history, user, item_idx, "personal")
@@ -317,10 +314,8 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        user_idx = self._single_users.find(checked_id(user_id, "user_id"))
-        if user_idx is None:
-            raise self._unknown_user(user_id)
-        seen = self._items.ids.tolist(self._single_users.seen(user_idx))
+        user_idx = self._known_user(user_id)
+        seen = self._items.ids.tolist(self._user_lookup.seen(user_idx))
         closest = self.item_vectors.nearest(checked_id(item_id, "item_id"), 1, among=seen)
         return ScoredItem._make(closest[0]) if closest else None
 
@@ -364,6 +359,12 @@ class Recommender:
         seen = NO_ITEMS if request.include_seen else history.indices
         user = self._histories.fold_in(history)[0]
         return self._answers.answer(user, request, seen, "fold_in")
+
+    def _known_user(self, user_id: Id) -> int:
+        user_idx = self._user_lookup.find(checked_id(user_id, "user_id"))
+        if user_idx is None:
+            raise self._unknown_user(user_id)
+        return user_idx
 
     def _unknown_user(self, user_id: Id) -> UnknownUserError | UnknownItemError:
         hint = '; ask with on_unknown="popular", or by recommend_for_history'
