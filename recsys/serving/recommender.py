@@ -99,7 +99,7 @@ class Recommender:
         UnknownUserError
             If the user is not known and `on_unknown` is "raise".
         """
-        request = self._request(k, **conditions)
+        request = Request.of(k, self._answers.attributes, **conditions)
         if on_unknown not in ("popular", "raise"):
             raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
         user_idx = self._user_lookup.find(checked_id(user_id, "user_id"))
@@ -152,7 +152,7 @@ class Recommender:
         UnknownItemError
             If no item is known, or one is not and `on_unknown` is "raise".
         """
-        request = self._request(k, **conditions)
+        request = Request.of(k, self._answers.attributes, **conditions)
         if on_unknown not in ("ignore", "raise"):
             raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
         history = self._histories.of(
@@ -192,8 +192,13 @@ class Recommender:
             If an argument is none of these.
         """
         listed = checked_ids(user_ids, "user_ids")
-        request = self._request(
-            k, exclude=exclude, include_seen=include_seen, candidates=candidates, where=where
+        request = Request.of(
+            k,
+            self._answers.attributes,
+            exclude=exclude,
+            include_seen=include_seen,
+            candidates=candidates,
+            where=where,
         )
         lists = self._answers.lists(self._users.ids.rows(listed), request)
         return Batch(listed, lists, self._items.ids, self.version)
@@ -351,9 +356,6 @@ class Recommender:
     def _named_vectors(self, table: UserTable | ItemTable, kind: Kind) -> NamedVectors:
         where = f"of version {self.version}"
         return NamedVectors(table.ids, table.embeddings, kind, table.space_id, where)
-
-    def _request(self, k: int, **conditions: Unpack[Conditions]) -> Request:
-        return Request.of(k, self._answers.attributes, **conditions)
 
     def _list_for_history(self, history: "sp.csr_array", request: Request) -> Recommendations:
         seen = NO_ITEMS if request.include_seen else history.indices
