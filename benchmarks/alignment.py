@@ -27,7 +27,7 @@ from recsys.logs import Interactions, read_log
 from recsys.models import ALS, SVD, Model
 from recsys.models.protocol import popularity_of
 from recsys.splits import split_by_time, split_last, split_random
-from recsys.vectors import Alignment, Embeddings, FloatMatrix, align, carry_over, shared_rows, top_k
+from recsys.vectors import Alignment, Embeddings, FloatMatrix, align, shared_rows, top_k
 
 FACTORS, K = 64, 10
 N_USERS = 1000  # whose lists are compared
@@ -140,8 +140,7 @@ def fitted(model: Model, log: Interactions) -> Release:
 
 def warm(model: ALS, log: Interactions, before: Release) -> Release:
     """Fit ALS to a log, from where the embeddings of another were."""
-    start = carry_over(
-        before.embeddings,
+    start = before.embeddings.reindexed(
         before.log.users,
         before.log.items,
         to_users=log.users,

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
+from recsys.base.distribution import extra, missing_package
 from recsys.base.durable import replace_text
 from recsys.base.errors import ConfigError
 from recsys.base.process import peak_memory
@@ -31,23 +32,14 @@ from recsys.vectors import STORAGES, Embeddings, StoredMatrix, encode
 
 
 def write_tuned(path: str | Path, tuned: Tuned, config: str | Path | None = None) -> None:
-    """Write a config with the hyperparameters that a search found.
+    """Write a config with the hyperparameters that a search found; replaces the file.
 
-    Parameters
-    ----------
-    path : path
-        Replaced if it is there.
-    tuned : Tuned
-    config : path, optional
-        A config whose other tables are kept; its paths will still lead to the same files.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
+    Other tables of `config` are kept; its paths still lead to the same files.
     """
-    import tomli_w
-
+    try:
+        import tomli_w
+    except ImportError as error:
+        raise missing_package("tune", "tomli_w", extra("tune")) from error
     path = Path(path)
     tables: dict[str, Any] = {}
     if config is not None:
@@ -56,12 +48,12 @@ def write_tuned(path: str | Path, tuned: Tuned, config: str | Path | None = None
             tables["data"] = _moved(tables["data"], Path(config).parent, path.parent)
     tables["model"] = {"name": tuned.best.candidate.name, **tuned.parameters}
     n_trials = sum(map(len, tuned.trials.values()))
-    said = (
+    comment = (
         f"# Found by a search: {tuned.metric} {tuned.best.value:.4f} on the validation part, "
         f"the best of {n_trials} trials.\n\n"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, said + tomli_w.dumps(tables).rstrip())
+    replace_text(path, comment + tomli_w.dumps(tables).rstrip())
 
 
 def _moved(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
@@ -82,13 +74,7 @@ _WARM_UP_USERS = 100
 
 
 def numbers_of_factors(text: str) -> list[int]:
-    """Return the numbers in a text such as "16,32,64".
-
-    Raises
-    ------
-    ConfigError
-        If there is none, or one is not a whole number above 0.
-    """
+    """Return the numbers in a text such as "16,32,64"; a ConfigError if it is another text."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise ConfigError(
@@ -109,7 +95,7 @@ def measure_dimensions(
 ) -> Iterator[DimensionPoint]:
     """Fit and evaluate a model with each number of factors, small ones first.
 
-    Points come as they are measured, so that whoever stops early keeps what there is.
+    Points come as they are measured, so that a run that is stopped keeps those it has.
 
     Parameters
     ----------
@@ -133,8 +119,6 @@ def measure_dimensions(
     ------
     ConfigError
         If the model has no factors, or a number of them is out of range.
-    DataError
-        If the log cannot be fitted or evaluated.
     """
     if not has_factors(model):
         raise ConfigError(
@@ -165,16 +149,13 @@ def measure_dimensions(
 
 
 def _compile(model: Model, user_items: sp.csr_array) -> None:
-    """Fit the most active users, so that the first time measured is not that of the compiler."""
+    """Fit the most active users, so that the first measured fit does not wait for the compiler."""
     most_active = np.argsort(-np.diff(user_items.indptr), kind="stable")[:_WARM_UP_USERS]
     model.fit(user_items[most_active])
 
 
 def _query_microseconds(embeddings: Embeddings, user_items: sp.csr_array, k: int) -> float:
-    """Time the exact search for users from all over the matrix, their seen items left out.
-
-    On one core: what a server that answers several users at once needs for each.
-    """
+    """Time the exact search on one core, for users from all over the matrix."""
     index = Searcher.of(embeddings.items)
     n_users = len(embeddings.users)
     seconds = []
@@ -201,13 +182,13 @@ def tune_model(
 ) -> Tuned:
     """Find hyperparameters of the model on a validation part that is cut from train.
 
-    The test part is not looked at.
+    The test part is not used.
 
     Parameters
     ----------
     log : Interactions
     settings : Settings
-        Of the model, where to begin; of the splits; and the budget.
+        The model to begin with, the splits and the budget.
     test : Interactions, optional
         The test part, for ``evaluation.split = "given"``.
     study : path, optional
@@ -245,7 +226,7 @@ def compare_models(
     ----------
     log : Interactions
     settings : Settings
-        Its ``compare`` says which and how, its model has the hyperparameters that it has there.
+        ``compare`` names the models; the one of the settings begins with its hyperparameters there.
     test : Interactions, optional
         The test part, for ``evaluation.split = "given"``.
     study : path, optional
@@ -288,7 +269,7 @@ def try_dimensions(
 ) -> Iterator[DimensionPoint]:
     """Try the model with each number of factors, on a validation part that is cut from train.
 
-    The test part is not looked at: what is chosen by it is no longer tested by it.
+    The test part is not used: a test of what was chosen by it would be no test.
 
     Parameters
     ----------

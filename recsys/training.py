@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
+import scipy.sparse as sp
 
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate
@@ -26,9 +27,6 @@ from recsys.store import (
     require_writable,
 )
 from recsys.vectors import Embeddings
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 
 def train(
@@ -98,13 +96,13 @@ def gates_of(settings: Settings) -> Gate | None:
 
 def release_of(
     log: Interactions,
-    user_items: "sp.csr_array",
+    user_items: sp.csr_array,
     embeddings: Embeddings,
     settings: Settings,
     *,
     metrics: Mapping[str, EvaluationSummary],
     items: pa.Table | None = None,
-    **known: Any,
+    model: ModelSpec | None = None,
 ) -> Release:
     """Put together what is published.
 
@@ -119,27 +117,26 @@ def release_of(
         By model.
     items : pyarrow.Table, optional
         As in `train`.
-    **known
-        Fields of `Release` that are not as they follow from the log and the settings.
+    model : ModelSpec, optional
+        What was fitted; default: the model of the settings.
 
     Returns
     -------
     Release
     """
-    parts: dict[str, Any] = {
-        "embeddings": embeddings,
-        "users": log.users,
-        "items": log.items,
-        "seen": user_items,
-        "popularity": popularity_of(user_items),
-        "recent": log.recent_popularity(settings.log.popular_half_life_days),
-        "attributes": None if items is None else attributes_of(items, log.items),
-        "model": ModelSpec(settings.model.name, parameters_of(settings.model)),
-        "data": summarize(log).to_dict(),
-        "metrics": metrics,
-        "config": _plain(settings),
-    }
-    return Release(**(parts | known))
+    return Release(
+        embeddings=embeddings,
+        users=log.users,
+        items=log.items,
+        seen=user_items,
+        popularity=popularity_of(user_items),
+        recent=log.recent_popularity(settings.log.popular_half_life_days),
+        attributes=None if items is None else attributes_of(items, log.items),
+        model=model or ModelSpec(settings.model.name, parameters_of(settings.model)),
+        data=summarize(log).to_dict(),
+        metrics=metrics,
+        config=_plain(settings),
+    )
 
 
 def evaluate_models(
@@ -149,7 +146,7 @@ def evaluate_models(
     test: Interactions | None = None,
     progress: bool = False,
 ) -> dict[str, Evaluation]:
-    """Test the model, and popularity beside it, on the split that the settings name.
+    """Test the model, and popularity to compare with, on the split that the settings name.
 
     Parameters
     ----------
@@ -172,7 +169,7 @@ def evaluate_models(
 def evaluate_split(
     split: Split, settings: Settings, *, progress: bool = False
 ) -> dict[str, Evaluation]:
-    """Test the model, and popularity beside it, on a split; by the name of the model."""
+    """Test the model, and popularity to compare with, on a split; by the name of the model."""
     train_part, test_part = split
     user_items = train_part.user_items()
     results = {}

@@ -25,10 +25,7 @@ PRELOADED = [
     "recsys.cli",
     "recsys.index.build",
     "recsys.models.als.sweep",
-    "recsys.monitoring",
     "recsys.nightly",
-    "recsys.cli.tables",
-    "recsys.training",
     "scipy.stats",
 ]
 

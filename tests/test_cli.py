@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.cli import app
 from recsys.logs import read_log
 from recsys.splits import split_by_time
 from recsys.store import publish
-from tests.command_line import run
+from tests.command_line import PRELOADED, run
 from tests.store.releases import small_release
 
 ROOT = Path(__file__).parents[1]
@@ -449,8 +449,6 @@ def test_a_reader_that_stops_reading_is_no_error(store: Path) -> None:
     assert done.stderr == ""
 
 
-def test_the_readme_names_every_command() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for command in app.registered_commands:
-        assert command.callback is not None
-        assert f"recsys {command.callback.__name__}" in readme
+@pytest.mark.parametrize("module", PRELOADED)
+def test_the_server_of_these_tests_preloads_what_is_there(module: str) -> None:
+    import_module(module)  # it passes over what is not

@@ -42,6 +42,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(site: Path) -> None:
     assert {path.name.split("-")[0] for path in site.iterdir()} == {"recsys", "recsys_engine"}
     assert (site / "recsys" / "py.typed").exists()
     assert (site / "recsys" / "__init__.pyi").exists()
+    assert (site / "recsys" / "export" / "templates" / "schema.md").exists()
 
 
 def test_train_and_recommend_outside_the_checkout(site: Path, sample: Path) -> None:

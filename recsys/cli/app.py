@@ -1,12 +1,20 @@
-"""The application that commands belong to, and the arguments they share."""
+"""The application: its entry point, and the arguments that commands share.
 
+Commands call the library by its front door, `recsys`, which imports a room when a name of it is
+first used: so a command imports at its start only what it needs, and needs no import of its own.
+"""
+
+import sys
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recsys.base.errors import ConfigError
+import recsys
+from recsys.base.errors import ConfigError, RecsysError
 
 if TYPE_CHECKING:
     from recsys.config import Settings
@@ -27,9 +35,14 @@ Logs = Annotated[
     ),
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
+STORE_HELP = "Default: $RECSYS_STORE, else ./store."
 Store = Annotated[
-    Path | None, typer.Option("--store", help="Default: $RECSYS_STORE, else ./store.")
+    Path,
+    typer.Option(
+        "--store", envvar="RECSYS_STORE", help=STORE_HELP, show_envvar=False, show_default=False
+    ),
 ]
+DEFAULT_STORE = Path("store")
 VersionOption = Annotated[str | None, typer.Option("--version", help="Default: the current one.")]
 ModelName = Annotated[
     str | None, typer.Option("--model", help="als, svd, item2vec, softmax, blend, popularity.")
@@ -45,16 +58,35 @@ Where = Annotated[
 ]
 
 
+def main() -> None:
+    """Run the command line; the entry point of the package."""
+    warnings.showwarning = _show_warning
+    try:
+        app()
+    except RecsysError as error:
+        typer.echo(f"recsys: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        typer.echo("recsys: interrupted; nothing was published", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:
+    """Write a warning as errors are written: one line, without the code that raised it."""
+    typer.echo(f"recsys: warning: {message}", err=True)
+
+
 def settings_of(
-    logs: Sequence[str] | None, config: Path | None, items: Path | None, model: str | None
+    logs: Sequence[str] | None = None,
+    config: Path | None = None,
+    items: Path | None = None,
+    model: str | None = None,
 ) -> "Settings":
-    """Combine the config with what the command line says; the command line wins."""
-    from dataclasses import replace
-
-    from recsys.config import Settings, read_config
-    from recsys.models import model_from
-
-    settings = read_config(config) if config else Settings()
+    """Combine the config with the arguments of a command, which win."""
+    settings = recsys.read_config(config) if config else recsys.Settings()
     data = settings.data
     if logs:
         data = replace(data, log=list(logs))
@@ -63,5 +95,5 @@ def settings_of(
     if not data.log:
         raise ConfigError("no log: name one on the command line, or as data.log in --config")
     if model:
-        settings = replace(settings, model=model_from(model, {}))
+        settings = replace(settings, model=recsys.models.model_from(model, {}))
     return replace(settings, data=data)

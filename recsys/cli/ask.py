@@ -5,7 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from recsys.cli.app import AsJson, IncludeSeen, ListLength, Store, VersionOption, Where, app
+import recsys
+from recsys.cli.app import (
+    DEFAULT_STORE,
+    AsJson,
+    IncludeSeen,
+    ListLength,
+    Store,
+    VersionOption,
+    Where,
+    app,
+)
 from recsys.cli.output import print_items, print_json
 
 
@@ -24,14 +34,12 @@ def recommend(
         Literal["popular", "raise"],
         typer.Option("--on-unknown", help="What a user that we do not know gets."),
     ] = "popular",
-    store: Store = None,
+    store: Store = DEFAULT_STORE,
     version: VersionOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to a user."""
-    from recsys.serving import open
-
-    recommender = open(store, version)
+    recommender = recsys.open(store, version)
     found = recommender.recommend(
         user_id,
         k,
@@ -57,14 +65,12 @@ def explain(
     user_id: Annotated[str, typer.Argument(metavar="USER", help="As the log spells it.")],
     item_id: Annotated[str, typer.Argument(metavar="ITEM", help="As the log spells it.")],
     k: ListLength = 10,
-    store: Store = None,
+    store: Store = DEFAULT_STORE,
     version: VersionOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what each item that a user has seen adds to the score of an item."""
-    from recsys.serving import open
-
-    recommender = open(store, version)
+    recommender = recsys.open(store, version)
     why = recommender.explain(user_id, item_id)
     if as_json:
         print_json(why.to_dict())
@@ -84,14 +90,12 @@ def batch(
     memory: Annotated[
         int, typer.Option("--memory", min=1, help="MB for the lists of a part.")
     ] = 512,
-    store: Store = None,
+    store: Store = DEFAULT_STORE,
     version: VersionOption = None,
 ) -> None:
     """Recommend items to all users, into Parquet files; goes on where it was interrupted."""
-    from recsys.serving import open, write_batch
-
-    folder = write_batch(
-        open(store, version),
+    folder = recsys.write_batch(
+        recsys.open(store, version),
         out,
         k,
         include_seen=include_seen,
@@ -106,14 +110,12 @@ def batch(
 def similar(
     item_id: Annotated[str, typer.Argument(metavar="ITEM", help="As the log spells it.")],
     k: ListLength = 10,
-    store: Store = None,
+    store: Store = DEFAULT_STORE,
     version: VersionOption = None,
     as_json: AsJson = False,
 ) -> None:
     """List the items most similar to one, by cosine."""
-    from recsys.serving import open
-
-    recommender = open(store, version)
+    recommender = recsys.open(store, version)
     found = recommender.similar_items(item_id, k)
     if as_json:
         print_json(found.to_dict())

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from recsys.cli.tables import metrics_table
+
 if TYPE_CHECKING:
     from recsys.serving import Recommender, ScoredItem
 
@@ -22,7 +24,7 @@ def console() -> Console:
 
 
 def note(sentence: str) -> None:
-    """Say something on stderr."""
+    """Write a line to stderr."""
     typer.echo(sentence, err=True)
 
 
@@ -33,8 +35,6 @@ def print_json(value: Any) -> None:
 
 def print_metrics(results: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the metrics of models as a table, if there are any."""
-    from recsys.cli.tables import metrics_table
-
     if results:
         console().print(metrics_table(results))
 
@@ -48,22 +48,22 @@ def print_items(
     """Print a list with what is known of each item and, where given, the reason."""
     listed = list(found)
     known = [recommender.describe(item_id) for item_id, _ in listed]
-    names = dict.fromkeys(name for row in known for name in row)
+    names = dict.fromkeys(name for facts in known for name in facts)
     columns = sorted(names, key=lambda name: name != "title")[:3]
     table = Table(title=Text(title))
     for heading in ("", "item", *columns, "score"):
         table.add_column(heading, justify="right" if heading in ("", "score") else "left")
     if because:
         table.add_column("because of")
-    for place, (item_id, score) in enumerate(listed):
+    for row, (item_id, score) in enumerate(listed):
         cells = [
-            str(place + 1),
+            str(row + 1),
             str(item_id),
-            *(str(known[place].get(name, "")) for name in columns),
+            *(str(known[row].get(name, "")) for name in columns),
         ]
         cells.append(f"{score:.4g}")
         if because:
-            reason = because[place]
+            reason = because[row]
             cells.append(_title_of(recommender, reason.item_id) if reason else "")
         table.add_row(*(Text(cell) for cell in cells))
     console().print(table)
@@ -76,8 +76,8 @@ def _title_of(recommender: "Recommender", item_id: str | int) -> str:
 def print_rows(rows: Iterable[Mapping[str, Any]], title: str) -> None:
     """Print rows with the same names as a table."""
     table = Table(title=Text(title))
-    for place, row in enumerate(rows):
-        if place == 0:
+    for row in rows:
+        if not table.columns:
             for name in row:
                 table.add_column(name)
         table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))

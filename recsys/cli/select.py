@@ -1,4 +1,4 @@
-"""Commands that choose a model: tune, compare, dimensions."""
+"""Commands that select a model: tune, compare, dimensions."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import recsys
 from recsys.cli.app import AsJson, Config, Logs, ModelName, app, settings_of
 from recsys.cli.output import console, note, print_json
+from recsys.cli.tables import comparison_table, dimension_table, trials_table
 
 if TYPE_CHECKING:
     from recsys.config import Settings
@@ -39,15 +41,12 @@ def tune(
     as_json: AsJson = False,
 ) -> None:
     """Find hyperparameters on a validation part, and write a config for train."""
-    from recsys.cli.tables import trials_table
-    from recsys.selection import tune_model, write_tuned
-
-    settings = _budgeted(settings_of(logs, config, None, model), factors, trials, minutes)
+    settings = _budgeted(settings_of(logs, config, model=model), factors, trials, minutes)
     log, test = _read(settings)
-    tuned = tune_model(log, settings, test=test, study=study, progress=True)
-    write_tuned(out, tuned, config)
+    tuned = recsys.selection.tune_model(log, settings, test=test, study=study, progress=True)
+    recsys.selection.write_tuned(out, tuned, config)
     if as_json:
-        print_json(_plain(tuned))
+        print_json(_found(tuned))
     else:
         console().print(trials_table(tuned))
     note(f"written to {out}: recsys train ... --config {out}")
@@ -79,10 +78,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Tune, train and test several models alike, and say which differ by more than luck."""
-    from recsys.cli.tables import comparison_table
-    from recsys.selection import compare_models
-
-    settings = _budgeted(settings_of(logs, config, None, None), factors, trials, minutes)
+    settings = _budgeted(settings_of(logs, config), factors, trials, minutes)
     changes: dict[str, Any] = {"baseline": baseline, "tune": is_tuned, "seeds": seeds}
     if models is not None:
         changes["models"] = list(dict.fromkeys(name.strip() for name in models.split(",")))
@@ -90,7 +86,7 @@ def compare(
     wanted = replace(settings.compare, **given)
     settings = replace(settings, compare=wanted)
     log, test = _read(settings)
-    entries = compare_models(log, settings, test=test, study=study, progress=True)
+    entries = recsys.selection.compare_models(log, settings, test=test, study=study, progress=True)
     metric = f"{settings.tune.metric}@{settings.evaluation.k}"
     if as_json:
         print_json(_compared(entries, wanted.reference, metric))
@@ -110,46 +106,40 @@ def dimensions(
     as_json: AsJson = False,
 ) -> None:
     """Show what each number of factors costs and gives, and which to choose."""
-    from recsys.evaluation.dimensions import DimensionCurve
-    from recsys.pages.drawing import require_drawing
-    from recsys.selection import numbers_of_factors, try_dimensions
-
     if out:
-        require_drawing(out)
-    settings, sizes = settings_of(logs, config, None, model), numbers_of_factors(factors)
+        recsys.pages.require_drawing(out)
+    settings = settings_of(logs, config, model=model)
+    sizes = recsys.selection.numbers_of_factors(factors)
     log, test = _read(settings)
-    measured = try_dimensions(log, settings, sizes, test=test, progress=True)
+    measured = recsys.selection.try_dimensions(log, settings, sizes, test=test, progress=True)
     points: list[DimensionPoint] = []
     try:
         points.extend(measured)
     except KeyboardInterrupt:
         note("recsys: interrupted; what follows was measured before")
         raise
-    finally:  # whoever interrupts a long run keeps what was measured
+    finally:  # an interrupted run keeps what was measured
         if points:
-            _show_curve(DimensionCurve(settings.model.name, points), out, as_json)
+            _show_curve(recsys.evaluation.DimensionCurve(settings.model.name, points), out, as_json)
 
 
 def _read(settings: "Settings") -> "tuple[Interactions, Interactions | None]":
-    """Read the log, say what was read, and read the test part if there is one."""
-    from recsys.logs import read_log
-    from recsys.training import read_test
-
-    log = read_log(settings.data.log, settings.log, progress=True)
+    """Read the log, report its row counts, and read the test part if there is one."""
+    log = recsys.read_log(settings.data.log, settings.log, progress=True)
     note(str(log.row_counts))
-    return log, read_test(settings)
+    return log, recsys.training.read_test(settings)
 
 
 def _budgeted(
     settings: "Settings", factors: int | None, trials: int | None, minutes: float | None
 ) -> "Settings":
-    """Combine what the config says of the search with what the command line says."""
+    """Combine the config of the search with the arguments, which win."""
     changes: dict[str, Any] = {"factors": factors, "trials": trials, "minutes": minutes}
     given = {name: value for name, value in changes.items() if value is not None}
     return replace(settings, tune=replace(settings.tune, **given))
 
 
-def _plain(tuned: "Tuned") -> dict[str, Any]:
+def _found(tuned: "Tuned") -> dict[str, Any]:
     return {
         "model": {"name": tuned.best.candidate.name, **tuned.parameters},
         "metric": tuned.metric,
@@ -170,8 +160,6 @@ def _plain(tuned: "Tuned") -> dict[str, Any]:
 
 
 def _compared(entries: "dict[str, ComparedModel]", baseline: str, metric: str) -> dict[str, Any]:
-    from recsys.evaluation import compare as compared
-
     evaluations = {name: entry.evaluation for name, entry in entries.items()}
     return {
         "models": {
@@ -186,18 +174,15 @@ def _compared(entries: "dict[str, ComparedModel]", baseline: str, metric: str) -
             }
             for name, entry in entries.items()
         },
-        "comparisons": list(map(asdict, compared(evaluations, baseline, metric))),
+        "comparisons": list(map(asdict, recsys.evaluation.compare(evaluations, baseline, metric))),
     }
 
 
 def _show_curve(curve: "DimensionCurve", out: Path | None, as_json: bool) -> None:
-    from recsys.cli.tables import dimension_table
-    from recsys.pages.drawing import save_drawing
-
     if as_json:
         print_json(curve.to_dict())
     else:
         console().print(dimension_table(curve))
     if out:
-        save_drawing(curve, out)
+        recsys.pages.save_drawing(curve, out)
         note(f"drawn to {out}")

@@ -1,12 +1,16 @@
 """Commands on a store: versions, activate, rollback, pin, prune, verify, export, drift."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recsys.cli.app import AsJson, Store, app
+import recsys
+from recsys.base.errors import VersionNotFoundError
+from recsys.cli.app import DEFAULT_STORE, AsJson, Store, app
 from recsys.cli.output import console, note, print_json, print_rows
+from recsys.cli.tables import checks_table, drift_table, versions_table
 
 if TYPE_CHECKING:
     from recsys.store import Manifest
@@ -15,78 +19,56 @@ VersionName = Annotated[str, typer.Argument(metavar="VERSION")]
 
 
 @app.command()
-def versions(store: Store = None, as_json: AsJson = False) -> None:
+def versions(store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
     """List the versions of a store, newest first."""
-    from recsys.cli.tables import versions_table
-    from recsys.serving import store_path
-    from recsys.store import describe_versions
-
-    folder = store_path(store)
-    rows = describe_versions(folder)
+    rows = recsys.store.describe_versions(store)
     if as_json:
         print_json(rows)
     else:
-        console().print(versions_table(rows, f"versions in {folder}"))
+        console().print(versions_table(rows, f"versions in {store}"))
 
 
 @app.command()
 def activate(
     version: VersionName,
-    store: Store = None,
+    store: Store = DEFAULT_STORE,
     force: Annotated[bool, typer.Option("--force", help="Even if a gate refused it.")] = False,
 ) -> None:
     """Make a version the current one."""
-    from recsys.serving import store_path
-    from recsys.store import activate
-
-    activate(store_path(store), version, force=force)
+    recsys.activate(store, version, force=force)
     typer.echo(f"current: {version}")
 
 
 @app.command()
-def rollback(store: Store = None) -> None:
+def rollback(store: Store = DEFAULT_STORE) -> None:
     """Make the version current that was current before; again: the one before that."""
-    from recsys.serving import store_path
-    from recsys.store import rollback
-
-    typer.echo(f"current: {rollback(store_path(store))}")
+    typer.echo(f"current: {recsys.rollback(store)}")
 
 
 @app.command()
-def pin(version: VersionName, store: Store = None) -> None:
+def pin(version: VersionName, store: Store = DEFAULT_STORE) -> None:
     """Keep a version from every prune."""
-    from recsys.serving import store_path
-    from recsys.store import pin
-
-    typer.echo(f"pinned: {pin(store_path(store), version)}")
+    typer.echo(f"pinned: {recsys.pin(store, version)}")
 
 
 @app.command()
-def unpin(version: VersionName, store: Store = None) -> None:
+def unpin(version: VersionName, store: Store = DEFAULT_STORE) -> None:
     """Leave a pinned version to the next prune."""
-    from recsys.serving import store_path
-    from recsys.store import unpin
-
-    unpin(store_path(store), version)
+    recsys.unpin(store, version)
     typer.echo(f"no longer pinned: {version}")
 
 
 @app.command()
 def prune(
     keep: Annotated[int, typer.Option("--keep", min=1, help="So many of the newest stay.")],
-    store: Store = None,
+    store: Store = DEFAULT_STORE,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete the oldest versions; not the current one, one to roll back to, pinned or open."""
-    from dataclasses import asdict
-
-    from recsys.serving import store_path
-    from recsys.store import prune
-
-    done = prune(store_path(store), keep, dry_run=dry_run)
+    done = recsys.prune(store, keep, dry_run=dry_run)
     if as_json:
         print_json(asdict(done))
         return
@@ -102,13 +84,10 @@ def verify(
     version: Annotated[
         str | None, typer.Argument(metavar="[VERSION]", help="Default: the current one.")
     ] = None,
-    store: Store = None,
+    store: Store = DEFAULT_STORE,
 ) -> None:
     """Check every file of a version against its manifest."""
-    from recsys.serving import store_path
-    from recsys.store import verify
-
-    found = verify(store_path(store), version)
+    found = recsys.verify(store, version)
     typer.echo(f"{found.name}: every file is what its manifest says")
 
 
@@ -120,19 +99,17 @@ def export(
         typer.Option("--to", help="numpy, faiss, pgvector, projector, word2vec, schema."),
     ],
     out: Annotated[Path, typer.Option("--out", help="A folder that is not there yet.")],
-    store: Store = None,
+    store: Store = DEFAULT_STORE,
     only: Annotated[str | None, typer.Option("--only", help="users or items.")] = None,
     dtype: Annotated[str, typer.Option("--dtype", help="float32 or float16.")] = "float32",
 ) -> None:
     """Write the vectors of a version, or a page on its files, for another tool."""
-    from recsys.export import export_version
-    from recsys.serving import store_path
-    from recsys.store import open_version
-
-    content = open_version(store_path(store), None if version == "current" else version)
+    content = recsys.store.open_version(store, None if version == "current" else version)
     kinds: Any = (only,) if only else ("users", "items")
     chosen: Any = (to, dtype)  # what is none of the formats is refused there
-    folder = export_version(content, chosen[0], out, kinds=kinds, dtype=chosen[1], progress=True)
+    folder = recsys.export.export_version(
+        content, chosen[0], out, kinds=kinds, dtype=chosen[1], progress=True
+    )
     typer.echo(f"{content.version}: {to} in {folder}")
 
 
@@ -142,24 +119,22 @@ def drift(
     b: Annotated[
         str | None, typer.Argument(metavar="[B]", help="Default: the current version.")
     ] = None,
-    store: Store = None,
+    store: Store = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
     """Show how version B differs from version A, and what of it is more than usual."""
-    from recsys.base.errors import VersionNotFoundError
-    from recsys.cli.tables import drift_table
-    from recsys.monitoring import GateSettings, ancestors, drift, learned_limits
-    from recsys.serving import store_path
-    from recsys.store import Content, find_version
-
-    folder: Path = store_path(store)
-    later = find_version(folder, b)
-    earlier = a or later.manifest.parent
-    if earlier is None:
+    later = recsys.store.find_version(store, b)
+    name = a or later.manifest.parent
+    if name is None:
         raise VersionNotFoundError(f"version {later}: has no parent to compare it to; name another")
-    first = find_version(folder, earlier)
-    limits = learned_limits(ancestors(first, GateSettings.history))
-    report = drift(Content.of(first), Content.of(later), limits)
+    earlier = recsys.store.find_version(store, name)
+    monitoring = recsys.monitoring
+    nights = monitoring.ancestors(earlier, monitoring.GateSettings.history)
+    report = monitoring.drift(
+        recsys.store.Content.of(earlier),
+        recsys.store.Content.of(later),
+        monitoring.learned_limits(nights),
+    )
     if as_json:
         print_json(report.to_dict())
     else:
@@ -167,15 +142,13 @@ def drift(
 
 
 def print_checks(manifest: "Manifest") -> None:
-    """Say what the checks of a published version found: what did not pass, or that all did."""
-    from recsys.cli.tables import checks_table
-
+    """Report the checks of a published version: those that did not pass, or that all did."""
     measured = [check for check in manifest.checks if check.value is not None]
     failed = [check for check in measured if not check.passed]
     if failed:
         console().print(checks_table(failed, f"against {manifest.parent or 'popularity'}"))
     elif measured:
-        beside = f" beside {manifest.parent}" if manifest.parent else ""
+        against = f" beside {manifest.parent}" if manifest.parent else ""
         left = len(manifest.checks) - len(measured)
         rest = f"; {left} could not be measured, see recsys drift" if left else ""
-        note(f"all quiet: {len(measured)} checks{beside} within their limits{rest}")
+        note(f"all quiet: {len(measured)} checks{against} within their limits{rest}")

@@ -2,30 +2,29 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from recsys.evaluation import ComparedModel, Comparison, Evaluation, Slice, compare
-from recsys.evaluation.dimensions import DimensionCurve
-from recsys.monitoring import DriftReport
-from recsys.nightly.report import NightReport
-from recsys.store import Check
-from recsys.tuning import SPACES, Tuned
+import recsys
+
+if TYPE_CHECKING:
+    from recsys.evaluation import ComparedModel, Comparison, DimensionCurve, Evaluation, Slice
+    from recsys.monitoring import DriftReport
+    from recsys.nightly import NightReport
+    from recsys.store import Check
+    from recsys.tuning import Tuned
 
 _MOST_GROUPS = 30  # that a table shows
+_UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_MARKS = ("current", "rollback", "pinned")
+_SHOWN = ("recall", "ndcg", "hit_rate", "auc", "coverage")  # metrics of a night
 
 
 def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return a table of evaluations: one row for each metric, one column for each model.
-
-    Parameters
-    ----------
-    results : mapping of str to mapping
-        By the name of the model, at least one; each as `Evaluation.to_dict` returns it.
-    """
+    """Return a table of evaluations: one row for each metric, one column for each model."""
     table = Table(title="test part")
     table.add_column("metric")
     for name in results:
@@ -41,18 +40,8 @@ def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
-def slices_table(title: str, unit: str, by_model: Mapping[str, Sequence[Slice]]) -> Table:
-    """Return a table of one row for each group, which marks those where the first model loses.
-
-    Parameters
-    ----------
-    title : str
-    unit : str
-        What a group has so many of.
-    by_model : mapping of str to sequence of Slice
-        The slices of the first model, with what they are above the baseline's, if there is one;
-        then those of the baseline.
-    """
+def slices_table(title: str, unit: str, by_model: "Mapping[str, Sequence[Slice]]") -> Table:
+    """Return a table of one row for each group, which marks those where the first model loses."""
     first, *others = by_model
     table = Table(title=title)
     table.add_column("group")
@@ -75,18 +64,8 @@ def slices_table(title: str, unit: str, by_model: Mapping[str, Sequence[Slice]])
     return table
 
 
-def unseen_table(left_out: Mapping[str, int], new: Evaluation | None, metric: str) -> Table:
-    """Return what the metrics do not speak of, and what users get whom train does not know.
-
-    Parameters
-    ----------
-    left_out : mapping of str to int
-        Of the evaluation of the users who came back.
-    new : Evaluation or None
-        Of the popular list, for the new users that can be served, where there are any.
-    metric : str
-        Such as "ndcg@20".
-    """
+def unseen_table(left_out: Mapping[str, int], new: "Evaluation | None", metric: str) -> Table:
+    """Return the events that the metrics leave out, by reason, and the metric of new users."""
     table = Table()
     table.add_column("left out above")
     table.add_column("number", justify="right")
@@ -101,19 +80,10 @@ def unseen_table(left_out: Mapping[str, int], new: Evaluation | None, metric: st
     return table
 
 
-def comparison_table(entries: Mapping[str, ComparedModel], baseline: str, metric: str) -> Table:
-    """Return a table of models, one row each, and how each stands beside a baseline.
-
-    Parameters
-    ----------
-    entries : mapping of str to ComparedModel
-    baseline : str
-        One of them.
-    metric : str
-        Such as "ndcg@20".
-    """
+def comparison_table(entries: "Mapping[str, ComparedModel]", baseline: str, metric: str) -> Table:
+    """Return a table of models, one row each, and how each compares to a baseline."""
     evaluations = {name: entry.evaluation for name, entry in entries.items()}
-    found = {one.model: one for one in compare(evaluations, baseline, metric)}
+    found = {one.model: one for one in recsys.evaluation.compare(evaluations, baseline, metric)}
     recall = f"recall@{evaluations[baseline].k}"
     table = Table(title=f"test part, against {baseline}")
     for heading in ("model", metric, recall, f"difference of {metric}", "p"):
@@ -124,22 +94,15 @@ def comparison_table(entries: Mapping[str, ComparedModel], baseline: str, metric
         cells = [name, *(_over_seeds(entry, one) for one in (metric, recall))]
         cells += _standing(found[name]) if name in found else [""] * 3
         table.add_row(*cells, *_costs(entry))
-    table.caption = _said_of(entries[baseline])
+    table.caption = _caption_of(entries[baseline])
     return table
 
 
-def trials_table(tuned: Tuned, best: int = 5) -> Table:
-    """Return a table of the best trials of a search with each number of factors.
-
-    Parameters
-    ----------
-    tuned : Tuned
-    best : int
-        Rows of each number of factors.
-    """
+def trials_table(tuned: "Tuned", best: int = 5) -> Table:
+    """Return a table of the best trials of a search, for each number of factors."""
     name = tuned.best.candidate.name
     table = Table(title=f"{name}: {tuned.metric} on the validation part")
-    space = [parameter for parameter in SPACES[name] if parameter != "iterations"]
+    space = [parameter for parameter in recsys.tuning.SPACES[name] if parameter != "iterations"]
     for heading in ("factors", tuned.metric, "epochs", *space, "s"):
         table.add_column(heading, justify="right")
     for size, trials in tuned.trials.items():
@@ -158,13 +121,13 @@ def trials_table(tuned: Tuned, best: int = 5) -> Table:
     return table
 
 
-def _over_seeds(entry: ComparedModel, metric: str) -> str:
+def _over_seeds(entry: "ComparedModel", metric: str) -> str:
     cell = _with_margin(entry.evaluation.to_dict(), metric)
     spread = entry.spread(metric)
     return cell if spread is None else f"{cell} ({spread:.4f})"
 
 
-def _costs(entry: ComparedModel) -> list[str]:
+def _costs(entry: "ComparedModel") -> list[str]:
     peak = "" if entry.peak_bytes is None else f"{entry.peak_bytes / 1e6:.0f}"
     return [
         f"{entry.tuning_seconds:.1f}" if entry.tuning_seconds else "",
@@ -174,18 +137,18 @@ def _costs(entry: ComparedModel) -> list[str]:
     ]
 
 
-def _said_of(reference: ComparedModel) -> str:
-    said = (
+def _caption_of(reference: "ComparedModel") -> str:
+    caption = (
         f"{reference.evaluation.n_users:,} users; ± is half a 95 % interval over them. Differences "
         "by bootstrap and permutation over users, p after Holm; better and worse are shares of the "
         "users."
     )
     if len(reference.evaluations) > 1:
-        said += (
+        caption += (
             f" Means over {len(reference.evaluations)} seeds, in brackets the standard deviation "
             "over them."
         )
-    return said
+    return caption
 
 
 def _with_margin(result: Mapping[str, Any], metric: str) -> str:
@@ -197,7 +160,7 @@ def _with_half(value: float, interval: Sequence[float]) -> str:
     return f"{value:.4f} ± {(high - low) / 2:.4f}"
 
 
-def _standing(one: Comparison) -> list[str]:
+def _standing(one: "Comparison") -> list[str]:
     low, high = one.interval
     return [
         f"{one.difference:+.4f}, {low:+.4f} to {high:+.4f}",
@@ -214,8 +177,8 @@ def _with_interval(result: Mapping[str, Any], metric: str) -> str:
     return f"{value}  {low:.4f} - {high:.4f}"
 
 
-def dimension_table(curve: DimensionCurve) -> Group:
-    """Return a table of a curve, one row for each point, and under it the knee and its rule."""
+def dimension_table(curve: "DimensionCurve") -> Group:
+    """Return a table of a curve, one row for each point, with the knee and its rule below."""
     table = Table(title=f"{curve.model}: what each number of factors costs and gives")
     rows = curve.rows()
     for heading in rows[0]:
@@ -230,7 +193,7 @@ def dimension_table(curve: DimensionCurve) -> Group:
     return Group(table, curve.verdict, curve.rule)
 
 
-def drift_table(report: DriftReport) -> Group:
+def drift_table(report: "DriftReport") -> Group:
     """Return the measures of a comparison as a table, and the items that moved most."""
     table = checks_table(report.checks, f"drift from {report.a} to {report.b}")
     n_alarms = len(report.alarms)
@@ -247,7 +210,7 @@ def drift_table(report: DriftReport) -> Group:
     return Group(table, moved)
 
 
-def checks_table(checks: Iterable[Check], title: str) -> Table:
+def checks_table(checks: "Iterable[Check]", title: str) -> Table:
     """Return checks as a table: value, threshold, whether it passed, and what was found."""
     table = Table(title=title)
     for heading in ("check", "value", "threshold", "ok"):
@@ -256,12 +219,12 @@ def checks_table(checks: Iterable[Check], title: str) -> Table:
     for check in checks:
         found = check.sentence.partition(": ")[2]
         table.add_row(
-            check.name, _number(check.value), _number(check.threshold), _verdict(check), Text(found)
+            check.name, _number(check.value), _number(check.threshold), _passed(check), Text(found)
         )
     return table
 
 
-def _verdict(check: Check) -> str:
+def _passed(check: "Check") -> str:
     if check.value is None:
         return "-"
     if check.passed:
@@ -273,25 +236,17 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-_UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _HEADINGS = (
     *("version", "", "age", "parent", "space", "model", "users\nitems", "events", "window"),
     *("metric", "index", "MB"),
 )
 _UNBROKEN = ("version", "window", "metric")
-_MARKS = ("current", "rollback", "pinned")
 
 
 def versions_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
-    """Return a table of versions, newest first.
+    """Return a table of `recsys.store.describe_versions`, newest first.
 
     Of parent and space it shows the end and the start, enough to tell them apart.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        As `recsys.store.describe_versions` returns them.
-    title : str
     """
     table = Table(title=Text(title), padding=(0, 0), collapse_padding=True)
     for heading in _HEADINGS:
@@ -343,19 +298,18 @@ def _metric(metric: Mapping[str, Any] | None) -> str:
     return f"{metric['name']}\n{metric['value']:.4f}{half}"
 
 
-_SHOWN = ("recall", "ndcg", "hit_rate", "auc", "coverage")
-
-
-def summary(report: NightReport) -> RenderableType:
+def night_table(report: "NightReport") -> RenderableType:
     """Return what `recsys nightly` prints at the end: stages, metrics and the version."""
     parts: list[RenderableType] = [_stages(report)]
     if report.metrics:
-        parts.append(metrics_table({name: _main(one) for name, one in report.metrics.items()}))
+        parts.append(
+            metrics_table({name: _main_metrics(one) for name, one in report.metrics.items()})
+        )
     parts.append(Text(_last_line(report)))
     return Group(*parts)
 
 
-def _main(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _main_metrics(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Return an evaluation with few of its metrics, for one screen; all are in the manifest."""
     kept = {
         name: value
@@ -365,7 +319,7 @@ def _main(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     return {**evaluation, "metrics": kept}
 
 
-def _stages(report: NightReport) -> Table:
+def _stages(report: "NightReport") -> Table:
     table = Table(title=Text(f"night {report.run} on {report.store}"))
     for heading, side in (("stage", "left"), ("", "left"), ("seconds", "right"), ("MB", "right")):
         table.add_column(heading, justify="right" if side == "right" else "left")
@@ -373,19 +327,19 @@ def _stages(report: NightReport) -> Table:
     for stage in report.stages:
         peak = "" if stage.peak_bytes is None else f"{stage.peak_bytes / 1e6:,.0f}"
         seconds = "" if stage.status == "left out" else f"{stage.seconds:.2f}"
-        what = _said(stage.counts)
+        what = _counts(stage.counts)
         table.add_row(*map(Text, (stage.name, stage.status, seconds, peak, what)))
     return table
 
 
-def _said(counts: Mapping[str, Any]) -> str:
+def _counts(counts: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{name} {value}"
         for name, value in counts.items()
     )
 
 
-def _last_line(report: NightReport) -> str:
+def _last_line(report: "NightReport") -> str:
     if report.version is not None:
         return f"published {report.version}, {report.seconds:.1f} s in all"
     return f"{report.result} after {report.seconds:.1f} s"

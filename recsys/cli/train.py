@@ -9,10 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import recsys
+from recsys.base.durable import stamp_of
 from recsys.base.errors import ConfigError, did_you_mean
-from recsys.cli.app import AsJson, Config, Logs, ModelName, Rejects, Store, app, settings_of
+from recsys.base.progress import progress_bar
+from recsys.cli.app import (
+    DEFAULT_STORE,
+    STORE_HELP,
+    AsJson,
+    Config,
+    Logs,
+    ModelName,
+    Rejects,
+    Store,
+    app,
+    settings_of,
+)
 from recsys.cli.output import console, note, print_json, print_metrics, print_rows
 from recsys.cli.store import print_checks
+from recsys.cli.tables import night_table, slices_table, unseen_table
 
 if TYPE_CHECKING:
     from recsys.config import Settings
@@ -24,35 +39,28 @@ if TYPE_CHECKING:
 def train(
     logs: Logs = None,
     config: Config = None,
-    store: Store = None,
+    store: Store = DEFAULT_STORE,
     items: Annotated[Path | None, typer.Option("--items", help="Table of titles.")] = None,
     model: ModelName = None,
     rejects: Rejects = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on a log, test, and publish a version."""
-    from recsys.base.durable import stamp_of
-    from recsys.logs import read_log
-    from recsys.serving import store_path
-    from recsys.store import require_writable
-    from recsys.training import read_attributes, read_test, train
-
     settings = settings_of(logs, config, items, model)
-    folder = store_path(store)
-    require_writable(folder)
-    log = read_log(
+    recsys.store.require_writable(store)
+    log = recsys.read_log(
         settings.data.log,
         settings.log,
-        rejects=rejects or folder / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet",
+        rejects=rejects or store / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet",
         progress=True,
     )
     note(str(log.row_counts))
-    version = train(
+    version = recsys.train(
         log,
-        folder,
+        store,
         settings=settings,
-        test=read_test(settings),
-        items=read_attributes(settings),
+        test=recsys.training.read_test(settings),
+        items=recsys.training.read_attributes(settings),
         progress=True,
     )
     if as_json:
@@ -60,7 +68,7 @@ def train(
     else:
         print_metrics({name: one.to_dict() for name, one in version.manifest.metrics.items()})
         print_checks(version.manifest)
-        typer.echo(f"published {version.name} in {folder}")
+        typer.echo(f"published {version.name} in {store}")
 
 
 @app.command()
@@ -79,20 +87,16 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Train on one part of a log, test on the other, and publish nothing."""
-    from recsys.cli.tables import unseen_table
-    from recsys.evaluation import evaluate_new_users
-    from recsys.logs import read_log
-    from recsys.splits import split_log
-    from recsys.training import evaluate_split, read_test
-
     settings = settings_of(logs, config, items, model)
-    log = read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
+    log = recsys.read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
     note(str(log.row_counts))
-    train_part, test_part = split_log(log, settings.evaluation, read_test(settings))
-    results = evaluate_split((train_part, test_part), settings, progress=True)
+    train_part, test_part = recsys.splits.split_log(
+        log, settings.evaluation, recsys.training.read_test(settings)
+    )
+    results = recsys.training.evaluate_split((train_part, test_part), settings, progress=True)
     new = None
     if test_part.split_info is not None and test_part.split_info.new_users is not None:
-        new = evaluate_new_users(
+        new = recsys.evaluate_new_users(
             train_part,
             test_part,
             k=settings.evaluation.k,
@@ -116,10 +120,7 @@ def evaluate(
 
 def _item_labels(settings: "Settings", ids: "Ids", column: str) -> list[str]:
     """Return a column of the table of items for each item, "unknown" where it has no value."""
-    from recsys.logs import attributes_of
-    from recsys.training import read_attributes
-
-    table = read_attributes(settings)
+    table = recsys.training.read_attributes(settings)
     if table is None:
         raise ConfigError(f"--by {column}: expected a table of items, got none; add --items")
     if column not in table.column_names:
@@ -127,7 +128,7 @@ def _item_labels(settings: "Settings", ids: "Ids", column: str) -> list[str]:
             f"--by: expected one of {', '.join(table.column_names)}, got {column!r}"
             f"{did_you_mean(column, table.column_names)}"
         )
-    values = attributes_of(table, ids)[column].to_pylist()
+    values = recsys.logs.attributes_of(table, ids)[column].to_pylist()
     return ["unknown" if value is None else str(value) for value in values]
 
 
@@ -135,19 +136,23 @@ def _print_slices(
     results: "Mapping[str, Evaluation]", metric: str, by: str | None, labels: Sequence[str] | None
 ) -> None:
     """Show where the model is good, and where popularity is better."""
-    from recsys.cli.tables import slices_table
-    from recsys.evaluation import by_activity, by_item_popularity, item_slices
-
+    evaluation = recsys.evaluation
     first, *others = results.items()
     baseline = others[0][1] if others else None
     ordered = [(*first, baseline), *((*other, None) for other in others)]
     share = f"share of the held-out pairs in lists of {first[1].k}"
     tables: list[tuple[str, str, Callable[..., list[Slice]]]] = [
-        (f"{metric} by activity in train", "users", partial(by_activity, metric=metric)),
-        (f"{share}, by users of the item in train", "pairs", by_item_popularity),
+        (
+            f"{metric} by activity in train",
+            "users",
+            partial(evaluation.by_activity, metric=metric),
+        ),
+        (f"{share}, by users of the item in train", "pairs", evaluation.by_item_popularity),
     ]
     if labels is not None:
-        tables.append((f"{share}, by {by}", "pairs", partial(item_slices, labels=labels)))
+        tables.append(
+            (f"{share}, by {by}", "pairs", partial(evaluation.item_slices, labels=labels))
+        )
     for title, unit, sliced in tables:
         by_model = {name: sliced(one, baseline=other) for name, one, other in ordered}
         console().print(slices_table(title, unit, by_model))
@@ -160,17 +165,14 @@ def datasets(
     as_json: AsJson = False,
 ) -> None:
     """List public logs with licence and size, or fetch one."""
-    from recsys.base.progress import progress_bar
-    from recsys.datasets import describe, fetch
-
     if name is not None:
         with progress_bar(f"fetching {name}") as on_step:
-            path = fetch(name, folder, on_step=on_step)
+            path = recsys.datasets.fetch(name, folder, on_step=on_step)
         typer.echo(path)
     elif as_json:
-        print_json(describe())
+        print_json(recsys.datasets.describe())
     else:
-        _print_datasets(describe())
+        _print_datasets(recsys.datasets.describe())
 
 
 def _print_datasets(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -191,20 +193,16 @@ def _print_datasets(rows: Sequence[Mapping[str, Any]]) -> None:
 @app.command()
 def nightly(
     config: Annotated[Path, typer.Option("--config", help="TOML file of settings.")],
-    store: Store = None,
+    store: Annotated[Path | None, typer.Option("--store", help=STORE_HELP)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole night: ingest, train, test, publish; go on after a crash."""
-    from recsys.cli.app import settings_of
-    from recsys.cli.tables import summary
-    from recsys.nightly import StoppedError, run_night
-
     try:
-        report = run_night(settings_of(None, config, None, None), store, progress=True)
-    except StoppedError as stopped:
+        report = recsys.nightly.run_night(settings_of(config=config), store, progress=True)
+    except recsys.nightly.StoppedError as stopped:
         note(f"recsys: {stopped}; the next start goes on where this one was")
         sys.exit(128 + stopped.number)
     if as_json:
         print_json(report.to_dict())
     else:
-        console().print(summary(report))
+        console().print(night_table(report))

@@ -1,4 +1,4 @@
-r"""What lists say beside how many hits they have: novel or known, diverse or alike, for all or few.
+r"""Metrics of lists other than hits: novelty, serendipity, diversity, coverage, inequality.
 
 In the formulas, a list has items :math:`i_1 \ldots i_k`; :math:`p_i` is the share of the users of
 train who have item i, and of half a user for one that nobody has.
@@ -17,7 +17,7 @@ from recsys.vectors.vector import unit_rows
 
 
 class BeyondAccuracy:
-    """Takes lists, block by block from any thread, and tells what they are like for each length.
+    """Measures lists for each length, block by block, from any thread.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class BeyondAccuracy:
     n_users : int
         Of train.
     items : ndarray of float32, shape (n_items, factors), optional
-        Embeddings, to tell how alike items are. Without them there is no diversity.
+        Embeddings, for the cosines of items. Without them there is no diversity.
     ks : sequence of int
         Lengths.
     n_lists : int
@@ -59,16 +59,10 @@ class BeyondAccuracy:
             self._likeness = np.zeros((len(ks), n_lists))
 
     def take(self, start: int, columns: NDArray[np.int32], hits: NDArray[np.bool_]) -> None:
-        """Take the lists of some users.
+        """Take the lists of some users, the first of them at `start` among all lists.
 
-        Parameters
-        ----------
-        start : int
-            Place of the first of them among all lists.
-        columns : ndarray of int32, shape (n, largest k)
-            Rows of items, best first; -1 behind the end of a short list.
-        hits : ndarray of bool, same shape
-            Which of them are relevant.
+        `columns` (n, largest k) are rows of items, best first, -1 past the end of a short list;
+        `hits` tells which of them are relevant.
         """
         place = np.s_[:, start : start + len(columns)]
         describe(
@@ -117,12 +111,7 @@ class BeyondAccuracy:
           take all, :math:`\sum_i (2 i - n - 1) c_i / (n \sum_i c_i)` over counts that ascend;
         - popularity_lift: how much more popular listed items are than those of the users' own
           histories, mean :math:`p` of lists over that of histories, less 1 (Abdollahpouri et al.,
-          2020).
-
-        Parameters
-        ----------
-        share_of_history : float
-            Mean over users of the mean :math:`p_i` over their history.
+          2020). `share_of_history` is the latter, see `share_of`.
         """
         found = {}
         for row, k in enumerate(self._ks.tolist()):

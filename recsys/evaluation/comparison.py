@@ -28,7 +28,7 @@ class ComparedModel:
     n_bytes : int
         Of what scores are made from: embeddings, or weights between items.
     peak_bytes : int or None
-        The most memory that a fit took; None where the system does not tell.
+        The most memory that a fit took; None where the system does not report it.
     parameters : mapping of str to value
         The hyperparameters, where they are not the defaults.
     tuning_seconds : float
@@ -50,8 +50,7 @@ class ComparedModel:
     def spread(self, metric: str) -> float | None:
         """Return the standard deviation of a metric over the seeds; None of a single one.
 
-        It says what another start would change. What other users would change is in the
-        intervals, and is another thing.
+        It measures what another start changes; the intervals measure what other users change.
         """
         if len(self.evaluations) < 2:
             return None
@@ -59,18 +58,7 @@ class ComparedModel:
 
 
 def mean_over_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """Return the mean of evaluations of one model, user by user.
-
-    Parameters
-    ----------
-    evaluations : sequence of Evaluation
-        Of the same users, at least one.
-
-    Raises
-    ------
-    DataError
-        If they are of different users.
-    """
+    """Return the mean of evaluations of one model, user by user; a DataError if users differ."""
     first = evaluations[0]
     if len(evaluations) == 1:
         return first
@@ -190,22 +178,15 @@ def compare(
 
 
 def permutation_p_values(
-    differences: FloatArray, *, n_resamples: int = 10_000, seed: int = 0
+    differences: FloatArray,  # (n_users, n_columns)
+    *,
+    n_resamples: int = 10_000,
+    seed: int = 0,
 ) -> FloatArray:
-    """Return two-sided p-values of column means under random signs of the rows.
+    """Return two-sided p-values (n_columns,) of column means under random signs of the rows.
 
     If two models were alike, each user's difference could as well be its negative. The given signs
     count as one of the draws, so that no p-value is 0.
-
-    Parameters
-    ----------
-    differences : ndarray of float64, shape (n_users, n_columns)
-    n_resamples : int
-    seed : int
-
-    Returns
-    -------
-    ndarray of float64, shape (n_columns,)
     """
     n_users, n_columns = differences.shape
     rng = np.random.default_rng(seed)
@@ -221,17 +202,7 @@ def permutation_p_values(
 
 
 def holm(p_values: FloatArray) -> FloatArray:
-    """Return p-values corrected for their number, by Holm's step-down method (1979).
-
-    Parameters
-    ----------
-    p_values : ndarray of float64, shape (n,)
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        In the same order; at most 1.
-    """
+    """Return p-values corrected for their number by Holm's step-down method (1979), at most 1."""
     order = np.argsort(p_values)
     n = len(p_values)
     stepped = np.maximum.accumulate((n - np.arange(n)) * p_values[order])

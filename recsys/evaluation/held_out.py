@@ -69,17 +69,7 @@ def measure(
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     progress: bool = False,
 ) -> Evaluation:
-    """Rank for every user with a relevant item, and measure; a DataError where there is none.
-
-    Parameters
-    ----------
-    scorer : Scorer
-    pairs : HeldOut
-    ks : sequence of int
-        Lengths of lists, ascending.
-    batch_bytes, progress
-        As in `evaluate`.
-    """
+    """Rank for every user with a relevant item, and measure; `ks` ascend. See `evaluate`."""
     user_idx = pairs.user_idx
     items = scorer.items if isinstance(scorer, Embeddings) else None
     beyond = BeyondAccuracy(pairs.popularity, pairs.train.shape[0], items, ks, len(user_idx))

@@ -1,4 +1,4 @@
-"""How far a mean over users may be off: intervals by resampling the users."""
+"""Intervals of a mean over users, by resampling the users."""
 
 from collections.abc import Iterator, Mapping
 
@@ -21,18 +21,10 @@ _BLOCK_BYTES = 32 * 1024**2  # of random numbers and counts that are held at a t
 
 
 def intervals_of(per_user: Mapping[str, FloatArray]) -> dict[str, tuple[float, float]]:
-    """Return a 95 % interval of the mean of each metric, by bootstrap over users.
+    """Return a 95 % interval of the mean over users of each metric, by bootstrap over users.
 
-    Parameters
-    ----------
-    per_user : mapping of str to ndarray of float64, shape (n_users,)
-        By the name of the metric, such as "ndcg@20".
-
-    Returns
-    -------
-    dict of str to (float, float)
-        The same for the same values. One user says nothing about the spread: the interval is all
-        that the metric can be, (0, 1) for those of `METRICS` and the AUC, for others infinite.
+    The same values give the same intervals. One user says nothing about the spread: the interval
+    is all that the metric can be, (0, 1) for those of `METRICS` and the AUC, for others infinite.
     """
     if not per_user:
         return {}
@@ -45,24 +37,16 @@ def intervals_of(per_user: Mapping[str, FloatArray]) -> dict[str, tuple[float, f
 
 
 def bootstrap_intervals(
-    values: FloatArray, *, n_resamples: int = N_RESAMPLES, seed: int = 0
-) -> FloatArray:
+    values: FloatArray,  # (n_users, n_columns)
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> FloatArray:  # (n_columns, 2)
     """Return 95 % intervals of column means: percentiles over resampled users (Efron 1979).
 
     Users above `MAX_UNITS` are dealt, in turn, into that many groups, which are resampled as
-    wholes: a mean of so many groups varies as one of so many more users does.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n_users, n_columns)
-        All columns are resampled together.
-    n_resamples : int
-    seed : int
-
-    Returns
-    -------
-    ndarray of float64, shape (n_columns, 2)
-        Of one user, minus and plus infinity.
+    wholes: a mean of so many groups varies as one of so many more users does. All columns are
+    resampled together. The interval of one user is infinite.
     """
     return _intervals(*_units(list(values.T)), n_resamples, seed)
 

@@ -11,18 +11,15 @@ from recsys.vectors import FloatMatrix
 
 
 @compiled()
-def count_draws(seeds: NDArray[np.int64], counts: NDArray[np.float64]) -> None:
-    """Draw as many of n units as there are, with replacement, and count them, row by row.
+def count_draws(
+    seeds: NDArray[np.int64],  # (n_resamples,): where the sequence of each row starts
+    counts: NDArray[np.float64],  # out, (n_resamples, n); each row sums to n
+) -> None:
+    """Draw n of n units with replacement, row by row, and count how often each is drawn.
 
     The numbers are those of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), cut to the units by
     Lemire's product (2019); what he rejects to be exact is one of 2^32 / n draws, and is kept.
-
-    Parameters
-    ----------
-    seeds : ndarray of int64, shape (n_resamples,)
-        Where the sequence of each row starts.
-    counts : ndarray of float64, shape (n_resamples, n)
-        Is filled; each row sums to n. n is below 2^32.
+    n is below 2^32.
     """
     n = np.uint64(counts.shape[1])
     for row in range(len(counts)):
@@ -42,33 +39,17 @@ _inline = njit(nogil=True, boundscheck=False, error_model="numpy")
 
 @compiled()
 def describe(
-    columns: NDArray[np.int32],
-    hits: NDArray[np.bool_],
-    ks: NDArray[np.int64],
-    share: FloatArray,
-    surprise: FloatArray,
-    place_by_popularity: NDArray[np.int64],
-    known: FloatArray,
-    novelty: FloatArray,
-    serendipity: FloatArray,
+    columns: NDArray[np.int32],  # (n, largest k): items, best first; -1 past the end
+    hits: NDArray[np.bool_],  # (n, largest k)
+    ks: NDArray[np.int64],  # (n_ks,), ascending
+    share: FloatArray,  # (n_items,): of the users of train who have each item
+    surprise: FloatArray,  # (n_items,): -log2 of the share
+    place_by_popularity: NDArray[np.int64],  # (n_items,): 0 for the most popular
+    known: FloatArray,  # out, (n_ks, n): mean share
+    novelty: FloatArray,  # out, (n_ks, n): mean surprise
+    serendipity: FloatArray,  # out, (n_ks, n): share of hits outside the k most popular
 ) -> None:
-    """Fill in means over each list, for each of its lengths.
-
-    Parameters
-    ----------
-    columns : ndarray of int32, shape (n, largest k)
-        Rows of items, best first; -1 behind the end of a short list.
-    hits : ndarray of bool, same shape
-    ks : ndarray of int64, shape (n_ks,)
-        Lengths, ascending.
-    share, surprise : ndarray of float64, shape (n_items,)
-        Of the users of train who have each item, and its negative logarithm to the base of 2.
-    place_by_popularity : ndarray of int64, shape (n_items,)
-        0 for the most popular item, 1 for the next, and so on.
-    known, novelty, serendipity : ndarray of float64, shape (n_ks, n)
-        Are filled with the mean share, the mean surprise, and the share of the list that is hits
-        outside the k most popular; 0 for an empty list.
-    """
+    """Fill in means over each list, for each of its lengths; 0 for an empty list."""
     for row in range(len(columns)):
         for length in range(len(ks)):
             n = _length(columns[row], ks[length])
@@ -95,25 +76,15 @@ def count_listed(
 
 @compiled()
 def mean_cosines(
-    columns: NDArray[np.int32],
-    ks: NDArray[np.int64],
-    directions: FloatMatrix,
-    squares: FloatArray,
-    cosines: FloatArray,
+    columns: NDArray[np.int32],  # (n, largest k)
+    ks: NDArray[np.int64],  # (n_ks,)
+    directions: FloatMatrix,  # (n_items, factors): embeddings of length 1, or 0
+    squares: FloatArray,  # (n_items,): their squared lengths
+    cosines: FloatArray,  # out, (n_ks, n)
 ) -> None:
     """Fill in the mean cosine of the pairs of each list; 1 for a list without a pair.
 
     ``sum of pairs = (|sum of directions|^2 - sum of their squares) / 2``.
-
-    Parameters
-    ----------
-    columns, ks
-        As in `describe`.
-    directions : ndarray of float32, shape (n_items, factors)
-        Embeddings of length 1, or 0.
-    squares : ndarray of float64, shape (n_items,)
-        Their squared lengths: 1 or 0.
-    cosines : ndarray of float64, shape (n_ks, n)
     """
     total = np.empty(directions.shape[1], dtype=np.float32)
     for row in range(len(columns)):
@@ -149,42 +120,27 @@ def _squared(total: Any) -> float:
 
 
 EXCLUDED = np.float32(-np.inf)
-_GROUPS_PER_PLACE = 4  # groups per place of the list: more cost time, fewer let more candidates by
+_GROUPS_PER_PLACE = 4  # of the list: more cost time, fewer let more candidates pass
 _MIN_GROUPS = 256
 _RUN = 64  # scores that are looked at together for one that reaches the floor
 
 
 @compiled()
 def rank_block(
-    scores: NDArray[np.float32],
-    users: NDArray[np.int32],
+    scores: NDArray[np.float32],  # (n, n_items), not NaN; those of seen items are overwritten
+    users: NDArray[np.int32],  # (n,): rows of the two CSR matrices
     seen_indptr: NDArray[np.int64],
     seen_indices: NDArray[np.integer],
     relevant_indptr: NDArray[np.int64],
     relevant_indices: NDArray[np.integer],
-    columns: NDArray[np.int32],
-    hits: NDArray[np.bool_],
-    n_listed: NDArray[np.int32],
-    n_misordered: NDArray[np.int64],
+    columns: NDArray[np.int32],  # out, (n, k): the lists, -1 past the end of a short one
+    hits: NDArray[np.bool_],  # out, (n, k): which of them are relevant
+    n_listed: NDArray[np.int32],  # out, (n,): lengths of the lists
+    n_misordered: NDArray[np.int64],  # out, (n,): pairs of a relevant and another item, reversed
 ) -> None:
     """List the best unseen items of each user, mark the relevant ones and count wrong pairs.
 
-    Parameters
-    ----------
-    scores : ndarray of float32, shape (n, n_items)
-        Not NaN; minus infinity is never listed. Those of seen items are overwritten.
-    users : ndarray of int32, shape (n,)
-        The rows of the two CSR matrices.
-    seen_indptr, seen_indices, relevant_indptr, relevant_indices : ndarray
-        No entry is in both.
-    columns : ndarray of int32, shape (n, k)
-        Is filled with the lists, -1 behind the end of a short one.
-    hits : ndarray of bool, shape (n, k)
-        Is filled with which of them are relevant.
-    n_listed : ndarray of int32, shape (n,)
-        Is filled with the lengths of the lists.
-    n_misordered : ndarray of int64, shape (n,)
-        Is filled with the pairs of a relevant and another unseen item in the wrong order.
+    A score of minus infinity is never listed. No entry is both seen and relevant.
     """
     n_items, k = scores.shape[1], columns.shape[1]
     n_groups = max(_GROUPS_PER_PLACE * k, _MIN_GROUPS)

@@ -1,12 +1,12 @@
 r"""Metrics of ranked lists with binary relevance, one value per user.
 
 In the formulas, a user's list has items at ranks :math:`r = 1 \ldots k`, :math:`h_r` is 1 where
-the item at rank r is relevant and 0 elsewhere (also behind the end of a short list),
+the item at rank r is relevant and 0 elsewhere (also past the end of a short list),
 :math:`|R| \ge 1` is the number of the user's relevant items, in the list or not, and :math:`|N|`
 that of the other items that the user has not seen in train.
 
-Where other packages mean something else by a name is said with the metric; the tests in
-``tests/evaluation/test_peers.py`` hold all of it.
+Each metric notes where other packages mean something else by its name; the tests in
+``tests/evaluation/test_peers.py`` prove it.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ class RankedHits:
     Parameters
     ----------
     hits : ndarray of bool, shape (n_users, k)
-        Best rank first; False behind the end of a short list.
+        Best rank first; False past the end of a short list.
     n_relevant : ndarray of integers, shape (n_users,)
         Relevant items of each user, at least 1.
     n_listed : ndarray of integers, shape (n_users,)
@@ -149,7 +149,7 @@ def hit_rate(ranked: RankedHits) -> FloatArray:
 
 
 def truncated_auc(ranked: RankedHits) -> FloatArray:
-    r"""Return the area under the ROC curve as far as a list of k tells it.
+    r"""Return the area under the ROC curve as far as a list of k determines it.
 
     Of the :math:`|R| |N|` pairs of a relevant item and another, those in the list are right or
     wrong, an item in the list is above one that is not, and of the pairs outside half are right:
@@ -184,16 +184,8 @@ def auc(
     Equal scores are no half rights, as they are elsewhere, but in order by ``item_idx``. It
     depends on no length of lists, so its name has no ``@k``. Without a pair it is 1.
 
-    Parameters
-    ----------
-    n_misordered : ndarray of integers, shape (n_users,)
-        Pairs in which the other item is above: what the parentheses hold.
-    n_relevant, n_unseen : ndarray of integers, shape (n_users,)
-        As in `RankedHits`.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_users,)
+    `n_misordered` (n_users,) are the pairs in which the other item is above: what the parentheses
+    hold.
     """
     n_pairs = n_relevant * (n_unseen - n_relevant).astype(np.int64)
     return _share_of_pairs(n_pairs - n_misordered, n_pairs)

@@ -31,7 +31,7 @@ class Scorer(Protocol):
         ...
 
     def scores(self, user_idx: NDArray[np.integer], out: FloatMatrix | None = None) -> FloatMatrix:
-        """Return float32 (n, n_items), in `out` if that is given; threads call it at once."""
+        """Return float32 (n, n_items), in `out` if that is given; called by several threads."""
         ...
 
 
@@ -40,24 +40,12 @@ MAX_BLOCK_USERS = 512  # beyond, the matrix product gains nothing
 
 @dataclass(frozen=True, eq=False)
 class RankedBlock:
-    """The ranking of some users, one row each.
+    """The ranking of some users, one row each."""
 
-    Parameters
-    ----------
-    start : int
-        Place of the first of them among all users that are ranked.
-    columns : ndarray of int32, shape (n, min(k, n_items))
-        The lists, best item first; -1 behind the end of a short one.
-    ranked : RankedHits
-        Which places of the lists are hits.
-    n_misordered : ndarray of int64, shape (n,)
-        Pairs of a relevant item and another unseen one that is above it, in the whole ranking.
-    """
-
-    start: int
-    columns: NDArray[np.int32]
+    start: int  # of the first of them among all users that are ranked
+    columns: NDArray[np.int32]  # (n, k): the lists, best item first; -1 past the end
     ranked: RankedHits
-    n_misordered: NDArray[np.int64]
+    n_misordered: NDArray[np.int64]  # (n,): pairs of a relevant and another item, reversed
 
 
 def rank(
@@ -73,9 +61,8 @@ def rank(
 ) -> None:
     """Rank all items that each user has not seen, by exact scores, and mark the relevant ones.
 
-    Threads take blocks of users and do all that there is to do for a block, each on its own core,
-    so BLAS is held to one thread meanwhile. The lists depend on neither the blocks nor the threads,
-    up to the rounding of the scores.
+    Threads take blocks of users, each on its own core, so BLAS is held to one thread meanwhile.
+    The lists depend on neither the blocks nor the threads, up to the rounding of the scores.
 
     Parameters
     ----------
@@ -86,11 +73,11 @@ def rank(
         The users to rank for, each with a relevant item.
     k : int
     take : callable
-        Is given every block, in the thread that ranked it.
+        Gets every block, in the thread that ranked it.
     batch_bytes : int
         Bound on the scores held at a time, over all threads; at least one user per thread.
     on_step : OnStep
-        Told the users done and in all after each block.
+        Called with the users done and in all after each block.
     """
     n_threads = usable_cores()
     n_rows = _rows_of_block(batch_bytes, n_threads, scorer.shape[1], len(user_idx))
@@ -145,7 +132,7 @@ def _pointers(matrix: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np.integ
 
 
 class UserMetrics:
-    """Keeps the value of every metric for every user, and none of the lists.
+    """The value of every metric for every user, collected from blocks of lists.
 
     Parameters
     ----------
@@ -154,7 +141,7 @@ class UserMetrics:
     n_users : int
         Users that will be ranked.
     beyond : BeyondAccuracy
-        Is given all lists.
+        Gets all lists, too.
     n_items : int
 
     Attributes
@@ -174,7 +161,7 @@ class UserMetrics:
         self._per_user: dict[str, FloatArray] = {name: np.empty(n_users) for name in names}
 
     def take(self, block: RankedBlock) -> None:
-        """Measure a block of users; threads call it at once."""
+        """Measure a block of users; threads call it at the same time."""
         ranked, place = block.ranked, slice(block.start, block.start + len(block.columns))
         for k in self._ks:
             shorter = ranked.first(k)

@@ -16,21 +16,11 @@ from recsys.vectors import Ids
 
 @dataclass(frozen=True, eq=False)
 class ItemCounts:
-    """What became of each item.
+    """How often each item was wanted and found."""
 
-    Parameters
-    ----------
-    popularity : ndarray of int64, shape (n_items,)
-        Users of train who have it.
-    n_relevant : ndarray of int64, shape (n_items,)
-        Evaluated users who have it in test.
-    n_found : ndarray of int64, shape (n_items,)
-        Those of them whose list, of the largest length, holds it.
-    """
-
-    popularity: NDArray[np.integer]
-    n_relevant: NDArray[np.integer]
-    n_found: NDArray[np.integer]
+    popularity: NDArray[np.integer]  # (n_items,): users of train who have it
+    n_relevant: NDArray[np.integer]  # (n_items,): evaluated users who have it in test
+    n_found: NDArray[np.integer]  # (n_items,): those whose list, of the largest length, holds it
 
 
 @dataclass(frozen=True, eq=False)

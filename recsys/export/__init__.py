@@ -1,4 +1,4 @@
-"""A version in the formats of other tools, and a page that says how to read it with none of ours.
+"""A version in the formats of other tools, and a page on how to read it without this package.
 
 ::
 

@@ -43,9 +43,9 @@ def export_version(
 ) -> Path:
     """Write the vectors of a version for another tool.
 
-    The folder appears when it is complete. Its `export.json` says which version and space the
-    vectors are of: those of two spaces cannot be compared. Vectors are read and written in blocks;
-    only faiss holds all of a table in memory.
+    The folder appears when it is complete. Its `export.json` names the version and the space of the
+    vectors: those of two spaces cannot be compared. Vectors are read and written in blocks; only
+    faiss holds all of a table in memory.
 
     Parameters
     ----------
@@ -53,10 +53,10 @@ def export_version(
         An open version, as `open_version` returns it.
     to : {"numpy", "faiss", "pgvector", "projector", "word2vec", "schema"}
     out : path
-        The folder; there must be none.
+        The folder; it must not exist.
     kinds : tuple of {"users", "items"}
     dtype : {"float32", "float16"}
-        float16, rounded, goes with numpy and pgvector.
+        float16, rounded, for numpy and pgvector only.
     progress : bool
         Show a progress bar where stderr is a terminal.
 
@@ -68,9 +68,9 @@ def export_version(
     Raises
     ------
     ConfigError
-        If there is no such format, the dtype does not go with it, or a package is missing.
+        If the format is unknown or does not support the dtype, or a package is missing.
     DataError
-        If the folder is there, cannot be written, or the format cannot hold an id or a value.
+        If the folder exists or cannot be written, or the format cannot hold an id or a value.
 
     Examples
     --------

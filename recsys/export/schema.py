@@ -1,7 +1,8 @@
-"""A page that says how to read a version: files, columns, rules, and snippets that load them."""
+"""A page on how to read a version: files, columns, rules, and snippets that load them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,93 +10,11 @@ import pyarrow as pa
 
 from recsys.base.durable import durable_file
 from recsys.export.source import Source
-from recsys.export.text import write_lines
 from recsys.store import tables
 from recsys.store.content import Content
-from recsys.store.manifest import Manifest, plain
+from recsys.store.manifest import plain
 
-_PANDAS = """\
-import numpy as np
-import pandas as pd
-
-folder = {folder!r}
-users = pd.read_parquet(folder + "/users.parquet")
-items = pd.read_parquet(folder + "/items.parquet")
-scores = np.stack(items["embedding"]) @ users["embedding"][0]
-print(items["item_id"].iloc[np.argsort(-scores, kind="stable")[:5]].tolist())
-"""
-
-_POLARS = """\
-import numpy as np
-import polars as pl
-
-folder = {folder!r}
-users = pl.read_parquet(folder + "/users.parquet")
-items = pl.read_parquet(folder + "/items.parquet")
-scores = items["embedding"].to_numpy() @ users["embedding"].to_numpy()[0]
-print(items["item_id"].gather(np.argsort(-scores, kind="stable")[:5]).to_list())
-"""
-
-_DUCKDB = """\
-import duckdb
-
-folder = {folder!r}
-found = duckdb.execute(
-    '''
-    select item_id
-    from (select * from read_parquet($items, file_row_number = true)) as items,
-         (select embedding as own from read_parquet($users, file_row_number = true)
-          where file_row_number = 0) as users
-    order by array_inner_product(embedding::float[{factors}], own::float[{factors}]) desc,
-             file_row_number
-    limit 5
-    ''',
-    {{"items": folder + "/items.parquet", "users": folder + "/users.parquet"}},
-).fetchall()
-print([item_id for (item_id,) in found])
-"""
-
-_NUMPY = """\
-import numpy as np
-import pyarrow.parquet as pq
-
-folder = {folder!r}
-
-
-def vectors_of(table):
-    column = table["embedding"].combine_chunks()
-    return column.flatten().to_numpy().reshape(len(table), {factors})
-
-
-users = pq.read_table(folder + "/users.parquet")
-items = pq.read_table(folder + "/items.parquet")
-scores = vectors_of(items) @ vectors_of(users)[0]
-print([items["item_id"][row].as_py() for row in np.argsort(-scores, kind="stable")[:5].tolist()])
-"""
-
-_SPARK = """\
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as f
-
-folder = {folder!r}
-spark = SparkSession.builder.getOrCreate()
-users = spark.read.parquet(folder + "/users.parquet").where(f.col("user_id") == {user!r})
-items = spark.read.parquet(folder + "/items.parquet")
-products = f.zip_with("embedding", "own", lambda a, b: (a * b).cast("double"))
-scored = items.crossJoin(users.select(f.col("embedding").alias("own"))).select(
-    "item_id", f.aggregate(products, f.lit(0.0), lambda total, one: total + one).alias("score")
-)
-print([row["item_id"] for row in scored.orderBy(f.desc("score")).limit(5).collect()])
-"""
-
-SNIPPETS: Mapping[str, str] = {
-    "pandas": _PANDAS,
-    "Polars": _POLARS,
-    "DuckDB": _DUCKDB,
-    "NumPy": _NUMPY,
-    "Spark": _SPARK,
-}
-
+_TEMPLATE = Path(__file__).with_name("templates") / "schema.md"
 
 _MEANINGS = {
     "user_id": "The user, as the log spells it; unique.",
@@ -106,29 +25,16 @@ _MEANINGS = {
     "popularity": "Users of the item.",
     "recent_popularity": "The same, with old interactions counting less.",
 }
-_COLUMNS_OF_OTHERS = "As the table of items had it."
-
-_RULES = """\
-- **The row number is the key.** Row i of `items.parquet` is item i of every `seen` list and of
-  `attributes.parquet`. Where rows lose their order, number them while reading: DuckDB has
-  `file_row_number`, Polars `row_index_name`; Spark has nothing like it, so go by the ids there.
-- **The metric is the dot product.** A user's score of an item is `user · item`: scores of one user
-  can be compared, those of two users cannot. The cosine of two items, or of two users, says how
-  alike they are; the cosine of a user and an item leaves out how strong the item is, and ranks
-  otherwise than the score. A zero vector has no cosine.
-- **Compare only within a space.** Vectors of two versions may be compared, averaged or searched
-  together only where their `space_id` is the same; it stands in the metadata of each Parquet file
-  and in `manifest.json`. Anything trained on vectors of one space is wrong on those of another.
-- **A version never changes.** Take the folder that `CURRENT` names, pin it for as long as you read
-  it (`recsys pin VERSION`), and take all files from the one folder."""
+_OTHER_MEANING = "As the table of items had it."
 
 
 def write_schema(folder: Path, sources: Sequence[Source], content: Content) -> dict[str, Any]:  # noqa: ARG001
-    """Write both pages; the sources do not matter."""
+    """Write schema.md and schema.json, on all files of the version."""
     described = _described(content)
     with durable_file(folder / "schema.json") as file:
         file.write((json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode())
-    write_lines(folder / "schema.md", [_page(content, described)])
+    with durable_file(folder / "schema.md") as file:
+        file.write(_page(content, described).encode())
     return {"schema.md": {}, "schema.json": {}}
 
 
@@ -155,7 +61,7 @@ def _file(path: Path) -> dict[str, Any]:
         {
             "name": field.name,
             "type": _type(field.type),
-            "meaning": _MEANINGS.get(field.name, _COLUMNS_OF_OTHERS),
+            "meaning": _MEANINGS.get(field.name, _OTHER_MEANING),
         }
         for field in schema
     ]
@@ -170,34 +76,29 @@ def _type(type_: pa.DataType) -> str:
     return str(type_)
 
 
-def _page(content: Content, described: dict[str, Any]) -> Iterator[str]:
+def _page(content: Content, described: dict[str, Any]) -> str:
     manifest = content.version.manifest
-    yield f"# Embeddings of version {manifest.version}\n"
-    yield f"{_origin(manifest)}\n"
-    for name, facts in described["files"].items():
-        yield f"## {name}: {facts['rows']:,} rows\n"
-        yield "| column | type | meaning |\n|---|---|---|"
-        for column in facts["columns"]:
-            yield f"| {_cell(column['name'])} | {_cell(column['type'])} | {column['meaning']} |"
-        yield ""
-    yield f"## Rules\n\n{_RULES}\n"
-    yield "## How to load them\n"
-    yield "Each prints the five items with the highest scores for the user of row 0, seen or not."
-    filled = {
-        "folder": str(content.version.folder),
-        "factors": manifest.factors,
-        "user": content.users.ids[0],
+    values = {
+        "version": manifest.version,
+        "origin": (
+            f"Space `{manifest.space_id}`, {manifest.factors} factors, float32; "
+            f"model {manifest.model.name}, published {manifest.created}."
+        ),
+        "tables": "".join(_table(name, facts) for name, facts in described["files"].items()),
+        "folder": repr(str(content.version.folder)),
+        "factors": str(manifest.factors),
+        "user": repr(content.users.ids[0]),
     }
-    for title, snippet in SNIPPETS.items():
-        code = snippet.format(**filled)
-        yield f"\n### {title}\n\n```python\n{code}```"
+    return re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], _TEMPLATE.read_text("utf-8"))
 
 
-def _origin(manifest: Manifest) -> str:
-    return (
-        f"Space `{manifest.space_id}`, {manifest.factors} factors, float32; "
-        f"model {manifest.model.name}, published {manifest.created}."
-    )
+def _table(name: str, facts: dict[str, Any]) -> str:
+    rows = [
+        f"| {_cell(column['name'])} | {_cell(column['type'])} | {column['meaning']} |"
+        for column in facts["columns"]
+    ]
+    heading = f"## {name}: {facts['rows']:,} rows\n\n| column | type | meaning |\n|---|---|---|"
+    return "\n".join([heading, *rows, "\n"])
 
 
 def _cell(text: str) -> str:

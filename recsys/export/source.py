@@ -1,4 +1,4 @@
-"""What is exported: users or items, in blocks, so that memory does not grow with their number."""
+"""Users or items to export, read in blocks, so that memory does not grow with their number."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,19 +23,11 @@ _BLOCK_BYTES = 8 * 1024**2  # of vectors; as text they take some three times as 
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows, one after the other.
+    """Consecutive rows."""
 
-    Parameters
-    ----------
-    first : int
-        Row of the first.
-    ids : list of str or int
-    vectors : ndarray of float32 or float16, shape (n, factors)
-    """
-
-    first: int
+    first: int  # row
     ids: list[Id]
-    vectors: NDArray[np.floating]
+    vectors: NDArray[np.floating]  # (n, factors), float32 or float16
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +45,7 @@ class Source:
     dtype : {"float32", "float16"}
         Of the vectors of the blocks.
     on_rows : callable
-        Told how many rows were taken, after each block.
+        Called with the number of rows after each block.
     """
 
     kind: Kind
@@ -65,12 +57,12 @@ class Source:
 
     @property
     def id_name(self) -> str:
-        """The name of the ids: "user_id" or "item_id"."""
+        """Name of the ids: "user_id" or "item_id"."""
         return f"{self.kind[:-1]}_id"
 
     @property
     def idx_name(self) -> str:
-        """The name of the row numbers: "user_idx" or "item_idx"."""
+        """Name of the row numbers: "user_idx" or "item_idx"."""
         return f"{self.kind[:-1]}_idx"
 
     @property
@@ -101,13 +93,13 @@ class Source:
                 f"export: expected {self.kind} with values below 32768, which float16 can hold, "
                 f"got {np.abs(vectors).max():.6g}; export float32"
             )
-        return stored.values  # type: ignore[return-value]  # int8 is none of ours
+        return stored.values  # type: ignore[return-value]  # never int8
 
 
 def sources_of(
     content: Content, kinds: tuple[Kind, ...], dtype: DType, on_rows: OnRows
 ) -> list[Source]:
-    """Return what is exported of a version, in the order asked for.
+    """Return the users, the items or both of a version, in the order asked for.
 
     Raises
     ------
@@ -119,9 +111,9 @@ def sources_of(
         raise ConfigError(f"export: expected users, items or both, got {kinds!r}")
     found = []
     for kind in dict.fromkeys(kinds):
-        described = content.attributes if kind == "items" else None
-        if described is not None:
-            described = described.drop_columns("item_id")
+        attributes = content.attributes if kind == "items" else None
+        if attributes is not None:
+            attributes = attributes.drop_columns("item_id")
         table = tables[kind]
-        found.append(Source(kind, table.ids, table.embeddings, described, dtype, on_rows))
+        found.append(Source(kind, table.ids, table.embeddings, attributes, dtype, on_rows))
     return found

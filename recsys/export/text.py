@@ -17,14 +17,7 @@ from recsys.vectors import Id
 
 
 def vector_texts(vectors: NDArray[np.floating], separator: str) -> list[str]:
-    """Return each row as text.
-
-    Parameters
-    ----------
-    vectors : ndarray of float32 or float16, shape (n, factors)
-    separator : str
-        Between two numbers.
-    """
+    """Return each row as text, its numbers joined by the separator."""
     import pyarrow.compute as pc
 
     n_rows, factors = vectors.shape
@@ -36,14 +29,14 @@ def vector_texts(vectors: NDArray[np.floating], separator: str) -> list[str]:
 
 
 def write_lines(path: Path, blocks: Iterable[Iterable[str]]) -> None:
-    """Write lines, each with a line feed behind it, in UTF-8; durable."""
+    """Write lines in UTF-8, each ended by a line feed; durable."""
     with durable_file(path) as file:
         for lines in blocks:
             file.write("".join(f"{line}\n" for line in lines).encode())
 
 
 def write_ids(path: Path, source: Source) -> None:
-    """Write one id a line as JSON: a text in quotes or a number, whatever it holds."""
+    """Write one id per line as JSON: a quoted string or a number."""
     size = 1 << 16
     write_lines(
         path,
@@ -103,7 +96,7 @@ def _encoded(character: str) -> str:
 
 CONFIG = "projector_config.pbtxt"
 
-# The format cannot quote: what would end a cell is shown as Python writes it.
+# The format has no quotes: characters that would end a cell are escaped as in Python.
 _TSV_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -136,13 +129,13 @@ def _entry(source: Source, vectors: str, metadata: str) -> list[str]:
 
 
 def _write_metadata(path: Path, source: Source) -> None:
-    """Write the id and row, and what is known of the items; one line a row, below a heading."""
+    """Write a heading, then one line per row: id, row number and attributes."""
     columns = [] if source.attributes is None else source.attributes.column_names
     heading = "\t".join(_cell(name) for name in (source.id_name, source.idx_name, *columns))
-    write_lines(path, _blocks_below(heading, source))
+    write_lines(path, _metadata(heading, source))
 
 
-def _blocks_below(heading: str, source: Source) -> Any:
+def _metadata(heading: str, source: Source) -> Iterator[list[str]]:
     size = 1 << 16
     yield [heading]
     for first in range(0, len(source.ids), size):
@@ -155,11 +148,11 @@ def _blocks_below(heading: str, source: Source) -> Any:
 def _described(block: Block, source: Source) -> list[str]:
     known: list[list[Any]] = []
     if source.attributes is not None:
-        part = source.attributes.slice(block.first, len(block.ids))
-        known = [column.to_pylist() for column in part.columns]
+        rows = source.attributes.slice(block.first, len(block.ids))
+        known = [column.to_pylist() for column in rows.columns]
     return [
-        "\t".join((_cell(id_), str(block.first + place), *(_cell(one[place]) for one in known)))
-        for place, id_ in enumerate(block.ids)
+        "\t".join((_cell(id_), str(block.first + row), *(_cell(column[row]) for column in known)))
+        for row, id_ in enumerate(block.ids)
     ]
 
 
@@ -195,10 +188,10 @@ def write_pgvector(folder: Path, sources: Sequence[Source], content: Content) ->
         name = f"{source.kind}.copy"
         write_lines(folder / name, (_lines(source, block) for block in source.blocks()))
         files[name] = {"rows": len(source.ids), "table": _table(source)}
-        said = f"recsys version {manifest.version}, space {manifest.space_id}"
+        comment = f"recsys version {manifest.version}, space {manifest.space_id}"
         statements += [
             *_statements(source, name),
-            f"COMMENT ON TABLE {_table(source)} IS '{said}';",
+            f"COMMENT ON TABLE {_table(source)} IS '{comment}';",
         ]
     search = "-- By score: ORDER BY embedding <#> '[...]' (the negative dot product) LIMIT 10"
     write_lines(folder / LOAD, [[*statements, "COMMIT;", search]])
@@ -209,7 +202,7 @@ def _statements(source: Source, name: str) -> Iterable[str]:
     table, idx, id_ = _table(source), source.idx_name, source.id_name
     id_type = "bigint" if source.ids.are_integers else "text"
     type_ = "halfvec" if source.dtype == "float16" else "vector"
-    # The row is the key: a text of any length can be an id, but not be in an index.
+    # The row number is the key: an id may be too long for an index.
     return [
         f"CREATE TABLE {table} ({idx} integer PRIMARY KEY, {id_} {id_type} NOT NULL, "
         f"embedding {type_}({source.shape[1]}) NOT NULL);",

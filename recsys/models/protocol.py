@@ -19,10 +19,7 @@ from recsys.vectors import Embeddings, FloatMatrix
 def checked(user_items: sp.csr_array) -> sp.csr_array:
     """Return a clean copy: float32, sorted indices, no repeats and no stored zeros.
 
-    Raises
-    ------
-    DataError
-        If it has no rows or columns, or holds a weight that is negative or not finite.
+    A DataError if it has no rows or columns, or a weight is negative or not finite.
     """
     if user_items.ndim != 2 or 0 in user_items.shape:
         raise DataError(

@@ -49,7 +49,7 @@ from recsys.store import (
 from recsys.store import prune as prune_store
 from recsys.store import publish as publish_release
 from recsys.training import evaluate_models, gates_of
-from recsys.vectors import Embeddings, carry_over
+from recsys.vectors import Embeddings
 
 Input = Literal["data.log", "data.test", "data.items", "current version"]
 
@@ -160,7 +160,7 @@ def _start(night: Context) -> Embeddings | None:
         return None
     before = Embeddings(parent.users.embeddings, parent.items.embeddings)
     users, items = night.log.users, night.log.items
-    return carry_over(before, parent.users.ids, parent.items.ids, to_users=users, to_items=items)
+    return before.reindexed(parent.users.ids, parent.items.ids, to_users=users, to_items=items)
 
 
 def evaluate(night: Context, _folder: Path) -> Evaluated:

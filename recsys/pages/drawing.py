@@ -12,13 +12,13 @@ from recsys.base.durable import replaced
 from recsys.base.errors import ConfigError
 from recsys.evaluation import TOLERANCE
 from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
-from recsys.pages.labels import Label, place_labels
 from recsys.pages.page import page_of
 from recsys.vectors import STORAGES, Storage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 FORMATS = (".svg", ".png", ".html")
 
@@ -26,6 +26,7 @@ FORMATS = (".svg", ".png", ".html")
 _COLORS: dict[Storage, str] = {"float32": "#0072B2", "float16": "#E69F00", "int8": "#009E73"}
 _MARKERS: dict[Storage, str] = {"float32": "o", "float16": "s", "int8": "D"}
 _KNEE_COLOR = "#D55E00"
+_LABEL_SIDES = (("right", "bottom", 8), ("left", "top", -8))  # how aligned, and points of offset
 _LEAST_SPAN = 6.0  # last over first of a logarithmic axis: below, it may show but one number
 _WIDE_SPAN = 100.0  # from here on powers of ten are numbers enough
 
@@ -179,20 +180,34 @@ def _draw_line(axes: "Axes", panel: _Panel, points: list[DimensionPoint]) -> Non
 
 
 def _label_factors(axes: "Axes", panel: _Panel, curve: DimensionCurve) -> None:
-    """Write the number of factors at the points of the knee's storage, the knee's first."""
-    knee = curve.points[curve.knee.place]
-    labels = [
-        Label(
-            panel.cost(point),
-            point.accuracy("ndcg")[0],
-            f"knee: {point.factors}" if point is knee else str(point.factors),
-            _KNEE_COLOR if point is knee else "0.35",
-        )
-        for point in sorted(curve.points, key=lambda point: point is not knee)
-        if point.storage == knee.storage
-    ]
-    drawn = [point for point in curve.points if point.storage in panel.storages(knee)]
-    place_labels(axes, labels, [(panel.cost(point), point.accuracy("ndcg")[0]) for point in drawn])
+    """Write the number of factors next to the points of the knee's storage, the knee's first.
+
+    Up and to the left of the point or down and to the right, which a rising curve leaves empty;
+    a label that would meet another one or the frame at both is left out.
+    """
+    knee, frame = curve.points[curve.knee.place], axes.get_window_extent()
+    written: list[Bbox] = []
+    for point in sorted(curve.points, key=lambda point: point is not knee):
+        sides = _LABEL_SIDES if point.storage == knee.storage else ()
+        for ha, va, offset in sides:
+            label = axes.annotate(
+                f"knee: {point.factors}" if point is knee else str(point.factors),
+                (panel.cost(point), point.accuracy("ndcg")[0]),
+                xytext=(-offset, offset),
+                textcoords="offset points",
+                ha=ha,
+                va=va,
+                color=_KNEE_COLOR if point is knee else "0.35",
+                fontsize=9,
+                fontweight="bold",
+            )
+            label.set_in_layout(False)
+            box = label.get_window_extent()
+            is_inside = all(frame.contains(*corner) for corner in box.corners())
+            if is_inside and not box.count_overlaps(written):
+                written.append(box)
+                break
+            label.remove()
 
 
 def _use_plain_log_scale(axes: "Axes", costs: list[float]) -> None:

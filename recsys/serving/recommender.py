@@ -37,7 +37,7 @@ class Recommender:
 
     def __init__(self, content: Content) -> None:
         self._users, self._items = content.users, content.items
-        self._single_users = content.single_users
+        self._user_lookup = content.user_lookup
         self._answers = Answers(content)
         self._histories = Histories(content)
         self._similar = Similar(content)
@@ -99,13 +99,13 @@ class Recommender:
         UnknownUserError
             If the user is not known and `on_unknown` is "raise".
         """
-        request = self._request(k, **conditions)
+        request = Request.of(k, self._answers.attributes, **conditions)
         if on_unknown not in ("popular", "raise"):
             raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
-        user_idx = self._single_users.find(checked_id(user_id, "user_id"))
+        user_idx = self._user_lookup.find(checked_id(user_id, "user_id"))
         if user_idx is not None:
-            seen = NO_ITEMS if request.include_seen else self._single_users.seen(user_idx)
-            user = self._single_users.embedding(user_idx)
+            seen = NO_ITEMS if request.include_seen else self._user_lookup.seen(user_idx)
+            user = self._user_lookup.embedding(user_idx)
             return self._answers.answer(user, request, seen, "personal")
         if history is not None:
             folded = self._histories.of(history, None, "history")
@@ -152,7 +152,7 @@ class Recommender:
         UnknownItemError
             If no item is known, or one is not and `on_unknown` is "raise".
         """
-        request = self._request(k, **conditions)
+        request = Request.of(k, self._answers.attributes, **conditions)
         if on_unknown not in ("ignore", "raise"):
             raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
         history = self._histories.of(
@@ -192,8 +192,13 @@ class Recommender:
             If an argument is none of these.
         """
         listed = checked_ids(user_ids, "user_ids")
-        request = self._request(
-            k, exclude=exclude, include_seen=include_seen, candidates=candidates, where=where
+        request = Request.of(
+            k,
+            self._answers.attributes,
+            exclude=exclude,
+            include_seen=include_seen,
+            candidates=candidates,
+            where=where,
         )
         lists = self._answers.lists(self._users.ids.rows(listed), request)
         return Batch(listed, lists, self._items.ids, self.version)
@@ -263,11 +268,8 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        user_idx = self._single_users.find(checked_id(user_id, "user_id"))
-        if user_idx is None:
-            raise self._unknown_user(user_id)
+        user_idx, users = self._known_user(user_id), self._user_lookup
         item_idx = self.item_vectors.row(item_id)
-        users = self._single_users
         history = self._histories.as_row(users.seen(user_idx), users.seen_weights(user_idx))
         user = users.embedding(user_idx)
         return self._histories.explain(history, user, item_idx, "personal")
@@ -317,10 +319,8 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        user_idx = self._single_users.find(checked_id(user_id, "user_id"))
-        if user_idx is None:
-            raise self._unknown_user(user_id)
-        seen = self._items.ids.tolist(self._single_users.seen(user_idx))
+        user_idx = self._known_user(user_id)
+        seen = self._items.ids.tolist(self._user_lookup.seen(user_idx))
         closest = self.item_vectors.nearest(checked_id(item_id, "item_id"), 1, among=seen)
         return ScoredItem._make(closest[0]) if closest else None
 
@@ -357,13 +357,16 @@ class Recommender:
         where = f"of version {self.version}"
         return NamedVectors(table.ids, table.embeddings, kind, table.space_id, where)
 
-    def _request(self, k: int, **conditions: Unpack[Conditions]) -> Request:
-        return Request.of(k, self._answers.attributes, **conditions)
-
     def _list_for_history(self, history: "sp.csr_array", request: Request) -> Recommendations:
         seen = NO_ITEMS if request.include_seen else history.indices
         user = self._histories.fold_in(history)[0]
         return self._answers.answer(user, request, seen, "fold_in")
+
+    def _known_user(self, user_id: Id) -> int:
+        user_idx = self._user_lookup.find(checked_id(user_id, "user_id"))
+        if user_idx is None:
+            raise self._unknown_user(user_id)
+        return user_idx
 
     def _unknown_user(self, user_id: Id) -> UnknownUserError | UnknownItemError:
         hint = '; ask with on_unknown="popular", or by recommend_for_history'

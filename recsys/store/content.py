@@ -21,10 +21,10 @@ from recsys.store import tables
 from recsys.store.manifest import MANIFEST, read_manifest
 from recsys.store.serving_files import (
     SERVING,
-    SingleUsers,
+    UserLookup,
     open_items,
     open_popular,
-    open_single_users,
+    open_user_lookup,
     open_users,
 )
 from recsys.store.tables import ITEMS, USERS, ItemTable, UserTable, read_items, read_users
@@ -124,7 +124,7 @@ class Content:
     users : UserTable
     items : ItemTable
     index : Index
-    single_users : SingleUsers
+    user_lookup : UserLookup
         The same as `users`, looked up one at a time.
     lease : Lease or None
         Keeps the version from being pruned while this is open, as some files are opened later.
@@ -134,7 +134,7 @@ class Content:
     users: UserTable
     items: ItemTable
     index: Index
-    single_users: SingleUsers
+    user_lookup: UserLookup
     lease: Lease | None
 
     @classmethod
@@ -163,7 +163,7 @@ class Content:
         users = open_users(folder, manifest.space_id, users_shape, manifest.n_seen)
         items = open_items(folder, manifest.space_id, (manifest.n_items, manifest.factors))
         index = _opened_index(items.embeddings, folder / INDEX, manifest.index)
-        return cls(version, users, items, index, open_single_users(folder, users), lease)
+        return cls(version, users, items, index, open_user_lookup(folder, users), lease)
 
     @cached_property
     def attributes(self) -> pa.Table | None:

@@ -1,4 +1,4 @@
-"""Files under serving/: mapped into memory, or read by single rows of users."""
+"""The files under serving/: tables mapped into memory, and users read row by row from disk."""
 
 import os
 import weakref
@@ -14,57 +14,50 @@ from numpy.typing import NDArray
 from recsys.base.arrays import damaged, open_array
 from recsys.store.tables import ItemTable, SeenLists, UserTable
 from recsys.vectors import FloatVector, Id, Ids
-from recsys.vectors.ids import IdTable, canonical, find_row, places_for
+from recsys.vectors.ids import IdTable, canonical, find_row, n_home_slots
 
 
-class FilePart:
-    """Numbers or bytes that lie in a file, of which parts are read; the file stays open.
+class FileArray:
+    """The array of a file that `np.save` wrote, read in slices; the file stays open.
+
+    Nothing is mapped: a page read through a map would stay in the private memory of the process.
 
     Parameters
     ----------
     path : path
-    offset : int
-        In bytes, of the first.
-    n : int
-    kind : str
-        What one is, as `memoryview.cast` has it: "q" is int64.
-    item_bytes : int
-        Of one.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be opened.
+    array : ndarray
+        The same array, mapped: its length and type.
     """
 
-    def __init__(self, path: Path, offset: int, n: int, kind: str, item_bytes: int) -> None:
+    def __init__(self, path: Path, array: NDArray[Any]) -> None:
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
         self._path = path
-        self._offset, self._n, self._kind, self._item_bytes = offset, n, kind, item_bytes
+        self._offset = path.stat().st_size - array.nbytes  # the array ends the file
+        self._n, self._kind, self._item_bytes = array.size, array.dtype.char, array.itemsize
 
     def __len__(self) -> int:
         return self._n
 
-    def __getitem__(self, part: slice, /) -> memoryview:
-        """Return some of it, cut to what there is, as slices of a list are; both ends are told.
+    def __getitem__(self, numbers: slice, /) -> memoryview:
+        """Return a slice with a start and a stop, cut to the array as that of a list is."""
+        kind: Any = self._kind  # the overloads of `cast` know only literals
+        return memoryview(self.read(numbers.start, numbers.stop)).cast(kind)
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return the bytes of `array[start:end]`; `recommend` calls it four times.
 
         Raises
         ------
         CorruptVersionError
             If the file has become shorter.
         """
-        kind: Any = self._kind  # the overloads of `cast` know only literals
-        return memoryview(self.read(part.start, part.stop)).cast(kind)
-
-    def read(self, start: int, end: int) -> bytes:
-        """Return the bytes of `part[start:end]`; a page view calls it four times."""
         end = min(end, self._n)
         n_bytes = (end - start) * self._item_bytes
         if n_bytes <= 0:
             return b""
         if start < 0:
-            raise damaged(self._path, f"expected a place in it, got {start}")
+            raise damaged(self._path, f"expected a row of it, got {start}")
         found = os.pread(self._file, n_bytes, self._offset + start * self._item_bytes)
         if len(found) != n_bytes:
             raise damaged(self._path, f"expected {n_bytes} bytes at {start}, got {len(found)}")
@@ -75,32 +68,16 @@ _ENDS = Struct("=qq")
 
 
 @dataclass(frozen=True, eq=False)
-class SingleUsers:
-    """The users of a version, read from its files and not kept.
-
-    Parameters
-    ----------
-    n : int
-    are_integers : bool
-        Whether the log spelled the ids as integers.
-    slots : FilePart
-        Of the table of the ids.
-    embeddings : FilePart
-        Of float32, row by row.
-    starts, item_idx : FilePart
-        As `SeenLists` has them.
-    weight : FilePart or None
-        Likewise.
-    factors : int
-    """
+class UserLookup:
+    """The users of a version, each read from the files when it is looked up."""
 
     n: int
-    are_integers: bool
-    slots: FilePart
-    embeddings: FilePart
-    starts: FilePart
-    item_idx: FilePart
-    weight: FilePart | None
+    are_integers: bool  # whether the log spelled the ids as integers
+    slots: FileArray  # of the hash table of the ids
+    embeddings: FileArray  # of float32, row by row
+    starts: FileArray  # of the seen lists
+    item_idx: FileArray
+    weight: FileArray | None
     factors: int
 
     def find(self, user_id: Id) -> int | None:
@@ -125,7 +102,7 @@ class SingleUsers:
         return np.frombuffer(self.weight.read(start, end), np.float32)
 
     def _ends(self, user_idx: int) -> tuple[int, int]:
-        """Return where the seen items of a row begin and end."""
+        """Return the start and the end of the seen items of a row."""
         start, end = _ENDS.unpack(self.starts.read(user_idx, user_idx + 2))
         return start, end
 
@@ -140,13 +117,7 @@ _SEEN_WEIGHTS, _RECENT, _POPULAR = "seen_weights.npy", "recent.npy", "popular.np
 
 
 def write_mapped(version: Path, users: UserTable, items: ItemTable) -> None:
-    """Write the copies for a version.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be written.
-    """
+    """Write the tables of a version as files to map."""
     for name, table in ((USERS, users), (ITEMS, items)):
         folder = version / name
         folder.mkdir(parents=True)
@@ -168,7 +139,7 @@ def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int
     Raises
     ------
     CorruptVersionError
-        If a file is not one for so many rows, factors and seen items; it is named.
+        If a file does not fit the rows, factors and seen items; it is named.
     """
     folder = version / USERS
     seen = SeenLists(
@@ -184,17 +155,17 @@ def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int
     )
 
 
-def open_single_users(version: Path, users: UserTable) -> SingleUsers:
+def open_user_lookup(version: Path, users: UserTable) -> UserLookup:
     """Open the same users to be looked up one at a time."""
     folder, seen = version / USERS, users.seen
-    return SingleUsers(
+    return UserLookup(
         n=len(users.ids),
         are_integers=users.ids.are_integers,
-        slots=_part(folder / _ID_SLOTS, users.ids.table().slots),
-        embeddings=_part(folder / _EMBEDDINGS, users.embeddings),
-        starts=_part(folder / _SEEN_STARTS, seen.starts),
-        item_idx=_part(folder / _SEEN_ITEMS, seen.item_idx),
-        weight=None if seen.weight is None else _part(folder / _SEEN_WEIGHTS, seen.weight),
+        slots=FileArray(folder / _ID_SLOTS, users.ids.table().slots),
+        embeddings=FileArray(folder / _EMBEDDINGS, users.embeddings),
+        starts=FileArray(folder / _SEEN_STARTS, seen.starts),
+        item_idx=FileArray(folder / _SEEN_ITEMS, seen.item_idx),
+        weight=None if seen.weight is None else FileArray(folder / _SEEN_WEIGHTS, seen.weight),
         factors=users.embeddings.shape[1],
     )
 
@@ -242,10 +213,10 @@ def _open_ids(folder: Path, n_rows: int) -> Ids:
         raise damaged(path, f"expected {n_rows} ids, got {len(values)} of {values.type}")
     slots = open_array(folder / _ID_SLOTS)
     is_table = slots.dtype == np.int64 and slots.ndim == 2 and slots.shape[1] == 2
-    if not is_table or len(slots) <= places_for(n_rows) or not slots.flags.c_contiguous:
+    if not is_table or len(slots) <= n_home_slots(n_rows) or not slots.flags.c_contiguous:
         raise damaged(
             folder / _ID_SLOTS,
-            f"expected more than {places_for(n_rows)} pairs of int64, got {slots.dtype} "
+            f"expected more than {n_home_slots(n_rows)} pairs of int64, got {slots.dtype} "
             f"of {slots.shape}",
         )
     return Ids.mapped(values, IdTable(slots))
@@ -254,12 +225,6 @@ def _open_ids(folder: Path, n_rows: int) -> Ids:
 def _read_ids(mapped: pa.Buffer) -> pa.Array:
     with pa.ipc.open_file(mapped) as file:
         return file.get_batch(0).column(0)
-
-
-def _part(path: Path, array: NDArray[Any]) -> FilePart:
-    """Return the numbers of an array that `np.save` wrote: the end of the file."""
-    offset = path.stat().st_size - array.nbytes
-    return FilePart(path, offset, array.size, array.dtype.char, array.itemsize)
 
 
 _ID_TYPES = (pa.large_string(), pa.int64())

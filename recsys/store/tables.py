@@ -33,7 +33,7 @@ class SeenLists:
     item_idx : ndarray of int32, shape (n_seen,)
         Ascending and unique within a user.
     weight : ndarray of float32, shape (n_seen,), optional
-        How much each counted in training. Default: 1.
+        In training. Default: 1.
     """
 
     starts: NDArray[np.int64]
@@ -66,17 +66,13 @@ class UserTable:
 
 @dataclass(frozen=True, eq=False)
 class ItemTable:
-    """items.parquet: ids, embeddings (n_items, factors), popularity int64, and their space.
-
-    `recent` is the popularity in which old interactions count less, float32 (n_items,), where the
-    log has time.
-    """
+    """items.parquet: ids, embeddings (n_items, factors), popularity, and their space."""
 
     ids: Ids
     embeddings: FloatMatrix
-    popularity: NDArray[np.int64]
+    popularity: NDArray[np.int64]  # (n_items,)
     space_id: str
-    recent: NDArray[np.float32] | None = None
+    recent: NDArray[np.float32] | None = None  # with old interactions counting less
 
 
 def write_users(folder: Path, users: UserTable) -> None:
@@ -104,15 +100,15 @@ def write_items(folder: Path, items: ItemTable) -> None:
 
 
 def write_attributes(folder: Path, attributes: pa.Table, items: Ids, space_id: str) -> None:
-    """Write attributes.parquet: item_id and whatever is known of the items."""
-    place = attributes.column_names.index("item_id")
+    """Write attributes.parquet: item_id and the other columns of the table of items."""
+    column = attributes.column_names.index("item_id")
     _write(
-        folder / ATTRIBUTES, attributes.set_column(place, "item_id", _id_column(items)), space_id
+        folder / ATTRIBUTES, attributes.set_column(column, "item_id", _id_column(items)), space_id
     )
 
 
 def read_users(folder: Path) -> UserTable:
-    """Read users.parquet; CorruptVersionError names it where it is not what we write."""
+    """Read users.parquet; a CorruptVersionError names it if it is damaged."""
     with errors_of_reading(folder / USERS):
         table, space_id = _read(folder / USERS)
         return UserTable(
@@ -124,7 +120,7 @@ def read_users(folder: Path) -> UserTable:
 
 
 def read_items(folder: Path) -> ItemTable:
-    """Read items.parquet; CorruptVersionError names it where it is not what we write."""
+    """Read items.parquet; a CorruptVersionError names it if it is damaged."""
     with errors_of_reading(folder / ITEMS):
         table, space_id = _read(folder / ITEMS)
         return ItemTable(
@@ -139,14 +135,14 @@ def read_items(folder: Path) -> ItemTable:
 
 
 def read_attributes(folder: Path) -> pa.Table:
-    """Read attributes.parquet; CorruptVersionError names it where it is not what we write."""
+    """Read attributes.parquet; a CorruptVersionError names it if it is damaged."""
     with errors_of_reading(folder / ATTRIBUTES):
         return _read(folder / ATTRIBUTES)[0]
 
 
 @contextmanager
 def errors_of_reading(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged file raises into a CorruptVersionError that names the file."""
+    """Turn the errors of a damaged file into a CorruptVersionError that names the file."""
     try:
         yield
     except PermissionError as error:
@@ -160,10 +156,11 @@ def _write(path: Path, table: pa.Table, space_id: str) -> None:
     import pyarrow.parquet as pq
 
     table = table.replace_schema_metadata({"recsys.format": str(FORMAT), "space_id": space_id})
-    # Embeddings do not compress; stored plainly they are read at the speed of a copy.
+    # Embeddings do not compress; uncompressed they are read at the speed of a copy.
     codecs = {
-        column: "NONE" if column.startswith("embedding.") else "ZSTD"
-        for column in _leaf_columns(table.schema)
+        leaf: "NONE" if column.name == "embedding" else "ZSTD"
+        for column in table.schema
+        for leaf in leaf_columns(column)
     }
     with durable_file(path) as file:
         pq.write_table(
@@ -177,16 +174,18 @@ def _write(path: Path, table: pa.Table, space_id: str) -> None:
         )
 
 
-def _leaf_columns(schema: pa.Schema) -> list[str]:
-    """Return the names of the columns as Parquet numbers them, nested ones by their path."""
-    import io
-
-    import pyarrow.parquet as pq
-
-    empty = io.BytesIO()
-    pq.write_table(schema.empty_table(), empty)
-    leaves = pq.ParquetFile(empty).schema
-    return [leaves.column(number).path for number in range(len(leaves))]
+def leaf_columns(field: pa.Field) -> list[str]:
+    """Return the paths of the Parquet columns of a field, such as "seen.list.element"."""
+    type_ = field.type
+    if pa.types.is_map(type_):
+        path, inside = f"{field.name}.key_value", [type_.key_field, type_.item_field]
+    elif pa.types.is_nested(type_) and not pa.types.is_struct(type_):
+        path, inside = f"{field.name}.list", [type_.value_field.with_name("element")]
+    elif pa.types.is_struct(type_):
+        path, inside = field.name, list(type_)
+    else:
+        return [field.name]
+    return [f"{path}.{leaf}" for child in inside for leaf in leaf_columns(child)]
 
 
 def _read(path: Path) -> tuple[pa.Table, str]:
@@ -198,13 +197,13 @@ def _read(path: Path) -> tuple[pa.Table, str]:
 
 
 def _id_column(ids: Ids) -> pa.ChunkedArray:
-    """Return ids as string or int64; in pieces, because a string array holds 2 GiB at most."""
+    """Return ids as string or int64; in chunks, because a string array holds at most 2 GiB."""
     type_ = pa.int64() if ids.are_integers else pa.string()
-    pieces = [
+    chunks = [
         ids.values.slice(start, _ROWS_PER_GROUP).cast(type_)
         for start in range(0, len(ids), _ROWS_PER_GROUP)
     ]
-    return pa.chunked_array(pieces, type=type_)
+    return pa.chunked_array(chunks, type=type_)
 
 
 def _embedding_column(vectors: FloatMatrix) -> pa.Array:
@@ -216,15 +215,15 @@ def _embedding_column(vectors: FloatMatrix) -> pa.Array:
 def _list_column(
     starts: NDArray[np.int64], values: NDArray[Any], type_: pa.DataType
 ) -> pa.ChunkedArray:
-    """Return one list a user; in pieces, because their offsets are 32 bits wide."""
+    """Return one list per user; in chunks, because their offsets are 32 bits wide."""
     list_type = pa.list_(pa.field("element", type_, nullable=False))
-    pieces = []
+    chunks = []
     for first in range(0, len(starts) - 1, _ROWS_PER_GROUP):
-        part = starts[first : first + _ROWS_PER_GROUP + 1]
-        offsets = pa.array((part - part[0]).astype(np.int32))
-        inside = pa.array(values[part[0] : part[-1]], type_)
-        pieces.append(pa.ListArray.from_arrays(offsets, inside, type=list_type))
-    return pa.chunked_array(pieces, type=list_type)
+        block = starts[first : first + _ROWS_PER_GROUP + 1]
+        offsets = pa.array((block - block[0]).astype(np.int32))
+        inside = pa.array(values[block[0] : block[-1]], type_)
+        chunks.append(pa.ListArray.from_arrays(offsets, inside, type=list_type))
+    return pa.chunked_array(chunks, type=list_type)
 
 
 def _embeddings_of(column: pa.ChunkedArray) -> FloatMatrix:
@@ -252,7 +251,7 @@ def _seen_of(table: pa.Table) -> SeenLists:
 
 
 def _values_of(column: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
-    """Return what is inside the lists, one after the other."""
+    """Return the values of all lists in one array."""
     values = [_numbers(chunk.flatten(), dtype) for chunk in column.chunks]
     return _joined(values, np.empty(0, dtype=dtype))
 
@@ -271,8 +270,8 @@ def _numbers(array: pa.Array, dtype: type[np.generic]) -> NDArray[Any]:
     return values[array.offset : array.offset + len(array)]
 
 
-def _joined(parts: list[NDArray[Any]], empty: NDArray[Any]) -> NDArray[Any]:
-    """Join arrays, without a copy where there is one only."""
-    if not parts:
+def _joined(arrays: list[NDArray[Any]], empty: NDArray[Any]) -> NDArray[Any]:
+    """Join arrays, without a copy if there is only one."""
+    if not arrays:
         return empty
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

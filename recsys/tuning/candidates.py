@@ -1,4 +1,7 @@
-"""Models that can be compared and tuned: ours, and the baselines of implicit."""
+"""Models that can be compared and tuned: ours, and the baselines of implicit.
+
+They import `implicit` where they fit, as nothing else needs it.
+"""
 
 import warnings
 from collections.abc import Mapping
@@ -18,17 +21,10 @@ from recsys.vectors import Embeddings, FloatMatrix
 
 @dataclass(frozen=True, eq=False)
 class ItemToItem:
-    """A user's score of an item: the sum of what the items of the history say about it.
+    """A user's score of an item: the sum of the weights of the history's items with it."""
 
-    Parameters
-    ----------
-    user_items : csr_array, shape (n_users, n_items)
-    weights : csr_array or ndarray, shape (n_items, n_items)
-        Column i is what the items say about i.
-    """
-
-    user_items: sp.csr_array
-    weights: Any
+    user_items: sp.csr_array  # (n_users, n_items)
+    weights: Any  # CSR or dense (n_items, n_items); column i holds the weights with item i
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -16,8 +16,8 @@ from recsys.tuning.study import Trial, TrialLog
 from recsys.tuning.task import Task
 
 FIRST_FACTORS = 32
-_GO_UP = 4  # the best so many of a number of factors are tried with twice as many
-_LEAST_TRIALS = _GO_UP + 4  # of a number of factors
+_GO_UP = 4  # the best of a number of factors that are tried with twice as many
+_LEAST_TRIALS = _GO_UP + 4  # with each number of factors
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def tune(
 
     Trials begin with 32 factors or a few more, where they are quick. The best of them go on to
     twice as many until `factors` is reached, or until doubling them gains less than 1 %: then the
-    smaller number is the result. Within a number of factors, a Gaussian mixture of what did well
-    says what to try next (TPE, Bergstra et al., NIPS 2011), and a trial that is behind the median
-    of the others at an epoch is given up.
+    smaller number is the result. Within a number of factors, a Gaussian mixture of the good trials
+    suggests the next one (TPE, Bergstra et al., NIPS 2011), and a trial below the median of the
+    others at an epoch is given up.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ def tune(
         The largest number.
     budget : Budget, optional
     study : path, optional
-        An SQLite file. A search that was killed goes on from there, and one that is done says the
-        same again without a trial.
+        An SQLite file. A search that was killed goes on from there, and one that is done returns
+        the same again without a trial.
     seed : int
     space : Space, optional
         Default: the one of `SPACES`.
@@ -115,7 +115,7 @@ def _run(
     seconds: float,
     on_step: OnStep | None,
 ) -> None:
-    """Make the trials of a number of factors, but for those that are made already."""
+    """Run the trials of a number of factors that have not run yet."""
     while True:
         made = done[size].trials()
         spent = sum(trial.seconds for log in done.values() for trial in log.trials())

@@ -16,14 +16,14 @@ from recsys.tuning.task import Task, Watch, run_trial
 if TYPE_CHECKING:
     import optuna
 
-_RANDOM_TRIALS = 10  # before what was tried says where to try
+_RANDOM_TRIALS = 10  # before earlier trials suggest the next
 _FULL_TRIALS = 6  # before a trial may be given up half-way
-_FULL_EPOCHS = 3  # of any: what comes slowly may come far
+_FULL_EPOCHS = 3  # of every trial: one that begins slowly may get far
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What was tried, and what it reached.
+    """A candidate that was tried, and what it reached.
 
     Parameters
     ----------
@@ -43,24 +43,10 @@ class Trial:
 
 
 class TrialLog:
-    """The trials of a candidate with one number of factors.
+    """The trials of a candidate with one number of factors, kept in an SQLite file or in memory.
 
-    Parameters
-    ----------
-    candidate : Candidate
-        Its hyperparameters hold but for those of the space.
-    space : Space
-    task : Task
-    path : path, optional
-        The SQLite file that trials are kept in, and taken from; default: in memory.
-    name : str
-        Of the study in that file.
-    seed : int
-
-    Raises
-    ------
-    ConfigError
-        If the study in the file is of other data, or of other hyperparameters.
+    Its hyperparameters hold but for those of the space. A ConfigError if the study of that name in
+    the file is of other data, or of other hyperparameters.
     """
 
     def __init__(
@@ -78,7 +64,7 @@ class TrialLog:
         self._give_up_running()
 
     def trials(self) -> list[Trial]:
-        """Return what was tried to its end, or given up, in order."""
+        """Return the finished trials and those given up half-way, in order."""
         return [
             Trial(
                 self._having(trial.params, trial.user_attrs.get("iterations")),
@@ -91,17 +77,17 @@ class TrialLog:
         ]
 
     def best(self) -> Trial:
-        """Return the best of those tried to their end."""
+        """Return the best finished trial."""
         return max(
             (trial for trial in self.trials() if not trial.is_pruned),
             key=lambda trial: trial.value,
         )
 
     def run_one(self, first: Sequence[Candidate]) -> Trial:
-        """Try once more: the next of some candidates, or what the trials so far suggest.
+        """Run one more trial: of the next first candidate, or of what the trials so far suggest.
 
-        What is tried depends only on the trials before it, so that a search that was killed goes
-        on as if it had not been.
+        It depends only on the trials before it, so that a search that was killed goes on as if it
+        had not been.
         """
         number = len(self.trials())
         self._study.sampler = _sampler(self._seed + number)
@@ -155,7 +141,7 @@ class TrialLog:
                 )
 
     def _give_up_running(self) -> None:
-        """Drop what a killed process was at; it is tried again."""
+        """Drop the trial that a killed process was running; it runs again."""
         for trial in self._study.get_trials(deepcopy=False, states=(_state("RUNNING"),)):
             self._study.tell(trial.number, state=_state("FAIL"))
 

@@ -17,15 +17,15 @@ from recsys.models import Epoch
 from recsys.splits.leaks import require_validation
 from recsys.tuning.candidates import Candidate
 
-MOST_USERS = 20_000  # that are looked at: the same for all trials, so that they can be compared
+MOST_USERS = 20_000  # that are measured: the same in all trials, so that they can be compared
 
 Report = Callable[[int, float], bool]
-"""Told an epoch and what it reached; True stops the fit there."""
+"""Takes an epoch and what it reached; True stops the fit there."""
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What a search tries to be good at.
+    """What a search optimizes: a metric on a validation part.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Task:
     ConfigError
         If there is no such metric.
     DataError
-        If what is to be chosen on is a test part.
+        If the validation part is a test part.
     """
 
     train: Interactions
@@ -60,12 +60,12 @@ class Task:
 
     @cached_property
     def user_items(self) -> sp.csr_array:
-        """What is fitted."""
+        """The matrix that trials are fitted to."""
         return self.train.user_items()
 
     @cached_property
     def relevant(self) -> sp.csr_array:
-        """The validation items of the users that are looked at."""
+        """The validation items of the users that are measured."""
         matrix = self.validation.user_items()
         users = np.flatnonzero(np.diff(matrix.indptr))
         if len(users) <= MOST_USERS:
@@ -83,7 +83,7 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What two searches have in common if their trials can be compared."""
+        """A hash of all that two searches share if their trials can be compared."""
         hashed = blake2b(f"{self.metric}@{self.k}, {self.seed}".encode(), digest_size=16)
         for matrix in (self.user_items, self.relevant):
             for array in (matrix.indptr, matrix.indices, matrix.data):
@@ -93,9 +93,9 @@ class Task:
 
 @dataclass
 class Watch:
-    """Looks at a fit after epochs 2, 4, 8 and so on, and keeps the best; pass it as `on_epoch`.
+    """Measures a fit after epochs 2, 4, 8 and so on; pass it as `on_epoch`.
 
-    Looking at every epoch would take longer than the epochs do.
+    Measuring every epoch would take longer than the epochs do.
     """
 
     task: Task
@@ -113,7 +113,7 @@ class Watch:
         return self.is_stopped
 
     def look(self, number: int, scorer: Scorer) -> bool:
-        """Measure, keep and report."""
+        """Measure the embeddings of an epoch, and report what they reach."""
         self.reached[number] = self.task.measure(scorer)
         return self.report(number, self.reached[number])
 

@@ -1,8 +1,8 @@
-"""What an embedding is: ids, the two matrices, exact top-k, and arithmetic by real ids."""
+"""What an embedding is: ids, the two matrices, exact top-k, and arithmetic by external ids."""
 
 from recsys.vectors.alignment import Alignment, align, shared_rows
 from recsys.vectors.by_id import NamedVectors, ScoredId, named_vectors
-from recsys.vectors.embeddings import Embeddings, FloatMatrix, FloatVector, carry_over
+from recsys.vectors.embeddings import Embeddings, FloatMatrix, FloatVector
 from recsys.vectors.ids import Id, Ids
 from recsys.vectors.storage import STORAGES, Storage, StoredMatrix, encode
 from recsys.vectors.top_k import top_k
@@ -22,7 +22,6 @@ __all__ = [
     "StoredMatrix",
     "Vector",
     "align",
-    "carry_over",
     "encode",
     "named_vectors",
     "shared_rows",

@@ -1,7 +1,8 @@
-r"""Retrained embeddings in the coordinates of those before them, by an orthogonal map.
+r"""Align retrained embeddings with earlier ones, by an orthogonal map.
 
-Two trainings of one model agree on dot products and on nothing else: their vectors lie in unrelated
-rotations. The orthogonal map R that brings the items Y of one closest to those of another, Z,
+Two trainings of one model agree on dot products and on nothing else: their coordinates are
+unrelated rotations. The orthogonal map R that brings the items Y of one closest to those of
+another, Z,
 
 .. math::
 
@@ -9,7 +10,7 @@ rotations. The orthogonal map R that brings the items Y of one closest to those 
     \sum_i w_i\, y_i' z_i = U S V', \quad R = U V'
 
 (Schoenemann 1966, "A generalized solution of the orthogonal Procrustes problem"), changes no dot
-product where users and items both take it. It may mirror as well as turn, and never scales.
+product if it is applied to users and items both. It may mirror as well as turn, and never scales.
 
 Some items really move, and a least-squares fit would follow them. So the fit is repeated with
 weights :math:`w_i \min(1, k / r_i)`, :math:`r_i = |y_i R - z_i|`: Huber's function on the
@@ -32,13 +33,13 @@ Rotation = NDArray[np.float64]
 Weights = NDArray[np.float64]
 Rows = NDArray[np.integer]
 
-_ROUNDS = 10  # of weights anew: with a third of the items moved, the digits of float32 are right
+_ROUNDS = 10  # of reweighting: exact to float32 even when a third of the items moved
 _QUANTILE, _CUT = 0.25, 2.0  # k is twice the lower quartile of the residuals
 _NO_DISTANCE = 1e-12  # keeps a quotient of residuals that are all 0
-_MOST_FITTED = 50_000  # items: a rotation has factors^2 / 2 free numbers, so more add only time
-_N_OTHERS = 5  # items that each is compared with, for what is alike by chance
+_MAX_FITTED = 50_000  # items: a rotation has factors^2 / 2 free numbers, so more add only time
+_N_OTHERS = 5  # items that each is compared to, for the similarity by chance
 _NO_SPREAD = 1e-6  # of cosines: float32 cannot tell such items apart
-_ROWS = 1 << 14  # that are in double precision at a time
+_BLOCK_ROWS = 1 << 14  # in double precision at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,17 +53,17 @@ class Alignment:
     n_shared : int
         Items with a vector in both; the rotation comes from them.
     residual : float
-        ``|Y R - Z| / |Z|`` over these items, of Frobenius norms; 0 where all of them coincide. It
-        counts a common growth of all vectors too, which no rotation can undo.
+        ``|Y R - Z| / |Z|`` over these items, in Frobenius norms; 0 where all of them coincide. It
+        includes a common growth of all vectors, which no rotation can undo.
     cosine_raw, cosine_aligned : float
         Mean cosine of an item's two vectors, before and after.
     agreement : float
-        How much more alike an item's two vectors are than those of two items with about as many
-        users, from 0 (not at all) to 1 (as much as can be): ``(c - c0) / (1 - c0)`` with c and c0
-        the mean cosines of both, by weight; Cohen 1960 corrects for chance so. Each half of the
-        items is turned as the other half says. So it is near 0 where two spaces have nothing in
-        common, however few the items, and though all vectors of a space point in similar
-        directions; cosines are not: see ``python -m benchmarks.alignment --limits``.
+        How much more similar an item's two vectors are than those of two items with about as many
+        users, from 0 (not at all) to 1 (identical): ``(c - c0) / (1 - c0)`` with c and c0 the
+        weighted mean cosines of both, the correction for chance of Cohen 1960. Each half of the
+        items is rotated by the fit to the other half. So it is near 0 where two spaces have nothing
+        in common, even for few items or where all vectors of a space point in similar directions;
+        cosines are not: see ``python -m benchmarks.alignment --limits``.
     """
 
     rotation: Rotation
@@ -75,7 +76,7 @@ class Alignment:
     def apply(self, embeddings: Embeddings) -> Embeddings:
         """Return users and items in the other space; every score stays, up to rounding."""
         return Embeddings(
-            _turned(embeddings.users, self.rotation), _turned(embeddings.items, self.rotation)
+            _rotated(embeddings.users, self.rotation), _rotated(embeddings.items, self.rotation)
         )
 
 
@@ -90,9 +91,9 @@ def align(
     """Find the rotation of item embeddings onto earlier ones of the same items.
 
     Only directions count: each vector is scaled to length 1 first, so that neither the longest
-    vectors decide nor a common growth. They are weighted instead, as the vector of an item with few
-    users is mostly chance: by the number of users. The more of that, the more of users' lists is
-    kept and the less of the mean cosine; resistance costs least squares little where nothing was
+    vectors nor a common growth decide. Items are weighted by their number of users instead, as the
+    vector of an item with few users is mostly chance: more weight keeps more of users' lists and
+    less of the mean cosine. The resistant fit is nearly as good as least squares where nothing was
     relabelled (``python -m benchmarks.alignment --weights``).
 
     Parameters
@@ -100,13 +101,13 @@ def align(
     items, onto : ndarray of float32, shape (n, factors)
         Row i of both is the same item. A zero row, of an item without interactions, is left out.
     weight : ndarray of int or float, shape (n,), optional
-        How much an item counts: its number of users. Default: all alike. Of many items, the 50,000
-        that weigh the most are fitted.
+        How much an item counts: its number of users. Default: 1. The 50,000 items of the largest
+        weight are fitted.
     blocks : sequence of slice, optional
-        Runs of coordinates, each of which is rotated in itself; coordinates outside of all of them
-        stay as they are. Default: one block of all.
+        Ranges of coordinates, each of which is rotated in itself; coordinates outside of all of
+        them stay as they are. Default: one block of all.
     rounds : int
-        Times that the fit is repeated with less weight on what moved; 0 for least squares.
+        Times that the fit is repeated with less weight on items that moved; 0 for least squares.
 
     Returns
     -------
@@ -115,8 +116,8 @@ def align(
     Raises
     ------
     DataError
-        If the shapes differ, or fewer items are shared than a block has coordinates: any such
-        items fit one another.
+        If the shapes differ, or fewer items are shared than a block has coordinates: so few fit
+        any rotation.
 
     Examples
     --------
@@ -136,7 +137,7 @@ def align(
     ours, theirs = items[shared], onto[shared]
     weights = np.ones(len(ours)) if weight is None else weight[shared].astype(np.float64)
     rotation = _rotation(ours, theirs, weights, blocks, rounds)
-    cosines = _cosines(_turned(ours, rotation), theirs)
+    cosines = _cosines(_rotated(ours, rotation), theirs)
     return Alignment(
         rotation=rotation,
         n_shared=len(ours),
@@ -157,9 +158,9 @@ def shared_rows(ids: Ids, parent: Ids) -> tuple[Rows, Rows]:
 def _rotation(
     items: FloatMatrix, onto: FloatMatrix, weight: Weights, blocks: Sequence[slice], rounds: int
 ) -> Rotation:
-    """Return the rotation of every block, and ones for the coordinates in none."""
+    """Return the rotation of every block; coordinates outside of all blocks stay."""
     rotation = np.eye(items.shape[1])
-    heaviest = np.argsort(-weight, kind="stable")[:_MOST_FITTED]
+    heaviest = np.argsort(-weight, kind="stable")[:_MAX_FITTED]
     for block in blocks:
         ours, theirs = (unit_rows(matrix[heaviest, block]) for matrix in (items, onto))
         rotation[block, block] = _resistant(ours, theirs, weight[heaviest], rounds)
@@ -177,7 +178,7 @@ def _resistant(items: FloatMatrix, onto: FloatMatrix, weight: Weights, rounds: i
 
 def _least_squares(items: FloatMatrix, onto: FloatMatrix, weight: Weights) -> Rotation:
     covariance = np.zeros((items.shape[1], items.shape[1]))
-    for rows in _parts(len(items)):
+    for rows in _row_blocks(len(items)):
         covariance += (items[rows] * weight[rows, None]).T @ onto[rows].astype(np.float64)
     left, _, right = np.linalg.svd(covariance)
     rotation: Rotation = left @ right
@@ -187,33 +188,33 @@ def _least_squares(items: FloatMatrix, onto: FloatMatrix, weight: Weights) -> Ro
 def _agreement(
     items: FloatMatrix, onto: FloatMatrix, weight: Weights, blocks: Sequence[slice], rounds: int
 ) -> float:
-    """Return how much more alike an item is to itself than to others, in each half by the other."""
-    # Every other item by weight; equal ones by what they are, not by where they stand.
+    """Return `Alignment.agreement`, each half of the items rotated by the fit to the other half."""
+    # Halves by weight; items of equal weight by their vectors, not by the order of rows.
     mark = onto @ np.random.default_rng(0).standard_normal(onto.shape[1])
     order = np.lexsort((mark, weight))
     same = chance = 0.0
     for fitted, left_out in ((order[::2], order[1::2]), (order[1::2], order[::2])):
         rotation = _rotation(items[fitted], onto[fitted], weight[fitted], blocks, rounds)
-        ours, theirs = unit_rows(_turned(items[left_out], rotation)), unit_rows(onto[left_out])
+        ours, theirs = unit_rows(_rotated(items[left_out], rotation)), unit_rows(onto[left_out])
         same += float(weight[left_out] @ _products(ours, theirs))
-        for shift in range(1, _N_OTHERS + 1):  # neighbours in the order weigh about as much
+        for shift in range(1, _N_OTHERS + 1):  # neighbours in the order have similar weights
             others = np.roll(theirs, shift, axis=0)
             chance += float(weight[left_out] @ _products(ours, others)) / _N_OTHERS
     total = max(float(weight.sum()), _NO_DISTANCE)
     return 1 - (1 - same / total) / max(1 - chance / total, _NO_SPREAD)
 
 
-def _turned(matrix: FloatMatrix, rotation: Rotation) -> FloatMatrix:
-    turned = np.empty(matrix.shape, dtype=np.float32)
-    for rows in _parts(len(matrix)):
-        turned[rows] = matrix[rows].astype(np.float64) @ rotation
-    return turned
+def _rotated(matrix: FloatMatrix, rotation: Rotation) -> FloatMatrix:
+    rotated = np.empty(matrix.shape, dtype=np.float32)
+    for rows in _row_blocks(len(matrix)):
+        rotated[rows] = matrix[rows].astype(np.float64) @ rotation
+    return rotated
 
 
 def _distances(items: FloatMatrix, onto: FloatMatrix, rotation: Rotation) -> Weights:
-    """Return how far each item is from where it was."""
+    """Return the distance of each item from its earlier vector."""
     found: Weights = np.empty(len(items))
-    for rows in _parts(len(items)):
+    for rows in _row_blocks(len(items)):
         found[rows] = np.linalg.norm(items[rows].astype(np.float64) @ rotation - onto[rows], axis=1)
     return found
 
@@ -228,7 +229,7 @@ def _cosines(a: FloatMatrix, b: FloatMatrix) -> Weights:
 
 
 def _products(a: FloatMatrix, b: FloatMatrix) -> Weights:
-    """Return the dot product of each row with the same of the other matrix."""
+    """Return the dot product of each row with the same row of the other matrix."""
     products: Weights = np.einsum("ij,ij->i", a, b, dtype=np.float64)
     return products
 
@@ -237,8 +238,8 @@ def _mean(values: Weights) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _parts(n_rows: int) -> Iterator[slice]:
-    return (slice(start, start + _ROWS) for start in range(0, n_rows, _ROWS))
+def _row_blocks(n_rows: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK_ROWS) for start in range(0, n_rows, _BLOCK_ROWS))
 
 
 def _require_rows(items: FloatMatrix, onto: FloatMatrix, weight: NDArray[Any] | None) -> None:

@@ -1,4 +1,4 @@
-"""Embeddings by real ids: similarity, arithmetic, directions and what is nearest."""
+"""Embeddings by external ids: similarity, arithmetic, directions and the nearest."""
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -28,13 +28,13 @@ class ScoredId(NamedTuple):
 class NamedVectors:
     """The embeddings of all users, or of all items, by their ids.
 
-    Users and items are two sets of points in one space: the vector of a user can be added to
-    those of items, and asked for the nearest of them. Wherever a point is expected, an id of this
-    set or any `Vector` of the space will do.
+    Users and items are two sets of points in one space: the vector of a user can be added to those
+    of items, and the nearest items to a user can be found. A point is an id of this set or any
+    `Vector` of the space.
 
-    A zero vector (of an item that nobody has, say) has no direction. Its cosine with another
+    A zero vector (of an item without users, for example) has no direction. Its cosine with another
     vector is an error, `nearest` by cosine leaves it out and finds nothing near it; its dot
-    product with everything is 0.
+    product with any vector is 0.
 
     Parameters
     ----------
@@ -42,7 +42,6 @@ class NamedVectors:
     matrix : ndarray of float32, shape (n, factors)
         Row i is the embedding of id i.
     kind : {"user", "item"}
-        What they are embeddings of.
     space_id : str
         Sets of one space share it.
     where : str
@@ -108,7 +107,7 @@ class NamedVectors:
         DataError
             If it is neither a string nor an integer.
         UnknownUserError, UnknownItemError
-            If it is not here.
+            If it is unknown.
         """
         row = self.ids.find(checked_id(id_, f"{self.kind}_id"))
         if row is None:
@@ -116,7 +115,7 @@ class NamedVectors:
         return row
 
     def unknown_id(self, id_: Id) -> UnknownUserError | UnknownItemError:
-        """Return the error for an id that is not here; it suggests one that is."""
+        """Return the error for an unknown id, which suggests a known one."""
         return unknown_id(self.kind, id_, self.ids, self._where)
 
     def vector(self, values: ArrayLike) -> Vector:
@@ -140,14 +139,14 @@ class NamedVectors:
         return self._vector(a) @ self._vector(b)
 
     def average(self, points: Iterable[Point]) -> Vector:
-        """Return the mean of some points, in which one that is repeated counts again.
+        """Return the mean of some points; a repeated one counts each time.
 
         Raises
         ------
         DataError
-            If there is none, or one is of another space.
+            If there is no point, or one is of another space.
         UnknownUserError, UnknownItemError
-            If an id is not here.
+            If an id is unknown.
         """
         return self._group(points, "average")[0]
 
@@ -165,7 +164,7 @@ class NamedVectors:
         DataError
             If a group is empty, or the two have the same mean.
         UnknownUserError, UnknownItemError
-            If an id is not here.
+            If an id is unknown.
         """
         (from_mean, from_size), (to_mean, to_size) = (
             self._group(points, name) for points, name in ((start, "start"), (end, "end"))
@@ -179,15 +178,14 @@ class NamedVectors:
         return step.unit()
 
     def project(self, points: Iterable[Point], direction: Vector) -> NDArray[np.float64]:
-        """Return how far each point lies along a direction.
-
-        ``x @ direction / |direction|``. The set itself, as `points`, stands for all its ids.
+        """Return how far each point lies along a direction: ``x @ direction / |direction|``.
 
         Parameters
         ----------
         points : iterable of str, int or Vector
+            This set itself for all its ids.
         direction : Vector
-            Such as `direction` returns; its length does not matter.
+            Of any length; `direction` returns one.
 
         Returns
         -------
@@ -199,7 +197,7 @@ class NamedVectors:
         DataError
             If the direction is the zero vector or of another space.
         UnknownUserError, UnknownItemError
-            If an id is not here.
+            If an id is unknown.
         """
         unit = self._vector(direction).unit().values
         along: NDArray[np.float64] = self._matrix_of(points, "points") @ unit
@@ -221,13 +219,13 @@ class NamedVectors:
         point : str, int or Vector
             An id of this set is not in its own list.
         k : int
-            Length of the list. It is shorter where there are no more to offer.
+            Length of the list, which is shorter where there are no more.
         by : {"cosine", "dot"}
-            The dot product of a user with items ranks as recommendations do.
+            The dot product of a user with items gives the order of recommendations.
         exclude : iterable of str or int
             Ids to leave out, such as those that a vector was made of.
         among : iterable of str or int, optional
-            The only ids to look at. Default: all.
+            The only ids that may be in the list. Default: all.
 
         Returns
         -------
@@ -240,7 +238,7 @@ class NamedVectors:
         DataError
             If an argument is none of these, or the vector is of another space.
         UnknownUserError, UnknownItemError
-            If an id is not here.
+            If an id is unknown.
         """
         k = checked_k(k)
         if by not in ("cosine", "dot"):
@@ -259,7 +257,7 @@ class NamedVectors:
         return list(map(ScoredId, self.ids.tolist(rows), scores.tolist()))
 
     def analogy(self, a: Id, b: Id, c: Id, k: int = 10, *, by: By = "cosine") -> list[ScoredId]:
-        """Return what is to `c` as `b` is to `a`: the nearest to ``c + b - a`` but these three."""
+        """Return what is to `c` as `b` is to `a`: the nearest to ``c + b - a``, none of these."""
         return self.nearest(self[c] + self[b] - self[a], k, by=by, exclude=(a, b, c))
 
     @cached_property
@@ -305,7 +303,7 @@ def named_vectors(
     users, items : Ids
         As `Interactions` has them.
     space_id : str, optional
-        Default: drawn from the item embeddings, as publishing a first version of them does; a
+        Default: a hash of the item embeddings, as in a first version that is published of them; a
         later version is rotated into the space of the one before it.
 
     Returns

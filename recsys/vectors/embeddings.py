@@ -1,4 +1,4 @@
-"""User and item embeddings, and their rows in the order of other ids."""
+"""The two matrices of embeddings, of users and of items."""
 
 from dataclasses import dataclass
 
@@ -86,42 +86,32 @@ class Embeddings:
         scores: FloatMatrix = np.matmul(self.users[user_idx], self.items.T, out=out)
         return scores
 
+    def reindexed(self, users: Ids, items: Ids, *, to_users: Ids, to_items: Ids) -> "Embeddings":
+        """Return the embeddings of other users and items, matched by id.
 
-def carry_over(
-    embeddings: Embeddings, users: Ids, items: Ids, *, to_users: Ids, to_items: Ids
-) -> Embeddings:
-    """Bring embeddings to other users and items, matched by id.
+        Parameters
+        ----------
+        users, items : Ids
+            Of the rows of these embeddings.
+        to_users, to_items : Ids
+            Of the rows of the result. One that is new has a zero row, which a fit that starts here
+            solves from the others in its first epoch.
 
-    Parameters
-    ----------
-    embeddings : Embeddings
-        Of `users` and `items`.
-    users, items : Ids
-    to_users, to_items : Ids
-        The rows wanted.
-
-    Returns
-    -------
-    Embeddings
-        Of `to_users` and `to_items`. A newcomer has a zero row, which a fit that starts here
-        solves from the others in its first epoch.
-
-    Examples
-    --------
-    >>> old = Embeddings(np.ones((1, 2), np.float32), np.ones((2, 2), np.float32))
-    >>> new = carry_over(
-    ...     old, Ids(["ann"]), Ids(["a", "b"]), to_users=Ids(["ann", "bob"]), to_items=Ids(["b"])
-    ... )
-    >>> new.users.tolist(), new.items.tolist()
-    ([[1.0, 1.0], [0.0, 0.0]], [[1.0, 1.0]])
-    """
-    return Embeddings(
-        _rows_of(embeddings.users, users, to_users), _rows_of(embeddings.items, items, to_items)
-    )
+        Examples
+        --------
+        >>> old = Embeddings(np.ones((1, 2), np.float32), np.ones((2, 2), np.float32))
+        >>> users, items = Ids(["ann"]), Ids(["a", "b"])
+        >>> new = old.reindexed(users, items, to_users=Ids(["ann", "bob"]), to_items=Ids(["b"]))
+        >>> new.users.tolist(), new.items.tolist()
+        ([[1.0, 1.0], [0.0, 0.0]], [[1.0, 1.0]])
+        """
+        return Embeddings(
+            _rows_of(self.users, users, to_users), _rows_of(self.items, items, to_items)
+        )
 
 
-def _rows_of(matrix: FloatMatrix, ids: Ids, wanted: Ids) -> FloatMatrix:
-    rows = ids.rows_of(wanted)
-    carried = np.zeros((len(wanted), matrix.shape[1]), dtype=np.float32)
-    carried[rows >= 0] = matrix[rows[rows >= 0]]
-    return carried
+def _rows_of(matrix: FloatMatrix, ids: Ids, to_ids: Ids) -> FloatMatrix:
+    rows = ids.rows_of(to_ids)
+    found = np.zeros((len(to_ids), matrix.shape[1]), dtype=np.float32)
+    found[rows >= 0] = matrix[rows[rows >= 0]]
+    return found

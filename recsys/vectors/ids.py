@@ -1,4 +1,4 @@
-"""External ids in the order of rows, their table on disk, and checks of ids from callers."""
+"""External ids in the order of rows, their hash table on disk, and checks of callers' ids."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, did_you_mean
 
-_AT_ONCE = 1 << 18  # ids that are spelled out as Python strings at a time
-_SLOTS_AT_ONCE = 8  # two lines of the cache; nearly always enough
-_PLACE_AND_CHECK = Struct("<Qq")
+_IDS_PER_BLOCK = 1 << 18  # that are Python strings at a time
+_SLOTS_PER_READ = 8  # two lines of the cache; nearly always enough
+_HOME_AND_CHECK = Struct("<Qq")
 
 
 class Slots(Protocol):
-    """The numbers of a table, of which parts are read: a memoryview, or a part of a file."""
+    """The numbers of a hash table, read in slices: a memoryview, or an array in a file."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, part: slice, /) -> memoryview:
-        """Return what is there of a part, as slices of a list have it."""
+    def __getitem__(self, numbers: slice, /) -> memoryview:
+        """Return a slice, which ends with the numbers as that of a list does."""
         ...
 
 
@@ -52,7 +52,7 @@ class IdReader:
         return self.listed((row,))[0]
 
     def listed(self, rows: Iterable[int]) -> list[str | int]:
-        """Return the ids of some rows, which must all be there: negative ones go wrong."""
+        """Return the ids of some rows, which must all exist: negative ones are not checked."""
         numbers, text = self._numbers, self._text
         if text is None:
             return [numbers[row] for row in rows]
@@ -61,17 +61,17 @@ class IdReader:
 
 @dataclass(frozen=True, eq=False)
 class IdTable:
-    """Rows by the hash of their id as text, with linear probing.
+    """A hash table from ids, as text, to rows, with linear probing.
 
-    The hash has 128 bits: the first half says where to look, the second stands beside the row and
-    for the id, which is not looked at again. Among ten million ids an unknown one is taken for
-    another once in 10^18 look-ups, and nobody knows how to make such an id on purpose.
+    The hash has 128 bits: the first half gives the home slot, the second is stored with the row
+    and compared in place of the id itself. Among ten million ids an unknown one is taken for
+    another once in 10^18 look-ups, and no way is known to make such an id on purpose.
 
     Parameters
     ----------
     slots : ndarray of int64, shape (n_slots, 2)
-        From its place on, an id is in the first slot that is free or holds the second half of
-        its hash, and its row. Rows of free ones are -1; the last is free.
+        The second half of the hash, and the row; -1 for the row of a free slot. An id is in the
+        first slot from its home slot on that was free. The last slot is free.
     """
 
     slots: NDArray[np.int64]
@@ -79,38 +79,38 @@ class IdTable:
 
     @classmethod
     def of(cls, values: pa.Array) -> "IdTable":
-        """Make the table of some ids."""
+        """Build the table of some ids."""
         n = len(values)
         halves = np.empty((n, 2), dtype=np.int64)
-        for first in range(0, n, _AT_ONCE):
-            part = values.slice(first, _AT_ONCE).to_pylist()
-            hashes = np.frombuffer(b"".join(map(_hash, part)), dtype="<i8")
-            halves[first : first + len(part)] = hashes.reshape(-1, 2)
-        n_places = places_for(n)
-        wanted = halves[:, 0] & (n_places - 1)
-        order = np.argsort(wanted, kind="stable")
-        # Each takes its place, or the one behind the last that was taken.
+        for first in range(0, n, _IDS_PER_BLOCK):
+            block = values.slice(first, _IDS_PER_BLOCK).to_pylist()
+            hashes = np.frombuffer(b"".join(map(_hash, block)), dtype="<i8")
+            halves[first : first + len(block)] = hashes.reshape(-1, 2)
+        n_homes = n_home_slots(n)
+        home = halves[:, 0] & (n_homes - 1)
+        order = np.argsort(home, kind="stable")
+        # Each takes its home slot, or the one after the last that was taken.
         number = np.arange(n)
-        places = np.maximum.accumulate(wanted[order] - number) + number
-        n_slots = max(n_places, int(places[-1]) + 1 if n else 0) + 1
+        taken = np.maximum.accumulate(home[order] - number) + number
+        n_slots = max(n_homes, int(taken[-1]) + 1 if n else 0) + 1
         slots = np.full((n_slots, 2), -1, dtype=np.int64)
-        slots[places, 0], slots[places, 1] = halves[order, 1], order
+        slots[taken, 0], slots[taken, 1] = halves[order, 1], order
         return cls(slots)
 
     def __post_init__(self) -> None:
-        # NumPy takes several times as long to hand out one number.
+        # NumPy takes several times as long to return one number.
         object.__setattr__(self, "_numbers", memoryview(self.slots.reshape(-1).data))
 
     def find(self, id_: str | int, n: int) -> int | None:
-        """Return the row of one of n ids, spelled as they are, or None."""
+        """Return the row of one of n ids, spelled as in the table, or None."""
         return find_row(id_, n, self._numbers)
 
 
 def find_row(id_: str | int, n: int, slots: Slots) -> int | None:
     """Return the row of one of n ids by the slots of their table, or None; see `IdTable`."""
-    place, check = _PLACE_AND_CHECK.unpack(_hash(id_))
-    for first in range(2 * (place & (places_for(n) - 1)), len(slots), 2 * _SLOTS_AT_ONCE):
-        numbers = slots[first : first + 2 * _SLOTS_AT_ONCE].tolist()
+    home, check = _HOME_AND_CHECK.unpack(_hash(id_))
+    for first in range(2 * (home & (n_home_slots(n) - 1)), len(slots), 2 * _SLOTS_PER_READ):
+        numbers = slots[first : first + 2 * _SLOTS_PER_READ].tolist()
         for found, row in zip(numbers[::2], numbers[1::2], strict=True):
             if row < 0:
                 return None
@@ -119,8 +119,8 @@ def find_row(id_: str | int, n: int, slots: Slots) -> int | None:
     return None
 
 
-def places_for(n: int) -> int:
-    """Return the places that n ids are spread over: a power of two, 1.25 times as many or more."""
+def n_home_slots(n: int) -> int:
+    """Return the number of home slots of n ids: a power of two, at least 1.25 times as many."""
     return 1 << max((5 * n) // 4, 1).bit_length()
 
 
@@ -130,7 +130,7 @@ def _hash(id_: str | int) -> bytes:
 
 Id = str | int
 
-_FEW = 32  # ids; Arrow needs a few microseconds to begin
+_FEW = 32  # ids; for so few the start of an Arrow call takes longer than a Python loop
 
 
 class Ids:
@@ -162,15 +162,7 @@ class Ids:
 
     @classmethod
     def mapped(cls, values: pa.Array, table: IdTable) -> "Ids":
-        """Return ids that were checked when their table was made, without a look at any.
-
-        Parameters
-        ----------
-        values : pyarrow.Array
-            Of large_string or int64.
-        table : IdTable
-            Of these values.
-        """
+        """Return ids, large_string or int64, that were checked when their table was built."""
         ids = cls.__new__(cls)
         ids.values, ids._table = values, table
         return ids
@@ -202,21 +194,21 @@ class Ids:
         return self._table.find(spelled, len(self))
 
     def rows(self, ids: Iterable[Id]) -> NDArray[np.int32]:
-        """Return the row of each id, int32, with -1 for an id that is not here."""
+        """Return the row of each id, int32, -1 for an unknown one."""
         found = (-1 if row is None else row for row in map(self.find, ids))
         return np.fromiter(found, dtype=np.int32)
 
     def rows_of(self, other: "Ids") -> NDArray[np.int32]:
-        """Return the row of each of other ids, int32, with -1 for one that is not here.
+        """Return the row of each of other ids, int32, -1 for an unknown one.
 
-        As `rows`, for all of them at once: a million take a fraction of a second.
+        The same as `rows`, all at once: a million take a fraction of a second.
         """
         import pyarrow.compute as pc  # not needed to serve
 
-        wanted, values = other.values, self.values
-        if wanted.type != values.type:  # 7 and "7" are one id
-            wanted, values = wanted.cast(pa.large_string()), values.cast(pa.large_string())
-        found = pc.index_in(wanted, value_set=values).fill_null(-1)
+        others, values = other.values, self.values
+        if others.type != values.type:  # 7 and "7" are one id
+            others, values = others.cast(pa.large_string()), values.cast(pa.large_string())
+        found = pc.index_in(others, value_set=values).fill_null(-1)
         rows: NDArray[np.int32] = found.to_numpy(zero_copy_only=False).astype(np.int32)
         return rows
 
@@ -233,7 +225,7 @@ class Ids:
         return listed
 
     def table(self) -> IdTable:
-        """Return a table of these ids that can be kept in files."""
+        """Return the hash table of these ids, which can be stored in a file."""
         return self._table or IdTable.of(self.values)
 
     @cached_property
@@ -270,7 +262,7 @@ def _as_id_array(values: pa.Array | Iterable[Id]) -> pa.Array:
 
 
 def canonical(id_: Id, *, integers: bool) -> Id | None:
-    """Spell an id the way the column does; None where it cannot be."""
+    """Spell an id the way the column does; None where that is impossible."""
     if not integers:
         return str(id_)
     if isinstance(id_, int | np.integer):
@@ -282,16 +274,16 @@ def canonical(id_: Id, *, integers: bool) -> Id | None:
 
 Kind = Literal["user", "item"]
 
-# A union that is spelled out where it is used is made again in each call.
+# Constants, as a union that is written where it is used is built in each call.
 _WHOLE = (int, np.integer)
 _ID = (str, *_WHOLE)
 
-_MOST_IDS_TO_SUGGEST_FROM = 100_000
-_LONGEST_ID_TO_SUGGEST_FOR = 100
+_MAX_IDS_TO_SUGGEST_FROM = 100_000
+_MAX_LENGTH_TO_SUGGEST_FOR = 100
 
 
 def checked_k(k: int) -> int:
-    """Return the length of a list as an int, or raise a DataError where it is none."""
+    """Return k as an int, or raise a DataError if it is no length of a list."""
     if isinstance(k, bool) or not isinstance(k, _WHOLE):
         raise DataError(f"k: expected a whole number, got {k!r}")
     if k < 1:
@@ -300,14 +292,14 @@ def checked_k(k: int) -> int:
 
 
 def checked_id(id_: Id, name: str) -> Id:
-    """Return an id, or raise a DataError that names the argument where it is none."""
+    """Return an id, or raise a DataError that names the argument."""
     if isinstance(id_, bool) or not isinstance(id_, _ID):
         raise DataError(f"{name}: expected a string or an integer, got {id_!r}")
     return id_
 
 
 def checked_ids(ids: Iterable[Id], name: str) -> list[Id]:
-    """Return a list of ids, or raise a DataError that names the argument where it is none."""
+    """Return a list of ids, or raise a DataError that names the argument."""
     if isinstance(ids, str) or not isinstance(ids, Iterable):
         raise DataError(f"{name}: expected a list of ids, got {repr(ids)[:60]}")
     return [checked_id(id_, name) for id_ in ids]
@@ -316,7 +308,7 @@ def checked_ids(ids: Iterable[Id], name: str) -> list[Id]:
 def unknown_id(
     kind: Kind, id_: Id, ids: Ids, where: str = "", hint: str | None = None
 ) -> UnknownUserError | UnknownItemError:
-    """Return the error for an id that is not among those that are known.
+    """Return the error for an id that is not among the known ones.
 
     Parameters
     ----------
@@ -327,7 +319,7 @@ def unknown_id(
     where : str
         What holds them, such as "of version v".
     hint : str, optional
-        The end of the sentence. Default: the known id that is spelled most alike, if any.
+        The end of the sentence. Default: the known id of the most similar spelling, if any.
     """
     if hint is None:
         hint = _alike(id_, ids)
@@ -337,8 +329,8 @@ def unknown_id(
 
 
 def _alike(id_: Id, ids: Ids) -> str:
-    """Return a suggestion, unless the search for it would take noticeable time."""
-    if len(ids) > _MOST_IDS_TO_SUGGEST_FROM or len(str(id_)) > _LONGEST_ID_TO_SUGGEST_FOR:
+    """Return a suggestion, unless the search for it takes noticeable time."""
+    if len(ids) > _MAX_IDS_TO_SUGGEST_FROM or len(str(id_)) > _MAX_LENGTH_TO_SUGGEST_FOR:
         return ""
     return did_you_mean(str(id_), map(str, ids.tolist()))
 

@@ -67,9 +67,9 @@ class NearestRows:
         if exclude is not None:
             left_out = exclude if candidates is None else np.isin(candidates, exclude)
             scores[left_out] = EXCLUDED
-        places, best = top_k(scores[None, :], k)
-        n_found = int((places[0] >= 0).sum())
-        found = places[0, :n_found]
+        columns, best = top_k(scores[None, :], k)
+        n_found = int((columns[0] >= 0).sum())
+        found = columns[0, :n_found]
         return found if candidates is None else candidates[found], best[0, :n_found]
 
     def _scores(self, query: FloatVector, by: By, rows: Rows | slice) -> FloatVector:
@@ -77,7 +77,7 @@ class NearestRows:
             products: FloatVector = self._matrix[rows] @ query
             return products
         cosines: FloatVector = self._units[rows] @ query
-        np.clip(cosines, -1, 1, out=cosines)  # round-off leads a little beyond
+        np.clip(cosines, -1, 1, out=cosines)  # rounding can exceed them
         cosines[~self._has_direction[rows]] = EXCLUDED
         return cosines
 

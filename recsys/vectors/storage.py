@@ -25,13 +25,13 @@ _SMALLEST_SCALE = np.finfo(np.float32).tiny  # below, float32 loses digits of th
 
 @dataclass(frozen=True, eq=False)
 class StoredMatrix:
-    """A matrix of vectors as it is kept.
+    """A matrix of vectors in its stored form.
 
     Parameters
     ----------
     values : ndarray of float32, float16 or int8, shape (n_rows, factors)
     scale : ndarray of float32, shape (n_rows, 1) for int8, (1, 1) for floats
-        What the values are multiples of.
+        The factor of the values.
     """
 
     values: NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]

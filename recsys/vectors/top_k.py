@@ -10,9 +10,9 @@ EXCLUDED = np.float32(-np.inf)
 """The score that keeps an item out of every list."""
 
 _CHUNK_BYTES = 4 * 1024**2  # of scores: the passes over a chunk after the first hit the cache
-_GROUPS_PER_PLACE = 4  # groups per place of the list: more cost time, fewer let more candidates by
+_GROUPS_PER_ITEM = 4  # groups per item of the list: more cost time, fewer leave more candidates
 _MIN_GROUPS = 256
-_MAX_CANDIDATES_PER_PLACE = 16  # a row with more is full of ties
+_MAX_CANDIDATES_PER_ITEM = 16  # a row with more is full of ties
 
 
 def top_k(scores: FloatMatrix, k: int) -> tuple[NDArray[np.int32], FloatMatrix]:
@@ -32,9 +32,9 @@ def top_k(scores: FloatMatrix, k: int) -> tuple[NDArray[np.int32], FloatMatrix]:
     Returns
     -------
     columns : ndarray of int32, shape (n_rows, min(k, n_columns))
-        Best first; ties by lower column. Behind the end of a short list stands -1.
+        Best first; ties by lower column. A short list ends in -1.
     values : ndarray of float32, same shape
-        Their scores; behind the end of a short list stands minus infinity.
+        Their scores; a short list ends in minus infinity.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def top_k(scores: FloatMatrix, k: int) -> tuple[NDArray[np.int32], FloatMatrix]:
     columns = np.empty((n_rows, k), dtype=np.int32)
     if k == 0:
         return columns, np.empty((n_rows, 0), dtype=np.float32)
-    n_groups = max(_GROUPS_PER_PLACE * k, _MIN_GROUPS)
+    n_groups = max(_GROUPS_PER_ITEM * k, _MIN_GROUPS)
     step = max(1, _CHUNK_BYTES // (scores.itemsize * n_columns))
     for start in range(0, n_rows, step):
         chunk = scores[start : start + step]
@@ -73,7 +73,7 @@ def _floor(scores: FloatMatrix, k: int, n_groups: int) -> FloatVector:
     """Return a score of each row that k or more of its columns reach, (n_rows,)."""
     n_rows, n_columns = scores.shape
     # Every n_groups-th column is in the same group, which lets the maximum run over contiguous
-    # memory. A few columns at the end play in no group: the floor stays a floor without them.
+    # memory. A few columns at the end are in no group: the floor stays a floor without them.
     size = n_columns // n_groups
     groups = scores[:, : size * n_groups].reshape(n_rows, size, n_groups).max(axis=1)
     floor: FloatVector = np.partition(groups, n_groups - k, axis=1)[:, n_groups - k]
@@ -85,20 +85,20 @@ def _candidates(
 ) -> tuple[FloatMatrix, NDArray[np.int32]]:
     """Return the scores that reach the floor and their columns, k or more in each row.
 
-    Shorter rows are filled up with excluded scores that lose every tie.
+    Shorter rows are padded with excluded scores that lose every tie.
     """
     n_rows, n_columns = scores.shape
     is_candidate = scores >= floor[:, None]
     for row in range(n_rows):
-        if np.count_nonzero(is_candidate[row]) > _MAX_CANDIDATES_PER_PLACE * k:
+        if np.count_nonzero(is_candidate[row]) > _MAX_CANDIDATES_PER_ITEM * k:
             is_candidate[row] = scores[row] > floor[row]
             is_candidate[row, np.flatnonzero(scores[row] == floor[row])[:k]] = True
-    places = np.flatnonzero(is_candidate)
-    row_of, column_of = np.divmod(places, n_columns)
+    flat = np.flatnonzero(is_candidate)
+    row_of, column_of = np.divmod(flat, n_columns)
     counts = np.bincount(row_of, minlength=n_rows)
-    slot_of = np.arange(len(places)) - (np.cumsum(counts) - counts)[row_of]
+    slot_of = np.arange(len(flat)) - (np.cumsum(counts) - counts)[row_of]
     candidates = np.full((n_rows, counts.max()), EXCLUDED, dtype=np.float32)
-    columns = np.full(candidates.shape, n_columns, dtype=np.int32)  # behind every tie
+    columns = np.full(candidates.shape, n_columns, dtype=np.int32)  # after every tie
     candidates[row_of, slot_of] = scores[row_of, column_of]
     columns[row_of, slot_of] = column_of
     return candidates, columns

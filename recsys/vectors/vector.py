@@ -16,7 +16,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def space_id_of(items: FloatMatrix) -> str:
-    """Return the name of a space of its own, drawn from the item embeddings that span it.
+    """Return the id of a new space: a hash of its item embeddings.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def space_id_of(items: FloatMatrix) -> str:
     Returns
     -------
     str
-        16 hexadecimal digits; equal matrices have equal names.
+        16 hexadecimal digits; the same for equal matrices.
     """
     return hashlib.sha256(np.ascontiguousarray(items).data).hexdigest()[:16]
 
@@ -62,22 +62,22 @@ def norms_of(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
 class Vector:
     """A point of a space of embeddings: of a user, of an item, or made of several.
 
-    Vectors of one space can be added, subtracted and scaled; ``a @ b`` is their dot product. What
-    two trainings made lies in unrelated coordinates, so that vectors of two spaces are refused.
+    Vectors of one space can be added, subtracted and scaled; ``a @ b`` is their dot product. Two
+    trainings have unrelated coordinates, so arithmetic on vectors of two spaces is an error.
 
     Parameters
     ----------
     values : array_like, shape (factors,)
         Finite and within the range of float32. Kept as float64, in which sums of embeddings
-        lose nothing that matters, and read-only; ``numpy.asarray(vector)`` gives them.
+        round little, and read-only; ``numpy.asarray(vector)`` returns them.
     space_id : str
-        Of the space that the values are coordinates in.
+        Of the space of these coordinates.
 
     Raises
     ------
     DataError
-        If the values are no such vector. Arithmetic raises it for vectors of two spaces or of
-        two dimensions, and where a result leaves the range of float32.
+        If the values are no such vector. Arithmetic raises it for vectors of two spaces or two
+        dimensions, and for a result outside the range of float32.
 
     Examples
     --------
@@ -90,7 +90,7 @@ class Vector:
     Vector([0.6, 0.8], space 's')
     """
 
-    # NumPy leaves `array * vector` and `np.float32(2) * vector` to the methods below.
+    # So NumPy calls the methods below for `array * vector` and `np.float32(2) * vector`.
     __array_ufunc__ = None
     __hash__ = None  # type: ignore[assignment]
 
@@ -134,7 +134,7 @@ class Vector:
     def __mul__(self, factor: float) -> "Vector":
         if not isinstance(factor, Real):
             return NotImplemented
-        with np.errstate(all="ignore"):  # a result that is not finite is an error of its own
+        with np.errstate(all="ignore"):  # the check of the result raises an error
             return Vector(self.values * float(factor), self.space_id)
 
     __rmul__ = __mul__

@@ -22,7 +22,7 @@ from recsys.store import (
     read_vectors,
     verify,
 )
-from recsys.vectors import Embeddings, Ids, carry_over
+from recsys.vectors import Embeddings, Ids
 from tests.store.releases import small_release
 from tests.worlds import tastes
 
@@ -235,8 +235,8 @@ def test_a_nightly_retrain_that_starts_from_the_parent(tmp_path: Path) -> None:
     before = Content.of(first)
     yesterday = Embeddings(before.users.embeddings, before.items.embeddings)
     for night in range(2):  # the second starts from vectors that were rotated
-        start = carry_over(
-            yesterday, before.users.ids, before.items.ids, to_users=log.users, to_items=log.items
+        start = yesterday.reindexed(
+            before.users.ids, before.items.ids, to_users=log.users, to_items=log.items
         )
         user_items = log.user_items()
         user_items.data[night::7] = 0  # something changes every night

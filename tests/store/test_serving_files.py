@@ -26,7 +26,7 @@ def test_they_are_the_users_of_the_table(tmp_path: Path, user_ids, weighted: boo
     if not weighted:
         seen.data[:] = 1
     content = content_of(tmp_path, n_users=len(user_ids), user_ids=user_ids, seen=seen)
-    table, single = content.users, content.single_users
+    table, single = content.users, content.user_lookup
     assert (table.seen.weight is not None) == weighted
     for row, user_id in enumerate(user_ids):
         assert single.find(user_id) == single.find(str(user_id)) == row
@@ -43,9 +43,9 @@ def test_looking_up_users_maps_nothing(tmp_path: Path) -> None:
     folder = content.version.folder / USERS
     before = mapped_kb(folder)
     for row in range(0, n_users, 7):
-        assert content.single_users.find(f"u{row}") == row
-        content.single_users.embedding(row)
-        content.single_users.seen(row)
+        assert content.user_lookup.find(f"u{row}") == row
+        content.user_lookup.embedding(row)
+        content.user_lookup.seen(row)
     assert mapped_kb(folder) == before
     content.users.embeddings.sum()  # the twin that maps: what is counted can be seen
     assert mapped_kb(folder) > before
@@ -57,7 +57,7 @@ def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
     path.chmod(0o644)
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(CorruptVersionError, match=r"embeddings\.npy: damaged: expected 16 bytes"):
-        content.single_users.embedding(4_999)
+        content.user_lookup.embedding(4_999)
 
 
 def mapped_kb(folder: Path) -> int:

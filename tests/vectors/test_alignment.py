@@ -198,7 +198,7 @@ def test_the_order_of_the_items_does_not_matter(seed: int) -> None:
 def test_more_rows_than_are_taken_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     items, onto = random_items(50, 4), random_items(50, 4, seed=1)
     whole = align(items, onto)
-    monkeypatch.setattr("recsys.vectors.alignment._ROWS", 7)
+    monkeypatch.setattr("recsys.vectors.alignment._BLOCK_ROWS", 7)
     np.testing.assert_allclose(align(items, onto).rotation, whole.rotation, atol=1e-9)
 
 
@@ -206,7 +206,7 @@ def test_of_many_items_the_most_popular_are_fitted(monkeypatch: pytest.MonkeyPat
     items, onto = random_items(50, 4), random_items(50, 4, seed=1)
     popularity = np.arange(50)
     best = align(items[30:], onto[30:], popularity[30:])
-    monkeypatch.setattr("recsys.vectors.alignment._MOST_FITTED", 20)
+    monkeypatch.setattr("recsys.vectors.alignment._MAX_FITTED", 20)
     found = align(items, onto, popularity)
     np.testing.assert_allclose(found.rotation, best.rotation, atol=1e-9)
     assert found.n_shared == 50

@@ -71,8 +71,8 @@ def test_a_slice_of_ids_is_read_from_where_it_begins() -> None:
             sliced[2]
 
 
-def test_ids_that_want_one_place_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All at the very end, with first halves of hashes that collide: they go on behind it."""
+def test_ids_of_one_home_slot_are_different_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last home slot, with first halves of hashes that collide: they continue after it."""
     from recsys.vectors import ids
 
     monkeypatch.setattr(ids, "_hash", lambda id_: b"\xff" * 8 + int(id_).to_bytes(8, "big"))

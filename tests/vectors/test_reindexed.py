@@ -3,7 +3,7 @@ import scipy.sparse as sp
 
 from recsys.models import ALS
 from recsys.models.protocol import popularity_of
-from recsys.vectors import Embeddings, Ids, align, carry_over
+from recsys.vectors import Embeddings, Ids, align
 from tests.worlds import random_user_items, tastes
 
 
@@ -12,8 +12,7 @@ def test_a_fit_goes_on_where_yesterday_stopped() -> None:
     yesterday = today[5:, :35]  # five users and five items are new today
     als = ALS(factors=5, regularization=0.1, iterations=30)
     old = als.fit(yesterday)
-    start = carry_over(
-        old,
+    start = old.reindexed(
         Ids(range(5, 60)),
         Ids(range(35)),
         to_users=Ids(range(60)),
@@ -39,8 +38,7 @@ def test_a_warm_start_needs_alignment_too() -> None:
     published = Embeddings(
         *((matrix @ rotation).astype(np.float32) for matrix in (old.users, old.items))
     )
-    start = carry_over(
-        published,
+    start = published.reindexed(
         Ids(today.users.tolist()[:100]),
         today.items,
         to_users=today.users,

@@ -6,14 +6,19 @@ a sum over its observed columns::
 
     (diag(dense) + Z' diag(w) Z) x = Z' w        Z: the vectors of the row's columns, (n, width)
 
+Preconditioned conjugate gradients (Hestenes and Stiefel 1952) solve it, as Takács, Pilászy and Tikk
+(RecSys 2011) proposed for ALS, in the notation of Saad (2003, algorithm 9.1)::
+
+    alpha = rho / p' A p;  x += alpha p;  r -= alpha A p;  rho = r' M^-1 r;  p = M^-1 r + beta p
+
 A step is a pass over the columns, four at a time: a dot product and an update each, 4 * width
-flops. Columns are read where they lie, asked for ahead; copying them into a buffer first was
-measured slower, as after the first pass they are in the cache either way. The last step needs the
-dot products alone, as its length follows from them, and the loss needs no pass at all: it falls by
+flops. Columns are prefetched and read in place; copying them into a buffer first was measured
+slower, as after the first pass they are in the cache either way. The last step needs only the dot
+products, as its length follows from them, and the loss needs no pass at all: it falls by
 ``alpha * rho`` a step. So one step costs 6, two cost 10 flops per column and factor.
 
-The first pass waits for memory, not for arithmetic. In half precision, as the epochs take them,
-the columns are half as many bytes.
+The first pass waits for memory, not for arithmetic. The epochs read columns in half precision,
+which is half as many bytes.
 """
 
 from typing import Any
@@ -27,9 +32,9 @@ from recsys.base.simd import N_LANES, borrowed, load, per_line, prefetch, same, 
 
 Floats = NDArray[np.float32]
 Fixed = NDArray[np.float32] | NDArray[np.uint16]  # the latter is float16, see `halve_rows`
-Number = float | np.floating[Any]  # of scalars a compiled function knows the type
+Number = float | np.floating[Any]  # a compiled function infers the type of a scalar
 Four = tuple[Number, Number, Number, Number]
-N_SCRATCH = 4  # vectors of numbers beside the row that is solved
+N_SCRATCH = 4  # vectors that solving a row needs: dense part, residual, direction, image
 
 _AHEAD = 16  # columns; of 4, 8, 16 and 24 the fastest, or as fast
 
@@ -38,16 +43,16 @@ _compile = compiled(fastmath=True)
 
 
 @_compile
-def halve_rows(vectors: Floats, scale: float, first: int, last: int, halves: Fixed) -> None:
-    """Round rows ``first..last-1`` to half precision, in place and into `halves` times `scale`.
+def halve_rows(
+    vectors: Floats,  # (n_rows, width)
+    scale: float,
+    first: int,
+    last: int,
+    halves: Fixed,  # out, uint16 (n_rows, width)
+) -> None:
+    """Round rows ``first..last-1`` to half precision: in place, and into `halves` times `scale`.
 
-    Parameters
-    ----------
-    vectors : ndarray of float32, shape (n_rows, width)
-    scale : float
-        A power of two that takes the largest of the vectors near the largest of float16.
-    first, last : int
-    halves : ndarray of uint16, shape (n_rows, width)
+    `scale` is a power of two that takes the largest of the vectors near the largest of float16.
     """
     up, down = same(np.float32(scale)), same(np.float32(1 / scale))
     for row in range(first, last):
@@ -58,14 +63,14 @@ def halve_rows(vectors: Floats, scale: float, first: int, last: int, halves: Fix
 
 @_inline
 def _four_columns(columns: NDArray[np.int32], j: int, stop: int) -> tuple[int, int, int, int]:
-    """Return four columns from j; behind the last one, it again."""
+    """Return four columns from j; repeat the last column past the end."""
     end = stop - 1
     return columns[j], columns[min(j + 1, end)], columns[min(j + 2, end)], columns[min(j + 3, end)]
 
 
 @_inline
 def _four_weights(weight: Floats, j: int, stop: int) -> Four:
-    """Return four weights from j; behind the last one, 0."""
+    """Return four weights from j; 0 past the end."""
     zero = np.float32(0)
     return (
         weight[j],
@@ -91,15 +96,15 @@ def _four_scores(fixed: Fixed, down: Number, four: tuple[int, int, int, int], x:
 
 @_compile
 def _add_residual(
-    fixed: Fixed,
-    down: Number,
-    columns: NDArray[np.int32],
-    weight: Floats,
+    fixed: Fixed,  # (n_fixed, width)
+    down: Number,  # 1 / the scale of `fixed`
+    columns: NDArray[np.int32],  # (nnz,), those of the row from start to stop
+    weight: Floats,  # (nnz,)
     start: int,
     stop: int,
-    x: Floats,
-    target: Number,
-    out: Floats,
+    x: Floats,  # (width,)
+    target: Number,  # what the scores should be: 1, or 0 for the image of a direction
+    out: Floats,  # (width,)
 ) -> Number:
     """Add ``Z' w (target - Z x)`` to out; return ``sum(w (target - Z x)^2)``."""
     loss: Number = np.float32(0)
@@ -201,7 +206,7 @@ def _solve_row(
     weight: Floats,
     start: int,
     stop: int,
-    x: Floats,
+    x: Floats,  # the row, (width,), and so are the next four
     dense: Floats,
     residual: Floats,
     direction: Floats,
@@ -214,7 +219,8 @@ def _solve_row(
     loss = _start(dense, x, residual, direction)
     loss += _add_residual(fixed, down, columns, weight, start, stop, x, one, residual)
     curvature = _precondition(residual, dense, zero, direction)
-    rho = np.float32(curvature)  # of the first direction both are residual' residual / dense
+    # Of the first direction, rho and the dense part of the curvature are both r' r / dense.
+    rho = np.float32(curvature)
     enough = tolerance * tolerance * rho
     for step in range(steps):
         is_last = step + 1 == steps
@@ -252,50 +258,38 @@ def _dense_part(
 
 @_compile
 def solve_rows(
-    indptr: NDArray[np.int64],
-    columns: NDArray[np.int32],
-    weight: Floats,
-    fixed: Fixed,
+    indptr: NDArray[np.int64],  # (n_rows + 1,)
+    columns: NDArray[np.int32],  # (nnz,)
+    weight: Floats,  # (nnz,)
+    fixed: Fixed,  # (n_fixed, width)
     scale: float,
-    rows: Floats,
-    spectrum: Floats,
-    dense_scale: Floats,
-    regularization: Floats,
-    scratch: Floats,
+    rows: Floats,  # (n_rows, width): where the iteration starts, and its result
+    spectrum: Floats,  # (width,): the unobserved weight times the eigenvalues of the Gram matrix
+    dense_scale: Floats,  # (n_rows,)
+    regularization: Floats,  # (n_rows,)
+    scratch: Floats,  # (N_SCRATCH, width)
     first: int,
     last: int,
     steps: int,
     tolerance: float,
 ) -> Number:
-    """Improve rows ``first..last-1`` in place, from where they are.
+    """Improve rows ``first..last-1`` in place, from where they are; return their loss.
+
+    The loss is ``sum w (1 - z.x)^2 + x' diag(dense) x`` after the last step, where a row's dense
+    part is ``dense_scale * spectrum + regularization``, above 0. A row without interactions becomes
+    zero.
 
     Parameters
     ----------
-    indptr, columns, weight : ndarray of int64, int32, float32
+    indptr, columns, weight : ndarray
         CSR of all rows.
-    fixed : ndarray of float32 or uint16, shape (n_fixed, width)
-        Vectors of the columns, in the eigenbasis of their Gram matrix; uint16 as `halve_rows`
-        makes them.
-    scale : float
-        The power of two that `fixed` was multiplied by.
-    rows : ndarray of float32, shape (n_rows, width)
-        In the same basis; where the iteration starts, and its result. A row without
-        interactions becomes zero.
-    spectrum : ndarray of float32, shape (width,)
-        ``unobserved_weight`` times the eigenvalues of the Gram matrix.
-    dense_scale, regularization : ndarray of float32, shape (n_rows,)
-        A row's dense part is ``dense_scale * spectrum + regularization``, above 0.
-    scratch : ndarray of float32, shape (N_SCRATCH, width)
-    first, last : int
+    fixed : ndarray of float32, or of uint16 as `halve_rows` makes them
+        Vectors of the columns in the eigenbasis of their Gram matrix, times `scale`, a power of
+        two; `rows` are in the same basis.
     steps : int
-        At most so many steps of conjugate gradients, at least 1.
+        The most steps of conjugate gradients, at least 1.
     tolerance : float
         Stop where the residual, as the preconditioner measures it, is so small a part of the first.
-
-    Returns
-    -------
-    float
-        The loss of these rows after the last step: ``sum w (1 - z.x)^2 + x' diag(dense) x``.
     """
     down = np.float32(1 / scale)
     columns, weight, fixed = borrowed(columns), borrowed(weight), borrowed(fixed)

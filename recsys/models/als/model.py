@@ -172,7 +172,7 @@ class ALS:
             Finite weights above 0; rows are users.
         start : Embeddings, optional
             Where to begin instead of at random. A zero row is a newcomer, which the first epoch
-            folds in. See `recsys.vectors.carry_over`.
+            folds in. See `recsys.vectors.Embeddings.reindexed`.
         on_epoch : callable, optional
             Called after every epoch; True stops there.
         n_threads : int, optional

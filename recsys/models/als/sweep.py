@@ -33,24 +33,12 @@ _HALF_EXPONENT = 15  # float16 goes up to 2^16
 
 @dataclass
 class Side:
-    """Users or items: their interactions, and their vectors so far.
+    """Users or items: their interactions, and their vectors so far."""
 
-    Parameters
-    ----------
-    matrix : csr_array of float32, shape (n_rows, n_fixed)
-        Weights; a row's columns are rows of the other side.
-    vectors : ndarray of float32, shape (n_rows, width)
-        As `padded` makes them.
-    regularization : ndarray of float32, shape (n_rows,)
-        Above 0.
-    dense_scale : ndarray of float32, shape (n_rows,)
-        How much the unobserved pairs of a row count, times the unobserved weight.
-    """
-
-    matrix: sp.csr_array
-    vectors: FloatMatrix
-    regularization: FloatVector
-    dense_scale: FloatVector
+    matrix: sp.csr_array  # weights (n_rows, n_fixed); columns are rows of the other side
+    vectors: FloatMatrix  # (n_rows, width), as `padded` makes them
+    regularization: FloatVector  # (n_rows,), above 0
+    dense_scale: FloatVector  # (n_rows,): weight of a row's unobserved pairs, in unobserved weights
 
     def penalty(self) -> float:
         """Return ``sum regularization |x|^2``."""
@@ -136,7 +124,7 @@ def _require_rows(start: Embeddings, expected: tuple[int, int, int]) -> None:
     if got != expected:
         raise DataError(
             f"als: expected a start of (users, items, factors) {expected}, got {got}; bring it "
-            "to the rows of this matrix with recsys.vectors.carry_over"
+            "to the rows of this matrix with Embeddings.reindexed"
         )
 
 
@@ -218,15 +206,10 @@ def solve_turned(
 
 
 def halved(vectors: FloatMatrix, pool: Threads) -> tuple[NDArray[np.uint16], float]:
-    """Round vectors to half precision in place; return them in it, times a power of two.
+    """Round vectors to half precision in place; return them in it, and what they are multiplied by.
 
-    Returns
-    -------
-    halves : ndarray of uint16, shape (n_rows, width)
-        Numbers of float16.
-    scale : float
-        With it the largest entry is near the largest that float16 holds, so that entries down to
-        1e-9 of it keep some digits.
+    The scale, a power of two, takes the largest entry near the largest that float16 holds, so that
+    entries down to 1e-9 of it keep some digits.
     """
     bounds = range(0, len(vectors), _CHUNK)
     largest = max(pool.map(lambda start: _largest(vectors[start : start + _CHUNK]), bounds))
@@ -246,18 +229,14 @@ def _largest(vectors: FloatMatrix) -> float:
 
 def eigenbasis(
     vectors: FloatMatrix, scale: FloatVector, pool: Threads, *, factors: int
-) -> tuple[NDArray[np.float64], FloatMatrix]:
+) -> tuple[NDArray[np.float64], FloatMatrix]:  # (width,), (width, width)
     """Return the eigenvalues of ``F' diag(scale) F``, largest first, and its eigenvectors.
 
-    Returns
-    -------
-    eigenvalues : ndarray of float64, shape (width,)
-    basis : ndarray of float32, shape (width, width)
-        Eigenvectors are columns, the largest entry of each positive; padding is zero.
+    Eigenvectors are columns, the largest entry of each positive; padding is zero.
     """
     width = vectors.shape[1]
     dense = gram(vectors, scale, pool)[:factors, :factors]
-    if not np.isfinite(dense).all():  # has no eigenvectors; the loss will tell
+    if not np.isfinite(dense).all():  # has no eigenvectors; the loss will not be finite either
         return np.full(width, np.nan), np.eye(width, dtype=np.float32)
     found, turned = scipy.linalg.eigh(dense, driver="evd", check_finite=False)
     found, turned = found[::-1], turned[:, ::-1]

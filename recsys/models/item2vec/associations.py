@@ -14,36 +14,24 @@ from recsys.models.protocol import power_of_counts
 
 @compiled()
 def associated_items(
-    item_indptr: NDArray[np.integer],
+    item_indptr: NDArray[np.integer],  # the histories as CSR by item
     item_users: NDArray[np.integer],
-    user_indptr: NDArray[np.integer],
+    user_indptr: NDArray[np.integer],  # and by user
     user_items: NDArray[np.integer],
-    pair_weight: NDArray[np.float32],
-    commonness: NDArray[np.float64],
-    shift: float,
-    discount: float,
+    pair_weight: NDArray[np.float32],  # (n_users,): what a pair in this user's history counts for
+    commonness: NDArray[np.float64],  # (n_items,)
+    shift: float,  # log k, see `Item2Vec`
+    discount: float,  # delta
     first: int,
     last: int,
-    columns: NDArray[np.int32],
-    values: NDArray[np.float32],
-    counts: NDArray[np.int64],
+    columns: NDArray[np.int32],  # out, (last - first, neighbors)
+    values: NDArray[np.float32],  # out, likewise
+    counts: NDArray[np.int64],  # out, (last - first,): filled entries of each row
 ) -> None:
-    """Write the strongest positive associations of items `first` to `last`.
+    """Write the strongest positive associations of items ``first..last-1``.
 
-    Parameters
-    ----------
-    item_indptr, item_users, user_indptr, user_items : ndarray
-        CSR of the histories, by item and by user.
-    pair_weight : ndarray, shape (n_users,)
-        What two items of this user's history count for.
-    commonness : ndarray, shape (n_items,)
-        Two items are at chance level where their sum of weights is the product of both.
-    shift, discount : float
-        See `Item2Vec`.
-    columns, values : ndarray, shape (last - first, m)
-        Filled row by row, in the order in which the histories bring the items.
-    counts : ndarray, shape (last - first,)
-        How many of each row are filled.
+    Two items are at chance level where their sum of pair weights is the product of how common both
+    are. Rows are filled in the order in which the histories bring the items.
     """
     n_items = len(item_indptr) - 1
     together = np.zeros(n_items, np.float64)  # sum of weights of this item with every other
@@ -88,7 +76,7 @@ def _keep_strongest(
     columns: NDArray[np.int32],
     values: NDArray[np.float32],
 ) -> int:
-    """Copy the strongest, at most so many, in the order in which they come; return the number."""
+    """Copy the `most` strongest, or fewer, in the order in which they come; return how many."""
     floor, n_ties = np.float32(0), 0
     if len(strength) > most:
         floor = np.partition(strength, len(strength) - most)[len(strength) - most]
@@ -119,26 +107,12 @@ def strongest_associations(
     neighbors: int,
     n_threads: int | None = None,
 ) -> sp.csr_array:
-    """Return the shifted positive mutual information of items, as `Item2Vec` defines it.
+    """Return P of `Item2Vec`, float32 (n_items, n_items): symmetric, zero on the diagonal.
 
-    A row is made from the histories of the item's users, in one array over the items, and leaves
-    no more than `neighbors` entries behind: the matrix of all co-occurrences never exists.
-
-    Parameters
-    ----------
-    user_items : csr_array, shape (n_users, n_items)
-        As `checked` returns it; the entries count and the data do not.
-    negatives, context_exponent, discount, history_exponent : float
-        k, s, delta and h.
-    neighbors : int
-        Entries kept of each row, the largest; an entry that either item keeps is there for both.
-    n_threads : int, optional
-        Does not change the result. One for each core by default.
-
-    Returns
-    -------
-    csr_array of float32, shape (n_items, n_items)
-        Symmetric, zero on the diagonal.
+    A row is made from the histories of the item's users, in one array over the items, and keeps its
+    `neighbors` largest entries: the matrix of all co-occurrences never exists. An entry that either
+    item keeps is there for both. `user_items` is as `checked` returns it, of which the data do not
+    count; `n_threads` does not change the result.
     """
     n_items = user_items.shape[1]
     pair_weight, commonness = _chance(user_items, context_exponent, history_exponent)
@@ -173,7 +147,7 @@ def _chance(
     Two items meet by chance as often as the product of how common they are.
     """
     per_user = np.diff(user_items.indptr)
-    others = np.maximum(per_user - 1, 0)
+    others = np.maximum(per_user - 1, 0)  # (n_users,)
     pair_weight = power_of_counts(others, -history_exponent)
     # An item meets every other item of a history once.
     in_history = np.repeat(pair_weight * others, per_user)

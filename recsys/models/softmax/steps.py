@@ -12,50 +12,29 @@ from recsys.vectors.vector import unit_rows
 USER_STEP, ITEM_STEP, MOMENTUM = 0.3, 0.1, 0.6
 _BLOCK = 128  # users whose scores a thread holds at a time
 _N_PARTS = 8  # of the users; each has its own sum over items, so that threads change no result
-_TINY = 1e-6  # a difference of so small a part of its terms has no direction
+_TINY = 1e-6  # a difference that is this small a part of its terms has no direction
 
 
 class UserStep(NamedTuple):
-    """What a step of users brings.
+    """What a step of users brings."""
 
-    Parameters
-    ----------
-    users : ndarray of float32, shape (n_users, factors)
-        Where they are now.
-    pushed : ndarray of float32, shape (n_items, factors)
-        ``sum_u c_u n_u p_uj x_u``, x where the users were; zero if that was not asked for.
-    loss : float
-        Of the users where they were, weighted by c.
-    """
-
-    users: FloatMatrix
-    pushed: FloatMatrix
-    loss: float
+    users: FloatMatrix  # (n_users, factors): where they are now
+    pushed: FloatMatrix  # (n_items, factors): sum_u c_u n_u p_uj x_u, of users where they were
+    loss: float  # of the users where they were, weighted by c
 
 
 def step_users(
-    users: FloatMatrix,
-    items: FloatMatrix,
-    attracted: FloatMatrix,
-    weight: FloatVector,
-    importance: FloatVector | None,
+    users: FloatMatrix,  # (n_users, factors), unit rows
+    items: FloatMatrix,  # (n_items, factors), unit rows
+    attracted: FloatMatrix,  # (n_users, factors): sum_i w_ui y_i
+    weight: FloatVector,  # (n_users,): n_u = sum_i w_ui
+    importance: FloatVector | None,  # (n_users,): c
     temperature: float,
     pool: Threads,
 ) -> UserStep:
-    """Move all users once.
+    """Move all users once, part of the way to where they would rest; see `Softmax` for the formula.
 
-    Parameters
-    ----------
-    users, items : ndarray of float32, shape (n, factors)
-        Unit rows.
-    attracted : ndarray of float32, shape (n_users, factors)
-        ``sum_i w_ui y_i``.
-    weight : ndarray of float32, shape (n_users,)
-        ``n_u = sum_i w_ui``.
-    importance : ndarray of float32, shape (n_users,), optional
-        c. Without it items are not pushed, which is a third of the work.
-    temperature : float
-    pool : Threads
+    Without `importance` items are not pushed, which is a third of the work.
     """
 
     def work(rows: slice) -> UserStep:
@@ -66,9 +45,9 @@ def step_users(
         for start in range(rows.start, rows.stop, _BLOCK):
             block = slice(start, min(start + _BLOCK, rows.stop))
             x, n = users[block], weight[block, None]
-            p = np.matmul(x / np.float32(temperature), items.T, out=room[: len(x)])
+            p = np.matmul(x / np.float32(temperature), items.T, out=room[: len(x)])  # (n, n_items)
             np.exp(p, out=p)
-            total = p.sum(axis=1, keepdims=True)
+            total = p.sum(axis=1, keepdims=True)  # (n, 1)
             direction = attracted[block] - n * ((p @ items) / total)
             length = np.linalg.norm(direction, axis=1, keepdims=True)
             target = direction / np.maximum(length, _TINY * n + np.finfo(np.float32).tiny)
@@ -95,15 +74,12 @@ def step_users(
 
 
 def step_items(
-    items: FloatMatrix, pull: FloatMatrix, pushed: FloatMatrix, velocity: FloatMatrix
+    items: FloatMatrix,  # (n_items, factors), and so are the next three
+    pull: FloatMatrix,  # sum_u c_u w_ui x_u
+    pushed: FloatMatrix,
+    velocity: FloatMatrix,
 ) -> FloatMatrix:
-    """Move all items once, with momentum; `velocity` changes in place.
-
-    Parameters
-    ----------
-    items, pull, pushed, velocity : ndarray of float32, shape (n_items, factors)
-        `pull` is ``sum_u c_u w_ui x_u``.
-    """
+    """Move all items once, with momentum; `velocity` changes in place."""
     direction = pull - pushed
     least = _TINY * np.linalg.norm(pull, axis=1, keepdims=True) + np.finfo(np.float32).tiny
     length = np.linalg.norm(direction, axis=1, keepdims=True)

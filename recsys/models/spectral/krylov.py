@@ -3,7 +3,7 @@
 From a random block X the basis spans ``X, M X, M^2 X, ...``; the eigenpairs of M within that space
 (Rayleigh-Ritz) are the answer. Theory: Musco & Musco, arXiv 1504.05477; Tropp & Webber, arXiv
 2306.12418; that small blocks do best: Meyer, Musco & Musco, arXiv 2305.02535. The basis is built by
-block Lanczos with full reorthogonalization, which gives ``Q' M Q`` besides.
+block Lanczos with full reorthogonalization, which gives ``Q' M Q`` as well.
 """
 
 from collections.abc import Callable
@@ -19,41 +19,24 @@ from recsys.base.threads import Threads, chunks
 Block = NDArray[Any]  # float32 or float64, (n, columns)
 Operator = Callable[[Block], Block]
 _SQUARED = 1e-8  # the smallest square, relative to the largest, that is known to half its digits
-_CLOSE = 1e-2  # a rest this short, relative to what it was left of, is at no exact right angle
+_CLOSE = 1e-2  # a rest this short, relative to its block, is at no exact right angle
 _ROUNDING = 100  # machine epsilons; what is shorter, relative to the operator, is rounding
 
 
 @dataclass(frozen=True, eq=False)
 class EigenPairs:
-    """Some eigenpairs, largest first.
+    """Some eigenpairs, largest first."""
 
-    Attributes
-    ----------
-    values : ndarray of float64, shape (k,)
-    vectors : ndarray, shape (n, k)
-        Orthonormal columns; the largest entry of each is positive.
-    residuals : ndarray of float64, shape (k,)
-        ``|M v - value v|``: an eigenvalue of M is no farther than this from the one found.
-    """
-
-    values: NDArray[np.float64]
-    vectors: Block
-    residuals: NDArray[np.float64]
+    values: NDArray[np.float64]  # (k,)
+    vectors: Block  # (n, k), orthonormal; the largest entry of each is positive
+    residuals: NDArray[np.float64]  # (k,): |M v - value v|, how far the next eigenvalue of M may be
 
 
 class Basis:
-    """Tall orthonormal columns that grow by blocks; chunks of rows are worked on, on all cores.
+    """Tall orthonormal columns that grow by blocks, worked on chunk by chunk of rows, on all cores.
 
-    Parameters
-    ----------
-    n : int
-        Rows.
-    capacity : int
-        Most columns: memory for all is taken at once.
-    dtype : type
-        float32 or float64.
-    pool : Threads
-        How many does not change the result.
+    `capacity` is the most columns: memory for all is taken at once. The size of the pool does not
+    change the result.
     """
 
     def __init__(self, n: int, capacity: int, dtype: type[np.floating[Any]], pool: Threads) -> None:
@@ -69,8 +52,10 @@ class Basis:
 
     def split(
         self, block: Block, floor: float, *, recent: int = 0
-    ) -> tuple[NDArray[np.float64], Block, NDArray[np.float64]]:
+    ) -> tuple[NDArray[np.float64], Block, NDArray[np.float64]]:  # (size, b), (n, r), (r, b)
         """Split a block into its part within this basis and an orthonormal rest.
+
+        Up to what is dropped, ``block = basis @ inside + rest @ coupling``.
 
         Parameters
         ----------
@@ -81,14 +66,6 @@ class Basis:
         recent : int
             Latest columns of the basis that hold most of the part within it, where that is known:
             taken out first, they leave little rounding for the pass over the whole basis.
-
-        Returns
-        -------
-        inside : ndarray of float64, shape (size, b)
-        rest : ndarray, shape (n, r)
-            Orthonormal, r of b or less.
-        coupling : ndarray of float64, shape (r, b)
-            Up to what was dropped, ``block = basis @ inside + rest @ coupling``.
         """
         before = np.linalg.norm(block, axis=0).max(initial=0)
         first = max(0, self.size - recent)
@@ -187,7 +164,6 @@ def largest_eigenpairs(
     k : int
         At most n.
     pool : Threads
-        How many does not change the result.
     basis_size : int
         Columns of the basis, at least k: more is more accurate. Memory is that of
         ``basis_size + k`` columns of n numbers and a few blocks; time grows with
@@ -196,13 +172,8 @@ def largest_eigenpairs(
         Columns that are multiplied at a time. An eigenvalue that M has more often than this may
         be found only this often.
     seed : int
-        Of the random start.
     dtype : type
         Of the basis. With float32 eigenvalues below about 1e-6 of the largest are noise.
-
-    Returns
-    -------
-    EigenPairs
     """
     rng = np.random.default_rng(seed)
     capacity = min(n, basis_size + block_size)

@@ -53,23 +53,14 @@ _PARTS = 16  # more would balance better, and handing one out takes as long as t
 class SparseProducts:
     """The matrix ``A = M - 1 m'``: M sparse, m the same for all rows. It is never densified.
 
-    Parameters
-    ----------
-    matrix : csr_array of float32 or float64, shape (n_rows, n_columns)
-    pool : Threads
-    mean : ndarray, shape (n_columns,), optional
-        What is subtracted from every row, as a rank-one term; nothing by default.
-
-    Notes
-    -----
-    Holds M twice: by rows and by columns.
+    Holds M twice: by rows and by columns. Without a mean, A is M.
     """
 
     def __init__(
         self,
-        matrix: sp.csr_array,
+        matrix: sp.csr_array,  # M (n_rows, n_columns), float32 or float64
         pool: Threads,
-        mean: NDArray[np.floating[Any]] | None = None,
+        mean: NDArray[np.floating[Any]] | None = None,  # m (n_columns,)
     ) -> None:
         self.shape: tuple[int, int] = matrix.shape
         self.dtype: np.dtype[Any] = matrix.dtype
@@ -168,7 +159,7 @@ def truncated_svd(
 
     Notes
     -----
-    Memory beside the result: the matrix twice, and ``(2 + oversampling) * factors + 160`` numbers
+    Memory besides the result: the matrix twice, and ``(2 + oversampling) * factors + 160`` numbers
     for each of its rows or each of its columns, whichever are fewer. Numbers are float32; they are
     float64 where the basis is small, and where the singular values span more than float32 holds:
     then the work is done again.
