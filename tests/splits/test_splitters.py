@@ -168,7 +168,7 @@ def test_by_time_reads_an_instant(at: str | int) -> None:
 
 @pytest.mark.parametrize("at", ["yesterday", "2023-13-01", ""])
 def test_by_time_refuses_what_is_no_instant(at: str) -> None:
-    with pytest.raises(ConfigError, match="expected `at` as ISO 8601 or unix seconds"):
+    with pytest.raises(ConfigError, match="split_by_time: at: expected an ISO 8601 date"):
         split_by_time(tastes(), at=at)
 
 
