@@ -13,7 +13,7 @@ from recsys.vectors import FloatMatrix
 FloatArray = NDArray[np.float64]
 
 _inline = njit(nogil=True, boundscheck=False, error_model="numpy")
-_splitmix64 = _inline(splitmix64)
+_splitmix64: Any = _inline(splitmix64)
 
 
 @compiled()
