@@ -14,7 +14,7 @@ are those of pipelines/examples, with 64 factors.
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.splits import EXAMPLES, data_folder
 from recsys.config import read_config
 from recsys.logs import Interactions, read_log
-from recsys.models import ALS, SVD, Model
+from recsys.models import SVD, Model, model_from, parameters_of
 from recsys.models.protocol import popularity_of
 from recsys.splits import split_by_time, split_last, split_random
 from recsys.vectors import Alignment, Embeddings, FloatMatrix, align, shared_rows, top_k
@@ -138,7 +138,7 @@ def fitted(model: Model, log: Interactions) -> Release:
     return Release(model.fit(log.user_items()), log)
 
 
-def warm(model: ALS, log: Interactions, before: Release) -> Release:
+def warm(model: Model, log: Interactions, before: Release) -> Release:
     """Fit ALS to a log, from where the embeddings of another were."""
     start = before.embeddings.reindexed(
         before.log.users,
@@ -169,12 +169,11 @@ def two_days(name: str) -> tuple[Interactions, Interactions]:
     return split_by_time(log, test_fraction=0.05)[0], log
 
 
-def als(name: str, seed: int = 0) -> ALS:
+def als(name: str, seed: int = 0) -> Model:
     """Return ALS as the example of a log has it."""
     data_folder()
     model = read_config(EXAMPLES / f"{name}.toml").model
-    assert isinstance(model, ALS)
-    return replace(model, factors=FACTORS, seed=seed)
+    return model.with_factors(FACTORS).with_seed(seed)
 
 
 def pairs(name: str) -> Iterator[Pair]:
@@ -228,7 +227,8 @@ def unlike(name: str) -> Iterator[Pair]:
     before, other_seed = fitted(als(name), log), fitted(als(name, 1), log)
     of_svd = fitted(SVD(factors=FACTORS), log)
     half, _ = split_random(log, test_fraction=0.5)
-    freer = replace(als(name), regularization=als(name).regularization / 10)
+    parameters = parameters_of(als(name))
+    freer = model_from("als", {**parameters, "regularization": parameters["regularization"] / 10})
     flat = SVD(factors=FACTORS, user_exponent=0.5, item_exponent=0.5, spectral_power=0.5)
     yield Pair("ALS, half of each history, and all", fitted(als(name), half), other_seed)
     yield Pair("ALS, a tenth of the regularization", before, fitted(freer, log))

@@ -28,7 +28,7 @@ from benchmarks.published_protocols import Measured
 from benchmarks.published_rows import Published, published_on
 from benchmarks.published_splits import PUBLISHED_SPLITS
 from benchmarks.quality_peers import peers
-from benchmarks.tuned import PUBLISHED_GRIDS, PUBLISHED_SETTINGS, print_best, with_seed
+from benchmarks.tuned import PUBLISHED_GRIDS, PUBLISHED_SETTINGS, print_best
 from recsys.evaluation import Scorer
 from recsys.models import ALS, SVD, Popularity
 from recsys.vectors import Embeddings
@@ -95,7 +95,7 @@ IALS = ALS(
 
 def seeded(name: str, model: ALS | SVD) -> Run:
     """Return a run of three seeds."""
-    return Run(name, [with_seed(model, seed).fit for seed in range(N_SEEDS)])
+    return Run(name, [model.with_seed(seed).fit for seed in range(N_SEEDS)])
 
 
 def name_of(model: ALS | SVD) -> str:

@@ -18,7 +18,7 @@ from time import perf_counter
 from benchmarks.published_rows import published_on
 from benchmarks.quality_peers import peers
 from benchmarks.splits import SPLITS, Parts
-from benchmarks.tuned import GRIDS, TUNED, print_best, with_seed
+from benchmarks.tuned import GRIDS, TUNED, print_best
 from recsys.evaluation import Evaluation, Scorer, evaluate
 from recsys.logs import Interactions
 from recsys.models import ALS, SVD, Blend, Item2Vec, Model, Popularity, Softmax
@@ -52,7 +52,7 @@ def gowalla(factors: list[int], n_seeds: int, models: list[str], *, with_peers: 
     for d in factors:
         for name in models:
             model = TUNED[name](d)
-            seeded = [with_seed(model, seed) for seed in range(n_seeds)]
+            seeded = [model.with_seed(seed) for seed in range(n_seeds)]
             runs = [evaluated(one, parts.train, parts.test) for one in seeded]
             print_row(model.name, str(d), runs)
 

@@ -8,10 +8,9 @@ from typing import Any
 import scipy.sparse as sp
 
 from recsys.evaluation import Scorer
-from recsys.models import ALS, SVD, Blend, Softmax
+from recsys.models import ALS, SVD, Blend, Model, Softmax
 
 Grid = Mapping[str, list[Any]]
-SeededModel = ALS | SVD | Softmax | Blend
 
 GRIDS: dict[str, Grid] = {  # of `benchmarks.quality --tune`
     "als": {
@@ -93,7 +92,7 @@ def tuned_blend(factors: int) -> Blend:
     return Blend(tuned_als(factors // 4), tuned_svd(factors - factors // 4))
 
 
-TUNED: dict[str, Callable[[int], SeededModel]] = {  # on Gowalla
+TUNED: dict[str, Callable[[int], Model]] = {  # on Gowalla
     "als": tuned_als,
     "svd": tuned_svd,
     "softmax": tuned_softmax,
@@ -101,15 +100,8 @@ TUNED: dict[str, Callable[[int], SeededModel]] = {  # on Gowalla
 }
 
 
-def with_seed(model: SeededModel, seed: int) -> SeededModel:
-    """Return the model with another random start."""
-    if isinstance(model, Blend):
-        return replace(model, als=replace(model.als, seed=seed), svd=replace(model.svd, seed=seed))
-    return replace(model, seed=seed)
-
-
 def print_best(
-    model: SeededModel,
+    model: Model,
     grid: Grid,
     user_items: sp.csr_array,
     measure: Callable[[Scorer], Mapping[str, float]],

@@ -246,7 +246,7 @@ class GateSettings:
     off: Sequence[str] = ()
     """Checks, by name, that are reported and refuse nothing."""
     refuse_above: float = 2.0
-    """A measure of drift is reported above its limit, and refuses above so many times that; from
+    """A measure of drift is reported above its limit, and refuses above this many times that; from
     1."""
     limits: Mapping[str, float] = field(default_factory=dict)
     """Limits of measures of drift, by name, in place of those that are learned; and "log_age", the

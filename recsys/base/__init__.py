@@ -1,1 +1,1 @@
-"""The ground: errors, progress, files written aside, the process, threads and compilation."""
+"""The ground: errors, progress, checks, durable files, the process, threads and compilation."""

@@ -76,14 +76,14 @@ class GateFailedError(RecsysError):
         self.failures = tuple(failures)
         self.checks = tuple(checks)
         self.version = version
-        said = "; ".join(self.failures)
+        message = "; ".join(self.failures)
         if version is not None:
-            said = (
+            message = (
                 f"version {version}: refused by {len(self.failures)} of its checks, and kept: "
-                f"{said}; mend the log or the settings and train again, or serve it all the same "
-                f"with recsys activate {version} --force"
+                f"{message}; mend the log or the settings and train again, or serve it all the "
+                f"same with recsys activate {version} --force"
             )
-        super().__init__(said)
+        super().__init__(message)
 
 
 def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What this process may use and has used: cores and memory."""
+"""What this process may use, and what it has used: cores and memory."""
 
 import ctypes
 import gc
@@ -12,7 +12,7 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def usable_cores() -> int:
-    """Return the cores this process may use, which a container can make fewer than there are."""
+    """Return the number of cores that this process may use; a container can have fewer."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -23,9 +23,9 @@ class Peak:
     Attributes
     ----------
     n_bytes : int or None
-        None where the system does not tell.
+        None where the system does not count it.
     total_bytes : int or None
-        What it held at most in all.
+        The same, with what it held at the beginning.
     """
 
     n_bytes: int | None = None
@@ -39,8 +39,8 @@ def peak_memory(*, collect: bool = True) -> Iterator[Peak]:
     Parameters
     ----------
     collect : bool
-        Look for garbage first, which takes a tenth of a second: else what the block finds and
-        frees hides what it takes.
+        Collect garbage first, which takes a tenth of a second: else garbage that the block frees
+        hides what it takes.
 
     Yields
     ------
@@ -50,9 +50,9 @@ def peak_memory(*, collect: bool = True) -> Iterator[Peak]:
     peak = Peak()
     if collect:
         gc.collect()
-    _give_back()
+    _release_free_memory()
     try:
-        _RESET.write_text("5")  # sets the highest value ever back to the present one
+        _RESET.write_text("5")  # sets VmHWM, the highest value so far, to the present one
         before = _kilobytes("VmRSS:")
     except OSError:
         yield peak
@@ -62,8 +62,8 @@ def peak_memory(*, collect: bool = True) -> Iterator[Peak]:
     peak.n_bytes, peak.total_bytes = max(highest - before, 0) * 1024, highest * 1024
 
 
-def _give_back() -> None:
-    """Return what is free to the system: else a fit seems to take none, where another had it."""
+def _release_free_memory() -> None:
+    """Return free memory to the system: a fit that used it again would seem to take none."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
     if trim is not None:
         trim(0)

@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class OnStep(Protocol):
-    """Told after each step of some work."""
+    """Is called after each step of some work."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Take the steps done, the steps in all, and a word on how it goes."""
+        """Report the steps done, the steps in all, and a note for people."""
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
         Call it with the steps done and the steps in all.
     """
     if not (enabled and sys.stderr.isatty()):
-        yield _say_nothing
+        yield _ignore
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -52,5 +52,5 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
         yield on_step
 
 
-def _say_nothing(done: int, total: int, note: str = "") -> None:
-    """Be what is told where nobody looks."""
+def _ignore(done: int, total: int, note: str = "") -> None:
+    """Do nothing: stderr is not a terminal."""

@@ -1,11 +1,11 @@
 """Sixteen float32 numbers at a time, in compiled code: what a loop over factors is made of.
 
-A compiler makes such loops from plain ones too, but not over numbers of half precision, which are
-half the bytes to wait for, and with more around them for lengths that cannot occur here. Every
-length is a multiple of `N_LANES`. A processor with narrower registers takes several for one.
+A compiler makes such loops of plain ones too, but not over half precision, which is half the bytes
+to wait for, and it adds code for lengths that cannot occur here: every length is a multiple of
+`N_LANES`. A processor with narrower registers takes several instructions for one.
 
-They are added, multiplied and so on as numbers are. Half precision is held in arrays of uint16, as
-Numba has no float16 of its own.
+Lanes are added, subtracted, multiplied and divided with the operators of numbers. Half precision
+is held in arrays of uint16, as Numba has no float16.
 """
 
 import operator
@@ -186,15 +186,15 @@ total: Any = intrinsic(_total)
 prefetch: Any = intrinsic(_prefetch)
 """``prefetch(array, at)``: ask for the cache line of that entry; never faults.
 
-Rows that a loop picks in no order come from the third-level cache or from memory, and the
-processor cannot guess which is next.
+Rows that a loop takes in no order come from the third-level cache or from memory, and the
+processor cannot predict the next one.
 """
 
 per_line: Any = intrinsic(_per_line)
 """``per_line(array)``: how many of its numbers a cache line holds, known when compiled."""
 
 borrowed: Any = intrinsic(_borrowed)
-"""``borrowed(array)``: the same array without a reference count; who calls must keep it alive.
+"""``borrowed(array)``: the same array without a reference count; the caller must keep it alive.
 
 Numba counts the references to an array at every call and for every slice of it, atomically, which
 takes as long as a few columns of ALS.

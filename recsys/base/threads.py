@@ -1,4 +1,4 @@
-"""Threads whose number never changes a result: the work is cut into the same parts for any."""
+"""Threads whose number never changes a result: the work is cut into the same ranges for any."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +14,11 @@ from recsys.base.process import usable_cores
 
 S = TypeVar("S")
 T = TypeVar("T")
-_ROW_COST = 24  # what a row costs beside its entries, in entries
+_ROW_COST = 24  # the time of a row itself, in entries
 
 
 class Threads:
-    """A pool for parts of work that are cut without regard to its size.
+    """A pool of threads for work that is cut without regard to their number.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Threads:
         self.n = n
 
     def map(self, work: Callable[[S], T], parts: Iterable[S]) -> list[T]:
-        """Run work on every part; results in the order of the parts."""
+        """Run work on every part; return the results in the order of the parts."""
         return list(self._pool.map(work, parts))
 
 
@@ -39,15 +39,15 @@ class Threads:
 def threads(n: int | None = None) -> Iterator[Threads]:
     """Open a pool of n threads, one for each usable core by default.
 
-    While it is open BLAS keeps to one thread: each of ours calls it, and its own way to cut a
-    product depends on how many threads it has.
+    While it is open BLAS uses one thread: each of ours calls it, and how it cuts a product
+    depends on the number of its threads.
     """
     n = n or usable_cores()
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n) as pool:
         yield Threads(pool, n)
 
 
-def equal_parts(indptr: NDArray[np.integer], n_parts: int) -> list[tuple[int, int]]:
+def ranges_of_equal_work(indptr: NDArray[np.integer], n_parts: int) -> list[tuple[int, int]]:
     """Cut the rows of a CSR matrix into at most n_parts ranges of equal work, not equal count."""
     cost = indptr.astype(np.int64) + _ROW_COST * np.arange(len(indptr))
     bounds = np.searchsorted(cost, np.linspace(0, cost[-1], n_parts + 1)[1:-1])
@@ -56,6 +56,6 @@ def equal_parts(indptr: NDArray[np.integer], n_parts: int) -> list[tuple[int, in
 
 
 def chunks(n_rows: int, least: int = 4096, most: int = 64) -> list[slice]:
-    """Cut n_rows into at most `most` ranges of at least `least` rows each, but for the last."""
+    """Cut n_rows into at most `most` ranges of `least` rows or more; the last may be shorter."""
     size = max(least, -(-n_rows // most))
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]

@@ -7,7 +7,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from recsys.base.jit import compiled
+from recsys.base.splitmix import GOLDEN, splitmix64
 from recsys.vectors import FloatMatrix
+
+FloatArray = NDArray[np.float64]
+
+_inline = njit(nogil=True, boundscheck=False, error_model="numpy")
+_splitmix64: Any = _inline(splitmix64)
 
 
 @compiled()
@@ -17,24 +23,16 @@ def count_draws(
 ) -> None:
     """Draw n of n units with replacement, row by row, and count how often each is drawn.
 
-    The numbers are those of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), cut to the units by
-    Lemire's product (2019); what he rejects to be exact is one of 2^32 / n draws, and is kept.
-    n is below 2^32.
+    The numbers are those of SplitMix64, cut to the units by Lemire's product (2019); what he
+    rejects to be exact is one of 2^32 / n draws, and is kept. n is below 2^32.
     """
     n = np.uint64(counts.shape[1])
     for row in range(len(counts)):
         state, own = np.uint64(seeds[row]), counts[row]
         own[:] = 0
         for _ in range(len(own)):
-            state += np.uint64(0x9E3779B97F4A7C15)
-            mixed = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            own[((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(32)) * n >> np.uint64(32)] += 1
-
-
-FloatArray = NDArray[np.float64]
-
-_inline = njit(nogil=True, boundscheck=False, error_model="numpy")
+            own[(_splitmix64(state) >> np.uint64(32)) * n >> np.uint64(32)] += 1
+            state += GOLDEN
 
 
 @compiled()

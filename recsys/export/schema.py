@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recsys.base.durable import durable_file
 from recsys.export.source import Source
@@ -54,8 +55,6 @@ def _described(content: Content) -> dict[str, Any]:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    import pyarrow.parquet as pq
-
     schema, rows = pq.read_schema(path), pq.read_metadata(path).num_rows
     columns = [
         {

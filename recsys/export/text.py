@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.base.durable import durable_file
@@ -18,8 +19,6 @@ from recsys.vectors import Id
 
 def vector_texts(vectors: NDArray[np.floating], separator: str) -> list[str]:
     """Return each row as text, its numbers joined by the separator."""
-    import pyarrow.compute as pc
-
     n_rows, factors = vectors.shape
     numbers = pc.cast(pa.array(vectors.astype(np.float32).ravel()), pa.string())
     offsets = pa.array(np.arange(0, n_rows * factors + 1, factors, dtype=np.int32))

@@ -228,26 +228,15 @@ class Interactions:
         decayed: NDArray[np.float32] = (weight * decay).astype(np.float32)
         return decayed
 
-    def recent_popularity(self, half_life_days: float) -> NDArray[np.float32] | None:
+    def recent_popularity(self, half_life_days: float) -> NDArray[np.float32] | None:  # (n_items,)
         """Return the users of each item, those of long ago counting less.
 
         A user counts ``2 ** -(age / half_life)``, by the latest event with the item, age counted
-        back from the latest event of the log.
-
-        Parameters
-        ----------
-        half_life_days : float
-            Above 0.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_items,), or None where the log has no time
+        back from the latest event of the log. None where the log has no time.
         """
         if self.timestamp is None or len(self) == 0:
             return None
-        pair = self.pair_keys()
-        order = np.lexsort((self.timestamp, pair))
-        latest = order[np.append(np.diff(pair[order]) != 0, True)]
+        latest = self._last_of_each_pair(self.timestamp)
         age_days = (self.timestamp.max() - self.timestamp[latest]) / SECONDS_PER_DAY
         counts = np.bincount(
             self.item_idx[latest], np.exp2(-age_days / half_life_days), minlength=len(self.items)
@@ -267,37 +256,23 @@ class Interactions:
         weight = self.decayed_weight()
         user_idx, item_idx = self.user_idx, self.item_idx
         if self.duplicates in ("last", "max"):
-            kept = self._kept_of_each_pair(weight)
+            kept = self._last_of_each_pair(weight if self.duplicates == "max" else self.timestamp)
             user_idx, item_idx, weight = user_idx[kept], item_idx[kept], weight[kept]
         # Building from coordinates adds up what is left of the duplicates, in event order.
         matrix = sp.coo_array((weight, (user_idx, item_idx)), shape=shape).tocsr()
         matrix.sum_duplicates()
         return matrix
 
-    def _kept_of_each_pair(self, weight: NDArray[np.float32]) -> NDArray[np.intp]:
-        """Return the event of each pair that "last" or "max" keeps."""
+    def _last_of_each_pair(self, by: NDArray[np.generic] | None) -> NDArray[np.intp]:
+        """Return the event of each pair with the largest value, or the last one in the log."""
         pair = self.pair_keys()
-        if self.duplicates == "max":
-            order = np.lexsort((weight, pair))
-        elif self.timestamp is not None:
-            order = np.lexsort((self.timestamp, pair))
-        else:  # without time, later in the log is later
-            order = np.argsort(pair, kind="stable")
-        is_last = np.append(np.diff(pair[order]) != 0, True)
-        kept: NDArray[np.intp] = order[is_last]
-        return kept
+        order = np.argsort(pair, kind="stable") if by is None else np.lexsort((by, pair))
+        last: NDArray[np.intp] = order[np.diff(pair[order], append=-1) != 0]
+        return last
 
 
 def used_rows(idx: NDArray[np.int32], n_rows: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """Return the rows that occur, ascending, and the new number of each old row, -1 for the rest.
-
-    Parameters
-    ----------
-    idx : ndarray of int32
-        Rows, in any order, with repeats.
-    n_rows : int
-        Rows that there are.
-    """
+    """Return the rows that occur, ascending, and the new number of each old row, or -1."""
     is_used = np.zeros(n_rows, dtype=np.bool_)
     is_used[idx] = True
     new_row_of = np.where(is_used, np.cumsum(is_used) - 1, -1).astype(np.int32)
@@ -317,10 +292,7 @@ def keep_minimum_counts(
     (min_user_items, min_item_users)-core of the bipartite graph, which does not depend on the
     order of removal.
 
-    Returns
-    -------
-    Interactions
-        Over the users and items that are left; `row_counts` says how many events were left out.
+    The result is over the users and items that are left; its `row_counts` has the events left out.
     """
     if min_user_items <= 1 and min_item_users <= 1:
         return log

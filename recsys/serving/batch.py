@@ -1,8 +1,8 @@
 """Write the lists of all users of a version to Parquet files, resumable."""
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,11 +10,23 @@ from recsys.base.durable import replace_text, replaced
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.progress import OnStep, progress_bar
 from recsys.serving.recommender import Recommender
+from recsys.vectors.ids import checked_k
 
 SETTINGS = "batch.json"
 
 _BYTES_PER_ENTRY = 160  # of a list while its file is made: rows and scores twice, and five columns
 _MIN_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class _ListSettings:
+    """What the lists of a folder are; batch.json holds it."""
+
+    version: str
+    k: int
+    include_seen: bool
+    where: str | None
+    users_per_part: int
 
 
 def write_batch(
@@ -62,60 +74,49 @@ def write_batch(
     """
     if memory_bytes < _MIN_BYTES:
         raise ConfigError(f"memory: expected 1 MB or more, got {memory_bytes} bytes")
-    folder = Path(folder)
-    per_part = max(1, memory_bytes // (_BYTES_PER_ENTRY * k))
-    settings = {
-        "version": recommender.version,
-        "k": k,
-        "include_seen": include_seen,
-        "where": where,
-        "users_per_part": per_part,
-    }
+    k, folder = checked_k(k), Path(folder)
+    users_per_part = max(1, memory_bytes // (_BYTES_PER_ENTRY * k))
+    settings = _ListSettings(recommender.version, k, include_seen, where, users_per_part)
     folder.mkdir(parents=True, exist_ok=True)
     _require_same(folder, settings)
     with progress_bar("recommending", enabled=progress) as on_step:
-        _write_parts(recommender, folder, settings, on_step)
+        _write_files(recommender, folder, settings, on_step)
     return folder
 
 
-def _require_same(folder: Path, settings: dict[str, Any]) -> None:
+def _require_same(folder: Path, settings: _ListSettings) -> None:
     """Write the settings of the lists, or compare them to those of the lists in the folder."""
-    path = folder / SETTINGS
+    path, expected = folder / SETTINGS, asdict(settings)
     if not path.exists():
-        replace_text(path, json.dumps(settings))
+        replace_text(path, json.dumps(expected))
         return
     try:
         found = json.loads(path.read_text())
     except ValueError as error:
         raise DataError(f"{path}: expected JSON, got {error}; choose another folder") from error
-    different = {name: found.get(name) for name in settings if found.get(name) != settings[name]}
-    if different:
-        name, value = next(iter(different.items()))
-        raise DataError(
-            f"{folder}: expected a folder for lists with {name} {settings[name]!r}, got one with "
-            f"{value!r}; choose another folder, or remove this one"
-        )
+    for name, value in expected.items():
+        if found.get(name) != value:
+            raise DataError(
+                f"{folder}: expected a folder for lists with {name} {value!r}, got one with "
+                f"{found.get(name)!r}; choose another folder, or remove this one"
+            )
 
 
-def _write_parts(
-    recommender: Recommender,
-    folder: Path,
-    settings: dict[str, Any],
-    on_step: OnStep,
+def _write_files(
+    recommender: Recommender, folder: Path, settings: _ListSettings, on_step: OnStep
 ) -> None:
     import pyarrow.parquet as pq
 
-    users, per_part = recommender.user_vectors.ids, settings["users_per_part"]
-    n_users = len(users)
-    for number, first in enumerate(range(0, n_users, per_part)):
+    users, n_users = recommender.user_vectors.ids, len(recommender.user_vectors)
+    for number, first in enumerate(range(0, n_users, settings.users_per_part)):
         path = folder / f"part-{number:06}.parquet"
-        rows = np.arange(first, min(first + per_part, n_users), dtype=np.int32)
+        rows = np.arange(first, min(first + settings.users_per_part, n_users), dtype=np.int32)
         if not path.exists():
             table = recommender.recommend_many(
                 users.tolist(rows),
-                settings["k"],
-                include_seen=settings["include_seen"],
-                where=settings["where"],
+                settings.k,
+                include_seen=settings.include_seen,
+                where=settings.where,
             ).to_table()
             with replaced(path) as aside:
                 pq.write_table(table, aside, compression="zstd")

@@ -1,6 +1,12 @@
-"""The common form of all splits: what a test part may hold, and what was left out."""
+"""What all splits share: the form of train and test, and what is left out of test.
 
-from dataclasses import replace
+Train has the users and items of its own events. Test is over the same users and items. Its events
+of users or items that train does not know, and of pairs that train has, are left out and counted by
+reason in ``test.row_counts.left_out``; users that train does not know stay in
+``test.split_info.new_users``. `Interactions.split_info` says what each part is for.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,15 +16,13 @@ from recsys.base.errors import DataError
 from recsys.logs.interactions import Interactions, ProtocolName, Role, SplitInfo, used_rows
 from recsys.vectors import Ids
 
+Split = tuple[Interactions, Interactions]
+SPLIT_REASONS = ("user not in train", "item not in train", "seen in train")
 
-def roles_of_halves(role: Role | None) -> tuple[Role, Role]:
-    """Return the roles of what stays and of what is held out, when a log is divided.
 
-    Parameters
-    ----------
-    role : {"train", "history", "validation", "test"} or None
-        Of the log that is divided; None for a whole log.
-    """
+def roles_of_sides(log: Interactions) -> tuple[Role, Role]:
+    """Return the roles of what stays and of what is held out, when a log is split."""
+    role = log.split_info.role if log.split_info else None
     if role is None:
         return "train", "test"
     if role in ("train", "history"):
@@ -26,22 +30,12 @@ def roles_of_halves(role: Role | None) -> tuple[Role, Role]:
     return role, role
 
 
-Split = tuple[Interactions, Interactions]
-SPLIT_REASONS = ("user not in train", "item not in train", "seen in train")
-
-
-def divide(
+def split_by_mask(
     log: Interactions, in_test: NDArray[np.bool_], protocol: ProtocolName, what: str
 ) -> Split:
     """Split a log by a mark on each event, and bring both sides to the common form.
 
-    Parameters
-    ----------
-    log : Interactions
-    in_test : ndarray of bool, shape (n_events,)
-    protocol : {"time", "last", "random", "folds"}
-    what : str
-        The split as the user asked for it, for messages.
+    `what` is the split as the user asked for it, for messages.
 
     Raises
     ------
@@ -51,33 +45,25 @@ def divide(
     n_test = int(in_test.sum())
     require_both_sides(len(log) - n_test, n_test, what)
     in_train = ~in_test
-    role, held_role = roles_of_halves(log.split_info.role if log.split_info else None)
+    role, held_role = roles_of_sides(log)
     train = replace(log.select(in_train).compact(), split_info=SplitInfo(role, protocol))
     held = replace(log.select(in_test), split_info=SplitInfo(held_role, protocol))
     # The same renumbering as in compact().
     _, user_row_of = used_rows(log.user_idx[in_train], len(log.users))
     _, item_row_of = used_rows(log.item_idx[in_train], len(log.items))
-    return train, express(train, held, user_row_of, item_row_of, what)
+    return train, in_rows_of_train(train, held, user_row_of, item_row_of, what)
 
 
-def express(
+def in_rows_of_train(
     train: Interactions,
     held: Interactions,
-    user_row_of: NDArray[np.int32],
-    item_row_of: NDArray[np.int32],
+    user_row_of: NDArray[np.int32],  # (n_users,) of held: the row in train, or -1
+    item_row_of: NDArray[np.int32],  # (n_items,) likewise
     what: str,
 ) -> Interactions:
-    """Express what is held out in train's rows, dropping and counting what cannot be credited.
+    """Bring what is held out to the rows of train, leaving out what cannot be credited.
 
-    Parameters
-    ----------
-    train, held : Interactions
-        The latter with its `SplitInfo`, to which the users and items that train does not know are
-        added.
-    user_row_of, item_row_of : ndarray of int32
-        For each user and item of `held` the row in train, or -1.
-    what : str
-        The split as the user asked for it, for messages.
+    Its `SplitInfo` gets the users and items that train does not know.
 
     Raises
     ------
@@ -91,7 +77,7 @@ def express(
         item_idx=item_row_of[held.item_idx],
         users=train.users,
         items=train.items,
-        split_info=_part_with_new(train, held, user_row_of, item_row_of),
+        split_info=_info_with_new(train, held, user_row_of, item_row_of),
     )
     user_reason, item_reason, seen_reason = SPLIT_REASONS
     test = _leave_out(test, test.user_idx < 0, user_reason)
@@ -107,16 +93,12 @@ def express(
     return test
 
 
-def over_items_of(
+def of_new_users(
     train: Interactions, held: Interactions, item_row_of: NDArray[np.int32]
 ) -> Interactions:
     """Return the events of users that train does not know, over themselves and train's items.
 
-    Parameters
-    ----------
-    train, held : Interactions
-    item_row_of : ndarray of int32
-        For each item of `held` the row in train, or -1: such events are left out and counted.
+    Events with an item whose row in train is -1 are left out and counted.
     """
     item_idx = item_row_of[held.item_idx]
     is_known = item_idx >= 0
@@ -134,27 +116,27 @@ def over_items_of(
     )
 
 
-def _part_with_new(
+def _info_with_new(
     train: Interactions,
     held: Interactions,
     user_row_of: NDArray[np.int32],
     item_row_of: NDArray[np.int32],
 ) -> SplitInfo | None:
-    """Return what the held-out part is for, with the users and items that are new in it."""
-    part = held.split_info
-    if part is None:
+    """Return the info of the held-out part, with the users and items that are new in it."""
+    info = held.split_info
+    if info is None:
         return None
     is_new = user_row_of[held.user_idx] < 0
     is_new_item = item_row_of[held.item_idx] < 0
-    fresh = [over_items_of(train, replace(held.select(is_new), split_info=None), item_row_of)]
-    if part.new_users is not None:  # of a train part that this train was cut from
-        fresh.append(over_items_of(train, part.new_users, item_row_of))
+    fresh = [of_new_users(train, replace(held.select(is_new), split_info=None), item_row_of)]
+    if info.new_users is not None:  # of a train part that this train was cut from
+        fresh.append(of_new_users(train, info.new_users, item_row_of))
     new_users = _together([events for events in fresh if len(events)])
     return replace(
-        part,
+        info,
         new_users=new_users,
-        n_new_users=part.n_new_users + len(np.unique(held.user_idx[is_new])),
-        n_new_items=part.n_new_items + len(np.unique(held.item_idx[is_new_item])),
+        n_new_users=info.n_new_users + len(np.unique(held.user_idx[is_new])),
+        n_new_items=info.n_new_items + len(np.unique(held.item_idx[is_new_item])),
     )
 
 
@@ -201,3 +183,33 @@ def require_both_sides(n_train: int, n_test: int, what: str) -> None:
                 f"{what}: expected events on both sides, got {n_train:,} in train and "
                 f"{n_test:,} in test; choose a split that leaves some for {side}"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The distinct (user, item) pairs of a log, ascending."""
+
+    user_idx: NDArray[np.int64]  # (n_pairs,) ascending
+    of_event: NDArray[np.intp]  # (n_events,) the pair of each event
+    n_items: NDArray[np.intp]  # (n_users,) distinct items of each user
+
+    @classmethod
+    def of(cls, log: Interactions) -> "Pairs":
+        """Find the pairs of a log."""
+        pairs, of_event = np.unique(log.pair_keys(), return_inverse=True)
+        user_idx = pairs // max(len(log.items), 1)
+        return cls(user_idx, of_event, np.bincount(user_idx, minlength=len(log.users)))
+
+    def last_of_each_user(
+        self, rank: NDArray[np.integer], n_held: NDArray[np.number]
+    ) -> NDArray[np.bool_]:
+        """Mark the ``n_held[user]`` pairs of highest rank of each user.
+
+        Ranks differ from pair to pair and are below the number of events.
+        """
+        order = np.argsort(self.user_idx * len(self.of_event) + rank)  # by user, then rank
+        end = np.cumsum(self.n_items)
+        from_end = end[self.user_idx] - np.arange(len(order))  # user_idx[order] is user_idx
+        held = np.empty(len(order), dtype=np.bool_)
+        held[order] = from_end <= n_held[self.user_idx]
+        return held

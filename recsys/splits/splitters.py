@@ -1,7 +1,7 @@
 """Splits of a log: by time, last items, at random, folds, given parts, users."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
 from typing import Literal, NamedTuple
@@ -9,15 +9,17 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.base.checks import require, unix_seconds
+from recsys.base.errors import DataError
 from recsys.logs.interactions import Interactions, ProtocolName, SplitInfo, used_rows
 from recsys.splits.common import (
+    Pairs,
     Split,
-    divide,
-    express,
-    over_items_of,
+    in_rows_of_train,
+    of_new_users,
     require_both_sides,
-    roles_of_halves,
+    roles_of_sides,
+    split_by_mask,
 )
 from recsys.splits.leaks import require_time_order
 
@@ -51,11 +53,11 @@ def split_by_time(
         If test_fraction is not between 0 and 1, or `at` is not a time.
     """
     timestamp = log.require_timestamp("split_by_time")
-    fraction = _fraction(test_fraction, "split_by_time")
+    _require_fraction("split_by_time", "test_fraction", test_fraction)
     if len(log) == 0:
         require_both_sides(0, 0, "split_by_time")
-    instant = _quantile_instant(timestamp, fraction) if at is None else _unix_seconds(at)
-    return divide(log, timestamp >= instant, "time", f"split_by_time at {_spelled(instant)}")
+    instant = _quantile_instant(timestamp, test_fraction) if at is None else _unix_seconds(at)
+    return split_by_mask(log, timestamp >= instant, "time", f"split_by_time at {_spelled(instant)}")
 
 
 def split_last(log: Interactions, n: int = 1) -> Split:
@@ -83,9 +85,8 @@ def split_last(log: Interactions, n: int = 1) -> Split:
     ConfigError
         If n is less than 1.
     """
-    if n < 1:
-        raise ConfigError(f"split_last: expected n of 1 or more, got {n}")
-    pairs = _pairs_of(log)
+    require("split_last", n, least=1, expected="n of 1 or more")
+    pairs = Pairs.of(log)
     by_time = np.arange(len(log))
     if log.timestamp is not None:
         by_time = np.argsort(log.timestamp, kind="stable")
@@ -93,7 +94,7 @@ def split_last(log: Interactions, n: int = 1) -> Split:
     latest[pairs.of_event[by_time]] = np.arange(len(log))  # of repeats, the last assignment stays
     n_held = np.where(pairs.n_items > n, n, 0)
     held = pairs.last_of_each_user(latest, n_held)
-    return divide(log, held[pairs.of_event], "last", f"split_last with n={n}")
+    return split_by_mask(log, held[pairs.of_event], "last", f"split_last with n={n}")
 
 
 def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0) -> Split:
@@ -123,9 +124,9 @@ def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0
     ConfigError
         If test_fraction is not between 0 and 1.
     """
-    fraction = _fraction(test_fraction, "split_random")
-    held = drawn_of_each_user(log, fraction, np.random.default_rng(seed))
-    return divide(log, held, "random", f"split_random with test_fraction={fraction:g}")
+    _require_fraction("split_random", "test_fraction", test_fraction)
+    held = _drawn_of_each_user(log, test_fraction, np.random.default_rng(seed))
+    return split_by_mask(log, held, "random", f"split_random with test_fraction={test_fraction:g}")
 
 
 def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterator[Split]:
@@ -154,9 +155,8 @@ def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterat
     ConfigError
         If there are fewer than 2 folds.
     """
-    if n_folds < 2:
-        raise ConfigError(f"split_folds: expected 2 folds or more, got {n_folds}")
-    pairs = _pairs_of(log)
+    require("split_folds", n_folds, least=2, expected="2 folds or more")
+    pairs = Pairs.of(log)
     rng = np.random.default_rng(seed)
     order = np.lexsort((rng.permutation(len(pairs.user_idx)), pairs.user_idx))
     position = np.empty(len(order), dtype=np.int64)
@@ -164,55 +164,22 @@ def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterat
     fold_of = (position + rng.integers(n_folds, size=len(pairs.n_items))[pairs.user_idx]) % n_folds
     for fold in range(n_folds):
         what = f"split_folds, fold {fold + 1} of {n_folds}"
-        yield divide(log, (fold_of == fold)[pairs.of_event], "folds", what)
+        yield split_by_mask(log, (fold_of == fold)[pairs.of_event], "folds", what)
 
 
-def drawn_of_each_user(
+def _drawn_of_each_user(
     log: Interactions, fraction: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Mark the events of a random share of each user's items, of all but one at most."""
-    pairs = _pairs_of(log)
+    pairs = Pairs.of(log)
     rounded = np.floor(fraction * pairs.n_items + rng.random(len(pairs.n_items)))
     n_held = np.minimum(rounded, pairs.n_items - 1)
     held = pairs.last_of_each_user(rng.permutation(len(pairs.user_idx)), n_held)
     return held[pairs.of_event]
 
 
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """The distinct (user, item) pairs of a log, ascending."""
-
-    user_idx: NDArray[np.int64]  # (n_pairs,) ascending
-    of_event: NDArray[np.intp]  # (n_events,) the pair of each event
-    n_items: NDArray[np.intp]  # (n_users,) distinct items of each user
-
-    def last_of_each_user(
-        self, rank: NDArray[np.integer], n_held: NDArray[np.number]
-    ) -> NDArray[np.bool_]:
-        """Mark the ``n_held[user]`` pairs of highest rank of each user.
-
-        Ranks differ from pair to pair and are below the number of events.
-        """
-        order = np.argsort(self.user_idx * len(self.of_event) + rank)  # by user, then rank
-        end = np.cumsum(self.n_items)
-        from_end = end[self.user_idx] - np.arange(len(order))  # user_idx[order] is user_idx
-        held = np.empty(len(order), dtype=np.bool_)
-        held[order] = from_end <= n_held[self.user_idx]
-        return held
-
-
-def _pairs_of(log: Interactions) -> _Pairs:
-    pairs, of_event = np.unique(log.pair_keys(), return_inverse=True)
-    user_idx = pairs // max(len(log.items), 1)
-    return _Pairs(user_idx, of_event, np.bincount(user_idx, minlength=len(log.users)))
-
-
-def _fraction(test_fraction: float, what: str) -> float:
-    if not 0 < test_fraction < 1:
-        raise ConfigError(
-            f"{what}: expected a test_fraction between 0 and 1, got {test_fraction!r}"
-        )
-    return float(test_fraction)
+def _require_fraction(what: str, name: str, fraction: float) -> None:
+    require(what, fraction, above=0, below=1, expected=f"{name} between 0 and 1")
 
 
 def _quantile_instant(timestamp: NDArray[np.int64], fraction: float) -> int:
@@ -233,18 +200,7 @@ def _quantile_instant(timestamp: NDArray[np.int64], fraction: float) -> int:
 
 
 def _unix_seconds(at: str | int) -> int:
-    if not isinstance(at, str):
-        return int(at)
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        raise ConfigError(
-            f"split_by_time: expected `at` as ISO 8601 or unix seconds, got {at!r}; "
-            'write it like "2026-11-20" or "2026-11-20T02:00:00Z"'
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return ceil(moment.timestamp())
+    return ceil(unix_seconds("split_by_time: at", at)) if isinstance(at, str) else int(at)
 
 
 def _spelled(instant: int) -> str:
@@ -294,7 +250,7 @@ def split_given(
     held = replace(test_log, split_info=SplitInfo(role, protocol))
     user_row_of = train.users.rows(test_log.users.tolist())
     item_row_of = train.items.rows(test_log.items.tolist())
-    test = express(train, held, user_row_of, item_row_of, "split_given")
+    test = in_rows_of_train(train, held, user_row_of, item_row_of, "split_given")
     require_time_order(train, test, "split_given")
     return train, test
 
@@ -365,9 +321,8 @@ def split_users(
         recsys.evaluate_held_out(model, held_out, k=20)
         to_choose_on = recsys.split_users(held_out.train)  # for validation, see `SplitInfo`
     """
-    for name, share in (("user_fraction", user_fraction), ("test_fraction", test_fraction)):
-        if not 0 < share < 1:
-            raise ConfigError(f"split_users: expected {name} between 0 and 1, got {share}")
+    _require_fraction("split_users", "user_fraction", user_fraction)
+    _require_fraction("split_users", "test_fraction", test_fraction)
     rng = np.random.default_rng(seed)
     n_users = len(log.users)
     is_held = np.zeros(n_users, dtype=np.bool_)
@@ -375,9 +330,9 @@ def split_users(
     of_held = is_held[log.user_idx]
     train = log.select(~of_held).compact()
     _, item_row_of = used_rows(log.item_idx[~of_held], len(log.items))  # as compact() numbers them
-    held = over_items_of(train, log.select(of_held), item_row_of)
-    in_test = drawn_of_each_user(held, test_fraction, rng)
-    role, held_role = roles_of_halves(log.split_info.role if log.split_info else None)
+    held = of_new_users(train, log.select(of_held), item_row_of)
+    in_test = _drawn_of_each_user(held, test_fraction, rng)
+    role, held_role = roles_of_sides(log)
     parts = HeldOutUsers(
         train=replace(train, split_info=SplitInfo(role, "users")),
         history=replace(held.select(~in_test), split_info=SplitInfo("history", "users")),

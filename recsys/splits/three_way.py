@@ -11,7 +11,7 @@ from typing import NamedTuple
 from recsys.base.errors import ConfigError
 from recsys.logs.interactions import Interactions
 from recsys.settings import SplitName, SplitSettings
-from recsys.splits.common import Split, express
+from recsys.splits.common import Split, in_rows_of_train
 from recsys.splits.splitters import split_by_time, split_given, split_last, split_random
 
 
@@ -49,10 +49,6 @@ def split_parts(
     test : Interactions, optional
         The test part, for the split "given".
 
-    Returns
-    -------
-    ThreeWaySplit
-
     Raises
     ------
     DataError
@@ -82,13 +78,9 @@ def split_validation(whole: Split, by: Callable[[Interactions], Split]) -> Three
         Train and test, by any split.
     by : callable
         A split, such as `split_last`.
-
-    Returns
-    -------
-    ThreeWaySplit
     """
     train, validation = by(whole[0])
-    test = express(
+    test = in_rows_of_train(
         train,
         whole[1],
         train.users.rows_of(whole[0].users),

@@ -15,10 +15,12 @@ from recsys.store.versions import (
     current,
     current_or_none,
     find_version,
+    read_text,
     versions,
 )
 
 ACTIVATIONS = "ACTIVATIONS"
+PINNED = "PINNED"
 
 Kind = Literal["activate", "rollback"]
 
@@ -32,149 +34,6 @@ class Activation(NamedTuple):
     time: str  # ISO 8601, UTC
     kind: Kind
     version: str  # name
-
-
-def activations(store: str | Path) -> list[Activation]:
-    """Return all activations, oldest first; the last one made current what CURRENT names.
-
-    Raises
-    ------
-    StoreError
-        If the store cannot be read.
-    """
-    store = Path(store)
-    lines, now = _lines_of(store), current_or_none(store)
-    if not lines or lines[-1].version != now:
-        before = lines[-2].version if len(lines) > 1 else None
-        if lines and before == now:  # a process died before it replaced CURRENT
-            lines.pop()
-        elif now is not None:  # CURRENT was written by hand, or by a release without ACTIVATIONS
-            lines.append(Activation(_now(), "activate", now))
-    return lines
-
-
-def version_before(store: str | Path) -> str | None:
-    """Return the name of the version that a rollback makes current, None where there is none.
-
-    Rollbacks undo activations one by one, as an editor undoes changes: after A, B and C, the first
-    one makes B current and the second one A; an activation after that follows A alone. Versions
-    that were pruned are skipped.
-
-    Raises
-    ------
-    StoreError
-        If the store cannot be read.
-    """
-    *_, now = _not_undone(activations(store)) or [""]
-    return next((name for name in served(store) if name != now), None)
-
-
-def served(store: str | Path) -> list[str]:
-    """Return the names of the versions that are or were current, the latest first.
-
-    Those that a rollback undid or a prune deleted are left out. The current version is in it even
-    where CURRENT is damaged.
-
-    Raises
-    ------
-    StoreError
-        If the store cannot be read.
-    """
-    existing = {version.name for version in versions(store)}
-    return [name for name in reversed(_not_undone(activations(store))) if name in existing]
-
-
-def _not_undone(past: Iterable[Activation]) -> list[str]:
-    """Return the names of the versions that no rollback has undone, oldest first."""
-    names: list[str] = []
-    for activation in past:
-        if activation.kind == "rollback":
-            while names and names[-1] != activation.version:
-                names.pop()
-        if not names or names[-1] != activation.version:
-            names.append(activation.version)
-    return names
-
-
-def _lines_of(store: Path) -> list[Activation]:
-    """Return the lines that can be read: a damaged file must not stop a publish."""
-    path = store / ACTIVATIONS
-    try:
-        text = path.read_bytes().decode(errors="replace")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
-    found = (_LINE.fullmatch(line) for line in text.splitlines())
-    return [
-        Activation(line[1], "rollback" if line[2] == "rollback" else "activate", line[3])
-        for line in found
-        if line
-    ]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-PINNED = "PINNED"
-
-
-def pinned(store: str | Path) -> frozenset[str]:
-    """Return the names of the pinned versions.
-
-    Raises
-    ------
-    StoreError
-        If PINNED cannot be read.
-    """
-    path = Path(store) / PINNED
-    try:
-        return frozenset(path.read_bytes().decode(errors="replace").split())
-    except FileNotFoundError:
-        return frozenset()
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def pin(store: str | Path, name: str) -> Version:
-    """Keep a version from every prune until it is unpinned. A pinned one stays pinned.
-
-    Raises
-    ------
-    VersionNotFoundError
-        If there is no such version.
-    StoreError
-        If the store cannot be written.
-    """
-    store = Path(store)
-    find_version(store, name)
-    with errors_of_writing(store, f"pin {name}"), only_writer(store / CURRENT_LOCK):
-        version = find_version(store, name)  # once more, as nothing can prune it now
-        _write(store, pinned(store) | {name})
-    return version
-
-
-def unpin(store: str | Path, name: str) -> None:
-    """Let the next prune delete a version.
-
-    Raises
-    ------
-    StoreError
-        If it is not pinned, or the store cannot be written.
-    """
-    store = Path(store)
-    if name not in pinned(store):
-        known = ", ".join(sorted(pinned(store))) or "none is"
-        raise StoreError(
-            f"store {store}: expected a pinned version, got {name!r}; pinned are: {known}"
-        )
-    with errors_of_writing(store, f"unpin {name}"), only_writer(store / CURRENT_LOCK):
-        _write(store, pinned(store) - {name})
-
-
-def _write(store: Path, names: frozenset[str]) -> None:
-    replace_text(store / PINNED, "\n".join(sorted(names)))
 
 
 def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
@@ -243,6 +102,103 @@ def rollback(store: str | Path) -> Version:
         return _make_current(store, name, "rollback")
 
 
+def activations(store: str | Path) -> list[Activation]:
+    """Return all activations, oldest first; the last one made current what CURRENT names.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read.
+    """
+    store = Path(store)
+    lines, now = _lines_of(store), current_or_none(store)
+    if not lines or lines[-1].version != now:
+        before = lines[-2].version if len(lines) > 1 else None
+        if lines and before == now:  # a process died before it replaced CURRENT
+            lines.pop()
+        elif now is not None:  # CURRENT was written by hand, or by a release without ACTIVATIONS
+            lines.append(Activation(_now(), "activate", now))
+    return lines
+
+
+def version_before(store: str | Path) -> str | None:
+    """Return the name of the version that a rollback makes current, None where there is none.
+
+    Rollbacks undo activations one by one, as an editor undoes changes: after A, B and C, the first
+    one makes B current and the second one A; an activation after that follows A alone. Versions
+    that were pruned are skipped.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read.
+    """
+    *_, now = _not_undone(activations(store)) or [""]
+    return next((name for name in served(store) if name != now), None)
+
+
+def served(store: str | Path) -> list[str]:
+    """Return the names of the versions that are or were current, the latest first.
+
+    Those that a rollback undid or a prune deleted are left out. The current version is in it even
+    where CURRENT is damaged.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read.
+    """
+    existing = {version.name for version in versions(store)}
+    return [name for name in reversed(_not_undone(activations(store))) if name in existing]
+
+
+def pinned(store: str | Path) -> frozenset[str]:
+    """Return the names of the pinned versions.
+
+    Raises
+    ------
+    StoreError
+        If PINNED cannot be read.
+    """
+    return frozenset((read_text(Path(store) / PINNED) or "").split())
+
+
+def pin(store: str | Path, name: str) -> Version:
+    """Keep a version from every prune until it is unpinned. A pinned one stays pinned.
+
+    Raises
+    ------
+    VersionNotFoundError
+        If there is no such version.
+    StoreError
+        If the store cannot be written.
+    """
+    store = Path(store)
+    find_version(store, name)
+    with errors_of_writing(store, f"pin {name}"), only_writer(store / CURRENT_LOCK):
+        version = find_version(store, name)  # once more, as nothing can prune it now
+        _write_pins(store, pinned(store) | {name})
+    return version
+
+
+def unpin(store: str | Path, name: str) -> None:
+    """Let the next prune delete a version.
+
+    Raises
+    ------
+    StoreError
+        If it is not pinned, or the store cannot be written.
+    """
+    store = Path(store)
+    if name not in pinned(store):
+        known = ", ".join(sorted(pinned(store))) or "none is"
+        raise StoreError(
+            f"store {store}: expected a pinned version, got {name!r}; pinned are: {known}"
+        )
+    with errors_of_writing(store, f"unpin {name}"), only_writer(store / CURRENT_LOCK):
+        _write_pins(store, pinned(store) - {name})
+
+
 def _make_current(store: Path, name: str, kind: Kind) -> Version:
     """Write ACTIVATIONS, then CURRENT; the caller holds the lock."""
     version = find_version(store, name)  # once more, as nothing can prune it now
@@ -254,3 +210,34 @@ def _make_current(store: Path, name: str, kind: Kind) -> Version:
         replace_text(store / ACTIVATIONS, text)
     replace_text(store / CURRENT, name)
     return version
+
+
+def _not_undone(past: Iterable[Activation]) -> list[str]:
+    """Return the names of the versions that no rollback has undone, oldest first."""
+    names: list[str] = []
+    for activation in past:
+        if activation.kind == "rollback":
+            while names and names[-1] != activation.version:
+                names.pop()
+        if not names or names[-1] != activation.version:
+            names.append(activation.version)
+    return names
+
+
+def _lines_of(store: Path) -> list[Activation]:
+    """Return the lines that can be read: a damaged file must not stop a publish."""
+    text = read_text(store / ACTIVATIONS) or ""
+    found = (_LINE.fullmatch(line) for line in text.splitlines())
+    return [
+        Activation(line[1], "rollback" if line[2] == "rollback" else "activate", line[3])
+        for line in found
+        if line
+    ]
+
+
+def _write_pins(store: Path, names: frozenset[str]) -> None:
+    replace_text(store / PINNED, "\n".join(sorted(names)))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

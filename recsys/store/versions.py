@@ -88,17 +88,13 @@ def current(store: str | Path) -> str | None:
         If CURRENT holds no name of a version.
     """
     store = _existing(store)
-    path = store / CURRENT
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
+    text = read_text(store / CURRENT)
+    if text is None:
         return None
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
-    name = text.decode(errors="replace").strip()
+    name = text.strip()
     if not _NAME.fullmatch(name):
         raise CorruptVersionError(
-            f"{path}: expected the name of a version, got {_short(name)}; "
+            f"{store / CURRENT}: expected the name of a version, got {_short(name)}; "
             f"activate one: {_known(store)}"
         )
     return name
@@ -139,6 +135,16 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
             missing = f"{CURRENT} names version {_short(name)}, which the store does not hold"
         raise VersionNotFoundError(f"store {store}: {missing}; choose one: {_known(store)}")
     return Version(name, folder)
+
+
+def read_text(path: Path) -> str | None:
+    """Return the text of a file of a store, None where there is no such file."""
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _existing(store: str | Path) -> Path:

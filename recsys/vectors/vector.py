@@ -173,7 +173,10 @@ class Vector:
                 "vector: expected one with a direction, got the zero vector; nothing is known "
                 "of what it stands for, so leave it out"
             )
-        return Vector(unit_rows(self.values[None, :])[0], self.space_id)
+        # Not `unit_rows`: BLAS rounds the length of a single vector differently, and stored
+        # directions keep their bits.
+        scaled = self.values / np.abs(self.values).max()  # so that no square is rounded to 0
+        return Vector(scaled / np.linalg.norm(scaled), self.space_id)
 
     def cosine(self, other: "Vector") -> float:
         """Return the cosine of the angle to another vector, from -1 to 1.

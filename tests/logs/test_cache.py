@@ -51,7 +51,7 @@ def write(path: Path, log: list[dict]) -> None:
 
 
 def outcome(folder: Path, how: LogSettings, now: int, cache: LogCache | None):
-    """Everything that reading says: the log bit for bit, or the error."""
+    """Everything that comes of reading: the log bit for bit, or the error."""
     try:
         log = read_log(folder, how, now=now, cache=cache)
     except RecsysError as error:
@@ -66,7 +66,7 @@ def bits_of(log: Interactions) -> dict:
         "columns": [None if a is None else (a.dtype.str, a.tobytes()) for a in arrays],
         "matrix": [a.tobytes() for a in (matrix.data, matrix.indices, matrix.indptr)],
         "ids": [(ids.values.type, ids.tolist()) for ids in (log.users, log.items)],
-        "account": replace(log.row_counts, rejects_file=None),
+        "row_counts": replace(log.row_counts, rejects_file=None),
     }
 
 
@@ -85,8 +85,8 @@ HOW = st.builds(
 @settings(max_examples=20)
 def test_any_files_in_any_order_of_change(data: st.DataObject) -> None:
     ids = data.draw(st.sampled_from([TEXT_IDS, INTEGER_IDS, INTEGER_IDS.map(str)]))
-    with TemporaryDirectory() as place:
-        folder, cache = Path(place, "log"), LogCache(Path(place, "cache"))
+    with TemporaryDirectory() as temporary:
+        folder, cache = Path(temporary, "log"), LogCache(Path(temporary, "cache"))
         folder.mkdir()
         for _ in range(data.draw(st.integers(1, 4))):
             there = sorted(folder.iterdir())
@@ -175,7 +175,7 @@ def test_the_same_size_and_time_with_another_content(folder: Path, tmp_path: Pat
     assert names(cache.read) == ["day1.csv"]
 
 
-def test_settings_that_come_after_judging_read_nothing(folder: Path, tmp_path: Path) -> None:
+def test_settings_that_do_not_classify_rows_read_nothing(folder: Path, tmp_path: Path) -> None:
     cache = LogCache(tmp_path / "cache")
     read_log(folder, cache=cache)
     log = read_log(folder, cache=cache, half_life_days=1.0, min_item_users=2, duplicates="max")

@@ -1,4 +1,4 @@
-"""A fingerprint tells logs apart by their events, and by nothing else."""
+"""A fingerprint distinguishes logs by their events, and by nothing else."""
 
 from collections import Counter
 from dataclasses import replace
@@ -20,7 +20,7 @@ EVENTS = st.lists(
 
 
 def log_of(events: list[tuple[str, str, float, int]], timed: bool = True) -> Interactions:
-    users, items = (Ids(list(dict.fromkeys(one[place] for one in events))) for place in (0, 1))
+    users, items = (Ids(list(dict.fromkeys(one[column] for one in events))) for column in (0, 1))
     return Interactions(
         user_idx=users.rows([one[0] for one in events]),
         item_idx=items.rows([one[1] for one in events]),

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.base.threads import chunks, equal_parts, threads
+from recsys.base.threads import chunks, ranges_of_equal_work, threads
 from recsys.models.spectral.krylov import Basis, EigenPairs, largest_eigenpairs
 from recsys.models.spectral.truncated import SparseProducts, truncated_svd
 
@@ -146,8 +146,8 @@ def test_sparse_products_are_the_dense_ones(
 
 
 @given(counts=st.lists(st.integers(0, 1000), min_size=1, max_size=50), n=st.integers(1, 70))
-def test_equal_parts_cover_every_row_once(counts: list[int], n: int) -> None:
-    parts = equal_parts(np.cumsum([0, *counts]), n)
+def test_ranges_of_equal_work_cover_every_row_once(counts: list[int], n: int) -> None:
+    parts = ranges_of_equal_work(np.cumsum([0, *counts]), n)
     assert [row for part in parts for row in range(*part)] == list(range(len(counts)))
     assert len(parts) <= n
 

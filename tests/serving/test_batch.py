@@ -73,3 +73,9 @@ def test_other_lists_are_not_mixed_in(recommender, tmp_path: Path, changes) -> N
 def test_less_than_a_megabyte_is_refused(recommender, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="memory: expected 1 MB or more"):
         write_batch(recommender, tmp_path, memory_bytes=1000)
+
+
+def test_no_list_has_no_length(recommender, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="k: expected at least 1, got 0"):
+        write_batch(recommender, tmp_path / "out", 0)
+    assert not (tmp_path / "out").exists()

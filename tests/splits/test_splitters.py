@@ -49,7 +49,7 @@ def assert_contract(log: Interactions, train: Interactions, test: Interactions) 
     assert len(train) > 0
     assert len(test) > 0
     assert set(test.row_counts.left_out) <= set(SPLIT_REASONS)
-    # Every event is in train, in test or counted, and keeps its weight (here: its place) and time.
+    # Every event is in train, in test or counted, and keeps its weight (a position here) and time.
     assert len(train) + len(test) + sum(test.row_counts.left_out.values()) == len(log)
     whole = dict(zip(log.weight.tolist(), events_of(log), strict=True))
     for part in (train, test):
@@ -122,8 +122,8 @@ def test_by_time_divides_at_one_instant(log: Interactions, at: int) -> None:
 def test_by_time_takes_the_instant_closest_to_the_fraction(
     times: list[int], fraction: float
 ) -> None:
-    known = [("b", place, 0) for place in range(len(times))]  # so that no item is new in test
-    log = log_of(("a", "first", 0), *known, *(("a", place, t) for place, t in enumerate(times)))
+    known = [("b", item, 0) for item in range(len(times))]  # so that no item is new in test
+    log = log_of(("a", "first", 0), *known, *(("a", item, t) for item, t in enumerate(times)))
     train, test = split_by_time(log, test_fraction=fraction)
     assert log.timestamp is not None
     shares = [float(np.mean(log.timestamp >= instant)) for instant in {*times} - {0}]
@@ -168,7 +168,7 @@ def test_by_time_reads_an_instant(at: str | int) -> None:
 
 @pytest.mark.parametrize("at", ["yesterday", "2023-13-01", ""])
 def test_by_time_refuses_what_is_no_instant(at: str) -> None:
-    with pytest.raises(ConfigError, match="expected `at` as ISO 8601 or unix seconds"):
+    with pytest.raises(ConfigError, match="split_by_time: at: expected an ISO 8601 date"):
         split_by_time(tastes(), at=at)
 
 
@@ -206,8 +206,8 @@ def last_items_twin(log: Interactions, n: int) -> set[tuple[Id, Id]]:
     held = set()
     for user in log.users.tolist():
         own = [
-            (time, place, item)
-            for place, (of_user, item, time) in enumerate(events_of(log))
+            (time, position, item)
+            for position, (of_user, item, time) in enumerate(events_of(log))
             if of_user == user
         ]
         by_recency = list(dict.fromkeys(item for _, _, item in sorted(own, reverse=True)))

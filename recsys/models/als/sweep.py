@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.base.simd import N_LANES
-from recsys.base.threads import Threads, equal_parts
+from recsys.base.threads import Threads, ranges_of_equal_work
 from recsys.models.als.kernel import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
 from recsys.models.protocol import popularity_of, power_of_counts
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
@@ -202,7 +202,7 @@ def solve_turned(
             tolerance,
         )
 
-    return float(sum(pool.map(work, equal_parts(indptr, _N_PARTS))))
+    return float(sum(pool.map(work, ranges_of_equal_work(indptr, _N_PARTS))))
 
 
 def halved(vectors: FloatMatrix, pool: Threads) -> tuple[NDArray[np.uint16], float]:

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.jit import compiled
-from recsys.base.threads import equal_parts, threads
+from recsys.base.threads import ranges_of_equal_work, threads
 from recsys.models.protocol import power_of_counts
 
 
@@ -130,7 +130,7 @@ def strongest_associations(
             min(neighbors, n_items),
         )
 
-    parts = equal_parts(by_item.indptr, max(_PARTS, n_items // _PART_ROWS))
+    parts = ranges_of_equal_work(by_item.indptr, max(_PARTS, n_items // _PART_ROWS))
     with threads(n_threads) as pool:
         made = pool.map(part_of, parts)
     counts, columns, values = (np.concatenate(arrays) for arrays in zip(*made, strict=True))

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.jit import compiled
-from recsys.base.threads import Threads, equal_parts, threads
+from recsys.base.threads import Threads, ranges_of_equal_work, threads
 from recsys.models.spectral.krylov import EigenPairs, largest_eigenpairs, with_fixed_signs
 
 
@@ -97,7 +97,7 @@ class SparseProducts:
 
 def multiplier(matrix: sp.csr_array, pool: Threads) -> Callable[[Dense], Dense]:
     """Return a function that multiplies a CSR matrix by a dense one (n_columns, d)."""
-    parts = equal_parts(matrix.indptr, _PARTS)
+    parts = ranges_of_equal_work(matrix.indptr, _PARTS)
     indptr, indices, data = matrix.indptr, matrix.indices, matrix.data
 
     def times(dense: Dense) -> Dense:
