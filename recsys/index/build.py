@@ -170,8 +170,7 @@ def _summary(
 
 
 def _work_of(k: int, chosen: Candidate, exact: Candidate) -> WorkSummary:
-    work = chosen.counted[k].work
-    means = work.mean(axis=0).round(1).tolist() if len(work) else [0.0] * len(COUNTED)
+    means = chosen.counted[k].mean_work().round(1).tolist()
     return WorkSummary(
         ms=round(chosen.cost(k) / 1e6, 4),
         exact_ms=round(exact.cost(k) / 1e6, 4),

@@ -50,7 +50,7 @@ class Candidate:
         return cls(index, counted)
 
     def cost(self, k: int) -> float:
-        """Return the median cost of a list in nanoseconds, by the cost model."""
+        """Return the mean cost of a list in nanoseconds, by the cost model."""
         return self.counted[k].cost(self.index.items.shape[1])
 
     def total_cost(self) -> float:

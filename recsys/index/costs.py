@@ -41,13 +41,13 @@ class CostModel:
     vector_byte: float = 0.017
     listed: float = 118.0
 
-    def nanoseconds(self, work: NDArray[np.int64], factors: int) -> NDArray[np.float64]:
+    def nanoseconds(self, work: NDArray[np.number], factors: int) -> NDArray[np.float64]:
         """Return what queries cost.
 
         Parameters
         ----------
-        work : ndarray of int64, shape (n, 7)
-            Counts of each query, in the order of `COUNTED`.
+        work : ndarray, shape (n, 7)
+            Counts of each query, or means of counts, in the order of `COUNTED`.
         factors : int
         """
         cost = np.full(len(work), self.query)  # (n,)

@@ -79,9 +79,15 @@ class Counted:
         recalls = (self.recall(exact, slice(half)), self.recall(exact, slice(half, None)))
         return all(recall is None or recall >= target for recall in recalls)
 
+    def mean_work(self) -> NDArray[np.float64]:
+        """Return the mean of each count, (7,); zeros without any query."""
+        # Sums of whole numbers, which are the same in any order of any processor.
+        mean: NDArray[np.float64] = self.work.sum(axis=0) / max(len(self.work), 1)
+        return mean
+
     def cost(self, factors: int) -> float:
-        """Return the median cost of a query in nanoseconds, by the cost model; 0 without any."""
-        return float(np.median(COSTS.nanoseconds(self.work, factors))) if len(self.work) else 0.0
+        """Return the mean cost of a query in nanoseconds, by the cost model."""
+        return float(COSTS.nanoseconds(self.mean_work()[None], factors)[0])
 
 
 def stopwatch(index: Searcher, sample: Sample, k: int) -> NDArray[np.float64]:

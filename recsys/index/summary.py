@@ -57,7 +57,7 @@ class WorkSummary:
     Parameters
     ----------
     ms, exact_ms : float
-        Median time of a query by the cost model, and that of an exact search.
+        Mean time of a query by the cost model, and that of an exact search.
     mean : mapping of str to float
         Mean counts of a query; `recsys.index.kernel.COUNTED` says of what.
     """
