@@ -126,8 +126,8 @@ def _chosen(exact: Candidate, folder: Path, sample: Sample, settings: IndexSetti
     found = calibrate(exact, folder, sample, settings)
     if found is None:
         return exact
-    recall = found.counted[SHORT].recall(exact.counted[SHORT])
-    misses = recall is not None and recall < settings.target_recall
+    recall = found.recall(exact)
+    misses = recall < settings.target_recall
     if settings.kind == "auto" and (misses or found.total_cost() >= exact.total_cost()):
         (folder / FOREST).unlink()
         return exact
@@ -187,7 +187,7 @@ def _warn_of(without_annoy: str) -> None:
     )
 
 
-def _refusal(recall: float | None, search_k: int, settings: IndexSettings) -> str:
+def _refusal(recall: float, search_k: int, settings: IndexSettings) -> str:
     return (
         f"index: expected recall@{SHORT} of at least {settings.target_recall:g} against exact "
         f"search, got {recall:.4f} with {settings.trees} trees and search_k {search_k}; raise "

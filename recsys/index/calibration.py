@@ -53,6 +53,11 @@ class Candidate:
         """Return the mean cost of a list in nanoseconds, by the cost model."""
         return self.counted[k].cost(self.index.items.shape[1])
 
+    def recall(self, exact: "Candidate") -> float:
+        """Return the share of the exact short lists that is found; 1 without any list."""
+        recall = self.counted[SHORT].recall(exact.counted[SHORT])
+        return 1.0 if recall is None else recall
+
     def total_cost(self) -> float:
         """Return the cost of a short list and a long one."""
         return self.cost(SHORT) + self.cost(LONG)
@@ -111,9 +116,9 @@ def _heads(settings: IndexSettings, n_items: int) -> list[Head]:
 
 
 def _is_better(new: Candidate, old: Candidate, exact: Candidate, settings: IndexSettings) -> bool:
-    recalls = [one.counted[SHORT].recall(exact.counted[SHORT]) or 1.0 for one in (new, old)]
-    if min(recalls) < settings.target_recall:
-        return recalls[0] > recalls[1]
+    new_recall, old_recall = (one.recall(exact) for one in (new, old))
+    if min(new_recall, old_recall) < settings.target_recall:
+        return new_recall > old_recall
     return new.total_cost() < _WORTH_ITS_BYTES * old.total_cost()
 
 
