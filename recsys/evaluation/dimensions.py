@@ -12,7 +12,7 @@ from recsys.evaluation.result import Evaluation
 from recsys.vectors import Storage
 
 TOLERANCE = 0.01
-"""The loss, as a share of the best mean, that nobody minds."""
+"""The loss, as a share of the best mean, that counts as none."""
 
 
 @dataclass(frozen=True)
