@@ -92,7 +92,7 @@ class Session:
             self.connection.unregister("stream")
 
     def _watched(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        # DuckDB turns an exception of the reader into text; the original says more.
+        # DuckDB turns an exception of the reader into text, which loses what is in it.
         try:
             yield from batches
         except RecsysError as error:
