@@ -109,9 +109,10 @@ class Similar:
         if index is None:
             found = vectors.nearest(id_, k)
             return Recommendations(tuple(map(ScoredItem._make, found)), "similar", version)
-        unit = unit_rows(vectors.matrix[row : row + 1].astype(np.float64))[0].astype(np.float32)
-        if not unit.any():
+        vector = vectors[id_]
+        if vector.is_zero:
             return Recommendations((), "similar", version)
+        unit = vector.unit().values.astype(np.float32)
         itself = np.array([row], dtype=np.int32)
         rows, cosines = index.search(unit, k, itself, has_direction)
         ids, scores = vectors.ids.tolist(rows), np.clip(cosines, -1, 1).tolist()
