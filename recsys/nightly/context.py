@@ -19,6 +19,7 @@ from recsys.store import (
     BuiltIndexes,
     Content,
     EvaluationSummary,
+    IndexSummaries,
     ModelSpec,
     Release,
     find_version,
@@ -232,7 +233,7 @@ class Context:
     def indexes(self) -> BuiltIndexes:
         """The indexes of the release."""
         indexed = Indexed.from_dict(self.run.facts("index"))
-        return BuiltIndexes(self.run.output("index"), dict(indexed.index))
+        return BuiltIndexes(self.run.output("index"), IndexSummaries.from_dict(indexed.index))
 
     @cached_property
     def tracker(self) -> Callable[[Settings, NightReport], str | None] | None:

@@ -183,7 +183,7 @@ def align(night: Context, folder: Path) -> Aligned:
 def index(night: Context, folder: Path) -> Indexed:
     """Build the indexes and measure them."""
     built = build_indexes(folder, night.release, night.settings.index)
-    return Indexed(built.facts, str(built.facts.get("kind")))
+    return Indexed(built.summaries.to_dict(), built.summaries.main.kind)
 
 
 def publish(night: Context, _folder: Path) -> Published:

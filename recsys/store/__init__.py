@@ -15,7 +15,14 @@ from recsys.store.activations import (
 from recsys.store.align import align_with_current
 from recsys.store.content import Content, open_version, read_vectors
 from recsys.store.listing import describe_versions
-from recsys.store.manifest import Check, EvaluationSummary, FileFacts, Manifest, ModelSpec
+from recsys.store.manifest import (
+    Check,
+    EvaluationSummary,
+    FileFacts,
+    IndexSummaries,
+    Manifest,
+    ModelSpec,
+)
 from recsys.store.prune import Pruning, prune
 from recsys.store.publish import Gate, publish, require_writable
 from recsys.store.release import BuiltIndexes, Release, build_indexes
@@ -32,6 +39,7 @@ __all__ = [
     "EvaluationSummary",
     "FileFacts",
     "Gate",
+    "IndexSummaries",
     "ItemTable",
     "Manifest",
     "ModelSpec",

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from recsys.base.durable import (
     appear,
@@ -25,7 +24,15 @@ from recsys.index import IndexSettings
 from recsys.store import tables
 from recsys.store.activations import activate
 from recsys.store.content import Content
-from recsys.store.manifest import MANIFEST, Check, FileFacts, Manifest, Status, environment
+from recsys.store.manifest import (
+    MANIFEST,
+    Check,
+    FileFacts,
+    IndexSummaries,
+    Manifest,
+    Status,
+    environment,
+)
 from recsys.store.release import BuiltIndexes, Release, build_indexes
 from recsys.store.serving_files import SERVING, write_mapped
 from recsys.store.tables import ItemTable, UserTable
@@ -163,12 +170,12 @@ def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
 
 def _write_indexes(
     folder: Path, release: Release, settings: IndexSettings, built: BuiltIndexes | None
-) -> dict[str, Any]:
-    """Build the indexes, or copy those that were built; return their facts."""
+) -> IndexSummaries:
+    """Build the indexes, or copy those that were built; return their summaries."""
     if built is None:
-        return build_indexes(folder, release, settings).facts
+        return build_indexes(folder, release, settings).summaries
     shutil.copytree(built.folder / SERVING, folder / SERVING, dirs_exist_ok=True)
-    return built.facts
+    return built.summaries
 
 
 def _file_facts(folder: Path) -> dict[str, FileFacts]:
@@ -182,7 +189,7 @@ def _file_facts(folder: Path) -> dict[str, FileFacts]:
 
 
 def _manifest(
-    store: Path, release: Release, index: dict[str, Any], facts: dict[str, FileFacts]
+    store: Path, release: Release, index: IndexSummaries, facts: dict[str, FileFacts]
 ) -> Manifest:
     """Name the version and describe it."""
     name, created = _free_name(store, facts)

@@ -151,9 +151,9 @@ def test_without_annoy_one_warning_is_given_for_all_indexes(tmp_path: Path) -> N
         version = publish(tmp_path, small_release(n_users=60, n_items=90), IndexSettings())
     assert len(caught) == 1
     index = version.manifest.index
-    assert index["kind"] == "exact"
-    assert index["without_annoy"] == "annoy is not installed"
-    assert index["similar_items"]["kind"] == "exact"
+    assert index.main.kind == "exact"
+    assert index.main.without_annoy == "annoy is not installed"
+    assert index.similar["item"].kind == "exact"
     assert len(open_store(tmp_path).recommend("u1", 10)) == 10
     verify(tmp_path)
 
