@@ -199,7 +199,7 @@ class Context:
         return read_test(self.settings)
 
     @cached_property
-    def titles(self) -> pa.Table | None:
+    def attributes(self) -> pa.Table | None:
         """The table of item attributes, where the settings name one."""
         return read_attributes(self.settings)
 
@@ -214,7 +214,7 @@ class Context:
             read_embeddings(self.run.output("train")),
             self.settings,
             metrics={name: EvaluationSummary.from_dict(one) for name, one in metrics.items()},
-            items=self.titles,
+            items=self.attributes,
             model=ModelSpec(self.settings.model.name, parameters),
         )
 

@@ -41,14 +41,7 @@ class Family:
 
 
 def write_metrics(path: str | None, store: Path, report: NightReport) -> None:
-    """Count a night, and replace the textfile if one is wanted.
-
-    Parameters
-    ----------
-    path : str or None
-    store : Path
-        Keeps the counters.
-    report : NightReport
+    """Count a night in the store, and replace the textfile if there is a path for one.
 
     Raises
     ------

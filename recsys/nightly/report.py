@@ -1,4 +1,4 @@
-"""What a night did, for people and machines."""
+"""The report of a night: what each stage did and found out."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,7 +22,7 @@ class StageReport:
     peak_bytes : int or None
         The most memory that the process held meanwhile.
     facts : mapping
-        What it found out.
+        What it found out, as JSON has it.
     """
 
     name: str

@@ -130,7 +130,7 @@ def validate(night: Context, _folder: Path) -> Validated:
     if settings.evaluation.split != "none":
         train_part, test_part = split_log(night.log, settings.evaluation, night.test)
         train_events, test_events = len(train_part), len(test_part)
-    described = None if night.titles is None else night.titles.num_rows
+    described = None if night.attributes is None else night.attributes.num_rows
     return Validated(train_events, test_events, described)
 
 
@@ -295,7 +295,7 @@ def _setting(settings: Settings, name: str) -> Any:
 
 
 def _identity(night: Context, name: Input) -> Any:
-    """Return what tells whether an input is still the same."""
+    """Return a value that changes when an input does."""
     data = night.settings.data
     if name == "current version":
         return night.run.parent

@@ -265,10 +265,10 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
         env={**os.environ, "NO_COLOR": "1"},
     )
     assert night.stderr is not None
-    told = []
+    lines = []
     for line in night.stderr:  # a pipe gets the journal
-        told.append(json.loads(line))
-        if (told[-1]["stage"], told[-1]["event"]) == (stage, "started"):
+        lines.append(json.loads(line))
+        if (lines[-1]["stage"], lines[-1]["event"]) == (stage, "started"):
             night.send_signal(number)
             break
     _, rest = night.communicate(timeout=60)
@@ -281,7 +281,7 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
     done = run(*command)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["run"] == told[0]["run"]
+    assert report["run"] == lines[0]["run"]
     by_name = {one["name"]: one["status"] for one in report["stages"]}
     assert by_name["ingest"] == "reused"
     assert len(versions(place / "store")) == 1
