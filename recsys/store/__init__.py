@@ -1,6 +1,5 @@
 """Versions on disk: publish, open, activate, roll back, verify and prune them."""
 
-from recsys.settings import AlignmentSettings
 from recsys.store.activations import (
     Activation,
     activate,
@@ -32,7 +31,6 @@ from recsys.store.versions import Version, current, current_or_none, find_versio
 
 __all__ = [
     "Activation",
-    "AlignmentSettings",
     "BuiltIndexes",
     "Check",
     "Content",

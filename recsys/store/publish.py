@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recsys.base.durable import (
     appear,
@@ -20,7 +21,6 @@ from recsys.base.durable import (
 )
 from recsys.base.errors import StoreError
 from recsys.base.progress import OnStep, progress_bar
-from recsys.index import IndexSettings
 from recsys.store import tables
 from recsys.store.activations import activate
 from recsys.store.content import Content
@@ -45,6 +45,9 @@ from recsys.store.versions import (
     versions,
 )
 
+if TYPE_CHECKING:
+    from recsys.settings import IndexSettings
+
 STAGING = ".staging-"
 """Start of the name of a folder that is being published."""
 
@@ -58,7 +61,7 @@ Gate = Callable[[Content, Content | None], Sequence[Check]]
 def publish(
     store: str | Path,
     release: Release,
-    settings: IndexSettings | None = None,
+    settings: "IndexSettings | None" = None,
     *,
     indexes: BuiltIndexes | None = None,
     gate: Gate | None = None,
@@ -97,6 +100,8 @@ def publish(
     StoreError
         If the store cannot be written.
     """
+    from recsys.settings import IndexSettings  # not needed to serve
+
     store = Path(store)
     require_writable(store)
     with (
@@ -169,7 +174,7 @@ def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
 
 
 def _write_indexes(
-    folder: Path, release: Release, settings: IndexSettings, built: BuiltIndexes | None
+    folder: Path, release: Release, settings: "IndexSettings", built: BuiltIndexes | None
 ) -> IndexSummaries:
     """Build the indexes, or copy those that were built; return their summaries."""
     if built is None:

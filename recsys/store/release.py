@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.index import IndexKind, IndexSettings, IndexSummary, Sample, build_index
+from recsys.index import IndexSummary, Sample, build_index
 from recsys.store.content import INDEX, SIMILAR
 from recsys.store.manifest import EvaluationSummary, IndexSummaries, ModelSpec
 from recsys.store.tables import SeenLists
@@ -21,6 +21,8 @@ from recsys.vectors.vector import norms_of
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+    from recsys.settings import IndexKind, IndexSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +125,7 @@ class BuiltIndexes:
     summaries: IndexSummaries
 
 
-def build_indexes(folder: Path, release: Release, settings: IndexSettings) -> BuiltIndexes:
+def build_indexes(folder: Path, release: Release, settings: "IndexSettings") -> BuiltIndexes:
     """Build the index that answers users, and those for what is similar.
 
     Parameters
@@ -153,7 +155,7 @@ def build_indexes(folder: Path, release: Release, settings: IndexSettings) -> Bu
     return BuiltIndexes(folder, IndexSummaries(main, similar))
 
 
-def _build_similar(folder: Path, vectors: FloatMatrix, settings: IndexSettings) -> IndexSummary:
+def _build_similar(folder: Path, vectors: FloatMatrix, settings: "IndexSettings") -> IndexSummary:
     """Build an index by cosine."""
     folder.mkdir()
     rows = _sample_of(vectors, settings.seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.index import IndexSettings
+from recsys.settings import IndexSettings
 from recsys.store import prune, publish
 from recsys.vectors import Embeddings
 from tests.store.releases import small_release

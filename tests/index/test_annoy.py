@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.index import IndexSettings, Sample, build_index, load_index
+from recsys.index import Sample, build_index, load_index
 from recsys.index.annoy import AnnoyError, build
 from recsys.index.forest import FOREST
 from recsys.serving import open as open_store
+from recsys.settings import IndexSettings
 from recsys.store import publish, verify
 from tests.store.releases import small_release
 

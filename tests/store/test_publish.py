@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 from recsys.errors import DataError, GateFailedError, StoreError
-from recsys.index import IndexSettings
+from recsys.settings import IndexSettings
 from recsys.store import Content, ModelSpec, current, publish, require_writable, verify, versions
 from recsys.vectors import Embeddings, Ids
 from tests.store.releases import ODD_IDS, small_release
