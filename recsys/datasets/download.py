@@ -22,12 +22,6 @@ def download(url: str, path: Path, checksum: str | None, on_step: OnStep | None 
 
     A download that breaks off leaves ``<path>.part``, from which the next one goes on if the server
     can; a file under its own name is always whole, and verified by ``md5:...`` or ``sha256:...``.
-
-    Raises
-    ------
-    DataError
-        If the server cannot be reached, refuses, stops half-way, or sends another file than
-        expected; or the folder cannot be written.
     """
     pooch.get_logger().setLevel(logging.WARNING)  # the caller shows progress
     partial = path.with_name(f"{path.name}.part")

@@ -96,17 +96,12 @@ def evaluate_folds(
 
     Parameters
     ----------
-    model : Model
     folds : iterable of (train, test)
         As `recsys.split_folds` yields them; each is let go before the next is made.
     k : int or sequence of int
         Length of the lists, at least 1.
     progress : bool
         Show bars, if stderr is a terminal.
-
-    Returns
-    -------
-    Folds
 
     Raises
     ------

@@ -44,7 +44,6 @@ def build_index(
     items : ndarray of float32, shape (n_items, factors)
     sample : Sample
         Real users to measure recall, work and time on.
-    settings : IndexSettings
     folder : path
         Where files go.
     cosine : bool
@@ -84,7 +83,6 @@ def load_index(items: FloatMatrix, folder: Path, summary: IndexSummary) -> Index
     Parameters
     ----------
     items : ndarray of float32, shape (n_items, factors)
-    folder : path
     summary : IndexSummary
         What `build_index` returned.
 

@@ -34,7 +34,6 @@ class Candidate:
 
     Parameters
     ----------
-    index : Searcher
     counted : mapping of int to Counted
         Lists and work, by length of the list.
     head : Head, optional
@@ -63,29 +62,7 @@ class Candidate:
 def calibrate(
     exact: Candidate, folder: Path, sample: Sample, settings: "IndexSettings"
 ) -> Candidate | None:
-    """Build the forest that costs least at the target, and leave it in the folder.
-
-    Parameters
-    ----------
-    exact : Candidate
-        The index without a forest.
-    folder : path
-    sample : Sample
-    settings : IndexSettings
-
-    Returns
-    -------
-    Candidate or None
-        None, and no file, where there is nothing that a forest could split. One below the target
-        where none meets it.
-
-    Raises
-    ------
-    AnnoyError
-        If Annoy cannot be used here; there is no file then.
-    OSError
-        If a file cannot be written.
-    """
+    """Build the forest that costs least at the target, and leave it in the folder."""
     best: Candidate | None = None
     tried = folder / _TRIED
     try:

@@ -20,7 +20,6 @@ def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Tab
     ----------
     path : path
         Parquet, CSV or JSON lines, the last two plain or compressed.
-    settings : ItemSettings, optional
 
     Returns
     -------

@@ -120,13 +120,7 @@ class Session:
 
 @contextmanager
 def open_session(memory_limit: str, now: int | None = None) -> Iterator[Session]:
-    """Open a session; its temporary files are deleted when it ends, however it ends.
-
-    Raises
-    ------
-    ConfigError
-        If DuckDB does not understand the memory limit.
-    """
+    """Open a session; its temporary files are deleted when it ends, however it ends."""
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="recsys-log-") as folder:

@@ -47,11 +47,6 @@ def read_records(file: LogFile, delimiter: str | None) -> Iterator[pa.RecordBatc
 
     With the delimiter of CSV, quoted fields may hold line breaks; without one, every line is a
     record.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read or decompressed.
     """
     joiner = None if delimiter is None else _QuotedLines(delimiter)
     carry, first_line = b"", 1
@@ -242,13 +237,7 @@ def _unquoted(field: str) -> str:
 
 
 def find_layout(file: LogFile) -> TextLayout:
-    """Learn the columns of a text file from its start.
-
-    Raises
-    ------
-    DataError
-        If the file holds no record, or its first line is no header.
-    """
+    """Learn the columns of a text file from its start."""
     if file.format == "jsonl":
         return TextLayout(_json_columns(file), delimiter=None)
     header = next(_first_records(file), None)

@@ -14,12 +14,7 @@ _CHANGE_EVERY_NIGHT = ("since", "until")
 
 @dataclass(frozen=True)
 class Gates:
-    """Checks a version before it is published: a `recsys.store.Gate` for `recsys.store.publish`.
-
-    Parameters
-    ----------
-    settings : GateSettings
-    """
+    """Checks a version before it is published: a `recsys.store.Gate` for `recsys.store.publish`."""
 
     settings: GateSettings = field(default_factory=GateSettings)
 
@@ -27,13 +22,6 @@ class Gates:
         """Return every check of a new version, with those that refuse it marked.
 
         The age of the log is reported and refuses nothing: the same log once more does no harm.
-
-        Parameters
-        ----------
-        staged : Content
-            The new version.
-        current : Content or None
-            The one that is served now, if there is one.
         """
         manifest = staged.version.manifest
         checks = self._of_metrics(manifest, None if current is None else current.version.manifest)

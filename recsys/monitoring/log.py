@@ -23,7 +23,6 @@ class Log:
 
     Parameters
     ----------
-    summary : LogSummary
     created : str
         When the version was made, ISO 8601.
     """
@@ -208,12 +207,6 @@ def log_age(new: Log, past: Sequence[Log]) -> Measured:
 
     Each version is compared as it was when it was made, so that a log that always ends in the
     same distance, or a public one that ended years ago, has age 0.
-
-    Parameters
-    ----------
-    new : Log
-    past : sequence of Log
-        Of the current version and those before it.
     """
     freshest = min((log.age for log in past if log.summary.window is not None), default=None)
     if freshest is None:

@@ -152,13 +152,8 @@ class Context:
 
     Parameters
     ----------
-    settings : Settings
-    store : Path
-    run : Run
-    journal : Journal
     report : callable
         Reports a stage that is done inside another one: the gates run while a version is published.
-    progress : bool
     keys : dict of str to str
         Of the stages that are done.
     """

@@ -20,13 +20,7 @@ LOCK = ".nightly.lock"
 
 @contextmanager
 def only_night(store: Path) -> Iterator[None]:
-    """Lock a store for one night while the block runs.
-
-    Raises
-    ------
-    StoreError
-        If another night runs: at once, as one that waited would train twice.
-    """
+    """Lock a store for one night while the block runs."""
     path = store / LOCK
     with path.open("a+b") as file:
         try:

@@ -21,7 +21,6 @@ class Journal:
 
     Parameters
     ----------
-    settings : NightlySettings
     progress : bool
         Show a line per stage where stderr is a terminal.
 

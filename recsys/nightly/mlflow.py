@@ -10,13 +10,7 @@ from recsys.nightly.report import NightReport
 
 
 def require_mlflow() -> ModuleType:
-    """Import MLflow.
-
-    Raises
-    ------
-    ConfigError
-        If it is not installed.
-    """
+    """Import MLflow."""
     # A server that is down must not hold up the night: three tries, not the default of minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")

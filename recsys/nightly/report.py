@@ -14,7 +14,6 @@ class StageReport:
 
     Parameters
     ----------
-    name : str
     status : {"done", "reused", "left out", "failed"}
         "reused": an earlier start of this run had finished it.
     seconds : float
@@ -49,7 +48,6 @@ class NightReport:
     ----------
     run : str
         Its id.
-    store : str
     result : {"running", "done", "refused", "failed", "stopped"}
     stages : list of StageReport
         In the order in which they were done.

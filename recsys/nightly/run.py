@@ -28,7 +28,6 @@ class Finished:
     ----------
     key : str
         Of everything that it was made of.
-    report : StageReport
     files : mapping of str to FileFacts
         Of its outputs, by path inside its folder.
     """
@@ -68,7 +67,6 @@ class Run:
     parent : str or None
         The version that was current when it began.
     result : {"running", "done", "refused", "failed", "stopped"}
-    stages : dict of str to Finished
     """
 
     folder: Path

@@ -62,7 +62,6 @@ class Stage:
 
     Parameters
     ----------
-    name : str
     work : callable
         Writes files to a folder, and returns what else is worth keeping.
     after : tuple of str

@@ -86,7 +86,6 @@ def save_drawing(curve: DimensionCurve, path: str | Path) -> None:
 
     Parameters
     ----------
-    curve : DimensionCurve
     path : path
         Ends in .svg, .png or .html.
 

@@ -33,15 +33,7 @@ def reranked(find: Find, request: Request, vectors: FloatMatrix) -> tuple[ItemRo
 
     Parameters
     ----------
-    find : callable
-    request : Request
     vectors : ndarray of float32, shape (n_items, factors)
-
-    Returns
-    -------
-    rows : ndarray of int32
-    scores : ndarray of float32
-        In the order of choice.
     """
     k, diversity = request.k, request.diversity
     size = max(_POOL_PER_ITEM * k, _MIN_POOL) if diversity > 0 else k
@@ -158,7 +150,6 @@ class Answers:
         Parameters
         ----------
         user : ndarray of float32, shape (factors,), or None
-        request : Request
         seen : ndarray of int32
             Items that the user has seen and that must not be in the list.
         source : str

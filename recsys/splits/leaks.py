@@ -148,7 +148,6 @@ def require_time_order(train: Interactions, test: Interactions, what: str) -> No
     ----------
     train, test : Interactions
         Over the same users and items; the protocol is that of test's `SplitInfo`.
-    what : str
 
     Raises
     ------

@@ -121,10 +121,6 @@ class Content:
 
     Parameters
     ----------
-    version : Version
-    users : UserTable
-    items : ItemTable
-    index : Index
     user_lookup : UserLookup
         The same as `users`, looked up one at a time.
     lease : Lease or None
@@ -225,14 +221,7 @@ def check_sizes(version: Version) -> None:
 
 
 def check_checksums(version: Version, max_bytes: int | None = None) -> None:
-    """Raise a CorruptVersionError for the first file with another checksum than it should.
-
-    Parameters
-    ----------
-    version : Version
-    max_bytes : int, optional
-        Check the smallest files, up to this many bytes. Default: all.
-    """
+    """Raise a CorruptVersionError for the first file with another checksum than it should."""
     by_size = sorted(version.manifest.files.items(), key=lambda named: named[1].bytes)
     n_bytes = 0
     for name, facts in by_size:

@@ -45,7 +45,6 @@ class Check:
         None where it could not be measured; the sentence says why.
     threshold : float or None
         None where there is no limit.
-    passed : bool
     sentence : str
         What was found, for a person.
     refuses : bool
@@ -165,10 +164,8 @@ class Manifest:
         The version that was current before.
     space_id : str
         Vectors of two versions can be compared only where this is the same.
-    model : ModelSpec
     factors, n_users, n_items, n_seen : int
         Dimension of the embeddings, their numbers, and the pairs of user and seen item.
-    index : IndexSummaries
     alignment : mapping
         Why the space is the parent's or a new one, and how well they fit; see
         `recsys.vectors.Alignment`.
@@ -279,15 +276,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of the version in a folder.
-
-    Raises
-    ------
-    CorruptVersionError
-        If it is missing or damaged.
-    StoreError
-        If it was written in another format, or may not be read.
-    """
+    """Read the manifest of the version in a folder."""
     path = folder / MANIFEST
     try:
         text = path.read_bytes().decode()

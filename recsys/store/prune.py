@@ -36,15 +36,10 @@ def prune(store: str | Path, keep: int, *, dry_run: bool = False) -> Pruning:
 
     Parameters
     ----------
-    store : path
     keep : int
         Number of the newest versions that are kept, 1 or more.
     dry_run : bool
         Delete nothing.
-
-    Returns
-    -------
-    Pruning
 
     Raises
     ------

@@ -78,8 +78,6 @@ def publish(
     ----------
     store : path
         Created if missing.
-    release : Release
-    settings : IndexSettings, optional
     indexes : BuiltIndexes, optional
         Of this release, where `recsys.store.build_indexes` has built them already.
     gate : callable, optional
@@ -87,10 +85,6 @@ def publish(
         current one can be read; returns its checks. See `recsys.monitoring.Gates`.
     progress : bool
         Show a progress bar where stderr is a terminal.
-
-    Returns
-    -------
-    Version
 
     Raises
     ------

@@ -31,14 +31,12 @@ class Release:
 
     Parameters
     ----------
-    embeddings : Embeddings
     users, items : Ids
         Of the rows of the embeddings.
     seen : csr_array, shape (n_users, n_items)
         An entry for every item that a user has seen: its weight in training.
     popularity : ndarray of int64, shape (n_items,)
         Number of users of each item.
-    model : ModelSpec
     recent : ndarray of float32, shape (n_items,), optional
         The same with old interactions counting less; ranks the popular list.
     attributes : pyarrow.Table, optional
@@ -132,8 +130,6 @@ def build_indexes(folder: Path, release: Release, settings: "IndexSettings") -> 
     ----------
     folder : Path
         Where they go; it exists and holds none.
-    release : Release
-    settings : IndexSettings
 
     Raises
     ------
