@@ -22,7 +22,7 @@ def served(folder: Path, model) -> Recommender:
 @pytest.mark.parametrize(
     "model", [ALS(factors=6), SVD(factors=6), Item2Vec(factors=6)], ids=lambda model: model.name
 )
-def test_the_parts_of_a_users_items_sum_to_the_score(tmp_path: Path, model) -> None:
+def test_the_contributions_of_a_users_items_sum_to_the_score(tmp_path: Path, model) -> None:
     recommender = served(tmp_path, model)
     for user in ("u0", "u7", "u59"):
         for item_id, score in recommender.recommend(user, 5):
