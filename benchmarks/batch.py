@@ -22,11 +22,11 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from benchmarks.worlds import tasteful_matrix
-from recsys.index import IndexSettings
 from recsys.models import ALS, parameters_of
 from recsys.models.protocol import popularity_of
 from recsys.serving import Recommender, write_batch
 from recsys.serving import open as open_store
+from recsys.settings import IndexSettings
 from recsys.store import ModelSpec, Release, publish
 from recsys.vectors import Embeddings, Ids
 

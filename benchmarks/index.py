@@ -47,17 +47,8 @@ from benchmarks.index_costs import fit
 from benchmarks.index_peers import ANNOY, PEERS, Built, Contender, Rows
 from benchmarks.index_worlds import Query, World, exact_scores, queries_of, worlds
 from recsys.errors import GateFailedError
-from recsys.index import (
-    LONG,
-    SHORT,
-    Index,
-    IndexKind,
-    IndexSettings,
-    Sample,
-    Searcher,
-    build_index,
-    load_index,
-)
+from recsys.index import LONG, SHORT, Index, Sample, Searcher, build_index, load_index
+from recsys.settings import IndexKind, IndexSettings
 from recsys.vectors import FloatMatrix
 
 TARGET = 0.98

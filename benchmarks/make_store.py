@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from recsys.index import IndexSettings
+from recsys.settings import IndexSettings
 from recsys.store import ModelSpec, Release, publish
 from recsys.vectors import Embeddings, FloatMatrix, Ids
 

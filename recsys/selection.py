@@ -96,29 +96,6 @@ def measure_dimensions(
     """Fit and evaluate a model with each number of factors, small ones first.
 
     Points come as they are measured, so that a run that is stopped keeps those it has.
-
-    Parameters
-    ----------
-    model : Model
-        Its other hyperparameters stay as they are.
-    train, test : Interactions
-        As one of the splits returns them.
-    factors : sequence of int
-        Each at least 1; a number given twice is measured once.
-    k : int
-        Length of the lists.
-    progress : bool
-        Show a bar for each fit and evaluation, if stderr is a terminal.
-
-    Yields
-    ------
-    DimensionPoint
-        For each number of factors one in float32, one in float16 and one in int8.
-
-    Raises
-    ------
-    ConfigError
-        If the model has no factors, or a number of them is out of range.
     """
     if not has_factors(model):
         raise ConfigError(
@@ -183,26 +160,6 @@ def tune_model(
     """Find hyperparameters of the model on a validation part that is cut from train.
 
     The test part is not used.
-
-    Parameters
-    ----------
-    log : Interactions
-    settings : Settings
-        The model to begin with, the splits and the budget.
-    test : Interactions, optional
-        The test part, for ``evaluation.split = "given"``.
-    study : path, optional
-        See `recsys.tuning.tune`.
-    progress : bool
-
-    Returns
-    -------
-    Tuned
-
-    Raises
-    ------
-    ConfigError
-        If the split is "none", or the study is of something else.
     """
     parts = split_parts(log, settings.evaluation, test)
     candidate = Candidate.of(settings.model)
@@ -221,27 +178,6 @@ def compare_models(
 
     Each is tuned on the validation part, then fitted to all of train once for each seed, and tested
     once.
-
-    Parameters
-    ----------
-    log : Interactions
-    settings : Settings
-        ``compare`` names the models; the one of the settings begins with its hyperparameters there.
-    test : Interactions, optional
-        The test part, for ``evaluation.split = "given"``.
-    study : path, optional
-        See `recsys.tuning.tune`; one file does for all models.
-    progress : bool
-
-    Returns
-    -------
-    dict of str to ComparedModel
-        By name, in the order given.
-
-    Raises
-    ------
-    ConfigError
-        If a name is not known, or the split is "none".
     """
     wanted = settings.compare
     candidates = [_candidate_of(name, settings) for name in wanted.models]
@@ -270,25 +206,6 @@ def try_dimensions(
     """Try the model with each number of factors, on a validation part that is cut from train.
 
     The test part is not used: a test of what was chosen by it would be no test.
-
-    Parameters
-    ----------
-    log : Interactions
-    settings : Settings
-    factors : sequence of int
-    test : Interactions, optional
-        The test part, for ``evaluation.split = "given"``.
-    progress : bool
-
-    Returns
-    -------
-    iterator of DimensionPoint
-        As they are measured, small numbers of factors first.
-
-    Raises
-    ------
-    ConfigError
-        If the split is "none", or the model has no factors.
     """
     parts = split_parts(log, settings.evaluation, test)
     return measure_dimensions(

@@ -108,21 +108,14 @@ def release_of(
 
     Parameters
     ----------
-    log : Interactions
     user_items : csr_array, shape (n_users, n_items)
         Of the log.
-    embeddings : Embeddings
-    settings : Settings
     metrics : mapping of str to EvaluationSummary
         By model.
     items : pyarrow.Table, optional
         As in `train`.
     model : ModelSpec, optional
         What was fitted; default: the model of the settings.
-
-    Returns
-    -------
-    Release
     """
     return Release(
         embeddings=embeddings,
@@ -150,11 +143,8 @@ def evaluate_models(
 
     Parameters
     ----------
-    log : Interactions
-    settings : Settings
     test : Interactions, optional
         The test part, for ``evaluation.split = "given"``.
-    progress : bool
 
     Returns
     -------

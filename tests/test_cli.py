@@ -54,7 +54,7 @@ def test_recommend_shows_titles_and_a_reason(store: Path) -> None:
     assert "title" in done.stdout
 
 
-def test_recommend_as_json_is_what_the_library_says(store: Path) -> None:
+def test_recommend_as_json_is_what_the_library_returns(store: Path) -> None:
     import recsys
 
     done = run("recommend", "u42", "-k", "7", "--json", "--store", store)
@@ -145,8 +145,8 @@ def test_versions_roll_back_pin_and_prune(tmp_path: Path) -> None:
     table = run("versions", "--store", tmp_path).stdout
     for shown in (a, b, c, d, "current", "rollback", "pinned", "0.5000 ± 0.1000", "als 4"):
         assert shown in table
-    said = run("prune", "--keep", "1", "--dry-run", "--store", tmp_path).stdout
-    assert "0 would be deleted" in said
+    dry = run("prune", "--keep", "1", "--dry-run", "--store", tmp_path).stdout
+    assert "0 would be deleted" in dry
     assert run("rollback", "--store", tmp_path).stdout == f"current: {b}\n"
     done = json.loads(run("prune", "--keep", "1", "--json", "--store", tmp_path).stdout)
     assert done["deleted"] == [c]

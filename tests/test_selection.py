@@ -1,6 +1,7 @@
 """Selecting a model: the dimension curve measured on a small world, the config that is written."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +16,7 @@ from recsys.evaluation import DimensionCurve, evaluate
 from recsys.models import ALS, SVD, Blend, OnEpoch, Popularity, model_from
 from recsys.selection import measure_dimensions, numbers_of_factors, write_tuned
 from recsys.splits import SplitSettings, split_parts, split_random
-from recsys.tuning import Budget, Task, tune
+from recsys.tuning import Budget, Task, Trial, Tuned, tune
 from recsys.tuning.candidates import Candidate
 from recsys.vectors import STORAGES, Embeddings, encode
 from tests.worlds import tastes
@@ -131,6 +132,15 @@ def test_numbers_of_factors() -> None:
     for wrong in ("", ",", "16;32", "0", "-8", "1.5", "many"):
         with pytest.raises(ConfigError, match="separated by commas"):
             numbers_of_factors(wrong)
+
+
+def test_a_missing_package_is_named_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = Trial(Candidate("svd"), 0.1, is_pruned=False, seconds=1.0)
+    monkeypatch.setitem(sys.modules, "tomli_w", None)
+    with pytest.raises(ConfigError, match=r"got none; pip install 'recsys-engine\[tune\]'"):
+        write_tuned(tmp_path / "tuned.toml", Tuned(best, {8: [best]}, "ndcg@5"))
 
 
 def test_what_is_found_is_a_config_for_train(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_the_next_night_keeps_the_space_and_folds_in(tmp_path: Path, name: str) 
     assert scores[0] == pytest.approx(scores[1], rel=1e-3, abs=1e-5)
     why = recommender.explain("u3", stored[0].item_id)
     if name != "popularity":
-        assert sum(part for _, part in why.parts) + why.rest == pytest.approx(why.score)
+        assert sum(added for _, added in why.contributions) + why.rest == pytest.approx(why.score)
     users, items = recsys.read_vectors(users=first.folder, items=second.folder)
     mixed = {found.id for found in items.nearest(users["u3"], 10, by="dot")}
     assert len(mixed & {found.id for found in items.nearest(user_today(second), 10, by="dot")}) >= 5

@@ -21,7 +21,6 @@ def open_array(
 
     Parameters
     ----------
-    path : path
     dtype, shape : optional
         What it has to be, in one piece.
 

@@ -25,7 +25,6 @@ def require(
     ----------
     name : str
         The setting as the config spells it, such as "log.half_life_days".
-    value : number or str
     least, above, below, at_most : float, optional
         Bounds, of which `least` and `at_most` may be reached. ``below=inf`` asks for a finite
         number.

@@ -34,7 +34,6 @@ def replaced(path: Path, *, many_writers: bool = False) -> Iterator[Path]:
 
     Parameters
     ----------
-    path : Path
     many_writers : bool
         Other processes may write the same file at the same time. The file aside then has a name
         of its own, which a crash leaves there; else the next writer replaces it.

@@ -1,7 +1,7 @@
 """Progress for people: a bar on a terminal, silence in a pipe."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -50,6 +50,24 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
             bar.update(task, completed=done, total=total, note=note)
 
         yield on_step
+
+
+@contextmanager
+def spinner(step: str, *, enabled: bool = True) -> Iterator[Callable[[str], None]]:
+    """Show the present step on stderr while the block runs, if stderr is a terminal.
+
+    Yields
+    ------
+    callable
+        Call it with the next step, a few words.
+    """
+    if not (enabled and sys.stderr.isatty()):
+        yield lambda step: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(step) as status:
+        yield status.update
 
 
 def _ignore(done: int, total: int, note: str = "") -> None:

@@ -142,7 +142,7 @@ def drift(
 
 
 def print_checks(manifest: "Manifest") -> None:
-    """Report the checks of a published version: those that did not pass, or that all did."""
+    """Print the checks of a published version that did not pass, or that all did."""
     measured = [check for check in manifest.checks if check.value is not None]
     failed = [check for check in measured if not check.passed]
     if failed:

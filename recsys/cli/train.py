@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import recsys
-from recsys.base.durable import stamp_of
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.base.progress import progress_bar
 from recsys.cli.app import (
@@ -46,6 +45,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train on a log, test, and publish a version."""
+    from recsys.base.durable import stamp_of  # with hashlib, which no other command needs at once
+
     settings = settings_of(logs, config, items, model)
     recsys.store.require_writable(store)
     log = recsys.read_log(

@@ -8,7 +8,7 @@ from recsys.settings import LogSettings
 
 @dataclass(frozen=True)
 class BareLayout:
-    """A text log that does not say what its columns are, or separates them in an unusual way.
+    """The layout of a text log without a header, or with an unusual separator of columns.
 
     Parameters
     ----------

@@ -84,7 +84,6 @@ class Comparison:
 
     Parameters
     ----------
-    model, baseline, metric : str
     difference : float
         Mean over users of the metric of the model less that of the baseline.
     interval : (float, float)
@@ -127,7 +126,6 @@ def compare(
     n_resamples : int
         Of the bootstrap, and signs of the permutation test: p-values are no finer than
         ``1 / (n_resamples + 1)``.
-    seed : int
 
     Returns
     -------

@@ -12,7 +12,7 @@ from recsys.evaluation.result import Evaluation
 from recsys.vectors import Storage
 
 TOLERANCE = 0.01
-"""The loss, as a share of the best mean, that nobody minds."""
+"""The loss, as a share of the best mean, that counts as none."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,6 @@ def find_knee(
     tolerance : float
         0 or more.
 
-    Returns
-    -------
-    Knee
-
     Raises
     ------
     DataError
@@ -102,7 +98,6 @@ class DimensionPoint:
 
     Parameters
     ----------
-    factors : int
     storage : {"float32", "float16", "int8"}
     evaluation : Evaluation
         Of the vectors as they come back from the storage.

@@ -5,7 +5,8 @@ from typing import overload
 
 import scipy.sparse as sp
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.base.checks import require
+from recsys.base.errors import DataError
 from recsys.evaluation.held_out import (
     DEFAULT_BATCH_BYTES,
     HeldOut,
@@ -116,8 +117,7 @@ def evaluate(
     0.5
     """
     ks = lengths(k)
-    if not batch_bytes > 0:
-        raise ConfigError(f"evaluate: expected batch_bytes above 0, got {batch_bytes}")
+    require("evaluate", batch_bytes, above=0, expected="batch_bytes above 0")
     left_out = left_out_by_split(test)
     seen, relevant = matrices(train, test)
     _require_rows(scorer, seen)

@@ -59,7 +59,7 @@ class Folds:
     def deviations(self) -> Mapping[str, float]:
         """The standard deviation of each metric over the folds (denominator n - 1).
 
-        It says how far one split is from another. It is no standard error: the train parts of
+        It measures how far one split is from another. It is no standard error: the train parts of
         folds overlap, and no unbiased estimate of the variance of their mean exists (Bengio and
         Grandvalet, JMLR 2004). To say that a model is better than another, compare them user by
         user on one split.
@@ -96,17 +96,12 @@ def evaluate_folds(
 
     Parameters
     ----------
-    model : Model
     folds : iterable of (train, test)
         As `recsys.split_folds` yields them; each is let go before the next is made.
     k : int or sequence of int
         Length of the lists, at least 1.
     progress : bool
         Show bars, if stderr is a terminal.
-
-    Returns
-    -------
-    Folds
 
     Raises
     ------

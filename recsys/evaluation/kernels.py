@@ -120,7 +120,7 @@ def _squared(total: Any) -> float:
 EXCLUDED = np.float32(-np.inf)
 _GROUPS_PER_PLACE = 4  # of the list: more cost time, fewer let more candidates pass
 _MIN_GROUPS = 256
-_RUN = 64  # scores that are looked at together for one that reaches the floor
+_RUN = 64  # scores that are tested together for one that reaches the floor
 
 
 @compiled()

@@ -39,7 +39,6 @@ def evaluate_held_out(
 
     Parameters
     ----------
-    model : Model
     held_out : HeldOutUsers
         As `recsys.split_users` returns them.
     k : int or sequence of int

@@ -66,18 +66,10 @@ def rank(
 
     Parameters
     ----------
-    scorer : Scorer
     seen, relevant : csr_array, shape (n_users, n_items)
         Of which the entries count and the data do not; without a common entry.
     user_idx : ndarray of int32, shape (n,)
         The users to rank for, each with a relevant item.
-    k : int
-    take : callable
-        Gets every block, in the thread that ranked it.
-    batch_bytes : int
-        Bound on the scores held at a time, over all threads; at least one user per thread.
-    on_step : OnStep
-        Called with the users done and in all after each block.
     """
     n_threads = usable_cores()
     n_rows = _rows_of_block(batch_bytes, n_threads, scorer.shape[1], len(user_idx))
@@ -142,7 +134,6 @@ class UserMetrics:
         Users that will be ranked.
     beyond : BeyondAccuracy
         Gets all lists, too.
-    n_items : int
 
     Attributes
     ----------

@@ -44,7 +44,6 @@ class Evaluation:
         The rows of the evaluated users, ascending.
     n_seen : ndarray of integers, shape (n_users,)
         Items that each of them has in train.
-    items : ItemCounts
     """
 
     metrics: Mapping[str, float]

@@ -22,7 +22,6 @@ class Slice:
 
     Parameters
     ----------
-    group : str
     n : int
         Users of the group; of items, the held-out pairs with one of them.
     value : float
@@ -55,7 +54,6 @@ def slices(
 
     Parameters
     ----------
-    evaluation : Evaluation
     labels : array of shape (n_users,)
         The group of each evaluated user, in the order of ``evaluation.user_idx``.
     metric : str
@@ -83,11 +81,8 @@ def by_activity(
 
     Parameters
     ----------
-    evaluation : Evaluation
-    metric : str
     n_groups : int
         Groups of about as many users, as far as those with as many items can be kept together.
-    baseline : Evaluation, optional
 
     Returns
     -------
@@ -106,7 +101,6 @@ def item_slices(
 
     Parameters
     ----------
-    evaluation : Evaluation
     labels : array of shape (n_items,)
         The group of each item, such as its category.
     baseline : Evaluation, optional
@@ -133,10 +127,8 @@ def by_item_popularity(
 
     Parameters
     ----------
-    evaluation : Evaluation
     n_groups : int
         Groups with about as many held-out pairs.
-    baseline : Evaluation, optional
 
     Returns
     -------

@@ -37,11 +37,6 @@ def write_faiss(folder: Path, sources: Sequence[Source], content: Content) -> di
     """Write items.faiss, an IndexFlatIP, and items_ids.jsonl; users likewise.
 
     The index finds integer ids themselves (an IndexIDMap), where none is negative, else rows.
-
-    Raises
-    ------
-    ConfigError
-        If faiss is not installed.
     """
     try:
         import faiss

@@ -37,7 +37,6 @@ class Source:
     Parameters
     ----------
     kind : {"users", "items"}
-    ids : Ids
     embeddings : ndarray of float32, shape (n, factors)
         May be memory-mapped.
     attributes : pyarrow.Table or None
@@ -99,13 +98,7 @@ class Source:
 def sources_of(
     content: Content, kinds: tuple[Kind, ...], dtype: DType, on_rows: OnRows
 ) -> list[Source]:
-    """Return the users, the items or both of a version, in the order asked for.
-
-    Raises
-    ------
-    ConfigError
-        If a kind is unknown, or there is none.
-    """
+    """Return the users, the items or both of a version, in the order asked for."""
     tables: dict[Kind, UserTable | ItemTable] = {"users": content.users, "items": content.items}
     if not kinds or any(kind not in tables for kind in kinds):
         raise ConfigError(f"export: expected users, items or both, got {kinds!r}")

@@ -51,13 +51,7 @@ def _as_json(ids: list[Id]) -> list[str]:
 
 
 def write_word2vec(folder: Path, sources: Sequence[Source], content: Content) -> dict[str, Any]:  # noqa: ARG001
-    """Write items.txt and users.txt: a line with rows and factors, then an id and its vector.
-
-    Raises
-    ------
-    DataError
-        If an id is empty.
-    """
+    """Write items.txt and users.txt: a line with rows and factors, then an id and its vector."""
     files = {}
     for source in sources:
         name = f"{source.kind}.txt"
@@ -168,14 +162,7 @@ _MOST_FACTORS = 16_000  # of a column, by the documentation of pgvector
 
 
 def write_pgvector(folder: Path, sources: Sequence[Source], content: Content) -> dict[str, Any]:
-    """Write items.copy, users.copy and load.sql.
-
-    Raises
-    ------
-    DataError
-        If an id holds the character 0, which PostgreSQL does not store, or there are more factors
-        than pgvector takes.
-    """
+    """Write items.copy, users.copy and load.sql."""
     manifest = content.version.manifest
     if manifest.factors > _MOST_FACTORS:
         raise DataError(

@@ -5,15 +5,12 @@ from recsys.index.measurement import Sample
 from recsys.index.plain import Allowed, ItemRows, PlainIndex
 from recsys.index.searcher import LONG, SHORT, Searcher
 from recsys.index.summary import IndexSummary
-from recsys.settings import IndexKind, IndexSettings
 
 __all__ = [
     "LONG",
     "SHORT",
     "Allowed",
     "Index",
-    "IndexKind",
-    "IndexSettings",
     "IndexSummary",
     "ItemRows",
     "PlainIndex",

@@ -44,15 +44,6 @@ def build(points: "FloatMatrix", path: Path, *, trees: int, seed: int) -> None:
     Parameters
     ----------
     points : ndarray of float32, shape (n, factors)
-    path : path
-    trees, seed : int
-
-    Raises
-    ------
-    AnnoyError
-        If Annoy cannot be used here.
-    OSError
-        If a file cannot be written.
     """
     if not _is_installed():
         raise AnnoyError("annoy is not installed")

@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recsys.base.errors import GateFailedError, StoreError
 from recsys.index.annoy import AnnoyError
@@ -16,8 +17,10 @@ from recsys.index.probes import answers_as_built, share_found, write_probes
 from recsys.index.quantized import encode_items, open_codes, write_codes
 from recsys.index.searcher import LONG, SHORT, Searcher
 from recsys.index.summary import ForestSummary, IndexSummary, Times, WorkSummary
-from recsys.settings import IndexSettings
 from recsys.vectors import FloatMatrix
+
+if TYPE_CHECKING:
+    from recsys.settings import IndexSettings
 
 Index = Searcher | PlainIndex
 """What answers queries: the second stands in where the first fails on a machine."""
@@ -26,7 +29,7 @@ Index = Searcher | PlainIndex
 def build_index(
     items: FloatMatrix,
     sample: Sample,
-    settings: IndexSettings,
+    settings: "IndexSettings",
     folder: Path,
     *,
     cosine: bool = False,
@@ -41,7 +44,6 @@ def build_index(
     items : ndarray of float32, shape (n_items, factors)
     sample : Sample
         Real users to measure recall, work and time on.
-    settings : IndexSettings
     folder : path
         Where files go.
     cosine : bool
@@ -81,7 +83,6 @@ def load_index(items: FloatMatrix, folder: Path, summary: IndexSummary) -> Index
     Parameters
     ----------
     items : ndarray of float32, shape (n_items, factors)
-    folder : path
     summary : IndexSummary
         What `build_index` returned.
 
@@ -121,7 +122,7 @@ def load_index(items: FloatMatrix, folder: Path, summary: IndexSummary) -> Index
     return PlainIndex(items, index.factor)
 
 
-def _chosen(exact: Candidate, folder: Path, sample: Sample, settings: IndexSettings) -> Candidate:
+def _chosen(exact: Candidate, folder: Path, sample: Sample, settings: "IndexSettings") -> Candidate:
     """Return the index with a forest, unless there is none or "auto" finds it no better."""
     found = calibrate(exact, folder, sample, settings)
     if found is None:
@@ -141,7 +142,7 @@ def _summary(
     exact: Candidate,
     folder: Path,
     sample: Sample,
-    settings: IndexSettings,
+    settings: "IndexSettings",
     without_annoy: str | None,
 ) -> IndexSummary:
     lengths = (SHORT, LONG)
@@ -187,7 +188,7 @@ def _warn_of(without_annoy: str) -> None:
     )
 
 
-def _refusal(recall: float, search_k: int, settings: IndexSettings) -> str:
+def _refusal(recall: float, search_k: int, settings: "IndexSettings") -> str:
     return (
         f"index: expected recall@{SHORT} of at least {settings.target_recall:g} against exact "
         f"search, got {recall:.4f} with {settings.trees} trees and search_k {search_k}; raise "

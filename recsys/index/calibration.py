@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recsys.base.errors import CorruptVersionError
 from recsys.index.annoy import AnnoyError
@@ -11,7 +11,9 @@ from recsys.index.forest import FOREST, build_forest, open_forest
 from recsys.index.measurement import Counted, Sample
 from recsys.index.quantized import PER_BLOCK
 from recsys.index.searcher import LONG, SHORT, Searcher
-from recsys.settings import IndexSettings
+
+if TYPE_CHECKING:
+    from recsys.settings import IndexSettings
 
 _HEAD_SHARES = (0.5, 0.125, 0.03125)  # as long as a smaller head costs less
 _WORTH_ITS_BYTES = 0.9  # what the cost has to fall to for a forest over more items
@@ -32,7 +34,6 @@ class Candidate:
 
     Parameters
     ----------
-    index : Searcher
     counted : mapping of int to Counted
         Lists and work, by length of the list.
     head : Head, optional
@@ -64,31 +65,9 @@ class Candidate:
 
 
 def calibrate(
-    exact: Candidate, folder: Path, sample: Sample, settings: IndexSettings
+    exact: Candidate, folder: Path, sample: Sample, settings: "IndexSettings"
 ) -> Candidate | None:
-    """Build the forest that costs least at the target, and leave it in the folder.
-
-    Parameters
-    ----------
-    exact : Candidate
-        The index without a forest.
-    folder : path
-    sample : Sample
-    settings : IndexSettings
-
-    Returns
-    -------
-    Candidate or None
-        None, and no file, where there is nothing that a forest could split. One below the target
-        where none meets it.
-
-    Raises
-    ------
-    AnnoyError
-        If Annoy cannot be used here; there is no file then.
-    OSError
-        If a file cannot be written.
-    """
+    """Build the forest that costs least at the target, and leave it in the folder."""
     best: Candidate | None = None
     tried = folder / _TRIED
     try:
@@ -108,14 +87,14 @@ def calibrate(
     return best
 
 
-def _heads(settings: IndexSettings, n_items: int) -> list[Head]:
+def _heads(settings: "IndexSettings", n_items: int) -> list[Head]:
     """Return the heads to try, the largest first; those of few items may be alike."""
     shares = _HEAD_SHARES if settings.head_share is None else (settings.head_share,)
     heads = [Head(share, int(share * n_items) // PER_BLOCK * PER_BLOCK) for share in shares]
     return list({head.n_items: head for head in reversed(heads)}.values())[::-1]
 
 
-def _is_better(new: Candidate, old: Candidate, exact: Candidate, settings: IndexSettings) -> bool:
+def _is_better(new: Candidate, old: Candidate, exact: Candidate, settings: "IndexSettings") -> bool:
     new_recall, old_recall = (one.recall(exact) for one in (new, old))
     if min(new_recall, old_recall) < settings.target_recall:
         return new_recall > old_recall
@@ -127,7 +106,7 @@ def _with_head(
     path: Path,
     exact: Candidate,
     sample: Sample,
-    settings: IndexSettings,
+    settings: "IndexSettings",
 ) -> Candidate | None:
     """Build the forest after a head, and find how far each length of list has to search."""
     items, codes = exact.index.items, exact.index.codes
@@ -149,7 +128,7 @@ def _opened(path: Path, exact: Candidate) -> Any:
 
 
 def _search_k_for(
-    k: int, forest: Any, exact: Candidate, sample: Sample, settings: IndexSettings
+    k: int, forest: Any, exact: Candidate, sample: Sample, settings: "IndexSettings"
 ) -> tuple[int, Counted]:
     """Double search_k until the target is met or the limit is reached.
 

@@ -48,7 +48,6 @@ class CostModel:
         ----------
         work : ndarray, shape (n, 7)
             Counts of each query, or means of counts, in the order of `COUNTED`.
-        factors : int
         """
         cost = np.full(len(work), self.query)  # (n,)
         for count, each in zip(work.T, self._of_each(factors), strict=True):

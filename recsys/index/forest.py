@@ -34,24 +34,6 @@ def build_forest(
     Parameters
     ----------
     items : ndarray of float32, shape (n_items, factors)
-    codes : Codes
-        Of these items.
-    path : path
-    n_head : int
-        Items that are left out; a multiple of 16.
-    trees, seed : int
-
-    Returns
-    -------
-    bool
-        False, and no file, where the tail has no directions that a forest could split.
-
-    Raises
-    ------
-    AnnoyError
-        If Annoy cannot be used here.
-    OSError
-        If the file cannot be written.
     """
     tail = items[codes.row[n_head:]]  # (n_tail, factors)
     if len(codes.factor):
@@ -66,15 +48,6 @@ def open_forest(path: Path, n_items: int, factors: int) -> Any:
     """Map the nodes of a file of Annoy and find the roots of its trees, as Annoy does.
 
     The first nodes are the items. After the last tree, the roots of all are repeated.
-
-    Returns
-    -------
-    kernel.Forest
-
-    Raises
-    ------
-    CorruptVersionError
-        If the file is not one that `build_forest` writes for items of this shape.
     """
     width = factors + 1 + _NODE_WORDS
     try:

@@ -61,7 +61,6 @@ class Forest(ctypes.Structure):
     roots : int32 (n_roots,)
     first : int
         The position of its item 0.
-    n_items : int
     """
 
     _fields_ = (
@@ -77,7 +76,6 @@ class Scratch(ctypes.Structure):
     Attributes
     ----------
     mask : uint16 (n_blocks,)
-    query : int8 (4 * width,)
     found, lowest, floors : int32, float32, float32 (n_items,)
     keys : int64 (n_items,)
     queue : int64 (n_items + 66 * n_roots,)

@@ -16,7 +16,6 @@ class Allowed(NamedTuple):
 
     Parameters
     ----------
-    mask : ndarray
     n : int
         How many they are.
     """

@@ -19,13 +19,7 @@ _NOTHING = np.empty(0, dtype=np.int32)
 
 
 def write_probes(folder: Path, users: FloatMatrix, exact: Searcher) -> None:
-    """Store some users and the scores of their exact lists, by NumPy.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be written.
-    """
+    """Store some users and the scores of their exact lists, by NumPy."""
     probes = np.ascontiguousarray(users[:_N_PROBES])
     answers = np.full((len(probes), SHORT), -np.inf, dtype=np.float32)
     plain = PlainIndex(exact.items, exact.factor)
@@ -38,13 +32,7 @@ def write_probes(folder: Path, users: FloatMatrix, exact: Searcher) -> None:
 
 
 def share_found(index: Searcher, folder: Path) -> float:
-    """Return the share of the stored answers that an index gives; 0 where a score is wrong.
-
-    Raises
-    ------
-    CorruptVersionError
-        If the files do not fit the index.
-    """
+    """Return the share of the stored answers that an index gives; 0 where a score is wrong."""
     probes, answers = open_array(folder / PROBES), open_array(folder / ANSWERS)
     if probes.shape[1:] != index.items.shape[1:] or answers.shape != (len(probes), SHORT):
         raise damaged(folder / PROBES, f"expected queries for {ANSWERS}, got others")
@@ -61,14 +49,6 @@ def share_found(index: Searcher, folder: Path) -> float:
 
 
 def answers_as_built(index: Searcher, folder: Path, probe_recall: float | None) -> bool:
-    """Return whether an index finds what it found when it was built.
-
-    Parameters
-    ----------
-    index : Searcher
-    folder : path
-    probe_recall : float or None
-        The share that was found then; None for an exact index, which finds all.
-    """
+    """Return whether an index finds what it found when it was built."""
     share = share_found(index, folder)
     return share == 1 if probe_recall is None else share >= probe_recall - _FEWER

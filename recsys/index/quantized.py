@@ -32,8 +32,6 @@ class Codes:
     bounds : float32 (2, n_blocks)
         The norms and the errors.
     factor : float32 (n_items,) or (0,)
-
-    Each is a file of its name in the folder of an index.
     """
 
     row: NDArray[np.int32]
@@ -53,13 +51,6 @@ def encode_items(items: FloatMatrix, *, cosine: bool = False) -> Codes:
     Parameters
     ----------
     items : ndarray of float32, shape (n_items, factors)
-    cosine : bool
-        Quantize directions, so that the search is by cosine. A zero vector stays zero.
-
-    Returns
-    -------
-    Codes
-        About 77 bytes an item at 64 factors, where float32 takes 256.
     """
     n_items, factors = items.shape
     norms = norms_of(items)
@@ -83,25 +74,13 @@ def encode_items(items: FloatMatrix, *, cosine: bool = False) -> Codes:
 
 
 def write_codes(codes: Codes, folder: Path) -> None:
-    """Write codes as files of a folder.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be written.
-    """
+    """Write codes as files of a folder."""
     for field in fields(Codes):
         np.save(folder / f"{field.name}.npy", getattr(codes, field.name))
 
 
 def open_codes(folder: Path, n_items: int, factors: int) -> Codes:
-    """Open, memory-mapped, what `write_codes` wrote for items of this shape.
-
-    Raises
-    ------
-    CorruptVersionError
-        If a file does not fit the shape; it is named.
-    """
+    """Open, memory-mapped, what `write_codes` wrote for items of this shape."""
     n_blocks = -(-n_items // PER_BLOCK)
     # One that is empty stands for ones.
     n_factors = open_array(folder / "factor.npy").size

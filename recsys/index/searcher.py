@@ -151,11 +151,8 @@ class Searcher:
         Parameters
         ----------
         users : ndarray of float32, shape (n, factors)
-        k : int
         starts : ndarray of int64, shape (n + 1,)
             User j must not get ``exclude[starts[j]:starts[j + 1]]``.
-        exclude : ndarray of int32
-        allowed : Allowed, optional
 
         Returns
         -------
@@ -200,7 +197,6 @@ class Searcher:
         user : ndarray of float32, shape (factors,)
         rows : ndarray of int32, shape (n,)
             None of them twice.
-        k : int
         """
         k = min(k, len(rows))
         found, scores = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32)

@@ -16,10 +16,8 @@ class ForestSummary:
 
     Parameters
     ----------
-    head_share : float
     n_head : int
         Items with the largest norms, which are scanned before the forest is asked.
-    trees, seed : int
     search_k : mapping of int to int
         Candidates for a list of 20 and of 100; 0 where the tail is scanned instead.
     probe_recall : float
@@ -74,8 +72,6 @@ class IndexSummary:
     Parameters
     ----------
     kind : {"annoy", "exact"}
-    target_recall : float
-    n_users_measured : int
     recall : mapping of int to float or None
         Share of the exact lists of 20 and of 100 that are found; None without users.
     times : mapping of int to Times

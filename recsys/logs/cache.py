@@ -171,7 +171,7 @@ def _bounds(session: Session, data: Path, rules: RowRules) -> tuple[int | None, 
 def _read_entry(
     data: Path, file: LogFile, settings: LogSettings, now: int
 ) -> dict[str, Any] | None:
-    """Return what is known of a file if it still holds, and the data is undamaged."""
+    """Return the entry of a file if it still holds and the data is undamaged."""
     try:
         content = json.loads(_entry_of(data).read_bytes())
         entry: dict[str, Any] = content["entry"]

@@ -23,13 +23,7 @@ WHITESPACE = " \t\n\r\v\f"
 def resolve_columns(
     available: Sequence[str], settings: LogSettings, where: str
 ) -> Mapping[str, str]:
-    """Return our name to the log's name for the columns that are read, in the order of a row.
-
-    Raises
-    ------
-    DataError
-        If a column that is needed is not there, or is there twice.
-    """
+    """Return our name to the log's name for the columns that are read, in the order of a row."""
     needs = _needs(settings)
     resolved = {}
     for name, needed_for in needs.items():

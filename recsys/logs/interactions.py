@@ -94,7 +94,7 @@ SECONDS_PER_DAY = 86_400
 
 @dataclass(frozen=True, eq=False)
 class SplitInfo:
-    """What a part of a log is for, how it was made, and who in it is new.
+    """What a part of a log is for, which split made it, and which of its users are new.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class Interactions:
         return f"Interactions({len(self)} events, {len(self.users)} users, {len(self.items)} items)"
 
     def require_timestamp(self, what_for: str) -> NDArray[np.int64]:
-        """Return the timestamps, or raise a DataError that says what needs them."""
+        """Return the timestamps, or raise a DataError that names what needs them."""
         if self.timestamp is None:
             raise DataError(
                 f"{what_for} needs a timestamp on every event, and this log has none; "
@@ -258,7 +258,7 @@ class Interactions:
         if self.duplicates in ("last", "max"):
             kept = self._last_of_each_pair(weight if self.duplicates == "max" else self.timestamp)
             user_idx, item_idx, weight = user_idx[kept], item_idx[kept], weight[kept]
-        # Building from coordinates adds up what is left of the duplicates, in event order.
+        # Building from coordinates adds up the duplicates that are left, in event order.
         matrix = sp.coo_array((weight, (user_idx, item_idx)), shape=shape).tocsr()
         matrix.sum_duplicates()
         return matrix

@@ -1,9 +1,12 @@
-"""What is known of the items beside the log: titles, categories, prices."""
+"""Attributes of the items, from a table next to the log: titles, categories, prices."""
 
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet as pq
 
 from recsys.base.errors import DataError, did_you_mean
 from recsys.settings import ItemSettings
@@ -17,7 +20,6 @@ def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Tab
     ----------
     path : path
         Parquet, CSV or JSON lines, the last two plain or compressed.
-    settings : ItemSettings, optional
 
     Returns
     -------
@@ -74,17 +76,11 @@ def attributes_of(table: pa.Table, items: Ids) -> pa.Table:
 def _read_table(path: Path) -> pa.Table:
     name = path.name.removesuffix(".gz").removesuffix(".zst")
     if name.endswith((".jsonl", ".ndjson", ".json")):
-        import pyarrow.json
-
         with pa.input_stream(str(path)) as stream:
             return pyarrow.json.read_json(stream)
     if name.endswith((".csv", ".tsv")):
-        import pyarrow.csv
-
         delimiter = "\t" if name.endswith(".tsv") else ","
         options = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
         with pa.input_stream(str(path)) as stream:
             return pyarrow.csv.read_csv(stream, parse_options=options)
-    import pyarrow.parquet
-
-    return pyarrow.parquet.read_table(path)
+    return pq.read_table(path)

@@ -6,12 +6,11 @@ what cannot be used, `cache` the staged files of an earlier reading.
 """
 
 import dataclasses
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
 from recsys.logs.encoding import StagedLog
 from recsys.logs.interactions import Interactions, RowCounts, keep_minimum_counts
@@ -57,7 +56,7 @@ def read_log(
     now : int, optional
         Unix time in seconds, a day after which a timestamp is in the future. Default: the clock's.
     progress : bool
-        Show on stderr what is being done, if that is a terminal.
+        Show the present step on stderr, if that is a terminal.
     **overrides
         Single fields of `settings`, by name.
 
@@ -83,7 +82,10 @@ def read_log(
     """
     settings = _overridden(settings or LogSettings(), overrides)
     sources = files_and_tables(source, settings.format)
-    with open_session(settings.memory_limit, now) as session, _reporting(progress) as report:
+    with (
+        open_session(settings.memory_limit, now) as session,
+        spinner("reading the log", enabled=progress) as report,
+    ):
         log = StagedLog(session, _staged(session, sources, settings, cache, report))
         report("checking rows, finding users and items")
         row_counts = log.check_rejects(
@@ -145,15 +147,3 @@ def _require_some_left(row_counts: RowCounts) -> None:
             f"log: no row is left: {row_counts}; check the column mapping, event types, time "
             "window and minimum counts under log"
         )
-
-
-@contextmanager
-def _reporting(progress: bool) -> Iterator[Report]:
-    """Yield what shows the present step: a spinner on a terminal, else nothing."""
-    if not (progress and sys.stderr.isatty()):
-        yield lambda step: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("reading the log") as status:
-        yield status.update

@@ -16,13 +16,7 @@ SHOWN_CHARACTERS = 80
 
 
 def write_rejects(session: Session, relation: str, outcomes: Sequence[Outcome], path: Path) -> None:
-    """Write the rejected rows as Parquet (file, line, reason, text), whole or not at all.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be written.
-    """
+    """Write the rejected rows as Parquet (file, line, reason, text), whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path, many_writers=True) as aside:

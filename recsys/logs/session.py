@@ -92,7 +92,7 @@ class Session:
             self.connection.unregister("stream")
 
     def _watched(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        # DuckDB turns an exception of the reader into text; the original says more.
+        # DuckDB turns an exception of the reader into text, which loses what is in it.
         try:
             yield from batches
         except RecsysError as error:
@@ -120,13 +120,7 @@ class Session:
 
 @contextmanager
 def open_session(memory_limit: str, now: int | None = None) -> Iterator[Session]:
-    """Open a session; its temporary files are deleted when it ends, however it ends.
-
-    Raises
-    ------
-    ConfigError
-        If DuckDB does not understand the memory limit.
-    """
+    """Open a session; its temporary files are deleted when it ends, however it ends."""
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="recsys-log-") as folder:

@@ -55,13 +55,7 @@ def scanned(paths: Iterable[Path], select: str) -> str:
 
 
 def stage(session: Session, source: LogFile | TableStream, settings: LogSettings) -> StagedFile:
-    """Classify the rows of one file or table.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, or a column is missing or of a type that cannot be used.
-    """
+    """Classify the rows of one file or table."""
     with session.explaining(lambda: source.name):
         if isinstance(source, TableStream):
             return _stage_table(session, source, settings)
@@ -189,13 +183,7 @@ def from_written(name: str, path: Path, rules: RowRules, *, is_text: bool) -> St
 
 
 def outcomes_of(files: Sequence[StagedFile]) -> tuple[Outcome, ...]:
-    """Return the outcomes that the files of a log have in common.
-
-    Raises
-    ------
-    DataError
-        If the files do not have the same columns.
-    """
+    """Return the outcomes that the files of a log have in common."""
     first = files[0]
     for file in files[1:]:
         if len(file.rules.outcomes) != len(first.rules.outcomes):

@@ -14,6 +14,11 @@ from recsys.base.errors import DataError
 from recsys.logs.session import literal, literals
 from recsys.logs.sources import LogFile
 
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
+
+
+DELIMITERS = (",", ";", "\t", "|")
+SAMPLE_RECORDS = 10_000  # of a JSON lines file, to learn its columns
 BLOCK_BYTES = 4 << 20
 MAX_RECORD_LINES = 1_000
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -40,16 +45,8 @@ def escaped(delimiter: str) -> str:
 def read_records(file: LogFile, delimiter: str | None) -> Iterator[pa.RecordBatch]:
     """Yield the records of a text file, trailing line break included, in bounded memory.
 
-    Parameters
-    ----------
-    file : LogFile
-    delimiter : str or None
-        Of CSV, whose quoted fields may hold line breaks; None: every line is a record.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read or decompressed.
+    With the delimiter of CSV, quoted fields may hold line breaks; without one, every line is a
+    record.
     """
     joiner = None if delimiter is None else _QuotedLines(delimiter)
     carry, first_line = b"", 1
@@ -176,28 +173,12 @@ class _QuotedLines:
         return None
 
 
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
-
-
-DELIMITERS = (",", ";", "\t", "|")
-SAMPLE_RECORDS = 10_000
-"""Records of a JSON lines file that are looked at to learn its columns."""
-
-
 @dataclass(frozen=True)
 class TextLayout:
-    """How the records of one text file are taken apart.
+    """How the records of one text file are taken apart."""
 
-    Attributes
-    ----------
-    columns : tuple of str
-        In CSV in the order of the header; in JSON lines the keys met at the start of the file.
-    delimiter : str or None
-        Of CSV; None for JSON lines.
-    """
-
-    columns: tuple[str, ...]
-    delimiter: str | None
+    columns: tuple[str, ...]  # as in the header; of JSON lines the keys at the start of the file
+    delimiter: str | None  # of CSV; None for JSON lines
 
     def parsed(self, records: str, names: Iterable[str]) -> str:
         """Return SQL for (record, line, fields, kinds) of the records in a relation.
@@ -210,7 +191,7 @@ class TextLayout:
         if self.delimiter is None:
             fields, kinds = self._json_fields(chosen)
         else:
-            fields, kinds = self._csv_fields(chosen), "NULL::VARCHAR[]"
+            fields, kinds = self._csv_fields(chosen, self.delimiter), "NULL::VARCHAR[]"
         return (
             f"SELECT record, line, CASE WHEN is_utf8 THEN {fields} END AS fields, "
             f"CASE WHEN is_utf8 THEN {kinds} END AS kinds "
@@ -230,12 +211,10 @@ class TextLayout:
             guard.format(f"json_type(record, {pointers})"),
         )
 
-    def _csv_fields(self, names: list[str]) -> str:
-        assert self.delimiter is not None  # noqa: S101
-        mark, n = literal(self.delimiter), len(self.columns)
-        one = csv_field(self.delimiter)
-        field = literal(f"{escaped(self.delimiter)}({one})")
-        whole = literal(csv_record(self.delimiter))
+    def _csv_fields(self, names: list[str], delimiter: str) -> str:
+        mark, n = literal(delimiter), len(self.columns)
+        field = literal(f"{escaped(delimiter)}({csv_field(delimiter)})")
+        whole = literal(csv_record(delimiter))
         # A delimiter in front spares an empty match, which would swallow the next delimiter.
         quoted = (
             f"CASE WHEN regexp_full_match(record, {whole}, 's') "
@@ -258,13 +237,7 @@ def _unquoted(field: str) -> str:
 
 
 def find_layout(file: LogFile) -> TextLayout:
-    """Learn the columns of a text file from its start.
-
-    Raises
-    ------
-    DataError
-        If the file holds no record, or its first line is no header.
-    """
+    """Learn the columns of a text file from its start."""
     if file.format == "jsonl":
         return TextLayout(_json_columns(file), delimiter=None)
     header = next(_first_records(file), None)

@@ -41,8 +41,6 @@ class Blend:
 
     Parameters
     ----------
-    als : ALS
-    svd : SVD
     svd_share : float
         s, 0 to 1.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import Field, asdict, fields
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from recsys.base.checks import require
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.models.als import ALS
 from recsys.models.blend import Blend
@@ -43,8 +44,7 @@ def model_from(name: str, parameters: Mapping[str, Any]) -> Model:
     >>> model_from("als", {"factors": 8}).factors
     8
     """
-    if name not in MODELS:
-        raise ConfigError(f"model: expected one of {', '.join(MODELS)}, got {name!r}")
+    require("model", name, one_of=MODELS)
     return made_from(MODELS[name], parameters)
 
 

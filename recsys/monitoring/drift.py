@@ -91,11 +91,6 @@ def drift(
     n_users, n_items : int
         Users, drawn at random, whose lists are compared, and items, drawn by popularity, whose
         neighbours are.
-    seed : int
-
-    Returns
-    -------
-    DriftReport
     """
     limits = DEFAULT_LIMITS if limits is None else limits
     users, items = Shared.of(a.users.ids, b.users.ids), Shared.of(a.items.ids, b.items.ids)
@@ -162,7 +157,6 @@ def ancestors(version: Version, most: int) -> list[Manifest]:
     ----------
     version : Version
         Of a store.
-    most : int
     """
     store = version.folder.parents[1]
     found: list[Manifest] = []

@@ -14,26 +14,14 @@ _CHANGE_EVERY_NIGHT = ("since", "until")
 
 @dataclass(frozen=True)
 class Gates:
-    """Checks a version before it is published: a `recsys.store.Gate` for `recsys.store.publish`.
-
-    Parameters
-    ----------
-    settings : GateSettings
-    """
+    """Checks a version before it is published: a `recsys.store.Gate` for `recsys.store.publish`."""
 
     settings: GateSettings = field(default_factory=GateSettings)
 
     def __call__(self, staged: Content, current: Content | None) -> list[Check]:
-        """Return every check of a new version; those that refuse it say so.
+        """Return every check of a new version, with those that refuse it marked.
 
         The age of the log is reported and refuses nothing: the same log once more does no harm.
-
-        Parameters
-        ----------
-        staged : Content
-            The new version.
-        current : Content or None
-            The one that is served now, if there is one.
         """
         manifest = staged.version.manifest
         checks = self._of_metrics(manifest, None if current is None else current.version.manifest)
@@ -74,7 +62,7 @@ class Gates:
         ]
 
     def _of_drift(self, checks: tuple[Check, ...], new: Manifest, current: Manifest) -> list[Check]:
-        """Say which measures refuse: those far above their limit that no new setting explains."""
+        """Mark the measures that refuse: far above their limit, and not by a change of settings."""
         explained = _explained(new, current)
         return [self._held(check, explained.get(MEASURES[check.name].of)) for check in checks]
 
@@ -124,7 +112,7 @@ def _metrics_to_reach(new: Manifest, current: Manifest) -> EvaluationSummary | N
 
 
 def _explained(new: Manifest, current: Manifest) -> dict[str, str]:
-    """Return the groups of measures that a change of settings moves, and which settings."""
+    """Return the groups of measures that a change of settings moves, with the reason."""
     explained = {}
     if _log_settings(new) != _log_settings(current):
         groups = ("log", "population", "vectors", "lists")

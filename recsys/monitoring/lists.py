@@ -22,10 +22,8 @@ class ListPair:
 
     Parameters
     ----------
-    a, b : Content
     users : Shared
         A sample.
-    items : Shared
     k : int
         Length of the lists.
     """

@@ -3,62 +3,65 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import TypeVar
 
+from recsys.logs import LogSummary, RowCounts
 from recsys.logs.interactions import SECONDS_PER_DAY
 from recsys.logs.summary import MOST_DAYS
 from recsys.monitoring.measures import Measured, NotMeasured, log_ratio, measure
 from recsys.store import Manifest
 
+T = TypeVar("T")
+_UNKNOWN = "one of the versions does not say what its log was"
 _DAY = timedelta(days=1)
 _LEAST_KNOWN = 14  # days, so that each weekday is compared to two or more
 
 
 @dataclass(frozen=True)
 class Log:
-    """What a manifest keeps of a log; what it does not keep raises `NotMeasured`."""
+    """The log that a version was made from; what its manifest does not hold is `NotMeasured`.
 
-    data: Mapping[str, Any]
-    created: str  # when the version was made, ISO 8601
+    Parameters
+    ----------
+    created : str
+        When the version was made, ISO 8601.
+    """
+
+    summary: LogSummary
+    created: str
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Log":
-        """Return the log that a version was made from."""
-        return cls(manifest.data, manifest.created)
-
-    def __getitem__(self, name: str) -> Any:
-        if "events" not in self.data or "account" not in self.data:
-            raise NotMeasured("one of the versions does not say what its log was")
-        if name not in self.data:
-            raise NotMeasured(f"no {name} in a manifest")
-        return self.data[name]
-
-    def share(self, name: str) -> float:
-        """Return a count as a share of the events."""
-        count: int = self[name]
-        n_events: int = self["events"]
-        return count / max(n_events, 1)
+        """Return the log of a version."""
+        return cls(manifest.log, manifest.created)
 
     @property
-    def rejected_share(self) -> float:
-        """Rejected rows as a share of the rows read."""
-        counts = self["account"]
-        n_rejected: int = sum(counts["rejected"].values())
-        return n_rejected / counts["rows_read"] if counts["rows_read"] else 0.0
+    def events(self) -> int:
+        """How many events."""
+        return _known(self.summary.events, _UNKNOWN)
 
     @property
-    def event_types(self) -> Mapping[str, int]:
-        """Events by type."""
-        events: Mapping[str, int] = self["account"].get("events") or {}
-        if not events:
-            raise NotMeasured("no event types in a manifest")
-        return events
+    def row_counts(self) -> RowCounts:
+        """Of the rows read."""
+        return _known(self.summary.row_counts, _UNKNOWN)
+
+    @property
+    def mean_weight(self) -> float:
+        """Of an event, before decay."""
+        _ = self.events
+        return _known(self.summary.mean_weight, "no mean_weight in a manifest")
+
+    def share(self, count: str) -> float:
+        """Return a count as a share of the events, such as "duplicates"."""
+        n_events = max(self.events, 1)
+        n: int = _known(getattr(self.summary, count), f"no {count} in a manifest")
+        return n / n_events
 
     @property
     def days(self) -> "_Days":
         """Events by day."""
-        self["events"]  # raises where nothing is known of the log
-        events = self.data.get("days")
+        _ = self.events
+        events = self.summary.days
         if not events:
             raise NotMeasured("no time in a log")
         last = date.fromisoformat(max(events))
@@ -70,16 +73,21 @@ class Log:
     @property
     def newest(self) -> int:
         """Time of the newest event, in seconds since 1970."""
-        window = self.data.get("window")
-        if window is None:
+        if self.summary.window is None:
             raise NotMeasured("no time in a log")
-        return int(window[1])
+        return self.summary.window[1]
 
     @property
     def age(self) -> float:
         """Days from the newest event to the making of the version."""
         made = datetime.fromisoformat(self.created).timestamp()
-        return float(made - self.newest) / SECONDS_PER_DAY
+        return (made - self.newest) / SECONDS_PER_DAY
+
+
+def _known(value: T | None, why_not: str) -> T:
+    if value is None:
+        raise NotMeasured(why_not)
+    return value
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ class _Days:
 @measure("volume", limit=0.1, of="log")
 def volume(a: Log, b: Log) -> Measured:
     """Log ratio of the numbers of events."""
-    return _ratio("events", a, b)
+    return _ratio("events", a.events, b.events)
 
 
 @measure("past_days", limit=0.02, of="log")
@@ -139,7 +147,9 @@ def new_days(a: Log, b: Log) -> Measured:
 @measure("event_types", limit=0.02, of="log")
 def event_types(a: Log, b: Log) -> Measured:
     """Total variation distance of the shares of event types."""
-    before, now = a.event_types, b.event_types
+    before, now = a.row_counts.events, b.row_counts.events
+    if not before or not now:
+        raise NotMeasured("no event types in a manifest")
     totals = sum(before.values()), sum(now.values())
     moves = {
         name: now.get(name, 0) / totals[1] - before.get(name, 0) / totals[0]
@@ -153,7 +163,7 @@ def event_types(a: Log, b: Log) -> Measured:
 @measure("rejected_share", limit=0.01, of="log")
 def rejected_share(a: Log, b: Log) -> Measured:
     """Change of the share of rows that were rejected."""
-    return _change("rejected rows", a.rejected_share, b.rejected_share)
+    return _change("rejected rows", a.row_counts.rejected_share, b.row_counts.rejected_share)
 
 
 @measure("duplicate_share", limit=0.01, of="log")
@@ -165,7 +175,7 @@ def duplicate_share(a: Log, b: Log) -> Measured:
 @measure("mean_weight", limit=0.05, of="log")
 def mean_weight(a: Log, b: Log) -> Measured:
     """Log ratio of the mean weights of an event."""
-    return _ratio("mean_weight", a, b)
+    return _ratio("mean weight", a.mean_weight, b.mean_weight)
 
 
 @measure("busiest_user", limit=0.01, of="log")
@@ -180,9 +190,8 @@ def busiest_item(a: Log, b: Log) -> Measured:
     return _change("events of the item with most", a.share("busiest_item"), b.share("busiest_item"))
 
 
-def _ratio(name: str, a: Log, b: Log) -> Measured:
-    before, now = a[name], b[name]
-    found = f"log ratio of {name.replace('_', ' ')}, {before:,.6g} before, {now:,.6g} now"
+def _ratio(what: str, before: float, now: float) -> Measured:
+    found = f"log ratio of {what}, {before:,.6g} before, {now:,.6g} now"
     return Measured(log_ratio(before, now), found)
 
 
@@ -198,14 +207,8 @@ def log_age(new: Log, past: Sequence[Log]) -> Measured:
 
     Each version is compared as it was when it was made, so that a log that always ends in the
     same distance, or a public one that ended years ago, has age 0.
-
-    Parameters
-    ----------
-    new : Log
-    past : sequence of Log
-        Of the current version and those before it.
     """
-    freshest = min((log.age for log in past if log.data.get("window")), default=None)
+    freshest = min((log.age for log in past if log.summary.window is not None), default=None)
     if freshest is None:
         raise NotMeasured("no time in a log")
     newest = datetime.fromtimestamp(new.newest, UTC)

@@ -35,7 +35,6 @@ class Measure:
 
     Parameters
     ----------
-    name : str
     limit : float
         The shipped one; `recsys.monitoring.learned_limits` adapts it to a store.
     of : {"log", "age", "population", "vectors", "lists"}

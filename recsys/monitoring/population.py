@@ -76,7 +76,6 @@ class Population:
     Parameters
     ----------
     kind : {"users", "items"}
-    shared : Shared
     pairs_a, pairs_b : ndarray of float64, shape (n_a,) and (n_b,)
         Seen pairs of each row.
     """

@@ -35,11 +35,8 @@ class Vectors:
 
     Parameters
     ----------
-    a, b : Content
-    items : Shared
     n_items : int
         Items, drawn by popularity, whose neighbours are compared.
-    seed : int
     """
 
     a: Content

@@ -19,6 +19,7 @@ from recsys.store import (
     BuiltIndexes,
     Content,
     EvaluationSummary,
+    IndexSummaries,
     ModelSpec,
     Release,
     find_version,
@@ -151,13 +152,8 @@ class Context:
 
     Parameters
     ----------
-    settings : Settings
-    store : Path
-    run : Run
-    journal : Journal
     report : callable
         Reports a stage that is done inside another one: the gates run while a version is published.
-    progress : bool
     keys : dict of str to str
         Of the stages that are done.
     """
@@ -198,7 +194,7 @@ class Context:
         return read_test(self.settings)
 
     @cached_property
-    def titles(self) -> pa.Table | None:
+    def attributes(self) -> pa.Table | None:
         """The table of item attributes, where the settings name one."""
         return read_attributes(self.settings)
 
@@ -213,7 +209,7 @@ class Context:
             read_embeddings(self.run.output("train")),
             self.settings,
             metrics={name: EvaluationSummary.from_dict(one) for name, one in metrics.items()},
-            items=self.titles,
+            items=self.attributes,
             model=ModelSpec(self.settings.model.name, parameters),
         )
 
@@ -232,7 +228,7 @@ class Context:
     def indexes(self) -> BuiltIndexes:
         """The indexes of the release."""
         indexed = Indexed.from_dict(self.run.facts("index"))
-        return BuiltIndexes(self.run.output("index"), dict(indexed.index))
+        return BuiltIndexes(self.run.output("index"), IndexSummaries.from_dict(indexed.index))
 
     @cached_property
     def tracker(self) -> Callable[[Settings, NightReport], str | None] | None:

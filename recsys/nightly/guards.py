@@ -1,4 +1,4 @@
-"""Guards of a night: one at a time, a clock that does not run back, signals that stop it."""
+"""Guards of a night: one at a time, a clock that does not go back, signals that stop it."""
 
 import fcntl
 import os
@@ -20,13 +20,7 @@ LOCK = ".nightly.lock"
 
 @contextmanager
 def only_night(store: Path) -> Iterator[None]:
-    """Be the only night of a store while the block runs.
-
-    Raises
-    ------
-    StoreError
-        If another one runs: at once, as a night that waited for another would train twice.
-    """
+    """Lock a store for one night while the block runs."""
     path = store / LOCK
     with path.open("a+b") as file:
         try:
@@ -49,15 +43,10 @@ RUN_NAME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 
 
 def now_of(store: Path) -> int:
-    """Return the time in seconds since 1970: the clock's, but after every version and every run.
+    """Return the time in seconds since 1970: the clock's, but later than every version and run.
 
-    A clock that was set back would make yesterday's events "in the future", and tonight's names
+    After the clock was set back yesterday's events would be in the future, and tonight's names
     older than yesterday's.
-
-    Parameters
-    ----------
-    store : path
-        A store that is there.
     """
     names = [version.name.partition("-")[0] for version in versions(store)[:1]]
     names += sorted(path.name for path in runs_in(store))[-1:]
@@ -74,14 +63,9 @@ def runs_in(store: Path) -> list[Path]:
 
 
 class StoppedError(BaseException):
-    """A signal asked the night to stop.
+    """A signal asked the night to stop; `number` is the signal's.
 
-    No `Exception`, so that nothing on the way takes it for an error that it knows.
-
-    Attributes
-    ----------
-    number : int
-        Of the signal.
+    Not an `Exception`, so that no handler of errors on the way catches it.
     """
 
     def __init__(self, number: int) -> None:
@@ -90,7 +74,7 @@ class StoppedError(BaseException):
 
 
 class StopRequest:
-    """Remembers a signal, as libraries may swallow or rename what a handler raises."""
+    """Remembers a signal, as libraries may swallow or replace what a handler raises."""
 
     def __init__(self) -> None:
         self.number: int | None = None

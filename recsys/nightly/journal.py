@@ -1,4 +1,4 @@
-"""The journal of a night: one JSON object per line, for machines; a line per stage, for people."""
+"""The journal of a night: a JSON object per event for machines, a line per stage for people."""
 
 import json
 import os
@@ -14,15 +14,13 @@ _LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 
 
 class Journal:
-    """Writes what happens, each line at one stroke.
+    """Appends a line per event to ``nightly.log_file``, or to stderr unless it is a terminal.
 
-    Every line holds time, level, run, stage and event; where they are known seconds, counts and
+    A line holds time, level, run, stage and event; where they are known seconds, counts and
     peak_bytes, the most memory that the process held during the stage.
 
     Parameters
     ----------
-    settings : NightlySettings
-        Names the file and the least level.
     progress : bool
         Show a line per stage where stderr is a terminal.
 
@@ -51,17 +49,7 @@ class Journal:
                 ) from error
 
     def write(self, level: LogLevel, event: str, stage: str | None = None, **facts: Any) -> None:
-        """Write one line, if its level is high enough.
-
-        Parameters
-        ----------
-        level : {"debug", "info", "warning", "error"}
-        event : str
-            What happened, such as "started" or "done".
-        stage : str, optional
-        **facts
-            Whatever JSON can hold; None is left out.
-        """
+        """Write one line, if its level is high enough; a fact that is None is left out."""
         if _LEVELS.index(level) < self._least:
             return
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -70,7 +58,7 @@ class Journal:
         self._append(json.dumps(line | known, ensure_ascii=False, default=str))
 
     def show(self, sentence: str) -> None:
-        """Show a line to whoever looks on."""
+        """Show a line on the terminal."""
         if self._shows:
             sys.stderr.write(f"{sentence}\n")
 
@@ -82,18 +70,18 @@ class Journal:
         try:
             _append_line(self._path, line)
         except OSError as error:
-            # Who cannot write a log can still recommend.
             if not self._failed:
                 sys.stderr.write(f"recsys: log {self._path}: {error.strerror}; going on without\n")
             self._failed = True
 
 
 def _append_line(path: Path, line: str) -> None:
-    """Append a line, on a line of its own even where a full disk has cut the one before."""
+    """Append a line; where a full disk has cut the one before, begin a new one."""
     file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         end = os.lseek(file, 0, os.SEEK_END)
         cut = end > 0 and os.pread(file, 1, end - 1) != b"\n"
-        os.write(file, f"{chr(10) if cut else ''}{line}\n".encode())
+        start = "\n" if cut else ""
+        os.write(file, f"{start}{line}\n".encode())
     finally:
         os.close(file)

@@ -1,4 +1,4 @@
-"""MLflow, where it is configured: parameters, metrics and the report of a night."""
+"""Records a night on MLflow, where that is configured: parameters, metrics and the report."""
 
 import os
 from types import ModuleType
@@ -10,13 +10,7 @@ from recsys.nightly.report import NightReport
 
 
 def require_mlflow() -> ModuleType:
-    """Import MLflow.
-
-    Raises
-    ------
-    ConfigError
-        If it is not installed.
-    """
+    """Import MLflow."""
     # A server that is down must not hold up the night: three tries, not the default of minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -32,20 +26,7 @@ def require_mlflow() -> ModuleType:
 
 
 def track(settings: Settings, report: NightReport) -> str | None:
-    """Record a night with the tracking server that the settings name.
-
-    What was published stays published when the server is away.
-
-    Parameters
-    ----------
-    settings : Settings
-    report : NightReport
-
-    Returns
-    -------
-    str or None
-        Why it could not be recorded.
-    """
+    """Record a night on the tracking server of the settings; return why it failed, if it did."""
     mlflow = require_mlflow()
     try:
         mlflow.set_tracking_uri(settings.nightly.mlflow)

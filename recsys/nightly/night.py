@@ -39,10 +39,6 @@ def run_night(
     progress : bool
         Show what is being done where stderr is a terminal.
 
-    Returns
-    -------
-    NightReport
-
     Raises
     ------
     StoreError

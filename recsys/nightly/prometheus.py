@@ -41,20 +41,7 @@ class Family:
 
 
 def write_metrics(path: str | None, store: Path, report: NightReport) -> None:
-    """Count a night, and replace the textfile if one is wanted.
-
-    Parameters
-    ----------
-    path : str or None
-    store : Path
-        Keeps the counters.
-    report : NightReport
-
-    Raises
-    ------
-    StoreError
-        If a file cannot be written.
-    """
+    """Count a night in the store, and replace the textfile if there is a path for one."""
     totals = _counted(store / RUNS / TOTALS, report)
     if path is None:
         return
@@ -65,14 +52,7 @@ def write_metrics(path: str | None, store: Path, report: NightReport) -> None:
 
 
 def exposition(report: NightReport, totals: Mapping[str, float]) -> str:
-    """Return the metrics of a night in the text exposition format.
-
-    Parameters
-    ----------
-    report : NightReport
-    totals : mapping
-        Runs by result, and "last_success" in seconds since 1970, where there was one.
-    """
+    """Return the metrics of a night in the text exposition format."""
     families = [*_of_run(report, totals), *_of_stages(report), *_of_model(report)]
     return "".join(str(family) for family in families if family.samples)
 

@@ -1,4 +1,4 @@
-"""What a night did, for people and machines."""
+"""The report of a night: what each stage did and found out."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,7 +14,6 @@ class StageReport:
 
     Parameters
     ----------
-    name : str
     status : {"done", "reused", "left out", "failed"}
         "reused": an earlier start of this run had finished it.
     seconds : float
@@ -22,7 +21,7 @@ class StageReport:
     peak_bytes : int or None
         The most memory that the process held meanwhile.
     facts : mapping
-        What it found out.
+        What it found out, as JSON has it.
     """
 
     name: str
@@ -49,7 +48,6 @@ class NightReport:
     ----------
     run : str
         Its id.
-    store : str
     result : {"running", "done", "refused", "failed", "stopped"}
     stages : list of StageReport
         In the order in which they were done.

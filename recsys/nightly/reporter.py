@@ -23,11 +23,8 @@ class Reporter:
 
     Parameters
     ----------
-    settings : Settings
-    store : Path
     run : Run
         Closed together with the report.
-    journal : Journal
     """
 
     def __init__(self, settings: Settings, store: Path, run: Run, journal: Journal) -> None:

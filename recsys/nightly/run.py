@@ -28,7 +28,6 @@ class Finished:
     ----------
     key : str
         Of everything that it was made of.
-    report : StageReport
     files : mapping of str to FileFacts
         Of its outputs, by path inside its folder.
     """
@@ -68,7 +67,6 @@ class Run:
     parent : str or None
         The version that was current when it began.
     result : {"running", "done", "refused", "failed", "stopped"}
-    stages : dict of str to Finished
     """
 
     folder: Path
@@ -106,7 +104,7 @@ class Run:
 
     @contextmanager
     def making(self, stage: str) -> Iterator[Path]:
-        """Offer a folder for a stage's outputs, which becomes `output(stage)` when all went well.
+        """Yield a folder for a stage's outputs, which becomes `output(stage)` at the end.
 
         What an earlier try has left is deleted, and the stage is no longer finished.
         """
@@ -154,7 +152,7 @@ def new_run(store: Path, now: int, parent: str | None) -> Run:
 
 
 def unfinished_run(store: Path) -> tuple[Run | None, Path | None]:
-    """Return the newest run if it did not get to its end, and a state that is damaged, if one is.
+    """Return the newest run if it is unfinished, and the path of its state if that is damaged.
 
     A run whose state cannot be trusted is not resumed: all of it is done again.
     """
@@ -171,7 +169,7 @@ def unfinished_run(store: Path) -> tuple[Run | None, Path | None]:
 
 
 def drop_old_runs(store: Path, keep: int) -> None:
-    """Delete all but the newest runs, and all outputs; for when a run has got to its end."""
+    """Delete all but the newest runs, and all outputs; called when a run is finished."""
     runs = runs_in(store)
     n_dropped = max(len(runs) - keep, 0)
     for folder in runs[:n_dropped]:

@@ -62,7 +62,6 @@ class Stage:
 
     Parameters
     ----------
-    name : str
     work : callable
         Writes files to a folder, and returns what else is worth keeping.
     after : tuple of str
@@ -130,7 +129,7 @@ def validate(night: Context, _folder: Path) -> Validated:
     if settings.evaluation.split != "none":
         train_part, test_part = split_log(night.log, settings.evaluation, night.test)
         train_events, test_events = len(train_part), len(test_part)
-    described = None if night.titles is None else night.titles.num_rows
+    described = None if night.attributes is None else night.attributes.num_rows
     return Validated(train_events, test_events, described)
 
 
@@ -183,7 +182,7 @@ def align(night: Context, folder: Path) -> Aligned:
 def index(night: Context, folder: Path) -> Indexed:
     """Build the indexes and measure them."""
     built = build_indexes(folder, night.release, night.settings.index)
-    return Indexed(built.facts, str(built.facts.get("kind")))
+    return Indexed(built.summaries.to_dict(), built.summaries.main.kind)
 
 
 def publish(night: Context, _folder: Path) -> Published:
@@ -295,7 +294,7 @@ def _setting(settings: Settings, name: str) -> Any:
 
 
 def _identity(night: Context, name: Input) -> Any:
-    """Return what tells whether an input is still the same."""
+    """Return a value that changes when an input does."""
     data = night.settings.data
     if name == "current version":
         return night.run.parent

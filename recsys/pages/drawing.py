@@ -79,14 +79,13 @@ def require_drawing(path: str | Path) -> None:
 
 
 def save_drawing(curve: DimensionCurve, path: str | Path) -> None:
-    """Draw a curve to a file, whose ending says the format; a file that was there is replaced.
+    """Draw a curve to a file, in the format of its ending; an earlier file is replaced.
 
     Accuracy is drawn against bytes, for every storage, and against training and query time; the
     knee is ringed in each. A page (.html) needs no other file. The same curve gives the same file.
 
     Parameters
     ----------
-    curve : DimensionCurve
     path : path
         Ends in .svg, .png or .html.
 

@@ -36,13 +36,13 @@ $rows
 
 
 def page_of(curve: DimensionCurve, title: str, picture: str) -> str:
-    """Return a page with what a curve says, its picture (an SVG file) and its table."""
+    """Return a page with the verdict on a curve, its picture (an SVG file) and its table."""
     rows = curve.rows()
     return _PAGE.substitute(
         title=escape(title),
         verdict=escape(curve.verdict),
         rule=escape(curve.rule),
-        picture=picture[picture.index("<svg") :],  # what stands before is for a file of its own
+        picture=picture[picture.index("<svg") :],  # the XML declaration before it is for a file
         headings=_cells("th", rows[0]),
         rows="\n".join(f"<tr>{_cells('td', row.values())}</tr>" for row in rows),
     )

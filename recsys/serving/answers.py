@@ -33,15 +33,7 @@ def reranked(find: Find, request: Request, vectors: FloatMatrix) -> tuple[ItemRo
 
     Parameters
     ----------
-    find : callable
-    request : Request
     vectors : ndarray of float32, shape (n_items, factors)
-
-    Returns
-    -------
-    rows : ndarray of int32
-    scores : ndarray of float32
-        In the order of choice.
     """
     k, diversity = request.k, request.diversity
     size = max(_POOL_PER_ITEM * k, _MIN_POOL) if diversity > 0 else k
@@ -109,9 +101,10 @@ class Similar:
         if index is None:
             found = vectors.nearest(id_, k)
             return Recommendations(tuple(map(ScoredItem._make, found)), "similar", version)
-        unit = unit_rows(vectors.matrix[row : row + 1].astype(np.float64))[0].astype(np.float32)
-        if not unit.any():
+        vector = vectors[id_]
+        if vector.is_zero:
             return Recommendations((), "similar", version)
+        unit = vector.unit().values.astype(np.float32)
         itself = np.array([row], dtype=np.int32)
         rows, cosines = index.search(unit, k, itself, has_direction)
         ids, scores = vectors.ids.tolist(rows), np.clip(cosines, -1, 1).tolist()
@@ -157,7 +150,6 @@ class Answers:
         Parameters
         ----------
         user : ndarray of float32, shape (factors,), or None
-        request : Request
         seen : ndarray of int32
             Items that the user has seen and that must not be in the list.
         source : str

@@ -66,13 +66,7 @@ class ItemAttributes:
         return {name: table[name][item_idx].as_py() for name in self._names()}
 
     def _matching(self, condition: str) -> Matching:
-        """Return the items that fulfil a condition; an unknown value fulfils none.
-
-        Raises
-        ------
-        DataError
-            If the condition cannot be understood, or names an unknown column.
-        """
+        """Return the items that fulfil a condition; an unknown value fulfils none."""
         import duckdb
 
         self._table(f"where={condition!r}")
@@ -92,13 +86,7 @@ class ItemAttributes:
         return Matching(is_matching, self._index.allow(is_matching))
 
     def _groups(self, column: str) -> NDArray[np.int32]:
-        """Return the group of each item by the values of a column, -1 for one without a value.
-
-        Raises
-        ------
-        DataError
-            If there is no such column.
-        """
+        """Return the group of each item by the values of a column, -1 for one without a value."""
         table = self._table(f"max_per={column!r}")
         if column not in table.column_names or column == "item_id":
             raise DataError(

@@ -46,11 +46,8 @@ def write_batch(
 
     Parameters
     ----------
-    recommender : Recommender
     folder : path
         Created if missing. `batch.json` in it holds the settings of the lists.
-    k : int
-    include_seen : bool
     where : str, optional
         As in `Recommender.recommend`.
     memory_bytes : int

@@ -29,14 +29,12 @@ class Explanation:
     ----------
     item_id : str or int
         The item whose score is explained.
-    score : float
     contributions : tuple of ScoredItem
         Items of the history and what each adds, the largest first; negative ones lower the score.
     rest : float
         The score less the sum of the contributions: the mean of a centered model or the popularity
         of the item, and rounding.
     source : {"personal", "fold_in"}
-    version : str
 
     Examples
     --------
@@ -85,26 +83,7 @@ class Histories:
         *,
         known: Literal["all", "one", "any"] = "any",
     ) -> "sp.csr_array":
-        """Return a history as one row of user_items, (1, n_items).
-
-        Parameters
-        ----------
-        item_ids : iterable of str or int
-            Unknown ones are left out.
-        weights : iterable of float, optional
-            One for each of them, finite and above 0; default 1. Those of a repeated item add up.
-        name : str
-            Of the argument, for error messages.
-        known : {"all", "one", "any"}
-            How many of the items must be known.
-
-        Raises
-        ------
-        DataError
-            If there is no item or the weights do not fit.
-        UnknownItemError
-            If too few items are known.
-        """
+        """Return a history as one row of user_items, (1, n_items)."""
         listed = checked_ids(item_ids, name)
         if not listed:
             raise DataError(f"{name}: expected a history of at least one item, got none")

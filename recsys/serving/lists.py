@@ -69,15 +69,7 @@ class Lists:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """The lists of some users; iterates over `Recommendations`, in the order asked for.
-
-    Parameters
-    ----------
-    user_ids : sequence of str or int
-    lists : Lists
-    items : Ids
-    version : str
-    """
+    """The lists of some users; iterates over `Recommendations`, in the order asked for."""
 
     user_ids: Sequence[Id]
     lists: Lists
@@ -130,11 +122,6 @@ def lists_of(
     ----------
     user_idx : ndarray of int32, shape (n,)
         Rows, -1 for an unknown user.
-    request : Request
-        Without diversity and groups.
-    users : UserTable
-    index : Index
-    popular : PopularItems
     """
     is_allowed = request.is_allowed(len(index.items))
     allowed = None if is_allowed is None else index.allow(is_allowed)

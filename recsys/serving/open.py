@@ -75,13 +75,8 @@ def recommend(user_id: Id, k: int = 10, store: str | Path | None = None) -> Reco
     ----------
     user_id : str or int
         An unknown user gets the popular list.
-    k : int
     store : path, optional
         Default: $RECSYS_STORE, else ./store.
-
-    Returns
-    -------
-    Recommendations
 
     Raises
     ------

@@ -131,8 +131,6 @@ class Recommender:
 
         Parameters
         ----------
-        item_ids : iterable of str or int
-        k : int
         weights : iterable of float, optional
             Strength of each interaction, above 0; default 1. Those of a repeated item add up.
         on_unknown : {"ignore", "raise"}
@@ -176,7 +174,6 @@ class Recommender:
         ----------
         user_ids : iterable of str or int
             Unknown ones get the popular list.
-        k : int
         exclude, include_seen, candidates, where
             As in `recommend`, the same for all users.
 
@@ -206,11 +203,6 @@ class Recommender:
     def similar_items(self, item_id: Id, k: int = 10) -> Recommendations:
         """Return the items most similar to one, by the cosine of their embeddings.
 
-        Parameters
-        ----------
-        item_id : str or int
-        k : int
-
         Returns
         -------
         Recommendations
@@ -229,11 +221,6 @@ class Recommender:
     def similar_users(self, user_id: Id, k: int = 10) -> Recommendations:
         """Return the users most similar to one, by the cosine of their embeddings.
 
-        Parameters
-        ----------
-        user_id : str or int
-        k : int
-
         Returns
         -------
         Recommendations
@@ -251,10 +238,6 @@ class Recommender:
 
     def explain(self, user_id: Id, item_id: Id) -> Explanation:
         """Return what each item of a user's history adds to the score of an item.
-
-        Parameters
-        ----------
-        user_id, item_id : str or int
 
         Returns
         -------
@@ -279,16 +262,6 @@ class Recommender:
     ) -> Explanation:
         """Return what each item of a folded-in history adds to the score of an item.
 
-        Parameters
-        ----------
-        item_ids : iterable of str or int
-        item_id : str or int
-        weights : iterable of float, optional
-
-        Returns
-        -------
-        Explanation
-
         Raises
         ------
         DataError
@@ -302,10 +275,6 @@ class Recommender:
 
     def closest_seen(self, user_id: Id, item_id: Id) -> ScoredItem | None:
         """Return the item seen by a user that is most similar to another: a reason to give.
-
-        Parameters
-        ----------
-        user_id, item_id : str or int
 
         Returns
         -------
@@ -326,10 +295,6 @@ class Recommender:
 
     def describe(self, item_id: Id) -> dict[str, Any]:
         """Return what the version knows of an item, such as its title, by column.
-
-        Parameters
-        ----------
-        item_id : str or int
 
         Returns
         -------

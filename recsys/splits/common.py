@@ -36,11 +36,6 @@ def split_by_mask(
     """Split a log by a mark on each event, and bring both sides to the common form.
 
     `what` is the split as the user asked for it, for messages.
-
-    Raises
-    ------
-    DataError
-        If one side is empty, at once or after dropping what cannot be credited.
     """
     n_test = int(in_test.sum())
     require_both_sides(len(log) - n_test, n_test, what)
@@ -64,11 +59,6 @@ def in_rows_of_train(
     """Bring what is held out to the rows of train, leaving out what cannot be credited.
 
     Its `SplitInfo` gets the users and items that train does not know.
-
-    Raises
-    ------
-    DataError
-        If nothing of it is left.
     """
     n_events = len(held)
     test = replace(

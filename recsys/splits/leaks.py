@@ -1,11 +1,11 @@
 """Leaks: what training or choosing must not know of the part that is measured on.
 
-Each check raises a DataError of one sentence that says what leaked and how to do it right. The
-splits of this room keep to all of them; what comes from elsewhere is held to them by `split_given`
-and by `recsys.evaluate`.
+Each check raises a DataError of one sentence: what leaked, and how to do it right. The splits of
+this room pass all of them; `split_given` and `recsys.evaluate` check what comes from elsewhere.
 """
 
 import numpy as np
+import pyarrow.compute as pc
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -14,12 +14,12 @@ from recsys.logs.interactions import Interactions
 
 
 def require_validation(part: Interactions, what: str) -> None:
-    """Refuse to choose anything on a part that is there to measure with, or to train on.
+    """Refuse to choose anything on a part that is for the last measurement, or for training.
 
     Parameters
     ----------
     part : Interactions
-        One that no split made says nothing of its role, and passes.
+        One that no split made has no role, and passes.
     what : str
         What is about to choose, such as "tune", for the message.
 
@@ -51,19 +51,13 @@ def require_roles(train: Interactions, test: Interactions, what: str) -> None:
         role = None if train.split_info is None else train.split_info.role
         raise DataError(
             f"{what}: expected a test or validation part to measure on, got a {info.role} part "
-            f"(beside {f'a {role}' if role else 'an unnamed'} part as train); pass the parts in "
+            f"(next to {f'a {role}' if role else 'an unnamed'} part as train); pass the parts in "
             "the order in which the split returns them"
         )
 
 
 def require_disjoint(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> None:
-    """Refuse pairs that are in train and in test.
-
-    Parameters
-    ----------
-    seen, relevant : csr_array of ones, shape (n_users, n_items)
-        The pairs of train and of test.
-    what : str
+    """Refuse pairs that are in train and in test: csr_arrays of ones, shape (n_users, n_items).
 
     Raises
     ------
@@ -87,8 +81,6 @@ def require_strangers(train: Interactions, held_out: Interactions, what: str) ->
     DataError
         If a user is in both.
     """
-    import pyarrow.compute as pc  # not needed to serve
-
     theirs = held_out.users.values
     if train.users.are_integers != held_out.users.are_integers:
         return
@@ -101,7 +93,7 @@ def require_strangers(train: Interactions, held_out: Interactions, what: str) ->
 
 
 def require_known_users(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> None:
-    """Refuse users that only test has: what they get is no work of the model.
+    """Refuse users that only test has: the model has learned nothing of them.
 
     Raises
     ------
@@ -112,7 +104,7 @@ def require_known_users(seen: sp.csr_array, relevant: sp.csr_array, what: str) -
 
 
 def require_known_items(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> None:
-    """Refuse items that only test has: a catalogue with them was made with test in hand.
+    """Refuse items that only test has: a catalogue that holds them was made with test in hand.
 
     Raises
     ------
@@ -130,7 +122,7 @@ def unknown_users(seen: sp.csr_array, relevant: sp.csr_array) -> NDArray[np.intp
 def unknown_items(seen: sp.csr_array, relevant: sp.csr_array) -> NDArray[np.intp]:
     """Return the columns that only test has entries in."""
     n_items = seen.shape[1]
-    n_train, n_test = (np.bincount(part.indices, minlength=n_items) for part in (seen, relevant))
+    n_train, n_test = (np.bincount(side.indices, minlength=n_items) for side in (seen, relevant))
     return np.flatnonzero((n_test > 0) & (n_train == 0))
 
 
@@ -156,7 +148,6 @@ def require_time_order(train: Interactions, test: Interactions, what: str) -> No
     ----------
     train, test : Interactions
         Over the same users and items; the protocol is that of test's `SplitInfo`.
-    what : str
 
     Raises
     ------

@@ -69,7 +69,6 @@ def split_last(log: Interactions, n: int = 1) -> Split:
 
     Parameters
     ----------
-    log : Interactions
     n : int
         At least 1.
 
@@ -106,7 +105,6 @@ def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0
 
     Parameters
     ----------
-    log : Interactions
     test_fraction : float
         Between 0 and 1.
     seed : int
@@ -137,7 +135,6 @@ def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterat
 
     Parameters
     ----------
-    log : Interactions
     n_folds : int
         At least 2.
     seed : int
@@ -292,7 +289,6 @@ def split_users(
 
     Parameters
     ----------
-    log : Interactions
     user_fraction : float
         Share of the users to hold out, between 0 and 1.
     test_fraction : float

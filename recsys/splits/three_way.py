@@ -43,7 +43,6 @@ def split_parts(
 
     Parameters
     ----------
-    log : Interactions
     settings : SplitSettings
         Such as ``Settings.evaluation``.
     test : Interactions, optional
@@ -97,8 +96,6 @@ def split_log(
 
     Parameters
     ----------
-    log : Interactions
-    settings : SplitSettings
     test : Interactions, optional
         The test part, for the split "given".
 

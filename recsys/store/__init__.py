@@ -1,6 +1,5 @@
 """Versions on disk: publish, open, activate, roll back, verify and prune them."""
 
-from recsys.settings import AlignmentSettings
 from recsys.store.activations import (
     Activation,
     activate,
@@ -15,7 +14,14 @@ from recsys.store.activations import (
 from recsys.store.align import align_with_current
 from recsys.store.content import Content, open_version, read_vectors
 from recsys.store.listing import describe_versions
-from recsys.store.manifest import Check, EvaluationSummary, FileFacts, Manifest, ModelSpec
+from recsys.store.manifest import (
+    Check,
+    EvaluationSummary,
+    FileFacts,
+    IndexSummaries,
+    Manifest,
+    ModelSpec,
+)
 from recsys.store.prune import Pruning, prune
 from recsys.store.publish import Gate, publish, require_writable
 from recsys.store.release import BuiltIndexes, Release, build_indexes
@@ -25,13 +31,13 @@ from recsys.store.versions import Version, current, current_or_none, find_versio
 
 __all__ = [
     "Activation",
-    "AlignmentSettings",
     "BuiltIndexes",
     "Check",
     "Content",
     "EvaluationSummary",
     "FileFacts",
     "Gate",
+    "IndexSummaries",
     "ItemTable",
     "Manifest",
     "ModelSpec",

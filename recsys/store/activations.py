@@ -41,8 +41,6 @@ def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
 
     Parameters
     ----------
-    store : path
-    name : str
     force : bool
         Activate it even if gates refused it.
 

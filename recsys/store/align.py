@@ -3,21 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys.base.errors import ConfigError, StoreError
-from recsys.settings import AlignmentSettings
 from recsys.store.manifest import ModelSpec
 from recsys.store.release import Release
 from recsys.store.tables import ItemTable, read_items
 from recsys.store.versions import Version, current_or_none, find_version
 from recsys.vectors import Alignment, align, shared_rows
 
+if TYPE_CHECKING:
+    from recsys.settings import AlignmentSettings
+
 
 def align_with_current(
-    store: str | Path, release: Release, settings: AlignmentSettings | None = None
+    store: str | Path, release: Release, settings: "AlignmentSettings | None" = None
 ) -> Release:
     """Rotate a release onto the current version of a store, to stay in its space.
 
@@ -25,6 +27,8 @@ def align_with_current(
     release stays as it is, in a new space. Its `alignment` says which of both, and why. Each
     version is aligned with its parent alone: over many versions a space may drift.
     """
+    from recsys.settings import AlignmentSettings  # not needed to serve
+
     settings = settings or AlignmentSettings()
     parent = current_or_none(store)
     if parent is None:

@@ -3,12 +3,12 @@
 import fcntl
 import os
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recsys.base.durable import sha256_of
 from recsys.base.errors import CorruptVersionError, DataError, StoreError, VersionNotFoundError
-from recsys.index import Index, IndexSummary, load_index
+from recsys.index import Index, load_index
 from recsys.store import tables
 from recsys.store.manifest import MANIFEST, read_manifest
 from recsys.store.serving_files import (
@@ -29,7 +29,8 @@ from recsys.store.serving_files import (
 )
 from recsys.store.tables import ITEMS, USERS, ItemTable, UserTable, read_items, read_users
 from recsys.store.versions import Version, current, find_version
-from recsys.vectors import FloatMatrix, NamedVectors
+from recsys.vectors import NamedVectors
+from recsys.vectors.ids import Kind
 
 
 class Lease:
@@ -106,7 +107,7 @@ def _gone(folder: Path) -> VersionNotFoundError:
 
 
 INDEX = f"{SERVING}/index"
-SIMILAR: dict[str, str] = {
+SIMILAR: dict[Kind, str] = {
     "item": f"{SERVING}/similar_items",
     "user": f"{SERVING}/similar_users",
 }
@@ -120,10 +121,6 @@ class Content:
 
     Parameters
     ----------
-    version : Version
-    users : UserTable
-    items : ItemTable
-    index : Index
     user_lookup : UserLookup
         The same as `users`, looked up one at a time.
     lease : Lease or None
@@ -162,7 +159,7 @@ class Content:
         users_shape = (manifest.n_users, manifest.factors)
         users = open_users(folder, manifest.space_id, users_shape, manifest.n_seen)
         items = open_items(folder, manifest.space_id, (manifest.n_items, manifest.factors))
-        index = _opened_index(items.embeddings, folder / INDEX, manifest.index)
+        index = load_index(items.embeddings, folder / INDEX, manifest.index.main)
         return cls(version, users, items, index, open_user_lookup(folder, users), lease)
 
     @cached_property
@@ -177,17 +174,13 @@ class Content:
         """The rows of the items, the most popular first."""
         return open_popular(self.version.folder, len(self.items.ids))
 
-    def similar(self, kind: Literal["user", "item"]) -> Index | None:
+    def similar(self, kind: Kind) -> Index | None:
         """Return the index by cosine of users or of items; None where there is none."""
-        facts = self.version.manifest.index.get(f"similar_{kind}s")
-        if facts is None:
+        summary = self.version.manifest.index.similar.get(kind)
+        if summary is None:
             return None
         vectors = (self.users if kind == "user" else self.items).embeddings
-        return _opened_index(vectors, self.version.folder / SIMILAR[kind], facts)
-
-
-def _opened_index(vectors: FloatMatrix, folder: Path, content: Mapping[str, Any]) -> Index:
-    return load_index(vectors, folder, IndexSummary.from_dict(content))
+        return load_index(vectors, self.version.folder / SIMILAR[kind], summary)
 
 
 def open_version(store: str | Path, name: str | None = None) -> Content:
@@ -228,14 +221,7 @@ def check_sizes(version: Version) -> None:
 
 
 def check_checksums(version: Version, max_bytes: int | None = None) -> None:
-    """Raise a CorruptVersionError for the first file with another checksum than it should.
-
-    Parameters
-    ----------
-    version : Version
-    max_bytes : int, optional
-        Check the smallest files, up to this many bytes. Default: all.
-    """
+    """Raise a CorruptVersionError for the first file with another checksum than it should."""
     by_size = sorted(version.manifest.files.items(), key=lambda named: named[1].bytes)
     n_bytes = 0
     for name, facts in by_size:

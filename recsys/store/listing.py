@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.base.errors import StoreError
+from recsys.index import SHORT
 from recsys.store.activations import pinned, version_before
 from recsys.store.manifest import Manifest, plain
 from recsys.store.versions import Version, current, versions
@@ -63,7 +64,7 @@ def _described(version: Version) -> dict[str, Any]:
         "commit": manifest.environment.get("commit"),
         "metric": _main_metric(manifest),
         "metrics": plain(manifest.metrics),
-        "index_recall": manifest.index.get("recall@20"),
+        "index_recall": manifest.index.main.recall[SHORT],
     }
 
 

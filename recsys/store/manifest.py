@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from recsys.base.distribution import installed_version
 from recsys.base.errors import CorruptVersionError, StoreError
 from recsys.base.process import usable_cores
+from recsys.index import IndexSummary
+from recsys.vectors.ids import Kind
 
 if TYPE_CHECKING:
     from recsys.logs.summary import LogSummary
@@ -43,7 +45,6 @@ class Check:
         None where it could not be measured; the sentence says why.
     threshold : float or None
         None where there is no limit.
-    passed : bool
     sentence : str
         What was found, for a person.
     refuses : bool
@@ -119,6 +120,37 @@ class EvaluationSummary:
 
 
 @dataclass(frozen=True)
+class IndexSummaries:
+    """What was built and measured of the indexes of a version.
+
+    Parameters
+    ----------
+    main : IndexSummary
+        Of the index that answers users.
+    similar : mapping of {"item", "user"} to IndexSummary
+        Of the indexes by cosine; without users where the settings say so.
+    """
+
+    main: IndexSummary
+    similar: Mapping[Kind, IndexSummary] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "IndexSummaries":
+        """Read what `to_dict` wrote."""
+        kinds: tuple[Kind, ...] = ("item", "user")
+        similar = {kind: content.get(f"similar_{kind}s") for kind in kinds}
+        return cls(
+            IndexSummary.from_dict(content),
+            {kind: IndexSummary.from_dict(one) for kind, one in similar.items() if one is not None},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types that JSON can hold."""
+        similar = {f"similar_{kind}s": one.to_dict() for kind, one in self.similar.items()}
+        return self.main.to_dict() | similar
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a version holds and how it was made.
 
@@ -132,11 +164,8 @@ class Manifest:
         The version that was current before.
     space_id : str
         Vectors of two versions can be compared only where this is the same.
-    model : ModelSpec
     factors, n_users, n_items, n_seen : int
         Dimension of the embeddings, their numbers, and the pairs of user and seen item.
-    index : mapping
-        What `recsys.store.build_indexes` built and measured.
     alignment : mapping
         Why the space is the parent's or a new one, and how well they fit; see
         `recsys.vectors.Alignment`.
@@ -167,7 +196,7 @@ class Manifest:
     n_users: int
     n_items: int
     n_seen: int
-    index: Mapping[str, Any]
+    index: IndexSummaries
     alignment: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, EvaluationSummary] = field(default_factory=dict)
@@ -201,6 +230,7 @@ class Manifest:
         known = {one.name for one in fields(cls)}
         read = {name: value for name, value in content.items() if name in known}
         read["model"] = ModelSpec(content["model"]["name"], content["model"]["parameters"])
+        read["index"] = IndexSummaries.from_dict(content["index"])
         read["metrics"] = {
             name: EvaluationSummary.from_dict(one)
             for name, one in content.get("metrics", {}).items()
@@ -246,15 +276,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of the version in a folder.
-
-    Raises
-    ------
-    CorruptVersionError
-        If it is missing or damaged.
-    StoreError
-        If it was written in another format, or may not be read.
-    """
+    """Read the manifest of the version in a folder."""
     path = folder / MANIFEST
     try:
         text = path.read_bytes().decode()
@@ -282,7 +304,7 @@ def _damaged(path: Path, found: str) -> str:
 def plain(value: Any) -> Any:
     """Return a value as JSON has it: tuples as lists, NumPy numbers as Python's, no NaN."""
     if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
+        value = value.to_dict() if hasattr(value, "to_dict") else asdict(value)
     if isinstance(value, Mapping):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recsys.base.checks import require
 from recsys.base.durable import errors_of_writing, only_writer, sync
-from recsys.base.errors import ConfigError, StoreError
+from recsys.base.errors import StoreError
 from recsys.store.activations import pinned, version_before
 from recsys.store.content import unless_leased
 from recsys.store.publish import TRASH, remove_leftovers
@@ -35,15 +36,10 @@ def prune(store: str | Path, keep: int, *, dry_run: bool = False) -> Pruning:
 
     Parameters
     ----------
-    store : path
     keep : int
         Number of the newest versions that are kept, 1 or more.
     dry_run : bool
         Delete nothing.
-
-    Returns
-    -------
-    Pruning
 
     Raises
     ------
@@ -52,8 +48,7 @@ def prune(store: str | Path, keep: int, *, dry_run: bool = False) -> Pruning:
     StoreError
         If the store cannot be read or written.
     """
-    if keep < 1:
-        raise ConfigError(f"keep: expected 1 or more versions to keep, got {keep}")
+    require("keep", keep, least=1, expected="1 or more versions to keep")
     store = Path(store)
     listed = versions(store)  # raises where there is no store
     if dry_run:

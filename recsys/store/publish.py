@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from recsys.base.durable import (
     appear,
@@ -21,11 +21,18 @@ from recsys.base.durable import (
 )
 from recsys.base.errors import StoreError
 from recsys.base.progress import OnStep, progress_bar
-from recsys.index import IndexSettings
 from recsys.store import tables
 from recsys.store.activations import activate
 from recsys.store.content import Content
-from recsys.store.manifest import MANIFEST, Check, FileFacts, Manifest, Status, environment
+from recsys.store.manifest import (
+    MANIFEST,
+    Check,
+    FileFacts,
+    IndexSummaries,
+    Manifest,
+    Status,
+    environment,
+)
 from recsys.store.release import BuiltIndexes, Release, build_indexes
 from recsys.store.serving_files import SERVING, write_mapped
 from recsys.store.tables import ItemTable, UserTable
@@ -37,6 +44,9 @@ from recsys.store.versions import (
     find_version,
     versions,
 )
+
+if TYPE_CHECKING:
+    from recsys.settings import IndexSettings
 
 STAGING = ".staging-"
 """Start of the name of a folder that is being published."""
@@ -51,7 +61,7 @@ Gate = Callable[[Content, Content | None], Sequence[Check]]
 def publish(
     store: str | Path,
     release: Release,
-    settings: IndexSettings | None = None,
+    settings: "IndexSettings | None" = None,
     *,
     indexes: BuiltIndexes | None = None,
     gate: Gate | None = None,
@@ -68,8 +78,6 @@ def publish(
     ----------
     store : path
         Created if missing.
-    release : Release
-    settings : IndexSettings, optional
     indexes : BuiltIndexes, optional
         Of this release, where `recsys.store.build_indexes` has built them already.
     gate : callable, optional
@@ -77,10 +85,6 @@ def publish(
         current one can be read; returns its checks. See `recsys.monitoring.Gates`.
     progress : bool
         Show a progress bar where stderr is a terminal.
-
-    Returns
-    -------
-    Version
 
     Raises
     ------
@@ -90,6 +94,8 @@ def publish(
     StoreError
         If the store cannot be written.
     """
+    from recsys.settings import IndexSettings  # not needed to serve
+
     store = Path(store)
     require_writable(store)
     with (
@@ -162,13 +168,13 @@ def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
 
 
 def _write_indexes(
-    folder: Path, release: Release, settings: IndexSettings, built: BuiltIndexes | None
-) -> dict[str, Any]:
-    """Build the indexes, or copy those that were built; return their facts."""
+    folder: Path, release: Release, settings: "IndexSettings", built: BuiltIndexes | None
+) -> IndexSummaries:
+    """Build the indexes, or copy those that were built; return their summaries."""
     if built is None:
-        return build_indexes(folder, release, settings).facts
+        return build_indexes(folder, release, settings).summaries
     shutil.copytree(built.folder / SERVING, folder / SERVING, dirs_exist_ok=True)
-    return built.facts
+    return built.summaries
 
 
 def _file_facts(folder: Path) -> dict[str, FileFacts]:
@@ -182,7 +188,7 @@ def _file_facts(folder: Path) -> dict[str, FileFacts]:
 
 
 def _manifest(
-    store: Path, release: Release, index: dict[str, Any], facts: dict[str, FileFacts]
+    store: Path, release: Release, index: IndexSummaries, facts: dict[str, FileFacts]
 ) -> Manifest:
     """Name the version and describe it."""
     name, created = _free_name(store, facts)

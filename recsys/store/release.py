@@ -11,15 +11,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.index import IndexKind, IndexSettings, IndexSummary, Sample, build_index
+from recsys.index import IndexSummary, Sample, build_index
 from recsys.store.content import INDEX, SIMILAR
-from recsys.store.manifest import EvaluationSummary, ModelSpec
+from recsys.store.manifest import EvaluationSummary, IndexSummaries, ModelSpec
 from recsys.store.tables import SeenLists
 from recsys.vectors import Embeddings, FloatMatrix, Ids, space_id_of
+from recsys.vectors.ids import Kind
 from recsys.vectors.vector import norms_of
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+    from recsys.settings import IndexKind, IndexSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +31,12 @@ class Release:
 
     Parameters
     ----------
-    embeddings : Embeddings
     users, items : Ids
         Of the rows of the embeddings.
     seen : csr_array, shape (n_users, n_items)
         An entry for every item that a user has seen: its weight in training.
     popularity : ndarray of int64, shape (n_items,)
         Number of users of each item.
-    model : ModelSpec
     recent : ndarray of float32, shape (n_items,), optional
         The same with old interactions counting less; ranks the popular list.
     attributes : pyarrow.Table, optional
@@ -116,21 +117,19 @@ _WORTH_A_FOREST = range(400_000, 4_000_000)  # rows: a scan takes a millisecond,
 
 @dataclass(frozen=True)
 class BuiltIndexes:
-    """The indexes of a release on the disk, and for the manifest what was built and measured."""
+    """The indexes of a release on the disk, and what was built and measured of them."""
 
     folder: Path  # holds them under the names that they have in a version
-    facts: dict[str, Any]
+    summaries: IndexSummaries
 
 
-def build_indexes(folder: Path, release: Release, settings: IndexSettings) -> BuiltIndexes:
+def build_indexes(folder: Path, release: Release, settings: "IndexSettings") -> BuiltIndexes:
     """Build the index that answers users, and those for what is similar.
 
     Parameters
     ----------
     folder : Path
         Where they go; it exists and holds none.
-    release : Release
-    settings : IndexSettings
 
     Raises
     ------
@@ -141,19 +140,18 @@ def build_indexes(folder: Path, release: Release, settings: IndexSettings) -> Bu
     rows = _sample_of(users, settings.seed)
     sample = Sample(users[rows], [release.seen_lists[row] for row in rows])
     (folder / INDEX).mkdir(parents=True)
-    built = build_index(items, sample, settings, folder / INDEX)
-    facts = built.to_dict()
-    for kind, vectors in (("item", items), ("user", users)):
-        if kind == "user" and not settings.similar_users:
-            continue
-        if built.without_annoy is not None:  # which has been warned of, once
-            settings = replace(settings, kind="exact")
-        built = _build_similar(folder / SIMILAR[kind], vectors, settings)
-        facts[f"similar_{kind}s"] = built.to_dict()
-    return BuiltIndexes(folder, facts)
+    main = build_index(items, sample, settings, folder / INDEX)
+    if main.without_annoy is not None:  # which was warned of; once is enough
+        settings = replace(settings, kind="exact")
+    similar: dict[Kind, IndexSummary] = {
+        "item": _build_similar(folder / SIMILAR["item"], items, settings)
+    }
+    if settings.similar_users:
+        similar["user"] = _build_similar(folder / SIMILAR["user"], users, settings)
+    return BuiltIndexes(folder, IndexSummaries(main, similar))
 
 
-def _build_similar(folder: Path, vectors: FloatMatrix, settings: IndexSettings) -> IndexSummary:
+def _build_similar(folder: Path, vectors: FloatMatrix, settings: "IndexSettings") -> IndexSummary:
     """Build an index by cosine."""
     folder.mkdir()
     rows = _sample_of(vectors, settings.seed)

@@ -24,7 +24,6 @@ class FileArray:
 
     Parameters
     ----------
-    path : path
     array : ndarray
         The same array, mapped: its length and type.
     """
@@ -45,13 +44,7 @@ class FileArray:
         return memoryview(self.read(numbers.start, numbers.stop)).cast(kind)
 
     def read(self, start: int, end: int) -> bytes:
-        """Return the bytes of `array[start:end]`; `recommend` calls it four times.
-
-        Raises
-        ------
-        CorruptVersionError
-            If the file has become shorter.
-        """
+        """Return the bytes of `array[start:end]`; `recommend` calls it four times."""
         end = min(end, self._n)
         n_bytes = (end - start) * self._item_bytes
         if n_bytes <= 0:
@@ -134,13 +127,7 @@ def write_mapped(version: Path, users: UserTable, items: ItemTable) -> None:
 
 
 def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int) -> UserTable:
-    """Map the users of a version.
-
-    Raises
-    ------
-    CorruptVersionError
-        If a file does not fit the rows, factors and seen items; it is named.
-    """
+    """Map the users of a version."""
     folder = version / USERS
     seen = SeenLists(
         starts=open_array(folder / _SEEN_STARTS, np.int64, (shape[0] + 1,)),

@@ -20,13 +20,8 @@ def verify(store: str | Path, version: str | None = None) -> Version:
 
     Parameters
     ----------
-    store : path
     version : str, optional
         Default: the current one.
-
-    Returns
-    -------
-    Version
 
     Raises
     ------

@@ -37,7 +37,6 @@ class Version:
     ----------
     name : str
         Such as ``20261120T020000Z-3f2a91bc``.
-    folder : Path
     staged : Manifest, optional
         Of a version that is being published: the folder holds no manifest yet.
     """

@@ -26,7 +26,6 @@ class Tuned:
 
     Parameters
     ----------
-    best : Trial
     trials : mapping of int to list of Trial
         Everything that was tried, by the number of factors; 0 where there are none to choose.
     metric : str
@@ -70,19 +69,13 @@ def tune(
         The validation part and the metric.
     factors : int
         The largest number.
-    budget : Budget, optional
     study : path, optional
         An SQLite file. A search that was killed goes on from there, and one that is done returns
         the same again without a trial.
-    seed : int
     space : Space, optional
         Default: the one of `SPACES`.
     on_step : callable, optional
         Called after each trial with the trials done and those in all.
-
-    Returns
-    -------
-    Tuned
 
     Raises
     ------

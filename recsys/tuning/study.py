@@ -33,7 +33,6 @@ class Trial:
         Of the metric on the validation part.
     is_pruned : bool
         Whether it was given up half-way: its value is what it had reached.
-    seconds : float
     """
 
     candidate: Candidate

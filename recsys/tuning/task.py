@@ -33,7 +33,6 @@ class Task:
         A split of the train part; fits are on the first of the two.
     metric : str
         One of `recsys.evaluation.METRICS`, at `k`.
-    k : int
     seed : int
         Of the choice of users, where there are more than 20,000 with validation items.
 

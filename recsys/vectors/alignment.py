@@ -109,10 +109,6 @@ def align(
     rounds : int
         Times that the fit is repeated with less weight on items that moved; 0 for least squares.
 
-    Returns
-    -------
-    Alignment
-
     Raises
     ------
     DataError

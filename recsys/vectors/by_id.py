@@ -38,7 +38,6 @@ class NamedVectors:
 
     Parameters
     ----------
-    ids : Ids
     matrix : ndarray of float32, shape (n, factors)
         Row i is the embedding of id i.
     kind : {"user", "item"}
@@ -154,10 +153,6 @@ class NamedVectors:
         """Return the direction from one group to another, of length 1.
 
         ``(mean(end) - mean(start)) / |mean(end) - mean(start)|``
-
-        Parameters
-        ----------
-        start, end : iterable of str, int or Vector
 
         Raises
         ------
@@ -299,7 +294,6 @@ def named_vectors(
 
     Parameters
     ----------
-    embeddings : Embeddings
     users, items : Ids
         As `Interactions` has them.
     space_id : str, optional

@@ -313,7 +313,6 @@ def unknown_id(
     Parameters
     ----------
     kind : {"user", "item"}
-    id_ : str or int
     ids : Ids
         The known ones.
     where : str

@@ -48,13 +48,6 @@ class NearestRows:
         ----------
         query : ndarray of float32, shape (factors,)
             Of length 1 for a search by cosine.
-        k : int
-        by : {"cosine", "dot"}
-            By cosine, a zero row is left out, because it has no direction.
-        exclude : ndarray of int32, optional
-            Rows to leave out.
-        among : ndarray of int32, optional
-            The only rows to score, in any order. Default: all.
 
         Returns
         -------

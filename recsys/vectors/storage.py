@@ -70,10 +70,6 @@ def encode(matrix: FloatMatrix, storage: Storage) -> StoredMatrix:
     matrix : ndarray of float32, shape (n_rows, factors)
     storage : {"float32", "float16", "int8"}
 
-    Returns
-    -------
-    StoredMatrix
-
     Raises
     ------
     ConfigError

@@ -17,7 +17,7 @@ from recsys.base.durable import (
     sha256_of,
     stamp_of,
 )
-from tests.store.faults import GOT_THROUGH, in_child, kill_before_operation
+from tests.forks import GOT_THROUGH, in_fork, kill_before_operation
 
 
 def test_a_writer_killed_before_any_of_its_file_operations(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_writer_killed_before_any_of_its_file_operations(tmp_path: Path) -> No
     found, ended, n = [], -signal.SIGKILL, 0
     while ended == -signal.SIGKILL:
         n += 1
-        ended = in_child(lambda n=n: die(n))
+        ended = in_fork(lambda n=n: die(n))
         found.append(path.read_text())
     assert ended == GOT_THROUGH
     assert n > 3
@@ -67,7 +67,7 @@ def test_many_writers_do_not_write_to_one_file(tmp_path: Path) -> None:
             with replaced(path, many_writers=True) as theirs:
                 theirs.write_text("theirs")
 
-        assert in_child(other) == GOT_THROUGH
+        assert in_fork(other) == GOT_THROUGH
         assert path.read_text() == "theirs"
     assert path.read_text() == "ours"
 
@@ -94,7 +94,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     while ended == -signal.SIGKILL:
         n += 1
         assert not target.exists()
-        ended = in_child(lambda n=n: die(n))
+        ended = in_fork(lambda n=n: die(n))
     assert ended == GOT_THROUGH
     assert n > 5
     assert sorted(path.name for path in target.rglob("*")) == ["a", "b", "inside"]

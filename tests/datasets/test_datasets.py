@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.datasets import DATASETS, BareLayout, Dataset, describe, fetch
-from recsys.datasets.fetch import download
+from recsys.datasets.download import download
 from recsys.errors import ConfigError, DataError
 
 RATINGS = b"userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n1,1029,3.0,1260759179\n"
@@ -336,6 +336,7 @@ class TestRegistry:
         assert "CSV" in rows["online-retail"]["by_hand"]
 
     def test_without_pooch_the_extra_is_named(self, tmp_path, monkeypatch):
+        monkeypatch.delitem(sys.modules, "recsys.datasets.download")
         monkeypatch.setitem(sys.modules, "pooch", None)  # what an import of a missing one meets
         with pytest.raises(ConfigError, match=r"pooch, got none; pip install '.*\[datasets\]'"):
             fetch("ml-1m", tmp_path)

@@ -36,16 +36,16 @@ from recsys.errors import RecsysError
 from recsys.nightly import run_night
 from recsys.serving import open as open_store
 from recsys.store import current, verify, versions
-from tests.nightly.nights import as_table, tables_of, write_days
-from tests.store.faults import (
+from tests.forks import (
     GOT_THROUGH,
-    at_operations,
-    begun_in_child,
-    end_of,
-    in_child,
+    before_operations,
+    fork,
+    in_fork,
     kill_before_operation,
-    say,
+    wait_for,
+    write_line,
 )
+from tests.nightly.nights import as_table, tables_of, write_days
 from tests.worlds import tastes
 
 BALLAST = "ballast"
@@ -59,11 +59,11 @@ def settings_in(folder: Path) -> Any:
 
 
 def night(folder: Path) -> None:
-    """Run a night in this process; ends it with REFUSED where it is refused."""
+    """Run a night in this process; exit with REFUSED where it is refused."""
     try:
         run_night(settings_in(folder))
     except RecsysError as error:
-        say(error=str(error))
+        write_line(error=str(error))
         os._exit(REFUSED)
 
 
@@ -76,7 +76,7 @@ def another_day(folder: Path, seed: int) -> None:
 
 
 def look(folder: Path, known: set[str], **facts: object) -> None:
-    """Say, from a fork, what a reader of the store finds; versions not known yet are verified."""
+    """Write, from a fork, what a reader of the store finds; versions not known yet are verified."""
     store = folder / "store"
 
     def find() -> None:
@@ -88,27 +88,27 @@ def look(folder: Path, known: set[str], **facts: object) -> None:
             recommender = open_store(store)
             listed = recommender.recommend("u1", 3)
             found |= {"current": current(store), "answered": listed.version, "n": len(listed)}
-        say(**facts, **found)
+        write_line(**facts, **found)
 
-    if in_child(find) != GOT_THROUGH:
-        say(**facts, unreadable=True)
+    if in_fork(find) != GOT_THROUGH:
+        write_line(**facts, unreadable=True)
     if store.is_dir():
         known |= {version.name for version in versions(store)}
 
 
 def killed_after(seconds: float, work: Callable[[], None]) -> int:
     """Run some work in a fork and kill it after a time; return how it ended."""
-    child = begun_in_child(work)
+    child = fork(work)
     pidfd = os.pidfd_open(child)
     ended, _, _ = select.select([pidfd], [], [], seconds)
     if not ended:
         os.kill(child, signal.SIGKILL)
     os.close(pidfd)
-    return end_of(child)
+    return wait_for(child)
 
 
 def kill_at(n: int, folder: Path) -> None:
-    """Run a night that the kernel ends before its n-th operation that changes a file."""
+    """Run a night that is killed before its n-th operation that changes a file."""
     kill_before_operation(n, str(folder))
     night(folder)
 
@@ -123,11 +123,11 @@ def n_operations(folder: Path) -> int:
         def act(done: int, _event: str, _arguments: tuple[Any, ...]) -> None:
             last[0] = done
 
-        at_operations(str(folder), act)
+        before_operations(str(folder), act)
         night(folder)
         os.write(writing, str(last[0]).encode())
 
-    assert in_child(counted) == GOT_THROUGH
+    assert in_fork(counted) == GOT_THROUGH
     n = int(os.read(reading, 100))
     os.close(reading)
     os.close(writing)
@@ -135,9 +135,9 @@ def n_operations(folder: Path) -> int:
 
 
 def kill(folder: Path, n_kills: int, seed: int = 0) -> None:
-    """Kill nights, and see after each what there is and that the next one goes through."""
+    """Kill nights; after each, look at the store and let the next one get through."""
     rng, known, kills = random.Random(seed), set[str](), 0
-    assert in_child(lambda: night(folder)) == GOT_THROUGH
+    assert in_fork(lambda: night(folder)) == GOT_THROUGH
     begun = perf_counter()
     operations = n_operations(folder)
     seconds = perf_counter() - begun
@@ -148,13 +148,13 @@ def kill(folder: Path, n_kills: int, seed: int = 0) -> None:
         for _ in range(rng.choice([1, 1, 2])):
             if rng.random() < 0.5:
                 fault: dict[str, object] = {"before_operation": rng.randint(1, operations)}
-                ended = in_child(lambda n=fault["before_operation"]: kill_at(n, folder))
+                ended = in_fork(lambda n=fault["before_operation"]: kill_at(n, folder))
             else:
                 fault = {"after_seconds": round(rng.uniform(0, seconds), 3)}
                 ended = killed_after(float(str(fault["after_seconds"])), lambda: night(folder))
             kills += ended == -signal.SIGKILL
             look(folder, known, fault="kill", ended=ended, **fault)
-        ended = in_child(lambda: night(folder))
+        ended = in_fork(lambda: night(folder))
         look(folder, known, fault="next", ended=ended, left=leftovers(folder))
 
 
@@ -170,7 +170,7 @@ def leftovers(folder: Path) -> list[str]:
 def current_at_last(folder: Path) -> None:
     """Kill a night when its version is there and CURRENT still names the one before."""
     known = set[str]()
-    assert in_child(lambda: night(folder)) == GOT_THROUGH
+    assert in_fork(lambda: night(folder)) == GOT_THROUGH
     look(folder, known, fault="none")
 
     def die() -> None:
@@ -178,11 +178,11 @@ def current_at_last(folder: Path) -> None:
             if event == "os.rename" and Path(str(arguments[1])).name == "CURRENT":
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        at_operations(str(folder), act)
+        before_operations(str(folder), act)
         night(folder)
 
-    look(folder, known, fault="killed", ended=in_child(die))
-    look(folder, known, fault="next", ended=in_child(lambda: night(folder)))
+    look(folder, known, fault="killed", ended=in_fork(die))
+    look(folder, known, fault="next", ended=in_fork(lambda: night(folder)))
 
 
 def full(folder: Path, n_times: int) -> None:
@@ -191,15 +191,15 @@ def full(folder: Path, n_times: int) -> None:
     The disk is the file system of the folder, and small.
     """
     known = set[str]()
-    assert in_child(lambda: night(folder)) == GOT_THROUGH
+    assert in_fork(lambda: night(folder)) == GOT_THROUGH
     operations = n_operations(folder)
     n_times = min(n_times, operations)
     for time in range(n_times):
         n = 1 + time * operations // n_times
-        ended = in_child(lambda n=n: full_at(n, folder))  # type: ignore[misc]
+        ended = in_fork(lambda n=n: full_at(n, folder))  # type: ignore[misc]
         look(folder, known, fault="full", at=n, ended=ended)
         (folder / BALLAST).unlink()
-        ended = in_child(lambda: night(folder))
+        ended = in_fork(lambda: night(folder))
         look(folder, known, fault="next", at=n, ended=ended)
 
 
@@ -213,12 +213,12 @@ def full_at(n: int, folder: Path) -> None:
                 os.posix_fallocate(file.fileno(), 0, max(left, 1))
 
     (folder / BALLAST).touch()
-    at_operations(str(folder), act)
+    before_operations(str(folder), act)
     night(folder)
 
 
 def drop_capabilities() -> None:
-    """Have modes of files hold for this process, whoever it is."""
+    """Make the modes of files hold for this process, also for root."""
     version_3, itself = 0x20080522, 0
     header = (ctypes.c_uint32 * 2)(version_3, itself)
     nothing = (ctypes.c_uint32 * 6)()
@@ -226,21 +226,21 @@ def drop_capabilities() -> None:
 
 
 def forbidden(folder: Path) -> None:
-    """Take away the right to write, folder by folder; also from root, whom no mode stops."""
+    """Take away the right to write, folder by folder; also from root, who needs no right."""
     known = set[str]()
 
     def powerless() -> None:
         drop_capabilities()
         night(folder)
 
-    assert in_child(powerless) == GOT_THROUGH
+    assert in_fork(powerless) == GOT_THROUGH
     for number, name in enumerate((".", "versions", "runs", "cache/log")):
         path = folder / "store" / name
         another_day(folder, number)  # a night that has nothing to write would not notice
         path.chmod(0o555)
-        look(folder, known, fault="forbidden", where=name, ended=in_child(powerless))
+        look(folder, known, fault="forbidden", where=name, ended=in_fork(powerless))
         path.chmod(0o755)
-        look(folder, known, fault="next", ended=in_child(powerless))
+        look(folder, known, fault="next", ended=in_fork(powerless))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Publish and prune a number of versions of which a reader can tell a mix; then end.
+"""Publish and prune a number of versions that are recognized when they are mixed; then end.
 
 python -m tests.faults.readers STORE 100
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.index import IndexSettings
+from recsys.settings import IndexSettings
 from recsys.store import prune, publish
 from recsys.vectors import Embeddings
 from tests.store.releases import small_release
@@ -17,7 +17,7 @@ N_USERS, N_ITEMS = 12, 30
 
 
 def release(number: int):
-    """Every part of a version says its number: vectors, titles, and so every score."""
+    """A version whose every part holds its number: vectors, titles, and so every score."""
     embeddings = Embeddings(
         np.full((N_USERS, 4), number, np.float32), np.full((N_ITEMS, 4), number, np.float32)
     )

@@ -1,4 +1,4 @@
-"""Nights that are killed, starved, forbidden, misled by the clock, and started twice."""
+"""Nights that are killed, short of disk, without rights, misled by the clock, started twice."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from recsys.serving import open as open_store
 from recsys.store import current, find_version, verify, versions
 from tests.command_line import run
 from tests.faults.readers import publish_number
+from tests.forks import GOT_THROUGH
 from tests.nightly.nights import journal_of, write_days
-from tests.store.faults import GOT_THROUGH
 
 ROOT = Path(__file__).parents[2]
 KILLS = os.environ.get("RECSYS_KILLS", "4")  # `make faults` has 200
@@ -204,7 +204,7 @@ def after_a_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_region_of_every_file(after_a_night: Path) -> None:
     """A bit is flipped in each part of each file, and it is cut there: `verify` names the file.
 
-    Who opens CURRENT gets an answer all the same: of the version before, where it is told why.
+    A reader of CURRENT gets an answer all the same: from the version before, with a warning.
     """
     store = after_a_night / "store"
     folder = find_version(store).folder
@@ -225,11 +225,11 @@ def test_every_region_of_every_file(after_a_night: Path) -> None:
 
 def is_served(store: Path, damaged: str) -> bool:
     """Whether a list comes from the current version, or from another with the reason."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         recommender = open_store(store)
-    is_told = any(f"{damaged}:" in str(warning.message) for warning in told)
-    assert is_told or recommender.version == current(store)
+    has_warned = any(f"{damaged}:" in str(warning.message) for warning in warned)
+    assert has_warned or recommender.version == current(store)
     return len(recommender.recommend("u1", 3)) == 3
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.index import IndexSettings, Sample, build_index, load_index
+from recsys.index import Sample, build_index, load_index
 from recsys.index.annoy import AnnoyError, build
 from recsys.index.forest import FOREST
 from recsys.serving import open as open_store
+from recsys.settings import IndexSettings
 from recsys.store import publish, verify
 from tests.store.releases import small_release
 
@@ -151,9 +152,9 @@ def test_without_annoy_one_warning_is_given_for_all_indexes(tmp_path: Path) -> N
         version = publish(tmp_path, small_release(n_users=60, n_items=90), IndexSettings())
     assert len(caught) == 1
     index = version.manifest.index
-    assert index["kind"] == "exact"
-    assert index["without_annoy"] == "annoy is not installed"
-    assert index["similar_items"]["kind"] == "exact"
+    assert index.main.kind == "exact"
+    assert index.main.without_annoy == "annoy is not installed"
+    assert index.similar["item"].kind == "exact"
     assert len(open_store(tmp_path).recommend("u1", 10)) == 10
     verify(tmp_path)
 

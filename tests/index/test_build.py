@@ -15,7 +15,6 @@ from recsys.errors import ConfigError, GateFailedError, StoreError
 from recsys.index import (
     LONG,
     SHORT,
-    IndexSettings,
     IndexSummary,
     PlainIndex,
     Sample,
@@ -28,6 +27,7 @@ from recsys.index.costs import CostModel
 from recsys.index.forest import FOREST
 from recsys.index.kernel import COUNTED, library
 from recsys.index.probes import ANSWERS
+from recsys.settings import IndexSettings
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from recsys.config import settings_from
 from recsys.errors import ConfigError
-from recsys.models import ALS, SVD, Blend, model_from, parameters_of
+from recsys.models import ALS, SVD, Blend, Epoch, model_from, parameters_of
 from tests.worlds import random_user_items
 
 WORLD = random_user_items(60, 40, 0.15, seed=2)
@@ -33,6 +33,30 @@ def test_a_part_alone_ranks_as_it_does_by_itself(share: float) -> None:
     alone = (BLEND.svd if share else BLEND.als).fit(WORLD).scores(slice(None))
     ratio = blended / alone
     np.testing.assert_allclose(ratio, ratio[:, :1].repeat(40, axis=1), rtol=1e-2)
+
+
+def test_it_can_be_stopped_at_an_epoch_of_its_als() -> None:
+    epochs: list[Epoch] = []
+
+    def stop_at_three(epoch: Epoch) -> bool:
+        epochs.append(epoch)
+        return epoch.number == 3
+
+    stopped = BLEND.fit(WORLD, on_epoch=stop_at_three)
+    short = replace(BLEND, als=replace(BLEND.als, iterations=3)).fit(WORLD)
+    np.testing.assert_array_equal(stopped.items, short.items)
+    np.testing.assert_array_equal(stopped.users, short.users)
+    assert [epoch.number for epoch in epochs] == [1, 2, 3]
+    np.testing.assert_array_equal(epochs[-1].embeddings().items, stopped.items)
+
+
+def test_factors_are_shared_out_three_to_one() -> None:
+    sizes = {n: BLEND.with_factors(n) for n in (1, 8, 64)}
+    assert [(one.als.factors, one.svd.factors) for one in sizes.values()] == [
+        (1, 1),
+        (2, 6),
+        (16, 48),
+    ]
 
 
 def test_a_config_names_the_parameters_of_both() -> None:

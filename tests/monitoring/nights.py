@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from recsys.index import IndexSettings
 from recsys.logs import Interactions, summarize
 from recsys.models import ALS
 from recsys.models.protocol import popularity_of
+from recsys.settings import IndexSettings
 from recsys.store import Content, ModelSpec, Release, publish
 from recsys.vectors import Embeddings
 from tests.worlds import tastes

@@ -35,7 +35,7 @@ def test_permuted_items_are_seen_by_vectors_lists_and_popularity(tmp_path: Path)
     assert report["volume"].value == report["items_vanished"].value == 0
 
 
-def test_a_category_that_is_gone_is_told_with_its_share(tmp_path: Path) -> None:
+def test_a_category_that_is_gone_is_reported_with_its_share(tmp_path: Path) -> None:
     log = a_log()
     rest = log.select(log.item_idx % 4 != 0).compact()
     report = drift(published(tmp_path, release_of(log)), published(tmp_path, release_of(rest)))
@@ -98,7 +98,7 @@ def test_scaled_vectors_show_in_lengths_and_scores_alone(tmp_path: Path) -> None
     assert report["list_churn"].value == 0
 
 
-def test_few_users_tell_nothing_of_lists(tmp_path: Path) -> None:
+def test_lists_of_few_users_are_not_measured(tmp_path: Path) -> None:
     log = a_log()
     few = release_of(log.select(log.user_idx < 20).compact())
     report = drift(published(tmp_path, few), published(tmp_path, few))

@@ -177,13 +177,13 @@ def test_metrics_by_their_intervals(
 ) -> None:
     publish(tmp_path, replace(release, metrics=measured(0.3, 0.1)), EXACT)
     night = replace(release, metrics=metrics)
-    found = judged(tmp_path, night, GateSettings(**gates))
+    found = gated(tmp_path, night, GateSettings(**gates))
     assert [check.name for check in found.manifest.checks if check.refuses] == (
         [refused_by] if refused_by else []
     )
 
 
-def judged(store: Path, release: Release, gates: GateSettings) -> Version:
+def gated(store: Path, release: Release, gates: GateSettings) -> Version:
     try:
         return publish(store, release, EXACT, gate=Gates(gates))
     except GateFailedError as error:
@@ -227,7 +227,7 @@ def test_a_wrong_setting_is_named(gates: dict[str, object], message: str) -> Non
         settings_from({"gates": gates})
 
 
-def test_a_log_that_does_not_come_in_is_told_and_refuses_nothing(tmp_path: Path) -> None:
+def test_a_log_that_does_not_come_in_is_reported_and_refuses_nothing(tmp_path: Path) -> None:
     log = a_log()
     assert log.timestamp is not None
     now = int(datetime.now(UTC).timestamp())

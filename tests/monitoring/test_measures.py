@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.logs import LogSummary
 from recsys.monitoring import DEFAULT_LIMITS, MEASURES, learned_limits
 from recsys.monitoring.log import Log
 from recsys.monitoring.measures import Measure, Measured, NotMeasured, checks_of, log_ratio
@@ -113,7 +114,7 @@ def march(n: int, *, of_a_day: int = 100) -> dict[str, int]:
 
 def measured(a: dict[str, object], b: dict[str, object], *created: str) -> dict[str, Check]:
     made = created or ("2026-06-01", "2026-06-01")
-    logs = (Log(facts, day) for facts, day in zip((a, b), made, strict=True))
+    logs = (Log(LogSummary.from_dict(facts), day) for facts, day in zip((a, b), made, strict=True))
     return {check.name: check for check in checks_of("log", {}, *logs)}
 
 
@@ -170,7 +171,8 @@ def test_shares_and_ratios_of_a_log() -> None:
 def made(day: str, newest: str | None) -> Log:
     """The log of a version made at noon of a day, which ends at noon of another."""
     end = None if newest is None else int(datetime.fromisoformat(f"{newest}T12:00Z").timestamp())
-    return Log({"window": None if end is None else [0, end]}, f"{day}T12:00:00+00:00")
+    window = None if end is None else (0, end)
+    return Log(LogSummary(window=window), f"{day}T12:00:00+00:00")
 
 
 def age(new: Log, past: list[Log]) -> Check:

@@ -17,7 +17,7 @@ import recsys
 from recsys.config import settings_from
 from recsys.errors import DataError, GateFailedError, StoreError
 from recsys.nightly import run_night
-from recsys.nightly.run import Finished, Run
+from recsys.nightly.run import Finished, Run, unfinished_run
 from recsys.store import current, find_version, rollback, verify, versions
 from tests.command_line import run
 from tests.nightly.nights import journal_of, settings_of, stages_of, tables_of, write_days
@@ -126,6 +126,20 @@ def test_a_rollback_between_a_crash_and_the_next_start_holds(
     assert run_night(settings).version == crashed
     assert current(store) == first.version
     assert len(versions(store)) == 2
+
+
+def test_what_another_release_left_is_done_again(place: Path) -> None:
+    """A key of another form is another key: the stage is done again, in the same run."""
+    settings = without_titles(place)
+    with pytest.raises(DataError):
+        run_night(settings)
+    begun, _ = unfinished_run(place / "store")
+    assert begun is not None
+    begun.finish("ingest", replace(begun.stages["ingest"], key="of another release"))
+    write_titles(place)
+    report = run_night(settings)
+    assert report.run == begun.name
+    assert stages_of(report)["ingest"] == "done"
 
 
 def test_changed_input_is_not_reused(place: Path) -> None:
@@ -265,10 +279,10 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
         env={**os.environ, "NO_COLOR": "1"},
     )
     assert night.stderr is not None
-    told = []
+    lines = []
     for line in night.stderr:  # a pipe gets the journal
-        told.append(json.loads(line))
-        if (told[-1]["stage"], told[-1]["event"]) == (stage, "started"):
+        lines.append(json.loads(line))
+        if (lines[-1]["stage"], lines[-1]["event"]) == (stage, "started"):
             night.send_signal(number)
             break
     _, rest = night.communicate(timeout=60)
@@ -281,7 +295,7 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
     done = run(*command)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["run"] == told[0]["run"]
+    assert report["run"] == lines[0]["run"]
     by_name = {one["name"]: one["status"] for one in report["stages"]}
     assert by_name["ingest"] == "reused"
     assert len(versions(place / "store")) == 1

@@ -1,4 +1,4 @@
-"""What a night tells: JSON lines, a textfile for Prometheus, MLflow, one screen."""
+"""How a night is reported: JSON lines, a textfile for Prometheus, MLflow, one screen."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said_by(terminal: int) -> str:
+def shown_on(terminal: int) -> str:
     """Everything that a terminal shows until nobody writes to it any more."""
     parts = []
     with contextlib.suppress(OSError):
@@ -65,7 +65,7 @@ def test_every_line_of_the_journal_is_one_object(place: Path) -> None:
     assert ingest["peak_bytes"] > 10_000_000
 
 
-def test_the_level_says_how_much_is_logged(place: Path) -> None:
+def test_the_level_limits_what_is_logged(place: Path) -> None:
     run_night(settings_of(place, log_level="warning"))
     assert journal_of(place) == []
 
@@ -96,7 +96,7 @@ def test_a_terminal_is_shown_stages_and_one_screen(place: Path) -> None:
         env={**os.environ, "TERM": "xterm"},
     )
     os.close(follower)
-    shown = said_by(leader)
+    shown = shown_on(leader)
     out, _ = night.communicate(timeout=60)
     assert night.returncode == 0
     assert re.search(r"done  ingest +\d", shown)
@@ -136,7 +136,7 @@ def test_the_textfile_is_what_prometheus_reads(place: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["recsys.prom"]
 
 
-def test_a_night_that_failed_is_told_too(place: Path) -> None:
+def test_a_night_that_failed_is_reported_too(place: Path) -> None:
     path = place / "recsys.prom"
     settings = settings_of(place, metrics_file=str(path))
     run_night(settings)
@@ -207,13 +207,13 @@ def tracking_server(tmp_path: Path) -> Iterator[str]:
         env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
     assert server.stdout is not None
-    said = []
+    lines = []
     for line in server.stdout:
-        said.append(line)
+        lines.append(line)
         if "startup complete" in line:
             break
     else:
-        pytest.fail("".join(said))
+        pytest.fail("".join(lines))
     yield f"http://127.0.0.1:{port}"
     os.killpg(server.pid, signal.SIGKILL)  # the workers, too
     server.communicate()

@@ -123,7 +123,7 @@ def test_the_knee_is_marked_in_every_panel(drawn: DimensionCurve) -> None:
     assert {"float32", "float16", "int8"} <= set(words)
 
 
-def test_what_cannot_be_drawn_is_said_before_the_work(tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_is_refused_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\.svg, \.png, \.html, got .*curve.pdf"):
         require_drawing(tmp_path / "curve.pdf")
     with pytest.raises(ConfigError, match="expected a folder for curve.svg at"):

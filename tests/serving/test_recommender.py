@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import DataError, RecsysError, UnknownItemError, UnknownUserError
-from recsys.index import IndexSettings
 from recsys.models import ALS, SVD, Popularity, parameters_of
 from recsys.models.protocol import popularity_of
 from recsys.serving import Recommender, ScoredItem
 from recsys.serving import open as open_store
+from recsys.settings import IndexSettings
 from recsys.store import ModelSpec, Release, publish
 from recsys.vectors import Embeddings, Ids
 from tests.store.releases import ODD_IDS, small_release

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import DataError, UnknownUserError
-from recsys.index import IndexSettings
 from recsys.models.protocol import popularity_of
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
+from recsys.settings import IndexSettings
 from recsys.store import publish
 from recsys.vectors import Embeddings
 from tests.store.releases import small_release

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import DataError, UnknownItemError
-from recsys.index import IndexSettings
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
+from recsys.settings import IndexSettings
 from recsys.store import publish
 from recsys.vectors import named_vectors
 from tests.store.releases import small_release

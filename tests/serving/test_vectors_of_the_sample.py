@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import recsys
-from recsys.index import IndexSettings
 from recsys.serving import Recommender
+from recsys.settings import IndexSettings
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ before its n-th file operation, for every n.
 Every writer is a fork of this process, which itself starts no threads.
 """
 
-import json
 import os
 import resource
 import shutil
@@ -44,73 +43,14 @@ from recsys.store import (
     version_before,
     versions,
 )
+from tests.forks import GOT_THROUGH, in_fork, kill_before_operation, write_line
 from tests.store.releases import small_release
-
-FILE_OPERATIONS = {"os.mkdir", "os.rename", "os.chmod", "os.remove", "os.rmdir", "fcntl.flock"}
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-GOT_THROUGH = 100  # exit status of a child that got through
-
-
-def say(**facts: object) -> None:
-    """Write one line at once: what is still in a buffer would be written by every fork."""
-    os.write(1, json.dumps(facts).encode() + b"\n")
-
-
-def begun_in_child(work: Callable[[], None]) -> int:
-    """Begin some work in a fork, which ends with GOT_THROUGH if it gets through; return its id."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(GOT_THROUGH)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-    return child
-
-
-def end_of(child: int) -> int:
-    """Wait for a fork to end; return its exit status, or minus the signal that ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def in_child(work: Callable[[], None]) -> int:
-    """Run some work in a fork; return GOT_THROUGH, or minus the signal that ended it."""
-    return end_of(begun_in_child(work))
-
 
 READING = {"os.listdir", "os.scandir", "fcntl.flock", "mmap.__new__"}
 
 
-Act = Callable[[int, str, tuple[Any, ...]], None]
-"""Gets the number of an operation, from 1, its audit event, and what that says."""
-
-
-def at_operations(store: str, act: Act) -> None:
-    """Call something before every operation of this process that changes a file."""
-    done = [0]
-
-    def count(event: str, arguments: tuple[Any, ...]) -> None:
-        opens = event == "open" and str(arguments[0]).startswith(store) and arguments[2] & WRITING
-        if opens or event in FILE_OPERATIONS:
-            done[0] += 1
-            act(done[0], event, arguments)
-
-    sys.addaudithook(count)
-
-
-def kill_before_operation(n: int, store: str) -> None:
-    """Have the kernel end this process before its n-th operation that changes a file."""
-
-    def act(done: int, _event: str, _arguments: tuple[Any, ...]) -> None:
-        if done == n:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    at_operations(store, act)
-
-
 def report(store: str, **facts: object) -> None:
-    """Say, from a fork, what a reader of the store finds."""
+    """Write, from a fork, what a reader of the store finds."""
 
     def look() -> None:
         names = [version.name for version in versions(store)]
@@ -119,10 +59,10 @@ def report(store: str, **facts: object) -> None:
         answer = open_store(store).recommend("u1", 3)
         found = {"current": current(store), "versions": names, "answered": answer.version}
         found |= {"before": version_before(store), "pinned": sorted(pinned(store))}
-        say(**facts, **found, items=len(answer), activated=activations(store)[-1].version)
+        write_line(**facts, **found, items=len(answer), activated=activations(store)[-1].version)
 
-    if in_child(look) != GOT_THROUGH:
-        say(**facts, current=None)
+    if in_fork(look) != GOT_THROUGH:
+        write_line(**facts, current=None)
 
 
 def publish_one(store: str, seed: int, n_items: int = 30) -> None:
@@ -138,7 +78,7 @@ def kill(store: str) -> None:
             kill_before_operation(n, store)
             publish_one(store, seed=n)
 
-        ended = in_child(publish_and_die)
+        ended = in_fork(publish_and_die)
         report(store, n=n, ended=ended)
 
 
@@ -162,10 +102,10 @@ def kill_in_copies(store: str, what: str) -> None:
             kill_before_operation(n, copy)
             work[what](copy)
 
-        ended = in_child(die)
+        ended = in_fork(die)
         report(copy, n=n, ended=ended)
         prune(copy, 1)
-        say(pruned=n, left=sorted(path.name for path in Path(copy, "versions").iterdir()))
+        write_line(pruned=n, left=sorted(path.name for path in Path(copy, "versions").iterdir()))
         shutil.rmtree(copy)
 
 
@@ -180,9 +120,9 @@ def export(store: str) -> None:
             kill_before_operation(n, store)
             export_version(content, "numpy", out)
 
-        ended = in_child(die)
+        ended = in_fork(die)
         files = {path.name: path.stat().st_size for path in out.glob("*")}
-        say(n=n, ended=ended, files=files)
+        write_line(n=n, ended=ended, files=files)
 
 
 def disturb_before_operation(n: int, store: str, names: list[str]) -> list[int]:
@@ -219,7 +159,7 @@ def reader(store: str) -> None:
             lists.append(recommender.similar_items("i1", 3))
             title = recommender.describe("i1")["title"]
             there = Path(copy, "versions", recommender.version).exists()
-            say(
+            write_line(
                 n=n,
                 answered=recommender.version,
                 items=[*map(len, lists)],
@@ -229,9 +169,9 @@ def reader(store: str) -> None:
             if left[0] > 0:
                 os._exit(0)  # that was all
 
-        ended = in_child(read)
+        ended = in_fork(read)
         shutil.rmtree(copy)
-    say(ended=ended)
+    write_line(ended=ended)
 
 
 def full(store: str) -> None:
@@ -242,11 +182,11 @@ def full(store: str) -> None:
             try:
                 publish_one(store, seed=size, n_items=300)
             except StoreError as error:
-                say(refused=size, error=str(error))
+                write_line(refused=size, error=str(error))
             else:
-                say(published=size)
+                write_line(published=size)
 
-        ended = in_child(publish_within)
+        ended = in_fork(publish_within)
         debris = [path.name for path in Path(store, "versions").glob(".*")]
         report(store, size=size, ended=ended, debris=debris)
 

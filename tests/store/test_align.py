@@ -10,8 +10,8 @@ from recsys.errors import ConfigError, CorruptVersionError, DataError
 from recsys.logs import Interactions
 from recsys.models import ALS, parameters_of
 from recsys.models.protocol import popularity_of
+from recsys.settings import AlignmentSettings
 from recsys.store import (
-    AlignmentSettings,
     Content,
     ModelSpec,
     Release,

@@ -12,7 +12,7 @@ import pytest
 from recsys.serving import open as open_store
 from recsys.serving import recommend
 from recsys.store import current, find_version, pin, publish, rollback, versions
-from tests.store.faults import GOT_THROUGH
+from tests.forks import GOT_THROUGH
 from tests.store.releases import small_release
 
 ROOT = Path(__file__).parents[2]

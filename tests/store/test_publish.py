@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 from recsys.errors import DataError, GateFailedError, StoreError
-from recsys.index import IndexSettings
+from recsys.settings import IndexSettings
 from recsys.store import Content, ModelSpec, current, publish, require_writable, verify, versions
 from recsys.vectors import Embeddings, Ids
 from tests.store.releases import ODD_IDS, small_release
@@ -41,7 +41,7 @@ def test_the_manifest_says_what_the_version_is(tmp_path: Path) -> None:
     assert first.manifest.space_id != manifest.space_id
     assert (manifest.n_users, manifest.n_items, manifest.factors) == (12, 30, 4)
     assert manifest.model == ModelSpec("als", {"factors": 4})
-    assert manifest.index["recall@20"] >= manifest.index["target_recall"]
+    assert manifest.index.main.recall[20] >= manifest.index.main.target_recall
     on_disk = {
         path.relative_to(second.folder).as_posix(): path.stat().st_size
         for path in second.folder.rglob("*")

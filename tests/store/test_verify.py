@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recsys.base.durable import sha256_of
 from recsys.errors import CorruptVersionError, RecsysError, StoreError
-from recsys.index import IndexSettings
+from recsys.settings import IndexSettings
 from recsys.store import Content, Version, find_version, publish, verify
 from recsys.store.manifest import FORMAT, FileFacts
 from recsys.store.tables import SeenLists, UserTable, read_users, write_users

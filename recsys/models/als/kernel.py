@@ -278,18 +278,6 @@ def solve_rows(
     The loss is ``sum w (1 - z.x)^2 + x' diag(dense) x`` after the last step, where a row's dense
     part is ``dense_scale * spectrum + regularization``, above 0. A row without interactions becomes
     zero.
-
-    Parameters
-    ----------
-    indptr, columns, weight : ndarray
-        CSR of all rows.
-    fixed : ndarray of float32, or of uint16 as `halve_rows` makes them
-        Vectors of the columns in the eigenbasis of their Gram matrix, times `scale`, a power of
-        two; `rows` are in the same basis.
-    steps : int
-        The most steps of conjugate gradients, at least 1.
-    tolerance : float
-        Stop where the residual, as the preconditioner measures it, is so small a part of the first.
     """
     down = np.float32(1 / scale)
     columns, weight, fixed = borrowed(columns), borrowed(weight), borrowed(fixed)

@@ -140,10 +140,8 @@ class ALS:
 
         Parameters
         ----------
-        alpha : float
         regularization : float
             Theirs, and `implicit`'s.
-        factors, iterations : int
         """
         return cls(
             factors=factors,

@@ -143,24 +143,6 @@ def solve(
 
     Scores do not change when both sides turn. Turning back is not needed: the next half-sweep
     turns both again.
-
-    Parameters
-    ----------
-    rows, fixed : Side
-        Both change in place.
-    unobserved_weight : float
-    pool : Threads
-    factors : int
-        Columns of the vectors that are no padding.
-    in_halves : bool
-        Round the fixed side to half precision, which the rows are then solved for exactly.
-    steps, tolerance
-        As in `recsys.models.als.kernel.solve_rows`.
-
-    Returns
-    -------
-    float
-        The loss of the rows: everything but the penalty of the fixed side.
     """
     eigenvalues, basis = eigenbasis(fixed.vectors, fixed.dense_scale, pool, factors=factors)
     turn(fixed.vectors, basis, pool)

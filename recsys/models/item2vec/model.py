@@ -66,8 +66,8 @@ class Item2Vec:
     popularity_exponent : float
         c: above 0 the scores of popular items are raised, below 0 lowered.
     neighbors : int
-        Associations that an item keeps, at most; it gets more where it is among the strongest of
-        others. It bounds the memory: 16 bytes each for each item, three times that while the
+        Associations that an item keeps, at most; it has more where it is among the strongest of
+        others. They bound the memory: 16 bytes each for each item, three times that while the
         matrix is made, and a basis as in `SVD`.
     oversampling : float
         Above 0: columns of the Krylov basis beyond the factors, as a multiple of them.

@@ -61,11 +61,6 @@ class Basis:
         ----------
         block : ndarray, shape (n, b)
             Overwritten.
-        floor : float
-            Directions of the rest that are no longer than this are dropped as rounding.
-        recent : int
-            Latest columns of the basis that hold most of the part within it, where that is known:
-            taken out first, they leave little rounding for the pass over the whole basis.
         """
         before = np.linalg.norm(block, axis=0).max(initial=0)
         first = max(0, self.size - recent)
@@ -153,28 +148,7 @@ def largest_eigenpairs(
     seed: int,
     dtype: type[np.float32] | type[np.float64] = np.float32,
 ) -> EigenPairs:
-    """Return the k largest eigenpairs of a symmetric operator M, as far as the basis holds them.
-
-    Parameters
-    ----------
-    operator : callable
-        Takes a block (n, b), returns M times it as a new array.
-    n : int
-        Rows of M.
-    k : int
-        At most n.
-    pool : Threads
-    basis_size : int
-        Columns of the basis, at least k: more is more accurate. Memory is that of
-        ``basis_size + k`` columns of n numbers and a few blocks; time grows with
-        ``n * basis_size^2``.
-    block_size : int
-        Columns that are multiplied at a time. An eigenvalue that M has more often than this may
-        be found only this often.
-    seed : int
-    dtype : type
-        Of the basis. With float32 eigenvalues below about 1e-6 of the largest are noise.
-    """
+    """Return the k largest eigenpairs of a symmetric operator M, as far as the basis holds them."""
     rng = np.random.default_rng(seed)
     capacity = min(n, basis_size + block_size)
     basis = Basis(n, capacity, dtype, pool)
