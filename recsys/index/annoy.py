@@ -9,14 +9,10 @@ The child runs this file as a program; that is why it imports nothing but the st
 
 import json
 import math
-import mmap
 import os
-import random
-import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -45,9 +41,11 @@ def build(points: "FloatMatrix", path: Path, *, trees: int, seed: int) -> None:
     ----------
     points : ndarray of float32, shape (n, factors)
     """
+    from tempfile import TemporaryFile  # not above: serving imports this file and builds nothing
+
     if not _is_installed():
         raise AnnoyError("annoy is not installed")
-    with tempfile.TemporaryFile(dir=path.parent) as file:
+    with TemporaryFile(dir=path.parent) as file:
         file.write(points.data.cast("B"))
         file.flush()
         task = {
@@ -109,6 +107,8 @@ def _raise_for(answer: bytes, code: int) -> None:
 
 def _main() -> None:
     """Do what the parent asks for on stdin, and answer by a kind and a text on stdout."""
+    import resource
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     task = json.loads(sys.stdin.buffer.readline())
@@ -140,9 +140,11 @@ def _outcome(task: dict[str, Any]) -> tuple[str, str]:
 
 
 def _forest_of(kind: Any, task: dict[str, Any]) -> Any:
+    from mmap import PROT_READ, mmap
+
     factors = task["factors"]
     with (
-        mmap.mmap(task["points"], 0, prot=mmap.PROT_READ) as mapped,
+        mmap(task["points"], 0, prot=PROT_READ) as mapped,
         memoryview(mapped) as raw,
         raw.cast("f") as numbers,
     ):
@@ -162,7 +164,9 @@ def _built(kind: Any, factors: int, points: Any, trees: int, seed: int) -> Any:
 
 def _failure_of(kind: Any) -> str | None:
     """Return what a forest over known points gets wrong; None if nothing."""
-    draw = random.Random(0)  # noqa: S311
+    from random import Random
+
+    draw = Random(0)  # noqa: S311
     points = [[draw.gauss(0, 1) for _ in range(_FACTORS_TESTED)] for _ in range(_N_TESTED)]
     forest = _built(kind, _FACTORS_TESTED, points, _TREES_TESTED, seed=0)
     for number, point in enumerate(points[:_N_QUERIES]):
