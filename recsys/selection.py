@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from threadpoolctl import threadpool_limits
 
 from recsys.base.distribution import extra, missing_package
 from recsys.base.durable import replace_text
 from recsys.base.errors import ConfigError
 from recsys.base.process import peak_memory
 from recsys.base.progress import progress_bar
+from recsys.base.threads import one_blas_thread
 from recsys.config import Settings
 from recsys.evaluation import ComparedModel, DimensionPoint, evaluate
 from recsys.index import Searcher
@@ -136,7 +136,7 @@ def _query_microseconds(embeddings: Embeddings, user_items: sp.csr_array, k: int
     index = Searcher.of(embeddings.items)
     n_users = len(embeddings.users)
     seconds = []
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         for user in np.linspace(0, n_users - 1, min(_TIMED_USERS, n_users)).astype(np.int32):
             seen = user_items.indices[user_items.indptr[user] : user_items.indptr[user + 1]]
             start = perf_counter()

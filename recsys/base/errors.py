@@ -85,6 +85,10 @@ class GateFailedError(RecsysError):
             )
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled by what it was made of: its message is not an argument."""
+        return type(self), (self.failures, self.checks, self.version)
+
 
 def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     """Return the end of a sentence that names the closest of some known names, or nothing.

@@ -1,12 +1,15 @@
 """Threads whose number never changes a result: the work is cut into the same ranges for any."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import TypeVar
+from threading import Lock
+from typing import Any, TypeVar
 
 import numpy as np
+import threadpoolctl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -43,8 +46,73 @@ def threads(n: int | None = None) -> Iterator[Threads]:
     depends on the number of its threads.
     """
     n = n or usable_cores()
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(n) as pool:
         yield Threads(pool, n)
+
+
+class _BlasLimit:
+    """One thread for BLAS as long as any block needs it; the setting is the whole process's.
+
+    A limit of each block by itself would restore what it saw at its beginning: the 1 of another
+    block that ended first, for the life of the process.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._blocks = 0
+        self._limit: Any = None
+
+    def begin(self) -> None:
+        """Enter a block; the first one sets the limit."""
+        with self._lock:
+            if self._blocks == 0:
+                _take_control()
+                self._limit = threadpool_limits(limits=1, user_api="blas")
+            self._blocks += 1
+
+    def end(self) -> None:
+        """Leave a block; the last one restores what was before the first."""
+        with self._lock:
+            if self._blocks == 1:
+                self._restore()
+            self._blocks = max(self._blocks - 1, 0)  # 0 in a process that was forked inside it
+
+    def forget_other_threads(self) -> None:
+        """Begin anew in a forked process: blocks of threads that it does not have never end."""
+        others, self._lock, self._blocks = self._blocks, Lock(), 0
+        if others:
+            self._restore()
+
+    def _restore(self) -> None:
+        _take_control()
+        self._limit.restore_original_limits()
+        _take_control()
+
+
+def _take_control() -> None:
+    """Let any thread set the threads of OpenBLAS next.
+
+    From threadpoolctl 3.8 on, one thread has that right until it ends, and the limits that others
+    set are silently none.
+    """
+    controller: Any = getattr(threadpoolctl, "OpenBLASController", None)
+    if hasattr(controller, "clear_controlling_thread"):
+        controller.clear_controlling_thread(force=True)
+
+
+_blas = _BlasLimit()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_blas.forget_other_threads)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread while the block runs, in any number of threads at the same time."""
+    _blas.begin()
+    try:
+        yield
+    finally:
+        _blas.end()
 
 
 def ranges_of_equal_work(indptr: NDArray[np.integer], n_parts: int) -> list[tuple[int, int]]:

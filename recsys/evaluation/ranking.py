@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from recsys.base.process import usable_cores
 from recsys.base.progress import OnStep
+from recsys.base.threads import one_blas_thread
 from recsys.evaluation.beyond_accuracy import BeyondAccuracy
 from recsys.evaluation.kernels import rank_block
 from recsys.evaluation.metrics import AUC, METRICS, FloatArray, RankedHits, auc
@@ -87,7 +87,7 @@ def rank(
             buffers.put(buffer)
         return start + len(users)
 
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as threads:
+    with one_blas_thread(), ThreadPoolExecutor(n_threads) as threads:
         for n_done in threads.map(work, range(0, len(user_idx), n_rows)):
             on_step(n_done, len(user_idx))
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from recsys.base.arrays import damaged, open_array
+from recsys.base.threads import one_blas_thread
 from recsys.index.plain import PlainIndex
 from recsys.index.searcher import SHORT, Searcher
 from recsys.vectors import FloatMatrix
@@ -23,7 +23,7 @@ def write_probes(folder: Path, users: FloatMatrix, exact: Searcher) -> None:
     probes = np.ascontiguousarray(users[:_N_PROBES])
     answers = np.full((len(probes), SHORT), -np.inf, dtype=np.float32)
     plain = PlainIndex(exact.items, exact.factor)
-    with threadpool_limits(1, user_api="blas"):  # whose sums depend on how many threads there are
+    with one_blas_thread():  # whose sums depend on how many threads there are
         for number, user in enumerate(probes):
             scores = plain.search(user, SHORT, _NOTHING)[1]
             answers[number, : len(scores)] = scores

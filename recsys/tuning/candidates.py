@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.threads import one_blas_thread
 from recsys.models import MODELS, Model, OnEpoch, flat, nested, parameters_of
 from recsys.models.registry import ending_in, has_factors, made_from
 from recsys.vectors import Embeddings, FloatMatrix
@@ -143,7 +143,7 @@ class BPR:
             iterations=self.iterations,
             random_state=self.seed,
         )
-        with threadpool_limits(1, user_api="blas"):  # as implicit asks for
+        with one_blas_thread():  # as implicit asks for
             peer.fit(sp.csr_matrix(user_items), show_progress=False)
         return Embeddings(np.asarray(peer.user_factors), np.asarray(peer.item_factors))
 
