@@ -1,0 +1,304 @@
+"""Which rows of a table fulfil a condition: its tree evaluated over Arrow columns.
+
+Every comparison is one pass over a column, so a condition takes at most `MOST_COMPARISONS` passes.
+Truth has three values as in SQL: true, false, and null where something is not known. Not a number
+counts as not known.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+from numpy.typing import NDArray
+
+from recsys.base.errors import DataError, did_you_mean
+from recsys.serving.conditions import (
+    AmongValues,
+    Column,
+    Comparison,
+    Condition,
+    Every,
+    InList,
+    IsNull,
+    Like,
+    Literal,
+    Not,
+    Operand,
+    Some,
+    Truth,
+)
+
+_MOST_NAMES = 20  # of columns, in a message
+_COMPARE: dict[str, Callable[..., pa.Array]] = {
+    "=": pc.equal,
+    "!=": pc.not_equal,
+    "<": pc.less,
+    "<=": pc.less_equal,
+    ">": pc.greater,
+    ">=": pc.greater_equal,
+}
+_MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def matching_rows(condition: Condition, table: pa.Table) -> NDArray[np.bool_]:
+    """Return which rows fulfil a condition, bool (n_rows,).
+
+    Raises
+    ------
+    DataError
+        If a column is unknown, or a comparison does not fit its type.
+    """
+    return np.asarray(pc.fill_null(_Table(table).truth(condition), False), dtype=np.bool_)
+
+
+class _Table:
+    """A table whose columns are found by name, decoded, and asked."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def truth(self, condition: Condition) -> pa.Array:
+        """Return a boolean array with nulls, one value a row."""
+        match condition:
+            case Every(parts):
+                return reduce(pc.and_kleene, map(self.truth, parts))
+            case Some(parts):
+                return reduce(pc.or_kleene, map(self.truth, parts))
+            case Not(part):
+                return pc.invert(self.truth(part))
+            case Comparison(sign, left, right):
+                return self._comparison(sign, left, right)
+            case AmongValues(operand, values):
+                return self._among(operand, values)
+            case InList(value, column):
+                return self._in_list(value, column)
+            case Like(column, pattern, ignore_case):
+                return self._like(column, pattern, ignore_case=ignore_case)
+            case IsNull(column):
+                return self._column(column).is_null()
+            case Truth(operand):
+                return self._truth_of(operand)
+
+    def _comparison(self, sign: str, left: Operand, right: Operand) -> pa.Array:
+        if isinstance(left, Literal):
+            if isinstance(right, Literal):
+                raise DataError("where: expected a column in every comparison, got two literals")
+            return self._comparison(_MIRRORED[sign], right, left)
+        column = self._column(left)
+        if isinstance(right, Literal):
+            return _compared(sign, column, right.value, left.name)
+        return _columns_compared(sign, (left.name, column), (right.name, self._column(right)))
+
+    def _among(self, operand: Operand, values: Sequence[Literal]) -> pa.Array:
+        if isinstance(operand, Literal):
+            raise DataError("where: expected a column before 'in', got a literal")
+        column = self._column(operand)
+        if pt.is_null(column.type):
+            return _constant(column, False)
+        known = [value.value for value in values if value.value is not None]
+        scalars = [s for value in known if (s := _scalar(column.type, value, operand.name))]
+        found = pc.is_in(column, value_set=pa.array([s.as_py() for s in scalars], column.type))
+        found = pc.if_else(column.is_valid(), found, None)
+        # As in SQL, what equals none of the values may equal the unknown one.
+        return found if len(known) == len(values) else pc.if_else(found, True, None)
+
+    def _in_list(self, value: Literal, column: Column) -> pa.Array:
+        lists = self._column(column)
+        if pt.is_null(lists.type):
+            return _constant(lists, False)
+        if not (pt.is_list(lists.type) or pt.is_large_list(lists.type)):
+            raise _misfit(column.name, lists.type, "write column = value or column in (...)")
+        equal = _compared("=", _decoded(pc.list_flatten(lists)), value.value, column.name)
+        parents = np.asarray(pc.list_parent_indices(lists))
+        is_in = np.zeros(len(lists), dtype=np.bool_)
+        is_in[parents[np.asarray(pc.fill_null(equal, False), dtype=np.bool_)]] = True
+        return pc.if_else(lists.is_valid(), pa.array(is_in), None)
+
+    def _like(self, column: Column, pattern: str, *, ignore_case: bool) -> pa.Array:
+        values = self._column(column)
+        if pt.is_null(values.type):
+            return _constant(values, False)
+        if not pt.is_large_string(values.type):
+            raise _misfit(column.name, values.type, "'like' is for columns of text")
+        # Arrow takes a backslash as an escape, SQL as itself.
+        return pc.match_like(values, pattern.replace("\\", "\\\\"), ignore_case=ignore_case)
+
+    def _truth_of(self, operand: Operand) -> pa.Array:
+        if isinstance(operand, Literal):
+            if operand.value is not None and not isinstance(operand.value, bool):
+                raise DataError("where: expected a comparison, got a literal alone")
+            return pa.array([operand.value] * len(self._table), pa.bool_())
+        values = self._column(operand)
+        if pt.is_null(values.type):
+            return _constant(values, False)
+        if not pt.is_boolean(values.type):
+            raise _misfit(operand.name, values.type, "compare it with a value")
+        return values
+
+    def _column(self, column: Column) -> pa.Array:
+        """Find a column by its exact name, else by the only name that differs in case."""
+        names = self._table.column_names
+        same = [name for name in names if name == column.name]
+        alike = same or [name for name in names if name.lower() == column.name.lower()]
+        if len(alike) == 1:
+            return _decoded(self._table[alike[0]])
+        if alike:
+            raise DataError(
+                f"where: expected one column {column.name!r}, got {len(alike)}: {', '.join(alike)}"
+            )
+        names = [name for name in names if name != "item_id"]
+        shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+        raise DataError(
+            f"where: expected a condition on {shown}, got the column {column.name!r}"
+            f"{did_you_mean(column.name, names)}"
+        )
+
+
+def _decoded(values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Return one plain array: no dictionary, one type of text, no NaN, floats of 32 or 64 bits."""
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if pt.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pt.is_string(array.type) or pt.is_string_view(array.type):
+        array = array.cast(pa.large_string())
+    elif pt.is_float16(array.type):
+        array = array.cast(pa.float32())
+    elif pt.is_date(array.type):
+        array = array.cast(pa.timestamp("us"))
+    elif pt.is_fixed_size_list(array.type):
+        array = array.cast(pa.list_(array.type.value_type))
+    if pt.is_floating(array.type):
+        array = pc.if_else(pc.is_nan(array), None, array)
+    return array
+
+
+def _compared(sign: str, column: pa.Array, value: Any, name: str) -> pa.Array:
+    """Compare a column with a literal."""
+    if value is None or pt.is_null(column.type):
+        return pa.nulls(len(column), pa.bool_())
+    if pt.is_integer(column.type) and isinstance(value, Decimal):
+        return _integers_compared(sign, column, value)
+    scalar = _scalar(column.type, value, name)
+    if scalar is None:  # a decimal with more digits than the column has
+        return _COMPARE[sign](column.cast(pa.float64()), pa.scalar(float(value)))
+    return _COMPARE[sign](column, scalar)
+
+
+def _integers_compared(sign: str, column: pa.Array, value: Decimal) -> pa.Array:
+    """Compare integers with any number, exactly: 2.5 lies between 2 and 3, 1e30 above them all."""
+    whole = int(value)  # towards zero
+    if value != whole:
+        if sign in ("=", "!="):
+            return _constant(column, sign == "!=")
+        floor = whole if value > 0 else whole - 1
+        sign, whole = ("<=", floor) if sign in ("<", "<=") else (">", floor)
+    low, high = _range_of(column.type)
+    if low <= whole <= high:
+        return _COMPARE[sign](column, pa.scalar(whole, column.type))
+    if sign in ("=", "!="):
+        return _constant(column, sign == "!=")
+    return _constant(column, (sign in ("<", "<=")) == (whole > high))
+
+
+def _range_of(kind: pa.DataType) -> tuple[int, int]:
+    """Return the least and the largest integer of a type."""
+    if pt.is_unsigned_integer(kind):
+        return 0, 2**kind.bit_width - 1
+    return -(2 ** (kind.bit_width - 1)), 2 ** (kind.bit_width - 1) - 1
+
+
+def _scalar(kind: pa.DataType, value: Any, name: str) -> Any:
+    """Return a literal in the type of a column; None where no value of the type equals it."""
+    if isinstance(value, Decimal):
+        if pt.is_integer(kind):
+            low, high = _range_of(kind)
+            fits = low <= value <= high and value == int(value)
+            return pa.scalar(int(value), kind) if fits else None
+        if pt.is_floating(kind):
+            return pa.scalar(float(value), kind)
+        if pt.is_decimal(kind):
+            return _decimal_or_none(kind, value)
+    if isinstance(value, bool) and pt.is_boolean(kind):
+        return pa.scalar(value)
+    if isinstance(value, str) and pt.is_large_string(kind):
+        return pa.scalar(_encodable(value), kind)
+    if isinstance(value, str) and pt.is_timestamp(kind):
+        return _moment(kind, value, name)
+    got = {bool: "true or false", str: "a text"}.get(type(value), "a number")
+    raise _misfit(name, kind, f"got {got} beside it")
+
+
+def _decimal_or_none(kind: pa.DataType, value: Decimal) -> pa.Scalar | None:
+    try:
+        return pa.scalar(value, kind)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "where: expected a text that UTF-8 can hold, got half a character"
+        ) from error
+    return text
+
+
+def _moment(kind: pa.DataType, text: str, name: str) -> pa.Scalar:
+    """Return a date or time in the unit of a column; UTC unless it names a zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise DataError(
+            f"where: expected a date or time such as '2024-05-31' beside {name}, got {text[:40]!r}"
+        ) from error
+    moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    if kind.tz is None:
+        moment = moment.replace(tzinfo=None)
+    return pa.scalar(moment, pa.timestamp("us", tz=kind.tz))
+
+
+def _columns_compared(
+    sign: str, left: tuple[str, pa.Array], right: tuple[str, pa.Array]
+) -> pa.Array:
+    """Compare two columns of one kind: numbers, texts, times or truth values."""
+    (name, a), (other, b) = left, right
+    if pt.is_null(a.type) or pt.is_null(b.type):
+        return pa.nulls(len(a), pa.bool_())
+    kinds = [_kind(array.type) for array in (a, b)]
+    if kinds[0] is None or kinds[0] != kinds[1]:
+        raise DataError(
+            f"where: expected columns of one kind, got {name} ({a.type}) and {other} ({b.type})"
+        )
+    if kinds[0] == "number" and pt.is_integer(a.type) and pt.is_integer(b.type):
+        exact = pa.decimal128(20, 0)  # holds int64 and uint64 alike
+        a, b = (x.cast(exact) if x.type == pa.uint64() or a.type != b.type else x for x in (a, b))
+    elif kinds[0] == "number" and not (pt.is_decimal(a.type) and pt.is_decimal(b.type)):
+        a, b = a.cast(pa.float64()), b.cast(pa.float64())
+    return _COMPARE[sign](a, b)
+
+
+def _kind(kind: pa.DataType) -> str | None:
+    if pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind):
+        return "number"
+    if pt.is_large_string(kind):
+        return "text"
+    if pt.is_timestamp(kind):
+        return "time"
+    return "truth" if pt.is_boolean(kind) else None
+
+
+def _constant(column: pa.Array, truth: bool) -> pa.Array:
+    """Return one truth for every row whose value is known."""
+    return pc.if_else(column.is_valid(), pa.scalar(truth), None)
+
+
+def _misfit(name: str, kind: pa.DataType, advice: str) -> DataError:
+    return DataError(f"where: {name} holds {kind}, which does not fit here: {advice}")
