@@ -54,7 +54,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program t
 ListLength = Annotated[int, typer.Option("-k", min=1, help="Length of the list.")]
 IncludeSeen = Annotated[bool, typer.Option("--include-seen", help="Keep what the user has seen.")]
 Where = Annotated[
-    str | None, typer.Option("--where", help="A condition on item attributes, in SQL.")
+    str | None, typer.Option("--where", help="A condition on item attributes: price < 20")
 ]
 
 

@@ -1,6 +1,5 @@
 """The attributes of the items, as conditions and groups that limit a list."""
 
-import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
@@ -12,13 +11,14 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, did_you_mean
 from recsys.index import Allowed, Index
+from recsys.serving.conditions import parse
+from recsys.serving.matching import matching_rows
 from recsys.vectors import Ids
 
 T = TypeVar("T")
 
 _MAX_CONDITIONS = 64  # kept; each takes a little more than a byte per item
 _MAX_GROUPINGS = 16
-_ITEM_ROW = "item_row"
 
 
 class Matching(NamedTuple):
@@ -31,8 +31,7 @@ class Matching(NamedTuple):
 class ItemAttributes:
     """Conditions on item attributes, and groups by them; the last answers are kept.
 
-    Conditions are SQL expressions. DuckDB parses and evaluates them over the one table, in a
-    database of its own that can neither read files nor reach a network.
+    `recsys.serving.conditions` has the grammar of conditions.
 
     Parameters
     ----------
@@ -53,8 +52,6 @@ class ItemAttributes:
         self._load = table
         self._index = index
         self._where = where
-        self._database: Any = None
-        self._lock = threading.Lock()
         self.matching = _kept(self._matching, _MAX_CONDITIONS)
         self.groups = _kept(self._groups, _MAX_GROUPINGS)
 
@@ -67,22 +64,8 @@ class ItemAttributes:
 
     def _matching(self, condition: str) -> Matching:
         """Return the items that fulfil a condition; an unknown value fulfils none."""
-        import duckdb
-
-        self._table(f"where={condition!r}")
-        with self._lock:
-            try:
-                items = self._connected().table("items")
-                kept = items.filter(duckdb.SQLExpression(condition))
-                rows = kept.select(_ITEM_ROW).fetchnumpy()[_ITEM_ROW]
-            except duckdb.Error as error:
-                reason = str(error).splitlines()[0]
-                raise DataError(
-                    f"where: expected a condition on {', '.join(self._names())}, such as "
-                    f"\"category in ('a', 'b') and price < 20\", got {condition!r}: {reason}"
-                ) from error
-        is_matching = np.zeros(len(self._index.items), dtype=np.bool_)
-        is_matching[np.asarray(rows, dtype=np.int64)] = True
+        parsed = parse(condition)  # before the table: what is malformed needs none to be refused
+        is_matching = matching_rows(parsed, self._table("where"))
         return Matching(is_matching, self._index.allow(is_matching))
 
     def _groups(self, column: str) -> NDArray[np.int32]:
@@ -93,10 +76,7 @@ class ItemAttributes:
                 f"max_per: expected one of the columns {', '.join(self._names())}, got {column!r}"
                 f"{did_you_mean(column, self._names())}"
             )
-        import pyarrow.compute as pc
-
-        codes = pc.dictionary_encode(table[column].combine_chunks()).indices
-        return np.asarray(pc.fill_null(codes, -1), dtype=np.int32)
+        return _groups_of(table[column], column)
 
     def _table(self, needed_for: str) -> pa.Table:
         table = self._load()
@@ -110,21 +90,27 @@ class ItemAttributes:
     def _names(self) -> list[str]:
         return [name for name in self._table("where").column_names if name != "item_id"]
 
-    def _connected(self) -> Any:
-        """Return the database with the table of items in it."""
-        if self._database is None:
-            import duckdb
 
-            database = duckdb.connect(":memory:", config={"threads": "1"})
-            table = self._table("where")
-            rows = pa.array(np.arange(len(table), dtype=np.int32))
-            database.register("arrow_items", table.append_column(_ITEM_ROW, rows))
-            database.execute("create table items as select * from arrow_items")
-            database.unregister("arrow_items")
-            database.execute("set enable_external_access = false")
-            database.execute("set lock_configuration = true")
-            self._database = database
-        return self._database
+def _groups_of(values: pa.ChunkedArray, column: str) -> NDArray[np.int32]:
+    """Return the number of each value among the distinct ones, -1 for none and for NaN."""
+    import pyarrow.compute as pc
+
+    if pa.types.is_nested(values.type):
+        raise DataError(
+            f"max_per: expected a column of one value per item, got {column} of {values.type}, "
+            "which has no groups; make a column of one of its values"
+        )
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    try:
+        if pa.types.is_floating(values.type):
+            values = pc.if_else(pc.is_nan(values), None, values)
+        codes = pc.dictionary_encode(values.combine_chunks()).indices
+    except pa.ArrowException as error:
+        raise DataError(
+            f"max_per: expected a column of texts or numbers, got {column} of {values.type}"
+        ) from error
+    return np.asarray(pc.fill_null(codes, -1), dtype=np.int32)
 
 
 def _kept(method: Callable[[str], T], most: int) -> Callable[[str], T]:

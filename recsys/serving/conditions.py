@@ -30,7 +30,10 @@ from recsys.base.errors import DataError
 MOST_CHARACTERS = 16_384
 MOST_COMPARISONS = 64
 MOST_DEPTH = 32
+MOST_PATTERNS = 16  # of like and ilike, which take longest
+MOST_PATTERN = 256  # characters of one: the time of a match grows with them
 _LARGEST_EXPONENT = 400  # of a number; float64 ends at 308
+_EXAMPLE = "\"category in ('a', 'b') and price < 20\""
 
 _WORDS = frozenset(
     ("and", "or", "not", "in", "between", "like", "ilike", "is", "null", "true", "false")
@@ -169,7 +172,7 @@ def _tokens(text: str) -> list[_Token]:
         match = _TOKEN.match(text, position)
         if match is None:
             start = position + len(text[position:]) - len(text[position:].lstrip())
-            raise _refusal("a condition", text[start : start + 20], start)
+            raise _refusal("a word, a number or a sign of the grammar", text[start:], start)
         kind = str(match.lastgroup)
         value, start = match[kind], match.start(kind)
         if kind == "name" and value.lower() in _WORDS:
@@ -187,6 +190,7 @@ class _Parser:
         self._next = 0
         self._depth = 0
         self._n_comparisons = 0
+        self._n_patterns = 0
 
     def whole(self) -> Condition:
         condition = self._condition()
@@ -242,12 +246,21 @@ class _Parser:
             return _negated(Every(between), is_negated)
         for word in ("like", "ilike"):
             if self._take("word", word):
-                pattern = self._expect("text", None, "a pattern in single quotes")
-                column = self._column(left, token)
-                return _negated(Like(column, _unquoted(pattern), word == "ilike"), is_negated)
+                like = Like(self._column(left, token), self._pattern(), word == "ilike")
+                return _negated(like, is_negated)
         if is_negated:
             raise self._failure("'in', 'between' or 'like'")
         return Truth(left)
+
+    def _pattern(self) -> str:
+        pattern = _unquoted(self._expect("text", None, "a pattern in single quotes"))
+        self._n_patterns += 1
+        if len(pattern) > MOST_PATTERN or self._n_patterns > MOST_PATTERNS:
+            raise DataError(
+                f"where: expected at most {MOST_PATTERNS} patterns of at most {MOST_PATTERN} "
+                f"characters, got {self._n_patterns} of {len(pattern):,}"
+            )
+        return pattern
 
     def _membership(self, left: Operand) -> Condition:
         if not self._take("sign", "("):
@@ -322,4 +335,6 @@ def _number(token: _Token) -> Decimal:
 
 def _refusal(what: str, got: str, start: int) -> DataError:
     shown = f"{got[:20]!r} at character {start + 1}" if got else "the end"
-    return DataError(f"where: expected {what}, got {shown}")
+    return DataError(
+        f"where: expected a condition such as {_EXAMPLE}: expected {what}, got {shown}"
+    )

@@ -5,6 +5,7 @@ Truth has three values as in SQL: true, false, and null where something is not k
 counts as not known.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -54,7 +55,13 @@ def matching_rows(condition: Condition, table: pa.Table) -> NDArray[np.bool_]:
     DataError
         If a column is unknown, or a comparison does not fit its type.
     """
-    return np.asarray(pc.fill_null(_Table(table).truth(condition), False), dtype=np.bool_)
+    try:
+        truth = _Table(table).truth(condition)
+    except pa.ArrowException as error:  # a type that Arrow cannot compare, or a number too large
+        raise DataError(
+            "where: expected values that the columns can be compared with, got others"
+        ) from error
+    return np.asarray(pc.fill_null(truth, False), dtype=np.bool_)
 
 
 class _Table:
@@ -102,8 +109,7 @@ class _Table:
         if pt.is_null(column.type):
             return _constant(column, False)
         known = [value.value for value in values if value.value is not None]
-        scalars = [s for value in known if (s := _scalar(column.type, value, operand.name))]
-        found = pc.is_in(column, value_set=pa.array([s.as_py() for s in scalars], column.type))
+        found = pc.is_in(column, value_set=_values(column.type, known, operand.name))
         found = pc.if_else(column.is_valid(), found, None)
         # As in SQL, what equals none of the values may equal the unknown one.
         return found if len(known) == len(values) else pc.if_else(found, True, None)
@@ -112,10 +118,11 @@ class _Table:
         lists = self._column(column)
         if pt.is_null(lists.type):
             return _constant(lists, False)
-        if not (pt.is_list(lists.type) or pt.is_large_list(lists.type)):
+        if not _is_list(lists.type):
             raise _misfit(column.name, lists.type, "write column = value or column in (...)")
         equal = _compared("=", _decoded(pc.list_flatten(lists)), value.value, column.name)
-        parents = np.asarray(pc.list_parent_indices(lists))
+        lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0))  # as flattened
+        parents = np.repeat(np.arange(len(lists)), lengths)
         is_in = np.zeros(len(lists), dtype=np.bool_)
         is_in[parents[np.asarray(pc.fill_null(equal, False), dtype=np.bool_)]] = True
         return pc.if_else(lists.is_valid(), pa.array(is_in), None)
@@ -126,8 +133,12 @@ class _Table:
             return _constant(values, False)
         if not pt.is_large_string(values.type):
             raise _misfit(column.name, values.type, "'like' is for columns of text")
-        # Arrow takes a backslash as an escape, SQL as itself.
-        return pc.match_like(values, pattern.replace("\\", "\\\\"), ignore_case=ignore_case)
+        if "\\" not in pattern:
+            return pc.match_like(values, pattern, ignore_case=ignore_case)
+        # To `match_like` a backslash is an escape, to SQL it is a character.
+        wild = {"%": ".*", "_": "."}
+        expression = "".join(wild.get(one) or re.escape(one) for one in pattern)
+        return pc.match_substring_regex(values, rf"\A(?s:{expression})\z", ignore_case=ignore_case)
 
     def _truth_of(self, operand: Operand) -> pa.Array:
         if isinstance(operand, Literal):
@@ -162,20 +173,32 @@ class _Table:
 
 def _decoded(values: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return one plain array: no dictionary, one type of text, no NaN, floats of 32 or 64 bits."""
+    if pt.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    plain = _plain_type(values.type)
+    if plain != values.type:
+        values = values.cast(plain)
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    if pt.is_dictionary(array.type):
-        array = array.cast(array.type.value_type)
-    if pt.is_string(array.type) or pt.is_string_view(array.type):
-        array = array.cast(pa.large_string())
-    elif pt.is_float16(array.type):
-        array = array.cast(pa.float32())
-    elif pt.is_date(array.type):
-        array = array.cast(pa.timestamp("us"))
-    elif pt.is_fixed_size_list(array.type):
-        array = array.cast(pa.list_(array.type.value_type))
     if pt.is_floating(array.type):
         array = pc.if_else(pc.is_nan(array), None, array)
     return array
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the one type that stands for all of a kind."""
+    if pt.is_string(kind) or pt.is_string_view(kind):
+        return pa.large_string()
+    if pt.is_float16(kind):
+        return pa.float32()
+    if pt.is_date(kind):
+        return pa.timestamp("us")
+    if pt.is_decimal32(kind) or pt.is_decimal64(kind):
+        return pa.decimal128(kind.precision, kind.scale)
+    return kind
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind))
 
 
 def _compared(sign: str, column: pa.Array, value: Any, name: str) -> pa.Array:
@@ -184,6 +207,8 @@ def _compared(sign: str, column: pa.Array, value: Any, name: str) -> pa.Array:
         return pa.nulls(len(column), pa.bool_())
     if pt.is_integer(column.type) and isinstance(value, Decimal):
         return _integers_compared(sign, column, value)
+    if pt.is_timestamp(column.type) and isinstance(value, str):
+        return _times_compared(sign, column, _moment(column.type, value, name))
     scalar = _scalar(column.type, value, name)
     if scalar is None:  # a decimal with more digits than the column has
         return _COMPARE[sign](column.cast(pa.float64()), pa.scalar(float(value)))
@@ -213,6 +238,25 @@ def _range_of(kind: pa.DataType) -> tuple[int, int]:
     return -(2 ** (kind.bit_width - 1)), 2 ** (kind.bit_width - 1) - 1
 
 
+def _times_compared(sign: str, column: pa.Array, moment: pa.Scalar) -> pa.Array:
+    """Compare times with a moment, which may lie outside the range of their unit."""
+    try:
+        return _COMPARE[sign](column, moment)
+    except pa.ArrowInvalid:  # nanoseconds end in 2262 and begin in 1677
+        if sign in ("=", "!="):
+            return _constant(column, sign == "!=")
+        return _constant(column, (sign in ("<", "<=")) == (moment.value > 0))
+
+
+def _values(kind: pa.DataType, listed: Sequence[Any], name: str) -> pa.Array:
+    """Return those literals that a column can hold, in its type."""
+    scalars = [_scalar(kind, value, name) for value in listed]
+    values = [scalar.as_py() for scalar in scalars if scalar is not None]
+    if pt.is_floating(kind) and 0 in values:
+        values += [0.0, -0.0]  # equal, and looked up as two
+    return pa.array(values, kind)
+
+
 def _scalar(kind: pa.DataType, value: Any, name: str) -> Any:
     """Return a literal in the type of a column; None where no value of the type equals it."""
     if isinstance(value, Decimal):
@@ -229,7 +273,7 @@ def _scalar(kind: pa.DataType, value: Any, name: str) -> Any:
     if isinstance(value, str) and pt.is_large_string(kind):
         return pa.scalar(_encodable(value), kind)
     if isinstance(value, str) and pt.is_timestamp(kind):
-        return _moment(kind, value, name)
+        return _cast_or_none(_moment(kind, value, name), kind)
     got = {bool: "true or false", str: "a text"}.get(type(value), "a number")
     raise _misfit(name, kind, f"got {got} beside it")
 
@@ -237,6 +281,14 @@ def _scalar(kind: pa.DataType, value: Any, name: str) -> Any:
 def _decimal_or_none(kind: pa.DataType, value: Decimal) -> pa.Scalar | None:
     try:
         return pa.scalar(value, kind)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _cast_or_none(moment: pa.Scalar, kind: pa.DataType) -> pa.Scalar | None:
+    """Return a moment in the unit of a column; None where the unit cannot hold it exactly."""
+    try:
+        return moment.cast(kind)
     except pa.ArrowInvalid:
         return None
 
@@ -255,11 +307,11 @@ def _moment(kind: pa.DataType, text: str, name: str) -> pa.Scalar:
     """Return a date or time in the unit of a column; UTC unless it names a zone."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise DataError(
             f"where: expected a date or time such as '2024-05-31' beside {name}, got {text[:40]!r}"
         ) from error
-    moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     if kind.tz is None:
         moment = moment.replace(tzinfo=None)
     return pa.scalar(moment, pa.timestamp("us", tz=kind.tz))
@@ -281,7 +333,9 @@ def _columns_compared(
         exact = pa.decimal128(20, 0)  # holds int64 and uint64 alike
         a, b = (x.cast(exact) if x.type == pa.uint64() or a.type != b.type else x for x in (a, b))
     elif kinds[0] == "number" and not (pt.is_decimal(a.type) and pt.is_decimal(b.type)):
-        a, b = a.cast(pa.float64()), b.cast(pa.float64())
+        a, b = a.cast(pa.float64(), safe=False), b.cast(pa.float64(), safe=False)
+    elif kinds[0] == "time" and a.type.tz != b.type.tz:
+        a, b = (x.cast(pa.timestamp(x.type.unit, "UTC")) for x in (a, b))
     return _COMPARE[sign](a, b)
 
 

@@ -16,6 +16,7 @@ from recsys.vectors.ids import checked_ids, checked_k
 NO_ITEMS = np.empty(0, dtype=np.int32)
 
 _NUMBER = (int, float, np.number)
+_MOST_DIGITS = 9  # of the number in max_per
 
 
 class Conditions(TypedDict, total=False):
@@ -137,9 +138,11 @@ def _known_rows(listed: Iterable[Id], name: str, ids: Ids) -> ItemRows:
 def _column_and_number(max_per: str) -> tuple[str, int]:
     """Read ``"brand:2"``."""
     column, _, number = str(max_per).rpartition(":")
-    if not column or not number.isdecimal() or int(number) < 1:
+    is_number = number.isdecimal() and len(number) <= _MOST_DIGITS
+    if not column or not is_number or int(number) < 1:
         raise DataError(
-            f'max_per: expected a column and a number of items, such as "brand:2", got {max_per!r}'
+            'max_per: expected a column and a number of items, such as "brand:2", got '
+            f"{str(max_per)[:60]!r}"
         )
     return column, int(number)
 

@@ -16,7 +16,7 @@ from recsys.errors import DataError
 from recsys.serving.conditions import MOST_CHARACTERS, MOST_COMPARISONS, MOST_DEPTH, parse
 from recsys.serving.matching import matching_rows
 
-TEXTS = ["", "a", "b", "A", "it's", "50%", "a_b", "été", "\\d"]
+TEXTS = ["", "a", "b", "A", "it's", "50%", "a_b", "été", "\\d", "a\\b", "\na"]
 TABLE = pa.table(
     {
         "item_id": list(range(40)),
@@ -28,6 +28,10 @@ TABLE = pa.table(
         "is_new": pa.array([None if n % 9 == 0 else n % 2 == 0 for n in range(40)]),
         "day": pa.array([None if n % 11 == 0 else date(2024, 1, 1 + n % 28) for n in range(40)]),
         "cost": pa.array([Decimal(n) / 4 for n in range(40)], pa.decimal128(9, 2)),
+        "pair": pa.array(
+            [None if n % 3 == 0 else [TEXTS[n % 4], TEXTS[n % 5]] for n in range(40)],
+            pa.list_(pa.string(), 2),
+        ),
     }
 )
 NUMBERS, COLUMNS = ("price", "stock", "weight", "cost"), TABLE.column_names[1:]
@@ -71,9 +75,11 @@ comparisons = st.one_of(
     joined("brand", negation, "in (", listed(texts), ")"),
     joined("brand", negation, st.sampled_from(["like", "ilike"]), patterns),
     joined(texts, negation, "in genres"),
+    joined(texts, "in pair"),
     joined(st.sampled_from(COLUMNS), "is", negation, "null"),
     joined("day", signs, days),
     joined("day between", days, "and", days),
+    joined("is_new", negation, "in (", listed(st.sampled_from(["true", "false"])), ")"),
     st.sampled_from(["is_new", "is_new = true", "is_new != false", "true", "false", "null"]),
 )
 conditions = st.recursive(
@@ -161,6 +167,36 @@ def test_times_are_utc_unless_they_say_otherwise() -> None:
         assert rows("at > '2024-06-01'", table) == []
 
 
+def test_a_moment_may_lie_outside_the_range_of_a_column() -> None:
+    at = pa.array([datetime(2024, 1, 1)], pa.timestamp("ns"))
+    table = pa.table({"at": at, "zoned": at.cast(pa.timestamp("s", "UTC"))})
+    assert rows("at < '9999-12-31' and at > '0001-01-01' and at != '9999-12-31'", table) == [0]
+    assert rows("at in ('9999-12-31') or zoned in ('2024-01-01T00:00:00.5')", table) == []
+    assert rows("at = zoned and zoned in ('2024-01-01')", table) == [0]
+
+
+def test_zeros_of_both_signs_are_equal() -> None:
+    table = pa.table({"x": [0.0, -0.0, 1.0]})
+    assert rows("x in (0)", table) == rows("x in (-0.0)", table) == rows("x = 0", table) == [0, 1]
+
+
+def test_types_that_cannot_be_compared_are_a_sentence() -> None:
+    values = {
+        "struct": pa.array([{"x": 1}]),
+        "map": pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())),
+        "bytes": pa.array([b"a"]),
+        "time": pa.array([1], pa.time32("s")),
+        "small": pa.array([Decimal("1.5")], pa.decimal32(5, 2)),
+    }
+    table = pa.table(values)
+    for name in ("struct", "map", "bytes", "time"):
+        assert rows(f"{name} is null", table) == []
+        for condition in (f"{name} = 1", f"{name} in (1)", f"1 in {name}", f"{name} = {name}"):
+            with pytest.raises(DataError, match="where"):
+                rows(condition, table)
+    assert rows("small in (1.5) and small = 1.5", table) == [0]
+
+
 def test_names_are_exact_before_they_are_alike() -> None:
     table = pa.table({"Price": [1.0], "price": [2.0], "Brand": ["a"], 'od"d name': [3]})
     assert rows("price = 2 and Price = 1 and brand = 'a'", table) == [0]
@@ -174,7 +210,7 @@ def test_names_are_exact_before_they_are_alike() -> None:
     [
         ("", "expected a column, a number or a text in single quotes, got the end"),
         ("price <", "got the end"),
-        ("price < 5; drop table items", "expected a condition, got '; drop table items' at char"),
+        ("price < 5; drop table items", "got '; drop table items' at char"),
         ("price < (select 5 from items)", "expected a column, a number"),
         ("(select count(*) from range(1000000000000)) > 0", r"got '\*\) from range\(100000'"),
         ("error((select string_agg(brand, ',') from items))", r"got '\(' at character 6"),
@@ -199,6 +235,12 @@ def test_names_are_exact_before_they_are_alike() -> None:
         ("price < 1 or " * MOST_COMPARISONS + "price < 1", "at most 64 comparisons"),
         ("(" * (MOST_DEPTH + 1) + "true" + ")" * (MOST_DEPTH + 1), "at most 32 levels"),
         ("not " * 2000 + "true", "at most 32 levels"),
+        (
+            f"brand like '{'_' * 257}'",
+            "at most 16 patterns of at most 256 characters, got 1 of 257",
+        ),
+        ("brand like 'a' or " * 17 + "true", "at most 16 patterns"),
+        ("day < '9999-12-31T23:59:59-23:59'", "expected a date or time"),
         ("brand = '" + "x" * MOST_CHARACTERS + "'", "at most 16,384 characters"),
     ],
 )
