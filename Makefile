@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
-# Rooms of fresh machines differ in what their interpreter is called.
+# Machines differ in what they call Python: the first of these that is there.
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3) python3)
 WORKERS ?= 2
 
@@ -41,7 +41,7 @@ test: $(STAMP) $(PEERS_STAMP) check ## run everything that proves it works
 	$(BIN)/python -m pytest -n $(WORKERS) --doctest-modules recsys tests
 
 faults: $(STAMP) ## kill nights at 200 random moments, fill the disk before each write, flip bits; some 14 minutes
-	RECSYS_KILLS=200 RECSYS_FULL=1000 RECSYS_PARTS=10 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/store/test_faults.py tests/store/test_verifying.py
+	RECSYS_KILLS=200 RECSYS_FULL=1000 RECSYS_PARTS=10 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/store/test_faults.py tests/store/test_verify.py
 
 check: $(STAMP) ## style, types, import order
 	$(BIN)/ruff check .

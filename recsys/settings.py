@@ -1,4 +1,4 @@
-"""Every knob, in the order of the config file; each range is checked here, once.
+"""Every setting, in the order of the config file; each range is checked here, once.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The pages are true: snippets run, links lead somewhere, and nothing public goes unsaid."""
+"""The pages are true: snippets run, links lead somewhere, and everything public is documented."""
 
 import re
 import shlex
@@ -22,6 +22,7 @@ from recsys.models import MODELS
 from recsys.monitoring import MEASURES
 from tests.command_line import run, run_program
 from tests.markdown import ALL, DOCS, GUIDES, README, ROOT, Page, shows
+from tests.test_rooms import FLOORS, PACKAGE
 
 LANGUAGES = {"python", "console", "toml", "sql", "sh", "text"}
 
@@ -145,6 +146,43 @@ def test_files_and_names_that_a_page_mentions_exist(path: Path) -> None:
             assert resolved(found[1][1:]), f"{path.name} names {code}"
 
 
+ROOMS = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} | {
+    path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")
+}
+_ROOM = r"(\w+)(?:/|\.py)(?![\w/])"
+
+
+@pytest.mark.parametrize("path", [README, DOCS / "design.md"], ids=lambda path: path.name)
+def test_the_house_is_drawn_as_it_is(path: Path) -> None:
+    (drawing,) = [
+        block.text for block in Page(path).blocks("text") if block.text.startswith("faces")
+    ]
+    drawn = {
+        line.split()[0]: tuple(re.findall(_ROOM, line)) for line in drawing.strip().splitlines()
+    }
+    floors = {
+        floor: tuple(room for room in rooms if room in ROOMS) for floor, rooms in FLOORS.items()
+    }
+    assert list(drawn) == list(reversed(floors))
+    assert drawn == floors
+    assert sorted(room for rooms in drawn.values() for room in rooms) == sorted(ROOMS)
+
+
+def test_the_house_has_a_line_for_each_room() -> None:
+    rows = re.findall(r"^\| (`[^|]*`) \|", (DOCS / "design.md").read_text(), flags=re.MULTILINE)
+    described = [room for row in rows for room in re.findall(f"`{_ROOM}`", row)]
+    assert sorted(described) == sorted(ROOMS)
+
+
+def test_files_that_the_makefile_names_exist() -> None:
+    names = re.findall(
+        r"(?<![\w/])(?:tests|pipelines|recsys)/[\w./-]+", (ROOT / "Makefile").read_text()
+    )
+    assert names
+    for name in names:
+        assert (ROOT / name).exists(), name
+
+
 def resolved(dotted: str) -> bool:
     """Whether a name leads from `recsys` to something, rooms imported on the way."""
     from importlib import import_module
@@ -162,13 +200,13 @@ def resolved(dotted: str) -> bool:
 
 
 @cache
-def everything_said() -> str:
+def all_guides() -> str:
     return "\n".join(path.read_text() for path in GUIDES)
 
 
 @pytest.mark.parametrize("name", recsys.__all__)
 def test_every_public_name_is_documented(name: str) -> None:
-    assert re.search(rf"\brecsys\.{name}\b", everything_said()), name
+    assert re.search(rf"\brecsys\.{name}\b", all_guides()), name
 
 
 def options_of_commands() -> dict[str, set[str]]:

@@ -1,4 +1,4 @@
-"""The knobs: names that are spelled out are those of the tables that they stand for."""
+"""The settings: lists of names are those of the tables elsewhere, and each range is checked."""
 
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
@@ -22,7 +22,7 @@ from recsys.settings import (
 )
 
 
-def test_names_are_those_of_the_tables_that_they_stand_for() -> None:
+def test_names_are_those_of_the_tables_elsewhere() -> None:
     assert tuple(METRICS) == METRIC_NAMES
     assert set(MEASURE_NAMES) == set(DEFAULT_LIMITS)
     assert len(MEASURE_NAMES) == len(DEFAULT_LIMITS)
