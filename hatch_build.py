@@ -21,7 +21,7 @@ class CompileSearch(BuildHookInterface[Any]):
     """Runs the C compiler: $CC, or the one that compiled Python, or cc."""
 
     def initialize(self, _version: str, build_data: dict[str, Any]) -> None:
-        """Compile, and tell that the wheel is of one platform, though of any Python."""
+        """Compile, and mark the wheel as one for this platform and any Python."""
         if self.target_name != "wheel":
             return
         root = Path(self.root)

@@ -1,4 +1,4 @@
-"""ALS beside its peers: seconds per epoch and the loss that each epoch reaches.
+"""ALS compared to its peers: seconds per epoch and the loss that each epoch reaches.
 
     python -m benchmarks.als                    # Gowalla and 20 M generated interactions
     python -m benchmarks.als --factors 64 --log gowalla
@@ -7,9 +7,9 @@
     python -m benchmarks.als --machine          # peak flops and bandwidth, start-up, memory
 
 All but Spark minimize the loss of Hu, Koren and Volinsky (alpha 10, regularization 1), printed per
-interaction, computed here in float64 for everybody from the same formula. Solvers take turns, and
+interaction, computed here in float64 for all of them by the same formula. Solvers take turns, and
 the fastest of a solver's runs counts. Peers come with the extras "bench" and "spark"; one that is
-not installed is skipped with a word.
+not installed is skipped, with the reason.
 """
 
 import argparse
@@ -63,10 +63,10 @@ def compare(
             if solver in solvers:
                 ratio = seconds[solver] / seconds["recsys"]
                 shown = losses(solvers[solver], world, factors, n_epochs)
-                told = f"{seconds[solver]:.3f} | {ratio:.1f} | {asked} | {shown}"
+                cells = f"{seconds[solver]:.3f} | {ratio:.1f} | {asked} | {shown}"
             else:
-                told = f"{why_skipped(solver)} | | {asked} |"
-            print(f"| {factors} | {solver} | {told} |", flush=True)
+                cells = f"{why_skipped(solver)} | | {asked} |"
+            print(f"| {factors} | {solver} | {cells} |", flush=True)
 
 
 def installed() -> dict[str, Solver]:
@@ -208,7 +208,7 @@ def gowalla() -> sp.csr_array | None:
 
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description="ALS beside its peers.")
+    parser = argparse.ArgumentParser(description="ALS compared to its peers.")
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--machine", action="store_true")
     parser.add_argument("--warm-start", action="store_true")

@@ -7,7 +7,7 @@ Gowalla has no time, so that there a night adds half a percent of the events, dr
 night is published with the gates as shipped, into a store of its own, so that limits are learned as
 they would be. A night that is refused is counted and activated by force. After the last night,
 faults are planted in the log of the next one. Prints three Markdown tables: false alarms, faults,
-and the largest value of each measure over the quiet nights beside the shipped limit
+and the largest value of each measure over the quiet nights next to the shipped limit
 (`recsys.monitoring.DEFAULT_LIMITS`). Event types and rejected rows do not differ between these
 nights: they are counted when a log is read, and these are parts of one that was read once. With
 ``--seeds``, prints instead what another seed of the model changes on the same log.
@@ -213,7 +213,7 @@ def planted(world: World, log: Interactions, store: Path) -> dict[str, Outcome |
 
 
 def other_seeds(world: World, n: int, store: Path) -> list[Outcome]:
-    """Train on one log with seed after seed, each beside the first."""
+    """Train on one log with seed after seed, each compared to the first."""
     first = recsys.train(world.log, store, settings=world.settings)
     outcomes = []
     for seed in range(1, n + 1):
@@ -232,7 +232,7 @@ def verdict(outcome: Outcome | None) -> str:
         return "missed"
     names = outcome.refusing if outcome.refused else outcome.failed
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return f"{'refused' if outcome.refused else 'told'}: {', '.join(names[:2])}{more}"
+    return f"{'refused' if outcome.refused else 'reported'}: {', '.join(names[:2])}{more}"
 
 
 def print_table(rows: list[list[str]]) -> None:
@@ -281,7 +281,7 @@ def print_all(
 ) -> None:
     print_table(
         [
-            ["log", "nights", "told", "refused", "what was told"],
+            ["log", "nights", "reported", "refused", "what was reported"],
             *(_quiet_row(name, outcomes) for name, outcomes in quiet.items()),
         ]
     )
@@ -311,10 +311,16 @@ def print_largest(quiet: Mapping[str, list[Outcome]]) -> None:
 
 
 def _quiet_row(name: str, outcomes: list[Outcome]) -> list[str]:
-    told = [outcome for outcome in outcomes if outcome.failed]
-    names = sorted({f for outcome in told for f in outcome.failed})
+    reported = [outcome for outcome in outcomes if outcome.failed]
+    names = sorted({f for outcome in reported for f in outcome.failed})
     refused = sum(outcome.refused for outcome in outcomes)
-    return [name, str(len(outcomes)), str(len(told)), str(refused), ", ".join(names) or "nothing"]
+    return [
+        name,
+        str(len(outcomes)),
+        str(len(reported)),
+        str(refused),
+        ", ".join(names) or "nothing",
+    ]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A full-ranking evaluation beside the bare matrix product, and beside RecTools.
+"""A full-ranking evaluation compared to the bare matrix product and to RecTools.
 
     python -m benchmarks.evaluation [--quick] [--rounds 5] [--no-peer]
 
 Reads the fixed Gowalla split (29,858 users, 40,981 items) from the folder that ``RECSYS_DATA``
 names, ``../shared/data`` without it; vectors are those of our ALS with 128 factors, or random ones
 with ``--quick``. RecTools runs in the environment of ``make peers``. Prints two Markdown tables:
-what was asked for beside what was measured, and where the time goes.
+what was asked for next to what was measured, and where the time goes.
 """
 
 import argparse
@@ -171,8 +171,8 @@ def peer_rows(
     ]
     for name, seconds in (("without", most), ("with", most + found["diversity"])):
         ratios = seconds / whole
-        told = f"| RecTools {name} diversity over ours with all | 10 or more |"
-        rows.append(f"{told} {ratios[0]:.1f} ({ratios[1]:.1f}) |")
+        row_start = f"| RecTools {name} diversity over ours with all | 10 or more |"
+        rows.append(f"{row_start} {ratios[0]:.1f} ({ratios[1]:.1f}) |")
     ratio = found["metrics"][1] / measuring
     rows.append(f"| its 11 metrics over all of ours, on given lists | 10 or more | ({ratio:.0f}) |")
     return rows

@@ -1,4 +1,4 @@
-"""The index beside its peers: recall of lists of 20 and 100, time per query, build time, memory.
+"""The index compared to its peers: recall of lists of 20 and 100, query and build time, memory.
 
     python -m benchmarks.index                       # all worlds and peers; hours on two cores
     python -m benchmarks.index --only gowalla --factors 64
@@ -214,28 +214,28 @@ def resident_bytes() -> int:
 
 
 def standing(found: list[Measured]) -> str:
-    """Say how our fastest index that reaches the target stands beside Annoy and the others."""
+    """Compare our fastest index that reaches the target with Annoy and the fastest peer."""
     reach = [row for row in found if row.recall[LONG] >= TARGET]
     ours = min((row for row in reach if row.index in OURS), key=Measured.microseconds, default=None)
     if ours is None:
         return f"None of ours reaches recall@{LONG} of {TARGET}."
-    told = [f"p50@{LONG} at recall@{LONG} of {TARGET}: {ours.brief()}"]
+    clauses = [f"p50@{LONG} at recall@{LONG} of {TARGET}: {ours.brief()}"]
     annoy = [row for row in reach if row.index == ANNOY]
     if annoy:
-        told.append(f"{annoy[0].brief()}, {annoy[0].microseconds() / ours.microseconds():.1f} x")
+        clauses.append(f"{annoy[0].brief()}, {annoy[0].microseconds() / ours.microseconds():.1f} x")
     elif any(row.index == ANNOY for row in found):
-        told.append(f"{ANNOY} never reaches it")
+        clauses.append(f"{ANNOY} never reaches it")
     peers = [row for row in reach if row.index in PEERS]
     if peers:
         peer = min(peers, key=Measured.microseconds)
         ratio = peer.microseconds() / ours.microseconds()
-        told.append(f"the fastest peer is {peer.brief()}, {ratio:.1f} x")
-    return "; ".join(told)
+        clauses.append(f"the fastest peer is {peer.brief()}, {ratio:.1f} x")
+    return "; ".join(clauses)
 
 
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description="The index beside its peers.")
+    parser = argparse.ArgumentParser(description="The index compared to its peers.")
     parser.add_argument("--factors", type=int, nargs="+", default=[64, 128], help="of Gowalla")
     parser.add_argument("--only", choices=("gowalla", "million", "generated", "flat"))
     parser.add_argument("--users", type=int, default=1000, help="queries")

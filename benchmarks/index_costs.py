@@ -6,9 +6,9 @@
 Every world is searched exactly and with forests of several heads, for lists of 20 and of 100, with
 few and with many candidates. The time of a query is its best of five rounds over all queries, so
 that what else the machine does is left out, and what a query reads is as cold as in serving.
-The constants are those of least relative error, none below zero. For each kind of search the
-median by the model stands beside that by the stopwatch: most are within a tenth, and a search of
-thousands of candidates in a large forest, which no index chooses, takes up to a third longer.
+The constants are those of least relative error, none below zero. For each kind of search, the
+median by the model is printed next to that by the stopwatch: most are within a tenth, and a search
+of thousands of candidates in a large forest, which no index chooses, takes up to a third longer.
 """
 
 import tempfile
@@ -55,8 +55,8 @@ def fit(worlds: Iterator[World]) -> None:
         factors = one.world.items.shape[1]
         costs = [model.nanoseconds(one.work, factors) for model in (found, COSTS)]
         medians = [float(np.median(time)) / 1000 for time in (one.nanoseconds, *costs)]
-        told = " | ".join(f"{median:.1f}" for median in medians)
-        print(f"| {one.world.name} | {one.search} | {one.k} | {told} |")
+        cells = " | ".join(f"{median:.1f}" for median in medians)
+        print(f"| {one.world.name} | {one.search} | {one.k} | {cells} |")
     print("\nfitted (and in use), in nanoseconds:")
     for field in fields(CostModel):
         print(f"  {field.name} = {getattr(found, field.name):.4g} ({getattr(COSTS, field.name):g})")

@@ -1,10 +1,9 @@
 """Indexes of the peers as one kind of thing: a query in, its best items out.
 
 A builder takes a world and a folder of its own, and builds with as many threads as the world says;
-answers take one. Whoever cannot filter is asked for as many more items as the user has seen, which
-are then dropped through a table of booleans: a few microseconds, and they count. faiss could
-filter by itself, but takes longer that way. implicit filters, and is given each user's row
-ready-made.
+answers take one. A peer that cannot filter is asked for as many more items as the user has seen,
+which are then dropped through a table of booleans: a few microseconds, and they count. faiss could
+filter by itself, but takes longer that way. implicit filters, and is given each user's row.
 """
 
 from collections.abc import Callable

@@ -3,8 +3,8 @@
     python -m benchmarks.ingest --rows 20000000
     python -m benchmarks.ingest --log events.parquet
 
-Ours judges every row, orders the events by time and keeps them as columns beside the matrix; the
-pandas script only reads the two id columns, factorizes them and builds the matrix.
+Ours classifies every row, orders the events by time and keeps them as columns next to the matrix;
+the pandas script only reads the two id columns, factorizes them and builds the matrix.
 """
 
 import argparse

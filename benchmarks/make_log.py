@@ -59,7 +59,7 @@ def log_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the log in parts, in time order."""
     rng = np.random.default_rng(seed)
-    # Shuffled, so that neither the order of ids nor their first appearance tells popularity.
+    # Shuffled, so that neither the order of ids nor their first appearance shows popularity.
     user_numbers, item_numbers = rng.permutation(users), rng.permutation(items)
     for first in range(0, rows, batch_rows):
         n = min(batch_rows, rows - first)

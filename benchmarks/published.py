@@ -1,4 +1,4 @@
-"""Every published number that the real logs allow, beside ours.
+"""Every published number that the real logs allow, compared to ours.
 
     python -m benchmarks.published                        # all splits
     python -m benchmarks.published --split "ml-1m NCF"    # one or some
@@ -6,9 +6,10 @@
     python -m benchmarks.published --tune "ml-1m NCF"     # grids on a validation part of train
 
 Per split: its protocol, what our models reach (three seeds, mean), and each published number as
-`published / ours`. Rows with the same method and settings as one of ours stand beside that; where
-nothing is left to chance they have to agree in every printed digit, or the exit code is 1. All
-other rows stand beside the model that was best on validation. Settings are in `benchmarks.tuned`.
+`published / ours`. A row with the same method and settings as one of our runs is compared to that;
+where nothing is left to chance the two have to agree in every printed digit, or the exit code is 1.
+Every other row is compared to the model that was best on validation. Settings are in
+`benchmarks.tuned`.
 """
 
 import argparse
@@ -132,14 +133,14 @@ def print_split(split: str, *, quick: bool) -> bool:
         cells = " | ".join(f"{found.metrics[metric]:.4f}" for metric in metrics)
         print(f"| {run.name} | {cells} | {found.seconds:.1f} |", flush=True)
     best = name_of(PUBLISHED_SETTINGS[split][0])
-    beside = [(row, row.method or best) for row in published_on(split)]
-    if not beside:
+    compared = [(row, row.method or best) for row in published_on(split)]
+    if not compared:
         print("\nNo published number was found for these files.")
-    return print_published([(row, name) for row, name in beside if name in ours], ours)
+    return print_published([(row, name) for row, name in compared if name in ours], ours)
 
 
 def print_published(rows: Sequence[tuple[Published, str]], ours: Mapping[str, Reached]) -> bool:
-    """Print published rows beside ours; return whether what has to agree does."""
+    """Print published rows next to ours; return whether those that have to agree do."""
     metrics = list(dict.fromkeys(metric for row, _ in rows for metric in row.values))
     if not rows:
         return True
@@ -199,7 +200,7 @@ def tune(split: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return its exit code."""
-    parser = argparse.ArgumentParser(description="Published numbers beside ours.")
+    parser = argparse.ArgumentParser(description="Published numbers compared to ours.")
     names = list(PUBLISHED_SPLITS)
     parser.add_argument("--split", choices=names, nargs="+", default=names)
     parser.add_argument("--quick", action="store_true", help="popularity alone")

@@ -1,4 +1,4 @@
-"""Published numbers, digit by digit, each with where it stands.
+"""Published numbers, digit by digit, each with its source.
 
 A number is a string, so that its digits are those of the source. `method` names the run of
 `benchmarks.published` that is the same method with the same settings; where the method leaves

@@ -1,4 +1,4 @@
-"""Accuracy on real logs, beside what has been published and what peers reach here.
+"""Accuracy on real logs, compared to what has been published and to what peers reach here.
 
     python -m benchmarks.quality                 # every log with the defaults, and popularity
     python -m benchmarks.quality --gowalla       # Gowalla over factors, three seeds, and published

@@ -1,4 +1,4 @@
-"""ALS beside popularity on real logs, with the configs in pipelines/examples.
+"""ALS compared to popularity on real logs, with the configs in pipelines/examples.
 
     RECSYS_DATA=folder python -m benchmarks.real_logs
 

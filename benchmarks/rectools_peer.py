@@ -124,8 +124,11 @@ def main() -> None:
     if given.diversity:
         found = diversity(given.folder, given.k, lists, given.diversity)
         values["diversity"], seconds["diversity"] = found
-    told = {"metrics": {name: float(value) for name, value in values.items()}, "seconds": seconds}
-    (given.folder / "found.json").write_text(json.dumps(told))
+    content = {
+        "metrics": {name: float(value) for name, value in values.items()},
+        "seconds": seconds,
+    }
+    (given.folder / "found.json").write_text(json.dumps(content))
 
 
 if __name__ == "__main__":

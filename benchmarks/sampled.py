@@ -74,7 +74,7 @@ def evaluate_sampled(
     k : int
         At least 1.
     ties : {"fair", "first", "file"}
-        Where the held-out item stands among candidates of equal score. "fair": anywhere, and the
+        Where the held-out item is ranked among candidates of equal score. "fair": anywhere, and the
         mean over all places is taken, so that a model that scores all alike has k / n of n
         candidates. "first": before them, so that only higher scores count against it, which
         flatters models with many ties, such as popularity. "file": by the order of the file, the
@@ -124,9 +124,9 @@ def evaluate_sampled(
 def _places(
     scorer: Scorer, test: SampledTest, ties: Ties
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return how many candidates are before each held-out item, and how many share its place."""
+    """Return how many candidates are before each held-out item, and how many are tied with it."""
     n = len(test.user_idx)
-    before, beside = np.zeros(n, dtype=np.intp), np.zeros(n, dtype=np.intp)
+    before, tied = np.zeros(n, dtype=np.intp), np.zeros(n, dtype=np.intp)
     for start in range(0, n, BLOCK_USERS):
         block = slice(start, start + BLOCK_USERS)
         scores = scorer.scores(test.user_idx[block])
@@ -136,12 +136,12 @@ def _places(
         is_equal = competes & (theirs == own)
         before[block] = (competes & (theirs > own)).sum(axis=1)
         if ties == "fair":
-            beside[block] = is_equal.sum(axis=1)
+            tied[block] = is_equal.sum(axis=1)
         elif ties == "file":
             is_own = test.negatives[block] == test.item_idx[block, None]
             is_earlier = ~np.logical_or.accumulate(is_own, axis=1)
             before[block] += (is_equal & is_earlier).sum(axis=1)
-    return before, beside
+    return before, tied
 
 
 def _scores_of(scores: FloatMatrix, item_idx: NDArray[np.int32]) -> FloatMatrix:
@@ -163,12 +163,12 @@ def _competes(item_idx: NDArray[np.int32], negatives: NDArray[np.int32]) -> NDAr
 
 
 def _means_over_places(
-    before: NDArray[np.intp], beside: NDArray[np.intp], k: int
+    before: NDArray[np.intp], tied: NDArray[np.intp], k: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return hit rate and NDCG, means over the places that a held-out item may have."""
     gains = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(1, k + 1) + 1))])
-    first, last = np.minimum(before, k), np.minimum(before + beside + 1, k)
-    n_places = beside + 1
+    first, last = np.minimum(before, k), np.minimum(before + tied + 1, k)
+    n_places = tied + 1
     return (last - first) / n_places, (gains[last] - gains[first]) / n_places
 
 

@@ -1,14 +1,14 @@
-"""Truncated SVD beside its peers: seconds, and how much of the energy is captured.
+"""Truncated SVD compared to its peers: seconds, and how much of the energy is captured.
 
     python -m benchmarks.svd                       # Gowalla, and 5 M generated interactions
     python -m benchmarks.svd --only gowalla --factors 64 256
     python -m benchmarks.svd --products            # one sparse product: SciPy's and ours
 
-Everybody factorizes the same float32 matrix, normalized as `SVD` does it by default. Energy is
-``|A V|^2`` in float64; its error is relative to the most that anybody captured, which is the truth
-up to what the best of them missed. A peer's seconds are compared with those of our cheapest setting
-whose error is no larger. recall@20 on Gowalla's fixed split is that of the embeddings made of these
-values and vectors. scikit-learn comes with the extra "bench" and is skipped where absent.
+All factorize the same float32 matrix, normalized as `SVD` does it by default. Energy is
+``|A V|^2`` in float64; its error is relative to the most that any of them captured, which is the
+truth up to what the best of them missed. A peer's seconds are compared with those of our cheapest
+setting whose error is no larger. recall@20 on Gowalla's fixed split is that of the embeddings made
+of these values and vectors. scikit-learn comes with the extra "bench" and is skipped where absent.
 """
 
 import argparse
@@ -172,7 +172,7 @@ def best_of_five(work: Callable[[], object]) -> float:
 
 def main() -> None:
     """Compare what the command line asks for."""
-    parser = argparse.ArgumentParser(description="Truncated SVD beside its peers.")
+    parser = argparse.ArgumentParser(description="Truncated SVD compared to its peers.")
     parser.add_argument("--factors", type=int, nargs="+", default=FACTORS)
     parser.add_argument("--only", choices=("gowalla", "generated"))
     parser.add_argument("--products", action="store_true")

@@ -4,8 +4,8 @@
     python -m benchmarks.tune --models als --minutes 20    # as long as it asks for, at most
 
 Both fit the same part of train and are measured by ndcg@20 of the same users of the validation part
-(each user's last four items of train); test is not met. The grid takes the same epochs for all; the
-search has the space, the doubling and the pruning that `recsys tune` has.
+(each user's last four items of train); the test part is not used. The grid takes the
+same epochs for all; the search has the space, the doubling and the pruning that `recsys tune` has.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def print_row(
 
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description="The search beside a wide grid.")
+    parser = argparse.ArgumentParser(description="The search compared to a wide grid.")
     parser.add_argument("--models", choices=list(GRIDS), nargs="+", default=list(GRIDS))
     parser.add_argument("--trials", type=int, default=80)
     parser.add_argument("--minutes", type=float, default=ASKED_MINUTES)

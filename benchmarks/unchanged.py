@@ -304,8 +304,8 @@ def manifest_of(store: Path, name: str) -> dict[str, Any]:
     alignment = {
         key: value for key, value in manifest["alignment"].items() if value != manifest["parent"]
     }
-    said = {key: value for key, value in manifest.items() if key not in apart}
-    return said | {"alignment": alignment, "keys": sorted(manifest), "manifest_sha256": None}
+    kept = {key: value for key, value in manifest.items() if key not in apart}
+    return kept | {"alignment": alignment, "keys": sorted(manifest), "manifest_sha256": None}
 
 
 def checksum(value: Any) -> str:

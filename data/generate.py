@@ -9,7 +9,7 @@ and the items looked at are drawn by
 
 save for a share of idle browsing that follows popularity alone. A look may become a like, a place
 in the basket, a purchase: the likelier, the better the item fits the user. The mixtures are saved
-beside the log, so that a test can ask whether a model finds them again.
+next to the log, so that a test can ask whether a model finds them again.
 
     python data/generate.py [--out data/sample] [--seed 7]
 """
@@ -106,7 +106,7 @@ def taste_vector(tastes: dict[str, float]) -> Floats:
 
 
 def make_items(rng: np.random.Generator, categories: list[dict[str, Any]]) -> Items:
-    """Fill every shelf, and shuffle, so that an item's number says nothing about its shelf."""
+    """Fill every shelf, and shuffle, so that an item's number does not reveal its shelf."""
     n_items = ITEMS_PER_CATEGORY * len(categories)
     shelf = shuffled_shelves(rng, [category["name"] for category in categories])
     titles = [iter(make_titles(rng, category)) for category in categories]

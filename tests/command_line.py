@@ -42,7 +42,7 @@ def run(
 
 
 def run_program(source: str, *, name: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a Python program to its end, warnings as errors; `name` stands in its tracebacks."""
+    """Run a Python program to its end, warnings as errors; `name` is its file in tracebacks."""
     return _run_process(_program, [name, source], cwd, {})
 
 

@@ -57,7 +57,7 @@ class Page:
 
     @property
     def inline_code(self) -> list[str]:
-        """What stands between backquotes in the text; a line break there counts as a space."""
+        """What is between backquotes in the text; a line break there counts as a space."""
         return [" ".join(code.split()) for code in _CODE.findall(self.prose)]
 
     @property

@@ -16,7 +16,7 @@ def open_array(
 ) -> NDArray[Any]:
     """Open an array that `np.save` wrote, memory-mapped.
 
-    Processes share the memory. It is not marked read-only, though nobody writes to it: a write
+    Processes share the memory. It is not marked read-only, though nothing writes to it: a write
     would change a page of the writer's own and never the file.
 
     Parameters

@@ -1,6 +1,6 @@
 """Files and folders that a crash leaves as they were before, or whole: written aside, then renamed.
 
-A file is on the disk before its new name is, so a name never stands for half a file.
+A file is on the disk before its new name is, so a name never leads to half a file.
 """
 
 import fcntl

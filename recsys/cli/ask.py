@@ -77,7 +77,7 @@ def explain(
         return
     title = f"{item_id} for {user_id}: score {why.score:.4g} · version {why.version}"
     if len(why.contributions) > k:
-        title += f" · the first {k} of {len(why.contributions)} parts"
+        title += f" · the first {k} of {len(why.contributions)} contributions"
     print_items(recommender, why.contributions[:k], title)
 
 

@@ -24,7 +24,8 @@ Factors = Annotated[
 Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Of each model.")]
 Minutes = Annotated[float | None, typer.Option("--minutes", help="Of each model, at most.")]
 Study = Annotated[
-    Path | None, typer.Option("--study", help="SQLite file: trials are kept, and gone on from.")
+    Path | None,
+    typer.Option("--study", help="SQLite file that keeps the trials; a search continues from it."),
 ]
 
 

@@ -148,7 +148,7 @@ def print_checks(manifest: "Manifest") -> None:
     if failed:
         console().print(checks_table(failed, f"against {manifest.parent or 'popularity'}"))
     elif measured:
-        against = f" beside {manifest.parent}" if manifest.parent else ""
+        against = f" against {manifest.parent}" if manifest.parent else ""
         left = len(manifest.checks) - len(measured)
         rest = f"; {left} could not be measured, see recsys drift" if left else ""
-        note(f"all quiet: {len(measured)} checks{against} within their limits{rest}")
+        note(f"all {len(measured)} checks{against} are within their limits{rest}")

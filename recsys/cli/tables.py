@@ -197,7 +197,9 @@ def drift_table(report: "DriftReport") -> Group:
     """Return the measures of a comparison as a table, and the items that moved most."""
     table = checks_table(report.checks, f"drift from {report.a} to {report.b}")
     n_alarms = len(report.alarms)
-    above = "all quiet" if report.is_quiet else f"{n_alarms} of them above their limit"
+    above = (
+        "all within their limits" if report.is_quiet else f"{n_alarms} of them above their limit"
+    )
     table.caption = f"0 is no difference; {above}"
     if not report.moved:
         return Group(table)
@@ -246,7 +248,7 @@ _UNBROKEN = ("version", "window", "metric")
 def versions_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     """Return a table of `recsys.store.describe_versions`, newest first.
 
-    Of parent and space it shows the end and the start, enough to tell them apart.
+    Of parent and space it shows the end and the start, enough to distinguish them.
     """
     table = Table(title=Text(title), padding=(0, 0), collapse_padding=True)
     for heading in _HEADINGS:

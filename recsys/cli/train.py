@@ -39,7 +39,7 @@ def train(
     logs: Logs = None,
     config: Config = None,
     store: Store = DEFAULT_STORE,
-    items: Annotated[Path | None, typer.Option("--items", help="Table of titles.")] = None,
+    items: Annotated[Path | None, typer.Option("--items", help="Table of item attributes.")] = None,
     model: ModelName = None,
     rejects: Rejects = None,
     as_json: AsJson = False,
@@ -81,7 +81,7 @@ def evaluate(
     users_out: Annotated[
         Path | None, typer.Option("--users", help="Every user's metrics, to Parquet.")
     ] = None,
-    items: Annotated[Path | None, typer.Option("--items", help="Table of titles.")] = None,
+    items: Annotated[Path | None, typer.Option("--items", help="Table of item attributes.")] = None,
     by: Annotated[
         str | None, typer.Option("--by", help="A column of --items: accuracy by its values.")
     ] = None,

@@ -51,7 +51,7 @@ def find_knee(
     - its loss is small: :math:`\bar d` is at most `tolerance` times the mean of the best.
 
     Differences of the same users are compared, not two intervals: how much users differ from each
-    other says nothing about how much two sizes do. Few users make much noise, and the knee is then
+    other does not show how much two sizes differ. Few users make much noise, and the knee is then
     a small size, because nothing shows that a larger one is better.
 
     Parameters
@@ -156,7 +156,7 @@ class DimensionCurve:
 
     @property
     def metric(self) -> str:
-        """What the knee is judged by, such as "ndcg@20"."""
+        """The metric by which the knee is found, such as "ndcg@20"."""
         return f"ndcg@{self.points[0].evaluation.k}"
 
     @property

@@ -23,7 +23,7 @@ _BLOCK_BYTES = 32 * 1024**2  # of random numbers and counts that are held at a t
 def intervals_of(per_user: Mapping[str, FloatArray]) -> dict[str, tuple[float, float]]:
     """Return a 95 % interval of the mean over users of each metric, by bootstrap over users.
 
-    The same values give the same intervals. One user says nothing about the spread: the interval
+    The same values give the same intervals. One user shows no spread: the interval
     is all that the metric can be, (0, 1) for those of `METRICS` and the AUC, for others infinite.
     """
     if not per_user:

@@ -114,7 +114,7 @@ def ndcg(ranked: RankedHits) -> FloatArray:
     .. math:: \sum_{r=1}^{k} \frac{h_r}{\log_2(r + 1)}
               \Bigg/ \sum_{r=1}^{\min(k, |R|)} \frac{1}{\log_2(r + 1)}
 
-    As implicit and ranx; RecTools adds up the denominator to k unless told
+    As implicit and ranx; RecTools adds up the denominator to k, except with
     ``divide_by_achievable=True``.
     """
     gains = 1 / np.log2(_ranks(ranked) + 1)
@@ -216,7 +216,7 @@ AUC = "auc"
 def margin_of_mean(per_user: FloatArray) -> float:
     r"""Return half the width of the 95 % interval of a mean, :math:`1.96 \, s / \sqrt{n}`.
 
-    One value says nothing about the spread: its margin is infinite.
+    One value shows no spread: its margin is infinite.
     """
     if len(per_user) < 2:
         return inf

@@ -16,7 +16,7 @@ from recsys.vectors import Ids
 
 @dataclass(frozen=True, eq=False)
 class ItemCounts:
-    """How often each item was wanted and found."""
+    """By item: its users in train, its users in test, and those whose list holds it."""
 
     popularity: NDArray[np.integer]  # (n_items,): users of train who have it
     n_relevant: NDArray[np.integer]  # (n_items,): evaluated users who have it in test
@@ -96,7 +96,9 @@ class Evaluation:
                 low, high = self.intervals[name]
                 line += f"   {low:6.4f} to {high:6.4f}"
             lines.append(line)
-        lines.append(f"{self.n_users:,} users, each of {self.n_items:,} items ranked but the seen")
+        lines.append(
+            f"{self.n_users:,} users; of {self.n_items:,} items, those not seen in train are ranked"
+        )
         if self.left_out:
             reasons = ", ".join(f"{reason} {n:,}" for reason, n in self.left_out.items())
             lines.append(f"left out: {reasons}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recsys.settings import IndexSettings
 
 Index = Searcher | PlainIndex
-"""What answers queries: the second stands in where the first fails on a machine."""
+"""What answers queries: the second takes over where the first fails on a machine."""
 
 
 def build_index(

@@ -71,7 +71,7 @@ class Forest(ctypes.Structure):
 
 
 class Scratch(ctypes.Structure):
-    """What a query writes to beside its list; one for each thread.
+    """Memory that a query uses in addition to its list; one for each thread.
 
     Attributes
     ----------

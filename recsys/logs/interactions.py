@@ -185,8 +185,9 @@ class Interactions:
         """Return the timestamps, or raise a DataError that names what needs them."""
         if self.timestamp is None:
             raise DataError(
-                f"{what_for} needs a timestamp on every event, and this log has none; "
-                "map one with columns.timestamp, or choose a setting that does not need time"
+                f"{what_for} needs a timestamp on every event, and this log has none; map one with "
+                "log.columns.timestamp, or go without: split_random needs none "
+                '(evaluation.split = "random")'
             )
         return self.timestamp
 

@@ -34,8 +34,8 @@ def read_log(
 ) -> Interactions:
     """Read an interaction log.
 
-    Integer ids stay integers and strings stay strings. In CSV and JSON lines, which do not tell
-    the two apart, a column of ids is integers if every one is a decimal integer in its one
+    Integer ids stay integers and strings stay strings. In CSV and JSON lines, which do not
+    distinguish the two, a column of ids is integers if every one is a decimal integer in its one
     canonical form: ``007`` makes it strings. Users and items come in ascending order, so the order
     of rows and files does not matter where there is time: events are ordered by time, then user,
     item and weight. Without time they keep the order of the log.

@@ -1,4 +1,4 @@
-"""Text logs: which lines are records, and where each record stands in its file."""
+"""Text logs: which lines are records, and the line at which each record begins."""
 
 import itertools
 import json

@@ -19,7 +19,7 @@ REPORT = "report.json"
 
 
 class Reporter:
-    """Collects what a night does, and reports it wherever people and machines look.
+    """Collects what the stages did, and writes it to every place that the settings name.
 
     Parameters
     ----------

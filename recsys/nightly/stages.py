@@ -208,7 +208,7 @@ def published_by(store: Path, run: str, key: str | None = None) -> Version | Non
     for found in versions(store):
         try:
             data = found.manifest.data
-        except StoreError:  # a damaged version is nobody's
+        except StoreError:  # a damaged version does not name its run
             continue
         if data.get("run") == run and key in (None, data.get("key")):
             return found

@@ -180,7 +180,7 @@ class Manifest:
     files : mapping of str to FileFacts
         By path inside the version: every file but the manifest.
     status : {"accepted", "refused"}
-        Whether the gates let it become current; a refused version is kept to be looked at.
+        Whether the gates let it become current; a refused version is kept for inspection.
     checks : tuple of Check
         What the gates found; empty in manifests from before there were gates.
     format : int

@@ -1,4 +1,4 @@
-"""A file and a folder are as they were before, or whole, wherever a process is killed."""
+"""A file and a folder are as before, or whole, at whatever point a process is killed."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def test_a_writer_killed_before_any_of_its_file_operations(tmp_path: Path) -> No
     assert ended == GOT_THROUGH
     assert n > 3
     assert found == ["old\n"] * (n - 1) + ["new\n"]
-    assert [*tmp_path.iterdir()] == [path]  # what the dead left aside has become the file
+    assert [*tmp_path.iterdir()] == [path]  # the unfinished file of a killed process was replaced
 
 
 @pytest.mark.parametrize("many_writers", [False, True])

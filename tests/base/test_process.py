@@ -8,7 +8,7 @@ import pytest
 from recsys.base.process import peak_memory
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports it")
 def test_the_peak_of_memory_is_of_the_block_alone() -> None:
     large = np.ones(64 * 2**20, dtype=np.uint8)
     del large

@@ -1,4 +1,4 @@
-"""Registers in compiled code, beside the same in NumPy; and halves, beside NumPy's float16."""
+"""Registers in compiled code against the same in NumPy; half precision against its float16."""
 
 import numpy as np
 from hypothesis import given

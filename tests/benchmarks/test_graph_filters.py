@@ -1,4 +1,4 @@
-"""GF-CF and BSPM-EM beside their equations on dense matrices."""
+"""GF-CF and BSPM-EM against their equations on dense matrices."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The harness that puts published numbers beside ours."""
+"""The harness that compares published numbers to ours."""
 
 from pathlib import Path
 

@@ -68,8 +68,8 @@ def test_fair_is_the_mean_over_all_orders_of_equals(world) -> None:
     scores, item, negatives, k = world
     others = sorted({one for one in negatives if one != item})
     before = [one for one in others if scores[one] > scores[item]]
-    beside = [one for one in others if scores[one] == scores[item]]
-    ranks = [len(before) + 1 + place for place in range(len(beside) + 1)]
+    tied = [one for one in others if scores[one] == scores[item]]
+    ranks = [len(before) + 1 + place for place in range(len(tied) + 1)]
     expected = (
         np.mean([rank <= k for rank in ranks]),
         np.mean([(rank <= k) / log2(rank + 1) for rank in ranks]),

@@ -277,10 +277,10 @@ def test_metrics_are_means_within_their_intervals(evaluation: Evaluation) -> Non
 
 
 def test_to_dict_is_json(evaluation: Evaluation) -> None:
-    told = json.loads(json.dumps(evaluation.to_dict()))
-    assert told["metrics"] == evaluation.metrics
-    assert told["k"] == 5
-    assert "per_user" not in told
+    content = json.loads(json.dumps(evaluation.to_dict()))
+    assert content["metrics"] == evaluation.metrics
+    assert content["k"] == 5
+    assert "per_user" not in content
 
 
 def test_text_is_a_table(evaluation: Evaluation) -> None:

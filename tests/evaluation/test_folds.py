@@ -52,9 +52,9 @@ def test_text_and_json_say_both() -> None:
     mean, deviation = found.means["recall@5"], found.deviations["recall@5"]
     assert "deviation over 3 folds" in str(found)
     assert f"{mean:6.4f}   {deviation:6.4f}" in str(found)
-    told = json.loads(json.dumps(found.to_dict()))
-    assert told["means"]["recall@5"] == mean
-    assert [one["k"] for one in told["folds"]] == [5, 5, 5]
+    content = json.loads(json.dumps(found.to_dict()))
+    assert content["means"]["recall@5"] == mean
+    assert [one["k"] for one in content["folds"]] == [5, 5, 5]
 
 
 def test_one_fold_or_an_unknown_metric_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Our metrics beside those of implicit, ranx and RecTools, on the same rankings.
+"""Our metrics against those of implicit, ranx and RecTools, on the same rankings.
 
 Where definitions differ, the test states the exact relation.
 """

@@ -76,10 +76,10 @@ def test_copy_loads_any_ids(server: Path, tmp_path: Path, ids: list) -> None:
         assert [bytes.fromhex(id_).decode() for _, id_, _ in rows] == [str(id_) for id_ in ids]
         vectors = np.array([floats(text.strip("[]"), ",") for *_, text in rows], dtype=np.float32)
         np.testing.assert_array_equal(vectors, table.embeddings)
-    said = psql(
+    comment = psql(
         server, "-A", "-t", "-c", "select obj_description('recsys_items'::regclass)", cwd=server
     )
-    assert content.version.manifest.space_id in said.decode()
+    assert content.version.manifest.space_id in comment.decode()
     psql(server, "-c", "drop table recsys_items, recsys_users", cwd=server)
 
 

@@ -20,8 +20,8 @@ from tests.store.releases import small_release
 
 ROOT = Path(__file__).parents[2]
 
-# What an annoy in the place of the real one does, and what is said of it. The child imports it for
-# real: it dies as one would that was compiled for another processor.
+# What a fake annoy does, and what the warning names. The child really imports it, so it dies as it
+# would of one that was compiled for another processor.
 FAULTS = {
     "aborts when imported": ("import os; os.abort()", "Aborted"),
     "is killed when imported": ("import os, signal; os.kill(os.getpid(), 9)", "Killed"),
@@ -76,9 +76,9 @@ def with_fault(method: str, line: str) -> str:
     )
 
 
-CASES = {name: (code, said) for name, (code, said) in FAULTS.items()} | {
-    name: (with_fault(method, line), said)
-    for name, (method, line, said) in FAULTS_OF_METHODS.items()
+CASES = {name: (code, named) for name, (code, named) in FAULTS.items()} | {
+    name: (with_fault(method, line), named)
+    for name, (method, line, named) in FAULTS_OF_METHODS.items()
 }
 
 
@@ -104,15 +104,15 @@ def sample() -> Sample:
 def test_a_failing_annoy_makes_an_exact_index(
     tmp_path: Path, monkeypatch, items, sample, name: str
 ) -> None:
-    code, said = CASES[name]
+    code, named = CASES[name]
     monkeypatch.syspath_prepend(put_in_the_place_of_annoy(tmp_path / "path", code))
     folder = tmp_path / "index"
     folder.mkdir()
     with pytest.warns(RuntimeWarning) as caught:
         built = build_index(items, sample, IndexSettings(), folder)
-    assert [said in str(warning.message) for warning in caught] == [True]
+    assert [named in str(warning.message) for warning in caught] == [True]
     assert built.kind == "exact"
-    assert said in built.without_annoy
+    assert named in built.without_annoy
     assert not list(folder.glob(f"*{FOREST}*"))
     index = load_index(items, folder, built)
     for user, seen in zip(sample.users, sample.seen, strict=True):
@@ -160,7 +160,7 @@ def test_without_annoy_one_warning_is_given_for_all_indexes(tmp_path: Path) -> N
 
 
 def test_a_forest_serves_without_annoy(tmp_path: Path, monkeypatch) -> None:
-    """It was built with annoy; whoever opens it need not have it."""
+    """The version was built with annoy; a process that opens it need not have annoy."""
     publish(tmp_path, small_release(n_users=60, n_items=900), IndexSettings(trees=3))
     expected = open_store(tmp_path).recommend("u1", 20).to_dict()
     monkeypatch.setitem(sys.modules, "annoy", None)

@@ -111,8 +111,8 @@ def test_codes_are_as_far_from_the_items_as_they_say() -> None:
     assert (codes.row[codes.position] == np.arange(1000)).all()
     numbers = codes.codes[:, :-1].copy().view(np.uint8).reshape(-1, 2, 16, 4)
     whole = numbers.transpose(0, 2, 1, 3).reshape(-1, 8)[:1000, :7].astype(np.float64) - 128
-    said = whole * codes.codes[:, -1].copy().view(np.float32).reshape(-1, 1)[:1000]
-    errors = np.linalg.norm(said - items[codes.row], axis=1)
+    decoded = whole * codes.codes[:, -1].copy().view(np.float32).reshape(-1, 1)[:1000]
+    errors = np.linalg.norm(decoded - items[codes.row], axis=1)
     block = np.arange(1000) // 16
     assert (norms <= codes.bounds[0][block]).all()
     assert (errors <= codes.bounds[1][block]).all()

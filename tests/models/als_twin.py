@@ -17,7 +17,7 @@ Dense = NDArray[np.float64]
 
 
 class Terms(NamedTuple):
-    """What the loss is made of, beside the embeddings."""
+    """What the loss is made of, in addition to the embeddings."""
 
     W: Dense  # (n_users, n_items), 0 where nothing was observed
     s: Dense  # (n_users,)

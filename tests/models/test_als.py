@@ -80,10 +80,10 @@ def test_the_loss_that_is_told_is_the_loss(als: ALS) -> None:
         epochs.append((epoch.loss, epoch.embeddings()))
 
     replace(als, iterations=6).fit(WORLD, on_epoch=keep)
-    told = [loss for loss, _ in epochs]
+    reported = [loss for loss, _ in epochs]
     exact = [reference.loss(als, WORLD, embeddings) for _, embeddings in epochs]
-    np.testing.assert_allclose(told, exact, rtol=1e-4)
-    assert told == sorted(told, reverse=True)
+    np.testing.assert_allclose(reported, exact, rtol=1e-4)
+    assert reported == sorted(reported, reverse=True)
 
 
 def test_from_alpha_solves_the_problem_of_hu_koren_and_volinsky() -> None:

@@ -94,7 +94,7 @@ def test_tiny_worlds_with_more_factors_than_users_or_items(
     user_items = sp.csr_array(np.ones(shape, dtype=np.float32))
     scores = model.fit(user_items).scores(slice(None))
     assert scores.shape == shape
-    if model.name == "item2vec" and shape[1] == 1:  # learns from items beside one another
+    if model.name == "item2vec" and shape[1] == 1:  # learns from items that users share
         assert np.all(scores == 0)
     else:
         assert np.all(scores > 0)

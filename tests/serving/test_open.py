@@ -71,7 +71,7 @@ def test_a_damaged_version_is_stood_in_for_by_the_one_before(tmp_path: Path) -> 
     damage(second)
     with pytest.warns(RuntimeWarning, match=f"{third.name}.*; serving version {first.name}$"):
         assert recommend("u1", 3, store=tmp_path).version == first.name
-    assert recommend("u1", 3, store=tmp_path).version == first.name  # told once
+    assert recommend("u1", 3, store=tmp_path).version == first.name  # warned once
     damage(first)
     with pytest.raises(CorruptVersionError, match=third.name):
         open_store(tmp_path)

@@ -210,10 +210,10 @@ def test_users_and_items_of_two_spaces_are_refused(tmp_path: Path) -> None:
     second = published(tmp_path, turned(small_release(seed=1)), enabled=False)
     with pytest.raises(DataError) as caught:
         read_vectors(users=first.folder, items=second.folder)
-    said = str(caught.value)
-    assert f"{second.folder}/items.parquet: expected items of space" in said
-    assert f"{first.folder}/users.parquet" in said
-    assert "two spaces share no coordinates" in said
+    message = str(caught.value)
+    assert f"{second.folder}/items.parquet: expected items of space" in message
+    assert f"{first.folder}/users.parquet" in message
+    assert "two spaces share no coordinates" in message
 
 
 def test_vectors_of_a_folder_that_holds_none(tmp_path: Path) -> None:

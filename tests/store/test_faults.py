@@ -48,7 +48,7 @@ def test_a_publisher_killed_before_any_of_its_file_operations(tmp_path: Path) ->
         # Each version that is visible was verified by the reporter before it answered.
         assert line["current"] == line["answered"] in line["versions"]
         assert line["items"] == 3
-        if line["current"] != served:  # dead after it had put CURRENT in place
+        if line["current"] != served:  # killed after it had replaced CURRENT
             assert line["current"] == line["versions"][0]
             served = line["current"]
     assert last["current"] == last["answered"] == current(tmp_path) != served

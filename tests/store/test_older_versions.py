@@ -1,6 +1,6 @@
 """A store that an earlier release made still opens, verifies, serves and goes on.
 
-Its files are in ``fixtures``, beside what that release answered.
+Its files are in ``fixtures``, with the answers of that release.
 """
 
 import hashlib

@@ -70,12 +70,12 @@ def test_the_oldest_go(tmp_path: Path, names: list[str]) -> None:
 
 def test_a_dry_run_says_the_same_and_deletes_nothing(tmp_path: Path, names: list[str]) -> None:
     pin(tmp_path, names[1])
-    said = prune(tmp_path, 2, dry_run=True)
+    planned = prune(tmp_path, 2, dry_run=True)
     assert left_in(tmp_path) == names
-    folders = [tmp_path / "versions" / name for name in said.deleted]
+    folders = [tmp_path / "versions" / name for name in planned.deleted]
     size = sum(path.stat().st_size for folder in folders for path in folder.rglob("*.*"))
-    assert said.n_bytes == size > 0
-    assert prune(tmp_path, 2) == said
+    assert planned.n_bytes == size > 0
+    assert prune(tmp_path, 2) == planned
 
 
 def test_the_current_one_stays_however_old(tmp_path: Path, names: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Which version is current, and what is said where that is not clear."""
+"""Which version is current, and the error where that is not clear."""
 
 from pathlib import Path
 

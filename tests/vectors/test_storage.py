@@ -35,7 +35,7 @@ def test_float16_loses_half_a_unit_in_the_eleventh_binary_place(matrix: np.ndarr
 @given(MATRICES)
 def test_int8_loses_half_a_step_of_its_row(matrix: np.ndarray) -> None:
     exact = matrix.astype(np.float64)
-    smallest = 127 * float(np.finfo(np.float32).tiny)  # nothing below is told from 0
+    smallest = 127 * float(np.finfo(np.float32).tiny)  # below, nothing differs from 0
     largest = np.maximum(np.abs(exact).max(axis=1, keepdims=True), smallest)
     error = np.abs(encode(matrix, "int8").decode() - exact)
     assert (error <= largest / 254 * ROUNDING + np.abs(exact) * 2.0**-22).all()
