@@ -41,7 +41,10 @@ METRIC_NAMES = (
 """The keys of `recsys.evaluation.METRICS`."""
 
 BETTER, AS_GOOD, COVERAGE = "better_than_popularity", "as_good_as_current", "catalogue_coverage"
-"""Gates that look at the metrics; all others are measures of drift."""
+"""Gates that look at the metrics."""
+
+VECTORS, CHANCE = "users_with_vectors", "better_than_chance"
+"""Gates that look at the version alone; all others are measures of drift."""
 
 MEASURE_NAMES = (
     *("users_vanished", "users_appeared", "items_vanished", "items_appeared"),
@@ -267,7 +270,9 @@ class GateSettings:
     """Length of those lists."""
 
     def __post_init__(self) -> None:
-        require_known("gates.off", self.off, (BETTER, AS_GOOD, COVERAGE, *MEASURE_NAMES))
+        require_known(
+            "gates.off", self.off, (BETTER, AS_GOOD, COVERAGE, VECTORS, CHANCE, *MEASURE_NAMES)
+        )
         require_known("gates.limits", self.limits, (*MEASURE_NAMES, "log_age"))
         require("gates.metric", self.metric, one_of=METRIC_NAMES)
         for name, limit in self.limits.items():

@@ -1,7 +1,7 @@
 """The offline flow on one page: split, fit, evaluate, fit on everything, publish."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate
 from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
 from recsys.models import Popularity, parameters_of, popularity_of
-from recsys.models.protocol import epoch_bar
+from recsys.models.protocol import epoch_bar, mean_weight_of
 from recsys.monitoring import Gates
 from recsys.splits import split_log
 from recsys.splits.common import Split
@@ -125,7 +125,10 @@ def release_of(
         popularity=popularity_of(user_items),
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
-        model=model or ModelSpec(settings.model.name, parameters_of(settings.model)),
+        model=replace(
+            model or ModelSpec(settings.model.name, parameters_of(settings.model)),
+            mean_weight=mean_weight_of(user_items),
+        ),
         data=summarize(log).to_dict(),
         metrics=metrics,
         config=_plain(settings),

@@ -212,3 +212,47 @@ def test_attributes_of_an_unknown_item_are_null() -> None:
     titles = attributes_of(table, log.items)["title"].to_pylist()
     assert [title for title in titles if title] == ["three"]
     assert len(titles) == 40
+
+
+@pytest.mark.parametrize("model", ["als", "svd", "item2vec", "softmax", "blend"])
+@pytest.mark.parametrize("unit", [0.001, 0.02, 300.0])
+def test_the_unit_of_the_value_column_changes_nothing(
+    tmp_path: Path, model: str, unit: float
+) -> None:
+    log = tastes(n_users=60, per_user=6)
+    weight = 1 + np.arange(len(log), dtype=np.float32) % 3
+    stores = {}
+    for name, factor in (("one", 1.0), ("other", unit)):
+        scaled = replace(log, weight=(weight * factor).astype(np.float32))
+        stores[name] = tmp_path / name
+        settings = settings_from({"model": {"name": model}, "evaluation": {"split": "none"}})
+        version = recsys.train(scaled, stores[name], settings=settings)
+        mean = version.manifest.model.mean_weight
+        assert mean == pytest.approx(weight.mean() * factor, rel=1e-5)
+    one, other = map(recsys.open, stores.values())
+    for user in range(0, 60, 7):
+        expected, found = (store.recommend(f"u{user}", 5) for store in (one, other))
+        assert found.source == "personal"
+        assert [id_ for id_, _ in found] == [id_ for id_, _ in expected]
+        rows = np.flatnonzero(log.user_idx == user)
+        history = [log.items[int(item)] for item in log.item_idx[rows]]
+        values = (weight[rows] * unit).tolist()
+        folded = other.recommend_for_history(history, 5, weights=values)
+        assert folded.source == "fold_in"
+        assert [id_ for id_, _ in folded] == [id_ for id_, _ in found]
+        alike = [store.recommend_for_history(history, 5) for store in (one, other)]
+        assert [id_ for id_, _ in alike[0]] == [id_ for id_, _ in alike[1]]
+        why = other.explain(f"u{user}", found[0].item_id)
+        assert why.rest == pytest.approx(0, abs=1e-3 * abs(why.score) + 1e-6)
+
+
+def test_weights_that_have_decayed_leave_every_user_a_taste(tmp_path: Path) -> None:
+    log = tastes(n_users=60, per_user=6)  # one event an hour, 15 days
+    decayed = replace(log, half_life_days=1.0)
+    settings = settings_from({"evaluation": {"split": "none"}})
+    version = recsys.train(decayed, tmp_path, settings=settings)
+    assert 0 < version.manifest.model.mean_weight < 0.2
+    recommender = recsys.open(tmp_path)
+    for user in range(60):
+        found = recommender.recommend(f"u{user}", 3)
+        assert [int(str(item_id)[1:]) % 4 for item_id, _ in found] == [user % 4] * 3

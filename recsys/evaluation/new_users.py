@@ -11,7 +11,7 @@ from recsys.evaluation.held_out import HeldOut, left_out_by_split, lengths, meas
 from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions
 from recsys.models import Model, popularity_of
-from recsys.models.protocol import epoch_bar
+from recsys.models.protocol import epoch_bar, mean_weight_of
 from recsys.splits import HeldOutUsers
 from recsys.splits.leaks import (
     require_disjoint,
@@ -77,7 +77,8 @@ def evaluate_held_out(
     user_items = train.user_items()
     with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
         items = model.fit(user_items, on_epoch=on_epoch).items
-    users = model.fold_in(items, popularity_of(user_items))(history.user_items())
+    embed = model.fold_in(items, popularity_of(user_items), mean_weight_of(user_items))
+    users = embed(history.user_items())
     pairs = HeldOut(seen, relevant, pattern(user_items), left_out_by_split(test))
     return measure(Embeddings(users, items), pairs, ks, progress=progress)
 

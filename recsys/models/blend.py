@@ -16,6 +16,7 @@ from recsys.models.protocol import (
     FoldIn,
     Model,
     OnEpoch,
+    UserItems,
     checked,
     require_no_start,
 )
@@ -92,7 +93,7 @@ class Blend:
 
     def fit(
         self,
-        user_items: sp.csr_array,
+        user_items: UserItems,
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
@@ -113,12 +114,14 @@ class Blend:
 
         return blended(self.als.fit(matrix, on_epoch=on_als_epoch))
 
-    def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
+    def fold_in(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> FoldIn:
         """Prepare the fold-ins of both; see `Model.fold_in`."""
         halves = self._halves(items)
         embeds = [
-            self.als.fold_in(halves[0], popularity),
-            self.svd.fold_in(halves[1], popularity),
+            self.als.fold_in(halves[0], popularity, mean_weight),
+            self.svd.fold_in(halves[1], popularity, mean_weight),
         ]
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
@@ -127,14 +130,15 @@ class Blend:
 
         return embed
 
-    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+    def contributions(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> Contributions:
         """Prepare the contributions of both models, at their shares."""
         halves = self._halves(items)
         models: tuple[Model, Model] = (self.als, self.svd)
-        embeds = [one.fold_in(half, popularity) for one, half in zip(models, halves, strict=True)]
-        of_halves = [
-            one.contributions(half, popularity) for one, half in zip(models, halves, strict=True)
-        ]
+        pairs = list(zip(models, halves, strict=True))
+        embeds = [one.fold_in(half, popularity, mean_weight) for one, half in pairs]
+        of_halves = [one.contributions(half, popularity, mean_weight) for one, half in pairs]
 
         def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
             clean = checked(history)

@@ -11,6 +11,7 @@ from recsys.models.protocol import (
     Contributions,
     FoldIn,
     OnEpoch,
+    UserItems,
     checked,
     fit_in_one_step,
     popularity_of,
@@ -55,7 +56,7 @@ class Popularity:
 
     def fit(
         self,
-        user_items: sp.csr_array,
+        user_items: UserItems,
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
@@ -69,7 +70,9 @@ class Popularity:
         items = popularity.astype(np.float32)[:, None]  # (n_items, 1)
         return Embeddings(self.fold_in(items, popularity)(user_items), items)
 
-    def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
+    def fold_in(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> FoldIn:
         """Return a function that gives every history the embedding ``[1]``."""
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
@@ -77,7 +80,9 @@ class Popularity:
 
         return embed
 
-    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+    def contributions(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> Contributions:
         """Return a function by which no item of a history contributes to any score."""
 
         def contributed(history: sp.csr_array, _item_idx: int) -> NDArray[np.float64]:

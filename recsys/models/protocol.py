@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import Field, dataclass
 from math import isnan, nan
 from time import perf_counter
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,14 +13,26 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.progress import progress_bar
+from recsys.logs.interactions import Interactions
 from recsys.vectors import Embeddings, FloatMatrix
 
+_ROUNDING = 1e-6  # of the mean of float32 weights
+_SMALLEST = np.finfo(np.float32).tiny
 
-def checked(user_items: sp.csr_array) -> sp.csr_array:
+
+UserItems: TypeAlias = sp.csr_array | Interactions
+"""Weights of users (rows) and items, as a matrix or as the log that `user_items()` makes it of."""
+
+
+def checked(user_items: UserItems) -> sp.csr_array:
     """Return a clean copy: float32, sorted indices, no repeats and no stored zeros.
 
-    A DataError if it has no rows or columns, or a weight is negative or not finite.
+    A DataError if it is neither a log nor a matrix of numbers, has no rows or columns, or a weight
+    is negative or not finite.
     """
+    if isinstance(user_items, Interactions):
+        user_items = user_items.user_items()
+    _require_matrix(user_items)
     if user_items.ndim != 2 or 0 in user_items.shape:
         raise DataError(
             f"user_items: expected a matrix with at least one user and one item, "
@@ -35,6 +47,49 @@ def checked(user_items: sp.csr_array) -> sp.csr_array:
         )
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
+    return matrix
+
+
+def _require_matrix(user_items: object) -> None:
+    """Raise a DataError if something is no matrix: a table of ids would pass for one of weights."""
+    is_matrix = sp.issparse(user_items) or isinstance(user_items, np.ndarray)
+    if not is_matrix or getattr(user_items, "dtype", np.dtype(object)).kind not in "biuf":
+        raise DataError(
+            "user_items: expected Interactions, or a sparse matrix of weights with a row for each "
+            f"user and a column for each item, got {type(user_items).__name__}; read a log or a "
+            "table of events with recsys.read_log"
+        )
+
+
+def mean_weight_of(user_items: UserItems) -> float:
+    """Return the mean weight of the pairs of a log or matrix, by which a fit divides them.
+
+    1 where there are none, and where it differs from 1 by rounding alone: weights that were divided
+    by their mean are not divided again.
+    """
+    return _mean_weight(checked(user_items))
+
+
+def normalized(user_items: UserItems) -> sp.csr_array:
+    """Return the matrix that a model is fitted to: a clean copy with a mean weight of 1."""
+    matrix = checked(user_items)
+    return _divided(matrix, _mean_weight(matrix))
+
+
+def in_mean_weights(histories: UserItems, mean_weight: float) -> sp.csr_array:
+    """Return a clean copy of histories in the unit of a fit: the mean weight of its matrix."""
+    return _divided(checked(histories), mean_weight)
+
+
+def _mean_weight(matrix: sp.csr_array) -> float:
+    mean = float(matrix.data.mean(dtype=np.float64)) if matrix.nnz else 1.0
+    return 1.0 if abs(mean - 1) < _ROUNDING else mean
+
+
+def _divided(matrix: sp.csr_array, mean_weight: float) -> sp.csr_array:
+    """Divide weights in place; one that is so small that it would vanish remains above 0."""
+    if mean_weight != 1:
+        matrix.data = np.maximum(matrix.data / mean_weight, _SMALLEST).astype(np.float32)
     return matrix
 
 
@@ -156,17 +211,20 @@ class Model(Protocol):
 
     def fit(
         self,
-        user_items: sp.csr_array,
+        user_items: UserItems,
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> Embeddings:
         """Factorize a matrix of weights.
 
+        The unit of the weights does not count: where another would change more than the scale of
+        all scores, they are divided by their mean first, `mean_weight_of`.
+
         Parameters
         ----------
-        user_items : csr_array, shape (n_users, n_items)
-            Finite weights above 0; rows are users.
+        user_items : csr_array, shape (n_users, n_items), or Interactions
+            Finite weights above 0; rows are users. Of a log, those of its `user_items`.
         start : Embeddings, optional
             Where to begin instead of at random, with the rows of this matrix.
         on_epoch : callable, optional
@@ -187,7 +245,9 @@ class Model(Protocol):
             If the loss is no longer finite.
         """
 
-    def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
+    def fold_in(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> FoldIn:
         """Prepare, once, the embedding of histories that training did not see.
 
         Folding in a user's training history gives the user's stored row.
@@ -198,7 +258,12 @@ class Model(Protocol):
             As `items.parquet` holds them.
         popularity : ndarray of int, shape (n_items,)
             Number of users of each item.
+        mean_weight : float
+            Of the matrix that was fitted, as `mean_weight_of` returns it and the manifest has it:
+            the unit of the weights of histories.
         """
 
-    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+    def contributions(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> Contributions:
         """Prepare, once, the explanation of scores; takes what `fold_in` does."""

@@ -13,8 +13,11 @@ from recsys.models.protocol import (
     Contributions,
     FoldIn,
     OnEpoch,
+    UserItems,
     checked,
     fit_in_one_step,
+    in_mean_weights,
+    mean_weight_of,
     popularity_of,
     power_of_counts,
     require_no_start,
@@ -112,7 +115,7 @@ class SVD:
 
     def fit(
         self,
-        user_items: sp.csr_array,
+        user_items: UserItems,
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
@@ -121,7 +124,17 @@ class SVD:
         require_no_start(self.name, start)
         return fit_in_one_step(lambda: self._factorized(checked(user_items)), on_epoch)
 
-    def _factorized(self, user_items: sp.csr_array) -> Embeddings:
+    def _in_unit(self, user_items: UserItems, mean_weight: float) -> sp.csr_array:
+        """Return a clean copy of weights, in mean weights where their unit would change lists.
+
+        Else another unit multiplies all scores by one number. But where the spectrum of what is
+        left of the mean is raised to a power, the mean would count otherwise beside it.
+        """
+        is_sensitive = self.centered and self.spectral_power > 0
+        return in_mean_weights(user_items, mean_weight if is_sensitive else 1.0)
+
+    def _factorized(self, matrix: sp.csr_array) -> Embeddings:
+        user_items = self._in_unit(matrix, mean_weight_of(matrix))
         popularity = popularity_of(user_items)
         normalized = self.normalized(user_items, popularity)
         mean = normalized.mean(axis=0, dtype=np.float64) if self.centered else None
@@ -142,13 +155,15 @@ class SVD:
         stored: FloatMatrix = np.ascontiguousarray(items, dtype=np.float32)
         return Embeddings(self.fold_in(stored, popularity)(user_items), stored)
 
-    def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
+    def fold_in(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> FoldIn:
         """Prepare the projection on these items, ``x = r_u D_i^-(2b+c) Y``; see `Model.fold_in`."""
         exponent = 2 * self.item_exponent + self.popularity_exponent
         projection = power_of_counts(popularity, -exponent)[:, None] * items
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
-            histories = self._powered(checked(user_items))
+            histories = self._powered(self._in_unit(user_items, mean_weight))
             users: FloatMatrix = histories @ projection
             if self.centered:  # the scores are those of D_u^a A, and so is the mean
                 users[:, -1] = power_of_counts(np.diff(histories.indptr), self.user_exponent)
@@ -156,7 +171,9 @@ class SVD:
 
         return embed
 
-    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+    def contributions(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> Contributions:
         """Prepare the summands of the projection times the item.
 
         Centered, the mean's share of a score belongs to no item of the history.
@@ -166,7 +183,7 @@ class SVD:
         width = items.shape[1] - self.centered
 
         def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
-            powered = self._powered(checked(history))
+            powered = self._powered(self._in_unit(history, mean_weight))
             rows = powered.indices
             similar = items[rows, :width].astype(np.float64) @ items[item_idx, :width]
             return np.asarray(powered.data * scale[rows] * similar, dtype=np.float64)

@@ -5,11 +5,13 @@ from typing import Any
 
 from recsys.monitoring.drift import ancestors, drift, learned_limits
 from recsys.monitoring.log import Log
-from recsys.monitoring.measures import MEASURES, checks_of
-from recsys.settings import AS_GOOD, BETTER, COVERAGE, GateSettings
+from recsys.monitoring.measures import MEASURES, NotMeasured, checks_of
+from recsys.monitoring.own_pairs import auc_of_own_pairs, share_with_vector
+from recsys.settings import AS_GOOD, BETTER, CHANCE, COVERAGE, VECTORS, GateSettings
 from recsys.store import Check, Content, EvaluationSummary, Manifest
 
 _CHANGE_EVERY_NIGHT = ("since", "until")
+_LEAST_WITH_VECTORS = 0.5  # of the users
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,13 @@ class Gates:
         The age of the log is reported and refuses nothing: the same log once more does no harm.
         """
         manifest = staged.version.manifest
-        checks = self._of_metrics(manifest, None if current is None else current.version.manifest)
+        checks = self._refusing(
+            [
+                *self._of_metrics(manifest, None if current is None else current.version.manifest),
+                _with_vectors(staged),
+                _above_chance(staged, self.settings.users),
+            ]
+        )
         if current is None:
             return checks
         nights = ancestors(current.version, self.settings.history)
@@ -56,6 +64,10 @@ class Gates:
         if before is not None:
             loss = self.settings.max_metric_loss
             checks.append(_not_below(AS_GOOD, metric, own, before, loss, "the current version"))
+        return checks
+
+    def _refusing(self, checks: list[Check]) -> list[Check]:
+        """Mark the checks that refuse: all that did not pass, unless they are off."""
         off = self.settings.off
         return [
             replace(check, refuses=not check.passed and check.name not in off) for check in checks
@@ -73,6 +85,34 @@ class Gates:
             return replace(check, sentence=f"{check.sentence} ({explanation})")
         is_far = check.value > self.settings.refuse_above * check.threshold
         return replace(check, refuses=is_far and check.name not in self.settings.off)
+
+
+def _with_vectors(staged: Content) -> Check:
+    share = share_with_vector(staged)
+    found = f"{share:.1%} of the users have a vector that is not all but zero"
+    passed, least = share >= _LEAST_WITH_VECTORS, f"at least {_LEAST_WITH_VECTORS:.0%}"
+    return Check(
+        VECTORS, share, _LEAST_WITH_VECTORS, passed, f"{VECTORS} {share:.3g} ({least}): {found}"
+    )
+
+
+def _above_chance(staged: Content, n_users: int) -> Check:
+    """Compare scores of what users have seen to those of what they have not."""
+    model = staged.version.manifest.model.name
+    try:
+        if model == "popularity":  # which need not know what a single user has seen
+            raise NotMeasured("popularity is the same for all users")
+        auc = auc_of_own_pairs(staged, n_users)
+    except NotMeasured as reason:
+        sentence = f"{CHANCE}: not measured: {reason}"
+        return Check(CHANCE, None, None, passed=True, sentence=sentence)
+    low = auc.mean - auc.half
+    sentence = (
+        f"{CHANCE}: what a user has seen scores above another item in {auc.mean:.1%} "
+        f"({low:.1%} - {auc.mean + auc.half:.1%}) of the pairs of {auc.n_users:,} users; its lower "
+        "end should pass 50 %"
+    )
+    return Check(CHANCE, low, 0.5, low > 0.5, sentence)
 
 
 def _coverage(own: EvaluationSummary, least: float) -> Check:
@@ -117,6 +157,9 @@ def _explained(new: Manifest, current: Manifest) -> dict[str, str]:
     if _log_settings(new) != _log_settings(current):
         groups = ("log", "population", "vectors", "lists")
         explained = dict.fromkeys(groups, "the settings of the log changed")
+    if current.model.mean_weight is None and new.model.unit != 1:
+        reason = "weights are in units of their mean now"
+        explained |= dict.fromkeys(("vectors", "lists"), reason)
     if new.model != current.model:
         explained |= dict.fromkeys(("vectors", "lists"), "the model changed")
     return explained

@@ -93,7 +93,11 @@ class Histories:
             raise unknown_id(
                 "item", listed[unknown[0]], self._items.ids, f"of version {self.version}"
             )
-        values = np.ones(len(rows)) if weights is None else _checked_weights(weights, len(rows))
+        values = (
+            np.full(len(rows), self._spec.unit)
+            if weights is None
+            else _checked_weights(weights, len(rows))
+        )
         return self.as_row(rows[rows >= 0], values[rows >= 0])
 
     def as_row(self, rows: ItemRows, weights: NDArray[np.floating]) -> "sp.csr_array":
@@ -116,13 +120,15 @@ class Histories:
     @cached_property
     def fold_in(self) -> "FoldIn":
         """Embeds histories as training embeds users."""
-        found: FoldIn = self._model.fold_in(self._items.embeddings, self._items.popularity)
+        items = self._items
+        found: FoldIn = self._model.fold_in(items.embeddings, items.popularity, self._spec.unit)
         return found
 
     @cached_property
     def _contributions(self) -> "Contributions":
         prepare = self._model.contributions
-        found: Contributions = prepare(self._items.embeddings, self._items.popularity)
+        items = self._items
+        found: Contributions = prepare(items.embeddings, items.popularity, self._spec.unit)
         return found
 
     def explain(

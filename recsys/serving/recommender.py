@@ -132,7 +132,8 @@ class Recommender:
         Parameters
         ----------
         weights : iterable of float, optional
-            Strength of each interaction, above 0; default 1. Those of a repeated item add up.
+            Strength of each interaction, above 0, as the log has it; default: the mean weight of
+            the log's pairs. Those of a repeated item add up.
         on_unknown : {"ignore", "raise"}
             What happens to items that the version does not hold.
         exclude, include_seen, candidates, where, diversity, max_per

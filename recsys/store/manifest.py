@@ -69,10 +69,24 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """The name and the hyperparameters of a model, as `recsys.models.model_from` takes them."""
+    """The name and the hyperparameters of a model, as `recsys.models.model_from` takes them.
+
+    Parameters
+    ----------
+    mean_weight : float or None
+        Of the pairs that the model was fitted to: the unit of the weights of a history. It is of
+        the log, so that two models that differ in it alone are the same. None in a version of a
+        release that fitted weights as they were.
+    """
 
     name: str
     parameters: Mapping[str, Any]
+    mean_weight: float | None = field(default=None, compare=False)
+
+    @property
+    def unit(self) -> float:
+        """The weight that counts as 1."""
+        return 1.0 if self.mean_weight is None else self.mean_weight
 
 
 @dataclass(frozen=True)
@@ -229,7 +243,8 @@ class Manifest:
         """Read what `to_dict` wrote; keys that a newer release added are left out."""
         known = {one.name for one in fields(cls)}
         read = {name: value for name, value in content.items() if name in known}
-        read["model"] = ModelSpec(content["model"]["name"], content["model"]["parameters"])
+        model = content["model"]
+        read["model"] = ModelSpec(model["name"], model["parameters"], model.get("mean_weight"))
         read["index"] = IndexSummaries.from_dict(content["index"])
         read["metrics"] = {
             name: EvaluationSummary.from_dict(one)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from struct import Struct
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -166,6 +166,10 @@ class Ids:
         ids = cls.__new__(cls)
         ids.values, ids._table = values, table
         return ids
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Be pickled as the ids alone: what finds them is made again, or mapped, where they go."""
+        return {"values": self.values, "_table": None}
 
     def __len__(self) -> int:
         return len(self.values)

@@ -10,7 +10,7 @@ from recsys.errors import DataError
 from recsys.evaluation import evaluate, evaluate_held_out, evaluate_new_users
 from recsys.logs import Interactions
 from recsys.models import ALS, SVD, Popularity
-from recsys.models.protocol import popularity_of
+from recsys.models.protocol import mean_weight_of, popularity_of
 from recsys.splits import HeldOutUsers, split_by_time, split_random, split_users
 from recsys.vectors import Embeddings, Ids
 from tests.splits.test_splitters import log_of
@@ -53,7 +53,8 @@ def test_it_is_what_one_would_do_by_hand(model) -> None:
     train, history, test = held_out
     user_items = train.user_items()
     items = model.fit(user_items).items
-    users = model.fold_in(items, popularity_of(user_items))(history.user_items())
+    embed = model.fold_in(items, popularity_of(user_items), mean_weight_of(user_items))
+    users = embed(history.user_items())
     by_hand = evaluate(Embeddings(users, items), history, test, k=[5, 10])
     found = evaluate_held_out(model, held_out, k=[5, 10])
     for metric in ("ndcg@5", "recall@10", "coverage@10"):

@@ -28,6 +28,7 @@ class Terms(NamedTuple):
 def terms_of(als: ALS, user_items: sp.csr_array) -> Terms:
     """Return the terms of the loss for a matrix without empty rows or columns."""
     R = user_items.toarray().astype(np.float64)
+    R /= R[R > 0].mean()
     n_u, n_i = (R > 0).sum(axis=1), (R > 0).sum(axis=0)
     W = R * n_u[:, None] ** -als.user_exponent * n_i**-als.item_exponent
     s = n_u**-als.unobserved_exponent

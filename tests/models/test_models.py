@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 
@@ -21,8 +23,9 @@ from recsys.models import (
     parameters_of,
     popularity_of,
 )
+from recsys.models.protocol import mean_weight_of, normalized
 from recsys.vectors import Embeddings, top_k
-from tests.worlds import checkerboard, random_user_items
+from tests.worlds import as_interactions, checkerboard, random_user_items
 
 MODELS = [
     ALS(factors=8, regularization=0.5, iterations=30, seed=3),
@@ -129,7 +132,8 @@ def test_permuted_items_give_permuted_scores(model: Model) -> None:
 def test_folding_in_a_training_history_gives_the_stored_row(model: Model) -> None:
     user_items = random_user_items(40, 30, 0.2)
     embeddings = model.fit(user_items)
-    fold_in = model.fold_in(embeddings.items, popularity_of(user_items))
+    mean = mean_weight_of(user_items)
+    fold_in = model.fold_in(embeddings.items, popularity_of(user_items), mean)
     np.testing.assert_allclose(
         fold_in(user_items[5:15]), embeddings.users[5:15], rtol=1e-4, atol=1e-5
     )
@@ -152,7 +156,7 @@ def rotated(model: Model, embeddings: Embeddings) -> Embeddings:
 def test_rotated_items_fold_in_to_rotated_users(model: Model) -> None:
     user_items = random_user_items(40, 30, 0.2)
     aligned, popularity = rotated(model, model.fit(user_items)), popularity_of(user_items)
-    folded = model.fold_in(aligned.items, popularity)(user_items)
+    folded = model.fold_in(aligned.items, popularity, mean_weight_of(user_items))(user_items)
     scale = np.abs(aligned.users).max()
     np.testing.assert_allclose(folded, aligned.users, rtol=1e-4, atol=2e-5 * scale)
 
@@ -173,6 +177,81 @@ def test_rotated_items_explain_scores_alike(model: Model) -> None:
             rtol=1e-3,
             atol=1e-4 * max(np.abs(parts).max(), 1),
         )
+
+
+def planted(seed: int = 0) -> sp.csr_array:
+    """200 users and items in 4 groups: a pair within a group is likely, and weighs more."""
+    rng = np.random.default_rng(seed)
+    own = np.arange(200)[:, None] % 4 == np.arange(200) % 4
+    pairs = rng.random(own.shape) < np.where(own, 0.4, 0.01)
+    return sp.csr_array((pairs * np.where(own, 2.0, 1.0)).astype(np.float32))
+
+
+@pytest.mark.parametrize("model", PERSONAL, ids=named)
+@pytest.mark.parametrize("unit", [1e-6, 0.02, 7.0, 1e5])
+def test_the_unit_of_the_weights_does_not_count(model: Model, unit: float) -> None:
+    user_items = planted()
+    found = model.fit(sp.csr_array(user_items * np.float32(unit))).scores(slice(None))
+    expected = model.fit(user_items).scores(slice(None))
+    best, _ = top_k(found, k=10)
+    assert (best % 4 == np.arange(200)[:, None] % 4).mean() > 0.8  # .25 at random
+    if model.name == "svd":  # whose scores are in the unit of the weights
+        found, expected = (scores / np.abs(scores).max() for scores in (found, expected))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+@pytest.mark.parametrize("unit", [1e-6, 0.02, 30.0])
+def test_a_training_history_in_any_unit_folds_in_to_the_stored_row(
+    model: Model, unit: float
+) -> None:
+    user_items = sp.csr_array(random_user_items(40, 30, 0.2) * np.float32(unit))
+    embeddings, mean = model.fit(user_items), mean_weight_of(user_items)
+    popularity = popularity_of(user_items)
+    users = model.fold_in(embeddings.items, popularity, mean)(user_items[5:15])
+    scale = np.abs(embeddings.users).max()
+    np.testing.assert_allclose(users, embeddings.users[5:15], rtol=1e-4, atol=1e-5 * scale)
+    parts = model.contributions(embeddings.items, popularity, mean)(user_items[[7]], 11)
+    if model.name != "popularity" and not getattr(model, "centered", False):
+        score = float(embeddings.users[7] @ embeddings.items[11])
+        assert parts.sum() == pytest.approx(score, rel=1e-3, abs=1e-4 * float(scale))
+
+
+def test_weights_whose_mean_is_one_are_fitted_as_they_are() -> None:
+    user_items = random_user_items(40, 30, 0.2, max_weight=1)
+    user_items.data[::2], user_items.data[1::2] = 0.5, 1.5
+    user_items.data[-1] = 1.0 if user_items.nnz % 2 else user_items.data[-1]
+    assert mean_weight_of(user_items) == 1
+    assert normalized(user_items).data.tolist() == user_items.data.tolist()
+    rounded = sp.csr_array(user_items / np.float32(3))
+    rounded = normalized(rounded)
+    np.testing.assert_array_equal(normalized(rounded).data, rounded.data)  # and not twice
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_a_log_is_fitted_as_its_matrix_is(model: Model) -> None:
+    log = as_interactions(random_user_items(30, 20, 0.3))
+    found, expected = model.fit(log), model.fit(log.user_items())
+    np.testing.assert_array_equal(found.users, expected.users)
+    np.testing.assert_array_equal(found.items, expected.items)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame({"user_id": [1, 1, 2], "item_id": [1, 2, 2]}),
+        pa.table({"user_id": [1, 1, 2], "item_id": [1, 2, 2]}),
+        [[1.0, 0.0], [0.0, 1.0]],
+        np.array([["u1", "i1"]]),
+        "log.csv",
+        None,
+    ],
+    ids=["pandas", "arrow", "list", "text", "path", "None"],
+)
+def test_a_table_of_events_is_no_matrix(model: Model, table: object) -> None:
+    with pytest.raises(DataError, match=r"expected Interactions, or a sparse matrix.*read_log"):
+        model.fit(table)
 
 
 @pytest.mark.parametrize("model", PERSONAL, ids=named)
@@ -286,8 +365,9 @@ def test_a_fit_begins_at_a_start_or_refuses_it(model: Model) -> None:
 def test_contributions_of_a_history_sum_to_the_score(model: Model) -> None:
     user_items = random_user_items(60, 40, 0.2, seed=5)
     embeddings, popularity = model.fit(user_items), popularity_of(user_items)
-    embed = model.fold_in(embeddings.items, popularity)
-    parts_of = model.contributions(embeddings.items, popularity)
+    mean = mean_weight_of(user_items)
+    embed = model.fold_in(embeddings.items, popularity, mean)
+    parts_of = model.contributions(embeddings.items, popularity, mean)
     for row, item in ((0, 3), (7, 11), (31, 0)):
         history = user_items[[row]]
         parts = parts_of(history, item)

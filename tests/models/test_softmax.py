@@ -65,7 +65,7 @@ def test_users_that_are_folded_in_rest_where_no_direction_is_better() -> None:
 
 
 def test_training_lowers_the_loss() -> None:
-    model = Softmax(factors=6, iterations=40)
+    model = Softmax(factors=6, temperature=0.2, iterations=40)
     losses: list[float] = []
     trained = model.fit(WORLD, on_epoch=lambda epoch: losses.append(epoch.loss))
     assert losses[-1] < losses[0]

@@ -1,6 +1,7 @@
 """A bad night is refused and kept, the version before stays, and the next good night passes."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,11 @@ import recsys
 from recsys.config import Settings, settings_from
 from recsys.errors import ConfigError, GateFailedError
 from recsys.logs import Interactions
+from recsys.models import ALS, Popularity
 from recsys.monitoring import Gates, GateSettings, ancestors
 from recsys.store import (
     EvaluationSummary,
+    ModelSpec,
     Release,
     Version,
     activate,
@@ -27,8 +30,10 @@ from recsys.store import (
     publish,
     versions,
 )
+from recsys.vectors import Embeddings
 from tests.command_line import run
 from tests.monitoring.nights import EXACT, a_log, release_of
+from tests.worlds import tastes
 
 
 def settings(**gates: object) -> Settings:
@@ -205,7 +210,92 @@ def test_a_damaged_current_version_does_not_stop_the_next(tmp_path: Path, releas
     path.write_bytes(b"damaged")
     version = publish(tmp_path, release, EXACT, gate=Gates())
     assert current(tmp_path) == version.name
-    assert version.manifest.checks == ()
+    assert [check.name for check in version.manifest.checks] == list(OF_ITSELF)
+
+
+OF_ITSELF = ("users_with_vectors", "better_than_chance")
+
+
+def collapsed(release: Release, share: float) -> Release:
+    """The same with vectors of the first users that are all but zero."""
+    users = release.embeddings.users.copy()
+    users[: round(share * len(users))] *= 1e-9
+    return replace(release, embeddings=Embeddings(users, release.embeddings.items))
+
+
+def at_random(release: Release) -> Release:
+    """The same with vectors that know nothing of the log."""
+    rng = np.random.default_rng(0)
+    users, items = (
+        rng.normal(0, 1e-6, rows.shape).astype(np.float32)
+        for rows in (release.embeddings.users, release.embeddings.items)
+    )
+    return replace(release, embeddings=Embeddings(users, items))
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "refusing"),
+    [
+        (lambda release: release, ()),
+        (lambda release: collapsed(release, 0.4), ()),
+        (lambda release: collapsed(release, 0.6), ("users_with_vectors",)),
+        (at_random, ("better_than_chance",)),
+    ],
+    ids=["whole", "few are zero", "most are zero", "at random"],
+)
+def test_a_version_that_knows_nothing_of_its_own_log_is_refused(
+    tmp_path: Path,
+    release: Release,
+    spoiled: Callable[[Release], Release],
+    refusing: tuple[str, ...],
+) -> None:
+    if not refusing:
+        version = publish(tmp_path, spoiled(release), EXACT, gate=Gates())
+        checks = {check.name: check for check in version.manifest.checks}
+        assert all(checks[name].passed for name in OF_ITSELF)
+        return
+    with pytest.raises(GateFailedError) as caught:
+        publish(tmp_path, spoiled(release), EXACT, gate=Gates())
+    assert tuple(check.name for check in caught.value.checks if check.refuses) == refusing
+    off = GateSettings(off=refusing)
+    assert publish(tmp_path, spoiled(release), EXACT, gate=Gates(off)).manifest.status == "accepted"
+
+
+def test_few_users_and_popularity_are_not_held_against_chance(tmp_path: Path) -> None:
+    for number, (log, model) in enumerate(
+        [(tastes(n_users=20, per_user=4), ALS(factors=2)), (a_log(), Popularity())]
+    ):
+        embeddings = model.fit(log)
+        spec = ModelSpec(model.name, {})
+        version = publish(
+            tmp_path / str(number),
+            release_of(log, embeddings=embeddings, model=spec),
+            EXACT,
+            gate=Gates(),
+        )
+        (check,) = [one for one in version.manifest.checks if one.name == "better_than_chance"]
+        assert check.value is None
+        assert "not measured" in check.sentence
+
+
+def test_the_night_after_an_upgrade_may_change_the_unit_of_weights(tmp_path: Path) -> None:
+    log = replace(a_log(), weight=np.full(len(a_log()), 40, dtype=np.float32))
+    spec = ModelSpec("als", {"factors": 8})
+    raw = release_of(log)
+    old = replace(
+        raw,
+        model=spec,
+        embeddings=Embeddings(3 * raw.embeddings.users, 3 * raw.embeddings.items),
+    )
+    publish(tmp_path, old, EXACT)
+    new = replace(raw, model=replace(spec, mean_weight=40.0))
+    version = publish(tmp_path, new, EXACT, gate=Gates())
+    moved = {check.name: check for check in version.manifest.checks if not check.passed}
+    assert {"item_norms", "user_norms"} <= set(moved)
+    assert "weights are in units of their mean now" in moved["user_norms"].sentence
+    again = replace(new, embeddings=old.embeddings)  # explained once, and not for good
+    with pytest.raises(GateFailedError, match="user_norms"):
+        publish(tmp_path, again, EXACT, gate=Gates())
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ from recsys.models.protocol import (
     Epoch,
     FoldIn,
     OnEpoch,
-    checked,
+    UserItems,
+    in_mean_weights,
+    normalized,
 )
 from recsys.vectors import Embeddings, FloatMatrix
 
@@ -53,7 +55,8 @@ class ALS:
     :math:`\nu` = `regularization_exponent`, and r the weight of all terms in which a row takes
     part: :math:`r_u = \sum_i \tilde w_{ui} + \kappa a_0 s_u N`. Weights are normalized by the
     numbers of interactions of the user, n_u, and of the item, n_i:
-    :math:`\tilde w_{ui} = w_{ui} n_u^{-a} n_i^{-b}` and :math:`s_u = n_u^{-c}`.
+    :math:`\tilde w_{ui} = w_{ui} n_u^{-a} n_i^{-b}` and :math:`s_u = n_u^{-c}`, where w is the
+    weight in units of the mean weight of all pairs, so that the unit of a log does not count.
     :math:`\kappa = 1` is the paper's; 0 lets one regularization do for catalogues of any size.
 
     Each half-sweep solves all rows of one side by one or two steps of conjugate gradients from
@@ -153,7 +156,7 @@ class ALS:
 
     def fit(
         self,
-        user_items: sp.csr_array,
+        user_items: UserItems,
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
@@ -166,7 +169,7 @@ class ALS:
 
         Parameters
         ----------
-        user_items : csr_array, shape (n_users, n_items)
+        user_items : csr_array, shape (n_users, n_items), or Interactions
             Finite weights above 0; rows are users.
         start : Embeddings, optional
             Where to begin instead of at random. A zero row is a newcomer, which the first epoch
@@ -188,7 +191,7 @@ class ALS:
         DivergedError
             If the loss is no longer finite.
         """
-        users, items = sides(self, checked(user_items), start)
+        users, items = sides(self, normalized(user_items), start)
         with threads(n_threads) as pool:
             for number in range(1, self.iterations + 1):
                 began = perf_counter()
@@ -209,7 +212,9 @@ class ALS:
             )  # fmt: skip
         return self._trimmed(users, items)
 
-    def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
+    def fold_in(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> FoldIn:
         """Prepare the solve of users against these items; see `Model.fold_in`."""
         factors = items.shape[1]
         turned = padded(items)  # (n_items, width)
@@ -220,7 +225,7 @@ class ALS:
         spectrum = (self.unobserved_weight * eigenvalues).astype(np.float32)  # (width,)
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
-            weights = weighted(self, checked(user_items), popularity)
+            weights = weighted(self, in_mean_weights(user_items, mean_weight), popularity)
             users = users_at_zero(self, weights, turned.shape[1])
             with threads() as pool:
                 solve_turned(
@@ -232,7 +237,9 @@ class ALS:
 
         return embed
 
-    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+    def contributions(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> Contributions:
         r"""Prepare :math:`w_i\, y_i' W y_j` (Hu et al. 2008, section 5).
 
         W is the inverse of the system that a fold-in solves; the score of item j is the sum of
@@ -241,7 +248,7 @@ class ALS:
         gram = (items.T @ items).astype(np.float64)  # (factors, factors)
 
         def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
-            weights = weighted(self, checked(history), popularity)
+            weights = weighted(self, in_mean_weights(history, mean_weight), popularity)
             user, Y = users_at_zero(self, weights, 0), items[weights.indices].astype(np.float64)
             system = self.unobserved_weight * float(user.dense_scale[0]) * gram
             system += Y.T @ (weights.data[:, None] * Y)

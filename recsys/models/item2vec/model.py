@@ -14,6 +14,7 @@ from recsys.models.protocol import (
     Contributions,
     FoldIn,
     OnEpoch,
+    UserItems,
     checked,
     fit_in_one_step,
     popularity_of,
@@ -123,7 +124,7 @@ class Item2Vec:
 
     def fit(
         self,
-        user_items: sp.csr_array,
+        user_items: UserItems,
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
@@ -147,7 +148,9 @@ class Item2Vec:
         items: FloatMatrix = (scale * V * values ** (self.spectral_power / 2)).astype(np.float32)
         return Embeddings(self.fold_in(items, popularity)(user_items), items)
 
-    def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
+    def fold_in(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> FoldIn:
         """Prepare the mean over a history, ``x = mean of D_i^-(b+c) y_i``; see `Model.fold_in`."""
         exponent = self.item_exponent + self.popularity_exponent
         summands = power_of_counts(popularity, -exponent)[:, None] * items
@@ -161,7 +164,9 @@ class Item2Vec:
 
         return embed
 
-    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+    def contributions(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> Contributions:
         """Prepare the summands of the mean times the item."""
         scale = power_of_counts(popularity, -(self.item_exponent + self.popularity_exponent))
 

@@ -18,7 +18,9 @@ from recsys.models.protocol import (
     Epoch,
     FoldIn,
     OnEpoch,
-    checked,
+    UserItems,
+    in_mean_weights,
+    normalized,
     require_no_start,
 )
 from recsys.models.softmax.steps import step_items, step_users
@@ -110,7 +112,7 @@ class Softmax:
 
     def fit(
         self,
-        user_items: sp.csr_array,
+        user_items: UserItems,
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
@@ -122,7 +124,7 @@ class Softmax:
         default, and does not change the result.
         """
         require_no_start(self.name, start)
-        matrix = checked(user_items)
+        matrix = normalized(user_items)
         has_users = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
         items = np.zeros((matrix.shape[1], self.factors), dtype=np.float32)
 
@@ -142,25 +144,29 @@ class Softmax:
                         break
         return embeddings()
 
-    def fold_in(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> FoldIn:
+    def fold_in(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> FoldIn:
         """Prepare the steps of users against these items; see `Model.fold_in`.
 
         The popularity is not needed: an item without users is a zero vector.
         """
-        return lambda user_items: self._folded_in(checked(user_items), items)
+        return lambda user_items: self._folded_in(in_mean_weights(user_items, mean_weight), items)
 
-    def contributions(self, items: FloatMatrix, popularity: NDArray[np.integer]) -> Contributions:
+    def contributions(
+        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+    ) -> Contributions:
         r"""Prepare :math:`c\, w_i (y_i \cdot y_j - m)`.
 
         Where a user rests, x is c times :math:`\sum_i w_i y_i - n \sum_l p_l y_l`; m is the mean of
         :math:`y_l \cdot y_j` by p. As a fold-in ends close to there, c is what makes the
         contributions sum to the score.
         """
-        embed = self.fold_in(items, popularity)
+        embed = self.fold_in(items, popularity)  # of what is in its unit already
         is_known = np.asarray(items.any(axis=1), dtype=np.float64)
 
         def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
-            clean, item = checked(history), items[item_idx]
+            clean, item = in_mean_weights(history, mean_weight), items[item_idx]
             user = embed(clean)[0].astype(np.float64)
             scores = (items @ user) / self.temperature
             likely = np.exp(scores - scores.max()) * is_known
