@@ -179,16 +179,15 @@ def compare_models(
     Each is tuned on the validation part, then fitted to all of train once for each seed, and tested
     once.
     """
-    wanted = settings.compare
-    candidates = [_candidate_of(name, settings) for name in wanted.models]
+    candidates = [_candidate_of(name, settings) for name in settings.compare.models]
     parts = split_parts(log, settings.evaluation, test)
     compared = {}
     for candidate in candidates:
         start = perf_counter()
-        if wanted.tune:
+        if settings.compare.tune:
             found = _tuned(candidate, parts, settings, study, progress=progress)
             candidate = found.best.candidate
-        tuning_seconds = perf_counter() - start if wanted.tune else 0.0
+        tuning_seconds = perf_counter() - start if settings.compare.tune else 0.0
         compared[candidate.name] = _compared(
             candidate, parts.whole, settings, tuning_seconds, progress=progress
         )
@@ -233,16 +232,16 @@ def _tuned(
     *,
     progress: bool,
 ) -> Tuned:
-    wanted = settings.tune
-    task = Task(parts.train, parts.validation, wanted.metric, settings.evaluation.k, wanted.seed)
+    search = settings.tune
+    task = Task(parts.train, parts.validation, search.metric, settings.evaluation.k, search.seed)
     with progress_bar(f"tuning {candidate.name}", enabled=progress) as on_step:
         return tune(
             candidate,
             task,
-            factors=wanted.factors,
-            budget=wanted.budget,
+            factors=search.factors,
+            budget=search.budget,
             study=study,
-            seed=wanted.seed,
+            seed=search.seed,
             on_step=on_step,
         )
 

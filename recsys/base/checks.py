@@ -31,7 +31,7 @@ def require(
     one_of : collection, optional
         All values there are.
     expected : str, optional
-        The range in words, where those made of the bounds would not do.
+        The range in words. Default: made of the bounds.
 
     Raises
     ------

@@ -43,7 +43,7 @@ def replaced(path: Path, *, many_writers: bool = False) -> Iterator[Path]:
     Path
         The file aside, in the same folder. It is not there yet; the block writes it.
     """
-    # A collector of files by the end of their names must not find this one.
+    # The suffix differs, as a program that collects files by suffix must not find this one.
     aside = path.with_name(f".{path.name}{f'.{os.getpid()}' if many_writers else ''}.new")
     aside.unlink(missing_ok=True)
     try:

@@ -86,7 +86,7 @@ class GateFailedError(RecsysError):
         super().__init__(message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Be pickled by what it was made of: its message is not an argument."""
+        """Pickle by the arguments of `__init__`, as the message is none of them."""
         return type(self), (self.failures, self.checks, self.version)
 
 

@@ -84,15 +84,14 @@ def compare(
     if models is not None:
         changes["models"] = list(dict.fromkeys(name.strip() for name in models.split(",")))
     given = {name: value for name, value in changes.items() if value is not None}
-    wanted = replace(settings.compare, **given)
-    settings = replace(settings, compare=wanted)
+    settings = replace(settings, compare=replace(settings.compare, **given))
     log, test = _read(settings)
     entries = recsys.selection.compare_models(log, settings, test=test, study=study, progress=True)
     metric = f"{settings.tune.metric}@{settings.evaluation.k}"
     if as_json:
-        print_json(_compared(entries, wanted.reference, metric))
+        print_json(_compared(entries, settings.compare.reference, metric))
     else:
-        console().print(comparison_table(entries, wanted.reference, metric))
+        console().print(comparison_table(entries, settings.compare.reference, metric))
 
 
 @app.command()

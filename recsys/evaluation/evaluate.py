@@ -73,7 +73,7 @@ def evaluate(
     scorer : Embeddings or Scorer
         Fitted on train: one row per user and item of train.
     train, test : Interactions, or csr_array of shape (n_users, n_items)
-        Over the same users and items, as the splits of `recsys.logs` return them.
+        Over the same users and items, as the splits of `recsys.splits` return them.
     k : int or sequence of int
         Length of the lists, at least 1; of several, all from one ranking.
     allow_unknown : bool

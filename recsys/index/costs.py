@@ -1,6 +1,6 @@
 """The cost model: how long a query takes, from what it did.
 
-An index is chosen by counted work, as a clock says other things on a busy machine: the same items
+An index is chosen by counted work, as measured times differ on a busy machine: the same items
 and settings give the same index everywhere. `python -m benchmarks.index --costs` fits the constants
 to the times of queries; they hold the parts of a query in proportion to each other, so that a
 machine twice as fast chooses alike.

@@ -82,7 +82,7 @@ def write_codes(codes: Codes, folder: Path) -> None:
 def open_codes(folder: Path, n_items: int, factors: int) -> Codes:
     """Open, memory-mapped, what `write_codes` wrote for items of this shape."""
     n_blocks = -(-n_items // PER_BLOCK)
-    # One that is empty stands for ones.
+    # An empty file means a factor of 1 for each item.
     n_factors = open_array(folder / "factor.npy").size
     expected: dict[str, tuple[Any, tuple[int, ...]]] = {
         "row": (np.int32, (n_items,)),

@@ -1,10 +1,13 @@
 """The night: from the day's logs to a published version, in stages that survive a crash.
 
+A night is one start of `run_night`. A run is what it works on: the folder of the results of its
+stages, which the next start goes on with after a crash.
+
 ::
 
     night         `run_night`: does the stages     (guards: one night at a time, signals, the clock)
     stages        their table: what each does, and what its result depends on
-    context       what they share, and the results of those before
+    context       what they share: settings, store, run, results of earlier stages
     run           the folder of one run: which stages are finished, and their files
     stage_files   interactions and embeddings on the disk and back
     reporter      reports it all     (journal: JSON lines, prometheus, mlflow; report: the content)

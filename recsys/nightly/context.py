@@ -85,7 +85,7 @@ class Validated(StageResult):
 
 @dataclass(frozen=True)
 class Trained(StageResult):
-    """Where the fit began ("cold" or "warm"), and the hyperparameters that it really had."""
+    """How the fit began, "cold" or "warm", and its hyperparameters; warm, epochs may be fewer."""
 
     start: str
     factors: int
@@ -118,7 +118,7 @@ class Indexed(StageResult):
 
 @dataclass(frozen=True)
 class Gated(StageResult):
-    """How many checks there were, and what those say that did not pass."""
+    """How many checks there were, and the sentences of those that did not pass."""
 
     checks: int
     not_passed: int

@@ -10,14 +10,14 @@ Status = Literal["done", "reused", "left out", "failed"]
 
 @dataclass(frozen=True)
 class StageReport:
-    """What one stage did.
+    """What one stage did and found out.
 
     Parameters
     ----------
     status : {"done", "reused", "left out", "failed"}
         "reused": an earlier start of this run had finished it.
     seconds : float
-        That it took; where it was reused, that it took then.
+        Time that it took; of a reused one, in the start that finished it.
     peak_bytes : int or None
         The most memory that the process held meanwhile.
     facts : mapping

@@ -22,12 +22,12 @@ _CLOSED = ("done", "refused")
 
 @dataclass(frozen=True)
 class Finished:
-    """A stage that is finished, as the state of a run keeps it.
+    """A finished stage, as the state of a run keeps it.
 
     Parameters
     ----------
     key : str
-        Of everything that it was made of.
+        The hash of everything that its result depends on; see `Stage.key`.
     files : mapping of str to FileFacts
         Of its outputs, by path inside its folder.
     """
@@ -89,7 +89,7 @@ class Run:
         return self.stages[stage].report.facts
 
     def is_finished(self, stage: str, key: str) -> bool:
-        """Return whether a stage is finished, and was made of the same."""
+        """Return whether a stage is finished under the same key."""
         return stage in self.stages and self.stages[stage].key == key
 
     def damaged(self, stage: str) -> Path | None:
