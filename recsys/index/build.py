@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 
 from recsys.base.errors import GateFailedError, StoreError
 from recsys.index.annoy import AnnoyError
-from recsys.index.calibration import Candidate, calibrate
-from recsys.index.costs import COSTS
+from recsys.index.calibration import COSTS, Candidate, calibrate, limited
+from recsys.index.conditions import recall_by_condition
 from recsys.index.forest import FOREST, open_forest
 from recsys.index.kernel import COUNTED
-from recsys.index.measurement import Sample, stopwatch
+from recsys.index.measurement import (
+    Sample,
+    answers_as_built,
+    share_found,
+    stopwatch,
+    write_probes,
+)
 from recsys.index.plain import PlainIndex
-from recsys.index.probes import answers_as_built, share_found, write_probes
 from recsys.index.quantized import encode_items, open_codes, write_codes
 from recsys.index.searcher import LONG, SHORT, Searcher
 from recsys.index.summary import ForestSummary, IndexSummary, Times, WorkSummary
@@ -109,7 +114,9 @@ def load_index(items: FloatMatrix, folder: Path, summary: IndexSummary) -> Index
         index, probe_recall = Searcher(items, codes), None
     else:
         forest = open_forest(folder / FOREST, *items.shape)
-        index = Searcher(items, codes, forest, summary.forest.search_k)
+        index = Searcher(
+            items, codes, forest, summary.forest.search_k, summary.forest.most_excluded
+        )
         probe_recall = summary.forest.probe_recall
     if answers_as_built(index, folder, probe_recall):
         return index
@@ -129,11 +136,12 @@ def _chosen(exact: Candidate, folder: Path, sample: Sample, settings: "IndexSett
         return exact
     recall = found.recall(exact)
     misses = recall < settings.target_recall
+    if misses and settings.kind == "annoy":
+        raise GateFailedError([_refusal(recall, found.index.search_k[SHORT], settings)])
+    found = limited(found, exact, sample, settings.target_recall)
     if settings.kind == "auto" and (misses or found.total_cost() >= exact.total_cost()):
         (folder / FOREST).unlink()
         return exact
-    if misses:
-        raise GateFailedError([_refusal(recall, found.index.search_k[SHORT], settings)])
     return found
 
 
@@ -154,6 +162,8 @@ def _summary(
             trees=settings.trees,
             seed=settings.seed,
             search_k=chosen.index.search_k,
+            most_excluded=chosen.index.most_excluded,
+            conditions=recall_by_condition(chosen.index, exact.index, sample),
             probe_recall=share_found(chosen.index, folder),
         )
     return IndexSummary(

@@ -1,12 +1,22 @@
-"""Choose, by the work that real users cause, how much to scan and how far to search a forest."""
+"""Choose, by the work that real users cause, how much to scan and how far to search a forest.
+
+An index is chosen by counted work, as measured times differ on a busy machine: the same items
+and settings give the same index everywhere. `python -m benchmarks.index --costs` fits the constants
+of the cost model to the times of queries; they hold the parts of a query in proportion to each
+other, so that a machine twice as fast chooses alike.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recsys.base.errors import CorruptVersionError
 from recsys.index.annoy import AnnoyError
+from recsys.index.conditions import most_excluded
 from recsys.index.forest import FOREST, build_forest, open_forest
 from recsys.index.measurement import Counted, Sample
 from recsys.index.quantized import PER_BLOCK
@@ -19,6 +29,74 @@ _HEAD_SHARES = (0.5, 0.125, 0.03125)  # as long as a smaller head costs less
 _WORTH_ITS_BYTES = 0.9  # what the cost has to fall to for a forest over more items
 _FIRST_SEARCH_K = 32
 _TRIED = f"tried-{FOREST}"
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Nanoseconds of each part of a query; `recsys.index.kernel.COUNTED` says what is counted.
+
+    Parameters
+    ----------
+    query : float
+        What every query takes.
+    masked, excluded, hit, listed : float
+        Of each that is counted.
+    block, code_byte : float
+        To score sixteen items by their codes: in any case, and for each byte of these.
+    node, vector, vector_byte : float
+        To find a node of the forest, and an embedding; and for each byte of either.
+    """
+
+    query: float = 5400.0
+    masked: float = 0.05
+    excluded: float = 7.0
+    block: float = 6.5
+    code_byte: float = 0.0083
+    hit: float = 9.7
+    node: float = 34.0
+    vector: float = 14.5
+    vector_byte: float = 0.017
+    listed: float = 118.0
+
+    def nanoseconds(self, work: NDArray[np.number], factors: int) -> NDArray[np.float64]:
+        """Return what queries cost.
+
+        Parameters
+        ----------
+        work : ndarray, shape (n, 7)
+            Counts of each query, or means of counts, in the order of `COUNTED`.
+        """
+        cost = np.full(len(work), self.query)  # (n,)
+        for count, each in zip(work.T, self._of_each(factors), strict=True):
+            cost += count * each
+        return cost
+
+    def _of_each(self, factors: int) -> list[float]:
+        """Return what one of each of `COUNTED` costs."""
+        code_bytes, vector_bytes = bytes_of(factors)
+        return [
+            self.masked,
+            self.excluded,
+            self.block + self.code_byte * code_bytes,
+            self.hit,
+            self.node + self.vector_byte * vector_bytes,
+            self.vector + self.vector_byte * vector_bytes,
+            self.listed,
+        ]
+
+
+def bytes_of(factors: int) -> tuple[int, int]:
+    """Return the bytes of a block of codes and of an embedding."""
+    return PER_BLOCK * 4 * (1 + -(-factors // 4)), 4 * factors
+
+
+COSTS = CostModel()
+"""The model that the build uses, and that the manifest records."""
+
+
+def cost_of(counted: Counted, factors: int) -> float:
+    """Return the mean cost of a query in nanoseconds."""
+    return float(COSTS.nanoseconds(counted.mean_work()[None], factors)[0])
 
 
 class Head(NamedTuple):
@@ -52,7 +130,7 @@ class Candidate:
 
     def cost(self, k: int) -> float:
         """Return the mean cost of a list in nanoseconds, by the cost model."""
-        return self.counted[k].cost(self.index.items.shape[1])
+        return cost_of(self.counted[k], self.index.items.shape[1])
 
     def recall(self, exact: "Candidate") -> float:
         """Return the share of the exact short lists that is found; 1 without any list."""
@@ -85,6 +163,14 @@ def calibrate(
     finally:
         tried.unlink(missing_ok=True)
     return best
+
+
+def limited(found: Candidate, exact: Candidate, sample: Sample, target: float) -> Candidate:
+    """Let the forest answer only queries of the kinds on which it reaches the target."""
+    most = most_excluded(found.index, exact.index, sample, target)
+    index = found.index.with_limits(most)
+    counted = {k: Counted.of(index, sample, k) for k in (SHORT, LONG)}
+    return Candidate(index, counted, found.head)
 
 
 def _heads(settings: "IndexSettings", n_items: int) -> list[Head]:
@@ -139,7 +225,7 @@ def _search_k_for(
     while True:
         index = Searcher(items, codes, forest, dict.fromkeys((SHORT, LONG), search_k))
         counted = Counted.of(index, sample, k)
-        if k == LONG and counted.cost(items.shape[1]) >= exact.cost(k):
+        if k == LONG and cost_of(counted, items.shape[1]) >= exact.cost(k):
             return 0, exact.counted[k]
         if counted.meets(exact.counted[k], settings.target_recall):
             return search_k, counted

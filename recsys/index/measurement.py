@@ -1,18 +1,26 @@
-"""What an index finds for a sample of users, what work that is, and how long it takes."""
+"""What an index finds for some users, at what work and time, and whether it still finds it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.index.costs import COSTS
+from recsys.base.arrays import damaged, open_array
+from recsys.base.threads import one_blas_thread
 from recsys.index.kernel import COUNTED
-from recsys.index.plain import ItemRows
-from recsys.index.searcher import Searcher
+from recsys.index.plain import Allowed, ItemRows, PlainIndex
+from recsys.index.searcher import SHORT, Searcher
 from recsys.vectors import FloatMatrix, FloatVector
 
+PROBES, ANSWERS = "probes.npy", "answers.npy"
+
+_N_PROBES = 8  # users whose lists are compared whenever the index is opened
+_SAME = 1e-4  # relative difference of scores that another processor may make
+_FEWER = 0.05  # share of a list that another processor may miss
+_NOTHING = np.empty(0, dtype=np.int32)
 _ROUNDING = 1e-6  # of the largest score: what its last bits may differ by
 
 
@@ -51,14 +59,20 @@ class Counted:
     work: NDArray[np.int64]
 
     @classmethod
-    def of(cls, index: Searcher, sample: Sample, k: int) -> "Counted":
+    def of(
+        cls, index: Searcher, sample: Sample, k: int, allowed: Allowed | None = None
+    ) -> "Counted":
         """Search once for every user."""
         scores = []
         work = np.empty((len(sample), len(COUNTED)), dtype=np.int64)
         for number, (user, seen) in enumerate(zip(sample.users, sample.seen, strict=True)):
-            scores.append(index.search(user, k, seen)[1])
+            scores.append(index.search(user, k, seen, allowed)[1])
             work[number] = index.last_work()
         return cls(scores, work)
+
+    def first(self, k: int) -> "Counted":
+        """Return the beginnings of the lists, with the work of the whole."""
+        return Counted([scores[:k] for scores in self.scores], self.work)
 
     def recall(self, exact: "Counted", users: slice = slice(None)) -> float | None:
         """Return the share of the exact lists that this index found; None without any.
@@ -85,10 +99,6 @@ class Counted:
         mean: NDArray[np.float64] = self.work.sum(axis=0) / max(len(self.work), 1)
         return mean
 
-    def cost(self, factors: int) -> float:
-        """Return the mean cost of a query in nanoseconds, by the cost model."""
-        return float(COSTS.nanoseconds(self.mean_work()[None], factors)[0])
-
 
 def stopwatch(index: Searcher, sample: Sample, k: int) -> NDArray[np.float64]:
     """Return the milliseconds of each query: for reports only, as no two runs measure the same."""
@@ -98,6 +108,42 @@ def stopwatch(index: Searcher, sample: Sample, k: int) -> NDArray[np.float64]:
         index.search(user, k, seen)
         seconds.append(perf_counter() - start)
     return 1000 * np.array(seconds)
+
+
+def write_probes(folder: Path, users: FloatMatrix, exact: Searcher) -> None:
+    """Store some users and the scores of their exact lists, by NumPy."""
+    probes = np.ascontiguousarray(users[:_N_PROBES])
+    answers = np.full((len(probes), SHORT), -np.inf, dtype=np.float32)
+    plain = PlainIndex(exact.items, exact.factor)
+    with one_blas_thread():  # whose sums depend on how many threads there are
+        for number, user in enumerate(probes):
+            scores = plain.search(user, SHORT, _NOTHING)[1]
+            answers[number, : len(scores)] = scores
+    np.save(folder / PROBES, probes)
+    np.save(folder / ANSWERS, answers)
+
+
+def share_found(index: Searcher, folder: Path) -> float:
+    """Return the share of the stored answers that an index gives; 0 where a score is wrong."""
+    probes, answers = open_array(folder / PROBES), open_array(folder / ANSWERS)
+    if probes.shape[1:] != index.items.shape[1:] or answers.shape != (len(probes), SHORT):
+        raise damaged(folder / PROBES, f"expected queries for {ANSWERS}, got others")
+    found = wanted = 0
+    for user, expected in zip(probes, answers, strict=True):
+        expected = expected[expected > -np.inf]
+        rounding = _SAME * np.abs(expected).max(initial=0)
+        scores = index.search(user, SHORT, _NOTHING)[1]
+        if len(scores) != len(expected) or (scores > expected + rounding).any():
+            return 0.0
+        found += int((scores >= expected[-1:] - rounding).sum())
+        wanted += len(expected)
+    return found / wanted if wanted else 1.0
+
+
+def answers_as_built(index: Searcher, folder: Path, probe_recall: float | None) -> bool:
+    """Return whether an index finds what it found when it was built."""
+    share = share_found(index, folder)
+    return share == 1 if probe_recall is None else share >= probe_recall - _FEWER
 
 
 def _n_found(scores: FloatVector, exact: FloatVector) -> int:

@@ -18,10 +18,13 @@ class Allowed(NamedTuple):
     ----------
     n : int
         How many they are.
+    is_all : bool
+        Whether nothing is left out that has a direction.
     """
 
     mask: NDArray[np.uint16] | NDArray[np.bool_]
     n: int
+    is_all: bool = False
 
 
 class PlainIndex:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from recsys.vectors.top_k import EXCLUDED
 SHORT, LONG = 20, 100
 """Lengths of the lists that the search of a forest is set for; the target is for the short ones."""
 
-_LEAST_ALLOWED_SHARE = 0.2  # with fewer, most candidates would be looked at in vain
 _MOST_OF_TAIL = 0.25  # a search for more candidates takes as long as a scan of the tail
 _NO_FOREST = kernel.Forest()
 
@@ -30,8 +30,11 @@ class Searcher:
 
     With a forest, the items before it, the head, are scanned like that, and the forest offers
     candidates of the others, the tail, which are scored exactly. Where no item of the tail can
-    enter the list, by its norm, the forest is not asked. Where its candidates do not fill the list,
-    or few items are allowed, the tail is scanned and the list is exact.
+    enter the list, by its norm, the forest is not asked.
+
+    The forest answers only the kinds of queries on which calibration saw it reach its target: among
+    all items, for lists of at most 100, with few exclusions. For all others the tail is scanned, as
+    it is where the candidates do not fill the list, and the list is exact.
 
     Threads may share one.
 
@@ -45,6 +48,9 @@ class Searcher:
         As `open_forest` returns it.
     search_k : mapping of int to int, optional
         Candidates to take from the forest for a list of 20 and of 100; 0 scans the tail.
+    most_excluded : mapping of int to int, optional
+        Exclusions of a query for lists of 20 and of 100, above which the tail is scanned; below 0
+        it always is. Default: no limit.
 
     Examples
     --------
@@ -60,11 +66,13 @@ class Searcher:
         codes: Codes,
         forest: Any = None,
         search_k: Mapping[int, int] | None = None,
+        most_excluded: Mapping[int, int] | None = None,
     ) -> None:
         self.items = np.ascontiguousarray(items, dtype=np.float32)
         self.codes = codes
         self._forest = forest or _NO_FOREST
         self.search_k = search_k or {SHORT: 0, LONG: 0}
+        self.most_excluded = most_excluded or dict.fromkeys((SHORT, LONG), len(items))
         self._n_blocks = len(codes.codes)
         self._n_head = self._n_blocks if forest is None else forest.first // PER_BLOCK  # blocks
         self._most_candidates = _MOST_OF_TAIL * self._forest.n_items
@@ -76,6 +84,15 @@ class Searcher:
     def of(cls, items: FloatMatrix, *, cosine: bool = False) -> "Searcher":
         """Return an exact search of items in memory, by dot product or by cosine."""
         return cls(items, encode_items(items, cosine=cosine))
+
+    def with_limits(self, most_excluded: Mapping[int, int]) -> "Searcher":
+        """Return a search that asks the same forest up to so many exclusions."""
+        return Searcher(self.items, self.codes, self._forest, self.search_k, most_excluded)
+
+    @property
+    def n_head(self) -> int:
+        """How many items, those with the largest norms, are scanned before the forest is asked."""
+        return min(self._n_head * PER_BLOCK, len(self.items))
 
     @property
     def factor(self) -> FloatVector | None:
@@ -92,7 +109,7 @@ class Searcher:
         by_position = np.zeros(self._n_blocks * PER_BLOCK, dtype=np.bool_)
         by_position[: len(self.items)] = True if is_allowed is None else is_allowed[self.codes.row]
         mask = np.packbits(by_position, bitorder="little").view(np.uint16)  # (n_blocks,)
-        return Allowed(mask, int(by_position.sum()))
+        return Allowed(mask, int(by_position.sum()), self._is_all(is_allowed))
 
     def search(
         self, user: FloatVector, k: int, exclude: ItemRows, allowed: Allowed | None = None
@@ -119,6 +136,7 @@ class Searcher:
         k = min(k, len(self.items))
         rows, scores = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32)
         allowed = allowed or self._everything
+        wanted, most_excluded = self._n_candidates(k, allowed)
         n = kernel.library.search(
             self._catalogue,
             self._forest,
@@ -130,7 +148,7 @@ class Searcher:
             kernel.address(exclude, np.int32),
             len(exclude),
             self._n_head,
-            self._n_candidates(k, allowed),
+            wanted if len(exclude) <= most_excluded else 0,
             kernel.address(rows, np.int32),
             kernel.address(scores, np.float32),
         )
@@ -171,22 +189,27 @@ class Searcher:
             )
             return rows, scores
         allowed = allowed or self._everything
-        kernel.library.search_many(
-            self._catalogue,
-            self._forest,
-            self._scratch(),
-            kernel.address(users, np.float32),
-            len(users),
-            k,
-            kernel.address(allowed.mask, np.uint16),
-            allowed.n,
-            kernel.address(starts, np.int64),
-            kernel.address(exclude, np.int32),
-            self._n_head,
-            self._n_candidates(k, allowed),
-            kernel.address(rows, np.int32),
-            kernel.address(scores, np.float32),
-        )
+        wanted, most_excluded = self._n_candidates(k, allowed)
+        n_candidates = np.where(np.diff(starts) <= most_excluded, wanted, 0)  # (n,)
+        ends = np.flatnonzero(np.diff(n_candidates)) + 1  # of users who are searched for alike
+        for first, last in pairwise([0, *ends.tolist(), len(users)]):
+            if first < last:
+                kernel.library.search_many(
+                    self._catalogue,
+                    self._forest,
+                    self._scratch(),
+                    kernel.address(users[first:], np.float32),
+                    last - first,
+                    k,
+                    kernel.address(allowed.mask, np.uint16),
+                    allowed.n,
+                    kernel.address(starts[first:], np.int64),
+                    kernel.address(exclude, np.int32),
+                    self._n_head,
+                    int(n_candidates[first]),
+                    kernel.address(rows[first:], np.int32),
+                    kernel.address(scores[first:], np.float32),
+                )
         return rows, scores
 
     def rank(self, user: FloatVector, rows: ItemRows, k: int) -> tuple[ItemRows, FloatVector]:
@@ -217,16 +240,23 @@ class Searcher:
         work: NDArray[np.int64] = self._scratch().arrays["work"]
         return work.copy()
 
-    def _n_candidates(self, k: int, allowed: Allowed) -> int:
-        """Return the candidates to take from the forest; 0 to scan the tail.
+    def _n_candidates(self, k: int, allowed: Allowed) -> tuple[int, int]:
+        """Return the candidates to take from the forest, and up to how many exclusions.
 
-        This is the one place that decides how a list is searched.
+        With 0 candidates, or more exclusions, the tail is scanned. This is the one place that
+        decides how a list is searched.
         """
-        wanted = self.search_k[SHORT if k <= SHORT else LONG]
-        if k > LONG:
-            wanted = -(-wanted * k // LONG)
-        is_narrow = allowed.n < _LEAST_ALLOWED_SHARE * len(self.items)
-        return 0 if is_narrow or wanted > self._most_candidates else wanted
+        length = SHORT if k <= SHORT else LONG
+        wanted = self.search_k[length]
+        if k > LONG or not allowed.is_all or wanted > self._most_candidates:
+            wanted = 0
+        return wanted, self.most_excluded[length]
+
+    def _is_all(self, is_allowed: NDArray[np.bool_] | None) -> bool:
+        """Return whether nothing is left out, but for zeros where the search is by cosine."""
+        if is_allowed is None or self.factor is None:
+            return is_allowed is None or bool(is_allowed.all())
+        return bool((is_allowed | (self.factor == 0)).all())
 
     def _scratch(self) -> Any:
         """Return what this thread writes to."""

@@ -22,6 +22,11 @@ class ForestSummary:
         Candidates for a list of 20 and of 100; 0 where the tail is scanned instead.
     probe_recall : float
         Share of the stored answers that it found when it was built.
+    most_excluded : mapping of int to int
+        Exclusions up to which it is asked, for a list of 20 and of 100; -1 where it never is.
+    conditions : mapping of str to mapping of int to float or None
+        Recall of lists of 1, 20, 100 and 1000 items, by the name of the condition that they are
+        under; None without users.
     """
 
     head_share: float
@@ -30,6 +35,34 @@ class ForestSummary:
     seed: int
     search_k: Mapping[int, int]
     probe_recall: float
+    most_excluded: Mapping[int, int]
+    conditions: Mapping[str, Mapping[int, float | None]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types, with lengths as text, as JSON has them."""
+        return asdict(self) | {
+            "search_k": _with_text_keys(self.search_k),
+            "most_excluded": _with_text_keys(self.most_excluded),
+            "conditions": {name: _with_text_keys(one) for name, one in self.conditions.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "ForestSummary":
+        """Read what `to_dict` wrote, in this release or one before it."""
+        get = content.get
+        return cls(
+            head_share=content["head_share"],
+            n_head=content["n_head"],
+            trees=content["trees"],
+            seed=content["seed"],
+            search_k=_with_numbers(content["search_k"]),
+            # The answers to a few queries may be better or worse than what users get, but before
+            # they were counted the target was all there was.
+            probe_recall=get("probe_recall", content["target_recall"]),
+            # A release that did not measure exclusions cannot say where the forest is good enough.
+            most_excluded=_with_numbers(get("most_excluded", {SHORT: -1, LONG: -1})),
+            conditions={name: _with_numbers(one) for name, one in get("conditions", {}).items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -115,8 +148,7 @@ class IndexSummary:
             f"p99_ms@{LONG}": long.p99,
         }
         if self.forest is not None:
-            search_k = {str(k): n for k, n in self.forest.search_k.items()}
-            content |= {**asdict(self.forest), "search_k": search_k}
+            content |= self.forest.to_dict()
         if self.without_annoy is not None:
             content["without_annoy"] = self.without_annoy
         counted = {str(k): asdict(work) for k, work in self.work.items()}
@@ -139,19 +171,14 @@ class IndexSummary:
             exact_p50_ms=get("exact_p50_ms"),
             work={int(k): WorkSummary(**work) for k, work in counted},
             costs=get("costs", {}),
-            forest=_forest_from(content) if content["kind"] == "annoy" else None,
+            forest=ForestSummary.from_dict(content) if content["kind"] == "annoy" else None,
             without_annoy=get("without_annoy"),
         )
 
 
-def _forest_from(content: Mapping[str, Any]) -> ForestSummary:
-    return ForestSummary(
-        head_share=content["head_share"],
-        n_head=content["n_head"],
-        trees=content["trees"],
-        seed=content["seed"],
-        search_k={int(k): n for k, n in content["search_k"].items()},
-        # The answers to a few queries may be better or worse than what users get, but before
-        # they were counted the target was all there was.
-        probe_recall=content.get("probe_recall", content["target_recall"]),
-    )
+def _with_text_keys(by_length: Mapping[int, Any]) -> dict[str, Any]:
+    return {str(k): value for k, value in by_length.items()}
+
+
+def _with_numbers(by_length: Mapping[Any, Any]) -> dict[int, Any]:
+    return {int(k): value for k, value in by_length.items()}

@@ -23,10 +23,10 @@ from recsys.index import (
     load_index,
     measurement,
 )
-from recsys.index.costs import CostModel
+from recsys.index.calibration import CostModel
 from recsys.index.forest import FOREST
 from recsys.index.kernel import COUNTED, library
-from recsys.index.probes import ANSWERS
+from recsys.index.measurement import ANSWERS
 from recsys.settings import IndexSettings
 
 
@@ -178,7 +178,7 @@ def test_work_is_what_a_query_does(items) -> None:
 def test_a_forest_is_counted_by_nodes_and_vectors(tmp_path: Path, items, sample) -> None:
     settings = IndexSettings(trees=5, head_share=0.0, target_recall=0.5)
     index = load_index(items, tmp_path, build_index(items, sample, settings, tmp_path))
-    index.search(sample.users[0], SHORT, sample.seen[0])
+    index.search(sample.users[0], SHORT, sample.seen[0][: index.most_excluded[SHORT]])
     work = dict(zip(COUNTED, index.last_work().tolist(), strict=True))
     assert work["blocks"] == work["hits"] == 0
     assert work["nodes"] > 5

@@ -205,25 +205,6 @@ def test_a_poor_forest_still_fills_the_list(tmp_path: Path, search_k: int) -> No
         np.testing.assert_allclose(scores, items[found] @ user, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("share", [0.001, 0.1, 0.5])
-def test_a_filter_costs_no_item(tmp_path: Path, share: float) -> None:
-    rng = np.random.default_rng(3)
-    items = (rng.standard_normal((6000, 16)) * rng.lognormal(0, 0.3, (6000, 1))).astype("f4")
-    index = annoy_index(items, tmp_path, head=0.05, trees=10, search_k=300)
-    n_found = n_best = 0
-    for user in rng.standard_normal((40, 16)).astype(np.float32):
-        allowed = rng.random(6000) < share
-        exclude = rng.choice(6000, 100).astype(np.int32)
-        found, _ = index.search(user, 10, exclude, index.allow(allowed))
-        best = slow_search(items, user, 10, exclude, allowed)[0]
-        assert len(found) == len(best)
-        assert allowed[found].all()
-        assert not set(found.tolist()) & set(exclude.tolist())
-        n_found += len(set(found.tolist()) & set(best))
-        n_best += len(best)
-    assert n_found >= 0.95 * n_best
-
-
 def test_the_head_finds_what_the_forest_does_not(tmp_path: Path) -> None:
     """Most items are small, few are large and best for everybody: the shape of real ALS items."""
     rng = np.random.default_rng(2)
