@@ -76,6 +76,22 @@ def require_known(name: str, values: Iterable[str], known: Collection[str]) -> N
             )
 
 
+def require_encoding(name: str, encoding: str) -> None:
+    """Check that a setting names an encoding of text.
+
+    Raises
+    ------
+    ConfigError
+        If Python does not know it.
+    """
+    try:
+        "".encode(encoding)
+    except (LookupError, UnicodeError, ValueError) as error:
+        raise ConfigError(
+            f"{name}: expected an encoding such as utf-8, cp1252 or shift_jis, got {encoding!r}"
+        ) from error
+
+
 def unix_seconds(name: str, moment: str) -> float:
     """Return an ISO 8601 date or time, UTC unless it names a zone, in seconds since 1970.
 

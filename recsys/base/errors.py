@@ -98,5 +98,7 @@ def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     >>> did_you_mean("facters", ["factors", "seed"])
     "; did you mean 'factors'?"
     """
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    names = list(known)
+    close = [other for other in names if other.casefold() == name.casefold()]
+    close = close or get_close_matches(name, names, n=1, cutoff=0.5)
     return f"; did you mean {prefix + close[0]!r}?" if close else ""

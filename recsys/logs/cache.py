@@ -27,7 +27,7 @@ from recsys.settings import LogSettings
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
 
 
-_FORMAT = 1
+_FORMAT = 2
 _APPLIED_AFTERWARDS = (
     "half_life_days",
     "popular_half_life_days",
@@ -70,8 +70,8 @@ class LogCache:
         with self._errors_of_writing():
             self._folder.mkdir(parents=True, exist_ok=True)
 
-    def stage(self, session: Session, file: LogFile, settings: LogSettings) -> StagedFile:
-        """Return the classified rows of a file, reading it if they are not here.
+    def stage(self, session: Session, file: LogFile, settings: LogSettings) -> StagedFile | None:
+        """Return the classified rows of a file, reading it if they are not here; None without rows.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class LogCache:
         with self._errors_of_writing():
             return self._stage(session, file, settings)
 
-    def _stage(self, session: Session, file: LogFile, settings: LogSettings) -> StagedFile:
+    def _stage(self, session: Session, file: LogFile, settings: LogSettings) -> StagedFile | None:
         with _errors_of_reading(file):
             identity = identity_of(file.path)
         data = self._data_of(file)
@@ -92,7 +92,7 @@ class LogCache:
         self.reused.append(file.name)
         if entry["facts"] != identity:  # another time or inode, the same content
             _write_entry(data, entry | {"facts": identity, "read_ns": time.time_ns()})
-        return from_written(file.name, data, _rules_of(entry), is_text=entry["is_text"])
+        return from_written(file.name, data, _rules_of(entry))
 
     def drop_others(self) -> None:
         """Delete what belongs to no file of the log that was read last."""
@@ -104,10 +104,12 @@ class LogCache:
 
     def _read(
         self, session: Session, file: LogFile, settings: LogSettings, identity: list[int]
-    ) -> StagedFile:
+    ) -> StagedFile | None:
         with _errors_of_reading(file):
             content = sha256_of(file.path)
             staged = stage_copy(session, file, settings)
+            if staged is None:  # what has no rows is soon read
+                return None
             if identity_of(file.path) != identity:  # it changed while it was read: keep nothing
                 return staged
         data = self._data_of(file)
@@ -122,12 +124,11 @@ class LogCache:
             "settings": _key_of_settings(file, settings),
             "data": sha256_of(data),
             "judgement": asdict(staged.rules),
-            "is_text": staged.is_text,
             "latest": latest,
             "earliest_in_future": earliest,
         }
         _write_entry(data, entry)
-        return from_written(file.name, data, staged.rules, is_text=staged.is_text)
+        return from_written(file.name, data, staged.rules)
 
     def _data_of(self, file: LogFile) -> Path:
         return self._folder / f"{_key_of(file.path)}.parquet"
@@ -202,7 +203,7 @@ def _is_same(entry: Mapping[str, Any], identity: list[int], file: LogFile) -> bo
 
 def _rules_of(entry: Mapping[str, Any]) -> RowRules:
     known = dict(entry["judgement"])
-    known["ids_are_integers"] = tuple(known["ids_are_integers"])
+    known["id_kinds"] = tuple(known["id_kinds"])
     known["outcomes"] = tuple(Outcome(**outcome) for outcome in known["outcomes"])
     return RowRules(**known)
 

@@ -26,7 +26,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recsys.base.checks import unix_seconds
-from recsys.logs.columns import Column, event_field, id_field, number_field, seconds_field
+from recsys.logs.columns import (
+    Column,
+    IdKind,
+    NumberField,
+    event_field,
+    id_field,
+    number_field,
+    seconds_field,
+)
 from recsys.logs.session import case, literal
 from recsys.settings import LogSettings
 
@@ -60,8 +68,10 @@ class RowRules:
     user_id, item_id, weight, seconds, event : str
         Expressions, valid where the outcome is 0; `seconds` is None in a log without time, `event`
         where no event types are read.
-    ids_are_integers : tuple of bool
-        Whether the log types its user ids, and its item ids, as numbers.
+    id_kinds : tuple of {"integer", "spelled", "string"}
+        How user ids are typed, and item ids.
+    times_are_numbers : bool
+        Whether times may have been read as a number that counts from 1970.
     outcomes : tuple of Outcome
         Outcome n of a row is the n-th of these, from 1: the first whose condition holds. The same
         reasons in the same order for all that is read with the same settings and columns.
@@ -72,7 +82,8 @@ class RowRules:
     weight: str
     seconds: str | None
     event: str | None
-    ids_are_integers: tuple[bool, bool]
+    id_kinds: tuple[IdKind, IdKind]
+    times_are_numbers: bool
     outcomes: tuple[Outcome, ...]
 
     def query(self, relation: str, line: str, text: str, file_index: str = "0") -> str:
@@ -101,18 +112,26 @@ class RowRules:
 
 
 def rules_for(
-    columns: Mapping[str, Column], settings: LogSettings, now: int, is_malformed: str = "false"
+    columns: Mapping[str, Column],
+    settings: LogSettings,
+    now: int,
+    is_malformed: str = "false",
+    is_header: str = "false",
 ) -> RowRules:
     """Return how rows with these columns are classified.
 
     `columns` are by our name, event, value and timestamp optional. A day after `now`, seconds since
-    1970, the future begins. `is_malformed` is the SQL condition of a record without fields.
+    1970, the future begins. `is_malformed` is the SQL condition of a record without fields,
+    `is_header` that of one that repeats the names of the columns.
     """
     user, item = id_field(columns["user_id"]), id_field(columns["item_id"])
     outcomes = [
         Outcome("malformed line", True, is_malformed),
+        Outcome("repeated header", False, is_header),
         Outcome("empty user_id", True, user.is_empty),
         Outcome("empty item_id", True, item.is_empty),
+        Outcome("inexact user_id", True, user.is_inexact),
+        Outcome("inexact item_id", True, item.is_inexact),
         Outcome("unreadable user_id", True, user.is_unreadable),
         Outcome("unreadable item_id", True, item.is_unreadable),
     ]
@@ -124,52 +143,83 @@ def rules_for(
             for name in settings.events
         )
         outcomes += _event_outcomes(event, settings.events)
-    if "value" in columns:
-        value = number_field(columns["value"])
+    if "value" in columns or settings.missing_value is not None:
+        value = NumberField("NULL::DOUBLE", "true")
+        if "value" in columns:
+            value = number_field(columns["value"])
+        outcomes += _value_outcomes(value, settings)
         weight = _scaled(weight, value, settings)
-        outcomes += _value_outcomes(value, weight, settings)
+        outcomes += _weight_outcomes(weight)
+    times_are_numbers = False
     if "timestamp" in columns:
-        seconds = seconds_field(columns["timestamp"], settings.timestamp_unit)
-        outcomes += _time_outcomes(seconds, settings, now)
-    are_integers = (user.is_integer, item.is_integer)
-    return RowRules(user.sql, item.sql, weight, seconds, event, are_integers, tuple(outcomes))
+        time = seconds_field(columns["timestamp"], settings.timestamp_unit)
+        seconds = time.sql
+        times_are_numbers = not columns["timestamp"].is_time
+        outcomes += _time_outcomes(time, settings, now)
+    return RowRules(
+        user.sql,
+        item.sql,
+        weight,
+        seconds,
+        event,
+        (user.kind, item.kind),
+        times_are_numbers,
+        tuple(outcomes),
+    )
 
 
 def _event_outcomes(event: str, events: Mapping[str, float]) -> list[Outcome]:
     known = ", ".join(literal(name) for name in events)
-    outcomes = [Outcome("unknown event", True, f"{event} IS NULL OR {event} NOT IN ({known})")]
+    outcomes = [
+        Outcome("no event", True, f"{event} IS NULL OR trim({event}) = ''"),
+        Outcome("unknown event", True, f"{event} NOT IN ({known})"),
+    ]
     for name, weight in events.items():
         if weight == 0:
             outcomes.append(Outcome(f"event excluded: {name}", False, f"{event} = {literal(name)}"))
     return outcomes
 
 
-def _scaled(weight: str, value: str, settings: LogSettings) -> str:
-    if settings.value_scale == "none":
-        return weight
-    if settings.value_scale == "log":
+def _scaled(weight: str, value: NumberField, settings: LogSettings) -> str:
+    scaled = {
+        "none": "1.0",
         # ln() of a negative number would stop the query; such a row is rejected anyway.
-        return f"{weight} * CASE WHEN {value} > 0 THEN ln(1 + {value}) ELSE 0 END"
-    return f"{weight} * {value}"
+        "log": f"CASE WHEN {value.sql} > 0 THEN ln(1 + {value.sql}) ELSE 0 END",
+        "linear": value.sql,
+    }[settings.scale]
+    if settings.missing_value is not None:
+        scaled = case([(value.is_absent, repr(float(settings.missing_value)))], otherwise=scaled)
+    return weight if scaled == "1.0" else f"{weight} * {scaled}"
 
 
-def _value_outcomes(value: str, weight: str, settings: LogSettings) -> list[Outcome]:
-    outcomes = [
-        Outcome("unreadable value", True, f"{value} IS NULL"),
-        Outcome("non-finite value", True, f"NOT isfinite({value})"),
+def _value_outcomes(value: NumberField, settings: LogSettings) -> list[Outcome]:
+    is_there = f"NOT ({value.is_absent})"
+    outcomes = []
+    if settings.missing_value is None:
+        outcomes.append(Outcome("no value", True, value.is_absent))
+    elif settings.missing_value == 0:
+        outcomes.append(Outcome("no value", False, value.is_absent))
+    outcomes += [
+        Outcome("unreadable value", True, f"{value.sql} IS NULL AND {is_there}"),
+        Outcome("non-finite value", True, f"NOT isfinite({value.sql})"),
     ]
     if settings.min_value is not None:
-        below = f"{value} < {float(settings.min_value)!r}"
+        below = f"{value.sql} < {float(settings.min_value)!r}"
         outcomes.append(Outcome("value below min_value", False, below))
-    outcomes += [
-        Outcome("non-finite value", True, f"{weight} > {LARGEST_WEIGHT}"),
-        Outcome("non-positive weight", True, f"{weight} < {SMALLEST_WEIGHT}"),
-    ]
     return outcomes
 
 
-def _time_outcomes(seconds: str, settings: LogSettings, now: int) -> list[Outcome]:
+def _weight_outcomes(weight: str) -> list[Outcome]:
+    return [
+        Outcome("non-finite value", True, f"{weight} > {LARGEST_WEIGHT}"),
+        Outcome("non-positive weight", True, f"{weight} < {SMALLEST_WEIGHT}"),
+    ]
+
+
+def _time_outcomes(time: NumberField, settings: LogSettings, now: int) -> list[Outcome]:
+    seconds = time.sql
     outcomes = [
+        Outcome("no timestamp", True, time.is_absent),
         Outcome("unreadable timestamp", True, f"{seconds} IS NULL"),
         Outcome("timestamp out of range", True, f"{seconds} < 0 OR {seconds} > {MAX_SECONDS}"),
         Outcome(FUTURE, True, f"{seconds} > {now + ONE_DAY}"),

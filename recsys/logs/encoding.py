@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError, RecsysError
 from recsys.logs.classify import FILE_INDEX
 from recsys.logs.interactions import Interactions, RowCounts
-from recsys.logs.rejects import too_many_rejected, write_rejects
+from recsys.logs.rejects import Rejects
 from recsys.logs.session import Session, literals
 from recsys.logs.staging import StagedFile, outcomes_of, scanned
 from recsys.settings import DuplicatePolicy
@@ -24,6 +24,18 @@ from recsys.vectors import Ids
 
 Side = Literal["user", "item"]
 CANONICAL_INTEGER = "'0|-?[1-9][0-9]*'"
+SPELLED_INTEGER = f"""
+    CASE
+        WHEN regexp_full_match(id, {CANONICAL_INTEGER}) THEN TRY_CAST(id AS BIGINT)
+        WHEN regexp_full_match(id, '(0|-?[1-9][0-9]*)[.]0*')
+            THEN TRY_CAST(split_part(id, '.', 1) AS BIGINT)
+        WHEN regexp_full_match(id, '-?[1-9]([.][0-9]+)?[eE][+]?[0-9]+')
+            AND TRY_CAST(id AS DOUBLE) = trunc(TRY_CAST(id AS DOUBLE))
+            AND abs(TRY_CAST(id AS DOUBLE)) < 9007199254740992
+            THEN TRY_CAST(TRY_CAST(id AS DOUBLE) AS BIGINT)
+    END
+"""
+"""The integer that an id spells, which a program may have taken for a float; null if none."""
 CLASSIFIED = "classified"
 """View of all rows of a log: user_id, item_id, weight, seconds, event, outcome, file, file_number,
 line, text."""
@@ -47,10 +59,9 @@ class StagedLog:
         self._files = files
         self._outcomes = outcomes_of(files)
         self._has_time = files[0].rules.seconds is not None
-        self._typed_integer = {
-            "user": all(file.rules.ids_are_integers[0] for file in files),
-            "item": all(file.rules.ids_are_integers[1] for file in files),
-        }
+        kinds_of = zip(*(file.rules.id_kinds for file in files), strict=True)
+        self._id_kinds = dict(zip(("user", "item"), map(set, kinds_of), strict=True))
+        self._typed_integer = {side: kinds == {"integer"} for side, kinds in self._id_kinds.items()}
         # Files of one kind are one scan: a thousand scans would be a plan beyond any memory.
         kinds: dict[object, list[int]] = {}
         for number, file in enumerate(files):
@@ -68,6 +79,11 @@ class StagedLog:
             f"{literals(numbers)}[{FILE_INDEX} + 1] AS file_number, line, text "
             f"FROM ({scanned([file.path for file in files], files[0].select)})"
         )
+
+    @property
+    def times_are_numbers(self) -> bool:
+        """Whether times may have been read as a number that counts from 1970."""
+        return any(file.rules.times_are_numbers for file in self._files)
 
     def count(self) -> RowCounts:
         """Count the rows by outcome, and find users and items on the way."""
@@ -105,17 +121,15 @@ class StagedLog:
     def check_rejects(
         self, row_counts: RowCounts, max_rejected_share: float, path: Path | None
     ) -> RowCounts:
-        """Write the rejects file where there are any, and refuse a log with too many."""
+        """Write the rejects file where there are any; refuse a log, or a file, with too many."""
         if not row_counts.rejected:
             return row_counts
+        rejects = Rejects(self._session, CLASSIFIED, self._outcomes)
         with self._explaining():
             if path is not None:
-                write_rejects(self._session, CLASSIFIED, self._outcomes, path)
+                rejects.write(path)
                 row_counts = replace(row_counts, rejects_file=str(path))
-            if row_counts.rejected_share > max_rejected_share:
-                raise too_many_rejected(
-                    self._session, CLASSIFIED, self._outcomes, row_counts, max_rejected_share
-                )
+            rejects.check(row_counts, len(self._files), max_rejected_share)
         return row_counts
 
     def interactions(
@@ -141,30 +155,52 @@ class StagedLog:
 
     def _number_ids(self, side: Side) -> Ids:
         """Give every id of a side its row, in ascending order, and return them."""
-        counts = f"{side}_counts"
-        key = "id"
-        if not self._typed_integer[side] and self._reads_as_integers(side):
-            key = "CAST(id AS BIGINT)"
+        counts, key = f"{side}_counts", "id"
+        is_integer, has_variants = self._typed_integer[side], False
+        if not is_integer and "string" not in self._id_kinds[side]:
+            is_integer, has_variants = self._reads_as_integers(side)
+            key = f"({SPELLED_INTEGER})" if is_integer else "id"
+        if not is_integer:
+            self._warn_of_spellings(side)
+        # 7 and 7.0 are one integer.
+        number = "dense_rank" if has_variants else "row_number"
         self._session.execute(
             f"CREATE TABLE {side}s AS SELECT id, "
-            f"CAST(row_number() OVER (ORDER BY {key}) - 1 AS INTEGER) AS idx "
+            f"CAST({number}() OVER (ORDER BY {key}) - 1 AS INTEGER) AS idx "
             f"FROM {counts} WHERE outcome = 0"
         )
         self._session.execute(f"DROP TABLE {counts}")
-        type_ = pa.int64() if key != "id" or self._typed_integer[side] else pa.large_string()
-        batches = self._session.batches(f"SELECT {key} AS id FROM {side}s ORDER BY idx")
+        type_ = pa.int64() if is_integer else pa.large_string()
+        distinct = (
+            f"any_value({key}) AS id FROM {side}s GROUP BY idx"
+            if has_variants
+            else (f"{key} AS id FROM {side}s")
+        )
+        batches = self._session.batches(f"SELECT {distinct} ORDER BY idx")
         return Ids(pa.chunked_array([batch.column(0).cast(type_) for batch in batches], type_))
 
-    def _reads_as_integers(self, side: Side) -> bool:
-        """Return whether the ids of text files are all integers, as those with types are."""
-        column = 0 if side == "user" else 1
-        if not all(file.is_text or file.rules.ids_are_integers[column] for file in self._files):
-            return False
-        ((others,),) = self._session.rows(
-            f"SELECT count(*) FROM {side}_counts WHERE outcome = 0 AND NOT ("
-            f"regexp_full_match(id, {CANONICAL_INTEGER}) AND TRY_CAST(id AS BIGINT) IS NOT NULL)"
+    def _reads_as_integers(self, side: Side) -> tuple[bool, bool]:
+        """Return whether ids that are spelled are all integers, and some in another form."""
+        ((n_others, n_variants),) = self._session.rows(
+            f"SELECT count(*) FILTER (({SPELLED_INTEGER}) IS NULL), "
+            f"count(*) FILTER (NOT regexp_full_match(id, {CANONICAL_INTEGER})) "
+            f"FROM {side}_counts WHERE outcome = 0"
         )
-        return others == 0
+        return n_others == 0, n_variants != 0
+
+    def _warn_of_spellings(self, side: Side) -> None:
+        """Warn of ids that are strings, and one that only its spelling keeps apart from another."""
+        ((one, other),) = self._session.rows(
+            "SELECT min(a.id), min_by(b.id, a.id) "
+            f"FROM (SELECT id FROM {side}_counts WHERE outcome = 0 AND suffix(id, '.0')) AS a "
+            f"JOIN {side}_counts AS b ON b.outcome = 0 AND b.id = a.id[:-3]"
+        )
+        if one is not None:
+            self._session.warn(
+                f"{side} ids are strings, so {other!r} and {one!r} are two {side}s; "
+                "write ids alike",
+                self._files[0].name,
+            )
 
     def _encoded(
         self, n: int, *, all_used: bool

@@ -34,6 +34,8 @@ class RowCounts:
         Rows that could be used, by event type, where types are read; the 50 most frequent.
     rejects_file : str or None
         Where the rejected rows are, if any were.
+    notes : tuple of str
+        What was assumed of the log, and what of it was not read, one sentence each.
     """
 
     rows_read: int = 0
@@ -41,6 +43,7 @@ class RowCounts:
     left_out: Mapping[str, int] = field(default_factory=dict)
     events: Mapping[str, int] = field(default_factory=dict)
     rejects_file: str | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def rejected_share(self) -> float:
@@ -61,8 +64,8 @@ class RowCounts:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold, for a manifest."""
-        return asdict(self)
+        """Return what JSON can hold, for a manifest; what was noted is for who reads the log."""
+        return {name: value for name, value in asdict(self).items() if name != "notes"}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "RowCounts":
@@ -78,6 +81,7 @@ class RowCounts:
             clauses.append(f"{_total(self.left_out):,} left out: {_listed(self.left_out)}")
         if self.rejects_file:
             clauses.append(f"rejects in {self.rejects_file}")
+        clauses.extend(self.notes)
         return "; ".join(clauses)
 
 
@@ -180,6 +184,11 @@ class Interactions:
 
     def __repr__(self) -> str:
         return f"Interactions({len(self)} events, {len(self.users)} users, {len(self.items)} items)"
+
+    @property
+    def account(self) -> RowCounts:
+        """Another name of `row_counts`."""
+        return self.row_counts
 
     def require_timestamp(self, what_for: str) -> NDArray[np.int64]:
         """Return the timestamps, or raise a DataError that names what needs them."""

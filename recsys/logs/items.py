@@ -1,20 +1,36 @@
 """Attributes of the items, from a table next to the log: titles, categories, prices."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet as pq
 
-from recsys.base.errors import DataError, did_you_mean
-from recsys.settings import ItemSettings
+from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.logs.encoding import SPELLED_INTEGER
+from recsys.logs.layout import TextLayout, find_layout
+from recsys.logs.session import Session, case, identifier, literal, open_session
+from recsys.logs.sources import LogFile, as_file
+from recsys.logs.text import RECORD_SCHEMA, may_be_quoted, read_records
+from recsys.logs.warn import warn
+from recsys.settings import ItemSettings, TextSettings
 from recsys.vectors import Ids
+
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
+
+_MEMORY_LIMIT = "1GB"
+_FEW = 0.5  # of the items of a log; if fewer have attributes, the ids may not be those of the log
 
 
 def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Table:
     """Read a table of item attributes.
+
+    Text is taken apart as that of a log is, so that an id is the same id in both. A column of CSV
+    is of the narrowest type that all its values have: integers, numbers, booleans, dates, times,
+    else text.
 
     Parameters
     ----------
@@ -29,31 +45,37 @@ def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Tab
     Raises
     ------
     DataError
-        If the file cannot be read or a column is missing.
+        If the file cannot be read, a column is missing, or a number is no finite one.
     """
-    path = Path(path)
-    try:
-        table = _read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"items: cannot read {path} as a table of items: {reason}") from error
-    columns = dict(settings.columns) if settings else {}
+    path, settings = Path(path), settings or ItemSettings()
+    columns = dict(settings.columns)
     item_id = columns.setdefault("item_id", "item_id")
-    keep_all = len(columns) == 1
+    try:
+        table = _read_table(path, settings.text, item_id)
+    except (OSError, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise DataError(f"items: cannot read {path} as a table of items: {reason}") from error
     for column in columns.values():
         if column not in table.column_names:
             raise DataError(
                 f"items: {path} has no column {column!r}, only "
                 f"{', '.join(table.column_names)}{did_you_mean(column, table.column_names)}"
             )
-    if keep_all:
+        if table.column_names.count(column) > 1:
+            raise DataError(f"items: {path} has several columns {column!r}; give each its own name")
+    if len(columns) > 1:
+        table = pa.table({ours: table[theirs] for ours, theirs in columns.items()})
+    else:
         names = ["item_id" if name == item_id else name for name in table.column_names]
-        return table.rename_columns(names)
-    return pa.table({ours: table[theirs] for ours, theirs in columns.items()})
+        table = table.rename_columns(names)
+    _refuse_numbers_that_are_none(table)
+    return table
 
 
 def attributes_of(table: pa.Table, items: Ids) -> pa.Table:
     """Bring a table of items into the order of the rows of the embeddings.
+
+    Warns where the table holds none of the items, or less than half of them.
 
     Parameters
     ----------
@@ -66,21 +88,218 @@ def attributes_of(table: pa.Table, items: Ids) -> pa.Table:
     -------
     pyarrow.Table
         One row per item; attributes are null for an item that the table does not hold.
+
+    Raises
+    ------
+    DataError
+        If ids or numbers of the table cannot be used.
     """
-    table_ids = pc.cast(table["item_id"], pa.large_string()).combine_chunks()
-    first_row = pc.index_in(items.values.cast(pa.large_string()), value_set=table_ids)
+    _refuse_numbers_that_are_none(table)
+    first_row = pc.index_in(
+        items.values.cast(pa.large_string()), value_set=_ids_as_text(table["item_id"])
+    )
+    n_found = len(first_row) - first_row.null_count
+    if n_found < _FEW * len(items):
+        example = "" if len(table) == 0 else f", such as {table['item_id'][0].as_py()!r}"
+        warn(
+            f"items: of the {len(items):,} items of the log, such as {items[0]!r}, the table of "
+            f"items has {n_found:,}; its ids{example} may be spelled otherwise, or be in another "
+            "column (data.item_columns)"
+        )
     aligned = table.take(first_row)
     return aligned.set_column(aligned.column_names.index("item_id"), "item_id", items.values)
 
 
-def _read_table(path: Path) -> pa.Table:
-    name = path.name.removesuffix(".gz").removesuffix(".zst")
-    if name.endswith((".jsonl", ".ndjson", ".json")):
-        with pa.input_stream(str(path)) as stream:
-            return pyarrow.json.read_json(stream)
-    if name.endswith((".csv", ".tsv")):
-        delimiter = "\t" if name.endswith(".tsv") else ","
-        options = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-        with pa.input_stream(str(path)) as stream:
-            return pyarrow.csv.read_csv(stream, parse_options=options)
-    return pq.read_table(path)
+def _ids_as_text(ids: pa.ChunkedArray) -> pa.Array:
+    """Return ids as text: a whole float or decimal is an integer."""
+    if pa.types.is_floating(ids.type):
+        ids = pc.if_else(pc.is_nan(ids), None, ids).cast(pa.float64())
+        if pc.any(pc.greater_equal(pc.abs(ids), 2.0**53)).as_py():
+            raise DataError(
+                "items: item_id holds floats above 2^53, which are rounded; write integers or text"
+            )
+    text = ids.cast(pa.large_string())
+    if pa.types.is_floating(ids.type) or pa.types.is_decimal(ids.type):
+        text = pc.replace_substring_regex(text, r"\.0*$", "")
+    return text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
+
+
+def _refuse_numbers_that_are_none(table: pa.Table) -> None:
+    """Refuse infinities and NaN, which JSON cannot hold, and floats of half precision.
+
+    Raises
+    ------
+    DataError
+        With the column and the first row.
+    """
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            column = pc.list_flatten(column)
+        if pa.types.is_float16(column.type):
+            raise DataError(f"items: column {name!r} is float16; convert it to float32")
+        if pa.types.is_floating(column.type) and name != "item_id":
+            is_finite = pc.fill_null(pc.is_finite(column), True)
+            if not pc.all(is_finite).as_py():
+                row = pc.index(is_finite, False).as_py()
+                raise DataError(
+                    f"items: column {name!r} holds {column[row].as_py()} (value {row + 1}); "
+                    "expected finite numbers; write null where there is none"
+                )
+
+
+def _read_table(path: Path, settings: TextSettings, item_id: str) -> pa.Table:
+    try:
+        file = None if path.is_dir() else as_file(path, "auto", "items")
+    except ConfigError:  # a name that says nothing
+        file = None
+    if file is None or file.format == "parquet":
+        return pq.read_table(path)
+    with open_session(_MEMORY_LIMIT) as session, session.explaining(lambda: file.name):
+        layout = find_layout(file, settings, {"item_id": item_id}, ("item_id",))
+        if layout is None:
+            raise DataError(f"items: {path} has no rows")
+        if layout.delimiter is None:
+            return _json_table(session, file, settings, item_id)
+        return _csv_table(session, file, settings, layout, item_id)
+
+
+def _csv_table(
+    session: Session, file: LogFile, settings: TextSettings, layout: TextLayout, item_id: str
+) -> pa.Table:
+    names = list(layout.columns)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"items: {file.name} has several columns {twice!r}; give each its own name")
+    mark = layout.delimiter if layout.delimiter and may_be_quoted(layout.delimiter) else None
+    records = read_records(file, settings.encoding, mark, len(names))
+    bare = TextLayout(layout.columns, layout.delimiter, comment=layout.comment)
+    with session.stream(RECORD_SCHEMA, records) as relation:
+        query = f"SELECT line, record, fields FROM ({bare.parsed(relation, names)})"
+        session.execute(f"CREATE TABLE records AS {query} ORDER BY line")
+    if layout.has_header:
+        session.execute("DELETE FROM records WHERE line = (SELECT min(line) FROM records)")
+    broken = session.rows(
+        "SELECT line, left(record, 60) FROM records WHERE fields IS NULL ORDER BY line LIMIT 1"
+    )
+    for line, record in broken:
+        raise DataError(
+            f"items: {file.name} line {line}: expected {len(names)} fields, got {record!r}"
+        )
+    fields = ", ".join(f"fields[{n}] AS {_column(n)}" for n in range(1, len(names) + 1))
+    session.execute(f"CREATE TABLE items AS SELECT {fields} FROM records ORDER BY line")
+    nulls = (*settings.null_values, "")
+    texts = [
+        _typed(session, _column(n), name == item_id, nulls, settings.decimal)
+        for n, name in enumerate(names, start=1)
+    ]
+    found = session.batches(f"SELECT {', '.join(texts)} FROM items").read_all()
+    return found.rename_columns(names)
+
+
+def _column(number: int) -> str:
+    return identifier(f"c{number}")
+
+
+_WHOLE = "-?(0|[1-9][0-9]*)"
+_NUMBER = "[-+]?[0-9]+([.][0-9]*)?([eE][-+]?[0-9]+)?|[-+]?[.][0-9]+|[-+]?inf(inity)?"
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+
+def _typed(session: Session, column: str, is_id: bool, nulls: tuple[str, ...], decimal: str) -> str:
+    """Return the SQL of a column of text in the narrowest type that all its values have."""
+    if is_id:
+        text = f"(SELECT {column} AS id FROM items)"
+        ((n_others,),) = session.rows(
+            f"SELECT count(*) FROM {text} WHERE id IS NOT NULL AND ({SPELLED_INTEGER}) IS NULL"
+        )
+        integer = SPELLED_INTEGER.replace("(id", f"({column}")
+        return f"{integer} AS {column}" if n_others == 0 else column
+    is_null = f"{column} IN ({', '.join(map(literal, nulls))})"
+    number = column if decimal == "." else f"replace({column}, {literal(decimal)}, '.')"
+    ways = {
+        f"TRY_CAST({column} AS BIGINT)": f"regexp_full_match({column}, '{_WHOLE}')",
+        f"TRY_CAST({number} AS DOUBLE)": f"regexp_full_match({number}, '{_NUMBER}', 'i')",
+        f"TRY_CAST({column} AS BOOLEAN)": f"regexp_full_match({column}, 'true|false', 'i')",
+        f"TRY_CAST({column} AS DATE)": f"regexp_full_match({column}, '{_DATE}')",
+        f"TRY_CAST({column} AS TIMESTAMP)": f"regexp_full_match({column}, '{_DATE}[T ].*')",
+    }
+    counts = ", ".join(
+        f"count(*) FILTER (({form}) AND {value} IS NOT NULL)" for value, form in ways.items()
+    )
+    ((n_values, *n_of_way),) = session.rows(
+        f"SELECT count(*), {counts} FROM items WHERE NOT ({is_null})"
+    )
+    # Digits with a zero in front are a code, such as a postal one.
+    ((n_codes,),) = session.rows(
+        f"SELECT count(*) FROM items WHERE regexp_full_match({column}, '0[0-9]+')"
+    )
+    for value, n in zip(ways, n_of_way, strict=True):
+        if n == n_values and n_values and not n_codes:
+            return f"{case([(is_null, 'NULL')], otherwise=value)} AS {column}"
+    return column
+
+
+def _json_table(session: Session, file: LogFile, settings: TextSettings, item_id: str) -> pa.Table:
+    """Read the objects of JSON lines: a key is a column, whichever of them have it."""
+    columns: dict[str, list[Any]] = {}
+    for n_before, (line, row) in enumerate(_objects(file, settings)):
+        if item_id in row:
+            row[item_id] = _json_id(row[item_id], file, line)
+        for key in row:
+            columns.setdefault(key, [None] * n_before)
+        for key, values in columns.items():
+            values.append(row.get(key))
+    try:
+        found = {name: pa.array(values) for name, values in columns.items()}
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"items: {file.name} holds half a character (a lone surrogate), which UTF-8 cannot "
+            "write; repair or drop it"
+        ) from error
+    except (pa.ArrowException, OverflowError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"items: {file.name}: a key has values of several types, or numbers beyond 64 bits: "
+            f"{reason}"
+        ) from error
+    return _with_integer_ids(session, pa.table(found), item_id)
+
+
+def _with_integer_ids(session: Session, table: pa.Table, item_id: str) -> pa.Table:
+    """Make text ids integers if all spell one, as ids of a log are."""
+    if item_id not in table.column_names or not pa.types.is_string(table[item_id].type):
+        return table
+    session.connection.register("ids", pa.table({"id": table[item_id]}))
+    integers = session.batches(f"SELECT {SPELLED_INTEGER} AS id FROM ids").read_all()["id"]
+    if integers.null_count > table[item_id].null_count:
+        return table
+    return table.set_column(table.column_names.index(item_id), item_id, integers)
+
+
+def _json_id(value: object, file: LogFile, line: int) -> str | None:
+    if isinstance(value, float) and value == int(value) and abs(value) < 2**53:
+        return str(int(value))
+    if value is None or (isinstance(value, str | int) and not isinstance(value, bool)):
+        return None if value is None else str(value)
+    raise DataError(
+        f"items: {file.name} line {line}: expected an id that is a string or an integer, "
+        f"got {str(value)[:60]!r}"
+    )
+
+
+def _objects(file: LogFile, settings: TextSettings) -> Iterator[tuple[int, dict[str, Any]]]:
+    for batch in read_records(file, settings.encoding):
+        for record, line in zip(batch.column(0), batch.column(1), strict=True):
+            text = record.as_py()
+            if not text.strip():
+                continue
+            try:
+                row = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                row = error
+            if not isinstance(row, dict):
+                raise DataError(
+                    f"items: {file.name} line {line.as_py()}: expected one JSON object, got "
+                    f"{text.strip()[:60]!r}"
+                )
+            yield line.as_py(), row

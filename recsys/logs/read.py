@@ -7,16 +7,19 @@ what cannot be used, `cache` the staged files of an earlier reading.
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
 from recsys.logs.encoding import StagedLog
+from recsys.logs.folders import listed
 from recsys.logs.interactions import Interactions, RowCounts, keep_minimum_counts
 from recsys.logs.session import Session, open_session
 from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_tables
 from recsys.logs.staging import StagedFile, stage
+from recsys.logs.times import check_times
 from recsys.settings import LogSettings
 
 Report = Callable[[str], None]
@@ -36,15 +39,16 @@ def read_log(
 
     Integer ids stay integers and strings stay strings. In CSV and JSON lines, which do not
     distinguish the two, a column of ids is integers if every one is a decimal integer in its one
-    canonical form: ``007`` makes it strings. Users and items come in ascending order, so the order
+    canonical form, or a float that a program made of one (``17850.0``): ``007`` makes it strings.
+    Users and items come in ascending order, so the order
     of rows and files does not matter where there is time: events are ordered by time, then user,
     item and weight. Without time they keep the order of the log.
 
     Parameters
     ----------
     source : path, glob, folder, table, or a list of these
-        Parquet, CSV (with a header) or JSON lines, the last two also as .gz or .zst; a pandas,
-        Polars or Arrow table. A folder is read recursively, sorted by path.
+        Parquet, CSV or JSON lines, the last two also as .gz, .bz2, .zst or .zip; a pandas, Polars
+        or Arrow table. A folder is read recursively, sorted by path.
     settings : LogSettings, optional
         How the log is read and what of it is used.
     rejects : path, optional
@@ -86,7 +90,7 @@ def read_log(
         open_session(settings.memory_limit, now) as session,
         spinner("reading the log", enabled=progress) as report,
     ):
-        log = StagedLog(session, _staged(session, sources, settings, cache, report))
+        log = StagedLog(session, _staged(session, sources.parts, settings, cache, report))
         report("checking rows, finding users and items")
         row_counts = log.check_rejects(
             log.count(), settings.max_rejected_share, None if rejects is None else Path(rejects)
@@ -96,8 +100,14 @@ def read_log(
         interactions = log.interactions(
             row_counts, duplicates=settings.duplicates, half_life_days=settings.half_life_days
         )
+        if log.times_are_numbers:
+            check_times(session, interactions.timestamp, settings.timestamp_unit)
+        notes = (
+            *sources.notes,
+            *(f"{said}: {listed(names)}" for said, names in session.notes.items()),
+        )
     interactions = keep_minimum_counts(
-        interactions,
+        replace(interactions, row_counts=replace(interactions.row_counts, notes=notes)),
         min_user_items=settings.min_user_items,
         min_item_users=settings.min_item_users,
         k_core=settings.k_core,
@@ -113,7 +123,7 @@ def _staged(
     cache: LogCache | None,
     report: Report,
 ) -> list[StagedFile]:
-    """Classify the rows of all files and tables, but for files that the cache has."""
+    """Classify the rows of all files and tables that have any, but for files that the cache has."""
     if cache is not None:
         cache.begin()
     staged = []
@@ -125,7 +135,11 @@ def _staged(
             staged.append(stage(session, source, settings))
     if cache is not None:
         cache.drop_others()
-    return staged
+    with_rows = [one for one in staged if one is not None]
+    if not with_rows:
+        names = listed([source.name for source in sources])
+        raise DataError(f"log {names}: expected rows, but it is empty: nothing, or a header alone")
+    return with_rows
 
 
 def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSettings:
@@ -140,8 +154,6 @@ def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSe
 
 
 def _require_some_left(row_counts: RowCounts) -> None:
-    if row_counts.rows_read == 0:
-        raise DataError("log: expected rows, but it is empty: a header or a schema alone")
     if row_counts.n_used == 0:
         raise DataError(
             f"log: no row is left: {row_counts}; check the column mapping, event types, time "

@@ -1,6 +1,7 @@
 """Rows that cannot be used: their file, and the error when they are too many."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from recsys.base.durable import replaced
@@ -15,49 +16,108 @@ from recsys.logs.session import Session, literal, literals
 SHOWN_CHARACTERS = 80
 
 
-def write_rejects(session: Session, relation: str, outcomes: Sequence[Outcome], path: Path) -> None:
-    """Write the rejected rows as Parquet (file, line, reason, text), whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(path, many_writers=True) as aside:
-            aside.touch()  # where this cannot be, the error is one of the operating system
-            session.execute(
-                f"COPY ({_rejected_rows(relation, outcomes)}) TO {literal(str(aside))} "
-                "(FORMAT parquet, COMPRESSION zstd)"
+_ADVICE = {
+    "no value": "say with log.missing_value what a row without a value weighs",
+    "non-positive weight": "say with log.min_value which values count as liked, or with "
+    'log.value_scale = "none" that values are no weights',
+    "unreadable value": 'set log.decimal = "," where 3,5 is a number',
+    "no event": "map another column with log.columns.event",
+    "unknown event": "list it in log.events; a weight of 0 leaves it out",
+    "no timestamp": "map another column with log.columns.timestamp",
+    "unreadable timestamp": "map another column with log.columns.timestamp",
+    "timestamp out of range": "say with log.timestamp_unit what its numbers count",
+    "timestamp in the future": "say with log.timestamp_unit what its numbers count",
+    "malformed line": "say with log.delimiter, log.encoding or log.comment how it is written",
+    "inexact user_id": "write ids as integers or strings, as floats of this size are rounded",
+    "inexact item_id": "write ids as integers or strings, as floats of this size are rounded",
+}
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """The rejected rows of a relation of classified rows."""
+
+    session: Session
+    relation: str
+    outcomes: Sequence[Outcome]
+
+    def write(self, path: Path) -> None:
+        """Write them as Parquet (file, line, reason, text), whole or not at all."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replaced(path, many_writers=True) as aside:
+                aside.touch()  # where this cannot be, the error is one of the operating system
+                self.session.execute(
+                    f"COPY ({self._rows()}) TO {literal(str(aside))} "
+                    "(FORMAT parquet, COMPRESSION zstd)"
+                )
+        except OSError as error:
+            raise DataError(
+                f"rejects {path}: cannot be written: {error.strerror}; name another file"
+            ) from error
+
+    def check(self, row_counts: RowCounts, n_files: int, max_rejected_share: float) -> None:
+        """Refuse a log with too many, and one of which a single file has too many.
+
+        Raises
+        ------
+        DataError
+            With counts, examples, and what to do.
+        """
+        if row_counts.rejected_share > max_rejected_share:
+            raise self._too_many(row_counts, max_rejected_share)
+        if n_files == 1 or max_rejected_share == 1:
+            return
+        worst = self.session.rows(
+            f"SELECT file_number, file, count(*), count(*) FILTER ({self._is_rejected}) AS n "
+            f"FROM {self.relation} GROUP BY ALL "
+            f"HAVING n > {max_rejected_share!r} * count(*) ORDER BY n / count(*) DESC, 1 LIMIT 1"
+        )
+        for number, file, n_rows, _ in worst:
+            by_reason = self.session.rows(
+                f"SELECT outcome, count(*) FROM {self.relation} "
+                f"WHERE file_number = {number} AND {self._is_rejected} GROUP BY outcome"
             )
-    except OSError as error:
-        raise DataError(
-            f"rejects {path}: cannot be written: {error.strerror}; name another file"
-        ) from error
+            rejected: dict[str, int] = {}
+            for outcome, n in by_reason:
+                reason = self.outcomes[int(str(outcome)) - 1].reason
+                rejected[reason] = rejected.get(reason, 0) + int(str(n))
+            counts = RowCounts(int(str(n_rows)), rejected, rejects_file=row_counts.rejects_file)
+            raise self._too_many(counts, max_rejected_share, str(file), f"file_number = {number}")
 
+    def _too_many(
+        self,
+        row_counts: RowCounts,
+        max_rejected_share: float,
+        file: str | None = None,
+        condition: str = "true",
+    ) -> DataError:
+        examples = self.session.rows(f"{self._rows()} AND {condition} LIMIT 3")
+        shown = "; ".join(
+            f"{name}{'' if line is None else f' line {line}'}: {reason}: {_shortened(str(text))}"
+            for name, line, reason, text in examples
+        )
+        most = max(row_counts.rejected, key=lambda reason: row_counts.rejected[reason])
+        advice = _ADVICE.get(most)
+        if advice is None:
+            advice = "repair the log or its column mapping, or raise log.max_rejected_share"
+        where = "log" if file is None else f"log {file}"
+        return DataError(
+            f"{where}: more rows are unusable than log.max_rejected_share = "
+            f"{max_rejected_share:g} allows: {row_counts}; the first are {shown}; {advice}"
+        )
 
-def too_many_rejected(
-    session: Session,
-    relation: str,
-    outcomes: Sequence[Outcome],
-    row_counts: RowCounts,
-    max_rejected_share: float,
-) -> DataError:
-    """Return the error of a log with too many rejected rows: counts, examples, what to do."""
-    examples = session.rows(f"{_rejected_rows(relation, outcomes)} LIMIT 3")
-    shown = "; ".join(
-        f"{file}{'' if line is None else f' line {line}'}: {reason}: {_shortened(str(text))}"
-        for file, line, reason, text in examples
-    )
-    return DataError(
-        f"log: more rows are unusable than log.max_rejected_share = {max_rejected_share:g} allows: "
-        f"{row_counts}; the first are {shown}; repair the log or its column mapping, or raise "
-        "log.max_rejected_share"
-    )
+    def _rows(self) -> str:
+        reasons = literals(one.reason for one in self.outcomes)
+        return (
+            f"SELECT file, CAST(line AS BIGINT) AS line, {reasons}[outcome] AS reason, text "
+            f"FROM {self.relation} WHERE {self._is_rejected}"
+        )
 
-
-def _rejected_rows(relation: str, outcomes: Sequence[Outcome]) -> str:
-    numbers = ", ".join(str(n) for n, one in enumerate(outcomes, start=1) if one.is_rejected)
-    reasons = literals(one.reason for one in outcomes)
-    return (
-        f"SELECT file, CAST(line AS BIGINT) AS line, {reasons}[outcome] AS reason, text "
-        f"FROM {relation} WHERE outcome IN ({numbers})"
-    )
+    @property
+    def _is_rejected(self) -> str:
+        numbers = [str(n) for n, one in enumerate(self.outcomes, start=1) if one.is_rejected]
+        return f"outcome IN ({', '.join(numbers)})"
 
 
 def _shortened(text: str) -> str:

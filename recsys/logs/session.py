@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, RecsysError
+from recsys.logs.warn import warn
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,6 +60,7 @@ class Session:
     connection: duckdb.DuckDBPyConnection
     folder: Path  # deleted when the session ends
     now: int  # seconds since 1970
+    notes: dict[str, list[str]] = field(default_factory=dict)  # what is to be said of which files
     _n_files: int = field(default=0, repr=False)
     _failure: RecsysError | None = field(default=None, repr=False)
 
@@ -65,6 +68,16 @@ class Session:
         """Return the path of a temporary file that is not there yet."""
         self._n_files += 1
         return self.folder / f"{self._n_files}{suffix}"
+
+    def note(self, sentence: str, name: str) -> None:
+        """Keep what is to be said of a file or table, once for all of which it is true."""
+        self.notes.setdefault(sentence, []).append(name)
+
+    def warn(self, sentence: str, name: str) -> None:
+        """Warn of what may be wrong with a file or table, and keep it."""
+        if sentence not in self.notes:
+            warn(f"log {name}: {sentence}")
+        self.note(sentence, name)
 
     def execute(self, query: str) -> None:
         """Run a query for its effect."""
@@ -112,10 +125,29 @@ class Session:
                 "temporary files on disk; raise log.memory_limit"
             ) from error
         except duckdb.Error as error:
-            reason = str(error).strip().splitlines()[0]
-            raise self._failure or DataError(
-                f"log {where()}: cannot be read; the file may be damaged: {reason}"
-            ) from error
+            reason = str(error).strip().splitlines()[0][:300]
+            raise self._failure or _explained(reason, where, self.folder) from error
+        except OSError as error:
+            if error.errno != ENOSPC:
+                raise
+            raise _explained(_NO_SPACE, where, self.folder) from error
+
+
+_NO_SPACE = "No space left on device"
+
+
+def _explained(reason: str, where: Callable[[], str], folder: Path) -> DataError:
+    """Return the error for a reason that DuckDB or the system gives."""
+    if _NO_SPACE in reason or "Disk quota exceeded" in reason:
+        return DataError(
+            f"log: the temporary folder {folder.parent} is full, on which the log is read; free "
+            "space there, or set the environment variable TMPDIR to a folder with more"
+        )
+    if "UTF" in reason or "string encoding" in reason:
+        return DataError(
+            f"log {where()}: a column holds bytes that are not UTF-8 text; convert it to text"
+        )
+    return DataError(f"log {where()}: cannot be read: {reason}")
 
 
 @contextmanager

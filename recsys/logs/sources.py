@@ -1,14 +1,16 @@
 """What a log can be: a file, a glob, a folder, a list of these, or a table in memory."""
 
 import glob
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError
+from recsys.logs.folders import partition_of, passed_over, refuse_table_formats
 from recsys.settings import LogFormat
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ ArrowTable: TypeAlias = pa.Table | pa.RecordBatch | pa.RecordBatchReader
 LogTable: TypeAlias = "ArrowTable | pd.DataFrame | pl.DataFrame | pl.LazyFrame"
 LogSource: TypeAlias = "PathLike | LogTable | Sequence[PathLike | LogTable]"
 
-FileFormat = Literal["parquet", "csv", "jsonl"]
+FileFormat = Literal["parquet", "csv", "jsonl", "lists"]
 FORMAT_OF_SUFFIX: dict[str, FileFormat] = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -28,11 +30,14 @@ FORMAT_OF_SUFFIX: dict[str, FileFormat] = {
     ".tsv": "csv",
     ".psv": "csv",
     ".txt": "csv",
+    ".dat": "csv",
+    ".data": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
 }
-COMPRESSION_OF_SUFFIX = {".gz": "gzip", ".zst": "zstd"}
+COMPRESSION_OF_SUFFIX = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".zip": "zip"}
+_COMPRESSIONS = "plain, .gz, .bz2, .zst or .zip"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class LogFile:
     path: Path
     format: FileFormat
     compression: str | None
+    partition: Mapping[str, str | None] = field(default_factory=dict)  # of its folders' names
 
     @property
     def name(self) -> str:
@@ -57,50 +63,76 @@ class TableStream:
     name: str
 
 
-def files_and_tables(
-    source: LogSource, log_format: LogFormat = "auto"
-) -> list[LogFile | TableStream]:
+@dataclass(frozen=True)
+class Sources:
+    """What a log is made of, in reading order, and what is to be said of it."""
+
+    parts: list[LogFile | TableStream]
+    notes: list[str]
+
+
+def files_and_tables(source: LogSource, log_format: LogFormat = "auto") -> Sources:
     """Return what a log is made of in reading order: files of a folder or glob sorted by path.
 
     Raises
     ------
     DataError
-        If there is no such file, no log in a folder, or a file is empty.
+        If there is no such file, no log in a folder, or what is there cannot be read as files.
     ConfigError
         If a file's format is not known from its name and not given.
     """
-    if isinstance(source, str | Path):
-        return list(_files_of(source, log_format))
-    if not isinstance(source, list | tuple):
-        return [_as_stream(source, "table")]
-    found: list[LogFile | TableStream] = []
-    for number, one in enumerate(source, start=1):
-        if isinstance(one, str | Path):
-            found.extend(_files_of(one, log_format))
-        else:
-            found.append(_as_stream(one, f"table {number}"))
-    if not found:
+    found = Sources([], [])
+    if isinstance(source, list | tuple):
+        for number, one in enumerate(source, start=1):
+            _add(found, one, log_format, f"table {number}")
+    else:
+        _add(found, source, log_format, "table")
+    if not found.parts:
         raise DataError("log: expected at least one file or table, got an empty list")
     return found
 
 
-def _files_of(source: PathLike, log_format: LogFormat) -> Iterable[LogFile]:
-    path = Path(source)
-    if path.is_dir():
-        paths = sorted(found for found in path.rglob("*") if _is_log(found, path, log_format))
-        if not paths:
-            raise DataError(
-                f"log {source}: expected a folder with {_known_suffixes()} files, plain, .gz or "
-                ".zst, and found none; name the files, or set log.format"
-            )
-    elif path.exists():
-        paths = [path]
+def _add(found: Sources, source: Any, log_format: LogFormat, name: str) -> None:
+    if isinstance(source, str | Path):
+        found.parts.extend(_files_of(source, log_format, found.notes))
     else:
-        paths = sorted(_matching(str(source)))
-        paths = [found for found in paths if found.is_file()]
-        if not paths:
-            raise DataError(f"log {source}: no such file or folder, and no file matches it")
-    return [_as_file(found, log_format) for found in paths]
+        found.parts.append(_as_stream(source, name))
+
+
+def _files_of(source: PathLike, log_format: LogFormat, notes: list[str]) -> Iterable[LogFile]:
+    path = Path(source)
+    try:
+        if path.is_dir():
+            paths = _files_in(path, log_format, notes)
+        elif path.exists():
+            paths = [path]
+        else:
+            paths = sorted(found for found in _matching(str(source)) if found.is_file())
+            for folder in {found.parent for found in paths}:
+                refuse_table_formats(folder)
+            if not paths:
+                raise DataError(f"log {source}: no such file or folder, and no file matches it")
+        return [as_file(found, log_format) for found in paths]
+    except OSError as error:
+        raise DataError(f"log {source}: cannot be read: {error.strerror or error}") from error
+
+
+def _files_in(folder: Path, log_format: LogFormat, notes: list[str]) -> list[Path]:
+    """Return the files of a folder that are of the log; say which others it holds."""
+    found = sorted(folder.rglob("*"))
+    refuse_table_formats(folder, (path for path in found if path.is_dir()))
+    files = [path for path in found if path.is_file()]
+    paths = [path for path in files if _is_log(path, folder, log_format)]
+    others = passed_over(folder, [path for path in files if path not in set(paths)])
+    if not paths:
+        raise DataError(
+            f"log {folder}: expected a folder with {_known_suffixes()} files, {_COMPRESSIONS}, and "
+            f"found none{'' if others is None else f'; {others}'}; name the files, or set "
+            "log.format"
+        )
+    if others is not None:
+        notes.append(others)
+    return paths
 
 
 def _matching(pattern: str) -> Iterable[Path]:
@@ -110,38 +142,65 @@ def _matching(pattern: str) -> Iterable[Path]:
 
 def _is_log(path: Path, folder: Path, log_format: LogFormat) -> bool:
     # Writers leave _SUCCESS, .crc and the like next to their data.
-    hidden = any(name.startswith((".", "_")) for name in path.relative_to(folder).parts)
-    known = log_format != "auto" or _format_of(path) is not None
-    return path.is_file() and not hidden and known
+    hidden = any(
+        name.startswith((".", "_")) and "=" not in name for name in path.relative_to(folder).parts
+    )
+    return not hidden and (log_format != "auto" or _format_of(path) is not None)
 
 
-def _as_file(path: Path, log_format: LogFormat) -> LogFile:
+def as_file(path: Path, log_format: LogFormat, what: str = "log") -> LogFile:
+    """Return one file with its format and compression; `what` it is begins a message."""
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "no plain file, but a pipe or a device"
+        raise DataError(
+            f"{what} {path}: it is {kind if path.exists() else 'not there'}; a {what} is read more "
+            "than once, so write it to a file and give that"
+        )
     format_ = _format_of(path) if log_format == "auto" else log_format
     if format_ is None:
         raise ConfigError(
-            f"log {path}: its name does not show its format; expected {_known_suffixes()}, "
-            "plain, .gz or .zst; set log.format to parquet, csv or jsonl"
+            f"{what} {path}: its name does not show its format; expected {_known_suffixes()}, "
+            f"{_COMPRESSIONS}; set log.format to parquet, csv or jsonl"
         )
     compression = COMPRESSION_OF_SUFFIX.get(path.suffix.lower())
     if format_ == "parquet" and compression:
         raise DataError(
-            f"log {path}: Parquet inside {path.suffix} cannot be read, as Parquet compresses "
+            f"{what} {path}: Parquet inside {path.suffix} cannot be read, as Parquet compresses "
             "within; decompress the file first"
         )
-    try:
-        is_empty = path.stat().st_size == 0
-    except OSError as error:
-        raise DataError(f"log {path}: cannot be read: {error.strerror}") from error
-    if is_empty:
-        raise DataError(f"log {path}: the file is empty (0 bytes)")
-    return LogFile(path, format_, compression)
+    return LogFile(path, format_, compression, partition_of(path))
 
 
 def _format_of(path: Path) -> FileFormat | None:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in COMPRESSION_OF_SUFFIX:
-        suffixes.pop()
+        is_zip = suffixes.pop() == ".zip"
+        if is_zip and not (suffixes and suffixes[-1] in FORMAT_OF_SUFFIX):
+            member = zip_member(path)
+            suffixes = [suffix.lower() for suffix in Path(member).suffixes]
     return FORMAT_OF_SUFFIX.get(suffixes[-1]) if suffixes else None
+
+
+def zip_member(path: Path) -> str:
+    """Return the name of the one file that a .zip holds.
+
+    Raises
+    ------
+    DataError
+        If it is no .zip, or holds another number of files.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [one.filename for one in archive.infolist() if not one.is_dir()]
+    except zipfile.BadZipFile as error:
+        raise DataError(f"log {path}: it is no .zip file, or a damaged one: {error}") from error
+    names = [name for name in names if not name.startswith("__MACOSX/")]
+    if len(names) != 1:
+        shown = f": {', '.join(names[:5])}" if names else ""
+        raise DataError(
+            f"log {path}: expected a .zip with one file, got {len(names)}{shown}; unpack it"
+        )
+    return names[0]
 
 
 def _known_suffixes() -> str:
@@ -159,15 +218,27 @@ def _as_stream(table: Any, name: str) -> TableStream:
             return TableStream(table.to_reader(), name)
         library = type(table).__module__.partition(".")[0]
         if library == "pandas":
+            if not table.columns.is_unique:
+                twice = table.columns[table.columns.duplicated()][0]
+                raise DataError(
+                    f"log {name}: column {twice!r} occurs several times; give each its own name"
+                )
             frame = pa.Table.from_pandas(table, preserve_index=False)
             return TableStream(frame.to_reader(), name)
         if library == "polars":
             collected = table.collect() if hasattr(table, "collect") else table
             return TableStream(collected.to_arrow().to_reader(), name)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        first = str(error).splitlines()[0]
+    except UnicodeEncodeError as error:
         raise DataError(
-            f"log {name}: a column mixes types that one column cannot hold: {first}; "
+            f"log {name}: a text holds half a character (a lone surrogate), which UTF-8 cannot "
+            f"write: {error.reason}; repair or drop it"
+        ) from error
+    except DataError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(
+            f"log {name}: a column mixes types, or holds what no column can: {first}; "
             "bring each column to one type"
         ) from error
     raise DataError(

@@ -12,20 +12,25 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recsys.base.errors import DataError
-from recsys.logs.classify import FILE_INDEX, Outcome, RowRules, rules_for
-from recsys.logs.columns import Column, resolve_columns
+from recsys.logs.classify import FILE_INDEX, OUTCOME, Outcome, RowRules, rules_for
+from recsys.logs.columns import Column, known_columns, resolve_columns, unused_columns
+from recsys.logs.layout import TextLayout, find_layout
 from recsys.logs.session import Session, identifier, literal, literals
 from recsys.logs.sources import LogFile, TableStream
-from recsys.logs.text import RECORD_SCHEMA, find_layout, read_records
+from recsys.logs.streams import marked_encoding
+from recsys.logs.text import RECORD_SCHEMA, may_be_quoted, read_records
 from recsys.settings import LogSettings
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
 
 
 LINE = "recsys_line"
-"""A column next to those of a table, so its name must not be among theirs."""
+"""A column next to those of a table, which are called by our names."""
+_OURS = (FILE_INDEX, OUTCOME, "file_row_number", "file_index")
+"""Columns next to those of a Parquet file where it is scanned as it lies."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,6 @@ class StagedFile:
     select: str
     types: tuple[str, ...]  # of the columns that `select` uses
     rules: RowRules
-    is_text: bool  # whether the log has no types, so that an id may be a number or not
 
 
 def scanned(paths: Iterable[Path], select: str) -> str:
@@ -50,111 +54,238 @@ def scanned(paths: Iterable[Path], select: str) -> str:
     names = literals("".join(f"[{c}]" if c in "*?[" else c for c in str(path)) for path in paths)
     return (
         f"WITH scan AS (SELECT *, CAST(file_index AS BIGINT) AS {FILE_INDEX} "
-        f"FROM read_parquet({names}, binary_as_string = true, file_row_number = true)) {select}"
+        f"FROM read_parquet({names}, binary_as_string = true, file_row_number = true, "
+        f"hive_partitioning = false)) {select}"
     )
 
 
-def stage(session: Session, source: LogFile | TableStream, settings: LogSettings) -> StagedFile:
-    """Classify the rows of one file or table."""
+def stage(
+    session: Session, source: LogFile | TableStream, settings: LogSettings
+) -> StagedFile | None:
+    """Classify the rows of one file or table; None where there is no row."""
     with session.explaining(lambda: source.name):
         if isinstance(source, TableStream):
-            return _stage_table(session, source, settings)
-        if source.format == "parquet":
-            return _stage_parquet(session, source, settings)
-        return _stage_text(session, source, settings)
+            staged = _stage_table(session, source, settings)
+        elif source.format == "parquet":
+            staged = _stage_parquet(session, source, settings)
+        else:
+            staged = _stage_text(session, source, settings)
+    if staged is None:
+        session.note("no rows", source.name)
+    return staged
 
 
-def stage_copy(session: Session, file: LogFile, settings: LogSettings) -> StagedFile:
+def stage_copy(session: Session, file: LogFile, settings: LogSettings) -> StagedFile | None:
     """Classify the rows of a file, in a temporary file also where Parquet could be left to lie."""
     staged = stage(session, file, settings)
-    if staged.path.parent == session.folder:
+    if staged is None or staged.path.parent == session.folder:
         return staged
     with session.explaining(lambda: file.name):
         return _written(session, file.name, scanned([staged.path], staged.select), staged.rules)
 
 
-def _stage_parquet(session: Session, file: LogFile, settings: LogSettings) -> StagedFile:
+def _stage_parquet(session: Session, file: LogFile, settings: LogSettings) -> StagedFile | None:
+    try:
+        opened = pq.ParquetFile(file.path)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"log {file.name}: it is no Parquet file, or a damaged one: {reason}"
+        ) from error
+    with opened:
+        if opened.metadata.num_rows == 0:
+            return None
+        schema = opened.schema_arrow
+        if not _can_be_scanned(schema, file, settings):
+            batches = opened.iter_batches(columns=None)
+            reader = pa.RecordBatchReader.from_batches(schema, batches)
+            return _stage_table(session, TableStream(reader, file.name), settings, file)
+    _refuse_types(schema, file.name, settings)
     relation = f"({scanned([file.path], 'SELECT * FROM scan')})"
-    columns = _typed_columns(session, relation, settings, file.name)
+    described = session.rows(f"DESCRIBE SELECT * FROM {relation}")
+    types = {str(name): str(type_) for name, type_, *_ in described}
+    chosen = resolve_columns(schema.names, settings, file.name)
+    _note_unused(session, schema.names, chosen, file.name, file.partition)
+    columns = {
+        name: Column(identifier(column), types[column], column, file.name)
+        for name, column in chosen.items()
+    }
     rules = rules_for(columns, settings, session.now)
     select = rules.query("scan", "file_row_number + 1", _as_json(columns), FILE_INDEX)
-    types = tuple(column.type for column in columns.values())
-    return StagedFile(file.name, file.path, select, types, rules, is_text=False)
+    return StagedFile(
+        file.name, file.path, select, tuple(column.type for column in columns.values()), rules
+    )
 
 
-def _stage_table(session: Session, table: TableStream, settings: LogSettings) -> StagedFile:
-    chosen = resolve_columns(table.reader.schema.names, settings, table.name)
+def _can_be_scanned(schema: pa.Schema, file: LogFile, settings: LogSettings) -> bool:
+    """Whether SQL, in which case does not matter, knows the columns of a file apart and from ours.
+
+    Values in the names of folders are columns that the file itself does not have.
+    """
+    names = [name.lower() for name in schema.names]
+    is_clear = len(set(names)) == len(names) and not set(_OURS) & set(names)
+    wanted = set(known_columns(settings).values())
+    return is_clear and not (set(file.partition) & wanted) - set(schema.names)
+
+
+def _refuse_types(schema: pa.Schema, where: str, settings: LogSettings) -> None:
+    """Refuse types of columns that DuckDB would read as another."""
+    wanted = set(known_columns(settings).values())
+    for field in schema:
+        if field.name not in wanted:
+            continue
+        type_, period = field.type, b"pandas.period"
+        extension = (field.metadata or {}).get(b"ARROW:extension:name", b"")
+        name = getattr(type_, "extension_name", "")
+        if period in (extension, name.encode()):
+            expected = "moments, as .dt.to_timestamp() makes them"
+            raise Column("", f"a pandas period ({type_})", field.name, where).refuse(expected)
+        if pa.types.is_fixed_size_binary(type_) or pa.types.is_decimal256(type_):
+            expected = "integers, strings, or decimals of up to 38 digits"
+            raise Column("", str(type_), field.name, where).refuse(expected)
+
+
+def _stage_table(
+    session: Session, table: TableStream, settings: LogSettings, file: LogFile | None = None
+) -> StagedFile | None:
+    """Classify the rows of a table, its columns called by our names."""
+    there = table.reader.schema.names
+    partition = {} if file is None else {k: v for k, v in file.partition.items() if k not in there}
+    _refuse_types(table.reader.schema, table.name, settings)
+    chosen = resolve_columns([*there, *partition], settings, table.name)
+    _note_unused(session, there, chosen, table.name, partition)
+    positions = {
+        name: there.index(column) for name, column in chosen.items() if column not in partition
+    }
     schema = pa.schema(
-        [(name, _decoded(table.reader.schema.field(name).type)) for name in chosen.values()]
+        [(name, _plain(table.reader.schema.field(n).type)) for name, n in positions.items()]
         + [(LINE, pa.int64())]
     )
-    with session.stream(schema, _numbered(table.reader, schema)) as relation:
-        columns = _typed_columns(session, relation, settings, table.name)
+    batches = _numbered(table.reader, list(positions.values()), schema)
+    with session.stream(schema, batches) as relation:
+        described = session.rows(f"DESCRIBE SELECT * FROM {relation}")
+        types = {str(name): str(type_) for name, type_, *_ in described}
+        columns = {
+            name: Column(identifier(name), types[name], column, table.name)
+            if name in positions
+            else _constant(partition[column], column, table.name)
+            for name, column in chosen.items()
+        }
         rules = rules_for(columns, settings, session.now)
-        return _written(session, table.name, rules.query(relation, LINE, _as_json(columns)), rules)
+        query = rules.query(relation, LINE, _as_json(columns))
+        return _written(session, table.name, query, rules)
 
 
-def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> StagedFile:
-    layout = find_layout(file)
-    chosen = resolve_columns(layout.columns, settings, file.name)
+def _constant(value: str | None, column: str, where: str) -> Column:
+    sql = "CAST(NULL AS VARCHAR)" if value is None else literal(value)
+    return Column(sql, "VARCHAR", column, where, is_untyped=True)
+
+
+def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> StagedFile | None:
+    layout = find_layout(file, settings, known_columns(settings), ("user_id", "item_id"))
+    if layout is None:
+        return None
+    partition = {k: v for k, v in file.partition.items() if k not in layout.columns}
+    hint = ""
+    if layout.delimiter is not None and layout.has_header and settings.header == "auto":
+        hint = ", or set log.names where the file has no header"
+    chosen = resolve_columns([*layout.columns, *partition], settings, file.name, hint)
+    _note_layout(session, layout, chosen, file)
+    in_file = [column for column in chosen.values() if column not in partition]
     columns = {
-        name: Column(
-            f"fields[{position}]",
-            "VARCHAR",
-            column,
-            file.name,
-            f"kinds[{position}]" if file.format == "jsonl" else None,
-        )
-        for position, (name, column) in enumerate(chosen.items(), start=1)
+        name: _constant(partition[column], column, file.name)
+        if column in partition
+        else _field(in_file.index(column) + 1, column, file, settings)
+        for name, column in chosen.items()
     }
-    rules = rules_for(columns, settings, session.now, is_malformed="fields IS NULL")
-    batches = read_records(file, layout.delimiter)
-    if file.format == "csv":
-        batches = _without_header(batches)
+    is_header = "false"
+    if layout.has_header and in_file:  # one comparison first, which spares most rows that of lists
+        is_header = f"fields[1] = {literal(in_file[0])} AND fields = {literals(in_file)}"
+    rules = rules_for(columns, settings, session.now, "fields IS NULL", is_header)
+    delimiter = layout.delimiter
+    if delimiter is not None and not may_be_quoted(delimiter):
+        delimiter = None
+    batches = read_records(file, settings.encoding, delimiter, len(layout.columns))
+    if layout.has_header:
+        batches = _without_header(batches, settings.comment)
     with session.stream(RECORD_SCHEMA, batches) as relation:
-        parsed = f"({layout.parsed(relation, chosen.values())})"
-        query = rules.query(parsed, "line", "record")
-        return _written(session, file.name, query, rules, is_text=True)
+        parsed = f"({layout.parsed(relation, in_file)})"
+        return _written(session, file.name, rules.query(parsed, "line", "record"), rules)
 
 
-def _without_header(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Leave out the first record that is not blank."""
+def _field(position: int, column: str, file: LogFile, settings: LogSettings) -> Column:
+    return Column(
+        f"fields[{position}]",
+        "VARCHAR",
+        column,
+        file.name,
+        f"kinds[{position}]" if file.format == "jsonl" else None,
+        is_untyped=True,
+        decimal=settings.decimal,
+        null_values=settings.null_values,
+    )
+
+
+def _note_unused(
+    session: Session,
+    available: Sequence[str],
+    chosen: Mapping[str, str],
+    where: str,
+    partition: Iterable[str] = (),
+) -> None:
+    """Say which columns look meaningful and are not read, and which names of folders."""
+    unused = unused_columns(available, chosen)
+    if unused is not None:
+        session.note(unused, where)
+    for key in partition:
+        if key not in chosen.values():
+            session.note(f"folders state {key!r}, which log.columns does not name", where)
+
+
+def _note_layout(
+    session: Session, layout: TextLayout, chosen: Mapping[str, str], file: LogFile
+) -> None:
+    """Say what was assumed of a text file, and what of it is not read."""
+    encoding = marked_encoding(file)
+    if encoding is not None:
+        session.note(f"read as {encoding}, which its byte order mark says", file.name)
+    if layout.assumed is not None:
+        session.warn(f"assumed that {layout.assumed}", file.name)
+    elif layout.has_header or file.format == "jsonl":
+        _note_unused(session, layout.columns, chosen, file.name, file.partition)
+
+
+def _without_header(batches: Iterator[pa.RecordBatch], comment: str) -> Iterator[pa.RecordBatch]:
+    """Leave out the first record that is neither blank nor a comment."""
     for batch in batches:
         for row, record in enumerate(batch.column(0)):
-            if record.as_py().strip():
+            text = record.as_py()
+            if text.strip() and not (comment and text.startswith(comment)):
                 yield batch.slice(row + 1)
                 yield from batches
                 return
 
 
-def _numbered(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Keep the columns of a schema, dictionaries decoded, and number the rows from 1."""
+def _numbered(
+    reader: pa.RecordBatchReader, positions: Sequence[int], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Keep some columns, by the names and types of a schema, and number the rows from 1."""
     first = 1
     for batch in reader:
         lines = pa.array(np.arange(first, first + batch.num_rows, dtype=np.int64))
-        columns = [batch.column(name).cast(schema.field(name).type) for name in schema.names[:-1]]
+        columns = [
+            batch.column(position).cast(field.type)
+            for position, field in zip(positions, schema, strict=False)
+        ]
         yield pa.RecordBatch.from_arrays([*columns, lines], schema=schema)
         first += batch.num_rows
 
 
-def _decoded(type_: pa.DataType) -> pa.DataType:
-    return type_.value_type if pa.types.is_dictionary(type_) else type_
-
-
-def _typed_columns(
-    session: Session, relation: str, settings: LogSettings, where: str
-) -> dict[str, Column]:
-    described = session.rows(f"DESCRIBE SELECT * FROM {relation}")
-    types = {str(name): str(type_) for name, type_, *_ in described}
-    chosen = resolve_columns(
-        [name for name in types if name not in (LINE, FILE_INDEX, "file_row_number")],
-        settings,
-        where,
-    )
-    return {
-        name: Column(identifier(column), types[column], column, where)
-        for name, column in chosen.items()
-    }
+def _plain(type_: pa.DataType) -> pa.DataType:
+    """Return the type that DuckDB reads: no dictionary, and no float of half precision."""
+    if pa.types.is_dictionary(type_):
+        return _plain(type_.value_type)
+    return pa.float32() if pa.types.is_float16(type_) else type_
 
 
 def _as_json(columns: Mapping[str, Column]) -> str:
@@ -162,24 +293,22 @@ def _as_json(columns: Mapping[str, Column]) -> str:
     return f"CAST(json_object({pairs}) AS VARCHAR)"
 
 
-def _written(
-    session: Session, name: str, query: str, rules: RowRules, *, is_text: bool = False
-) -> StagedFile:
-    """Write classified rows to a temporary file."""
+def _written(session: Session, name: str, query: str, rules: RowRules) -> StagedFile | None:
+    """Write classified rows to a temporary file; None where there are none."""
     path = session.new_file(".parquet")
     rows = f"SELECT * EXCLUDE ({FILE_INDEX}) FROM ({query})"
-    session.execute(f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet)")
-    return from_written(name, path, rules, is_text=is_text)
+    ((n_rows,),) = session.rows(f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet)")
+    return from_written(name, path, rules) if n_rows else None
 
 
-def from_written(name: str, path: Path, rules: RowRules, *, is_text: bool) -> StagedFile:
+def from_written(name: str, path: Path, rules: RowRules) -> StagedFile:
     """Return the file or table whose classified rows were written to a Parquet file."""
-    types = tuple("BIGINT" if is_integer else "VARCHAR" for is_integer in rules.ids_are_integers)
+    types = tuple("BIGINT" if kind == "integer" else "VARCHAR" for kind in rules.id_kinds)
     select = (
         "SELECT user_id, item_id, weight, seconds, event, outcome, line, text, "
         f"{FILE_INDEX} FROM scan"
     )
-    return StagedFile(name, path, select, types, rules, is_text)
+    return StagedFile(name, path, select, types, rules)
 
 
 def outcomes_of(files: Sequence[StagedFile]) -> tuple[Outcome, ...]:
@@ -189,6 +318,7 @@ def outcomes_of(files: Sequence[StagedFile]) -> tuple[Outcome, ...]:
         if len(file.rules.outcomes) != len(first.rules.outcomes):
             raise DataError(
                 f"log: expected the same columns in every file, but {first.name} and {file.name} "
-                "differ in event, value or timestamp; read them apart, or add the column"
+                "differ in event, value or timestamp; read them apart, or add the column (of "
+                "values also: set log.missing_value)"
             )
     return first.rules.outcomes

@@ -1,27 +1,19 @@
 """Text logs: which lines are records, and the line at which each record begins."""
 
-import itertools
-import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.logs.session import literal, literals
 from recsys.logs.sources import LogFile
+from recsys.logs.streams import blocks
 
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
-
-
-DELIMITERS = (",", ";", "\t", "|")
-SAMPLE_RECORDS = 10_000  # of a JSON lines file, to learn its columns
-BLOCK_BYTES = 4 << 20
 MAX_RECORD_LINES = 1_000
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_RECORD_BYTES = 16 << 20
+_SCANNED_BYTES = (256 << 20, 10)  # at first, and for each byte that is read
 RECORD_SCHEMA = pa.schema({"record": pa.large_string(), "line": pa.int64(), "is_utf8": pa.bool_()})
 
 
@@ -38,47 +30,51 @@ def csv_record(delimiter: str) -> str:
 
 
 def escaped(delimiter: str) -> str:
-    """Spell a delimiter in a regular expression of Python and of RE2 alike."""
-    return r"\|" if delimiter == "|" else delimiter
+    """Spell a delimiter in a regular expression of Python and of RE2 alike, also in brackets."""
+    return "".join(f"\\x{ord(mark):02x}" if mark.isascii() else mark for mark in delimiter)
 
 
-def read_records(file: LogFile, delimiter: str | None) -> Iterator[pa.RecordBatch]:
+def may_be_quoted(delimiter: str) -> bool:
+    """Whether fields between such delimiters may be quoted: one ASCII character, no blank."""
+    return len(delimiter) == 1 and delimiter.isascii() and delimiter != " "
+
+
+def read_records(
+    file: LogFile, encoding: str = "auto", delimiter: str | None = None, n_fields: int = 0
+) -> Iterator[pa.RecordBatch]:
     """Yield the records of a text file, trailing line break included, in bounded memory.
 
-    With the delimiter of CSV, quoted fields may hold line breaks; without one, every line is a
-    record.
+    With the delimiter of CSV and its number of fields, a quoted field may hold line breaks; without
+    one, every line is a record.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or a line is too long to be one.
     """
-    joiner = None if delimiter is None else _QuotedLines(delimiter)
+    joiner = None if delimiter is None else _QuotedLines(delimiter, n_fields)
     carry, first_line = b"", 1
-    for block, is_last in _blocks(file):
+    for block, is_last in blocks(file, encoding):
         data = carry + block
-        ends = _line_ends(data, is_last=is_last)
-        starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-        lines = np.arange(first_line, first_line + len(ends), dtype=np.int64)
-        n_whole = len(ends)
-        if joiner is not None and b'"' in data:
-            kept, n_whole = joiner.join(data, starts, ends, is_last=is_last)
-            lines, starts = lines[:n_whole][kept], starts[:n_whole][kept]
-        end = int(ends[n_whole - 1]) if n_whole else 0
-        if n_whole:
-            yield _batch(data[:end], starts, lines)
+        if data.isspace():  # nothing to join, and perhaps a great deal of it
+            end, n_whole = data.rfind(b"\n") + 1, data.count(b"\n")
+        else:
+            ends = _line_ends(data, is_last=is_last)
+            starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+            lines = np.arange(first_line, first_line + len(ends), dtype=np.int64)
+            n_whole = len(ends)
+            if joiner is not None and b'"' in data:
+                kept, n_whole = joiner.join(data, starts, ends, is_last=is_last)
+                lines, starts = lines[:n_whole][kept], starts[:n_whole][kept]
+            end = int(ends[n_whole - 1]) if n_whole else 0
+            if n_whole:
+                yield _batch(data[:end], starts, lines)
         carry, first_line = data[end:], first_line + n_whole
-
-
-def _blocks(file: LogFile) -> Iterator[tuple[bytes, bool]]:
-    """Yield decompressed blocks, and with each whether it is the last."""
-    try:
-        with pa.input_stream(str(file.path), compression=file.compression) as stream:
-            block = stream.read(BLOCK_BYTES).removeprefix(BYTE_ORDER_MARK)
-            while True:
-                following = stream.read(BLOCK_BYTES)
-                yield block, not following
-                if not following:
-                    return
-                block = following
-    except OSError as error:
-        kind = f"damaged or truncated {file.compression} file" if file.compression else "unreadable"
-        raise DataError(f"log {file.name}: {kind}: {error}") from error
+        if len(carry) > MAX_RECORD_BYTES:
+            raise DataError(
+                f"log {file.name}: line {first_line} has no end after {MAX_RECORD_BYTES >> 20} MB; "
+                "expected one row a line; break the lines, or name the right format in log.format"
+            )
 
 
 def _line_ends(data: bytes, *, is_last: bool) -> NDArray[np.int64]:
@@ -121,10 +117,13 @@ def _batch_with_broken_text(
 class _QuotedLines:
     """Joins the lines of a CSV record whose quoted field holds line breaks."""
 
-    def __init__(self, delimiter: str) -> None:
+    def __init__(self, delimiter: str, n_fields: int) -> None:
         field, mark = csv_field(delimiter), escaped(delimiter)
         self._record = re.compile(csv_record(delimiter).encode())
         self._open = re.compile(rf'(?:{field}{mark})*"(?:[^"]|"")*'.encode())
+        self._all_quoted = re.compile(rf'"(?:[^"]|"")*"(?:{mark}"(?:[^"]|"")*")*'.encode())
+        self._delimiter, self._n_fields = delimiter.encode(), n_fields
+        self._budget = _SCANNED_BYTES[0]
 
     def join(
         self,
@@ -138,6 +137,7 @@ class _QuotedLines:
 
         The span is shorter than the block where its last record may go on in the next.
         """
+        self._budget += _SCANNED_BYTES[1] * len(data)
         quotes = np.concatenate([[0], np.cumsum(np.frombuffer(data, np.uint8) == ord('"'))])
         odd = np.flatnonzero((quotes[ends] - quotes[starts]) % 2)
         is_start = np.ones(len(ends), dtype=np.bool_)
@@ -145,13 +145,26 @@ class _QuotedLines:
         for position, line in enumerate(odd.tolist()):
             if line < joined_to or not self._open.fullmatch(data, starts[line], ends[line]):
                 continue
+            if self._budget < 0:  # quotes made to be costly: none opens several lines any more
+                break
             close = self._closing_line(data, starts, ends, odd[position + 1 :], line)
             if close is not None:
-                is_start[line + 1 : close + 1] = False
+                if not self._is_stray(data[int(starts[line]) : int(ends[close])]):
+                    is_start[line + 1 : close + 1] = False
                 joined_to = close + 1
-            elif not is_last and len(ends) - line <= MAX_RECORD_LINES:
+            elif not is_last and _may_go_on(ends, line, len(data) - int(starts[line])):
                 return np.flatnonzero(is_start[:line]), line
         return np.flatnonzero(is_start), len(ends)
+
+    def _is_stray(self, span: bytes) -> bool:
+        """Whether a span over several lines is no field: its lines are records without its quotes.
+
+        A writer that quotes every field leaves no doubt.
+        """
+        lines = span.rstrip(b"\r\n").split(b"\n")
+        n_records = sum(line.count(self._delimiter) == self._n_fields - 1 for line in lines)
+        is_record = n_records >= 0.9 * len(lines) and self._n_fields > 1
+        return is_record and not self._all_quoted.fullmatch(span.rstrip(b"\r\n"))
 
     def _closing_line(
         self,
@@ -166,6 +179,7 @@ class _QuotedLines:
             if other - line >= MAX_RECORD_LINES:
                 return None
             text = data[int(starts[line]) : int(ends[other])].rstrip(b"\r\n")
+            self._budget -= len(text)
             if self._record.fullmatch(text):
                 return int(other)
             if not self._open.fullmatch(text):
@@ -173,106 +187,6 @@ class _QuotedLines:
         return None
 
 
-@dataclass(frozen=True)
-class TextLayout:
-    """How the records of one text file are taken apart."""
-
-    columns: tuple[str, ...]  # as in the header; of JSON lines the keys at the start of the file
-    delimiter: str | None  # of CSV; None for JSON lines
-
-    def parsed(self, records: str, names: Iterable[str]) -> str:
-        """Return SQL for (record, line, fields, kinds) of the records in a relation.
-
-        `fields` lists the named columns as text, in that order, and is null for a malformed
-        record; `kinds` lists their JSON types, all null for CSV.
-        """
-        chosen = list(names)
-        text = r"rtrim(record, chr(10) || chr(13))"
-        if self.delimiter is None:
-            fields, kinds = self._json_fields(chosen)
-        else:
-            fields, kinds = self._csv_fields(chosen, self.delimiter), "NULL::VARCHAR[]"
-        return (
-            f"SELECT record, line, CASE WHEN is_utf8 THEN {fields} END AS fields, "
-            f"CASE WHEN is_utf8 THEN {kinds} END AS kinds "
-            f"FROM (SELECT {text} AS record, line, is_utf8 FROM {records}) "
-            f"WHERE trim(record) <> ''"
-        )
-
-    def _json_fields(self, names: list[str]) -> tuple[str, str]:
-        pointers = literals("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
-        # Nested, not AND: only CASE promises that broken JSON is not parsed further.
-        guard = (
-            "CASE WHEN json_valid(record) THEN CASE WHEN json_type(record) = 'OBJECT' "
-            "THEN {} END END"
-        )
-        return (
-            guard.format(f"json_extract_string(record, {pointers})"),
-            guard.format(f"json_type(record, {pointers})"),
-        )
-
-    def _csv_fields(self, names: list[str], delimiter: str) -> str:
-        mark, n = literal(delimiter), len(self.columns)
-        field = literal(f"{escaped(delimiter)}({csv_field(delimiter)})")
-        whole = literal(csv_record(delimiter))
-        # A delimiter in front spares an empty match, which would swallow the next delimiter.
-        quoted = (
-            f"CASE WHEN regexp_full_match(record, {whole}, 's') "
-            f"THEN regexp_extract_all({mark} || record, {field}, 1) END"
-        )
-        split = (
-            f"CASE WHEN contains(record, '\"') THEN {quoted} ELSE string_split(record, {mark}) END"
-        )
-        positions = [self.columns.index(name) + 1 for name in names]
-        unquoted = ", ".join(_unquoted(f"parts[{position}]") for position in positions)
-        return (
-            f"list_transform([{split}], lambda parts: "
-            f"CASE WHEN len(parts) = {n} THEN [{unquoted}] END)[1]"
-        )
-
-
-def _unquoted(field: str) -> str:
-    inner = f"replace({field}[2:-2], '\"\"', '\"')"
-    return f"CASE WHEN {field}[1] = '\"' THEN {inner} ELSE {field} END"
-
-
-def find_layout(file: LogFile) -> TextLayout:
-    """Learn the columns of a text file from its start."""
-    if file.format == "jsonl":
-        return TextLayout(_json_columns(file), delimiter=None)
-    header = next(_first_records(file), None)
-    if header is None:
-        raise DataError(f"log {file.name}: the file is empty; expected a header row and rows")
-    delimiter = max(DELIMITERS, key=lambda mark: len(_split_header(header, mark)))
-    columns = tuple(_split_header(header, delimiter))
-    return TextLayout(columns, delimiter)
-
-
-def _first_records(file: LogFile) -> Iterator[str]:
-    for batch in read_records(file, None):
-        for record, is_utf8 in zip(batch.column(0), batch.column(2), strict=True):
-            if not is_utf8.as_py():
-                raise DataError(f"log {file.name}: its start is not UTF-8 text; convert the file")
-            if record.as_py().strip():
-                yield record.as_py().rstrip("\r\n")
-
-
-def _split_header(header: str, delimiter: str) -> list[str]:
-    fields = re.findall(f"{escaped(delimiter)}({csv_field(delimiter)})", delimiter + header)
-    return [field[1:-1].replace('""', '"') if field.startswith('"') else field for field in fields]
-
-
-def _json_columns(file: LogFile) -> tuple[str, ...]:
-    columns: dict[str, None] = {}
-    n_records = 0
-    for record in itertools.islice(_first_records(file), SAMPLE_RECORDS):
-        n_records += 1
-        try:
-            value = json.loads(record)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            columns.update(dict.fromkeys(value))
-    if not n_records:
-        raise DataError(f"log {file.name}: the file is empty; expected one JSON object a line")
-    return tuple(columns)
+def _may_go_on(ends: NDArray[np.int64], line: int, n_bytes: int) -> bool:
+    """Whether a record that is open at the end of a block may be closed in the next."""
+    return len(ends) - line <= MAX_RECORD_LINES and n_bytes <= MAX_RECORD_BYTES

@@ -303,7 +303,7 @@ def _identity(night: Context, name: Input) -> Any:
     source = data.log if name == "data.log" else data.test
     if not source:
         return []
-    found = files_and_tables(source, night.settings.log.format)
+    found = files_and_tables(source, night.settings.log.format).parts
     return _identities(file.path for file in found if isinstance(file, LogFile))
 
 

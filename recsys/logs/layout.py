@@ -1,0 +1,356 @@
+"""The layout of a text file, learned from its start: columns, delimiter, header or none."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from recsys.base.errors import DataError
+from recsys.logs.session import literal, literals
+from recsys.logs.sources import LogFile
+from recsys.logs.streams import blocks
+from recsys.logs.text import csv_field, csv_record, escaped, may_be_quoted, read_records
+from recsys.settings import TextSettings
+
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
+
+
+DELIMITERS = (",", ";", "\t", "|")
+RARE_DELIMITERS = ("::", " ")  # found where none of the others is
+_BLANK = "' ' || chr(10) || chr(13)"
+SAMPLE_RECORDS = 10_000  # of a JSON lines file, to learn its columns
+SAMPLE_ROWS = 100  # of a CSV file, to learn what it is without a header
+
+
+@dataclass(frozen=True)
+class TextLayout:
+    """How the records of one text file are taken apart."""
+
+    columns: tuple[str, ...]  # as in the header; of JSON lines the keys
+    delimiter: str | None  # of CSV; None for JSON lines
+    has_header: bool = False
+    is_lists: bool = False  # a record is a user and the items
+    assumed: str | None = None  # what was assumed of a file that does not say it, as a sentence
+    comment: str = ""
+
+    def parsed(self, records: str, names: Iterable[str]) -> str:
+        """Return SQL for (record, line, fields, kinds) of the records in a relation.
+
+        `fields` lists the named columns as text, in that order, and is null for a malformed
+        record; `kinds` lists their JSON types, all null for CSV.
+        """
+        chosen, kinds = list(names), "NULL::VARCHAR[]"
+        comment = f" AND NOT starts_with(record, {literal(self.comment)})" if self.comment else ""
+        relation = (
+            "(SELECT rtrim(record, chr(10) || chr(13)) AS record, line, is_utf8 "
+            f"FROM {records} WHERE trim(record, {_BLANK}) <> ''{comment})"
+        )
+        if self.delimiter is None:
+            fields, kinds = self._json_fields(chosen)
+        elif self.is_lists:
+            fields, relation = self._list_fields(chosen), _one_row_an_item(relation)
+        else:
+            fields = self._csv_fields(chosen, self.delimiter)
+        return (
+            f"SELECT record, line, CASE WHEN is_utf8 THEN {fields} END AS fields, "
+            f"CASE WHEN is_utf8 THEN {kinds} END AS kinds FROM {relation}"
+        )
+
+    def _json_fields(self, names: list[str]) -> tuple[str, str]:
+        pointers = literals("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+        # Nested, not AND: only CASE promises that broken JSON is not parsed further.
+        guard = (
+            "CASE WHEN json_valid(record) THEN CASE WHEN json_type(record) = 'OBJECT' "
+            "THEN {} END END"
+        )
+        texts = f"json_extract_string(record, {pointers})"
+        return guard.format(texts), guard.format(f"json_type(record, {pointers})")
+
+    def _csv_fields(self, names: list[str], delimiter: str) -> str:
+        mark, n = literal(delimiter), len(self.columns)
+        split = f"string_split(record, {mark})"
+        if delimiter == " ":
+            split = r"regexp_split_to_array(trim(record, ' ' || chr(9)), '[ \t]+')"
+        elif may_be_quoted(delimiter):
+            field = literal(f"{escaped(delimiter)}({csv_field(delimiter)})")
+            whole = literal(csv_record(delimiter))
+            # A delimiter in front spares an empty match, which would swallow the next delimiter.
+            quoted = (
+                f"CASE WHEN regexp_full_match(record, {whole}, 's') "
+                f"THEN regexp_extract_all({mark} || record, {field}, 1) END"
+            )
+            split = f"CASE WHEN contains(record, '\"') THEN {quoted} ELSE {split} END"
+        parts = [f"parts[{self.columns.index(name) + 1}]" for name in names]
+        if may_be_quoted(delimiter):
+            parts = [_unquoted(part) for part in parts]
+        fields = ", ".join(parts)
+        return (
+            f"list_transform([{split}], lambda parts: "
+            f"CASE WHEN len(parts) = {n} THEN [{fields}] END)[1]"
+        )
+
+    def _list_fields(self, names: list[str]) -> str:
+        return (
+            "[" + ", ".join(("owner", "listed")[self.columns.index(name)] for name in names) + "]"
+        )
+
+
+def _unquoted(field: str) -> str:
+    inner = f"replace({field}[2:-2], '\"\"', '\"')"
+    return f"CASE WHEN {field}[1] = '\"' THEN {inner} ELSE {field} END"
+
+
+def _one_row_an_item(relation: str) -> str:
+    parts = r"regexp_split_to_array(trim(record, ' ' || chr(9)), '[ \t]+')"
+    items = "CASE WHEN len(parts) > 1 THEN parts[2:] ELSE [NULL] END"
+    return (
+        f"(SELECT record, line, is_utf8, parts[1] AS owner, unnest({items}) AS listed "
+        f"FROM (SELECT *, {parts} AS parts FROM {relation}))"
+    )
+
+
+def find_layout(
+    file: LogFile, settings: TextSettings, known: Mapping[str, str], needed: Sequence[str]
+) -> TextLayout | None:
+    """Learn the layout of a text file from its start; None where it holds no row.
+
+    Parameters
+    ----------
+    known : mapping of str to str
+        Our name to the file's name, for the columns that are looked for.
+    needed : sequence of str
+        Those of our names that every file has.
+
+    Raises
+    ------
+    DataError
+        If its start cannot be understood.
+    """
+    if file.path.stat().st_size == 0:
+        return None
+    if file.format == "jsonl":
+        columns = _json_columns(file, settings, list(known.values()))
+        found = None if columns is None else TextLayout(columns, None)
+    elif file.format == "lists":
+        is_empty = next(_first_records(file, settings), None) is None
+        found = None if is_empty else _lists(known)
+    else:
+        found = _csv_layout(file, settings, known, needed)
+    if found is None:
+        return None
+    return replace(found, comment=settings.comment)
+
+
+def _csv_layout(
+    file: LogFile, settings: TextSettings, known: Mapping[str, str], needed: Sequence[str]
+) -> TextLayout | None:
+    rows = list(islice(_first_records(file, settings), SAMPLE_ROWS))
+    if not rows:
+        return None
+    if "\r" in rows[0]:
+        raise DataError(
+            f"log {file.name}: its lines end in a carriage return alone; expected line feeds; "
+            "convert the line ends"
+        )
+    wanted = {known[name] for name in needed}
+    delimiter = settings.delimiter
+    if delimiter == "auto":
+        delimiter = _find_delimiter(rows[0], wanted)
+    first = split_row(rows[0], delimiter)
+    has_header = settings.header
+    if has_header == "auto":
+        if settings.names:
+            has_header = tuple(settings.names) == tuple(first)
+        else:
+            has_header = bool(wanted & set(first)) or not any(map(_is_data, first))
+    if has_header:
+        columns = tuple(settings.names or first)
+        return TextLayout(columns, delimiter, has_header=True) if len(rows) > 1 else None
+    if settings.names:
+        return TextLayout(tuple(settings.names), delimiter)
+    if settings.header is False:
+        return TextLayout(tuple(map(str, range(1, len(first) + 1))), delimiter)
+    return _assumed(file, rows, delimiter, known, needed)
+
+
+def _find_delimiter(row: str, wanted: set[str]) -> str:
+    """Choose the delimiter that finds the names that are wanted, else the most fields."""
+    found = {mark: split_row(row, mark) for mark in DELIMITERS}
+    best = max(DELIMITERS, key=lambda mark: (len(wanted & set(found[mark])), len(found[mark])))
+    if wanted & set(found[best]):
+        return best
+    n_fields = len(found[best])
+    colons = split_row(row, "::")
+    if len(colons) > 1 and len(colons) >= n_fields:
+        return "::"
+    return " " if n_fields == 1 and len(split_row(row, " ")) > 1 else best
+
+
+def split_row(row: str, delimiter: str) -> list[str]:
+    """Take one row apart, as `TextLayout.parsed` does."""
+    if delimiter == " ":
+        return row.split()
+    if not may_be_quoted(delimiter):
+        return row.split(delimiter)
+    fields = re.findall(f"{escaped(delimiter)}({csv_field(delimiter)})", delimiter + row)
+    return [field[1:-1].replace('""', '"') if field.startswith('"') else field for field in fields]
+
+
+_NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?")
+_DATE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?(?!\d).*|\d\d?[./]\d\d?[./]\d{4}(?!\d).*")
+_TIMES = (1e8, 4.2e9)  # seconds: 1973 to 2103
+_LARGEST_VALUE = 1_000  # of a rating or a count in a file that names nothing
+
+
+def _is_data(field: str) -> bool:
+    return bool(_NUMBER.fullmatch(field.strip()) or _DATE.fullmatch(field.strip()))
+
+
+def _assumed(
+    file: LogFile,
+    rows: Sequence[str],
+    delimiter: str,
+    known: Mapping[str, str],
+    needed: Sequence[str],
+) -> TextLayout:
+    """Return the layout of a file without a header, if there is but one that fits.
+
+    Raises
+    ------
+    DataError
+        If there is not.
+    """
+    split = [split_row(row, delimiter) for row in rows]
+    lengths = {len(row) for row in split}
+    numbers_alone = all(_NUMBER.fullmatch(field) for row in split for field in row)
+    is_log = set(needed) == {"user_id", "item_id"}
+    if is_log and delimiter == " " and len(lengths) > 1 and numbers_alone:
+        meaning = 'each line is a user and then the items (log.format = "lists")'
+        return _lists(known, assumed=meaning)
+    ours = _names_that_fit(list(zip(*split, strict=True))) if len(lengths) == 1 else None
+    if not is_log or ours is None:
+        raise DataError(
+            f"log {file.name}: its first row looks like data, not like names of columns: "
+            f"{rows[0][:80]!r}; where the file has no header, set log.names to the names of its "
+            f"{len(split[0])} columns in their order; where it has one, set log.header = true"
+        )
+    names = ", ".join(ours)
+    return TextLayout(
+        tuple(known.get(name, name) for name in ours),
+        delimiter,
+        assumed=f"the first row is data, and the columns are {names} (log.names)",
+    )
+
+
+def _names_that_fit(columns: Sequence[Sequence[str]]) -> tuple[str, ...] | None:
+    """Return our names of a user, an item, and perhaps a rating and a time, in this order."""
+    match [_kind(column) for column in columns]:
+        case [_, _]:
+            return ("user_id", "item_id")
+        case [_, _, "time"]:
+            return ("user_id", "item_id", "timestamp")
+        case [_, _, "value"]:
+            return ("user_id", "item_id", "value")
+        case [_, _, "value", "time"]:
+            return ("user_id", "item_id", "value", "timestamp")
+    return None
+
+
+def _kind(column: Sequence[str]) -> str:
+    if all(_DATE.fullmatch(field) for field in column):
+        return "time"
+    if not all(_NUMBER.fullmatch(field) for field in column):
+        return "text"
+    numbers = [float(field.replace(",", ".")) for field in column]
+    if all(_TIMES[0] <= number <= _TIMES[1] for number in numbers):
+        return "time"
+    return "value" if all(abs(number) <= _LARGEST_VALUE for number in numbers) else "number"
+
+
+def _lists(known: Mapping[str, str], assumed: str | None = None) -> TextLayout:
+    columns = (known.get("user_id", "user_id"), known.get("item_id", "item_id"))
+    return TextLayout(columns, " ", is_lists=True, assumed=assumed)
+
+
+def _first_records(file: LogFile, settings: TextSettings) -> Iterator[str]:
+    """Yield the records that are rows, or the header; those that are not UTF-8 only later on."""
+    is_first = True
+    for batch in read_records(file, settings.encoding):
+        for record, is_utf8 in zip(batch.column(0), batch.column(2), strict=True):
+            text = record.as_py().rstrip("\r\n")
+            if not text.strip() or (settings.comment and text.startswith(settings.comment)):
+                continue
+            if is_first and not is_utf8.as_py():
+                raise DataError(
+                    f"log {file.name}: its start is not UTF-8 text; set log.encoding to what it "
+                    "is, such as cp1252"
+                )
+            is_first = False
+            yield text
+
+
+def _json_columns(
+    file: LogFile, settings: TextSettings, known: Sequence[str]
+) -> tuple[str, ...] | None:
+    columns: dict[str, None] = {}
+    n_records = 0
+    for record in islice(_first_records(file, settings), SAMPLE_RECORDS):
+        if n_records == 0:
+            _refuse_one_document(file, record)
+        n_records += 1
+        columns.update(dict.fromkeys(_keys(record)))
+    if n_records == SAMPLE_RECORDS:
+        columns.update(dict.fromkeys(_late_keys(file, settings, set(known) - set(columns))))
+    return tuple(columns) if n_records else None
+
+
+def _refuse_one_document(file: LogFile, first: str) -> None:
+    start = first.strip()
+    if start.startswith("[") or start == "{":
+        kind = "a JSON array" if start.startswith("[") else "JSON over several lines"
+        raise DataError(
+            f"log {file.name}: it is {kind}; expected one JSON object a line; convert it with "
+            "jq -c '.[]' for an array, or jq -c ."
+        )
+
+
+def _keys(record: str) -> Iterable[str]:
+    try:
+        # Numbers of any length: only the keys are of interest.
+        value: Any = json.loads(record, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return ()
+    return value if isinstance(value, dict) else ()
+
+
+def _late_keys(file: LogFile, settings: TextSettings, names: set[str]) -> list[str]:
+    """Return those of some keys that a record after the sample has."""
+    spelled = {name: json.dumps(name, ensure_ascii=False).encode() for name in names}
+    found: list[str] = []
+    carry = b""
+    for block, is_last in blocks(file, settings.encoding):
+        data = carry + block
+        end = len(data) if is_last else data.rfind(b"\n") + 1
+        found += [
+            name
+            for name in names - set(found)
+            if spelled[name] in data and _has_key(data[:end], name, spelled[name])
+        ]
+        if len(found) == len(names):
+            break
+        carry = data[end:]
+    return found
+
+
+def _has_key(lines: bytes, name: str, spelled: bytes) -> bool:
+    """Whether an object of some lines has a key, not only a value or an inner key."""
+    at = lines.find(spelled)
+    while at >= 0:
+        start, end = lines.rfind(b"\n", 0, at) + 1, lines.find(b"\n", at)
+        end = len(lines) if end < 0 else end
+        if name in _keys(lines[start:end].decode(errors="replace")):
+            return True
+        at = lines.find(spelled, end)
+    return False
