@@ -1,13 +1,22 @@
 """Gates: checks that can refuse a version before it becomes current."""
 
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from recsys.monitoring.drift import ancestors, drift, learned_limits
 from recsys.monitoring.log import Log
 from recsys.monitoring.measures import MEASURES, NotMeasured, checks_of
 from recsys.monitoring.own_pairs import auc_of_own_pairs, share_with_vector
-from recsys.settings import AS_GOOD, BETTER, CHANCE, COVERAGE, VECTORS, GateSettings
+from recsys.settings import (
+    AS_GOOD,
+    BETTER,
+    CHANCE,
+    COVERAGE,
+    VECTORS,
+    GateSettings,
+    LogSettings,
+)
 from recsys.store import Check, Content, EvaluationSummary, Manifest
 
 _CHANGE_EVERY_NIGHT = ("since", "until")
@@ -166,7 +175,10 @@ def _explained(new: Manifest, current: Manifest) -> dict[str, str]:
 
 
 def _log_settings(manifest: Manifest) -> dict[str, Any]:
-    settings = manifest.config.get("log", {})
+    """Return the settings as JSON holds them, those that an older release lacked by default."""
+    settings = json.loads(json.dumps({**asdict(LogSettings()), **manifest.config.get("log", {})}))
+    if settings["value_scale"] == "auto":
+        settings["value_scale"] = "linear" if settings["min_value"] is None else "none"
     return {name: value for name, value in settings.items() if name not in _CHANGE_EVERY_NIGHT}
 
 

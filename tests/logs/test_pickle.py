@@ -22,7 +22,13 @@ def a_log(integers: bool) -> Interactions:
     if not integers:
         users, items = [f"u{n}" for n in users], [f"i{n}" for n in items]
     return recsys.read_log(
-        pa.table({"user_id": users, "item_id": items, "timestamp": list(range(60))})
+        pa.table(
+            {
+                "user_id": users,
+                "item_id": items,
+                "timestamp": [1_700_000_000 + n for n in range(60)],
+            }
+        )
     )
 
 

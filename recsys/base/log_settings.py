@@ -1,0 +1,150 @@
+"""The settings of how a log, and a table of items, are read; `recsys.settings` has them all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Literal, get_args
+
+from recsys.base.checks import require, require_encoding, unix_seconds
+from recsys.base.errors import ConfigError
+
+LogFormat = Literal["auto", "parquet", "csv", "jsonl", "lists"]
+ValueScale = Literal["auto", "linear", "log", "none"]
+TimestampUnit = Literal["s", "ms", "us", "ns", "date", "excel"]
+DecimalMark = Literal[".", ","]
+DuplicatePolicy = Literal["sum", "last", "max", "count"]
+COLUMN_NAMES = ("user_id", "item_id", "timestamp", "event", "value")
+
+NULL_VALUES = (
+    *("NULL", "null", "Null", "(null)", "\\N", "NaN", "nan", "NAN", "<NA>", "NA", "N/A", "n/a"),
+    *("#N/A", "None", "none", "nil", "undefined"),
+)
+"""How text files spell that there is no value; a field that is empty or blank needs no name."""
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How the lines of a text file become fields."""
+
+    header: bool | Literal["auto"] = "auto"
+    """Whether the first row of CSV names the columns. "auto": unless it looks like data. Without
+    a header and without `names` the columns are called "1", "2" and so on."""
+    names: Sequence[str] = ()
+    """Names of the columns in their order, for files without a header."""
+    delimiter: str = "auto"
+    """What stands between two fields, one character or more; one blank stands for any number of
+    blanks and tabs. "auto" finds comma, semicolon, tab, bar, two colons and blanks."""
+    decimal: DecimalMark = "."
+    """The decimal mark of numbers."""
+    comment: str = ""
+    """Lines that begin with it are no rows. Empty: every line is."""
+    encoding: str = "auto"
+    """A name that Python knows, such as cp1252. "auto": UTF-8, or what a byte order mark says."""
+    null_values: Sequence[str] = NULL_VALUES
+    """Fields that stand for no value, in CSV and JSON lines."""
+
+    def __post_init__(self) -> None:
+        require("log.decimal", self.decimal, one_of=get_args(DecimalMark))
+        if not self.delimiter or any(mark in self.delimiter for mark in '"\r\n'):
+            raise ConfigError(
+                "log.delimiter: expected one character or more, no quote and no line break, "
+                f"got {self.delimiter!r}"
+            )
+        if isinstance(self.names, str) or len(set(self.names)) < len(self.names):
+            raise ConfigError(f"log.names: expected a list of distinct names, got {self.names!r}")
+        if self.encoding != "auto":
+            require_encoding("log.encoding", self.encoding)
+
+
+@dataclass(frozen=True)
+class ItemSettings:
+    """How a table of items is read."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Our name to the table's name. Must map item_id where the table spells it differently;
+    where anything else is mapped, only mapped columns are kept."""
+    text: TextSettings = field(default_factory=TextSettings)
+    """How a text file is taken apart."""
+
+
+@dataclass(frozen=True)
+class LogSettings(TextSettings):
+    """How a log is read and what of it is used; the ``[log]`` table.
+
+    With all of `TextSettings`.
+    """
+
+    format: LogFormat = "auto"
+    """"auto" goes by the file name, with or without .gz, .bz2, .zst or .zip at its end. "lists":
+    each line is a user and then the items, with blanks between them."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Our name to the log's name, for those of user_id, item_id, timestamp, event and value that
+    the log spells differently. The last three are optional, unless named here."""
+    events: Mapping[str, float] = field(default_factory=dict)
+    """Weight of each event type. An event type with weight 0 is left out; one that is not
+    listed is rejected. Empty: every event weighs 1."""
+    value_scale: ValueScale = "auto"
+    """How the value column multiplies the event's weight: by ``value`` ("linear"), by ``log(1 +
+    value)``, or not at all ("none"). "auto" is linear, or none where `min_value` is set."""
+    min_value: float | None = None
+    """Rows whose value is below are left out (for ratings, the least that counts as a like)."""
+    missing_value: float | None = None
+    """What a row without a value weighs, in place of its scaled value; `min_value` does not concern
+    it. 0: it is left out. Default: it is rejected."""
+    timestamp_unit: TimestampUnit = "s"
+    """Unit of timestamps that are numbers: counted from 1970, calendar dates written as numbers
+    ("date": 2014, 201411, 20141118 or 20141118093000), or days as Excel counts them ("excel")."""
+    since: str | None = None
+    until: str | None = None
+    """Time window, ISO 8601 in UTC: events at or after since and before until are used."""
+    half_life_days: float | None = None
+    """An event this much older than the latest one weighs half as much."""
+    popular_half_life_days: float = 30.0
+    """In the popular list, a user whose latest event with an item is this much older than the
+    latest of the log counts half as much."""
+    duplicates: DuplicatePolicy = "sum"
+    """How several events of one user and item become one weight: their sum, the latest, the
+    largest, or their number, which ignores their weights."""
+    min_user_items: int = 1
+    min_item_users: int = 1
+    """Least number of distinct items a user, and users an item, must have."""
+    k_core: bool = False
+    """Repeat the two minimum counts until both hold for all that is left."""
+    max_rejected_share: float = 0.01
+    """Above this share of rejected rows, of the log or of one of its files, the run stops, 0 to
+    1."""
+    memory_limit: str = "1GB"
+    """What DuckDB may use before it spills to disk."""
+
+    @property
+    def scale(self) -> Literal["linear", "log", "none"]:
+        """`value_scale`, with "auto" decided."""
+        if self.value_scale == "auto":
+            return "linear" if self.min_value is None else "none"
+        return self.value_scale
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require("log.format", self.format, one_of=get_args(LogFormat))
+        require("log.value_scale", self.value_scale, one_of=get_args(ValueScale))
+        require("log.timestamp_unit", self.timestamp_unit, one_of=get_args(TimestampUnit))
+        require("log.duplicates", self.duplicates, one_of=get_args(DuplicatePolicy))
+        for name in self.columns:
+            words = f"our name on the left, one of {', '.join(COLUMN_NAMES)}"
+            require("log.columns", name, one_of=COLUMN_NAMES, expected=words)
+        for event, weight in self.events.items():
+            words = "a weight of 0 or more"
+            require(f"log.events.{event}", weight, least=0, below=inf, expected=words)
+        if self.missing_value is not None:
+            words = "a weight of 0 or more"
+            require("log.missing_value", self.missing_value, least=0, below=inf, expected=words)
+        require("log.min_user_items", self.min_user_items, least=1)
+        require("log.min_item_users", self.min_item_users, least=1)
+        if self.half_life_days is not None:
+            require("log.half_life_days", self.half_life_days, above=0)
+        require("log.popular_half_life_days", self.popular_half_life_days, above=0)
+        for name in ("since", "until"):
+            if getattr(self, name) is not None:
+                unix_seconds(f"log.{name}", getattr(self, name))
+        share, words = self.max_rejected_share, "a share from 0 to 1"
+        require("log.max_rejected_share", share, least=0, at_most=1, expected=words)
