@@ -1,9 +1,29 @@
 """Progress for people: a bar on a terminal, silence in a pipe."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+# C0 and C1 but for the line break, and what turns the direction of writing.
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str, *, one_line: bool = False) -> str:
+    r"""Return a text for a terminal: characters that would control it are spelled out.
+
+    Examples
+    --------
+    >>> printable("red \x1b[31m")
+    'red \\x1b[31m'
+    """
+    shown = _CONTROL.sub(lambda found: _spelled(found[0]), text)
+    return shown.replace("\n", "\\n") if one_line else shown
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 class OnStep(Protocol):
@@ -37,14 +57,14 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=None, note="")
+        task = bar.add_task(printable(description), total=None, note="")
 
         def on_step(done: int, total: int, note: str = "") -> None:
             bar.update(task, completed=done, total=total, note=note)
@@ -65,9 +85,13 @@ def spinner(step: str, *, enabled: bool = True) -> Iterator[Callable[[str], None
         yield lambda step: None
         return
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(step) as status:
-        yield status.update
+    def shown(step: str) -> Text:
+        return Text(printable(step))
+
+    with Console(stderr=True).status(shown(step)) as status:
+        yield lambda step: status.update(shown(step))
 
 
 def _ignore(done: int, total: int, note: str = "") -> None:

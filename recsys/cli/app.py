@@ -15,6 +15,7 @@ import typer
 
 import recsys
 from recsys.base.errors import ConfigError, RecsysError
+from recsys.cli.output import note, replace_what_cannot_be_written
 
 if TYPE_CHECKING:
     from recsys.config import Settings
@@ -61,13 +62,14 @@ Where = Annotated[
 def main() -> None:
     """Run the command line; the entry point of the package."""
     warnings.showwarning = _show_warning
+    replace_what_cannot_be_written()
     try:
         app()
     except RecsysError as error:
-        typer.echo(f"recsys: {error}", err=True)
+        note(f"recsys: {error}")
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except KeyboardInterrupt:
-        typer.echo("recsys: interrupted; nothing was published", err=True)
+        note("recsys: interrupted; nothing was published")
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
@@ -76,7 +78,7 @@ def main() -> None:
 
 def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:
     """Write a warning as errors are written: one line, without the code that raised it."""
-    typer.echo(f"recsys: warning: {message}", err=True)
+    note(f"recsys: warning: {message}")
 
 
 def settings_of(

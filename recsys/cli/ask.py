@@ -16,7 +16,7 @@ from recsys.cli.app import (
     Where,
     app,
 )
-from recsys.cli.output import print_items, print_json
+from recsys.cli.output import print_items, print_json, say
 
 
 @app.command()
@@ -103,7 +103,7 @@ def batch(
         memory_bytes=memory * 1024**2,
         progress=True,
     )
-    typer.echo(folder)
+    say(folder)
 
 
 @app.command()

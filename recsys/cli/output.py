@@ -1,16 +1,21 @@
-"""What commands print: tables for people, JSON for programs."""
+"""What commands print: tables for people, JSON for programs.
 
+Ids, titles and names of files are data of others: what would control a terminal is spelled out, and
+what the terminal or the pipe has no character for is replaced.
+"""
+
+import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from recsys.cli.tables import metrics_table
+from recsys.base.progress import printable
+from recsys.cli.tables import cell, metrics_table
 
 if TYPE_CHECKING:
     from recsys.serving import Recommender, ScoredItem
@@ -23,14 +28,49 @@ def console() -> Console:
     return Console(markup=False, emoji=False, highlight=False, width=width)
 
 
-def note(sentence: str) -> None:
+def replace_what_cannot_be_written() -> None:
+    """Let stdout and stderr replace characters that their encoding lacks, instead of failing."""
+    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+def say(sentence: object) -> None:
+    """Write a line to stdout."""
+    sys.stdout.write(f"{printable(str(sentence), one_line=True)}\n")
+
+
+def note(sentence: object) -> None:
     """Write a line to stderr."""
-    typer.echo(sentence, err=True)
+    sys.stdout.flush()
+    sys.stderr.write(f"{printable(str(sentence), one_line=True)}\n")
+    sys.stderr.flush()
 
 
 def print_json(value: Any) -> None:
-    """Print JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    """Print JSON, in ASCII where the encoding of stdout lacks a character; no NaN, but null."""
+    value = _finite(value)
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+        is_safe = printable(text) == text
+    except UnicodeEncodeError:
+        is_safe = False
+    if not is_safe:
+        text = json.dumps(value, ensure_ascii=True, indent=2, default=str)
+    sys.stdout.write(f"{text.replace(chr(0x7F), _DELETE)}\n")
+
+
+_DELETE = "\\u007f"
+
+
+def _finite(value: Any) -> Any:
+    """Return a value in which a number that JSON does not have is None."""
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def print_metrics(results: Mapping[str, Mapping[str, Any]]) -> None:
@@ -50,9 +90,9 @@ def print_items(
     known = [recommender.describe(item_id) for item_id, _ in listed]
     names = dict.fromkeys(name for facts in known for name in facts)
     columns = sorted(names, key=lambda name: name != "title")[:3]
-    table = Table(title=Text(title))
+    table = Table(title=cell(title))
     for heading in ("", "item", *columns, "score"):
-        table.add_column(heading, justify="right" if heading in ("", "score") else "left")
+        table.add_column(cell(heading), justify="right" if heading in ("", "score") else "left")
     if because:
         table.add_column("because of")
     for row, (item_id, score) in enumerate(listed):
@@ -65,7 +105,7 @@ def print_items(
         if because:
             reason = because[row]
             cells.append(_title_of(recommender, reason.item_id) if reason else "")
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*map(cell, cells))
     console().print(table)
 
 
@@ -75,10 +115,10 @@ def _title_of(recommender: "Recommender", item_id: str | int) -> str:
 
 def print_rows(rows: Iterable[Mapping[str, Any]], title: str) -> None:
     """Print rows with the same names as a table."""
-    table = Table(title=Text(title))
+    table = Table(title=cell(title))
     for row in rows:
         if not table.columns:
             for name in row:
                 table.add_column(name)
-        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
+        table.add_row(*("" if value is None else cell(value) for value in row.values()))
     console().print(table)

@@ -9,7 +9,7 @@ import typer
 import recsys
 from recsys.base.errors import VersionNotFoundError
 from recsys.cli.app import DEFAULT_STORE, AsJson, Store, app
-from recsys.cli.output import console, note, print_json, print_rows
+from recsys.cli.output import console, note, print_json, print_rows, say
 from recsys.cli.tables import checks_table, drift_table, versions_table
 
 if TYPE_CHECKING:
@@ -36,26 +36,26 @@ def activate(
 ) -> None:
     """Make a version the current one."""
     recsys.activate(store, version, force=force)
-    typer.echo(f"current: {version}")
+    say(f"current: {version}")
 
 
 @app.command()
 def rollback(store: Store = DEFAULT_STORE) -> None:
     """Make the version current that was current before; again: the one before that."""
-    typer.echo(f"current: {recsys.rollback(store)}")
+    say(f"current: {recsys.rollback(store)}")
 
 
 @app.command()
 def pin(version: VersionName, store: Store = DEFAULT_STORE) -> None:
     """Keep a version from every prune."""
-    typer.echo(f"pinned: {recsys.pin(store, version)}")
+    say(f"pinned: {recsys.pin(store, version)}")
 
 
 @app.command()
 def unpin(version: VersionName, store: Store = DEFAULT_STORE) -> None:
     """Leave a pinned version to the next prune."""
     recsys.unpin(store, version)
-    typer.echo(f"no longer pinned: {version}")
+    say(f"no longer pinned: {version}")
 
 
 @app.command()
@@ -76,7 +76,7 @@ def prune(
     rows += [{"version": name, "": "deleted"} for name in reversed(done.deleted)]
     print_rows(sorted(rows, key=lambda row: row["version"], reverse=True), title="versions")
     would = "would be " if dry_run else ""
-    typer.echo(f"{len(done.deleted)} {would}deleted, {done.n_bytes / 1e6:.1f} MB")
+    say(f"{len(done.deleted)} {would}deleted, {done.n_bytes / 1e6:.1f} MB")
 
 
 @app.command()
@@ -88,7 +88,7 @@ def verify(
 ) -> None:
     """Check every file of a version against its manifest."""
     found = recsys.verify(store, version)
-    typer.echo(f"{found.name}: every file is what its manifest says")
+    say(f"{found.name}: every file is what its manifest says")
 
 
 @app.command()
@@ -110,7 +110,7 @@ def export(
     folder = recsys.export.export_version(
         content, chosen[0], out, kinds=kinds, dtype=chosen[1], progress=True
     )
-    typer.echo(f"{content.version}: {to} in {folder}")
+    say(f"{content.version}: {to} in {folder}")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 import recsys
+from recsys.base.progress import printable
 
 if TYPE_CHECKING:
     from recsys.evaluation import ComparedModel, Comparison, DimensionCurve, Evaluation, Slice
@@ -21,6 +22,11 @@ _MOST_GROUPS = 30  # that a table shows
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _MARKS = ("current", "rollback", "pinned")
 _SHOWN = ("recall", "ndcg", "hit_rate", "auc", "coverage")  # metrics of a night
+
+
+def cell(value: object) -> Text:
+    """Return a value of others for a table: no markup, and nothing that controls a terminal."""
+    return Text(printable(str(value)))
 
 
 def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -43,7 +49,7 @@ def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Table:
 def slices_table(title: str, unit: str, by_model: "Mapping[str, Sequence[Slice]]") -> Table:
     """Return a table of one row for each group, which marks those where the first model loses."""
     first, *others = by_model
-    table = Table(title=title)
+    table = Table(title=cell(title))
     table.add_column("group")
     for heading in (unit, *by_model, *(f"{first} above {other}" for other in others), ""):
         table.add_column(heading, justify="right")
@@ -58,7 +64,7 @@ def slices_table(title: str, unit: str, by_model: "Mapping[str, Sequence[Slice]]
             low, high = own.difference_interval
             cells.append(f"{own.difference:+.4f}, {low:+.4f} to {high:+.4f}")
         mark = "<- loses" if own.loses else ""
-        table.add_row(own.group, f"{own.n:,}", *cells, mark)
+        table.add_row(cell(own.group), f"{own.n:,}", *cells, mark)
     if table.row_count < len(rows):
         table.caption = f"{len(rows) - table.row_count:,} groups with less than {least:,} {unit}"
     return table
@@ -208,7 +214,7 @@ def drift_table(report: "DriftReport") -> Group:
     for heading in ("1 - cosine", "users before"):
         moved.add_column(heading, justify="right")
     for one in report.moved:
-        moved.add_row(Text(str(one.item_id)), f"{one.movement:.4f}", f"{one.popularity:,}")
+        moved.add_row(cell(one.item_id), f"{one.movement:.4f}", f"{one.popularity:,}")
     return Group(table, moved)
 
 
@@ -221,7 +227,7 @@ def checks_table(checks: "Iterable[Check]", title: str) -> Table:
     for check in checks:
         found = check.sentence.partition(": ")[2]
         table.add_row(
-            check.name, _number(check.value), _number(check.threshold), _passed(check), Text(found)
+            check.name, _number(check.value), _number(check.threshold), _passed(check), cell(found)
         )
     return table
 
@@ -250,14 +256,14 @@ def versions_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
 
     Of parent and space it shows the end and the start, enough to distinguish them.
     """
-    table = Table(title=Text(title), padding=(0, 0), collapse_padding=True)
+    table = Table(title=cell(title), padding=(0, 0), collapse_padding=True)
     for heading in _HEADINGS:
         table.add_column(heading, no_wrap=heading in _UNBROKEN, overflow="fold")
     for row in rows:
         marked = [mark for mark in _MARKS if row[mark]]
         marks = ", ".join([*marked, *(["refused"] if row.get("status") == "refused" else [])])
         cells = ["damaged"] if "damaged" in row else _cells(row)
-        table.add_row(*(Text(cell) for cell in (row["version"], marks, *cells)))
+        table.add_row(*map(cell, (row["version"], marks, *cells)))
     return table
 
 
@@ -307,7 +313,7 @@ def night_table(report: "NightReport") -> RenderableType:
         parts.append(
             metrics_table({name: _main_metrics(one) for name, one in report.metrics.items()})
         )
-    parts.append(Text(_last_line(report)))
+    parts.append(cell(_last_line(report)))
     return Group(*parts)
 
 
@@ -322,7 +328,7 @@ def _main_metrics(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stages(report: "NightReport") -> Table:
-    table = Table(title=Text(f"night {report.run} on {report.store}"))
+    table = Table(title=cell(f"night {report.run} on {report.store}"))
     for heading, side in (("stage", "left"), ("", "left"), ("seconds", "right"), ("MB", "right")):
         table.add_column(heading, justify="right" if side == "right" else "left")
     table.add_column("what")
@@ -330,7 +336,7 @@ def _stages(report: "NightReport") -> Table:
         peak = "" if stage.peak_bytes is None else f"{stage.peak_bytes / 1e6:,.0f}"
         seconds = "" if stage.status == "left out" else f"{stage.seconds:.2f}"
         what = _counts(stage.counts)
-        table.add_row(*map(Text, (stage.name, stage.status, seconds, peak, what)))
+        table.add_row(*map(cell, (stage.name, stage.status, seconds, peak, what)))
     return table
 
 

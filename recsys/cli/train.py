@@ -24,7 +24,7 @@ from recsys.cli.app import (
     app,
     settings_of,
 )
-from recsys.cli.output import console, note, print_json, print_metrics, print_rows
+from recsys.cli.output import console, note, print_json, print_metrics, print_rows, say
 from recsys.cli.store import print_checks
 from recsys.cli.tables import night_table, slices_table, unseen_table
 
@@ -69,7 +69,7 @@ def train(
     else:
         print_metrics({name: one.to_dict() for name, one in version.manifest.metrics.items()})
         print_checks(version.manifest)
-        typer.echo(f"published {version.name} in {store}")
+        say(f"published {version.name} in {store}")
 
 
 @app.command()
@@ -169,7 +169,7 @@ def datasets(
     if name is not None:
         with progress_bar(f"fetching {name}") as on_step:
             path = recsys.datasets.fetch(name, folder, on_step=on_step)
-        typer.echo(path)
+        say(path)
     elif as_json:
         print_json(recsys.datasets.describe())
     else:

@@ -82,6 +82,6 @@ def _append_line(path: Path, line: str) -> None:
         end = os.lseek(file, 0, os.SEEK_END)
         cut = end > 0 and os.pread(file, 1, end - 1) != b"\n"
         start = "\n" if cut else ""
-        os.write(file, f"{start}{line}\n".encode())
+        os.write(file, f"{start}{line}\n".encode(errors="replace"))
     finally:
         os.close(file)
