@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal, get_args
 
-from recsys.base.checks import require, require_known
+from recsys.base.checks import require, require_known, require_types
 from recsys.base.errors import ConfigError
 from recsys.base.log_settings import COLUMN_NAMES as COLUMN_NAMES
 from recsys.base.log_settings import DuplicatePolicy as DuplicatePolicy
@@ -108,6 +108,7 @@ class SplitSettings:
     random."""
 
     def __post_init__(self) -> None:
+        require_types("evaluation", self)
         share, words = self.test_fraction, "a share between 0 and 1"
         require("evaluation.test_fraction", share, above=0, below=1, expected=words)
         require("evaluation.last", self.last, least=1)
@@ -140,6 +141,7 @@ class AlignmentSettings:
     and unrelated vectors, as ``python -m benchmarks.alignment --limits`` prints them."""
 
     def __post_init__(self) -> None:
+        require_types("alignment", self)
         require("alignment.min_agreement", self.min_agreement, least=0, at_most=1)
 
 
@@ -166,6 +168,7 @@ class IndexSettings:
     """Of the forest, and of the sample of users that the index is measured on."""
 
     def __post_init__(self) -> None:
+        require_types("index", self)
         require("index.kind", self.kind, one_of=get_args(IndexKind))
         require("index.target_recall", self.target_recall, above=0, at_most=1)
         if self.head_share is not None:
@@ -205,6 +208,7 @@ class GateSettings:
     """Length of those lists."""
 
     def __post_init__(self) -> None:
+        require_types("gates", self)
         require_known(
             "gates.off", self.off, (BETTER, AS_GOOD, COVERAGE, VECTORS, CHANCE, *MEASURE_NAMES)
         )
@@ -230,6 +234,7 @@ class Budget:
     """Of trials, those of an earlier process included. The one that runs is not cut short."""
 
     def __post_init__(self) -> None:
+        require_types("tune", self)
         require("tune.trials", self.trials, above=0, expected="more than 0")
         if self.minutes is not None:
             require("tune.minutes", self.minutes, above=0, expected="more than 0")
@@ -249,6 +254,7 @@ class TuneSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_types("tune", self)
         require("tune.factors", self.factors, least=1)
         require("tune.metric", self.metric, one_of=METRIC_NAMES)
         Budget(self.trials, self.minutes)  # checks both
@@ -275,6 +281,7 @@ class CompareSettings:
     """Hyperparameters by the name of the model; with `tune`, where to begin."""
 
     def __post_init__(self) -> None:
+        require_types("compare", self)
         if not self.models:
             raise ConfigError("compare.models: expected at least one, got none")
         require("compare.seeds", self.seeds, least=1)
@@ -317,6 +324,7 @@ class NightlySettings:
     mlflow_experiment: str = "recsys"
 
     def __post_init__(self) -> None:
+        require_types("nightly", self)
         if self.warm_iterations is not None:
             require("nightly.warm_iterations", self.warm_iterations, least=1)
         require("nightly.keep", self.keep, least=1)

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import scipy.sparse as sp
 
+from recsys.base.errors import DataError
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate
 from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
@@ -75,6 +76,11 @@ def train(
     StoreError
         If the store cannot be written.
     """
+    if not isinstance(log, Interactions):
+        raise DataError(
+            f"train: expected Interactions, got {type(log).__name__}; read a log or a table with "
+            "recsys.read_log"
+        )
     settings = settings or Settings()
     require_writable(store)  # found out now, not after the training
     evaluations = evaluate_models(log, settings, test=test, progress=progress)

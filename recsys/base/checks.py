@@ -3,7 +3,9 @@
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from math import inf
-from typing import Any
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
 
 from recsys.base.errors import ConfigError, did_you_mean
 
@@ -44,20 +46,73 @@ def require(
     Traceback (most recent call last):
     recsys.base.errors.ConfigError: log.half_life_days: expected above 0, got -1
     """
-    if (
-        (least is None or value >= least)
-        and (above is None or value > above)
-        and (below is None or value < below)
-        and (at_most is None or value <= at_most)
-        and (one_of is None or value in one_of)
-    ):
+    try:
+        is_in_range = (
+            (least is None or value >= least)
+            and (above is None or value > above)
+            and (below is None or value < below)
+            and (at_most is None or value <= at_most)
+            and (one_of is None or value in one_of)
+        )
+    except TypeError:  # a text, a list, None
+        is_in_range = False
+    if is_in_range:
         return
     if expected is None:
         expected = _range_in_words(least, above, below, at_most)
         if one_of is not None:
             expected = f"one of {', '.join(map(str, one_of))}"
-    got = repr(value) if one_of is not None else value
+    got = value if isinstance(value, Real) else repr(value)
     raise ConfigError(f"{name}: expected {expected}, got {got}")
+
+
+def require_types(where: str, settings: Any) -> None:
+    """Check that numbers, flags and texts of a dataclass of settings are what they should be.
+
+    A config in TOML is checked when it is read; this checks what is written in Python.
+
+    Parameters
+    ----------
+    where : str
+        The table of the config, such as "als".
+
+    Raises
+    ------
+    ConfigError
+        If a field has another type than its annotation.
+
+    Examples
+    --------
+    >>> from recsys.models import ALS
+    >>> ALS(factors="8")
+    Traceback (most recent call last):
+    recsys.base.errors.ConfigError: als.factors: expected a whole number, got '8'
+    """
+    for name, annotation in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+        is_checked = all(kind in _WORDS for kind in kinds)
+        if not is_checked or any(_is_a(value, kind) for kind in kinds):
+            continue
+        words = " or ".join(_WORDS[kind] for kind in kinds if kind is not NoneType)
+        raise ConfigError(f"{where}.{name}: expected {words}, got {value!r}")
+
+
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    NoneType: "nothing",
+}
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """Whether a value is of one of the kinds above; NumPy's numbers are, a flag is no number."""
+    if kind in (int, float):
+        number = Integral if kind is int else Real
+        return isinstance(value, number) and not isinstance(value, bool)
+    return isinstance(value, kind)
 
 
 def require_known(name: str, values: Iterable[str], known: Collection[str]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal, get_args
 
-from recsys.base.checks import require, require_encoding, unix_seconds
+from recsys.base.checks import require, require_encoding, require_types, unix_seconds
 from recsys.base.errors import ConfigError
 
 LogFormat = Literal["auto", "parquet", "csv", "jsonl", "lists"]
@@ -124,6 +124,7 @@ class LogSettings(TextSettings):
         return self.value_scale
 
     def __post_init__(self) -> None:
+        require_types("log", self)
         super().__post_init__()
         require("log.format", self.format, one_of=get_args(LogFormat))
         require("log.value_scale", self.value_scale, one_of=get_args(ValueScale))

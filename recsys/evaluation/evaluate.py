@@ -153,6 +153,12 @@ def matrices(
         return pattern(train.user_items()), pattern(test.user_items())
     if isinstance(train, Interactions) or isinstance(test, Interactions):
         raise DataError("evaluate: expected two Interactions or two matrices, got one of each")
+    for part in (train, test):
+        if not sp.issparse(part):
+            raise DataError(
+                "evaluate: expected two Interactions or two sparse matrices, got "
+                f"{type(part).__name__}; read a log with recsys.read_log, and split it"
+            )
     if train.shape != test.shape:
         raise DataError(
             f"evaluate: expected train and test of equal shape, got {train.shape} and {test.shape}"

@@ -1,7 +1,8 @@
 """Measure lists against held-out pairs: what all evaluations end with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
@@ -118,10 +119,10 @@ def _evaluation(
 
 def lengths(k: int | Sequence[int]) -> tuple[int, ...]:
     """Return the lengths of lists, ascending and each once."""
-    ks = sorted({k} if isinstance(k, int | np.integer) else set(k))
-    if not ks or ks[0] < 1:
-        raise DataError(f"evaluate: expected k of 1 or more, got {k}")
-    return tuple(ks)
+    listed = list(k) if isinstance(k, Iterable) and not isinstance(k, str) else [k]
+    if not listed or not all(isinstance(one, Integral) and one >= 1 for one in listed):
+        raise DataError(f"evaluate: expected k of 1 or more, got {k!r}: a whole number, or some")
+    return tuple(sorted({int(one) for one in listed}))
 
 
 def pattern(matrix: sp.csr_array) -> sp.csr_array:

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.checks import require
+from recsys.base.checks import require, require_types
+from recsys.base.errors import ConfigError
 from recsys.models.als import ALS
 from recsys.models.protocol import (
     Contributions,
@@ -64,6 +65,10 @@ class Blend:
     svd_share: float = 0.5
 
     def __post_init__(self) -> None:
+        require_types("blend", self)
+        for half, kind in ((self.als, ALS), (self.svd, SVD)):
+            if not isinstance(half, kind):
+                raise ConfigError(f"blend.{kind.name}: expected an {kind.__name__}, got {half!r}")
         require("blend.svd_share", self.svd_share, least=0, at_most=1)
 
     @property

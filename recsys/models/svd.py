@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.checks import require
+from recsys.base.checks import require, require_types
 from recsys.models.protocol import (
     Contributions,
     FoldIn,
@@ -80,6 +80,7 @@ class SVD:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_types("svd", self)
         require("svd.factors", self.factors, least=1)
         require("svd.user_exponent", self.user_exponent, least=0)
         require("svd.item_exponent", self.item_exponent, least=0)

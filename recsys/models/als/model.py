@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.checks import require
+from recsys.base.checks import require, require_types
 from recsys.base.errors import DivergedError
 from recsys.base.threads import Threads, threads
 from recsys.models.als.sweep import (
@@ -109,11 +109,14 @@ class ALS:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_types("als", self)
         require("als.factors", self.factors, least=1)
         require("als.regularization", self.regularization, above=0, below=inf)
         require("als.regularization_exponent", self.regularization_exponent, least=0)
         require("als.unobserved_regularization", self.unobserved_regularization, least=0)
         require("als.unobserved_weight", self.unobserved_weight, above=0, below=inf)
+        for name in ("user_exponent", "item_exponent", "unobserved_exponent"):
+            require(f"als.{name}", getattr(self, name), above=-inf, below=inf)
         require("als.iterations", self.iterations, least=1)
         require("als.seed", self.seed, least=0)
 
@@ -145,7 +148,14 @@ class ALS:
         ----------
         regularization : float
             Theirs, and `implicit`'s.
+
+        Raises
+        ------
+        ConfigError
+            If alpha is not above 0, or a parameter is out of range.
         """
+        require("als.alpha", alpha, above=0, below=inf)
+        require("als.regularization", regularization, above=0, below=inf)
         return cls(
             factors=factors,
             regularization=regularization / (alpha + 1),

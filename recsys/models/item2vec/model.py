@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.checks import require
+from recsys.base.checks import require, require_types
 from recsys.models.item2vec.associations import strongest_associations
 from recsys.models.protocol import (
     Contributions,
@@ -97,6 +97,7 @@ class Item2Vec:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_types("item2vec", self)
         require("item2vec.factors", self.factors, least=1)
         require("item2vec.negatives", self.negatives, above=0, below=inf)
         require("item2vec.context_exponent", self.context_exponent, above=0, below=inf)

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.checks import require
+from recsys.base.checks import require, require_types
 from recsys.base.threads import Threads, threads
 from recsys.models.als import ALS
 from recsys.models.protocol import (
@@ -90,6 +90,7 @@ class Softmax:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_types("softmax", self)
         require("softmax.factors", self.factors, least=1)
         # e^(1/T) must fit in float32.
         require("softmax.temperature", self.temperature, above=0.02, below=inf)
