@@ -24,6 +24,7 @@ from .base.errors import (
     StoreError,
     UnknownItemError,
     UnknownUserError,
+    UnreadableError,
     VersionNotFoundError,
 )
 from .config import Settings, read_config
@@ -91,6 +92,7 @@ __all__ = [
     "StoreError",
     "UnknownItemError",
     "UnknownUserError",
+    "UnreadableError",
     "Vector",
     "VersionNotFoundError",
     "activate",

@@ -10,6 +10,7 @@ from recsys.base.errors import (
     StoreError,
     UnknownItemError,
     UnknownUserError,
+    UnreadableError,
     VersionNotFoundError,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "StoreError",
     "UnknownItemError",
     "UnknownUserError",
+    "UnreadableError",
     "VersionNotFoundError",
 ]

@@ -24,7 +24,9 @@ from recsys.store import (
     Release,
     Version,
     align_with_current,
+    parent_of,
     publish,
+    require_comparable,
     require_writable,
 )
 from recsys.vectors import Embeddings
@@ -83,6 +85,8 @@ def train(
         )
     settings = settings or Settings()
     require_writable(store)  # found out now, not after the training
+    if settings.gates.enabled:
+        require_comparable(store, parent_of(store))
     evaluations = evaluate_models(log, settings, test=test, progress=progress)
     user_items = log.user_items()
     with epoch_bar(f"fitting {settings.model.name}", enabled=progress) as on_epoch:

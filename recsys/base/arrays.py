@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.errors import CorruptVersionError
+from recsys.base.reading import damaged, errors_of_reading
 
 _SMALL_FILE = 4096  # bytes; and an empty file cannot be mapped
 
@@ -28,22 +28,15 @@ def open_array(
     ------
     CorruptVersionError
         If the file is not such an array; it is named.
+    UnreadableError
+        If it cannot be read now.
     """
-    try:
+    with errors_of_reading(path, ValueError, EOFError):
         is_small = path.stat().st_size <= _SMALL_FILE
         found: NDArray[Any] = np.load(path, mmap_mode=None if is_small else "c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise damaged(path, str(error)) from error
     fits = found.dtype == dtype and found.shape == shape and found.flags.c_contiguous
     if dtype is not None and not fits:
         raise damaged(
             path, f"expected {np.dtype(dtype)} of shape {shape}, got {found.dtype} of {found.shape}"
         )
     return np.asarray(found)
-
-
-def damaged(path: Path, reason: str) -> CorruptVersionError:
-    """Return the error for a file that is not what was written."""
-    return CorruptVersionError(
-        f"{path}: damaged: {reason}; train again, or activate another version"
-    )

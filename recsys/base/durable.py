@@ -3,10 +3,11 @@
 A file is on the disk before its new name is, so a name never leads to half a file.
 """
 
-import fcntl
+import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -14,6 +15,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from recsys.base.errors import StoreError
+
+_NOT_SUPPORTED = frozenset(
+    getattr(errno, name)
+    for name in ("EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EBADF", "EPERM", "EACCES")
+)
+"""What a file system answers to an operation that it does not have."""
 
 STAMP = "%Y%m%dT%H%M%SZ"
 """Format of the moments in names of versions, runs and rejects files."""
@@ -97,13 +104,47 @@ def appear(aside: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def sync(path: Path) -> None:
-    """Bring a file's bytes, or a folder's list of names, to the disk."""
+def sync(path: Path) -> bool:
+    """Bring a file's bytes, or a folder's list of names, to the disk.
+
+    Returns
+    -------
+    bool
+        False for a folder on a network or FUSE file system that does not do this: there a crash of
+        the machine can bring back the names of before.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
+        return False
     finally:
         os.close(descriptor)
+    return True
+
+
+def make_read_only(path: Path) -> None:
+    """Take away the right to write a file, where its file system has rights."""
+    _changed_rights(path, 0o444)
+
+
+def has_rights(path: Path) -> bool:
+    """Return whether the file system can change the rights of a file; nothing is changed."""
+    status = path.stat()
+    is_own = status.st_uid == os.geteuid()
+    return not is_own or _changed_rights(path, stat.S_IMODE(status.st_mode))
+
+
+def _changed_rights(path: Path, mode: int) -> bool:
+    try:
+        path.chmod(mode)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+        return False
+    return True
 
 
 def sha256_of(path: Path) -> str:
@@ -139,14 +180,6 @@ def stamp_of(moment: datetime) -> str:
 def moment_of(stamp: str) -> datetime:
     """Return the moment of a stamp; ValueError if it is none."""
     return datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
-
-
-@contextmanager
-def only_writer(lock: Path) -> Iterator[None]:
-    """Wait until no other process is in such a block; the lock of a dead process is free."""
-    with lock.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

@@ -10,7 +10,8 @@
     ├── UnknownItemError        (LookupError)      an item that the version does not hold
     ├── StoreError                                 a store that cannot be read or written
     │   ├── VersionNotFoundError
-    │   └── CorruptVersionError                    a file that is not what its manifest says
+    │   ├── CorruptVersionError                    a file that is not what its manifest says
+    │   └── UnreadableError                        a file that cannot be read now; no damage
     └── GateFailedError                            a check refused the publish; carries the checks
 
 A message is one sentence: what, where, what was expected, what was found, what to do.
@@ -55,6 +56,20 @@ class VersionNotFoundError(StoreError):
 
 class CorruptVersionError(StoreError):
     """A file of a version that is not what its manifest says."""
+
+
+class UnreadableError(StoreError):
+    """A file that the operating system would not open or read now; this says nothing of damage.
+
+    Attributes
+    ----------
+    number : int or None
+        The ``errno``, such as ``errno.EMFILE``.
+    """
+
+    def __init__(self, message: str, number: int | None = None) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class GateFailedError(RecsysError):

@@ -26,6 +26,9 @@ def versions(store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
         print_json(rows)
     else:
         console().print(versions_table(rows, f"versions in {store}"))
+        for row in rows:
+            if "damaged" in row:
+                note(f"damaged: {row['version']}: {row['damaged']}")
 
 
 @app.command()

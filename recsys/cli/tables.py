@@ -261,8 +261,9 @@ def versions_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
         table.add_column(heading, no_wrap=heading in _UNBROKEN, overflow="fold")
     for row in rows:
         marked = [mark for mark in _MARKS if row[mark]]
-        marks = ", ".join([*marked, *(["refused"] if row.get("status") == "refused" else [])])
-        cells = ["damaged"] if "damaged" in row else _cells(row)
+        refused = ["refused"] if row.get("status") == "refused" else []
+        marks = ", ".join([*marked, *refused, *(["damaged"] if "damaged" in row else [])])
+        cells = _cells(row) if "status" in row else []
         table.add_row(*map(cell, (row["version"], marks, *cells)))
     return table
 

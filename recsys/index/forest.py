@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.arrays import damaged
+from recsys.base.reading import damaged, errors_of_reading
 from recsys.index import annoy, kernel
 from recsys.index.quantized import PER_BLOCK, Codes
 from recsys.vectors import FloatMatrix
@@ -50,10 +50,8 @@ def open_forest(path: Path, n_items: int, factors: int) -> Any:
     The first nodes are the items. After the last tree, the roots of all are repeated.
     """
     width = factors + 1 + _NODE_WORDS
-    try:
+    with errors_of_reading(path, ValueError):
         words: NDArray[Any] = np.memmap(path, dtype=np.int32, mode="c")
-    except (OSError, ValueError) as error:
-        raise damaged(path, str(error)) from error
     if len(words) == 0 or len(words) % width:
         raise damaged(path, f"expected nodes of {4 * width} bytes, got {4 * len(words)} bytes")
     nodes = np.asarray(words).reshape(-1, width)

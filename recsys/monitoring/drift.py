@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recsys.base.errors import StoreError
+from recsys.base.errors import CorruptVersionError, StoreError, UnreadableError
 from recsys.monitoring.lists import ListPair
 from recsys.monitoring.log import Log
-from recsys.monitoring.measures import MEASURES, checks_of
+from recsys.monitoring.measures import MEASURES, Group, checks_of, measures_of
 from recsys.monitoring.population import Population, Shared
 from recsys.monitoring.vectors import Moved, Vectors
-from recsys.store import Check, Content, Manifest, Version, find_version
+from recsys.store import Check, Content, Manifest, Version, find_version, served
 
 DEFAULT_LIMITS: Mapping[str, float] = {
     name: one.limit for name, one in MEASURES.items() if one.of != "age"
@@ -114,6 +114,17 @@ def drift(
     )
 
 
+def drift_of_manifests(
+    a: Manifest, b: Manifest, limits: Mapping[str, float], reason: str
+) -> list[Check]:
+    """Take the measures of the log, which a manifest answers; the others for a reason not."""
+    others: tuple[Group, ...] = ("population", "vectors", "lists")
+    return [
+        *checks_of("log", limits, Log.of(a), Log.of(b)),
+        *(one.not_measured(limits, reason) for group in others for one in measures_of(group)),
+    ]
+
+
 _LEAST_NIGHTS = 5  # below, the shipped limits stand
 _MARGIN = 2.0
 _RANGE = (0.5, 4.0)  # of the shipped limit, that what was learned may leave it by
@@ -164,7 +175,12 @@ def ancestors(version: Version, most: int) -> list[Manifest]:
     while name is not None and len(found) < most:
         try:
             manifest = find_version(store, name).manifest
-        except StoreError:  # pruned, or damaged
+        except CorruptVersionError:  # it does not say its parent
+            name = next((before for before in served(store) if before < name), None)
+            continue
+        except UnreadableError:
+            raise
+        except StoreError:  # pruned
             break
         found.append(manifest)
         name = manifest.parent

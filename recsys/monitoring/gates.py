@@ -1,10 +1,11 @@
 """Gates: checks that can refuse a version before it becomes current."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from recsys.monitoring.drift import ancestors, drift, learned_limits
+from recsys.monitoring.drift import ancestors, drift, drift_of_manifests, learned_limits
 from recsys.monitoring.log import Log
 from recsys.monitoring.measures import MEASURES, NotMeasured, checks_of
 from recsys.monitoring.own_pairs import auc_of_own_pairs, share_with_vector
@@ -17,7 +18,7 @@ from recsys.settings import (
     GateSettings,
     LogSettings,
 )
-from recsys.store import Check, Content, EvaluationSummary, Manifest
+from recsys.store import Check, Content, Damaged, EvaluationSummary, Manifest
 
 _CHANGE_EVERY_NIGHT = ("since", "until")
 _LEAST_WITH_VECTORS = 0.5  # of the users
@@ -29,10 +30,12 @@ class Gates:
 
     settings: GateSettings = field(default_factory=GateSettings)
 
-    def __call__(self, staged: Content, current: Content | None) -> list[Check]:
+    def __call__(self, staged: Content, current: Content | Damaged | None) -> list[Check]:
         """Return every check of a new version, with those that refuse it marked.
 
-        The age of the log is reported and refuses nothing: the same log once more does no harm.
+        Of a damaged version the manifest alone is compared; where that answers nothing, the new
+        version is refused. The age of the log is reported and refuses nothing: the same log once
+        more does no harm.
         """
         manifest = staged.version.manifest
         checks = self._refusing(
@@ -45,20 +48,28 @@ class Gates:
         if current is None:
             return checks
         nights = ancestors(current.version, self.settings.history)
-        report = drift(
-            current,
-            staged,
-            learned_limits(nights) | dict(self.settings.limits),
-            k=self.settings.k,
-            n_users=self.settings.users,
-            n_items=self.settings.items,
-        )
         limits = {"log_age": MEASURES["log_age"].limit, **self.settings.limits}
-        return [
-            *checks,
-            *self._of_drift(report.checks, manifest, current.version.manifest),
-            *checks_of("age", limits, Log.of(manifest), list(map(Log.of, nights))),
-        ]
+        moved = self._of_drift(
+            self._compared(staged, current, nights), manifest, current.version.manifest
+        )
+        compared = [*moved, *(check for check in checks if check.name == AS_GOOD)]
+        if isinstance(current, Damaged) and all(check.value is None for check in compared):
+            moved.append(_nothing_compared(current))
+        checks += moved
+        return [*checks, *checks_of("age", limits, Log.of(manifest), list(map(Log.of, nights)))]
+
+    def _compared(
+        self, staged: Content, current: Content | Damaged, nights: Sequence[Manifest]
+    ) -> Sequence[Check]:
+        """Return the measures of drift from the current version."""
+        limits = learned_limits(nights) | dict(self.settings.limits)
+        if isinstance(current, Damaged):
+            reason = f"version {current.version} is damaged: {current.reason}"
+            before, new = current.version.manifest, staged.version.manifest
+            return drift_of_manifests(before, new, limits, reason)
+        settings = self.settings
+        sizes = {"k": settings.k, "n_users": settings.users, "n_items": settings.items}
+        return drift(current, staged, limits, **sizes).checks
 
     def _of_metrics(self, new: Manifest, current: Manifest | None) -> list[Check]:
         """Compare the metrics of a version to those of popularity and of the current one."""
@@ -82,7 +93,7 @@ class Gates:
             replace(check, refuses=not check.passed and check.name not in off) for check in checks
         ]
 
-    def _of_drift(self, checks: tuple[Check, ...], new: Manifest, current: Manifest) -> list[Check]:
+    def _of_drift(self, checks: Sequence[Check], new: Manifest, current: Manifest) -> list[Check]:
         """Mark the measures that refuse: far above their limit, and not by a change of settings."""
         explained = _explained(new, current)
         return [self._held(check, explained.get(MEASURES[check.name].of)) for check in checks]
@@ -122,6 +133,15 @@ def _above_chance(staged: Content, n_users: int) -> Check:
         "end should pass 50 %"
     )
     return Check(CHANCE, low, 0.5, low > 0.5, sentence)
+
+
+def _nothing_compared(current: Damaged) -> Check:
+    sentence = (
+        f"comparison: nothing could be compared with version {current.version}, the only one left: "
+        f"{current.reason}; bring a version back from a backup, or publish once with "
+        "gates.enabled = false"
+    )
+    return Check("comparison", None, None, passed=False, sentence=sentence, refuses=True)
 
 
 def _coverage(own: EvaluationSummary, least: float) -> Check:

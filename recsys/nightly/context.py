@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from recsys.base.errors import StoreError
 from recsys.config import Settings
 from recsys.logs import Interactions, RowCounts
 from recsys.nightly.journal import Journal
@@ -22,6 +21,7 @@ from recsys.store import (
     IndexSummaries,
     ModelSpec,
     Release,
+    damage_of,
     find_version,
 )
 from recsys.training import read_attributes, read_test, release_of
@@ -168,14 +168,15 @@ class Context:
 
     @cached_property
     def parent(self) -> Content | None:
-        """The version that was current when the run began; None where it cannot be opened."""
+        """The parent of the run, open; None where there is none, or it is damaged."""
         if self.run.parent is None:
             return None
-        try:
-            return Content.of(find_version(self.store, self.run.parent))
-        except StoreError as error:
-            self.journal.write("warning", "parent left aside", error=str(error))
-            return None
+        version = find_version(self.store, self.run.parent)
+        damage = damage_of(version)
+        if damage is None:
+            return Content.of(version)
+        self.journal.write("warning", "parent left aside", error=str(damage))
+        return None
 
     @cached_property
     def log(self) -> Interactions:

@@ -1,18 +1,18 @@
 """Guards of a night: one at a time, a clock that does not go back, signals that stop it."""
 
-import fcntl
 import os
 import re
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from recsys.base.durable import moment_of
 from recsys.base.errors import StoreError
+from recsys.base.locks import HeldError, only_writer
 from recsys.store import versions
 
 LOCK = ".nightly.lock"
@@ -22,19 +22,17 @@ LOCK = ".nightly.lock"
 def only_night(store: Path) -> Iterator[None]:
     """Lock a store for one night while the block runs."""
     path = store / LOCK
-    with path.open("a+b") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            process = file.read(20).decode(errors="replace").strip() or "unknown"
+            held.enter_context(only_writer(path, wait=False))
+        except HeldError as error:
+            process = path.read_bytes()[:20].decode(errors="replace").strip() or "unknown"
             raise StoreError(
                 f"store {store}: expected no other night, got one that runs in process {process}; "
                 "let it end, or stop it with SIGTERM"
             ) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n".encode())
-        file.flush()
+        with suppress(PermissionError):  # the file of another user, which is locked all the same
+            path.write_text(f"{os.getpid()}\n")
         yield
 
 

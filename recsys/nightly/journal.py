@@ -3,6 +3,9 @@
 import json
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -32,6 +35,7 @@ class Journal:
 
     def __init__(self, settings: NightlySettings, *, progress: bool = False) -> None:
         self.run: str | None = None
+        self.warned: list[str] = []
         self._on_terminal = sys.stderr.isatty()
         self._shows = progress and self._on_terminal
         self._least = _LEVELS.index(settings.log_level)
@@ -56,6 +60,22 @@ class Journal:
         line = {"time": time, "level": level, "run": self.run, "stage": stage, "event": event}
         known = {name: value for name, value in facts.items() if value is not None}
         self._append(json.dumps(line | known, ensure_ascii=False, default=str))
+
+    @contextmanager
+    def recording_warnings(self) -> Iterator[None]:
+        """Write warnings while the block runs, each once, and keep them in `warned`."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", RuntimeWarning)
+            warnings.showwarning = lambda message, *_, **__: self.warn(str(message))
+            yield
+
+    def warn(self, sentence: str) -> None:
+        """Write a warning, unless the same was written before."""
+        if sentence in self.warned:
+            return
+        self.warned.append(sentence)
+        self.write("warning", "warned", sentence=sentence)
+        self.show(f"recsys: warning: {sentence}")
 
     def show(self, sentence: str) -> None:
         """Show a line on the terminal."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 
 from recsys.base.durable import errors_of_writing
-from recsys.base.errors import RecsysError, StoreError
+from recsys.base.errors import GateFailedError, RecsysError, StoreError
 from recsys.base.process import peak_memory
 from recsys.config import Settings
 from recsys.nightly.context import Context
@@ -18,7 +18,7 @@ from recsys.nightly.reporter import Reporter
 from recsys.nightly.run import Finished, Run, drop_old_runs, files_facts, new_run, unfinished_run
 from recsys.nightly.stages import STAGES, Stage, published_by
 from recsys.serving import store_path
-from recsys.store import current_or_none, require_writable
+from recsys.store import parent_of, require_comparable, require_writable
 
 
 def run_night(
@@ -54,10 +54,10 @@ def run_night(
     """
     folder = store_path(store or settings.nightly.store)
     journal = Journal(settings.nightly, progress=progress)
-    with stoppable() as stop, _refusal_logged(journal, folder):
+    with stoppable() as stop, journal.recording_warnings(), _refusal_logged(journal, folder):
         require_writable(folder)
         with only_night(folder):
-            run = _run_of(folder, journal)
+            run = _run_of(folder, settings, journal)
             reporter = Reporter(settings, folder, run, journal)
             context = Context(settings, folder, run, journal, reporter.add, progress)
             return _Night(context, reporter, stop).carry_out()
@@ -126,13 +126,16 @@ class _Night:
         return damaged is None
 
 
-def _run_of(store: Path, journal: Journal) -> Run:
+def _run_of(store: Path, settings: Settings, journal: Journal) -> Run:
     """Return the run to resume, or a new one."""
     with errors_of_writing(store, "begin a run"):
         run, damaged = unfinished_run(store)
         if damaged is not None:
             journal.write("warning", "damaged", file=str(damaged))
-        parent = current_or_none(store)
+        before = parent_of(store)
+        if settings.gates.enabled:
+            require_comparable(store, before)
+        parent = before.name
         if run is None:
             run = new_run(store, now_of(store), parent)
             journal.run = run.name
@@ -153,7 +156,7 @@ def _refusal_logged(journal: Journal, store: Path) -> Iterator[None]:
     """Log why a night did not begin."""
     try:
         yield
-    except StoreError as error:
+    except (StoreError, GateFailedError) as error:
         if journal.run is None:
             journal.write("error", "refused", error=str(error), store=str(store))
         raise

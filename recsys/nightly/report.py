@@ -55,6 +55,8 @@ class NightReport:
         From start to end of this process.
     error : str or None
         Why it is not "done".
+    warnings : list of str
+        What was passed over or left, each a sentence.
     """
 
     run: str
@@ -63,6 +65,7 @@ class NightReport:
     stages: list[StageReport] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None
+    warnings: list[str] = field(default_factory=list)
 
     def facts(self, stage: str) -> Mapping[str, Any]:
         """Return what a stage found out; empty where it was not reached."""

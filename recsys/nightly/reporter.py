@@ -64,6 +64,7 @@ class Reporter:
         """Write the report, and close the run or leave it open for the next start."""
         report, run = self.report, self._run
         report.result, report.seconds = _outcome(error), perf_counter() - self._begun
+        report.warnings = list(self._journal.warned)
         report.error = None if error is None else str(error) or type(error).__name__
         text = json.dumps(plain(report.to_dict()), indent=2, ensure_ascii=False)
         replace_text(run.folder / REPORT, text)

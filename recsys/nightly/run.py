@@ -65,7 +65,7 @@ class Run:
     now : int
         Seconds since 1970 when it began; later events are in the future, also after a crash.
     parent : str or None
-        The version that was current when it began.
+        The version that was current when it began; where that is damaged, the last sound one.
     result : {"running", "done", "refused", "failed", "stopped"}
     """
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from recsys.base.distribution import installed_version
 from recsys.base.durable import identity_of
-from recsys.base.errors import DataError, StoreError
+from recsys.base.errors import CorruptVersionError, DataError
 from recsys.config import Settings
 from recsys.logs import Interactions, LogCache, read_log
 from recsys.logs.sources import LogFile, files_and_tables
@@ -44,6 +44,7 @@ from recsys.store import (
     align_with_current,
     build_indexes,
     current,
+    damage_of,
     versions,
 )
 from recsys.store import prune as prune_store
@@ -208,9 +209,10 @@ def published_by(store: Path, run: str, key: str | None = None) -> Version | Non
     for found in versions(store):
         try:
             data = found.manifest.data
-        except StoreError:  # a damaged version does not name its run
+        except CorruptVersionError:  # a damaged version does not name its run
             continue
-        if data.get("run") == run and key in (None, data.get("key")):
+        is_of_run = data.get("run") == run and key in (None, data.get("key"))
+        if is_of_run and damage_of(found) is None:
             return found
     return None
 

@@ -8,7 +8,8 @@ from recsys.base.durable import identity_of
 from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.serving.recommender import Recommender
 from recsys.serving.results import Recommendations
-from recsys.store import current_or_none, open_version, served
+from recsys.store import Content, current_or_none, open_version, served
+from recsys.store.sound import first_usable
 from recsys.store.versions import CURRENT
 from recsys.vectors import Id
 
@@ -56,14 +57,11 @@ def open(store: str | Path | None = None, version: str | None = None) -> Recomme
 
 def _opened_instead(store: Path, error: StoreError) -> Recommender:
     """Open the latest of the once current versions that can be opened, or raise the error."""
-    for name in served(store):
-        try:
-            recommender = Recommender(open_version(store, name))
-        except StoreError:  # damaged as well
-            continue
-        warnings.warn(f"{error}; serving version {name}", RuntimeWarning, stacklevel=3)
-        return recommender
-    raise error
+    opened, _ = first_usable(store, served(store), Content.of)
+    if opened is None:
+        raise error
+    warnings.warn(f"{error}; serving version {opened.version}", RuntimeWarning, stacklevel=3)
+    return Recommender(opened)
 
 
 def recommend(user_id: Id, k: int = 10, store: str | Path | None = None) -> Recommendations:

@@ -22,9 +22,11 @@ from recsys.store.manifest import (
     Manifest,
     ModelSpec,
 )
+from recsys.store.parent import Damaged, Parent, parent_of, require_comparable
 from recsys.store.prune import Pruning, prune
 from recsys.store.publish import Gate, publish, require_writable
 from recsys.store.release import BuiltIndexes, Release, build_indexes
+from recsys.store.sound import PassedOver, damage_of
 from recsys.store.tables import ItemTable, SeenLists, UserTable
 from recsys.store.verify import verify
 from recsys.store.versions import Version, current, current_or_none, find_version, versions
@@ -34,6 +36,7 @@ __all__ = [
     "BuiltIndexes",
     "Check",
     "Content",
+    "Damaged",
     "EvaluationSummary",
     "FileFacts",
     "Gate",
@@ -41,6 +44,8 @@ __all__ = [
     "ItemTable",
     "Manifest",
     "ModelSpec",
+    "Parent",
+    "PassedOver",
     "Pruning",
     "Release",
     "SeenLists",
@@ -52,14 +57,17 @@ __all__ = [
     "build_indexes",
     "current",
     "current_or_none",
+    "damage_of",
     "describe_versions",
     "find_version",
     "open_version",
+    "parent_of",
     "pin",
     "pinned",
     "prune",
     "publish",
     "read_vectors",
+    "require_comparable",
     "require_writable",
     "rollback",
     "served",

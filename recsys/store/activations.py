@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from recsys.base.durable import errors_of_writing, only_writer, replace_text
+from recsys.base.durable import errors_of_writing, replace_text
 from recsys.base.errors import GateFailedError, StoreError, VersionNotFoundError
+from recsys.base.locks import only_writer
+from recsys.store.sound import PassedOver, first_usable, require_sound, warn_of
 from recsys.store.versions import (
     CURRENT,
     CURRENT_LOCK,
@@ -51,12 +53,13 @@ def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
     VersionNotFoundError
         If there is no such version.
     CorruptVersionError
-        If its manifest is damaged.
+        If a file of it is damaged.
     StoreError
         If the store cannot be written.
     """
     store = Path(store)
     version = find_version(store, name)  # before the lock, which may not be writable
+    require_sound(version)
     if version.manifest.status == "refused" and not force:
         refusing = [check for check in version.manifest.checks if check.refuses]
         raise GateFailedError([check.sentence for check in refusing], refusing, version.name)
@@ -64,11 +67,18 @@ def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
         return _make_current(store, name, "activate")
 
 
+def make_current(store: Path, name: str) -> Version:
+    """Make a version current that was written just now."""
+    with only_writer(store / CURRENT_LOCK):
+        return _make_current(store, name, "activate")
+
+
 def rollback(store: str | Path) -> Version:
     """Make the version current that was current before, without waiting for a publish.
 
     Rollbacks undo activations one by one: after A, B and C, the first one makes B current and the
-    second one A. Versions that were pruned are skipped.
+    second one A. Versions that were pruned are skipped; damaged ones are passed over, with a
+    RuntimeWarning.
 
     Returns
     -------
@@ -78,9 +88,9 @@ def rollback(store: str | Path) -> Version:
     Raises
     ------
     VersionNotFoundError
-        If there is no current version, or none before it.
-    CorruptVersionError
-        If the manifest of the one before is damaged; the current one stays current.
+        If there is no current version, or none before it that is sound.
+    UnreadableError
+        If the one before cannot be read now; the current one stays current.
     StoreError
         If the store cannot be read or written.
 
@@ -91,13 +101,17 @@ def rollback(store: str | Path) -> Version:
     store = Path(store)
     now = find_version(store).name
     with errors_of_writing(store, "roll back"), only_writer(store / CURRENT_LOCK):
-        name = version_before(store)
-        if name is None:
+        before, passed_over = _sound_before(store)
+        if before is None:
+            damaged = "".join(f"; {one.name}: {one.reason}" for one in passed_over)
             raise VersionNotFoundError(
                 f"store {store}: expected a version that was current before "
-                f"{current(store) or now}, got none that is still there; activate one by its name"
+                f"{current(store) or now}, got none that is still there{damaged}; activate one by "
+                "its name"
             )
-        return _make_current(store, name, "rollback")
+        version = _make_current(store, before.name, "rollback")
+    warn_of(passed_over)
+    return version
 
 
 def activations(store: str | Path) -> list[Activation]:
@@ -124,15 +138,17 @@ def version_before(store: str | Path) -> str | None:
 
     Rollbacks undo activations one by one, as an editor undoes changes: after A, B and C, the first
     one makes B current and the second one A; an activation after that follows A alone. Versions
-    that were pruned are skipped.
+    that were pruned are skipped, and so are those of which a file is damaged.
 
     Raises
     ------
+    UnreadableError
+        If a version cannot be read now: then it is not known whether it is damaged.
     StoreError
         If the store cannot be read.
     """
-    *_, now = _not_undone(activations(store)) or [""]
-    return next((name for name in served(store) if name != now), None)
+    before, _ = _sound_before(Path(store))
+    return None if before is None else before.name
 
 
 def served(store: str | Path) -> list[str]:
@@ -195,6 +211,12 @@ def unpin(store: str | Path, name: str) -> None:
         )
     with errors_of_writing(store, f"unpin {name}"), only_writer(store / CURRENT_LOCK):
         _write_pins(store, pinned(store) - {name})
+
+
+def _sound_before(store: Path) -> tuple[Version | None, tuple[PassedOver, ...]]:
+    """Return the version that a rollback takes, and the damaged ones that it passes over."""
+    *_, now = _not_undone(activations(store)) or [""]
+    return first_usable(store, (name for name in served(store) if name != now), require_sound)
 
 
 def _make_current(store: Path, name: str, kind: Kind) -> Version:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys.base.errors import ConfigError, StoreError
+from recsys.base.errors import ConfigError
 from recsys.store.manifest import ModelSpec
+from recsys.store.parent import Parent, parent_of
 from recsys.store.release import Release
 from recsys.store.tables import ItemTable, read_items
-from recsys.store.versions import Version, current_or_none, find_version
+from recsys.store.versions import Version
 from recsys.vectors import Alignment, align, shared_rows
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def align_with_current(
 ) -> Release:
     """Rotate a release onto the current version of a store, to stay in its space.
 
+    Where that is damaged, the last sound one stands for it (`recsys.store.parent_of`).
+
     Users and items are rotated alike, so no score changes. Where the two cannot be aligned, the
     release stays as it is, in a new space. Its `alignment` says which of both, and why. Each
     version is aligned with its parent alone: over many versions a space may drift.
@@ -30,19 +33,17 @@ def align_with_current(
     from recsys.settings import AlignmentSettings  # not needed to serve
 
     settings = settings or AlignmentSettings()
-    parent = current_or_none(store)
-    if parent is None:
-        return _of_new_space(release, None, "the first version of the store")
+    parent = parent_of(store) if Path(store).is_dir() else Parent(None)
+    if parent.version is None:
+        damaged = parent.passed_over[0].reason if parent.passed_over else None
+        return _of_new_space(release, None, damaged or "the first version of the store")
     if not settings.enabled:
-        return _of_new_space(release, parent, "alignment is switched off")
-    try:
-        version = find_version(store, parent)
-        reason = _why_not_alignable(release, version)
-        if reason is not None:
-            return _of_new_space(release, parent, reason)
-        return _aligned(release, parent, read_items(version.folder), settings.min_agreement)
-    except StoreError as error:  # a damaged version must not stop the publish that replaces it
-        return _of_new_space(release, parent, f"the version before cannot be read: {error}")
+        return _of_new_space(release, parent.name, "alignment is switched off")
+    reason = parent.damage or _why_not_alignable(release, parent.version)
+    if reason is not None:
+        return _of_new_space(release, parent.name, reason)
+    before = read_items(parent.version.folder)
+    return _aligned(release, parent.version.name, before, settings.min_agreement)
 
 
 def _aligned(release: Release, parent: str, before: ItemTable, min_agreement: float) -> Release:

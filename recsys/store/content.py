@@ -1,10 +1,9 @@
 """Open a version: lease it, check it, map it into memory; and vectors of two versions."""
 
-import fcntl
 import os
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +15,11 @@ from numpy.typing import NDArray
 
 from recsys.base.durable import sha256_of
 from recsys.base.errors import CorruptVersionError, DataError, StoreError, VersionNotFoundError
+from recsys.base.locks import Held, share, state_of
+from recsys.base.reading import errors_of_reading, fault_of, patiently
 from recsys.index import Index, load_index
 from recsys.store import tables
-from recsys.store.manifest import MANIFEST, read_manifest
+from recsys.store.manifest import MANIFEST
 from recsys.store.serving_files import (
     SERVING,
     UserLookup,
@@ -55,13 +56,14 @@ class Lease:
         path = folder / MANIFEST
         try:
             descriptor = os.open(path, os.O_RDONLY)
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             if folder.is_dir():
-                read_manifest(folder)  # raises an error that names the damage
+                raise fault_of(path, error) from error
             raise _gone(folder) from error
+        except OSError as error:
+            raise fault_of(path, error) from error
         self._close = weakref.finalize(self, os.close, descriptor)
-        with suppress(OSError):  # a file system without locks: nothing more can be done
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        share(descriptor)
         if not _is_at(path, descriptor):  # moved away between the two
             raise _gone(folder)
 
@@ -73,24 +75,16 @@ class Lease:
 
 
 @contextmanager
-def unless_leased(folder: Path) -> Iterator[bool]:
-    """Yield whether no process has a version open; none can open it while the block runs."""
-    try:
-        descriptor = os.open(folder / MANIFEST, os.O_RDONLY)
-    except FileNotFoundError:  # a damaged version, which cannot be opened
-        yield True
+def lease_of(folder: Path) -> Iterator[Held]:
+    """Yield whether a process has a version open; where none does, none can open it meanwhile.
+
+    "unknown" is the answer of a file system without locks.
+    """
+    if not (folder / MANIFEST).is_file():  # a damaged version, which cannot be opened
+        yield "free"
         return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_free = True
-    except BlockingIOError:
-        is_free = False
-    except OSError:  # a file system without locks
-        is_free = True
-    try:
-        yield is_free
-    finally:
-        os.close(descriptor)
+    with state_of(folder / MANIFEST) as held:
+        yield held
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
@@ -112,7 +106,8 @@ SIMILAR: dict[Kind, str] = {
     "user": f"{SERVING}/similar_users",
 }
 
-_MAX_CHECKED_BYTES = 32 * 1024**2  # whose checksums are compared on opening: some 20 milliseconds
+MAX_CHECKED_BYTES = 32 * 1024**2
+"""Whose checksums are compared on opening: some 20 milliseconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,13 +144,20 @@ class Content:
         CorruptVersionError
             If a file is missing, has another size than the manifest says, cannot be read, or does
             not belong with the others; the file is named.
+        UnreadableError
+            If a file cannot be read now; what may pass by itself was tried again.
         StoreError
-            If a file may not be read, or was made by another release of recsys.
+            If it was made by another release of recsys.
         """
+        with errors_of_reading(version.folder):
+            return patiently(lambda: cls._of(version))
+
+    @classmethod
+    def _of(cls, version: Version) -> Self:
         lease = Lease(version.folder) if version.staged is None else None
         manifest, folder = version.manifest, version.folder
         check_sizes(version)
-        check_checksums(version, _MAX_CHECKED_BYTES)
+        check_checksums(version, MAX_CHECKED_BYTES)
         users_shape = (manifest.n_users, manifest.factors)
         users = open_users(folder, manifest.space_id, users_shape, manifest.n_seen)
         items = open_items(folder, manifest.space_id, (manifest.n_items, manifest.factors))
@@ -211,7 +213,7 @@ def check_sizes(version: Version) -> None:
     """Raise a CorruptVersionError for the first file that is missing or has another size."""
     for name, facts in version.manifest.files.items():
         path = version.folder / name
-        with tables.errors_of_reading(path):
+        with errors_of_reading(path):
             found = path.stat().st_size
         if found != facts.bytes:
             raise CorruptVersionError(
@@ -229,7 +231,7 @@ def check_checksums(version: Version, max_bytes: int | None = None) -> None:
         if max_bytes is not None and n_bytes > max_bytes:
             break
         path = version.folder / name
-        with tables.errors_of_reading(path):
+        with errors_of_reading(path):
             found = sha256_of(path)
         if found != facts.sha256:
             raise CorruptVersionError(

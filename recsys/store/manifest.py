@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from recsys.base.distribution import installed_version
 from recsys.base.errors import CorruptVersionError, StoreError
 from recsys.base.process import usable_cores
+from recsys.base.reading import fault_of
 from recsys.index import IndexSummary
 from recsys.vectors.ids import Kind
 
@@ -299,8 +300,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise CorruptVersionError(_damaged(path, "no such file")) from error
     except UnicodeDecodeError as error:
         raise CorruptVersionError(_damaged(path, "not UTF-8")) from error
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, MemoryError) as error:
+        raise fault_of(path, error) from error
     return Manifest.from_json(text, path)
 
 

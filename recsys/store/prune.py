@@ -3,14 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from recsys.base.checks import require
-from recsys.base.durable import errors_of_writing, only_writer, sync
+from recsys.base.durable import errors_of_writing, sync
 from recsys.base.errors import StoreError
+from recsys.base.locks import only_writer
 from recsys.store.activations import pinned, version_before
-from recsys.store.content import unless_leased
-from recsys.store.publish import TRASH, remove_leftovers
+from recsys.store.content import lease_of
+from recsys.store.leftovers import TRASH, remove_leftovers, strays, warn_all, why_kept
+from recsys.store.sound import damage_of
 from recsys.store.versions import CURRENT_LOCK, PUBLISH_LOCK, VERSIONS, Version, current, versions
+
+State = Literal["accepted", "refused", "damaged", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -22,13 +27,18 @@ class Pruning:
     kept: Mapping[str, str]  # the other versions, newest first, and why each is kept
 
 
-def prune(store: str | Path, keep: int, *, dry_run: bool = False) -> Pruning:
+def prune(
+    store: str | Path, keep: int, *, dry_run: bool = False, without_locks: bool = False
+) -> Pruning:
     """Delete the oldest versions, and the folders left by crashed publishers and pruners.
 
     Refused versions do not count, and are deleted with the accepted ones around them. In addition
     to the newest, these are kept: the current version, the one that a rollback would take, pinned
     ones, and those that a process on this machine has open. A job that reads the Parquet files by
     their path should pin the version.
+
+    Damaged versions do not count, and no rollback takes them. A prune that finds one deletes no
+    sound version: those are worth more then. What cannot be deleted is kept, with a RuntimeWarning.
 
     A version is first renamed to a name that no reader opens, then deleted: a crash at any moment
     leaves whole versions only, and the next prune or publish deletes the rest. A reader that read
@@ -40,6 +50,9 @@ def prune(store: str | Path, keep: int, *, dry_run: bool = False) -> Pruning:
         Number of the newest versions that are kept, 1 or more.
     dry_run : bool
         Delete nothing.
+    without_locks : bool
+        On a file system without locks it cannot be known whether a version is open, and all are
+        kept as "perhaps open". Delete them all the same: no reader may have them open.
 
     Raises
     ------
@@ -52,28 +65,40 @@ def prune(store: str | Path, keep: int, *, dry_run: bool = False) -> Pruning:
     store = Path(store)
     listed = versions(store)  # raises where there is no store
     if dry_run:
-        return _prune(store, listed, keep, lambda version: None)
+        states = _states(listed, keep)
+        return _prune(store, listed, states, keep, lambda version: None, without_locks)
     with errors_of_writing(store, "prune"), only_writer(store / PUBLISH_LOCK):
         remove_leftovers(store / VERSIONS)
+        states = _states(listed, keep)  # reads all files, so before the other lock
         with only_writer(store / CURRENT_LOCK):  # no version becomes current meanwhile
-            done = _prune(store, versions(store), keep, _move_away)
+            done = _prune(store, listed, states, keep, _move_away, without_locks)
             sync(store / VERSIONS)
-        remove_leftovers(store / VERSIONS)
+        left = remove_leftovers(store / VERSIONS)
+    damaged = [
+        f"deleted {name}: it was damaged" for name in done.deleted if states[name] == "damaged"
+    ]
+    warn_all([*left, *strays(store / VERSIONS), *damaged, *_worth_a_look(store, done)])
     return done
 
 
 def _prune(
-    store: Path, listed: Sequence[Version], keep: int, remove: Callable[[Version], None]
+    store: Path,
+    listed: Sequence[Version],
+    states: Mapping[str, State],
+    keep: int,
+    remove: Callable[[Version], None],
+    without_locks: bool,
 ) -> Pruning:
     """Remove the versions that nothing keeps, oldest first."""
-    kept = _reasons(store, listed, keep)
+    kept = _reasons(store, listed, states, keep)
     deleted, n_bytes = [], 0
     for version in reversed(listed):
         if version.name in kept:
             continue
-        with unless_leased(version.folder) as is_free:
-            if not is_free:
-                kept[version.name] = "open"
+        with lease_of(version.folder) as held:
+            reason = why_kept(version.folder) or _open_reason(held, without_locks)
+            if reason is not None:
+                kept[version.name] = reason
                 continue
             n_bytes += version.n_bytes
             remove(version)
@@ -81,35 +106,77 @@ def _prune(
     return Pruning(tuple(deleted), n_bytes, dict(sorted(kept.items(), reverse=True)))
 
 
-def _reasons(store: Path, listed: Sequence[Version], keep: int) -> dict[str, str]:
+def _open_reason(held: str, without_locks: bool) -> str | None:
+    if held == "unknown":
+        return None if without_locks else PERHAPS_OPEN
+    return "open" if held == "held" else None
+
+
+PERHAPS_OPEN = "perhaps open"
+_BESIDE_DAMAGE = "another is damaged"
+_WORTH_A_LOOK = {
+    "damaged": "it is damaged: recsys verify {name} says what of it",
+    "unreadable": "it cannot be read now",
+    "symlink": "it is a symlink, which no prune deletes",
+    "of another user": "this user may not delete its files",
+    PERHAPS_OPEN: "its file system has no locks, so a reader may have it open: recsys prune "
+    "--without-locks deletes it all the same",
+}
+
+
+def _worth_a_look(store: Path, done: Pruning) -> list[str]:
+    return [
+        f"{store / VERSIONS / name}: kept: {_WORTH_A_LOOK[reason].format(name=name)}"
+        for name, reason in done.kept.items()
+        if reason in _WORTH_A_LOOK
+    ]
+
+
+def _states(listed: Sequence[Version], keep: int) -> dict[str, State]:
+    """Return the state of each version; nothing is read where nothing can be deleted."""
+    if len(listed) <= keep:
+        return dict.fromkeys((version.name for version in listed), "accepted")
+    return {version.name: _state(version) for version in listed}
+
+
+def _state(version: Version) -> State:
+    try:
+        if damage_of(version) is not None:
+            return "damaged"
+        return version.manifest.status
+    except StoreError:  # a fault of the moment, or of another release
+        return "unreadable"
+
+
+def _reasons(
+    store: Path, listed: Sequence[Version], states: Mapping[str, State], keep: int
+) -> dict[str, str]:
     """Return the versions to keep, each with its strongest reason."""
-    newest = _newest(listed, keep)
+    reasons: dict[str, str] = {}
+    if "damaged" in states.values():
+        sound = (name for name, state in states.items() if state != "damaged")
+        reasons |= dict.fromkeys(sound, _BESIDE_DAMAGE)
+    reasons |= {name: state for name, state in states.items() if state == "unreadable"}
+    reasons |= _newest(listed, states, keep)
     existing = {version.name for version in listed}
-    reasons = newest | dict.fromkeys(pinned(store) & existing, "pinned")
+    reasons |= dict.fromkeys(pinned(store) & existing, "pinned")
     for name, reason in ((version_before(store), "rollback"), (current(store), "current")):
         if name is not None:
             reasons[name] = reason
     return reasons
 
 
-def _newest(listed: Sequence[Version], keep: int) -> dict[str, str]:
-    """Return the newest accepted versions, and the refused ones between them."""
+def _newest(listed: Sequence[Version], states: Mapping[str, State], keep: int) -> dict[str, str]:
+    """Return the newest accepted versions, and the others between them."""
     reasons: dict[str, str] = {}
     n_counted = 0
     for version in listed:
         if n_counted == keep:
             break
-        is_refused = _is_refused(version)
-        reasons[version.name] = "refused" if is_refused else f"newest {keep}"
-        n_counted += not is_refused
+        state = states.get(version.name, "accepted")
+        reasons[version.name] = f"newest {keep}" if state == "accepted" else state
+        n_counted += state == "accepted"
     return reasons
-
-
-def _is_refused(version: Version) -> bool:
-    try:
-        return version.manifest.status == "refused"
-    except (StoreError, FileNotFoundError):  # damaged, or pruned by another process
-        return False
 
 
 def _move_away(version: Version) -> None:

@@ -1,10 +1,12 @@
 """Publish a version: write it aside, check it, rename it, point CURRENT at it."""
 
 import hashlib
+import itertools
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,16 +16,20 @@ from recsys.base.durable import (
     appear,
     durable_file,
     errors_of_writing,
+    has_rights,
+    make_read_only,
     moment_of,
-    only_writer,
     sha256_of,
     stamp_of,
+    sync,
 )
-from recsys.base.errors import StoreError
+from recsys.base.errors import GateFailedError
+from recsys.base.locks import has_flock, only_writer
 from recsys.base.progress import OnStep, progress_bar
 from recsys.store import tables
-from recsys.store.activations import activate
+from recsys.store.activations import make_current
 from recsys.store.content import Content
+from recsys.store.leftovers import STAGING, remove_leftovers, warn_all
 from recsys.store.manifest import (
     MANIFEST,
     Check,
@@ -33,6 +39,7 @@ from recsys.store.manifest import (
     Status,
     environment,
 )
+from recsys.store.parent import Damaged, Parent, parent_of, require_comparable
 from recsys.store.release import BuiltIndexes, Release, build_indexes
 from recsys.store.serving_files import SERVING, write_mapped
 from recsys.store.tables import ItemTable, UserTable
@@ -40,22 +47,17 @@ from recsys.store.versions import (
     PUBLISH_LOCK,
     VERSIONS,
     Version,
-    current_or_none,
-    find_version,
     versions,
 )
 
 if TYPE_CHECKING:
     from recsys.settings import IndexSettings
 
-STAGING = ".staging-"
-"""Start of the name of a folder that is being published."""
+Gate = Callable[[Content, Content | Damaged | None], Sequence[Check]]
+"""Checks a version before it is published: takes the new version and its parent, the last sound one.
 
-TRASH = ".trash-"
-"""Start of the name of a folder that was a version and is being deleted."""
-
-Gate = Callable[[Content, Content | None], Sequence[Check]]
-"""Checks a version before it is published: takes the new version and the current one."""
+Where no version is sound, the parent is a `Damaged` one, of which the manifest alone can be read.
+"""
 
 
 def publish(
@@ -81,8 +83,9 @@ def publish(
     indexes : BuiltIndexes, optional
         Of this release, where `recsys.store.build_indexes` has built them already.
     gate : callable, optional
-        Takes the new version, open as it lies on the disk, and the current one, or None where no
-        current one can be read; returns its checks. See `recsys.monitoring.Gates`.
+        Takes the new version, open as it lies on the disk, and its parent: the last version that
+        was current and is sound, or None in a new store. Returns its checks. See
+        `recsys.monitoring.Gates`.
     progress : bool
         Show a progress bar where stderr is a terminal.
 
@@ -90,7 +93,10 @@ def publish(
     ------
     GateFailedError
         If the index misses its target recall; nothing is published. Or if a check refuses the
-        version: it is kept, with its checks in the manifest, and the current one stays current.
+        version: it is kept, with its checks in the manifest, and the current one stays current. Or
+        if there is a `gate`, and all versions of the store are damaged.
+    UnreadableError
+        If a version before it cannot be read now.
     StoreError
         If the store cannot be written.
     """
@@ -104,22 +110,30 @@ def publish(
         progress_bar("publishing", enabled=progress) as on_step,
         _staging(store / VERSIONS) as folder,
     ):
+        parent = parent_of(store)
+        if gate is not None:
+            require_comparable(store, parent)
         _write_tables(folder, release, on_step)
         index = _write_indexes(folder, release, settings or IndexSettings(), indexes)
         on_step(4, 6)
-        manifest = _manifest(store, release, index, _file_facts(folder))
+        manifest = _manifest(store, parent.name, release, index, _file_facts(folder))
         on_step(5, 6)
         if gate is not None:
-            manifest = _checked(store, folder, manifest, gate)
+            manifest = _checked(folder, manifest, parent, gate)
         _finish(store, folder, manifest)
         on_step(6, 6)
-        return activate(store, manifest.version)
+        if manifest.status == "refused":
+            refusing = [check for check in manifest.checks if check.refuses]
+            sentences = [check.sentence for check in refusing]
+            raise GateFailedError(sentences, refusing, manifest.version)
+        return make_current(store, manifest.version)
 
 
 def require_writable(store: str | Path) -> None:
     """Create a store if it is missing, and check that it can be written.
 
-    Call it before long work whose result goes there.
+    Call it before long work whose result goes there. What its file system lacks is named in a
+    RuntimeWarning: reading, writing and renaming suffice.
 
     Raises
     ------
@@ -129,27 +143,52 @@ def require_writable(store: str | Path) -> None:
     store = Path(store)
     with errors_of_writing(store, "write to the store"):
         (store / VERSIONS).mkdir(parents=True, exist_ok=True)
-        with (store / PUBLISH_LOCK).open("ab"):
-            pass
+        lacks = _lacks(store)
+    if lacks:
+        warnings.warn(
+            f"store {store}: its file system has no {', no '.join(lacks)}",
+            RuntimeWarning,
+            stacklevel=1,
+        )
 
 
-def remove_leftovers(versions: Path) -> None:
-    """Remove folders left by crashed publishers and pruners; the caller holds the publish lock."""
-    for prefix in (STAGING, TRASH):
-        for folder in versions.glob(f"{prefix}*"):
-            shutil.rmtree(folder)
+def _lacks(store: Path) -> list[str]:
+    """Return what the file system of a store lacks, each with what follows from it."""
+    found = []
+    if not has_flock(store / PUBLISH_LOCK):
+        found.append(
+            "locks (flock), so lock files take their place, and a prune deletes no version, as a "
+            "reader may have it open, unless it is told that none has (recsys prune "
+            "--without-locks)"
+        )
+    if not sync(store / VERSIONS):
+        found.append(
+            "flush of folders (fsync), so a crash of the machine may bring back the version before"
+        )
+    if not has_rights(store / PUBLISH_LOCK):
+        found.append("rights of files (chmod), so versions are not made read-only")
+    return found
 
 
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
     """Make a folder to write to; remove it unless it was renamed."""
-    remove_leftovers(parent)
-    folder = parent / f"{STAGING}{os.getpid()}"
-    folder.mkdir()
+    warn_all(remove_leftovers(parent))
+    folder = _new_folder(parent)
     try:
         yield folder
     finally:  # after a publish it has its new name
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(parent: Path) -> Path:
+    """Make a folder of a name that no leftover has."""
+    for number in itertools.count():
+        folder = parent / f"{STAGING}{os.getpid()}-{number}"
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("unreachable")
 
 
 def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
@@ -181,21 +220,25 @@ def _file_facts(folder: Path) -> dict[str, FileFacts]:
     """Make every file read-only, and return its size and checksum."""
     facts = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        path.chmod(0o444)
+        make_read_only(path)
         name = path.relative_to(folder).as_posix()
         facts[name] = FileFacts(bytes=path.stat().st_size, sha256=sha256_of(path))
     return facts
 
 
 def _manifest(
-    store: Path, release: Release, index: IndexSummaries, facts: dict[str, FileFacts]
+    store: Path,
+    parent: str | None,
+    release: Release,
+    index: IndexSummaries,
+    facts: dict[str, FileFacts],
 ) -> Manifest:
     """Name the version and describe it."""
     name, created = _free_name(store, facts)
     return Manifest(
         version=name,
         created=created.isoformat(),
-        parent=current_or_none(store),
+        parent=parent,
         space_id=release.space,
         model=release.model,
         factors=release.embeddings.factors,
@@ -212,27 +255,27 @@ def _manifest(
     )
 
 
-def _checked(store: Path, folder: Path, manifest: Manifest, gate: Gate) -> Manifest:
+def _checked(folder: Path, manifest: Manifest, parent: Parent, gate: Gate) -> Manifest:
     """Return the manifest with the checks of the version."""
     staged = Content.of(Version(manifest.version, folder, staged=manifest))
-    checks = tuple(gate(staged, _parent_content(store, manifest.parent)))
+    checks = tuple(gate(staged, _before(parent)))
     status: Status = "refused" if any(check.refuses for check in checks) else "accepted"
     return replace(manifest, status=status, checks=checks)
 
 
-def _parent_content(store: Path, name: str | None) -> Content | None:
-    """Open the parent; a damaged one must not stop the publish that replaces it."""
-    try:
-        return None if name is None else Content.of(find_version(store, name))
-    except StoreError:
+def _before(parent: Parent) -> Content | Damaged | None:
+    if parent.version is None:
         return None
+    if parent.damage is not None:
+        return Damaged(parent.version, parent.damage)
+    return Content.of(parent.version)
 
 
 def _finish(store: Path, folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a version, and rename its folder to its name."""
     with durable_file(folder / MANIFEST) as file:
         file.write(manifest.to_json().encode())
-    (folder / MANIFEST).chmod(0o444)
+    make_read_only(folder / MANIFEST)
     appear(folder, store / VERSIONS / manifest.version)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.arrays import damaged, open_array
+from recsys.base.arrays import open_array
+from recsys.base.reading import damaged, errors_of_reading
 from recsys.store.tables import ItemTable, SeenLists, UserTable
 from recsys.vectors import FloatVector, Id, Ids
 from recsys.vectors.ids import IdTable, canonical, find_row, n_home_slots
@@ -29,7 +30,8 @@ class FileArray:
     """
 
     def __init__(self, path: Path, array: NDArray[Any]) -> None:
-        self._file = os.open(path, os.O_RDONLY)
+        with errors_of_reading(path):
+            self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
         self._path = path
         self._offset = path.stat().st_size - array.nbytes  # the array ends the file
@@ -192,10 +194,8 @@ def _write_ids(folder: Path, ids: Ids) -> None:
 
 def _open_ids(folder: Path, n_rows: int) -> Ids:
     path = folder / _IDS
-    try:
+    with errors_of_reading(path, ValueError, pa.ArrowException):
         values = _read_ids(pa.memory_map(str(path)).read_buffer())
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise damaged(path, str(error)) from error
     if len(values) != n_rows or values.null_count or values.type not in _ID_TYPES:
         raise damaged(path, f"expected {n_rows} ids, got {len(values)} of {values.type}")
     slots = open_array(folder / _ID_SLOTS)

@@ -1,7 +1,6 @@
 """The Parquet files of a version: what other teams read."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.arrays import damaged
 from recsys.base.durable import durable_file
-from recsys.base.errors import StoreError
+from recsys.base.reading import errors_of_reading
 from recsys.store.manifest import FORMAT
 from recsys.vectors import FloatMatrix, Ids
 
@@ -109,7 +107,7 @@ def write_attributes(folder: Path, attributes: pa.Table, items: Ids, space_id: s
 
 def read_users(folder: Path) -> UserTable:
     """Read users.parquet; a CorruptVersionError names it if it is damaged."""
-    with errors_of_reading(folder / USERS):
+    with _errors_of_reading(folder / USERS):
         table, space_id = _read(folder / USERS)
         return UserTable(
             ids=Ids(table["user_id"]),
@@ -121,7 +119,7 @@ def read_users(folder: Path) -> UserTable:
 
 def read_items(folder: Path) -> ItemTable:
     """Read items.parquet; a CorruptVersionError names it if it is damaged."""
-    with errors_of_reading(folder / ITEMS):
+    with _errors_of_reading(folder / ITEMS):
         table, space_id = _read(folder / ITEMS)
         return ItemTable(
             ids=Ids(table["item_id"]),
@@ -136,20 +134,12 @@ def read_items(folder: Path) -> ItemTable:
 
 def read_attributes(folder: Path) -> pa.Table:
     """Read attributes.parquet; a CorruptVersionError names it if it is damaged."""
-    with errors_of_reading(folder / ATTRIBUTES):
+    with _errors_of_reading(folder / ATTRIBUTES):
         return _read(folder / ATTRIBUTES)[0]
 
 
-@contextmanager
-def errors_of_reading(path: Path) -> Iterator[None]:
-    """Turn the errors of a damaged file into a CorruptVersionError that names the file."""
-    try:
-        yield
-    except PermissionError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise damaged(path, reason) from error
+def _errors_of_reading(path: Path) -> AbstractContextManager[None]:
+    return errors_of_reading(path, ValueError, KeyError, pa.ArrowException)
 
 
 def _write(path: Path, table: pa.Table, space_id: str) -> None:

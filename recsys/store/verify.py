@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from recsys.base.errors import CorruptVersionError
 from recsys.store import serving_files as mapped_files
 from recsys.store import tables
-from recsys.store.content import Content, Lease, check_checksums, check_sizes
+from recsys.store.content import Content, Lease
+from recsys.store.sound import check_files
 from recsys.store.tables import ItemTable, UserTable
 from recsys.store.versions import Version, find_version
 from recsys.vectors import Ids
@@ -29,18 +30,14 @@ def verify(store: str | Path, version: str | None = None) -> Version:
         If a file differs from what its manifest says; names the file and the damage.
     VersionNotFoundError
         If there is no such version.
+    UnreadableError
+        If a file cannot be read now.
     StoreError
-        If a file may not be read, or was made by another release of recsys.
+        If it was made by another release of recsys.
     """
     found = find_version(store, version)
     with Lease(found.folder):
-        if found.manifest.version != found.name:
-            raise CorruptVersionError(
-                f"{found.folder}: expected the manifest of version {found.name}, got that of "
-                f"{found.manifest.version}; a published directory must keep its name"
-            )
-        check_sizes(found)
-        check_checksums(found)
+        check_files(found)
         users, items = tables.read_users(found.folder), tables.read_items(found.folder)
         _check_shapes(found, users, items)
         _check_users(found, users)

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
+from recsys.base.reading import errors_of_reading, fault_of
 from recsys.store.manifest import Manifest, read_manifest
 
 CURRENT = "CURRENT"
@@ -128,12 +129,19 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
             f"store {store}: expected a current version, got none; activate one: {_known(store)}"
         )
     folder = store / VERSIONS / name
-    if not (_NAME.fullmatch(name) and folder.is_dir()):
+    with errors_of_reading(folder):
+        is_there = is_version_name(name) and folder.is_dir()
+    if not is_there:
         missing = f"holds no version {_short(name)}"
         if not given:
             missing = f"{CURRENT} names version {_short(name)}, which the store does not hold"
         raise VersionNotFoundError(f"store {store}: {missing}; choose one: {_known(store)}")
     return Version(name, folder)
+
+
+def is_version_name(name: str) -> bool:
+    """Return whether a folder of that name is taken for a version."""
+    return _NAME.fullmatch(name) is not None
 
 
 def read_text(path: Path) -> str | None:
@@ -143,12 +151,14 @@ def read_text(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+        raise fault_of(path, error) from error
 
 
 def _existing(store: str | Path) -> Path:
     store = Path(store)
-    if not store.is_dir():
+    with errors_of_reading(store):
+        is_there = store.is_dir()
+    if not is_there:
         found = "a file" if store.exists() else "nothing"
         raise StoreError(
             f"store: expected a folder at {store}, got {found}; train first, or name the store "
@@ -160,12 +170,12 @@ def _existing(store: str | Path) -> Path:
 def _versions_in(store: Path) -> Iterator[Version]:
     try:
         for folder in (store / VERSIONS).iterdir():
-            if _NAME.fullmatch(folder.name):
+            if is_version_name(folder.name) and folder.is_dir():
                 yield Version(folder.name, folder)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StoreError(f"{store / VERSIONS}: cannot be read: {error.strerror}") from error
+        raise fault_of(store / VERSIONS, error) from error
 
 
 def _known(store: Path) -> str:

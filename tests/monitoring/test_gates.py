@@ -1,6 +1,7 @@
 """A bad night is refused and kept, the version before stays, and the next good night passes."""
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -208,9 +209,14 @@ def test_a_damaged_current_version_does_not_stop_the_next(tmp_path: Path, releas
     path = first.folder / "users.parquet"
     path.chmod(0o644)
     path.write_bytes(b"damaged")
-    version = publish(tmp_path, release, EXACT, gate=Gates())
+    with pytest.warns(RuntimeWarning, match=f"passed over {first.name}"):
+        version = publish(tmp_path, release, EXACT, gate=Gates())
     assert current(tmp_path) == version.name
-    assert [check.name for check in version.manifest.checks] == list(OF_ITSELF)
+    checks = {check.name: check for check in version.manifest.checks}
+    assert checks["volume"].value == 0  # the manifest alone answers this
+    assert checks["list_churn"].value is None
+    assert f"version {first.name} is damaged" in checks["list_churn"].sentence
+    assert set(OF_ITSELF) <= set(checks)
 
 
 OF_ITSELF = ("users_with_vectors", "better_than_chance")
@@ -296,6 +302,34 @@ def test_the_night_after_an_upgrade_may_change_the_unit_of_weights(tmp_path: Pat
     again = replace(new, embeddings=old.embeddings)  # explained once, and not for good
     with pytest.raises(GateFailedError, match="user_norms"):
         publish(tmp_path, again, EXACT, gate=Gates())
+
+
+@pytest.mark.parametrize("n_before", [0, 1])
+def test_a_flipped_bit_of_the_current_version_switches_no_gate_off(
+    night: Interactions, tmp_path: Path, n_before: int
+) -> None:
+    """Half a log is refused beside a damaged version as beside an undamaged one."""
+    refusing = {}
+    for damage in (False, True):
+        store = tmp_path / str(damage)
+        for _ in range(n_before + 1):
+            last = recsys.train(night, store, settings=settings())
+        if damage:
+            path = last.folder / "serving" / "index" / "codes.npy"
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.chmod(0o644)
+            path.write_bytes(content)
+        with warnings.catch_warnings(record=True) as warned, pytest.raises(GateFailedError) as no:
+            warnings.simplefilter("always")
+            recsys.train(half_of(night), store, settings=settings())
+        assert current(store) == last.name
+        assert any("codes.npy" in str(one.message) for one in warned) == damage
+        refusing[damage] = {check.name for check in no.value.checks}
+    if n_before:  # the version before answers all
+        assert refusing[True] == refusing[False] >= {"volume", "past_days"}
+    else:  # the manifest answers for the log
+        assert refusing[False] > refusing[True] >= {"volume", "past_days"}
 
 
 @pytest.mark.parametrize(

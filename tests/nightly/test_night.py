@@ -89,6 +89,9 @@ def test_a_damaged_parent_is_left_aside(place: Path) -> None:
     assert current(place / "store") == second.version != first.version
     (warning,) = [line for line in journal_of(place) if line["event"] == "parent left aside"]
     assert "embeddings.npy" in warning["error"]
+    (sentence,) = second.warnings
+    assert sentence.startswith(f"passed over {first.version}: ")
+    assert sentence in [line.get("sentence") for line in journal_of(place)]
 
 
 def test_finished_stages_are_reused_after_an_error(place: Path) -> None:

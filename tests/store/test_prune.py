@@ -26,7 +26,7 @@ from recsys.store import (
     unpin,
     versions,
 )
-from recsys.store.publish import STAGING, TRASH
+from recsys.store.leftovers import STAGING, TRASH
 from tests.store.releases import small_release
 
 ROOT = Path(__file__).parents[2]
@@ -159,7 +159,8 @@ def test_leftovers_of_the_dead_are_cleared_away(tmp_path: Path, names: list[str]
 
 def test_a_damaged_version_can_be_pruned(tmp_path: Path, names: list[str]) -> None:
     (tmp_path / "versions" / names[0] / "manifest.json").unlink()
-    assert prune(tmp_path, 5).deleted == (names[0],)
+    with pytest.warns(RuntimeWarning, match=f"deleted {names[0]}: it was damaged"):
+        assert prune(tmp_path, 5).deleted == (names[0],)
 
 
 def test_nothing_is_pruned_where_it_is_not_known_what_is_current(
