@@ -18,16 +18,7 @@ T = TypeVar("T")
 
 _OF_THE_FILE = frozenset(
     getattr(errno, name)
-    for name in (
-        "ENOENT",
-        "ENOTDIR",
-        "EISDIR",
-        "ELOOP",
-        "ENXIO",
-        "ENODEV",
-        "EINVAL",
-        "ENAMETOOLONG",
-    )
+    for name in ("ENOENT", "ENOTDIR", "EISDIR", "ELOOP", "ENXIO", "ENODEV", "EINVAL")
 )
 """What the operating system answers where there is no such file, or one of another kind."""
 
@@ -48,8 +39,9 @@ def fault_of(path: Path, error: BaseException) -> StoreError:
     """Return the error for a file that could not be read: of damage, or of this moment."""
     if isinstance(error, MemoryError):
         return _unreadable(path, errno.ENOMEM)
-    if isinstance(error, OSError) and error.errno not in (None, *_OF_THE_FILE):
-        return _unreadable(path, error.errno)
+    number = error.errno if isinstance(error, OSError) else None
+    if number is not None and number not in _OF_THE_FILE:
+        return _unreadable(path, number)
     return damaged(path, (str(error).splitlines() or [type(error).__name__])[0])
 
 
@@ -66,7 +58,9 @@ def errors_of_reading(path: Path, *kinds: type[Exception]) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, MemoryError, *kinds) as error:
+    except (OSError, MemoryError) as error:
+        raise fault_of(path, error) from error
+    except kinds as error:
         raise fault_of(path, error) from error
 
 

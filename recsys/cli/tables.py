@@ -310,6 +310,8 @@ def _metric(metric: Mapping[str, Any] | None) -> str:
 def night_table(report: "NightReport") -> RenderableType:
     """Return what `recsys nightly` prints at the end: stages, metrics and the version."""
     parts: list[RenderableType] = [_stages(report)]
+    parts += [Text(f"not passed: {one}") for one in report.facts("gates").get("sentences", ())]
+    parts += [Text(f"warning: {one}") for one in report.warnings]
     if report.metrics:
         parts.append(
             metrics_table({name: _main_metrics(one) for name, one in report.metrics.items()})

@@ -37,6 +37,7 @@ from recsys.splits import split_log
 from recsys.store import (
     Check,
     Content,
+    Damaged,
     Gate,
     Version,
     activate,
@@ -228,10 +229,12 @@ def _reported(night: Context, gate: Gate | None) -> Gate | None:
         night.report(StageReport("gates", "left out", 0.0))
         return None
 
-    def reported(new: Content, before: Content | None) -> Sequence[Check]:
+    def reported(new: Content, before: Content | Damaged | None) -> Sequence[Check]:
         begun = perf_counter()
         checks = gate(new, before)
         failed = [check for check in checks if not check.passed]
+        for check in failed:
+            night.journal.write("warning", "check", "gates", **asdict(check))
         gated = Gated(
             checks=len(checks),
             not_passed=len(failed),

@@ -78,8 +78,8 @@ def candidates(store: Path) -> tuple[list[str], tuple[PassedOver, ...]]:
     Returns
     -------
     names : list of str
-        The current version and those that were current before it; where the store does not say
-        which they were, the versions that gates accepted.
+        The current version, those that were current before it, and last the others that gates
+        accepted: a damaged store may not say which were current.
     passed_over : tuple of PassedOver
         CURRENT, where it is damaged.
     """
@@ -89,8 +89,9 @@ def candidates(store: Path) -> tuple[list[str], tuple[PassedOver, ...]]:
         named = current(store)
     except StoreError as error:
         damaged = (PassedOver(CURRENT, str(error)),)
-    names = ([] if named is None else [named]) + [one for one in served(store) if one != named]
-    return names or [version.name for version in versions(store) if _accepted(version)], damaged
+    once_current = [] if named is None else [named]
+    accepted = (version.name for version in versions(store) if _accepted(version))
+    return list(dict.fromkeys([*once_current, *served(store), *accepted])), damaged
 
 
 def require_comparable(store: str | Path, parent: Parent) -> None:

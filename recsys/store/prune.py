@@ -74,10 +74,9 @@ def prune(
             done = _prune(store, listed, states, keep, _move_away, without_locks)
             sync(store / VERSIONS)
         left = remove_leftovers(store / VERSIONS)
-    damaged = [
-        f"deleted {name}: it was damaged" for name in done.deleted if states[name] == "damaged"
-    ]
-    warn_all([*left, *strays(store / VERSIONS), *damaged, *_worth_a_look(store, done)])
+    damaged = [name for name in done.deleted if states[name] == "damaged"]
+    said = [f"deleted {name}: it was damaged" for name in damaged]
+    warn_all([*left, *strays(store / VERSIONS), *said, *_worth_a_look(store, done)])
     return done
 
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from recsys.settings import IndexSettings
 
 Gate = Callable[[Content, Content | Damaged | None], Sequence[Check]]
-"""Checks a version before it is published: takes the new version and its parent, the last sound one.
+"""Checks a version before it is published: takes it and its parent, the last sound version.
 
 Where no version is sound, the parent is a `Damaged` one, of which the manifest alone can be read.
 """
