@@ -6,6 +6,7 @@
                                                      # each alone as "generated" and "flat"
     python -m benchmarks.index --only flat --peers annoy "faiss hnsw"
     python -m benchmarks.index --only million --items 20000 --users 200   # a look in a minute
+    python -m benchmarks.index --conditions --only gowalla --users 200   # lists under conditions
     python -m benchmarks.index --costs               # fit the cost model that ours is chosen by
 
 Queries are users of the log, one at a time, and what they have seen is left out, as in serving.
@@ -43,17 +44,24 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from benchmarks.index_conditions import Condition, conditions_of, row_of
 from benchmarks.index_costs import fit
-from benchmarks.index_peers import ANNOY, PEERS, Built, Contender, Rows
-from benchmarks.index_worlds import Query, World, exact_scores, queries_of, worlds
+from benchmarks.index_peers import ANNOY, PEERS, Built, Contender, Rows, timed
+from benchmarks.index_worlds import Query, World, exact_scores, n_hits, queries_of, worlds
 from recsys.errors import GateFailedError
-from recsys.index import LONG, SHORT, Index, Sample, Searcher, build_index, load_index
+from recsys.index import (
+    LONG,
+    SHORT,
+    Allowed,
+    Index,
+    Sample,
+    Searcher,
+    build_index,
+    load_index,
+)
 from recsys.settings import IndexKind, IndexSettings
-from recsys.vectors import FloatMatrix
 
 TARGET = 0.98
-N_WARM = 50
-ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +109,13 @@ def our_version(kind: IndexKind, world: World, folder: Path) -> Built:
 
 
 def _ours(index: Index, save: Callable[[str], object] | None, note: str = "") -> Built:
+    prepared: dict[int, Allowed] = {}  # by filter, as serving keeps those of its conditions
+
     def ask(query: Query, k: int, _value: int) -> Rows:
-        return index.search(query.user, k, query.seen)[0]
+        wanted = query.filter
+        if wanted is not None and id(wanted) not in prepared:
+            prepared[id(wanted)] = index.allow(wanted.is_allowed)
+        return index.search(query.user, k, query.seen, prepared.get(id(wanted)))[0]
 
     return Built(ask, save, note, reads_items=True)
 
@@ -122,7 +135,7 @@ def compare(world: World, names: list[str]) -> None:
         "| p99 us @100 | build s | index MB | resident MB |"
     )
     print(f"|---|---|{'---:|' * 9}", flush=True)
-    best = exact_scores(world)
+    best = exact_scores(world.items, queries_of(world))
     found: list[Measured] = []
     for name in names:
         package = (OURS | PEERS)[name].module.partition(".")[0]
@@ -136,6 +149,29 @@ def compare(world: World, names: list[str]) -> None:
         except BrokenProcessPool:
             print(f"| {name} | its process died, of memory perhaps |{' |' * 9}", flush=True)
     print(f"\n{standing(found)}", flush=True)
+
+
+def compare_conditions(world: World, names: list[str]) -> None:
+    """Print a table of recall and time of one world under conditions."""
+    conditions = conditions_of(world)
+    print(f"\n{world.name}: {len(world.asked):,} queries, recall / p50 us of lists of 20\n")
+    print(f"| index | setting | {' | '.join(one.name for one in conditions)} |")
+    print(f"|---|---|{'---:|' * len(conditions)}", flush=True)
+    for name in names:
+        if find_spec((OURS | PEERS)[name].module.partition(".")[0]) is None:
+            print(f"| {name} | not installed |{' |' * len(conditions)}", flush=True)
+            continue
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            print(process.submit(measure_conditions, name, world, conditions).result(), flush=True)
+
+
+def measure_conditions(name: str, world: World, conditions: list[Condition]) -> str:
+    """Build an index in this process, and return its row under conditions."""
+    contender = (OURS | PEERS)[name]
+    with tempfile.TemporaryDirectory() as folder:
+        with threadpool_limits(world.n_threads):
+            built = contender.build(world, Path(folder))
+        return row_of(name, contender, built, world.items, conditions)
 
 
 def measure(name: str, world: World, best: NDArray[np.float64]) -> list[Measured]:
@@ -177,32 +213,18 @@ def asked(
 ) -> Measured:
     """Ask every query for both lengths of list."""
     recall, seconds = {}, {}
-    with threadpool_limits(1):
-        for k in (SHORT, LONG):
-            for query in queries[:N_WARM]:
-                built.ask(query, k, value)
-            lists, times = [], []
-            for query in queries:
-                start = perf_counter()
-                lists.append(built.ask(query, k, value))
-                times.append(perf_counter() - start)
-            hits = sum(map(partial(n_hits, world.items), lists, queries, best[:, :k]))
-            recall[k], seconds[k] = hits / (k * len(queries)), np.array(times)
+    for k in (SHORT, LONG):
+        lists, times = timed(built.ask, queries, k, value)
+        hits = sum(map(partial(n_hits, world.items), lists, queries, best[:, :k]))
+        recall[k], seconds[k] = hits / (k * len(queries)), np.array(times)
     return Measured(name, setting, recall, seconds)
-
-
-def n_hits(items: FloatMatrix, rows: Rows, query: Query, best: NDArray[np.float64]) -> int:
-    """Return how many of the rows, each once and none of them seen, are among the best."""
-    rows = np.setdiff1d(rows.astype(np.int64), query.seen)
-    scores = items[rows].astype(np.float64) @ query.user
-    return int((scores >= best[-1] - ROUNDING * np.abs(best).max()).sum())
 
 
 def saved_bytes(built: Built, folder: Path) -> int:
     """Return the bytes of the files of an index."""
     if built.save is not None:
         built.save(str(folder / "index"))
-    return sum(path.stat().st_size for path in folder.iterdir())
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def resident_bytes() -> int:
@@ -242,6 +264,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, help="of what is generated")
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="those with it in their names")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--conditions", action="store_true", help="recall and time under each")
     parser.add_argument("--costs", action="store_true", help="fit the cost model, and end")
     arguments = parser.parse_args()
     if arguments.costs:
@@ -256,7 +279,7 @@ def main() -> None:
     names = [*OURS, *([] if arguments.no_peers else peers)]
     n_items = arguments.items or 1_000_000
     for world in worlds(arguments.only, arguments.factors, n_items, arguments.users):
-        compare(world, names)
+        (compare_conditions if arguments.conditions else compare)(world, names)
 
 
 if __name__ == "__main__":

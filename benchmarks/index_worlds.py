@@ -17,6 +17,7 @@ from recsys.index import LONG, Sample
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
 N_OTHERS = 1000  # users that a publish measures on
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +43,38 @@ class World:
     n_threads: int
 
 
+class Filter(NamedTuple):
+    """The items that a query may find, as the different indexes take it: made once for all users.
+
+    Parameters
+    ----------
+    is_allowed : ndarray of bool, shape (n_items,)
+    barred, listed : ndarray of int32, list of int
+        The rows of all others.
+    share : float
+        Of the items that are allowed.
+    """
+
+    is_allowed: NDArray[np.bool_]
+    barred: NDArray[np.int32]
+    listed: list[int]
+    share: float
+
+    @classmethod
+    def of(cls, is_allowed: NDArray[np.bool_]) -> "Filter":
+        """Prepare a filter."""
+        barred = np.flatnonzero(~is_allowed).astype(np.int32)
+        return cls(is_allowed, barred, barred.tolist(), float(is_allowed.mean()))
+
+
 class Query(NamedTuple):
-    """A user: row among the queries, embedding, seen items, and those as implicit takes them."""
+    """A user: row among the queries, embedding, what is left out, and that as implicit takes it."""
 
     number: int
     user: FloatVector
     seen: NDArray[np.int32]
     liked: sp.csr_matrix
+    filter: Filter | None = None
 
 
 def worlds(
@@ -101,28 +127,51 @@ def world_of(
     return World(name, embeddings.items, asked, others, n_threads)
 
 
-def queries_of(world: World) -> list[Query]:
-    """Return the queries as all contenders take them."""
-    users, n_items = world.asked.users, len(world.items)
+def queries_of(
+    world: World, asked: Sample | None = None, wanted: Filter | None = None
+) -> list[Query]:
+    """Return queries, those of the world by default, as all contenders take them."""
+    asked = asked or world.asked
+    n_items = len(world.items)
     return [
         Query(
             number,
-            users[number],
+            asked.users[number],
             seen,
             sp.csr_matrix((np.ones(len(seen)), seen, [0, len(seen)]), shape=(1, n_items)),
+            wanted,
         )
-        for number, seen in enumerate(world.asked.seen)
+        for number, seen in enumerate(asked.seen)
     ]
 
 
-def exact_scores(world: World) -> NDArray[np.float64]:
-    """Return the best scores that each query could find, (n, 100), best first, in float64."""
-    best = np.empty((len(world.asked), LONG))
-    for place, (user, seen) in enumerate(zip(world.asked.users, world.asked.seen, strict=True)):
-        scores = world.items @ user
-        scores[seen] = -np.inf
-        rows = np.argpartition(scores, -2 * LONG)[-2 * LONG :]
-        exact = world.items[rows].astype(np.float64) @ user
+def exact_scores(items: FloatMatrix, queries: list[Query], k: int = LONG) -> NDArray[np.float64]:
+    """Return the best scores that each query could find, (n, k), best first, in float64.
+
+    Minus infinity where fewer than k items may be found.
+    """
+    best = np.empty((len(queries), k))
+    for place, query in enumerate(queries):
+        scores = items @ query.user
+        scores[query.seen] = -np.inf
+        if query.filter is not None:
+            scores[query.filter.barred] = -np.inf
+        rows = np.argpartition(scores, -2 * k)[-2 * k :]
+        exact = items[rows].astype(np.float64) @ query.user
         exact[np.isneginf(scores[rows])] = -np.inf
-        best[place] = np.sort(exact)[::-1][:LONG]
+        best[place] = np.sort(exact)[::-1][:k]
     return best
+
+
+def n_hits(
+    items: FloatMatrix, rows: NDArray[np.integer], query: Query, best: NDArray[np.float64]
+) -> int:
+    """Return how many of the rows, each once and none of them barred, are among the best."""
+    rows = np.setdiff1d(rows.astype(np.int64), query.seen)
+    if query.filter is not None:
+        rows = rows[query.filter.is_allowed[rows]]
+    best = best[np.isfinite(best)]
+    if len(best) == 0:
+        return 0
+    scores = items[rows].astype(np.float64) @ query.user
+    return int((scores >= best[-1] - ROUNDING * np.abs(best).max()).sum())
