@@ -193,7 +193,11 @@ def _csv_table(
         for n, name in enumerate(names, start=1)
     ]
     found = session.batches(f"SELECT {', '.join(texts)} FROM items").read_all()
-    return found.rename_columns(names)
+    arrays = [
+        column.cast(pa.string()) if pa.types.is_large_string(column.type) else column
+        for column in found.columns
+    ]
+    return pa.table(arrays, names=names)
 
 
 def _column(number: int) -> str:
@@ -277,7 +281,7 @@ def _with_integer_ids(session: Session, table: pa.Table, item_id: str) -> pa.Tab
 
 
 def _json_id(value: object, file: LogFile, line: int) -> str | None:
-    if isinstance(value, float) and value == int(value) and abs(value) < 2**53:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     if value is None or (isinstance(value, str | int) and not isinstance(value, bool)):
         return None if value is None else str(value)

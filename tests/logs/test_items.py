@@ -1,12 +1,16 @@
+import bz2
 import gzip
+import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import DataError
-from recsys.logs import ItemSettings, attributes_of, read_items
+from recsys.logs import ItemSettings, attributes_of, read_items, read_log
+from recsys.settings import TextSettings
 from recsys.vectors import Ids
 
 ROWS = [(7, "Seven", "film"), (8, 'Eight, "the" film', "film"), (7, "Seven again", "film")]
@@ -34,8 +38,6 @@ def items_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
             )
         )
     else:
-        import json
-
         path.write_text(
             "".join(json.dumps({"movieId": a, "title": b, "kind": c}) + "\n" for a, b, c in ROWS)
         )
@@ -80,3 +82,157 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("{not a table")
     with pytest.raises(DataError, match=name):
         read_items(tmp_path / name)
+
+
+# The same ids as in the log
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "dat", "jsonl", "csv.bz2"])
+def test_ids_are_read_as_those_of_a_log(tmp_path: Path, kind: str) -> None:
+    cases = [
+        (["0001", "0002"], ["0001", "0002"]),
+        (["17850.0", "13047"], [17850, 13047]),
+        (["9223372036854775808", "12"], ["9223372036854775808", "12"]),
+        (["a", "7"], ["a", "7"]),
+    ]
+    for written, expected in cases:
+        path, log = tmp_path / f"items.{kind}", tmp_path / f"log.{kind}"
+        delimiter = {"tsv": "\t", "dat": "::"}.get(kind, ",")
+        rows = [("item_id", "title"), *((id_, f"T{n}") for n, id_ in enumerate(written))]
+        text = "\n".join(map(delimiter.join, rows))
+        if kind == "jsonl":
+            text = "\n".join(json.dumps(dict(zip(rows[0], row, strict=True))) for row in rows[1:])
+        for one in (path, log):
+            data = text.replace("title", "user_id") if one == log else text
+            one.write_bytes(bz2.compress(data.encode()) if kind.endswith("bz2") else data.encode())
+        table = read_items(path)
+        assert table["item_id"].to_pylist() == expected
+        items = read_log(log).items
+        assert sorted(items.tolist(), key=str) == sorted(expected, key=str)
+        titles = attributes_of(table, items)["title"].to_pylist()
+        titles = dict(zip(items.tolist(), titles, strict=True))
+        assert titles == {id_: f"T{n}" for n, id_ in enumerate(expected)}
+
+
+def test_a_quoted_id_with_zeros_in_front_stays(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text('item_id,title\n"0001",Lamp\n"0002",Chair\n')
+    assert attributes_of(read_items(path), Ids(["0002"]))["title"].to_pylist() == ["Chair"]
+
+
+@pytest.mark.parametrize(
+    "ids", [pa.array([7.0, 8.0]), pa.array([7, 8], pa.uint8()), pa.array(["7", "8"])]
+)
+def test_ids_of_every_type_are_found(ids: pa.Array) -> None:
+    table = pa.table({"item_id": ids, "title": ["Seven", "Eight"]})
+    for items in (Ids([8]), Ids(["8"])):
+        assert attributes_of(table, items)["title"].to_pylist() == ["Eight"]
+
+
+def test_few_or_no_items_in_the_table_are_a_warning() -> None:
+    table = pa.table({"item_id": [1, 2], "title": ["One", "Two"]})
+    with pytest.warns(RuntimeWarning, match=r"of the 2 items of the log, such as '0001'.* has 0"):
+        attributes_of(table, Ids(["0001", "0002"]))
+    with pytest.warns(RuntimeWarning, match="of the 3 items .* has 1"):
+        attributes_of(table, Ids([1, 8, 9]))
+    attributes_of(table, Ids([1, 9]))
+
+
+# Types and forms
+
+
+def test_columns_of_csv_are_typed(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text(
+        "item_id,price,n,on_sale,day,at,zip,title\n"
+        "1,2.5,3,true,2024-05-01,2024-05-01 10:00:00,0012,None\n"
+        "2,NULL,,False,2024-05-02,2024-05-01T11:00:00,1234,\n"
+    )
+    table = read_items(path)
+    assert [str(column.type) for column in table.columns] == [
+        *("int64", "double", "int64", "bool", "date32[day]", "timestamp[us]", "string", "string"),
+    ]
+    assert table["price"].to_pylist() == [2.5, None]
+    assert table["n"].to_pylist() == [3, None]
+    assert table["zip"].to_pylist() == ["0012", "1234"]
+    assert table["title"].to_pylist() == ["None", ""]
+
+
+def test_a_table_of_items_in_any_form(tmp_path: Path) -> None:
+    path = tmp_path / "movies.dat"
+    path.write_bytes("1::Amélie (2001)::Comedy|Romance\n2::Heat::Crime\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"log\.encoding"):
+        read_items(path)
+    text = TextSettings(names=["item_id", "title", "genres"], encoding="latin-1")
+    assert read_items(path, ItemSettings(text=text)).to_pydict() == {
+        "item_id": [1, 2],
+        "title": ["Amélie (2001)", "Heat"],
+        "genres": ["Comedy|Romance", "Crime"],
+    }
+
+
+def test_lists_and_late_keys_of_json(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    rows = [{"item_id": 1, "genres": ["a", "b"]}, {"item_id": "2", "title": "Two"}]
+    path.write_text("\n\n".join(map(json.dumps, rows)))
+    assert read_items(path).to_pydict() == {
+        "item_id": [1, 2],
+        "genres": [["a", "b"], None],
+        "title": [None, "Two"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"item_id": 1, "price": NaN}', "'price' holds nan"),
+        ('{"item_id": 1, "price": Infinity}', "'price' holds inf"),
+        ('{"item_id": 1, "price": [1.5, -Infinity]}', "'price' holds -inf"),
+        ('{"item_id": 1, "title": "\\ud800"}', "lone surrogate"),
+        ('{"item_id": 1, "n": ' + "9" * 5_000 + "}", "line 1: expected one JSON object"),
+        ('{"item_id": 1, "n": ' + "9" * 50 + "}", "beyond 64 bits"),
+        ('{"item_id": 1, "n": ' + "[" * 5_000 + "]" * 5_000 + "}", "line 1: expected one JSON"),
+        ('{"item_id": true}', "line 1: expected an id"),
+        ('{"item_id": 1.5}', "line 1: expected an id"),
+        ('{"item_id": Infinity}', "line 1: expected an id"),
+        ("[1]", "JSON array"),
+        ('{"item_id": 1', "line 1: expected one JSON object"),
+    ],
+)
+def test_what_an_attribute_cannot_be(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "items.jsonl"
+    path.write_text(line)
+    with pytest.raises(DataError, match=message):
+        read_items(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_of_a_table_are_finite(tmp_path: Path, value: float) -> None:
+    table = pa.table({"item_id": [1, 2], "price": [1.0, value]})
+    with pytest.raises(DataError, match=r"'price' holds .*\(value 2\)"):
+        attributes_of(table, Ids([1, 2]))
+    pq.write_table(table, tmp_path / "items.parquet")
+    with pytest.raises(DataError, match="'price' holds"):
+        read_items(tmp_path / "items.parquet")
+    (tmp_path / "items.csv").write_text(f"item_id,price\n1,2.5\n2,{value}\n")
+    if value != value:
+        assert read_items(tmp_path / "items.csv")["price"].to_pylist() == [2.5, None]
+    else:
+        with pytest.raises(DataError, match="'price' holds"):
+            read_items(tmp_path / "items.csv")
+
+
+def test_half_precision_is_refused() -> None:
+    table = pa.table({"item_id": [1], "price": pa.array(np.float16([1]))})
+    with pytest.raises(DataError, match="'price' is float16"):
+        attributes_of(table, Ids([1]))
+
+
+def test_a_row_of_another_length_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("item_id,title\n1,Lamp\n2,Chair,red\n")
+    with pytest.raises(DataError, match=r"items\.csv line 3: expected 2 fields, got '2,Chair,red'"):
+        read_items(path)
+    path.write_text("item_id,title,title\n1,Lamp,x\n")
+    with pytest.raises(DataError, match="several columns 'title'"):
+        read_items(path)

@@ -1,0 +1,167 @@
+"""Rows without a value, values that only choose, and numbers that are dates."""
+
+import json
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from recsys.errors import ConfigError, DataError
+from recsys.logs import LogCache, LogSettings, read_log
+
+NOON = 1_700_000_000
+
+
+def ratings(**columns: list) -> pa.Table:
+    n = len(next(iter(columns.values())))
+    return pa.table({"user_id": list(range(n)), "item_id": [7] * n, **columns})
+
+
+# Values
+
+
+@pytest.mark.parametrize("values", [[4.0, None, 2.0], [4.0, float("nan"), 2.0], ["4", "", "2"]])
+def test_what_a_row_without_a_value_weighs(values):
+    table = ratings(value=values)
+    with pytest.raises(DataError, match=r"no value 1.*log\.missing_value"):
+        read_log(table)
+    assert read_log(table, missing_value=0.5).weight.tolist() == [4.0, 0.5, 2.0]
+    left_out = read_log(table, missing_value=0)
+    assert left_out.weight.tolist() == [4.0, 2.0]
+    assert left_out.row_counts.left_out == {"no value": 1}
+    chosen = read_log(table, missing_value=1, min_value=3)
+    assert chosen.weight.tolist() == [1.0, 1.0]
+    assert chosen.row_counts.left_out == {"value below min_value": 1}
+
+
+def test_a_missing_value_is_not_scaled_and_multiplies_the_weight_of_the_event():
+    table = ratings(value=[4.0, None], event=["buy", "view"])
+    log = read_log(table, missing_value=0.5, value_scale="log", events={"buy": 2.0, "view": 3.0})
+    assert log.weight.tolist() == [pytest.approx(2 * 1.6094379), 1.5]
+
+
+def test_unreadable_is_not_missing():
+    table = ratings(value=["4", "much", None])
+    counts = read_log(table, missing_value=1, max_rejected_share=1).row_counts
+    assert counts.rejected == {"unreadable value": 1}
+    counts = read_log(table, max_rejected_share=1).row_counts
+    assert counts.rejected == {"unreadable value": 1, "no value": 1}
+
+
+def test_a_file_without_values_beside_one_with_values():
+    tables = [ratings(value=[4.0]), ratings(item_id=[9])]
+    with pytest.raises(DataError, match=r"log\.missing_value"):
+        read_log(tables)
+    assert sorted(read_log(tables, missing_value=1).weight.tolist()) == [1.0, 4.0]
+
+
+def test_ratings_are_weights_only_where_they_do_not_choose():
+    table = ratings(value=[3.0, 4.0, 5.0])
+    assert read_log(table).weight.tolist() == [3.0, 4.0, 5.0]
+    assert read_log(table, min_value=4).weight.tolist() == [1.0, 1.0]
+    assert read_log(table, min_value=4, value_scale="linear").weight.tolist() == [4.0, 5.0]
+    assert LogSettings().scale == "linear"
+    assert LogSettings(min_value=1).scale == "none"
+
+
+def test_advice_names_what_is_meant():
+    with pytest.raises(DataError, match=r"non-positive weight.*log\.min_value") as caught:
+        read_log(ratings(value=[-1.0, 0.0, 5.0]))
+    assert "raise log.max_rejected_share" not in str(caught.value)
+    with pytest.raises(DataError, match=r"unknown event.*log\.events"):
+        read_log(ratings(event=["view"]), events={"buy": 1})
+    with pytest.raises(DataError, match=r"out of range.*log\.timestamp_unit"):
+        read_log(ratings(timestamp=[NOON * 1000]))
+    with pytest.raises(ConfigError, match=r"log\.missing_value"):
+        read_log(ratings(value=[1.0]), missing_value=-1)
+
+
+# Keys of JSON that come late
+
+
+def test_keys_are_read_wherever_they_come(tmp_path, monkeypatch):
+    monkeypatch.setattr("recsys.logs.layout.SAMPLE_RECORDS", 100)
+    monkeypatch.setattr("recsys.logs.streams.BLOCK_BYTES", 999)
+    rows = [{"user_id": n % 5, "item_id": n % 7, "note": '"value"'} for n in range(300)]
+    rows += [{"user_id": 1, "item_id": 2, "value": 20.0, "timestamp": NOON}]
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    log = read_log(path, max_rejected_share=1)
+    assert log.weight.tolist() == [20.0]
+    assert log.row_counts.rejected == {"no value": 300}
+    mapped = read_log(path, columns={"value": "value"}, missing_value=1.0, max_rejected_share=1)
+    assert mapped.row_counts.rejected == {"no timestamp": 300}
+
+
+def test_inner_keys_and_texts_are_no_keys(tmp_path, monkeypatch):
+    monkeypatch.setattr("recsys.logs.layout.SAMPLE_RECORDS", 2)
+    row = {"user_id": 1, "item_id": 2, "inner": {"value": 3}, "text": "timestamp"}
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join([json.dumps(row)] * 5))
+    log = read_log(path)
+    assert log.timestamp is None
+    assert log.weight.tolist() == [1.0] * 5
+
+
+# Times
+
+
+def test_dates_written_as_numbers_are_refused_or_read():
+    for numbers, day in (
+        ([20141118, 20151231], "2014-11-18"),
+        ([201411, 201512], "2014-11-01"),
+        ([2014, 2015], "2014-01-01"),
+        (["20141118", "20151231"], "2014-11-18"),
+        ([20141118.0, 20151231.0], "2014-11-18"),
+    ):
+        table = ratings(timestamp=numbers)
+        with pytest.raises(DataError, match=r"written as numbers.*log\.timestamp_unit"):
+            read_log(table)
+        log = read_log(table, timestamp_unit="date")
+        assert datetime.fromtimestamp(log.timestamp[0], UTC).isoformat()[:10] == day
+
+
+def test_dates_with_times_and_dates_that_are_none():
+    table = ratings(timestamp=[20141118093015, 20141131, 123])
+    log = read_log(table, timestamp_unit="date", max_rejected_share=1)
+    assert log.timestamp.tolist() == [1_416_303_015]
+    assert log.row_counts.rejected == {"unreadable timestamp": 2}
+
+
+def test_days_of_excel():
+    log = read_log(ratings(timestamp=[41961.5, 41962.0]), timestamp_unit="excel")
+    assert log.timestamp.tolist() == [1_416_312_000, 1_416_355_200]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "unit"),
+    [([0, 1, 2], "s"), ([41961.5], "s"), ([538, 539], "s"), ([NOON], "ms"), ([20141340], "s")],
+)
+def test_a_log_that_ends_in_1970_is_read_with_a_warning(numbers, unit):
+    with pytest.warns(RuntimeWarning, match=r"ends on 19.*log\.timestamp_unit"):
+        log = read_log(ratings(timestamp=numbers), timestamp_unit=unit)
+    assert len(log) == len(numbers)
+
+
+def test_real_times_of_1970_are_times():
+    moments = pa.array([datetime(1970, 8, 22), datetime(1970, 8, 23)])
+    assert len(read_log(ratings(timestamp=moments))) == 2
+
+
+# Each file
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_file_of_garbage_is_refused_in_a_large_log(tmp_path, cached):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    good, bad = "1,2\n" * 74, ",3\n" * 26
+    (folder / "day1.csv").write_text("user_id,item_id\n" + "1,2\n" * 30_000)
+    (folder / "day2.csv").write_text("user_id,item_id\n" + good + bad)
+    how = {"cache": LogCache(tmp_path / "cache")} if cached else {}
+    for _ in range(2):  # what was refused yesterday is refused today
+        with pytest.raises(DataError, match=r"log .*day2\.csv: .*26 rejected \(26\.00 %\)"):
+            read_log(folder, rejects=tmp_path / "rejects.parquet", **how)
+    assert len(read_log(folder, max_rejected_share=0.26, **how)) == 30_074
+    (folder / "day2.csv").write_text("user_id,item_id\n" + good * 2 + ",3\n")
+    assert len(read_log(folder, **how)) == 30_148
