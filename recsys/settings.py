@@ -309,6 +309,8 @@ class NightlySettings:
     """Begin ALS at the embeddings of the current version."""
     warm_iterations: int | None = None
     """Epochs after a warm start. Default: as many as from a random start."""
+    reuse_unchanged: bool = True
+    """Keep the current version where nothing is new, instead of publishing it again."""
     keep: int = 7
     """The newest versions that are kept."""
     keep_runs: int = 14

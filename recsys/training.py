@@ -141,7 +141,7 @@ def release_of(
         ),
         data=summarize(log).to_dict(),
         metrics=metrics,
-        config=_plain(settings),
+        config=plain_settings(settings),
     )
 
 
@@ -197,7 +197,7 @@ def read_attributes(settings: Settings) -> pa.Table | None:
     return read_items(settings.data.items, settings.data.item_settings)
 
 
-def _plain(settings: Settings) -> Mapping[str, Any]:
+def plain_settings(settings: Settings) -> Mapping[str, Any]:
     """Return the settings as the tables of a config."""
     tables = {
         name: asdict(getattr(settings, name))

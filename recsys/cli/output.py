@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from recsys.serving import Recommender, ScoredItem
 
 
-def console() -> Console:
+def console(width_of_pipe: int = 150) -> Console:
     """Return what tables are printed on."""
     # Ids and titles are data: nothing in them is markup. A pipe has no width of its own.
-    width = None if sys.stdout.isatty() else 150
+    width = None if sys.stdout.isatty() else width_of_pipe
     return Console(markup=False, emoji=False, highlight=False, width=width)
 
 

@@ -1,5 +1,6 @@
 """Commands on a store: versions, activate, rollback, pin, prune, verify, export, drift."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import recsys
 from recsys.base.errors import VersionNotFoundError
 from recsys.cli.app import DEFAULT_STORE, AsJson, Store, app
 from recsys.cli.output import console, note, print_json, print_rows, say
-from recsys.cli.tables import checks_table, drift_table, versions_table
+from recsys.cli.tables import checks_table, drift_table, status_lines, versions_table
 
 if TYPE_CHECKING:
     from recsys.store import Manifest
@@ -29,6 +30,18 @@ def versions(store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
         for row in rows:
             if "damaged" in row:
                 note(f"damaged: {row['version']}: {row['damaged']}")
+
+
+@app.command()
+def status(store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
+    """Show the current version, the last nights, and what needs a person (exit code 1)."""
+    found = recsys.nightly.status(store)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        console(80).print(status_lines(found))
+    if found.needs:
+        sys.exit(1)
 
 
 @app.command()
@@ -68,10 +81,14 @@ def prune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")
     ] = False,
+    without_locks: Annotated[
+        bool,
+        typer.Option("--without-locks", help="Where no file can be locked: nobody reads them."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete the oldest versions; not the current one, one to roll back to, pinned or open."""
-    done = recsys.prune(store, keep, dry_run=dry_run)
+    done = recsys.prune(store, keep, dry_run=dry_run, without_locks=without_locks)
     if as_json:
         print_json(asdict(done))
         return

@@ -14,7 +14,7 @@ from recsys.base.progress import printable
 if TYPE_CHECKING:
     from recsys.evaluation import ComparedModel, Comparison, DimensionCurve, Evaluation, Slice
     from recsys.monitoring import DriftReport
-    from recsys.nightly import NightReport
+    from recsys.nightly import NightReport, StoreStatus
     from recsys.store import Check
     from recsys.tuning import Tuned
 
@@ -310,8 +310,8 @@ def _metric(metric: Mapping[str, Any] | None) -> str:
 def night_table(report: "NightReport") -> RenderableType:
     """Return what `recsys nightly` prints at the end: stages, metrics and the version."""
     parts: list[RenderableType] = [_stages(report)]
-    parts += [Text(f"not passed: {one}") for one in report.facts("gates").get("sentences", ())]
-    parts += [Text(f"warning: {one}") for one in report.warnings]
+    parts += [cell(f"not passed: {one}") for one in report.facts("gates").get("sentences", ())]
+    parts += [cell(f"warning: {one}") for one in report.warnings]
     if report.metrics:
         parts.append(
             metrics_table({name: _main_metrics(one) for name, one in report.metrics.items()})
@@ -350,7 +350,33 @@ def _counts(counts: Mapping[str, Any]) -> str:
     )
 
 
+def status_lines(status: "StoreStatus") -> RenderableType:
+    """Return what `recsys status` prints, in 80 columns."""
+    age = "" if status.age_seconds is None else f", {_age(status.age_seconds)} old"
+    disk = f"{status.store_bytes / 1e6:,.1f} MB, {status.free_bytes / 1e6:,.0f} MB free"
+    lines = [
+        f"store         {status.store}",
+        f"current       {status.current or 'none'}{age}",
+        f"versions      {status.versions}, {disk}",
+        f"newest event  {status.newest_event or 'not known'}",
+    ]
+    nights = Table(title="last nights")
+    for heading in ("night", "result", "version", "reported"):
+        nights.add_column(heading, overflow="fold")
+    for night in status.nights:
+        reported = str(len(night.reported) or "")
+        nights.add_row(*map(cell, (night.run, night.result, night.version or "", reported)))
+    last = status.nights[0].reported if status.nights else ()
+    parts: list[RenderableType] = [cell(line) for line in lines]
+    parts += [nights] if status.nights else []
+    parts += [cell(f"reported by the last night: {one}") for one in last]
+    parts += [cell(f"needs a person: {one}") for one in status.needs]
+    return Group(*parts, *([] if status.needs else [Text("all is well")]))
+
+
 def _last_line(report: "NightReport") -> str:
+    if report.is_idle:
+        return f"nothing new: {report.version} stays current, {report.seconds:.1f} s in all"
     if report.version is not None:
         return f"published {report.version}, {report.seconds:.1f} s in all"
     return f"{report.result} after {report.seconds:.1f} s"

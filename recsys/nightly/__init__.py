@@ -16,5 +16,6 @@ stages, which the next start goes on with after a crash.
 from recsys.nightly.guards import StoppedError
 from recsys.nightly.night import run_night
 from recsys.nightly.report import NightReport, StageReport
+from recsys.nightly.status import StoreStatus, status
 
-__all__ = ["NightReport", "StageReport", "StoppedError", "run_night"]
+__all__ = ["NightReport", "StageReport", "StoppedError", "StoreStatus", "run_night", "status"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
@@ -17,6 +18,7 @@ from recsys.nightly.report import NightReport, StageReport
 from recsys.nightly.reporter import Reporter
 from recsys.nightly.run import Finished, Run, drop_old_runs, files_facts, new_run, unfinished_run
 from recsys.nightly.stages import STAGES, Stage, published_by
+from recsys.nightly.unchanged import unchanged
 from recsys.serving import store_path
 from recsys.store import parent_of, require_comparable, require_writable
 
@@ -76,7 +78,10 @@ class _Night:
             with errors_of_writing(context.store, "write what the night makes"):
                 for stage in STAGES:
                     self._stop.check()
-                    self._do(stage)
+                    if stage.makes_version and self._is_idle:
+                        self._leave_out(stage)
+                    else:
+                        self._do(stage)
                 reporter.track(context.tracker)
                 reporter.close()
                 drop_old_runs(context.store, context.settings.nightly.keep_runs)
@@ -88,6 +93,18 @@ class _Night:
                 raise stopped from error  # whatever a library has made of it
             raise
         return reporter.report
+
+    @cached_property
+    def _is_idle(self) -> bool:
+        return unchanged(self._context) is not None
+
+    def _leave_out(self, stage: Stage) -> None:
+        """Report a stage that would make the current version again."""
+        self._context.keys[stage.name] = "nothing new"
+        facts = {}
+        if stage.name == "publish":
+            facts = {"version": self._context.run.parent, "nothing_new": True}
+        self._reporter.add(StageReport(stage.name, "left out", 0.0, facts=facts))
 
     def _do(self, stage: Stage) -> None:
         """Do a stage, unless it is finished."""

@@ -73,9 +73,14 @@ class NightReport:
 
     @property
     def version(self) -> str | None:
-        """The name of the version that was published, None where none was."""
+        """The name of the version that was published, or kept as nothing was new; else None."""
         name: str | None = self.facts("publish").get("version")
         return name
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing new, so that `version` is the one that was current before."""
+        return bool(self.facts("publish").get("nothing_new", False))
 
     @property
     def metrics(self) -> Mapping[str, Mapping[str, Any]]:

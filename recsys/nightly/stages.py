@@ -80,6 +80,11 @@ class Stage:
     settings: tuple[str, ...] = ()
     reads: tuple[Input, ...] = ()
 
+    @property
+    def makes_version(self) -> bool:
+        """Whether it has nothing to do where the current version stays."""
+        return self.name in ("train", "evaluate", "align", "index", "publish")
+
     def key(self, night: Context) -> str:
         """Return the hash of everything that the result depends on."""
         return _hashed(

@@ -21,6 +21,7 @@ from recsys.store.manifest import (
     IndexSummaries,
     Manifest,
     ModelSpec,
+    plain,
 )
 from recsys.store.parent import Damaged, Parent, parent_of, require_comparable
 from recsys.store.prune import Pruning, prune
@@ -64,6 +65,7 @@ __all__ = [
     "parent_of",
     "pin",
     "pinned",
+    "plain",
     "prune",
     "publish",
     "read_vectors",

@@ -48,7 +48,8 @@ def a_night(place: Path) -> list[str]:
     config = place / "night.toml"
     config.write_text(
         '[data]\nlog = "log"\n[model]\nfactors = 4\n[index]\nkind = "exact"\n'
-        '[nightly]\nstore = "store"\nlog_file = "night.jsonl"\nlog_level = "debug"\nkeep = 2\n'
+        '[nightly]\nstore = "store"\nlog_file = "night.jsonl"\nlog_level = "debug"\n'
+        "keep = 2\nreuse_unchanged = false\n"
     )
     return ["nightly", "--config", str(config), "--json"]
 

@@ -44,6 +44,7 @@ def tables_of(folder: Path, **nightly: Any) -> dict[str, Any]:
             "store": str(folder / "store"),
             "log_file": str(folder / "night.jsonl"),
             "log_level": "debug",
+            "reuse_unchanged": False,  # every night publishes
             **nightly,
         },
     }

@@ -81,6 +81,50 @@ def test_the_second_night_starts_from_the_first(place: Path) -> None:
     assert run_night(settings_of(place, warm_start=False)).facts("train")["start"] == "cold"
 
 
+def test_an_idle_night_keeps_the_current_version(place: Path) -> None:
+    """Nothing new to read: nothing is trained or published, and no old version is pruned for it."""
+    write_titles(place)
+    tables = tables_of(place, reuse_unchanged=True, keep=2)
+    tables["data"]["items"] = str(place / "items.parquet")
+    settings = settings_from(tables)
+    first = run_night(settings)
+    (place / "log" / "day2.parquet").rename(place / "aside.parquet")
+    second = run_night(replace(settings, gates=replace(settings.gates, enabled=False)))
+    assert second.version != first.version
+    for _ in range(4):
+        idle = run_night(settings)
+        assert (idle.version, idle.is_idle, idle.result) == (second.version, True, "done")
+        assert {stages_of(idle)[name] for name in ("train", "index", "publish")} == {"left out"}
+    assert [one.name for one in versions(place / "store")] == [second.version, first.version]
+    assert current(place / "store") == second.version
+
+
+def test_what_is_new_to_a_night(place: Path) -> None:
+    """Each alone: events, attributes, a setting, another current version, a damaged one."""
+    write_titles(place)
+    tables = tables_of(place, reuse_unchanged=True)
+    tables["data"]["items"] = str(place / "items.parquet")
+    tables["gates"] = {"enabled": False}
+    settings = settings_from(tables)
+    store = place / "store"
+    run_night(settings)
+    assert run_night(settings).is_idle
+    longer = replace(settings, evaluation=replace(settings.evaluation, k=4))
+    assert not run_night(longer).is_idle
+    assert not run_night(settings).is_idle
+    ids = [f"i{row}" for row in range(40)]
+    pq.write_table(pa.table({"item_id": ids, "title": ids[::-1]}), place / "items.parquet")
+    assert not run_night(settings).is_idle
+    assert run_night(settings).is_idle
+    (place / "log" / "day2.parquet").unlink()
+    assert not run_night(settings).is_idle
+    assert rollback(store).name != versions(store)[0].name
+    assert not run_night(settings).is_idle
+    (find_version(store).folder / "serving/items/embeddings.npy").unlink()
+    assert not run_night(settings).is_idle
+    assert run_night(settings).is_idle
+
+
 def test_a_damaged_parent_is_left_aside(place: Path) -> None:
     first = run_night(settings_of(place))
     (find_version(place / "store").folder / "serving/items/embeddings.npy").unlink()

@@ -1,0 +1,160 @@
+"""The state of a store: its current version, its last nights, and what needs a person."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys.base.errors import StoreError
+from recsys.nightly.guards import runs_in
+from recsys.nightly.reporter import REPORT
+from recsys.store import current, describe_versions
+from recsys.store.leftovers import strays
+from recsys.store.versions import VERSIONS
+
+_ROOM = 2  # times the bytes of the largest version that a disk should have free
+
+
+@dataclass(frozen=True)
+class NightSummary:
+    """One of the last nights; `reported` holds the checks not passed and the warnings."""
+
+    run: str
+    result: str
+    version: str | None
+    newest_event: str | None
+    error: str | None
+    reported: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StoreStatus:
+    """The state of a store.
+
+    Parameters
+    ----------
+    current : str or None
+        The version that is served.
+    age_seconds : int or None
+        Since it was published.
+    versions : int
+        How many there are, the damaged ones too.
+    nights : tuple of NightSummary
+        The last ones, newest first.
+    newest_event : str or None
+        Of the log that was read last, ISO 8601 in UTC.
+    store_bytes, free_bytes : int
+        Of all versions, and free on their disk.
+    needs : tuple of str
+        What a person has to look at, a sentence each; empty where all is well.
+    """
+
+    store: str
+    current: str | None
+    age_seconds: int | None
+    versions: int
+    nights: tuple[NightSummary, ...]
+    newest_event: str | None
+    store_bytes: int
+    free_bytes: int
+    needs: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types that JSON can hold."""
+        return asdict(self)
+
+
+def status(store: str | Path, n_nights: int = 7) -> StoreStatus:
+    """Return the state of a store.
+
+    Files are checked as they are when a version is opened: their sizes, and the checksums of the
+    smallest.
+
+    Parameters
+    ----------
+    n_nights : int
+        At most so many of the last nights.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or it cannot be read.
+    """
+    store = Path(store)
+    now, why = _current_of(store)
+    rows = [] if why else describe_versions(store)
+    nights = tuple(_nights(store, n_nights))
+    sizes = [row.get("bytes", 0) for row in rows]
+    free = shutil.disk_usage(store).free
+    row = next((row for row in rows if row["version"] == now), None)
+    needs = [
+        *([why] if why else []),
+        *_needs_of_versions(now, rows),
+        *_needs_of_nights(nights),
+        *strays(store / VERSIONS),
+    ]
+    if free < _ROOM * max(sizes, default=0):
+        needs.append(f"disk: {free / 1e6:,.0f} MB free, less than two versions take")
+    return StoreStatus(
+        store=str(store),
+        current=now,
+        age_seconds=None if row is None else row.get("age_seconds"),
+        versions=len(rows),
+        nights=nights,
+        newest_event=next((one.newest_event for one in nights if one.newest_event), None),
+        store_bytes=sum(sizes),
+        free_bytes=free,
+        needs=tuple(needs),
+    )
+
+
+def _current_of(store: Path) -> tuple[str | None, str | None]:
+    """Return the current version, and what is wrong with CURRENT."""
+    try:
+        named = current(store)
+    except StoreError as error:
+        if not store.is_dir():
+            raise
+        return None, str(error)
+    return named, None if named else "no version is current: train one, or activate one"
+
+
+def _needs_of_versions(now: str | None, rows: list[dict[str, Any]]) -> Iterator[str]:
+    if now is not None and all(row["version"] != now for row in rows):
+        yield f"CURRENT names version {now}, which the store does not hold"
+    for row in rows:
+        if "damaged" in row:
+            yield f"version {row['version']} is damaged: {row['damaged']}"
+
+
+def _needs_of_nights(nights: tuple[NightSummary, ...]) -> Iterator[str]:
+    for night in nights[:1]:
+        if night.result not in ("done", "running"):
+            yield f"the last night, {night.run}, was {night.result}: {night.error}"
+
+
+def _nights(store: Path, most: int) -> Iterator[NightSummary]:
+    for folder in reversed(runs_in(store)[-most:]):
+        try:
+            report = json.loads((folder / REPORT).read_bytes())
+            yield _night(report)
+        except FileNotFoundError:  # it runs, or was killed before it could write one
+            yield NightSummary(folder.name, "running", None, None, None, ())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = f"{folder / REPORT}: cannot be read: {error}"
+            yield NightSummary(folder.name, "unknown", None, None, reason, ())
+
+
+def _night(report: Mapping[str, Any]) -> NightSummary:
+    facts = {stage["name"]: stage["facts"] for stage in report["stages"]}
+    reported = [*facts.get("gates", {}).get("sentences", ()), *report.get("warnings", ())]
+    return NightSummary(
+        run=report["run"],
+        result=report["result"],
+        version=report["version"],
+        newest_event=facts.get("ingest", {}).get("newest_event"),
+        error=report["error"],
+        reported=tuple(reported),
+    )

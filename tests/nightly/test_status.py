@@ -1,0 +1,64 @@
+"""`recsys status`: what is served, what the last nights did, and what needs a person."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recsys.errors import DataError, StoreError
+from recsys.nightly import run_night, status
+from recsys.store import find_version
+from tests.command_line import run
+from tests.nightly.nights import settings_of, write_days
+
+
+def test_all_is_well_until_something_is_not(tmp_path: Path) -> None:
+    write_days(tmp_path / "log")
+    store = tmp_path / "store"
+    with pytest.raises(StoreError, match="expected a folder"):
+        status(store)
+    report = run_night(settings_of(tmp_path))
+    found = status(store)
+    assert (found.current, found.versions, found.needs) == (report.version, 1, ())
+    assert found.newest_event == report.facts("ingest")["newest_event"]
+    assert [(one.run, one.result) for one in found.nights] == [(report.run, "done")]
+
+    done = run("status", "--store", str(store))
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "all is well" in done.stdout
+    assert str(report.version) in done.stdout
+
+    (store / "versions" / "notes.txt").write_text("mine")
+    path = find_version(store).folder / "serving" / "items" / "embeddings.npy"
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1])
+    done = run("status", "--store", str(store), "--json")
+    assert done.returncode == 1
+    needs = json.loads(done.stdout)["needs"]
+    assert any("embeddings.npy" in one for one in needs)
+    assert any("notes.txt" in one for one in needs)
+
+
+def test_a_night_that_failed_needs_a_person(tmp_path: Path) -> None:
+    write_days(tmp_path / "log")
+    run_night(settings_of(tmp_path))
+    for path in (tmp_path / "log").iterdir():
+        path.unlink()
+    with pytest.raises(DataError):
+        run_night(settings_of(tmp_path))
+    (need,) = status(tmp_path / "store").needs
+    assert "was failed" in need
+
+
+@pytest.mark.parametrize("damage", [b"\x00", None])
+def test_a_damaged_current_needs_a_person(tmp_path: Path, damage: bytes | None) -> None:
+    write_days(tmp_path / "log")
+    run_night(settings_of(tmp_path))
+    path = tmp_path / "store" / "CURRENT"
+    path.unlink()
+    if damage:
+        path.write_bytes(damage)
+    found = status(tmp_path / "store")
+    assert found.current is None
+    assert len(found.needs) == 1
