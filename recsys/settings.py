@@ -85,7 +85,84 @@ class DataSettings:
     @property
     def item_settings(self) -> ItemSettings:
         """How the table of items is read."""
+<<<<<<< HEAD
         return ItemSettings(columns=self.item_columns, text=self.items_text)
+=======
+        return ItemSettings(columns=self.item_columns)
+
+
+@dataclass(frozen=True)
+class ItemSettings:
+    """How a table of items is read."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Our name to the table's name. Must map item_id where the table spells it differently;
+    where anything else is mapped, only mapped columns are kept."""
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """How a log is read and what of it is used; the ``[log]`` table."""
+
+    format: LogFormat = "auto"
+    """"auto" goes by the file name, with or without .gz or .zst at its end."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Our name to the log's name, for those of user_id, item_id, timestamp, event and value that
+    the log spells differently. The last three are optional, unless named here."""
+    events: Mapping[str, float] = field(default_factory=dict)
+    """Weight of each event type. An event type with weight 0 is left out; one that is not
+    listed is rejected. Empty: every event weighs 1."""
+    value_scale: ValueScale = "linear"
+    """How the value column multiplies the event's weight: by ``value``, by ``log(1 + value)``,
+    or not at all."""
+    min_value: float | None = None
+    """Rows whose value is below are left out (for ratings, the least that counts as a like)."""
+    timestamp_unit: TimestampUnit = "s"
+    """Unit of timestamps that are numbers, counted from 1970."""
+    since: str | None = None
+    until: str | None = None
+    """Time window, ISO 8601 in UTC: events at or after since and before until are used."""
+    half_life_days: float | None = None
+    """An event this much older than the end of the log weighs half as much. The end is the latest
+    event, unless that is more than a half-life later than 99.9 % of them: a late clock."""
+    popular_half_life_days: float = 30.0
+    """In the popular list, a user whose latest event with an item is this much older than the
+    end of the log counts half as much."""
+    duplicates: DuplicatePolicy = "sum"
+    """How several events of one user and item become one weight: their sum, the latest, the
+    largest, or their number, which ignores their weights."""
+    min_user_items: int = 1
+    min_item_users: int = 1
+    """Least number of distinct items a user, and users an item, must have."""
+    k_core: bool = False
+    """Repeat the two minimum counts until both hold for all that is left."""
+    max_rejected_share: float = 0.01
+    """Above this share of rejected rows the run stops, 0 to 1."""
+    memory_limit: str = "1GB"
+    """What DuckDB may use before it spills to disk."""
+
+    def __post_init__(self) -> None:
+        require("log.format", self.format, one_of=get_args(LogFormat))
+        require("log.value_scale", self.value_scale, one_of=get_args(ValueScale))
+        require("log.timestamp_unit", self.timestamp_unit, one_of=get_args(TimestampUnit))
+        require("log.duplicates", self.duplicates, one_of=get_args(DuplicatePolicy))
+        for name in self.columns:
+            words = f"our name on the left, one of {', '.join(COLUMN_NAMES)}"
+            require("log.columns", name, one_of=COLUMN_NAMES, expected=words)
+        for event, weight in self.events.items():
+            words = "a weight of 0 or more"
+            require(f"log.events.{event}", weight, least=0, below=inf, expected=words)
+        require("log.min_user_items", self.min_user_items, least=1)
+        require("log.min_item_users", self.min_item_users, least=1)
+        if self.half_life_days is not None:
+            require("log.half_life_days", self.half_life_days, above=0)
+        require("log.popular_half_life_days", self.popular_half_life_days, above=0)
+        for name in ("since", "until"):
+            if getattr(self, name) is not None:
+                unix_seconds(f"log.{name}", getattr(self, name))
+        share, words = self.max_rejected_share, "a share from 0 to 1"
+        require("log.max_rejected_share", share, least=0, at_most=1, expected=words)
+>>>>>>> 1ba6347 (Lists of similar items and users under conditions, many histories at once, and what hurt them)
 
 
 @dataclass(frozen=True)

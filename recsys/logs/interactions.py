@@ -95,6 +95,10 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 SECONDS_PER_DAY = 86_400
 
+_MOST_STRAYS = 0.001  # of the events, with a clock that is late
+_FEW_EVENTS = 20  # too few to know which is one
+_FAR = 10**15  # seconds
+
 
 @dataclass(frozen=True, eq=False)
 class SplitInfo:
@@ -227,27 +231,41 @@ class Interactions:
         )
 
     def decayed_weight(self) -> NDArray[np.float32]:
-        """Return ``weight * 2 ** -(age / half_life)``, age counted back from the latest event."""
+        """Return ``weight * 2 ** -(age / half_life)``, age counted back from the `end`."""
         weight = np.ones_like(self.weight) if self.duplicates == "count" else self.weight
         if self.half_life_days is None or len(self) == 0:
             return weight
         timestamp = self.require_timestamp("half_life_days")
-        age_days = (timestamp.max() - timestamp) / SECONDS_PER_DAY
+        age_days = _age_days(timestamp, self.end(self.half_life_days))
         # A weight must stay above zero, or an old event would vanish from the seen items.
         decay = np.maximum(np.exp2(-age_days / self.half_life_days), 1e-6)
         decayed: NDArray[np.float32] = (weight * decay).astype(np.float32)
         return decayed
 
+    def end(self, half_life_days: float) -> int:
+        """Return the time from which age is counted back: of the latest event, strays left out.
+
+        A stray is more than a half-life later than all but a thousandth of the events (than all but
+        one, of twenty to a thousand): with a late clock, it would make all others old.
+        """
+        timestamp = self.require_timestamp("half_life_days")
+        latest = int(timestamp.max())
+        if len(timestamp) < _FEW_EVENTS:
+            return latest
+        usual = int(np.quantile(timestamp, 1 - _MOST_STRAYS, method="lower"))
+        last = usual + int(min(half_life_days * SECONDS_PER_DAY, _FAR))
+        return latest if latest <= last else int(timestamp[timestamp <= last].max())
+
     def recent_popularity(self, half_life_days: float) -> NDArray[np.float32] | None:  # (n_items,)
         """Return the users of each item, those of long ago counting less.
 
         A user counts ``2 ** -(age / half_life)``, by the latest event with the item, age counted
-        back from the latest event of the log. None where the log has no time.
+        back from the `end` of the log. None where the log has no time.
         """
         if self.timestamp is None or len(self) == 0:
             return None
         latest = self._last_of_each_pair(self.timestamp)
-        age_days = (self.timestamp.max() - self.timestamp[latest]) / SECONDS_PER_DAY
+        age_days = _age_days(self.timestamp[latest], self.end(half_life_days))
         counts = np.bincount(
             self.item_idx[latest], np.exp2(-age_days / half_life_days), minlength=len(self.items)
         )
@@ -279,6 +297,12 @@ class Interactions:
         order = np.argsort(pair, kind="stable") if by is None else np.lexsort((by, pair))
         last: NDArray[np.intp] = order[np.diff(pair[order], append=-1) != 0]
         return last
+
+
+def _age_days(timestamp: NDArray[np.int64], end: int) -> NDArray[np.float64]:
+    """Return the age of events at the end of their log; a stray after it has none."""
+    age: NDArray[np.float64] = np.maximum(end - timestamp, 0) / SECONDS_PER_DAY
+    return age
 
 
 def used_rows(idx: NDArray[np.int32], n_rows: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recsys.index import Allowed, Index, ItemRows
 from recsys.serving.attributes import ItemAttributes
-from recsys.serving.lists import Lists, PopularItems, lists_of
+from recsys.serving.lists import FoldedIn, Lists, PopularItems, lists_of
 from recsys.serving.request import Request
 from recsys.serving.results import Recommendations, ScoredItem, Source
 from recsys.store import Content
@@ -94,24 +94,31 @@ class Similar:
         self._content = content
         self._indexes: dict[Kind, tuple[Index | None, Allowed | None]] = {}
 
-    def to(self, vectors: NamedVectors, id_: Id, k: int) -> Recommendations:
-        """Return the users or items nearest to one of them, without itself."""
-        row, version = vectors.row(id_), self._content.version.name
+    def to(self, vectors: NamedVectors, id_: Id, request: Request) -> Recommendations:
+        """Return the users or items nearest to one of them, without itself.
+
+        The rows of the request are those of the same users or items.
+        """
+        row, vector, version = vectors.row(id_), vectors[id_], self._content.version.name
         index, has_direction = self._index(vectors.kind)
+        exclude = np.append(request.exclude, np.int32(row))
         if index is None:
-            found = vectors.nearest(id_, k)
+            among = request.allowed_rows(len(vectors))
+            found = vectors.nearest_rows(vector, request.k, exclude=exclude, among=among)
             return Recommendations(tuple(map(ScoredItem._make, found)), "similar", version)
-        vector = vectors[id_]
         if vector.is_zero:
             return Recommendations((), "similar", version)
         unit = vector.unit().values.astype(np.float32)
-        itself = np.array([row], dtype=np.int32)
-        rows, cosines = index.search(unit, k, itself, has_direction)
+        is_allowed = request.is_allowed(len(vectors))
+        if is_allowed is not None:
+            has_direction = index.allow(is_allowed & np.asarray(index.items.any(axis=1)))
+        rows, cosines = index.search(unit, request.k, exclude, has_direction)
         ids, scores = vectors.ids.tolist(rows), np.clip(cosines, -1, 1).tolist()
         return Recommendations(tuple(map(ScoredItem, ids, scores)), "similar", version)
 
     def _index(self, kind: Kind) -> tuple[Index | None, Allowed | None]:
         """Return the index by cosine, if the version has one, and the rows that are not zero."""
+        # Two threads may both do it the first time, to the same end.
         if kind not in self._indexes:
             index, allowed = self._content.similar(kind), None
             if index is not None:
@@ -164,10 +171,12 @@ class Answers:
             return self._named(*find(request.k), source)
         return self._named(*reranked(find, request, self._items.embeddings), source)
 
-    def lists(self, user_idx: NDArray[np.int32], request: Request) -> Lists:
+    def lists(
+        self, user_idx: NDArray[np.int32], request: Request, folded: FoldedIn | None = None
+    ) -> Lists:
         """Return the lists of many users as rows; user_idx is -1 for an unknown one."""
-        content = self._content
-        return lists_of(user_idx, request, content.users, self._index, self._popular)
+        users = self._content.users
+        return lists_of(user_idx, request, users, self._index, self._popular, folded)
 
     def _named(self, rows: ItemRows, scores: FloatVector, source: Source) -> Recommendations:
         items = tuple(map(ScoredItem, self._items.ids.tolist(rows), scores.tolist()))

@@ -1,6 +1,6 @@
 """Fold in a history: the embedding of a user whom training did not see, and explanations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,15 +10,18 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.index import ItemRows
-from recsys.serving.results import ScoredItem, Source
+from recsys.serving.results import ScoredItem, Source, finite_or_none
 from recsys.store import Content
-from recsys.vectors import FloatVector, Id
+from recsys.vectors import FloatMatrix, FloatVector, Id
 from recsys.vectors.ids import checked_ids, unknown_id
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from recsys.models import Contributions, FoldIn
+
+
+_LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-6, 1e6  # times the mean in training
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,9 @@ class Explanation:
         """Return plain types that JSON can hold."""
         return {
             "item_id": self.item_id,
-            "score": self.score,
-            "parts": [contribution._asdict() for contribution in self.contributions],
-            "rest": self.rest,
+            "score": finite_or_none(self.score),
+            "parts": [contribution.to_dict() for contribution in self.contributions],
+            "rest": finite_or_none(self.rest),
             "source": self.source,
             "version": self.version,
         }
@@ -98,7 +101,20 @@ class Histories:
             if weights is None
             else _checked_weights(weights, len(rows))
         )
-        return self.as_row(rows[rows >= 0], values[rows >= 0])
+        history = self.as_row(rows[rows >= 0], values[rows >= 0])
+        _require_in_range(history.data, self._spec.unit)
+        return history
+
+    def of_many(self, histories: Sequence[Iterable[Id] | None], name: str) -> "sp.csr_array":
+        """Return histories as rows of user_items, (n_histories, n_items); None is an empty one."""
+        import scipy.sparse as sp
+
+        listed = [[] if one is None else checked_ids(one, name) for one in histories]
+        rows = self._items.ids.rows([id_ for one in listed for id_ in one])
+        of = np.repeat(np.arange(len(listed)), [len(one) for one in listed])[rows >= 0]
+        weights = np.full(len(of), self._spec.unit, dtype=np.float32)
+        shape = (len(listed), len(self._items.ids))
+        return sp.csr_array((weights, (of, rows[rows >= 0])), shape=shape)
 
     def as_row(self, rows: ItemRows, weights: NDArray[np.floating]) -> "sp.csr_array":
         """Return items as one row of user_items; the weights of a repeated item add up."""
@@ -118,11 +134,20 @@ class Histories:
         return model_from(self._spec.name, self._spec.parameters)
 
     @cached_property
-    def fold_in(self) -> "FoldIn":
-        """Embeds histories as training embeds users."""
+    def _fold_in(self) -> "FoldIn":
         items = self._items
         found: FoldIn = self._model.fold_in(items.embeddings, items.popularity, self._spec.unit)
         return found
+
+    def fold_in(self, histories: "sp.csr_array") -> FloatMatrix:  # (n_histories, factors)
+        """Embed histories as training embeds users."""
+        users = self._fold_in(histories)
+        if not np.isfinite(users).all():
+            raise DataError(
+                "history: expected one with a finite embedding, got weights that the model of "
+                f"version {self.version} cannot hold; divide them by their mean"
+            )
+        return users
 
     @cached_property
     def _contributions(self) -> "Contributions":
@@ -161,3 +186,13 @@ def _checked_weights(
     if not (np.isfinite(values) & (values > 0)).all():
         raise DataError("weights: expected finite numbers above 0, got others")
     return values
+
+
+def _require_in_range(weights: NDArray[np.float32], unit: float) -> None:
+    """Refuse weights, those of a repeated item added up, that float32 would solve wrongly."""
+    least, largest = _LEAST_WEIGHT * unit, _LARGEST_WEIGHT * unit
+    if ((weights < np.float32(least)) | (weights > np.float32(largest))).any():
+        raise DataError(
+            f"weights: expected numbers from {least:g} to {largest:g}, as {unit:g} is the mean in "
+            f"training, got {weights.min():g} to {weights.max():g}; use the unit of the log"
+        )

@@ -2,17 +2,21 @@
 
 from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.serving.answers import Answers, Similar
 from recsys.serving.fold_in import Explanation, Histories
-from recsys.serving.lists import Batch
+from recsys.serving.lists import Batch, FoldedIn
 from recsys.serving.request import NO_ITEMS, Conditions, Request
 from recsys.serving.results import Recommendations, ScoredItem
-from recsys.store import Content, ItemTable, UserTable
+from recsys.store import Content, ItemTable, UserTable, Version
 from recsys.vectors import Id, NamedVectors
-from recsys.vectors.ids import Kind, checked_id, checked_ids, checked_k, unknown_id
+from recsys.vectors.ids import Kind, checked_id, checked_ids, unknown_id
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -25,6 +29,11 @@ class Recommender:
     ----------
     content : Content
         An open version.
+
+    Notes
+    -----
+    Threads may share one. A fork goes on with it; pickled, it is the place of the version, which
+    the other process opens for itself.
 
     Examples
     --------
@@ -42,6 +51,11 @@ class Recommender:
         self._histories = Histories(content)
         self._similar = Similar(content)
         self.version = content.version.name
+        self._folder = content.version.folder.absolute()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the place of the version: another process opens it for itself."""
+        return _opened, (self._folder,)
 
     def __repr__(self) -> str:
         n_users, n_items = len(self._users.ids), len(self._items.ids)
@@ -133,7 +147,8 @@ class Recommender:
         ----------
         weights : iterable of float, optional
             Strength of each interaction, above 0, as the log has it; default: the mean weight of
-            the log's pairs. Those of a repeated item add up.
+            the log's pairs. Those of a repeated item add up, to a millionth to a million times the
+            mean.
         on_unknown : {"ignore", "raise"}
             What happens to items that the version does not hold.
         exclude, include_seen, candidates, where, diversity, max_per
@@ -164,6 +179,7 @@ class Recommender:
         user_ids: Iterable[Id],
         k: int = 10,
         *,
+        histories: Iterable[Iterable[Id] | None] | None = None,
         exclude: Iterable[Id] = (),
         include_seen: bool = False,
         candidates: Iterable[Id] | None = None,
@@ -174,7 +190,10 @@ class Recommender:
         Parameters
         ----------
         user_ids : iterable of str or int
-            Unknown ones get the popular list.
+            Unknown ones without a history get the popular list.
+        histories : iterable of iterable of str or int, optional
+            One for each user, None for none: the items of users who may be unknown. Those are
+            folded in, all at once; items that the version does not hold are ignored.
         exclude, include_seen, candidates, where
             As in `recommend`, the same for all users.
 
@@ -198,11 +217,26 @@ class Recommender:
             candidates=candidates,
             where=where,
         )
-        lists = self._answers.lists(self._users.ids.rows(listed), request)
+        user_idx = self._users.ids.rows(listed)
+        folded = None if histories is None else self._folded(user_idx, histories)
+        lists = self._answers.lists(user_idx, request, folded)
         return Batch(listed, lists, self._items.ids, self.version)
 
-    def similar_items(self, item_id: Id, k: int = 10) -> Recommendations:
+    def similar_items(
+        self,
+        item_id: Id,
+        k: int = 10,
+        *,
+        exclude: Iterable[Id] = (),
+        candidates: Iterable[Id] | None = None,
+        where: str | None = None,
+    ) -> Recommendations:
         """Return the items most similar to one, by the cosine of their embeddings.
+
+        Parameters
+        ----------
+        exclude, candidates, where
+            As in `recommend`.
 
         Returns
         -------
@@ -217,10 +251,27 @@ class Recommender:
         UnknownItemError
             If the item is not known.
         """
-        return self._similar.to(self.item_vectors, item_id, checked_k(k))
+        request = Request.of(
+            k, self._answers.attributes, exclude=exclude, candidates=candidates, where=where
+        )
+        return self._similar.to(self.item_vectors, item_id, request)
 
-    def similar_users(self, user_id: Id, k: int = 10) -> Recommendations:
+    def similar_users(
+        self,
+        user_id: Id,
+        k: int = 10,
+        *,
+        exclude: Iterable[Id] = (),
+        candidates: Iterable[Id] | None = None,
+    ) -> Recommendations:
         """Return the users most similar to one, by the cosine of their embeddings.
+
+        Parameters
+        ----------
+        exclude : iterable of str or int
+            Users who must not be in the list; unknown ids are ignored.
+        candidates : iterable of str or int, optional
+            The only users who may be in the list; unknown ids are ignored.
 
         Returns
         -------
@@ -235,7 +286,8 @@ class Recommender:
         UnknownUserError
             If the user is not known.
         """
-        return self._similar.to(self.user_vectors, user_id, checked_k(k))
+        request = Request.among(k, self._users.ids, exclude=exclude, candidates=candidates)
+        return self._similar.to(self.user_vectors, user_id, request)
 
     def explain(self, user_id: Id, item_id: Id) -> Explanation:
         """Return what each item of a user's history adds to the score of an item.
@@ -328,6 +380,26 @@ class Recommender:
         user = self._histories.fold_in(history)[0]
         return self._answers.answer(user, request, seen, "fold_in")
 
+    def _folded(
+        self, user_idx: NDArray[np.int32], histories: Iterable[Iterable[Id] | None]
+    ) -> FoldedIn:
+        """Fold in the histories of the unknown users."""
+        listed = [histories] if isinstance(histories, str) else list(histories)
+        if len(listed) != len(user_idx):
+            raise DataError(
+                f"histories: expected one for each of {len(user_idx)} users, got {len(listed)}"
+            )
+        unknown = np.flatnonzero(user_idx < 0)
+        rows = self._histories.of_many([listed[place] for place in unknown.tolist()], "histories")
+        known = np.flatnonzero(np.diff(rows.indptr))
+        position = np.full(len(user_idx), -1, dtype=np.int64)
+        position[unknown[known]] = np.arange(len(known))
+        rows = rows[known]
+        if len(known) == 0:
+            vectors = np.empty((0, self._items.embeddings.shape[1]), dtype=np.float32)
+            return FoldedIn(position, rows, vectors)
+        return FoldedIn(position, rows, self._histories.fold_in(rows))
+
     def _known_user(self, user_id: Id) -> int:
         user_idx = self._user_lookup.find(checked_id(user_id, "user_id"))
         if user_idx is None:
@@ -337,3 +409,7 @@ class Recommender:
     def _unknown_user(self, user_id: Id) -> UnknownUserError | UnknownItemError:
         hint = '; ask with on_unknown="popular", or by recommend_for_history'
         return unknown_id("user", user_id, self._users.ids, f"of version {self.version}", hint)
+
+
+def _opened(folder: Path) -> Recommender:
+    return Recommender(Content.of(Version(folder.name, folder)))

@@ -37,7 +37,7 @@ class Request:
     Parameters
     ----------
     k : int
-        Length of the list.
+        Length of the list, at most that of the catalogue.
     exclude : ndarray of int32
         Rows that must not be in it, in addition to those that the user has seen.
     include_seen : bool
@@ -90,7 +90,7 @@ class Request:
         if candidates is not None:
             listed = np.unique(_known_rows(candidates, "candidates", items.ids))
         return cls(
-            checked_k(k),
+            min(checked_k(k), len(items.ids)),
             _known_rows(exclude, "exclude", items.ids),
             include_seen,
             listed,
@@ -99,6 +99,17 @@ class Request:
             None if column is None else items.groups(column),
             per_group,
         )
+
+    @classmethod
+    def among(
+        cls, k: int, ids: Ids, *, exclude: Iterable[Id] = (), candidates: Iterable[Id] | None = None
+    ) -> "Request":
+        """Check a request for some of other ids, such as those of users."""
+        listed = None
+        if candidates is not None:
+            listed = np.unique(_known_rows(candidates, "candidates", ids))
+        excluded = _known_rows(exclude, "exclude", ids)
+        return cls(min(checked_k(k), len(ids)), excluded, candidates=listed)
 
     @property
     def is_by_score(self) -> bool:
@@ -117,6 +128,11 @@ class Request:
             is_allowed &= self.matching.is_matching
         is_allowed[self.exclude] = False
         return is_allowed
+
+    def allowed_rows(self, n_items: int) -> ItemRows | None:
+        """Return the rows of `is_allowed`; None where all may be in the lists."""
+        is_allowed = self.is_allowed(n_items)
+        return None if is_allowed is None else np.flatnonzero(is_allowed).astype(np.int32)
 
     def allowed_candidates(self, exclude: ItemRows) -> ItemRows:
         """Return the candidates that match and are not excluded."""

@@ -1,5 +1,6 @@
 """Lists of recommended items, and where they came from."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -14,6 +15,10 @@ class ScoredItem(NamedTuple):
 
     item_id: Id
     score: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types that JSON can hold."""
+        return {"item_id": self.item_id, "score": finite_or_none(self.score)}
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,12 @@ class Recommendations:
     def to_dict(self) -> dict[str, Any]:
         """Return plain types that JSON can hold."""
         return {
-            "items": [item._asdict() for item in self.items],
+            "items": [item.to_dict() for item in self.items],
             "source": self.source,
             "version": self.version,
         }
+
+
+def finite_or_none(number: float) -> float | None:
+    """Return a number that JSON can hold; None for infinity and NaN."""
+    return number if math.isfinite(number) else None

@@ -149,11 +149,15 @@ class Content:
         StoreError
             If it was made by another release of recsys.
         """
+<<<<<<< HEAD
         with errors_of_reading(version.folder):
             return patiently(lambda: cls._of(version))
 
     @classmethod
     def _of(cls, version: Version) -> Self:
+=======
+        version = version.absolute()  # as some files are opened later, maybe from elsewhere
+>>>>>>> 1ba6347 (Lists of similar items and users under conditions, many histories at once, and what hurt them)
         lease = Lease(version.folder) if version.staged is None else None
         manifest, folder = version.manifest, version.folder
         check_sizes(version)

@@ -51,6 +51,10 @@ class Version:
         """What the version holds and how it was made; a CorruptVersionError if it is damaged."""
         return self.staged or read_manifest(self.folder)
 
+    def absolute(self) -> "Version":
+        """Return the version at a path that holds wherever the process works."""
+        return Version(self.name, self.folder.absolute(), self.staged)
+
     @property
     def n_bytes(self) -> int:
         """Bytes of all its files."""

@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.vectors.embeddings import Embeddings, FloatMatrix
-from recsys.vectors.ids import Id, Ids, Kind, checked_id, checked_k, unknown_id
+from recsys.vectors.ids import ID, Id, Ids, Kind, checked_id, checked_k, unknown_id
 from recsys.vectors.nearest import By, NearestRows, Rows
 from recsys.vectors.vector import Vector, require_same_space, space_id_of
 
-Point = Id | Vector
+Point = Id | Vector | NDArray[np.floating]
 
 _NO_DISTANCE = 1e-12  # of two means, relative to their vectors: what float64 sums round off
 
@@ -29,8 +29,8 @@ class NamedVectors:
     """The embeddings of all users, or of all items, by their ids.
 
     Users and items are two sets of points in one space: the vector of a user can be added to those
-    of items, and the nearest items to a user can be found. A point is an id of this set or any
-    `Vector` of the space.
+    of items, and the nearest items to a user can be found. A point is an id of this set, any
+    `Vector` of the space, or an array of its coordinates, such as a folded-in user.
 
     A zero vector (of an item without users, for example) has no direction. Its cosine with another
     vector is an error, `nearest` by cosine leaves it out and finds nothing near it; its dot
@@ -114,7 +114,7 @@ class NamedVectors:
         return row
 
     def unknown_id(self, id_: Id) -> UnknownUserError | UnknownItemError:
-        """Return the error for an unknown id, which suggests a known one."""
+        """Return the error for an unknown id."""
         return unknown_id(self.kind, id_, self.ids, self._where)
 
     def vector(self, values: ArrayLike) -> Vector:
@@ -211,7 +211,7 @@ class NamedVectors:
 
         Parameters
         ----------
-        point : str, int or Vector
+        point : str, int, Vector or array
             An id of this set is not in its own list.
         k : int
             Length of the list, which is shorter where there are no more.
@@ -240,15 +240,21 @@ class NamedVectors:
             raise DataError(f'by: expected "cosine" or "dot", got {by!r}')
         vector = self._vector(point)
         left_out = self._rows(exclude, "exclude")
-        if not isinstance(point, Vector):
+        if isinstance(point, ID):
             left_out = np.append(left_out, np.int32(self.row(point)))
         allowed = None if among is None else self._rows(among, "among")
+        return self.nearest_rows(vector, k, by=by, exclude=left_out, among=allowed)
+
+    def nearest_rows(
+        self, vector: Vector, k: int, *, by: By = "cosine", exclude: Rows, among: Rows | None = None
+    ) -> list[ScoredId]:
+        """Return what `nearest` does, without and among rows."""
         if by == "cosine":
             if vector.is_zero:
                 return []
             vector = vector.unit()
         query = vector.values.astype(np.float32)
-        rows, scores = self._nearest.search(query, k, by=by, exclude=left_out, among=allowed)
+        rows, scores = self._nearest.search(query, k, by=by, exclude=exclude, among=among)
         return list(map(ScoredId, self.ids.tolist(rows), scores.tolist()))
 
     def analogy(self, a: Id, b: Id, c: Id, k: int = 10, *, by: By = "cosine") -> list[ScoredId]:
@@ -260,6 +266,8 @@ class NamedVectors:
         return NearestRows(self.matrix)
 
     def _vector(self, point: Point) -> Vector:
+        if isinstance(point, np.ndarray):
+            return self.vector(point)
         if not isinstance(point, Vector):
             return self[point]
         require_same_space(point, self.space_id, self.factors)
@@ -274,7 +282,7 @@ class NamedVectors:
 
     def _matrix_of(self, points: Iterable[Point], name: str) -> NDArray[np.float64]:
         listed = _listed(points, name)
-        if any(isinstance(point, Vector) for point in listed):
+        if any(isinstance(point, Vector | np.ndarray) for point in listed):
             return np.stack([self._vector(point).values for point in listed])
         return self.matrix[self._rows(listed, name)].astype(np.float64)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, did_you_mean
+from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 
 _IDS_PER_BLOCK = 1 << 18  # that are Python strings at a time
 _SLOTS_PER_READ = 8  # two lines of the cache; nearly always enough
@@ -182,6 +182,10 @@ class Ids:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the ids without the table, which may be mapped, and is made again when needed."""
+        return _unpickled, (self.values,)
+
     def __repr__(self) -> str:
         return f"Ids({len(self)} x {self.values.type})"
 
@@ -265,6 +269,12 @@ def _as_id_array(values: pa.Array | Iterable[Id]) -> pa.Array:
     return values
 
 
+def _unpickled(values: pa.Array) -> Ids:
+    ids = Ids.__new__(Ids)
+    ids.values, ids._table = values, None
+    return ids
+
+
 def canonical(id_: Id, *, integers: bool) -> Id | None:
     """Spell an id the way the column does; None where that is impossible."""
     if not integers:
@@ -280,10 +290,8 @@ Kind = Literal["user", "item"]
 
 # Constants, as a union that is written where it is used is built in each call.
 _WHOLE = (int, np.integer)
-_ID = (str, *_WHOLE)
-
-_MAX_IDS_TO_SUGGEST_FROM = 100_000
-_MAX_LENGTH_TO_SUGGEST_FOR = 100
+ID = (str, *_WHOLE)
+_MOST_BITS = 1024  # of an integer that is spelled as text: the time grows with their square
 
 
 def checked_k(k: int) -> int:
@@ -297,8 +305,10 @@ def checked_k(k: int) -> int:
 
 def checked_id(id_: Id, name: str) -> Id:
     """Return an id, or raise a DataError that names the argument."""
-    if isinstance(id_, bool) or not isinstance(id_, _ID):
-        raise DataError(f"{name}: expected a string or an integer, got {id_!r}")
+    if isinstance(id_, bool) or not isinstance(id_, ID):
+        raise DataError(f"{name}: expected a string or an integer, got {repr(id_)[:60]}")
+    if isinstance(id_, int) and id_.bit_length() > _MOST_BITS:
+        raise DataError(f"{name}: expected a string or an integer, got one of too many digits")
     return id_
 
 
@@ -310,9 +320,9 @@ def checked_ids(ids: Iterable[Id], name: str) -> list[Id]:
 
 
 def unknown_id(
-    kind: Kind, id_: Id, ids: Ids, where: str = "", hint: str | None = None
+    kind: Kind, id_: Id, ids: Ids, where: str = "", hint: str = ""
 ) -> UnknownUserError | UnknownItemError:
-    """Return the error for an id that is not among the known ones.
+    """Return the error for an id that is not among the known ones, of which it names none.
 
     Parameters
     ----------
@@ -321,21 +331,12 @@ def unknown_id(
         The known ones.
     where : str
         What holds them, such as "of version v".
-    hint : str, optional
-        The end of the sentence. Default: the known id of the most similar spelling, if any.
+    hint : str
+        The end of the sentence.
     """
-    if hint is None:
-        hint = _alike(id_, ids)
     error = UnknownUserError if kind == "user" else UnknownItemError
     known = f"{len(ids):,} {kind}s {where}".rstrip()
     return error(f"{kind} {_short(id_)}: not among the {known}{hint}")
-
-
-def _alike(id_: Id, ids: Ids) -> str:
-    """Return a suggestion, unless the search for it takes noticeable time."""
-    if len(ids) > _MAX_IDS_TO_SUGGEST_FROM or len(str(id_)) > _MAX_LENGTH_TO_SUGGEST_FOR:
-        return ""
-    return did_you_mean(str(id_), map(str, ids.tolist()))
 
 
 def _short(id_: Id) -> str:

@@ -1,11 +1,14 @@
 """Minimum counts against a slow twin that removes one user or item at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.logs.interactions import keep_minimum_counts
+from recsys.logs.interactions import Interactions, keep_minimum_counts
+from recsys.vectors import Ids
 from tests.worlds import as_interactions, random_user_items
 
 
@@ -61,3 +64,42 @@ def test_repeated_events_are_one_item():
 def test_minimum_of_one_changes_nothing(k_core):
     log = as_interactions(random_user_items(5, 5, density=0.5))
     assert keep_minimum_counts(log, k_core=k_core) is log
+
+
+def log_of(*events: tuple[str, str, int]) -> Interactions:
+    users, items, times = zip(*events, strict=True)
+    user_ids, item_ids = sorted(set(users)), sorted(set(items))
+    return Interactions(
+        np.array([user_ids.index(user) for user in users], dtype=np.int32),
+        np.array([item_ids.index(item) for item in items], dtype=np.int32),
+        np.arange(1, len(events) + 1, dtype=np.float32),
+        np.array(times, dtype=np.int64),
+        Ids(user_ids),
+        Ids(item_ids),
+    )
+
+
+@pytest.mark.parametrize(("n", "strays"), [(30, 1), (500, 1), (2000, 1), (4000, 4)])
+def test_a_late_clock_makes_nobody_else_old(n: int, strays: int) -> None:
+    day = 86_400
+    events = [(f"u{i % 10}", f"i{i % 7}", i * day // 100) for i in range(n)]
+    regular = log_of(*events)
+    late = log_of(*events, *((f"u{i}", "late", 3000 * day) for i in range(strays)))
+    expected = regular.recent_popularity(30.0)
+    found = late.recent_popularity(30.0)
+    by_item = dict(zip(late.items.tolist(), found.tolist(), strict=True))
+    assert by_item.pop("late") == strays
+    assert list(by_item.values()) == pytest.approx(expected.tolist())
+    weights = replace(late, half_life_days=30.0).decayed_weight()
+    usual = replace(regular, half_life_days=30.0).decayed_weight()
+    assert weights[:n].tolist() == pytest.approx(usual.tolist())
+    assert weights[n:].tolist() == late.weight[n:].tolist()
+
+
+def test_the_end_of_a_log_without_strays_is_its_latest_event() -> None:
+    day = 86_400
+    times = [*range(0, 5000 * day, day), 5020 * day]
+    log = log_of(*(("u", "i", time) for time in times))
+    assert log.end(30.0) == 5020 * day
+    few = log_of(("a", "x", 0), ("b", "y", 900 * day))
+    assert few.end(30.0) == 900 * day

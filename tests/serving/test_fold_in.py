@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from recsys.errors import UnknownItemError, UnknownUserError
+from recsys.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.models import ALS, SVD, Item2Vec
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
@@ -69,3 +70,59 @@ def test_who_or_what_is_not_known_is_not_explained(tmp_path: Path) -> None:
         recommender.explain("u1", "nothing")
     with pytest.raises(UnknownItemError):
         recommender.explain_for_history(["i1", "nothing"], "i2")
+
+
+@pytest.mark.parametrize(
+    "model", [ALS(factors=6), SVD(factors=6), Item2Vec(factors=6)], ids=lambda model: model.name
+)
+def test_many_histories_are_folded_in_as_single_ones(tmp_path: Path, model) -> None:
+    recommender = served(tmp_path, model)
+    users = ["u0", "new1", "new2", "new3", "u7", "new4"]
+    histories = [["i1"], ["i3", "i3", "i9"], None, ["not there"], None, ["i2", "not there"]]
+    for include_seen in (False, True):
+        asked = {"include_seen": include_seen, "exclude": ["i5"]}
+        batch = recommender.recommend_many(users, 4, histories=histories, **asked)
+        for user, history, found in zip(users, histories, batch, strict=True):
+            single = recommender.recommend(user, 4, history=history, **asked)
+            assert found.source == single.source
+            assert [item for item, _ in found] == [item for item, _ in single]
+            scores = [score for _, score in single]
+            assert [score for _, score in found] == pytest.approx(scores, rel=1e-4, abs=1e-6)
+    sources = batch.to_table()["source"].to_pylist()
+    assert sources[::4] == ["personal", "fold_in", "popular", "popular", "personal", "fold_in"]
+
+
+@pytest.mark.parametrize(
+    ("histories", "message"),
+    [
+        ([["i1"]], "histories: expected one for each of 2 users, got 1"),
+        (["i1", "i2"], "histories: expected a list of ids, got 'i1'"),
+        ([[None], []], "histories: expected a string or an integer, got None"),
+    ],
+)
+def test_histories_that_cannot_be_used(tmp_path: Path, histories, message: str) -> None:
+    publish(tmp_path, small_release())
+    with pytest.raises(DataError, match=message):
+        open_store(tmp_path).recommend_many(["a", "b"], 3, histories=histories)
+
+
+@pytest.mark.parametrize("scale", [2e-6, 1e-3, 1.0, 1e3, 4e5])
+def test_weights_of_any_scale_give_the_exact_solution(tmp_path: Path, scale: float) -> None:
+    """By a solve of the normal equations in float64."""
+    model = ALS(factors=6, regularization=0.5)
+    recommender = served(tmp_path, model)
+    items = recommender.item_vectors.matrix.astype(np.float64)
+    history = [3, 9, 27]
+    weights = np.array([1.0, 0.5, 2.0]) * scale
+    chosen = items[history]
+    weight = weights.sum() ** model.regularization_exponent
+    system = model.unobserved_weight * items.T @ items + chosen.T @ (weights[:, None] * chosen)
+    system += model.regularization * weight * np.eye(6)
+    scores = items @ np.linalg.solve(system, chosen.T @ weights)
+    found = recommender.recommend_for_history(
+        [f"i{row}" for row in history], 10, weights=weights.tolist(), include_seen=True
+    )
+    assert found.source == "fold_in"
+    largest = np.abs(scores).max()
+    for item_id, score in found:
+        assert score == pytest.approx(scores[int(str(item_id)[1:])], abs=2e-3 * largest)

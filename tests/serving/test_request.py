@@ -311,3 +311,82 @@ def test_similar_is_the_nearest_by_cosine(tmp_path: Path, kind: str, similar_use
         assert scores == pytest.approx([score for _, score in expected], abs=1e-5)
         for other, score in found:
             assert vectors.cosine(id_, other) == pytest.approx(score, abs=1e-5)
+
+
+@given(
+    item=st.integers(0, N_ITEMS - 1),
+    k=st.integers(1, 60),
+    exclude=st.sets(st.integers(0, N_ITEMS + 5), max_size=30),
+    candidates=st.none() | st.sets(st.integers(0, N_ITEMS + 5), max_size=80),
+    where=st.none() | st.sampled_from(list(CONDITIONS)),
+)
+@settings(max_examples=100, deadline=None)
+def test_similar_items_keep_to_conditions(world, item, k, exclude, candidates, where) -> None:
+    found = world.recommender.similar_items(
+        f"i{item}",
+        k,
+        exclude=[f"i{row}" for row in exclude],
+        candidates=None if candidates is None else [f"i{row}" for row in candidates],
+        where=where,
+    )
+    is_allowed = np.ones(N_ITEMS, dtype=bool)
+    if candidates is not None:
+        is_allowed[:] = [row in candidates for row in range(N_ITEMS)]
+    if where is not None:
+        is_allowed &= CONDITIONS[where](world)
+    is_allowed[[item, *(row for row in exclude if row < N_ITEMS)]] = False
+    units = world.items / np.linalg.norm(world.items, axis=1)[:, None]
+    cosines = units.astype(np.float64) @ units[item]
+    rows = rows_of(found)
+    assert len(set(rows)) == len(rows) == min(k, is_allowed.sum())
+    assert is_allowed[rows].all()
+    assert [score for _, score in found] == pytest.approx(cosines[rows].tolist(), abs=1e-5)
+    if world.kind == "exact":
+        best = np.sort(cosines[is_allowed])[::-1][:k]
+        assert cosines[rows].tolist() == pytest.approx(best.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("similar_users", [True, False])
+def test_similar_users_keep_to_conditions(tmp_path: Path, similar_users: bool) -> None:
+    publish(
+        tmp_path,
+        small_release(n_users=60, n_items=80),
+        IndexSettings(kind="exact", similar_users=similar_users),
+    )
+    recommender = open_store(tmp_path)
+    everybody = [user_id for user_id, _ in recommender.similar_users("u3", 1000)]
+    assert len(everybody) == 59
+    found = recommender.similar_users("u3", 5, exclude=[*everybody[:2], "nobody"])
+    assert [user_id for user_id, _ in found] == everybody[2:7]
+    some = [*everybody[1::2], "u3", "nobody"]
+    found = recommender.similar_users("u3", 1000, candidates=some, exclude=everybody[1:2])
+    assert [user_id for user_id, _ in found] == everybody[3::2]
+    with pytest.raises(DataError, match="exclude: expected a list of ids"):
+        recommender.similar_users("u3", exclude="u4")
+
+
+def test_a_slice_of_a_batch_is_a_batch(world: World) -> None:
+    batch = world.recommender.recommend_many(["u3", "nobody", "u1"], 4)
+    whole = [found.to_dict() for found in batch]
+    for part in (slice(0, 2), slice(None, 1), slice(-1, None), slice(None, None, 2), slice(5, 9)):
+        assert [found.to_dict() for found in batch[part]] == whole[part]
+        assert batch[part].to_table().num_rows == 4 * len(whole[part])
+    assert batch[-1].to_dict() == whole[-1]
+    with pytest.raises(IndexError):
+        batch[3]
+
+
+def test_no_list_is_longer_than_the_catalogue(world: World) -> None:
+    recommender = world.recommender
+    assert len(recommender.recommend("u3", 10**18, include_seen=True)) == N_ITEMS
+    assert len(recommender.similar_items("i3", 10**18)) == N_ITEMS - 1
+    batch = recommender.recommend_many(["u3"], 10**18, include_seen=True)
+    assert batch.lists.item_idx.shape == (1, N_ITEMS)
+    for ask in (
+        lambda: recommender.recommend_many(["u3"], 0),
+        lambda: recommender.recommend_many([], 0),
+        lambda: recommender.similar_items("i3", 0),
+        lambda: recommender.recommend_for_history(["i3"], 0),
+    ):
+        with pytest.raises(DataError, match="k: expected at least 1, got 0"):
+            ask()

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from recsys.serving import Recommendations, ScoredItem
+from recsys.serving import Explanation, Recommendations, ScoredItem
 
 FOUND = Recommendations((ScoredItem("i7", 0.5), ScoredItem(8, 0.25)), "personal", "v")
 
@@ -25,6 +25,14 @@ def test_json_holds_it() -> None:
         "source": "personal",
         "version": "v",
     }
+
+
+def test_a_score_that_is_no_number_is_null_in_json() -> None:
+    items = (ScoredItem("a", float("inf")), ScoredItem("b", float("nan")))
+    why = Explanation("a", float("nan"), items, float("-inf"), "fold_in", "v")
+    for made in (Recommendations(items, "popular", "v"), why):
+        text = json.dumps(made.to_dict(), allow_nan=False)
+        assert text.count('"score": null') >= 2
 
 
 def test_it_cannot_be_changed() -> None:

@@ -237,8 +237,11 @@ def test_a_vector_of_another_space_is_refused(ask) -> None:
 @pytest.mark.parametrize(
     ("ask", "error", "message"),
     [
-        (lambda: SHOP["soup"], UnknownItemError, "item 'soup': .* 6 items; did you mean 'soups'"),
-        (lambda: SHOP.nearest("soupe"), UnknownItemError, "did you mean 'soups'"),
+        (lambda: SHOP["soup"], UnknownItemError, "item 'soup': not among the 6 items$"),
+        (lambda: SHOP.nearest("soupe"), UnknownItemError, "item 'soupe': not among the 6 items$"),
+        (lambda: SHOP[10**5000], DataError, "item_id: .*too many digits"),
+        (lambda: SHOP.nearest(np.ones(2)), DataError, "expected 3 values, .* got 2"),
+        (lambda: SHOP.nearest(np.full(3, np.inf)), DataError, "expected finite numbers"),
         (lambda: SHOP.nearest("soups", exclude=["x"]), UnknownItemError, "item 'x'"),
         (lambda: SHOP.nearest("soups", among=["x"]), UnknownItemError, "item 'x'"),
         (lambda: SHOP.average(["dragons", "x"]), UnknownItemError, "item 'x'"),
