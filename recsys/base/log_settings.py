@@ -98,10 +98,11 @@ class LogSettings(TextSettings):
     until: str | None = None
     """Time window, ISO 8601 in UTC: events at or after since and before until are used."""
     half_life_days: float | None = None
-    """An event this much older than the latest one weighs half as much."""
+    """An event this much older than the end of the log weighs half as much. The end is the latest
+    event, unless that is more than a half-life later than 99.9 % of them: a late clock."""
     popular_half_life_days: float = 30.0
     """In the popular list, a user whose latest event with an item is this much older than the
-    latest of the log counts half as much."""
+    end of the log counts half as much."""
     duplicates: DuplicatePolicy = "sum"
     """How several events of one user and item become one weight: their sum, the latest, the
     largest, or their number, which ignores their weights."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.index import ItemRows
+from recsys.serving.lists import FoldedIn
 from recsys.serving.results import ScoredItem, Source, finite_or_none
 from recsys.store import Content
 from recsys.vectors import FloatMatrix, FloatVector, Id
@@ -104,6 +105,23 @@ class Histories:
         history = self.as_row(rows[rows >= 0], values[rows >= 0])
         _require_in_range(history.data, self._spec.unit)
         return history
+
+    def of_unknown(
+        self, user_idx: NDArray[np.int32], histories: Iterable[Iterable[Id] | None]
+    ) -> FoldedIn:
+        """Fold in the histories of unknown users, those whose row is -1, all at once."""
+        listed = [histories] if isinstance(histories, str) else list(histories)
+        if len(listed) != len(user_idx):
+            raise DataError(
+                f"histories: expected one for each of {len(user_idx)} users, got {len(listed)}"
+            )
+        unknown = np.flatnonzero(user_idx < 0)
+        rows = self.of_many([listed[place] for place in unknown.tolist()], "histories")
+        known = np.flatnonzero(np.diff(rows.indptr))
+        position = np.full(len(user_idx), -1, dtype=np.int64)
+        position[unknown[known]] = np.arange(len(known))
+        vectors = np.empty((0, self._items.embeddings.shape[1]), dtype=np.float32)
+        return FoldedIn(position, rows[known], self.fold_in(rows[known]) if len(known) else vectors)
 
     def of_many(self, histories: Sequence[Iterable[Id] | None], name: str) -> "sp.csr_array":
         """Return histories as rows of user_items, (n_histories, n_items); None is an empty one."""

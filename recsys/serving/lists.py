@@ -219,6 +219,7 @@ class _ListMaker:
         starts = np.zeros(len(searched) + 1, dtype=np.int64)
         np.cumsum([len(one) for one in searched], out=starts[1:])
         exclude = np.concatenate(searched) if searched else NO_ITEMS
+        self.users.seen.require_items(exclude, len(self.index.items))
         item_idx[is_searched], scores[is_searched] = self.index.search_many(
             vectors[is_searched], k, starts, exclude, self.allowed
         )

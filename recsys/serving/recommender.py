@@ -5,13 +5,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
-
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.serving.answers import Answers, Similar
 from recsys.serving.fold_in import Explanation, Histories
-from recsys.serving.lists import Batch, FoldedIn
+from recsys.serving.lists import Batch
 from recsys.serving.request import NO_ITEMS, Conditions, Request
 from recsys.serving.results import Recommendations, ScoredItem
 from recsys.store import Content, ItemTable, UserTable, Version
@@ -218,7 +215,7 @@ class Recommender:
             where=where,
         )
         user_idx = self._users.ids.rows(listed)
-        folded = None if histories is None else self._folded(user_idx, histories)
+        folded = None if histories is None else self._histories.of_unknown(user_idx, histories)
         lists = self._answers.lists(user_idx, request, folded)
         return Batch(listed, lists, self._items.ids, self.version)
 
@@ -379,26 +376,6 @@ class Recommender:
         seen = NO_ITEMS if request.include_seen else history.indices
         user = self._histories.fold_in(history)[0]
         return self._answers.answer(user, request, seen, "fold_in")
-
-    def _folded(
-        self, user_idx: NDArray[np.int32], histories: Iterable[Iterable[Id] | None]
-    ) -> FoldedIn:
-        """Fold in the histories of the unknown users."""
-        listed = [histories] if isinstance(histories, str) else list(histories)
-        if len(listed) != len(user_idx):
-            raise DataError(
-                f"histories: expected one for each of {len(user_idx)} users, got {len(listed)}"
-            )
-        unknown = np.flatnonzero(user_idx < 0)
-        rows = self._histories.of_many([listed[place] for place in unknown.tolist()], "histories")
-        known = np.flatnonzero(np.diff(rows.indptr))
-        position = np.full(len(user_idx), -1, dtype=np.int64)
-        position[unknown[known]] = np.arange(len(known))
-        rows = rows[known]
-        if len(known) == 0:
-            vectors = np.empty((0, self._items.embeddings.shape[1]), dtype=np.float32)
-            return FoldedIn(position, rows, vectors)
-        return FoldedIn(position, rows, self._histories.fold_in(rows))
 
     def _known_user(self, user_id: Id) -> int:
         user_idx = self._user_lookup.find(checked_id(user_id, "user_id"))

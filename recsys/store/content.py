@@ -1,6 +1,7 @@
 """Open a version: lease it, check it, map it into memory; and vectors of two versions."""
 
 import os
+import stat
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +56,8 @@ class Lease:
     def __init__(self, folder: Path) -> None:
         path = folder / MANIFEST
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            # Without O_NONBLOCK a pipe in its place would wait for a writer.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError) as error:
             if folder.is_dir():
                 raise fault_of(path, error) from error
@@ -149,15 +151,12 @@ class Content:
         StoreError
             If it was made by another release of recsys.
         """
-<<<<<<< HEAD
+        version = version.absolute()  # as some files are opened later, maybe from elsewhere
         with errors_of_reading(version.folder):
             return patiently(lambda: cls._of(version))
 
     @classmethod
     def _of(cls, version: Version) -> Self:
-=======
-        version = version.absolute()  # as some files are opened later, maybe from elsewhere
->>>>>>> 1ba6347 (Lists of similar items and users under conditions, many histories at once, and what hurt them)
         lease = Lease(version.folder) if version.staged is None else None
         manifest, folder = version.manifest, version.folder
         check_sizes(version)
@@ -166,7 +165,8 @@ class Content:
         users = open_users(folder, manifest.space_id, users_shape, manifest.n_seen)
         items = open_items(folder, manifest.space_id, (manifest.n_items, manifest.factors))
         index = load_index(items.embeddings, folder / INDEX, manifest.index.main)
-        return cls(version, users, items, index, open_user_lookup(folder, users), lease)
+        lookup = open_user_lookup(folder, users, manifest.n_items)
+        return cls(version, users, items, index, lookup, lease)
 
     @cached_property
     def attributes(self) -> pa.Table | None:
@@ -218,10 +218,11 @@ def check_sizes(version: Version) -> None:
     for name, facts in version.manifest.files.items():
         path = version.folder / name
         with errors_of_reading(path):
-            found = path.stat().st_size
-        if found != facts.bytes:
+            status = path.stat()
+        is_file, found = stat.S_ISREG(status.st_mode), status.st_size
+        if found != facts.bytes or not is_file:
             raise CorruptVersionError(
-                f"{path}: expected {facts.bytes} bytes, got {found}; "
+                f"{path}: expected {facts.bytes} bytes, got {found if is_file else 'no file'}; "
                 "train again, or activate another version"
             )
 

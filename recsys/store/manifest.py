@@ -5,17 +5,20 @@ import json
 import math
 import os
 import platform
+import stat
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from datetime import datetime
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys.base.distribution import installed_version
 from recsys.base.errors import CorruptVersionError, StoreError
 from recsys.base.process import usable_cores
 from recsys.base.reading import fault_of
+from recsys.base.types import misfit
 from recsys.index import IndexSummary
 from recsys.vectors.ids import Kind
 
@@ -227,7 +230,17 @@ class Manifest:
         """The summary of the log; without any fact where a version was published without one."""
         from recsys.logs.summary import LogSummary  # the readers of logs are not needed to serve
 
-        return LogSummary.from_dict(self.data)
+        try:
+            summary = LogSummary.from_dict(self.data)
+            wrong = misfit(summary, LogSummary, "data.log")
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            wrong = str(error)
+        if wrong is not None:
+            raise CorruptVersionError(
+                f"version {self.version}: expected the summary of a log, got {wrong}; activate "
+                "another version"
+            )
+        return summary
 
     @property
     def evaluation(self) -> EvaluationSummary | None:
@@ -275,6 +288,8 @@ class Manifest:
             content = json.loads(text)
             checksum = content.pop("manifest_sha256")
             number = content["format"]
+            whole = content | {"manifest_sha256": checksum}
+            is_whole = checksum == _checksum(content) and text == _as_json(whole)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CorruptVersionError(_damaged(path, f"{type(error).__name__}: {error}")) from error
         if number != FORMAT:
@@ -282,19 +297,40 @@ class Manifest:
                 f"{path}: expected format {FORMAT}, got {number!r}; "
                 "it was made by another release of recsys: install that one"
             )
-        whole = content | {"manifest_sha256": checksum}
-        if checksum != _checksum(content) or text != _as_json(whole):
+        if not is_whole:
             raise CorruptVersionError(_damaged(path, "the checksum of the manifest differs"))
         try:
-            return cls.from_dict(content)
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            manifest = cls.from_dict(content)
+            wrong = misfit(manifest, cls, "manifest") or _impossible(manifest)
+        except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
             raise CorruptVersionError(_damaged(path, str(error))) from error
+        if wrong is not None:
+            raise CorruptVersionError(_damaged(path, wrong))
+        return manifest
+
+
+def _impossible(manifest: Manifest) -> str | None:
+    """Return what cannot be so, though its types are right; None if nothing is."""
+    if datetime.fromisoformat(manifest.created).tzinfo is None:
+        return f"a time of publishing without a zone, {manifest.created!r}"
+    for name in ("factors", "n_users", "n_items", "n_seen"):
+        if not 0 <= getattr(manifest, name) < 2**63:
+            return f"{name} of {getattr(manifest, name)}"
+    for name, facts in manifest.files.items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+            return f"a file outside the version, {name[:40]!r}"
+        if facts.bytes < 0:
+            return f"{name} of {facts.bytes} bytes"
+    return None
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of the version in a folder."""
     path = folder / MANIFEST
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe would wait for its writer
+            raise CorruptVersionError(_damaged(path, "something that is no file"))
         text = path.read_bytes().decode()
     except FileNotFoundError as error:
         raise CorruptVersionError(_damaged(path, "no such file")) from error

@@ -15,7 +15,7 @@ from recsys.base.arrays import open_array
 from recsys.base.reading import damaged, errors_of_reading
 from recsys.store.tables import ItemTable, SeenLists, UserTable
 from recsys.vectors import FloatVector, Id, Ids
-from recsys.vectors.ids import IdTable, canonical, find_row, n_home_slots
+from recsys.vectors.ids import IdTable, canonical, find_row, leads_elsewhere, n_home_slots
 
 
 class FileArray:
@@ -25,17 +25,25 @@ class FileArray:
 
     Parameters
     ----------
-    array : ndarray
-        The same array, mapped: its length and type.
+    offset : int
+        Where in the file the numbers begin.
+    n : int
+        How many there are.
+    dtype : dtype
+        Of a number.
     """
 
-    def __init__(self, path: Path, array: NDArray[Any]) -> None:
+    def __init__(self, path: Path, offset: int, n: int, dtype: np.dtype[Any]) -> None:
         with errors_of_reading(path):
             self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
-        self._path = path
-        self._offset = path.stat().st_size - array.nbytes  # the array ends the file
-        self._n, self._kind, self._item_bytes = array.size, array.dtype.char, array.itemsize
+        self.path, self._offset = path, offset
+        self._n, self._kind, self._item_bytes = n, dtype.char, dtype.itemsize
+
+    @classmethod
+    def of(cls, path: Path, array: NDArray[Any]) -> "FileArray":
+        """Return the array of a file that ends with it; `array` is the same one, mapped."""
+        return cls(path, path.stat().st_size - array.nbytes, array.size, array.dtype)
 
     def __len__(self) -> int:
         return self._n
@@ -52,14 +60,60 @@ class FileArray:
         if n_bytes <= 0:
             return b""
         if start < 0:
-            raise damaged(self._path, f"expected a row of it, got {start}")
+            raise damaged(self.path, f"expected a row of it, got {start}")
         found = os.pread(self._file, n_bytes, self._offset + start * self._item_bytes)
         if len(found) != n_bytes:
-            raise damaged(self._path, f"expected {n_bytes} bytes at {start}, got {len(found)}")
+            raise damaged(self.path, f"expected {n_bytes} bytes at {start}, got {len(found)}")
         return found
 
 
 _ENDS = Struct("=qq")
+_NUMBER = Struct("=q")
+
+
+@dataclass(frozen=True, eq=False)
+class FileIds:
+    """The ids of a file of Arrow, read one at a time.
+
+    Parameters
+    ----------
+    numbers : FileArray
+        The ids, or where the text of each begins and the last one ends.
+    text : FileArray or None
+        None where the ids are integers.
+    """
+
+    numbers: FileArray
+    text: FileArray | None
+
+    @classmethod
+    def of(cls, path: Path, mapped: pa.Buffer, values: pa.Array) -> "FileIds":
+        """Find the buffers of an array in the mapped file that it was read from."""
+        _, numbers, *text = values.buffers()
+        if any(not _is_inside(buffer, mapped) for buffer in (numbers, *text)):
+            raise damaged(path, "expected ids in one piece, got others")
+        n = len(values) + len(text)
+        return cls(
+            FileArray(path, numbers.address - mapped.address, n, np.dtype(np.int64)),
+            FileArray(path, text[0].address - mapped.address, text[0].size, np.dtype(np.uint8))
+            if text
+            else None,
+        )
+
+    def __getitem__(self, row: int) -> Id:
+        if self.text is None:
+            return int(_NUMBER.unpack(self.numbers.read(row, row + 1))[0])
+        start, end = _ENDS.unpack(self.numbers.read(row, row + 2))
+        if not 0 <= start <= end <= len(self.text):
+            raise damaged(self.numbers.path, f"no text for row {row}")
+        return self.text.read(start, end).decode(errors="replace")
+
+
+def _is_inside(buffer: pa.Buffer | None, mapped: pa.Buffer) -> bool:
+    if buffer is None:
+        return False
+    start = buffer.address - mapped.address
+    return bool(buffer.size == 0 or 0 <= start <= start + buffer.size <= mapped.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +122,8 @@ class UserLookup:
 
     n: int
     are_integers: bool  # whether the log spelled the ids as integers
+    n_items: int
+    ids: FileIds
     slots: FileArray  # of the hash table of the ids
     embeddings: FileArray  # of float32, row by row
     starts: FileArray  # of the seen lists
@@ -78,7 +134,10 @@ class UserLookup:
     def find(self, user_id: Id) -> int | None:
         """Return the row of a user, by either form of the id, or None."""
         spelled = canonical(user_id, integers=self.are_integers)
-        return None if spelled is None else find_row(spelled, self.n, self.slots)
+        row = None if spelled is None else find_row(spelled, self.n, self.slots)
+        if row is not None and self.ids[row] != spelled:
+            raise leads_elsewhere(self.slots.path, row)
+        return row
 
     def embedding(self, user_idx: int) -> FloatVector:
         """Return the embedding of a row."""
@@ -87,7 +146,9 @@ class UserLookup:
 
     def seen(self, user_idx: int) -> NDArray[np.int32]:
         """Return the seen items of a row, ascending."""
-        return np.frombuffer(self.item_idx.read(*self._ends(user_idx)), np.int32)
+        found = np.frombuffer(self.item_idx.read(*self._ends(user_idx)), np.int32)
+        require_inside(found, self.n_items, self.item_idx.path)
+        return found
 
     def seen_weights(self, user_idx: int) -> NDArray[np.float32]:
         """Return the weight of each seen item of a row."""
@@ -99,7 +160,15 @@ class UserLookup:
     def _ends(self, user_idx: int) -> tuple[int, int]:
         """Return the start and the end of the seen items of a row."""
         start, end = _ENDS.unpack(self.starts.read(user_idx, user_idx + 2))
+        if not 0 <= start <= end <= len(self.item_idx):
+            raise damaged(self.starts.path, f"no list of seen items for row {user_idx}")
         return start, end
+
+
+def require_inside(rows: NDArray[np.int32], n: int, path: Path) -> None:
+    """Raise a CorruptVersionError where a row is not one of n."""
+    if len(rows) and rows.view(np.uint32).max() >= n:
+        raise damaged(path, f"expected rows from 0 to {n - 1}, got others")
 
 
 SERVING = "serving"
@@ -135,6 +204,7 @@ def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int
         starts=open_array(folder / _SEEN_STARTS, np.int64, (shape[0] + 1,)),
         item_idx=open_array(folder / _SEEN_ITEMS, np.int32, (n_seen,)),
         weight=_array_if_there(folder / _SEEN_WEIGHTS, np.float32, (n_seen,)),
+        path=folder / _SEEN_STARTS,
     )
     return UserTable(
         ids=_open_ids(folder, shape[0]),
@@ -144,17 +214,19 @@ def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int
     )
 
 
-def open_user_lookup(version: Path, users: UserTable) -> UserLookup:
+def open_user_lookup(version: Path, users: UserTable, n_items: int) -> UserLookup:
     """Open the same users to be looked up one at a time."""
-    folder, seen = version / USERS, users.seen
+    folder, seen, file = version / USERS, users.seen, FileArray.of
     return UserLookup(
         n=len(users.ids),
         are_integers=users.ids.are_integers,
-        slots=FileArray(folder / _ID_SLOTS, users.ids.table().slots),
-        embeddings=FileArray(folder / _EMBEDDINGS, users.embeddings),
-        starts=FileArray(folder / _SEEN_STARTS, seen.starts),
-        item_idx=FileArray(folder / _SEEN_ITEMS, seen.item_idx),
-        weight=None if seen.weight is None else FileArray(folder / _SEEN_WEIGHTS, seen.weight),
+        n_items=n_items,
+        ids=FileIds.of(folder / _IDS, *_map_ids(folder / _IDS)),
+        slots=file(folder / _ID_SLOTS, users.ids.table().slots),
+        embeddings=file(folder / _EMBEDDINGS, users.embeddings),
+        starts=file(folder / _SEEN_STARTS, seen.starts),
+        item_idx=file(folder / _SEEN_ITEMS, seen.item_idx),
+        weight=None if seen.weight is None else file(folder / _SEEN_WEIGHTS, seen.weight),
         factors=users.embeddings.shape[1],
     )
 
@@ -173,7 +245,12 @@ def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTabl
 
 def open_popular(version: Path, n_items: int) -> NDArray[np.int32]:
     """Map the rows of the items of a version, the most popular first."""
-    return open_array(version / ITEMS / _POPULAR, np.int32, (n_items,))
+    path = version / ITEMS / _POPULAR
+    rows = open_array(path, np.int32, (n_items,))
+    require_inside(rows, n_items, path)
+    if np.bincount(rows, minlength=n_items).max(initial=0) > 1:
+        raise damaged(path, "expected every item once, got one twice")
+    return rows
 
 
 def _by_popularity(items: ItemTable) -> NDArray[np.int32]:
@@ -194,10 +271,9 @@ def _write_ids(folder: Path, ids: Ids) -> None:
 
 def _open_ids(folder: Path, n_rows: int) -> Ids:
     path = folder / _IDS
-    with errors_of_reading(path, ValueError, pa.ArrowException):
-        values = _read_ids(pa.memory_map(str(path)).read_buffer())
-    if len(values) != n_rows or values.null_count or values.type not in _ID_TYPES:
-        raise damaged(path, f"expected {n_rows} ids, got {len(values)} of {values.type}")
+    _, values = _map_ids(path)
+    if len(values) != n_rows:
+        raise damaged(path, f"expected {n_rows} ids, got {len(values)}")
     slots = open_array(folder / _ID_SLOTS)
     is_table = slots.dtype == np.int64 and slots.ndim == 2 and slots.shape[1] == 2
     if not is_table or len(slots) <= n_home_slots(n_rows) or not slots.flags.c_contiguous:
@@ -206,12 +282,19 @@ def _open_ids(folder: Path, n_rows: int) -> Ids:
             f"expected more than {n_home_slots(n_rows)} pairs of int64, got {slots.dtype} "
             f"of {slots.shape}",
         )
-    return Ids.mapped(values, IdTable(slots))
+    return Ids.mapped(values, IdTable(slots), path)
 
 
-def _read_ids(mapped: pa.Buffer) -> pa.Array:
-    with pa.ipc.open_file(mapped) as file:
-        return file.get_batch(0).column(0)
+def _map_ids(path: Path) -> tuple[pa.Buffer, pa.Array]:
+    """Map a file of ids; return the whole of it, and the array in it."""
+    with errors_of_reading(path, ValueError, IndexError, KeyError, pa.ArrowException):
+        mapped = pa.memory_map(str(path)).read_buffer()
+        with pa.ipc.open_file(mapped) as file:
+            values = file.get_batch(0).column(0)
+        values.validate()  # that its buffers are long enough; reads none of it
+    if values.null_count or values.offset or values.type not in _ID_TYPES:
+        raise damaged(path, f"expected ids without nulls, got {values.type}")
+    return mapped, values
 
 
 _ID_TYPES = (pa.large_string(), pa.int64())

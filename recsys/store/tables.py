@@ -38,12 +38,26 @@ class SeenLists:
     item_idx: NDArray[np.int32]
     weight: NDArray[np.float32] | None = None
 
+    path: Path = Path(USERS)  # of the file that holds them, for errors
+
     def __getitem__(self, user_idx: int) -> NDArray[np.int32]:
-        return self.item_idx[self.starts[user_idx] : self.starts[user_idx + 1]]
+        start, end = self._ends(user_idx)
+        return self.item_idx[start:end]
+
+    def require_items(self, item_idx: NDArray[np.int32], n_items: int) -> None:
+        """Raise a CorruptVersionError where one of the items that were seen is not one of n."""
+        if len(item_idx) and item_idx.view(np.uint32).max() >= n_items:
+            raise damaged(self.path, f"expected items from 0 to {n_items - 1}, got others")
+
+    def _ends(self, user_idx: int) -> tuple[int, int]:
+        start, end = int(self.starts[user_idx]), int(self.starts[user_idx + 1])
+        if not 0 <= start <= end <= len(self.item_idx):
+            raise damaged(self.path, f"no list of seen items for row {user_idx}")
+        return start, end
 
     def weights(self, user_idx: int) -> NDArray[np.float32]:
         """Return the weight of each seen item of a user."""
-        start, end = self.starts[user_idx], self.starts[user_idx + 1]
+        start, end = self._ends(user_idx)
         if self.weight is None:
             return np.ones(end - start, dtype=np.float32)
         return self.weight[start:end]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from recsys.base.durable import moment_of
 from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.base.reading import errors_of_reading, fault_of
 from recsys.store.manifest import Manifest, read_manifest
@@ -27,7 +28,7 @@ CURRENT_LOCK = ".current.lock"
 PUBLISH_LOCK = ".publish.lock"
 """Held throughout by a process that publishes or prunes; taken before the other lock."""
 
-_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
+_NAME = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{8}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def current(store: str | Path) -> str | None:
     if text is None:
         return None
     name = text.strip()
-    if not _NAME.fullmatch(name):
+    if not is_version_name(name):
         raise CorruptVersionError(
             f"{store / CURRENT}: expected the name of a version, got {_short(name)}; "
             f"activate one: {_known(store)}"
@@ -144,8 +145,15 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
 
 
 def is_version_name(name: str) -> bool:
-    """Return whether a folder of that name is taken for a version."""
-    return _NAME.fullmatch(name) is not None
+    """Return whether a text is the name of a version: a moment that there was, and a hash."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return False
+    try:
+        moment_of(found[1])
+    except ValueError:
+        return False
+    return True
 
 
 def read_text(path: Path) -> str | None:

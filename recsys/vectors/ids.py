@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from struct import Struct
 from typing import Any, Literal, Protocol
 
@@ -11,7 +12,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
+from recsys.base.errors import (
+    CorruptVersionError,
+    DataError,
+    UnknownItemError,
+    UnknownUserError,
+)
+from recsys.base.reading import damaged
 
 _IDS_PER_BLOCK = 1 << 18  # that are Python strings at a time
 _SLOTS_PER_READ = 8  # two lines of the cache; nearly always enough
@@ -35,9 +42,12 @@ class IdReader:
     ----------
     values : pyarrow.Array
         Of large_string or int64, without nulls.
+    path : path, optional
+        The file that they are mapped from, for the error where it is damaged.
     """
 
-    def __init__(self, values: pa.Array) -> None:
+    def __init__(self, values: pa.Array, path: Path | None = None) -> None:
+        self._path = path
         _, first, *rest = values.buffers()
         self._numbers = memoryview(first if first is not None else b"").cast("q")[values.offset :]
         self._text = memoryview(rest[0] if rest[0] is not None else b"") if rest else None
@@ -52,11 +62,21 @@ class IdReader:
         return self.listed((row,))[0]
 
     def listed(self, rows: Iterable[int]) -> list[str | int]:
-        """Return the ids of some rows, which must all exist: negative ones are not checked."""
+        """Return the ids of some rows, which must all exist: negative ones are not checked.
+
+        A CorruptVersionError where the text of one is not in the file.
+        """
         numbers, text = self._numbers, self._text
         if text is None:
             return [numbers[row] for row in rows]
-        return [str(text[numbers[row] : numbers[row + 1]], "utf-8", "replace") for row in rows]
+        n_bytes = len(text)
+        found: list[str | int] = []
+        for row in rows:
+            start, end = numbers[row], numbers[row + 1]
+            if not 0 <= start <= end <= n_bytes:
+                raise damaged(self._path or Path("ids"), f"no text for row {row}")
+            found.append(str(text[start:end], "utf-8", "replace"))
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +84,9 @@ class IdTable:
     """A hash table from ids, as text, to rows, with linear probing.
 
     The hash has 128 bits: the first half gives the home slot, the second is stored with the row
-    and compared in place of the id itself. Among ten million ids an unknown one is taken for
-    another once in 10^18 look-ups, and no way is known to make such an id on purpose.
+    and compared in place of the id, so that an unknown id is not looked for among the ids. Among
+    ten million ids an unknown one is taken for another once in 10^18 look-ups, and no way is known
+    to make such an id on purpose. Whoever reads the table from a file compares the id as well.
 
     Parameters
     ----------
@@ -157,22 +178,42 @@ class Ids:
     """
 
     def __init__(self, values: pa.Array | Iterable[Id]) -> None:
-        self.values: pa.Array = _as_id_array(values)
-        self._table: IdTable | None = None
+        self._set(_as_id_array(values))
+
+    def _set(
+        self, values: pa.Array, table: IdTable | None = None, path: Path | None = None
+    ) -> None:
+        self._values, self._table, self._path = values, table, path
+        self._is_checked = path is None
 
     @classmethod
-    def mapped(cls, values: pa.Array, table: IdTable) -> "Ids":
-        """Return ids, large_string or int64, that were checked when their table was built."""
+    def mapped(cls, values: pa.Array, table: IdTable, path: Path | None = None) -> "Ids":
+        """Return ids, large_string or int64, that were checked when their table was built.
+
+        Those of a file are checked again where they are used: each that is looked up by itself,
+        all of them, once, before `values` is read.
+        """
         ids = cls.__new__(cls)
-        ids.values, ids._table = values, table
+        ids._set(values, table, path)
         return ids
+
+    @property
+    def values(self) -> pa.Array:
+        """The id of each row, large_string or int64; a CorruptVersionError if they are damaged."""
+        if not self._is_checked:
+            try:
+                self._values.validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise damaged(self._path or Path("ids"), str(error)) from error
+            self._is_checked = True
+        return self._values
 
     def __getstate__(self) -> dict[str, Any]:
         """Be pickled as the ids alone: what finds them is made again, or mapped, where they go."""
-        return {"values": self.values, "_table": None}
+        return {"_values": self.values, "_table": None, "_path": None, "_is_checked": True}
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self._values)
 
     def __getitem__(self, row: int) -> Id:
         return self._reader[row]
@@ -182,24 +223,23 @@ class Ids:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the ids without the table, which may be mapped, and is made again when needed."""
-        return _unpickled, (self.values,)
-
     def __repr__(self) -> str:
-        return f"Ids({len(self)} x {self.values.type})"
+        return f"Ids({len(self)} x {self._values.type})"
 
     @property
     def are_integers(self) -> bool:
         """Whether the log spelled these ids as integers."""
-        return bool(pa.types.is_integer(self.values.type))
+        return bool(pa.types.is_integer(self._values.type))
 
     def find(self, id_: Id) -> int | None:
         """Return the row of an id, in either of its forms, or None."""
         spelled = canonical(id_, integers=self.are_integers)
         if spelled is None or self._table is None:
             return None if spelled is None else self._rows.get(spelled)
-        return self._table.find(spelled, len(self))
+        row = self._table.find(spelled, len(self))
+        if row is not None and self._reader[row] != spelled:
+            raise leads_elsewhere(self._path or Path("ids"), row)
+        return row
 
     def rows(self, ids: Iterable[Id]) -> NDArray[np.int32]:
         """Return the row of each id, int32, -1 for an unknown one."""
@@ -238,7 +278,7 @@ class Ids:
 
     @cached_property
     def _reader(self) -> IdReader:
-        return IdReader(self.values)
+        return IdReader(self._values, self._path)
 
     @cached_property
     def _rows(self) -> dict[Id | None, int]:
@@ -269,10 +309,9 @@ def _as_id_array(values: pa.Array | Iterable[Id]) -> pa.Array:
     return values
 
 
-def _unpickled(values: pa.Array) -> Ids:
-    ids = Ids.__new__(Ids)
-    ids.values, ids._table = values, None
-    return ids
+def leads_elsewhere(path: Path, row: int) -> CorruptVersionError:
+    """Return the error for a table of ids that leads to the row of another id."""
+    return damaged(path, f"the table of ids leads to row {row}, which is of another id")
 
 
 def canonical(id_: Id, *, integers: bool) -> Id | None:
