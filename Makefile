@@ -41,7 +41,7 @@ test: $(STAMP) $(PEERS_STAMP) check ## run everything that proves it works
 	$(BIN)/python -m pytest -n $(WORKERS) --doctest-modules recsys tests
 
 faults: $(STAMP) ## kill nights at 200 random moments, fill the disk before each write, flip bits; some 14 minutes
-	RECSYS_KILLS=200 RECSYS_FULL=1000 RECSYS_PARTS=10 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/store/test_faults.py tests/store/test_verify.py
+	RECSYS_KILLS=200 RECSYS_FULL=1000 RECSYS_PARTS=10 RECSYS_BITS=0.05 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/store/test_faults.py tests/store/test_verify.py tests/store/test_flipped_bits.py
 
 check: $(STAMP) ## style, types, import order
 	$(BIN)/ruff check .

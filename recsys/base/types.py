@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
+from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 
 def misfit(value: Any, expected: Any, name: str) -> str | None:
@@ -39,7 +39,8 @@ def misfit(value: Any, expected: Any, name: str) -> str | None:
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         return _fault(name, expected.__name__, value)
     if is_dataclass(expected):
-        parts = ((one, getattr(value, one), kind) for one, kind in _fields(type(value)).items())
+        kinds = _fields(cast(Any, expected))
+        parts = ((one, getattr(value, one), kind) for one, kind in kinds.items())
         return _first(misfit(part, kind, f"{name}.{one}") for one, part, kind in parts)
     return None
 
@@ -67,7 +68,7 @@ def _first(faults: Any) -> str | None:
     return next((fault for fault in faults if fault is not None), None)
 
 
-@lru_cache
+@cache
 def _fields(kind: Any) -> dict[str, Any]:
     """Return the fields of a dataclass and their types, resolved."""
     hints = get_type_hints(kind)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.arrays import open_array
+from recsys.base.reading import damaged
 from recsys.vectors import FloatMatrix
 from recsys.vectors.vector import norms_of
 
@@ -91,9 +92,20 @@ def open_codes(folder: Path, n_items: int, factors: int) -> Codes:
         "bounds": (np.float32, (2, n_blocks)),
         "factor": (np.float32, (n_items if n_factors else 0,)),
     }
-    return Codes(
+    codes = Codes(
         **{name: open_array(folder / f"{name}.npy", *kind) for name, kind in expected.items()}
     )
+    if not _are_inverse(codes.row, codes.position):
+        raise damaged(folder / "row.npy", "expected the position of every row and back, got others")
+    return codes
+
+
+def _are_inverse(row: NDArray[np.int32], position: NDArray[np.int32]) -> bool:
+    """Return whether each row has one position, and that leads back."""
+    n = len(row)
+    if n and row.view(np.uint32).max() >= n:
+        return False
+    return bool(np.array_equal(position[row], np.arange(n, dtype=np.int32)))
 
 
 def _inverse(norms: NDArray[np.float64]) -> NDArray[np.float32]:

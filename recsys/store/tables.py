@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.durable import durable_file
-from recsys.base.reading import errors_of_reading
+from recsys.base.reading import damaged, errors_of_reading
 from recsys.store.manifest import FORMAT
 from recsys.vectors import FloatMatrix, Ids
 
