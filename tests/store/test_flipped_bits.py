@@ -24,7 +24,7 @@ from recsys.vectors import NamedVectors
 from tests.forks import GOT_THROUGH, fork, wait_for
 from tests.store.releases import small_release
 
-SHARE = float(os.environ.get("RECSYS_BITS", "0.002"))
+SHARE = float(os.environ.get("RECSYS_BITS", "0.0004"))
 N_USERS, N_ITEMS = 60, 400
 
 
