@@ -8,6 +8,7 @@ from recsys.base.errors import CorruptVersionError, StoreError, UnreadableError
 from recsys.monitoring.lists import ListPair
 from recsys.monitoring.log import Log
 from recsys.monitoring.measures import MEASURES, Group, checks_of, measures_of
+from recsys.monitoring.names import Names
 from recsys.monitoring.population import Population, Shared
 from recsys.monitoring.vectors import Moved, Vectors
 from recsys.store import Check, Content, Manifest, Version, find_version, served
@@ -103,10 +104,11 @@ def drift(
         *checks_of("vectors", limits, vectors),
         *checks_of("lists", limits, ListPair(a, b, users.sample(n_users, seed), items, k)),
     ]
+    names = Names(a, b, *populations, vectors.most_moved())
     return DriftReport(
         a.version.name,
         b.version.name,
-        tuple(checks),
+        tuple(map(names.added_to, checks)),
         users.counts,
         items.counts,
         vectors.percentiles(),

@@ -267,6 +267,21 @@ def test_a_version_that_knows_nothing_of_its_own_log_is_refused(
     assert publish(tmp_path, spoiled(release), EXACT, gate=Gates(off)).manifest.status == "accepted"
 
 
+def test_a_refusal_names_what_moved_most(night: Interactions, sample: Path, tmp_path: Path) -> None:
+    """The item with most users is gone, and all events of one user came twice."""
+    items = recsys.read_items(sample.parent / "items.parquet")
+    recsys.train(night, tmp_path, settings=settings(), items=items)
+    popular = int(np.bincount(night.item_idx).argmax())
+    less = night.select(night.item_idx != popular).compact()
+    gates = {"limits": {"items_vanished": 0.0001}}
+    with pytest.raises(GateFailedError) as caught:
+        recsys.train(less, tmp_path, settings=settings(**gates), items=items)
+    (vanished,) = [one for one in caught.value.checks if one.name == "items_vanished"]
+    item_id = night.items.tolist()[popular]
+    title = next(row["title"] for row in items.to_pylist() if row["item_id"] == item_id)
+    assert f"; most: {title!r} ({item_id}) (" in vanished.sentence
+
+
 def test_few_users_and_popularity_are_not_held_against_chance(tmp_path: Path) -> None:
     for number, (log, model) in enumerate(
         [(tastes(n_users=20, per_user=4), ALS(factors=2)), (a_log(), Popularity())]
