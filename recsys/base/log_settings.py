@@ -112,8 +112,8 @@ class LogSettings(TextSettings):
     k_core: bool = False
     """Repeat the two minimum counts until both hold for all that is left."""
     max_rejected_share: float = 0.01
-    """Above this share of rejected rows, of the log or of one of its files, the run stops, 0 to
-    1."""
+    """Above this share of rejected rows, 0 to 1, the run stops: of the log, of one of its files, or
+    of one of its last two days, if that has 100 rows."""
     memory_limit: str = "1GB"
     """What DuckDB may use before it spills to disk."""
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from recsys.base.durable import replaced
 from recsys.base.errors import DataError
-from recsys.logs.classify import Outcome
+from recsys.logs.classify import ONE_DAY, Outcome
 from recsys.logs.interactions import RowCounts
 from recsys.logs.session import Session, literal, literals
 
@@ -14,6 +15,7 @@ from recsys.logs.session import Session, literal, literals
 
 
 SHOWN_CHARACTERS = 80
+_ROWS_OF_A_DAY = 100  # of fewer a share says little
 
 
 _ADVICE = {
@@ -31,6 +33,15 @@ _ADVICE = {
     "inexact user_id": "write ids as integers or strings, as floats of this size are rounded",
     "inexact item_id": "write ids as integers or strings, as floats of this size are rounded",
 }
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a log that is looked at for itself."""
+
+    name: str
+    condition: str
+    n_rows: int
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Rejects:
             ) from error
 
     def check(self, row_counts: RowCounts, n_files: int, max_rejected_share: float) -> None:
-        """Refuse a log with too many, and one of which a single file has too many.
+        """Refuse a log with too many, or of which a file or one of the last two days has too many.
 
         Raises
         ------
@@ -66,33 +77,38 @@ class Rejects:
         """
         if row_counts.rejected_share > max_rejected_share:
             raise self._too_many(row_counts, max_rejected_share)
-        if n_files == 1 or max_rejected_share == 1:
+        if max_rejected_share == 1:
             return
-        worst = self.session.rows(
-            f"SELECT file_number, file, count(*), count(*) FILTER ({self._is_rejected}) AS n "
-            f"FROM {self.relation} GROUP BY ALL "
-            f"HAVING n > {max_rejected_share!r} * count(*) ORDER BY n / count(*) DESC, 1 LIMIT 1"
-        )
-        for number, file, n_rows, _ in worst:
-            by_reason = self.session.rows(
-                f"SELECT outcome, count(*) FROM {self.relation} "
-                f"WHERE file_number = {number} AND {self._is_rejected} GROUP BY outcome"
+        having = f"HAVING n_bad > {max_rejected_share!r} * n"
+        counted = f"count(*) AS n, count(*) FILTER ({self._is_rejected}) AS n_bad"
+        if n_files > 1:
+            worst = self.session.rows(
+                f"SELECT file_number, file, {counted} FROM {self.relation} GROUP BY ALL {having} "
+                "ORDER BY n_bad / n DESC, 1 LIMIT 1"
             )
-            rejected: dict[str, int] = {}
-            for outcome, n in by_reason:
-                reason = self.outcomes[int(str(outcome)) - 1].reason
-                rejected[reason] = rejected.get(reason, 0) + int(str(n))
-            counts = RowCounts(int(str(n_rows)), rejected, rejects_file=row_counts.rejects_file)
-            raise self._too_many(counts, max_rejected_share, str(file), f"file_number = {number}")
+            for number, file, n, _ in worst:
+                part = _Part(f"log {file}", f"file_number = {number}", int(str(n)))
+                raise self._too_many(row_counts, max_rejected_share, part)
+        newest = f"SELECT max(seconds) FROM {self.relation} WHERE outcome = 0"
+        late = self.session.rows(
+            f"SELECT seconds // {ONE_DAY} AS day, {counted} FROM {self.relation} "
+            f"WHERE day BETWEEN ({newest}) // {ONE_DAY} - 1 AND ({newest}) // {ONE_DAY} "
+            f"GROUP BY day {having} AND n >= {_ROWS_OF_A_DAY} ORDER BY day LIMIT 1"
+        )
+        for day, n, _ in late:
+            date = datetime.fromtimestamp(int(str(day)) * ONE_DAY, UTC)
+            condition = f"seconds // {ONE_DAY} = {day}"
+            part = _Part(f"log on {date:%Y-%m-%d}", condition, int(str(n)))
+            raise self._too_many(row_counts, max_rejected_share, part)
 
     def _too_many(
-        self,
-        row_counts: RowCounts,
-        max_rejected_share: float,
-        file: str | None = None,
-        condition: str = "true",
+        self, row_counts: RowCounts, max_rejected_share: float, part: "_Part | None" = None
     ) -> DataError:
-        examples = self.session.rows(f"{self._rows()} AND {condition} LIMIT 3")
+        part = part or _Part("log", "true", row_counts.rows_read)
+        if part.name != "log":
+            rejected = self._by_reason(part.condition)
+            row_counts = RowCounts(part.n_rows, rejected, rejects_file=row_counts.rejects_file)
+        examples = self.session.rows(f"{self._rows()} AND {part.condition} LIMIT 3")
         shown = "; ".join(
             f"{name}{'' if line is None else f' line {line}'}: {reason}: {_shortened(str(text))}"
             for name, line, reason, text in examples
@@ -101,11 +117,21 @@ class Rejects:
         advice = _ADVICE.get(most)
         if advice is None:
             advice = "repair the log or its column mapping, or raise log.max_rejected_share"
-        where = "log" if file is None else f"log {file}"
         return DataError(
-            f"{where}: more rows are unusable than log.max_rejected_share = "
+            f"{part.name}: more rows are unusable than log.max_rejected_share = "
             f"{max_rejected_share:g} allows: {row_counts}; the first are {shown}; {advice}"
         )
+
+    def _by_reason(self, condition: str) -> dict[str, int]:
+        counts = self.session.rows(
+            f"SELECT outcome, count(*) FROM {self.relation} "
+            f"WHERE {condition} AND {self._is_rejected} GROUP BY outcome ORDER BY outcome"
+        )
+        rejected: dict[str, int] = {}
+        for outcome, n in counts:
+            reason = self.outcomes[int(str(outcome)) - 1].reason
+            rejected[reason] = rejected.get(reason, 0) + int(str(n))
+        return rejected
 
     def _rows(self) -> str:
         reasons = literals(one.reason for one in self.outcomes)

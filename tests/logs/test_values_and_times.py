@@ -165,3 +165,16 @@ def test_a_file_of_garbage_is_refused_in_a_large_log(tmp_path, cached):
     assert len(read_log(folder, max_rejected_share=0.26, **how)) == 30_074
     (folder / "day2.csv").write_text("user_id,item_id\n" + good * 2 + ",3\n")
     assert len(read_log(folder, **how)) == 30_148
+
+
+def test_garbage_of_the_newest_day_is_refused_in_a_file_that_grows(tmp_path):
+    path, day = tmp_path / "log.csv", 86_400
+    rows = [f"1,2,{NOON - day * (n % 300)}" for n in range(60_000)]
+    good, bad = [f"1,2,{NOON + day}"] * 740, [f",2,{NOON + day}"] * 260
+    path.write_text("\n".join(["user_id,item_id,timestamp", *rows, *good, *bad]))
+    with pytest.raises(DataError, match=r"log on 2023-11-15: .*260 rejected \(26\.00 %\)"):
+        read_log(path)
+    assert len(read_log(path, max_rejected_share=0.26)) == 60_740
+    older = [f"1,2,{NOON + 3 * day}"] * 500  # what was let pass once does not stop the log for good
+    path.write_text("\n".join(["user_id,item_id,timestamp", *rows, *good, *bad, *older]))
+    assert len(read_log(path)) == 61_240
