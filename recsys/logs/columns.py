@@ -49,7 +49,9 @@ def resolve_columns(
         if column in available:
             resolved[name] = column
         elif needed_for is not None or name in settings.columns:
-            raise DataError(_missing(name, column, available, needed_for, where) + hint)
+            others = set(known_columns(settings).values()) - {column}
+            close = did_you_mean(column, [one for one in available if one not in others])
+            raise DataError(_missing(name, column, available, needed_for, where, close) + hint)
     return resolved
 
 
@@ -66,6 +68,11 @@ _MEANINGS = {
     "event": "event event_type eventtype action behavior behaviour event_name type",
 }
 """Names of others for our optional columns."""
+_SETTING_OF = {
+    "value": "log.columns.value",
+    "timestamp": "log.columns.timestamp",
+    "event": "log.columns.event and log.events",
+}
 
 
 def unused_columns(available: Sequence[str], resolved: Mapping[str, str]) -> str | None:
@@ -77,7 +84,7 @@ def unused_columns(available: Sequence[str], resolved: Mapping[str, str]) -> str
     "column 'rating' is not used; if it matters: log.columns.value"
     """
     found = {
-        column: f"log.columns.{ours}" if column != "event" else "log.events"
+        column: "log.events" if column == "event" else _SETTING_OF[ours]
         for ours, names in _MEANINGS.items()
         if ours not in resolved
         for column in available
@@ -110,14 +117,18 @@ def _needs(settings: LogSettings) -> dict[str, str | None]:
 
 
 def _missing(
-    name: str, column: str, available: Sequence[str], needed_for: str | None, where: str
+    name: str,
+    column: str,
+    available: Sequence[str],
+    needed_for: str | None,
+    where: str,
+    close: str,
 ) -> str:
     shown = ", ".join(repr(other) for other in available[:30]) or "none"
     reason = f", which {needed_for} needs" if needed_for else ", which log.columns names"
     return (
         f"log {where}: expected a column {column!r}{reason}, got columns {shown}"
-        f"{did_you_mean(column, available)}; "
-        f"map the right one with log.columns.{name}"
+        f"{close}; map the right one with log.columns.{name}"
     )
 
 

@@ -21,6 +21,7 @@ DELIMITERS = (",", ";", "\t", "|")
 RARE_DELIMITERS = ("::", " ")  # found where none of the others is
 _BLANK = "' ' || chr(10) || chr(13)"
 SAMPLE_RECORDS = 10_000  # of a JSON lines file, to learn its columns
+LONG_RECORD = 1 << 16  # bytes; of a longer one, a rejects file shows as many characters
 SAMPLE_ROWS = 100  # of a CSV file, to learn what it is without a header
 
 
@@ -82,6 +83,11 @@ class TextLayout:
                 f"THEN regexp_extract_all({mark} || record, {field}, 1) END"
             )
             split = f"CASE WHEN contains(record, '\"') THEN {quoted} ELSE {split} END"
+        if delimiter != " ":  # a million fields would be in memory before they are counted
+            n_bytes = f"strlen(record) - strlen(replace(record, {mark}, ''))"
+            is_far_off = f"strlen(record) > {LONG_RECORD} AND NOT contains(record, '\"') "
+            is_far_off += f"AND {n_bytes} <> {(n - 1) * len(delimiter.encode())}"
+            split = f"CASE WHEN {is_far_off} THEN NULL ELSE {split} END"
         parts = [f"parts[{self.columns.index(name) + 1}]" for name in names]
         if may_be_quoted(delimiter):
             parts = [_unquoted(part) for part in parts]

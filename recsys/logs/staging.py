@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from recsys.base.errors import DataError
 from recsys.logs.classify import FILE_INDEX, OUTCOME, Outcome, RowRules, rules_for
 from recsys.logs.columns import Column, known_columns, resolve_columns, unused_columns
-from recsys.logs.layout import TextLayout, find_layout
+from recsys.logs.layout import LONG_RECORD, TextLayout, find_layout
 from recsys.logs.session import Session, identifier, literal, literals
 from recsys.logs.sources import LogFile, TableStream
 from recsys.logs.streams import marked_encoding
@@ -210,7 +210,8 @@ def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> Stage
         batches = _without_header(batches, settings.comment)
     with session.stream(RECORD_SCHEMA, batches) as relation:
         parsed = f"({layout.parsed(relation, in_file)})"
-        return _written(session, file.name, rules.query(parsed, "line", "record"), rules)
+        query = rules.query(parsed, "line", f"left(record, {LONG_RECORD})")
+        return _written(session, file.name, query, rules)
 
 
 def _field(position: int, column: str, file: LogFile, settings: LogSettings) -> Column:

@@ -200,3 +200,11 @@ def test_a_name_in_another_case_is_suggested(tmp_path: Path):
     path.write_text("Item_ID,User_ID\n1,2\n")
     with pytest.raises(DataError, match="did you mean 'User_ID'"):
         read_log(path)
+
+
+def test_a_column_that_is_another_of_ours_is_not_suggested(tmp_path: Path):
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,movie\n1,2\n")
+    with pytest.raises(DataError, match="expected a column 'item_id'") as caught:
+        read_log(path)
+    assert "did you mean" not in str(caught.value)

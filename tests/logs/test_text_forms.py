@@ -5,6 +5,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -302,6 +303,16 @@ def test_a_text_of_blank_lines_has_no_rows(tmp_path):
     zstd_bomb(path, b"\n", 200)
     with pytest.raises(DataError, match="empty"):
         read_log(path, memory_limit="60MB")
+
+
+def test_a_long_line_of_too_many_fields_is_rejected_and_its_text_cut(tmp_path):
+    text = "user_id,item_id\n" + "," * 5_000_000 + "\na,x\n" + "b," + "y" * 100_000 + "\n"
+    rejects = tmp_path / "rejects.parquet"
+    log = read(tmp_path, text, max_rejected_share=1, rejects=rejects)
+    assert log.users.tolist() == ["a", "b"]
+    assert log.row_counts.rejected == {"malformed line": 1}
+    (row,) = pq.read_table(rejects).to_pylist()
+    assert (row["line"], len(row["text"])) == (2, 1 << 16)
 
 
 def test_quotes_made_to_be_costly_end_soon(tmp_path, monkeypatch):
