@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from recsys.base.errors import StoreError
+from recsys.base.stopping import check_stop, interruptible
 
 _NO_LOCKS = frozenset(
     (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
@@ -58,7 +59,8 @@ def only_writer(lock: Path, *, wait: bool = True) -> Iterator[None]:
     """
     with _opened(lock) as descriptor:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            with interruptible():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise HeldError from error
         except OSError as error:
@@ -157,6 +159,7 @@ def _lock_file(path: Path, *, wait: bool) -> Iterator[None]:
                 f"{_OTHER_MACHINE:g} s, got one of another machine: {holder.strip()!r} (process, "
                 "start, machine); delete the file if that process is gone"
             )
+        check_stop()
         time.sleep(_PAUSE)
     try:
         yield

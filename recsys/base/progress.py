@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from recsys.base.stopping import check_stop
+
 # C0 and C1 but for the line break, and what turns the direction of writing.
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -47,7 +49,8 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
     Yields
     ------
     OnStep
-        Call it with the steps done and the steps in all.
+        Call it with the steps done and the steps in all. It raises the StoppedError of a signal
+        that has come since.
     """
     if not (enabled and sys.stderr.isatty()):
         yield _ignore
@@ -67,6 +70,7 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
         task = bar.add_task(printable(description), total=None, note="")
 
         def on_step(done: int, total: int, note: str = "") -> None:
+            check_stop()
             bar.update(task, completed=done, total=total, note=note)
 
         yield on_step
@@ -82,7 +86,7 @@ def spinner(step: str, *, enabled: bool = True) -> Iterator[Callable[[str], None
         Call it with the next step, a few words.
     """
     if not (enabled and sys.stderr.isatty()):
-        yield lambda step: None
+        yield lambda step: check_stop()
         return
     from rich.console import Console
     from rich.text import Text
@@ -91,8 +95,14 @@ def spinner(step: str, *, enabled: bool = True) -> Iterator[Callable[[str], None
         return Text(printable(step))
 
     with Console(stderr=True).status(shown(step)) as status:
-        yield lambda step: status.update(shown(step))
+
+        def update(step: str) -> None:
+            check_stop()
+            status.update(shown(step))
+
+        yield update
 
 
-def _ignore(done: int, total: int, note: str = "") -> None:
-    """Do nothing: stderr is not a terminal."""
+def _ignore(done: int, total: int, note: str = "") -> None:  # noqa: ARG001
+    """Show nothing: stderr is not a terminal."""
+    check_stop()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recsys.base.process import usable_cores
+from recsys.base.stopping import check_stop
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -35,7 +36,11 @@ class Threads:
 
     def map(self, work: Callable[[S], T], parts: Iterable[S]) -> list[T]:
         """Run work on every part; return the results in the order of the parts."""
-        return list(self._pool.map(work, parts))
+        done = []
+        for result in self._pool.map(work, parts):
+            check_stop()
+            done.append(result)
+        return done
 
 
 @contextmanager

@@ -4,17 +4,20 @@ Commands call the library by its front door, `recsys`, which imports a room when
 first used: so a command imports at its start only what it needs, and needs no import of its own.
 """
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 import recsys
 from recsys.base.errors import ConfigError, RecsysError
+from recsys.base.stopping import StoppedError, stoppable
 from recsys.cli.output import note, replace_what_cannot_be_written
 
 if TYPE_CHECKING:
@@ -63,17 +66,31 @@ def main() -> None:
     """Run the command line; the entry point of the package."""
     warnings.showwarning = _show_warning
     replace_what_cannot_be_written()
-    try:
-        app()
-    except RecsysError as error:
+    with stoppable(watched=True) as stop:
+        try:
+            app()
+        except BaseException as error:
+            if stop.number is not None and not isinstance(error, SystemExit):
+                _end(stop.number)  # whatever a library has made of it
+            _exit_with(error)
+
+
+def _end(number: int) -> None:
+    """End the process without waiting for threads, of which one may hang."""
+    with suppress(OSError, ValueError):
+        note(f"recsys: {StoppedError(number)}; nothing was published")
+    os._exit(128 + number)
+
+
+def _exit_with(error: BaseException) -> NoReturn:
+    """Write the line of an error that we know, and exit with its code."""
+    if isinstance(error, RecsysError):
         note(f"recsys: {error}")
         sys.exit(2 if isinstance(error, ConfigError) else 1)
-    except KeyboardInterrupt:
-        note("recsys: interrupted; nothing was published")
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has seen enough
+    if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
         sys.stderr.close()
         sys.exit(0)
+    raise error
 
 
 def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:

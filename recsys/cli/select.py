@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import recsys
+from recsys.base.stopping import StoppedError, check_stop, uninterrupted
 from recsys.cli.app import AsJson, Config, Logs, ModelName, app, settings_of
 from recsys.cli.output import console, note, print_json
 from recsys.cli.tables import comparison_table, dimension_table, trials_table
@@ -45,12 +46,27 @@ def tune(
     settings = _budgeted(settings_of(logs, config, model=model), factors, trials, minutes)
     log, test = _read(settings)
     tuned = recsys.selection.tune_model(log, settings, test=test, study=study, progress=True)
+    with uninterrupted():  # of a search that was stopped, what it has found
+        _show_tuned(tuned, config, out, as_json)
+    if not tuned.is_whole:
+        n_trials = sum(map(len, tuned.trials.values()))
+        note(f"recsys: stopped after {n_trials} trials; {_how_to_go_on(study)}")
+    check_stop()
+
+
+def _show_tuned(tuned: "Tuned", config: Path | None, out: Path, as_json: bool) -> None:
     recsys.selection.write_tuned(out, tuned, config)
     if as_json:
         print_json(_found(tuned))
     else:
         console().print(trials_table(tuned))
     note(f"written to {out}: recsys train ... --config {out}")
+
+
+def _how_to_go_on(study: Path | None) -> str:
+    if study is None:
+        return "with --study FILE a search that was stopped can go on"
+    return f"the same command goes on with {study}"
 
 
 @app.command()
@@ -115,7 +131,7 @@ def dimensions(
     points: list[DimensionPoint] = []
     try:
         points.extend(measured)
-    except KeyboardInterrupt:
+    except StoppedError:
         note("recsys: interrupted; what follows was measured before")
         raise
     finally:  # an interrupted run keeps what was measured

@@ -1,6 +1,6 @@
 """Commands that train: train, evaluate, datasets, nightly."""
 
-import sys
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +12,7 @@ import typer
 import recsys
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.base.progress import progress_bar
+from recsys.base.stopping import StoppedError
 from recsys.cli.app import (
     DEFAULT_STORE,
     STORE_HELP,
@@ -200,9 +201,9 @@ def nightly(
     """Run the whole night: ingest, train, test, publish; go on after a crash."""
     try:
         report = recsys.nightly.run_night(settings_of(config=config), store, progress=True)
-    except recsys.nightly.StoppedError as stopped:
+    except StoppedError as stopped:
         note(f"recsys: {stopped}; the next start goes on where this one was")
-        sys.exit(128 + stopped.number)
+        os._exit(128 + stopped.number)  # without waiting for threads
     if as_json:
         print_json(report.to_dict())
     else:

@@ -68,12 +68,15 @@ def _is_installed() -> bool:
 
 def _run(task: dict[str, Any], folder: Path) -> None:
     """Run a child to its end, and raise the error that it had."""
+    from recsys.base.stopping import interruptible  # here: the child has no recsys
+
     answer = b""
     with _started(folder, task["points"]) as child, suppress(BrokenPipeError):
         # The pipe stays open. Where the parent dies or is interrupted it ends, and so does the
         # child, which would else go on writing to a folder that is cleared away.
         child.stdin.write(json.dumps(task).encode() + b"\n")
-        answer = child.stdout.read()
+        with interruptible():
+            answer = child.stdout.read()
     _raise_for(answer, child.returncode)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, RecsysError
+from recsys.base.stopping import check_stop, interruptible
 from recsys.logs.warn import warn
 
 if TYPE_CHECKING:
@@ -81,11 +82,13 @@ class Session:
 
     def execute(self, query: str) -> None:
         """Run a query for its effect."""
-        self.connection.execute(query)
+        with interruptible(self.connection.interrupt):
+            self.connection.execute(query)
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         """Return the rows of a small result."""
-        listed: list[tuple[object, ...]] = self.connection.execute(query).fetchall()
+        with interruptible(self.connection.interrupt):
+            listed: list[tuple[object, ...]] = self.connection.execute(query).fetchall()
         return listed
 
     def batches(self, query: str) -> pa.RecordBatchReader:
@@ -125,6 +128,7 @@ class Session:
                 "temporary files on disk; raise log.memory_limit"
             ) from error
         except duckdb.Error as error:
+            check_stop()  # whose signal may be why
             reason = str(error).strip().splitlines()[0][:300]
             raise self._failure or _explained(reason, where, self.folder) from error
         except OSError as error:

@@ -5,7 +5,7 @@ stages, which the next start goes on with after a crash.
 
 ::
 
-    night         `run_night`: does the stages     (guards: one night at a time, signals, the clock)
+    night         `run_night`: does the stages     (guards: one night at a time, the clock)
     stages        their table: what each does, and what its result depends on
     context       what they share: settings, store, run, results of earlier stages
     run           the folder of one run: which stages are finished, and their files
@@ -13,7 +13,7 @@ stages, which the next start goes on with after a crash.
     reporter      reports it all     (journal: JSON lines, prometheus, mlflow; report: the content)
 """
 
-from recsys.nightly.guards import StoppedError
+from recsys.base.stopping import StoppedError
 from recsys.nightly.night import run_night
 from recsys.nightly.report import NightReport, StageReport
 from recsys.nightly.status import StoreStatus, status

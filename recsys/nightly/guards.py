@@ -1,14 +1,11 @@
-"""Guards of a night: one at a time, a clock that does not go back, signals that stop it."""
+"""Guards of a night: one at a time, a clock that does not go back."""
 
 import os
 import re
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 from recsys.base.durable import moment_of
 from recsys.base.errors import StoreError
@@ -58,47 +55,3 @@ def runs_in(store: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if RUN_NAME.fullmatch(path.name))
-
-
-class StoppedError(BaseException):
-    """A signal asked the night to stop; `number` is the signal's.
-
-    Not an `Exception`, so that no handler of errors on the way catches it.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-
-
-class StopRequest:
-    """Remembers a signal, as libraries may swallow or replace what a handler raises."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-
-    def take(self, number: int, _frame: FrameType | None) -> None:
-        """Handle a signal."""
-        self.number = number
-        raise StoppedError(number)
-
-    def check(self) -> None:
-        """Raise a StoppedError if a signal has come."""
-        if self.number is not None:
-            raise StoppedError(self.number)
-
-
-@contextmanager
-def stoppable() -> Iterator[StopRequest]:
-    """Turn SIGTERM and SIGINT into a StoppedError while the block runs, in the main thread."""
-    request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, request.take) for number in numbers}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -10,9 +10,10 @@ from time import perf_counter
 from recsys.base.durable import errors_of_writing
 from recsys.base.errors import GateFailedError, RecsysError, StoreError
 from recsys.base.process import peak_memory
+from recsys.base.stopping import StoppedError, StopRequest, stoppable
 from recsys.config import Settings
 from recsys.nightly.context import Context
-from recsys.nightly.guards import StoppedError, StopRequest, now_of, only_night, stoppable
+from recsys.nightly.guards import now_of, only_night
 from recsys.nightly.journal import Journal
 from recsys.nightly.report import NightReport, StageReport
 from recsys.nightly.reporter import Reporter

@@ -7,8 +7,8 @@ from time import perf_counter
 
 from recsys.base.durable import replace_text
 from recsys.base.errors import GateFailedError
+from recsys.base.stopping import StoppedError
 from recsys.config import Settings
-from recsys.nightly.guards import StoppedError
 from recsys.nightly.journal import Journal
 from recsys.nightly.prometheus import write_metrics
 from recsys.nightly.report import NightReport, Outcome, StageReport

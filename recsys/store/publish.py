@@ -26,6 +26,7 @@ from recsys.base.durable import (
 from recsys.base.errors import GateFailedError
 from recsys.base.locks import has_flock, only_writer
 from recsys.base.progress import OnStep, progress_bar
+from recsys.base.stopping import uninterrupted
 from recsys.store import tables
 from recsys.store.activations import make_current
 from recsys.store.content import Content
@@ -120,13 +121,14 @@ def publish(
         on_step(5, 6)
         if gate is not None:
             manifest = _checked(folder, manifest, parent, gate)
-        _finish(store, folder, manifest)
         on_step(6, 6)
-        if manifest.status == "refused":
-            refusing = [check for check in manifest.checks if check.refuses]
-            sentences = [check.sentence for check in refusing]
-            raise GateFailedError(sentences, refusing, manifest.version)
-        return make_current(store, manifest.version)
+        with uninterrupted():  # what appears becomes current
+            _finish(store, folder, manifest)
+            if manifest.status == "refused":
+                refusing = [check for check in manifest.checks if check.refuses]
+                sentences = [check.sentence for check in refusing]
+                raise GateFailedError(sentences, refusing, manifest.version)
+            return make_current(store, manifest.version)
 
 
 def require_writable(store: str | Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from recsys.base.checks import require
 from recsys.base.progress import OnStep
+from recsys.base.stopping import StoppedError
 from recsys.evaluation import TOLERANCE
 from recsys.models import nested
 from recsys.settings import Budget
@@ -30,11 +31,14 @@ class Tuned:
         Everything that was tried, by the number of factors; 0 where there are none to choose.
     metric : str
         Such as "ndcg@20".
+    is_whole : bool
+        False where a signal stopped the search: the best of what was tried until then.
     """
 
     best: Trial
     trials: Mapping[int, Sequence[Trial]]
     metric: str
+    is_whole: bool = True
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -86,18 +90,25 @@ def tune(
     budget, path = budget or Budget(), None if study is None else Path(study)
     sizes = _doubled(factors) if candidate.has_factors else [0]
     done: dict[int, TrialLog] = {}
-    first = [candidate]
-    for rung, size in enumerate(sizes):
-        n_trials, seconds = _share_of(budget, rung, len(sizes)) if space else (1, float("inf"))
-        sized = candidate.with_factors(size) if size else candidate
-        name = f"{candidate.name}, {size} factors" if size else candidate.name
-        done[size] = TrialLog(sized, space, task, path, name, seed)
-        _run(done, size, first, n_trials, seconds, on_step)
-        first = _best_of(done[size].trials())
-        if rung and done[size].best().value < (1 + TOLERANCE) * done[sizes[rung - 1]].best().value:
-            break
+    first, is_whole = [candidate], True
+    try:
+        for rung, size in enumerate(sizes):
+            n_trials, seconds = _share_of(budget, rung, len(sizes)) if space else (1, float("inf"))
+            sized = candidate.with_factors(size) if size else candidate
+            name = f"{candidate.name}, {size} factors" if size else candidate.name
+            done[size] = TrialLog(sized, space, task, path, name, seed)
+            _run(done, size, first, n_trials, seconds, on_step)
+            first = _best_of(done[size].trials())
+            best = [done[one].best().value for one in sizes[max(rung - 1, 0) : rung + 1]]
+            if rung and best[1] < (1 + TOLERANCE) * best[0]:
+                break
+    except StoppedError:
+        done = {size: log for size, log in done.items() if _best_of(log.trials())}
+        if not done:
+            raise
+        is_whole = False
     trials = {size: log.trials() for size, log in done.items()}
-    return Tuned(_smallest_as_good(done), trials, f"{task.metric}@{task.k}")
+    return Tuned(_smallest_as_good(done), trials, f"{task.metric}@{task.k}", is_whole)
 
 
 def _run(
