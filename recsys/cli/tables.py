@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -78,10 +79,9 @@ def unseen_table(left_out: Mapping[str, int], new: "Evaluation | None", metric: 
     for reason, n in left_out.items():
         table.add_row(reason, f"{n:,}")
     if new is not None:
-        mean, (low, high) = new.metrics[metric], new.intervals[metric]
+        mean, interval = new.metrics[metric], _interval(new.intervals[metric])
         table.caption = (
-            f"{new.n_users:,} new users get the popular list: "
-            f"{metric} {mean:.4f}  {low:.4f} - {high:.4f}"
+            f"{new.n_users:,} new users get the popular list: {metric} {mean:.4f}  {interval}"
         )
     return table
 
@@ -163,7 +163,8 @@ def _with_margin(result: Mapping[str, Any], metric: str) -> str:
 
 def _with_half(value: float, interval: Sequence[float]) -> str:
     low, high = interval
-    return f"{value:.4f} ± {(high - low) / 2:.4f}"
+    half = f"± {(high - low) / 2:.4f}" if isfinite(high - low) else "(no interval)"
+    return f"{value:.4f} {half}"
 
 
 def _standing(one: "Comparison") -> list[str]:
@@ -179,8 +180,15 @@ def _with_interval(result: Mapping[str, Any], metric: str) -> str:
     value = f"{result['metrics'][metric]:.4f}"
     if metric not in result["intervals"]:
         return value
-    low, high = result["intervals"][metric]
-    return f"{value}  {low:.4f} - {high:.4f}"
+    return f"{value}  {_interval(result['intervals'][metric])}"
+
+
+def _interval(interval: Sequence[float | None]) -> str:
+    """Return an interval, or that there is none: one user says nothing about the spread."""
+    low, high = interval
+    if low is None or high is None or not (isfinite(low) and isfinite(high)):
+        return "no interval"
+    return f"{low:.4f} - {high:.4f}"
 
 
 def dimension_table(curve: "DimensionCurve") -> Group:
@@ -303,7 +311,7 @@ def _metric(metric: Mapping[str, Any] | None) -> str:
     if metric is None or metric["value"] is None:
         return ""
     low, high = metric["interval"] or (None, None)
-    half = "" if low is None else f" ± {(high - low) / 2:.4f}"
+    half = "" if low is None or high is None else f" ± {(high - low) / 2:.4f}"
     return f"{metric['name']}\n{metric['value']:.4f}{half}"
 
 
