@@ -47,6 +47,11 @@ def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Tab
     DataError
         If the file cannot be read, a column is missing, or a number is no finite one.
     """
+    if not isinstance(path, str | Path):
+        raise DataError(
+            f"items: expected a path, got {type(path).__name__}; recsys.train(items=...) takes an "
+            "Arrow table as it is"
+        )
     path, settings = Path(path), settings or ItemSettings()
     columns = dict(settings.columns)
     item_id = columns.setdefault("item_id", "item_id")
@@ -124,6 +129,16 @@ def _ids_as_text(ids: pa.ChunkedArray) -> pa.Array:
     return text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
 
 
+_NOT_KEPT = (
+    pa.types.is_string_view,
+    pa.types.is_binary_view,
+    pa.types.is_run_end_encoded,
+    pa.types.is_union,
+    pa.types.is_interval,
+)
+"""Types that Arrow cannot write as Parquet, or not take rows of."""
+
+
 def _refuse_numbers_that_are_none(table: pa.Table) -> None:
     """Refuse infinities and NaN, which JSON cannot hold, and floats of half precision.
 
@@ -137,6 +152,11 @@ def _refuse_numbers_that_are_none(table: pa.Table) -> None:
             column = pc.list_flatten(column)
         if pa.types.is_float16(column.type):
             raise DataError(f"items: column {name!r} is float16; convert it to float32")
+        if any(is_of(column.type) for is_of in _NOT_KEPT):
+            raise DataError(
+                f"items: column {name!r} is {column.type}, which a version cannot keep; convert it "
+                "to text, numbers, dates, or lists of these"
+            )
         if pa.types.is_floating(column.type) and name != "item_id":
             is_finite = pc.fill_null(pc.is_finite(column), True)
             if not pc.all(is_finite).as_py():

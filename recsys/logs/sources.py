@@ -112,7 +112,13 @@ def _files_of(source: PathLike, log_format: LogFormat, notes: list[str]) -> Iter
                 refuse_table_formats(folder)
             if not paths:
                 raise DataError(f"log {source}: no such file or folder, and no file matches it")
+        for found in paths:
+            str(found).encode()  # Arrow and DuckDB open files by names in UTF-8
         return [as_file(found, log_format) for found in paths]
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"log {ascii(error.object)[1:-1]}: expected a file name in UTF-8; rename it"
+        ) from error
     except OSError as error:
         raise DataError(f"log {source}: cannot be read: {error.strerror or error}") from error
 
@@ -217,7 +223,7 @@ def _as_stream(table: Any, name: str) -> TableStream:
         if isinstance(table, pa.Table):
             return TableStream(table.to_reader(), name)
         library = type(table).__module__.partition(".")[0]
-        if library == "pandas":
+        if library == "pandas" and hasattr(table, "columns"):
             if not table.columns.is_unique:
                 twice = table.columns[table.columns.duplicated()][0]
                 raise DataError(
@@ -225,7 +231,7 @@ def _as_stream(table: Any, name: str) -> TableStream:
                 )
             frame = pa.Table.from_pandas(table, preserve_index=False)
             return TableStream(frame.to_reader(), name)
-        if library == "polars":
+        if library == "polars" and (hasattr(table, "collect") or hasattr(table, "columns")):
             collected = table.collect() if hasattr(table, "collect") else table
             return TableStream(collected.to_arrow().to_reader(), name)
     except UnicodeEncodeError as error:

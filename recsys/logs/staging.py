@@ -85,6 +85,8 @@ def stage_copy(session: Session, file: LogFile, settings: LogSettings) -> Staged
 
 
 def _stage_parquet(session: Session, file: LogFile, settings: LogSettings) -> StagedFile | None:
+    if not file.path.stat().st_size:  # a marker, or a writer that was stopped at once
+        return None
     try:
         opened = pq.ParquetFile(file.path)
     except (pa.ArrowException, OSError) as error:
@@ -198,9 +200,7 @@ def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> Stage
         else _field(in_file.index(column) + 1, column, file, settings)
         for name, column in chosen.items()
     }
-    is_header = "false"
-    if layout.has_header and in_file:  # one comparison first, which spares most rows that of lists
-        is_header = f"fields[1] = {literal(in_file[0])} AND fields = {literals(in_file)}"
+    is_header = _repeats(in_file) if in_file and (layout.has_header or settings.names) else "false"
     rules = rules_for(columns, settings, session.now, "fields IS NULL", is_header)
     delimiter = layout.delimiter
     if delimiter is not None and not may_be_quoted(delimiter):
@@ -254,6 +254,17 @@ def _note_layout(
         session.warn(f"assumed that {layout.assumed}", file.name)
     elif layout.has_header or file.format == "jsonl":
         _note_unused(session, layout.columns, chosen, file.name, file.partition)
+
+
+def _repeats(columns: Sequence[str]) -> str:
+    """Return the condition of a row that holds the names of the columns, as joined files do.
+
+    In any case, and after the byte order mark that a file in the middle began with.
+    """
+    return " AND ".join(
+        f"ltrim(lower(fields[{position}]), chr(65279)) = lower({literal(column)})"
+        for position, column in enumerate(columns, start=1)
+    )
 
 
 def _without_header(batches: Iterator[pa.RecordBatch], comment: str) -> Iterator[pa.RecordBatch]:

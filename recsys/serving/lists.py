@@ -1,5 +1,6 @@
 """The popular list, and the lists of many users at once."""
 
+import operator
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -110,6 +111,7 @@ class Batch:
         if isinstance(position, slice):
             user_ids = self.user_ids[position]
             return Batch(user_ids, self.lists[position], self.items, self.version)
+        position = operator.index(position)  # a TypeError of anything else
         rows, scores = self.lists.item_idx[position], self.lists.scores[position]
         kept = rows >= 0
         found = map(ScoredItem, self.items.tolist(rows[kept]), scores[kept].tolist())

@@ -1,6 +1,6 @@
 """External ids in the order of rows, their hash table on disk, and checks of callers' ids."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -353,7 +353,7 @@ def checked_id(id_: Id, name: str) -> Id:
 
 def checked_ids(ids: Iterable[Id], name: str) -> list[Id]:
     """Return a list of ids, or raise a DataError that names the argument."""
-    if isinstance(ids, str) or not isinstance(ids, Iterable):
+    if isinstance(ids, str | Mapping) or not isinstance(ids, Iterable):  # values would be lost
         raise DataError(f"{name}: expected a list of ids, got {repr(ids)[:60]}")
     return [checked_id(id_, name) for id_ in ids]
 

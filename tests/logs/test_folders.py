@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -156,3 +157,24 @@ def test_a_full_temporary_disk_is_named(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="temporary folder .* is full.*TMPDIR") as caught:
         read_log(tmp_path / "log.csv")
     assert "damaged" not in str(caught.value)
+
+
+def test_a_parquet_file_of_no_bytes_says_nothing(tmp_path):
+    pq.write_table(pa.table({"user_id": [1], "item_id": [2]}), tmp_path / "a.parquet")
+    (tmp_path / "b.parquet").touch()
+    log = read_log(tmp_path)
+    assert len(log) == 1
+    assert log.row_counts.notes == (f"no rows: {tmp_path / 'b.parquet'}",)
+
+
+def test_a_name_that_is_not_utf8_is_named(tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/log\xff.csv")
+    Path(path).write_text("user_id,item_id\n1,2\n")
+    with pytest.raises(DataError, match="expected a file name in UTF-8; rename it"):
+        read_log(path)
+
+
+@pytest.mark.parametrize("column", [pd.Series([1, 2]), pl.Series([1, 2])])
+def test_a_column_is_no_log(column):
+    with pytest.raises(DataError, match=r"expected a path, a glob.* got Series"):
+        read_log(column)

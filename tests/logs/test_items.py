@@ -236,3 +236,23 @@ def test_a_row_of_another_length_is_named(tmp_path: Path) -> None:
     path.write_text("item_id,title,title\n1,Lamp,x\n")
     with pytest.raises(DataError, match="several columns 'title'"):
         read_items(path)
+
+
+def test_a_table_is_no_path() -> None:
+    with pytest.raises(DataError, match="expected a path, got Table; recsys.train"):
+        read_items(pa.table({"item_id": [1]}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array(["a", "b"], pa.string_view()),
+        pa.RunEndEncodedArray.from_arrays([1, 2], ["a", "b"]),
+        pa.UnionArray.from_sparse(pa.array([0, 0], pa.int8()), [pa.array([1, 2])]),
+        pa.array([(1, 2, 3)] * 2, pa.month_day_nano_interval()),
+    ],
+    ids=["view", "run-end", "union", "interval"],
+)
+def test_types_that_no_version_can_keep_are_refused(values: pa.Array) -> None:
+    with pytest.raises(DataError, match="column 'x' is .*, which a version cannot keep"):
+        attributes_of(pa.table({"item_id": [1, 2], "x": values}), Ids([1, 2]))

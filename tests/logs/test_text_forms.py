@@ -96,8 +96,10 @@ def test_a_user_and_a_list_of_items_on_each_line(tmp_path):
     assert log.row_counts.rejected == {"empty item_id": 1}
 
 
-def test_a_header_in_the_middle_is_no_row(tmp_path):
-    log = read(tmp_path, "user_id,item_id\n1,2\nuser_id,item_id\n3,4\n")
+@pytest.mark.parametrize("again", ["user_id,item_id", "\ufeffuser_id,item_id", "USER_ID,Item_ID"])
+@pytest.mark.parametrize("names", [(), ("user_id", "item_id")])
+def test_a_header_in_the_middle_is_no_row(tmp_path, again, names):
+    log = read(tmp_path, f"user_id,item_id\n1,2\n{again}\n3,4\n", names=names)
     assert events_of(log) == [(1, 2, 1.0, None), (3, 4, 1.0, None)]
     assert log.row_counts.left_out == {"repeated header": 1}
 

@@ -374,6 +374,14 @@ def test_a_slice_of_a_batch_is_a_batch(world: World) -> None:
     assert batch[-1].to_dict() == whole[-1]
     with pytest.raises(IndexError):
         batch[3]
+    for position in ("1", 1.0, None, [0, 1], ...):
+        with pytest.raises(TypeError):
+            batch[position]
+
+
+def test_a_mapping_is_no_list_of_ids(world: World) -> None:
+    with pytest.raises(DataError, match="history: expected a list of ids, got {'i1': 2.0}"):
+        world.recommender.recommend("nobody", history={"i1": 2.0})
 
 
 def test_no_list_is_longer_than_the_catalogue(world: World) -> None:
