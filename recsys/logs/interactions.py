@@ -246,13 +246,18 @@ class Interactions:
         """Return the time from which age is counted back: of the latest event, strays left out.
 
         A stray is more than a half-life later than all but a thousandth of the events (than all but
-        one, of twenty to a thousand): with a late clock, it would make all others old.
+        one, of twenty to a thousand), or of the users by their latest events: with a late clock, it
+        would make all others old.
         """
         timestamp = self.require_timestamp("half_life_days")
         latest = int(timestamp.max())
         if len(timestamp) < _FEW_EVENTS:
             return latest
         usual = int(np.quantile(timestamp, 1 - _MOST_STRAYS, method="lower"))
+        if len(self.users) >= _FEW_EVENTS:  # a late clock has all the events of its user
+            of_user = np.full(len(self.users), timestamp.min())
+            np.maximum.at(of_user, self.user_idx, timestamp)
+            usual = min(usual, int(np.quantile(of_user, 1 - _MOST_STRAYS, method="lower")))
         last = usual + int(min(half_life_days * SECONDS_PER_DAY, _FAR))
         return latest if latest <= last else int(timestamp[timestamp <= last].max())
 

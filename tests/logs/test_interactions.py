@@ -96,6 +96,14 @@ def test_a_late_clock_makes_nobody_else_old(n: int, strays: int) -> None:
     assert weights[n:].tolist() == late.weight[n:].tolist()
 
 
+def test_all_events_of_one_user_with_a_late_clock_are_strays() -> None:
+    day = 86_400
+    events = [(f"u{i % 50}", f"i{i % 7}", i * day // 100) for i in range(2000)]
+    log = log_of(*events, *(("u1", "late", 3000 * day + i) for i in range(10)))
+    assert log.end(30.0) == events[-1][2]
+    assert log.items[int(np.argmax(log.recent_popularity(30.0)))] != "late"
+
+
 def test_the_end_of_a_log_without_strays_is_its_latest_event() -> None:
     day = 86_400
     times = [*range(0, 5000 * day, day), 5020 * day]
