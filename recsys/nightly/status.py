@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +104,22 @@ def status(store: str | Path, n_nights: int = 7) -> StoreStatus:
         age_seconds=None if row is None else row.get("age_seconds"),
         versions=len(rows),
         nights=nights,
-        newest_event=next((one.newest_event for one in nights if one.newest_event), None),
+        newest_event=_newest_event(nights, row),
         store_bytes=sum(sizes),
         free_bytes=free,
         needs=tuple(needs),
     )
+
+
+def _newest_event(
+    nights: tuple[NightSummary, ...], current: Mapping[str, Any] | None
+) -> str | None:
+    """Return what the last night read, else what the current version was trained on."""
+    of_nights = [night.newest_event for night in nights if night.newest_event]
+    window = (current or {}).get("window")
+    if of_nights or not window:
+        return next(iter(of_nights), None)
+    return datetime.fromtimestamp(window[1], UTC).isoformat()
 
 
 def _current_of(store: Path) -> tuple[str | None, str | None]:

@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+import recsys
+from recsys.config import settings_from
 from recsys.errors import DataError, StoreError
 from recsys.nightly import run_night, status
 from recsys.store import find_version
@@ -38,6 +41,19 @@ def test_all_is_well_until_something_is_not(tmp_path: Path) -> None:
     needs = json.loads(done.stdout)["needs"]
     assert any("embeddings.npy" in one for one in needs)
     assert any("notes.txt" in one for one in needs)
+
+
+def test_the_newest_event_is_known_without_a_night(tmp_path: Path) -> None:
+    log = pa.table(
+        {
+            "user_id": [1, 1, 2],
+            "item_id": [1, 2, 2],
+            "timestamp": [1_700_000_000, 1_700_000_060, 1_700_000_100],
+        }
+    )
+    settings = settings_from({"evaluation": {"split": "none"}, "gates": {"enabled": False}})
+    recsys.train(recsys.read_log(log), tmp_path, settings=settings)
+    assert status(tmp_path).newest_event == "2023-11-14T22:15:00+00:00"
 
 
 def test_a_night_that_failed_needs_a_person(tmp_path: Path) -> None:
