@@ -8,6 +8,9 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 
+# Lines of progress appear by the clock: none in what tests compare. One test asks for them.
+os.environ["RECSYS_PROGRESS_SECONDS"] = "inf"
+
 # The same examples on every run, so that a red build means a change; explore on request:
 # HYPOTHESIS_PROFILE=explore make test
 _LENIENT = [HealthCheck.too_slow, HealthCheck.filter_too_much]

@@ -3,11 +3,13 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,9 +27,9 @@ CONFIG = ROOT / "pipelines" / "sample.toml"
 NASTY_IDS = ["a b", "it's", 'say "hi"', "a/b/../c", "🦊", "[bold]", "-k", "x" * 10_000]
 
 
-def refused(*arguments: str | Path, code: int = 1) -> str:
+def refused(*arguments: str | Path, code: int = 1, **env: Any) -> str:
     """Run a command that must fail with one line on stderr, and return that line."""
-    done = run(*arguments)
+    done = run(*arguments, **env)
     assert done.returncode == code, done.stderr
     *account, line = done.stderr.splitlines()
     assert line.startswith("recsys: ")
@@ -328,9 +330,12 @@ def test_datasets_are_listed_with_their_terms() -> None:
     assert "did you mean 'ml-20m'" in refused("datasets", "ml20m")
 
 
-def test_no_progress_bar_in_a_pipe_and_one_on_a_terminal(tmp_path: Path) -> None:
+def test_lines_of_progress_in_a_pipe_and_a_bar_on_a_terminal(tmp_path: Path) -> None:
     train = ["train", "--config", str(CONFIG), "--store", str(tmp_path)]
     assert "fitting als" not in run(*train).stderr
+    written = run(*train, RECSYS_PROGRESS_SECONDS="0").stderr
+    assert re.search(r"^recsys: fitting als: 1 of 15, loss \S+ \(\d+ s\)$", written, re.MULTILINE)
+    assert "a number of seconds" in refused(*train, code=2, RECSYS_PROGRESS_SECONDS="often")
     assert "fitting als" in on_a_terminal(*train)
 
 

@@ -1,12 +1,18 @@
-"""Progress for people: a bar on a terminal, silence in a pipe."""
+"""Progress for people: a bar on a terminal; a line now and then in a pipe or a file."""
 
+import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from recsys.base.errors import ConfigError
 from recsys.base.stopping import check_stop
+
+SECONDS = "RECSYS_PROGRESS_SECONDS"
+"""The environment variable with the seconds between two lines, 15 by default; "inf" is never."""
 
 # C0 and C1 but for the line break, and what turns the direction of writing.
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -37,14 +43,14 @@ class OnStep(Protocol):
 
 @contextmanager
 def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
-    """Show a bar on stderr while the block runs, if stderr is a terminal.
+    """Show on stderr how far the block has come.
 
     Parameters
     ----------
     description : str
         What is being done, a few words.
     enabled : bool
-        False keeps the bar away from a terminal, too.
+        False shows nothing.
 
     Yields
     ------
@@ -53,7 +59,7 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
         that has come since.
     """
     if not (enabled and sys.stderr.isatty()):
-        yield _ignore
+        yield _Lines(description).on_step if enabled else _ignore
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -78,7 +84,7 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
 
 @contextmanager
 def spinner(step: str, *, enabled: bool = True) -> Iterator[Callable[[str], None]]:
-    """Show the present step on stderr while the block runs, if stderr is a terminal.
+    """Show on stderr what the block does at present.
 
     Yields
     ------
@@ -86,7 +92,7 @@ def spinner(step: str, *, enabled: bool = True) -> Iterator[Callable[[str], None
         Call it with the next step, a few words.
     """
     if not (enabled and sys.stderr.isatty()):
-        yield lambda step: check_stop()
+        yield _Lines().on_change if enabled else lambda step: check_stop()
         return
     from rich.console import Console
     from rich.text import Text
@@ -103,6 +109,39 @@ def spinner(step: str, *, enabled: bool = True) -> Iterator[Callable[[str], None
         yield update
 
 
+class _Lines:
+    """Writes a line at the first step after every so many seconds."""
+
+    def __init__(self, what: str = "") -> None:
+        self._what = what
+        self._pause = _seconds()
+        self._began = time.monotonic()
+        self._due = self._began + self._pause
+
+    def on_step(self, done: int, total: int, note: str = "") -> None:
+        """Write how much of the work is done."""
+        self.on_change(f"{self._what}: {done:,} of {total:,}{f', {note}' if note else ''}")
+
+    def on_change(self, step: str) -> None:
+        """Write what is being done."""
+        check_stop()
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + self._pause
+        line = printable(step, one_line=True)
+        sys.stderr.write(f"recsys: {line} ({now - self._began:.0f} s)\n")
+        sys.stderr.flush()
+
+
+def _seconds() -> float:
+    text = os.environ.get(SECONDS, "15")
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"{SECONDS}: expected a number of seconds, got {text!r}") from None
+
+
 def _ignore(done: int, total: int, note: str = "") -> None:  # noqa: ARG001
-    """Show nothing: stderr is not a terminal."""
+    """Show nothing."""
     check_stop()

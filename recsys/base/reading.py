@@ -1,4 +1,4 @@
-"""Faults while a file of a store is read: damage, or one of the moment, which is named and retried.
+"""Read files of a store: mapped arrays, and faults of damage apart from those of the moment.
 
 A process that has too many files open, or a network disk that does not answer for a second, says
 nothing about the file: a version must not be taken for damaged because of it.
@@ -6,15 +6,21 @@ nothing about the file: a version must not be taken for damaged because of it.
 
 import errno
 import os
+import re
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from recsys.base.errors import CorruptVersionError, StoreError, UnreadableError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _OF_THE_FILE = frozenset(
     getattr(errno, name)
@@ -24,6 +30,13 @@ _OF_THE_FILE = frozenset(
 
 _LASTING = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 """What does not pass within a second: a person has to grant a right."""
+
+_SMALL_FILE = 4096  # bytes; and an empty file cannot be mapped
+_MAGIC = re.compile(rb"\x93NUMPY\x01\x00(..)", re.DOTALL)
+_HEADER = re.compile(
+    rb"\{'descr': '([<|][fiu][1248])', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n"
+)
+_SHAPE = re.compile(rb"|\d{1,18},|\d{1,18}(, \d{1,18})+")
 
 _PAUSES = (0.05, 0.2, 0.5)  # seconds before each further try
 
@@ -64,7 +77,7 @@ def errors_of_reading(path: Path, *kinds: type[Exception]) -> Iterator[None]:
         raise fault_of(path, error) from error
 
 
-def patiently(read: Callable[[], T]) -> T:
+def patiently(read: Callable[[], _T]) -> _T:
     """Read, and try again shortly after where the fault may pass by itself."""
     for pause in _PAUSES:
         try:
@@ -91,3 +104,57 @@ def _advice(number: int) -> str:
     if number in _LASTING:
         return "grant this user the right to read it"
     return "look at the disk, and try again"
+
+
+def open_array(
+    path: Path, dtype: type[np.generic] | None = None, shape: tuple[int, ...] = ()
+) -> NDArray[Any]:
+    """Open an array that `np.save` wrote, memory-mapped.
+
+    Processes share the memory. It is not marked read-only, though nobody writes to it: a write
+    would change a page of the writer's own and never the file.
+
+    The header has to be one that `np.save` writes for numbers, to the byte: NumPy's own reader
+    evaluates it as Python.
+
+    Parameters
+    ----------
+    dtype, shape : optional
+        What it has to be.
+
+    Raises
+    ------
+    CorruptVersionError
+        If the file is not such an array; it is named.
+    UnreadableError
+        If it cannot be read now.
+    """
+    with errors_of_reading(path, ValueError):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise damaged(path, "expected a file with an array, got something else")
+        with path.open("rb") as file:
+            found_dtype, found_shape, offset = _header(path, file.read(_SMALL_FILE))
+        n_bytes = prod(found_shape) * found_dtype.itemsize
+        if status.st_size != offset + n_bytes:
+            raise damaged(path, f"expected {offset + n_bytes} bytes, got {status.st_size}")
+        if dtype is not None and (found_dtype != dtype or found_shape != shape):
+            raise damaged(
+                path,
+                f"expected {np.dtype(dtype)} of shape {shape}, got {found_dtype} of {found_shape}",
+            )
+        if status.st_size <= _SMALL_FILE:
+            flat = np.fromfile(path, found_dtype, offset=offset)
+            return flat.reshape(found_shape)
+        return np.asarray(np.memmap(path, found_dtype, "c", offset, found_shape))
+
+
+def _header(path: Path, start: bytes) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """Return the type and the shape that the start of a file names, and where the numbers begin."""
+    magic = _MAGIC.match(start)
+    end = 10 + int.from_bytes(magic[1], "little") if magic else 0
+    header = _HEADER.fullmatch(start[10:end])
+    if header is None or end % 64 or not _SHAPE.fullmatch(header[2]):
+        raise damaged(path, "expected the header of an array of numbers, got another")
+    shape = tuple(int(n) for n in re.findall(rb"\d+", header[2]))
+    return np.dtype(header[1].decode()), shape, end

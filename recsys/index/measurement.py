@@ -8,8 +8,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.arrays import open_array
-from recsys.base.reading import damaged
+from recsys.base.reading import damaged, open_array
 from recsys.base.threads import one_blas_thread
 from recsys.index.kernel import COUNTED
 from recsys.index.plain import Allowed, ItemRows, PlainIndex

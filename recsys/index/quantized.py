@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.arrays import open_array
-from recsys.base.reading import damaged
+from recsys.base.reading import damaged, open_array
 from recsys.vectors import FloatMatrix
 from recsys.vectors.vector import norms_of
 

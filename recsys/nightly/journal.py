@@ -37,7 +37,7 @@ class Journal:
         self.run: str | None = None
         self.warned: list[str] = []
         self._on_terminal = sys.stderr.isatty()
-        self._shows = progress and self._on_terminal
+        self.shows = progress and self._on_terminal
         self._least = _LEVELS.index(settings.log_level)
         self._path = None if settings.log_file is None else Path(settings.log_file)
         self._failed = False
@@ -79,7 +79,7 @@ class Journal:
 
     def show(self, sentence: str) -> None:
         """Show a line on the terminal."""
-        if self._shows:
+        if self.shows:
             sys.stderr.write(f"{sentence}\n")
 
     def _append(self, line: str) -> None:

@@ -62,7 +62,7 @@ def run_night(
         with only_night(folder):
             run = _run_of(folder, settings, journal)
             reporter = Reporter(settings, folder, run, journal)
-            context = Context(settings, folder, run, journal, reporter.add, progress)
+            context = Context(settings, folder, run, journal, reporter.add, journal.shows)
             return _Night(context, reporter, stop).carry_out()
 
 

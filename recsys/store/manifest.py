@@ -14,11 +14,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
+from recsys.base.checks import misfit
 from recsys.base.distribution import installed_version
 from recsys.base.errors import CorruptVersionError, StoreError
 from recsys.base.process import usable_cores
 from recsys.base.reading import fault_of
-from recsys.base.types import misfit
 from recsys.index import IndexSummary
 from recsys.vectors.ids import Kind
 

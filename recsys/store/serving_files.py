@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.arrays import open_array
-from recsys.base.reading import damaged, errors_of_reading
+from recsys.base.reading import damaged, errors_of_reading, open_array
 from recsys.store.tables import ItemTable, SeenLists, UserTable
 from recsys.vectors import FloatVector, Id, Ids
 from recsys.vectors.ids import IdTable, canonical, find_row, leads_elsewhere, n_home_slots
