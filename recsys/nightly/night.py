@@ -17,11 +17,12 @@ from recsys.nightly.guards import now_of, only_night
 from recsys.nightly.journal import Journal
 from recsys.nightly.report import NightReport, StageReport
 from recsys.nightly.reporter import Reporter
-from recsys.nightly.run import Finished, Run, drop_old_runs, files_facts, new_run, unfinished_run
+from recsys.nightly.run import Finished, Run, drop_old_runs, new_run, unfinished_run
 from recsys.nightly.stages import STAGES, Stage, published_by
 from recsys.nightly.unchanged import unchanged
 from recsys.serving import store_path
 from recsys.store import parent_of, require_comparable, require_writable
+from recsys.store.manifest import files_facts
 
 
 def run_night(

@@ -132,15 +132,6 @@ class Run:
         replace_text(self.folder / STATE, text)
 
 
-def files_facts(folder: Path) -> dict[str, FileFacts]:
-    """Return size and checksum of every file in a folder, by path inside it."""
-    return {
-        path.relative_to(folder).as_posix(): FileFacts(path.stat().st_size, sha256_of(path))
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 def new_run(store: Path, now: int, parent: str | None) -> Run:
     """Begin a run."""
     folder = store / RUNS / stamp_of(datetime.fromtimestamp(now, UTC))

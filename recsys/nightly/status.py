@@ -12,7 +12,7 @@ from recsys.base.errors import StoreError
 from recsys.nightly.guards import runs_in
 from recsys.nightly.reporter import REPORT
 from recsys.store import current, describe_versions
-from recsys.store.leftovers import strays
+from recsys.store.prune import strays
 from recsys.store.versions import VERSIONS
 
 _ROOM = 2  # times the bytes of the largest version that a disk should have free

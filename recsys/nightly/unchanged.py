@@ -8,7 +8,8 @@ from recsys.base.distribution import installed_version
 from recsys.logs import attributes_of
 from recsys.logs.summary import fingerprint_of
 from recsys.nightly.context import Context
-from recsys.store import Content, Version, current_or_none, plain
+from recsys.store import Content, Version, current_or_none
+from recsys.store.manifest import plain
 from recsys.training import plain_settings
 
 _OF_THE_LOG = ("since", "until")  # which the fingerprint answers

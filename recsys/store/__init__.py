@@ -11,8 +11,7 @@ from recsys.store.activations import (
     unpin,
     version_before,
 )
-from recsys.store.align import align_with_current
-from recsys.store.content import Content, open_version, read_vectors
+from recsys.store.content import Content, open_version
 from recsys.store.listing import describe_versions
 from recsys.store.manifest import (
     Check,
@@ -21,14 +20,19 @@ from recsys.store.manifest import (
     IndexSummaries,
     Manifest,
     ModelSpec,
-    plain,
 )
-from recsys.store.parent import Damaged, Parent, parent_of, require_comparable
+from recsys.store.parent import (
+    Damaged,
+    Parent,
+    align_with_current,
+    parent_of,
+    require_comparable,
+)
 from recsys.store.prune import Pruning, prune
-from recsys.store.publish import Gate, publish, require_writable
-from recsys.store.release import BuiltIndexes, Release, build_indexes
+from recsys.store.publish import BuiltIndexes, Gate, build_indexes, publish, require_writable
+from recsys.store.release import Release
 from recsys.store.sound import PassedOver, damage_of
-from recsys.store.tables import ItemTable, SeenLists, UserTable
+from recsys.store.tables import ItemTable, SeenLists, UserTable, read_vectors
 from recsys.store.verify import verify
 from recsys.store.versions import Version, current, current_or_none, find_version, versions
 
@@ -65,7 +69,6 @@ __all__ = [
     "parent_of",
     "pin",
     "pinned",
-    "plain",
     "prune",
     "publish",
     "read_vectors",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from recsys.base.durable import errors_of_writing, replace_text
-from recsys.base.errors import GateFailedError, StoreError, VersionNotFoundError
+from recsys.base.errors import StoreError, VersionNotFoundError
 from recsys.base.locks import only_writer
 from recsys.store.sound import PassedOver, first_usable, require_sound, warn_of
 from recsys.store.versions import (
@@ -24,7 +24,7 @@ from recsys.store.versions import (
 ACTIVATIONS = "ACTIVATIONS"
 PINNED = "PINNED"
 
-Kind = Literal["activate", "rollback"]
+_Kind = Literal["activate", "rollback"]
 
 _LINE = re.compile(r"(\S+) (activate|rollback) (\S+)", re.ASCII)
 _MAX_LINES = 1000
@@ -34,7 +34,7 @@ class Activation(NamedTuple):
     """One change of the current version."""
 
     time: str  # ISO 8601, UTC
-    kind: Kind
+    kind: _Kind
     version: str  # name
 
 
@@ -60,9 +60,8 @@ def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
     store = Path(store)
     version = find_version(store, name)  # before the lock, which may not be writable
     require_sound(version)
-    if version.manifest.status == "refused" and not force:
-        refusing = [check for check in version.manifest.checks if check.refuses]
-        raise GateFailedError([check.sentence for check in refusing], refusing, version.name)
+    if not force:
+        version.manifest.require_accepted()
     with errors_of_writing(store, f"make {name} current"), only_writer(store / CURRENT_LOCK):
         return _make_current(store, name, "activate")
 
@@ -219,7 +218,7 @@ def _sound_before(store: Path) -> tuple[Version | None, tuple[PassedOver, ...]]:
     return first_usable(store, (name for name in served(store) if name != now), require_sound)
 
 
-def _make_current(store: Path, name: str, kind: Kind) -> Version:
+def _make_current(store: Path, name: str, kind: _Kind) -> Version:
     """Write ACTIVATIONS, then CURRENT; the caller holds the lock."""
     version = find_version(store, name)  # once more, as nothing can prune it now
     version.manifest  # noqa: B018  a version that cannot be opened must not become current

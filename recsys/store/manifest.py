@@ -1,12 +1,9 @@
-"""The manifest of a version: what it holds, its checks, and the environment that made it."""
+"""The manifest of a version: what it holds, how it was made, and its checks."""
 
 import hashlib
 import json
 import math
-import os
-import platform
 import stat
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
@@ -15,9 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys.base.checks import misfit
-from recsys.base.distribution import installed_version
-from recsys.base.errors import CorruptVersionError, StoreError
-from recsys.base.process import usable_cores
+from recsys.base.durable import sha256_of
+from recsys.base.errors import CorruptVersionError, GateFailedError, StoreError
 from recsys.base.reading import fault_of
 from recsys.index import IndexSummary
 from recsys.vectors.ids import Kind
@@ -27,14 +23,6 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 MANIFEST = "manifest.json"
-
-COMMIT = "RECSYS_COMMIT"
-"""Environment variable that names the commit where there is no git, as in an image."""
-
-_PACKAGES = ("annoy", "numba", "numpy", "pyarrow", "scipy")
-_GIT_TIMEOUT = 10  # seconds
-
-Status = Literal["accepted", "refused"]
 
 
 @dataclass(frozen=True)
@@ -221,7 +209,7 @@ class Manifest:
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileFacts] = field(default_factory=dict)
-    status: Status = "accepted"
+    status: Literal["accepted", "refused"] = "accepted"
     checks: tuple[Check, ...] = ()
     format: int = FORMAT
 
@@ -241,6 +229,12 @@ class Manifest:
                 "another version"
             )
         return summary
+
+    def require_accepted(self) -> None:
+        """Raise a GateFailedError, which names the failed checks, for a version that is refused."""
+        if self.status == "refused":
+            refusing = [check for check in self.checks if check.refuses]
+            raise GateFailedError([check.sentence for check in refusing], refusing, self.version)
 
     @property
     def evaluation(self) -> EvaluationSummary | None:
@@ -325,6 +319,15 @@ def _impossible(manifest: Manifest) -> str | None:
     return None
 
 
+def files_facts(folder: Path) -> dict[str, FileFacts]:
+    """Return size and checksum of every file in a folder, by path inside it."""
+    return {
+        path.relative_to(folder).as_posix(): FileFacts(path.stat().st_size, sha256_of(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of the version in a folder."""
     path = folder / MANIFEST
@@ -366,33 +369,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, str | int | None) else str(value)
-
-
-def environment() -> dict[str, Any]:
-    """Return the environment of this process for the manifest, in plain types."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {
-            "recsys": installed_version(),
-            **{package: installed_version(package) for package in _PACKAGES},
-        },
-        "cores": usable_cores(),
-        "commit": commit(),
-    }
-
-
-def commit() -> str | None:
-    """Return the commit of the training code, None where there is none.
-
-    $RECSYS_COMMIT if it is set, else that of the git checkout that the process works in, with
-    "-dirty" added where a tracked file has been changed since.
-    """
-    if given := os.environ.get(COMMIT):
-        return given
-    describe = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    try:
-        done = subprocess.run(describe, capture_output=True, text=True, timeout=_GIT_TIMEOUT)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None

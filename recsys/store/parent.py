@@ -1,15 +1,25 @@
-"""What a new version is compared with and aligned to: the last version that is sound.
+"""The parent of a new version: the last one that is sound; and the rotation into its space.
 
 It is the version that serving falls back to where the current one is damaged.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from recsys.base.errors import GateFailedError, StoreError
+import numpy as np
+
+from recsys.base.errors import ConfigError, GateFailedError, StoreError
 from recsys.store.activations import served
+from recsys.store.manifest import ModelSpec
+from recsys.store.release import Release
 from recsys.store.sound import PassedOver, first_usable, require_sound, warn_of
+from recsys.store.tables import read_item_table
 from recsys.store.versions import CURRENT, Version, current, versions
+from recsys.vectors import align, shared_rows
+
+if TYPE_CHECKING:
+    from recsys.settings import AlignmentSettings
 
 
 @dataclass(frozen=True)
@@ -44,13 +54,8 @@ class Parent:
         return None if self.version is None else self.version.name
 
 
-def parent_of(store: str | Path, *, warn: bool = True) -> Parent:
-    """Return the last once current version that is sound.
-
-    Parameters
-    ----------
-    warn : bool
-        Warn of those that are passed over.
+def parent_of(store: str | Path) -> Parent:
+    """Return the last once current version that is sound; warn of those that are passed over.
 
     Raises
     ------
@@ -60,38 +65,15 @@ def parent_of(store: str | Path, *, warn: bool = True) -> Parent:
         If there is no store, or it cannot be read.
     """
     store = Path(store)
-    names, damaged_current = candidates(store)
+    names, damaged_current = _candidates(store)
     version, passed = first_usable(store, names, require_sound)
     passed = damaged_current + passed
-    if warn:
-        warn_of(passed)
+    warn_of(passed)
     if version is not None:
         return Parent(version, None, passed)
     described, _ = first_usable(store, names, _with_manifest)
-    damage = None if described is None else _reason_of(described.name, passed)
-    return Parent(described, damage, passed)
-
-
-def candidates(store: Path) -> tuple[list[str], tuple[PassedOver, ...]]:
-    """Return the names of the versions that may stand for the current one, the best first.
-
-    Returns
-    -------
-    names : list of str
-        The current version, those that were current before it, and last the others that gates
-        accepted: a damaged store may not say which were current.
-    passed_over : tuple of PassedOver
-        CURRENT, where it is damaged.
-    """
-    damaged: tuple[PassedOver, ...] = ()
-    named = None
-    try:
-        named = current(store)
-    except StoreError as error:
-        damaged = (PassedOver(CURRENT, str(error)),)
-    once_current = [] if named is None else [named]
-    accepted = (version.name for version in versions(store) if _accepted(version))
-    return list(dict.fromkeys([*once_current, *served(store), *accepted])), damaged
+    reasons = {one.name: one.reason for one in passed}
+    return Parent(described, None if described is None else reasons[described.name], passed)
 
 
 def require_comparable(store: str | Path, parent: Parent) -> None:
@@ -107,6 +89,109 @@ def require_comparable(store: str | Path, parent: Parent) -> None:
         )
 
 
+def align_with_current(
+    store: str | Path, release: Release, settings: "AlignmentSettings | None" = None
+) -> Release:
+    """Rotate a release onto the current version of a store, to stay in its space.
+
+    Where that is damaged, the last sound one stands for it (`recsys.store.parent_of`).
+
+    Users and items are rotated alike, so no score changes. Where the two cannot be aligned, the
+    release stays as it is, in a new space. Its `alignment` says which of both, and why. Each
+    version is aligned with its parent alone: over many versions a space may drift.
+    """
+    from recsys.settings import AlignmentSettings  # not needed to serve
+
+    settings = settings or AlignmentSettings()
+    parent = parent_of(store) if Path(store).is_dir() else Parent(None)
+    if parent.version is None:
+        damaged = parent.passed_over[0].reason if parent.passed_over else None
+        return _in_new_space(release, None, damaged or "the first version of the store")
+    if not settings.enabled:
+        return _in_new_space(release, parent.name, "alignment is switched off")
+    reason = parent.damage or _why_not_alignable(release, parent.version)
+    if reason is not None:
+        return _in_new_space(release, parent.name, reason)
+    return _aligned(release, parent.version, settings.min_agreement)
+
+
+def _aligned(release: Release, parent: Version, min_agreement: float) -> Release:
+    """Return the release in the space of its parent if they agree well enough."""
+    before = read_item_table(parent.folder)
+    ours, theirs = shared_rows(release.items, before.ids)
+    items, onto = release.embeddings.items[ours], before.embeddings[theirs]
+    blocks = _blocks(release.model) or ()
+    n_shared = int((items.any(axis=1) & onto.any(axis=1)).sum())
+    widest = max((block.stop - block.start for block in blocks), default=0)
+    if n_shared < widest:
+        reason = f"{n_shared} items are in both versions, and {widest} factors need as many"
+        return _in_new_space(release, parent.name, reason, n_shared=n_shared)
+    # The weight of an item is its number of users, in the version where it has fewer.
+    popularity = np.minimum(release.popularity[ours], before.popularity[theirs])
+    found = align(items, onto, popularity, blocks=blocks)
+    facts = {name: value for name, value in asdict(found).items() if name != "rotation"}
+    if found.agreement < min_agreement:
+        reason = (
+            "items are too far from where they were: their agreement is "
+            f"{found.agreement:.3f}, below {min_agreement:g}"
+        )
+        return _in_new_space(release, parent.name, reason, **facts)
+    reason = "aligned with the version before"
+    return replace(
+        release,
+        embeddings=found.apply(release.embeddings),
+        space_id=before.space_id,
+        alignment={"parent": parent.name, "space": "kept", "reason": reason, **facts},
+    )
+
+
+def _in_new_space(release: Release, parent: str | None, reason: str, **facts: Any) -> Release:
+    alignment = {"parent": parent, "space": "new", "reason": reason, **facts}
+    return replace(release, space_id=None, alignment=alignment)
+
+
+def _why_not_alignable(release: Release, parent: Version) -> str | None:
+    """Return why no rotation can align the two, None where one can."""
+    before, name = parent.manifest, release.model.name
+    if before.model.name != name:
+        return f"the model changed from {before.model.name} to {name}"
+    if before.factors != release.embeddings.factors:
+        return f"the factors changed from {before.factors} to {release.embeddings.factors}"
+    blocks = _blocks(release.model)
+    if blocks is None:
+        return f"recsys has no model {name} with these parameters, so none that can be rotated"
+    if _blocks(before.model) != blocks:
+        return f"the coordinates of {name} are divided otherwise, by other hyperparameters"
+    return None
+
+
+def _blocks(model: ModelSpec) -> tuple[slice, ...] | None:
+    """Return the blocks of coordinates of a model; None for one that this release does not know."""
+    from recsys.models import model_from  # the solvers are not needed to read a store
+
+    try:
+        return model_from(model.name, model.parameters).rotatable
+    except ConfigError:
+        return None
+
+
+def _candidates(store: Path) -> tuple[list[str], tuple[PassedOver, ...]]:
+    """Return the names of the versions that may stand for the current one, the best first.
+
+    First the current one and those that were current before it, last the others that gates
+    accepted: a damaged store may not say which were current. And CURRENT, where it is damaged.
+    """
+    damaged: tuple[PassedOver, ...] = ()
+    named = None
+    try:
+        named = current(store)
+    except StoreError as error:
+        damaged = (PassedOver(CURRENT, str(error)),)
+    once_current = [] if named is None else [named]
+    accepted = (version.name for version in versions(store) if _accepted(version))
+    return list(dict.fromkeys([*once_current, *served(store), *accepted])), damaged
+
+
 def _with_manifest(version: Version) -> Version:
     version.manifest  # noqa: B018  raises where it is damaged
     return version
@@ -117,7 +202,3 @@ def _accepted(version: Version) -> bool:
         return version.manifest.status == "accepted"
     except StoreError:
         return True  # which is found out when it is used
-
-
-def _reason_of(name: str, passed_over: tuple[PassedOver, ...]) -> str:
-    return next(one.reason for one in passed_over if one.name == name)

@@ -1,5 +1,7 @@
-"""Prune: delete the oldest versions while readers may have them open."""
+"""Delete the oldest versions, while readers may have them open, and what crashes have left."""
 
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +12,24 @@ from recsys.base.durable import errors_of_writing, sync
 from recsys.base.errors import StoreError
 from recsys.base.locks import only_writer
 from recsys.store.activations import pinned, version_before
-from recsys.store.content import lease_of
-from recsys.store.leftovers import TRASH, remove_leftovers, strays, warn_all, why_kept
-from recsys.store.sound import damage_of
-from recsys.store.versions import CURRENT_LOCK, PUBLISH_LOCK, VERSIONS, Version, current, versions
+from recsys.store.sound import damage_of, lease_of, warn_of
+from recsys.store.versions import (
+    CURRENT_LOCK,
+    PUBLISH_LOCK,
+    VERSIONS,
+    Version,
+    current,
+    is_version_name,
+    versions,
+)
 
-State = Literal["accepted", "refused", "damaged", "unreadable"]
+STAGING = ".staging-"
+"""Start of the name of a folder that is being published."""
+
+TRASH = ".trash-"
+"""Start of the name of a folder that was a version and is being deleted."""
+
+_State = Literal["accepted", "refused", "damaged", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -76,14 +90,55 @@ def prune(
         left = remove_leftovers(store / VERSIONS)
     damaged = [name for name in done.deleted if states[name] == "damaged"]
     said = [f"deleted {name}: it was damaged" for name in damaged]
-    warn_all([*left, *strays(store / VERSIONS), *said, *_worth_a_look(store, done)])
+    warn_of([*left, *strays(store / VERSIONS), *said, *_worth_a_look(store, done)])
     return done
+
+
+def remove_leftovers(versions: Path) -> list[str]:
+    """Remove folders left by crashed publishers and pruners; the caller holds the publish lock.
+
+    Returns
+    -------
+    list of str
+        A sentence for each that cannot be removed: of another user, or with a file that a reader
+        on another machine holds open (``.nfs...``). The next call tries again.
+    """
+    left = (*sorted(versions.glob(f"{STAGING}*")), *sorted(versions.glob(f"{TRASH}*")))
+    found = [delete_folder(folder, "a folder that recsys left") for folder in left]
+    return [sentence for sentence in found if sentence is not None]
+
+
+def delete_folder(folder: Path, expected: str) -> str | None:
+    """Delete a folder; return a sentence where it is none, or cannot be deleted."""
+    if folder.is_symlink() or not folder.is_dir():
+        return passed_over(folder, expected)
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        at, reason = error.filename or folder, error.strerror
+        return f"{folder}: cannot be deleted: {at}: {reason}; passed over; delete it by hand"
+    return None
+
+
+def strays(versions: Path) -> list[str]:
+    """Return a sentence for everything among the versions that is none."""
+    return [
+        passed_over(path, "a version")
+        for path in (sorted(versions.iterdir()) if versions.is_dir() else ())
+        if not path.name.startswith((STAGING, TRASH))
+        and not (is_version_name(path.name) and path.is_dir())
+    ]
+
+
+def passed_over(path: Path, expected: str) -> str:
+    """Return a sentence for what is in the place of something else."""
+    return f"{path}: expected {expected}, got {_kind_of(path)}; passed over; delete it by hand"
 
 
 def _prune(
     store: Path,
     listed: Sequence[Version],
-    states: Mapping[str, State],
+    states: Mapping[str, _State],
     keep: int,
     remove: Callable[[Version], None],
     without_locks: bool,
@@ -95,7 +150,7 @@ def _prune(
         if version.name in kept:
             continue
         with lease_of(version.folder) as held:
-            reason = why_kept(version.folder) or _open_reason(held, without_locks)
+            reason = _why_not_deletable(version.folder) or _open_reason(held, without_locks)
             if reason is not None:
                 kept[version.name] = reason
                 continue
@@ -131,14 +186,14 @@ def _worth_a_look(store: Path, done: Pruning) -> list[str]:
     ]
 
 
-def _states(listed: Sequence[Version], keep: int) -> dict[str, State]:
+def _states(listed: Sequence[Version], keep: int) -> dict[str, _State]:
     """Return the state of each version; nothing is read where nothing can be deleted."""
     if len(listed) <= keep:
         return dict.fromkeys((version.name for version in listed), "accepted")
     return {version.name: _state(version) for version in listed}
 
 
-def _state(version: Version) -> State:
+def _state(version: Version) -> _State:
     try:
         if damage_of(version) is not None:
             return "damaged"
@@ -148,7 +203,7 @@ def _state(version: Version) -> State:
 
 
 def _reasons(
-    store: Path, listed: Sequence[Version], states: Mapping[str, State], keep: int
+    store: Path, listed: Sequence[Version], states: Mapping[str, _State], keep: int
 ) -> dict[str, str]:
     """Return the versions to keep, each with its strongest reason."""
     reasons: dict[str, str] = {}
@@ -165,7 +220,7 @@ def _reasons(
     return reasons
 
 
-def _newest(listed: Sequence[Version], states: Mapping[str, State], keep: int) -> dict[str, str]:
+def _newest(listed: Sequence[Version], states: Mapping[str, _State], keep: int) -> dict[str, str]:
     """Return the newest accepted versions, and the others between them."""
     reasons: dict[str, str] = {}
     n_counted = 0
@@ -180,3 +235,19 @@ def _newest(listed: Sequence[Version], states: Mapping[str, State], keep: int) -
 
 def _move_away(version: Version) -> None:
     version.folder.rename(version.folder.with_name(f"{TRASH}{version.name}"))
+
+
+def _why_not_deletable(folder: Path) -> str | None:
+    """Return why a version cannot be deleted by this process, None where it can."""
+    if folder.is_symlink():
+        return "symlink"
+    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    if all(os.access(path, os.W_OK | os.X_OK) for path in folders):
+        return None
+    return "of another user"
+
+
+def _kind_of(path: Path) -> str:
+    if path.is_symlink():
+        return "a symlink" if path.exists() else "a symlink to nothing"
+    return "a folder" if path.is_dir() else "a file"

@@ -1,17 +1,20 @@
-"""Publish a version: write it aside, check it, rename it, point CURRENT at it."""
+"""Publish a version: write its tables and indexes aside, check it, rename it, make it current."""
 
 import hashlib
 import itertools
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.base.distribution import environment
 from recsys.base.durable import (
     appear,
     durable_file,
@@ -19,46 +22,55 @@ from recsys.base.durable import (
     has_rights,
     make_read_only,
     moment_of,
-    sha256_of,
     stamp_of,
     sync,
 )
-from recsys.base.errors import GateFailedError
 from recsys.base.locks import has_flock, only_writer
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.stopping import uninterrupted
+from recsys.index import IndexSummary, Sample, build_index
 from recsys.store import tables
 from recsys.store.activations import make_current
-from recsys.store.content import Content
-from recsys.store.leftovers import STAGING, remove_leftovers, warn_all
+from recsys.store.content import INDEX, SIMILAR, Content
 from recsys.store.manifest import (
     MANIFEST,
     Check,
     FileFacts,
     IndexSummaries,
     Manifest,
-    Status,
-    environment,
+    files_facts,
 )
 from recsys.store.parent import Damaged, Parent, parent_of, require_comparable
-from recsys.store.release import BuiltIndexes, Release, build_indexes
+from recsys.store.prune import STAGING, remove_leftovers
+from recsys.store.release import Release
 from recsys.store.serving_files import SERVING, write_mapped
+from recsys.store.sound import warn_of
 from recsys.store.tables import ItemTable, UserTable
-from recsys.store.versions import (
-    PUBLISH_LOCK,
-    VERSIONS,
-    Version,
-    versions,
-)
+from recsys.store.versions import PUBLISH_LOCK, VERSIONS, Version, versions
+from recsys.vectors import FloatMatrix
+from recsys.vectors.ids import Kind
+from recsys.vectors.vector import norms_of
 
 if TYPE_CHECKING:
-    from recsys.settings import IndexSettings
+    from recsys.settings import IndexKind, IndexSettings
 
 Gate = Callable[[Content, Content | Damaged | None], Sequence[Check]]
 """Checks a version before it is published: takes it and its parent, the last sound version.
 
 Where no version is sound, the parent is a `Damaged` one, of which the manifest alone can be read.
 """
+
+
+_N_MEASURED = 1000  # users that the index is measured on
+_WORTH_A_FOREST = range(400_000, 4_000_000)  # rows: a scan takes a millisecond, a forest minutes
+
+
+@dataclass(frozen=True)
+class BuiltIndexes:
+    """The indexes of a release on the disk, and what was built and measured of them."""
+
+    folder: Path  # holds them under the names that they have in a version
+    summaries: IndexSummaries
 
 
 def publish(
@@ -117,18 +129,46 @@ def publish(
         _write_tables(folder, release, on_step)
         index = _write_indexes(folder, release, settings or IndexSettings(), indexes)
         on_step(4, 6)
-        manifest = _manifest(store, parent.name, release, index, _file_facts(folder))
+        for path in folder.rglob("*"):
+            if path.is_file():
+                make_read_only(path)
+        manifest = _manifest(store, parent.name, release, index, files_facts(folder))
         on_step(5, 6)
         if gate is not None:
             manifest = _checked(folder, manifest, parent, gate)
         on_step(6, 6)
         with uninterrupted():  # what appears becomes current
             _finish(store, folder, manifest)
-            if manifest.status == "refused":
-                refusing = [check for check in manifest.checks if check.refuses]
-                sentences = [check.sentence for check in refusing]
-                raise GateFailedError(sentences, refusing, manifest.version)
+            manifest.require_accepted()
             return make_current(store, manifest.version)
+
+
+def build_indexes(folder: Path, release: Release, settings: "IndexSettings") -> BuiltIndexes:
+    """Build the index that answers users, and those for what is similar.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go; it exists and holds none.
+
+    Raises
+    ------
+    GateFailedError
+        If the index misses its target recall.
+    """
+    users, items = release.embeddings.users, release.embeddings.items
+    rows = _sample_of(users, settings.seed)
+    sample = Sample(users[rows], [release.seen_lists[row] for row in rows])
+    (folder / INDEX).mkdir(parents=True)
+    main = build_index(items, sample, settings, folder / INDEX)
+    if main.without_annoy is not None:  # which was warned of; once is enough
+        settings = replace(settings, kind="exact")
+    similar: dict[Kind, IndexSummary] = {
+        "item": _build_similar(folder / SIMILAR["item"], items, settings)
+    }
+    if settings.similar_users:
+        similar["user"] = _build_similar(folder / SIMILAR["user"], users, settings)
+    return BuiltIndexes(folder, IndexSummaries(main, similar))
 
 
 def require_writable(store: str | Path) -> None:
@@ -147,11 +187,7 @@ def require_writable(store: str | Path) -> None:
         (store / VERSIONS).mkdir(parents=True, exist_ok=True)
         lacks = _lacks(store)
     if lacks:
-        warnings.warn(
-            f"store {store}: its file system has no {', no '.join(lacks)}",
-            RuntimeWarning,
-            stacklevel=1,
-        )
+        warn_of([f"store {store}: its file system has no {', no '.join(lacks)}"])
 
 
 def _lacks(store: Path) -> list[str]:
@@ -175,7 +211,7 @@ def _lacks(store: Path) -> list[str]:
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
     """Make a folder to write to; remove it unless it was renamed."""
-    warn_all(remove_leftovers(parent))
+    warn_of(remove_leftovers(parent))
     folder = _new_folder(parent)
     try:
         yield folder
@@ -199,11 +235,11 @@ def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
     users, items = release.embeddings.users, release.embeddings.items
     user_table = UserTable(release.users, users, release.seen_lists, space_id)
     item_table = ItemTable(release.items, items, release.popularity, space_id, release.recent)
-    tables.write_users(folder, user_table)
+    tables.write_user_table(folder, user_table)
     on_step(1, 6)
-    tables.write_items(folder, item_table)
+    tables.write_item_table(folder, item_table)
     if release.attributes is not None:
-        tables.write_attributes(folder, release.attributes, release.items, space_id)
+        tables.write_attribute_table(folder, release.attributes, release.items, space_id)
     write_mapped(folder, user_table, item_table)
     on_step(3, 6)
 
@@ -218,14 +254,25 @@ def _write_indexes(
     return built.summaries
 
 
-def _file_facts(folder: Path) -> dict[str, FileFacts]:
-    """Make every file read-only, and return its size and checksum."""
-    facts = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        make_read_only(path)
-        name = path.relative_to(folder).as_posix()
-        facts[name] = FileFacts(bytes=path.stat().st_size, sha256=sha256_of(path))
-    return facts
+def _build_similar(folder: Path, vectors: FloatMatrix, settings: "IndexSettings") -> IndexSummary:
+    """Build an index by cosine."""
+    folder.mkdir()
+    rows = _sample_of(vectors, settings.seed)
+    units = vectors[rows] / norms_of(vectors[rows])[:, None]
+    sample = Sample(units.astype(np.float32), list(rows[:, None].astype(np.int32)))
+    is_worth = len(vectors) in _WORTH_A_FOREST and settings.kind != "exact"
+    kind: IndexKind = "auto" if is_worth else "exact"
+    # All directions have the same norm, so there is no head.
+    chosen = replace(settings, kind=kind, head_share=0.0)
+    return build_index(vectors, sample, chosen, folder, cosine=True)
+
+
+def _sample_of(vectors: FloatMatrix, seed: int) -> NDArray[np.intp]:
+    """Return rows to measure an index on; none that is zero, as those are never searched for."""
+    rows = np.flatnonzero(vectors.any(axis=1))
+    rng = np.random.default_rng(seed)
+    sample: NDArray[np.intp] = rng.choice(rows, size=min(_N_MEASURED, len(rows)), replace=False)
+    return sample
 
 
 def _manifest(
@@ -261,8 +308,8 @@ def _checked(folder: Path, manifest: Manifest, parent: Parent, gate: Gate) -> Ma
     """Return the manifest with the checks of the version."""
     staged = Content.of(Version(manifest.version, folder, staged=manifest))
     checks = tuple(gate(staged, _before(parent)))
-    status: Status = "refused" if any(check.refuses for check in checks) else "accepted"
-    return replace(manifest, status=status, checks=checks)
+    is_refused = any(check.refuses for check in checks)
+    return replace(manifest, status="refused" if is_refused else "accepted", checks=checks)
 
 
 def _before(parent: Parent) -> Content | Damaged | None:

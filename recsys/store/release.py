@@ -1,9 +1,8 @@
-"""What is published: embeddings, tables, metrics and the indexes built for them."""
+"""What is published: embeddings, the tables that belong to them, metrics and settings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,18 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.index import IndexSummary, Sample, build_index
-from recsys.store.content import INDEX, SIMILAR
-from recsys.store.manifest import EvaluationSummary, IndexSummaries, ModelSpec
+from recsys.store.manifest import EvaluationSummary, ModelSpec
 from recsys.store.tables import SeenLists
-from recsys.vectors import Embeddings, FloatMatrix, Ids, space_id_of
-from recsys.vectors.ids import Kind
-from recsys.vectors.vector import norms_of
+from recsys.vectors import Embeddings, Ids, space_id_of
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
-
-    from recsys.settings import IndexKind, IndexSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,64 +102,3 @@ class Release:
         if self.space_id is not None:
             return self.space_id
         return space_id_of(self.embeddings.items)
-
-
-_N_MEASURED = 1000  # users that the index is measured on
-_WORTH_A_FOREST = range(400_000, 4_000_000)  # rows: a scan takes a millisecond, a forest minutes
-
-
-@dataclass(frozen=True)
-class BuiltIndexes:
-    """The indexes of a release on the disk, and what was built and measured of them."""
-
-    folder: Path  # holds them under the names that they have in a version
-    summaries: IndexSummaries
-
-
-def build_indexes(folder: Path, release: Release, settings: "IndexSettings") -> BuiltIndexes:
-    """Build the index that answers users, and those for what is similar.
-
-    Parameters
-    ----------
-    folder : Path
-        Where they go; it exists and holds none.
-
-    Raises
-    ------
-    GateFailedError
-        If the index misses its target recall.
-    """
-    users, items = release.embeddings.users, release.embeddings.items
-    rows = _sample_of(users, settings.seed)
-    sample = Sample(users[rows], [release.seen_lists[row] for row in rows])
-    (folder / INDEX).mkdir(parents=True)
-    main = build_index(items, sample, settings, folder / INDEX)
-    if main.without_annoy is not None:  # which was warned of; once is enough
-        settings = replace(settings, kind="exact")
-    similar: dict[Kind, IndexSummary] = {
-        "item": _build_similar(folder / SIMILAR["item"], items, settings)
-    }
-    if settings.similar_users:
-        similar["user"] = _build_similar(folder / SIMILAR["user"], users, settings)
-    return BuiltIndexes(folder, IndexSummaries(main, similar))
-
-
-def _build_similar(folder: Path, vectors: FloatMatrix, settings: "IndexSettings") -> IndexSummary:
-    """Build an index by cosine."""
-    folder.mkdir()
-    rows = _sample_of(vectors, settings.seed)
-    units = vectors[rows] / norms_of(vectors[rows])[:, None]
-    sample = Sample(units.astype(np.float32), list(rows[:, None].astype(np.int32)))
-    is_worth = len(vectors) in _WORTH_A_FOREST and settings.kind != "exact"
-    kind: IndexKind = "auto" if is_worth else "exact"
-    # All directions have the same norm, so there is no head.
-    chosen = replace(settings, kind=kind, head_share=0.0)
-    return build_index(vectors, sample, chosen, folder, cosine=True)
-
-
-def _sample_of(vectors: FloatMatrix, seed: int) -> NDArray[np.intp]:
-    """Return rows to measure an index on; none that is zero, as those are never searched for."""
-    rows = np.flatnonzero(vectors.any(axis=1))
-    rng = np.random.default_rng(seed)
-    sample: NDArray[np.intp] = rng.choice(rows, size=min(_N_MEASURED, len(rows)), replace=False)
-    return sample

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.reading import damaged, errors_of_reading, open_array
-from recsys.store.tables import ItemTable, SeenLists, UserTable
+from recsys.store.tables import ItemTable, SeenLists, UserTable, require_rows
 from recsys.vectors import FloatVector, Id, Ids
 from recsys.vectors.ids import IdTable, canonical, find_row, leads_elsewhere, n_home_slots
 
@@ -146,7 +146,7 @@ class UserLookup:
     def seen(self, user_idx: int) -> NDArray[np.int32]:
         """Return the seen items of a row, ascending."""
         found = np.frombuffer(self.item_idx.read(*self._ends(user_idx)), np.int32)
-        require_inside(found, self.n_items, self.item_idx.path)
+        require_rows(found, self.n_items, self.item_idx.path)
         return found
 
     def seen_weights(self, user_idx: int) -> NDArray[np.float32]:
@@ -164,14 +164,8 @@ class UserLookup:
         return start, end
 
 
-def require_inside(rows: NDArray[np.int32], n: int, path: Path) -> None:
-    """Raise a CorruptVersionError where a row is not one of n."""
-    if len(rows) and rows.view(np.uint32).max() >= n:
-        raise damaged(path, f"expected rows from 0 to {n - 1}, got others")
-
-
 SERVING = "serving"
-USERS, ITEMS = f"{SERVING}/users", f"{SERVING}/items"
+MAPPED_USERS, MAPPED_ITEMS = f"{SERVING}/users", f"{SERVING}/items"
 
 _IDS, _ID_SLOTS = "ids.arrow", "id_slots.npy"
 _EMBEDDINGS, _POPULARITY = "embeddings.npy", "popularity.npy"
@@ -181,24 +175,24 @@ _SEEN_WEIGHTS, _RECENT, _POPULAR = "seen_weights.npy", "recent.npy", "popular.np
 
 def write_mapped(version: Path, users: UserTable, items: ItemTable) -> None:
     """Write the tables of a version as files to map."""
-    for name, table in ((USERS, users), (ITEMS, items)):
+    for name, table in ((MAPPED_USERS, users), (MAPPED_ITEMS, items)):
         folder = version / name
         folder.mkdir(parents=True)
         _write_ids(folder, table.ids)
         np.save(folder / _EMBEDDINGS, np.ascontiguousarray(table.embeddings))
-    np.save(version / USERS / _SEEN_STARTS, users.seen.starts)
-    np.save(version / USERS / _SEEN_ITEMS, users.seen.item_idx)
+    np.save(version / MAPPED_USERS / _SEEN_STARTS, users.seen.starts)
+    np.save(version / MAPPED_USERS / _SEEN_ITEMS, users.seen.item_idx)
     if users.seen.weight is not None:
-        np.save(version / USERS / _SEEN_WEIGHTS, users.seen.weight)
-    np.save(version / ITEMS / _POPULARITY, items.popularity)
+        np.save(version / MAPPED_USERS / _SEEN_WEIGHTS, users.seen.weight)
+    np.save(version / MAPPED_ITEMS / _POPULARITY, items.popularity)
     if items.recent is not None:
-        np.save(version / ITEMS / _RECENT, items.recent)
-    np.save(version / ITEMS / _POPULAR, _by_popularity(items))
+        np.save(version / MAPPED_ITEMS / _RECENT, items.recent)
+    np.save(version / MAPPED_ITEMS / _POPULAR, _by_popularity(items))
 
 
 def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int) -> UserTable:
     """Map the users of a version."""
-    folder = version / USERS
+    folder = version / MAPPED_USERS
     seen = SeenLists(
         starts=open_array(folder / _SEEN_STARTS, np.int64, (shape[0] + 1,)),
         item_idx=open_array(folder / _SEEN_ITEMS, np.int32, (n_seen,)),
@@ -215,7 +209,7 @@ def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int
 
 def open_user_lookup(version: Path, users: UserTable, n_items: int) -> UserLookup:
     """Open the same users to be looked up one at a time."""
-    folder, seen, file = version / USERS, users.seen, FileArray.of
+    folder, seen, file = version / MAPPED_USERS, users.seen, FileArray.of
     return UserLookup(
         n=len(users.ids),
         are_integers=users.ids.are_integers,
@@ -232,7 +226,7 @@ def open_user_lookup(version: Path, users: UserTable, n_items: int) -> UserLooku
 
 def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTable:
     """Map the items of a version; see `open_users`."""
-    folder = version / ITEMS
+    folder = version / MAPPED_ITEMS
     return ItemTable(
         ids=_open_ids(folder, shape[0]),
         embeddings=open_array(folder / _EMBEDDINGS, np.float32, shape),
@@ -244,9 +238,9 @@ def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTabl
 
 def open_popular(version: Path, n_items: int) -> NDArray[np.int32]:
     """Map the rows of the items of a version, the most popular first."""
-    path = version / ITEMS / _POPULAR
+    path = version / MAPPED_ITEMS / _POPULAR
     rows = open_array(path, np.int32, (n_items,))
-    require_inside(rows, n_items, path)
+    require_rows(rows, n_items, path)
     if np.bincount(rows, minlength=n_items).max(initial=0) > 1:
         raise damaged(path, "expected every item once, got one twice")
     return rows

@@ -1,27 +1,90 @@
-"""Whether every byte of a version is as it was published, and the first of several that is."""
+"""Lease a version, check its files, and find the first of several that is sound."""
 
+import os
+import stat
 import warnings
-from collections.abc import Callable, Iterable
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from recsys.base.durable import identity_of
-from recsys.base.errors import CorruptVersionError, StoreError, UnreadableError
-from recsys.base.reading import errors_of_reading, patiently
-from recsys.store.content import MAX_CHECKED_BYTES, Lease, check_checksums, check_sizes
+from recsys.base.durable import identity_of, sha256_of
+from recsys.base.errors import (
+    CorruptVersionError,
+    StoreError,
+    UnreadableError,
+    VersionNotFoundError,
+)
+from recsys.base.locks import Held, share, state_of
+from recsys.base.reading import errors_of_reading, fault_of, patiently
 from recsys.store.manifest import MANIFEST
 from recsys.store.versions import Version, find_version
 
-T = TypeVar("T")
+_Used = TypeVar("_Used")
+
+MAX_CHECKED_BYTES = 32 * 1024**2
+"""Whose checksums are compared on opening: some 20 milliseconds."""
 
 
-@dataclass(frozen=True)
-class PassedOver:
-    """A version that was not used, and the sentence that says why."""
+class Lease:
+    """Keeps the version in a folder from being pruned while it lives, or within a ``with`` block.
 
-    name: str
-    reason: str
+    Raises
+    ------
+    VersionNotFoundError
+        If the version has been pruned, or is right now.
+    CorruptVersionError
+        If the manifest is missing.
+    UnreadableError
+        If it cannot be read now.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / MANIFEST
+        try:
+            # Without O_NONBLOCK a pipe in its place would wait for a writer.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as error:
+            is_gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+            is_pruned = is_gone and not folder.is_dir()
+            raise (_pruned(folder) if is_pruned else fault_of(path, error)) from error
+        self._close = weakref.finalize(self, os.close, descriptor)
+        share(descriptor)
+        if not _is_at(path, descriptor):  # moved away between the two
+            raise _pruned(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+
+@contextmanager
+def lease_of(folder: Path) -> Iterator[Held]:
+    """Yield whether a process has a version open; where none does, none can open it meanwhile.
+
+    "unknown" is the answer of a file system without locks.
+    """
+    if not (folder / MANIFEST).is_file():  # a damaged version, which cannot be opened
+        yield "free"
+        return
+    with state_of(folder / MANIFEST) as held:
+        yield held
+
+
+def check_files(version: Version) -> None:
+    """Raise a CorruptVersionError for the first file that is not what the manifest says."""
+    _check_sizes(version)
+    _check_checksums(version)
+
+
+def check_quickly(version: Version) -> None:
+    """Check what opening checks: the sizes, and the checksums of the smallest files."""
+    _check_sizes(version)
+    _check_checksums(version, MAX_CHECKED_BYTES)
 
 
 def require_sound(version: Version) -> Version:
@@ -41,8 +104,17 @@ def require_sound(version: Version) -> Version:
         If it was made by another release of recsys.
     """
     with errors_of_reading(version.folder):
-        patiently(lambda: _check(version))
+        patiently(lambda: _check_once(version))
     return version
+
+
+def check_name(version: Version) -> None:
+    """Raise a CorruptVersionError where the manifest is that of another version."""
+    if version.manifest.version != version.name:
+        raise CorruptVersionError(
+            f"{version.folder}: expected the manifest of version {version.name}, got that of "
+            f"{version.manifest.version}; a published directory must keep its name"
+        )
 
 
 def damage_of(version: Version, *, quickly: bool = False) -> CorruptVersionError | None:
@@ -51,7 +123,7 @@ def damage_of(version: Version, *, quickly: bool = False) -> CorruptVersionError
     Parameters
     ----------
     quickly : bool
-        Compare the sizes and, as opening does, the checksums of the smallest files.
+        Check no more than opening does.
 
     Raises
     ------
@@ -60,8 +132,7 @@ def damage_of(version: Version, *, quickly: bool = False) -> CorruptVersionError
     """
     try:
         if quickly:
-            check_sizes(version)
-            check_checksums(version, MAX_CHECKED_BYTES)
+            check_quickly(version)
         else:
             require_sound(version)
     except CorruptVersionError as error:
@@ -69,14 +140,25 @@ def damage_of(version: Version, *, quickly: bool = False) -> CorruptVersionError
     return None
 
 
+@dataclass(frozen=True)
+class PassedOver:
+    """A version that was not used, and the sentence that says why."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"passed over {self.name}: {self.reason}"
+
+
 def first_usable(
-    store: Path, names: Iterable[str], use: Callable[[Version], T]
-) -> tuple[T | None, tuple[PassedOver, ...]]:
+    store: Path, names: Iterable[str], use: Callable[[Version], _Used]
+) -> tuple[_Used | None, tuple[PassedOver, ...]]:
     """Use the first of some versions for which that raises no StoreError.
 
     Returns
     -------
-    used : T or None
+    used : object or None
         What `use` has returned; None where none can be used.
     passed_over : tuple of PassedOver
         Those before it.
@@ -97,36 +179,65 @@ def first_usable(
     return None, tuple(passed)
 
 
-def warn_of(passed_over: Iterable[PassedOver]) -> None:
-    """Warn of versions that were not used."""
-    for one in passed_over:
-        warnings.warn(f"passed over {one.name}: {one.reason}", RuntimeWarning, stacklevel=1)
+def warn_of(found: Iterable[object]) -> None:
+    """Warn of each: a sentence, or a version that was passed over."""
+    for one in found:
+        warnings.warn(str(one), RuntimeWarning, stacklevel=1)
 
 
-def check_files(version: Version) -> None:
-    """Raise a CorruptVersionError for the first file that is not what the manifest says."""
-    _check_names_and_sizes(version)
-    check_checksums(version)
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
-def _check_names_and_sizes(version: Version) -> None:
-    if version.manifest.version != version.name:
-        raise CorruptVersionError(
-            f"{version.folder}: expected the manifest of version {version.name}, got that of "
-            f"{version.manifest.version}; a published directory must keep its name"
-        )
-    check_sizes(version)
+def _pruned(folder: Path) -> VersionNotFoundError:
+    return VersionNotFoundError(
+        f"{folder}: expected a version, got one that has been pruned; open another"
+    )
+
+
+def _check_sizes(version: Version) -> None:
+    for name, facts in version.manifest.files.items():
+        path = version.folder / name
+        with errors_of_reading(path):
+            status = path.stat()
+        is_file, n_bytes = stat.S_ISREG(status.st_mode), status.st_size
+        if n_bytes != facts.bytes or not is_file:
+            found = n_bytes if is_file else "no file"
+            raise _differs(path, f"{facts.bytes} bytes", str(found))
+
+
+def _check_checksums(version: Version, max_bytes: int | None = None) -> None:
+    n_bytes = 0
+    for name, facts in sorted(version.manifest.files.items(), key=lambda named: named[1].bytes):
+        n_bytes += facts.bytes
+        if max_bytes is not None and n_bytes > max_bytes:
+            break
+        path = version.folder / name
+        with errors_of_reading(path):
+            found = sha256_of(path)
+        if found != facts.sha256:
+            raise _differs(path, f"sha256 {facts.sha256}", found)
+
+
+def _differs(path: Path, expected: str, found: str) -> CorruptVersionError:
+    return CorruptVersionError(
+        f"{path}: expected {expected}, got {found}; train again, or activate another version"
+    )
 
 
 _read: dict[Path, list[list[int]]] = {}  # by folder, the identities of the files that were sound
 
 
-def _check(version: Version) -> None:
+def _check_once(version: Version) -> None:
     with Lease(version.folder):
-        _check_names_and_sizes(version)
+        check_name(version)
+        _check_sizes(version)
         names = (MANIFEST, *version.manifest.files)
         found = [identity_of(version.folder / name) for name in names]
         folder = version.folder.absolute()
         if _read.get(folder) != found:
-            check_checksums(version)
+            _check_checksums(version)
             _read[folder] = found

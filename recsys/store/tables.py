@@ -1,5 +1,6 @@
-"""The Parquet files of a version: what other teams read."""
+"""The Parquet files of a version: what other teams read, also of two versions of one space."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.durable import durable_file
+from recsys.base.errors import DataError
 from recsys.base.reading import damaged, errors_of_reading
 from recsys.store.manifest import FORMAT
-from recsys.vectors import FloatMatrix, Ids
+from recsys.vectors import FloatMatrix, Ids, NamedVectors
 
 USERS = "users.parquet"
 ITEMS = "items.parquet"
@@ -37,7 +39,6 @@ class SeenLists:
     starts: NDArray[np.int64]
     item_idx: NDArray[np.int32]
     weight: NDArray[np.float32] | None = None
-
     path: Path = Path(USERS)  # of the file that holds them, for errors
 
     def __getitem__(self, user_idx: int) -> NDArray[np.int32]:
@@ -46,8 +47,7 @@ class SeenLists:
 
     def require_items(self, item_idx: NDArray[np.int32], n_items: int) -> None:
         """Raise a CorruptVersionError where one of the items that were seen is not one of n."""
-        if len(item_idx) and item_idx.view(np.uint32).max() >= n_items:
-            raise damaged(self.path, f"expected items from 0 to {n_items - 1}, got others")
+        require_rows(item_idx, n_items, self.path)
 
     def _ends(self, user_idx: int) -> tuple[int, int]:
         start, end = int(self.starts[user_idx]), int(self.starts[user_idx + 1])
@@ -87,7 +87,7 @@ class ItemTable:
     recent: NDArray[np.float32] | None = None  # with old interactions counting less
 
 
-def write_users(folder: Path, users: UserTable) -> None:
+def write_user_table(folder: Path, users: UserTable) -> None:
     """Write users.parquet: user_id, embedding, seen, and seen_weight where not all are 1."""
     table = {
         "user_id": _id_column(users.ids),
@@ -99,7 +99,7 @@ def write_users(folder: Path, users: UserTable) -> None:
     _write(folder / USERS, pa.table(table), users.space_id)
 
 
-def write_items(folder: Path, items: ItemTable) -> None:
+def write_item_table(folder: Path, items: ItemTable) -> None:
     """Write items.parquet: item_id, embedding, popularity, and recent_popularity if known."""
     table = {
         "item_id": _id_column(items.ids),
@@ -111,7 +111,7 @@ def write_items(folder: Path, items: ItemTable) -> None:
     _write(folder / ITEMS, pa.table(table), items.space_id)
 
 
-def write_attributes(folder: Path, attributes: pa.Table, items: Ids, space_id: str) -> None:
+def write_attribute_table(folder: Path, attributes: pa.Table, items: Ids, space_id: str) -> None:
     """Write attributes.parquet: item_id and the other columns of the table of items."""
     column = attributes.column_names.index("item_id")
     _write(
@@ -119,25 +119,25 @@ def write_attributes(folder: Path, attributes: pa.Table, items: Ids, space_id: s
     )
 
 
-def read_users(folder: Path) -> UserTable:
+def read_user_table(folder: Path) -> UserTable:
     """Read users.parquet; a CorruptVersionError names it if it is damaged."""
     with _errors_of_reading(folder / USERS):
         table, space_id = _read(folder / USERS)
         return UserTable(
             ids=Ids(table["user_id"]),
-            embeddings=_embeddings_of(table["embedding"]),
+            embeddings=_embeddings_of(table),
             seen=_seen_of(table),
             space_id=space_id,
         )
 
 
-def read_items(folder: Path) -> ItemTable:
+def read_item_table(folder: Path) -> ItemTable:
     """Read items.parquet; a CorruptVersionError names it if it is damaged."""
     with _errors_of_reading(folder / ITEMS):
         table, space_id = _read(folder / ITEMS)
         return ItemTable(
             ids=Ids(table["item_id"]),
-            embeddings=_embeddings_of(table["embedding"]),
+            embeddings=_embeddings_of(table),
             popularity=_column_of(table["popularity"], np.int64),
             space_id=space_id,
             recent=_column_of(table["recent_popularity"], np.float32)
@@ -146,10 +146,60 @@ def read_items(folder: Path) -> ItemTable:
         )
 
 
-def read_attributes(folder: Path) -> pa.Table:
+def read_attribute_table(folder: Path) -> pa.Table:
     """Read attributes.parquet; a CorruptVersionError names it if it is damaged."""
     with _errors_of_reading(folder / ATTRIBUTES):
         return _read(folder / ATTRIBUTES)[0]
+
+
+def read_vectors(users: str | Path, items: str | Path) -> tuple[NamedVectors, NamedVectors]:
+    """Read the users of one version and the items of one, which may be another.
+
+    Versions that were aligned share a space: yesterday's users can be compared to today's items.
+
+    Parameters
+    ----------
+    users, items : path
+        Folders of versions, or ones that users.parquet and items.parquet were copied to.
+
+    Returns
+    -------
+    users, items : NamedVectors
+        Of one space: the dot product of a user and an item is a score.
+
+    Raises
+    ------
+    DataError
+        If the two are of different spaces, as their dot products would mean nothing.
+    CorruptVersionError
+        If a file is missing or damaged.
+
+    Examples
+    --------
+    ::
+
+        monday, friday = recsys.versions("store")[4].folder, recsys.versions("store")[0].folder
+        users, items = recsys.read_vectors(users=monday, items=friday)
+        items.nearest(users["u42"], k=10, by="dot")
+    """
+    user_table, item_table = read_user_table(Path(users)), read_item_table(Path(items))
+    ours, theirs = user_table.space_id, item_table.space_id
+    if ours != theirs:
+        raise DataError(
+            f"{Path(items) / ITEMS}: expected items of space {ours!r}, as {Path(users) / USERS} "
+            f"is, got {theirs!r}; two spaces share no coordinates, so take both files from one "
+            "version, or from versions whose manifests say the same space_id"
+        )
+    return (
+        NamedVectors(user_table.ids, user_table.embeddings, "user", ours, f"in {users}"),
+        NamedVectors(item_table.ids, item_table.embeddings, "item", theirs, f"in {items}"),
+    )
+
+
+def require_rows(rows: NDArray[np.int32], n: int, path: Path) -> None:
+    """Raise a CorruptVersionError where a row that a file holds is not one of n."""
+    if len(rows) and rows.view(np.uint32).max() >= n:
+        raise damaged(path, f"expected rows from 0 to {n - 1}, got others")
 
 
 def _errors_of_reading(path: Path) -> AbstractContextManager[None]:
@@ -230,34 +280,29 @@ def _list_column(
     return pa.chunked_array(chunks, type=list_type)
 
 
-def _embeddings_of(column: pa.ChunkedArray) -> FloatMatrix:
-    factors = column.type.list_size
-    return _joined(
-        [_numbers(chunk.flatten(), np.float32).reshape(-1, factors) for chunk in column.chunks],
-        np.empty((0, factors), dtype=np.float32),
-    )
-
-
-def _column_of(column: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
-    return _joined([_numbers(chunk, dtype) for chunk in column.chunks], np.empty(0, dtype=dtype))
+def _embeddings_of(table: pa.Table) -> FloatMatrix:
+    column = table["embedding"]
+    return _inside(column, np.float32).reshape(-1, column.type.list_size)
 
 
 def _seen_of(table: pa.Table) -> SeenLists:
     column = table["seen"]
-    nothing = np.empty(0, dtype=np.int32)
     lengths = [np.diff(_numbers(chunk.offsets, np.int32)) for chunk in column.chunks]
     starts = np.zeros(len(column) + 1, dtype=np.int64)
-    np.cumsum(_joined(lengths, nothing), out=starts[1:])
+    np.cumsum(_joined(lengths, np.int32), out=starts[1:])
     weight = None
     if "seen_weight" in table.column_names:
-        weight = _values_of(table["seen_weight"], np.float32)
-    return SeenLists(starts, _values_of(column, np.int32), weight)
+        weight = _inside(table["seen_weight"], np.float32)
+    return SeenLists(starts, _inside(column, np.int32), weight)
 
 
-def _values_of(column: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
-    """Return the values of all lists in one array."""
-    values = [_numbers(chunk.flatten(), dtype) for chunk in column.chunks]
-    return _joined(values, np.empty(0, dtype=dtype))
+def _inside(lists: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return the values of all lists of a column, one after the other."""
+    return _joined([_numbers(chunk.flatten(), dtype) for chunk in lists.chunks], dtype)
+
+
+def _column_of(column: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
+    return _joined([_numbers(chunk, dtype) for chunk in column.chunks], dtype)
 
 
 def _numbers(array: pa.Array, dtype: type[np.generic]) -> NDArray[Any]:
@@ -274,8 +319,6 @@ def _numbers(array: pa.Array, dtype: type[np.generic]) -> NDArray[Any]:
     return values[array.offset : array.offset + len(array)]
 
 
-def _joined(arrays: list[NDArray[Any]], empty: NDArray[Any]) -> NDArray[Any]:
+def _joined(arrays: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
     """Join arrays, without a copy if there is only one."""
-    if not arrays:
-        return empty
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return arrays[0] if len(arrays) == 1 else np.concatenate([np.empty(0, dtype), *arrays])

@@ -1,5 +1,6 @@
 """Verify every file of a version against its manifest."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.errors import CorruptVersionError
-from recsys.store import serving_files as mapped_files
 from recsys.store import tables
-from recsys.store.content import Content, Lease
-from recsys.store.sound import check_files
+from recsys.store.content import Content
+from recsys.store.serving_files import MAPPED_ITEMS, MAPPED_USERS
+from recsys.store.sound import Lease, check_files, check_name
 from recsys.store.tables import ItemTable, UserTable
 from recsys.store.versions import Version, find_version
 from recsys.vectors import Ids
+
+_Table = UserTable | ItemTable
+_Pairs = Sequence[tuple[NDArray[Any] | None, NDArray[Any] | None]]
 
 
 def verify(store: str | Path, version: str | None = None) -> Version:
@@ -37,8 +41,9 @@ def verify(store: str | Path, version: str | None = None) -> Version:
     """
     found = find_version(store, version)
     with Lease(found.folder):
+        check_name(found)
         check_files(found)
-        users, items = tables.read_users(found.folder), tables.read_items(found.folder)
+        users, items = tables.read_user_table(found.folder), tables.read_item_table(found.folder)
         _check_shapes(found, users, items)
         _check_users(found, users)
         _check_items(found, items)
@@ -79,41 +84,34 @@ def _check_items(version: Version, items: ItemTable) -> None:
     is_count = bool((items.popularity >= 0).all())
     _require(is_count, folder / tables.ITEMS, "popularity of 0 or more", "less")
     if tables.ATTRIBUTES in version.manifest.files:
-        attributes = tables.read_attributes(folder)
+        attributes = tables.read_attribute_table(folder)
         same = Ids(attributes["item_id"]) == items.ids
         _require(same, folder / tables.ATTRIBUTES, f"items of {tables.ITEMS}, in order", "others")
 
 
 def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:
     """Compare the copies that serving maps into memory to the Parquet files."""
-    folder = content.version.folder
-    seen, mapped_seen = users.seen, content.users.seen
-    for name, mapped, table, pairs in (
-        (
-            mapped_files.USERS,
-            content.users,
-            users,
-            [
-                (mapped_seen.starts, seen.starts),
-                (mapped_seen.item_idx, seen.item_idx),
-                (mapped_seen.weight, seen.weight),
-            ],
-        ),
-        (
-            mapped_files.ITEMS,
-            content.items,
-            items,
-            [
-                (content.items.popularity, items.popularity),
-                (content.items.recent, items.recent),
-                (np.sort(content.popular), np.arange(len(items.ids))),
-            ],
-        ),
-    ):
-        pairs.append((mapped.embeddings, table.embeddings))
-        pairs.append((mapped.ids.rows(table.ids.tolist()), np.arange(len(table.ids))))
-        is_same = mapped.ids == table.ids and all(map(_is_same, *zip(*pairs, strict=True)))
-        _require(is_same, folder / name, "the same as the Parquet file", "something else")
+    seen, copied_seen = users.seen, content.users.seen
+    of_users = (
+        (copied_seen.starts, seen.starts),
+        (copied_seen.item_idx, seen.item_idx),
+        (copied_seen.weight, seen.weight),
+    )
+    of_items = (
+        (content.items.popularity, items.popularity),
+        (content.items.recent, items.recent),
+        (np.sort(content.popular), np.arange(len(items.ids))),
+    )
+    _check_copy(content, MAPPED_USERS, content.users, users, of_users)
+    _check_copy(content, MAPPED_ITEMS, content.items, items, of_items)
+
+
+def _check_copy(content: Content, name: str, copy: _Table, table: _Table, pairs: _Pairs) -> None:
+    rows = copy.ids.rows(table.ids.tolist())
+    own = ((copy.embeddings, table.embeddings), (rows, np.arange(len(table.ids))))
+    is_same = copy.ids == table.ids and all(_is_same(*pair) for pair in (*pairs, *own))
+    path = content.version.folder / name
+    _require(is_same, path, "the same as the Parquet file", "something else")
 
 
 def _is_same(a: NDArray[Any] | None, b: NDArray[Any] | None) -> bool:

@@ -18,7 +18,7 @@ import pytest
 from recsys.errors import CorruptVersionError, RecsysError, StoreError
 from recsys.serving import Recommender
 from recsys.settings import IndexSettings
-from recsys.store import Content, Version, content, publish
+from recsys.store import Content, Version, publish, sound
 from recsys.store.manifest import MANIFEST, Manifest, read_manifest
 from recsys.vectors import NamedVectors
 from tests.forks import GOT_THROUGH, fork, wait_for
@@ -103,7 +103,7 @@ def survives(folder: Path, path: Path, bits: list[int]) -> None:
         end, begin = os.pipe()
 
         def work(left: list[int] = left, begin: int = begin) -> None:
-            content.MAX_CHECKED_BYTES = -1  # as of files that are too large to be read
+            sound.MAX_CHECKED_BYTES = -1  # as of files that are too large to be read
             warnings.simplefilter("ignore")  # an index that answers otherwise is replaced, and told
             for bit in left:
                 os.write(begin, f"{bit}\n".encode())
@@ -155,12 +155,12 @@ def test_an_offset_of_an_id_that_points_far_away(version: Path, side: str) -> No
     path.write_bytes(damaged)
     try:
         survives(version, path, [8 * len(whole) - 1])
-        content_of = content.Content.of
-        limit, content.MAX_CHECKED_BYTES = content.MAX_CHECKED_BYTES, -1
+        content_of = Content.of
+        limit, sound.MAX_CHECKED_BYTES = sound.MAX_CHECKED_BYTES, -1
         try:
             ids = getattr(content_of(Version(version.name, version)), side).ids
         finally:
-            content.MAX_CHECKED_BYTES = limit
+            sound.MAX_CHECKED_BYTES = limit
         for take in (lambda: ids[0], lambda: ids.values, lambda: ids.tolist(np.arange(50))):
             with pytest.raises(CorruptVersionError, match=r"ids\.arrow: damaged"):
                 take()
@@ -174,7 +174,7 @@ def test_a_table_of_ids_that_leads_to_another_user(version: Path) -> None:
     slots = np.load(path)
     slots[slots[:, 1] == 4, 1] = 5
     np.save(path, slots)
-    limit, content.MAX_CHECKED_BYTES = content.MAX_CHECKED_BYTES, -1
+    limit, sound.MAX_CHECKED_BYTES = sound.MAX_CHECKED_BYTES, -1
     try:
         opened = Content.of(Version(version.name, version))
         for find in (opened.user_lookup.find, opened.users.ids.find):
@@ -182,7 +182,7 @@ def test_a_table_of_ids_that_leads_to_another_user(version: Path) -> None:
             with pytest.raises(CorruptVersionError, match="leads to row 5, which is of another id"):
                 find("u4")
     finally:
-        content.MAX_CHECKED_BYTES = limit
+        sound.MAX_CHECKED_BYTES = limit
         path.write_bytes(whole)
 
 

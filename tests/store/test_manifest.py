@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from recsys.base.distribution import commit
 from recsys.errors import GateFailedError
 from recsys.store import Check, Content, current, find_version, publish, verify, versions
-from recsys.store.manifest import EvaluationSummary, Manifest, ModelSpec, commit
+from recsys.store.manifest import EvaluationSummary, Manifest, ModelSpec
 from tests.store.releases import MEASURED, small_release
 
 CHECKS = [

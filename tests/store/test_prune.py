@@ -26,7 +26,7 @@ from recsys.store import (
     unpin,
     versions,
 )
-from recsys.store.leftovers import STAGING, TRASH
+from recsys.store.prune import STAGING, TRASH
 from tests.store.releases import small_release
 
 ROOT = Path(__file__).parents[2]

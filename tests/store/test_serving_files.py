@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from recsys.errors import CorruptVersionError
 from recsys.store import Content, publish
-from recsys.store.serving_files import USERS
+from recsys.store.serving_files import MAPPED_USERS
 from tests.store.releases import ODD_IDS, small_release
 
 
@@ -40,7 +40,7 @@ def test_they_are_the_users_of_the_table(tmp_path: Path, user_ids, weighted: boo
 def test_looking_up_users_maps_nothing(tmp_path: Path) -> None:
     n_users = 20_000
     content = content_of(tmp_path, n_users=n_users, factors=16)
-    folder = content.version.folder / USERS
+    folder = content.version.folder / MAPPED_USERS
     before = mapped_kb(folder)
     for row in range(0, n_users, 7):
         assert content.user_lookup.find(f"u{row}") == row
@@ -53,7 +53,7 @@ def test_looking_up_users_maps_nothing(tmp_path: Path) -> None:
 
 def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
     content = content_of(tmp_path, n_users=5_000)
-    path = content.version.folder / USERS / "embeddings.npy"
+    path = content.version.folder / MAPPED_USERS / "embeddings.npy"
     path.chmod(0o644)
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(CorruptVersionError, match=r"embeddings\.npy: damaged: expected 16 bytes"):

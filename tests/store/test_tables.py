@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.store.tables import leaf_columns, write_attributes
+from recsys.store.tables import leaf_columns, write_attribute_table
 from recsys.vectors import Ids
 
 NESTED = {
@@ -33,7 +33,7 @@ def test_leaf_columns_are_those_of_a_file(tmp_path: Path, name: str) -> None:
 def test_all_columns_but_embeddings_are_compressed(tmp_path: Path) -> None:
     columns = {name: pa.nulls(2, type_) for name, type_ in NESTED.items()}
     attributes = pa.table({"item_id": ["a", "b"], **columns, "embedding": [[0.5], [1.5]]})
-    write_attributes(tmp_path, attributes, Ids(["a", "b"]), "s")
+    write_attribute_table(tmp_path, attributes, Ids(["a", "b"]), "s")
     group = pq.ParquetFile(tmp_path / "attributes.parquet").metadata.row_group(0)
     codecs = {
         group.column(number).path_in_schema: group.column(number).compression

@@ -15,7 +15,7 @@ from recsys.errors import CorruptVersionError, RecsysError, StoreError
 from recsys.settings import IndexSettings
 from recsys.store import Content, Version, find_version, publish, verify
 from recsys.store.manifest import FORMAT, FileFacts
-from recsys.store.tables import SeenLists, UserTable, read_users, write_users
+from recsys.store.tables import SeenLists, UserTable, read_user_table, write_user_table
 from tests.store.releases import small_release
 
 FILES = [
@@ -147,7 +147,7 @@ def test_a_renamed_version_is_found(store: Path) -> None:
 def test_files_that_make_no_sense_are_found(store: Path, change, expected: str) -> None:
     """A checksum only says that the file is as it was written; verify also reads it."""
     version = find_version(store)
-    users = read_users(version.folder)
+    users = read_user_table(version.folder)
     item_idx = users.seen.item_idx.copy()
     if change == "descending":
         change = {"seen": SeenLists(users.seen.starts, item_idx[::-1])}
@@ -162,9 +162,9 @@ def test_files_that_make_no_sense_are_found(store: Path, change, expected: str) 
 def write_again(version: Version, users: UserTable) -> None:
     (version.folder / "users.parquet").unlink()
     try:
-        write_users(version.folder, users)
+        write_user_table(version.folder, users)
     except ValueError:  # columns of different lengths cannot even be written
-        write_users(
+        write_user_table(
             version.folder,
             replace(
                 users,
