@@ -11,7 +11,7 @@ import recsys
 from recsys.config import Settings, settings_from
 from recsys.errors import ConfigError, DataError, GateFailedError
 from recsys.logs import Interactions, attributes_of
-from recsys.logs.summary import fingerprint_of
+from recsys.logs.log_summary import fingerprint_of
 from recsys.store import ModelSpec, Version, versions
 from tests.worlds import as_interactions, checkerboard, tastes
 

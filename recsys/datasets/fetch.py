@@ -1,4 +1,4 @@
-"""Fetch a public log: download its archive, unpack it, and make it a file that `read_log` reads."""
+"""Fetch a public log: download its archive, verify it, and unpack it."""
 
 import shutil
 import zipfile
@@ -9,7 +9,7 @@ from recsys.base.distribution import extra, missing_package
 from recsys.base.durable import replaced
 from recsys.base.errors import DataError, did_you_mean
 from recsys.base.progress import OnStep
-from recsys.datasets.registry import DATASETS, BareLayout, Dataset
+from recsys.datasets.public_logs import DATASETS, Dataset
 
 
 def fetch(
@@ -56,8 +56,7 @@ def fetch(
     dataset = _find(name, datasets)
     target = Path(folder) / dataset.name
     archive = _fetch_archive(dataset, target, on_step)
-    log = _unpack(archive, dataset, target)
-    return log if dataset.layout is None else _as_parquet(log, dataset.layout)
+    return _unpack(archive, dataset, target)
 
 
 def _find(name: str, datasets: Mapping[str, Dataset]) -> Dataset:
@@ -124,19 +123,3 @@ def _unpack_member(archive: zipfile.ZipFile, member: str, path: Path) -> None:
         aside.open("wb") as unpacked,
     ):
         shutil.copyfileobj(packed, unpacked)
-
-
-def _as_parquet(log: Path, layout: BareLayout) -> Path:
-    """Rewrite a log without a header as Parquet, next to it."""
-    import duckdb  # not needed to list datasets
-
-    path = log.with_name(f"{log.name}.parquet")
-    try:
-        with replaced(path) as aside, duckdb.connect() as connection:
-            connection.read_csv(
-                str(log), sep=layout.delimiter, header=False, names=list(layout.columns)
-            ).write_parquet(str(aside), compression="zstd")
-    except duckdb.Error as error:
-        first_line = str(error).splitlines()[0]
-        raise DataError(f"datasets: cannot read {log}: {first_line}") from error
-    return path

@@ -1,10 +1,11 @@
 """From an interaction log to `Interactions`: read, classify, reject, weigh, count."""
 
 from recsys.logs.cache import LogCache
-from recsys.logs.interactions import Interactions, RowCounts, SplitInfo
+from recsys.logs.interactions import Interactions, SplitInfo
 from recsys.logs.items import attributes_of, read_items
+from recsys.logs.log_summary import LogSummary, summarize
 from recsys.logs.read import read_log
-from recsys.logs.summary import LogSummary, summarize
+from recsys.logs.row_counts import RowCounts
 from recsys.settings import DuplicatePolicy, ItemSettings, LogSettings
 
 __all__ = [

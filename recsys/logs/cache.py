@@ -18,13 +18,13 @@ from typing import Any
 
 from recsys.base.durable import identity_of, replace_text, replaced, sha256_of
 from recsys.base.errors import DataError
-from recsys.logs.classify import FUTURE, ONE_DAY, Outcome, RowRules
+from recsys.logs.classify import FUTURE, SECONDS_PER_DAY, RowOutcome, RowRules
 from recsys.logs.session import Session
 from recsys.logs.sources import LogFile
 from recsys.logs.staging import StagedFile, from_written, scanned, stage_copy
 from recsys.settings import LogSettings
 
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 
 _FORMAT = 2
@@ -178,7 +178,7 @@ def _read_entry(
         entry: dict[str, Any] = content["entry"]
         if content["sha256"] != _checksum(entry):
             return None
-        end = now + ONE_DAY
+        end = now + SECONDS_PER_DAY
         latest, earliest = entry["latest"], entry["earliest_in_future"]
         holds = (latest is None or latest < end) and (earliest is None or end < earliest)
         if not holds or entry["settings"] != _key_of_settings(file, settings):
@@ -204,7 +204,7 @@ def _is_same(entry: Mapping[str, Any], identity: list[int], file: LogFile) -> bo
 def _rules_of(entry: Mapping[str, Any]) -> RowRules:
     known = dict(entry["judgement"])
     known["id_kinds"] = tuple(known["id_kinds"])
-    known["outcomes"] = tuple(Outcome(**outcome) for outcome in known["outcomes"])
+    known["outcomes"] = tuple(RowOutcome(**outcome) for outcome in known["outcomes"])
     return RowRules(**known)
 
 

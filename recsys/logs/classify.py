@@ -26,32 +26,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recsys.base.checks import unix_seconds
-from recsys.logs.columns import (
-    Column,
+from recsys.logs.sql import (
     IdKind,
+    LogColumn,
     NumberField,
+    case,
     event_field,
     id_field,
+    literal,
     number_field,
     seconds_field,
 )
-from recsys.logs.session import case, literal
 from recsys.settings import LogSettings
 
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 
 OUTCOME, FILE_INDEX = "recsys_outcome", "recsys_file_index"
 """Columns next to the log's own, so their names must not be among those."""
-MAX_SECONDS = 253_402_300_799  # the end of the year 9999
-ONE_DAY = 86_400
-LARGEST_WEIGHT = 3.4028234e38  # of float32
-SMALLEST_WEIGHT = 1e-38
+_MAX_SECONDS = 253_402_300_799  # the end of the year 9999
+SECONDS_PER_DAY = 86_400
+_LARGEST_WEIGHT = 3.4028234e38  # of float32
+_SMALLEST_WEIGHT = 1e-38
 FUTURE = "timestamp in the future"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RowOutcome:
     """A reason why a row is not used, and the SQL condition under which it holds."""
 
     reason: str
@@ -61,30 +62,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class RowRules:
-    """How the rows of one file or table are classified, in SQL.
+    """How the rows of one file or table are classified: SQL that is valid where the outcome is 0.
 
-    Attributes
-    ----------
-    user_id, item_id, weight, seconds, event : str
-        Expressions, valid where the outcome is 0; `seconds` is None in a log without time, `event`
-        where no event types are read.
-    id_kinds : tuple of {"integer", "spelled", "string"}
-        How user ids are typed, and item ids.
-    times_are_numbers : bool
-        Whether times may have been read as a number that counts from 1970.
-    outcomes : tuple of Outcome
-        Outcome n of a row is the n-th of these, from 1: the first whose condition holds. The same
-        reasons in the same order for all that is read with the same settings and columns.
+    Outcome n of a row is the n-th of `outcomes`, from 1: the first whose condition holds. They are
+    the same reasons in the same order for all that is read with the same settings and columns.
     """
 
     user_id: str
     item_id: str
     weight: str
-    seconds: str | None
-    event: str | None
-    id_kinds: tuple[IdKind, IdKind]
-    times_are_numbers: bool
-    outcomes: tuple[Outcome, ...]
+    seconds: str | None  # None in a log without time
+    event: str | None  # None where no event types are read
+    id_kinds: tuple[IdKind, IdKind]  # of users and items
+    times_are_numbers: bool  # whether times may have been read as a number that counts from 1970
+    outcomes: tuple[RowOutcome, ...]
 
     def query(self, relation: str, line: str, text: str, file_index: str = "0") -> str:
         """Return the query that classifies the rows of a relation; see the top of this module.
@@ -112,7 +103,7 @@ class RowRules:
 
 
 def rules_for(
-    columns: Mapping[str, Column],
+    columns: Mapping[str, LogColumn],
     settings: LogSettings,
     now: int,
     is_malformed: str = "false",
@@ -126,14 +117,14 @@ def rules_for(
     """
     user, item = id_field(columns["user_id"]), id_field(columns["item_id"])
     outcomes = [
-        Outcome("malformed line", True, is_malformed),
-        Outcome("repeated header", False, is_header),
-        Outcome("empty user_id", True, user.is_empty),
-        Outcome("empty item_id", True, item.is_empty),
-        Outcome("inexact user_id", True, user.is_inexact),
-        Outcome("inexact item_id", True, item.is_inexact),
-        Outcome("unreadable user_id", True, user.is_unreadable),
-        Outcome("unreadable item_id", True, item.is_unreadable),
+        RowOutcome("malformed line", True, is_malformed),
+        RowOutcome("repeated header", False, is_header),
+        RowOutcome("empty user_id", True, user.is_empty),
+        RowOutcome("empty item_id", True, item.is_empty),
+        RowOutcome("inexact user_id", True, user.is_inexact),
+        RowOutcome("inexact item_id", True, item.is_inexact),
+        RowOutcome("unreadable user_id", True, user.is_unreadable),
+        RowOutcome("unreadable item_id", True, item.is_unreadable),
     ]
     weight, event, seconds = "1.0", None, None
     if "event" in columns and settings.events:
@@ -149,7 +140,10 @@ def rules_for(
             value = number_field(columns["value"])
         outcomes += _value_outcomes(value, settings)
         weight = _scaled(weight, value, settings)
-        outcomes += _weight_outcomes(weight)
+        outcomes += [
+            RowOutcome("non-finite value", True, f"{weight} > {_LARGEST_WEIGHT}"),
+            RowOutcome("non-positive weight", True, f"{weight} < {_SMALLEST_WEIGHT}"),
+        ]
     times_are_numbers = False
     if "timestamp" in columns:
         time = seconds_field(columns["timestamp"], settings.timestamp_unit)
@@ -168,16 +162,17 @@ def rules_for(
     )
 
 
-def _event_outcomes(event: str, events: Mapping[str, float]) -> list[Outcome]:
+def _event_outcomes(event: str, events: Mapping[str, float]) -> list[RowOutcome]:
     known = ", ".join(literal(name) for name in events)
-    outcomes = [
-        Outcome("no event", True, f"{event} IS NULL OR trim({event}) = ''"),
-        Outcome("unknown event", True, f"{event} NOT IN ({known})"),
+    return [
+        RowOutcome("no event", True, f"{event} IS NULL OR trim({event}) = ''"),
+        RowOutcome("unknown event", True, f"{event} NOT IN ({known})"),
+        *(
+            RowOutcome(f"event excluded: {name}", False, f"{event} = {literal(name)}")
+            for name, weight in events.items()
+            if weight == 0
+        ),
     ]
-    for name, weight in events.items():
-        if weight == 0:
-            outcomes.append(Outcome(f"event excluded: {name}", False, f"{event} = {literal(name)}"))
-    return outcomes
 
 
 def _scaled(weight: str, value: NumberField, settings: LogSettings) -> str:
@@ -192,42 +187,37 @@ def _scaled(weight: str, value: NumberField, settings: LogSettings) -> str:
     return weight if scaled == "1.0" else f"{weight} * {scaled}"
 
 
-def _value_outcomes(value: NumberField, settings: LogSettings) -> list[Outcome]:
+def _value_outcomes(value: NumberField, settings: LogSettings) -> list[RowOutcome]:
     is_there = f"NOT ({value.is_absent})"
     outcomes = []
     if settings.missing_value is None:
-        outcomes.append(Outcome("no value", True, value.is_absent))
+        outcomes.append(RowOutcome("no value", True, value.is_absent))
     elif settings.missing_value == 0:
-        outcomes.append(Outcome("no value", False, value.is_absent))
+        outcomes.append(RowOutcome("no value", False, value.is_absent))
     outcomes += [
-        Outcome("unreadable value", True, f"{value.sql} IS NULL AND {is_there}"),
-        Outcome("non-finite value", True, f"NOT isfinite({value.sql})"),
+        RowOutcome("unreadable value", True, f"{value.sql} IS NULL AND {is_there}"),
+        RowOutcome("non-finite value", True, f"NOT isfinite({value.sql})"),
     ]
     if settings.min_value is not None:
         below = f"{value.sql} < {float(settings.min_value)!r}"
-        outcomes.append(Outcome("value below min_value", False, below))
+        outcomes.append(RowOutcome("value below min_value", False, below))
     return outcomes
 
 
-def _weight_outcomes(weight: str) -> list[Outcome]:
-    return [
-        Outcome("non-finite value", True, f"{weight} > {LARGEST_WEIGHT}"),
-        Outcome("non-positive weight", True, f"{weight} < {SMALLEST_WEIGHT}"),
-    ]
-
-
-def _time_outcomes(time: NumberField, settings: LogSettings, now: int) -> list[Outcome]:
+def _time_outcomes(time: NumberField, settings: LogSettings, now: int) -> list[RowOutcome]:
     seconds = time.sql
     outcomes = [
-        Outcome("no timestamp", True, time.is_absent),
-        Outcome("unreadable timestamp", True, f"{seconds} IS NULL"),
-        Outcome("timestamp out of range", True, f"{seconds} < 0 OR {seconds} > {MAX_SECONDS}"),
-        Outcome(FUTURE, True, f"{seconds} > {now + ONE_DAY}"),
+        RowOutcome("no timestamp", True, time.is_absent),
+        RowOutcome("unreadable timestamp", True, f"{seconds} IS NULL"),
+        RowOutcome("timestamp out of range", True, f"{seconds} < 0 OR {seconds} > {_MAX_SECONDS}"),
+        RowOutcome(FUTURE, True, f"{seconds} > {now + SECONDS_PER_DAY}"),
     ]
-    if settings.since is not None:
-        since = repr(unix_seconds("log.since", settings.since))
-        outcomes.append(Outcome("before since", False, f"{seconds} < {since}"))
-    if settings.until is not None:
-        until = repr(unix_seconds("log.until", settings.until))
-        outcomes.append(Outcome("at or after until", False, f"{seconds} >= {until}"))
+    for name, reason, is_outside in (
+        ("since", "before since", "<"),
+        ("until", "at or after until", ">="),
+    ):
+        bound = getattr(settings, name)
+        if bound is not None:
+            condition = f"{seconds} {is_outside} {unix_seconds(f'log.{name}', bound)!r}"
+            outcomes.append(RowOutcome(reason, False, condition))
     return outcomes

@@ -1,33 +1,30 @@
-"""The columns of a log: which are read, and the SQL that reads an id, a number or a time."""
+"""The columns of a log: which of a file's are read, and which look as if they should be."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
 
 from recsys.base.errors import DataError, did_you_mean
-from recsys.logs.session import case, literal
-from recsys.settings import LogSettings, TimestampUnit
+from recsys.settings import LogSettings
 
-INTEGERS = (
-    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
-    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
+_MEANINGS = (  # our optional columns, the setting that takes one, and how others call them
+    (
+        "value",
+        "log.columns.value",
+        "rating ratings stars score quantity qty count plays playcount weight hours preference "
+        "overall amount",
+    ),
+    (
+        "timestamp",
+        "log.columns.timestamp",
+        "time date datetime ts unixtime unix_time unixreviewtime created_at event_time "
+        "invoicedate invoice_date eventtime",
+    ),
+    (
+        "event",
+        "log.columns.event and log.events",
+        "event_type eventtype action behavior behaviour event_name type",
+    ),
+    ("event", "log.events", "event"),
 )
-WIDE_INTEGERS = ("HUGEINT", "UBIGINT", "UHUGEINT")
-"""Of these some are beyond BIGINT."""
-NULL = '"NULL"'
-"""DuckDB's name of the type of a column in which nothing is."""
-TEXTS = ("VARCHAR", "UUID", "CHAR")
-CountedUnit = Literal["s", "ms", "us", "ns"]
-UNITS_PER_SECOND: dict[CountedUnit, int] = {
-    "s": 1,
-    "ms": 1_000,
-    "us": 1_000_000,
-    "ns": 1_000_000_000,
-}
-EXACT_BELOW = {"FLOAT": 2.0**24, "DOUBLE": 2.0**53}
-"""Whole numbers from here on may be rounded ones."""
-WHITESPACE = " \t\n\r\v\f"
-"""An id of nothing else is empty."""
 
 
 def resolve_columns(
@@ -37,9 +34,8 @@ def resolve_columns(
 
     `hint` is what else may be done where one is missing.
     """
-    needs = _needs(settings)
     resolved = {}
-    for name, needed_for in needs.items():
+    for name, needed_for in _needs(settings).items():
         column = settings.columns.get(name, name)
         if available.count(column) > 1:
             raise DataError(
@@ -51,7 +47,12 @@ def resolve_columns(
         elif needed_for is not None or name in settings.columns:
             others = set(known_columns(settings).values()) - {column}
             close = did_you_mean(column, [one for one in available if one not in others])
-            raise DataError(_missing(name, column, available, needed_for, where, close) + hint)
+            reason = f"{needed_for} needs" if needed_for else "log.columns names"
+            shown = ", ".join(map(repr, available[:30])) or "none"
+            raise DataError(
+                f"log {where}: expected a column {column!r}, which {reason}, got columns {shown}"
+                f"{close}; map the right one with log.columns.{name}{hint}"
+            )
     return resolved
 
 
@@ -60,42 +61,31 @@ def known_columns(settings: LogSettings) -> dict[str, str]:
     return {name: settings.columns.get(name, name) for name in _needs(settings)}
 
 
-_MEANINGS = {
-    "value": "rating ratings stars score quantity qty count plays playcount weight hours preference"
-    " overall amount",
-    "timestamp": "time date datetime ts unixtime unix_time unixreviewtime created_at event_time"
-    " invoicedate invoice_date eventtime",
-    "event": "event event_type eventtype action behavior behaviour event_name type",
-}
-"""Names of others for our optional columns."""
-_SETTING_OF = {
-    "value": "log.columns.value",
-    "timestamp": "log.columns.timestamp",
-    "event": "log.columns.event and log.events",
-}
-
-
-def unused_columns(available: Sequence[str], resolved: Mapping[str, str]) -> str | None:
-    """Return a sentence on columns that look like one of ours and are not read, if there are any.
+def unused_columns(
+    available: Sequence[str], resolved: Mapping[str, str], partition: Iterable[str] = ()
+) -> list[str]:
+    """Say which columns look like one of ours and are not read, and which names of folders.
 
     Examples
     --------
     >>> unused_columns(["user_id", "item_id", "rating"], {"user_id": "user_id"})
-    "column 'rating' is not used; if it matters: log.columns.value"
+    ["column 'rating' is not used; if it matters: log.columns.value"]
     """
+    others = [name for name in partition if name not in resolved.values()]
+    sentences = [f"folders state {name!r}, which log.columns does not name" for name in others]
     found = {
-        column: "log.events" if column == "event" else _SETTING_OF[ours]
-        for ours, names in _MEANINGS.items()
+        column: setting
+        for ours, setting, names in _MEANINGS
         if ours not in resolved
         for column in available
         if column.lower() in names.split() and column not in resolved.values()
     }
-    if not found:
-        return None
-    names = ", ".join(map(repr, found))
-    settings = ", ".join(dict.fromkeys(found.values()))
-    verb = "columns {} are" if len(found) > 1 else "column {} is"
-    return f"{verb.format(names)} not used; if it matters: {settings}"
+    if found:
+        verb = "columns {} are" if len(found) > 1 else "column {} is"
+        settings = ", ".join(dict.fromkeys(found.values()))
+        named = verb.format(", ".join(map(repr, found)))
+        sentences.insert(0, f"{named} not used; if it matters: {settings}")
+    return sentences
 
 
 def _needs(settings: LogSettings) -> dict[str, str | None]:
@@ -107,225 +97,10 @@ def _needs(settings: LogSettings) -> dict[str, str | None]:
         needs["value"] = "log.min_value"
     elif settings.scale != "none" or "value" in settings.columns:
         needs["value"] = None
-    needs_time = [
+    needs_time = (
         f"log.{name}"
         for name in ("since", "until", "half_life_days")
         if getattr(settings, name) is not None
-    ]
-    needs["timestamp"] = needs_time[0] if needs_time else None
+    )
+    needs["timestamp"] = next(needs_time, None)
     return needs
-
-
-def _missing(
-    name: str,
-    column: str,
-    available: Sequence[str],
-    needed_for: str | None,
-    where: str,
-    close: str,
-) -> str:
-    shown = ", ".join(repr(other) for other in available[:30]) or "none"
-    reason = f", which {needed_for} needs" if needed_for else ", which log.columns names"
-    return (
-        f"log {where}: expected a column {column!r}{reason}, got columns {shown}"
-        f"{close}; map the right one with log.columns.{name}"
-    )
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of one file or table, as SQL can see it."""
-
-    sql: str  # the expression of the raw value
-    type: str  # DuckDB's name of its type; VARCHAR for a field of a text log
-    name: str  # in the log
-    where: str  # the file or table, for messages
-    json_kind: str | None = None  # the expression of the JSON type, in JSON lines
-    is_untyped: bool = False  # text that may spell a number
-    decimal: str = "."  # the decimal mark, in text
-    null_values: Sequence[str] = ()  # texts that stand for no value
-
-    @property
-    def is_integer(self) -> bool:
-        """Whether the type is an integer of any width."""
-        return self.type in INTEGERS
-
-    @property
-    def is_real(self) -> bool:
-        """Whether the type is a number with a fraction."""
-        return self.type in ("FLOAT", "DOUBLE") or self.type.startswith("DECIMAL")
-
-    @property
-    def is_text(self) -> bool:
-        """Whether the type is text, or reads as text."""
-        return self.type in TEXTS or self.type.startswith("ENUM")
-
-    @property
-    def is_time(self) -> bool:
-        """Whether the type is a date or a moment."""
-        return self.type == "DATE" or self.type.startswith("TIMESTAMP")
-
-    @property
-    def is_nothing(self) -> str:
-        """The SQL condition of a text that is empty, blank or stands for no value."""
-        nothing = ", ".join(map(literal, ("", *self.null_values)))
-        return f"{self.sql} IS NULL OR trim({self.sql}, {literal(WHITESPACE)}) IN ({nothing})"
-
-    def refuse(self, expected: str) -> DataError:
-        """Return the error of a column whose type cannot be used."""
-        return DataError(
-            f"log {self.where}: column {self.name!r} is {self.type}; expected {expected}; "
-            "convert it, or map another column with log.columns"
-        )
-
-
-IdKind = Literal["integer", "spelled", "string"]
-"""How ids are typed: as integers; as text that may spell integers; as strings."""
-
-
-@dataclass(frozen=True)
-class IdField:
-    """SQL of an id: its value, and the conditions under which it has none."""
-
-    kind: IdKind
-    sql: str
-    is_empty: str
-    is_unreadable: str
-    is_inexact: str = "false"  # a whole number that a float may have rounded
-
-
-def id_field(column: Column) -> IdField:
-    """Read an id: integers as BIGINT, whole floats too, what may be beyond BIGINT as text."""
-    raw = column.sql
-    if column.type == NULL:  # which says nothing about the type of ids
-        return IdField("integer", "CAST(NULL AS BIGINT)", "true", "false")
-    if column.type in WIDE_INTEGERS:
-        return IdField("spelled", f"CAST({raw} AS VARCHAR)", f"{raw} IS NULL", "false")
-    if column.is_integer:
-        value = f"TRY_CAST({raw} AS BIGINT)"
-        return IdField("integer", value, f"{raw} IS NULL", f"{value} IS NULL")
-    if column.type.startswith("DECIMAL"):
-        text = f"CAST({raw} AS VARCHAR)"
-        value = f"regexp_replace({text}, '\\.0*$', '')"
-        return IdField("spelled", value, f"{raw} IS NULL", f"contains({value}, '.')")
-    if column.is_real:
-        number = f"nullif(CAST({raw} AS DOUBLE), CAST('NaN' AS DOUBLE))"
-        value = f"CASE WHEN {number} = trunc({number}) THEN TRY_CAST({number} AS BIGINT) END"
-        is_inexact = f"isfinite({number}) AND abs({number}) >= {EXACT_BELOW[column.type]!r}"
-        return IdField("integer", value, f"{number} IS NULL", f"{value} IS NULL", is_inexact)
-    if not column.is_text:
-        raise column.refuse("integers or strings")
-    value = f"CAST({raw} AS VARCHAR)"
-    # Whitespace sorts before "!": a comparison spares most ids the slow trim.
-    is_blank = f"CASE WHEN {value} < '!' THEN trim({value}, {literal(WHITESPACE)}) = '' END"
-    is_empty = f"{value} IS NULL OR {is_blank}"
-    if column.null_values:
-        is_empty += f" OR {value} IN ({', '.join(map(literal, column.null_values))})"
-    if column.json_kind is not None:
-        return _json_id(value, is_empty, column.json_kind)
-    return IdField("spelled" if column.is_untyped else "string", value, is_empty, "false")
-
-
-def _json_id(text: str, is_empty: str, kind: str) -> IdField:
-    """Read an id of JSON: Python writes a nullable integer as 7.0."""
-    is_real = f"{kind} = 'DOUBLE'"
-    value = f"CASE WHEN {is_real} THEN regexp_replace({text}, '\\.0+$', '') ELSE {text} END"
-    is_unreadable = (
-        f"{kind} IN ('OBJECT', 'ARRAY', 'BOOLEAN') "
-        f"OR ({is_real} AND NOT regexp_full_match({text}, '-?[0-9]+(\\.0+)?'))"
-    )
-    # An integer beyond 64 bits is no DOUBLE in text: all its digits are there.
-    is_rounded = f"TRY_CAST({text} AS DOUBLE) NOT BETWEEN {1 - 2**53} AND {2**53 - 1}"
-    is_inexact = f"{is_real} AND regexp_matches({text}, '[.eE]') AND {is_rounded}"
-    return IdField("spelled", value, is_empty, is_unreadable, is_inexact)
-
-
-@dataclass(frozen=True)
-class NumberField:
-    """SQL of a number, DOUBLE, and the condition under which there is none to read."""
-
-    sql: str  # null where there is none, or where it cannot be read
-    is_absent: str
-
-
-def number_field(column: Column) -> NumberField:
-    """Read a number as DOUBLE; null where it cannot be read."""
-    if column.type == NULL:
-        return NumberField("CAST(NULL AS DOUBLE)", "true")
-    if not (column.is_integer or column.is_real or column.is_text):
-        raise column.refuse("numbers")
-    raw = column.sql
-    if column.is_text and column.decimal != ".":
-        raw = f"replace({raw}, {literal(column.decimal)}, '.')"
-    number = f"nullif(TRY_CAST({raw} AS DOUBLE), CAST('NaN' AS DOUBLE))"
-    return NumberField(number, _absent(column, number))
-
-
-def _absent(column: Column, number: str) -> str:
-    """Return the condition under which a column has no number, not one that cannot be read."""
-    if column.is_text:  # few texts are no number, and only those are looked at
-        is_nan = f"lower({column.sql}) = 'nan'"
-        return f"CASE WHEN {number} IS NULL THEN {column.is_nothing} OR {is_nan} ELSE false END"
-    return f"{number if column.is_real else column.sql} IS NULL"
-
-
-def event_field(column: Column) -> str:
-    """Read an event type as text."""
-    if column.type == NULL:
-        return "CAST(NULL AS VARCHAR)"
-    if not (column.is_integer or column.is_text or column.type == "BOOLEAN"):
-        raise column.refuse("strings or integers")
-    return f"CAST({column.sql} AS VARCHAR)"
-
-
-def seconds_field(column: Column, unit: TimestampUnit) -> NumberField:
-    """Read a time in seconds since 1970, DOUBLE or an integer; null where it cannot be read."""
-    if column.is_time and "NS" in column.type:
-        sql = _whole_units(f"epoch_ns({column.sql})", "ns")
-        return NumberField(sql, f"{column.sql} IS NULL")
-    if column.is_time:
-        # A zone makes another type, and DuckDB casts only some of them to some others.
-        type_ = "TIMESTAMPTZ" if "TIME ZONE" in column.type or "TZ" in column.type else "TIMESTAMP"
-        return NumberField(_seconds_of(f"CAST({column.sql} AS {type_})"), f"{column.sql} IS NULL")
-    number = number_field(column)
-    seconds = _seconds_of_number(column, number.sql, unit)
-    if column.is_text:
-        # With the session in UTC, a text without a zone is UTC.
-        moment = _seconds_of(f"TRY_CAST({column.sql} AS TIMESTAMPTZ)")
-        seconds = f"coalesce({seconds}, {moment})"
-        return NumberField(seconds, _absent(column, seconds))
-    return NumberField(seconds, number.is_absent)
-
-
-def _seconds_of_number(column: Column, number: str, unit: TimestampUnit) -> str:
-    if unit == "date":
-        return _seconds_of_date(number)
-    if unit == "excel":  # counts days from the last but one of 1899
-        return f"({number} - 25569) * 86400"
-    if column.is_integer:
-        return _whole_units(column.sql, unit)
-    seconds = f"{number} / {UNITS_PER_SECOND[unit]}"
-    if column.is_text and unit != "s":  # nanoseconds are more digits than a DOUBLE holds
-        whole = _whole_units(f"TRY_CAST({column.sql} AS HUGEINT)", unit)
-        return f"coalesce({whole}, {seconds})"
-    return seconds
-
-
-def _seconds_of_date(number: str) -> str:
-    """Read a date that is written as one number; its length says of which form."""
-    text = f"CAST(TRY_CAST({number} AS BIGINT) AS VARCHAR)"
-    forms = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 14: "%Y%m%d%H%M%S"}
-    moments = (
-        (f"length({text}) = {n}", f"try_strptime({text}, {literal(form)})")
-        for n, form in forms.items()
-    )
-    return f"epoch_us({case(moments)}) / 1e6"
-
-
-def _whole_units(count: str, unit: CountedUnit) -> str:
-    # Division of integers rounds towards zero, so a time before 1970 must not reach it.
-    return f"CASE WHEN {count} < 0 THEN -1 ELSE {count} // {UNITS_PER_SECOND[unit]} END"
-
-
-def _seconds_of(moment: str) -> str:
-    return f"CASE WHEN isfinite({moment}) THEN epoch_us({moment}) / 1e6 END"

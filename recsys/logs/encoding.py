@@ -1,8 +1,9 @@
-"""From staged files to interactions: rows counted, ids numbered, events in order."""
+"""From staged files to interactions: ids numbered, events in order, times checked."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,35 +13,20 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, RecsysError
 from recsys.logs.classify import FILE_INDEX
-from recsys.logs.interactions import Interactions, RowCounts
-from recsys.logs.rejects import Rejects
-from recsys.logs.session import Session, literals
+from recsys.logs.interactions import Interactions
+from recsys.logs.row_counts import ClassifiedRows, RowCounts
+from recsys.logs.session import Session
+from recsys.logs.sql import CANONICAL_INTEGER, SPELLED_INTEGER, literals
 from recsys.logs.staging import StagedFile, outcomes_of, scanned
-from recsys.settings import DuplicatePolicy
+from recsys.settings import DuplicatePolicy, TimestampUnit
 from recsys.vectors import Ids
 
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
-
-Side = Literal["user", "item"]
-CANONICAL_INTEGER = "'0|-?[1-9][0-9]*'"
-SPELLED_INTEGER = f"""
-    CASE
-        WHEN regexp_full_match(id, {CANONICAL_INTEGER}) THEN TRY_CAST(id AS BIGINT)
-        WHEN regexp_full_match(id, '(0|-?[1-9][0-9]*)[.]0*')
-            THEN TRY_CAST(split_part(id, '.', 1) AS BIGINT)
-        WHEN regexp_full_match(id, '-?[1-9]([.][0-9]+)?[eE][+]?[0-9]+')
-            AND TRY_CAST(id AS DOUBLE) = trunc(TRY_CAST(id AS DOUBLE))
-            AND abs(TRY_CAST(id AS DOUBLE)) < 9007199254740992
-            THEN TRY_CAST(TRY_CAST(id AS DOUBLE) AS BIGINT)
-    END
-"""
-"""The integer that an id spells, which a program may have taken for a float; null if none."""
-CLASSIFIED = "classified"
-"""View of all rows of a log: user_id, item_id, weight, seconds, event, outcome, file, file_number,
-line, text."""
-
-_MOST_EVENTS = 50
+_Side = Literal["user", "item"]
+_CLASSIFIED = "classified"
+_EARLY = 100_000_000  # seconds, in March 1973: no log of events on a computer ends before
+_YEARS = (1900, 2100)
 
 
 class StagedLog:
@@ -57,7 +43,7 @@ class StagedLog:
     def __init__(self, session: Session, files: Sequence[StagedFile]) -> None:
         self._session = session
         self._files = files
-        self._outcomes = outcomes_of(files)
+        self._rows = ClassifiedRows(session, _CLASSIFIED, outcomes_of(files))
         self._has_time = files[0].rules.seconds is not None
         kinds_of = zip(*(file.rules.id_kinds for file in files), strict=True)
         self._id_kinds = dict(zip(("user", "item"), map(set, kinds_of), strict=True))
@@ -67,12 +53,14 @@ class StagedLog:
         for number, file in enumerate(files):
             kinds.setdefault((file.select, file.types), []).append(number)
         selects = [self._select(numbers) for numbers in kinds.values()]
-        session.execute(f"CREATE VIEW {CLASSIFIED} AS {' UNION ALL '.join(selects)}")
+        session.execute(f"CREATE VIEW {_CLASSIFIED} AS {' UNION ALL '.join(selects)}")
 
     def _select(self, numbers: list[int]) -> str:
         files = [self._files[number] for number in numbers]
-        user = "user_id" if self._typed_integer["user"] else "CAST(user_id AS VARCHAR)"
-        item = "item_id" if self._typed_integer["item"] else "CAST(item_id AS VARCHAR)"
+        user, item = (
+            f"{side}_id" if is_integer else f"CAST({side}_id AS VARCHAR)"
+            for side, is_integer in self._typed_integer.items()
+        )
         return (
             f"SELECT {user} AS user_id, {item} AS item_id, weight, seconds, event, outcome, "
             f"{literals(file.name for file in files)}[{FILE_INDEX} + 1] AS file, "
@@ -85,51 +73,15 @@ class StagedLog:
         """Whether times may have been read as a number that counts from 1970."""
         return any(file.rules.times_are_numbers for file in self._files)
 
-    def count(self) -> RowCounts:
-        """Count the rows by outcome, and find users and items on the way."""
+    def count(self, max_rejected_share: float, rejects: Path | None) -> RowCounts:
+        """Count the rows, and find users and items; write what is rejected, and refuse too much."""
         with self._explaining():
-            self._session.execute(
-                "CREATE TABLE user_counts AS SELECT CASE WHEN outcome = 0 THEN user_id END AS id, "
-                f"outcome, count(*) AS n FROM {CLASSIFIED} GROUP BY ALL"
-            )
-            self._session.execute(
-                "CREATE TABLE item_counts AS "
-                f"SELECT DISTINCT item_id AS id, outcome FROM {CLASSIFIED} WHERE outcome = 0"
-            )
-            counts = self._session.rows("SELECT outcome, sum(n) FROM user_counts GROUP BY outcome")
-        row_counts = RowCounts(rows_read=sum(int(str(n)) for _, n in counts))
-        rejected: dict[str, int] = {}
-        for code, n in sorted((int(str(code)), int(str(n))) for code, n in counts if code != 0):
-            outcome = self._outcomes[code - 1]
-            if outcome.is_rejected:
-                rejected[outcome.reason] = rejected.get(outcome.reason, 0) + n
-            else:
-                row_counts = row_counts.leaving_out(outcome.reason, n)
-        return replace(row_counts, rejected=rejected, events=self._by_event())
-
-    def _by_event(self) -> dict[str, int]:
-        """Count the rows that are used by event type; empty where none are read."""
-        if self._files[0].rules.event is None:
-            return {}
-        with self._explaining():
-            counts = self._session.rows(
-                f"SELECT event, count(*) AS n FROM {CLASSIFIED} WHERE outcome = 0 "
-                f"GROUP BY event ORDER BY n DESC, event LIMIT {_MOST_EVENTS}"
-            )
-        return {str(event): int(str(n)) for event, n in counts}
-
-    def check_rejects(
-        self, row_counts: RowCounts, max_rejected_share: float, path: Path | None
-    ) -> RowCounts:
-        """Write the rejects file where there are any; refuse a log, or a file, with too many."""
-        if not row_counts.rejected:
-            return row_counts
-        rejects = Rejects(self._session, CLASSIFIED, self._outcomes)
-        with self._explaining():
-            if path is not None:
-                rejects.write(path)
-                row_counts = replace(row_counts, rejects_file=str(path))
-            rejects.check(row_counts, len(self._files), max_rejected_share)
+            row_counts = self._rows.count(has_events=self._files[0].rules.event is not None)
+            if row_counts.rejected:
+                if rejects is not None:
+                    self._rows.write_rejects(rejects)
+                    row_counts = replace(row_counts, rejects_file=str(rejects))
+                self._rows.check(row_counts, len(self._files), max_rejected_share)
         return row_counts
 
     def interactions(
@@ -153,7 +105,7 @@ class StagedLog:
             row_counts=row_counts,
         )
 
-    def _number_ids(self, side: Side) -> Ids:
+    def _number_ids(self, side: _Side) -> Ids:
         """Give every id of a side its row, in ascending order, and return them."""
         counts, key = f"{side}_counts", "id"
         is_integer, has_variants = self._typed_integer[side], False
@@ -171,15 +123,13 @@ class StagedLog:
         )
         self._session.execute(f"DROP TABLE {counts}")
         type_ = pa.int64() if is_integer else pa.large_string()
-        distinct = (
-            f"any_value({key}) AS id FROM {side}s GROUP BY idx"
-            if has_variants
-            else (f"{key} AS id FROM {side}s")
-        )
+        distinct = f"{key} AS id FROM {side}s"
+        if has_variants:
+            distinct = f"any_value({key}) AS id FROM {side}s GROUP BY idx"
         batches = self._session.batches(f"SELECT {distinct} ORDER BY idx")
         return Ids(pa.chunked_array([batch.column(0).cast(type_) for batch in batches], type_))
 
-    def _reads_as_integers(self, side: Side) -> tuple[bool, bool]:
+    def _reads_as_integers(self, side: _Side) -> tuple[bool, bool]:
         """Return whether ids that are spelled are all integers, and some in another form."""
         ((n_others, n_variants),) = self._session.rows(
             f"SELECT count(*) FILTER (({SPELLED_INTEGER}) IS NULL), "
@@ -188,7 +138,7 @@ class StagedLog:
         )
         return n_others == 0, n_variants != 0
 
-    def _warn_of_spellings(self, side: Side) -> None:
+    def _warn_of_spellings(self, side: _Side) -> None:
         """Warn of ids that are strings, and one that only its spelling keeps apart from another."""
         ((one, other),) = self._session.rows(
             "SELECT min(a.id), min_by(b.id, a.id) "
@@ -210,7 +160,7 @@ class StagedLog:
         order = "seconds, user_idx, item_idx, weight" if self._has_time else "file_number, line"
         query = (
             "SELECT users.idx AS user_idx, items.idx AS item_idx, weight, seconds "
-            f"FROM {CLASSIFIED} JOIN users ON users.id = user_id JOIN items ON items.id = item_id "
+            f"FROM {_CLASSIFIED} JOIN users ON users.id = user_id JOIN items ON items.id = item_id "
             f"{'' if all_used else 'WHERE outcome = 0'} ORDER BY {order}"
         )
         columns = (
@@ -244,3 +194,47 @@ class StagedLog:
             except RecsysError:
                 return file.name
         return self._files[0].name
+
+
+def check_times(session: Session, seconds: NDArray[np.int64] | None, unit: TimestampUnit) -> None:
+    """Refuse calendar dates that are written as numbers, and warn of a log that ends too early.
+
+    Raises
+    ------
+    DataError
+        If the numbers, which were read as seconds, are all years, months or days.
+    """
+    if seconds is None or unit in ("date", "excel") or int(seconds.max()) >= _EARLY:
+        return
+    if unit == "s" and (form := _form_of_dates(np.unique(seconds))):
+        raise DataError(
+            f"log: its times look like {form} written as numbers, such as {int(seconds[-1])}, and "
+            'would be seconds of 1970; set log.timestamp_unit = "date" (in [log], or read_log('
+            'timestamp_unit="date"))'
+        )
+    end = datetime.fromtimestamp(int(seconds.max()), UTC)
+    session.warn(
+        f"by its times it ends on {end:%Y-%m-%d}, as numbers count from 1970 in "
+        f'log.timestamp_unit = "{unit}"; others are s, ms, us, ns, date (20141118) and excel '
+        "(41961.5); positions in a session are an order, but no times",
+        "log",
+    )
+
+
+def _form_of_dates(numbers: NDArray[np.int64]) -> str | None:
+    """Return what calendar dates some distinct numbers are, if all of them are one."""
+    first, last = _YEARS
+    if first <= numbers[0] and numbers[-1] <= last:
+        return "years"
+    if _are_months(numbers):
+        return "months"
+    years_and_months, days = np.divmod(numbers, 100)
+    if _are_months(years_and_months) and ((days >= 1) & (days <= 31)).all():
+        return "dates"
+    return None
+
+
+def _are_months(numbers: NDArray[np.int64]) -> bool:
+    years, months = np.divmod(numbers, 100)
+    in_range = (years >= _YEARS[0]) & (years <= _YEARS[1]) & (months >= 1) & (months <= 12)
+    return bool(in_range.all())

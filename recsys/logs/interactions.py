@@ -1,8 +1,7 @@
-"""Interactions: the events of a log by row, their matrix, and the row counts of reading it."""
+"""Interactions: the events of a log by row, and their matrix."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,90 +9,14 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import require
 from recsys.base.errors import DataError
+from recsys.logs.classify import SECONDS_PER_DAY
+from recsys.logs.row_counts import RowCounts
 from recsys.settings import DuplicatePolicy
 from recsys.vectors import Ids
 
 Role = Literal["train", "history", "validation", "test"]
 ProtocolName = Literal["time", "last", "random", "folds", "users", "given"]
 
-
-@dataclass(frozen=True)
-class RowCounts:
-    """What happened to the rows of a log on their way to interactions.
-
-    Parameters
-    ----------
-    rows_read : int
-        Rows found in the source, usable or not.
-    rejected : mapping of str to int
-        Rows that could not be used, by reason; each is in the rejects file.
-    left_out : mapping of str to int
-        Rows that could be used and were set aside on request, by reason: an excluded event type,
-        a time window, a minimum count, a split.
-    events : mapping of str to int
-        Rows that could be used, by event type, where types are read; the 50 most frequent.
-    rejects_file : str or None
-        Where the rejected rows are, if any were.
-    notes : tuple of str
-        What was assumed of the log, and what of it was not read, one sentence each.
-    """
-
-    rows_read: int = 0
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    events: Mapping[str, int] = field(default_factory=dict)
-    rejects_file: str | None = None
-    notes: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def rejected_share(self) -> float:
-        """Rejected rows over rows read, 0 for an empty log."""
-        return _total(self.rejected) / self.rows_read if self.rows_read else 0.0
-
-    @property
-    def n_used(self) -> int:
-        """Rows that became events."""
-        return self.rows_read - _total(self.rejected) - _total(self.left_out)
-
-    def leaving_out(self, reason: str, n_rows: int) -> "RowCounts":
-        """Return the counts with some more rows set aside."""
-        if n_rows == 0:
-            return self
-        return replace(
-            self, left_out={**self.left_out, reason: self.left_out.get(reason, 0) + n_rows}
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold, for a manifest; what was noted is for who reads the log."""
-        return {name: value for name, value in asdict(self).items() if name != "notes"}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "RowCounts":
-        """Read what a manifest holds; what a newer release adds is left out."""
-        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
-
-    def __str__(self) -> str:
-        clauses = [f"{self.rows_read:,} rows read"]
-        if self.rejected:
-            share = f"({100 * self.rejected_share:.2f} %)"
-            clauses.append(f"{_total(self.rejected):,} rejected {share}: {_listed(self.rejected)}")
-        if self.left_out:
-            clauses.append(f"{_total(self.left_out):,} left out: {_listed(self.left_out)}")
-        if self.rejects_file:
-            clauses.append(f"rejects in {self.rejects_file}")
-        clauses.extend(self.notes)
-        return "; ".join(clauses)
-
-
-def _total(counts: Mapping[str, int]) -> int:
-    return sum(counts.values())
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.items()))
-
-
-SECONDS_PER_DAY = 86_400
 
 _MOST_STRAYS = 0.001  # of the events, with a clock that is late
 _FEW_EVENTS = 20  # too few to know which is one

@@ -10,16 +10,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
-from recsys.logs.encoding import SPELLED_INTEGER
 from recsys.logs.layout import TextLayout, find_layout
-from recsys.logs.session import Session, case, identifier, literal, open_session
+from recsys.logs.records import RECORD_SCHEMA, read_records, rows_in
+from recsys.logs.session import Session, open_session, warn
 from recsys.logs.sources import LogFile, as_file
-from recsys.logs.text import RECORD_SCHEMA, may_be_quoted, read_records
-from recsys.logs.warn import warn
+from recsys.logs.sql import SPELLED_INTEGER, case, literal
 from recsys.settings import ItemSettings, TextSettings
 from recsys.vectors import Ids
 
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 _MEMORY_LIMIT = "1GB"
 _FEW = 0.5  # of the items of a log; if fewer have attributes, the ids may not be those of the log
@@ -190,8 +189,7 @@ def _csv_table(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"items: {file.name} has several columns {twice!r}; give each its own name")
-    mark = layout.delimiter if layout.delimiter and may_be_quoted(layout.delimiter) else None
-    records = read_records(file, settings.encoding, mark, len(names))
+    records = read_records(file, settings.encoding, layout.delimiter, len(names))
     bare = TextLayout(layout.columns, layout.delimiter, comment=layout.comment)
     with session.stream(RECORD_SCHEMA, records) as relation:
         query = f"SELECT line, record, fields FROM ({bare.parsed(relation, names)})"
@@ -205,11 +203,11 @@ def _csv_table(
         raise DataError(
             f"items: {file.name} line {line}: expected {len(names)} fields, got {record!r}"
         )
-    fields = ", ".join(f"fields[{n}] AS {_column(n)}" for n in range(1, len(names) + 1))
+    fields = ", ".join(f"fields[{n}] AS c{n}" for n in range(1, len(names) + 1))
     session.execute(f"CREATE TABLE items AS SELECT {fields} FROM records ORDER BY line")
     nulls = (*settings.null_values, "")
     texts = [
-        _typed(session, _column(n), name == item_id, nulls, settings.decimal)
+        _typed(session, f"c{n}", name == item_id, nulls, settings.decimal)
         for n, name in enumerate(names, start=1)
     ]
     found = session.batches(f"SELECT {', '.join(texts)} FROM items").read_all()
@@ -218,10 +216,6 @@ def _csv_table(
         for column in found.columns
     ]
     return pa.table(arrays, names=names)
-
-
-def _column(number: int) -> str:
-    return identifier(f"c{number}")
 
 
 _WHOLE = "-?(0|[1-9][0-9]*)"
@@ -312,18 +306,15 @@ def _json_id(value: object, file: LogFile, line: int) -> str | None:
 
 
 def _objects(file: LogFile, settings: TextSettings) -> Iterator[tuple[int, dict[str, Any]]]:
-    for batch in read_records(file, settings.encoding):
-        for record, line in zip(batch.column(0), batch.column(1), strict=True):
-            text = record.as_py()
-            if not text.strip():
-                continue
-            try:
-                row = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                row = error
-            if not isinstance(row, dict):
-                raise DataError(
-                    f"items: {file.name} line {line.as_py()}: expected one JSON object, got "
-                    f"{text.strip()[:60]!r}"
-                )
-            yield line.as_py(), row
+    for batch, row, text in rows_in(read_records(file, settings.encoding), settings.comment):
+        line = batch.column(1)[row].as_py()
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise DataError(
+                f"items: {file.name} line {line}: expected one JSON object, got "
+                f"{text.strip()[:60]!r}"
+            )
+        yield line, found

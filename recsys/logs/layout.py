@@ -8,14 +8,20 @@ from itertools import islice
 from typing import Any
 
 from recsys.base.errors import DataError
-from recsys.logs.session import literal, literals
+from recsys.logs.records import (
+    csv_field,
+    csv_record,
+    escaped,
+    may_be_quoted,
+    read_records,
+    rows_in,
+    text_blocks,
+)
 from recsys.logs.sources import LogFile
-from recsys.logs.streams import blocks
-from recsys.logs.text import csv_field, csv_record, escaped, may_be_quoted, read_records
+from recsys.logs.sql import literal, literals
 from recsys.settings import TextSettings
 
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
-
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 DELIMITERS = (",", ";", "\t", "|")
 RARE_DELIMITERS = ("::", " ")  # found where none of the others is
@@ -282,19 +288,14 @@ def _lists(known: Mapping[str, str], assumed: str | None = None) -> TextLayout:
 
 def _first_records(file: LogFile, settings: TextSettings) -> Iterator[str]:
     """Yield the records that are rows, or the header; those that are not UTF-8 only later on."""
-    is_first = True
-    for batch in read_records(file, settings.encoding):
-        for record, is_utf8 in zip(batch.column(0), batch.column(2), strict=True):
-            text = record.as_py().rstrip("\r\n")
-            if not text.strip() or (settings.comment and text.startswith(settings.comment)):
-                continue
-            if is_first and not is_utf8.as_py():
-                raise DataError(
-                    f"log {file.name}: its start is not UTF-8 text; set log.encoding to what it "
-                    "is, such as cp1252"
-                )
-            is_first = False
-            yield text
+    records = read_records(file, settings.encoding)
+    for number, (batch, row, text) in enumerate(rows_in(records, settings.comment)):
+        if number == 0 and not batch.column(2)[row].as_py():
+            raise DataError(
+                f"log {file.name}: its start is not UTF-8 text; set log.encoding to what it is, "
+                "such as cp1252"
+            )
+        yield text
 
 
 def _json_columns(
@@ -336,7 +337,7 @@ def _late_keys(file: LogFile, settings: TextSettings, names: set[str]) -> list[s
     spelled = {name: json.dumps(name, ensure_ascii=False).encode() for name in names}
     found: list[str] = []
     carry = b""
-    for block, is_last in blocks(file, settings.encoding):
+    for block, is_last in text_blocks(file, settings.encoding):
         data = carry + block
         end = len(data) if is_last else data.rfind(b"\n") + 1
         found += [

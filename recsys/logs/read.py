@@ -1,8 +1,8 @@
 """Reading a log: from files or tables to interactions, every row counted.
 
-A row goes through `sources` (which files), `staging` (which parses text with `text`, and classifies
-each row by the rules of `classify`), and `encoding` (ids to rows, in order of time). `rejects` has
-what cannot be used, `cache` the staged files of an earlier reading.
+A row goes through `sources` (which files), `staging` (which takes text apart by its `layout` and
+classifies each row by the rules of `classify`) and `encoding` (ids to rows, in order of time).
+`row_counts` counts what cannot be used, `cache` has the staged files of an earlier reading.
 """
 
 import dataclasses
@@ -13,16 +13,13 @@ from pathlib import Path
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
-from recsys.logs.encoding import StagedLog
-from recsys.logs.folders import listed
-from recsys.logs.interactions import Interactions, RowCounts, keep_minimum_counts
+from recsys.logs.encoding import StagedLog, check_times
+from recsys.logs.interactions import Interactions, keep_minimum_counts
+from recsys.logs.row_counts import RowCounts
 from recsys.logs.session import Session, open_session
-from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_tables
+from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_tables, listed
 from recsys.logs.staging import StagedFile, stage
-from recsys.logs.times import check_times
 from recsys.settings import LogSettings
-
-Report = Callable[[str], None]
 
 
 def read_log(
@@ -92,9 +89,8 @@ def read_log(
     ):
         log = StagedLog(session, _staged(session, sources.parts, settings, cache, report))
         report("checking rows, finding users and items")
-        row_counts = log.check_rejects(
-            log.count(), settings.max_rejected_share, None if rejects is None else Path(rejects)
-        )
+        rejects = None if rejects is None else Path(rejects)
+        row_counts = log.count(settings.max_rejected_share, rejects)
         _require_some_left(row_counts)
         report("building interactions")
         interactions = log.interactions(
@@ -121,7 +117,7 @@ def _staged(
     sources: list[LogFile | TableStream],
     settings: LogSettings,
     cache: LogCache | None,
-    report: Report,
+    report: Callable[[str], None],
 ) -> list[StagedFile]:
     """Classify the rows of all files and tables that have any, but for files that the cache has."""
     if cache is not None:

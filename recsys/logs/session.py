@@ -1,4 +1,4 @@
-"""A DuckDB session that reads a log within a memory limit, and the spelling of SQL.
+"""A DuckDB session that reads a log within a memory limit.
 
 DuckDB is imported where it is used, here and nowhere else in this room: commands that read no log
 start without it.
@@ -6,49 +6,38 @@ start without it.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from errno import ENOSPC
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, RecsysError
 from recsys.base.stopping import check_stop, interruptible
-from recsys.logs.warn import warn
+from recsys.logs.sql import literal
 
 if TYPE_CHECKING:
     import duckdb
 
-
-def identifier(name: str) -> str:
-    """Spell a column or table name as a quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: str | int | float) -> str:
-    """Spell a string or number as a SQL literal."""
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    return repr(value)
-
-
-def literals(values: Iterable[str | int | float]) -> str:
-    """Spell values as a SQL list."""
-    return "[" + ", ".join(literal(value) for value in values) + "]"
-
-
-def case(branches: Iterable[tuple[str, str]], otherwise: str = "NULL") -> str:
-    """Spell ``CASE``: the result of the first condition that holds, else `otherwise`."""
-    whens = " ".join(f"WHEN {condition} THEN {result}" for condition, result in branches)
-    return f"CASE {whens} ELSE {otherwise} END" if whens else otherwise
-
-
 BATCH_ROWS = 1 << 17
+_NO_SPACE = "No space left on device"
+
+
+def warn(sentence: str) -> None:
+    """Warn of what may be wrong with the data, at the line that called this package."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("recsys."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(sentence, RuntimeWarning, stacklevel=level + 1)
 
 
 @dataclass
@@ -74,6 +63,11 @@ class Session:
         """Keep what is to be said of a file or table, once for all of which it is true."""
         self.notes.setdefault(sentence, []).append(name)
 
+    def note_all(self, sentences: Iterable[str], name: str) -> None:
+        """Keep several sentences of a file or table."""
+        for sentence in sentences:
+            self.note(sentence, name)
+
     def warn(self, sentence: str, name: str) -> None:
         """Warn of what may be wrong with a file or table, and keep it."""
         if sentence not in self.notes:
@@ -90,6 +84,11 @@ class Session:
         with interruptible(self.connection.interrupt):
             listed: list[tuple[object, ...]] = self.connection.execute(query).fetchall()
         return listed
+
+    def types(self, relation: str) -> dict[str, str]:
+        """Return DuckDB's name of the type of each column of a relation."""
+        described = self.rows(f"DESCRIBE SELECT * FROM {relation}")  # noqa: S608
+        return {str(name): str(type_) for name, type_, *_ in described}
 
     def batches(self, query: str) -> pa.RecordBatchReader:
         """Stream a large result."""
@@ -135,9 +134,6 @@ class Session:
             if error.errno != ENOSPC:
                 raise
             raise _explained(_NO_SPACE, where, self.folder) from error
-
-
-_NO_SPACE = "No space left on device"
 
 
 def _explained(reason: str, where: Callable[[], str], folder: Path) -> DataError:

@@ -1,16 +1,17 @@
 """What a log can be: a file, a glob, a folder, a list of these, or a table in memory."""
 
 import glob
+import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.parse import unquote
 
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError
-from recsys.logs.folders import partition_of, passed_over, refuse_table_formats
 from recsys.settings import LogFormat
 
 if TYPE_CHECKING:
@@ -37,7 +38,18 @@ FORMAT_OF_SUFFIX: dict[str, FileFormat] = {
     ".json": "jsonl",
 }
 COMPRESSION_OF_SUFFIX = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".zip": "zip"}
-_COMPRESSIONS = "plain, .gz, .bz2, .zst or .zip"
+_KNOWN_NAMES = f"{', '.join(FORMAT_OF_SUFFIX)}, plain, .gz, .bz2, .zst or .zip"
+_NO_DATA = re.compile(
+    r"_SUCCESS|_metadata|_common_metadata|_(committed|started)_.*|\.DS_Store|Thumbs\.db|.*\.crc"
+)
+_HOW_TO_READ = {
+    "Delta": "read_log(deltalake.DeltaTable(path).to_pyarrow_table())",
+    "Hudi": "a table that Spark or hudi has read, written as plain Parquet",
+    "Iceberg": "read_log(pyiceberg's table.scan().to_arrow())",
+}
+_PARTITION = re.compile(r"([A-Za-z_][\w .-]*)=(.*)")
+_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -82,21 +94,22 @@ def files_and_tables(source: LogSource, log_format: LogFormat = "auto") -> Sourc
         If a file's format is not known from its name and not given.
     """
     found = Sources([], [])
-    if isinstance(source, list | tuple):
-        for number, one in enumerate(source, start=1):
-            _add(found, one, log_format, f"table {number}")
-    else:
-        _add(found, source, log_format, "table")
+    is_list = isinstance(source, list | tuple)
+    for number, one in enumerate(source if is_list else [source], start=1):  # type: ignore[arg-type]
+        if isinstance(one, str | Path):
+            found.parts.extend(_files_of(one, log_format, found.notes))
+        else:
+            found.parts.append(_as_stream(one, f"table {number}" if is_list else "table"))
     if not found.parts:
         raise DataError("log: expected at least one file or table, got an empty list")
     return found
 
 
-def _add(found: Sources, source: Any, log_format: LogFormat, name: str) -> None:
-    if isinstance(source, str | Path):
-        found.parts.extend(_files_of(source, log_format, found.notes))
-    else:
-        found.parts.append(_as_stream(source, name))
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    shown = ", ".join(names[:_MOST_NAMED])
+    more = len(names) - _MOST_NAMED
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _files_of(source: PathLike, log_format: LogFormat, notes: list[str]) -> Iterable[LogFile]:
@@ -107,9 +120,10 @@ def _files_of(source: PathLike, log_format: LogFormat, notes: list[str]) -> Iter
         elif path.exists():
             paths = [path]
         else:
-            paths = sorted(found for found in _matching(str(source)) if found.is_file())
+            matching = map(Path, glob.glob(str(source), recursive=True))  # noqa: PTH207 (absolute)
+            paths = sorted(found for found in matching if found.is_file())
             for folder in {found.parent for found in paths}:
-                refuse_table_formats(folder)
+                _refuse_table_formats(folder)
             if not paths:
                 raise DataError(f"log {source}: no such file or folder, and no file matches it")
         for found in paths:
@@ -126,24 +140,23 @@ def _files_of(source: PathLike, log_format: LogFormat, notes: list[str]) -> Iter
 def _files_in(folder: Path, log_format: LogFormat, notes: list[str]) -> list[Path]:
     """Return the files of a folder that are of the log; say which others it holds."""
     found = sorted(folder.rglob("*"))
-    refuse_table_formats(folder, (path for path in found if path.is_dir()))
-    files = [path for path in found if path.is_file()]
-    paths = [path for path in files if _is_log(path, folder, log_format)]
-    others = passed_over(folder, [path for path in files if path not in set(paths)])
+    _refuse_table_formats(folder, (path for path in found if path.is_dir()))
+    files = {path: _is_log(path, folder, log_format) for path in found if path.is_file()}
+    paths = [path for path, is_log in files.items() if is_log]
+    others = [
+        str(path.relative_to(folder))
+        for path, is_log in files.items()
+        if not is_log and not _NO_DATA.fullmatch(path.name)
+    ]
+    passed_over = f"passed over in {folder}: {listed(others)}"
     if not paths:
         raise DataError(
-            f"log {folder}: expected a folder with {_known_suffixes()} files, {_COMPRESSIONS}, and "
-            f"found none{'' if others is None else f'; {others}'}; name the files, or set "
-            "log.format"
+            f"log {folder}: expected a folder with {_KNOWN_NAMES} files, and found none"
+            f"{f'; {passed_over}' if others else ''}; name the files, or set log.format"
         )
-    if others is not None:
-        notes.append(others)
+    if others:
+        notes.append(passed_over)
     return paths
-
-
-def _matching(pattern: str) -> Iterable[Path]:
-    # Path.glob takes no absolute pattern.
-    return (Path(found) for found in glob.glob(pattern, recursive=True))  # noqa: PTH207
 
 
 def _is_log(path: Path, folder: Path, log_format: LogFormat) -> bool:
@@ -152,6 +165,38 @@ def _is_log(path: Path, folder: Path, log_format: LogFormat) -> bool:
         name.startswith((".", "_")) and "=" not in name for name in path.relative_to(folder).parts
     )
     return not hidden and (log_format != "auto" or _format_of(path) is not None)
+
+
+def _refuse_table_formats(folder: Path, folders_below: Iterable[Path] = ()) -> None:
+    """Refuse a folder of, or in, a table whose files alone do not say which rows it has."""
+    for place in (folder, *folder.absolute().parents, *folders_below):
+        format_ = _table_format(place)
+        if format_ is not None:
+            raise DataError(
+                f"log {folder}: it is a {format_} table ({place}), whose files also hold rows that "
+                f"were deleted or replaced; give what the table holds now: {_HOW_TO_READ[format_]}"
+            )
+
+
+def _table_format(folder: Path) -> str | None:
+    if (folder / "_delta_log").is_dir():
+        return "Delta"
+    if (folder / ".hoodie").is_dir():
+        return "Hudi"
+    is_iceberg = any((folder / "metadata").glob("*.metadata.json"))
+    return "Iceberg" if is_iceberg else None
+
+
+def partition_of(path: Path) -> dict[str, str | None]:
+    """Return the values that the names of the folders of a file state, as in ``day=2024-05-01/``.
+
+    Examples
+    --------
+    >>> partition_of(Path("log/event=view/day=2024-05-01/part-0.parquet"))
+    {'event': 'view', 'day': '2024-05-01'}
+    """
+    found = (_PARTITION.fullmatch(name) for name in path.parts[:-1])
+    return {one[1]: None if one[2] == _NULL_PARTITION else unquote(one[2]) for one in found if one}
 
 
 def as_file(path: Path, log_format: LogFormat, what: str = "log") -> LogFile:
@@ -165,8 +210,8 @@ def as_file(path: Path, log_format: LogFormat, what: str = "log") -> LogFile:
     format_ = _format_of(path) if log_format == "auto" else log_format
     if format_ is None:
         raise ConfigError(
-            f"{what} {path}: its name does not show its format; expected {_known_suffixes()}, "
-            f"{_COMPRESSIONS}; set log.format to parquet, csv or jsonl"
+            f"{what} {path}: its name does not show its format; expected {_KNOWN_NAMES}; set "
+            "log.format to parquet, csv or jsonl"
         )
     compression = COMPRESSION_OF_SUFFIX.get(path.suffix.lower())
     if format_ == "parquet" and compression:
@@ -188,13 +233,7 @@ def _format_of(path: Path) -> FileFormat | None:
 
 
 def zip_member(path: Path) -> str:
-    """Return the name of the one file that a .zip holds.
-
-    Raises
-    ------
-    DataError
-        If it is no .zip, or holds another number of files.
-    """
+    """Return the name of the one file that a .zip holds; a DataError if it holds another number."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [one.filename for one in archive.infolist() if not one.is_dir()]
@@ -209,31 +248,10 @@ def zip_member(path: Path) -> str:
     return names[0]
 
 
-def _known_suffixes() -> str:
-    return ", ".join(FORMAT_OF_SUFFIX)
-
-
 def _as_stream(table: Any, name: str) -> TableStream:
     """Bring a table of any library to a stream of Arrow batches."""
     try:
-        if isinstance(table, pa.RecordBatchReader):
-            return TableStream(table, name)
-        if isinstance(table, pa.RecordBatch):
-            return TableStream(pa.Table.from_batches([table]).to_reader(), name)
-        if isinstance(table, pa.Table):
-            return TableStream(table.to_reader(), name)
-        library = type(table).__module__.partition(".")[0]
-        if library == "pandas" and hasattr(table, "columns"):
-            if not table.columns.is_unique:
-                twice = table.columns[table.columns.duplicated()][0]
-                raise DataError(
-                    f"log {name}: column {twice!r} occurs several times; give each its own name"
-                )
-            frame = pa.Table.from_pandas(table, preserve_index=False)
-            return TableStream(frame.to_reader(), name)
-        if library == "polars" and (hasattr(table, "collect") or hasattr(table, "columns")):
-            collected = table.collect() if hasattr(table, "collect") else table
-            return TableStream(collected.to_arrow().to_reader(), name)
+        reader = _reader_of(table, name)
     except UnicodeEncodeError as error:
         raise DataError(
             f"log {name}: a text holds half a character (a lone surrogate), which UTF-8 cannot "
@@ -247,7 +265,30 @@ def _as_stream(table: Any, name: str) -> TableStream:
             f"log {name}: a column mixes types, or holds what no column can: {first}; "
             "bring each column to one type"
         ) from error
-    raise DataError(
-        "log: expected a path, a glob, a folder, a pandas, Polars or Arrow table, or a list of "
-        f"these, got {type(table).__name__}"
-    )
+    if reader is None:
+        raise DataError(
+            "log: expected a path, a glob, a folder, a pandas, Polars or Arrow table, or a list of "
+            f"these, got {type(table).__name__}"
+        )
+    return TableStream(reader, name)
+
+
+def _reader_of(table: Any, name: str) -> pa.RecordBatchReader | None:
+    if isinstance(table, pa.RecordBatchReader):
+        return table
+    if isinstance(table, pa.RecordBatch):
+        return pa.Table.from_batches([table]).to_reader()
+    if isinstance(table, pa.Table):
+        return table.to_reader()
+    library = type(table).__module__.partition(".")[0]
+    if library == "pandas" and hasattr(table, "columns"):
+        if not table.columns.is_unique:
+            twice = table.columns[table.columns.duplicated()][0]
+            raise DataError(
+                f"log {name}: column {twice!r} occurs several times; give each its own name"
+            )
+        return pa.Table.from_pandas(table, preserve_index=False).to_reader()
+    if library == "polars" and (hasattr(table, "collect") or hasattr(table, "columns")):
+        collected = table.collect() if hasattr(table, "collect") else table
+        return collected.to_arrow().to_reader()
+    return None

@@ -15,16 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.base.errors import DataError
-from recsys.logs.classify import FILE_INDEX, OUTCOME, Outcome, RowRules, rules_for
-from recsys.logs.columns import Column, known_columns, resolve_columns, unused_columns
+from recsys.logs.classify import FILE_INDEX, OUTCOME, RowOutcome, RowRules, rules_for
+from recsys.logs.columns import known_columns, resolve_columns, unused_columns
 from recsys.logs.layout import LONG_RECORD, TextLayout, find_layout
-from recsys.logs.session import Session, identifier, literal, literals
+from recsys.logs.records import RECORD_SCHEMA, marked_encoding, read_records, rows_in
+from recsys.logs.session import Session
 from recsys.logs.sources import LogFile, TableStream
-from recsys.logs.streams import marked_encoding
-from recsys.logs.text import RECORD_SCHEMA, may_be_quoted, read_records
+from recsys.logs.sql import LogColumn, identifier, literal, literals
 from recsys.settings import LogSettings
 
-# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.session)
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 
 LINE = "recsys_line"
@@ -104,19 +104,17 @@ def _stage_parquet(session: Session, file: LogFile, settings: LogSettings) -> St
             return _stage_table(session, TableStream(reader, file.name), settings, file)
     _refuse_types(schema, file.name, settings)
     relation = f"({scanned([file.path], 'SELECT * FROM scan')})"
-    described = session.rows(f"DESCRIBE SELECT * FROM {relation}")
-    types = {str(name): str(type_) for name, type_, *_ in described}
+    types = session.types(relation)
     chosen = resolve_columns(schema.names, settings, file.name)
-    _note_unused(session, schema.names, chosen, file.name, file.partition)
+    session.note_all(unused_columns(schema.names, chosen, file.partition), file.name)
     columns = {
-        name: Column(identifier(column), types[column], column, file.name)
+        name: LogColumn(identifier(column), types[column], column, file.name)
         for name, column in chosen.items()
     }
     rules = rules_for(columns, settings, session.now)
     select = rules.query("scan", "file_row_number + 1", _as_json(columns), FILE_INDEX)
-    return StagedFile(
-        file.name, file.path, select, tuple(column.type for column in columns.values()), rules
-    )
+    types_read = tuple(column.type for column in columns.values())
+    return StagedFile(file.name, file.path, select, types_read, rules)
 
 
 def _can_be_scanned(schema: pa.Schema, file: LogFile, settings: LogSettings) -> bool:
@@ -141,10 +139,10 @@ def _refuse_types(schema: pa.Schema, where: str, settings: LogSettings) -> None:
         name = getattr(type_, "extension_name", "")
         if period in (extension, name.encode()):
             expected = "moments, as .dt.to_timestamp() makes them"
-            raise Column("", f"a pandas period ({type_})", field.name, where).refuse(expected)
+            raise LogColumn("", f"a pandas period ({type_})", field.name, where).refuse(expected)
         if pa.types.is_fixed_size_binary(type_) or pa.types.is_decimal256(type_):
             expected = "integers, strings, or decimals of up to 38 digits"
-            raise Column("", str(type_), field.name, where).refuse(expected)
+            raise LogColumn("", str(type_), field.name, where).refuse(expected)
 
 
 def _stage_table(
@@ -155,7 +153,7 @@ def _stage_table(
     partition = {} if file is None else {k: v for k, v in file.partition.items() if k not in there}
     _refuse_types(table.reader.schema, table.name, settings)
     chosen = resolve_columns([*there, *partition], settings, table.name)
-    _note_unused(session, there, chosen, table.name, partition)
+    session.note_all(unused_columns(there, chosen, partition), table.name)
     positions = {
         name: there.index(column) for name, column in chosen.items() if column not in partition
     }
@@ -165,10 +163,9 @@ def _stage_table(
     )
     batches = _numbered(table.reader, list(positions.values()), schema)
     with session.stream(schema, batches) as relation:
-        described = session.rows(f"DESCRIBE SELECT * FROM {relation}")
-        types = {str(name): str(type_) for name, type_, *_ in described}
+        types = session.types(relation)
         columns = {
-            name: Column(identifier(name), types[name], column, table.name)
+            name: LogColumn(identifier(name), types[name], column, table.name)
             if name in positions
             else _constant(partition[column], column, table.name)
             for name, column in chosen.items()
@@ -178,9 +175,9 @@ def _stage_table(
         return _written(session, table.name, query, rules)
 
 
-def _constant(value: str | None, column: str, where: str) -> Column:
+def _constant(value: str | None, column: str, where: str) -> LogColumn:
     sql = "CAST(NULL AS VARCHAR)" if value is None else literal(value)
-    return Column(sql, "VARCHAR", column, where, is_untyped=True)
+    return LogColumn(sql, "VARCHAR", column, where, is_untyped=True)
 
 
 def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> StagedFile | None:
@@ -202,10 +199,7 @@ def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> Stage
     }
     is_header = _repeats(in_file) if in_file and (layout.has_header or settings.names) else "false"
     rules = rules_for(columns, settings, session.now, "fields IS NULL", is_header)
-    delimiter = layout.delimiter
-    if delimiter is not None and not may_be_quoted(delimiter):
-        delimiter = None
-    batches = read_records(file, settings.encoding, delimiter, len(layout.columns))
+    batches = read_records(file, settings.encoding, layout.delimiter, len(layout.columns))
     if layout.has_header:
         batches = _without_header(batches, settings.comment)
     with session.stream(RECORD_SCHEMA, batches) as relation:
@@ -214,8 +208,8 @@ def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> Stage
         return _written(session, file.name, query, rules)
 
 
-def _field(position: int, column: str, file: LogFile, settings: LogSettings) -> Column:
-    return Column(
+def _field(position: int, column: str, file: LogFile, settings: LogSettings) -> LogColumn:
+    return LogColumn(
         f"fields[{position}]",
         "VARCHAR",
         column,
@@ -225,22 +219,6 @@ def _field(position: int, column: str, file: LogFile, settings: LogSettings) -> 
         decimal=settings.decimal,
         null_values=settings.null_values,
     )
-
-
-def _note_unused(
-    session: Session,
-    available: Sequence[str],
-    chosen: Mapping[str, str],
-    where: str,
-    partition: Iterable[str] = (),
-) -> None:
-    """Say which columns look meaningful and are not read, and which names of folders."""
-    unused = unused_columns(available, chosen)
-    if unused is not None:
-        session.note(unused, where)
-    for key in partition:
-        if key not in chosen.values():
-            session.note(f"folders state {key!r}, which log.columns does not name", where)
 
 
 def _note_layout(
@@ -253,7 +231,7 @@ def _note_layout(
     if layout.assumed is not None:
         session.warn(f"assumed that {layout.assumed}", file.name)
     elif layout.has_header or file.format == "jsonl":
-        _note_unused(session, layout.columns, chosen, file.name, file.partition)
+        session.note_all(unused_columns(layout.columns, chosen, file.partition), file.name)
 
 
 def _repeats(columns: Sequence[str]) -> str:
@@ -268,14 +246,10 @@ def _repeats(columns: Sequence[str]) -> str:
 
 
 def _without_header(batches: Iterator[pa.RecordBatch], comment: str) -> Iterator[pa.RecordBatch]:
-    """Leave out the first record that is neither blank nor a comment."""
-    for batch in batches:
-        for row, record in enumerate(batch.column(0)):
-            text = record.as_py()
-            if text.strip() and not (comment and text.startswith(comment)):
-                yield batch.slice(row + 1)
-                yield from batches
-                return
+    for batch, row, _ in rows_in(batches, comment):
+        yield batch.slice(row + 1)
+        yield from batches
+        return
 
 
 def _numbered(
@@ -300,7 +274,7 @@ def _plain(type_: pa.DataType) -> pa.DataType:
     return pa.float32() if pa.types.is_float16(type_) else type_
 
 
-def _as_json(columns: Mapping[str, Column]) -> str:
+def _as_json(columns: Mapping[str, LogColumn]) -> str:
     pairs = ", ".join(f"{literal(column.name)}, {column.sql}" for column in columns.values())
     return f"CAST(json_object({pairs}) AS VARCHAR)"
 
@@ -323,7 +297,7 @@ def from_written(name: str, path: Path, rules: RowRules) -> StagedFile:
     return StagedFile(name, path, select, types, rules)
 
 
-def outcomes_of(files: Sequence[StagedFile]) -> tuple[Outcome, ...]:
+def outcomes_of(files: Sequence[StagedFile]) -> tuple[RowOutcome, ...]:
     """Return the outcomes that the files of a log have in common."""
     first = files[0]
     for file in files[1:]:

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
 from recsys.logs import LogSummary, RowCounts
-from recsys.logs.interactions import SECONDS_PER_DAY
-from recsys.logs.summary import MOST_DAYS
+from recsys.logs.classify import SECONDS_PER_DAY
+from recsys.logs.log_summary import MOST_DAYS
 from recsys.monitoring.measures import Measured, NotMeasured, log_ratio, measure
 from recsys.store import Manifest
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from recsys.base.distribution import installed_version
 from recsys.logs import attributes_of
-from recsys.logs.summary import fingerprint_of
+from recsys.logs.log_summary import fingerprint_of
 from recsys.nightly.context import Context
 from recsys.store import Content, Version, current_or_none
 from recsys.store.manifest import plain

@@ -6,7 +6,7 @@ reason in ``test.row_counts.left_out``; users that train does not know stay in
 ``test.split_info.new_users``. `Interactions.split_info` says what each part is for.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -173,33 +173,3 @@ def require_both_sides(n_train: int, n_test: int, what: str) -> None:
                 f"{what}: expected events on both sides, got {n_train:,} in train and "
                 f"{n_test:,} in test; choose a split that leaves some for {side}"
             )
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """The distinct (user, item) pairs of a log, ascending."""
-
-    user_idx: NDArray[np.int64]  # (n_pairs,) ascending
-    of_event: NDArray[np.intp]  # (n_events,) the pair of each event
-    n_items: NDArray[np.intp]  # (n_users,) distinct items of each user
-
-    @classmethod
-    def of(cls, log: Interactions) -> "Pairs":
-        """Find the pairs of a log."""
-        pairs, of_event = np.unique(log.pair_keys(), return_inverse=True)
-        user_idx = pairs // max(len(log.items), 1)
-        return cls(user_idx, of_event, np.bincount(user_idx, minlength=len(log.users)))
-
-    def last_of_each_user(
-        self, rank: NDArray[np.integer], n_held: NDArray[np.number]
-    ) -> NDArray[np.bool_]:
-        """Mark the ``n_held[user]`` pairs of highest rank of each user.
-
-        Ranks differ from pair to pair and are below the number of events.
-        """
-        order = np.argsort(self.user_idx * len(self.of_event) + rank)  # by user, then rank
-        end = np.cumsum(self.n_items)
-        from_end = end[self.user_idx] - np.arange(len(order))  # user_idx[order] is user_idx
-        held = np.empty(len(order), dtype=np.bool_)
-        held[order] = from_end <= n_held[self.user_idx]
-        return held

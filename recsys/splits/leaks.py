@@ -16,17 +16,7 @@ from recsys.logs.interactions import Interactions
 def require_validation(part: Interactions, what: str) -> None:
     """Refuse to choose anything on a part that is for the last measurement, or for training.
 
-    Parameters
-    ----------
-    part : Interactions
-        One that no split made has no role, and passes.
-    what : str
-        What is about to choose, such as "tune", for the message.
-
-    Raises
-    ------
-    DataError
-        If a split made it as a test part, a train part or a history.
+    A part that no split made has no role, and passes. `what` is about to choose, such as "tune".
     """
     info = part.split_info
     if info is None or info.role == "validation":
@@ -39,13 +29,7 @@ def require_validation(part: Interactions, what: str) -> None:
 
 
 def require_roles(train: Interactions, test: Interactions, what: str) -> None:
-    """Refuse to measure on what was trained on.
-
-    Raises
-    ------
-    DataError
-        If a split made the test side as a train part or a history.
-    """
+    """Refuse to measure on what was trained on: a train part, or a history."""
     info = test.split_info
     if info is not None and info.role in ("train", "history"):
         role = None if train.split_info is None else train.split_info.role
@@ -57,13 +41,7 @@ def require_roles(train: Interactions, test: Interactions, what: str) -> None:
 
 
 def require_disjoint(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> None:
-    """Refuse pairs that are in train and in test: csr_arrays of ones, shape (n_users, n_items).
-
-    Raises
-    ------
-    DataError
-        If they have a pair in common.
-    """
+    """Refuse pairs that are in train and in test: csr_arrays of ones, shape (n_users, n_items)."""
     common = sp.coo_array(seen * relevant)
     if common.nnz:
         raise DataError(
@@ -74,13 +52,7 @@ def require_disjoint(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> N
 
 
 def require_strangers(train: Interactions, held_out: Interactions, what: str) -> None:
-    """Refuse held-out users whom train knows.
-
-    Raises
-    ------
-    DataError
-        If a user is in both.
-    """
+    """Refuse held-out users whom train knows."""
     theirs = held_out.users.values
     if train.users.are_integers != held_out.users.are_integers:
         return
@@ -93,24 +65,12 @@ def require_strangers(train: Interactions, held_out: Interactions, what: str) ->
 
 
 def require_known_users(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> None:
-    """Refuse users that only test has: the model has learned nothing of them.
-
-    Raises
-    ------
-    DataError
-        If a user of test has no event in train.
-    """
+    """Refuse users that only test has: the model has learned nothing of them."""
     _require_none("user", unknown_users(seen, relevant), what)
 
 
 def require_known_items(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> None:
-    """Refuse items that only test has: a catalogue that holds them was made with test in hand.
-
-    Raises
-    ------
-    DataError
-        If an item of test has no event in train.
-    """
+    """Refuse items that only test has: a catalogue that holds them was made with test in hand."""
     _require_none("item", unknown_items(seen, relevant), what)
 
 
@@ -142,17 +102,7 @@ def require_time_order(train: Interactions, test: Interactions, what: str) -> No
     "time": every event of train is before every event of test. "last": no user has an event of
     train after the latest event with one of the user's test items. (All events of a held-out pair
     are in test, so the earlier of them may be older than train.) Equal instants pass there, and
-    parts without timestamps cannot be checked.
-
-    Parameters
-    ----------
-    train, test : Interactions
-        Over the same users and items; the protocol is that of test's `SplitInfo`.
-
-    Raises
-    ------
-    DataError
-        If the order is another.
+    parts without timestamps cannot be checked. The protocol is that of test's `SplitInfo`.
     """
     if test.split_info is None or train.timestamp is None or test.timestamp is None:
         return

@@ -1,7 +1,11 @@
-"""Splits of a log: by time, last items, at random, folds, given parts, users."""
+"""Splits of a log: by time, last items, at random, folds, given parts, users.
+
+Each returns train and test in the form that `recsys.splits.common` describes. Each raises a
+DataError where a side would be empty, and a ConfigError where a number is out of its range.
+"""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
 from typing import Literal, NamedTuple
@@ -13,7 +17,6 @@ from recsys.base.checks import require, unix_seconds
 from recsys.base.errors import DataError
 from recsys.logs.interactions import Interactions, ProtocolName, SplitInfo, used_rows
 from recsys.splits.common import (
-    Pairs,
     Split,
     in_rows_of_train,
     of_new_users,
@@ -32,25 +35,13 @@ def split_by_time(
     Parameters
     ----------
     log : Interactions
-        With timestamps.
+        With timestamps; without, a DataError.
     test_fraction : float
         T is the timestamp for which the share of events at or after it comes closest to this
         fraction, between 0 and 1. Events of one second are never separated. Not used where `at`
         is given.
     at : str or int, optional
         T itself, as ISO 8601 (UTC unless it says otherwise) or unix seconds.
-
-    Returns
-    -------
-    train, test : Interactions
-        In the form that `recsys.splits.common` describes.
-
-    Raises
-    ------
-    DataError
-        If the log has no timestamps, or one side would be empty.
-    ConfigError
-        If test_fraction is not between 0 and 1, or `at` is not a time.
     """
     timestamp = log.require_timestamp("split_by_time")
     _require_fraction("split_by_time", "test_fraction", test_fraction)
@@ -66,26 +57,9 @@ def split_last(log: Interactions, n: int = 1) -> Split:
     A user's items are ordered by the user's latest event with each: by timestamp, and by position
     in the log where timestamps are equal or there are none. All events of a held-out pair go to
     test. A user with n items or fewer has nothing to spare and stays in train whole.
-
-    Parameters
-    ----------
-    n : int
-        At least 1.
-
-    Returns
-    -------
-    train, test : Interactions
-        In the form that `recsys.splits.common` describes.
-
-    Raises
-    ------
-    DataError
-        If one side would be empty.
-    ConfigError
-        If n is less than 1.
     """
     require("split_last", n, least=1, expected="n of 1 or more")
-    pairs = Pairs.of(log)
+    pairs = _Pairs.of(log)
     by_time = np.arange(len(log))
     if log.timestamp is not None:
         by_time = np.argsort(log.timestamp, kind="stable")
@@ -97,30 +71,11 @@ def split_last(log: Interactions, n: int = 1) -> Split:
 
 
 def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0) -> Split:
-    """Hold out a random share of each user's items.
+    """Hold out a random share of each user's items; the same seed gives the same split.
 
     Of a user with m items, ``test_fraction * m`` are held out, rounded up or down at random so
     that the share is right on average, and at most ``m - 1``. All events of a held-out pair go
     to test. The draw does not depend on the order of events.
-
-    Parameters
-    ----------
-    test_fraction : float
-        Between 0 and 1.
-    seed : int
-        The same seed gives the same split.
-
-    Returns
-    -------
-    train, test : Interactions
-        In the form that `recsys.splits.common` describes.
-
-    Raises
-    ------
-    DataError
-        If one side would be empty.
-    ConfigError
-        If test_fraction is not between 0 and 1.
     """
     _require_fraction("split_random", "test_fraction", test_fraction)
     held = _drawn_of_each_user(log, test_fraction, np.random.default_rng(seed))
@@ -131,29 +86,10 @@ def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterat
     """Cut each user's items into folds at random, and hold out one after the other.
 
     Every pair of user and item is in the test part of one fold. The items of a user are dealt as
-    evenly as they can be.
-
-    Parameters
-    ----------
-    n_folds : int
-        At least 2.
-    seed : int
-        The same seed gives the same folds.
-
-    Yields
-    ------
-    train, test : Interactions
-        In the form that `recsys.splits.common` describes.
-
-    Raises
-    ------
-    DataError
-        If a fold would have an empty side.
-    ConfigError
-        If there are fewer than 2 folds.
+    evenly as they can be. The same seed gives the same folds.
     """
     require("split_folds", n_folds, least=2, expected="2 folds or more")
-    pairs = Pairs.of(log)
+    pairs = _Pairs.of(log)
     rng = np.random.default_rng(seed)
     order = np.lexsort((rng.permutation(len(pairs.user_idx)), pairs.user_idx))
     position = np.empty(len(order), dtype=np.int64)
@@ -162,50 +98,6 @@ def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterat
     for fold in range(n_folds):
         what = f"split_folds, fold {fold + 1} of {n_folds}"
         yield split_by_mask(log, (fold_of == fold)[pairs.of_event], "folds", what)
-
-
-def _drawn_of_each_user(
-    log: Interactions, fraction: float, rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Mark the events of a random share of each user's items, of all but one at most."""
-    pairs = Pairs.of(log)
-    rounded = np.floor(fraction * pairs.n_items + rng.random(len(pairs.n_items)))
-    n_held = np.minimum(rounded, pairs.n_items - 1)
-    held = pairs.last_of_each_user(rng.permutation(len(pairs.user_idx)), n_held)
-    return held[pairs.of_event]
-
-
-def _require_fraction(what: str, name: str, fraction: float) -> None:
-    require(what, fraction, above=0, below=1, expected=f"{name} between 0 and 1")
-
-
-def _quantile_instant(timestamp: NDArray[np.int64], fraction: float) -> int:
-    """Return the timestamp whose share of events at or after it is closest to a fraction."""
-    ordered = np.sort(timestamp)
-    n_events = len(ordered)
-    split_at = ordered[min(int((1 - fraction) * n_events), n_events - 1)]
-    # An instant's events stay together: T is this instant or the one after it.
-    starts = [int(np.searchsorted(ordered, split_at, side)) for side in ("left", "right")]
-    starts = [start for start in starts if 0 < start < n_events]
-    if not starts:
-        raise DataError(
-            f"split_by_time: expected events at two or more instants, got one for all {n_events:,} "
-            "events; check timestamp_unit, or use split_random"
-        )
-    closest = min(starts, key=lambda start: abs(n_events - start - fraction * n_events))
-    return int(ordered[closest])
-
-
-def _unix_seconds(at: str | int) -> int:
-    return ceil(unix_seconds("split_by_time: at", at)) if isinstance(at, str) else int(at)
-
-
-def _spelled(instant: int) -> str:
-    """Spell an instant for a message; years that a calendar cannot hold stay a number."""
-    try:
-        return datetime.fromtimestamp(instant, UTC).isoformat()
-    except (OverflowError, ValueError, OSError):
-        return str(instant)
 
 
 def split_given(
@@ -227,17 +119,11 @@ def split_given(
         How the two were made. "time" and "last" are checked where both have timestamps; "given"
         promises nothing.
 
-    Returns
-    -------
-    train, test : Interactions
-        In the form that `recsys.splits.common` describes.
-
     Raises
     ------
     DataError
-        If one side is empty, nothing of test_log concerns the users and items of train_log, the
-        two are not in the order that the protocol promises, or a test part is given to train or to
-        choose on.
+        Also if nothing of test_log concerns the users and items of train_log, the two are not in
+        the order that the protocol promises, or a test part is given to train or to choose on.
     """
     require_both_sides(len(train_log), len(test_log), "split_given")
     _require_no_test_part(train_log, "train on")
@@ -287,6 +173,9 @@ def split_users(
 ) -> HeldOutUsers:
     """Hold out users, and a random share of the items of each of them.
 
+    Items that no user of train has are left out and counted in ``test.row_counts.left_out``. The
+    same seed gives the same split.
+
     Parameters
     ----------
     user_fraction : float
@@ -294,20 +183,6 @@ def split_users(
     test_fraction : float
         Share of the items of a held-out user that are test, between 0 and 1; one at least is
         history.
-    seed : int
-        The same seed gives the same split.
-
-    Returns
-    -------
-    HeldOutUsers
-        Items that no user of train has are left out and counted in ``test.row_counts.left_out``.
-
-    Raises
-    ------
-    DataError
-        If a part would be empty.
-    ConfigError
-        If a fraction is not between 0 and 1.
 
     Examples
     --------
@@ -341,3 +216,77 @@ def split_users(
                 "fractions, or a log with more users and more items per user"
             )
     return parts
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """The distinct (user, item) pairs of a log, ascending."""
+
+    user_idx: NDArray[np.int64]  # (n_pairs,) ascending
+    of_event: NDArray[np.intp]  # (n_events,) the pair of each event
+    n_items: NDArray[np.intp]  # (n_users,) distinct items of each user
+
+    @classmethod
+    def of(cls, log: Interactions) -> "_Pairs":
+        """Find the pairs of a log."""
+        pairs, of_event = np.unique(log.pair_keys(), return_inverse=True)
+        user_idx = pairs // max(len(log.items), 1)
+        return cls(user_idx, of_event, np.bincount(user_idx, minlength=len(log.users)))
+
+    def last_of_each_user(
+        self, rank: NDArray[np.integer], n_held: NDArray[np.number]
+    ) -> NDArray[np.bool_]:
+        """Mark the ``n_held[user]`` pairs of highest rank of each user.
+
+        Ranks differ from pair to pair and are below the number of events.
+        """
+        order = np.argsort(self.user_idx * len(self.of_event) + rank)  # by user, then rank
+        end = np.cumsum(self.n_items)
+        from_end = end[self.user_idx] - np.arange(len(order))  # user_idx[order] is user_idx
+        held = np.empty(len(order), dtype=np.bool_)
+        held[order] = from_end <= n_held[self.user_idx]
+        return held
+
+
+def _drawn_of_each_user(
+    log: Interactions, fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Mark the events of a random share of each user's items, of all but one at most."""
+    pairs = _Pairs.of(log)
+    rounded = np.floor(fraction * pairs.n_items + rng.random(len(pairs.n_items)))
+    n_held = np.minimum(rounded, pairs.n_items - 1)
+    held = pairs.last_of_each_user(rng.permutation(len(pairs.user_idx)), n_held)
+    return held[pairs.of_event]
+
+
+def _require_fraction(what: str, name: str, fraction: float) -> None:
+    require(what, fraction, above=0, below=1, expected=f"{name} between 0 and 1")
+
+
+def _quantile_instant(timestamp: NDArray[np.int64], fraction: float) -> int:
+    """Return the timestamp whose share of events at or after it is closest to a fraction."""
+    ordered = np.sort(timestamp)
+    n_events = len(ordered)
+    split_at = ordered[min(int((1 - fraction) * n_events), n_events - 1)]
+    # An instant's events stay together: T is this instant or the one after it.
+    starts = [int(np.searchsorted(ordered, split_at, side)) for side in ("left", "right")]
+    starts = [start for start in starts if 0 < start < n_events]
+    if not starts:
+        raise DataError(
+            f"split_by_time: expected events at two or more instants, got one for all {n_events:,} "
+            "events; check timestamp_unit, or use split_random"
+        )
+    closest = min(starts, key=lambda start: abs(n_events - start - fraction * n_events))
+    return int(ordered[closest])
+
+
+def _unix_seconds(at: str | int) -> int:
+    return ceil(unix_seconds("split_by_time: at", at)) if isinstance(at, str) else int(at)
+
+
+def _spelled(instant: int) -> str:
+    """Spell an instant for a message; years that a calendar cannot hold stay a number."""
+    try:
+        return datetime.fromtimestamp(instant, UTC).isoformat()
+    except (OverflowError, ValueError, OSError):
+        return str(instant)

@@ -19,7 +19,7 @@ from recsys.index import IndexSummary
 from recsys.vectors.ids import Kind
 
 if TYPE_CHECKING:
-    from recsys.logs.summary import LogSummary
+    from recsys.logs.log_summary import LogSummary
 
 FORMAT = 3
 MANIFEST = "manifest.json"
@@ -216,7 +216,9 @@ class Manifest:
     @cached_property
     def log(self) -> "LogSummary":
         """The summary of the log; without any fact where a version was published without one."""
-        from recsys.logs.summary import LogSummary  # the readers of logs are not needed to serve
+        from recsys.logs.log_summary import (
+            LogSummary,  # the readers of logs are not needed to serve
+        )
 
         try:
             summary = LogSummary.from_dict(self.data)

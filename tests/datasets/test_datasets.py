@@ -9,12 +9,12 @@ import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import pyarrow.parquet as pq
 import pytest
 
-from recsys.datasets import DATASETS, BareLayout, Dataset, describe, fetch
+from recsys.datasets import DATASETS, Dataset, describe, fetch
 from recsys.datasets.download import download
 from recsys.errors import ConfigError, DataError
+from recsys.logs import read_log
 
 RATINGS = b"userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n1,1029,3.0,1260759179\n"
 
@@ -129,18 +129,19 @@ class TestFetch:
         datasets = {"tiny": replace(tiny["tiny"], checksum=checksum)}
         assert fetch("tiny", tmp_path, datasets=datasets).exists()
 
-    @pytest.mark.parametrize("delimiter", ["\t", "::"])
-    def test_a_log_without_a_header_becomes_parquet(self, server, tiny, tmp_path, delimiter):
+    @pytest.mark.parametrize(("name", "delimiter"), [("ml-100k", "\t"), ("ml-1m", "::")])
+    def test_a_log_without_a_header_is_read_by_its_settings(
+        self, server, tmp_path, name, delimiter
+    ):
         rows = [("196", "242", "3", "881250949"), ("186", "302", "4.5", "891717742")]
         body = zipped(u="\n".join(delimiter.join(row) for row in rows).encode())
         server.files["/tiny.zip"] = body
-        layout = BareLayout(delimiter, ("user_id", "item_id", "value", "timestamp"))
-        dataset = replace(tiny["tiny"], log="u", checksum=md5(body), layout=layout)
-        table = pq.read_table(fetch("tiny", tmp_path, datasets={"tiny": dataset}))
-        assert table.to_pylist() == [
-            {"user_id": 196, "item_id": 242, "value": 3.0, "timestamp": 881250949},
-            {"user_id": 186, "item_id": 302, "value": 4.5, "timestamp": 891717742},
-        ]
+        dataset = replace(DATASETS[name], url=url_of(server), log="u", checksum=md5(body))
+        path = fetch(name, tmp_path, datasets={name: dataset})
+        log = read_log(path, dataset.settings)
+        assert (log.users.tolist(), log.items.tolist()) == ([186], [302])  # 3 stars are no like
+        assert log.timestamp.tolist() == [891717742]
+        assert log.row_counts.left_out == {"value below min_value": 1}
 
 
 class TestChecksumOfThePublisher:

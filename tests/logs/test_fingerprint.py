@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.logs import Interactions
-from recsys.logs.summary import _of_texts, fingerprint_of
+from recsys.logs.log_summary import _of_texts, fingerprint_of
 from recsys.vectors import Ids
 from tests.worlds import tastes
 
@@ -66,7 +66,7 @@ def test_every_column_matters() -> None:
 
 def test_more_events_than_are_hashed_at_once(monkeypatch) -> None:
     expected = fingerprint_of(tastes())
-    monkeypatch.setattr("recsys.logs.summary._EVENTS_AT_ONCE", 7)
+    monkeypatch.setattr("recsys.logs.log_summary._EVENTS_AT_ONCE", 7)
     assert fingerprint_of(tastes()) == expected
 
 

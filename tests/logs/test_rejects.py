@@ -131,7 +131,7 @@ def test_malformed_csv_lines(tmp_path):
 
 
 def test_a_quote_that_is_never_closed_spoils_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("recsys.logs.streams.BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr("recsys.logs.records.BLOCK_BYTES", 1 << 16)
     n = 30_000
     rows = [f"user{k},item{k % 7}" for k in range(n)]
     rows[n // 3] = 'y,"z'
@@ -188,7 +188,7 @@ def test_quoted_records_survive_any_block_border(tmp_path_factory, pairs, block_
     rows = [f"{quoted('u' + user)},{quoted('i' + item)}" for user, item in pairs]
     path.write_text("\n".join(["user_id,item_id", *rows]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recsys.logs.streams.BLOCK_BYTES", block_bytes)
+        patch.setattr("recsys.logs.records.BLOCK_BYTES", block_bytes)
         read = read_log(path)
     users, items = read.users.tolist(read.user_idx), read.items.tolist(read.item_idx)
     expected = [("u" + user, "i" + item) for user, item in pairs]

@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 
 from recsys.logs import Interactions, LogSummary, read_log, summarize
-from recsys.logs.summary import MOST_DAYS
+from recsys.logs.log_summary import MOST_DAYS
 from tests.worlds import DAY, START, as_interactions, checkerboard
 
 

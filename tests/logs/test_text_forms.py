@@ -254,7 +254,7 @@ def test_two_stray_quotes_anywhere_cost_two_rows_at_most(
     names = ["user_id", "item_id", *(f"c{n}" for n in range(2, n_fields))]
     text = "\n".join(",".join(row) for row in [names, *rows])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recsys.logs.streams.BLOCK_BYTES", block_bytes)
+        patch.setattr("recsys.logs.records.BLOCK_BYTES", block_bytes)
         counts = read(tmp_path_factory.mktemp("quotes"), text, max_rejected_share=1).row_counts
     n_lost = n_rows - counts.n_used
     assert counts.rows_read >= n_rows - 1
@@ -318,7 +318,7 @@ def test_a_long_line_of_too_many_fields_is_rejected_and_its_text_cut(tmp_path):
 
 
 def test_quotes_made_to_be_costly_end_soon(tmp_path, monkeypatch):
-    monkeypatch.setattr("recsys.logs.text._SCANNED_BYTES", (1 << 20, 1))
+    monkeypatch.setattr("recsys.logs.records._SCANNED_BYTES", (1 << 20, 1))
     lines = ['a,"b', *(['c",d,"e'] * 20_000)]
     with pytest.raises(DataError, match="malformed line"):
         read(tmp_path, "\n".join(["user_id,item_id", *lines]))

@@ -81,7 +81,7 @@ def test_advice_names_what_is_meant():
 
 def test_keys_are_read_wherever_they_come(tmp_path, monkeypatch):
     monkeypatch.setattr("recsys.logs.layout.SAMPLE_RECORDS", 100)
-    monkeypatch.setattr("recsys.logs.streams.BLOCK_BYTES", 999)
+    monkeypatch.setattr("recsys.logs.records.BLOCK_BYTES", 999)
     rows = [{"user_id": n % 5, "item_id": n % 7, "note": '"value"'} for n in range(300)]
     rows += [{"user_id": 1, "item_id": 2, "value": 20.0, "timestamp": NOON}]
     path = tmp_path / "log.jsonl"

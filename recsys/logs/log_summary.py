@@ -11,7 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.splitmix import GOLDEN, splitmix64
-from recsys.logs.interactions import SECONDS_PER_DAY, Interactions, RowCounts
+from recsys.logs.classify import SECONDS_PER_DAY
+from recsys.logs.interactions import Interactions
+from recsys.logs.row_counts import RowCounts
 from recsys.vectors import Ids
 
 MOST_DAYS = 60  # eight weeks, and a bit: enough to know what a Tuesday is like

@@ -7,22 +7,6 @@ from recsys.settings import LogSettings
 
 
 @dataclass(frozen=True)
-class BareLayout:
-    """The layout of a text log without a header, or with an unusual separator of columns.
-
-    Parameters
-    ----------
-    delimiter : str
-        One or more characters.
-    columns : tuple of str
-        Names of the columns; the file has no header.
-    """
-
-    delimiter: str
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Dataset:
     """A public interaction log.
 
@@ -50,8 +34,6 @@ class Dataset:
         Where the publisher states it, for a file that the publisher renews now and then.
     log : str
         The log inside the archive.
-    layout : BareLayout or None
-        Set where the log must be rewritten as Parquet to be read.
     items : str or None
         The table of items inside the archive, if it can be read as it is.
     item_columns : mapping of str to str
@@ -71,7 +53,6 @@ class Dataset:
     checksum: str | None = None
     checksum_url: str | None = None
     log: str = ""
-    layout: BareLayout | None = None
     items: str | None = None
     item_columns: Mapping[str, str] = field(default_factory=dict)
     by_hand: str = ""
@@ -102,13 +83,6 @@ _MOVIELENS_CSV = Dataset(
     ),
     item_columns={"item_id": "movieId", "title": "title", "category": "genres"},
 )
-_MOVIELENS_BARE = replace(
-    _MOVIELENS_CSV,
-    what="film ratings, one star to five",
-    terms="research; no redistribution, no commercial use without permission",
-    settings=LIKED,
-    item_columns={},
-)
 
 
 def _movielens(name: str, n_interactions: int, megabytes: float, md5: str | None) -> Dataset:
@@ -129,15 +103,15 @@ def _movielens(name: str, n_interactions: int, megabytes: float, md5: str | None
 def _bare_movielens(
     name: str, n_interactions: int, megabytes: float, md5: str, log: str, delimiter: str
 ) -> Dataset:
+    names = ("user_id", "item_id", "value", "timestamp")
     return replace(
-        _MOVIELENS_BARE,
-        name=name,
-        n_interactions=n_interactions,
-        megabytes=megabytes,
-        url=f"https://files.grouplens.org/datasets/movielens/{name}.zip",
-        checksum=f"md5:{md5}",
+        _movielens(name, n_interactions, megabytes, md5),
+        what="film ratings, one star to five",
+        terms="research; no redistribution, no commercial use without permission",
+        settings=replace(LIKED, format="csv", delimiter=delimiter, names=names),
         log=log,
-        layout=BareLayout(delimiter, ("user_id", "item_id", "value", "timestamp")),
+        items=None,
+        item_columns={},
     )
 
 

@@ -1,20 +1,109 @@
-"""Text logs: which lines are records, and the line at which each record begins."""
+"""Text logs: decompressed, as UTF-8, and cut into records with the line at which each begins.
 
+Everything streams in blocks, in bounded memory.
+"""
+
+import bz2
+import codecs
 import re
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.logs.sources import LogFile
-from recsys.logs.streams import blocks
+from recsys.logs.sources import LogFile, zip_member
 
+BLOCK_BYTES = 4 << 20
 MAX_RECORD_LINES = 1_000
 MAX_RECORD_BYTES = 16 << 20
-_SCANNED_BYTES = (256 << 20, 10)  # at first, and for each byte that is read
 RECORD_SCHEMA = pa.schema({"record": pa.large_string(), "line": pa.int64(), "is_utf8": pa.bool_()})
+_SCANNED_BYTES = (256 << 20, 10)  # at first, and for each byte that is read
+_MARKS = (  # that of UTF-32 begins with that of UTF-16
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_ERRORS_OF_STREAMS = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError)
+_NAMES_OF_UTF8 = ("utf-8", "utf8", "utf_8", "ascii")
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def text_blocks(file: LogFile, encoding: str = "auto") -> Iterator[tuple[bytes, bool]]:
+    """Yield decompressed blocks in UTF-8, without a byte order mark, and whether each is the last.
+
+    Bytes that are not UTF-8 pass where no other encoding is named: they spoil their own line.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or decompressed, or is not of the encoding that is named.
+    """
+    try:
+        with _opened(file) as stream:
+            block = stream.read(BLOCK_BYTES)
+            mark, marked = next((one for one in _MARKS if block.startswith(one[0])), (b"", "utf-8"))
+            block, decode = block[len(mark) :], _decoder(file, encoding, marked)
+            while True:
+                following = stream.read(BLOCK_BYTES)
+                yield decode(block, not following), not following
+                if not following:
+                    return
+                block = following
+    except _ERRORS_OF_STREAMS as error:
+        kind = f"damaged or truncated {file.compression} file" if file.compression else "unreadable"
+        raise DataError(f"log {file.name}: {kind}: {error}") from error
+
+
+def marked_encoding(file: LogFile) -> str | None:
+    """Return the encoding that a byte order mark says, unless it is UTF-8."""
+    with suppress(*_ERRORS_OF_STREAMS), _opened(file) as stream:
+        start = stream.read(4)
+        found = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+        return None if found == "utf-8" else found
+    return None  # who reads on says what is wrong
+
+
+@contextmanager
+def _opened(file: LogFile) -> Iterator[_Readable]:
+    if file.compression == "zip":
+        with zipfile.ZipFile(file.path) as archive, archive.open(zip_member(file.path)) as member:
+            yield member
+    elif file.compression == "bz2":
+        with bz2.open(file.path) as stream:
+            yield stream
+    else:
+        with pa.input_stream(str(file.path), compression=file.compression) as stream:
+            yield stream
+
+
+def _decoder(file: LogFile, encoding: str, marked: str) -> Callable[[bytes, bool], bytes]:
+    name = marked if encoding == "auto" or marked != "utf-8" else encoding
+    if name.lower() in _NAMES_OF_UTF8:
+        return lambda block, _is_last: block
+    decoder = codecs.getincrementaldecoder(name)()
+
+    def decode(block: bytes, is_last: bool) -> bytes:
+        try:
+            return decoder.decode(block, is_last).encode()
+        except UnicodeError as error:
+            raise DataError(
+                f"log {file.name}: expected {name} text, got bytes that are none: {error.args[-1]};"
+                " set log.encoding"
+            ) from error
+
+    return decode
 
 
 def csv_field(delimiter: str) -> str:
@@ -44,17 +133,19 @@ def read_records(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the records of a text file, trailing line break included, in bounded memory.
 
-    With the delimiter of CSV and its number of fields, a quoted field may hold line breaks; without
-    one, every line is a record.
+    Between the delimiters of CSV that allow it, a quoted field may hold line breaks; without a
+    delimiter every line is a record.
 
     Raises
     ------
     DataError
         If the file cannot be read, or a line is too long to be one.
     """
-    joiner = None if delimiter is None else _QuotedLines(delimiter, n_fields)
+    joiner = None
+    if delimiter is not None and may_be_quoted(delimiter):
+        joiner = _QuotedLines(delimiter, n_fields)
     carry, first_line = b"", 1
-    for block, is_last in blocks(file, encoding):
+    for block, is_last in text_blocks(file, encoding):
         data = carry + block
         if data.isspace():  # nothing to join, and perhaps a great deal of it
             end, n_whole = data.rfind(b"\n") + 1, data.count(b"\n")
@@ -77,6 +168,17 @@ def read_records(
             )
 
 
+def rows_in(
+    batches: Iterator[pa.RecordBatch], comment: str
+) -> Iterator[tuple[pa.RecordBatch, int, str]]:
+    """Yield each record that is neither blank nor a comment: its batch, its place and its text."""
+    for batch in batches:
+        for row, record in enumerate(batch.column(0)):
+            text = record.as_py().rstrip("\r\n")
+            if text.strip() and not (comment and text.startswith(comment)):
+                yield batch, row, text
+
+
 def _line_ends(data: bytes, *, is_last: bool) -> NDArray[np.int64]:
     """Return the offset after each line; a last line may lack its line break."""
     ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")) + 1
@@ -88,29 +190,18 @@ def _line_ends(data: bytes, *, is_last: bool) -> NDArray[np.int64]:
 def _batch(data: bytes, starts: NDArray[np.int64], lines: NDArray[np.int64]) -> pa.RecordBatch:
     """Lay records that follow each other over their bytes, without a copy."""
     offsets = np.append(starts, len(data))
+    is_utf8 = np.ones(len(lines), dtype=np.bool_)
     try:
         data.decode()
+        records = pa.LargeStringArray.from_buffers(
+            len(lines), pa.py_buffer(offsets), pa.py_buffer(data)
+        )
     except UnicodeDecodeError:
-        return _batch_with_broken_text(data, offsets, lines)
-    records = pa.LargeStringArray.from_buffers(
-        len(lines), pa.py_buffer(offsets), pa.py_buffer(data)
-    )
-    valid = pa.array(np.ones(len(lines), dtype=np.bool_))
-    return pa.RecordBatch.from_arrays([records, pa.array(lines), valid], schema=RECORD_SCHEMA)
-
-
-def _batch_with_broken_text(
-    data: bytes, offsets: NDArray[np.int64], lines: NDArray[np.int64]
-) -> pa.RecordBatch:
-    texts = [
-        data[start:end].decode(errors="replace")
-        for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
-    ]
-    valid = [
-        "�" not in text or data[start:end].decode(errors="ignore") == text
-        for text, start, end in zip(texts, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
-    ]
-    columns = [pa.array(texts, pa.large_string()), pa.array(lines), pa.array(valid)]
+        raw = [data[start:end] for start, end in pairwise(offsets.tolist())]
+        texts = [one.decode(errors="replace") for one in raw]
+        is_utf8[:] = [text.encode() == one for text, one in zip(texts, raw, strict=True)]
+        records = pa.array(texts, pa.large_string())
+    columns = [records, pa.array(lines), pa.array(is_utf8)]
     return pa.RecordBatch.from_arrays(columns, schema=RECORD_SCHEMA)
 
 

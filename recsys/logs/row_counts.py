@@ -1,0 +1,265 @@
+"""What becomes of the rows of a log: counted by outcome, written, and refused where too many."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recsys.base.durable import replaced
+from recsys.base.errors import DataError
+from recsys.logs.classify import SECONDS_PER_DAY, RowOutcome
+from recsys.logs.session import Session
+from recsys.logs.sql import literal, literals
+
+# ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
+
+_SHOWN_CHARACTERS = 80
+_ROWS_OF_A_DAY = 100  # of fewer a share says little
+_MOST_EVENTS = 50
+
+_INEXACT = "write ids as integers or strings, as floats of this size are rounded"
+_UNIT = "say with log.timestamp_unit what its numbers count"
+_OTHER_TIME = "map another column with log.columns.timestamp"
+_ADVICE = {
+    "no value": "say with log.missing_value what a row without a value weighs",
+    "non-positive weight": "say with log.min_value which values count as liked, or with "
+    'log.value_scale = "none" that values are no weights',
+    "unreadable value": 'set log.decimal = "," where 3,5 is a number',
+    "no event": "map another column with log.columns.event",
+    "unknown event": "list it in log.events; a weight of 0 leaves it out",
+    "no timestamp": _OTHER_TIME,
+    "unreadable timestamp": _OTHER_TIME,
+    "timestamp out of range": _UNIT,
+    "timestamp in the future": _UNIT,
+    "malformed line": "say with log.delimiter, log.encoding or log.comment how it is written",
+    "inexact user_id": _INEXACT,
+    "inexact item_id": _INEXACT,
+}
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """What happened to the rows of a log on their way to interactions.
+
+    Parameters
+    ----------
+    rows_read : int
+        Rows found in the source, usable or not.
+    rejected : mapping of str to int
+        Rows that could not be used, by reason; each is in the rejects file.
+    left_out : mapping of str to int
+        Rows that could be used and were set aside on request, by reason: an excluded event type,
+        a time window, a minimum count, a split.
+    events : mapping of str to int
+        Rows that could be used, by event type, where types are read; the 50 most frequent.
+    rejects_file : str or None
+        Where the rejected rows are, if any were.
+    notes : tuple of str
+        What was assumed of the log, and what of it was not read, one sentence each.
+    """
+
+    rows_read: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    events: Mapping[str, int] = field(default_factory=dict)
+    rejects_file: str | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def rejected_share(self) -> float:
+        """Rejected rows over rows read, 0 for an empty log."""
+        return sum(self.rejected.values()) / self.rows_read if self.rows_read else 0.0
+
+    @property
+    def n_used(self) -> int:
+        """Rows that became events."""
+        return self.rows_read - sum(self.rejected.values()) - sum(self.left_out.values())
+
+    def leaving_out(self, reason: str, n_rows: int) -> "RowCounts":
+        """Return the counts with some more rows set aside."""
+        if n_rows == 0:
+            return self
+        n_before = self.left_out.get(reason, 0)
+        return replace(self, left_out={**self.left_out, reason: n_before + n_rows})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold, for a manifest; what was noted is for who reads the log."""
+        return {name: value for name, value in asdict(self).items() if name != "notes"}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "RowCounts":
+        """Read what a manifest holds; what a newer release adds is left out."""
+        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
+
+    def __str__(self) -> str:
+        clauses = [f"{self.rows_read:,} rows read"]
+        share = f" ({100 * self.rejected_share:.2f} %)"
+        for rows, what in ((self.rejected, f"rejected{share}"), (self.left_out, "left out")):
+            if rows:
+                by_reason = ", ".join(f"{reason} {n:,}" for reason, n in sorted(rows.items()))
+                clauses.append(f"{sum(rows.values()):,} {what}: {by_reason}")
+        if self.rejects_file:
+            clauses.append(f"rejects in {self.rejects_file}")
+        clauses.extend(self.notes)
+        return "; ".join(clauses)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a log that is looked at for itself."""
+
+    name: str
+    condition: str
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class ClassifiedRows:
+    """A relation of all rows of a log, each with its outcome.
+
+    Its columns are user_id, item_id, weight, seconds, event, outcome, file, file_number, line and
+    text.
+    """
+
+    session: Session
+    relation: str
+    outcomes: Sequence[RowOutcome]
+
+    def count(self, *, has_events: bool) -> RowCounts:
+        """Count the rows by outcome and the used ones by event type.
+
+        The tables user_counts and item_counts, which it makes, hold every id that is used.
+        """
+        self.session.execute(
+            "CREATE TABLE user_counts AS SELECT CASE WHEN outcome = 0 THEN user_id END AS id, "
+            f"outcome, count(*) AS n FROM {self.relation} GROUP BY ALL"
+        )
+        self.session.execute(
+            "CREATE TABLE item_counts AS "
+            f"SELECT DISTINCT item_id AS id, outcome FROM {self.relation} WHERE outcome = 0"
+        )
+        counts = self.session.rows("SELECT outcome, sum(n) FROM user_counts GROUP BY outcome")
+        events = self._by_event() if has_events else {}
+        n_rows = sum(int(str(n)) for _, n in counts)
+        rejected, left_out = (self._by_reason(counts, is_rejected=way) for way in (True, False))
+        return RowCounts(n_rows, rejected, left_out, events)
+
+    def _by_event(self) -> dict[str, int]:
+        counts = self.session.rows(
+            f"SELECT event, count(*) AS n FROM {self.relation} WHERE outcome = 0 "
+            f"GROUP BY event ORDER BY n DESC, event LIMIT {_MOST_EVENTS}"
+        )
+        return {str(event): int(str(n)) for event, n in counts}
+
+    def _by_reason(
+        self, counts: Sequence[tuple[object, ...]], *, is_rejected: bool
+    ) -> dict[str, int]:
+        """Add up counts by outcome by the reasons to reject, or to leave out."""
+        by_reason: dict[str, int] = {}
+        for code, n in sorted((int(str(code)), int(str(n))) for code, n in counts if code != 0):
+            outcome = self.outcomes[code - 1]
+            if outcome.is_rejected == is_rejected:
+                by_reason[outcome.reason] = by_reason.get(outcome.reason, 0) + n
+        return by_reason
+
+    def write_rejects(self, path: Path) -> None:
+        """Write the rejected rows as Parquet (file, line, reason, text), whole or not at all."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replaced(path, many_writers=True) as aside:
+                aside.touch()  # where this cannot be, the error is one of the operating system
+                self.session.execute(
+                    f"COPY ({self._rejected()}) TO {literal(str(aside))} "
+                    "(FORMAT parquet, COMPRESSION zstd)"
+                )
+        except OSError as error:
+            raise DataError(
+                f"rejects {path}: cannot be written: {error.strerror}; name another file"
+            ) from error
+
+    def check(self, row_counts: RowCounts, n_files: int, max_rejected_share: float) -> None:
+        """Refuse a log with too many rejected rows, also in a file or one of the last two days.
+
+        Raises
+        ------
+        DataError
+            With counts, examples, and what to do.
+        """
+        if row_counts.rejected_share > max_rejected_share:
+            whole = _Part("log", "true", row_counts.rows_read)
+            raise self._too_many(row_counts, max_rejected_share, whole)
+        if max_rejected_share == 1:
+            return
+        part = self._bad_file(max_rejected_share) if n_files > 1 else None
+        part = part or self._bad_day(max_rejected_share)
+        if part is not None:
+            counts = self.session.rows(
+                f"SELECT outcome, count(*) FROM {self.relation} WHERE {part.condition} GROUP BY ALL"
+            )
+            rejected = self._by_reason(counts, is_rejected=True)
+            of_part = RowCounts(part.n_rows, rejected, rejects_file=row_counts.rejects_file)
+            raise self._too_many(of_part, max_rejected_share, part)
+
+    def _bad_file(self, max_share: float) -> _Part | None:
+        """Return the file with the largest share of rejected rows, if that is too large."""
+        found = self.session.rows(
+            f"SELECT file_number, file, {self._counted} FROM {self.relation} GROUP BY ALL "
+            f"HAVING n_bad > {max_share!r} * n ORDER BY n_bad / n DESC, 1 LIMIT 1"
+        )
+        for number, file, n, _ in found:
+            return _Part(f"log {file}", f"file_number = {number}", int(str(n)))
+        return None
+
+    def _bad_day(self, max_share: float) -> _Part | None:
+        """Return the first of the last two days of which too many rows are rejected."""
+        day = f"seconds // {SECONDS_PER_DAY}"
+        newest = f"(SELECT max({day}) FROM {self.relation} WHERE outcome = 0)"
+        found = self.session.rows(
+            f"SELECT {day} AS day, {self._counted} FROM {self.relation} "
+            f"WHERE day BETWEEN {newest} - 1 AND {newest} "
+            f"GROUP BY day HAVING n_bad > {max_share!r} * n AND n >= {_ROWS_OF_A_DAY} "
+            "ORDER BY day LIMIT 1"
+        )
+        for number, n, _ in found:
+            date = datetime.fromtimestamp(int(str(number)) * SECONDS_PER_DAY, UTC)
+            return _Part(f"log on {date:%Y-%m-%d}", f"{day} = {number}", int(str(n)))
+        return None
+
+    def _too_many(self, row_counts: RowCounts, max_share: float, part: _Part) -> DataError:
+        examples = self.session.rows(f"{self._rejected()} AND {part.condition} LIMIT 3")
+        shown = "; ".join(
+            f"{name}{'' if line is None else f' line {line}'}: {reason}: {_shortened(str(text))}"
+            for name, line, reason, text in examples
+        )
+        most = max(row_counts.rejected, key=lambda reason: row_counts.rejected[reason])
+        advice = _ADVICE.get(
+            most, "repair the log or its column mapping, or raise log.max_rejected_share"
+        )
+        return DataError(
+            f"{part.name}: more rows are unusable than log.max_rejected_share = "
+            f"{max_share:g} allows: {row_counts}; the first are {shown}; {advice}"
+        )
+
+    def _rejected(self) -> str:
+        reasons = literals(one.reason for one in self.outcomes)
+        return (
+            f"SELECT file, CAST(line AS BIGINT) AS line, {reasons}[outcome] AS reason, text "
+            f"FROM {self.relation} WHERE {self._is_rejected}"
+        )
+
+    @property
+    def _counted(self) -> str:
+        return f"count(*) AS n, count(*) FILTER ({self._is_rejected}) AS n_bad"
+
+    @property
+    def _is_rejected(self) -> str:
+        numbers = [str(n) for n, one in enumerate(self.outcomes, start=1) if one.is_rejected]
+        return f"outcome IN ({', '.join(numbers)})"
+
+
+def _shortened(text: str) -> str:
+    printable = text.encode("unicode_escape").decode() if not text.isprintable() else text
+    if len(printable) <= _SHOWN_CHARACTERS:
+        return printable
+    return printable[:_SHOWN_CHARACTERS] + "…"
