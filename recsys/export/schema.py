@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from recsys.base.durable import durable_file
 from recsys.export.source import Source
-from recsys.store import tables
+from recsys.store import parquet_files
 from recsys.store.content import Content
 from recsys.store.manifest import plain
 
@@ -41,7 +41,7 @@ def write_schema(folder: Path, sources: Sequence[Source], content: Content) -> d
 
 def _described(content: Content) -> dict[str, Any]:
     manifest, folder = content.version.manifest, content.version.folder
-    names = (tables.USERS, tables.ITEMS, tables.ATTRIBUTES)
+    names = (parquet_files.USERS, parquet_files.ITEMS, parquet_files.ATTRIBUTES)
     return {
         "version": manifest.version,
         "parent": manifest.parent,

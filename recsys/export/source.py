@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import ConfigError, DataError
 from recsys.store.content import Content
-from recsys.store.tables import ItemTable, UserTable
+from recsys.store.parquet_files import ItemTable, UserTable
 from recsys.vectors import FloatMatrix, Id, Ids
 from recsys.vectors.storage import encode
 

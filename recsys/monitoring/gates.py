@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recsys.monitoring.drift import ancestors, drift, drift_of_manifests, learned_limits
 from recsys.monitoring.log import Log
-from recsys.monitoring.measures import MEASURES, NotMeasured, checks_of
-from recsys.monitoring.own_pairs import auc_of_own_pairs, share_with_vector
+from recsys.monitoring.measures import MEASURES, checks_of, not_measured
+from recsys.monitoring.vectors import TOO_FEW
 from recsys.settings import (
     AS_GOOD,
     BETTER,
@@ -19,9 +22,13 @@ from recsys.settings import (
     LogSettings,
 )
 from recsys.store import Check, Content, Damaged, EvaluationSummary, Manifest
+from recsys.vectors.vector import norms_of
 
 _CHANGE_EVERY_NIGHT = ("since", "until")
 _LEAST_WITH_VECTORS = 0.5  # of the users
+_NEARLY_ZERO = 1e-6  # of the longest user
+_MOST_NORMS = 1 << 17  # of a sample of users
+_MOST_ITEMS = 100  # of a user, seen and unseen
 
 
 @dataclass(frozen=True)
@@ -108,31 +115,59 @@ class Gates:
 
 
 def _with_vectors(staged: Content) -> Check:
-    share = share_with_vector(staged)
-    found = f"{share:.1%} of the users have a vector that is not all but zero"
-    passed, least = share >= _LEAST_WITH_VECTORS, f"at least {_LEAST_WITH_VECTORS:.0%}"
-    return Check(
-        VECTORS, share, _LEAST_WITH_VECTORS, passed, f"{VECTORS} {share:.3g} ({least}): {found}"
+    """Look for users, of a sample, whose vectors are zero, or nearly so."""
+    users = staged.users.embeddings
+    norms = norms_of(users[:: -(-len(users) // _MOST_NORMS) or 1])
+    share = float((norms > _NEARLY_ZERO * norms.max(initial=0)).mean()) if len(norms) else 0.0
+    sentence = (
+        f"{VECTORS} {share:.3g} (at least {_LEAST_WITH_VECTORS:.0%}): {share:.1%} of the users "
+        "have a vector that is not all but zero"
     )
+    passed = share >= _LEAST_WITH_VECTORS
+    return Check(VECTORS, share, _LEAST_WITH_VECTORS, passed, sentence)
 
 
 def _above_chance(staged: Content, n_users: int) -> Check:
     """Compare scores of what users have seen to those of what they have not."""
-    model = staged.version.manifest.model.name
-    try:
-        if model == "popularity":  # which need not know what a single user has seen
-            raise NotMeasured("popularity is the same for all users")
-        auc = auc_of_own_pairs(staged, n_users)
-    except NotMeasured as reason:
-        sentence = f"{CHANCE}: not measured: {reason}"
-        return Check(CHANCE, None, None, passed=True, sentence=sentence)
-    low = auc.mean - auc.half
+    if staged.version.manifest.model.name == "popularity":
+        # Which need not know what a single user has seen.
+        return not_measured(CHANCE, "popularity is the same for all users")
+    areas = _areas_of_own_pairs(staged, n_users)
+    if len(areas) < TOO_FEW:
+        return not_measured(CHANCE, f"{len(areas)} users tell little")
+    mean, half = float(areas.mean()), 3 * float(areas.std(ddof=1)) / len(areas) ** 0.5
+    low, high = mean - half, mean + half
     sentence = (
-        f"{CHANCE}: what a user has seen scores above another item in {auc.mean:.1%} "
-        f"({low:.1%} - {auc.mean + auc.half:.1%}) of the pairs of {auc.n_users:,} users; its lower "
-        "end should pass 50 %"
+        f"{CHANCE}: what a user has seen scores above another item in {mean:.1%} ({low:.1%} - "
+        f"{high:.1%}) of the pairs of {len(areas):,} users; its lower end should pass 50 %"
     )
     return Check(CHANCE, low, 0.5, low > 0.5, sentence)
+
+
+def _areas_of_own_pairs(content: Content, n_users: int) -> NDArray[np.float64]:
+    """Return how often a seen item of a user scores above another one, .5 by chance.
+
+    Of a sample of the users, those without a seen item or another one left out.
+    """
+    rng = np.random.default_rng(0)
+    n = len(content.users.ids)
+    chosen = np.sort(rng.choice(n, min(n_users, n), replace=False))
+    areas = (_area_of(content, row, rng) for row in chosen.tolist())
+    return np.array([area for area in areas if area is not None])
+
+
+def _area_of(content: Content, row: int, rng: np.random.Generator) -> float | None:
+    items, seen = content.items.embeddings, content.users.seen[row]
+    others = np.setdiff1d(rng.integers(0, len(items), 2 * _MOST_ITEMS), seen)
+    if not len(seen) or not len(others):
+        return None
+    user = content.users.embeddings[row].astype(np.float64)
+    a, b = (np.asarray(items[rows] @ user) for rows in (_some(seen, rng), _some(others, rng)))
+    return float((a[:, None] > b).mean() + 0.5 * (a[:, None] == b).mean())
+
+
+def _some(rows: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.integer]:
+    return rows if len(rows) <= _MOST_ITEMS else rng.choice(rows, _MOST_ITEMS, replace=False)
 
 
 def _nothing_compared(current: Damaged) -> Check:
@@ -162,8 +197,7 @@ def _not_below(
 ) -> Check:
     """Compare the upper end of an interval to the lower end of another, less a share."""
     if metric not in own.intervals or metric not in other.intervals:
-        sentence = f"{name}: not measured: no interval of {metric}"
-        return Check(name, None, None, passed=True, sentence=sentence)
+        return not_measured(name, f"no interval of {metric}")
     high, low = own.intervals[metric][1], (1 - loss) * other.intervals[metric][0]
     passed = high >= low
     sentence = (

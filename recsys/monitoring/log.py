@@ -8,10 +8,10 @@ from typing import TypeVar
 from recsys.logs import LogSummary, RowCounts
 from recsys.logs.classify import SECONDS_PER_DAY
 from recsys.logs.log_summary import MOST_DAYS
-from recsys.monitoring.measures import Measured, NotMeasured, log_ratio, measure
+from recsys.monitoring.measures import Measured, NotMeasured, log_ratio, measure_of
 from recsys.store import Manifest
 
-T = TypeVar("T")
+_Known = TypeVar("_Known")
 _UNKNOWN = "one of the versions does not say what its log was"
 _DAY = timedelta(days=1)
 _LEAST_KNOWN = 14  # days, so that each weekday is compared to two or more
@@ -84,7 +84,7 @@ class Log:
         return (made - self.newest) / SECONDS_PER_DAY
 
 
-def _known(value: T | None, why_not: str) -> T:
+def _known(value: _Known | None, why_not: str) -> _Known:
     if value is None:
         raise NotMeasured(why_not)
     return value
@@ -108,13 +108,13 @@ class _Days:
         return sum(map(self.on, same)) / len(same)
 
 
-@measure("volume", limit=0.1, of="log")
+@measure_of("log", limit=0.1)
 def volume(a: Log, b: Log) -> Measured:
     """Log ratio of the numbers of events."""
     return _ratio("events", a.events, b.events)
 
 
-@measure("past_days", limit=0.02, of="log")
+@measure_of("log", limit=0.02)
 def past_days(a: Log, b: Log) -> Measured:
     """Share of the events of days that lie whole in both logs which came or went."""
     before, now = a.days, b.days
@@ -131,7 +131,7 @@ def past_days(a: Log, b: Log) -> Measured:
     return Measured(value, found)
 
 
-@measure("new_days", limit=1.5, of="log")
+@measure_of("log", limit=1.5)
 def new_days(a: Log, b: Log) -> Measured:
     """Log ratio of the events of the whole days since, over what those weekdays had before."""
     before, now = a.days, b.days
@@ -144,7 +144,7 @@ def new_days(a: Log, b: Log) -> Measured:
     return Measured(log_ratio(usual, events), found)
 
 
-@measure("event_types", limit=0.02, of="log")
+@measure_of("log", limit=0.02)
 def event_types(a: Log, b: Log) -> Measured:
     """Total variation distance of the shares of event types."""
     before, now = a.row_counts.events, b.row_counts.events
@@ -160,31 +160,31 @@ def event_types(a: Log, b: Log) -> Measured:
     return Measured(value, f"share of another event type; {most} {moves[most]:+.2%}")
 
 
-@measure("rejected_share", limit=0.01, of="log")
+@measure_of("log", limit=0.01)
 def rejected_share(a: Log, b: Log) -> Measured:
     """Change of the share of rows that were rejected."""
     return _change("rejected rows", a.row_counts.rejected_share, b.row_counts.rejected_share)
 
 
-@measure("duplicate_share", limit=0.01, of="log")
+@measure_of("log", limit=0.01)
 def duplicate_share(a: Log, b: Log) -> Measured:
     """Change of the share of events that repeat another one."""
     return _change("repeated events", a.share("duplicates"), b.share("duplicates"))
 
 
-@measure("mean_weight", limit=0.05, of="log")
+@measure_of("log", limit=0.05)
 def mean_weight(a: Log, b: Log) -> Measured:
     """Log ratio of the mean weights of an event."""
     return _ratio("mean weight", a.mean_weight, b.mean_weight)
 
 
-@measure("busiest_user", limit=0.01, of="log")
+@measure_of("log", limit=0.01)
 def busiest_user(a: Log, b: Log) -> Measured:
     """Change of the share of events that are of the user with most."""
     return _change("events of the user with most", a.share("busiest_user"), b.share("busiest_user"))
 
 
-@measure("busiest_item", limit=0.01, of="log")
+@measure_of("log", limit=0.01)
 def busiest_item(a: Log, b: Log) -> Measured:
     """Change of the share of events that are of the item with most."""
     return _change("events of the item with most", a.share("busiest_item"), b.share("busiest_item"))
@@ -201,7 +201,7 @@ def _change(of_what: str, before: float, now: float) -> Measured:
 
 
 # 2.5: a weekend without events is no alarm.
-@measure("log_age", limit=2.5, of="age")
+@measure_of("age", limit=2.5)
 def log_age(new: Log, past: Sequence[Log]) -> Measured:
     """Days by which the newest event is older than it was for the freshest of the past versions.
 

@@ -65,16 +65,20 @@ class Measure:
 
     def not_measured(self, limits: Mapping[str, float], reason: str) -> Check:
         """Return the check that passes as it cannot be taken."""
-        sentence = f"{self.name}: not measured: {reason}"
-        return Check(self.name, None, limits.get(self.name), passed=True, sentence=sentence)
+        return not_measured(self.name, reason, limits.get(self.name))
+
+
+def not_measured(name: str, reason: str, limit: float | None = None) -> Check:
+    """Return the check that passes as it cannot be taken."""
+    return Check(name, None, limit, passed=True, sentence=f"{name}: not measured: {reason}")
 
 
 MEASURES: dict[str, Measure] = {}
 """By name; importing `recsys.monitoring` fills it."""
 
 
-def measure(
-    name: str, *, limit: float, of: Group
+def measure_of(
+    group: Group, *, limit: float
 ) -> Callable[[Callable[..., Measured]], Callable[..., Measured]]:
     """Enter a function into the table of measures; its docstring is the sentence.
 
@@ -84,8 +88,8 @@ def measure(
     """
 
     def enter(function: Callable[..., Measured]) -> Callable[..., Measured]:
-        sentence = (function.__doc__ or "").partition("\n")[0]
-        MEASURES[name] = Measure(name, limit, of, sentence, function)
+        name, sentence = function.__name__, (function.__doc__ or "").partition("\n")[0]
+        MEASURES[name] = Measure(name, limit, group, sentence, function)
         return function
 
     return enter

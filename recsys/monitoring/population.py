@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.monitoring.measures import Measured, measure
+from recsys.monitoring.measures import Measured, measure_of
 from recsys.store import Content
 from recsys.vectors import Ids
 
@@ -98,37 +98,37 @@ class Population:
         return cls("items", items, *seen)
 
 
-@measure("users_vanished", limit=0.05, of="population")
+@measure_of("population", limit=0.05)
 def users_vanished(users: Population, _items: Population) -> Measured:
     """Share of the seen pairs before that are of users who are gone."""
     return _vanished(users)
 
 
-@measure("users_appeared", limit=0.03, of="population")
+@measure_of("population", limit=0.03)
 def users_appeared(users: Population, _items: Population) -> Measured:
     """Share of the seen pairs now that are of users who are new."""
     return _appeared(users)
 
 
-@measure("items_vanished", limit=0.02, of="population")
+@measure_of("population", limit=0.02)
 def items_vanished(_users: Population, items: Population) -> Measured:
     """Share of the seen pairs before that are of items which are gone."""
     return _vanished(items)
 
 
-@measure("items_appeared", limit=0.03, of="population")
+@measure_of("population", limit=0.03)
 def items_appeared(_users: Population, items: Population) -> Measured:
     """Share of the seen pairs now that are of items which are new."""
     return _appeared(items)
 
 
-@measure("user_activity", limit=0.03, of="population")
+@measure_of("population", limit=0.03)
 def user_activity(users: Population, _items: Population) -> Measured:
     """Total variation distance of the users' shares of the seen pairs."""
     return _moved(users)
 
 
-@measure("item_popularity", limit=0.03, of="population")
+@measure_of("population", limit=0.03)
 def item_popularity(_users: Population, items: Population) -> Measured:
     """Total variation distance of the items' shares of the seen pairs."""
     return _moved(items)

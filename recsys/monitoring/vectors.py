@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.monitoring.measures import Measured, NotMeasured, measure
+from recsys.monitoring.measures import Measured, NotMeasured, measure_of
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.store import Content
 from recsys.vectors import FloatMatrix, Id
@@ -30,7 +30,7 @@ class Moved:
 
 
 @dataclass(frozen=True, eq=False)
-class Vectors:
+class VectorPair:
     """The vectors of two versions; what several measures need is computed once.
 
     Parameters
@@ -87,28 +87,28 @@ class Vectors:
         return ()
 
 
-@measure("item_movement", limit=0.2, of="vectors")
-def item_movement(pair: Vectors) -> Measured:
+@measure_of("vectors", limit=0.2)
+def item_movement(pair: VectorPair) -> Measured:
     """Mean 1 - cosine of the shared items."""
     return Measured(float(pair.moves.mean()), "mean 1 - cosine of the shared items")
 
 
-@measure("item_movement_p95", limit=0.5, of="vectors")
-def item_movement_p95(pair: Vectors) -> Measured:
+@measure_of("vectors", limit=0.5)
+def item_movement_p95(pair: VectorPair) -> Measured:
     """95th percentile of 1 - cosine of the shared items."""
     return Measured(float(np.quantile(pair.moves, 0.95)), "95 % of the shared items moved less")
 
 
-@measure("item_movement_popular", limit=0.15, of="vectors")
-def item_movement_popular(pair: Vectors) -> Measured:
+@measure_of("vectors", limit=0.15)
+def item_movement_popular(pair: VectorPair) -> Measured:
     """Mean 1 - cosine of the shared items, weighted by popularity."""
     total = pair.popularity.sum()
     value = pair.moves @ pair.popularity / total if total else pair.moves.mean()
     return Measured(float(value), "1 - cosine, weighted by popularity")
 
 
-@measure("centroid_shift", limit=0.05, of="vectors")
-def centroid_shift(pair: Vectors) -> Measured:
+@measure_of("vectors", limit=0.05)
+def centroid_shift(pair: VectorPair) -> Measured:
     """Move of the mean item, in mean lengths of an item."""
     pair.require_one_space()
     a, b = pair.a.items.embeddings, pair.b.items.embeddings
@@ -118,20 +118,20 @@ def centroid_shift(pair: Vectors) -> Measured:
     return Measured(value, "move of the mean item, in mean lengths of an item")
 
 
-@measure("item_norms", limit=0.03, of="vectors")
-def item_norms(pair: Vectors) -> Measured:
+@measure_of("vectors", limit=0.03)
+def item_norms(pair: VectorPair) -> Measured:
     """Wasserstein distance of the lengths of items, in their mean length before."""
     return _norms_shift("items", pair.a.items.embeddings, pair.b.items.embeddings)
 
 
-@measure("user_norms", limit=0.06, of="vectors")
-def user_norms(pair: Vectors) -> Measured:
+@measure_of("vectors", limit=0.06)
+def user_norms(pair: VectorPair) -> Measured:
     """Wasserstein distance of the lengths of users, in their mean length before."""
     return _norms_shift("users", pair.a.users.embeddings, pair.b.users.embeddings)
 
 
-@measure("neighbour_churn", limit=0.4, of="vectors")
-def neighbour_churn(pair: Vectors) -> Measured:
+@measure_of("vectors", limit=0.4)
+def neighbour_churn(pair: VectorPair) -> Measured:
     """Mean share of the items most similar to an item that changed."""
     a, b, items, k = pair.a, pair.b, pair.items, 10
     has_direction = a.items.embeddings[items.in_a].any(axis=1)

@@ -5,12 +5,14 @@ stages, which the next start goes on with after a crash.
 
 ::
 
-    night         `run_night`: does the stages     (guards: one night at a time, the clock)
-    stages        their table: what each does, and what its result depends on
-    context       what they share: settings, store, run, results of earlier stages
-    run           the folder of one run: which stages are finished, and their files
-    stage_files   interactions and embeddings on the disk and back
-    reporter      reports it all     (journal: JSON lines, prometheus, mlflow; report: the content)
+    night      `run_night`: does the stages, one night at a time
+    stages     their table: what each does, and what its result depends on
+    context    what they share: settings, store, run, results of earlier stages
+    outputs    what they leave: facts, and files
+    run        the folder of one run: which stages are finished, and their files
+    journal    reports it all, as it goes and at the end     (report: the content)
+    telemetry  Prometheus and MLflow
+    status     the state of a store for a person
 """
 
 from recsys.base.stopping import StoppedError

@@ -1,19 +1,27 @@
 """What the stages of a night share: settings, store and run, and the results of stages before."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from recsys.config import Settings
-from recsys.logs import Interactions, RowCounts
+from recsys.logs import Interactions
 from recsys.nightly.journal import Journal
+from recsys.nightly.outputs import (
+    Aligned,
+    Evaluated,
+    Indexed,
+    Ingested,
+    Trained,
+    read_embeddings,
+    read_interactions,
+)
 from recsys.nightly.report import NightReport, StageReport
 from recsys.nightly.run import Run
-from recsys.nightly.stage_files import read_embeddings, read_interactions
 from recsys.store import (
     BuiltIndexes,
     Content,
@@ -28,119 +36,6 @@ from recsys.training import read_attributes, read_test, release_of
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """What a stage found out and is worth keeping, next to the files that it wrote."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` has written."""
-        return cls(**facts)
-
-
-@dataclass(frozen=True)
-class Ingested(StageResult):
-    """What was read; `newest_event` is ISO 8601 in UTC, None for a log without time."""
-
-    row_counts: RowCounts
-    events: int
-    users: int
-    items: int
-    rows_read: int
-    rejected: int
-    files_read: int
-    files_reused: int
-    newest_event: str | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        facts = asdict(self)
-        return {"account": facts.pop("row_counts"), **facts}
-
-    @classmethod
-    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` has written."""
-        others = {name: value for name, value in facts.items() if name != "account"}
-        return cls(row_counts=RowCounts.from_dict(facts["account"]), **others)
-
-
-@dataclass(frozen=True)
-class Validated(StageResult):
-    """What the later stages will find; None where the settings ask for no such thing."""
-
-    train_events: int | None = None
-    test_events: int | None = None
-    described_items: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        return {name: n for name, n in asdict(self).items() if n is not None}
-
-
-@dataclass(frozen=True)
-class Trained(StageResult):
-    """How the fit began, "cold" or "warm", and its hyperparameters; warm, epochs may be fewer."""
-
-    start: str
-    factors: int
-    model: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Evaluated(StageResult):
-    """By model, what `Evaluation.to_dict` returns."""
-
-    metrics: Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Aligned(StageResult):
-    """The space of the embeddings, and whether it was "kept" or is "new"."""
-
-    space_id: str
-    alignment: Mapping[str, Any]
-    space: str
-
-
-@dataclass(frozen=True)
-class Indexed(StageResult):
-    """What the manifest keeps of the indexes, and the kind of the main one."""
-
-    index: Mapping[str, Any]
-    kind: str
-
-
-@dataclass(frozen=True)
-class Gated(StageResult):
-    """How many checks there were, and the sentences of those that did not pass."""
-
-    checks: int
-    not_passed: int
-    refusing: int
-    sentences: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Published(StageResult):
-    """The version, and the one before it."""
-
-    version: str
-    parent: str | None
-
-
-@dataclass(frozen=True)
-class Pruned(StageResult):
-    """Versions that were deleted and kept."""
-
-    deleted: int
-    deleted_bytes: int
-    kept: int
 
 
 @dataclass
@@ -236,7 +131,7 @@ class Context:
         """What records the night on MLflow, where the settings ask for that."""
         if self.settings.nightly.mlflow is None:
             return None
-        from recsys.nightly.mlflow import require_mlflow, track  # an extra
+        from recsys.nightly.telemetry import require_mlflow, track  # an extra
 
         require_mlflow()
         return track

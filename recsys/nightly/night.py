@@ -1,28 +1,41 @@
 """Runs a night: one stage after the other, each once, whatever happens in between."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
+from recsys.base.distribution import installed_version
 from recsys.base.durable import errors_of_writing
 from recsys.base.errors import GateFailedError, RecsysError, StoreError
+from recsys.base.locks import HeldError, only_writer
 from recsys.base.process import peak_memory
 from recsys.base.stopping import StoppedError, StopRequest, stoppable
 from recsys.config import Settings
+from recsys.logs import attributes_of
+from recsys.logs.log_summary import fingerprint_of
 from recsys.nightly.context import Context
-from recsys.nightly.guards import now_of, only_night
-from recsys.nightly.journal import Journal
+from recsys.nightly.journal import Journal, Reporter
 from recsys.nightly.report import NightReport, StageReport
-from recsys.nightly.reporter import Reporter
-from recsys.nightly.run import Finished, Run, drop_old_runs, new_run, unfinished_run
+from recsys.nightly.run import Finished, Run, drop_old_runs, new_run, now_of, unfinished_run
 from recsys.nightly.stages import STAGES, Stage, published_by
-from recsys.nightly.unchanged import unchanged
 from recsys.serving import store_path
-from recsys.store import parent_of, require_comparable, require_writable
-from recsys.store.manifest import files_facts
+from recsys.store import (
+    Content,
+    current_or_none,
+    parent_of,
+    require_comparable,
+    require_writable,
+)
+from recsys.store.manifest import files_facts, plain
+from recsys.training import plain_settings
+
+LOCK = ".nightly.lock"
 
 
 def run_night(
@@ -67,6 +80,24 @@ def run_night(
             return _Night(context, reporter, stop).carry_out()
 
 
+@contextmanager
+def only_night(store: Path) -> Iterator[None]:
+    """Lock a store for one night while the block runs."""
+    path = store / LOCK
+    with ExitStack() as held:
+        try:
+            held.enter_context(only_writer(path, wait=False))
+        except HeldError as error:
+            process = path.read_bytes()[:20].decode(errors="replace").strip() or "unknown"
+            raise StoreError(
+                f"store {store}: expected no other night, got one that runs in process {process}; "
+                "let it end, or stop it with SIGTERM"
+            ) from error
+        with suppress(PermissionError):  # the file of another user, which is locked all the same
+            path.write_text(f"{os.getpid()}\n")
+        yield
+
+
 class _Night:
     """One night: does the stages that are not finished yet."""
 
@@ -98,7 +129,7 @@ class _Night:
 
     @cached_property
     def _is_idle(self) -> bool:
-        return unchanged(self._context) is not None
+        return has_nothing_new(self._context)
 
     def _leave_out(self, stage: Stage) -> None:
         """Report a stage that would make the current version again."""
@@ -179,3 +210,42 @@ def _refusal_logged(journal: Journal, store: Path) -> Iterator[None]:
         if journal.run is None:
             journal.write("error", "refused", error=str(error), store=str(store))
         raise
+
+
+def has_nothing_new(night: Context) -> bool:
+    """Return whether a night would publish the current version again.
+
+    That is sound, and was made of the same events and attributes, with the same settings, by the
+    same release of recsys. A test part of its own is not compared: such a night is never idle.
+    """
+    parent, settings = night.parent, night.settings
+    if not settings.nightly.reuse_unchanged or parent is None or settings.data.test:
+        return False
+    manifest = parent.version.manifest
+    return (
+        current_or_none(night.store) == parent.version.name
+        and manifest.environment.get("packages", {}).get("recsys") == installed_version()
+        and _compared(manifest.config) == _compared(plain_settings(settings))
+        and manifest.log.events == len(night.log)
+        and manifest.log.fingerprint == fingerprint_of(night.log)
+        and _has_same_attributes(night, parent)
+    )
+
+
+def _compared(config: Mapping[str, Any]) -> Any:
+    """Return the settings that decide on the content of a version."""
+    tables = json.loads(json.dumps(plain(config)))
+    kept = {name: tables.get(name) for name in ("log", "model", "evaluation", "alignment", "index")}
+    not_of_log = ("since", "until")  # which the fingerprint answers
+    kept["log"] = {k: v for k, v in (kept["log"] or {}).items() if k not in not_of_log}
+    return kept
+
+
+def _has_same_attributes(night: Context, parent: Content) -> bool:
+    before = parent.attributes
+    if night.attributes is None or before is None:
+        return night.attributes is None and before is None
+    new = attributes_of(night.attributes, night.log.items)
+    if new.column_names != before.column_names:
+        return False
+    return bool(new.drop_columns(["item_id"]).equals(before.drop_columns(["item_id"])))

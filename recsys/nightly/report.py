@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Outcome = Literal["running", "done", "refused", "failed", "stopped"]
-Status = Literal["done", "reused", "left out", "failed"]
+Result = Literal["running", "done", "refused", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class StageReport:
     """
 
     name: str
-    status: Status
+    status: Literal["done", "reused", "left out", "failed"]
     seconds: float
     peak_bytes: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -61,7 +60,7 @@ class NightReport:
 
     run: str
     store: str
-    result: Outcome = "running"
+    result: Result = "running"
     stages: list[StageReport] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None

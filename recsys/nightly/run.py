@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -10,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.base.durable import appearing, replace_text, sha256_of, stamp_of, sync
-from recsys.nightly.guards import RUNS, runs_in
-from recsys.nightly.report import Outcome, StageReport
-from recsys.store import FileFacts
+from recsys.base.durable import appearing, moment_of, replace_text, sha256_of, stamp_of, sync
+from recsys.nightly.report import Result, StageReport
+from recsys.store import FileFacts, versions
 from recsys.store.manifest import plain
 
+RUNS = "runs"
 STATE = "state.json"
+_NAME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 _CLOSED = ("done", "refused")
 
 
@@ -72,7 +75,7 @@ class Run:
     folder: Path
     now: int
     parent: str | None = None
-    result: Outcome = "running"
+    result: Result = "running"
     stages: dict[str, Finished] = field(default_factory=dict)
 
     @property
@@ -130,6 +133,26 @@ class Run:
         }
         text = json.dumps(content | {"sha256": _checksum(content)})
         replace_text(self.folder / STATE, text)
+
+
+def runs_in(store: Path) -> list[Path]:
+    """Return the folders of the runs of a store, oldest first."""
+    folder = store / RUNS
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def now_of(store: Path) -> int:
+    """Return the time in seconds since 1970: the clock's, but later than every version and run.
+
+    After the clock was set back yesterday's events would be in the future, and tonight's names
+    older than yesterday's.
+    """
+    names = [version.name.partition("-")[0] for version in versions(store)[:1]]
+    names += sorted(path.name for path in runs_in(store))[-1:]
+    known = [int(moment_of(name).timestamp()) + 1 for name in names]
+    return max([int(time.time()), *known])
 
 
 def new_run(store: Path, now: int, parent: str | None) -> Run:

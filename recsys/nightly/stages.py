@@ -18,9 +18,9 @@ from recsys.logs import Interactions, LogCache, read_log
 from recsys.logs.sources import LogFile, files_and_tables
 from recsys.models import model_from, parameters_of
 from recsys.models.protocol import epoch_bar
-from recsys.nightly.context import (
+from recsys.nightly.context import Context
+from recsys.nightly.outputs import (
     Aligned,
-    Context,
     Evaluated,
     Gated,
     Indexed,
@@ -30,9 +30,10 @@ from recsys.nightly.context import (
     StageResult,
     Trained,
     Validated,
+    write_embeddings,
+    write_interactions,
 )
 from recsys.nightly.report import StageReport
-from recsys.nightly.stage_files import write_embeddings, write_interactions
 from recsys.splits import split_log
 from recsys.store import (
     Check,
@@ -46,10 +47,10 @@ from recsys.store import (
     build_indexes,
     current,
     damage_of,
+    prune,
+    publish,
     versions,
 )
-from recsys.store import prune as prune_store
-from recsys.store import publish as publish_release
 from recsys.training import evaluate_models, gates_of
 from recsys.vectors import Embeddings
 
@@ -96,7 +97,7 @@ class Stage:
         )
 
 
-def ingest(night: Context, folder: Path) -> Ingested:
+def _ingest(night: Context, folder: Path) -> Ingested:
     """Read the log, of its files those that are new."""
     cache = LogCache(night.store / "cache" / "log")
     log = read_log(
@@ -128,7 +129,7 @@ def _newest(log: Interactions) -> str | None:
     return datetime.fromtimestamp(int(log.timestamp.max()), UTC).isoformat()
 
 
-def validate(night: Context, _folder: Path) -> Validated:
+def _validate(night: Context, _folder: Path) -> Validated:
     """Check that all later stages have what they need, before the long work."""
     settings = night.settings
     _ = night.tracker  # raises where MLflow is asked for and not installed
@@ -140,7 +141,7 @@ def validate(night: Context, _folder: Path) -> Validated:
     return Validated(train_events, test_events, described)
 
 
-def train(night: Context, folder: Path) -> Trained:
+def _train(night: Context, folder: Path) -> Trained:
     """Fit the model to the whole log, from where the current version is if it can."""
     start = _start(night)
     model, source = night.settings.model, ""
@@ -169,7 +170,7 @@ def _start(night: Context) -> Embeddings | None:
     return before.reindexed(parent.users.ids, parent.items.ids, to_users=users, to_items=items)
 
 
-def evaluate(night: Context, _folder: Path) -> Evaluated:
+def _evaluate(night: Context, _folder: Path) -> Evaluated:
     """Test the model on a part of the log that it did not see.
 
     From a random start always: the current version has seen what is now the test part.
@@ -178,7 +179,7 @@ def evaluate(night: Context, _folder: Path) -> Evaluated:
     return Evaluated({name: result.to_dict() for name, result in found.items()})
 
 
-def align(night: Context, folder: Path) -> Aligned:
+def _align(night: Context, folder: Path) -> Aligned:
     """Rotate the embeddings onto those of the parent, if the two are alike enough."""
     release = align_with_current(night.store, night.trained, night.settings.alignment)
     write_embeddings(folder, release.embeddings)
@@ -186,18 +187,18 @@ def align(night: Context, folder: Path) -> Aligned:
     return Aligned(release.space, alignment, alignment["space"])
 
 
-def index(night: Context, folder: Path) -> Indexed:
+def _index(night: Context, folder: Path) -> Indexed:
     """Build the indexes and measure them."""
     built = build_indexes(folder, night.release, night.settings.index)
     return Indexed(built.summaries.to_dict(), built.summaries.main.kind)
 
 
-def publish(night: Context, _folder: Path) -> Published:
+def _publish(night: Context, _folder: Path) -> Published:
     """Publish the version, unless an earlier start of this run has."""
     made_by = {"run": night.run.name, "key": night.keys["publish"]}
     found = published_by(night.store, **made_by)
     if found is None:
-        found = publish_release(
+        found = publish(
             night.store,
             replace(night.release, data={**night.release.data, **made_by}),
             night.settings.index,
@@ -253,45 +254,45 @@ def _reported(night: Context, gate: Gate | None) -> Gate | None:
     return reported
 
 
-def prune(night: Context, _folder: Path) -> Pruned:
+def _prune(night: Context, _folder: Path) -> Pruned:
     """Delete old versions."""
-    done = prune_store(night.store, night.settings.nightly.keep)
+    done = prune(night.store, night.settings.nightly.keep)
     return Pruned(len(done.deleted), done.n_bytes, len(done.kept))
 
 
 STAGES = (
-    Stage("ingest", ingest, settings=("log",), reads=("data.log",)),
+    Stage("ingest", _ingest, settings=("log",), reads=("data.log",)),
     Stage(
         "validate",
-        validate,
+        _validate,
         after=("ingest",),
         settings=("evaluation", "data.item_columns", "nightly.mlflow"),
         reads=("data.test", "data.items"),
     ),
     Stage(
         "train",
-        train,
+        _train,
         after=("ingest",),
         settings=("model", "nightly.warm_start", "nightly.warm_iterations"),
         reads=("current version",),
     ),
     Stage(
         "evaluate",
-        evaluate,
+        _evaluate,
         after=("ingest",),
         settings=("model", "evaluation"),
         reads=("data.test",),
     ),
-    Stage("align", align, after=("train",), settings=("alignment",), reads=("current version",)),
-    Stage("index", index, after=("align",), settings=("index",)),
+    Stage("align", _align, after=("train",), settings=("alignment",), reads=("current version",)),
+    Stage("index", _index, after=("align",), settings=("index",)),
     Stage(
         "publish",
-        publish,
+        _publish,
         after=("index", "evaluate"),
         settings=("gates", "data.item_columns"),
         reads=("data.items",),
     ),
-    Stage("prune", prune, after=("publish",), settings=("nightly.keep",)),
+    Stage("prune", _prune, after=("publish",), settings=("nightly.keep",)),
 )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from recsys.base.errors import StoreError
-from recsys.nightly.guards import runs_in
-from recsys.nightly.reporter import REPORT
+from recsys.nightly.journal import REPORT
+from recsys.nightly.run import runs_in
 from recsys.store import current, describe_versions
 from recsys.store.prune import strays
 from recsys.store.versions import VERSIONS

@@ -28,11 +28,11 @@ from recsys.store.parent import (
     parent_of,
     require_comparable,
 )
+from recsys.store.parquet_files import ItemTable, SeenLists, UserTable, read_vectors
 from recsys.store.prune import Pruning, prune
 from recsys.store.publish import BuiltIndexes, Gate, build_indexes, publish, require_writable
 from recsys.store.release import Release
 from recsys.store.sound import PassedOver, damage_of
-from recsys.store.tables import ItemTable, SeenLists, UserTable, read_vectors
 from recsys.store.verify import verify
 from recsys.store.versions import Version, current, current_or_none, find_version, versions
 

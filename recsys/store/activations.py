@@ -114,13 +114,7 @@ def rollback(store: str | Path) -> Version:
 
 
 def activations(store: str | Path) -> list[Activation]:
-    """Return all activations, oldest first; the last one made current what CURRENT names.
-
-    Raises
-    ------
-    StoreError
-        If the store cannot be read.
-    """
+    """Return all activations, oldest first; the last one made current what CURRENT names."""
     store = Path(store)
     lines, now = _lines_of(store), current_or_none(store)
     if not lines or lines[-1].version != now:
@@ -135,16 +129,13 @@ def activations(store: str | Path) -> list[Activation]:
 def version_before(store: str | Path) -> str | None:
     """Return the name of the version that a rollback makes current, None where there is none.
 
-    Rollbacks undo activations one by one, as an editor undoes changes: after A, B and C, the first
-    one makes B current and the second one A; an activation after that follows A alone. Versions
-    that were pruned are skipped, and so are those of which a file is damaged.
+    As an editor undoes changes: after A, B and C, the first one makes B current and the second one
+    A; an activation after that follows A alone. Pruned and damaged versions are skipped.
 
     Raises
     ------
     UnreadableError
         If a version cannot be read now: then it is not known whether it is damaged.
-    StoreError
-        If the store cannot be read.
     """
     before, _ = _sound_before(Path(store))
     return None if before is None else before.name
@@ -155,24 +146,13 @@ def served(store: str | Path) -> list[str]:
 
     Those that a rollback undid or a prune deleted are left out. The current version is in it even
     where CURRENT is damaged.
-
-    Raises
-    ------
-    StoreError
-        If the store cannot be read.
     """
     existing = {version.name for version in versions(store)}
     return [name for name in reversed(_not_undone(activations(store))) if name in existing]
 
 
 def pinned(store: str | Path) -> frozenset[str]:
-    """Return the names of the pinned versions.
-
-    Raises
-    ------
-    StoreError
-        If PINNED cannot be read.
-    """
+    """Return the names of the pinned versions."""
     return frozenset((read_text(Path(store) / PINNED) or "").split())
 
 

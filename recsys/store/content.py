@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from recsys.base.errors import StoreError
 from recsys.base.reading import errors_of_reading, patiently
 from recsys.index import Index, load_index
-from recsys.store import tables
+from recsys.store import parquet_files
+from recsys.store.parquet_files import ItemTable, UserTable
 from recsys.store.serving_files import (
     SERVING,
     UserLookup,
@@ -22,7 +23,6 @@ from recsys.store.serving_files import (
     open_users,
 )
 from recsys.store.sound import Lease, check_quickly
-from recsys.store.tables import ItemTable, UserTable
 from recsys.store.versions import Version, current, find_version
 from recsys.vectors.ids import Kind
 
@@ -92,9 +92,9 @@ class Content:
     @cached_property
     def attributes(self) -> pa.Table | None:
         """Row i describes item i; None where the version has no attributes."""
-        if tables.ATTRIBUTES not in self.version.manifest.files:
+        if parquet_files.ATTRIBUTES not in self.version.manifest.files:
             return None
-        return tables.read_attribute_table(self.version.folder)
+        return parquet_files.read_attribute_table(self.version.folder)
 
     @cached_property
     def popular(self) -> NDArray[np.int32]:

@@ -12,9 +12,9 @@ import numpy as np
 from recsys.base.errors import ConfigError, GateFailedError, StoreError
 from recsys.store.activations import served
 from recsys.store.manifest import ModelSpec
+from recsys.store.parquet_files import read_item_table
 from recsys.store.release import Release
 from recsys.store.sound import PassedOver, first_usable, require_sound, warn_of
-from recsys.store.tables import read_item_table
 from recsys.store.versions import CURRENT, Version, current, versions
 from recsys.vectors import align, shared_rows
 

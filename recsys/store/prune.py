@@ -111,7 +111,7 @@ def remove_leftovers(versions: Path) -> list[str]:
 def delete_folder(folder: Path, expected: str) -> str | None:
     """Delete a folder; return a sentence where it is none, or cannot be deleted."""
     if folder.is_symlink() or not folder.is_dir():
-        return passed_over(folder, expected)
+        return stray(folder, expected)
     try:
         shutil.rmtree(folder)
     except OSError as error:
@@ -123,14 +123,14 @@ def delete_folder(folder: Path, expected: str) -> str | None:
 def strays(versions: Path) -> list[str]:
     """Return a sentence for everything among the versions that is none."""
     return [
-        passed_over(path, "a version")
+        stray(path, "a version")
         for path in (sorted(versions.iterdir()) if versions.is_dir() else ())
         if not path.name.startswith((STAGING, TRASH))
         and not (is_version_name(path.name) and path.is_dir())
     ]
 
 
-def passed_over(path: Path, expected: str) -> str:
+def stray(path: Path, expected: str) -> str:
     """Return a sentence for what is in the place of something else."""
     return f"{path}: expected {expected}, got {_kind_of(path)}; passed over; delete it by hand"
 

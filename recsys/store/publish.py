@@ -29,7 +29,7 @@ from recsys.base.locks import has_flock, only_writer
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.stopping import uninterrupted
 from recsys.index import IndexSummary, Sample, build_index
-from recsys.store import tables
+from recsys.store import parquet_files
 from recsys.store.activations import make_current
 from recsys.store.content import INDEX, SIMILAR, Content
 from recsys.store.manifest import (
@@ -41,11 +41,11 @@ from recsys.store.manifest import (
     files_facts,
 )
 from recsys.store.parent import Damaged, Parent, parent_of, require_comparable
+from recsys.store.parquet_files import ItemTable, UserTable
 from recsys.store.prune import STAGING, remove_leftovers
 from recsys.store.release import Release
 from recsys.store.serving_files import SERVING, write_mapped
 from recsys.store.sound import warn_of
-from recsys.store.tables import ItemTable, UserTable
 from recsys.store.versions import PUBLISH_LOCK, VERSIONS, Version, versions
 from recsys.vectors import FloatMatrix
 from recsys.vectors.ids import Kind
@@ -235,11 +235,11 @@ def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
     users, items = release.embeddings.users, release.embeddings.items
     user_table = UserTable(release.users, users, release.seen_lists, space_id)
     item_table = ItemTable(release.items, items, release.popularity, space_id, release.recent)
-    tables.write_user_table(folder, user_table)
+    parquet_files.write_user_table(folder, user_table)
     on_step(1, 6)
-    tables.write_item_table(folder, item_table)
+    parquet_files.write_item_table(folder, item_table)
     if release.attributes is not None:
-        tables.write_attribute_table(folder, release.attributes, release.items, space_id)
+        parquet_files.write_attribute_table(folder, release.attributes, release.items, space_id)
     write_mapped(folder, user_table, item_table)
     on_step(3, 6)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.store.manifest import EvaluationSummary, ModelSpec
-from recsys.store.tables import SeenLists
+from recsys.store.parquet_files import SeenLists
 from recsys.vectors import Embeddings, Ids, space_id_of
 
 if TYPE_CHECKING:

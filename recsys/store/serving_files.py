@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.reading import damaged, errors_of_reading, open_array
-from recsys.store.tables import ItemTable, SeenLists, UserTable, require_rows
+from recsys.store.parquet_files import ItemTable, SeenLists, UserTable, require_rows
 from recsys.vectors import FloatVector, Id, Ids
 from recsys.vectors.ids import IdTable, canonical, find_row, leads_elsewhere, n_home_slots
 

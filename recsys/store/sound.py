@@ -118,17 +118,9 @@ def check_name(version: Version) -> None:
 
 
 def damage_of(version: Version, *, quickly: bool = False) -> CorruptVersionError | None:
-    """Return the error that names the damage of a version, None where it is sound.
+    """Return the error that names the damage of a version, None where `require_sound` finds none.
 
-    Parameters
-    ----------
-    quickly : bool
-        Check no more than opening does.
-
-    Raises
-    ------
-    StoreError
-        As `require_sound`.
+    Quickly, no more is checked than opening checks.
     """
     try:
         if quickly:
@@ -154,19 +146,10 @@ class PassedOver:
 def first_usable(
     store: Path, names: Iterable[str], use: Callable[[Version], _Used]
 ) -> tuple[_Used | None, tuple[PassedOver, ...]]:
-    """Use the first of some versions for which that raises no StoreError.
+    """Return what `use` returns of the first version for which it raises no StoreError.
 
-    Returns
-    -------
-    used : object or None
-        What `use` has returned; None where none can be used.
-    passed_over : tuple of PassedOver
-        Those before it.
-
-    Raises
-    ------
-    UnreadableError
-        If one cannot be read now: another must not take its place for that.
+    And the versions before that one. An UnreadableError is raised: no other version may take the
+    place of one that cannot be read now.
     """
     passed: list[PassedOver] = []
     for name in names:

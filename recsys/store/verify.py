@@ -8,11 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.errors import CorruptVersionError
-from recsys.store import tables
 from recsys.store.content import Content
+from recsys.store.parquet_files import (
+    ATTRIBUTES,
+    ITEMS,
+    USERS,
+    ItemTable,
+    UserTable,
+    read_attribute_table,
+    read_item_table,
+    read_user_table,
+)
 from recsys.store.serving_files import MAPPED_ITEMS, MAPPED_USERS
 from recsys.store.sound import Lease, check_files, check_name
-from recsys.store.tables import ItemTable, UserTable
 from recsys.store.versions import Version, find_version
 from recsys.vectors import Ids
 
@@ -43,7 +51,10 @@ def verify(store: str | Path, version: str | None = None) -> Version:
     with Lease(found.folder):
         check_name(found)
         check_files(found)
-        users, items = tables.read_user_table(found.folder), tables.read_item_table(found.folder)
+        users, items = (
+            read_user_table(found.folder),
+            read_item_table(found.folder),
+        )
         _check_shapes(found, users, items)
         _check_users(found, users)
         _check_items(found, items)
@@ -54,8 +65,8 @@ def verify(store: str | Path, version: str | None = None) -> Version:
 def _check_shapes(version: Version, users: UserTable, items: ItemTable) -> None:
     manifest = version.manifest
     for name, table, n_rows in (
-        (tables.USERS, users, manifest.n_users),
-        (tables.ITEMS, items, manifest.n_items),
+        (USERS, users, manifest.n_users),
+        (ITEMS, items, manifest.n_items),
     ):
         shape = table.embeddings.shape
         expected = f"space {manifest.space_id}, {n_rows} rows, {manifest.factors} factors"
@@ -64,7 +75,7 @@ def _check_shapes(version: Version, users: UserTable, items: ItemTable) -> None:
 
 
 def _check_users(version: Version, users: UserTable) -> None:
-    path, n_items = version.folder / tables.USERS, version.manifest.n_items
+    path, n_items = version.folder / USERS, version.manifest.n_items
     seen = users.seen
     _require(bool(np.isfinite(users.embeddings).all()), path, "finite embeddings", "others")
     found, expected = len(seen.item_idx), version.manifest.n_seen
@@ -80,13 +91,18 @@ def _check_users(version: Version, users: UserTable) -> None:
 def _check_items(version: Version, items: ItemTable) -> None:
     folder = version.folder
     is_finite = bool(np.isfinite(items.embeddings).all())
-    _require(is_finite, folder / tables.ITEMS, "finite embeddings", "others")
+    _require(is_finite, folder / ITEMS, "finite embeddings", "others")
     is_count = bool((items.popularity >= 0).all())
-    _require(is_count, folder / tables.ITEMS, "popularity of 0 or more", "less")
-    if tables.ATTRIBUTES in version.manifest.files:
-        attributes = tables.read_attribute_table(folder)
+    _require(is_count, folder / ITEMS, "popularity of 0 or more", "less")
+    if ATTRIBUTES in version.manifest.files:
+        attributes = read_attribute_table(folder)
         same = Ids(attributes["item_id"]) == items.ids
-        _require(same, folder / tables.ATTRIBUTES, f"items of {tables.ITEMS}, in order", "others")
+        _require(
+            same,
+            folder / ATTRIBUTES,
+            f"items of {ITEMS}, in order",
+            "others",
+        )
 
 
 def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:

@@ -87,10 +87,10 @@ def current(store: str | Path) -> str | None:
 
     Raises
     ------
-    StoreError
-        If there is no store, or it cannot be read.
     CorruptVersionError
         If CURRENT holds no name of a version.
+    StoreError
+        If there is no store, or it cannot be read.
     """
     store = _existing(store)
     text = read_text(store / CURRENT)
@@ -127,21 +127,20 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
         If there is no store, or it cannot be read.
     """
     store = _existing(store)
-    given = name
-    name = current(store) if name is None else name
-    if name is None:
+    named = current(store) if name is None else name
+    if named is None:
         raise VersionNotFoundError(
             f"store {store}: expected a current version, got none; activate one: {_known(store)}"
         )
-    folder = store / VERSIONS / name
+    folder = store / VERSIONS / named
     with errors_of_reading(folder):
-        is_there = is_version_name(name) and folder.is_dir()
+        is_there = is_version_name(named) and folder.is_dir()
     if not is_there:
-        missing = f"holds no version {_short(name)}"
-        if not given:
-            missing = f"{CURRENT} names version {_short(name)}, which the store does not hold"
+        missing = f"holds no version {_short(named)}"
+        if name is None:
+            missing = f"{CURRENT} names version {_short(named)}, which the store does not hold"
         raise VersionNotFoundError(f"store {store}: {missing}; choose one: {_known(store)}")
-    return Version(name, folder)
+    return Version(named, folder)
 
 
 def is_version_name(name: str) -> bool:

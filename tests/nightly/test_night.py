@@ -288,7 +288,7 @@ def test_the_second_of_two_nights_refuses(place: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import sys; from pathlib import Path; from recsys.nightly.guards import only_night\n"
+            "import sys; from pathlib import Path; from recsys.nightly.night import only_night\n"
             "with only_night(Path(sys.argv[1])): print(flush=True); sys.stdin.read()",
             str(place / "store"),
         ],

@@ -19,10 +19,9 @@ import pytest
 
 from recsys.errors import ConfigError, StoreError
 from recsys.nightly import NightReport, StageReport, run_night
-from recsys.nightly.guards import now_of
 from recsys.nightly.journal import Journal
-from recsys.nightly.mlflow import track
-from recsys.nightly.prometheus import exposition
+from recsys.nightly.run import now_of
+from recsys.nightly.telemetry import exposition, track
 from recsys.settings import NightlySettings
 from tests.nightly.nights import journal_of, settings_of, write_days
 

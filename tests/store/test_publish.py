@@ -106,7 +106,7 @@ def test_odd_ids_come_back(tmp_path: Path) -> None:
 
 
 def test_more_rows_than_a_row_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsys.store.tables._ROWS_PER_GROUP", 5)
+    monkeypatch.setattr("recsys.store.parquet_files._ROWS_PER_GROUP", 5)
     release = small_release()
     folder = publish(tmp_path, release).folder
     assert pq.ParquetFile(folder / "users.parquet").num_row_groups == 3

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.store.tables import leaf_columns, write_attribute_table
+from recsys.store.parquet_files import leaf_columns, write_attribute_table
 from recsys.vectors import Ids
 
 NESTED = {

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.evaluation.beyond_accuracy import gini
-from recsys.monitoring.measures import Measured, NotMeasured, log_ratio, measure
+from recsys.monitoring.measures import Measured, NotMeasured, log_ratio, measure_of
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.monitoring.vectors import TOO_FEW, translated
 from recsys.serving.answers import Answers
@@ -48,7 +48,7 @@ class ListPair:
         return _times_listed(self.a, before), _times_listed(self.b, now)
 
 
-@measure("list_churn", limit=0.3, of="lists")
+@measure_of("lists", limit=0.3)
 def list_churn(pair: ListPair) -> Measured:
     """Mean share of a list that changed, in any order."""
     before, now = pair.lists
@@ -56,7 +56,7 @@ def list_churn(pair: ListPair) -> Measured:
     return Measured(churn, f"of the lists of {len(pair.users):,} users, {churn:.0%} changed")
 
 
-@measure("top_scores", limit=0.1, of="lists")
+@measure_of("lists", limit=0.1)
 def top_scores(pair: ListPair) -> Measured:
     """Wasserstein distance of the scores of first places, in mean scores before."""
     from scipy.stats import wasserstein_distance
@@ -73,7 +73,7 @@ def top_scores(pair: ListPair) -> Measured:
     return Measured(distance, found)
 
 
-@measure("list_coverage", limit=0.1, of="lists")
+@measure_of("lists", limit=0.1)
 def list_coverage(pair: ListPair) -> Measured:
     """Log ratio of the numbers of items in the lists."""
     before, now = (int((times > 0).sum()) for times in pair.times_listed)
@@ -81,7 +81,7 @@ def list_coverage(pair: ListPair) -> Measured:
     return Measured(log_ratio(before, now), found)
 
 
-@measure("list_gini", limit=0.03, of="lists")
+@measure_of("lists", limit=0.03)
 def list_gini(pair: ListPair) -> Measured:
     """Change of the Gini coefficient of how often items are listed."""
     before, now = map(gini, pair.times_listed)
