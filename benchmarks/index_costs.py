@@ -25,8 +25,8 @@ from scipy.optimize import nnls
 from benchmarks.index_worlds import World
 from recsys.index import LONG, SHORT, Searcher
 from recsys.index.calibration import COSTS, CostModel, bytes_of
+from recsys.index.compiled import COUNTED
 from recsys.index.forest import FOREST, build_forest, open_forest
-from recsys.index.kernel import COUNTED
 from recsys.index.quantized import PER_BLOCK
 
 ROUNDS = 5

@@ -11,6 +11,6 @@
 """
 
 from recsys.export.export import FORMATS, Format, export_version
-from recsys.export.source import Kind
+from recsys.export.vector_table import Entities
 
-__all__ = ["FORMATS", "Format", "Kind", "export_version"]
+__all__ = ["FORMATS", "Entities", "Format", "export_version"]

@@ -1,18 +1,29 @@
 """Export a version: write a folder aside, then rename it."""
 
+import fcntl
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from recsys.base.durable import appearing, durable_file
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.progress import progress_bar
-from recsys.export.arrays import write_faiss, write_numpy
+from recsys.export.formats import (
+    Files,
+    Tables,
+    write_faiss,
+    write_numpy,
+    write_pgvector,
+    write_projector,
+    write_word2vec,
+)
 from recsys.export.schema import write_schema
-from recsys.export.source import DType, Kind, Source, sources_of
-from recsys.export.text import write_pgvector, write_projector, write_word2vec
+from recsys.export.vector_table import DType, Entities, vector_tables
 from recsys.store.content import Content
 
 Format = Literal["numpy", "faiss", "pgvector", "projector", "word2vec", "schema"]
@@ -20,8 +31,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 ABOUT = "export.json"
 
-_Write = Callable[[Path, Sequence[Source], Content], dict[str, Any]]
-_WRITERS: Mapping[Format, _Write] = {
+_WRITERS: Mapping[Format, Callable[[Path, Tables, Content], Files]] = {
     "numpy": write_numpy,
     "faiss": write_faiss,
     "pgvector": write_pgvector,
@@ -30,6 +40,10 @@ _WRITERS: Mapping[Format, _Write] = {
     "schema": write_schema,
 }
 _WITH_FLOAT16 = ("numpy", "pgvector")
+_OF_AN_EXPORT = re.compile(
+    r"(users|items)(/(vectors|metadata)\.tsv|\.(npy|faiss|copy|txt)|_ids\.jsonl)?"
+    r"|load\.sql|projector_config\.pbtxt|schema\.(md|json)|export\.json"
+)
 
 
 def export_version(
@@ -37,7 +51,7 @@ def export_version(
     to: Format,
     out: str | Path,
     *,
-    kinds: tuple[Kind, ...] = ("users", "items"),
+    kinds: tuple[Entities, ...] = ("users", "items"),
     dtype: DType = "float32",
     progress: bool = False,
 ) -> Path:
@@ -87,11 +101,11 @@ def export_version(
         def on_rows(n: int) -> None:
             nonlocal done
             done += n
-            on_step(done, sum(len(source.ids) for source in sources))
+            on_step(done, sum(len(table.ids) for table in tables))
 
-        sources = sources_of(content, kinds, dtype, on_rows)
+        tables = vector_tables(content, kinds, dtype, on_rows)
         with _new_folder(out) as folder:
-            files = _WRITERS[to](folder, sources, content)
+            files = _WRITERS[to](folder, tables, content)
             _write_about(folder, to, dtype, content, files)
     return out
 
@@ -113,10 +127,11 @@ def _check(to: str, dtype: str) -> None:
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """Make a folder that appears when the block has ended; errors say which one."""
-    if out.exists():
+    if os.path.lexists(out):
         raise DataError(f"export: expected no file or folder at {out}, got one; choose another")
     try:
-        with appearing(out, out.with_name(f".{out.name}.partial")) as folder:
+        with ExitStack() as stack, appearing(out, _aside(out)) as folder:
+            stack.enter_context(_held(folder))  # until it has its name
             yield folder
     except OSError as error:
         reason = error.strerror or str(error)
@@ -124,6 +139,43 @@ def _new_folder(out: Path) -> Iterator[Path]:
             f"export: expected to write {out}, got {reason!r}; check that its folder may be "
             "written to and that the disk has space left"
         ) from error
+
+
+def _aside(out: Path) -> Path:
+    """Return where a folder is written to: a name that is free, or of what a crash has left."""
+    aside = out.with_name(f".{out.name}.partial")
+    if not os.path.lexists(aside) or _is_leftover(aside):
+        return aside
+    return out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
+
+
+def _is_leftover(aside: Path) -> bool:
+    """Return whether a folder holds nothing but what an export writes, and none is at work."""
+    if aside.is_symlink() or not aside.is_dir():
+        return False
+    inside = [path.relative_to(aside).as_posix() for path in aside.rglob("*")]
+    if not all(map(_OF_AN_EXPORT.fullmatch, inside)):
+        return False
+    try:
+        with _held(aside):
+            return True
+    except BlockingIOError:
+        return False
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder, where its file system has locks; a BlockingIOError if another process does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if isinstance(error, BlockingIOError):
+                raise
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_about(

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.base.durable import durable_file
-from recsys.export.source import Source
-from recsys.store import parquet_files
+from recsys.export.formats import Files, Tables
 from recsys.store.content import Content
 from recsys.store.manifest import plain
+from recsys.store.parquet_files import ATTRIBUTES, ITEMS, USERS
 
 _TEMPLATE = Path(__file__).with_name("templates") / "schema.md"
 
@@ -29,7 +28,7 @@ _MEANINGS = {
 _OTHER_MEANING = "As the table of items had it."
 
 
-def write_schema(folder: Path, sources: Sequence[Source], content: Content) -> dict[str, Any]:  # noqa: ARG001
+def write_schema(folder: Path, _tables: Tables, content: Content) -> Files:
     """Write schema.md and schema.json, on all files of the version."""
     described = _described(content)
     with durable_file(folder / "schema.json") as file:
@@ -41,7 +40,7 @@ def write_schema(folder: Path, sources: Sequence[Source], content: Content) -> d
 
 def _described(content: Content) -> dict[str, Any]:
     manifest, folder = content.version.manifest, content.version.folder
-    names = (parquet_files.USERS, parquet_files.ITEMS, parquet_files.ATTRIBUTES)
+    names = [name for name in (USERS, ITEMS, ATTRIBUTES) if name in manifest.files]
     return {
         "version": manifest.version,
         "parent": manifest.parent,
@@ -50,7 +49,7 @@ def _described(content: Content) -> dict[str, Any]:
         "factors": manifest.factors,
         "dtype": "float32",
         "model": plain(manifest.model),
-        "files": {name: _file(folder / name) for name in names if name in manifest.files},
+        "files": {name: _file(folder / name) for name in names},
     }
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from recsys.base.errors import GateFailedError, StoreError
 from recsys.index.annoy import AnnoyError
-from recsys.index.calibration import COSTS, Candidate, calibrate, limited
-from recsys.index.conditions import recall_by_condition
+from recsys.index.calibration import COSTS, Measured, calibrate, limited
+from recsys.index.compiled import COUNTED
 from recsys.index.forest import FOREST, open_forest
-from recsys.index.kernel import COUNTED
+from recsys.index.index_summary import ForestSummary, IndexSummary, Times, WorkSummary
 from recsys.index.measurement import (
     Sample,
     answers_as_built,
+    recall_by_condition,
     share_found,
     stopwatch,
     write_probes,
@@ -21,7 +22,6 @@ from recsys.index.measurement import (
 from recsys.index.plain import PlainIndex
 from recsys.index.quantized import encode_items, open_codes, write_codes
 from recsys.index.searcher import LONG, SHORT, Searcher
-from recsys.index.summary import ForestSummary, IndexSummary, Times, WorkSummary
 from recsys.vectors import FloatMatrix
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def build_index(
     """
     codes = encode_items(items, cosine=cosine)
     write_codes(codes, folder)
-    exact = Candidate.exact(Searcher(items, codes), sample)
+    exact = Measured.exact(Searcher(items, codes), sample)
     write_probes(folder, sample.users, exact.index)
     chosen, without_annoy = exact, None
     if settings.kind != "exact":
@@ -129,7 +129,7 @@ def load_index(items: FloatMatrix, folder: Path, summary: IndexSummary) -> Index
     return PlainIndex(items, index.factor)
 
 
-def _chosen(exact: Candidate, folder: Path, sample: Sample, settings: "IndexSettings") -> Candidate:
+def _chosen(exact: Measured, folder: Path, sample: Sample, settings: "IndexSettings") -> Measured:
     """Return the index with a forest, unless there is none or "auto" finds it no better."""
     found = calibrate(exact, folder, sample, settings)
     if found is None:
@@ -146,8 +146,8 @@ def _chosen(exact: Candidate, folder: Path, sample: Sample, settings: "IndexSett
 
 
 def _summary(
-    chosen: Candidate,
-    exact: Candidate,
+    chosen: Measured,
+    exact: Measured,
     folder: Path,
     sample: Sample,
     settings: "IndexSettings",
@@ -180,7 +180,7 @@ def _summary(
     )
 
 
-def _work_of(k: int, chosen: Candidate, exact: Candidate) -> WorkSummary:
+def _work_of(k: int, chosen: Measured, exact: Measured) -> WorkSummary:
     means = chosen.counted[k].mean_work().round(1).tolist()
     return WorkSummary(
         ms=round(chosen.cost(k) / 1e6, 4),

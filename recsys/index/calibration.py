@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import CorruptVersionError
 from recsys.index.annoy import AnnoyError
-from recsys.index.conditions import most_excluded
 from recsys.index.forest import FOREST, build_forest, open_forest
-from recsys.index.measurement import Counted, Sample
+from recsys.index.measurement import Counted, Sample, most_excluded
 from recsys.index.quantized import PER_BLOCK
 from recsys.index.searcher import LONG, SHORT, Searcher
 
@@ -33,7 +32,7 @@ _TRIED = f"tried-{FOREST}"
 
 @dataclass(frozen=True)
 class CostModel:
-    """Nanoseconds of each part of a query; `recsys.index.kernel.COUNTED` says what is counted.
+    """Nanoseconds of each part of a query; `recsys.index.compiled.COUNTED` says what is counted.
 
     Parameters
     ----------
@@ -107,7 +106,7 @@ class Head(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class Measured:
     """An index that may be chosen, and what the sample of users gets of it.
 
     Parameters
@@ -123,7 +122,7 @@ class Candidate:
     head: Head | None = None
 
     @classmethod
-    def exact(cls, index: Searcher, sample: Sample) -> "Candidate":
+    def exact(cls, index: Searcher, sample: Sample) -> "Measured":
         """Count the work of an index without a forest."""
         counted = {k: Counted.of(index, sample, k) for k in (SHORT, LONG)}
         return cls(index, counted)
@@ -132,7 +131,7 @@ class Candidate:
         """Return the mean cost of a list in nanoseconds, by the cost model."""
         return cost_of(self.counted[k], self.index.items.shape[1])
 
-    def recall(self, exact: "Candidate") -> float:
+    def recall(self, exact: "Measured") -> float:
         """Return the share of the exact short lists that is found; 1 without any list."""
         recall = self.counted[SHORT].recall(exact.counted[SHORT])
         return 1.0 if recall is None else recall
@@ -143,10 +142,10 @@ class Candidate:
 
 
 def calibrate(
-    exact: Candidate, folder: Path, sample: Sample, settings: "IndexSettings"
-) -> Candidate | None:
+    exact: Measured, folder: Path, sample: Sample, settings: "IndexSettings"
+) -> Measured | None:
     """Build the forest that costs least at the target, and leave it in the folder."""
-    best: Candidate | None = None
+    best: Measured | None = None
     tried = folder / _TRIED
     try:
         for head in _heads(settings, len(exact.index.items)):
@@ -165,12 +164,12 @@ def calibrate(
     return best
 
 
-def limited(found: Candidate, exact: Candidate, sample: Sample, target: float) -> Candidate:
+def limited(found: Measured, exact: Measured, sample: Sample, target: float) -> Measured:
     """Let the forest answer only queries of the kinds on which it reaches the target."""
     most = most_excluded(found.index, exact.index, sample, target)
     index = found.index.with_limits(most)
     counted = {k: Counted.of(index, sample, k) for k in (SHORT, LONG)}
-    return Candidate(index, counted, found.head)
+    return Measured(index, counted, found.head)
 
 
 def _heads(settings: "IndexSettings", n_items: int) -> list[Head]:
@@ -180,7 +179,7 @@ def _heads(settings: "IndexSettings", n_items: int) -> list[Head]:
     return list({head.n_items: head for head in reversed(heads)}.values())[::-1]
 
 
-def _is_better(new: Candidate, old: Candidate, exact: Candidate, settings: "IndexSettings") -> bool:
+def _is_better(new: Measured, old: Measured, exact: Measured, settings: "IndexSettings") -> bool:
     new_recall, old_recall = (one.recall(exact) for one in (new, old))
     if min(new_recall, old_recall) < settings.target_recall:
         return new_recall > old_recall
@@ -190,10 +189,10 @@ def _is_better(new: Candidate, old: Candidate, exact: Candidate, settings: "Inde
 def _with_head(
     head: Head,
     path: Path,
-    exact: Candidate,
+    exact: Measured,
     sample: Sample,
     settings: "IndexSettings",
-) -> Candidate | None:
+) -> Measured | None:
     """Build the forest after a head, and find how far each length of list has to search."""
     items, codes = exact.index.items, exact.index.codes
     trees, seed = settings.trees, settings.seed
@@ -203,10 +202,10 @@ def _with_head(
     search_k, counted = {}, {}
     for k in (SHORT, LONG):
         search_k[k], counted[k] = _search_k_for(k, forest, exact, sample, settings)
-    return Candidate(Searcher(items, codes, forest, search_k), counted, head)
+    return Measured(Searcher(items, codes, forest, search_k), counted, head)
 
 
-def _opened(path: Path, exact: Candidate) -> Any:
+def _opened(path: Path, exact: Measured) -> Any:
     try:
         return open_forest(path, *exact.index.items.shape)
     except CorruptVersionError as error:
@@ -214,7 +213,7 @@ def _opened(path: Path, exact: Candidate) -> Any:
 
 
 def _search_k_for(
-    k: int, forest: Any, exact: Candidate, sample: Sample, settings: "IndexSettings"
+    k: int, forest: Any, exact: Measured, sample: Sample, settings: "IndexSettings"
 ) -> tuple[int, Counted]:
     """Double search_k until the target is met or the limit is reached.
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.reading import damaged, errors_of_reading
-from recsys.index import annoy, kernel
+from recsys.index import annoy, compiled
 from recsys.index.quantized import PER_BLOCK, Codes
 from recsys.vectors import FloatMatrix
 from recsys.vectors.vector import norms_of
@@ -60,8 +60,8 @@ def open_forest(path: Path, n_items: int, factors: int) -> Any:
     if not 0 < n_tail <= min(n_items, len(nodes)) or n_head % PER_BLOCK:
         raise damaged(path, f"expected a forest of the tail of {n_items} items, got another file")
     roots = _roots_of(nodes, n_tail)
-    return kernel.structure(
-        kernel.Forest,
+    return compiled.structure(
+        compiled.Forest,
         arrays={"nodes": nodes, "roots": roots},
         n_nodes=len(nodes),
         n_roots=len(roots),

@@ -14,8 +14,8 @@
    scored and ranked as they come, and a damaged file can lead nowhere but to other nodes.
 
    Nothing is allocated here: a query writes to the scratch memory of its thread and to its list.
-   kernel.py says what each array is. No index is trusted that comes from a file. What a query did
-   is counted, so that an index can be chosen by work, which is the same on a busy machine. */
+   No index is trusted that comes from a file. What a query did is counted, so that an index can be
+   chosen by work, which is the same on a busy machine. compiled.py calls this. */
 
 #include <math.h>
 #include <stdint.h>
@@ -40,19 +40,21 @@
 
 typedef struct {
     const float *items;     /* (n_items, factors), by row */
-    const int32_t *row;     /* (n_items,) of each position */
+    const int32_t *row;     /* (n_items,) of each position, largest norm first */
     const int32_t *position; /* (n_items,) of each row */
-    const int32_t *codes;   /* (n_blocks, width + 1, 16); the last are the bits of scales */
+    const int32_t *codes;   /* (n_blocks, width + 1, 16): four numbers in 8 bits of each of sixteen
+                               positions in an int, and last the bits of their scales */
     const float *norms;     /* (n_blocks,) the largest of each block */
     const float *errors;    /* (n_blocks,) the largest distance of an item from its code */
-    const float *factor;    /* (n_items,) by row, or NULL for ones */
+    const float *factor;    /* (n_items,) by row, of its score, such as 1 / norm; NULL for ones */
     int64_t n_items, factors, n_blocks, width;
 } catalogue_t;
 
 typedef struct {
-    const int32_t *nodes; /* (n_nodes, factors + 4) */
+    const int32_t *nodes; /* (n_nodes, factors + 4): descendants, two children and the normal of
+                             the plane that splits them; or many children */
     const int32_t *roots;
-    int64_t n_nodes, n_roots, first, n_items;
+    int64_t n_nodes, n_roots, first, n_items; /* first: the position of its item 0 */
 } forest_t;
 
 typedef struct {
@@ -67,7 +69,7 @@ typedef struct {
     int64_t *work;   /* (N_COUNTS,) of the last query */
 } scratch_t;
 
-/* What is counted; kernel.py says what each is. */
+/* What is counted; compiled.py says what each is. */
 enum { MASKED, EXCLUDED, BLOCKS, HITS, NODES, VECTORS, LISTED, N_COUNTS };
 
 typedef struct {

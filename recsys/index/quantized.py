@@ -23,7 +23,7 @@ _LEAST_SCALE = np.finfo(np.float32).tiny
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """Items in 8 bits; `recsys.index.kernel.Catalogue` says what each array is.
+    """Items in 8 bits; `catalogue_t` of kernel.c says what each array is.
 
     Parameters
     ----------

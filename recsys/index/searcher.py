@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.index import kernel
+from recsys.index import compiled
 from recsys.index.plain import Allowed, ItemRows
 from recsys.index.quantized import PER_BLOCK, Codes, encode_items
 from recsys.vectors import FloatMatrix, FloatVector
@@ -18,7 +18,7 @@ SHORT, LONG = 20, 100
 """Lengths of the lists that the search of a forest is set for; the target is for the short ones."""
 
 _MOST_OF_TAIL = 0.25  # a search for more candidates takes as long as a scan of the tail
-_NO_FOREST = kernel.Forest()
+_NO_FOREST = compiled.Forest()
 
 
 class Searcher:
@@ -44,7 +44,7 @@ class Searcher:
         C-contiguous; may be memory-mapped.
     codes : Codes
         Of these items.
-    forest : kernel.Forest, optional
+    forest : compiled.Forest, optional
         As `open_forest` returns it.
     search_k : mapping of int to int, optional
         Candidates to take from the forest for a list of 20 and of 100; 0 scans the tail.
@@ -137,20 +137,20 @@ class Searcher:
         rows, scores = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32)
         allowed = allowed or self._everything
         wanted, most_excluded = self._n_candidates(k, allowed)
-        n = kernel.library.search(
+        n = compiled.library.search(
             self._catalogue,
             self._forest,
             self._scratch(),
-            kernel.address(user, np.float32),
+            compiled.address(user, np.float32),
             k,
-            kernel.address(allowed.mask, np.uint16),
+            compiled.address(allowed.mask, np.uint16),
             allowed.n,
-            kernel.address(exclude, np.int32),
+            compiled.address(exclude, np.int32),
             len(exclude),
             self._n_head,
             wanted if len(exclude) <= most_excluded else 0,
-            kernel.address(rows, np.int32),
-            kernel.address(scores, np.float32),
+            compiled.address(rows, np.int32),
+            compiled.address(scores, np.float32),
         )
         return rows[:n], scores[:n]
 
@@ -194,21 +194,21 @@ class Searcher:
         ends = np.flatnonzero(np.diff(n_candidates)) + 1  # of users who are searched for alike
         for first, last in pairwise([0, *ends.tolist(), len(users)]):
             if first < last:
-                kernel.library.search_many(
+                compiled.library.search_many(
                     self._catalogue,
                     self._forest,
                     self._scratch(),
-                    kernel.address(users[first:], np.float32),
+                    compiled.address(users[first:], np.float32),
                     last - first,
                     k,
-                    kernel.address(allowed.mask, np.uint16),
+                    compiled.address(allowed.mask, np.uint16),
                     allowed.n,
-                    kernel.address(starts[first:], np.int64),
-                    kernel.address(exclude, np.int32),
+                    compiled.address(starts[first:], np.int64),
+                    compiled.address(exclude, np.int32),
                     self._n_head,
                     int(n_candidates[first]),
-                    kernel.address(rows[first:], np.int32),
-                    kernel.address(scores[first:], np.float32),
+                    compiled.address(rows[first:], np.int32),
+                    compiled.address(scores[first:], np.float32),
                 )
         return rows, scores
 
@@ -223,20 +223,20 @@ class Searcher:
         """
         k = min(k, len(rows))
         found, scores = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32)
-        kernel.library.rank(
+        compiled.library.rank(
             self._catalogue,
             self._scratch(),
-            kernel.address(user, np.float32),
-            kernel.address(rows, np.int32),
+            compiled.address(user, np.float32),
+            compiled.address(rows, np.int32),
             len(rows),
             k,
-            kernel.address(found, np.int32),
-            kernel.address(scores, np.float32),
+            compiled.address(found, np.int32),
+            compiled.address(scores, np.float32),
         )
         return found, scores
 
     def last_work(self) -> NDArray[np.int64]:
-        """Return what the last query of this thread did, in the order of `kernel.COUNTED`."""
+        """Return what the last query of this thread did, in the order of `compiled.COUNTED`."""
         work: NDArray[np.int64] = self._scratch().arrays["work"]
         return work.copy()
 
@@ -279,8 +279,8 @@ def _catalogue_of(items: FloatMatrix, codes: Codes) -> Any:
     if len(codes.factor):
         arrays["factor"] = codes.factor
     n_items, factors = items.shape
-    return kernel.structure(
-        kernel.Catalogue,
+    return compiled.structure(
+        compiled.Catalogue,
         arrays=arrays,
         n_items=n_items,
         factors=factors,
@@ -299,8 +299,8 @@ def _new_scratch(shape: tuple[int, ...], codes: Codes, n_roots: int) -> Any:
         "lowest": np.empty(n_items, dtype=np.float32),
         "floors": np.empty(n_items, dtype=np.float32),
         "keys": np.empty(n_items, dtype=np.int64),
-        "queue": np.empty(n_items + kernel.LEAST_QUEUE_PER_ROOT * n_roots, dtype=np.int64),
+        "queue": np.empty(n_items + compiled.LEAST_QUEUE_PER_ROOT * n_roots, dtype=np.int64),
         "leaves": np.empty(n_items + factors + 3, dtype=np.int32),
-        "work": np.zeros(len(kernel.COUNTED), dtype=np.int64),
+        "work": np.zeros(len(compiled.COUNTED), dtype=np.int64),
     }
-    return kernel.structure(kernel.Scratch, arrays=arrays)
+    return compiled.structure(compiled.Scratch, arrays=arrays)

@@ -11,8 +11,8 @@ from recsys.monitoring.measures import Measured, NotMeasured, log_ratio, measure
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.monitoring.vectors import TOO_FEW, translated
 from recsys.serving.answers import Answers
-from recsys.serving.lists import Lists
 from recsys.serving.request import Request
+from recsys.serving.results import Lists
 from recsys.store import Content
 
 

@@ -1,90 +1,196 @@
-"""Make a list: search, score, rerank for diversity; items and users that are similar."""
+"""From a request to a list: of one user, of many at once, of similar items or users."""
 
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.process import usable_cores
 from recsys.index import Allowed, Index, ItemRows
 from recsys.serving.attributes import ItemAttributes
-from recsys.serving.lists import FoldedIn, Lists, PopularItems, lists_of
-from recsys.serving.request import Request
-from recsys.serving.results import Recommendations, ScoredItem, Source
+from recsys.serving.fold_in import FoldedIn
+from recsys.serving.request import NO_ITEMS, Request
+from recsys.serving.rerank import Find, reranked
+from recsys.serving.results import (
+    FOLD_IN,
+    PERSONAL,
+    POPULAR,
+    Lists,
+    Recommendations,
+    ScoredItem,
+    Source,
+)
 from recsys.store import Content
 from recsys.vectors import FloatMatrix, FloatVector, Id, NamedVectors
 from recsys.vectors.ids import Kind
-from recsys.vectors.vector import unit_rows
 
-Find = Callable[[int], tuple[ItemRows, FloatVector]]
-"""Returns the best n items that may be in the list, fewer only where there are no more."""
-
-_POOL_PER_ITEM, _MIN_POOL = 5, 50  # items that diversity chooses from
+_USERS_PER_BLOCK = 256  # that a thread takes at a time: enough to hide what a call costs
 
 
-def reranked(find: Find, request: Request, vectors: FloatMatrix) -> tuple[ItemRows, FloatVector]:
-    """Return the best items under a limit per group, reranked for diversity.
-
-    Without diversity these are the first k, best first, that the limit leaves. With it they are
-    chosen from some more by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): one
-    after the other, that with the largest ``(1 - diversity) * relevance - diversity * cosine``,
-    relevance the score on a scale from 0 to 1 in the pool, and cosine that with the most similar
-    one chosen before.
+class PopularItems:
+    """Items by their number of users; recent ones count more where the log has time.
 
     Parameters
     ----------
-    vectors : ndarray of float32, shape (n_items, factors)
+    rows : ndarray of int32, shape (n_items,)
+        The most popular first.
+    popularity : ndarray of float or int, shape (n_items,)
+        Of each row: its score in the popular list.
     """
-    k, diversity = request.k, request.diversity
-    size = max(_POOL_PER_ITEM * k, _MIN_POOL) if diversity > 0 else k
-    n = size
-    while True:
-        rows, scores = find(n)
-        fits = _within_limit(rows, request.groups, request.per_group)
-        if fits.sum() >= size or len(rows) < n:
-            break
-        n *= 2
-    rows, scores = rows[fits], scores[fits]
-    if diversity == 0:
-        return rows[:k], scores[:k]
-    chosen = _by_marginal_relevance(scores, unit_rows(vectors[rows]), min(k, len(rows)), diversity)
-    return rows[chosen], scores[chosen]
+
+    def __init__(self, rows: NDArray[np.int32], popularity: NDArray[np.generic]) -> None:
+        self._rows = rows
+        self._popularity = popularity
+
+    def best(
+        self, k: int, exclude: ItemRows, is_allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[ItemRows, FloatVector]:
+        """Return the k most popular items that are allowed and not excluded, and their scores."""
+        n = k + len(exclude)  # enough, if all of them are allowed
+        while True:
+            top = self._rows[:n]
+            is_left = ~np.isin(top, exclude)
+            if is_allowed is not None:
+                is_left &= is_allowed[top]
+            rows = top[is_left][:k]
+            if len(rows) == k or n >= len(self._rows):
+                return rows, self._popularity[rows].astype(np.float32)
+            n *= 4
 
 
-def _within_limit(
-    rows: ItemRows, groups: NDArray[np.int32] | None, per_group: int
-) -> NDArray[np.bool_]:
-    """Mark the rows that come before their group is full."""
-    if groups is None or len(rows) == 0:
-        return np.ones(len(rows), dtype=np.bool_)
-    group = groups[rows]
-    by_group = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(group[by_group]) != 0))
-    rank = np.empty(len(rows), dtype=np.int64)  # within the group
-    sizes = np.diff(np.append(starts, len(rows)))
-    rank[by_group] = np.arange(len(rows)) - np.repeat(starts, sizes)
-    fits: NDArray[np.bool_] = (rank < per_group) | (group < 0)
-    return fits
+class Answers:
+    """Makes lists from one version."""
 
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._users, self._items, self._index = content.users, content.items, content.index
+        self.version = content.version.name
 
-def _by_marginal_relevance(
-    scores: FloatVector, units: FloatMatrix, k: int, diversity: float
-) -> list[int]:
-    """Return the positions of k of the scores, in the order of choice; see `reranked`."""
-    if len(scores) == 0:
-        return []
-    spread = float(np.ptp(scores)) or 1.0
-    relevance = (1 - diversity) * (scores - scores.min()) / spread
-    closest = np.zeros(len(scores), dtype=np.float32)
-    left = np.ones(len(scores), dtype=np.bool_)
-    chosen: list[int] = []
-    for _ in range(k):
-        best = int(np.argmax(np.where(left, relevance - diversity * closest, -np.inf)))
-        cosines = units @ units[best]
-        closest = cosines if not chosen else np.maximum(closest, cosines)
-        left[best] = False
-        chosen.append(best)
-    return chosen
+    @cached_property
+    def attributes(self) -> ItemAttributes:
+        """The attributes of the items, as conditions and groups."""
+        content, ids, where = self._content, self._items.ids, f"in version {self.version}"
+        # Without a reference to self, so without a cycle.
+        return ItemAttributes(ids, lambda: content.attributes, self._index, where)
+
+    @cached_property
+    def _popular(self) -> PopularItems:
+        recent = self._items.recent
+        popularity = self._items.popularity if recent is None else recent
+        return PopularItems(self._content.popular, popularity)
+
+    def answer(
+        self, user: FloatVector | None, request: Request, seen: ItemRows, source: Source
+    ) -> Recommendations:
+        """Return the list of one user; the popular one where nothing is known of the user.
+
+        Parameters
+        ----------
+        user : ndarray of float32, shape (factors,), or None
+        seen : ndarray of int32
+            Items that the user has seen and that must not be in the list.
+        source : str
+            Where the embedding came from.
+        """
+        exclude = np.concatenate((seen, request.exclude)) if len(request.exclude) else seen
+        if user is None or not np.count_nonzero(user):  # no signal: every item would score the same
+            find, source = self._popular_finder(request, exclude), "popular"
+        else:
+            find = self._finder(np.ascontiguousarray(user, np.float32), request, exclude)
+        if request.is_by_score:
+            return self._named(*find(request.k), source)
+        return self._named(*reranked(find, request, self._items.embeddings), source)
+
+    def lists(
+        self, user_idx: NDArray[np.int32], request: Request, folded: FoldedIn | None = None
+    ) -> Lists:
+        """Return the lists of many users, on all cores: what `answer` gives to each.
+
+        Parameters
+        ----------
+        user_idx : ndarray of int32, shape (n,)
+            Rows, -1 for an unknown user.
+        folded : FoldedIn, optional
+            Those of the unknown users who have a history.
+        """
+        is_allowed = request.is_allowed(len(self._items.ids))
+        allowed = None if is_allowed is None else self._index.allow(is_allowed)
+        if folded is None:
+            folded = FoldedIn.nobody(len(user_idx), self._items.embeddings.shape[1])
+
+        def of(first: int) -> Lists:
+            block = slice(first, first + _USERS_PER_BLOCK)
+            return self._lists(user_idx[block], request, folded[block], is_allowed, allowed)
+
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            blocks = list(pool.map(of, range(0, len(user_idx), _USERS_PER_BLOCK)))
+        return Lists.joined(blocks, request.k)
+
+    def _lists(
+        self,
+        user_idx: NDArray[np.int32],
+        request: Request,
+        folded: FoldedIn,
+        is_allowed: NDArray[np.bool_] | None,
+        allowed: Allowed | None,
+    ) -> Lists:
+        """Return the lists of a block of users; threads do it at once."""
+        vectors, source = self._vectors_of(user_idx, folded)
+        seen = self._seen_of(user_idx, folded, request)
+        lists = Lists.empty(source, request.k)
+        is_searched = source != POPULAR
+        searched = [seen[position] for position in np.flatnonzero(is_searched).tolist()]
+        starts = np.zeros(len(searched) + 1, dtype=np.int64)
+        np.cumsum([len(one) for one in searched], out=starts[1:])
+        exclude = np.concatenate(searched) if searched else NO_ITEMS
+        self._users.seen.require_items(exclude, len(self._items.ids))
+        lists.item_idx[is_searched], lists.scores[is_searched] = self._index.search_many(
+            vectors[is_searched], request.k, starts, exclude, allowed
+        )
+        for position in np.flatnonzero(~is_searched).tolist():
+            rows, scores = self._popular.best(request.k, seen[position], is_allowed)
+            lists.item_idx[position, : len(rows)] = rows
+            lists.scores[position, : len(rows)] = scores
+        return lists
+
+    def _vectors_of(
+        self, user_idx: NDArray[np.int32], folded: FoldedIn
+    ) -> tuple[FloatMatrix, NDArray[np.int8]]:
+        """Return the embedding of each user, and where its list comes from."""
+        vectors = self._users.embeddings[np.maximum(user_idx, 0)]
+        source = np.where(user_idx >= 0, PERSONAL, POPULAR).astype(np.int8)
+        has_history = folded.position >= 0
+        vectors[has_history] = folded.vectors[folded.position[has_history]]
+        source[has_history] = FOLD_IN
+        source[~vectors.any(axis=1)] = POPULAR
+        return vectors, source
+
+    def _seen_of(
+        self, user_idx: NDArray[np.int32], folded: FoldedIn, request: Request
+    ) -> list[ItemRows]:
+        """Return the items that must not be in the list of each user."""
+        if request.include_seen:
+            return [NO_ITEMS] * len(user_idx)
+        seen = [self._users.seen[row] if row >= 0 else NO_ITEMS for row in user_idx.tolist()]
+        for user, items in folded.seen().items():
+            seen[user] = items
+        return seen
+
+    def _named(self, rows: ItemRows, scores: FloatVector, source: Source) -> Recommendations:
+        items = tuple(map(ScoredItem, self._items.ids.tolist(rows), scores.tolist()))
+        return Recommendations(items, source, self.version)
+
+    def _finder(self, user: FloatVector, request: Request, exclude: ItemRows) -> Find:
+        if request.candidates is not None:
+            rows = request.allowed_candidates(exclude)
+            return lambda n: self._index.rank(user, rows, n)
+        allowed = None if request.matching is None else request.matching.allowed
+        return lambda n: self._index.search(user, n, exclude, allowed)
+
+    def _popular_finder(self, request: Request, exclude: ItemRows) -> Find:
+        is_allowed = request.is_allowed(len(self._items.ids))
+        return lambda n: self._popular.best(n, exclude, is_allowed)
 
 
 class Similar:
@@ -126,69 +232,3 @@ class Similar:
                 allowed = None if has_direction.all() else index.allow(has_direction)
             self._indexes[kind] = index, allowed
         return self._indexes[kind]
-
-
-class Answers:
-    """Makes lists from one version."""
-
-    def __init__(self, content: Content) -> None:
-        self._content = content
-        self._items, self._index = content.items, content.index
-        self.version = content.version.name
-
-    @cached_property
-    def attributes(self) -> ItemAttributes:
-        """The attributes of the items, as conditions and groups."""
-        content, ids, where = self._content, self._items.ids, f"in version {self.version}"
-        # Without a reference to self, so without a cycle.
-        return ItemAttributes(ids, lambda: content.attributes, self._index, where)
-
-    @cached_property
-    def _popular(self) -> PopularItems:
-        recent = self._items.recent
-        popularity = self._items.popularity if recent is None else recent
-        return PopularItems(self._content.popular, popularity)
-
-    def answer(
-        self, user: FloatVector | None, request: Request, seen: ItemRows, source: Source
-    ) -> Recommendations:
-        """Return the list of one user; the popular one where nothing is known of the user.
-
-        Parameters
-        ----------
-        user : ndarray of float32, shape (factors,), or None
-        seen : ndarray of int32
-            Items that the user has seen and that must not be in the list.
-        source : str
-            Where the embedding came from.
-        """
-        exclude = np.concatenate((seen, request.exclude)) if len(request.exclude) else seen
-        if user is None or not np.count_nonzero(user):  # no signal: every item would score the same
-            find, source = self._popular_finder(request, exclude), "popular"
-        else:
-            find = self._finder(np.ascontiguousarray(user, np.float32), request, exclude)
-        if request.is_by_score:
-            return self._named(*find(request.k), source)
-        return self._named(*reranked(find, request, self._items.embeddings), source)
-
-    def lists(
-        self, user_idx: NDArray[np.int32], request: Request, folded: FoldedIn | None = None
-    ) -> Lists:
-        """Return the lists of many users as rows; user_idx is -1 for an unknown one."""
-        users = self._content.users
-        return lists_of(user_idx, request, users, self._index, self._popular, folded)
-
-    def _named(self, rows: ItemRows, scores: FloatVector, source: Source) -> Recommendations:
-        items = tuple(map(ScoredItem, self._items.ids.tolist(rows), scores.tolist()))
-        return Recommendations(items, source, self.version)
-
-    def _finder(self, user: FloatVector, request: Request, exclude: ItemRows) -> Find:
-        if request.candidates is not None:
-            rows = request.allowed_candidates(exclude)
-            return lambda n: self._index.rank(user, rows, n)
-        allowed = None if request.matching is None else request.matching.allowed
-        return lambda n: self._index.search(user, n, exclude, allowed)
-
-    def _popular_finder(self, request: Request, exclude: ItemRows) -> Find:
-        is_allowed = request.is_allowed(len(self._items.ids))
-        return lambda n: self._popular.best(n, exclude, is_allowed)

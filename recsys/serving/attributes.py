@@ -15,7 +15,7 @@ from recsys.serving.conditions import parse
 from recsys.serving.matching import matching_rows
 from recsys.vectors import Ids
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _MAX_CONDITIONS = 64  # kept; each takes a little more than a byte per item
 _MAX_GROUPINGS = 16
@@ -113,7 +113,7 @@ def _groups_of(values: pa.ChunkedArray, column: str) -> NDArray[np.int32]:
     return np.asarray(pc.fill_null(codes, -1), dtype=np.int32)
 
 
-def _kept(method: Callable[[str], T], most: int) -> Callable[[str], T]:
+def _kept(method: Callable[[str], _T], most: int) -> Callable[[str], _T]:
     """Return a method with a cache of its last answers that does not keep its object alive.
 
     The object holds the returned function. A cycle of the two would keep a version open, its
@@ -122,7 +122,7 @@ def _kept(method: Callable[[str], T], most: int) -> Callable[[str], T]:
     weak = WeakMethod(method)
 
     @lru_cache(most)
-    def ask(argument: str) -> T:
+    def ask(argument: str) -> _T:
         alive = weak()
         if alive is None:
             raise ReferenceError("the attributes are closed")

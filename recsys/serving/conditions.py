@@ -54,7 +54,7 @@ _COMPARISONS[">="] = ">="
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnName:
     """A column by the name that the condition gives it."""
 
     name: str
@@ -67,11 +67,11 @@ class Literal:
     value: Decimal | str | bool | None
 
 
-Operand: TypeAlias = Column | Literal
+Operand: TypeAlias = ColumnName | Literal
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Relation:
     """One of = != < <= > >= between two operands."""
 
     sign: str
@@ -92,14 +92,14 @@ class InList:
     """Whether the list that a column holds has a value."""
 
     value: Literal
-    column: Column
+    column: ColumnName
 
 
 @dataclass(frozen=True)
 class Like:
     """Whether a text has a pattern."""
 
-    column: Column
+    column: ColumnName
     pattern: str
     ignore_case: bool
 
@@ -108,7 +108,7 @@ class Like:
 class IsNull:
     """Whether nothing is known."""
 
-    column: Column
+    column: ColumnName
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,7 @@ class Some:
     conditions: tuple["Condition", ...]
 
 
-Condition: TypeAlias = (
-    Comparison | AmongValues | InList | Like | IsNull | Truth | Not | Every | Some
-)
+Condition: TypeAlias = Relation | AmongValues | InList | Like | IsNull | Truth | Not | Every | Some
 
 
 def parse(text: str) -> Condition:
@@ -231,7 +229,7 @@ class _Parser:
         token = self._tokens[self._next]
         if token.kind == "sign" and token.value in _COMPARISONS:
             self._next += 1
-            return Comparison(_COMPARISONS[token.value], left, self._operand())
+            return Relation(_COMPARISONS[token.value], left, self._operand())
         if self._take("word", "is"):
             is_negated = self._take("word", "not")
             self._expect("word", "null", "'null'")
@@ -242,7 +240,7 @@ class _Parser:
         if self._take("word", "between"):
             low = self._operand()
             self._expect("word", "and", "'and' and the upper end of 'between'")
-            between = Comparison(">=", left, low), Comparison("<=", left, self._operand())
+            between = Relation(">=", left, low), Relation("<=", left, self._operand())
             return _negated(Every(between), is_negated)
         for word in ("like", "ilike"):
             if self._take("word", word):
@@ -265,7 +263,7 @@ class _Parser:
     def _membership(self, left: Operand) -> Condition:
         if not self._take("sign", "("):
             column = self._operand()
-            if not isinstance(left, Literal) or not isinstance(column, Column):
+            if not isinstance(left, Literal) or not isinstance(column, ColumnName):
                 raise self._failure("values in parentheses, or a literal in a column of lists")
             return InList(left, column)
         values = [self._literal()]
@@ -278,7 +276,7 @@ class _Parser:
         token = self._tokens[self._next]
         if token.kind in ("name", "quoted"):
             self._next += 1
-            return Column(token.value if token.kind == "name" else _unquoted(token.value))
+            return ColumnName(token.value if token.kind == "name" else _unquoted(token.value))
         return self._literal()
 
     def _literal(self) -> Literal:
@@ -295,8 +293,8 @@ class _Parser:
         self._next -= 1
         raise self._failure("a column, a number or a text in single quotes")
 
-    def _column(self, operand: Operand, token: _Token) -> Column:
-        if not isinstance(operand, Column):
+    def _column(self, operand: Operand, token: _Token) -> ColumnName:
+        if not isinstance(operand, ColumnName):
             raise _refusal("a column to the left", token.value, token.start)
         return operand
 

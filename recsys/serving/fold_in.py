@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.index import ItemRows
-from recsys.serving.lists import FoldedIn
-from recsys.serving.results import ScoredItem, Source, finite_or_none
+from recsys.serving.results import Explanation, ScoredItem, Source
 from recsys.store import Content
 from recsys.vectors import FloatMatrix, FloatVector, Id
 from recsys.vectors.ids import checked_ids, unknown_id
@@ -25,50 +24,39 @@ if TYPE_CHECKING:
 _LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-6, 1e6  # times the mean in training
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What each item of a history adds to a score; see `Recommender.explain`.
+@dataclass(frozen=True, eq=False)
+class FoldedIn:
+    """Users who are known by a history alone, among all who are asked for.
 
     Parameters
     ----------
-    item_id : str or int
-        The item whose score is explained.
-    contributions : tuple of ScoredItem
-        Items of the history and what each adds, the largest first; negative ones lower the score.
-    rest : float
-        The score less the sum of the contributions: the mean of a centered model or the popularity
-        of the item, and rounding.
-    source : {"personal", "fold_in"}
-
-    Examples
-    --------
-    >>> why = Explanation("i9", 0.5, (ScoredItem("i7", 0.4),), 0.1, "personal", "v")
-    >>> why.score == sum(added for _, added in why.contributions) + why.rest
-    True
+    position : ndarray of int64, shape (n_users,)
+        Of all users asked for: the row of a user's history, -1 for one without.
+    histories : csr_array, shape (n_histories, n_items), or None without any
+    vectors : ndarray of float32, shape (n_histories, factors)
     """
 
-    item_id: Id
-    score: float
-    contributions: tuple[ScoredItem, ...]
-    rest: float
-    source: Source
-    version: str
+    position: NDArray[np.int64]
+    histories: "sp.csr_array | None"
+    vectors: FloatMatrix
 
-    @property
-    def parts(self) -> tuple[ScoredItem, ...]:
-        """The contributions, by their name in JSON and in earlier releases."""
-        return self.contributions
+    @classmethod
+    def nobody(cls, n_users: int, factors: int) -> "FoldedIn":
+        """Return that no user has a history."""
+        return cls(np.full(n_users, -1), None, np.empty((0, factors), dtype=np.float32))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types that JSON can hold."""
-        return {
-            "item_id": self.item_id,
-            "score": finite_or_none(self.score),
-            "parts": [contribution.to_dict() for contribution in self.contributions],
-            "rest": finite_or_none(self.rest),
-            "source": self.source,
-            "version": self.version,
-        }
+    def __getitem__(self, users: slice) -> "FoldedIn":
+        return FoldedIn(self.position[users], self.histories, self.vectors)
+
+    def seen(self) -> dict[int, ItemRows]:
+        """Return the items of each history, by the number of the user."""
+        found: dict[int, ItemRows] = {}
+        if self.histories is None:
+            return found
+        for user in np.flatnonzero(self.position >= 0).tolist():
+            start, end = self.histories.indptr[self.position[user] :][:2]
+            found[user] = np.asarray(self.histories.indices[start:end], dtype=np.int32)
+        return found
 
 
 class Histories:
@@ -118,10 +106,11 @@ class Histories:
         unknown = np.flatnonzero(user_idx < 0)
         rows = self.of_many([listed[place] for place in unknown.tolist()], "histories")
         known = np.flatnonzero(np.diff(rows.indptr))
-        position = np.full(len(user_idx), -1, dtype=np.int64)
+        if len(known) == 0:
+            return FoldedIn.nobody(len(user_idx), self._items.embeddings.shape[1])
+        position = np.full(len(user_idx), -1)
         position[unknown[known]] = np.arange(len(known))
-        vectors = np.empty((0, self._items.embeddings.shape[1]), dtype=np.float32)
-        return FoldedIn(position, rows[known], self.fold_in(rows[known]) if len(known) else vectors)
+        return FoldedIn(position, rows[known], self.fold_in(rows[known]))
 
     def of_many(self, histories: Sequence[Iterable[Id] | None], name: str) -> "sp.csr_array":
         """Return histories as rows of user_items, (n_histories, n_items); None is an empty one."""

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError, did_you_mean
 from recsys.serving.conditions import (
     AmongValues,
-    Column,
-    Comparison,
+    ColumnName,
     Condition,
     Every,
     InList,
@@ -31,6 +30,7 @@ from recsys.serving.conditions import (
     Literal,
     Not,
     Operand,
+    Relation,
     Some,
     Truth,
 )
@@ -79,7 +79,7 @@ class _Table:
                 return reduce(pc.or_kleene, map(self.truth, parts))
             case Not(part):
                 return pc.invert(self.truth(part))
-            case Comparison(sign, left, right):
+            case Relation(sign, left, right):
                 return self._comparison(sign, left, right)
             case AmongValues(operand, values):
                 return self._among(operand, values)
@@ -114,7 +114,7 @@ class _Table:
         # As in SQL, what equals none of the values may equal the unknown one.
         return found if len(known) == len(values) else pc.if_else(found, True, None)
 
-    def _in_list(self, value: Literal, column: Column) -> pa.Array:
+    def _in_list(self, value: Literal, column: ColumnName) -> pa.Array:
         lists = self._column(column)
         if pt.is_null(lists.type):
             return _constant(lists, False)
@@ -127,7 +127,7 @@ class _Table:
         is_in[parents[np.asarray(pc.fill_null(equal, False), dtype=np.bool_)]] = True
         return pc.if_else(lists.is_valid(), pa.array(is_in), None)
 
-    def _like(self, column: Column, pattern: str, *, ignore_case: bool) -> pa.Array:
+    def _like(self, column: ColumnName, pattern: str, *, ignore_case: bool) -> pa.Array:
         values = self._column(column)
         if pt.is_null(values.type):
             return _constant(values, False)
@@ -152,7 +152,7 @@ class _Table:
             raise _misfit(operand.name, values.type, "compare it with a value")
         return values
 
-    def _column(self, column: Column) -> pa.Array:
+    def _column(self, column: ColumnName) -> pa.Array:
         """Find a column by its exact name, else by the only name that differs in case."""
         names = self._table.column_names
         same = [name for name in names if name == column.name]

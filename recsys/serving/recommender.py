@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.serving.answers import Answers, Similar
-from recsys.serving.fold_in import Explanation, Histories
-from recsys.serving.lists import Batch
+from recsys.serving.fold_in import Histories
 from recsys.serving.request import NO_ITEMS, Conditions, Request
-from recsys.serving.results import Recommendations, ScoredItem
+from recsys.serving.results import Batch, Explanation, Recommendations, ScoredItem
 from recsys.store import Content, ItemTable, UserTable, Version
 from recsys.vectors import Id, NamedVectors
 from recsys.vectors.ids import Kind, checked_id, checked_ids, unknown_id
@@ -26,6 +25,13 @@ class Recommender:
     ----------
     content : Content
         An open version.
+
+    Raises
+    ------
+    DataError
+        By every method for an argument that is not what it should be; it is named.
+    UnknownUserError, UnknownItemError
+        By every method for an id that the version does not hold, unless it says otherwise.
 
     Notes
     -----
@@ -102,13 +108,6 @@ class Recommender:
         Recommendations
             The source is "personal", "fold_in" or "popular". Best first; with diversity, in the
             order of choice.
-
-        Raises
-        ------
-        DataError
-            If an argument is none of these.
-        UnknownUserError
-            If the user is not known and `on_unknown` is "raise".
         """
         request = Request.of(k, self._answers.attributes, **conditions)
         if on_unknown not in ("popular", "raise"):
@@ -147,7 +146,8 @@ class Recommender:
             the log's pairs. Those of a repeated item add up, to a millionth to a million times the
             mean.
         on_unknown : {"ignore", "raise"}
-            What happens to items that the version does not hold.
+            What happens to items that the version does not hold. A history without any that it
+            holds is an error in either case.
         exclude, include_seen, candidates, where, diversity, max_per
             As in `recommend`; the seen items are those of the history.
 
@@ -155,13 +155,6 @@ class Recommender:
         -------
         Recommendations
             The source is "fold_in", or "popular" where the folded-in embedding is zero.
-
-        Raises
-        ------
-        DataError
-            If an argument is none of these, or the history is empty.
-        UnknownItemError
-            If no item is known, or one is not and `on_unknown` is "raise".
         """
         request = Request.of(k, self._answers.attributes, **conditions)
         if on_unknown not in ("ignore", "raise"):
@@ -199,11 +192,6 @@ class Recommender:
         Batch
             Iterates over the `Recommendations` that `recommend` gives to each;
             ``to_table()`` has all in one Arrow table.
-
-        Raises
-        ------
-        DataError
-            If an argument is none of these.
         """
         listed = checked_ids(user_ids, "user_ids")
         request = Request.of(
@@ -240,13 +228,6 @@ class Recommender:
         Recommendations
             The source is "similar", scores are cosines. The item itself and items with a zero
             embedding are not in it.
-
-        Raises
-        ------
-        DataError
-            If k is less than 1.
-        UnknownItemError
-            If the item is not known.
         """
         request = Request.of(
             k, self._answers.attributes, exclude=exclude, candidates=candidates, where=where
@@ -275,13 +256,6 @@ class Recommender:
         Recommendations
             Of users: `item_id` is the id of a user. The source is "similar", scores are cosines.
             The user asked for and users with a zero embedding are not in it.
-
-        Raises
-        ------
-        DataError
-            If k is less than 1.
-        UnknownUserError
-            If the user is not known.
         """
         request = Request.among(k, self._users.ids, exclude=exclude, candidates=candidates)
         return self._similar.to(self.user_vectors, user_id, request)
@@ -293,13 +267,6 @@ class Recommender:
         -------
         Explanation
             Contributions that sum to the score (Hu, Koren and Volinsky 2008, section 5, for ALS).
-
-        Raises
-        ------
-        UnknownUserError
-            If the user is not known.
-        UnknownItemError
-            If the item is not known.
         """
         user_idx, users = self._known_user(user_id), self._user_lookup
         item_idx = self.item_vectors.row(item_id)
@@ -310,15 +277,7 @@ class Recommender:
     def explain_for_history(
         self, item_ids: Iterable[Id], item_id: Id, *, weights: Iterable[float] | None = None
     ) -> Explanation:
-        """Return what each item of a folded-in history adds to the score of an item.
-
-        Raises
-        ------
-        DataError
-            If the history is empty or the weights do not fit.
-        UnknownItemError
-            If an item is not known.
-        """
+        """Return what each item of a folded-in history adds to the score of an item."""
         history = self._histories.of(item_ids, weights, "item_ids", known="all")
         user = self._histories.fold_in(history)[0]
         return self._histories.explain(history, user, self.item_vectors.row(item_id), "fold_in")
@@ -330,13 +289,6 @@ class Recommender:
         -------
         ScoredItem or None
             Its score is the cosine. None where the user has seen no other item with a direction.
-
-        Raises
-        ------
-        UnknownUserError
-            If the user is not known.
-        UnknownItemError
-            If the item is not known.
         """
         user_idx = self._known_user(user_id)
         seen = self._items.ids.tolist(self._user_lookup.seen(user_idx))
@@ -350,11 +302,6 @@ class Recommender:
         -------
         dict
             Without item_id; empty where the version has no attributes.
-
-        Raises
-        ------
-        UnknownItemError
-            If the item is not known.
         """
         return self._answers.attributes.of(self.item_vectors.row(item_id))
 

@@ -86,14 +86,11 @@ class Request:
         if where is not None and not isinstance(where, str):
             raise DataError(f"where: expected a condition as text, got {where!r}")
         column, per_group = (None, 0) if max_per is None else _column_and_number(max_per)
-        listed = None
-        if candidates is not None:
-            listed = np.unique(_known_rows(candidates, "candidates", items.ids))
         return cls(
             min(checked_k(k), len(items.ids)),
             _known_rows(exclude, "exclude", items.ids),
             include_seen,
-            listed,
+            _rows_or_none(candidates, items.ids),
             None if where is None else items.matching(where),
             _checked_diversity(diversity),
             None if column is None else items.groups(column),
@@ -105,11 +102,8 @@ class Request:
         cls, k: int, ids: Ids, *, exclude: Iterable[Id] = (), candidates: Iterable[Id] | None = None
     ) -> "Request":
         """Check a request for some of other ids, such as those of users."""
-        listed = None
-        if candidates is not None:
-            listed = np.unique(_known_rows(candidates, "candidates", ids))
         excluded = _known_rows(exclude, "exclude", ids)
-        return cls(min(checked_k(k), len(ids)), excluded, candidates=listed)
+        return cls(min(checked_k(k), len(ids)), excluded, candidates=_rows_or_none(candidates, ids))
 
     @property
     def is_by_score(self) -> bool:
@@ -149,6 +143,10 @@ def _known_rows(listed: Iterable[Id], name: str, ids: Ids) -> ItemRows:
     rows = ids.rows(checked_ids(listed, name))
     known: ItemRows = rows[rows >= 0]
     return known
+
+
+def _rows_or_none(candidates: Iterable[Id] | None, ids: Ids) -> ItemRows | None:
+    return None if candidates is None else np.unique(_known_rows(candidates, "candidates", ids))
 
 
 def _column_and_number(max_per: str) -> tuple[str, int]:

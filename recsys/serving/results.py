@@ -1,13 +1,22 @@
-"""Lists of recommended items, and where they came from."""
+"""What a recommender gives: the list of one user, those of many, and explanations."""
 
 import math
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
-from recsys.vectors import Id
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.vectors import FloatMatrix, Id, Ids
 
 Source = Literal["personal", "fold_in", "popular", "similar"]
+SOURCES: tuple[Source, ...] = ("popular", "personal", "fold_in")
+"""Of the lists of many users, in the order of their numbers."""
+
+POPULAR, PERSONAL, FOLD_IN = range(3)
 
 
 class ScoredItem(NamedTuple):
@@ -18,7 +27,7 @@ class ScoredItem(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types that JSON can hold."""
-        return {"item_id": self.item_id, "score": finite_or_none(self.score)}
+        return {"item_id": self.item_id, "score": _finite_or_none(self.score)}
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,153 @@ class Recommendations:
         }
 
 
-def finite_or_none(number: float) -> float | None:
+@dataclass(frozen=True)
+class Explanation:
+    """What each item of a history adds to a score; see `Recommender.explain`.
+
+    Parameters
+    ----------
+    item_id : str or int
+        The item whose score is explained.
+    contributions : tuple of ScoredItem
+        Items of the history and what each adds, the largest first; negative ones lower the score.
+    rest : float
+        The score less the sum of the contributions: the mean of a centered model or the popularity
+        of the item, and rounding.
+    source : {"personal", "fold_in"}
+
+    Examples
+    --------
+    >>> why = Explanation("i9", 0.5, (ScoredItem("i7", 0.4),), 0.1, "personal", "v")
+    >>> why.score == sum(added for _, added in why.contributions) + why.rest
+    True
+    """
+
+    item_id: Id
+    score: float
+    contributions: tuple[ScoredItem, ...]
+    rest: float
+    source: Source
+    version: str
+
+    @property
+    def parts(self) -> tuple[ScoredItem, ...]:
+        """The contributions, by their name in JSON and in earlier releases."""
+        return self.contributions
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types that JSON can hold."""
+        return {
+            "item_id": self.item_id,
+            "score": _finite_or_none(self.score),
+            "parts": [contribution.to_dict() for contribution in self.contributions],
+            "rest": _finite_or_none(self.rest),
+            "source": self.source,
+            "version": self.version,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """The lists of some users, as rows.
+
+    Parameters
+    ----------
+    item_idx : ndarray of int32, shape (n_users, k)
+        Best first; a short list ends in -1.
+    scores : ndarray of float32, shape (n_users, k)
+    source : ndarray of int8, shape (n_users,)
+        Where a list came from, as its place in `SOURCES`.
+    """
+
+    item_idx: NDArray[np.int32]
+    scores: FloatMatrix
+    source: NDArray[np.int8]
+
+    @property
+    def is_personal(self) -> NDArray[np.bool_]:
+        """Whether a list comes from the user's own embedding, (n_users,)."""
+        return np.equal(self.source, PERSONAL)
+
+    @classmethod
+    def empty(cls, source: NDArray[np.int8], k: int) -> "Lists":
+        """Return lists without any item."""
+        shape = (len(source), k)
+        return cls(np.full(shape, -1, np.int32), np.full(shape, -np.inf, np.float32), source)
+
+    @classmethod
+    def joined(cls, blocks: Sequence["Lists"], k: int) -> "Lists":
+        """Return the lists of all blocks of users."""
+        blocks = blocks or [cls.empty(np.empty(0, dtype=np.int8), k)]
+        return cls(
+            np.concatenate([block.item_idx for block in blocks]),
+            np.concatenate([block.scores for block in blocks]),
+            np.concatenate([block.source for block in blocks]),
+        )
+
+    def __getitem__(self, positions: slice) -> "Lists":
+        return Lists(self.item_idx[positions], self.scores[positions], self.source[positions])
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The lists of some users; iterates over `Recommendations`, in the order asked for.
+
+    A position gives the `Recommendations` of one user, a slice a `Batch` of several.
+    """
+
+    user_ids: Sequence[Id]
+    lists: Lists
+    items: Ids
+    version: str
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    def __iter__(self) -> Iterator[Recommendations]:
+        return map(self.__getitem__, range(len(self)))
+
+    @overload
+    def __getitem__(self, position: int) -> Recommendations: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> "Batch": ...
+
+    def __getitem__(self, position: int | slice) -> "Recommendations | Batch":
+        if isinstance(position, slice):
+            user_ids = self.user_ids[position]
+            return Batch(user_ids, self.lists[position], self.items, self.version)
+        position = operator.index(position)  # a TypeError of anything else
+        rows, scores = self.lists.item_idx[position], self.lists.scores[position]
+        kept = rows >= 0
+        found = map(ScoredItem, self.items.tolist(rows[kept]), scores[kept].tolist())
+        source = SOURCES[int(self.lists.source[position])]
+        return Recommendations(tuple(found), source, self.version)
+
+    def to_table(self) -> pa.Table:
+        """Return one row per item of a list: user_id, rank from 1, item_id, score, source."""
+        is_there = self.lists.item_idx >= 0
+        user, rank = np.nonzero(is_there)
+        are_text = any(isinstance(user_id, str) for user_id in self.user_ids)
+        of_user = pa.array([str(one) for one in self.user_ids] if are_text else list(self.user_ids))
+        sources = pa.array(SOURCES)
+        return pa.table(
+            {
+                "user_id": of_user.take(pa.array(user)),
+                "rank": pa.array(rank + 1, pa.int32()),
+                "item_id": _as_written(
+                    self.items.values.take(pa.array(self.lists.item_idx[is_there]))
+                ),
+                "score": pa.array(self.lists.scores[is_there]),
+                "source": sources.take(pa.array(self.lists.source[user])),
+            }
+        )
+
+
+def _finite_or_none(number: float) -> float | None:
     """Return a number that JSON can hold; None for infinity and NaN."""
     return number if math.isfinite(number) else None
+
+
+def _as_written(ids: pa.Array) -> pa.Array:
+    return ids.cast(pa.string()) if pa.types.is_large_string(ids.type) else ids

@@ -31,7 +31,6 @@ from recsys.vectors.vector import unit_rows
 
 Rotation = NDArray[np.float64]
 Weights = NDArray[np.float64]
-Rows = NDArray[np.integer]
 
 _ROUNDS = 10  # of reweighting: exact to float32 even when a third of the items moved
 _QUANTILE, _CUT = 0.25, 2.0  # k is twice the lower quartile of the residuals
@@ -144,7 +143,7 @@ def align(
     )
 
 
-def shared_rows(ids: Ids, parent: Ids) -> tuple[Rows, Rows]:
+def shared_rows(ids: Ids, parent: Ids) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
     """Return the rows of the ids that are in both, in the first and in the second."""
     rows = parent.rows_of(ids)
     ours = np.flatnonzero(rows >= 0)

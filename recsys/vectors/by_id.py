@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.vectors.embeddings import Embeddings, FloatMatrix
 from recsys.vectors.ids import ID, Id, Ids, Kind, checked_id, checked_k, unknown_id
-from recsys.vectors.nearest import By, NearestRows, Rows
+from recsys.vectors.top_k import By, NearestRows, Rows
 from recsys.vectors.vector import Vector, require_same_space, space_id_of
 
 Point = Id | Vector | NDArray[np.floating]
@@ -49,7 +49,10 @@ class NamedVectors:
     Raises
     ------
     DataError
-        If there is not one id for each row.
+        If there is not one id for each row. By every method for an argument that is none of its
+        kind, a vector of another space and an empty group.
+    UnknownUserError, UnknownItemError
+        By every method for an id that is not in the set.
 
     Examples
     --------
@@ -99,32 +102,14 @@ class NamedVectors:
         return int(self.matrix.shape[1])
 
     def row(self, id_: Id) -> int:
-        """Return the row of an id.
-
-        Raises
-        ------
-        DataError
-            If it is neither a string nor an integer.
-        UnknownUserError, UnknownItemError
-            If it is unknown.
-        """
+        """Return the row of an id."""
         row = self.ids.find(checked_id(id_, f"{self.kind}_id"))
         if row is None:
-            raise self.unknown_id(id_)
+            raise self._unknown(id_)
         return row
 
-    def unknown_id(self, id_: Id) -> UnknownUserError | UnknownItemError:
-        """Return the error for an unknown id."""
-        return unknown_id(self.kind, id_, self.ids, self._where)
-
     def vector(self, values: ArrayLike) -> Vector:
-        """Return plain numbers, such as a folded-in user, as a vector of this space.
-
-        Raises
-        ------
-        DataError
-            If they are not `factors` finite numbers.
-        """
+        """Return `factors` finite numbers, such as a folded-in user, as a vector of this space."""
         vector = Vector(values, self.space_id)
         require_same_space(vector, self.space_id, self.factors)
         return vector
@@ -138,28 +123,13 @@ class NamedVectors:
         return self._vector(a) @ self._vector(b)
 
     def average(self, points: Iterable[Point]) -> Vector:
-        """Return the mean of some points; a repeated one counts each time.
-
-        Raises
-        ------
-        DataError
-            If there is no point, or one is of another space.
-        UnknownUserError, UnknownItemError
-            If an id is unknown.
-        """
+        """Return the mean of some points; a repeated one counts each time."""
         return self._group(points, "average")[0]
 
     def direction(self, start: Iterable[Point], end: Iterable[Point]) -> Vector:
         """Return the direction from one group to another, of length 1.
 
-        ``(mean(end) - mean(start)) / |mean(end) - mean(start)|``
-
-        Raises
-        ------
-        DataError
-            If a group is empty, or the two have the same mean.
-        UnknownUserError, UnknownItemError
-            If an id is unknown.
+        ``(mean(end) - mean(start)) / |mean(end) - mean(start)|``; a DataError for equal means.
         """
         (from_mean, from_size), (to_mean, to_size) = (
             self._group(points, name) for points, name in ((start, "start"), (end, "end"))
@@ -186,13 +156,6 @@ class NamedVectors:
         -------
         ndarray of float64, shape (n_points,)
             Larger is further along, 0 for a zero vector.
-
-        Raises
-        ------
-        DataError
-            If the direction is the zero vector or of another space.
-        UnknownUserError, UnknownItemError
-            If an id is unknown.
         """
         unit = self._vector(direction).unit().values
         along: NDArray[np.float64] = self._matrix_of(points, "points") @ unit
@@ -227,13 +190,6 @@ class NamedVectors:
         list of ScoredId
             Best first, ties by lower row. By cosine, zero vectors are not in it, and the list of
             a zero vector is empty.
-
-        Raises
-        ------
-        DataError
-            If an argument is none of these, or the vector is of another space.
-        UnknownUserError, UnknownItemError
-            If an id is unknown.
         """
         k = checked_k(k)
         if by not in ("cosine", "dot"):
@@ -265,6 +221,9 @@ class NamedVectors:
     def _nearest(self) -> NearestRows:
         return NearestRows(self.matrix)
 
+    def _unknown(self, id_: Id) -> UnknownUserError | UnknownItemError:
+        return unknown_id(self.kind, id_, self.ids, self._where)
+
     def _vector(self, point: Point) -> Vector:
         if isinstance(point, np.ndarray):
             return self.vector(point)
@@ -291,7 +250,7 @@ class NamedVectors:
         rows = self.ids.rows(listed)
         unknown = np.flatnonzero(rows < 0)
         if len(unknown):
-            raise self.unknown_id(listed[unknown[0]])
+            raise self._unknown(listed[unknown[0]])
         return rows
 
 
@@ -312,11 +271,6 @@ def named_vectors(
     -------
     users, items : NamedVectors
         Two sets of points in one space.
-
-    Raises
-    ------
-    DataError
-        If there is not one id for each row.
 
     Examples
     --------

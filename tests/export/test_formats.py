@@ -1,6 +1,9 @@
 """What is exported is read back by readers that know nothing of ours, whatever the ids."""
 
+import fcntl
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from recsys.errors import ConfigError, DataError
 from recsys.export import FORMATS, export_version
-from recsys.export.text import vector_texts
+from recsys.export.formats import vector_texts
 from recsys.store import Content, publish
 from recsys.vectors import Embeddings
 from tests.export.readers import READERS
@@ -68,7 +71,7 @@ def expected_ids(content: Content, to: str) -> list:
 def test_there_and_back(
     content: Content, tmp_path: Path, to: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recsys.export.source._BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("recsys.export.vector_table._BLOCK_BYTES", block_bytes)
     if to == "word2vec" and "" in content.items.ids.tolist():
         with pytest.raises(DataError, match="item_id of one character or more for word2vec"):
             export_version(content, to, tmp_path / "out", kinds=("items",))
@@ -173,6 +176,41 @@ def test_what_somebody_left_who_died_is_overwritten(content: Content, tmp_path: 
     (tmp_path / ".out.partial" / "items.npy").write_text("half")
     export_version(content, "numpy", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("kind", ["photos", "a file", "a link", "a link to nowhere", "an export"])
+def test_only_what_an_export_has_left_is_deleted(
+    content: Content, tmp_path: Path, kind: str
+) -> None:
+    aside, other = tmp_path / ".out.partial", tmp_path / "other"
+    other.mkdir()
+    (other / "items.npy").write_text("kept")
+    if kind == "photos":
+        shutil.copytree(other, aside / "items")
+    elif kind == "a file":
+        aside.write_text("kept")
+    elif kind == "a link":
+        aside.symlink_to(other)
+    elif kind == "a link to nowhere":
+        aside.symlink_to("nowhere")
+    else:
+        shutil.copytree(other, aside)
+    before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with (other / "items.npy").open() as file:  # or the folder that another process is writing to
+        descriptor = os.open(aside, os.O_RDONLY) if kind == "an export" else os.dup(file.fileno())
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    out = export_version(content, "numpy", tmp_path / "out")
+    os.close(descriptor)
+    after = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert before.items() <= after.items()
+    assert {path for path in set(after) - set(before) if out not in path.parents} == {out}
+
+
+def test_a_link_to_nowhere_is_not_written_over(content: Content, tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to("nowhere")
+    with pytest.raises(DataError, match="expected no file or folder at"):
+        export_version(content, "numpy", tmp_path / "out")
+    assert (tmp_path / "out").readlink() == Path("nowhere")
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from recsys.index import (
     measurement,
 )
 from recsys.index.calibration import CostModel
+from recsys.index.compiled import COUNTED, library
 from recsys.index.forest import FOREST
-from recsys.index.kernel import COUNTED, library
 from recsys.index.measurement import ANSWERS
 from recsys.settings import IndexSettings
 

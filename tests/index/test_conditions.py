@@ -19,8 +19,8 @@ from recsys.index import (
     build_index,
     load_index,
 )
-from recsys.index.conditions import LENGTHS, most_excluded
 from recsys.index.forest import FOREST, build_forest, open_forest
+from recsys.index.measurement import LENGTHS, most_excluded
 from recsys.index.quantized import encode_items
 from recsys.settings import IndexSettings
 from tests.index.test_search import NOTHING, random_world, slow_search

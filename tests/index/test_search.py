@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import CorruptVersionError
-from recsys.index import LONG, SHORT, Index, PlainIndex, Searcher, kernel
+from recsys.index import LONG, SHORT, Index, PlainIndex, Searcher, compiled
 from recsys.index.forest import FOREST, build_forest, open_forest
 from recsys.index.quantized import encode_items, open_codes, write_codes
 
@@ -79,10 +79,10 @@ def test_exact_is_the_twin(seed, n_items, factors, k, kind, data) -> None:
 @pytest.fixture(params=["vnni", "plain"])
 def instructions(request) -> Iterator[None]:
     """Scan by the one instruction for products of bytes, and by those of every processor."""
-    if bool(kernel.library.use_vnni(request.param == "vnni")) != (request.param == "vnni"):
+    if bool(compiled.library.use_vnni(request.param == "vnni")) != (request.param == "vnni"):
         pytest.skip("this processor has no AVX512-VNNI")
     yield
-    kernel.library.use_vnni(1)
+    compiled.library.use_vnni(1)
 
 
 @pytest.mark.parametrize("factors", [1, 3, 64, 130])
@@ -283,9 +283,9 @@ def test_another_library_than_the_compiled_search_is_refused(
         path.write_text("int main() {}")
     elif found == "another library":
         path.symlink_to(_ctypes.__file__)
-    monkeypatch.setattr(kernel, "LIBRARY", path)
+    monkeypatch.setattr(compiled, "LIBRARY", path)
     with pytest.raises(ImportError, match=r"expected the compiled search of this release, got .*"):
-        kernel.load()
+        compiled.open_library()
 
 
 def test_rows_that_are_none_exclude_nothing() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.vectors.nearest import NearestRows
+from recsys.vectors.top_k import NearestRows
 
 
 def twin(matrix, query, k: int, by: str, exclude, among) -> list[tuple[int, float]]:

@@ -14,15 +14,16 @@ from recsys.store.parquet_files import ItemTable, UserTable
 from recsys.vectors import FloatMatrix, Id, Ids
 from recsys.vectors.storage import encode
 
-Kind = Literal["users", "items"]
+Entities = Literal["users", "items"]
 DType = Literal["float32", "float16"]
 OnRows = Callable[[int], None]
 
 _BLOCK_BYTES = 8 * 1024**2  # of vectors; as text they take some three times as much
+_IDS_PER_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Block:
+class VectorBlock:
     """Consecutive rows."""
 
     first: int  # row
@@ -31,7 +32,7 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class VectorTable:
     """The users or the items of a version.
 
     Parameters
@@ -47,7 +48,7 @@ class Source:
         Called with the number of rows after each block.
     """
 
-    kind: Kind
+    kind: Entities
     ids: Ids
     embeddings: FloatMatrix
     attributes: pa.Table | None
@@ -69,21 +70,18 @@ class Source:
         """Rows and factors."""
         return len(self.ids), self.embeddings.shape[1]
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield all rows in order.
-
-        Raises
-        ------
-        DataError
-            If a vector is beyond the range of float16.
-        """
-        n_rows, factors = self.shape
-        size = max(1, _BLOCK_BYTES // (4 * factors))
-        for first in range(0, n_rows, size):
-            rows = slice(first, first + size)
-            ids: list[Id] = self.ids.values.slice(first, size).to_pylist()
-            yield Block(first, ids, self._encoded(np.array(self.embeddings[rows])))
+    def blocks(self) -> Iterator[VectorBlock]:
+        """Yield all rows in order; a DataError for a vector beyond the range of float16."""
+        size = max(1, _BLOCK_BYTES // (4 * self.shape[1]))
+        for first, ids in self.id_blocks(size):
+            vectors = np.array(self.embeddings[first : first + size])
+            yield VectorBlock(first, ids, self._encoded(vectors))
             self.on_rows(len(ids))
+
+    def id_blocks(self, size: int = _IDS_PER_BLOCK) -> Iterator[tuple[int, list[Id]]]:
+        """Yield the ids of all rows in order, and the row of the first of them."""
+        for first in range(0, len(self.ids), size):
+            yield first, self.ids.values.slice(first, size).to_pylist()
 
     def _encoded(self, vectors: FloatMatrix) -> NDArray[np.floating]:
         stored = encode(vectors, self.dtype)
@@ -95,11 +93,11 @@ class Source:
         return stored.values  # type: ignore[return-value]  # never int8
 
 
-def sources_of(
-    content: Content, kinds: tuple[Kind, ...], dtype: DType, on_rows: OnRows
-) -> list[Source]:
+def vector_tables(
+    content: Content, kinds: tuple[Entities, ...], dtype: DType, on_rows: OnRows
+) -> list[VectorTable]:
     """Return the users, the items or both of a version, in the order asked for."""
-    tables: dict[Kind, UserTable | ItemTable] = {"users": content.users, "items": content.items}
+    tables: dict[Entities, UserTable | ItemTable] = {"users": content.users, "items": content.items}
     if not kinds or any(kind not in tables for kind in kinds):
         raise ConfigError(f"export: expected users, items or both, got {kinds!r}")
     found = []
@@ -108,5 +106,5 @@ def sources_of(
         if attributes is not None:
             attributes = attributes.drop_columns("item_id")
         table = tables[kind]
-        found.append(Source(kind, table.ids, table.embeddings, attributes, dtype, on_rows))
+        found.append(VectorTable(kind, table.ids, table.embeddings, attributes, dtype, on_rows))
     return found

@@ -90,7 +90,7 @@ class WorkSummary:
     ms, exact_ms : float
         Mean time of a query by the cost model, and that of an exact search.
     mean : mapping of str to float
-        Mean counts of a query; `recsys.index.kernel.COUNTED` says of what.
+        Mean counts of a query; `recsys.index.compiled.COUNTED` says of what.
     """
 
     ms: float

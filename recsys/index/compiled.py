@@ -1,0 +1,119 @@
+"""How `kernel.c` is called; there it says what each array is.
+
+It is C, compiled when the package is installed: a server should neither wait for a just-in-time
+compiler nor hold one in memory.
+"""
+
+import ctypes
+from ctypes import POINTER, c_int32, c_int64, c_void_p
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LIBRARY = Path(__file__).with_name("_kernel.so")
+
+LEAST_QUEUE_PER_ROOT = 66
+"""Room that a walk needs for each tree, after one for each item."""
+
+COUNTED = ("masked", "excluded", "blocks", "hits", "nodes", "vectors", "listed")
+"""What a query counts: blocks whose mask was copied, items that were excluded, blocks that were
+scored by their codes, items of these that could be among the best, nodes of the forest that were
+visited, embeddings that were scored in float32, and items of the list."""
+
+
+_NUMBER = c_int64  # and arrays are c_void_p
+
+
+class Catalogue(ctypes.Structure):
+    """The items as a query reads them: `catalogue_t`."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("items", "row", "position", "codes", "norms", "errors")),
+        ("factor", c_void_p),
+        *((name, _NUMBER) for name in ("n_items", "factors", "n_blocks", "width")),
+    )
+
+
+class Forest(ctypes.Structure):
+    """An Annoy forest over the positions from `first` on: `forest_t`."""
+
+    _fields_ = (
+        ("nodes", c_void_p),
+        ("roots", c_void_p),
+        *((name, _NUMBER) for name in ("n_nodes", "n_roots", "first", "n_items")),
+    )
+
+
+class Scratch(ctypes.Structure):
+    """Memory that a query uses in addition to its list; one for each thread: `scratch_t`."""
+
+    _fields_ = tuple(
+        (name, c_void_p)
+        for name in (
+            *("mask", "query", "found", "lowest", "floors", "keys", "queue", "leaves", "work"),
+        )
+    )
+
+
+_INDEX, _LIST = (POINTER(Catalogue), POINTER(Forest), POINTER(Scratch)), (c_void_p, c_void_p)
+_ARGUMENTS = {
+    "search": (
+        *(*_INDEX, c_void_p, _NUMBER),  # user, k
+        *(c_void_p, _NUMBER, c_void_p, _NUMBER),  # allowed, n_allowed, exclude, n_exclude
+        *(_NUMBER, _NUMBER, *_LIST),  # n_head, search_k
+    ),
+    "search_many": (
+        *(*_INDEX, c_void_p, _NUMBER, _NUMBER),  # users, n_users, k
+        *(c_void_p, _NUMBER, c_void_p, c_void_p),  # allowed, n_allowed, starts, exclude
+        *(_NUMBER, _NUMBER, *_LIST),  # n_head, search_k
+    ),
+    "rank": (
+        *(POINTER(Catalogue), POINTER(Scratch), c_void_p),  # user
+        *(c_void_p, _NUMBER, _NUMBER, *_LIST),  # rows, n_rows, k
+    ),
+    "use_vnni": (c_int32,),
+}
+_RESULTS = {"search": _NUMBER, "search_many": None, "rank": _NUMBER, "use_vnni": c_int32}
+
+
+def structure(kind: Any, *, arrays: dict[str, NDArray[Any]], **numbers: int) -> Any:
+    """Return a structure that points to some arrays and keeps them alive."""
+    made = kind(**{name: array.ctypes.data for name, array in arrays.items()}, **numbers)
+    made.arrays = arrays
+    return made
+
+
+def open_library() -> ctypes.CDLL:
+    """Open the library; an ImportError if there is none, or one of another kernel.c."""
+    try:
+        library = ctypes.CDLL(str(LIBRARY))
+        n_counts = library.n_counts()
+    except (OSError, AttributeError) as error:
+        raise ImportError(_other_library(str(error))) from error
+    if n_counts != len(COUNTED):
+        raise ImportError(_other_library(f"one that counts {n_counts} things"))
+    for name, arguments in _ARGUMENTS.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, _RESULTS[name]
+    library.use_vnni(1)
+    return library
+
+
+def _other_library(found: str) -> str:
+    return (
+        f"{LIBRARY}: expected the compiled search of this release, got {found}; install the "
+        "package again, in a checkout with `make install`"
+    )
+
+
+library = open_library()
+
+
+def address(array: NDArray[Any], dtype: Any) -> int:
+    """Return where the numbers of an array lie, which must be of that type and in one piece."""
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        raise TypeError(f"expected contiguous {np.dtype(dtype)}, got {array.dtype}")
+    found: int = array.__array_interface__["data"][0]  # half the time of `array.ctypes.data`
+    return found
