@@ -9,9 +9,13 @@ from recsys.evaluation.dimensions import (
     find_knee,
 )
 from recsys.evaluation.evaluate import evaluate
-from recsys.evaluation.folds import Folds, evaluate_folds
 from recsys.evaluation.metrics import METRICS, RankedHits
-from recsys.evaluation.new_users import evaluate_held_out, evaluate_new_users
+from recsys.evaluation.protocols import (
+    Folds,
+    evaluate_folds,
+    evaluate_held_out,
+    evaluate_new_users,
+)
 from recsys.evaluation.ranking import Scorer
 from recsys.evaluation.result import Evaluation
 from recsys.evaluation.slices import Slice, by_activity, by_item_popularity, item_slices, slices

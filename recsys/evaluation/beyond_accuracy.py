@@ -6,40 +6,27 @@ train who have item i, and of half a user for one that nobody has.
 
 from collections.abc import Mapping, Sequence
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.kernels import count_listed, describe, mean_cosines
+from recsys.base.jit import compiled
 from recsys.evaluation.metrics import FloatArray
 from recsys.vectors import FloatMatrix
 from recsys.vectors.vector import unit_rows
 
 
 class BeyondAccuracy:
-    """Measures lists for each length, block by block, from any thread.
-
-    Parameters
-    ----------
-    popularity : ndarray of int, shape (n_items,)
-        Users of train who have each item.
-    n_users : int
-        Of train.
-    items : ndarray of float32, shape (n_items, factors), optional
-        Embeddings, for the cosines of items. Without them there is no diversity.
-    ks : sequence of int
-        Lengths.
-    n_lists : int
-        Lists that will come.
-    """
+    """Measures lists for each length, block by block, from any thread."""
 
     def __init__(
         self,
-        popularity: NDArray[np.integer],
-        n_users: int,
-        items: FloatMatrix | None,
+        popularity: NDArray[np.integer],  # (n_items,): users of train who have each item
+        n_users: int,  # of train
+        items: FloatMatrix | None,  # (n_items, factors); without them there is no diversity
         ks: Sequence[int],
-        n_lists: int,
+        n_lists: int,  # that will come
     ) -> None:
         self._share = np.maximum(popularity, 0.5) / max(n_users, 1)
         self._surprise = -np.log2(self._share)
@@ -53,9 +40,8 @@ class BeyondAccuracy:
         self._directions: FloatMatrix | None = None
         if items is not None and items.shape[1] > 1:
             self._directions = unit_rows(items)
-            self._squares = np.asarray(
-                items.any(axis=1), dtype=np.float64
-            )  # of their lengths, 1 or 0
+            # The squares of their lengths are 1 or 0.
+            self._squares = np.asarray(items.any(axis=1), dtype=np.float64)
             self._likeness = np.zeros((len(ks), n_lists))
 
     def take(self, start: int, columns: NDArray[np.int32], hits: NDArray[np.bool_]) -> None:
@@ -65,7 +51,7 @@ class BeyondAccuracy:
         `hits` tells which of them are relevant.
         """
         place = np.s_[:, start : start + len(columns)]
-        describe(
+        _measure_lists(
             columns,
             hits,
             self._ks,
@@ -78,9 +64,9 @@ class BeyondAccuracy:
         )
         if self._directions is not None:
             likeness = self._likeness[place]
-            mean_cosines(columns, self._ks, self._directions, self._squares, likeness)
+            _mean_cosines(columns, self._ks, self._directions, self._squares, likeness)
         with self._counting:
-            count_listed(columns, self._ks, self._times_listed)
+            _count_listed(columns, self._ks, self._times_listed)
 
     @property
     def per_user(self) -> Mapping[str, FloatArray]:
@@ -138,3 +124,85 @@ def gini(counts: NDArray[np.integer]) -> float:
     if total == 0:
         return 0.0
     return float(((2 * np.arange(1, n + 1) - n - 1) * ascending).sum() / (n * total))
+
+
+@compiled()
+def _measure_lists(
+    columns: NDArray[np.int32],  # (n, largest k): items, best first; -1 past the end
+    hits: NDArray[np.bool_],  # (n, largest k)
+    ks: NDArray[np.int64],  # (n_ks,), ascending
+    share: FloatArray,  # (n_items,): of the users of train who have each item
+    surprise: FloatArray,  # (n_items,): -log2 of the share
+    place_by_popularity: NDArray[np.int64],  # (n_items,): 0 for the most popular
+    known: FloatArray,  # out, (n_ks, n): mean share
+    novelty: FloatArray,  # out, (n_ks, n): mean surprise
+    serendipity: FloatArray,  # out, (n_ks, n): share of hits outside the k most popular
+) -> None:
+    """Fill in means over each list, for each of its lengths; 0 for an empty list."""
+    for row in range(len(columns)):
+        for length in range(len(ks)):
+            n = _length(columns[row], ks[length])
+            sums = (0.0, 0.0, 0)
+            for place in range(n):
+                item = columns[row, place]
+                is_find = hits[row, place] and place_by_popularity[item] >= ks[length]
+                sums = (sums[0] + share[item], sums[1] + surprise[item], sums[2] + is_find)
+            known[length, row] = sums[0] / max(n, 1)
+            novelty[length, row] = sums[1] / max(n, 1)
+            serendipity[length, row] = sums[2] / max(n, 1)
+
+
+@compiled()
+def _count_listed(
+    columns: NDArray[np.int32], ks: NDArray[np.int64], counts: NDArray[np.int64]
+) -> None:
+    """Add to `counts`, (n_ks, n_items), how often each item is in the lists of each length."""
+    for length in range(len(ks)):
+        for row in range(len(columns)):
+            for place in range(_length(columns[row], ks[length])):
+                counts[length, columns[row, place]] += 1
+
+
+@compiled()
+def _mean_cosines(
+    columns: NDArray[np.int32],  # (n, largest k)
+    ks: NDArray[np.int64],  # (n_ks,)
+    directions: FloatMatrix,  # (n_items, factors): embeddings of length 1, or 0
+    squares: FloatArray,  # (n_items,): their squared lengths
+    cosines: FloatArray,  # out, (n_ks, n)
+) -> None:
+    """Fill in the mean cosine of the pairs of each list; 1 for a list without a pair.
+
+    ``sum of pairs = (|sum of directions|^2 - sum of their squares) / 2``.
+    """
+    total = np.empty(directions.shape[1], dtype=np.float32)
+    for row in range(len(columns)):
+        total[:] = 0
+        done, alone = 0, 0.0
+        for length in range(len(ks)):
+            n = _length(columns[row], ks[length])
+            for place in range(done, n):
+                item = columns[row, place]
+                alone += squares[item]
+                for factor in range(len(total)):
+                    total[factor] += directions[item, factor]
+            done = n
+            pairs = n * (n - 1.0)
+            cosines[length, row] = (_squared(total) - alone) / pairs if pairs > 0 else 1.0
+
+
+@compiled()
+def _length(columns: Any, k: int) -> Any:
+    """Return the length of a list cut at k."""
+    n = min(len(columns), k)
+    while n > 0 and columns[n - 1] < 0:
+        n -= 1
+    return n
+
+
+@compiled()
+def _squared(total: Any) -> float:
+    squared = 0.0
+    for factor in range(len(total)):
+        squared += np.float64(total[factor]) * total[factor]
+    return squared

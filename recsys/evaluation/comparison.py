@@ -7,10 +7,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.evaluation.intervals import blocks, bootstrap_intervals
+from recsys.evaluation.intervals import bootstrap_intervals, resample_blocks
 from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
 
@@ -62,8 +61,8 @@ def mean_over_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:
     first = evaluations[0]
     if len(evaluations) == 1:
         return first
-    if not all(np.array_equal(one.user_idx, first.user_idx) for one in evaluations):
-        raise DataError("seeds: expected evaluations of the same users, got others; use one split")
+    for one in evaluations:
+        first.require_same_users(one, "seeds")
     per_user = {
         name: np.mean([one.per_user[name] for one in evaluations], axis=0)
         for name in first.per_user
@@ -118,11 +117,7 @@ def compare(
     Parameters
     ----------
     evaluations : mapping of str to Evaluation
-        By model, of the same users.
-    baseline : str
-        One of the models.
-    metric : str
-        Such as "ndcg@20".
+        By model, of which the baseline is one; of the same users.
     n_resamples : int
         Of the bootstrap, and signs of the permutation test: p-values are no finer than
         ``1 / (n_resamples + 1)``.
@@ -143,19 +138,15 @@ def compare(
 
         compare({"als": a, "popularity": b}, baseline="popularity", metric="ndcg@20")
     """
-    reference = _per_user(evaluations, baseline, metric)
+    if baseline not in evaluations:
+        raise DataError(f"compare: expected one of {', '.join(evaluations)}, got {baseline!r}")
+    reference = evaluations[baseline].of_users(metric)
     names = [name for name in evaluations if name != baseline]
     for name in names:
-        if not np.array_equal(evaluations[name].user_idx, evaluations[baseline].user_idx):
-            raise DataError(
-                f"compare: expected evaluations of the same users, got others for {name} than for "
-                f"{baseline}; evaluate both on one split"
-            )
+        evaluations[baseline].require_same_users(evaluations[name], f"compare: {name}")
     if not names:
         return []
-    differences = np.column_stack(
-        [_per_user(evaluations, name, metric) - reference for name in names]
-    )
+    differences = np.column_stack([evaluations[one].of_users(metric) - reference for one in names])
     intervals = bootstrap_intervals(differences, n_resamples=n_resamples, seed=seed)
     p_values = holm(permutation_p_values(differences, n_resamples=n_resamples, seed=seed))
     return [
@@ -191,7 +182,7 @@ def permutation_p_values(
     observed = np.abs(differences.sum(axis=0))
     as_far = np.ones(n_columns)
     rounding = _TOO_CLOSE * np.abs(differences).sum(axis=0)
-    for block in blocks(n_resamples, 8 * n_users):
+    for block in resample_blocks(n_resamples, 8 * n_users):
         shape = (block.stop - block.start, n_users)
         signs = 2.0 * rng.integers(0, 2, shape, dtype=np.int8) - 1
         as_far += (np.abs(signs @ differences) >= observed - rounding).sum(axis=0)
@@ -207,12 +198,3 @@ def holm(p_values: FloatArray) -> FloatArray:
     corrected = np.empty(n)
     corrected[order] = np.minimum(stepped, 1)
     return corrected
-
-
-def _per_user(evaluations: Mapping[str, Evaluation], name: str, metric: str) -> NDArray[np.float64]:
-    if name not in evaluations:
-        raise DataError(f"compare: expected one of {', '.join(evaluations)}, got {name!r}")
-    per_user = evaluations[name].per_user
-    if metric not in per_user:
-        raise DataError(f"compare: expected one of {', '.join(per_user)}, got {metric!r}")
-    return per_user[metric]

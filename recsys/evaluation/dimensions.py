@@ -1,13 +1,14 @@
 """The dimension curve: what each number of factors costs, what it buys, and its knee."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from recsys.base.errors import DataError
-from recsys.evaluation.metrics import FloatArray, margin_of_mean
+from recsys.evaluation.intervals import margin_of_mean
+from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
 from recsys.vectors import Storage
 
@@ -17,24 +18,12 @@ TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Knee:
-    """Which candidate to choose, and what choosing it loses.
+    """Which candidate to choose, and what choosing it loses."""
 
-    Parameters
-    ----------
-    place : int
-        Of the knee among the candidates.
-    best : int
-        Place of the candidate with the highest mean.
-    loss : float
-        Mean over users of the best's accuracy less the knee's.
-    margin : float
-        Half the width of the 95 % interval of that mean; infinite with one user.
-    """
-
-    place: int
-    best: int
-    loss: float
-    margin: float
+    place: int  # of the knee among the candidates
+    best: int  # place of the candidate with the highest mean
+    loss: float  # mean over users of the best's accuracy less the knee's
+    margin: float  # half the width of the 95 % interval of that mean; infinite with one user
 
 
 def find_knee(
@@ -141,18 +130,10 @@ class DimensionPoint:
 
 @dataclass(frozen=True, eq=False)
 class DimensionCurve:
-    """Points of one model on one split, and which of them to choose.
+    """Points of one model on one split, and which of them to choose."""
 
-    Parameters
-    ----------
-    model : str
-        Name of the model.
-    points : sequence of DimensionPoint
-        At least one, all of the same split.
-    """
-
-    model: str
-    points: Sequence[DimensionPoint]
+    model: str  # its name
+    points: Sequence[DimensionPoint]  # at least one, all of the same split
 
     @property
     def metric(self) -> str:
@@ -210,17 +191,6 @@ class DimensionCurve:
     def to_dict(self) -> dict[str, Any]:
         """Return points and knee as plain types that JSON can hold."""
         knee = self.knee
-        rows = [
-            {
-                **{
-                    field.name: getattr(point, field.name)
-                    for field in fields(point)
-                    if field.name != "evaluation"
-                },
-                **point.evaluation.to_dict(),
-            }
-            for point in self.points
-        ]
         chosen, best = self.points[knee.place], self.points[knee.best]
         return {
             "model": self.model,
@@ -230,8 +200,13 @@ class DimensionCurve:
             "loss": knee.loss,
             "margin": knee.margin if np.isfinite(knee.margin) else None,
             "tolerance": TOLERANCE,
-            "points": rows,
+            "points": [_plain(point) for point in self.points],
         }
+
+
+def _plain(point: DimensionPoint) -> dict[str, Any]:
+    costs = {name: value for name, value in vars(point).items() if name != "evaluation"}
+    return {**costs, **point.evaluation.to_dict()}
 
 
 def _row(point: DimensionPoint, mark: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The protocol: all items ranked by exact scores, what the user has seen in train left out."""
 
 from collections.abc import Sequence
-from typing import overload
+from typing import TypeVar
 
 import scipy.sparse as sp
 
@@ -10,9 +10,9 @@ from recsys.base.errors import DataError
 from recsys.evaluation.held_out import (
     DEFAULT_BATCH_BYTES,
     HeldOut,
+    evaluate_pairs,
     left_out_by_split,
     lengths,
-    measure,
     pattern,
 )
 from recsys.evaluation.ranking import Scorer
@@ -28,33 +28,13 @@ from recsys.splits.leaks import (
     unknown_users,
 )
 
+Part = TypeVar("Part", Interactions, sp.csr_array)
 
-@overload
+
 def evaluate(
     scorer: Scorer,
-    train: Interactions,
-    test: Interactions,
-    k: int | Sequence[int] = 20,
-    *,
-    allow_unknown: bool = False,
-    batch_bytes: int = DEFAULT_BATCH_BYTES,
-    progress: bool = False,
-) -> Evaluation: ...
-@overload
-def evaluate(
-    scorer: Scorer,
-    train: sp.csr_array,
-    test: sp.csr_array,
-    k: int | Sequence[int] = 20,
-    *,
-    allow_unknown: bool = False,
-    batch_bytes: int = DEFAULT_BATCH_BYTES,
-    progress: bool = False,
-) -> Evaluation: ...
-def evaluate(
-    scorer: Scorer,
-    train: Interactions | sp.csr_array,
-    test: Interactions | sp.csr_array,
+    train: Part,
+    test: Part,
     k: int | Sequence[int] = 20,
     *,
     allow_unknown: bool = False,
@@ -126,7 +106,7 @@ def evaluate(
         left_out |= _unknown_but_ranked(seen, relevant)
     else:
         _require_known(train, seen, relevant)
-    return measure(
+    return evaluate_pairs(
         scorer,
         HeldOut(seen, relevant, train=seen, left_out=left_out),
         ks,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from threading import Lock
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError
 from recsys.base.progress import progress_bar
 from recsys.evaluation.beyond_accuracy import BeyondAccuracy
-from recsys.evaluation.ranking import Scorer, UserMetrics, rank
+from recsys.evaluation.metrics import AUC, METRICS, FloatArray, auc
+from recsys.evaluation.ranking import RankedBlock, Scorer, rank
 from recsys.evaluation.result import Evaluation, ItemCounts
 from recsys.logs import Interactions
 from recsys.splits import SPLIT_REASONS
@@ -62,7 +64,7 @@ class HeldOut:
         return user_idx
 
 
-def measure(
+def evaluate_pairs(
     scorer: Scorer,
     pairs: HeldOut,
     ks: Sequence[int],
@@ -74,7 +76,7 @@ def measure(
     user_idx = pairs.user_idx
     items = scorer.items if isinstance(scorer, Embeddings) else None
     beyond = BeyondAccuracy(pairs.popularity, pairs.train.shape[0], items, ks, len(user_idx))
-    metrics = UserMetrics(ks, len(user_idx), beyond, pairs.n_items)
+    metrics = _UserMetrics(ks, len(user_idx), beyond, pairs.n_items)
     with progress_bar("evaluating", enabled=progress) as on_step:
         rank(
             scorer,
@@ -89,10 +91,46 @@ def measure(
     return _evaluation(pairs, user_idx, metrics, beyond, ks[-1])
 
 
+class _UserMetrics:
+    """The value of every metric for every user, collected from blocks of lists.
+
+    `beyond` gets all lists, too; `ks`, the lengths of lists, ascend.
+    """
+
+    def __init__(
+        self, ks: Sequence[int], n_users: int, beyond: BeyondAccuracy, n_items: int
+    ) -> None:
+        self.n_found = np.zeros(n_items, dtype=np.int64)  # users in whose list an item is a hit
+        self._counting = Lock()
+        self._ks = ks
+        self._beyond = beyond
+        names = [*(f"{name}@{k}" for k in ks for name in METRICS), AUC]
+        self._per_user: dict[str, FloatArray] = {name: np.empty(n_users) for name in names}
+
+    def take(self, block: RankedBlock) -> None:
+        """Measure a block of users; threads call it at the same time."""
+        ranked, place = block.ranked, slice(block.start, block.start + len(block.columns))
+        for k in self._ks:
+            shorter = ranked.first(k)
+            for name, metric in METRICS.items():
+                self._per_user[f"{name}@{k}"][place] = metric(shorter)
+        areas = auc(block.n_misordered, ranked.n_relevant, ranked.n_unseen)
+        self._per_user[AUC][place] = areas
+        found = np.bincount(block.columns[ranked.hits], minlength=len(self.n_found))
+        with self._counting:
+            self.n_found += found
+        self._beyond.take(block.start, block.columns, ranked.hits)
+
+    @property
+    def per_user(self) -> Mapping[str, FloatArray]:
+        """Each metric of single users by name, one value per user."""
+        return self._per_user | dict(self._beyond.per_user)
+
+
 def _evaluation(
     pairs: HeldOut,
     user_idx: NDArray[np.int32],
-    metrics: UserMetrics,
+    metrics: _UserMetrics,
     beyond: BeyondAccuracy,
     k: int,
 ) -> Evaluation:

@@ -1,10 +1,15 @@
 """Intervals of a mean over users, by resampling the users."""
 
 from collections.abc import Iterator, Mapping
+from math import inf
+from typing import Any
 
 import numpy as np
+from numba import njit
+from numpy.typing import NDArray
 
-from recsys.evaluation.kernels import count_draws
+from recsys.base.jit import compiled
+from recsys.base.splitmix import GOLDEN, splitmix64
 from recsys.evaluation.metrics import AUC, METRICS, FloatArray
 
 N_RESAMPLES = 2000
@@ -18,6 +23,8 @@ MAX_UNITS = 2**16
 """More users than this are resampled in groups, which bounds the time and the memory."""
 
 _BLOCK_BYTES = 32 * 1024**2  # of random numbers and counts that are held at a time
+_NORMAL = 1.959964  # half a 95 % interval, in standard deviations
+_splitmix64: Any = njit(nogil=True, boundscheck=False, error_model="numpy")(splitmix64)
 
 
 def intervals_of(per_user: Mapping[str, FloatArray]) -> dict[str, tuple[float, float]]:
@@ -51,8 +58,34 @@ def bootstrap_intervals(
     return _intervals(*_units(list(values.T)), n_resamples, seed)
 
 
-def blocks(n: int, row_bytes: int) -> Iterator[slice]:
-    """Cut n rows into blocks that keep to the memory."""
+def margin_of_mean(per_user: FloatArray) -> float:
+    r"""Return half the width of the 95 % interval of a mean, :math:`1.96 \, s / \sqrt{n}`.
+
+    One value shows no spread: its margin is infinite.
+    """
+    if len(per_user) < 2:
+        return inf
+    return _NORMAL * float(per_user.std(ddof=1)) / len(per_user) ** 0.5
+
+
+def interval_of_ratio(
+    parts: NDArray[np.integer], wholes: NDArray[np.integer]
+) -> tuple[float, tuple[float, float]]:
+    """Return the ratio of two sums, and its 95 % interval by linearization.
+
+    Cochran 1977, section 6.3: it holds for many summands; that of a single one is infinite.
+    """
+    n, total = len(parts), float(wholes.sum())
+    value = float(parts.sum()) / total
+    if n < 2:
+        return value, (-inf, inf)
+    residuals = parts - value * wholes
+    margin = _NORMAL * float(np.sqrt(n / (n - 1) * (residuals**2).sum())) / total
+    return value, (value - margin, value + margin)
+
+
+def resample_blocks(n: int, row_bytes: int) -> Iterator[slice]:
+    """Cut n resamples into blocks that keep to the memory."""
     at_once = max(1, _BLOCK_BYTES // max(row_bytes, 1))
     for start in range(0, n, at_once):
         yield slice(start, min(start + at_once, n))
@@ -76,9 +109,28 @@ def _intervals(
     means = np.empty((n_resamples, n_columns))
     # One sequence for each resample, so that blocks change nothing.
     seeds = np.random.default_rng(seed).integers(0, 2**63, n_resamples)
-    for block in blocks(n_resamples, 8 * n_units):
+    for block in resample_blocks(n_resamples, 8 * n_units):
         counts = np.empty((block.stop - block.start, n_units))
         count_draws(seeds[block], counts)
         means[block] = (counts @ units) / (counts @ sizes)[:, None]
     intervals: FloatArray = np.percentile(means, [2.5, 97.5], axis=0).T
     return intervals
+
+
+@compiled()
+def count_draws(
+    seeds: NDArray[np.int64],  # (n_resamples,): where the sequence of each row starts
+    counts: NDArray[np.float64],  # out, (n_resamples, n); each row sums to n
+) -> None:
+    """Draw n of n units with replacement, row by row, and count how often each is drawn.
+
+    The numbers are those of SplitMix64, cut to the units by Lemire's product (2019); what he
+    rejects to be exact is one of 2^32 / n draws, and is kept. n is below 2^32.
+    """
+    n = np.uint64(counts.shape[1])
+    for row in range(len(counts)):
+        state, own = np.uint64(seeds[row]), counts[row]
+        own[:] = 0
+        for _ in range(len(own)):
+            own[(_splitmix64(state) >> np.uint64(32)) * n >> np.uint64(32)] += 1
+            state += GOLDEN

@@ -11,7 +11,6 @@ Each metric notes where other packages mean something else by its name; the test
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import inf, sqrt
 from typing import Any
 
 import numpy as np
@@ -211,16 +210,6 @@ METRICS: Mapping[str, Callable[[RankedHits], FloatArray]] = {
 
 AUC = "auc"
 """The name of the metric of one user's whole ranking."""
-
-
-def margin_of_mean(per_user: FloatArray) -> float:
-    r"""Return half the width of the 95 % interval of a mean, :math:`1.96 \, s / \sqrt{n}`.
-
-    One value shows no spread: its margin is infinite.
-    """
-    if len(per_user) < 2:
-        return inf
-    return 1.959964 * float(per_user.std(ddof=1)) / sqrt(len(per_user))
 
 
 def _ranks(ranked: RankedHits) -> FloatArray:

@@ -1,25 +1,28 @@
-"""Rank all items for every test user, in blocks, and collect the metrics of each user."""
+"""Rank all items for every test user, in blocks: scores, lists, and pairs in wrong order."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.jit import compiled
 from recsys.base.process import usable_cores
 from recsys.base.progress import OnStep
 from recsys.base.threads import one_blas_thread
-from recsys.evaluation.beyond_accuracy import BeyondAccuracy
-from recsys.evaluation.kernels import rank_block
-from recsys.evaluation.metrics import AUC, METRICS, FloatArray, RankedHits, auc
+from recsys.evaluation.metrics import RankedHits
 from recsys.vectors import FloatMatrix
+from recsys.vectors.top_k import EXCLUDED
 
-SCORE_BYTES = 4
+MAX_BLOCK_USERS = 512  # beyond, the matrix product gains nothing
+_SCORE_BYTES = 4
+_GROUPS_PER_PLACE = 4  # of the list: more cost time, fewer let more candidates pass
+_MIN_GROUPS = 256
+_RUN = 64  # scores that are tested together for one that reaches the floor
 
 
 class Scorer(Protocol):
@@ -33,9 +36,6 @@ class Scorer(Protocol):
     def scores(self, user_idx: NDArray[np.integer], out: FloatMatrix | None = None) -> FloatMatrix:
         """Return float32 (n, n_items), in `out` if that is given; called by several threads."""
         ...
-
-
-MAX_BLOCK_USERS = 512  # beyond, the matrix product gains nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def rank(
 
 
 def _rows_of_block(batch_bytes: int, n_threads: int, n_items: int, n_users: int) -> int:
-    n_rows = batch_bytes // (SCORE_BYTES * max(n_items, 1) * n_threads)
+    n_rows = batch_bytes // (_SCORE_BYTES * max(n_items, 1) * n_threads)
     return max(1, min(n_rows, MAX_BLOCK_USERS, -(-n_users // n_threads)))
 
 
@@ -123,49 +123,161 @@ def _pointers(matrix: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np.integ
     return matrix.indptr.astype(np.int64), matrix.indices
 
 
-class UserMetrics:
-    """The value of every metric for every user, collected from blocks of lists.
+@compiled()
+def rank_block(
+    scores: NDArray[np.float32],  # (n, n_items), not NaN; those of seen items are overwritten
+    users: NDArray[np.int32],  # (n,): rows of the two CSR matrices
+    seen_indptr: NDArray[np.int64],
+    seen_indices: NDArray[np.integer],
+    relevant_indptr: NDArray[np.int64],
+    relevant_indices: NDArray[np.integer],
+    columns: NDArray[np.int32],  # out, (n, k): the lists, -1 past the end of a short one
+    hits: NDArray[np.bool_],  # out, (n, k): which of them are relevant
+    n_listed: NDArray[np.int32],  # out, (n,): lengths of the lists
+    n_misordered: NDArray[np.int64],  # out, (n,): pairs of a relevant and another item, reversed
+) -> None:
+    """List the best unseen items of each user, mark the relevant ones and count wrong pairs.
 
-    Parameters
-    ----------
-    ks : sequence of int
-        Lengths of lists, ascending.
-    n_users : int
-        Users that will be ranked.
-    beyond : BeyondAccuracy
-        Gets all lists, too.
-
-    Attributes
-    ----------
-    n_found : ndarray of int64, shape (n_items,)
-        Users in whose list each item is a hit.
+    A score of minus infinity is never listed. No entry is both seen and relevant.
     """
+    n_items, k = scores.shape[1], columns.shape[1]
+    n_groups = max(_GROUPS_PER_PLACE * k, _MIN_GROUPS)
+    best = np.empty(n_groups, dtype=np.float32)
+    keys = np.empty(n_items, dtype=np.int64)
+    for row in range(len(users)):
+        user, own = users[row], scores[row]
+        seen = seen_indices[seen_indptr[user] : seen_indptr[user + 1]]
+        relevant = relevant_indices[relevant_indptr[user] : relevant_indptr[user + 1]]
+        for item in seen:
+            own[item] = EXCLUDED
+        floor = EXCLUDED
+        if n_items >= 2 * n_groups:
+            floor = _floor(own, best, k)
+        n_listed[row] = _list(own, floor, keys, columns[row])
+        n_unseen = n_items - len(seen)
+        n_misordered[row] = _mark(own, relevant, n_unseen, n_listed[row], hits[row])
 
-    def __init__(
-        self, ks: Sequence[int], n_users: int, beyond: BeyondAccuracy, n_items: int
-    ) -> None:
-        self.n_found = np.zeros(n_items, dtype=np.int64)
-        self._counting = Lock()
-        self._ks = ks
-        self._beyond = beyond
-        names = [*(f"{name}@{k}" for k in ks for name in METRICS), AUC]
-        self._per_user: dict[str, FloatArray] = {name: np.empty(n_users) for name in names}
 
-    def take(self, block: RankedBlock) -> None:
-        """Measure a block of users; threads call it at the same time."""
-        ranked, place = block.ranked, slice(block.start, block.start + len(block.columns))
-        for k in self._ks:
-            shorter = ranked.first(k)
-            for name, metric in METRICS.items():
-                self._per_user[f"{name}@{k}"][place] = metric(shorter)
-        areas = auc(block.n_misordered, ranked.n_relevant, ranked.n_unseen)
-        self._per_user[AUC][place] = areas
-        found = np.bincount(block.columns[ranked.hits], minlength=len(self.n_found))
-        with self._counting:
-            self.n_found += found
-        self._beyond.take(block.start, block.columns, ranked.hits)
+@compiled()
+def _floor(own: Any, best: Any, k: int) -> Any:
+    """Return a score that k or more columns reach: the k-th best of the bests of groups.
 
-    @property
-    def per_user(self) -> Mapping[str, FloatArray]:
-        """Each metric of single users by name, one value per user."""
-        return self._per_user | dict(self._beyond.per_user)
+    Every n-th column is in the same group, so that neighbours are compared with neighbours. A few
+    columns at the end play in no group: the floor stays a floor without them.
+    """
+    size = len(own) // len(best)
+    groups = own[: size * len(best)].reshape(size, len(best))
+    best[:] = groups[0]
+    for place in range(1, size):
+        for group in range(len(best)):
+            score = groups[place, group]
+            best[group] = score if score > best[group] else best[group]
+    return _nth(best, len(best) - k)
+
+
+@compiled()
+def _nth(values: Any, n: int) -> Any:
+    """Return what stands at place n in ascending order (Hoare's find); the values change places.
+
+    `np.partition` would do, but compiling it takes seconds.
+    """
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot, left, right = values[(low + high) // 2], low, high
+        while left <= right:
+            while values[left] < pivot:
+                left += 1
+            while values[right] > pivot:
+                right -= 1
+            if left <= right:
+                values[left], values[right] = values[right], values[left]
+                left += 1
+                right -= 1
+        if n <= right:
+            high = right
+        elif n >= left:
+            low = left
+        else:
+            break
+    return values[n]
+
+
+@compiled()
+def _list(own: Any, floor: Any, keys: Any, columns: Any) -> int:
+    """Fill in the best columns, best first, ties by lower column; return how many there are."""
+    n = _candidates(own, floor, keys, len(columns))
+    keys[:n].sort()
+    n_listed = min(n, len(columns))
+    for place in range(n_listed):
+        columns[place] = np.int32(-keys[n - 1 - place])  # the lower half of a key
+    columns[n_listed:] = -1
+    return n_listed
+
+
+@compiled()
+def _candidates(own: Any, floor: Any, keys: Any, k: int) -> int:
+    """Collect the keys of the columns above the floor, and of the first k at it."""
+    n, n_at_floor = 0, 0
+    for start in range(0, len(own), _RUN):
+        run = own[start : start + _RUN]
+        if _n_reaching(run, floor) == 0:
+            continue
+        for place in range(len(run)):
+            score = run[place]
+            if score < floor or score == EXCLUDED:
+                continue
+            if score == floor:
+                n_at_floor += 1
+                if n_at_floor > k:
+                    continue
+            keys[n] = _key(score, start + place)
+            n += 1
+    return n
+
+
+@compiled()
+def _key(score: Any, column: int) -> Any:
+    """Return an integer that is larger for a higher score, and of equal ones for a lower column."""
+    bits = np.float32(score + np.float32(0)).view(np.int32)  # adding 0 makes -0.0 tie with 0.0
+    # The bits of negative floats sort backwards; flipped, all of them sort like the numbers.
+    ascending = np.int64(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))
+    return (ascending << 32) - column
+
+
+@compiled()
+def _mark(own: Any, relevant: Any, n_unseen: int, n_listed: int, hits: Any) -> int:
+    """Mark the ranks of relevant items in the list; return how many pairs are in wrong order.
+
+    An item with i others above it has rank i + 1, so one count serves the list and the AUC. Items
+    that are never listed, as their score is minus infinity, have the last ranks.
+    """
+    hits[:] = False
+    n_above, n_unlisted = 0, 0
+    for item in relevant:
+        score = own[item]
+        above = n_unseen - 1 - n_unlisted
+        if score == EXCLUDED:
+            n_unlisted += 1
+        else:
+            above = _n_reaching(own[:item], score) + _n_above(own[item:], score)
+        n_above += above
+        if above < n_listed:
+            hits[above] = True
+    # Of each pair of relevant items one is above the other.
+    return n_above - len(relevant) * (len(relevant) - 1) // 2
+
+
+@compiled()
+def _n_reaching(scores: Any, floor: Any) -> Any:
+    n = np.int32(0)
+    for at in range(len(scores)):
+        n = np.int32(n + np.int32(scores[at] >= floor))
+    return n
+
+
+@compiled()
+def _n_above(scores: Any, floor: Any) -> Any:
+    n = np.int32(0)
+    for at in range(len(scores)):
+        n = np.int32(n + np.int32(scores[at] > floor))
+    return n

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.base.errors import DataError
 from recsys.evaluation.intervals import intervals_of
 from recsys.evaluation.metrics import FloatArray
 from recsys.vectors import Ids
@@ -61,13 +62,25 @@ class Evaluation:
         """95 % interval of each mean over users, by bootstrap over users; made when first asked."""
         return intervals_of(self.per_user)
 
-    def to_table(self, users: Ids) -> pa.Table:
-        """Return one row per evaluated user: user_id, n_seen, and every metric.
+    def of_users(self, metric: str) -> FloatArray:
+        """Return a metric of single users, (n_users,); a DataError names those that there are."""
+        if metric not in self.per_user:
+            raise DataError(
+                f"evaluation: expected one of {', '.join(self.per_user)}, got {metric!r}"
+            )
+        return self.per_user[metric]
 
-        Parameters
-        ----------
-        users : Ids
-            Of train.
+    def require_same_users(self, other: "Evaluation", what: str) -> None:
+        """Raise a DataError if another evaluation is of other users: they cannot be compared."""
+        if not np.array_equal(self.user_idx, other.user_idx):
+            raise DataError(
+                f"{what}: expected evaluations of the same users, got others; evaluate on one split"
+            )
+
+    def to_table(self, users: Ids) -> pa.Table:
+        """Return one row per evaluated user, whose ids are among those of train, `users`.
+
+        Columns are user_id, n_seen, and every metric.
         """
         columns = {"user_id": users.take(self.user_idx).values, "n_seen": self.n_seen}
         return pa.table(columns | dict(self.per_user))

@@ -1,19 +1,17 @@
 """Where a model is good and where it is not: by groups of users, and by groups of items."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.evaluation.intervals import bootstrap_intervals, intervals_of
-from recsys.evaluation.metrics import FloatArray
+from recsys.evaluation.intervals import bootstrap_intervals, interval_of_ratio, intervals_of
 from recsys.evaluation.result import Evaluation
 
 Labels = NDArray[np.generic] | Sequence[str]
 Interval = tuple[float, float]
-_NORMAL = 1.959964  # half a 95 % interval, in standard deviations
 
 
 @dataclass(frozen=True)
@@ -28,10 +26,8 @@ class Slice:
         The mean of a metric; of items, the share of those pairs that the lists hold.
     interval : (float, float)
         95 % interval of it.
-    difference : float, optional
-        What it is above a baseline's, where there is one.
-    difference_interval : (float, float), optional
-        95 % interval of that.
+    difference, difference_interval : optional
+        What it is above a baseline's, where there is one, and the 95 % interval of that.
     """
 
     group: str
@@ -147,25 +143,23 @@ def _of_users(
     metric: str,
     baseline: Evaluation | None,
 ) -> list[Slice]:
-    values = _values(evaluation, metric)
+    values = evaluation.of_users(metric)
     differences = None
     if baseline is not None:
-        if not np.array_equal(baseline.user_idx, evaluation.user_idx):
-            raise DataError("slices: expected a baseline on the same users, got another")
-        differences = values - _values(baseline, metric)
+        evaluation.require_same_users(baseline, "slices")
+        differences = values - baseline.of_users(metric)
     found = []
     for number, name in enumerate(names):
         is_own = group_of == number
         own = values[is_own]
         interval = intervals_of({metric: own})[metric]
         one = Slice(name, len(own), float(own.mean()), interval)
-        found.append(one if differences is None else _compared(one, differences[is_own]))
+        if differences is not None:
+            more = differences[is_own]
+            low, high = bootstrap_intervals(more[:, None])[0].tolist()
+            one = replace(one, difference=float(more.mean()), difference_interval=(low, high))
+        found.append(one)
     return found
-
-
-def _compared(one: Slice, differences: FloatArray) -> Slice:
-    low, high = bootstrap_intervals(differences[:, None])[0].tolist()
-    return Slice(one.group, one.n, one.value, one.interval, float(differences.mean()), (low, high))
 
 
 def _of_items(
@@ -182,32 +176,14 @@ def _of_items(
         own = np.flatnonzero((group_of == number) & (wanted > 0))
         if not len(own):
             continue
-        value, (low, high) = _ratio(ours[own], wanted[own])
+        value, (low, high) = interval_of_ratio(ours[own], wanted[own])
         one = Slice(name, int(wanted[own].sum()), value, (max(low, 0.0), min(high, 1.0)))
         if baseline is not None:
             more = ours[own] - baseline.items.n_found[own]
-            one = Slice(one.group, one.n, one.value, one.interval, *_ratio(more, wanted[own]))
+            difference, interval = interval_of_ratio(more, wanted[own])
+            one = replace(one, difference=difference, difference_interval=interval)
         found.append(one)
     return found
-
-
-def _ratio(
-    parts: NDArray[np.integer], wholes: NDArray[np.integer]
-) -> tuple[float, tuple[float, float]]:
-    """Return the ratio of two sums over items, and its 95 % interval."""
-    n, total = len(parts), float(wholes.sum())
-    value = float(parts.sum()) / total
-    if n < 2:
-        return value, (-np.inf, np.inf)
-    residuals = parts - value * wholes
-    margin = _NORMAL * float(np.sqrt(n / (n - 1) * (residuals**2).sum())) / total
-    return value, (value - margin, value + margin)
-
-
-def _values(evaluation: Evaluation, metric: str) -> FloatArray:
-    if metric not in evaluation.per_user:
-        raise DataError(f"slices: expected one of {', '.join(evaluation.per_user)}, got {metric!r}")
-    return evaluation.per_user[metric]
 
 
 def _grouped(labels: Labels, n: int, kind: str) -> tuple[NDArray[np.intp], list[str]]:

@@ -1,9 +1,9 @@
 """What every model is: frozen hyperparameters whose `fit` returns embeddings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import Field, dataclass
-from math import isnan, nan
+from dataclasses import Field, dataclass, replace
+from math import inf, isnan, nan
 from time import perf_counter
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.progress import progress_bar
 from recsys.logs.interactions import Interactions
@@ -142,6 +143,44 @@ def epoch_bar(description: str, *, enabled: bool = True) -> Iterator[OnEpoch]:
             on_step(epoch.number, epoch.n_epochs, note)
 
         yield on_epoch
+
+
+class Sized:
+    """What models of any dimension share; `factors` and `seed` are fields of theirs."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    factors: int
+    seed: int
+
+    def with_factors(self, factors: int) -> Self:
+        """Return the model with embeddings of that dimension."""
+        return replace(self, factors=factors)
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the model with another random start."""
+        return replace(self, seed=seed)
+
+    @property
+    def rotatable(self) -> tuple[slice, ...]:
+        """All coordinates: a fold-in turns with the items."""
+        return (slice(0, self.factors),)
+
+
+def require_hyperparameters(
+    model: Any,
+    *,
+    least: Mapping[str, float],
+    above: Mapping[str, float] | None = None,
+    finite: Sequence[str] = (),
+) -> None:
+    """Check the types of a model's hyperparameters and their lower bounds; all must be finite."""
+    require_types(model.name, model)
+    for name, bound in least.items():
+        require(f"{model.name}.{name}", getattr(model, name), least=bound, below=inf)
+    for name, bound in (above or {}).items():
+        require(f"{model.name}.{name}", getattr(model, name), above=bound, below=inf)
+    for name in finite:
+        require(f"{model.name}.{name}", getattr(model, name), above=-inf, below=inf)
 
 
 def fit_in_one_step(solve: Callable[[], Embeddings], on_epoch: OnEpoch | None) -> Embeddings:

@@ -26,7 +26,7 @@ class Named(Protocol):
     name: ClassVar[str]
 
 
-T = TypeVar("T", bound=Named)
+_Kind = TypeVar("_Kind", bound=Named)
 
 
 def model_from(name: str, parameters: Mapping[str, Any]) -> Model:
@@ -48,7 +48,7 @@ def model_from(name: str, parameters: Mapping[str, Any]) -> Model:
     return made_from(MODELS[name], parameters)
 
 
-def made_from(kind: type[T], parameters: Mapping[str, Any]) -> T:
+def made_from(kind: type[_Kind], parameters: Mapping[str, Any]) -> _Kind:
     """Return a model or a baseline with those hyperparameters; see `model_from`."""
     known = [field.name for field in fields(kind)]
     for parameter in parameters:

@@ -1,18 +1,17 @@
 """Truncated SVD of the degree-normalized matrix, and its settings PureSVD and PCA."""
 
-from dataclasses import dataclass, replace
-from math import inf
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.checks import require, require_types
 from recsys.models.protocol import (
     Contributions,
     FoldIn,
     OnEpoch,
+    Sized,
     UserItems,
     checked,
     fit_in_one_step,
@@ -20,6 +19,7 @@ from recsys.models.protocol import (
     mean_weight_of,
     popularity_of,
     power_of_counts,
+    require_hyperparameters,
     require_no_start,
 )
 from recsys.models.spectral import truncated_svd
@@ -27,7 +27,7 @@ from recsys.vectors import Embeddings, FloatMatrix
 
 
 @dataclass(frozen=True)
-class SVD:
+class SVD(Sized):
     """Truncated SVD of ``A = D_u^-a R D_i^-b``.
 
     R holds the weights to the power w, D_u the number of items of each user, D_i the number of
@@ -80,23 +80,13 @@ class SVD:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_types("svd", self)
-        require("svd.factors", self.factors, least=1)
-        require("svd.user_exponent", self.user_exponent, least=0)
-        require("svd.item_exponent", self.item_exponent, least=0)
-        require("svd.spectral_power", self.spectral_power, least=0)
-        require("svd.popularity_exponent", self.popularity_exponent, above=-inf, below=inf)
-        require("svd.weight_exponent", self.weight_exponent, least=0)
-        require("svd.oversampling", self.oversampling, above=0, below=inf)
-        require("svd.seed", self.seed, least=0)
-
-    def with_factors(self, factors: int) -> Self:
-        """Return the model with embeddings of that dimension."""
-        return replace(self, factors=factors)
-
-    def with_seed(self, seed: int) -> Self:
-        """Return the model with another random start."""
-        return replace(self, seed=seed)
+        exponents = ("user_exponent", "item_exponent", "spectral_power", "weight_exponent")
+        require_hyperparameters(
+            self,
+            least={"factors": 1, "seed": 0, **dict.fromkeys(exponents, 0)},
+            above={"oversampling": 0},
+            finite=("popularity_exponent",),
+        )
 
     @property
     def rotatable(self) -> tuple[slice, ...]:

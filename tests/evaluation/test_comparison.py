@@ -94,7 +94,7 @@ def test_the_same_seed_gives_the_same_answer() -> None:
     [
         ("z", "ndcg@20", "expected one of a, b, got 'z'"),
         ("a", "ndcg@5", "expected one of ndcg@20, got 'ndcg@5'"),
-        ("a", "ndcg@20", "expected evaluations of the same users, got others for b"),
+        ("a", "ndcg@20", "b: expected evaluations of the same users, got others"),
     ],
 )
 def test_what_cannot_be_compared_is_named(baseline: str, metric: str, message: str) -> None:

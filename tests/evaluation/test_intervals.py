@@ -5,8 +5,7 @@ import pytest
 from scipy import stats
 
 from recsys.evaluation import intervals
-from recsys.evaluation.intervals import bootstrap_intervals, intervals_of
-from recsys.evaluation.kernels import count_draws
+from recsys.evaluation.intervals import bootstrap_intervals, count_draws, intervals_of
 
 
 def test_bootstrap_is_that_of_scipy() -> None:

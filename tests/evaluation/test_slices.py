@@ -6,7 +6,8 @@ import pytest
 
 from recsys.errors import DataError
 from recsys.evaluation import evaluate
-from recsys.evaluation.slices import _ratio, by_activity, by_item_popularity, item_slices, slices
+from recsys.evaluation.intervals import interval_of_ratio
+from recsys.evaluation.slices import by_activity, by_item_popularity, item_slices, slices
 from recsys.models import ALS, Popularity
 from recsys.splits import split_random
 from tests.worlds import tastes
@@ -124,6 +125,6 @@ def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says() -> None:
         wanted = rng.geometric(0.1, size=200)
         chance = rng.beta(2, 3, size=200)  # of each item, the mean is .4
         found = rng.binomial(wanted, chance)
-        _, (low, high) = _ratio(found, wanted)
+        _, (low, high) = interval_of_ratio(found, wanted)
         n_held += low <= 0.4 <= high
     assert 0.92 < n_held / 400 < 0.98

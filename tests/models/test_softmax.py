@@ -8,7 +8,7 @@ from recsys.base.threads import threads
 from recsys.errors import ConfigError
 from recsys.models import ALS, Softmax, model_from
 from recsys.models.protocol import popularity_of
-from recsys.models.softmax.steps import step_users
+from recsys.models.softmax import step_users
 from recsys.vectors.vector import unit_rows
 from tests.worlds import random_user_items
 

@@ -1,15 +1,15 @@
 """Alternating least squares for implicit feedback."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from time import perf_counter
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.checks import require, require_types
+from recsys.base.checks import require
 from recsys.base.errors import DivergedError
 from recsys.base.threads import Threads, threads
 from recsys.models.als.sweep import (
@@ -28,9 +28,11 @@ from recsys.models.protocol import (
     Epoch,
     FoldIn,
     OnEpoch,
+    Sized,
     UserItems,
     in_mean_weights,
     normalized,
+    require_hyperparameters,
 )
 from recsys.vectors import Embeddings, FloatMatrix
 
@@ -39,7 +41,7 @@ _FOLD_IN_STEPS, _FOLD_IN_TOLERANCE = 200, 1e-6
 
 
 @dataclass(frozen=True)
-class ALS:
+class ALS(Sized):
     r"""Weighted matrix factorization of implicit feedback.
 
     Minimizes, over user embeddings x and item embeddings y (Rendle, Krichene, Zhang, Koren,
@@ -109,29 +111,18 @@ class ALS:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_types("als", self)
-        require("als.factors", self.factors, least=1)
-        require("als.regularization", self.regularization, above=0, below=inf)
-        require("als.regularization_exponent", self.regularization_exponent, least=0)
-        require("als.unobserved_regularization", self.unobserved_regularization, least=0)
-        require("als.unobserved_weight", self.unobserved_weight, above=0, below=inf)
-        for name in ("user_exponent", "item_exponent", "unobserved_exponent"):
-            require(f"als.{name}", getattr(self, name), above=-inf, below=inf)
-        require("als.iterations", self.iterations, least=1)
-        require("als.seed", self.seed, least=0)
-
-    def with_factors(self, factors: int) -> Self:
-        """Return the model with embeddings of that dimension."""
-        return replace(self, factors=factors)
-
-    def with_seed(self, seed: int) -> Self:
-        """Return the model with another random start."""
-        return replace(self, seed=seed)
-
-    @property
-    def rotatable(self) -> tuple[slice, ...]:
-        """All coordinates: a fold-in turns with the items."""
-        return (slice(0, self.factors),)
+        require_hyperparameters(
+            self,
+            least={
+                "factors": 1,
+                "regularization_exponent": 0,
+                "unobserved_regularization": 0,
+                "iterations": 1,
+                "seed": 0,
+            },
+            above={"regularization": 0, "unobserved_weight": 0},
+            finite=("user_exponent", "item_exponent", "unobserved_exponent"),
+        )
 
     @classmethod
     def from_alpha(
@@ -144,15 +135,7 @@ class ALS:
         are :math:`1 + 1/\alpha` times ours; other weights differ by how much of an observed
         pair's own "unobserved" share pulls towards 1.
 
-        Parameters
-        ----------
-        regularization : float
-            Theirs, and `implicit`'s.
-
-        Raises
-        ------
-        ConfigError
-            If alpha is not above 0, or a parameter is out of range.
+        A ConfigError if alpha is not above 0, or a parameter is out of range.
         """
         require("als.alpha", alpha, above=0, below=inf)
         require("als.regularization", regularization, above=0, below=inf)
@@ -179,27 +162,11 @@ class ALS:
 
         Parameters
         ----------
-        user_items : csr_array, shape (n_users, n_items), or Interactions
-            Finite weights above 0; rows are users.
         start : Embeddings, optional
-            Where to begin instead of at random. A zero row is a newcomer, which the first epoch
-            folds in. See `recsys.vectors.Embeddings.reindexed`.
-        on_epoch : callable, optional
-            Called after every epoch; True stops there.
+            A zero row is a newcomer, which the first epoch folds in. See
+            `recsys.vectors.Embeddings.reindexed`.
         n_threads : int, optional
             Default: one for each usable core. The result is the same for any.
-
-        Returns
-        -------
-        Embeddings
-            A user or an item without interactions has a zero embedding.
-
-        Raises
-        ------
-        DataError
-            If the matrix is empty, a weight is negative or not finite, or `start` has other rows.
-        DivergedError
-            If the loss is no longer finite.
         """
         users, items = sides(self, normalized(user_items), start)
         with threads(n_threads) as pool:

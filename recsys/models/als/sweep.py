@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError
 from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, ranges_of_equal_work
-from recsys.models.als.kernel import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
+from recsys.models.als.row_solver import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
 from recsys.models.protocol import popularity_of, power_of_counts
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 

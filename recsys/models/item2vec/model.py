@@ -1,24 +1,24 @@
 """Item vectors from which items share users, and user vectors from their items."""
 
-from dataclasses import dataclass, replace
-from math import inf
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.checks import require, require_types
 from recsys.models.item2vec.associations import strongest_associations
 from recsys.models.protocol import (
     Contributions,
     FoldIn,
     OnEpoch,
+    Sized,
     UserItems,
     checked,
     fit_in_one_step,
     popularity_of,
     power_of_counts,
+    require_hyperparameters,
     require_no_start,
 )
 from recsys.models.spectral import symmetric_eigenpairs
@@ -26,7 +26,7 @@ from recsys.vectors import Embeddings, FloatMatrix
 
 
 @dataclass(frozen=True)
-class Item2Vec:
+class Item2Vec(Sized):
     r"""Factorization of the shifted mutual information of items, which is what item2vec learns.
 
     Item2vec (Barkan & Koenigstein 2016, arXiv 1603.04259) is skip-gram with negative sampling over
@@ -97,31 +97,13 @@ class Item2Vec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_types("item2vec", self)
-        require("item2vec.factors", self.factors, least=1)
-        require("item2vec.negatives", self.negatives, above=0, below=inf)
-        require("item2vec.context_exponent", self.context_exponent, above=0, below=inf)
-        require("item2vec.discount", self.discount, least=0)
-        require("item2vec.history_exponent", self.history_exponent, least=0)
-        require("item2vec.spectral_power", self.spectral_power, least=0)
-        require("item2vec.item_exponent", self.item_exponent, least=0)
-        require("item2vec.popularity_exponent", self.popularity_exponent, above=-inf, below=inf)
-        require("item2vec.neighbors", self.neighbors, least=1)
-        require("item2vec.oversampling", self.oversampling, above=0, below=inf)
-        require("item2vec.seed", self.seed, least=0)
-
-    def with_factors(self, factors: int) -> Self:
-        """Return the model with embeddings of that dimension."""
-        return replace(self, factors=factors)
-
-    def with_seed(self, seed: int) -> Self:
-        """Return the model with another random start."""
-        return replace(self, seed=seed)
-
-    @property
-    def rotatable(self) -> tuple[slice, ...]:
-        """All coordinates: a fold-in turns with the items."""
-        return (slice(0, self.factors),)
+        powers = ("discount", "history_exponent", "spectral_power", "item_exponent")
+        require_hyperparameters(
+            self,
+            least={"factors": 1, "neighbors": 1, "seed": 0, **dict.fromkeys(powers, 0)},
+            above={"negatives": 0, "context_exponent": 0, "oversampling": 0},
+            finite=("popularity_exponent",),
+        )
 
     def fit(
         self,

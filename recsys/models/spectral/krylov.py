@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from recsys.base.threads import Threads, chunks
 
-Block = NDArray[Any]  # float32 or float64, (n, columns)
-Operator = Callable[[Block], Block]
+Dense = NDArray[Any]  # float32 or float64, (n, columns)
+Operator = Callable[[Dense], Dense]
 _SQUARED = 1e-8  # the smallest square, relative to the largest, that is known to half its digits
 _CLOSE = 1e-2  # a rest this short, relative to its block, is at no exact right angle
 _ROUNDING = 100  # machine epsilons; what is shorter, relative to the operator, is rounding
@@ -28,7 +28,7 @@ class EigenPairs:
     """Some eigenpairs, largest first."""
 
     values: NDArray[np.float64]  # (k,)
-    vectors: Block  # (n, k), orthonormal; the largest entry of each is positive
+    vectors: Dense  # (n, k), orthonormal; the largest entry of each is positive
     residuals: NDArray[np.float64]  # (k,): |M v - value v|, how far the next eigenvalue of M may be
 
 
@@ -40,19 +40,19 @@ class Basis:
     """
 
     def __init__(self, n: int, capacity: int, dtype: type[np.floating[Any]], pool: Threads) -> None:
-        self.columns: Block = np.empty((n, capacity), dtype=dtype)
+        self.columns: Dense = np.empty((n, capacity), dtype=dtype)
         self.size = 0
         self._rows = chunks(n)
         self._pool = pool
 
-    def append(self, block: Block) -> None:
+    def append(self, block: Dense) -> None:
         """Add orthonormal columns at right angles to the basis."""
         self.columns[:, self.size : self.size + block.shape[1]] = block
         self.size += block.shape[1]
 
     def split(
-        self, block: Block, floor: float, *, recent: int = 0
-    ) -> tuple[NDArray[np.float64], Block, NDArray[np.float64]]:  # (size, b), (n, r), (r, b)
+        self, block: Dense, floor: float, *, recent: int = 0
+    ) -> tuple[NDArray[np.float64], Dense, NDArray[np.float64]]:  # (size, b), (n, r), (r, b)
         """Split a block into its part within this basis and an orthonormal rest.
 
         Up to what is dropped, ``block = basis @ inside + rest @ coupling``.
@@ -74,11 +74,11 @@ class Basis:
             coupling = turn @ coupling
         return inside, rest, coupling
 
-    def combine(self, coefficients: NDArray[np.float64]) -> Block:
+    def combine(self, coefficients: NDArray[np.float64]) -> Dense:
         """Return ``basis @ coefficients``, for coefficients (size, k)."""
         return self._times(self.columns[:, : self.size], coefficients)
 
-    def _project_out(self, block: Block, first: int) -> NDArray[np.float64]:
+    def _project_out(self, block: Dense, first: int) -> NDArray[np.float64]:
         """Subtract from a block its part within columns from `first` on; return what it was."""
         columns = self.columns[:, first : self.size]
 
@@ -97,7 +97,7 @@ class Basis:
         self._pool.map(subtract, self._rows)
         return inside
 
-    def _orthonormal(self, block: Block, floor: float) -> tuple[Block, NDArray[np.float64]]:
+    def _orthonormal(self, block: Dense, floor: float) -> tuple[Dense, NDArray[np.float64]]:
         """Return orthonormal Q and R with ``block = Q R``, without directions below a floor.
 
         By way of the principal axes of its rows (SVQB, Stathopoulos & Wu 2002), which show the
@@ -108,7 +108,7 @@ class Basis:
         lengths, axes = lengths[kept], axes[:, kept]
         return self._times(block, axes / lengths), lengths[:, None] * axes.T
 
-    def _principal_axes(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _principal_axes(self, block: Dense) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the singular values (b,) and the right singular vectors (b, b) of a block."""
 
         def gram_of(rows: slice) -> NDArray[np.float64]:
@@ -130,7 +130,7 @@ class Basis:
         _, lengths, turned = np.linalg.svd(triangles, full_matrices=False)
         return lengths, turned.T
 
-    def _times(self, columns: Block, coefficients: NDArray[np.float64]) -> Block:
+    def _times(self, columns: Dense, coefficients: NDArray[np.float64]) -> Dense:
         rounded = coefficients.astype(columns.dtype)
         out = np.empty((len(columns), coefficients.shape[1]), dtype=columns.dtype)
         self._pool.map(lambda rows: np.matmul(columns[rows], rounded, out=out[rows]), self._rows)
@@ -166,7 +166,7 @@ def largest_eigenpairs(
     return _within(basis, projected, coupling, k)
 
 
-def _random_directions(basis: Basis, count: int, rng: np.random.Generator) -> Block:
+def _random_directions(basis: Basis, count: int, rng: np.random.Generator) -> Dense:
     """Return random orthonormal columns at right angles to the basis.
 
     The first block is made of them, and they fill up a later one where the space that M made of
@@ -198,9 +198,9 @@ def _within(
     return EigenPairs(values, with_fixed_signs(basis.combine(coordinates)), residuals)
 
 
-def with_fixed_signs(vectors: Block) -> Block:
+def with_fixed_signs(vectors: Dense) -> Dense:
     """Turn each column so that its largest entry is positive: a vector's sign is arbitrary."""
     largest = np.abs(vectors).argmax(axis=0)
     signs = np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1, 1)
-    turned: Block = vectors * signs.astype(vectors.dtype)
+    turned: Dense = vectors * signs.astype(vectors.dtype)
     return turned

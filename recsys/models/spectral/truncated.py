@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.base.jit import compiled
 from recsys.base.threads import Threads, ranges_of_equal_work, threads
-from recsys.models.spectral.krylov import EigenPairs, largest_eigenpairs, with_fixed_signs
+from recsys.models.spectral.krylov import Dense, EigenPairs, largest_eigenpairs, with_fixed_signs
 
 
 # Contraction to fused multiply-add is the one liberty: each row is summed in its own order.
@@ -46,7 +46,6 @@ def multiply_rows(
                 total[f] += w_a * a[f]
 
 
-Dense = NDArray[Any]  # float32 or float64, as the matrix
 _PARTS = 16  # more would balance better, and handing one out takes as long as thousands of entries
 
 
@@ -117,9 +116,6 @@ _SPARE = 128  # columns of the basis in any case, as few factors gain much by th
 _RESOLVED = 1e-4  # of the largest eigenvalue: below, those of float32 are not good to a per cent
 _ZERO = 1e-6  # of the largest singular value: the root of what rounding leaves of its square
 
-Values = NDArray[np.float64]
-Vectors = NDArray[Any]  # float32 or float64
-
 
 def truncated_svd(
     matrix: sp.csr_array,
@@ -129,7 +125,7 @@ def truncated_svd(
     oversampling: float = 1.0,
     seed: int = 0,
     n_threads: int | None = None,
-) -> tuple[Values, Vectors]:
+) -> tuple[NDArray[np.float64], Dense]:
     """Return the largest singular values and right singular vectors of ``A = M - 1 m'``.
 
     Block Krylov iteration on ``A A'`` or ``A' A``, whichever is smaller; A is not densified.
@@ -145,8 +141,6 @@ def truncated_svd(
     oversampling : float
         Columns of the Krylov basis beyond the factors, as a multiple of them; 128 more are
         always there.
-    seed : int
-        Of the random start.
     n_threads : int, optional
         Does not change the result. One for each core by default.
 
@@ -184,23 +178,10 @@ def symmetric_eigenpairs(
     oversampling: float = 1.0,
     seed: int = 0,
     n_threads: int | None = None,
-) -> tuple[Values, Vectors]:
+) -> tuple[NDArray[np.float64], Dense]:
     """Return the largest positive eigenvalues of a symmetric sparse matrix and their vectors.
 
-    Parameters
-    ----------
-    matrix : csr_array, shape (n, n)
-    factors : int
-        Beyond the positive eigenvalues, values and vectors are zero.
-    oversampling, seed, n_threads
-        As for `truncated_svd`.
-
-    Returns
-    -------
-    values : ndarray of float64, shape (factors,)
-        Largest first.
-    vectors : ndarray of float32 or float64, shape (n, factors)
-        Orthonormal columns; the largest entry of each is positive.
+    As `truncated_svd` does, but that what is beyond the positive eigenvalues is zero.
     """
     n = matrix.shape[0]
     wanted = min(factors, n)
@@ -237,7 +218,7 @@ def _svd(
     basis_size: int,
     seed: int,
     pool: Threads,
-) -> tuple[Values, Vectors]:
+) -> tuple[NDArray[np.float64], Dense]:
     """Work in float32 where that is worth it and precise enough, else in float64."""
     if 8 * min(matrix.shape) * basis_size > DOUBLE_BYTES:
         A = SparseProducts(matrix.astype(np.float32), pool, mean)
@@ -264,7 +245,7 @@ def _normal_eigenpairs(
     )
 
 
-def _right_vectors(A: SparseProducts, pairs: EigenPairs) -> tuple[Values, Vectors]:
+def _right_vectors(A: SparseProducts, pairs: EigenPairs) -> tuple[NDArray[np.float64], Dense]:
     """Return singular values and right vectors, zero beyond the rank, where they are arbitrary."""
     values = np.sqrt(pairs.values.clip(min=0))
     values[values <= _ZERO * values.max()] = 0

@@ -1,16 +1,14 @@
 """Embeddings that rank: the softmax over all items of the cosine with the user."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import dataclass
 from time import perf_counter
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.checks import require, require_types
 from recsys.base.threads import Threads, threads
 from recsys.models.als import ALS
 from recsys.models.protocol import (
@@ -18,22 +16,28 @@ from recsys.models.protocol import (
     Epoch,
     FoldIn,
     OnEpoch,
+    Sized,
     UserItems,
     in_mean_weights,
     normalized,
+    require_hyperparameters,
     require_no_start,
 )
-from recsys.models.softmax.steps import step_items, step_users
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 from recsys.vectors.vector import unit_rows
 
 _START_EPOCHS = 15  # of the ALS that is polished
 _FOLD_IN_STEPS = 10
 _NO_PULL = 1e-9  # a history that pulls less towards an item explains nothing
+# Found on Gowalla: larger steps turn back and forth, smaller ones take more epochs.
+_USER_STEP, _ITEM_STEP, _MOMENTUM = 0.3, 0.1, 0.6
+_BLOCK = 128  # users whose scores a thread holds at a time
+_N_PARTS = 8  # of the users; each has its own sum over items, so that threads change no result
+_TINY = 1e-6  # a difference that is this small a part of its terms has no direction
 
 
 @dataclass(frozen=True)
-class Softmax:
+class Softmax(Sized):
     r"""Embeddings that rank a user's items before all others, by their cosine.
 
     Minimizes, over unit vectors x and y,
@@ -90,26 +94,12 @@ class Softmax:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_types("softmax", self)
-        require("softmax.factors", self.factors, least=1)
-        # e^(1/T) must fit in float32.
-        require("softmax.temperature", self.temperature, above=0.02, below=inf)
-        require("softmax.user_exponent", self.user_exponent, above=-inf, below=inf)
-        require("softmax.iterations", self.iterations, least=1)
-        require("softmax.seed", self.seed, least=0)
-
-    def with_factors(self, factors: int) -> Self:
-        """Return the model with embeddings of that dimension."""
-        return replace(self, factors=factors)
-
-    def with_seed(self, seed: int) -> Self:
-        """Return the model with another random start."""
-        return replace(self, seed=seed)
-
-    @property
-    def rotatable(self) -> tuple[slice, ...]:
-        """All coordinates: a fold-in turns with the items."""
-        return (slice(0, self.factors),)
+        require_hyperparameters(
+            self,
+            least={"factors": 1, "iterations": 1, "seed": 0},
+            above={"temperature": 0.02},  # e^(1/T) must fit in float32
+            finite=("user_exponent",),
+        )
 
     def fit(
         self,
@@ -229,3 +219,76 @@ class Softmax:
 def _row_sums(matrix: sp.csr_array) -> FloatVector:
     sums: FloatVector = (matrix @ np.ones(matrix.shape[1], dtype=np.float32)).astype(np.float32)
     return sums
+
+
+class UserStep(NamedTuple):
+    """What a step of users brings."""
+
+    users: FloatMatrix  # (n_users, factors): where they are now
+    pushed: FloatMatrix  # (n_items, factors): sum_u c_u n_u p_uj x_u, of users where they were
+    loss: float  # of the users where they were, weighted by c
+
+
+def step_users(
+    users: FloatMatrix,  # (n_users, factors), unit rows
+    items: FloatMatrix,  # (n_items, factors), unit rows
+    attracted: FloatMatrix,  # (n_users, factors): sum_i w_ui y_i
+    weight: FloatVector,  # (n_users,): n_u = sum_i w_ui
+    importance: FloatVector | None,  # (n_users,): c
+    temperature: float,
+    pool: Threads,
+) -> UserStep:
+    """Move all users once, part of the way to where they would rest; see `Softmax` for the formula.
+
+    Without `importance` items are not pushed, which is a third of the work.
+    """
+
+    def work(rows: slice) -> UserStep:
+        pushed = np.zeros(items.shape if importance is not None else (0, 0), dtype=np.float32)
+        moved = np.empty_like(users[rows])
+        loss = 0.0
+        room = np.empty((min(_BLOCK, len(moved)), len(items)), dtype=np.float32)
+        for start in range(rows.start, rows.stop, _BLOCK):
+            block = slice(start, min(start + _BLOCK, rows.stop))
+            x, n = users[block], weight[block, None]
+            p = np.matmul(x / np.float32(temperature), items.T, out=room[: len(x)])  # (n, n_items)
+            np.exp(p, out=p)
+            total = p.sum(axis=1, keepdims=True)  # (n, 1)
+            direction = attracted[block] - n * ((p @ items) / total)
+            length = np.linalg.norm(direction, axis=1, keepdims=True)
+            target = direction / np.maximum(length, _TINY * n + np.finfo(np.float32).tiny)
+            here = slice(block.start - rows.start, block.stop - rows.start)
+            moved[here] = unit_rows(x + np.float32(_USER_STEP) * (target - x))
+            if importance is None:
+                continue
+            c = importance[block, None]
+            p *= c * n / total
+            pushed += p.T @ x
+            scores = np.einsum("ij,ij->i", attracted[block], x)[:, None] / temperature
+            loss += float((c * (n * np.log(total) - scores)).sum())
+        return UserStep(moved, pushed, loss)
+
+    size = -(-len(users) // _N_PARTS)
+    parts = [slice(s, min(s + size, len(users))) for s in range(0, len(users), size)]
+    steps = pool.map(work, parts)
+    pushed = steps[0].pushed
+    for step in steps[1:]:
+        pushed += step.pushed
+    return UserStep(
+        np.concatenate([step.users for step in steps]), pushed, sum(step.loss for step in steps)
+    )
+
+
+def step_items(
+    items: FloatMatrix,  # (n_items, factors), and so are the next three
+    pull: FloatMatrix,  # sum_u c_u w_ui x_u
+    pushed: FloatMatrix,
+    velocity: FloatMatrix,
+) -> FloatMatrix:
+    """Move all items once, with momentum; `velocity` changes in place."""
+    direction = pull - pushed
+    least = _TINY * np.linalg.norm(pull, axis=1, keepdims=True) + np.finfo(np.float32).tiny
+    length = np.linalg.norm(direction, axis=1, keepdims=True)
+    velocity *= np.float32(_MOMENTUM)
+    velocity += np.float32(_ITEM_STEP) * (direction / np.maximum(length, least) - items)
+    return unit_rows(items + velocity)

@@ -1,18 +1,22 @@
-"""Users that training did not see: folded in from a history, or given what is popular."""
+"""Protocols beside one split: folds, users that training did not see, and new users."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from recsys.base.errors import DataError
-from recsys.evaluation.evaluate import matrices
-from recsys.evaluation.held_out import HeldOut, left_out_by_split, lengths, measure, pattern
+from recsys.evaluation.evaluate import evaluate, matrices
+from recsys.evaluation.held_out import HeldOut, evaluate_pairs, left_out_by_split, lengths, pattern
+from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions
 from recsys.models import Model, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of
 from recsys.splits import HeldOutUsers
+from recsys.splits.common import Split
 from recsys.splits.leaks import (
     require_disjoint,
     require_known_users,
@@ -21,7 +25,97 @@ from recsys.splits.leaks import (
 )
 from recsys.vectors import Embeddings
 
-POPULAR_HALF_LIFE_DAYS = 30.0
+_POPULAR_HALF_LIFE_DAYS = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """The evaluations of one model on every fold, in order; a DataError if there are not two."""
+
+    evaluations: tuple[Evaluation, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.evaluations) < 2:
+            raise DataError(
+                f"folds: expected two folds or more, got {len(self.evaluations)}; use split_folds"
+            )
+
+    def values(self, metric: str) -> FloatArray:
+        """Return a metric on each fold, (n_folds,); a DataError if there is no such metric."""
+        known = self.evaluations[0].metrics
+        if metric not in known:
+            raise DataError(f"folds: expected one of {', '.join(known)}, got {metric!r}")
+        return np.array([one.metrics[metric] for one in self.evaluations])
+
+    @property
+    def means(self) -> Mapping[str, float]:
+        """The mean of each metric over the folds."""
+        return {name: float(self.values(name).mean()) for name in self.evaluations[0].metrics}
+
+    @property
+    def deviations(self) -> Mapping[str, float]:
+        """The standard deviation of each metric over the folds (denominator n - 1).
+
+        It measures how far one split is from another. It is no standard error: the train parts of
+        folds overlap, and no unbiased estimate of the variance of their mean exists (Bengio and
+        Grandvalet, JMLR 2004). To say that a model is better than another, compare them user by
+        user on one split.
+        """
+        return {name: float(self.values(name).std(ddof=1)) for name in self.evaluations[0].metrics}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return means, deviations and each fold as plain types that JSON can hold."""
+        return {
+            "n_folds": len(self.evaluations),
+            "means": dict(self.means),
+            "deviations": dict(self.deviations),
+            "folds": [one.to_dict() for one in self.evaluations],
+        }
+
+    def __str__(self) -> str:
+        means, deviations = self.means, self.deviations
+        width = max(len(name) for name in means)
+        lines = [f"{'metric':<{width}}    mean   deviation over {len(self.evaluations)} folds"]
+        lines += [
+            f"{name:<{width}}  {means[name]:6.4f}   {deviations[name]:6.4f}" for name in means
+        ]
+        return "\n".join(lines)
+
+
+def evaluate_folds(
+    model: Model,
+    folds: Iterable[Split],
+    k: int | Sequence[int] = 20,
+    *,
+    progress: bool = False,
+) -> Folds:
+    """Fit a model on the train part of every fold, and evaluate it on the other.
+
+    Parameters
+    ----------
+    folds : iterable of (train, test)
+        As `recsys.split_folds` yields them; each is let go before the next is made.
+    k, progress
+        As for `evaluate`.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two folds, or one of them cannot be evaluated.
+
+    Examples
+    --------
+    ::
+
+        print(recsys.evaluate_folds(recsys.ALS(), recsys.split_folds(log, 5), k=20))
+    """
+    evaluations = []
+    for number, (train, test) in enumerate(folds, start=1):
+        what = f"fitting {model.name}, fold {number}"
+        with epoch_bar(what, enabled=progress) as on_epoch:
+            embeddings = model.fit(train.user_items(), on_epoch=on_epoch)
+        evaluations.append(evaluate(embeddings, train, test, k, progress=progress))
+    return Folds(tuple(evaluations))
 
 
 def evaluate_held_out(
@@ -41,10 +135,8 @@ def evaluate_held_out(
     ----------
     held_out : HeldOutUsers
         As `recsys.split_users` returns them.
-    k : int or sequence of int
-        Length of the lists, at least 1.
-    progress : bool
-        Show bars, if stderr is a terminal.
+    k, progress
+        As for `evaluate`.
 
     Returns
     -------
@@ -80,7 +172,7 @@ def evaluate_held_out(
     embed = model.fold_in(items, popularity_of(user_items), mean_weight_of(user_items))
     users = embed(history.user_items())
     pairs = HeldOut(seen, relevant, pattern(user_items), left_out_by_split(test))
-    return measure(Embeddings(users, items), pairs, ks, progress=progress)
+    return evaluate_pairs(Embeddings(users, items), pairs, ks, progress=progress)
 
 
 def evaluate_new_users(
@@ -88,7 +180,7 @@ def evaluate_new_users(
     test: Interactions,
     k: int | Sequence[int] = 20,
     *,
-    popular_half_life_days: float = POPULAR_HALF_LIFE_DAYS,
+    popular_half_life_days: float = _POPULAR_HALF_LIFE_DAYS,
 ) -> Evaluation:
     """Evaluate what users get that train does not know: the popular list, as serving has it.
 
@@ -100,7 +192,7 @@ def evaluate_new_users(
     train, test : Interactions
         As a split returns them; `test` keeps the events of its new users in ``test.split_info``.
     k : int or sequence of int
-        Length of the lists, at least 1.
+        As for `evaluate`.
     popular_half_life_days : float
         As in `recsys.LogSettings`; where train has no time, all its users count alike.
 
@@ -141,7 +233,7 @@ def evaluate_new_users(
     everyone = np.ones((len(new_users.users), 1), dtype=np.float32)  # (n_users, 1)
     nothing = sp.csr_array(relevant.shape, dtype=np.int8)
     pairs = HeldOut(nothing, relevant, pattern(user_items), left_out_by_split(new_users))
-    return measure(Embeddings(everyone, popularity[:, None]), pairs, ks)
+    return evaluate_pairs(Embeddings(everyone, popularity[:, None]), pairs, ks)
 
 
 def _require_items(train: Interactions, other: Interactions, what: str) -> None:

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.evaluation.kernels import rank_block
+from recsys.evaluation.ranking import rank_block
 from recsys.vectors import top_k
 
 
