@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
@@ -16,6 +16,7 @@ from recsys.base.durable import replace_text
 from recsys.base.errors import ConfigError
 from recsys.base.process import peak_memory
 from recsys.base.progress import progress_bar
+from recsys.base.stopping import check_stop
 from recsys.base.threads import one_blas_thread
 from recsys.config import Settings
 from recsys.evaluation import ComparedModel, DimensionPoint, evaluate
@@ -26,9 +27,30 @@ from recsys.models.protocol import epoch_bar
 from recsys.models.registry import has_factors
 from recsys.splits import ThreeWaySplit, split_parts
 from recsys.splits.common import Split
-from recsys.tuning import Task, Tuned, tune
+from recsys.tuning import Task, Tuned, require_study, tune
 from recsys.tuning.candidates import Candidate
 from recsys.vectors import STORAGES, Embeddings, StoredMatrix, encode
+
+
+def require_tuned(path: str | Path, study: str | Path | None = None) -> None:
+    """Check that a search can be run, and its config written, before the work.
+
+    Raises
+    ------
+    ConfigError
+        If a package is not installed, or a file cannot be written.
+    """
+    _import_tomli_w()
+    require_study(study)
+    path = Path(path)
+    if path.is_dir():
+        raise _not_written(path, "a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(path, error.strerror or str(error)) from error
+    if not os.access(path.parent, os.W_OK):
+        raise _not_written(path, "a folder that cannot be written")
 
 
 def write_tuned(path: str | Path, tuned: Tuned, config: str | Path | None = None) -> None:
@@ -36,24 +58,34 @@ def write_tuned(path: str | Path, tuned: Tuned, config: str | Path | None = None
 
     Other tables of `config` are kept; its paths still lead to the same files.
     """
-    try:
-        import tomli_w
-    except ImportError as error:
-        raise missing_package("tune", "tomli_w", extra("tune")) from error
-    path = Path(path)
+    tomli_w, path = _import_tomli_w(), Path(path)
     tables: dict[str, Any] = {}
     if config is not None:
         tables = tomllib.loads(Path(config).read_text(encoding="utf-8"))
         if "data" in tables:
             tables["data"] = _moved(tables["data"], Path(config).parent, path.parent)
     tables["model"] = {"name": tuned.best.candidate.name, **tuned.parameters}
-    n_trials = sum(map(len, tuned.trials.values()))
     comment = (
         f"# Found by a search: {tuned.metric} {tuned.best.value:.4f} on the validation part, "
-        f"the best of {n_trials} trials.\n\n"
+        f"the best of {tuned.n_trials} trials.\n\n"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, comment + tomli_w.dumps(tables).rstrip())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, comment + tomli_w.dumps(tables).rstrip())
+    except OSError as error:
+        raise _not_written(path, error.strerror or str(error)) from error
+
+
+def _import_tomli_w() -> Any:
+    try:
+        import tomli_w
+    except ImportError as error:
+        raise missing_package("tune", "tomli_w", extra("tune")) from error
+    return tomli_w
+
+
+def _not_written(path: Path, got: str) -> ConfigError:
+    return ConfigError(f"tune: expected to write a config to {path}, got {got}; name another file")
 
 
 def _moved(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
@@ -172,26 +204,30 @@ def compare_models(
     *,
     test: Interactions | None = None,
     study: str | Path | None = None,
+    on_tuned: Callable[[Tuned], None] | None = None,
     progress: bool = False,
-) -> dict[str, ComparedModel]:
+) -> Iterator[tuple[str, ComparedModel]]:
     """Tune, train and test several models on the same parts of a log, and the same users.
 
     Each is tuned on the validation part, then fitted to all of train once for each seed, and tested
-    once.
+    once. Models come, with their names, as they are done, so that a run that is stopped keeps those
+    it has; `on_tuned` is called with every search, also with one that was stopped.
     """
     candidates = [_candidate_of(name, settings) for name in settings.compare.models]
     parts = split_parts(log, settings.evaluation, test)
-    compared = {}
     for candidate in candidates:
         start = perf_counter()
         if settings.compare.tune:
             found = _tuned(candidate, parts, settings, study, progress=progress)
             candidate = found.best.candidate
+            if on_tuned is not None:
+                on_tuned(found)
+            check_stop()
         tuning_seconds = perf_counter() - start if settings.compare.tune else 0.0
-        compared[candidate.name] = _compared(
-            candidate, parts.whole, settings, tuning_seconds, progress=progress
+        yield (
+            candidate.name,
+            _compared(candidate, parts.whole, settings, tuning_seconds, progress=progress),
         )
-    return compared
 
 
 def try_dimensions(

@@ -229,7 +229,7 @@ class Budget:
     """How long a search may take; it ends where the first of the two does."""
 
     trials: int = 60
-    """In all; at least 8 with each number of factors."""
+    """At most, with all numbers of factors together."""
     minutes: float | None = None
     """Of trials, those of an earlier process included. The one that runs is not cut short."""
 
@@ -248,7 +248,7 @@ class TuneSettings:
     """The largest number that is tried."""
     trials: int = 40
     minutes: float | None = None
-    """Of each model; see `Budget`."""
+    """Of each model, at most; see `Budget`."""
     metric: str = "ndcg"
     """What should be best on the validation part, at ``evaluation.k``."""
     seed: int = 0

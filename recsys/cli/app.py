@@ -22,6 +22,7 @@ from recsys.cli.output import note, replace_what_cannot_be_written
 
 if TYPE_CHECKING:
     from recsys.config import Settings
+    from recsys.logs import Interactions
 
 app = typer.Typer(
     name="recsys",
@@ -51,7 +52,7 @@ VersionOption = Annotated[str | None, typer.Option("--version", help="Default: t
 ModelName = Annotated[
     str | None, typer.Option("--model", help="als, svd, item2vec, softmax, blend, popularity.")
 ]
-Rejects = Annotated[
+RejectsFile = Annotated[
     Path | None, typer.Option("--rejects", help="Where rows that cannot be used go (Parquet).")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
@@ -116,3 +117,12 @@ def settings_of(
     if model:
         settings = replace(settings, model=recsys.models.model_from(model, {}))
     return replace(settings, data=data)
+
+
+def read_logged(
+    settings: "Settings", rejects: Path | None = None
+) -> "tuple[Interactions, Interactions | None]":
+    """Read the log, write its row counts to stderr, and read the test part if there is one."""
+    log = recsys.read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
+    note(str(log.row_counts))
+    return log, recsys.training.read_test(settings)

@@ -1,31 +1,92 @@
 """What commands print: tables for people, JSON for programs.
 
 Ids, titles and names of files are data of others: what would control a terminal is spelled out, and
-what the terminal or the pipe has no character for is replaced.
+what the terminal or the pipe has no character for is replaced. Nothing of a result is cut off: a
+table that does not fit is printed row by row.
 """
 
 import io
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from recsys.base.progress import printable
-from recsys.cli.tables import cell, metrics_table
 
 if TYPE_CHECKING:
     from recsys.serving import Recommender, ScoredItem
 
+_UNBOUNDED = 100_000  # columns
 
-def console(width_of_pipe: int = 150) -> Console:
-    """Return what tables are printed on."""
-    # Ids and titles are data: nothing in them is markup. A pipe has no width of its own.
-    width = None if sys.stdout.isatty() else width_of_pipe
-    return Console(markup=False, emoji=False, highlight=False, width=width)
+
+@dataclass(frozen=True)
+class Listing:
+    """A table where the screen is wide enough, else a paragraph for each row."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    title: str = ""
+    left: Sequence[str] = ()  # headings of columns of words; numbers are to the right
+    caption: str = ""
+    starts: Sequence[int] = ()  # rows that a line separates from those before
+    is_dense: bool = False  # no blanks beside the lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        """Yield the table or the paragraphs."""
+        table = self._table()
+        least = Measurement.get(console, options.update(max_width=_UNBOUNDED), table).minimum
+        yield table if least <= options.max_width else self._paragraphs()
+
+    def _table(self) -> Table:
+        table = Table(title=cell(self.title) if self.title else None, caption=self.caption or None)
+        if self.is_dense:
+            table.padding, table.collapse_padding = (0, 0, 0, 0), True
+        for heading in self.headings:
+            side = "left" if heading in self.left else "right"
+            table.add_column(cell(heading), justify=side, overflow="fold")  # type: ignore[arg-type]
+        for number, row in enumerate(self.rows):
+            if number in self.starts:
+                table.add_section()
+            table.add_row(*map(cell, row))
+        return table
+
+    def _paragraphs(self) -> Group:
+        parts: list[RenderableType] = [cell(self.title), Text()] if self.title else []
+        for row in self.rows:
+            first, *others = map(cell, row)
+            parts.append(Text(f"{self.headings[0]} ").append(first) if self.headings[0] else first)
+            grid = Table.grid(padding=(0, 2))
+            grid.add_column(overflow="fold")
+            grid.add_column(overflow="fold")
+            for heading, value in zip(self.headings[1:], others, strict=True):
+                if value:
+                    grid.add_row(cell(heading.replace("\n", " ")), value)
+            parts += [Padding(grid, (0, 0, 0, 2), expand=False), Text()]
+        return Group(*parts, *([self.caption] if self.caption else []))
+
+
+def show(*parts: RenderableType, width: int | None = None) -> None:
+    """Print tables and sentences, as wide as the terminal, $COLUMNS or, in a pipe, they need."""
+    if width is None and not (sys.stdout.isatty() or "COLUMNS" in os.environ):
+        width = _UNBOUNDED
+    # Ids and titles are data: nothing in them is markup.
+    console = Console(markup=False, emoji=False, highlight=False, width=width)
+    for part in parts:
+        console.print(part)
+
+
+def cell(value: object) -> Text:
+    """Return a value of others for a table: no markup, and nothing that controls a terminal."""
+    return Text("" if value is None else printable(str(value)))
 
 
 def replace_what_cannot_be_written() -> None:
@@ -73,10 +134,43 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def print_metrics(results: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print the metrics of models as a table, if there are any."""
-    if results:
-        console().print(metrics_table(results))
+def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Listing:
+    """Return a table of evaluations: one row for each metric, one column for each model."""
+    first = next(iter(results.values()))
+    return Listing(
+        ["metric", *results],
+        [
+            [metric, *(_with_interval(result, metric) for result in results.values())]
+            for metric in first["metrics"]
+        ],
+        title="test part",
+        left=["metric"],
+        caption=f"{first['n_users']:,} users; mean, and 95 % interval over users",
+    )
+
+
+def _with_interval(result: Mapping[str, Any], metric: str) -> str:
+    if metric not in result["metrics"]:
+        return ""
+    value = f"{result['metrics'][metric]:.4f}"
+    if metric not in result["intervals"]:
+        return value
+    return f"{value}  {ends_of(result['intervals'][metric])}"
+
+
+def ends_of(interval: Sequence[float | None]) -> str:
+    """Return an interval, or that there is none: one user says nothing about the spread."""
+    low, high = interval
+    if low is None or high is None or not (isfinite(low) and isfinite(high)):
+        return "no interval"
+    return f"{low:.4f} - {high:.4f}"
+
+
+def with_half(value: float, interval: Sequence[float]) -> str:
+    """Return a value and half its interval."""
+    low, high = interval
+    half = f"± {(high - low) / 2:.4f}" if isfinite(high - low) else "(no interval)"
+    return f"{value:.4f} {half}"
 
 
 def print_items(
@@ -90,23 +184,15 @@ def print_items(
     known = [recommender.describe(item_id) for item_id, _ in listed]
     names = dict.fromkeys(name for facts in known for name in facts)
     columns = sorted(names, key=lambda name: name != "title")[:3]
-    table = Table(title=cell(title))
-    for heading in ("", "item", *columns, "score"):
-        table.add_column(cell(heading), justify="right" if heading in ("", "score") else "left")
+    rows = [
+        [row + 1, item_id, *(facts.get(name) for name in columns), f"{score:.4g}"]
+        for row, ((item_id, score), facts) in enumerate(zip(listed, known, strict=True))
+    ]
     if because:
-        table.add_column("because of")
-    for row, (item_id, score) in enumerate(listed):
-        cells = [
-            str(row + 1),
-            str(item_id),
-            *(str(known[row].get(name, "")) for name in columns),
-        ]
-        cells.append(f"{score:.4g}")
-        if because:
-            reason = because[row]
-            cells.append(_title_of(recommender, reason.item_id) if reason else "")
-        table.add_row(*map(cell, cells))
-    console().print(table)
+        for row, reason in zip(rows, because, strict=True):
+            row.append(_title_of(recommender, reason.item_id) if reason else "")
+    headings = ["", "item", *columns, "score", *(["because of"] if because else [])]
+    show(Listing(headings, rows, title, left=["item", *columns, "because of"]))
 
 
 def _title_of(recommender: "Recommender", item_id: str | int) -> str:
@@ -114,11 +200,7 @@ def _title_of(recommender: "Recommender", item_id: str | int) -> str:
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], title: str) -> None:
-    """Print rows with the same names as a table."""
-    table = Table(title=cell(title))
-    for row in rows:
-        if not table.columns:
-            for name in row:
-                table.add_column(name)
-        table.add_row(*("" if value is None else cell(value) for value in row.values()))
-    console().print(table)
+    """Print rows with the same names as a table of words."""
+    listed = list(rows)
+    headings = list(listed[0]) if listed else []
+    show(Listing(headings, [list(row.values()) for row in listed], title, left=headings))

@@ -1,5 +1,6 @@
 """Commands that select a model: tune, compare, dimensions."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,30 +9,30 @@ import typer
 
 import recsys
 from recsys.base.stopping import StoppedError, check_stop, uninterrupted
-from recsys.cli.app import AsJson, Config, Logs, ModelName, app, settings_of
-from recsys.cli.output import console, note, print_json
-from recsys.cli.tables import comparison_table, dimension_table, trials_table
+from recsys.cli.app import AsJson, Config, Logs, ModelName, app, read_logged, settings_of
+from recsys.cli.output import Listing, note, print_json, show, with_half
 
 if TYPE_CHECKING:
     from recsys.config import Settings
-    from recsys.evaluation import ComparedModel
-    from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
-    from recsys.logs import Interactions
+    from recsys.evaluation import ComparedModel, Comparison, DimensionCurve, DimensionPoint
     from recsys.tuning import Tuned
 
 Factors = Annotated[
     int | None, typer.Option("--factors", min=1, help="The largest number that is tried.")
 ]
-Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Of each model.")]
+Trials = Annotated[
+    int | None, typer.Option("--trials", min=1, help="At most, of each model. Default: 40.")
+]
 Minutes = Annotated[float | None, typer.Option("--minutes", help="Of each model, at most.")]
 Study = Annotated[
     Path | None,
     typer.Option("--study", help="SQLite file that keeps the trials; a search continues from it."),
 ]
+_BEST_TRIALS = 5  # with each number of factors, that are shown
 
 
-@app.command()
-def tune(
+@app.command("tune")
+def tune_command(
     logs: Logs = None,
     config: Config = None,
     model: ModelName = None,
@@ -44,33 +45,29 @@ def tune(
 ) -> None:
     """Find hyperparameters on a validation part, and write a config for train."""
     settings = _budgeted(settings_of(logs, config, model=model), factors, trials, minutes)
-    log, test = _read(settings)
+    recsys.selection.require_tuned(out, study)
+    log, test = read_logged(settings)
     tuned = recsys.selection.tune_model(log, settings, test=test, study=study, progress=True)
     with uninterrupted():  # of a search that was stopped, what it has found
-        _show_tuned(tuned, config, out, as_json)
-    if not tuned.is_whole:
-        n_trials = sum(map(len, tuned.trials.values()))
-        note(f"recsys: stopped after {n_trials} trials; {_how_to_go_on(study)}")
+        recsys.selection.write_tuned(out, tuned, config)
+        if as_json:
+            print_json(_plain_search(tuned))
+        else:
+            show(_trials(tuned))
+        note(f"written to {out}: recsys train ... --config {out}")
+        if not tuned.is_whole:
+            note(f"recsys: stopped after {tuned.n_trials} trials; {_how_to_go_on(study)}")
     check_stop()
-
-
-def _show_tuned(tuned: "Tuned", config: Path | None, out: Path, as_json: bool) -> None:
-    recsys.selection.write_tuned(out, tuned, config)
-    if as_json:
-        print_json(_found(tuned))
-    else:
-        console().print(trials_table(tuned))
-    note(f"written to {out}: recsys train ... --config {out}")
 
 
 def _how_to_go_on(study: Path | None) -> str:
     if study is None:
         return "with --study FILE a search that was stopped can go on"
-    return f"the same command goes on with {study}"
+    return f"the same command goes on with the trials in {study}"
 
 
-@app.command()
-def compare(
+@app.command("compare")
+def compare_command(
     logs: Logs = None,
     config: Config = None,
     models: Annotated[
@@ -101,17 +98,61 @@ def compare(
         changes["models"] = list(dict.fromkeys(name.strip() for name in models.split(",")))
     given = {name: value for name, value in changes.items() if value is not None}
     settings = replace(settings, compare=replace(settings.compare, **given))
-    log, test = _read(settings)
-    entries = recsys.selection.compare_models(log, settings, test=test, study=study, progress=True)
+    if settings.compare.tune:
+        recsys.tuning.require_study(study)
+    log, test = read_logged(settings)
+    compared: dict[str, ComparedModel] = {}
+    searches: list[Tuned] = []
+    try:
+        compared.update(
+            recsys.selection.compare_models(
+                log, settings, test=test, study=study, on_tuned=searches.append, progress=True
+            )
+        )
+    except StoppedError:
+        with uninterrupted():
+            _show_compared(settings, compared, searches, as_json)
+            _note_stopped(settings, compared, study)
+        raise
+    _show_compared(settings, compared, searches, as_json)
+
+
+def _note_stopped(
+    settings: "Settings", compared: "Mapping[str, ComparedModel]", study: Path | None
+) -> None:
+    left = [name for name in settings.compare.models if name not in compared]
+    tuned = f"; {_how_to_go_on(study)}" if settings.compare.tune else ""
+    note(
+        f"recsys: stopped before {', '.join(left)}; --models {','.join(left)} compares these{tuned}"
+    )
+
+
+def _show_compared(
+    settings: "Settings",
+    compared: "Mapping[str, ComparedModel]",
+    searches: "list[Tuned]",
+    as_json: bool,
+) -> None:
+    """Print the models that were compared; of those that were not, the trials."""
     metric = f"{settings.tune.metric}@{settings.evaluation.k}"
+    baseline = settings.compare.reference
+    if baseline not in compared and compared:  # a run that was stopped
+        *_, baseline = compared
+    evaluations = {name: entry.evaluation for name, entry in compared.items()}
+    found = recsys.evaluation.compare(evaluations, baseline, metric) if compared else []
+    left = [one for one in searches if one.best.candidate.name not in compared]
     if as_json:
-        print_json(_compared(entries, settings.compare.reference, metric))
-    else:
-        console().print(comparison_table(entries, settings.compare.reference, metric))
+        plain = {name: _plain_model(entry) for name, entry in compared.items()}
+        searched = {"searches": list(map(_plain_search, left))} if left else {}
+        print_json({"models": plain, "comparisons": list(map(asdict, found)), **searched})
+        return
+    if compared:
+        show(_comparison(compared, baseline, metric, {one.model: one for one in found}))
+    show(*map(_trials, left))
 
 
-@app.command()
-def dimensions(
+@app.command("dimensions")
+def dimensions_command(
     logs: Logs = None,
     config: Config = None,
     model: ModelName = None,
@@ -126,7 +167,7 @@ def dimensions(
         recsys.pages.require_drawing(out)
     settings = settings_of(logs, config, model=model)
     sizes = recsys.selection.numbers_of_factors(factors)
-    log, test = _read(settings)
+    log, test = read_logged(settings)
     measured = recsys.selection.try_dimensions(log, settings, sizes, test=test, progress=True)
     points: list[DimensionPoint] = []
     try:
@@ -136,14 +177,19 @@ def dimensions(
         raise
     finally:  # an interrupted run keeps what was measured
         if points:
-            _show_curve(recsys.evaluation.DimensionCurve(settings.model.name, points), out, as_json)
+            with uninterrupted():
+                curve = recsys.evaluation.DimensionCurve(settings.model.name, points)
+                _show_curve(curve, out, as_json)
 
 
-def _read(settings: "Settings") -> "tuple[Interactions, Interactions | None]":
-    """Read the log, report its row counts, and read the test part if there is one."""
-    log = recsys.read_log(settings.data.log, settings.log, progress=True)
-    note(str(log.row_counts))
-    return log, recsys.training.read_test(settings)
+def _show_curve(curve: "DimensionCurve", out: Path | None, as_json: bool) -> None:
+    if as_json:
+        print_json(curve.to_dict())
+    else:
+        show(_dimensions(curve), curve.verdict, curve.rule)
+    if out:
+        recsys.pages.save_drawing(curve, out)
+        note(f"drawn to {out}")
 
 
 def _budgeted(
@@ -155,11 +201,12 @@ def _budgeted(
     return replace(settings, tune=replace(settings.tune, **given))
 
 
-def _found(tuned: "Tuned") -> dict[str, Any]:
+def _plain_search(tuned: "Tuned") -> dict[str, Any]:
     return {
         "model": {"name": tuned.best.candidate.name, **tuned.parameters},
         "metric": tuned.metric,
         "value": tuned.best.value,
+        "whole": tuned.is_whole,
         "trials": {
             str(size): [
                 {
@@ -175,30 +222,118 @@ def _found(tuned: "Tuned") -> dict[str, Any]:
     }
 
 
-def _compared(entries: "dict[str, ComparedModel]", baseline: str, metric: str) -> dict[str, Any]:
-    evaluations = {name: entry.evaluation for name, entry in entries.items()}
+def _plain_model(entry: "ComparedModel") -> dict[str, Any]:
     return {
-        "models": {
-            name: {
-                **entry.evaluation.to_dict(),
-                "seeds": [dict(one.metrics) for one in entry.evaluations],
-                "parameters": dict(entry.parameters),
-                "seconds": entry.seconds,
-                "tuning_seconds": entry.tuning_seconds,
-                "bytes": entry.n_bytes,
-                "peak_bytes": entry.peak_bytes,
-            }
-            for name, entry in entries.items()
-        },
-        "comparisons": list(map(asdict, recsys.evaluation.compare(evaluations, baseline, metric))),
+        **entry.evaluation.to_dict(),
+        "seeds": [dict(one.metrics) for one in entry.evaluations],
+        "parameters": dict(entry.parameters),
+        "seconds": entry.seconds,
+        "tuning_seconds": entry.tuning_seconds,
+        "bytes": entry.n_bytes,
+        "peak_bytes": entry.peak_bytes,
     }
 
 
-def _show_curve(curve: "DimensionCurve", out: Path | None, as_json: bool) -> None:
-    if as_json:
-        print_json(curve.to_dict())
-    else:
-        console().print(dimension_table(curve))
-    if out:
-        recsys.pages.save_drawing(curve, out)
-        note(f"drawn to {out}")
+def _trials(tuned: "Tuned") -> Listing:
+    """Return a table of the best trials of a search, for each number of factors."""
+    name = tuned.best.candidate.name
+    space = [parameter for parameter in recsys.tuning.SPACES[name] if parameter != "iterations"]
+    rows: list[list[object]] = []
+    starts = []
+    for size, trials in tuned.trials.items():
+        starts.append(len(rows))
+        full = sorted((one for one in trials if not one.is_pruned), key=lambda one: -one.value)
+        for trial in full[:_BEST_TRIALS]:
+            values = trial.candidate.parameters
+            chosen = "*" if trial == tuned.best else ""
+            cells = [f"{values[one]:.4g}" if one in values else "" for one in space]
+            rows.append(
+                [
+                    size or "",
+                    f"{chosen}{trial.value:.4f}",
+                    values.get("iterations"),
+                    *cells,
+                    f"{trial.seconds:.1f}",
+                ]
+            )
+    n_pruned = sum(trial.is_pruned for trials in tuned.trials.values() for trial in trials)
+    n_left = tuned.n_trials - n_pruned - len(rows)
+    return Listing(
+        ["factors", tuned.metric, "epochs", *space, "s"],
+        rows,
+        title=f"{name}: {tuned.metric} on the validation part",
+        caption=f"{tuned.n_trials} trials, {n_pruned} given up half-way"
+        + (f", {n_left} not as good as these" if n_left else "")
+        + "; * is what was found",
+        starts=starts,
+    )
+
+
+def _comparison(
+    compared: "Mapping[str, ComparedModel]",
+    baseline: str,
+    metric: str,
+    found: "Mapping[str, Comparison]",
+) -> Listing:
+    """Return a table of models, one row each, and how each compares to a baseline."""
+    reference = compared[baseline]
+    recall = f"recall@{reference.evaluation.k}"
+    caption = (
+        f"{reference.evaluation.n_users:,} users; ± is half a 95 % interval over them. Differences "
+        "by bootstrap and permutation over users, p after Holm; better and worse are shares of the "
+        "users."
+    )
+    n_seeds = len(reference.evaluations)
+    if n_seeds > 1:
+        caption += f" Means over {n_seeds} seeds, in brackets the standard deviation over them."
+    return Listing(
+        [
+            *("model", metric, recall, f"difference of {metric}", "p", "better / worse"),
+            *("tuning s", "fit s", "MB", "peak MB"),
+        ],
+        [
+            [
+                name,
+                *(_over_seeds(entry, one) for one in (metric, recall)),
+                *(_standing(found[name]) if name in found else [""] * 3),
+                f"{entry.tuning_seconds:.1f}" if entry.tuning_seconds else "",
+                f"{entry.seconds:.1f}",
+                f"{entry.n_bytes / 1e6:.1f}",
+                "" if entry.peak_bytes is None else f"{entry.peak_bytes / 1e6:.0f}",
+            ]
+            for name, entry in compared.items()
+        ],
+        title=f"test part, against {baseline}",
+        left=["model"],
+        caption=caption,
+    )
+
+
+def _over_seeds(entry: "ComparedModel", metric: str) -> str:
+    evaluation, spread = entry.evaluation, entry.spread(metric)
+    value = with_half(evaluation.metrics[metric], evaluation.intervals[metric])
+    return value if spread is None else f"{value} ({spread:.4f})"
+
+
+def _standing(one: "Comparison") -> list[str]:
+    low, high = one.interval
+    return [
+        f"{one.difference:+.4f}, {low:+.4f} to {high:+.4f}",
+        f"{one.p_value:.4f}",
+        f"{one.better:.0%} / {one.worse:.0%}",
+    ]
+
+
+def _dimensions(curve: "DimensionCurve") -> Listing:
+    """Return a table of a curve, one row for each point."""
+    rows = curve.rows()
+    factors = [point.factors for point in curve.points]
+    return Listing(
+        list(rows[0]),
+        [list(row.values()) for row in rows],
+        title=f"{curve.model}: what each number of factors costs and gives",
+        left=["storage", ""],
+        caption="± is half a 95 % interval over users. Query: exact search for one user on one "
+        "core, median; vectors are decoded to float32 when they are loaded.",
+        starts=[row for row in range(1, len(rows)) if factors[row] != factors[row - 1]],
+    )

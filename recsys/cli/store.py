@@ -1,51 +1,57 @@
 """Commands on a store: versions, activate, rollback, pin, prune, verify, export, drift."""
 
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import RenderableType
 
 import recsys
 from recsys.base.errors import VersionNotFoundError
 from recsys.cli.app import DEFAULT_STORE, AsJson, Store, app
-from recsys.cli.output import console, note, print_json, print_rows, say
-from recsys.cli.tables import checks_table, drift_table, status_lines, versions_table
+from recsys.cli.output import Listing, cell, note, print_json, print_rows, say, show
 
 if TYPE_CHECKING:
-    from recsys.store import Manifest
+    from recsys.monitoring import DriftReport
+    from recsys.nightly import StoreStatus
+    from recsys.store import Check, Manifest
 
+_UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_MARKS = ("current", "rollback", "pinned")
 VersionName = Annotated[str, typer.Argument(metavar="VERSION")]
 
 
-@app.command()
-def versions(store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
+@app.command("versions")
+def versions_command(store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
     """List the versions of a store, newest first."""
     rows = recsys.store.describe_versions(store)
     if as_json:
         print_json(rows)
     else:
-        console().print(versions_table(rows, f"versions in {store}"))
+        show(_versions(rows, f"versions in {store}"))
         for row in rows:
             if "damaged" in row:
                 note(f"damaged: {row['version']}: {row['damaged']}")
 
 
-@app.command()
-def status(store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
+@app.command("status")
+def status_command(store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
     """Show the current version, the last nights, and what needs a person (exit code 1)."""
     found = recsys.nightly.status(store)
     if as_json:
         print_json(found.to_dict())
     else:
-        console(80).print(status_lines(found))
+        show(*_status(found))
     if found.needs:
         sys.exit(1)
 
 
-@app.command()
-def activate(
+@app.command("activate")
+def activate_command(
     version: VersionName,
     store: Store = DEFAULT_STORE,
     force: Annotated[bool, typer.Option("--force", help="Even if a gate refused it.")] = False,
@@ -55,27 +61,27 @@ def activate(
     say(f"current: {version}")
 
 
-@app.command()
-def rollback(store: Store = DEFAULT_STORE) -> None:
+@app.command("rollback")
+def rollback_command(store: Store = DEFAULT_STORE) -> None:
     """Make the version current that was current before; again: the one before that."""
     say(f"current: {recsys.rollback(store)}")
 
 
-@app.command()
-def pin(version: VersionName, store: Store = DEFAULT_STORE) -> None:
+@app.command("pin")
+def pin_command(version: VersionName, store: Store = DEFAULT_STORE) -> None:
     """Keep a version from every prune."""
     say(f"pinned: {recsys.pin(store, version)}")
 
 
-@app.command()
-def unpin(version: VersionName, store: Store = DEFAULT_STORE) -> None:
+@app.command("unpin")
+def unpin_command(version: VersionName, store: Store = DEFAULT_STORE) -> None:
     """Leave a pinned version to the next prune."""
     recsys.unpin(store, version)
     say(f"no longer pinned: {version}")
 
 
-@app.command()
-def prune(
+@app.command("prune")
+def prune_command(
     keep: Annotated[int, typer.Option("--keep", min=1, help="So many of the newest stay.")],
     store: Store = DEFAULT_STORE,
     dry_run: Annotated[
@@ -99,8 +105,8 @@ def prune(
     say(f"{len(done.deleted)} {would}deleted, {done.n_bytes / 1e6:.1f} MB")
 
 
-@app.command()
-def verify(
+@app.command("verify")
+def verify_command(
     version: Annotated[
         str | None, typer.Argument(metavar="[VERSION]", help="Default: the current one.")
     ] = None,
@@ -111,8 +117,8 @@ def verify(
     say(f"{found.name}: every file is what its manifest says")
 
 
-@app.command()
-def export(
+@app.command("export")
+def export_command(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Its name, or current.")],
     to: Annotated[
         str,
@@ -133,8 +139,8 @@ def export(
     say(f"{content.version}: {to} in {folder}")
 
 
-@app.command()
-def drift(
+@app.command("drift")
+def drift_command(
     a: Annotated[str | None, typer.Argument(metavar="[A]", help="Default: parent of B.")] = None,
     b: Annotated[
         str | None, typer.Argument(metavar="[B]", help="Default: the current version.")
@@ -158,7 +164,7 @@ def drift(
     if as_json:
         print_json(report.to_dict())
     else:
-        console().print(drift_table(report))
+        show(*_drift(report))
 
 
 def print_checks(manifest: "Manifest") -> None:
@@ -166,9 +172,137 @@ def print_checks(manifest: "Manifest") -> None:
     measured = [check for check in manifest.checks if check.value is not None]
     failed = [check for check in measured if not check.passed]
     if failed:
-        console().print(checks_table(failed, f"against {manifest.parent or 'popularity'}"))
+        show(_checks(failed, f"against {manifest.parent or 'popularity'}"))
     elif measured:
         against = f" against {manifest.parent}" if manifest.parent else ""
         left = len(manifest.checks) - len(measured)
         rest = f"; {left} could not be measured, see recsys drift" if left else ""
         note(f"all {len(measured)} checks{against} are within their limits{rest}")
+
+
+def _checks(checks: "Iterable[Check]", title: str, caption: str = "") -> Listing:
+    """Return checks as a table: value, threshold, whether it passed, and what was found."""
+    rows = [
+        [
+            check.name,
+            _number(check.value),
+            _number(check.threshold),
+            _passed(check),
+            check.sentence.partition(": ")[2],
+        ]
+        for check in checks
+    ]
+    headings = ["check", "value", "threshold", "ok", "found"]
+    return Listing(headings, rows, title, left=["check", "found"], caption=caption)
+
+
+def _passed(check: "Check") -> str:
+    if check.value is None:
+        return "-"
+    if check.passed:
+        return "yes"
+    return "refused" if check.refuses else "no"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _drift(report: "DriftReport") -> list[Listing]:
+    """Return the measures of a comparison as a table, and the items that moved most."""
+    n_alarms = len(report.alarms)
+    above = (
+        "all within their limits" if report.is_quiet else f"{n_alarms} of them above their limit"
+    )
+    title = f"drift from {report.a} to {report.b}"
+    measures = _checks(report.checks, title, caption=f"0 is no difference; {above}")
+    if not report.moved:
+        return [measures]
+    moved = Listing(
+        ["item", "1 - cosine", "users before"],
+        [[one.item_id, f"{one.movement:.4f}", f"{one.popularity:,}"] for one in report.moved],
+        title="moved most, by popularity times 1 - cosine",
+        left=["item"],
+    )
+    return [measures, moved]
+
+
+def _versions(rows: Sequence[Mapping[str, Any]], title: str) -> Listing:
+    """Return a table of `recsys.store.describe_versions`, newest first.
+
+    Of parent and space it shows the end and the start, enough to distinguish them.
+    """
+    headings = (
+        *("version", "", "age", "parent", "space", "model", "users\nitems", "events", "window"),
+        *("metric", "index", "MB"),
+    )
+    return Listing(headings, [_version(row) for row in rows], title, left=headings, is_dense=True)
+
+
+def _version(row: Mapping[str, Any]) -> list[str]:
+    marks = [mark for mark in _MARKS if row[mark]]
+    marks += ["refused"] if row.get("status") == "refused" else []
+    marks += ["damaged"] if "damaged" in row else []
+    if "status" not in row:
+        return [row["version"], ", ".join(marks), *[""] * 10]
+    recall = row["index_recall"]
+    return [
+        row["version"],
+        ", ".join(marks),
+        _age(row["age_seconds"]),
+        (row["parent"] or "").rpartition("-")[2],
+        row["space_id"][:8],
+        f"{row['model']} {row['factors']}",
+        f"{row['users']:,}\n{row['items']:,}",
+        "" if row["events"] is None else f"{row['events']:,}",
+        _window(row["window"]),
+        _metric(row["metric"]),
+        "" if recall is None else f"{recall:.3f}",
+        f"{row['bytes'] / 1e6:.1f}",
+    ]
+
+
+def _age(seconds: int) -> str:
+    """Return an age in its largest unit, such as "3 d"."""
+    for unit, size in _UNITS:
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return "0 s"
+
+
+def _window(window: Sequence[int] | None) -> str:
+    if window is None:
+        return ""
+    start, end = (f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d}" for second in window)
+    return f"{start}\n{end}"
+
+
+def _metric(metric: Mapping[str, Any] | None) -> str:
+    if metric is None or metric["value"] is None:
+        return ""
+    low, high = metric["interval"] or (None, None)
+    half = "" if low is None or high is None else f" ± {(high - low) / 2:.4f}"
+    return f"{metric['name']}\n{metric['value']:.4f}{half}"
+
+
+def _status(status: "StoreStatus") -> list[RenderableType]:
+    """Return what `recsys status` prints."""
+    age = "" if status.age_seconds is None else f", {_age(status.age_seconds)} old"
+    disk = f"{status.store_bytes / 1e6:,.1f} MB, {status.free_bytes / 1e6:,.0f} MB free"
+    lines = [
+        f"store         {status.store}",
+        f"current       {status.current or 'none'}{age}",
+        f"versions      {status.versions}, {disk}",
+        f"newest event  {status.newest_event or 'not known'}",
+    ]
+    parts: list[RenderableType] = [cell(line) for line in lines]
+    if status.nights:
+        headings = ["night", "result", "version", "reported"]
+        rows = [
+            [one.run, one.result, one.version, len(one.reported) or ""] for one in status.nights
+        ]
+        parts.append(Listing(headings, rows, title="last nights", left=headings))
+        last = status.nights[0].reported
+        parts += [cell(f"reported by the last night: {one}") for one in last]
+    parts += [cell(f"needs a person: {one}") for one in status.needs]
+    return parts if status.needs else [*parts, "all is well"]

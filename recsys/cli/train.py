@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import RenderableType
 
 import recsys
 from recsys.base.errors import ConfigError, did_you_mean
@@ -20,29 +21,45 @@ from recsys.cli.app import (
     Config,
     Logs,
     ModelName,
-    Rejects,
+    RejectsFile,
     Store,
     app,
+    read_logged,
     settings_of,
 )
-from recsys.cli.output import console, note, print_json, print_metrics, print_rows, say
+from recsys.cli.output import (
+    Listing,
+    cell,
+    ends_of,
+    metrics_table,
+    note,
+    print_json,
+    print_rows,
+    say,
+    show,
+    with_half,
+)
 from recsys.cli.store import print_checks
-from recsys.cli.tables import night_table, slices_table, unseen_table
 
 if TYPE_CHECKING:
     from recsys.config import Settings
     from recsys.evaluation import Evaluation, Slice
+    from recsys.nightly import NightReport
     from recsys.vectors import Ids
 
+_MOST_GROUPS = 30  # that a table shows
+_MAIN_METRICS = ("recall", "ndcg", "hit_rate", "auc", "coverage")  # of a night
+Items = Annotated[Path | None, typer.Option("--items", help="Table of item attributes.")]
 
-@app.command()
-def train(
+
+@app.command("train")
+def train_command(
     logs: Logs = None,
     config: Config = None,
     store: Store = DEFAULT_STORE,
-    items: Annotated[Path | None, typer.Option("--items", help="Table of item attributes.")] = None,
+    items: Items = None,
     model: ModelName = None,
-    rejects: Rejects = None,
+    rejects: RejectsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on a log, test, and publish a version."""
@@ -50,39 +67,36 @@ def train(
 
     settings = settings_of(logs, config, items, model)
     recsys.store.require_writable(store)
-    log = recsys.read_log(
-        settings.data.log,
-        settings.log,
-        rejects=rejects or store / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet",
-        progress=True,
-    )
-    note(str(log.row_counts))
+    rejects = rejects or store / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet"
+    log, test = read_logged(settings, rejects)
     version = recsys.train(
         log,
         store,
         settings=settings,
-        test=recsys.training.read_test(settings),
+        test=test,
         items=recsys.training.read_attributes(settings),
         progress=True,
     )
     if as_json:
         print_json(version.manifest.to_dict())
-    else:
-        print_metrics({name: one.to_dict() for name, one in version.manifest.metrics.items()})
-        print_checks(version.manifest)
-        say(f"published {version.name} in {store}")
+        return
+    metrics = {name: one.to_dict() for name, one in version.manifest.metrics.items()}
+    if metrics:
+        show(metrics_table(metrics))
+    print_checks(version.manifest)
+    say(f"published {version.name} in {store}")
 
 
-@app.command()
-def evaluate(
+@app.command("evaluate")
+def evaluate_command(
     logs: Logs = None,
     config: Config = None,
     model: ModelName = None,
-    rejects: Rejects = None,
+    rejects: RejectsFile = None,
     users_out: Annotated[
         Path | None, typer.Option("--users", help="Every user's metrics, to Parquet.")
     ] = None,
-    items: Annotated[Path | None, typer.Option("--items", help="Table of item attributes.")] = None,
+    items: Items = None,
     by: Annotated[
         str | None, typer.Option("--by", help="A column of --items: accuracy by its values.")
     ] = None,
@@ -90,11 +104,9 @@ def evaluate(
 ) -> None:
     """Train on one part of a log, test on the other, and publish nothing."""
     settings = settings_of(logs, config, items, model)
-    log = recsys.read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
-    note(str(log.row_counts))
-    train_part, test_part = recsys.splits.split_log(
-        log, settings.evaluation, recsys.training.read_test(settings)
-    )
+    log, test = read_logged(settings, rejects)
+    train_part, test_part = recsys.splits.split_log(log, settings.evaluation, test)
+    labels = None if by is None else _item_labels(settings, train_part.items, by)
     results = recsys.training.evaluate_split((train_part, test_part), settings, progress=True)
     new = None
     if test_part.split_info is not None and test_part.split_info.new_users is not None:
@@ -113,11 +125,12 @@ def evaluate(
     if as_json:
         print_json(metrics | ({} if new is None else {"new users": new.to_dict()}))
         return
-    print_metrics(metrics)
     metric = f"ndcg@{settings.evaluation.k}"
-    labels = None if by is None else _item_labels(settings, train_part.items, by)
-    _print_slices(results, metric, by, labels)
-    console().print(unseen_table(results[settings.model.name].left_out, new, metric))
+    show(
+        metrics_table(metrics),
+        *_slices(results, metric, by, labels),
+        _left_out(results[settings.model.name].left_out, new, metric),
+    )
 
 
 def _item_labels(settings: "Settings", ids: "Ids", column: str) -> list[str]:
@@ -134,10 +147,10 @@ def _item_labels(settings: "Settings", ids: "Ids", column: str) -> list[str]:
     return ["unknown" if value is None else str(value) for value in values]
 
 
-def _print_slices(
+def _slices(
     results: "Mapping[str, Evaluation]", metric: str, by: str | None, labels: Sequence[str] | None
-) -> None:
-    """Show where the model is good, and where popularity is better."""
+) -> list[Listing]:
+    """Return where the model is good, and where popularity is better."""
     evaluation = recsys.evaluation
     first, *others = results.items()
     baseline = others[0][1] if others else None
@@ -155,45 +168,79 @@ def _print_slices(
         tables.append(
             (f"{share}, by {by}", "pairs", partial(evaluation.item_slices, labels=labels))
         )
-    for title, unit, sliced in tables:
-        by_model = {name: sliced(one, baseline=other) for name, one, other in ordered}
-        console().print(slices_table(title, unit, by_model))
+    return [
+        _groups(title, unit, {name: sliced(one, baseline=other) for name, one, other in ordered})
+        for title, unit, sliced in tables
+    ]
 
 
-@app.command()
-def datasets(
+def _groups(title: str, unit: str, by_model: "Mapping[str, Sequence[Slice]]") -> Listing:
+    """Return a table of one row for each group, which marks those where the first model loses."""
+    first, *others = by_model
+    groups = list(zip(*by_model.values(), strict=True))
+    least = sorted((models[0].n for models in groups), reverse=True)[:_MOST_GROUPS][-1]
+    rows = [_group(models) for models in groups if models[0].n >= least]
+    n_left = len(groups) - len(rows)
+    return Listing(
+        ["group", unit, *by_model, *(f"{first} above {other}" for other in others), ""],
+        rows,
+        title,
+        left=["group"],
+        caption=f"{n_left:,} groups with less than {least:,} {unit}" if n_left else "",
+    )
+
+
+def _group(models: "Sequence[Slice]") -> list[str]:
+    own = models[0]
+    cells = [own.group, f"{own.n:,}", *(with_half(one.value, one.interval) for one in models)]
+    if own.difference is not None and own.difference_interval is not None:
+        low, high = own.difference_interval
+        cells.append(f"{own.difference:+.4f}, {low:+.4f} to {high:+.4f}")
+    return [*cells, "<- loses" if own.loses else ""]
+
+
+def _left_out(left_out: Mapping[str, int], new: "Evaluation | None", metric: str) -> Listing:
+    """Return the events that the metrics leave out, by reason, and the metric of new users."""
+    caption = ""
+    if new is not None:
+        mean, ends = new.metrics[metric], ends_of(new.intervals[metric])
+        caption = f"{new.n_users:,} new users get the popular list: {metric} {mean:.4f}  {ends}"
+    rows = [[reason, f"{n:,}"] for reason, n in left_out.items()]
+    heading = "left out above"
+    return Listing([heading, "number"], rows, left=[heading], caption=caption)
+
+
+@app.command("datasets")
+def datasets_command(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Fetch this one.")] = None,
     folder: Annotated[Path, typer.Option("--folder", help="Where to put it.")] = Path("logs"),
     as_json: AsJson = False,
 ) -> None:
     """List public logs with licence and size, or fetch one."""
+    rows = recsys.datasets.describe()
     if name is not None:
         with progress_bar(f"fetching {name}") as on_step:
             path = recsys.datasets.fetch(name, folder, on_step=on_step)
         say(path)
     elif as_json:
-        print_json(recsys.datasets.describe())
+        print_json(rows)
     else:
-        _print_datasets(recsys.datasets.describe())
+        short = [
+            {
+                "name": row["name"],
+                "interactions": f"{row['interactions']:,}",
+                "MB": f"{row['megabytes']:g}",
+                "terms": row["terms"],
+                "home": row["home"],
+                "fetch": "yes" if row["fetchable"] else "by hand",
+            }
+            for row in rows
+        ]
+        print_rows(short, title="public logs; `recsys datasets NAME` fetches one")
 
 
-def _print_datasets(rows: Sequence[Mapping[str, Any]]) -> None:
-    short = [
-        {
-            "name": row["name"],
-            "interactions": f"{row['interactions']:,}",
-            "MB": f"{row['megabytes']:g}",
-            "terms": row["terms"],
-            "home": row["home"],
-            "fetch": "yes" if row["fetchable"] else "by hand",
-        }
-        for row in rows
-    ]
-    print_rows(short, title="public logs; `recsys datasets NAME` fetches one")
-
-
-@app.command()
-def nightly(
+@app.command("nightly")
+def nightly_command(
     config: Annotated[Path, typer.Option("--config", help="TOML file of settings.")],
     store: Annotated[Path | None, typer.Option("--store", help=STORE_HELP)] = None,
     as_json: AsJson = False,
@@ -207,4 +254,52 @@ def nightly(
     if as_json:
         print_json(report.to_dict())
     else:
-        console().print(night_table(report))
+        show(*_night(report))
+
+
+def _night(report: "NightReport") -> list[RenderableType]:
+    """Return what is printed at the end of a night: stages, metrics and the version."""
+    rows = [
+        [
+            stage.name,
+            stage.status,
+            "" if stage.status == "left out" else f"{stage.seconds:.2f}",
+            "" if stage.peak_bytes is None else f"{stage.peak_bytes / 1e6:,.0f}",
+            _counts(stage.counts),
+        ]
+        for stage in report.stages
+    ]
+    headings = ["stage", "", "seconds", "MB", "what"]
+    title = f"night {report.run} on {report.store}"
+    parts: list[RenderableType] = [Listing(headings, rows, title, left=["stage", "", "what"])]
+    parts += [cell(f"not passed: {one}") for one in report.facts("gates").get("sentences", ())]
+    parts += [cell(f"warning: {one}") for one in report.warnings]
+    if report.metrics:
+        main = {name: _main_metrics(one) for name, one in report.metrics.items()}
+        parts.append(metrics_table(main))
+    return [*parts, cell(_last_line(report))]
+
+
+def _main_metrics(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an evaluation with few of its metrics, for one screen; all are in the manifest."""
+    kept = {
+        name: value
+        for name, value in evaluation["metrics"].items()
+        if name.partition("@")[0] in _MAIN_METRICS
+    }
+    return {**evaluation, "metrics": kept}
+
+
+def _counts(counts: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {f'{value:,}' if isinstance(value, int) else value}"
+        for name, value in counts.items()
+    )
+
+
+def _last_line(report: "NightReport") -> str:
+    if report.is_idle:
+        return f"nothing new: {report.version} stays current, {report.seconds:.1f} s in all"
+    if report.version is not None:
+        return f"published {report.version}, {report.seconds:.1f} s in all"
+    return f"{report.result} after {report.seconds:.1f} s"

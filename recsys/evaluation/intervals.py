@@ -1,7 +1,7 @@
 """Intervals of a mean over users, by resampling the users."""
 
 from collections.abc import Iterator, Mapping
-from math import inf
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def margin_of_mean(per_user: FloatArray) -> float:
     """
     if len(per_user) < 2:
         return inf
-    return _NORMAL * float(per_user.std(ddof=1)) / len(per_user) ** 0.5
+    return _NORMAL * float(per_user.std(ddof=1)) / sqrt(len(per_user))
 
 
 def interval_of_ratio(

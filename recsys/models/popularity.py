@@ -1,7 +1,7 @@
 """Popularity: the baseline every model has to beat, as a one-dimensional embedding."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,6 +11,7 @@ from recsys.models.protocol import (
     Contributions,
     FoldIn,
     OnEpoch,
+    Unsized,
     UserItems,
     checked,
     fit_in_one_step,
@@ -21,7 +22,7 @@ from recsys.vectors import Embeddings, FloatMatrix
 
 
 @dataclass(frozen=True)
-class Popularity:
+class Popularity(Unsized):
     """Score every item by the number of users who interacted with it, the same for all users.
 
     A user's embedding is ``[1]``, an item's is ``[number of users]``.
@@ -40,14 +41,6 @@ class Popularity:
     def factors(self) -> int:
         """One: the number of users is all there is to say of an item."""
         return 1
-
-    def with_factors(self, factors: int) -> Self:
-        """Return the model itself: there is no other dimension."""
-        return self
-
-    def with_seed(self, seed: int) -> Self:
-        """Return the model itself: nothing is random."""
-        return self
 
     @property
     def rotatable(self) -> tuple[slice, ...]:

@@ -166,6 +166,18 @@ class Sized:
         return (slice(0, self.factors),)
 
 
+class Unsized:
+    """What models without a dimension or a random start share."""
+
+    def with_factors(self, factors: int) -> Self:
+        """Return the model itself: there is no other dimension."""
+        return self
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the model itself: nothing is random."""
+        return self
+
+
 def require_hyperparameters(
     model: Any,
     *,

@@ -1,10 +1,12 @@
 """The dimension curve as a picture, or as a page with the picture and its table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from html import escape
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING
 
 from recsys.base.distribution import extra, missing_package
@@ -12,7 +14,6 @@ from recsys.base.durable import replaced
 from recsys.base.errors import ConfigError
 from recsys.evaluation import TOLERANCE
 from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
-from recsys.pages.page import page_of
 from recsys.vectors import STORAGES, Storage
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
-FORMATS = (".svg", ".png", ".html")
+_FORMATS = (".svg", ".png", ".html")
 
 # Of Okabe and Ito's palette, which colour-blind people tell apart.
 _COLORS: dict[Storage, str] = {"float32": "#0072B2", "float16": "#E69F00", "int8": "#009E73"}
@@ -61,9 +62,9 @@ def require_drawing(path: str | Path) -> None:
         If the name has no known ending, its folder is not there, or matplotlib is not installed.
     """
     path = Path(path)
-    if path.suffix not in FORMATS:
+    if path.suffix not in _FORMATS:
         raise ConfigError(
-            f"picture: expected a name that ends in {', '.join(FORMATS)}, got {str(path)!r}"
+            f"picture: expected a name that ends in {', '.join(_FORMATS)}, got {str(path)!r}"
         )
     if not path.parent.is_dir():
         raise ConfigError(f"picture: expected a folder for {path.name} at {path.parent}, got none")
@@ -83,21 +84,12 @@ def save_drawing(curve: DimensionCurve, path: str | Path) -> None:
 
     Accuracy is drawn against bytes, for every storage, and against training and query time; the
     knee is ringed in each. A page (.html) needs no other file. The same curve gives the same file.
-
-    Parameters
-    ----------
-    path : path
-        Ends in .svg, .png or .html.
-
-    Raises
-    ------
-    ConfigError
-        As `require_drawing` does, or if the file cannot be written.
+    A ConfigError as `require_drawing` raises it, or if the file cannot be written.
     """
     require_drawing(path)
     path = Path(path)
     if path.suffix == ".html":
-        content = page_of(curve, _title(curve), _rendered(curve, "svg").decode()).encode()
+        content = _page_of(curve, _title(curve), _rendered(curve, "svg").decode()).encode()
     else:
         content = _rendered(curve, path.suffix[1:])
     try:
@@ -229,3 +221,49 @@ def _title(curve: DimensionCurve) -> str:
         f"{curve.model}: accuracy and cost by number of factors "
         f"({evaluation.n_users:,} test users, {evaluation.n_items:,} items)"
     )
+
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
+svg { width: 100%; height: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+<p><strong>$verdict.</strong></p>
+$picture
+<table>
+<thead><tr>$headings</tr></thead>
+<tbody>
+$rows
+</tbody>
+</table>
+<p>$rule.</p>
+</body>
+</html>
+""")
+
+
+def _page_of(curve: DimensionCurve, title: str, picture: str) -> str:
+    """Return a page with the verdict on a curve, its picture (an SVG file) and its table."""
+    rows = curve.rows()
+    return _PAGE.substitute(
+        title=escape(title),
+        verdict=escape(curve.verdict),
+        rule=escape(curve.rule),
+        picture=picture[picture.index("<svg") :],  # the XML declaration before it is for a file
+        headings=_cells("th", rows[0]),
+        rows="\n".join(f"<tr>{_cells('td', row.values())}</tr>" for row in rows),
+    )
+
+
+def _cells(tag: str, texts: Iterable[str]) -> str:
+    return "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts)

@@ -5,16 +5,18 @@ They import `implicit` where they fit, as nothing else needs it.
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, replace
+from dataclasses import Field, dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.checks import require_known
+from recsys.base.stopping import check_stop
 from recsys.base.threads import one_blas_thread
 from recsys.models import MODELS, Model, OnEpoch, flat, nested, parameters_of
+from recsys.models.protocol import Sized, Unsized
 from recsys.models.registry import ending_in, has_factors, made_from
 from recsys.vectors import Embeddings, FloatMatrix
 
@@ -73,7 +75,7 @@ class Fittable(Protocol):
 
 
 @dataclass(frozen=True)
-class KNN:
+class KNN(Unsized):
     """The items most alike by the users they share, weighted by BM25, as `implicit` has it.
 
     Parameters
@@ -90,14 +92,6 @@ class KNN:
     k1: float = 0.1
     b: float = 0.3
 
-    def with_factors(self, factors: int) -> Self:
-        """Return the baseline itself."""
-        return self
-
-    def with_seed(self, seed: int) -> Self:
-        """Return the baseline itself."""
-        return self
-
     def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> ItemToItem:
         """Return the weights between items; `on_epoch` is not called."""
         from implicit.nearest_neighbours import BM25Recommender
@@ -110,7 +104,7 @@ class KNN:
 
 
 @dataclass(frozen=True)
-class BPR:
+class BPR(Sized):
     """Bayesian personalized ranking (Rendle et al., UAI 2009), as `implicit` has it.
 
     The defaults are the best of eleven settings on Gowalla's validation part.
@@ -124,16 +118,8 @@ class BPR:
     iterations: int = 150
     seed: int = 0
 
-    def with_factors(self, factors: int) -> Self:
-        """Return the baseline with embeddings of that dimension."""
-        return replace(self, factors=factors)
-
-    def with_seed(self, seed: int) -> Self:
-        """Return the baseline with another random start."""
-        return replace(self, seed=seed)
-
     def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> Embeddings:
-        """Return embeddings; `on_epoch` is not called."""
+        """Return embeddings; `on_epoch` is not called, but a signal stops between epochs."""
         from implicit.bpr import BayesianPersonalizedRanking
 
         peer = BayesianPersonalizedRanking(
@@ -144,7 +130,8 @@ class BPR:
             random_state=self.seed,
         )
         with one_blas_thread():  # as implicit asks for
-            peer.fit(sp.csr_matrix(user_items), show_progress=False)
+            matrix = sp.csr_matrix(user_items)
+            peer.fit(matrix, show_progress=False, callback=lambda *_progress: check_stop())
         return Embeddings(np.asarray(peer.user_factors), np.asarray(peer.item_factors))
 
 
@@ -156,17 +143,8 @@ BASELINES: Mapping[str, type[KNN | BPR]] = {kind.name: kind for kind in (KNN, BP
 class Candidate:
     """A model, or a baseline, with some of its hyperparameters; the others have their defaults.
 
-    Parameters
-    ----------
-    name : str
-        As `recsys.models.MODELS` or `recsys.tuning.candidates.BASELINES` have it.
-    parameters : mapping of str to value
-        Of a model that is a hyperparameter itself, as "als.regularization".
-
-    Raises
-    ------
-    ConfigError
-        If the name is not known.
+    Hyperparameters of a model that is one itself are spelled as "als.regularization". A ConfigError
+    if neither `recsys.models.MODELS` nor `recsys.tuning.candidates.BASELINES` has the name.
 
     Examples
     --------
@@ -178,12 +156,7 @@ class Candidate:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        known = [*MODELS, *BASELINES]
-        if self.name not in known:
-            raise ConfigError(
-                f"models: expected some of {', '.join(known)}, got {self.name!r}"
-                f"{did_you_mean(self.name, known)}"
-            )
+        require_known("models", [self.name], [*MODELS, *BASELINES])
 
     @classmethod
     def of(cls, model: Model) -> "Candidate":

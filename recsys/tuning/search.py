@@ -1,7 +1,10 @@
 """Find hyperparameters: many trials with few factors, fewer with more, the best go up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +21,24 @@ from recsys.tuning.task import Task
 
 FIRST_FACTORS = 32
 _GO_UP = 4  # the best of a number of factors that are tried with twice as many
-_LEAST_TRIALS = _GO_UP + 4  # with each number of factors
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found.
-
-    Parameters
-    ----------
-    trials : mapping of int to list of Trial
-        Everything that was tried, by the number of factors; 0 where there are none to choose.
-    metric : str
-        Such as "ndcg@20".
-    is_whole : bool
-        False where a signal stopped the search: the best of what was tried until then.
-    """
+    """What a search found."""
 
     best: Trial
     trials: Mapping[int, Sequence[Trial]]
+    """All that were run, by the number of factors; 0 where there are none to choose."""
     metric: str
+    """Such as "ndcg@20"."""
     is_whole: bool = True
+    """False where a signal stopped the search: the best of what was tried until then."""
+
+    @property
+    def n_trials(self) -> int:
+        """How many were run."""
+        return sum(map(len, self.trials.values()))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -62,8 +62,8 @@ def tune(
     Trials begin with 32 factors or a few more, where they are quick. The best of them go on to
     twice as many until `factors` is reached, or until doubling them gains less than 1 %: then the
     smaller number is the result. Within a number of factors, a Gaussian mixture of the good trials
-    suggests the next one (TPE, Bergstra et al., NIPS 2011), and a trial below the median of the
-    others at an epoch is given up.
+    suggests the next one (TPE, Bergstra et al., NIPS 2011), no setting is tried twice, and a trial
+    below the median of the others at an epoch is given up.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def tune(
     space : Space, optional
         Default: the one of `SPACES`.
     on_step : callable, optional
-        Called after each trial with the trials done and those in all.
+        Called after each trial with the trials done and the most there will be.
 
     Raises
     ------
@@ -88,19 +88,21 @@ def tune(
     """
     space = SPACES[candidate.name] if space is None else space
     budget, path = budget or Budget(), None if study is None else Path(study)
-    sizes = _doubled(factors) if candidate.has_factors else [0]
+    require("tune.factors", factors, least=1)
+    rungs = _rungs(factors if candidate.has_factors else 0, budget.trials if space else 1)
     done: dict[int, TrialLog] = {}
     first, is_whole = [candidate], True
     try:
-        for rung, size in enumerate(sizes):
-            n_trials, seconds = _share_of(budget, rung, len(sizes)) if space else (1, float("inf"))
+        for number, (size, n_trials) in enumerate(rungs.items(), start=1):
             sized = candidate.with_factors(size) if size else candidate
             name = f"{candidate.name}, {size} factors" if size else candidate.name
             done[size] = TrialLog(sized, space, task, path, name, seed)
-            _run(done, size, first, n_trials, seconds, on_step)
+            share = number / len(rungs)  # of the time, for this rung and all before it
+            seconds = inf if budget.minutes is None else 60 * budget.minutes * share
+            _run(done, size, first, n_trials, seconds, partial(_report, on_step, done, rungs, size))
             first = _best_of(done[size].trials())
-            best = [done[one].best().value for one in sizes[max(rung - 1, 0) : rung + 1]]
-            if rung and best[1] < (1 + TOLERANCE) * best[0]:
+            *_, before, now = [0.0, *(log.best().value for log in done.values())]
+            if now < (1 + TOLERANCE) * before:
                 break
     except StoppedError:
         done = {size: log for size, log in done.items() if _best_of(log.trials())}
@@ -117,7 +119,7 @@ def _run(
     first: Sequence[Candidate],
     n_trials: int,
     seconds: float,
-    on_step: OnStep | None,
+    report: Callable[[Trial], None],
 ) -> None:
     """Run the trials of a number of factors that have not run yet."""
     while True:
@@ -127,30 +129,41 @@ def _run(
         if len(made) >= n_trials or (spent >= seconds and is_any_full):
             return
         trial = done[size].run_one(first)
-        if on_step is not None:
-            best = done[size].best().value
-            note = f"{size} factors, " if size else ""
-            on_step(len(made) + 1, n_trials, f"{note}last {trial.value:.4f}, best {best:.4f}")
+        if trial is None:  # all settings there are have been tried
+            return
+        report(trial)
 
 
-def _share_of(budget: Budget, rung: int, n_rungs: int) -> tuple[int, float]:
-    """Return the trials of a rung, and the seconds that it and all before it may take.
+def _report(
+    on_step: OnStep | None,
+    done: Mapping[int, TrialLog],
+    rungs: Mapping[int, int],
+    size: int,
+    trial: Trial,
+) -> None:
+    if on_step is not None:
+        n_done = sum(len(log.trials()) for log in done.values())
+        note = f"{size} factors, " if size else ""
+        best = done[size].best().value
+        note += f"last {trial.value:.4f}, best {best:.4f}"
+        on_step(n_done, sum(rungs.values()), note)
 
-    Trials halve where factors double, so that each rung takes about as long.
+
+def _rungs(largest: int, n_trials: int) -> dict[int, int]:
+    """Return the trials with each number of factors; they sum to `n_trials`.
+
+    Numbers of factors double up to the largest, and trials halve, so that each rung takes about as
+    long. With few trials the small numbers are left out: to be tried again with twice as many
+    factors takes the trials of those that go up.
     """
-    share = 2.0 ** (n_rungs - 1 - rung) / (2.0**n_rungs - 1)
-    seconds = float("inf") if budget.minutes is None else 60 * budget.minutes
-    n_trials = max(round(budget.trials * share), _LEAST_TRIALS if n_rungs > 1 else 1)
-    return n_trials, seconds * (rung + 1) / n_rungs
-
-
-def _doubled(largest: int) -> list[int]:
-    """Return numbers of factors up to the largest, each twice the one before."""
-    require("tune.factors", largest, least=1)
     sizes = [largest]
     while sizes[0] >= 2 * FIRST_FACTORS:
         sizes.insert(0, sizes[0] // 2)
-    return sizes
+    while n_trials < _GO_UP * (2 ** len(sizes) - 1) and len(sizes) > 1:
+        del sizes[0]
+    shares = [2**rung for rung in reversed(range(len(sizes)))]
+    ends = [round(n_trials * share / sum(shares)) for share in accumulate(shares)]
+    return {size: end - start for size, start, end in zip(sizes, [0, *ends], ends, strict=False)}
 
 
 def _best_of(trials: Sequence[Trial]) -> list[Candidate]:

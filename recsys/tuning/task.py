@@ -8,7 +8,8 @@ from hashlib import blake2b
 import numpy as np
 import scipy.sparse as sp
 
-from recsys.base.errors import ConfigError
+from recsys.base.checks import require
+from recsys.base.stopping import check_stop
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.ranking import Scorer
@@ -19,42 +20,22 @@ from recsys.tuning.candidates import Candidate
 
 MOST_USERS = 20_000  # that are measured: the same in all trials, so that they can be compared
 
-Report = Callable[[int, float], bool]
-"""Takes an epoch and what it reached; True stops the fit there."""
-
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """What a search optimizes: a metric on a validation part.
 
-    Parameters
-    ----------
-    train, validation : Interactions
-        A split of the train part; fits are on the first of the two.
-    metric : str
-        One of `recsys.evaluation.METRICS`, at `k`.
-    seed : int
-        Of the choice of users, where there are more than 20,000 with validation items.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such metric.
-    DataError
-        If the validation part is a test part.
+    A ConfigError if there is no such metric, a DataError if the validation part is a test part.
     """
 
-    train: Interactions
-    validation: Interactions
-    metric: str = "ndcg"
+    train: Interactions  # what trials are fitted to: a part of the train part
+    validation: Interactions  # the other part
+    metric: str = "ndcg"  # one of `recsys.evaluation.METRICS`, at k
     k: int = 20
-    seed: int = 0
+    seed: int = 0  # of the choice of users, where more than 20,000 have validation items
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise ConfigError(
-                f"tune: expected a metric of {', '.join(METRICS)}, got {self.metric!r}"
-            )
+        require("tune.metric", self.metric, one_of=METRICS)
         require_validation(self.validation, "tune")
 
     @cached_property
@@ -98,12 +79,14 @@ class Watch:
     """
 
     task: Task
-    report: Report
+    report: Callable[[int, float], bool]
+    """Takes an epoch and what it reached; True stops the fit there."""
     reached: dict[int, float] = field(default_factory=dict)
     is_stopped: bool = False
 
     def __call__(self, epoch: Epoch) -> bool:
         """Measure after epochs 2, 4, 8, ...; the last is measured from the returned embeddings."""
+        check_stop()
         number = epoch.number
         is_power_of_two = number.bit_count() == 1
         if number < 2 or not is_power_of_two or number == epoch.n_epochs:
@@ -122,7 +105,7 @@ class Watch:
         return max(self.reached, key=lambda number: (self.reached[number], -number))
 
 
-def run_trial(candidate: Candidate, task: Task, report: Report) -> Watch:
+def run_trial(candidate: Candidate, task: Task, report: Callable[[int, float], bool]) -> Watch:
     """Fit a candidate and watch its epochs; without any, what it returns counts as one."""
     watch = Watch(task, report)
     n_epochs = candidate.iterations

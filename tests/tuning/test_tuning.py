@@ -1,25 +1,33 @@
 """The search for hyperparameters: what it finds, and that nothing of it is lost."""
 
+import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recsys.errors import ConfigError, DataError
 from recsys.models import MODELS, Epoch, flat, nested
 from recsys.splits import SplitSettings, split_parts, split_random
 from recsys.tuning import SPACES, Budget, Range, Task, Tuned, tune
 from recsys.tuning.candidates import Candidate
+from recsys.tuning.search import _rungs
+from recsys.tuning.study import require_study
 from recsys.tuning.task import Watch
 from recsys.vectors import Embeddings
 from tests.worlds import tastes
 
 SEARCH = """
 import sys
-from tests.tuning.test_tuning import a_search
-a_search(sys.argv[1], on_step=lambda done, total, note="": print(done, flush=True))
+from tests.tuning.test_tuning import a_short_search
+a_short_search(sys.argv[1], on_step=lambda done, total, note="": print(done, flush=True))
 """
 
 
@@ -28,10 +36,15 @@ def a_task(seed: int = 0) -> Task:
     return Task(parts.train, parts.validation, k=5)
 
 
-def a_search(study: str | None = None, **changes) -> Tuned:
+def a_search(study: str | Path | None = None, **changes) -> Tuned:
     model = Candidate("als", {"iterations": 4, "regularization": 8.0})
     settings = {"factors": 64, "budget": Budget(trials=36), "study": study} | changes
     return tune(model, a_task(), **settings)
+
+
+def a_short_search(study: str | Path | None = None, **changes) -> Tuned:
+    """At random, suggested, and with twice as many factors."""
+    return a_search(study, budget=Budget(trials=16), **changes)
 
 
 def values_of(tuned: Tuned) -> dict[int, list[tuple[float, bool]]]:
@@ -77,15 +90,15 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path) 
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if int(line) == 7:
+            if int(line) == 11:
                 process.kill()  # SIGKILL, in the middle of a trial
                 break
     steps: list[int] = []
-    tuned = a_search(str(study), on_step=lambda done, total, note="": steps.append(done))
-    assert steps[0] in (8, 9)  # the eighth may have been done
-    assert values_of(tuned) == values_of(a_search())
+    tuned = a_short_search(study, on_step=lambda done, total, note="": steps.append(done))
+    assert steps[0] in (12, 13)  # the twelfth may have been done
+    assert values_of(tuned) == values_of(a_short_search())
     again: list[int] = []
-    done = a_search(str(study), on_step=lambda done, total, note="": again.append(done))
+    done = a_short_search(study, on_step=lambda done, total, note="": again.append(done))
     assert values_of(done) == values_of(tuned)
     assert again == []
 
@@ -97,12 +110,67 @@ def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"study\.sqlite: .* another log or split; name another"):
         tune(Candidate("svd"), a_task(seed=1), factors=8, budget=budget, study=study)
     other = Candidate("svd", {"weight_exponent": 1.0})
-    with pytest.raises(ConfigError, match="got one of another model"):
+    with pytest.raises(ConfigError, match="got trials of another model"):
         tune(other, a_task(), factors=8, budget=budget, study=study)
-    noise = tmp_path / "noise.sqlite"
-    noise.write_bytes(b"no database" * 100)
-    with pytest.raises(ConfigError, match=r"noise\.sqlite: expected a study of Optuna"):
-        tune(Candidate("svd"), a_task(), factors=8, budget=budget, study=noise)
+
+
+@pytest.mark.parametrize("name", ["50% ä?x#1&y=2 {v}.db", "-x", "../up/\udcff"])
+def test_a_study_has_any_file_name(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    first, again = (tune(Candidate("popularity"), a_task(), study=name) for _ in range(2))
+    assert first.trials == again.trials
+    assert [path.name for path in Path(name).parent.iterdir()] == [Path(name).name]
+
+
+def not_studies(folder: Path) -> dict[str, tuple[str, str]]:
+    (folder / "noise").write_bytes(b"no database" * 100)
+    os.mkfifo(folder / "pipe")
+    with closing(sqlite3.connect(folder / "other.db")) as database:
+        database.execute("CREATE TABLE fruit (name TEXT)")
+    return {
+        "noise": ("noise", "file is not a database"),
+        "folder": (".", "a folder"),
+        "pipe": ("pipe", "no file"),
+        "other": ("other.db", "a database with the table fruit"),
+        "below a file": ("noise/x.db", "Not a directory"),
+        "where nothing can be": ("/proc/x/y.db", "No such file or directory"),
+    }
+
+
+def test_what_is_no_study_is_said_in_one_sentence(tmp_path: Path) -> None:
+    for name, got in not_studies(tmp_path).values():
+        before = sorted(tmp_path.iterdir())
+        with pytest.raises(ConfigError) as raised:
+            require_study(tmp_path / name)
+        assert f"got {got}; name another file" in str(raised.value).replace("File exists", got)
+        assert "\n" not in str(raised.value)
+        assert sorted(tmp_path.iterdir()) == before
+
+
+@given(st.integers(1, 400), st.integers(1, 2000))
+def test_trials_of_all_numbers_of_factors_sum_to_what_was_asked(trials: int, factors: int) -> None:
+    rungs = _rungs(factors, trials)
+    assert sum(rungs.values()) == trials
+    assert max(rungs) == factors
+    assert len(rungs) == 1 or min(rungs.values()) >= 4
+
+
+@pytest.mark.parametrize("trials", [1, 3, 12])
+def test_so_many_trials_are_run_as_were_asked(trials: int) -> None:
+    seen: list[tuple[int, int]] = []
+    tuned = a_search(
+        budget=Budget(trials), on_step=lambda done, total, note="": seen.append((done, total))
+    )
+    assert tuned.n_trials == trials
+    assert seen == [(done, trials) for done in range(1, trials + 1)]
+
+
+def test_no_setting_is_tried_twice() -> None:
+    space = {"neighbors": Range(3, 5, whole=True)}
+    tuned = tune(Candidate("knn"), a_task(), budget=Budget(trials=9), space=space)
+    tried = [trial.candidate.parameters["neighbors"] for trial in tuned.trials[0]]
+    assert sorted(tried) == [3, 4, 5]
 
 
 def test_time_that_is_over_ends_a_search() -> None:
@@ -172,6 +240,6 @@ def test_what_cannot_be_is_refused() -> None:
             Budget(**changes)
     with pytest.raises(ConfigError, match="expected some of als"):
         Candidate("asl")
-    with pytest.raises(ConfigError, match="expected a metric of recall"):
+    with pytest.raises(ConfigError, match="tune.metric: expected one of recall"):
         Task(tastes(), tastes(), metric="rmse")
     assert not Range(0, 1).holds(None)
