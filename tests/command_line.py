@@ -52,6 +52,8 @@ def _run_process(
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
         environment = {**os.environ, "NO_COLOR": "1", **env}
+        if "COLUMNS" not in env:  # pytest-xdist sets it; a pipe has no width of its own
+            environment.pop("COLUMNS", None)
         process = _SERVER.Process(
             target=_be_process, args=(work, arguments, cwd, environment, out, err)
         )
