@@ -9,7 +9,7 @@ from recsys.base.checks import require, require_encoding, require_types, unix_se
 from recsys.base.errors import ConfigError
 
 LogFormat = Literal["auto", "parquet", "csv", "jsonl", "lists"]
-ValueScale = Literal["auto", "linear", "log", "none"]
+ValueScale = Literal["auto", "linear", "log", "root", "none"]
 TimestampUnit = Literal["s", "ms", "us", "ns", "date", "excel"]
 DecimalMark = Literal[".", ","]
 DuplicatePolicy = Literal["sum", "last", "max", "count"]
@@ -85,7 +85,10 @@ class LogSettings(TextSettings):
     listed is rejected. Empty: every event weighs 1."""
     value_scale: ValueScale = "auto"
     """How the value column multiplies the event's weight: by ``value`` ("linear"), by ``log(1 +
-    value)``, or not at all ("none"). "auto" is linear, or none where `min_value` is set."""
+    value)``, by its fourth root ("root"), which does not depend on the unit, or not at all
+    ("none"). "auto" is none where `min_value` is set; else linear, unless values have a long tail
+    (of 1,000 events or more, the 99th percentile of weights is ten times the median or more): then
+    the fourth root of the weight is taken."""
     min_value: float | None = None
     """Rows whose value is below are left out (for ratings, the least that counts as a like)."""
     missing_value: float | None = None
@@ -118,8 +121,8 @@ class LogSettings(TextSettings):
     """What DuckDB may use before it spills to disk."""
 
     @property
-    def scale(self) -> Literal["linear", "log", "none"]:
-        """`value_scale`, with "auto" decided."""
+    def scale(self) -> Literal["linear", "log", "root", "none"]:
+        """`value_scale`, with "auto" decided as far as it can be without the values."""
         if self.value_scale == "auto":
             return "linear" if self.min_value is None else "none"
         return self.value_scale

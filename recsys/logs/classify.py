@@ -180,6 +180,7 @@ def _scaled(weight: str, value: NumberField, settings: LogSettings) -> str:
         "none": "1.0",
         # ln() of a negative number would stop the query; such a row is rejected anyway.
         "log": f"CASE WHEN {value.sql} > 0 THEN ln(1 + {value.sql}) ELSE 0 END",
+        "root": f"CASE WHEN {value.sql} > 0 THEN sqrt(sqrt({value.sql})) ELSE 0 END",
         "linear": value.sql,
     }[settings.scale]
     if settings.missing_value is not None:

@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
@@ -20,6 +23,12 @@ from recsys.logs.session import Session, open_session
 from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_tables, listed
 from recsys.logs.staging import StagedFile, stage
 from recsys.settings import LogSettings
+
+_ENOUGH_EVENTS = 1000  # to tell how values are spread
+_LONG = 10.0  # times the median: a 99th percentile from here on is a long tail
+_LONG_TAIL = (
+    "values have a long tail: the fourth root of a weight is taken; log.value_scale says otherwise"
+)
 
 
 def read_log(
@@ -98,12 +107,16 @@ def read_log(
         )
         if log.times_are_numbers:
             check_times(session, interactions.timestamp, settings.timestamp_unit)
-        notes = (
+        notes = [
             *sources.notes,
             *(f"{said}: {listed(names)}" for said, names in session.notes.items()),
-        )
+        ]
+    if settings.value_scale == "auto" and _have_long_tail(interactions.weight, settings):
+        roots = np.sqrt(np.sqrt(interactions.weight))
+        interactions = replace(interactions, weight=roots)
+        notes.append(_LONG_TAIL)
     interactions = keep_minimum_counts(
-        replace(interactions, row_counts=replace(interactions.row_counts, notes=notes)),
+        replace(interactions, row_counts=replace(interactions.row_counts, notes=tuple(notes))),
         min_user_items=settings.min_user_items,
         min_item_users=settings.min_item_users,
         k_core=settings.k_core,
@@ -136,6 +149,19 @@ def _staged(
         names = listed([source.name for source in sources])
         raise DataError(f"log {names}: expected rows, but it is empty: nothing, or a header alone")
     return with_rows
+
+
+def _have_long_tail(weight: NDArray[np.float32], settings: LogSettings) -> bool:
+    """Tell whether values are such that few events would weigh more than all others.
+
+    Weights of event types that a person gave are no values, however far apart they are.
+    """
+    is_linear = settings.scale == "linear" and settings.duplicates != "count"
+    if not is_linear or len(weight) < _ENOUGH_EVENTS or weight.min() == weight.max():
+        return False
+    median, high = np.percentile(weight, [50, 99])
+    has_values = len(np.unique(weight)) > len(set(settings.events.values()))
+    return bool(high >= _LONG * median) and has_values
 
 
 def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSettings:

@@ -25,6 +25,7 @@ from recsys.store import Check, Content, Damaged, EvaluationSummary, Manifest
 from recsys.vectors.vector import norms_of
 
 _CHANGE_EVERY_NIGHT = ("since", "until")
+_SCALED_DOWN = 3.0  # times that the mean weight fell: more than a night changes it
 _LEAST_WITH_VECTORS = 0.5  # of the users
 _NEARLY_ZERO = 1e-6  # of the longest user
 _MOST_NORMS = 1 << 17  # of a sample of users
@@ -222,6 +223,9 @@ def _explained(new: Manifest, current: Manifest) -> dict[str, str]:
         explained = dict.fromkeys(groups, "the settings of the log changed")
     if current.model.mean_weight is None and new.model.unit != 1:
         reason = "weights are in units of their mean now"
+        explained |= dict.fromkeys(("vectors", "lists"), reason)
+    if _SCALED_DOWN * new.model.unit < current.model.unit:  # as by roots of values
+        reason = "weights are on another scale"
         explained |= dict.fromkeys(("vectors", "lists"), reason)
     if new.model != current.model:
         explained |= dict.fromkeys(("vectors", "lists"), "the model changed")

@@ -319,7 +319,8 @@ def test_event_weights_and_excluded_events():
 
 
 @pytest.mark.parametrize(
-    ("scale", "weight"), [("linear", 3.0), ("log", np.float32(np.log(4))), ("none", 1.0)]
+    ("scale", "weight"),
+    [("linear", 3.0), ("log", np.float32(np.log(4))), ("root", 3**0.25), ("none", 1.0)],
 )
 def test_value_scales(scale, weight):
     log = read_log(table(user_id=["a"], item_id=["x"], value=[3]), value_scale=scale)

@@ -2,7 +2,9 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -178,3 +180,33 @@ def test_garbage_of_the_newest_day_is_refused_in_a_file_that_grows(tmp_path):
     older = [f"1,2,{NOON + 3 * day}"] * 500  # what was let pass once does not stop the log for good
     path.write_text("\n".join(["user_id,item_id,timestamp", *rows, *good, *bad, *older]))
     assert len(read_log(path)) == 61_240
+
+
+def played(values: np.ndarray, **more: Any) -> pa.Table:
+    n = len(values)
+    return pa.table(
+        {"user_id": np.arange(n) % 50, "item_id": np.arange(n) // 50, "value": values} | more
+    )
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.001, 3600.0])
+def test_values_with_a_long_tail_count_by_their_fourth_root(unit: float) -> None:
+    values = unit * np.random.default_rng(0).lognormal(1.0, 2.0, 2000)
+    log = read_log(played(values))
+    np.testing.assert_allclose(np.sort(log.weight), np.sort(values) ** 0.25, rtol=1e-5)
+    assert "values have a long tail" in str(log.row_counts)
+    root = read_log(played(values), value_scale="root")
+    np.testing.assert_allclose(np.sort(root.weight), np.sort(log.weight), rtol=1e-5)
+    for scale in ("linear", "root"):
+        assert "long tail" not in str(read_log(played(values), value_scale=scale).row_counts)
+
+
+def test_values_without_a_long_tail_and_weights_of_events_count_as_they_are() -> None:
+    stars = np.tile([1.0, 2.0, 3.0, 4.0, 5.0], 400)
+    assert sorted(set(read_log(played(stars)).weight.tolist())) == [1, 2, 3, 4, 5]
+    few = np.random.default_rng(0).lognormal(1.0, 2.0, 999)
+    np.testing.assert_allclose(np.sort(read_log(played(few)).weight), np.sort(few), rtol=1e-6)
+    kinds = np.where(np.arange(2000) % 20 == 0, "buy", "view")
+    table = played(np.ones(2000), event=kinds).drop_columns("value")
+    events = {"view": 1.0, "buy": 50.0}
+    assert set(read_log(table, events=events).weight.tolist()) == {1.0, 50.0}
