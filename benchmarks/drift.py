@@ -117,6 +117,15 @@ def _half_a_day(log: Interactions, _: World) -> Interactions | None:
     return _newest_day(log, 0.5)
 
 
+@fault("nothing after the middle of the newest day")
+def _stopped(log: Interactions, _: World) -> Interactions | None:
+    if log.timestamp is None:
+        return None
+    day_of = log.timestamp // DAY
+    middle = np.median(log.timestamp[day_of == day_of.max()])
+    return log.select(log.timestamp <= middle).compact()
+
+
 def _newest_day(log: Interactions, kept: float) -> Interactions | None:
     if log.timestamp is None:
         return None

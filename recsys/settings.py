@@ -61,6 +61,9 @@ MEASURE_NAMES = (
 )
 """The keys of `recsys.monitoring.DEFAULT_LIMITS`, the measures of drift."""
 
+FEED_NAMES = ("log_age", "newest_day", "silent_hours")
+"""The measures of the newest events, which refuse nothing."""
+
 
 @dataclass(frozen=True)
 class DataSettings:
@@ -212,7 +215,7 @@ class GateSettings:
         require_known(
             "gates.off", self.off, (BETTER, AS_GOOD, COVERAGE, VECTORS, CHANCE, *MEASURE_NAMES)
         )
-        require_known("gates.limits", self.limits, (*MEASURE_NAMES, "log_age"))
+        require_known("gates.limits", self.limits, (*MEASURE_NAMES, *FEED_NAMES))
         require("gates.metric", self.metric, one_of=METRIC_NAMES)
         for name, limit in self.limits.items():
             require(f"gates.limits.{name}", limit, least=0, below=inf)

@@ -39,6 +39,8 @@ class LogSummary:
         The first and the last second since 1970; None without time.
     days : mapping of str to int
         Events by day in UTC, of the last 60 days of the log that have any; empty without time.
+    hours : mapping of str to 24 int
+        The same by hour in UTC; empty also where an older release did not write it.
     duplicates : int
         Events that repeat another's user, item and, where there is time, second.
     mean_weight : float
@@ -55,6 +57,7 @@ class LogSummary:
     items: int | None = None
     window: tuple[int, int] | None = None
     days: Mapping[str, int] = field(default_factory=dict)
+    hours: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     duplicates: int | None = None
     mean_weight: float | None = None
     busiest_user: int | None = None
@@ -68,6 +71,7 @@ class LogSummary:
         return found | {
             "window": None if self.window is None else list(self.window),
             "days": dict(self.days),
+            "hours": {day: " ".join(map(str, events)) for day, events in self.hours.items()},
             "account": None if counts is None else counts.to_dict(),
         }
 
@@ -79,6 +83,7 @@ class LogSummary:
         return cls(
             **known
             | {
+                "hours": {day: _of_a_day(text) for day, text in data.get("hours", {}).items()},
                 "window": None if window is None else (window[0], window[1]),
                 "row_counts": None if counts is None else RowCounts.from_dict(counts),
             }
@@ -95,6 +100,7 @@ def summarize(log: Interactions) -> LogSummary:
         items=len(log.items),
         window=None if timestamp is None else _window(timestamp),
         days={} if timestamp is None else _by_day(timestamp),
+        hours={} if timestamp is None else _by_hour(timestamp),
         duplicates=_duplicates(log),
         mean_weight=float(log.weight.mean(dtype=np.float64)) if len(log) else 0.0,
         busiest_user=int(np.bincount(log.user_idx, minlength=1).max()),
@@ -114,6 +120,23 @@ def _by_day(timestamp: NDArray[np.int64]) -> dict[str, int]:
         f"{datetime.fromtimestamp(day * SECONDS_PER_DAY, UTC):%Y-%m-%d}": n
         for day, n in zip(days[is_late].tolist(), counts[is_late].tolist(), strict=True)
     }
+
+
+def _by_hour(timestamp: NDArray[np.int64]) -> dict[str, tuple[int, ...]]:
+    hours, counts = np.unique(timestamp // 3600, return_counts=True)
+    found = {day: [0] * 24 for day in _by_day(timestamp)}
+    for hour, n in zip(hours.tolist(), counts.tolist(), strict=True):
+        day = f"{datetime.fromtimestamp(hour * 3600, UTC):%Y-%m-%d}"
+        if day in found:
+            found[day][hour % 24] = n
+    return {day: tuple(events) for day, events in found.items()}
+
+
+def _of_a_day(text: str) -> tuple[int, ...]:
+    events = tuple(map(int, text.split()))
+    if len(events) != 24:
+        raise ValueError(f"expected the events of 24 hours, got {text[:40]!r}")
+    return events
 
 
 def _duplicates(log: Interactions) -> int:

@@ -17,10 +17,10 @@ from recsys.monitoring.vectors import Moved, VectorPair
 from recsys.store import Check, Content, Manifest, Version, find_version, served
 
 DEFAULT_LIMITS: Mapping[str, float] = {
-    name: one.limit for name, one in MEASURES.items() if one.of != "age"
+    name: one.limit for name, one in MEASURES.items() if one.of != "feed"
 }
-"""The shipped limits of the measures of drift. The age of the log is none of them: its limit is
-not learned, as a feed that stops would become the usual."""
+"""The shipped limits of the measures of drift. Those of the newest events are none of them:
+their limits are not learned, as a feed that stops would become the usual."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.monitoring.drift import ancestors, drift, drift_of_manifests, learned_limits
+from recsys.monitoring.feed import feed_checks
 from recsys.monitoring.log import Log
-from recsys.monitoring.measures import MEASURES, checks_of, not_measured
+from recsys.monitoring.measures import MEASURES, not_measured
 from recsys.monitoring.vectors import TOO_FEW
 from recsys.settings import (
     AS_GOOD,
@@ -56,7 +57,6 @@ class Gates:
         if current is None:
             return checks
         nights = ancestors(current.version, self.settings.history)
-        limits = {"log_age": MEASURES["log_age"].limit, **self.settings.limits}
         moved = self._of_drift(
             self._compared(staged, current, nights), manifest, current.version.manifest
         )
@@ -64,7 +64,10 @@ class Gates:
         if isinstance(current, Damaged) and all(check.value is None for check in compared):
             moved.append(_nothing_compared(current))
         checks += moved
-        return [*checks, *checks_of("age", limits, Log.of(manifest), list(map(Log.of, nights)))]
+        return [
+            *checks,
+            *feed_checks(self.settings.limits, Log.of(manifest), list(map(Log.of, nights))),
+        ]
 
     def _compared(
         self, staged: Content, current: Content | Damaged, nights: Sequence[Manifest]

@@ -1,9 +1,12 @@
-"""Measures of the log: volume, days, events, weights, age."""
+"""Measures of the log: volume, days, events, weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from recsys.logs import LogSummary, RowCounts
 from recsys.logs.classify import SECONDS_PER_DAY
@@ -69,6 +72,17 @@ class Log:
             last -= _DAY
         # A window may begin at any hour of its first day.
         return _Days(events, date.fromisoformat(min(events)) + _DAY, last)
+
+    @property
+    def hours(self) -> dict[date, NDArray[np.float64]]:
+        """Events of each hour of the days that lie whole in the log, (24,) each."""
+        whole, events = self.days, self.summary.hours
+        if not events:
+            raise NotMeasured("no hours in a manifest")
+        days = [whole.first + n * _DAY for n in range((whole.last - whole.first).days + 1)]
+        return {
+            day: np.array(events.get(day.isoformat(), [0] * 24), dtype=np.float64) for day in days
+        }
 
     @property
     def newest(self) -> int:
@@ -198,22 +212,3 @@ def _ratio(what: str, before: float, now: float) -> Measured:
 def _change(of_what: str, before: float, now: float) -> Measured:
     found = f"change of the share of {of_what}, {before:.2%} before, {now:.2%} now"
     return Measured(abs(now - before), found)
-
-
-# 2.5: a weekend without events is no alarm.
-@measure_of("age", limit=2.5)
-def log_age(new: Log, past: Sequence[Log]) -> Measured:
-    """Days by which the newest event is older than it was for the freshest of the past versions.
-
-    Each version is compared as it was when it was made, so that a log that always ends in the
-    same distance, or a public one that ended years ago, has age 0.
-    """
-    freshest = min((log.age for log in past if log.summary.window is not None), default=None)
-    if freshest is None:
-        raise NotMeasured("no time in a log")
-    newest = datetime.fromtimestamp(new.newest, UTC)
-    found = (
-        f"days by which the log has aged: its newest event is of {newest:%Y-%m-%d %H:%M} UTC, "
-        f"{new.age:.1f} days old; it was {freshest:.1f} days old for the freshest version before"
-    )
-    return Measured(max(new.age - freshest, 0.0), found)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from recsys.store import Check
 
-Group = Literal["log", "age", "population", "vectors", "lists"]
+Group = Literal["log", "feed", "population", "vectors", "lists"]
 
 
 class NotMeasured(Exception):  # noqa: N818  it is an answer, not an error
@@ -37,7 +37,7 @@ class Measure:
     ----------
     limit : float
         The shipped one; `recsys.monitoring.learned_limits` adapts it to a store.
-    of : {"log", "age", "population", "vectors", "lists"}
+    of : {"log", "feed", "population", "vectors", "lists"}
         What it compares. Measures of one group take the same arguments.
     sentence : str
         What it measures, in one sentence.
