@@ -287,6 +287,9 @@ def _map_ids(path: Path) -> tuple[pa.Buffer, pa.Array]:
         values.validate()  # that its buffers are long enough; reads none of it
     if values.null_count or values.offset or values.type not in _ID_TYPES:
         raise damaged(path, f"expected ids without nulls, got {values.type}")
+    numbers = values.buffers()[1]
+    if numbers is not None and numbers.size % 8:
+        raise damaged(path, f"expected a multiple of 8 bytes of numbers, got {numbers.size}")
     return mapped, values
 
 

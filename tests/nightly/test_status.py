@@ -28,7 +28,8 @@ def test_all_is_well_until_something_is_not(tmp_path: Path) -> None:
 
     done = run("status", "--store", str(store))
     assert done.returncode == 0, done.stderr
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    _store, *lines = done.stdout.splitlines()  # whose path may be long
+    assert max(map(len, lines)) <= 80
     assert "all is well" in done.stdout
     assert str(report.version) in done.stdout
 

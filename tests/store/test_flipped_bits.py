@@ -168,6 +168,15 @@ def test_an_offset_of_an_id_that_points_far_away(version: Path, side: str) -> No
         path.write_bytes(whole)
 
 
+@pytest.mark.parametrize(("side", "n"), [("users", N_USERS), ("items", N_ITEMS)])
+def test_a_length_of_a_buffer_that_is_no_whole_number(version: Path, side: str, n: int) -> None:
+    path = version / "serving" / side / "ids.arrow"
+    whole, length = path.read_bytes(), np.int64(8 * (n + 1)).tobytes()
+    places = [place for place in range(len(whole) - 8) if whole[place : place + 8] == length]
+    assert places
+    survives(version, path, [8 * place + bit for place in places for bit in range(3)])
+
+
 def test_a_table_of_ids_that_leads_to_another_user(version: Path) -> None:
     path = version / "serving" / "users" / "id_slots.npy"
     whole = path.read_bytes()
