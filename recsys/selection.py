@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from recsys.base.checks import require_whole
 from recsys.base.distribution import extra, missing_package
 from recsys.base.durable import replace_text
 from recsys.base.errors import ConfigError
@@ -21,7 +22,7 @@ from recsys.base.threads import one_blas_thread
 from recsys.config import Settings
 from recsys.evaluation import ComparedModel, DimensionPoint, evaluate
 from recsys.index import Searcher
-from recsys.logs import Interactions
+from recsys.logs import Interactions, require_interactions
 from recsys.models import Model, flat
 from recsys.models.protocol import epoch_bar
 from recsys.models.registry import has_factors
@@ -129,6 +130,8 @@ def measure_dimensions(
 
     Points come as they are measured, so that a run that is stopped keeps those it has.
     """
+    require_interactions("dimensions", train, test)
+    require_whole("dimensions: k", k, least=1)
     if not has_factors(model):
         raise ConfigError(
             f"dimensions: expected a model with factors, such as als or svd, got {model.name}"

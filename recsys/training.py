@@ -8,10 +8,16 @@ from typing import Any
 import pyarrow as pa
 import scipy.sparse as sp
 
-from recsys.base.errors import DataError
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate
-from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
+from recsys.logs import (
+    Interactions,
+    attributes_of,
+    read_items,
+    read_log,
+    require_interactions,
+    summarize,
+)
 from recsys.models import Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of
 from recsys.monitoring import Gates
@@ -78,11 +84,7 @@ def train(
     StoreError
         If the store cannot be written.
     """
-    if not isinstance(log, Interactions):
-        raise DataError(
-            f"train: expected Interactions, got {type(log).__name__}; read a log or a table with "
-            "recsys.read_log"
-        )
+    require_interactions("train", log)
     settings = settings or Settings()
     require_writable(store)  # found out now, not after the training
     if settings.gates.enabled:

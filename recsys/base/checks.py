@@ -117,6 +117,19 @@ def _is_a(value: object, kind: type) -> bool:
     return isinstance(value, kind)
 
 
+def require_whole(name: str, value: Any, *, least: int, expected: str | None = None) -> None:
+    """Check that an argument is a whole number, no flag, from a least one to what 32 bits hold.
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+    """
+    if not _is_a(value, int) or not least <= value < 2**31:
+        words = expected or f"a whole number of {least} or more"
+        raise ConfigError(f"{name}: expected {words}, got {value!r}")
+
+
 def require_known(name: str, values: Iterable[str], known: Collection[str]) -> None:
     """Check that a setting lists only names that there are.
 

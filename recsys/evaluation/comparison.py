@@ -138,6 +138,17 @@ def compare(
 
         compare({"als": a, "popularity": b}, baseline="popularity", metric="ndcg@20")
     """
+    if not isinstance(evaluations, Mapping):
+        raise DataError(
+            f"compare: expected evaluations by model, got {type(evaluations).__name__}; pass a "
+            "mapping such as {'als': recsys.evaluate(...)}"
+        )
+    for name, one in evaluations.items():
+        if not isinstance(one, Evaluation):
+            raise DataError(
+                f"compare: {name}: expected an Evaluation, got {type(one).__name__}; pass what "
+                "recsys.evaluate returns"
+            )
     if baseline not in evaluations:
         raise DataError(f"compare: expected one of {', '.join(evaluations)}, got {baseline!r}")
     reference = evaluations[baseline].of_users(metric)

@@ -147,7 +147,12 @@ def matrices(
 
 
 def _require_rows(scorer: Scorer, seen: sp.csr_array) -> None:
-    expected, got = seen.shape, scorer.shape
+    if not (hasattr(scorer, "shape") and callable(getattr(scorer, "scores", None))):
+        raise DataError(
+            "evaluate: expected embeddings, or what scores items for users, got "
+            f"{type(scorer).__name__}; pass what a model's fit returns"
+        )
+    expected, got = seen.shape, tuple(scorer.shape)
     if expected != got:
         raise DataError(
             f"evaluate: expected embeddings of the {expected[0]:,} users and {expected[1]:,} items "

@@ -158,7 +158,11 @@ def _evaluation(
 def lengths(k: int | Sequence[int]) -> tuple[int, ...]:
     """Return the lengths of lists, ascending and each once."""
     listed = list(k) if isinstance(k, Iterable) and not isinstance(k, str) else [k]
-    if not listed or not all(isinstance(one, Integral) and one >= 1 for one in listed):
+    for one in listed:
+        is_whole = isinstance(one, Integral) and not isinstance(one, bool | np.bool_)
+        if not is_whole or not 1 <= one < 2**31:
+            listed = []
+    if not listed:
         raise DataError(f"evaluate: expected k of 1 or more, got {k!r}: a whole number, or some")
     return tuple(sorted({int(one) for one in listed}))
 

@@ -12,9 +12,9 @@ from recsys.evaluation.evaluate import evaluate, matrices
 from recsys.evaluation.held_out import HeldOut, evaluate_pairs, left_out_by_split, lengths, pattern
 from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
-from recsys.logs import Interactions
+from recsys.logs import Interactions, require_interactions
 from recsys.models import Model, popularity_of
-from recsys.models.protocol import epoch_bar, mean_weight_of
+from recsys.models.protocol import epoch_bar, mean_weight_of, require_model
 from recsys.splits import HeldOutUsers
 from recsys.splits.common import Split
 from recsys.splits.leaks import (
@@ -26,6 +26,7 @@ from recsys.splits.leaks import (
 from recsys.vectors import Embeddings
 
 _POPULAR_HALF_LIFE_DAYS = 30.0
+_USE_FOLDS = "use recsys.split_folds"
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +110,18 @@ def evaluate_folds(
 
         print(recsys.evaluate_folds(recsys.ALS(), recsys.split_folds(log, 5), k=20))
     """
+    require_model("evaluate_folds", model)
+    if not isinstance(folds, Iterable):
+        raise DataError(f"evaluate_folds: expected folds, got {type(folds).__name__}; {_USE_FOLDS}")
     evaluations = []
-    for number, (train, test) in enumerate(folds, start=1):
+    for number, fold in enumerate(folds, start=1):
+        if not isinstance(fold, tuple) or len(fold) != 2:
+            raise DataError(
+                f"evaluate_folds: expected pairs of train and test, got {type(fold).__name__}; "
+                f"{_USE_FOLDS}"
+            )
+        train, test = fold
+        require_interactions("evaluate_folds", train, test)
         what = f"fitting {model.name}, fold {number}"
         with epoch_bar(what, enabled=progress) as on_epoch:
             embeddings = model.fit(train.user_items(), on_epoch=on_epoch)
@@ -158,6 +169,12 @@ def evaluate_held_out(
         choose_on = recsys.split_users(held_out.train)  # its held-out part is for validation
         print(recsys.evaluate_held_out(recsys.ALS(), held_out, k=20))
     """
+    require_model("evaluate_held_out", model)
+    if not isinstance(held_out, HeldOutUsers):
+        raise DataError(
+            f"evaluate_held_out: expected HeldOutUsers, got {type(held_out).__name__}; use "
+            "recsys.split_users"
+        )
     train, history, test = held_out
     ks = lengths(k)
     seen, relevant = matrices(history, test)
@@ -216,6 +233,7 @@ def evaluate_new_users(
         print(recsys.evaluate(embeddings, train, test))
         print(recsys.evaluate_new_users(train, test))
     """
+    require_interactions("evaluate_new_users", train, test)
     new_users = None if test.split_info is None else test.split_info.new_users
     if new_users is None:
         raise DataError(

@@ -1,7 +1,7 @@
 """From an interaction log to `Interactions`: read, classify, reject, weigh, count."""
 
 from recsys.logs.cache import LogCache
-from recsys.logs.interactions import Interactions, SplitInfo
+from recsys.logs.interactions import Interactions, SplitInfo, require_interactions
 from recsys.logs.items import attributes_of, read_items
 from recsys.logs.log_summary import LogSummary, summarize
 from recsys.logs.read import read_log
@@ -20,5 +20,6 @@ __all__ = [
     "attributes_of",
     "read_items",
     "read_log",
+    "require_interactions",
     "summarize",
 ]

@@ -23,6 +23,16 @@ _FEW_EVENTS = 20  # too few to know which is one
 _FAR = 10**15  # seconds
 
 
+def require_interactions(what: str, *logs: object) -> None:
+    """Raise a DataError if something is no log: a table, a matrix or a path would pass for one."""
+    for log in logs:
+        if not isinstance(log, Interactions):
+            raise DataError(
+                f"{what}: expected Interactions, got {type(log).__name__}; read a log or a table "
+                "with recsys.read_log"
+            )
+
+
 @dataclass(frozen=True, eq=False)
 class SplitInfo:
     """What a part of a log is for, which split made it, and which of its users are new.

@@ -130,7 +130,7 @@ class Blend:
         ]
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
-            histories = checked(user_items)
+            histories = checked(user_items, len(items))
             return self._joined(histories, [one(histories) for one in embeds], halves)
 
         return embed

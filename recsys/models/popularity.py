@@ -69,7 +69,8 @@ class Popularity(Unsized):
         """Return a function that gives every history the embedding ``[1]``."""
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
-            return np.ones((user_items.shape[0], items.shape[1]), dtype=np.float32)
+            n_users = checked(user_items, len(items)).shape[0]
+            return np.ones((n_users, items.shape[1]), dtype=np.float32)
 
         return embed
 

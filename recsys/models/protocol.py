@@ -19,17 +19,18 @@ from recsys.vectors import Embeddings, FloatMatrix
 
 _ROUNDING = 1e-6  # of the mean of float32 weights
 _SMALLEST = np.finfo(np.float32).tiny
+_MOST_FACTORS = 2**16  # of which the Gram matrix still fits in the memory of a large machine
 
 
 UserItems: TypeAlias = sp.csr_array | Interactions
 """Weights of users (rows) and items, as a matrix or as the log that `user_items()` makes it of."""
 
 
-def checked(user_items: UserItems) -> sp.csr_array:
+def checked(user_items: UserItems, n_items: int | None = None) -> sp.csr_array:
     """Return a clean copy: float32, sorted indices, no repeats and no stored zeros.
 
-    A DataError if it is neither a log nor a matrix of numbers, has no rows or columns, or a weight
-    is negative or not finite.
+    A DataError if it is neither a log nor a matrix of numbers, has no rows or columns, or other
+    items than were asked for, or a weight is negative or not finite.
     """
     if isinstance(user_items, Interactions):
         user_items = user_items.user_items()
@@ -39,7 +40,13 @@ def checked(user_items: UserItems) -> sp.csr_array:
             f"user_items: expected a matrix with at least one user and one item, "
             f"got shape {user_items.shape}"
         )
-    matrix = sp.csr_array(user_items, dtype=np.float32, copy=True)
+    if n_items not in (None, user_items.shape[1]):
+        raise DataError(
+            f"user_items: expected histories with a column for each of the {n_items:,} items of "
+            f"the embeddings, got shape {user_items.shape}"
+        )
+    with np.errstate(over="ignore"):  # what is too large is infinite, and said to be
+        matrix = sp.csr_array(user_items, dtype=np.float32, copy=True)
     # A negative or NaN weight fails this comparison as well.
     n_bad = int((~((matrix.data >= 0) & np.isfinite(matrix.data))).sum())
     if n_bad:
@@ -49,6 +56,13 @@ def checked(user_items: UserItems) -> sp.csr_array:
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     return matrix
+
+
+def require_model(what: str, model: object) -> None:
+    """Raise a ConfigError if something is no model."""
+    if isinstance(model, type) or not callable(getattr(model, "fit", None)):
+        got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise ConfigError(f"{what}: expected a model such as recsys.ALS(), got {got}")
 
 
 def _require_matrix(user_items: object) -> None:
@@ -77,9 +91,11 @@ def normalized(user_items: UserItems) -> sp.csr_array:
     return _divided(matrix, _mean_weight(matrix))
 
 
-def in_mean_weights(histories: UserItems, mean_weight: float) -> sp.csr_array:
+def in_mean_weights(
+    histories: UserItems, mean_weight: float, n_items: int | None = None
+) -> sp.csr_array:
     """Return a clean copy of histories in the unit of a fit: the mean weight of its matrix."""
-    return _divided(checked(histories), mean_weight)
+    return _divided(checked(histories, n_items), mean_weight)
 
 
 def _mean_weight(matrix: sp.csr_array) -> float:
@@ -96,6 +112,8 @@ def _divided(matrix: sp.csr_array, mean_weight: float) -> sp.csr_array:
 
 def popularity_of(user_items: sp.csr_array) -> NDArray[np.int64]:
     """Return the number of users of each item, int64 (n_items,)."""
+    if not isinstance(user_items, sp.csr_array):
+        user_items = checked(user_items)
     return np.bincount(user_items.indices, minlength=user_items.shape[1]).astype(np.int64)
 
 
@@ -189,6 +207,8 @@ def require_hyperparameters(
     require_types(model.name, model)
     for name, bound in least.items():
         require(f"{model.name}.{name}", getattr(model, name), least=bound, below=inf)
+    if "factors" in least:
+        require(f"{model.name}.factors", model.factors, at_most=_MOST_FACTORS)
     for name, bound in (above or {}).items():
         require(f"{model.name}.{name}", getattr(model, name), above=bound, below=inf)
     for name in finite:

@@ -142,7 +142,9 @@ class Softmax(Sized):
 
         The popularity is not needed: an item without users is a zero vector.
         """
-        return lambda user_items: self._folded_in(in_mean_weights(user_items, mean_weight), items)
+        return lambda user_items: self._folded_in(
+            in_mean_weights(user_items, mean_weight, len(items)), items
+        )
 
     def contributions(
         self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0

@@ -115,14 +115,16 @@ class SVD(Sized):
         require_no_start(self.name, start)
         return fit_in_one_step(lambda: self._factorized(checked(user_items)), on_epoch)
 
-    def _in_unit(self, user_items: UserItems, mean_weight: float) -> sp.csr_array:
+    def _in_unit(
+        self, user_items: UserItems, mean_weight: float, n_items: int | None = None
+    ) -> sp.csr_array:
         """Return a clean copy of weights, in mean weights where their unit would change lists.
 
         Else another unit multiplies all scores by one number. But where the spectrum of what is
         left of the mean is raised to a power, the mean would count otherwise beside it.
         """
         is_sensitive = self.centered and self.spectral_power > 0
-        return in_mean_weights(user_items, mean_weight if is_sensitive else 1.0)
+        return in_mean_weights(user_items, mean_weight if is_sensitive else 1.0, n_items)
 
     def _factorized(self, matrix: sp.csr_array) -> Embeddings:
         user_items = self._in_unit(matrix, mean_weight_of(matrix))
@@ -154,7 +156,7 @@ class SVD(Sized):
         projection = power_of_counts(popularity, -exponent)[:, None] * items
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
-            histories = self._powered(self._in_unit(user_items, mean_weight))
+            histories = self._powered(self._in_unit(user_items, mean_weight, len(items)))
             users: FloatMatrix = histories @ projection
             if self.centered:  # the scores are those of D_u^a A, and so is the mean
                 users[:, -1] = power_of_counts(np.diff(histories.indptr), self.user_exponent)

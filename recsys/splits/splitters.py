@@ -13,9 +13,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.checks import require, unix_seconds
+from recsys.base.checks import require, require_whole, unix_seconds
 from recsys.base.errors import DataError
-from recsys.logs.interactions import Interactions, ProtocolName, SplitInfo, used_rows
+from recsys.logs.interactions import (
+    Interactions,
+    ProtocolName,
+    SplitInfo,
+    require_interactions,
+    used_rows,
+)
 from recsys.splits.common import (
     Split,
     in_rows_of_train,
@@ -43,6 +49,7 @@ def split_by_time(
     at : str or int, optional
         T itself, as ISO 8601 (UTC unless it says otherwise) or unix seconds.
     """
+    require_interactions("split_by_time", log)
     timestamp = log.require_timestamp("split_by_time")
     _require_fraction("split_by_time", "test_fraction", test_fraction)
     if len(log) == 0:
@@ -58,7 +65,8 @@ def split_last(log: Interactions, n: int = 1) -> Split:
     in the log where timestamps are equal or there are none. All events of a held-out pair go to
     test. A user with n items or fewer has nothing to spare and stays in train whole.
     """
-    require("split_last", n, least=1, expected="n of 1 or more")
+    require_interactions("split_last", log)
+    require_whole("split_last", n, least=1, expected="n of 1 or more")
     pairs = _Pairs.of(log)
     by_time = np.arange(len(log))
     if log.timestamp is not None:
@@ -77,7 +85,9 @@ def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0
     that the share is right on average, and at most ``m - 1``. All events of a held-out pair go
     to test. The draw does not depend on the order of events.
     """
+    require_interactions("split_random", log)
     _require_fraction("split_random", "test_fraction", test_fraction)
+    require_whole("split_random: seed", seed, least=0)
     held = _drawn_of_each_user(log, test_fraction, np.random.default_rng(seed))
     return split_by_mask(log, held, "random", f"split_random with test_fraction={test_fraction:g}")
 
@@ -88,7 +98,9 @@ def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterat
     Every pair of user and item is in the test part of one fold. The items of a user are dealt as
     evenly as they can be. The same seed gives the same folds.
     """
-    require("split_folds", n_folds, least=2, expected="2 folds or more")
+    require_interactions("split_folds", log)
+    require_whole("split_folds", n_folds, least=2, expected="2 folds or more")
+    require_whole("split_folds: seed", seed, least=0)
     pairs = _Pairs.of(log)
     rng = np.random.default_rng(seed)
     order = np.lexsort((rng.permutation(len(pairs.user_idx)), pairs.user_idx))
@@ -125,6 +137,7 @@ def split_given(
         Also if nothing of test_log concerns the users and items of train_log, the two are not in
         the order that the protocol promises, or a test part is given to train or to choose on.
     """
+    require_interactions("split_given", train_log, test_log)
     require_both_sides(len(train_log), len(test_log), "split_given")
     _require_no_test_part(train_log, "train on")
     if role == "validation":
@@ -192,6 +205,8 @@ def split_users(
         recsys.evaluate_held_out(model, held_out, k=20)
         to_choose_on = recsys.split_users(held_out.train)  # for validation, see `SplitInfo`
     """
+    require_interactions("split_users", log)
+    require_whole("split_users: seed", seed, least=0)
     _require_fraction("split_users", "user_fraction", user_fraction)
     _require_fraction("split_users", "test_fraction", test_fraction)
     rng = np.random.default_rng(seed)

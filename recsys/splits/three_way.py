@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from recsys.base.errors import ConfigError
-from recsys.logs.interactions import Interactions
+from recsys.base.errors import ConfigError, DataError
+from recsys.logs.interactions import Interactions, require_interactions
 from recsys.settings import SplitName, SplitSettings
 from recsys.splits.common import Split, in_rows_of_train
 from recsys.splits.splitters import split_by_time, split_given, split_last, split_random
@@ -78,6 +78,12 @@ def split_validation(whole: Split, by: Callable[[Interactions], Split]) -> Three
     by : callable
         A split, such as `split_last`.
     """
+    if not isinstance(whole, tuple) or len(whole) != 2:
+        raise DataError(
+            "split_validation: expected train and test, as a split returns them, got "
+            f"{type(whole).__name__}"
+        )
+    require_interactions("split_validation", *whole)
     train, validation = by(whole[0])
     test = in_rows_of_train(
         train,
@@ -111,6 +117,7 @@ def split_log(
     ConfigError
         If the split is "none", or a test part is missing or not expected.
     """
+    require_interactions("split", log)
     if (settings.split == "given") != (test is not None):
         raise ConfigError(
             'evaluation.split: "given" goes with a test part (data.test), and only with it; '

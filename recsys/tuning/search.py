@@ -8,7 +8,8 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from recsys.base.checks import require
+from recsys.base.checks import require_whole
+from recsys.base.errors import ConfigError
 from recsys.base.progress import OnStep
 from recsys.base.stopping import StoppedError
 from recsys.evaluation import TOLERANCE
@@ -86,9 +87,15 @@ def tune(
     ConfigError
         If Optuna is not installed, the study is of something else, or factors is less than 1.
     """
+    if not isinstance(candidate, Candidate) or not isinstance(task, Task):
+        raise ConfigError(
+            "tune: expected a Candidate and a Task, got "
+            f"{type(candidate).__name__} and {type(task).__name__}; Candidate.of(recsys.ALS()) is "
+            "one, and Task(train, validation)"
+        )
     space = SPACES[candidate.name] if space is None else space
     budget, path = budget or Budget(), None if study is None else Path(study)
-    require("tune.factors", factors, least=1)
+    require_whole("tune.factors", factors, least=1)
     rungs = _rungs(factors if candidate.has_factors else 0, budget.trials if space else 1)
     done: dict[int, TrialLog] = {}
     first, is_whole = [candidate], True

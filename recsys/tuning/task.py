@@ -8,12 +8,12 @@ from hashlib import blake2b
 import numpy as np
 import scipy.sparse as sp
 
-from recsys.base.checks import require
+from recsys.base.checks import require, require_whole
 from recsys.base.stopping import check_stop
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.ranking import Scorer
-from recsys.logs import Interactions
+from recsys.logs import Interactions, require_interactions
 from recsys.models import Epoch
 from recsys.splits.leaks import require_validation
 from recsys.tuning.candidates import Candidate
@@ -35,7 +35,10 @@ class Task:
     seed: int = 0  # of the choice of users, where more than 20,000 have validation items
 
     def __post_init__(self) -> None:
+        require_interactions("tune", self.train, self.validation)
         require("tune.metric", self.metric, one_of=METRICS)
+        require_whole("tune: k", self.k, least=1)
+        require_whole("tune.seed", self.seed, least=0)
         require_validation(self.validation, "tune")
 
     @cached_property

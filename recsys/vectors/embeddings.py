@@ -43,6 +43,10 @@ class Embeddings:
 
     def __post_init__(self) -> None:
         for name, matrix in (("users", self.users), ("items", self.items)):
+            if not isinstance(matrix, np.ndarray):
+                raise DataError(
+                    f"embeddings of {name}: expected a float32 matrix, got {type(matrix).__name__}"
+                )
             if matrix.ndim != 2 or matrix.dtype != np.float32:
                 raise DataError(
                     f"embeddings of {name}: expected a float32 matrix, "

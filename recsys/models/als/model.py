@@ -202,7 +202,8 @@ class ALS(Sized):
         spectrum = (self.unobserved_weight * eigenvalues).astype(np.float32)  # (width,)
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
-            weights = weighted(self, in_mean_weights(user_items, mean_weight), popularity)
+            histories = in_mean_weights(user_items, mean_weight, len(items))
+            weights = weighted(self, histories, popularity)
             users = users_at_zero(self, weights, turned.shape[1])
             with threads() as pool:
                 solve_turned(

@@ -139,7 +139,7 @@ class Item2Vec(Sized):
         summands = power_of_counts(popularity, -exponent)[:, None] * items
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
-            histories = checked(user_items)
+            histories = checked(user_items, len(items))
             share = power_of_counts(np.diff(histories.indptr), -1.0)
             histories.data = np.repeat(share, np.diff(histories.indptr))
             users: FloatMatrix = histories @ summands
