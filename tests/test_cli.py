@@ -457,3 +457,85 @@ def test_a_reader_that_stops_reading_is_no_error(store: Path) -> None:
 @pytest.mark.parametrize("module", PRELOADED)
 def test_the_server_of_these_tests_preloads_what_is_there(module: str) -> None:
     import_module(module)  # it passes over what is not
+
+
+def wide_commands(store: Path, sample: Path, folder: Path) -> list[list[str | Path]]:
+    few: list[str | Path] = ["--trials", "2", "--factors", "4"]
+    return [
+        ["evaluate", sample, "--items", "data/sample/items.parquet", "--by", "category"],
+        ["recommend", "u42", "-k", "3", "--store", store],
+        ["explain", "u42", "i9", "-k", "3", "--store", store],
+        ["similar", "i7", "-k", "3", "--store", store],
+        ["versions", "--store", store],
+        ["status", "--store", store],
+        ["prune", "--keep", "1", "--dry-run", "--store", store],
+        ["tune", sample, "--model", "blend", *few, "--out", folder / "tuned.toml"],
+        ["compare", sample, "--models", "svd,popularity", "--no-tune"],
+        ["dimensions", sample, "--model", "svd", "--factors", "2"],
+        ["datasets"],
+    ]
+
+
+def test_nothing_is_cut_off_in_a_pipe_or_in_80_columns(
+    store: Path, sample: Path, tmp_path: Path
+) -> None:
+    clock = re.compile(r"\d+ (?:s|min)\b|\b\d+\.\d\b|\d+ µs|\b\d+\b")  # times and memory differ
+    for command in wide_commands(store, sample, tmp_path):
+        wide, narrow = run(*command, cwd=ROOT), run(*command, cwd=ROOT, COLUMNS="80")
+        assert wide.stderr.count("Traceback") == narrow.stderr.count("Traceback") == 0
+        assert "…" not in wide.stdout + narrow.stdout, command
+        assert max(map(len, narrow.stdout.splitlines())) <= 80, command
+        whole = [line for line in wide.stdout.splitlines() if not line.startswith("┃")]
+        words = set(re.findall(r"[^\s│━─]+", clock.sub("", "\n".join(whole))))
+        folded = "".join(re.findall(r"[^\s│┃━─]+", clock.sub("", narrow.stdout)))
+        for word in words:
+            assert word in folded or not word.isalnum(), f"{command}: {word} is lost"
+
+
+def interrupted(*arguments: str | Path, number: int, at: str, code: int) -> tuple[str, str]:
+    """Run a command that is sent a signal once it writes a line of progress with some words."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsys", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "RECSYS_PROGRESS_SECONDS": "0"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if at in line:
+            process.send_signal(number)
+            break
+    out, rest = process.communicate(timeout=100)
+    assert process.returncode == code, "".join(lines) + rest
+    assert "Traceback" not in rest
+    return out, rest
+
+
+def test_tune_that_is_stopped_shows_what_it_has(sample: Path, tmp_path: Path) -> None:
+    out, study = tmp_path / "tuned.toml", tmp_path / "study.db"
+    tune = ["tune", sample, "--factors", "16", "--trials", "500", "--out", out, "--study", study]
+    shown, said = interrupted(*tune, number=signal.SIGTERM, at="tuning als: 3 of", code=143)
+    assert "als: ndcg@20 on the validation part" in shown
+    assert f"the same command goes on with the trials in {study}" in said
+    assert "[model]" in out.read_text()
+    shown, said = interrupted(*tune, number=signal.SIGINT, at="reading", code=130)
+    assert shown == ""
+    assert len(said.splitlines()) <= 2
+
+
+def test_compare_that_is_stopped_shows_what_it_has(sample: Path) -> None:
+    few = ["--factors", "8", "--trials", "300"]
+    compare = ["compare", sample, "--models", "popularity,svd,als", *few]
+    shown, said = interrupted(*compare, number=signal.SIGINT, at="tuning svd: 2 of", code=130)
+    assert "test part, against popularity" in shown
+    assert "svd: ndcg@20 on the validation part" in shown
+    assert "--models svd,als compares these" in said
+    few = ["--no-tune", "--seeds", "200"]
+    compare = ["compare", sample, "--models", "popularity,als", *few]
+    shown, said = interrupted(*compare, number=signal.SIGTERM, at="fitting als: 2 of", code=143)
+    assert "Means over 200 seeds" in shown
+    assert "--models als compares these" in said
