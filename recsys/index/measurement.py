@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.reading import damaged, open_array
+from recsys.base.stopping import check_stop
 from recsys.base.threads import one_blas_thread
 from recsys.index.compiled import COUNTED
 from recsys.index.plain import Allowed, ItemRows, PlainIndex
@@ -85,6 +86,7 @@ class Counted:
         scores = []
         work = np.empty((len(sample), len(COUNTED)), dtype=np.int64)
         for number, (user, seen) in enumerate(zip(sample.users, sample.seen, strict=True)):
+            check_stop()
             scores.append(index.search(user, k, seen, allowed)[1])
             work[number] = index.last_work()
         return cls(scores, work)
@@ -221,6 +223,7 @@ def stopwatch(index: Searcher, sample: Sample, k: int) -> NDArray[np.float64]:
     """Return the milliseconds of each query: for reports only, as no two runs measure the same."""
     seconds = []
     for user, seen in zip(sample.users, sample.seen, strict=True):
+        check_stop()
         start = perf_counter()
         index.search(user, k, seen)
         seconds.append(perf_counter() - start)

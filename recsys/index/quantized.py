@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.reading import damaged, open_array
+from recsys.base.stopping import check_stop
 from recsys.vectors import FloatMatrix
 from recsys.vectors.vector import norms_of
 
@@ -62,6 +63,7 @@ def encode_items(items: FloatMatrix, *, cosine: bool = False) -> Codes:
     codes = np.empty((n_blocks, width + 1, PER_BLOCK), dtype=np.int32)
     bounds = np.empty((2, n_blocks), dtype=np.float32)
     for first in range(0, n_blocks, _BLOCKS_AT_ONCE):
+        check_stop()
         part = slice(first, min(first + _BLOCKS_AT_ONCE, n_blocks))
         rows = row[part.start * PER_BLOCK : part.stop * PER_BLOCK]
         shape = ((part.stop - part.start) * PER_BLOCK, _PER_INT * width)

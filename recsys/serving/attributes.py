@@ -10,9 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, did_you_mean
-from recsys.index import Allowed, Index
+from recsys.index import Allowed, Index, ItemRows
 from recsys.serving.conditions import parse
-from recsys.serving.matching import matching_rows
+from recsys.serving.matching import is_list, matching_rows
 from recsys.vectors import Ids
 
 _T = TypeVar("_T")
@@ -26,6 +26,45 @@ class Matching(NamedTuple):
 
     is_matching: NDArray[np.bool_]  # (n_items,)
     allowed: Allowed
+
+
+class Groups(NamedTuple):
+    """The groups of the items by the values of a column, as numbers, -1 for none.
+
+    Parameters
+    ----------
+    number : ndarray of int32, shape (n_items,), or (n_values,) of a column of lists
+    starts : ndarray of int64, shape (n_items + 1,), optional
+        Where the groups of an item begin, if it may be in several.
+    """
+
+    number: NDArray[np.int32]
+    starts: NDArray[np.int64] | None = None
+
+    def within_limit(self, rows: ItemRows, most: int) -> NDArray[np.bool_]:
+        """Mark the rows, best first, that come before one of their groups is full."""
+        if self.starts is None:
+            return self._alone_within_limit(rows, most)
+        fits = np.zeros(len(rows), dtype=np.bool_)
+        sizes: dict[int, int] = {}
+        for place, row in enumerate(rows.tolist()):
+            groups = set(self.number[self.starts[row] : self.starts[row + 1]].tolist()) - {-1}
+            fits[place] = all(sizes.get(group, 0) < most for group in groups)
+            if fits[place]:
+                sizes.update({group: sizes.get(group, 0) + 1 for group in groups})
+        return fits
+
+    def _alone_within_limit(self, rows: ItemRows, most: int) -> NDArray[np.bool_]:
+        """Do the same where each item is in one group, without a loop."""
+        group = self.number[rows]
+        by_group = np.argsort(group, kind="stable")
+        starts = np.flatnonzero(np.diff(group[by_group], prepend=-2))
+        rank = np.empty(len(rows), dtype=np.int64)  # within the group
+        rank[by_group] = np.arange(len(rows)) - np.repeat(
+            starts, np.diff(np.append(starts, len(rows)))
+        )
+        fits: NDArray[np.bool_] = (rank < most) | (group < 0)
+        return fits
 
 
 class ItemAttributes:
@@ -68,8 +107,8 @@ class ItemAttributes:
         is_matching = matching_rows(parsed, self._table("where"))
         return Matching(is_matching, self._index.allow(is_matching))
 
-    def _groups(self, column: str) -> NDArray[np.int32]:
-        """Return the group of each item by the values of a column, -1 for one without a value."""
+    def _groups(self, column: str) -> Groups:
+        """Return the groups of the items by the values of a column."""
         table = self._table(f"max_per={column!r}")
         if column not in table.column_names or column == "item_id":
             raise DataError(
@@ -91,14 +130,18 @@ class ItemAttributes:
         return [name for name in self._table("where").column_names if name != "item_id"]
 
 
-def _groups_of(values: pa.ChunkedArray, column: str) -> NDArray[np.int32]:
-    """Return the number of each value among the distinct ones, -1 for none and for NaN."""
+def _groups_of(values: pa.ChunkedArray, column: str) -> Groups:
+    """Return the number of each value among the distinct ones; an item of a list has several."""
     import pyarrow.compute as pc
 
+    if is_list(values.type):
+        lengths = np.asarray(pc.fill_null(pc.list_value_length(values.combine_chunks()), 0))
+        starts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+        return _groups_of(pc.list_flatten(values), column)._replace(starts=starts)
     if pa.types.is_nested(values.type):
         raise DataError(
-            f"max_per: expected a column of one value per item, got {column} of {values.type}, "
-            "which has no groups; make a column of one of its values"
+            f"max_per: expected a column of values or of lists of them, got {column} of "
+            f"{values.type}, which has no groups; make a column of one of its values"
         )
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
@@ -110,7 +153,7 @@ def _groups_of(values: pa.ChunkedArray, column: str) -> NDArray[np.int32]:
         raise DataError(
             f"max_per: expected a column of texts or numbers, got {column} of {values.type}"
         ) from error
-    return np.asarray(pc.fill_null(codes, -1), dtype=np.int32)
+    return Groups(np.asarray(pc.fill_null(codes, -1), dtype=np.int32))
 
 
 def _kept(method: Callable[[str], _T], most: int) -> Callable[[str], _T]:

@@ -1,8 +1,12 @@
 """Write the lists of all users of a version to Parquet files, resumable."""
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +20,8 @@ SETTINGS = "batch.json"
 
 _BYTES_PER_ENTRY = 160  # of a list while its file is made: rows and scores twice, and five columns
 _MIN_BYTES = 1 << 20
+_MAX_SETTINGS_BYTES = 1 << 20
+_OF = b"recsys.batch"  # metadata of a file: the settings of its lists
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ def write_batch(
     """Write the lists of all users of a version to a folder of Parquet files.
 
     A file holds as many users as the memory allows, and appears when it is complete. Called again
-    after an interruption, it continues after the last file.
+    after an interruption, it continues after the last file. A file that it did not write for these
+    lists is an error, never taken for done and never written over.
 
     Parameters
     ----------
@@ -63,40 +70,74 @@ def write_batch(
     Raises
     ------
     DataError
-        If the folder holds other lists, or an argument cannot be understood.
+        If the folder holds other lists, or is none that can be written to, or an argument cannot
+        be understood.
     ConfigError
         If the memory is less than 1 MB.
-    OSError
-        If a file cannot be written.
     """
     if memory_bytes < _MIN_BYTES:
         raise ConfigError(f"memory: expected 1 MB or more, got {memory_bytes} bytes")
     k, folder = checked_k(k), Path(folder)
     users_per_part = max(1, memory_bytes // (_BYTES_PER_ENTRY * k))
     settings = _ListSettings(recommender.version, k, include_seen, where, users_per_part)
-    folder.mkdir(parents=True, exist_ok=True)
-    _require_same(folder, settings)
-    with progress_bar("recommending", enabled=progress) as on_step:
-        _write_files(recommender, folder, settings, on_step)
+    recommender.recommend_many([], k, where=where)  # what cannot be asked leaves no folder
+    with _errors_of(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _require_same(folder, settings)
+        with progress_bar("recommending", enabled=progress) as on_step:
+            _write_files(recommender, folder, settings, on_step)
     return folder
+
+
+@contextmanager
+def _errors_of(folder: Path) -> Iterator[None]:
+    """Turn errors of the operating system into one that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{folder}: expected a folder to write lists to, got {error.strerror or error!s}; "
+            "choose another, or look at its rights and its disk"
+        ) from error
 
 
 def _require_same(folder: Path, settings: _ListSettings) -> None:
     """Write the settings of the lists, or compare them to those of the lists in the folder."""
     path, expected = folder / SETTINGS, asdict(settings)
-    if not path.exists():
+    if not os.path.lexists(path):
+        there = sorted(one.name for one in folder.glob("part-*.parquet"))
+        if there:
+            raise DataError(
+                f"{folder}: expected a folder without lists, got {there[0]} of lists that no "
+                f"{SETTINGS} describes; choose another folder"
+            )
         replace_text(path, json.dumps(expected))
         return
-    try:
-        found = json.loads(path.read_text())
-    except ValueError as error:
-        raise DataError(f"{path}: expected JSON, got {error}; choose another folder") from error
+    found = _settings_in(path)
     for name, value in expected.items():
-        if found.get(name) != value:
+        got = found.get(name)
+        if type(got) is not type(value) or got != value:
             raise DataError(
                 f"{folder}: expected a folder for lists with {name} {value!r}, got one with "
-                f"{found.get(name)!r}; choose another folder, or remove this one"
+                f"{repr(got)[:60]}; choose another folder, or remove this one"
             )
+
+
+def _settings_in(path: Path) -> dict[str, Any]:
+    """Read the settings of the lists in a folder."""
+    try:
+        is_small = (
+            path.is_file() and path.stat().st_size <= _MAX_SETTINGS_BYTES
+        )  # a pipe would wait
+        found = json.loads(path.read_bytes()) if is_small else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise DataError(
+            f"{path}: expected the settings of lists as JSON, got something else; choose another "
+            "folder, or remove this one"
+        )
+    return found
 
 
 def _write_files(
@@ -105,10 +146,17 @@ def _write_files(
     import pyarrow.parquet as pq
 
     users, n_users = recommender.user_vectors.ids, len(recommender.user_vectors)
-    for number, first in enumerate(range(0, n_users, settings.users_per_part)):
-        path = folder / f"part-{number:06}.parquet"
+    of = json.dumps(asdict(settings), sort_keys=True)
+    firsts = range(0, n_users, settings.users_per_part)
+    names = [f"part-{number:06}.parquet" for number in range(len(firsts))]
+    for other in sorted({one.name for one in folder.glob("part-*.parquet")} - set(names)):
+        _require_part(folder / other, "of no user")
+    for name, first in zip(names, firsts, strict=True):
+        path = folder / name
         rows = np.arange(first, min(first + settings.users_per_part, n_users), dtype=np.int32)
-        if not path.exists():
+        if os.path.lexists(path):
+            _require_part(path, of)
+        else:
             table = recommender.recommend_many(
                 users.tolist(rows),
                 settings.k,
@@ -116,5 +164,21 @@ def _write_files(
                 where=settings.where,
             ).to_table()
             with replaced(path) as aside:
-                pq.write_table(table, aside, compression="zstd")
+                pq.write_table(table.replace_schema_metadata({_OF: of}), aside, compression="zstd")
         on_step(int(rows[-1]) + 1, n_users)
+
+
+def _require_part(path: Path, of: str) -> None:
+    """Raise a DataError for a file that was not written for these lists."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = None
+    with suppress(pa.ArrowException, OSError):
+        if path.is_file():
+            found = (pq.read_schema(path).metadata or {}).get(_OF)
+    if found != of.encode():
+        raise DataError(
+            f"{path}: expected lists of these settings, got a file that was not written for them; "
+            "remove it, and it is written anew"
+        )

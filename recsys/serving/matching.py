@@ -118,7 +118,7 @@ class _Table:
         lists = self._column(column)
         if pt.is_null(lists.type):
             return _constant(lists, False)
-        if not _is_list(lists.type):
+        if not is_list(lists.type):
             raise _misfit(column.name, lists.type, "write column = value or column in (...)")
         equal = _compared("=", _decoded(pc.list_flatten(lists)), value.value, column.name)
         lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0))  # as flattened
@@ -197,7 +197,8 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds lists."""
     return bool(pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind))
 
 

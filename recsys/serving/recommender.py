@@ -101,7 +101,8 @@ class Recommender:
             up the list (maximal marginal relevance).
         max_per : str, optional
             A column of attributes and a number, such as ``"brand:2"``: at most two items of one
-            brand. Items without a brand have no limit.
+            brand. Items without a brand have no limit. An item with a list, such as of genres,
+            counts towards each of them, and is left out where one is full.
 
         Returns
         -------

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.index import ItemRows
-from recsys.serving.attributes import ItemAttributes, Matching
+from recsys.serving.attributes import Groups, ItemAttributes, Matching
 from recsys.vectors import Id, Ids
 from recsys.vectors.ids import checked_ids, checked_k
 
@@ -48,8 +48,8 @@ class Request:
         The only items that may be in it.
     diversity : float
         From 0, by score alone, to 1.
-    groups : ndarray of int32, shape (n_items,), optional
-        The group of each item, -1 for none.
+    groups : Groups, optional
+        Of the items.
     per_group : int
         Most items of one group.
     """
@@ -60,7 +60,7 @@ class Request:
     candidates: ItemRows | None = None
     matching: Matching | None = None
     diversity: float = 0.0
-    groups: NDArray[np.int32] | None = None
+    groups: Groups | None = None
     per_group: int = 0
 
     @classmethod

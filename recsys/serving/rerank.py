@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recsys.index import ItemRows
 from recsys.serving.request import Request
@@ -34,31 +33,17 @@ def reranked(find: Find, request: Request, vectors: FloatMatrix) -> tuple[ItemRo
     n = size
     while True:
         rows, scores = find(n)
-        fits = _within_limit(rows, request.groups, request.per_group)
-        if fits.sum() >= size or len(rows) < n:
+        n_found = len(rows)
+        if request.groups is not None:
+            fits = request.groups.within_limit(rows, request.per_group)
+            rows, scores = rows[fits], scores[fits]
+        if len(rows) >= size or n_found < n:
             break
         n *= 2
-    rows, scores = rows[fits], scores[fits]
     if diversity == 0:
         return rows[:k], scores[:k]
     chosen = _by_marginal_relevance(scores, unit_rows(vectors[rows]), min(k, len(rows)), diversity)
     return rows[chosen], scores[chosen]
-
-
-def _within_limit(
-    rows: ItemRows, groups: NDArray[np.int32] | None, per_group: int
-) -> NDArray[np.bool_]:
-    """Mark the rows that come before their group is full."""
-    if groups is None or len(rows) == 0:
-        return np.ones(len(rows), dtype=np.bool_)
-    group = groups[rows]
-    by_group = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(group[by_group]) != 0))
-    rank = np.empty(len(rows), dtype=np.int64)  # within the group
-    sizes = np.diff(np.append(starts, len(rows)))
-    rank[by_group] = np.arange(len(rows)) - np.repeat(starts, sizes)
-    fits: NDArray[np.bool_] = (rank < per_group) | (group < 0)
-    return fits
 
 
 def _by_marginal_relevance(

@@ -1,7 +1,12 @@
 """Lists for all users on disk: complete, resumable, of one version."""
 
+import json
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,6 +19,7 @@ from tests.store.releases import small_release
 
 N_USERS, K = 9000, 5
 SMALL = 1 << 20  # room for 1310 lists of five
+OTHERS = {"version": "v", "k": 1, "include_seen": False, "where": None, "users_per_part": 6553}
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +85,95 @@ def test_no_list_has_no_length(recommender, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="k: expected at least 1, got 0"):
         write_batch(recommender, tmp_path / "out", 0)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_condition_that_fails_leaves_no_folder(recommender, tmp_path: Path) -> None:
+    for where in ("nothing = 1", "title <"):
+        with pytest.raises(DataError, match="where"):
+            write_batch(recommender, tmp_path / "out", K, where=where, memory_bytes=SMALL)
+        assert not (tmp_path / "out").exists()
+    write_batch(recommender, tmp_path / "out", K, memory_bytes=SMALL)
+
+
+def foreign(path: Path) -> None:
+    pq.write_table(pa.table({"user_id": ["u0"]}), path)
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        foreign,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("no Parquet"),
+        Path.mkdir,
+        os.mkfifo,
+        lambda path: path.symlink_to("nowhere"),
+    ],
+    ids=["parquet", "empty", "text", "folder", "pipe", "link"],
+)
+@pytest.mark.parametrize("name", ["part-000000.parquet", "part-000006.parquet", "part-7.parquet"])
+def test_a_foreign_file_is_not_taken_for_done(
+    recommender, tmp_path: Path, put: Callable[[Path], object], name: str
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    put(folder / name)
+    signal.alarm(60)
+    try:
+        with pytest.raises(DataError, match="expected a folder without lists, got part-"):
+            write_batch(recommender, folder, K, memory_bytes=SMALL)
+        (folder / name).rename(tmp_path / "aside")
+        write_batch(recommender, folder, K, memory_bytes=SMALL)
+        (folder / name).unlink(missing_ok=True)
+        (tmp_path / "aside").rename(folder / name)
+        with pytest.raises(DataError, match=f"{name}: expected lists of these settings"):
+            write_batch(recommender, folder, K, memory_bytes=SMALL)
+    finally:
+        signal.alarm(0)
+
+
+def test_lists_of_another_folder_are_foreign(recommender, tmp_path: Path) -> None:
+    for name, k in (("five", 5), ("six", 6)):
+        write_batch(recommender, tmp_path / name, k, memory_bytes=SMALL)
+    (tmp_path / "six" / "part-000001.parquet").replace(tmp_path / "five" / "part-000001.parquet")
+    with pytest.raises(DataError, match=r"part-000001\.parquet: expected lists of these settings"):
+        write_batch(recommender, tmp_path / "five", 5, memory_bytes=SMALL)
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda path: path.write_text(""),
+        lambda path: path.write_text("{"),
+        lambda path: path.write_text("[" * 100_000),
+        lambda path: path.write_text("[]"),
+        lambda path: path.write_text("null"),
+        lambda path: path.write_bytes(b"\xff\xfe"),
+        lambda path: path.write_text(json.dumps({"version": 3, "k": [], "where": {}})),
+        lambda path: path.write_text(json.dumps(OTHERS | {"version": "20200101T000000Z-00000000"})),
+        lambda path: path.write_text(json.dumps(OTHERS | {"k": True})),
+        Path.mkdir,
+        os.mkfifo,
+        lambda path: path.symlink_to("nowhere"),
+        lambda path: path.symlink_to("/dev/zero"),
+    ],
+)
+def test_odd_settings_in_a_folder_are_a_sentence(
+    recommender, tmp_path: Path, put: Callable[[Path], object]
+) -> None:
+    put(tmp_path / SETTINGS)
+    signal.alarm(60)
+    try:
+        with pytest.raises(DataError, match="choose another folder, or remove this one"):
+            write_batch(recommender, tmp_path, 1, memory_bytes=SMALL)
+    finally:
+        signal.alarm(0)
+    assert [path.name for path in tmp_path.iterdir()] == [SETTINGS]
+
+
+@pytest.mark.parametrize("place", ["file", "file/inside", "link"])
+def test_a_place_that_is_no_folder_is_a_sentence(recommender, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(DataError, match="expected a folder to write lists to, got"):
+        write_batch(recommender, tmp_path / place, K)

@@ -8,13 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joblib import Parallel, delayed
 
-from recsys.errors import VersionNotFoundError
+from recsys import errors, read_log
+from recsys.errors import (
+    GateFailedError,
+    RecsysError,
+    UnknownUserError,
+    UnreadableError,
+    VersionNotFoundError,
+)
+from recsys.logs import Interactions
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
 from recsys.store import activate, prune, publish, versions
 from recsys.vectors import Ids
+from tests.markdown import ROOT
 from tests.store.releases import ODD_IDS, small_release
+
+LOG = ROOT / "data" / "sample" / "events.parquet"
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type)]
 
 FORKS = """
 import os, sys
@@ -42,6 +55,15 @@ def ask(recommender: Recommender, user_id: str) -> dict:
     return recommender.recommend(user_id, 3, where="title like 'Title%'").to_dict()
 
 
+def explain(recommender: Recommender, user_id: str) -> dict:
+    return recommender.explain(user_id, "i1").to_dict()
+
+
+def matrix_of(log: Interactions) -> tuple:
+    user_items = log.user_items()
+    return user_items.shape, user_items.data.tolist(), log.users[0], log.items.find("i9")
+
+
 def test_a_recommender_pickles_as_its_version(tmp_path: Path, monkeypatch) -> None:
     publish(tmp_path / "store", small_release())
     monkeypatch.chdir(tmp_path)
@@ -66,12 +88,42 @@ def test_the_pickle_of_a_pruned_version_is_an_error_of_ours(tmp_path: Path) -> N
         pickle.loads(text)  # noqa: S301
 
 
-def test_a_recommender_works_in_spawned_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+def test_a_recommender_a_log_and_errors_work_in_processes(tmp_path: Path, method: str) -> None:
     publish(tmp_path, small_release())
-    recommender = open_store(tmp_path)
-    with get_context("spawn").Pool(1) as pool:
-        found = pool.starmap(ask, [(recommender, "u1"), (recommender, "nobody")])
-    assert found == [ask(recommender, "u1"), ask(recommender, "nobody")]
+    recommender, log = open_store(tmp_path), read_log(LOG)
+    with get_context(method).Pool(1) as pool:
+        assert pool.starmap(ask, [(recommender, "u1"), (recommender, "nobody")]) == [
+            ask(recommender, "u1"),
+            ask(recommender, "nobody"),
+        ]
+        assert pool.apply(matrix_of, [log]) == matrix_of(log)
+        with pytest.raises(UnknownUserError, match=r"user 'nobody': not among the"):
+            pool.apply(explain, [recommender, "nobody"])
+
+
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
+def test_a_recommender_a_log_and_errors_work_under_joblib(tmp_path: Path, backend: str) -> None:
+    publish(tmp_path, small_release())
+    recommender, log = open_store(tmp_path), read_log(LOG)
+    with Parallel(n_jobs=2, backend=backend) as parallel:
+        found = parallel(delayed(ask)(recommender, user_id) for user_id in ("u1", "u2", "nobody"))
+        assert found == [ask(recommender, user_id) for user_id in ("u1", "u2", "nobody")]
+        assert parallel([delayed(matrix_of)(log)]) == [matrix_of(log)]
+        with pytest.raises(UnknownUserError, match=r"user 'nobody': not among the"):
+            parallel([delayed(explain)(recommender, "nobody")])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_error_pickles(kind: type[RecsysError]) -> None:
+    if kind is GateFailedError:
+        error = kind(["a", "b"])
+    elif kind is UnreadableError:
+        error = kind("file: cannot be read", 24)
+    else:
+        error = kind("what was expected, what was got")
+    again = pickled(error)
+    assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
 
 
 def test_a_recommender_works_in_forks(tmp_path: Path) -> None:

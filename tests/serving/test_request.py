@@ -1,6 +1,8 @@
 """Lists under filters, against a twin that ranks the whole catalogue by hand."""
 
+from collections import Counter
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import DataError, UnknownUserError
+from recsys.index import Index
 from recsys.models.protocol import popularity_of
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
+from recsys.serving.attributes import ItemAttributes
 from recsys.settings import IndexSettings
 from recsys.store import publish
-from recsys.vectors import Embeddings
+from recsys.vectors import Embeddings, Ids
 from tests.store.releases import small_release
 
 N_USERS, N_ITEMS, FACTORS = 8, 400, 4
@@ -398,3 +402,39 @@ def test_no_list_is_longer_than_the_catalogue(world: World) -> None:
     ):
         with pytest.raises(DataError, match="k: expected at least 1, got 0"):
             ask()
+
+
+@given(
+    lists=st.lists(
+        st.none() | st.lists(st.sampled_from(["a", "b", "c", None]), max_size=3),
+        min_size=1,
+        max_size=30,
+    ),
+    most=st.integers(1, 4),
+    kind=st.sampled_from([pa.list_(pa.string()), pa.large_list(pa.large_string())]),
+)
+@settings(deadline=None)
+def test_an_item_counts_towards_each_value_of_its_list(lists, most: int, kind: pa.DataType) -> None:
+    table = pa.table({"item_id": range(len(lists)), "genres": pa.array(lists, kind)})
+    ids = Ids(list(range(len(lists))))
+    attributes = ItemAttributes(ids, lambda: table, cast("Index", None), "")
+    groups = attributes.groups("genres")
+    order = np.random.default_rng(len(lists)).permutation(len(lists)).astype(np.int32)
+    counts: Counter[str] = Counter()
+    expected = []
+    for row in order:
+        genres = set(lists[row] or ()) - {None}
+        expected.append(all(counts[genre] < most for genre in genres))
+        counts.update(genres if expected[-1] else ())
+    assert groups.within_limit(order, most).tolist() == expected
+
+
+def test_a_list_has_at_most_so_many_of_a_genre(tmp_path: Path) -> None:
+    genres = pa.array([["all", f"of {n % 4}"] if n % 2 else [f"of {n % 4}"] for n in range(40)])
+    table = pa.table({"item_id": [f"i{n}" for n in range(40)], "genres": genres})
+    publish(tmp_path, small_release(n_items=40, attributes=table))
+    found = open_store(tmp_path).recommend("u1", 40, max_per="genres:2", include_seen=True)
+    listed = [int(str(item_id)[1:]) for item_id, _ in found]
+    assert sum(n % 2 for n in listed) == 2  # of "all"
+    assert max(Counter(n % 4 for n in listed).values()) == 2
+    assert len(found) == 6
