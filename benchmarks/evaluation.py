@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import timed
 from recsys.base.process import usable_cores
-from recsys.evaluation import Evaluation, beyond_accuracy, evaluate, ranking
+from recsys.evaluation import Evaluation, beyond_accuracy, evaluate, held_out, ranking
 from recsys.evaluation.held_out import DEFAULT_BATCH_BYTES
 from recsys.evaluation.intervals import intervals_of
 from recsys.evaluation.ranking import MAX_BLOCK_USERS
@@ -118,8 +118,8 @@ def shares(work: Callable[[], object]) -> dict[str, float]:
     parts = {
         "matrix product": (Embeddings, "scores"),
         "lists, hits and AUC": (ranking, "rank_block"),
-        MEASURING: (ranking.UserMetrics, "take"),
-        "of that, diversity": (beyond_accuracy, "mean_cosines"),
+        MEASURING: (held_out._UserMetrics, "take"),
+        "of that, diversity": (beyond_accuracy, "_mean_cosines"),
     }
     with ExitStack() as patches:
         for name, (owner, attribute) in parts.items():

@@ -193,8 +193,9 @@ class GateSettings:
     """A measure of drift is reported above its limit, and refuses above this many times that; from
     1."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """Limits of measures of drift, by name, in place of those that are learned; and "log_age", the
-    days by which the log may age before it is reported (2.5; less where every day has events)."""
+    """Limits of measures, by name, in place of those that are learned: of drift, and of the newest
+    events, "log_age" (days by which the log may age before that is reported), "newest_day" and
+    "silent_hours"."""
     metric: str = "ndcg"
     """What the model is judged by, at ``evaluation.k``."""
     max_metric_loss: float = 0.05
