@@ -117,7 +117,8 @@ class _Night:
                         self._do(stage)
                 reporter.track(context.tracker)
                 reporter.close()
-                drop_old_runs(context.store, context.settings.nightly.keep_runs)
+                for left in drop_old_runs(context.store, context.settings.nightly.keep_runs):
+                    context.journal.warn(left)
         except BaseException as error:
             stopped = None if self._stop.number is None else StoppedError(self._stop.number)
             with suppress(OSError, RecsysError):  # the disk may be what is wrong

@@ -16,6 +16,7 @@ from recsys.base.durable import appearing, moment_of, replace_text, sha256_of, s
 from recsys.nightly.report import Result, StageReport
 from recsys.store import FileFacts, versions
 from recsys.store.manifest import plain
+from recsys.store.prune import delete_folder
 
 RUNS = "runs"
 STATE = "state.json"
@@ -140,7 +141,11 @@ def runs_in(store: Path) -> list[Path]:
     folder = store / RUNS
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+    )
 
 
 def now_of(store: Path) -> int:
@@ -182,16 +187,23 @@ def unfinished_run(store: Path) -> tuple[Run | None, Path | None]:
     return None, None
 
 
-def drop_old_runs(store: Path, keep: int) -> None:
-    """Delete all but the newest runs, and all outputs; called when a run is finished."""
+def drop_old_runs(store: Path, keep: int) -> list[str]:
+    """Delete all but the newest runs, and all outputs; called when a run is finished.
+
+    Returns a sentence for everything that another user's rights protect: it is passed over.
+    """
     runs = runs_in(store)
     n_dropped = max(len(runs) - keep, 0)
-    for folder in runs[:n_dropped]:
-        shutil.rmtree(folder)
-    for folder in runs[n_dropped:]:
-        for inside in folder.iterdir():
-            if inside.is_dir():
-                shutil.rmtree(inside)
+    outputs = [inside for folder in runs[n_dropped:] for inside in _folders_in(folder)]
+    left = [delete_folder(folder, "a run") for folder in (*runs[:n_dropped], *outputs)]
+    return [sentence for sentence in left if sentence is not None]
+
+
+def _folders_in(run: Path) -> list[Path]:
+    try:
+        return [path for path in run.iterdir() if path.is_dir()]
+    except OSError:  # of another user, whose outputs stay
+        return []
 
 
 def _read(folder: Path) -> Run:

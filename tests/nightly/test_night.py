@@ -1,7 +1,9 @@
 """The night: stages that run once, whatever comes between them."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -280,6 +282,28 @@ def test_old_runs_and_outputs_go(place: Path) -> None:
     for name in runs[2:]:
         assert {path.name for path in (folder / name).iterdir()} == {"state.json", "report.json"}
     assert json.loads((folder / runs[3] / "report.json").read_text())["result"] == "done"
+
+
+def test_what_another_user_has_left_among_the_runs_stops_no_night(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run_night(settings_of(place, keep_runs=1)).run
+    runs = place / "store" / "runs"
+    (runs / "20991231T000000Z").write_text("a file named as a run")
+    (runs / "20991231T000001Z").symlink_to(runs / first)
+    protected, rmtree = runs / first, shutil.rmtree
+
+    def refusing(path: Path, *arguments: object, **options: object) -> None:
+        if Path(path) == protected:  # as of a user who may not, which root may
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        rmtree(path, *arguments, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", refusing)
+    report = run_night(settings_of(place, keep_runs=1))
+    assert report.result == "done"
+    warned = [line["sentence"] for line in journal_of(place) if line["event"] == "warned"]
+    assert any(f"{protected}: cannot be deleted" in sentence for sentence in warned)
+    assert protected.is_dir()
 
 
 def test_the_second_of_two_nights_refuses(place: Path) -> None:
