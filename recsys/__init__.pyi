@@ -37,7 +37,7 @@ from .evaluation import (
     evaluate_new_users,
 )
 from .logs import Interactions, LogSettings, read_items, read_log
-from .models import ALS, SVD, Blend, Item2Vec, Popularity, Softmax
+from .models import ALS, SVD, Blend, Distilled, Item2Vec, Popularity, Softmax
 from .serving import Batch, Explanation, Recommendations, Recommender, open, recommend, write_batch
 from .splits import (
     SplitSettings,
@@ -71,6 +71,7 @@ __all__ = [
     "ConfigError",
     "CorruptVersionError",
     "DataError",
+    "Distilled",
     "DivergedError",
     "Embeddings",
     "Evaluation",

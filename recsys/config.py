@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 from recsys.base.checks import require
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.models import ALS, MODELS, Model
+from recsys.models.registry import inner_model
 from recsys.settings import (
     AlignmentSettings,
     CompareSettings,
@@ -113,8 +114,12 @@ def _typed(settings: type[T], table: Mapping[str, Any], where: str) -> T:
     _refuse_unknown(table, [f.name for f in fields(settings)], f"{where}.")  # type: ignore[arg-type]
     values = {}
     for key, value in table.items():
-        if is_dataclass(types[key]) and isinstance(value, Mapping):
+        if isinstance(value, Mapping) and is_dataclass(types[key]):
             values[key] = _typed(types[key], value, f"{where}.{key}")
+            continue
+        if isinstance(value, Mapping) and settings in MODELS.values():
+            kind, rest = inner_model(f"{where}.{key}", value)
+            values[key] = _typed(kind, rest, f"{where}.{key}")
             continue
         try:
             values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)

@@ -310,7 +310,7 @@ class NightlySettings:
     store: str | None = None
     """Default: $RECSYS_STORE, else ./store."""
     warm_start: bool = True
-    """Begin ALS at the embeddings of the current version."""
+    """Begin at the embeddings of the current version, where the model can: ALS and distilled."""
     warm_iterations: int | None = None
     """Epochs after a warm start. Default: as many as from a random start."""
     reuse_unchanged: bool = True

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-MODELS = ("als", "svd", "softmax", "item2vec", "blend")
+MODELS = ("als", "svd", "softmax", "distilled", "item2vec", "blend")
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 
 

@@ -90,6 +90,7 @@ MODELS: dict[str, dict[str, object]] = {
     "centered": {"name": "svd", "factors": 8, "centered": True},
     "item2vec": {"factors": 4},
     "softmax": {"factors": 4},
+    "distilled": {"factors": 4, "iterations": 10, "teacher": {"name": "svd", "factors": 8}},
     "blend": {"als": {"factors": 4}, "svd": {"factors": 4}},
     "popularity": {},
 }

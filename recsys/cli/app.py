@@ -50,7 +50,8 @@ Store = Annotated[
 DEFAULT_STORE = Path("store")
 VersionOption = Annotated[str | None, typer.Option("--version", help="Default: the current one.")]
 ModelName = Annotated[
-    str | None, typer.Option("--model", help="als, svd, item2vec, softmax, blend, popularity.")
+    str | None,
+    typer.Option("--model", help="als, svd, distilled, softmax, item2vec, blend, popularity."),
 ]
 RejectsFile = Annotated[
     Path | None, typer.Option("--rejects", help="Where rows that cannot be used go (Parquet).")

@@ -185,11 +185,13 @@ def evaluate_held_out(
     require_known_users(seen, relevant, "evaluate_held_out")
     user_items = train.user_items()
     with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
-        items = model.fit(user_items, on_epoch=on_epoch).items
-    embed = model.fold_in(items, popularity_of(user_items), mean_weight_of(user_items))
+        found = model.fit(user_items, on_epoch=on_epoch)
+    embed = model.fold_in(
+        found.items, popularity_of(user_items), mean_weight_of(user_items), found.summands
+    )
     users = embed(history.user_items())
     pairs = HeldOut(seen, relevant, pattern(user_items), left_out_by_split(test))
-    return evaluate_pairs(Embeddings(users, items), pairs, ks, progress=progress)
+    return evaluate_pairs(Embeddings(users, found.items), pairs, ks, progress=progress)
 
 
 def evaluate_new_users(

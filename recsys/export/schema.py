@@ -24,6 +24,7 @@ _MEANINGS = {
     "seen_weight": "How much each seen item counted in training; absent where all are 1.",
     "popularity": "Users of the item.",
     "recent_popularity": "The same, with old interactions counting less.",
+    "summand": "What the item adds to the embedding of a user who has it in the history.",
 }
 _OTHER_MEANING = "As the table of items had it."
 

@@ -1,7 +1,8 @@
-"""From a sparse matrix to embeddings: ALS, SVD, item2vec, softmax, blends; and popularity."""
+"""From a sparse matrix to embeddings: ALS, SVD, item2vec, softmax, distilled; and popularity."""
 
 from recsys.models.als import ALS
 from recsys.models.blend import Blend
+from recsys.models.distilled import Distilled
 from recsys.models.item2vec import Item2Vec
 from recsys.models.popularity import Popularity
 from recsys.models.protocol import Contributions, Epoch, FoldIn, Model, OnEpoch, popularity_of
@@ -15,6 +16,7 @@ __all__ = [
     "SVD",
     "Blend",
     "Contributions",
+    "Distilled",
     "Epoch",
     "FoldIn",
     "Item2Vec",

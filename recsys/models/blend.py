@@ -1,8 +1,8 @@
 """ALS and SVD side by side: one embedding whose scores are the sum of both."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError
+from recsys.base.threads import threads
 from recsys.models.als import ALS
+from recsys.models.als.sweep import gram
 from recsys.models.protocol import (
     Contributions,
     Epoch,
@@ -24,6 +26,11 @@ from recsys.models.protocol import (
 from recsys.models.svd import SVD
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
+ScaleName = Literal["history", "deviation"]
+_Scale: TypeAlias = Callable[[FloatMatrix, sp.csr_array], FloatVector]
+"""Users (n_users, d) and their histories to what each user is multiplied by."""
+
+_ALIKE = np.float32(1e-3)
 _PER_ALS_FACTOR = 4  # factors, of which one is of ALS
 
 
@@ -40,11 +47,15 @@ class Blend:
         \qquad \bar y = \sum_i w_{ui}\, y_i \Big/ \sum_i w_{ui}
 
     so that a share s of the score of what a user knows comes from SVD, however the two are scaled.
+    Or each is divided by the deviation of its scores over all items, which tells better how far
+    its lists can be trusted, and does not depend on how it scores what the user knows.
 
     Parameters
     ----------
     svd_share : float
         s, 0 to 1.
+    scale : {"history", "deviation"}
+        What each is divided by: the mean score over the history, or the deviation.
 
     Raises
     ------
@@ -63,6 +74,7 @@ class Blend:
     als: ALS = field(default_factory=ALS)
     svd: SVD = field(default_factory=SVD)
     svd_share: float = 0.5
+    scale: ScaleName = "history"
 
     def __post_init__(self) -> None:
         require_types("blend", self)
@@ -70,6 +82,7 @@ class Blend:
             if not isinstance(half, kind):
                 raise ConfigError(f"blend.{kind.name}: expected an {kind.__name__}, got {half!r}")
         require("blend.svd_share", self.svd_share, least=0, at_most=1)
+        require("blend.scale", self.scale, one_of=get_args(ScaleName))
 
     @property
     def factors(self) -> int:
@@ -108,8 +121,11 @@ class Blend:
         matrix = checked(user_items)
         svd = self.svd.fit(matrix)
 
+        of_svd = self._scale_of(svd.items)
+
         def blended(als: Embeddings) -> Embeddings:
-            users = self._joined(matrix, [als.users, svd.users], [als.items, svd.items])
+            scales = [self._scale_of(als.items), of_svd]
+            users = self._joined(matrix, [als.users, svd.users], scales)
             return Embeddings(users, np.hstack([als.items, svd.items]))
 
         def on_als_epoch(epoch: Epoch) -> bool | None:
@@ -120,7 +136,11 @@ class Blend:
         return blended(self.als.fit(matrix, on_epoch=on_als_epoch))
 
     def fold_in(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> FoldIn:
         """Prepare the fold-ins of both; see `Model.fold_in`."""
         halves = self._halves(items)
@@ -128,15 +148,20 @@ class Blend:
             self.als.fold_in(halves[0], popularity, mean_weight),
             self.svd.fold_in(halves[1], popularity, mean_weight),
         ]
+        scales = [self._scale_of(half) for half in halves]
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
             histories = checked(user_items, len(items))
-            return self._joined(histories, [one(histories) for one in embeds], halves)
+            return self._joined(histories, [one(histories) for one in embeds], scales)
 
         return embed
 
     def contributions(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> Contributions:
         """Prepare the contributions of both models, at their shares."""
         halves = self._halves(items)
@@ -144,15 +169,16 @@ class Blend:
         pairs = list(zip(models, halves, strict=True))
         embeds = [one.fold_in(half, popularity, mean_weight) for one, half in pairs]
         of_halves = [one.contributions(half, popularity, mean_weight) for one, half in pairs]
+        scales = [self._scale_of(half) for half in halves]
 
         def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
             clean = checked(history)
             total = np.zeros(clean.nnz)
-            for share, half, embed, of_half in zip(
-                self._shares(), halves, embeds, of_halves, strict=True
+            for share, scale, embed, of_half in zip(
+                self._shares(), scales, embeds, of_halves, strict=True
             ):
-                scale = float(_per_mean_score(embed(clean), half, clean)[0])
-                total += share * scale * of_half(clean, item_idx)
+                scaled = share * float(scale(embed(clean), clean)[0])
+                total += scaled * of_half(clean, item_idx)
             return total
 
         return contributed
@@ -164,14 +190,20 @@ class Blend:
     def _shares(self) -> tuple[float, float]:
         return 1 - self.svd_share, self.svd_share
 
+    def _scale_of(self, items: FloatMatrix) -> _Scale:
+        """Prepare what users of one of both are multiplied by."""
+        if self.scale == "deviation":
+            return _per_deviation(items)
+        return lambda users, histories: _per_mean_score(users, items, histories)
+
     def _joined(
-        self, histories: sp.csr_array, users: Sequence[FloatMatrix], items: Sequence[FloatMatrix]
+        self, histories: sp.csr_array, users: Sequence[FloatMatrix], scales: Sequence[_Scale]
     ) -> FloatMatrix:
         """Return the users of both, at their shares, one after the other."""
         return np.hstack(
             [
-                np.float32(share) * x * _per_mean_score(x, y, histories)[:, None]
-                for share, x, y in zip(self._shares(), users, items, strict=True)
+                np.float32(share) * x * scale(x, histories)[:, None]
+                for share, x, scale in zip(self._shares(), users, scales, strict=True)
             ]
         )
 
@@ -182,4 +214,25 @@ def _per_mean_score(users: FloatMatrix, items: FloatMatrix, histories: sp.csr_ar
     sums: FloatVector = np.einsum("ij,ij->i", users, histories @ items)
     scale = np.zeros_like(sums)
     np.divide(total, sums, out=scale, where=sums > np.finfo(np.float32).tiny)
+    return scale
+
+
+def _per_deviation(items: FloatMatrix) -> _Scale:
+    """Prepare 1 / the deviation of each user's scores over all items.
+
+    The variance of the scores of x is ``x' C x`` with C the covariance of the items. Scores that
+    are all alike are taken to deviate by a thousandth of themselves.
+    """
+    mean = items.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centered = items - mean
+    with threads() as pool:
+        covariance = gram(centered, np.ones(len(items), dtype=np.float32), pool) / len(items)
+
+    def scale(users: FloatMatrix, _histories: sp.csr_array) -> FloatVector:
+        variance: FloatVector = np.einsum("ij,ij->i", users @ covariance.astype(np.float32), users)
+        deviation = np.maximum(np.sqrt(np.maximum(variance, 0)), _ALIKE * np.abs(users @ mean))
+        inverse: FloatVector = np.zeros_like(deviation)
+        np.divide(1, deviation, out=inverse, where=deviation > np.finfo(np.float32).tiny)
+        return inverse
+
     return scale

@@ -64,7 +64,11 @@ class Popularity(Unsized):
         return Embeddings(self.fold_in(items, popularity)(user_items), items)
 
     def fold_in(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> FoldIn:
         """Return a function that gives every history the embedding ``[1]``."""
 
@@ -75,7 +79,11 @@ class Popularity(Unsized):
         return embed
 
     def contributions(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> Contributions:
         """Return a function by which no item of a history contributes to any score."""
 

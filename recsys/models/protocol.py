@@ -317,7 +317,11 @@ class Model(Protocol):
         """
 
     def fold_in(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> FoldIn:
         """Prepare, once, the embedding of histories that training did not see.
 
@@ -332,9 +336,15 @@ class Model(Protocol):
         mean_weight : float
             Of the matrix that was fitted, as `mean_weight_of` returns it and the manifest has it:
             the unit of the weights of histories.
+        summands : ndarray of float32, shape (n_items, factors), optional
+            Of the embeddings, where a fit returned some: likewise in `items.parquet`.
         """
 
     def contributions(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> Contributions:
         """Prepare, once, the explanation of scores; takes what `fold_in` does."""

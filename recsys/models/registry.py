@@ -1,22 +1,20 @@
 """Models by name, and their hyperparameters as a config and a manifest spell them."""
 
 from collections.abc import Mapping
-from dataclasses import Field, asdict, fields
-from typing import Any, ClassVar, Protocol, TypeVar
+from dataclasses import Field, fields, is_dataclass
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 from recsys.base.checks import require
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.models.als import ALS
 from recsys.models.blend import Blend
+from recsys.models.distilled import Distilled
+from recsys.models.distilled.teacher import Given
 from recsys.models.item2vec import Item2Vec
 from recsys.models.popularity import Popularity
 from recsys.models.protocol import Model
 from recsys.models.softmax import Softmax
 from recsys.models.svd import SVD
-
-MODELS: Mapping[str, type[ALS | SVD | Item2Vec | Softmax | Blend | Popularity]] = {
-    model.name: model for model in (ALS, SVD, Item2Vec, Softmax, Blend, Popularity)
-}
 
 
 class Named(Protocol):
@@ -25,6 +23,12 @@ class Named(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     name: ClassVar[str]
 
+
+MODELS: Mapping[str, type[ALS | SVD | Item2Vec | Softmax | Distilled | Blend | Popularity]] = {
+    model.name: model for model in (ALS, SVD, Item2Vec, Softmax, Distilled, Blend, Popularity)
+}
+TEACHERS: Mapping[str, type[Named]] = {**MODELS, Given.name: Given}
+"""What can be a hyperparameter of a model, by name."""
 
 _Kind = TypeVar("_Kind", bound=Named)
 
@@ -58,15 +62,43 @@ def made_from(kind: type[_Kind], parameters: Mapping[str, Any]) -> _Kind:
                 f"{', '.join(known) or 'none'}{did_you_mean(parameter, known)}"
             )
     made: dict[str, Any] = {
-        key: model_from(key, value) if isinstance(value, Mapping) else value
+        key: made_from(*inner_model(f"{kind.name}.{key}", value))
+        if isinstance(value, Mapping)
+        else value
         for key, value in parameters.items()
     }
     return kind(**made)
 
 
+def inner_model(place: str, parameters: Mapping[str, Any]) -> tuple[type[Named], dict[str, Any]]:
+    """Return the kind of a model that is a hyperparameter, and its own hyperparameters.
+
+    Its name is given, or that of the hyperparameter.
+    """
+    rest = dict(parameters)
+    name = rest.pop("name", place.rpartition(".")[2])
+    require(f"{place}.name", name, one_of=TEACHERS)
+    return TEACHERS[name], rest
+
+
 def parameters_of(model: Named) -> dict[str, Any]:
-    """Return the hyperparameters of a model by name; those of a model within it are a mapping."""
-    return asdict(model)
+    """Return the hyperparameters of a model by name; those of a model within it are a mapping.
+
+    It holds the name of that model where the hyperparameter does not say it.
+    """
+    return {
+        one.name: _plain(one.name, getattr(model, one.name))
+        for one in fields(model)
+        if one.metadata.get("is_hyperparameter", True)
+    }
+
+
+def _plain(key: str, value: Any) -> Any:
+    if not is_dataclass(value):
+        return value
+    model = cast(Named, value)
+    named = {} if model.name == key else {"name": model.name}
+    return {**named, **parameters_of(model)}
 
 
 def has_factors(model: Named) -> bool:

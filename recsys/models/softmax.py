@@ -136,7 +136,11 @@ class Softmax(Sized):
         return embeddings()
 
     def fold_in(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> FoldIn:
         """Prepare the steps of users against these items; see `Model.fold_in`.
 
@@ -147,7 +151,11 @@ class Softmax(Sized):
         )
 
     def contributions(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> Contributions:
         r"""Prepare :math:`c\, w_i (y_i \cdot y_j - m)`.
 

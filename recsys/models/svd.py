@@ -149,7 +149,11 @@ class SVD(Sized):
         return Embeddings(self.fold_in(stored, popularity)(user_items), stored)
 
     def fold_in(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> FoldIn:
         """Prepare the projection on these items, ``x = r_u D_i^-(2b+c) Y``; see `Model.fold_in`."""
         exponent = 2 * self.item_exponent + self.popularity_exponent
@@ -165,7 +169,11 @@ class SVD(Sized):
         return embed
 
     def contributions(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> Contributions:
         """Prepare the summands of the projection times the item.
 

@@ -165,7 +165,7 @@ def _start(night: Context) -> Embeddings | None:
     manifest = parent.version.manifest
     if manifest.model.name != model.name or manifest.factors != model.factors:
         return None
-    before = Embeddings(parent.users.embeddings, parent.items.embeddings)
+    before = Embeddings(parent.users.embeddings, parent.items.embeddings, parent.items.summands)
     users, items = night.log.users, night.log.items
     return before.reindexed(parent.users.ids, parent.items.ids, to_users=users, to_items=items)
 

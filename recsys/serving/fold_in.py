@@ -143,7 +143,9 @@ class Histories:
     @cached_property
     def _fold_in(self) -> "FoldIn":
         items = self._items
-        found: FoldIn = self._model.fold_in(items.embeddings, items.popularity, self._spec.unit)
+        found: FoldIn = self._model.fold_in(
+            items.embeddings, items.popularity, self._spec.unit, items.summands
+        )
         return found
 
     def fold_in(self, histories: "sp.csr_array") -> FloatMatrix:  # (n_histories, factors)
@@ -160,7 +162,9 @@ class Histories:
     def _contributions(self) -> "Contributions":
         prepare = self._model.contributions
         items = self._items
-        found: Contributions = prepare(items.embeddings, items.popularity, self._spec.unit)
+        found: Contributions = prepare(
+            items.embeddings, items.popularity, self._spec.unit, items.summands
+        )
         return found
 
     def explain(

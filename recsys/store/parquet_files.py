@@ -78,13 +78,17 @@ class UserTable:
 
 @dataclass(frozen=True, eq=False)
 class ItemTable:
-    """items.parquet: ids, embeddings (n_items, factors), popularity, and their space."""
+    """items.parquet: ids, embeddings (n_items, factors), popularity, and their space.
+
+    `summands` (n_items, factors) are those of `recsys.Embeddings`, for models that have them.
+    """
 
     ids: Ids
     embeddings: FloatMatrix
     popularity: NDArray[np.int64]  # (n_items,)
     space_id: str
     recent: NDArray[np.float32] | None = None  # with old interactions counting less
+    summands: FloatMatrix | None = None
 
 
 def write_user_table(folder: Path, users: UserTable) -> None:
@@ -100,7 +104,10 @@ def write_user_table(folder: Path, users: UserTable) -> None:
 
 
 def write_item_table(folder: Path, items: ItemTable) -> None:
-    """Write items.parquet: item_id, embedding, popularity, and recent_popularity if known."""
+    """Write items.parquet: item_id, embedding, popularity, and recent_popularity if known.
+
+    And summand, where the model has one for each item.
+    """
     table = {
         "item_id": _id_column(items.ids),
         "embedding": _embedding_column(items.embeddings),
@@ -108,6 +115,8 @@ def write_item_table(folder: Path, items: ItemTable) -> None:
     }
     if items.recent is not None:
         table["recent_popularity"] = pa.array(items.recent, pa.float32())
+    if items.summands is not None:
+        table["summand"] = _embedding_column(items.summands)
     _write(folder / ITEMS, pa.table(table), items.space_id)
 
 
@@ -125,7 +134,7 @@ def read_user_table(folder: Path) -> UserTable:
         table, space_id = _read(folder / USERS)
         return UserTable(
             ids=Ids(table["user_id"]),
-            embeddings=_embeddings_of(table),
+            embeddings=_vectors_of(table["embedding"]),
             seen=_seen_of(table),
             space_id=space_id,
         )
@@ -137,12 +146,13 @@ def read_item_table(folder: Path) -> ItemTable:
         table, space_id = _read(folder / ITEMS)
         return ItemTable(
             ids=Ids(table["item_id"]),
-            embeddings=_embeddings_of(table),
+            embeddings=_vectors_of(table["embedding"]),
             popularity=_column_of(table["popularity"], np.int64),
             space_id=space_id,
             recent=_column_of(table["recent_popularity"], np.float32)
             if "recent_popularity" in table.column_names
             else None,
+            summands=_vectors_of(table["summand"]) if "summand" in table.column_names else None,
         )
 
 
@@ -212,7 +222,7 @@ def _write(path: Path, table: pa.Table, space_id: str) -> None:
     table = table.replace_schema_metadata({"recsys.format": str(FORMAT), "space_id": space_id})
     # Embeddings do not compress; uncompressed they are read at the speed of a copy.
     codecs = {
-        leaf: "NONE" if column.name == "embedding" else "ZSTD"
+        leaf: "NONE" if column.name in ("embedding", "summand") else "ZSTD"
         for column in table.schema
         for leaf in leaf_columns(column)
     }
@@ -280,8 +290,7 @@ def _list_column(
     return pa.chunked_array(chunks, type=list_type)
 
 
-def _embeddings_of(table: pa.Table) -> FloatMatrix:
-    column = table["embedding"]
+def _vectors_of(column: pa.ChunkedArray) -> FloatMatrix:
     return _inside(column, np.float32).reshape(-1, column.type.list_size)
 
 

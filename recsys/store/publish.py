@@ -234,7 +234,14 @@ def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
     space_id = release.space
     users, items = release.embeddings.users, release.embeddings.items
     user_table = UserTable(release.users, users, release.seen_lists, space_id)
-    item_table = ItemTable(release.items, items, release.popularity, space_id, release.recent)
+    item_table = ItemTable(
+        release.items,
+        items,
+        release.popularity,
+        space_id,
+        release.recent,
+        release.embeddings.summands,
+    )
     parquet_files.write_user_table(folder, user_table)
     on_step(1, 6)
     parquet_files.write_item_table(folder, item_table)

@@ -168,7 +168,7 @@ SERVING = "serving"
 MAPPED_USERS, MAPPED_ITEMS = f"{SERVING}/users", f"{SERVING}/items"
 
 _IDS, _ID_SLOTS = "ids.arrow", "id_slots.npy"
-_EMBEDDINGS, _POPULARITY = "embeddings.npy", "popularity.npy"
+_EMBEDDINGS, _SUMMANDS, _POPULARITY = "embeddings.npy", "summands.npy", "popularity.npy"
 _SEEN_STARTS, _SEEN_ITEMS = "seen_starts.npy", "seen_items.npy"
 _SEEN_WEIGHTS, _RECENT, _POPULAR = "seen_weights.npy", "recent.npy", "popular.npy"
 
@@ -187,6 +187,8 @@ def write_mapped(version: Path, users: UserTable, items: ItemTable) -> None:
     np.save(version / MAPPED_ITEMS / _POPULARITY, items.popularity)
     if items.recent is not None:
         np.save(version / MAPPED_ITEMS / _RECENT, items.recent)
+    if items.summands is not None:
+        np.save(version / MAPPED_ITEMS / _SUMMANDS, np.ascontiguousarray(items.summands))
     np.save(version / MAPPED_ITEMS / _POPULAR, _by_popularity(items))
 
 
@@ -233,6 +235,7 @@ def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTabl
         popularity=open_array(folder / _POPULARITY, np.int64, (shape[0],)),
         space_id=space_id,
         recent=_array_if_there(folder / _RECENT, np.float32, (shape[0],)),
+        summands=_array_if_there(folder / _SUMMANDS, np.float32, shape),
     )
 
 

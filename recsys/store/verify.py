@@ -90,8 +90,9 @@ def _check_users(version: Version, users: UserTable) -> None:
 
 def _check_items(version: Version, items: ItemTable) -> None:
     folder = version.folder
-    is_finite = bool(np.isfinite(items.embeddings).all())
-    _require(is_finite, folder / ITEMS, "finite embeddings", "others")
+    for name, vectors in (("embeddings", items.embeddings), ("summands", items.summands)):
+        is_finite = vectors is None or bool(np.isfinite(vectors).all())
+        _require(is_finite, folder / ITEMS, f"finite {name}", "others")
     is_count = bool((items.popularity >= 0).all())
     _require(is_count, folder / ITEMS, "popularity of 0 or more", "less")
     if ATTRIBUTES in version.manifest.files:
@@ -116,6 +117,7 @@ def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:
     of_items = (
         (content.items.popularity, items.popularity),
         (content.items.recent, items.recent),
+        (content.items.summands, items.summands),
         (np.sort(content.popular), np.arange(len(items.ids))),
     )
     _check_copy(content, MAPPED_USERS, content.users, users, of_users)

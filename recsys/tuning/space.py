@@ -68,6 +68,11 @@ SPACES: Mapping[str, Space] = {
         "temperature": Range(0.05, 0.3, log=True),
         "user_exponent": Range(0.0, 0.75),
     },
+    "distilled": {
+        "temperature": Range(0.04, 0.25, log=True),
+        "teacher_share": Range(0.2, 0.95),
+        "user_exponent": Range(0.0, 0.75),
+    },
     "blend": {
         "svd_share": Range(0.1, 0.9),
         **{f"als.{name}": space for name, space in _ALS.items()},

@@ -20,6 +20,9 @@ class Embeddings:
     ----------
     users : ndarray of float32, shape (n_users, factors)
     items : ndarray of float32, shape (n_items, factors)
+    summands : ndarray of float32, shape (n_items, factors), optional
+        What each item of a history adds to the embedding of its user, where a fold-in cannot tell
+        it from the items; see `recsys.Distilled`.
 
     Raises
     ------
@@ -40,9 +43,13 @@ class Embeddings:
 
     users: FloatMatrix
     items: FloatMatrix
+    summands: FloatMatrix | None = None
 
     def __post_init__(self) -> None:
-        for name, matrix in (("users", self.users), ("items", self.items)):
+        matrices = {"users": self.users, "items": self.items}
+        if self.summands is not None:
+            matrices["summands"] = self.summands
+        for name, matrix in matrices.items():
             if not isinstance(matrix, np.ndarray):
                 raise DataError(
                     f"embeddings of {name}: expected a float32 matrix, got {type(matrix).__name__}"
@@ -63,6 +70,11 @@ class Embeddings:
                 "embeddings: users and items must have the same number of factors, "
                 f"got {self.users.shape[1]} and {self.items.shape[1]}"
             )
+        if self.summands is not None and self.summands.shape != self.items.shape:
+            raise DataError(
+                f"embeddings: expected summands of the shape of the items, {self.items.shape}, "
+                f"got {self.summands.shape}"
+            )
 
     def __repr__(self) -> str:
         n_users, n_items = len(self.users), len(self.items)
@@ -75,8 +87,9 @@ class Embeddings:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of both matrices."""
-        return self.users.nbytes + self.items.nbytes
+        """Bytes of the matrices."""
+        of_summands = 0 if self.summands is None else self.summands.nbytes
+        return self.users.nbytes + self.items.nbytes + of_summands
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -110,7 +123,9 @@ class Embeddings:
         ([[1.0, 1.0], [0.0, 0.0]], [[1.0, 1.0]])
         """
         return Embeddings(
-            _rows_of(self.users, users, to_users), _rows_of(self.items, items, to_items)
+            _rows_of(self.users, users, to_users),
+            _rows_of(self.items, items, to_items),
+            None if self.summands is None else _rows_of(self.summands, items, to_items),
         )
 
 

@@ -13,6 +13,7 @@ from recsys.models import (
     ALS,
     SVD,
     Blend,
+    Distilled,
     Epoch,
     Item2Vec,
     Model,
@@ -34,7 +35,9 @@ MODELS = [
     SVD(factors=8, centered=True, popularity_exponent=-0.1, seed=3),
     Item2Vec(factors=8, seed=3),
     Softmax(factors=8, seed=3),
+    Distilled(factors=8, teacher=SVD(factors=16), iterations=12, seed=3),
     Blend(ALS(factors=5, regularization=0.5, iterations=30), SVD(factors=3), svd_share=0.4),
+    Blend(ALS(factors=5, regularization=0.5), SVD(factors=3), scale="deviation"),
     Popularity(),
 ]
 PERSONAL = MODELS[:-1]
@@ -121,7 +124,9 @@ def test_permuted_items_give_permuted_scores(model: Model) -> None:
         model = replace(model, als=replace(model.als, iterations=100))
     if isinstance(model, ALS):  # equal tastes converge slowly
         model = replace(model, iterations=100)
-    if isinstance(model, Softmax):  # and tastes hardly push one another where it is cold
+    if isinstance(
+        model, Softmax | Distilled
+    ):  # and tastes hardly push one another where it is cold
         model = replace(model, iterations=300, temperature=0.5)
     scores = model.fit(user_items).scores(slice(None))
     permuted = model.fit(sp.csr_array(user_items[:, order])).scores(slice(None))
@@ -133,7 +138,7 @@ def test_folding_in_a_training_history_gives_the_stored_row(model: Model) -> Non
     user_items = random_user_items(40, 30, 0.2)
     embeddings = model.fit(user_items)
     mean = mean_weight_of(user_items)
-    fold_in = model.fold_in(embeddings.items, popularity_of(user_items), mean)
+    fold_in = model.fold_in(embeddings.items, popularity_of(user_items), mean, embeddings.summands)
     np.testing.assert_allclose(
         fold_in(user_items[5:15]), embeddings.users[5:15], rtol=1e-4, atol=1e-5
     )
@@ -149,14 +154,18 @@ def rotated(model: Model, embeddings: Embeddings) -> Embeddings:
     users, items = (
         (matrix @ rotation).astype(np.float32) for matrix in (embeddings.users, embeddings.items)
     )
-    return Embeddings(users, items)
+    summands = embeddings.summands
+    if summands is not None:
+        summands = (summands @ rotation).astype(np.float32)
+    return Embeddings(users, items, summands)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=named)
 def test_rotated_items_fold_in_to_rotated_users(model: Model) -> None:
     user_items = random_user_items(40, 30, 0.2)
     aligned, popularity = rotated(model, model.fit(user_items)), popularity_of(user_items)
-    folded = model.fold_in(aligned.items, popularity, mean_weight_of(user_items))(user_items)
+    mean = mean_weight_of(user_items)
+    folded = model.fold_in(aligned.items, popularity, mean, aligned.summands)(user_items)
     scale = np.abs(aligned.users).max()
     np.testing.assert_allclose(folded, aligned.users, rtol=1e-4, atol=2e-5 * scale)
 
@@ -167,7 +176,8 @@ def test_rotated_items_explain_scores_alike(model: Model) -> None:
     embeddings, popularity = model.fit(user_items), popularity_of(user_items)
     aligned = rotated(model, embeddings)
     before, after = (
-        model.contributions(items, popularity) for items in (embeddings.items, aligned.items)
+        model.contributions(found.items, popularity, summands=found.summands)
+        for found in (embeddings, aligned)
     )
     for row, item in ((0, 3), (7, 11), (31, 0)):
         parts = before(user_items[[row]], item)
@@ -208,10 +218,11 @@ def test_a_training_history_in_any_unit_folds_in_to_the_stored_row(
     user_items = sp.csr_array(random_user_items(40, 30, 0.2) * np.float32(unit))
     embeddings, mean = model.fit(user_items), mean_weight_of(user_items)
     popularity = popularity_of(user_items)
-    users = model.fold_in(embeddings.items, popularity, mean)(user_items[5:15])
+    items, summands = embeddings.items, embeddings.summands
+    users = model.fold_in(items, popularity, mean, summands)(user_items[5:15])
     scale = np.abs(embeddings.users).max()
     np.testing.assert_allclose(users, embeddings.users[5:15], rtol=1e-4, atol=1e-5 * scale)
-    parts = model.contributions(embeddings.items, popularity, mean)(user_items[[7]], 11)
+    parts = model.contributions(items, popularity, mean, summands)(user_items[[7]], 11)
     if model.name != "popularity" and not getattr(model, "centered", False):
         score = float(embeddings.users[7] @ embeddings.items[11])
         assert parts.sum() == pytest.approx(score, rel=1e-3, abs=1e-4 * float(scale))
@@ -315,7 +326,7 @@ def test_a_matrix_that_cannot_be_used(model: Model, matrix: np.ndarray, message:
         ("als", {"unobserved_weight": float("nan")}, "als.unobserved_weight"),
         ("als", {"facters": 3}, "did you mean 'factors'"),
         ("svd", {"item_exponent": -1}, "svd.item_exponent"),
-        ("svm", {}, "expected one of als, svd, item2vec, softmax, blend, popularity"),
+        ("svm", {}, "expected one of als, svd, item2vec, softmax, distilled, blend, popularity"),
     ],
 )
 def test_hyperparameters_out_of_range(
@@ -366,8 +377,8 @@ def test_contributions_of_a_history_sum_to_the_score(model: Model) -> None:
     user_items = random_user_items(60, 40, 0.2, seed=5)
     embeddings, popularity = model.fit(user_items), popularity_of(user_items)
     mean = mean_weight_of(user_items)
-    embed = model.fold_in(embeddings.items, popularity, mean)
-    parts_of = model.contributions(embeddings.items, popularity, mean)
+    embed = model.fold_in(embeddings.items, popularity, mean, embeddings.summands)
+    parts_of = model.contributions(embeddings.items, popularity, mean, embeddings.summands)
     for row, item in ((0, 3), (7, 11), (31, 0)):
         history = user_items[[row]]
         parts = parts_of(history, item)

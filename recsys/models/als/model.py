@@ -190,7 +190,11 @@ class ALS(Sized):
         return self._trimmed(users, items)
 
     def fold_in(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> FoldIn:
         """Prepare the solve of users against these items; see `Model.fold_in`."""
         factors = items.shape[1]
@@ -216,7 +220,11 @@ class ALS(Sized):
         return embed
 
     def contributions(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> Contributions:
         r"""Prepare :math:`w_i\, y_i' W y_j` (Hu et al. 2008, section 5).
 

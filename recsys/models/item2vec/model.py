@@ -132,7 +132,11 @@ class Item2Vec(Sized):
         return Embeddings(self.fold_in(items, popularity)(user_items), items)
 
     def fold_in(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> FoldIn:
         """Prepare the mean over a history, ``x = mean of D_i^-(b+c) y_i``; see `Model.fold_in`."""
         exponent = self.item_exponent + self.popularity_exponent
@@ -148,7 +152,11 @@ class Item2Vec(Sized):
         return embed
 
     def contributions(
-        self, items: FloatMatrix, popularity: NDArray[np.integer], mean_weight: float = 1.0
+        self,
+        items: FloatMatrix,
+        popularity: NDArray[np.integer],
+        mean_weight: float = 1.0,
+        summands: FloatMatrix | None = None,
     ) -> Contributions:
         """Prepare the summands of the mean times the item."""
         scale = power_of_counts(popularity, -(self.item_exponent + self.popularity_exponent))

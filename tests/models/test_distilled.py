@@ -1,0 +1,231 @@
+"""Distillation against its loss in dense matrices, and in worlds whose answers are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from recsys.base.threads import threads
+from recsys.errors import ConfigError, DataError
+from recsys.models import ALS, SVD, Blend, Distilled, Popularity, model_from, parameters_of
+from recsys.models.distilled import student as module
+from recsys.models.distilled.lists import Lists, likelihoods, strongest_unseen
+from recsys.models.distilled.steps import take_step
+from recsys.models.distilled.student import Batch, Student, targets_of
+from recsys.models.distilled.teacher import teacher_for
+from recsys.models.protocol import popularity_of
+from recsys.vectors import Embeddings, top_k
+from tests.worlds import random_user_items
+
+WORLD = random_user_items(60, 40, 0.15, seed=2)
+MODEL = Distilled(factors=6, temperature=0.3, list_length=7, teacher_share=0.4)
+
+
+def lists_of(scorer: Embeddings, user_items: sp.csr_array, length: int) -> Lists:
+    with threads() as pool:
+        return strongest_unseen(scorer, user_items, np.arange(user_items.shape[0]), length, pool)
+
+
+def likelihood_of(scores: list[float]) -> np.ndarray:
+    """The softmax of scores in their own deviations."""
+    e = np.exp(np.array(scores) / np.std(scores))
+    return e / e.sum()
+
+
+def loss(lists: Lists, items: np.ndarray, summands: np.ndarray, users: np.ndarray) -> float:
+    """The docstring of Distilled, user by user, of all weight."""
+    y = items / np.linalg.norm(items, axis=1, keepdims=True)
+    dense, total, weight, s = WORLD.toarray(), 0.0, 0.0, MODEL.teacher_share
+    for u in users:
+        seen = np.flatnonzero(dense[u])
+        if not len(seen):
+            continue
+        h = dense[u, seen] / dense[u, seen].sum()
+        x = h @ summands[seen]
+        logits = y @ (x / np.linalg.norm(x)) / MODEL.temperature
+        listed = lists.item_idx[u, : MODEL.list_length]
+        q = likelihood_of(lists.scores[u, : MODEL.list_length].tolist())
+        unseen = np.setdiff1d(np.arange(40), seen)
+        importance = len(seen) ** (1 - MODEL.user_exponent)
+        total += importance * (
+            (1 - s) * (np.log(np.exp(logits).sum()) - h @ logits[seen])
+            + s * (np.log(np.exp(logits[unseen]).sum()) - q @ logits[listed])
+        )
+        weight += importance
+    return total / weight
+
+
+def test_the_gradient_is_that_of_the_loss() -> None:
+    rng = np.random.default_rng(0)
+    items, summands = rng.standard_normal((2, 40, 6)).astype(np.float32)
+    lists, users = lists_of(SVD(8).fit(WORLD), WORLD, 12), np.arange(60)
+    targets = targets_of(WORLD, lists, MODEL)
+    weight = float(targets.importance.sum())
+    with threads() as pool:
+        student = Student(MODEL, items, summands, popularity_of(WORLD), pool)
+        batch = Batch(targets.of(users), pool)
+        found, of_items, of_summands = student.gradients(batch, student.sample(rng))
+    at = (items.astype(np.float64), summands.astype(np.float64))
+    assert found / weight == pytest.approx(loss(lists, *at, users), rel=1e-5)
+    gradients = (of_items, of_summands)
+    for table, gradient in enumerate(gradients):
+        for _ in range(5):
+            direction, step = rng.standard_normal((40, 6)), 1e-4
+            moves = [step * direction * (number == table) for number in range(2)]
+            ahead, behind = (
+                loss(lists, at[0] + sign * moves[0], at[1] + sign * moves[1], users)
+                for sign in (1, -1)
+            )
+            slope = (gradient * direction).sum() / MODEL.temperature / weight
+            assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-3, abs=1e-6)
+
+
+def test_a_sample_stands_for_the_items_that_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "N_SAMPLED", 10)
+    rng, same = np.random.default_rng(0), np.ones((40, 6), dtype=np.float32)
+    lists = lists_of(SVD(8).fit(WORLD), WORLD, 12)
+    with threads() as pool:
+        student = Student(MODEL, same, same, popularity_of(WORLD), pool)
+        batch = Batch(targets_of(WORLD, lists, MODEL), pool)
+        sample = student.sample(rng)
+        found, of_items, _ = student.gradients(batch, sample)
+    assert len(sample.rows) == 10
+    n_known, n_seen = int((popularity_of(WORLD) > 0).sum()), np.diff(WORLD.indptr)
+    expected = 0.6 * np.log(n_known) + 0.4 * np.log(n_known - n_seen)  # where all score alike
+    importance = batch.targets.importance
+    assert found == pytest.approx(importance @ expected, rel=1e-5)
+    own = np.zeros(40, dtype=bool)
+    own[batch.targets.own.indices] = own[sample.rows] = True
+    assert not of_items[~own].any()
+
+
+def test_lists_are_the_strongest_of_what_a_user_has_not_seen() -> None:
+    teacher = SVD(8).fit(WORLD)
+    found = lists_of(teacher, WORLD, 5)
+    scores = teacher.scores(slice(None))
+    for user, seen in enumerate(WORLD.toarray() > 0):
+        unseen = np.flatnonzero(~seen).tolist()
+        expected = sorted(unseen, key=lambda i: (-scores[user, i], i))[:5]
+        assert found.item_idx[user].tolist() == expected
+        assert found.largest[user] == np.abs(scores[user]).max()
+
+
+def test_likelihoods_know_neither_the_scale_nor_the_shift_of_scores() -> None:
+    scores = np.array([[4.0, 2.0, 1.0, -np.inf], [5.0, 5.0, 5.0, 5.0]], dtype=np.float32)
+    rows = np.array([[3, 1, 2, -1], [0, 1, 2, 3]], dtype=np.int32)
+    lists = Lists(np.arange(2), rows, scores, np.array([4, 5], dtype=np.float32))
+    found = likelihoods(lists, 3)
+    np.testing.assert_allclose(found[0], [*likelihood_of([4, 2, 1]), 0], rtol=1e-5)
+    np.testing.assert_allclose(found[1], [1 / 3, 1 / 3, 1 / 3, 0], rtol=1e-5)
+    other = lists._replace(scores=10 * scores - 3)
+    np.testing.assert_allclose(likelihoods(other, 3), found, rtol=1e-5)
+
+
+def test_a_step_is_one_of_adam() -> None:
+    rng = np.random.default_rng(0)
+    table, mean, square = (np.zeros((5, 3), dtype=np.float32) for _ in range(3))
+    x = m = v = np.zeros((5, 3))
+    for number in range(1, 6):
+        g = rng.standard_normal((5, 3)).astype(np.float32)
+        take_step(table, g, mean, square, np.float32(0.1), number, 0, 5)
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g**2
+        x = x - 0.1 * (m / (1 - 0.9**number)) / (np.sqrt(v / (1 - 0.99**number)) + 1e-5)
+    np.testing.assert_allclose(table, x, rtol=1e-5)
+
+
+def test_any_number_of_threads_gives_the_same_bits() -> None:
+    world = random_user_items(1500, 60, 0.05, seed=3)
+    model = Distilled(factors=4, teacher=SVD(factors=8), iterations=2)
+    one, three = (model.fit(world, n_threads=n) for n in (1, 3))
+    for name in ("users", "items", "summands"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(three, name))
+
+
+def test_rows_are_unit_vectors() -> None:
+    embeddings = Distilled(factors=5, teacher=SVD(factors=8), iterations=3).fit(WORLD)
+    for rows in (embeddings.users, embeddings.items):
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
+
+
+def test_four_factors_rank_as_a_teacher_of_many_does() -> None:
+    """Of 12 overlapping tastes, which 4 factors of an SVD cannot tell apart."""
+    rng = np.random.default_rng(1)
+    taste = np.abs(np.arange(240)[:, None] % 12 - np.arange(180) % 12)
+    close = np.minimum(taste, 12 - taste) <= 1
+    world = sp.csr_array((close & (rng.random(close.shape) < 0.3)).astype(np.float32))
+    teacher = SVD(factors=12).fit(world)
+    of_teacher = lists_of(teacher, world, 20).item_idx
+    student = Distilled(factors=4, teacher=teacher).fit(world)
+    of_student, of_svd = (lists_of(one, world, 20).item_idx for one in (student, SVD(4).fit(world)))
+
+    def shared(lists: np.ndarray) -> float:
+        both = zip(lists, of_teacher, strict=True)
+        return float(np.mean([len(np.intersect1d(*pair)) / 20 for pair in both]))
+
+    assert shared(of_student) > 0.8 > shared(of_svd)
+    hits = close[np.arange(240)[:, None], of_student].mean()
+    assert hits > 0.95
+
+
+def test_a_start_is_where_training_begins() -> None:
+    losses: list[list[float]] = [[], []]
+    model = replace(MODEL, teacher=SVD(factors=8))
+    first = model.fit(WORLD, on_epoch=lambda epoch: losses[0].append(epoch.loss))
+    model.fit(WORLD, start=first, on_epoch=lambda epoch: losses[1].append(epoch.loss))
+    assert losses[1][0] < losses[0][5]
+    with pytest.raises(DataError, match=r"expected a start of .*\(60, 40, 6\), got \(60, 40, 5\)"):
+        model.fit(WORLD, start=Distilled(factors=5, teacher=first, iterations=1).fit(WORLD))
+    with pytest.raises(DataError, match="expected summands"):
+        model.fit(WORLD, start=Embeddings(first.users, first.items))
+
+
+def test_given_embeddings_teach_and_a_config_has_their_name() -> None:
+    given = Distilled(factors=4, teacher=SVD(8).fit(WORLD), iterations=2)
+    named = Distilled(factors=4, teacher=SVD(8), iterations=2)
+    expected = named.fit(WORLD).items  # whose teacher has weights in units of their mean
+    np.testing.assert_allclose(given.fit(WORLD).items, expected, rtol=1e-4)
+    parameters = parameters_of(given)
+    assert parameters["teacher"] == {"name": "given"}
+    again = model_from("distilled", parameters)
+    assert again == given
+    with pytest.raises(ConfigError, match="expected a model, got the name of embeddings"):
+        again.fit(WORLD)
+    with pytest.raises(DataError, match=r"\(59, 40\), got \(60, 40\)"):
+        given.fit(WORLD[:59])
+
+
+def test_a_config_names_the_teacher() -> None:
+    teacher = {"name": "blend", "scale": "deviation", "svd": {"factors": 9}}
+    model = model_from("distilled", {"factors": 4, "teacher": teacher})
+    assert model == Distilled(factors=4, teacher=Blend(svd=SVD(9), scale="deviation"))
+    assert model_from("distilled", parameters_of(model)) == model
+    with pytest.raises(ConfigError, match=r"distilled.teacher.name: expected one of .*als"):
+        model_from("distilled", {"teacher": {"name": "elephant"}})
+    with pytest.raises(ConfigError, match=r"distilled.teacher: expected a model, got 'als'"):
+        model_from("distilled", {"teacher": "als"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("temperature", 0.01), ("teacher_share", 1.1), ("list_length", 0)]
+)
+def test_hyperparameters_out_of_range(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"distilled.{name}"):
+        model_from("distilled", {name: value})
+
+
+def test_a_teacher_is_as_large_as_the_log_allows() -> None:
+    small, large = (teacher_for(random_user_items(n, n, 20 / n)) for n in (100, 30_000))
+    assert (small.als.factors, small.svd.factors) == (16, 16)
+    assert (large.als.factors, large.svd.factors) == (512, 1280)
+
+
+def test_a_blend_by_deviation_gives_both_the_same_say() -> None:
+    world = random_user_items(60, 50, 0.2, seed=4)
+    model = Blend(ALS(factors=4), SVD(factors=3), svd_share=0.25, scale="deviation")
+    blend = model.fit(world)
+    for part, share in ((slice(0, 4), 0.75), (slice(4, 7), 0.25)):
+        scores = blend.users[:, part] @ blend.items[:, part].T
+        np.testing.assert_allclose(scores.std(axis=1), share, rtol=1e-3)
+    assert not np.isnan(Popularity().fit(world).items).any()
+    assert top_k(blend.scores(slice(None)), 3)[0].shape == (60, 3)
