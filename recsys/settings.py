@@ -33,7 +33,7 @@ from recsys.base.log_settings import TextSettings as TextSettings
 from recsys.base.log_settings import TimestampUnit as TimestampUnit
 from recsys.base.log_settings import ValueScale as ValueScale
 
-SplitName = Literal["time", "last", "random", "given", "none"]
+SplitName = Literal["auto", "time", "last", "random", "given", "none"]
 ValidationName = Literal["same", "time", "last", "random"]
 IndexKind = Literal["annoy", "exact", "auto"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -95,10 +95,11 @@ class DataSettings:
 class SplitSettings:
     """How a log is cut into parts: most of the ``[evaluation]`` table."""
 
-    split: SplitName = "time"
+    split: SplitName = "auto"
     """"time": all events from an instant on are the test part. "last": each user's last items.
     "random": a random share of each user's items. "given": the file named by ``data.test``.
-    "none": publish without a test."""
+    "none": publish without a test. "auto": "given" where there is such a file; "random" without
+    times; "time", or "last" where by time few users would be tested: below 100, and below half."""
     test_fraction: float = 0.2
     """Share of the events ("time") or of each user's items ("random") that are tested on."""
     last: int = 1
@@ -115,6 +116,8 @@ class SplitSettings:
         share, words = self.test_fraction, "a share between 0 and 1"
         require("evaluation.test_fraction", share, above=0, below=1, expected=words)
         require("evaluation.last", self.last, least=1)
+        require("evaluation.split", self.split, one_of=get_args(SplitName))
+        require("evaluation.validation", self.validation, one_of=get_args(ValidationName))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from recsys.logs import (
 from recsys.models import Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of
 from recsys.monitoring import Gates
-from recsys.splits import split_log
+from recsys.splits import decide_split, split_log
 from recsys.splits.common import Split
 from recsys.store import (
     EvaluationSummary,
@@ -87,6 +87,7 @@ def train(
     require_interactions("train", log)
     settings = settings or Settings()
     require_writable(store)  # found out now, not after the training
+    settings = with_split(settings, log, test)
     if settings.gates.enabled:
         require_comparable(store, parent_of(store))
     evaluations = evaluate_models(log, settings, test=test, progress=progress)
@@ -99,6 +100,11 @@ def train(
     release = release_of(log, user_items, embeddings, settings, metrics=metrics, items=items)
     release = align_with_current(store, release, settings.alignment)
     return publish(store, release, settings.index, gate=gates_of(settings), progress=progress)
+
+
+def with_split(settings: Settings, log: Interactions, test: Interactions | None) -> Settings:
+    """Return the settings with the split decided for a log, as a manifest keeps them."""
+    return replace(settings, evaluation=decide_split(log, settings.evaluation, test))
 
 
 def gates_of(settings: Settings) -> Gate | None:

@@ -202,9 +202,17 @@ def test_nothing_is_published_where_the_index_misses_its_target(tmp_path: Path) 
 
 def test_a_log_without_time_cannot_be_split_by_time(tmp_path: Path) -> None:
     log = as_interactions(checkerboard(6), timed=False)
+    by_time = replace(small(), evaluation=replace(small().evaluation, split="time"))
     with pytest.raises(DataError, match="timestamp"):
-        recsys.train(log, tmp_path, settings=small())
+        recsys.train(log, tmp_path, settings=by_time)
     assert versions(tmp_path) == []
+
+
+def test_a_log_without_time_is_tested_at_random_and_the_manifest_says_so(tmp_path: Path) -> None:
+    log = as_interactions(checkerboard(6), timed=False)
+    with pytest.warns(RuntimeWarning, match="it has no timestamps.*--split random"):
+        version = recsys.train(log, tmp_path, settings=small())
+    assert version.manifest.config["evaluation"]["split"] == "random"
 
 
 def test_attributes_of_an_unknown_item_are_null() -> None:

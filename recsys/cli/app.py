@@ -53,6 +53,10 @@ ModelName = Annotated[
     str | None,
     typer.Option("--model", help="als, svd, distilled, softmax, item2vec, blend, popularity."),
 ]
+SplitOption = Annotated[
+    str | None,
+    typer.Option("--split", help="auto, time, last, random, given, none; see evaluation.split."),
+]
 RejectsFile = Annotated[
     Path | None, typer.Option("--rejects", help="Where rows that cannot be used go (Parquet).")
 ]
@@ -105,6 +109,7 @@ def settings_of(
     config: Path | None = None,
     items: Path | None = None,
     model: str | None = None,
+    split: str | None = None,
 ) -> "Settings":
     """Combine the config with the arguments of a command, which win."""
     settings = recsys.read_config(config) if config else recsys.Settings()
@@ -117,6 +122,9 @@ def settings_of(
         raise ConfigError("no log: name one on the command line, or as data.log in --config")
     if model:
         settings = replace(settings, model=recsys.models.model_from(model, {}))
+    if split:
+        evaluation = replace(settings.evaluation, split=split)  # type: ignore[arg-type]
+        settings = replace(settings, evaluation=evaluation)
     return replace(settings, data=data)
 
 

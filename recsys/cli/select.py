@@ -9,7 +9,16 @@ import typer
 
 import recsys
 from recsys.base.stopping import StoppedError, check_stop, uninterrupted
-from recsys.cli.app import AsJson, Config, Logs, ModelName, app, read_logged, settings_of
+from recsys.cli.app import (
+    AsJson,
+    Config,
+    Logs,
+    ModelName,
+    SplitOption,
+    app,
+    read_logged,
+    settings_of,
+)
 from recsys.cli.output import Listing, note, print_json, show, with_half
 
 if TYPE_CHECKING:
@@ -36,6 +45,7 @@ def tune_command(
     logs: Logs = None,
     config: Config = None,
     model: ModelName = None,
+    split: SplitOption = None,
     factors: Factors = None,
     trials: Trials = None,
     minutes: Minutes = None,
@@ -44,7 +54,9 @@ def tune_command(
     as_json: AsJson = False,
 ) -> None:
     """Find hyperparameters on a validation part, and write a config for train."""
-    settings = _budgeted(settings_of(logs, config, model=model), factors, trials, minutes)
+    settings = _budgeted(
+        settings_of(logs, config, model=model, split=split), factors, trials, minutes
+    )
     recsys.selection.require_tuned(out, study)
     log, test = read_logged(settings)
     tuned = recsys.selection.tune_model(log, settings, test=test, study=study, progress=True)
@@ -89,10 +101,11 @@ def compare_command(
     trials: Trials = None,
     minutes: Minutes = None,
     study: Study = None,
+    split: SplitOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Tune, train and test several models alike, and say which differ by more than luck."""
-    settings = _budgeted(settings_of(logs, config), factors, trials, minutes)
+    settings = _budgeted(settings_of(logs, config, split=split), factors, trials, minutes)
     changes: dict[str, Any] = {"baseline": baseline, "tune": is_tuned, "seeds": seeds}
     if models is not None:
         changes["models"] = list(dict.fromkeys(name.strip() for name in models.split(",")))
@@ -156,6 +169,7 @@ def dimensions_command(
     logs: Logs = None,
     config: Config = None,
     model: ModelName = None,
+    split: SplitOption = None,
     factors: Annotated[
         str, typer.Option("--factors", help="Numbers of factors to try.")
     ] = "16,32,64,128,256",
@@ -165,7 +179,7 @@ def dimensions_command(
     """Show what each number of factors costs and gives, and which to choose."""
     if out:
         recsys.pages.require_drawing(out)
-    settings = settings_of(logs, config, model=model)
+    settings = settings_of(logs, config, model=model, split=split)
     sizes = recsys.selection.numbers_of_factors(factors)
     log, test = read_logged(settings)
     measured = recsys.selection.try_dimensions(log, settings, sizes, test=test, progress=True)

@@ -22,6 +22,7 @@ from recsys.cli.app import (
     Logs,
     ModelName,
     RejectsFile,
+    SplitOption,
     Store,
     app,
     read_logged,
@@ -59,13 +60,14 @@ def train_command(
     store: Store = DEFAULT_STORE,
     items: Items = None,
     model: ModelName = None,
+    split: SplitOption = None,
     rejects: RejectsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on a log, test, and publish a version."""
     from recsys.base.durable import stamp_of  # with hashlib, which no other command needs at once
 
-    settings = settings_of(logs, config, items, model)
+    settings = settings_of(logs, config, items, model, split)
     recsys.store.require_writable(store)
     rejects = rejects or store / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet"
     log, test = read_logged(settings, rejects)
@@ -92,6 +94,7 @@ def evaluate_command(
     logs: Logs = None,
     config: Config = None,
     model: ModelName = None,
+    split: SplitOption = None,
     rejects: RejectsFile = None,
     users_out: Annotated[
         Path | None, typer.Option("--users", help="Every user's metrics, to Parquet.")
@@ -103,7 +106,7 @@ def evaluate_command(
     as_json: AsJson = False,
 ) -> None:
     """Train on one part of a log, test on the other, and publish nothing."""
-    settings = settings_of(logs, config, items, model)
+    settings = settings_of(logs, config, items, model, split)
     log, test = read_logged(settings, rejects)
     train_part, test_part = recsys.splits.split_log(log, settings.evaluation, test)
     labels = None if by is None else _item_labels(settings, train_part.items, by)

@@ -132,8 +132,8 @@ class Interactions:
         if self.timestamp is None:
             raise DataError(
                 f"{what_for} needs a timestamp on every event, and this log has none; map one with "
-                "log.columns.timestamp, or go without: split_random needs none "
-                '(evaluation.split = "random")'
+                "log.columns.timestamp, or go without: --split random, which is "
+                'evaluation.split = "random", needs none'
             )
         return self.timestamp
 

@@ -32,7 +32,7 @@ from recsys.store import (
     damage_of,
     find_version,
 )
-from recsys.training import read_attributes, read_test, release_of
+from recsys.training import read_attributes, read_test, release_of, with_split
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -80,6 +80,11 @@ class Context:
         return read_interactions(self.run.output("ingest"), ingested.row_counts, self.settings)
 
     @cached_property
+    def decided(self) -> Settings:
+        """The settings with the split decided for the log."""
+        return with_split(self.settings, self.log, self.test)
+
+    @cached_property
     def user_items(self) -> "sp.csr_array":
         """The matrix of the whole log, (n_users, n_items)."""
         return self.log.user_items()
@@ -103,7 +108,7 @@ class Context:
             self.log,
             self.user_items,
             read_embeddings(self.run.output("train")),
-            self.settings,
+            self.decided,
             metrics={name: EvaluationSummary.from_dict(one) for name, one in metrics.items()},
             items=self.attributes,
             model=ModelSpec(self.settings.model.name, parameters),

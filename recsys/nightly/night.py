@@ -226,7 +226,7 @@ def has_nothing_new(night: Context) -> bool:
     return (
         current_or_none(night.store) == parent.version.name
         and manifest.environment.get("packages", {}).get("recsys") == installed_version()
-        and _compared(manifest.config) == _compared(plain_settings(settings))
+        and _compared(manifest.config) == _compared(plain_settings(night.decided))
         and manifest.log.events == len(night.log)
         and manifest.log.fingerprint == fingerprint_of(night.log)
         and _has_same_attributes(night, parent)

@@ -131,7 +131,7 @@ def _newest(log: Interactions) -> str | None:
 
 def _validate(night: Context, _folder: Path) -> Validated:
     """Check that all later stages have what they need, before the long work."""
-    settings = night.settings
+    settings = night.decided
     _ = night.tracker  # raises where MLflow is asked for and not installed
     train_events = test_events = None
     if settings.evaluation.split != "none":
@@ -175,7 +175,7 @@ def _evaluate(night: Context, _folder: Path) -> Evaluated:
 
     From a random start always: the current version has seen what is now the test part.
     """
-    found = evaluate_models(night.log, night.settings, test=night.test, progress=night.progress)
+    found = evaluate_models(night.log, night.decided, test=night.test, progress=night.progress)
     return Evaluated({name: result.to_dict() for name, result in found.items()})
 
 

@@ -14,6 +14,7 @@ from recsys.splits.splitters import (
 )
 from recsys.splits.three_way import (
     ThreeWaySplit,
+    decide_split,
     split_log,
     split_parts,
     split_validation,
@@ -24,6 +25,7 @@ __all__ = [
     "HeldOutUsers",
     "SplitSettings",
     "ThreeWaySplit",
+    "decide_split",
     "require_validation",
     "split_by_time",
     "split_folds",

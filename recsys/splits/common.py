@@ -18,6 +18,10 @@ from recsys.vectors import Ids
 
 Split = tuple[Interactions, Interactions]
 SPLIT_REASONS = ("user not in train", "item not in train", "seen in train")
+ANOTHER_SPLIT = (
+    'choose another with --split (evaluation.split in the TOML): "random" needs a user with two '
+    'items, "none" publishes without a test'
+)
 
 
 def roles_of_sides(log: Interactions) -> tuple[Role, Role]:
@@ -35,7 +39,7 @@ def split_by_mask(
 ) -> Split:
     """Split a log by a mark on each event, and bring both sides to the common form.
 
-    `what` is the split as the user asked for it, for messages.
+    `what` is the split in words, for messages.
     """
     n_test = int(in_test.sum())
     require_both_sides(len(log) - n_test, n_test, what)
@@ -72,13 +76,13 @@ def in_rows_of_train(
     user_reason, item_reason, seen_reason = SPLIT_REASONS
     test = _leave_out(test, test.user_idx < 0, user_reason)
     test = _leave_out(test, test.item_idx < 0, item_reason)
-    test = _leave_out(test, _seen(train, test), seen_reason)
+    test = _leave_out(test, is_seen(train, test), seen_reason)
     if len(test) == 0:
         left_out = test.row_counts.left_out
         reasons = ", ".join(f"{left_out[r]:,} {r}" for r in SPLIT_REASONS if r in left_out)
         raise DataError(
             f"{what}: expected test events of users and items that train knows, got none among "
-            f"{n_events:,} ({reasons}); choose another split, or a log with more events per user"
+            f"{n_events:,} ({reasons}); {ANOTHER_SPLIT}"
         )
     return test
 
@@ -155,7 +159,7 @@ def _leave_out(log: Interactions, dropped: NDArray[np.bool_], reason: str) -> In
     return replace(log.select(~dropped), row_counts=log.row_counts.leaving_out(reason, n_dropped))
 
 
-def _seen(train: Interactions, test: Interactions) -> NDArray[np.bool_]:
+def is_seen(train: Interactions, test: Interactions) -> NDArray[np.bool_]:
     """Mark the test events whose pair occurs in train."""
     seen, asked = np.sort(train.pair_keys()), test.pair_keys()
     order = np.argsort(asked)  # a search in ascending order stays in the cache
@@ -167,9 +171,8 @@ def _seen(train: Interactions, test: Interactions) -> NDArray[np.bool_]:
 
 def require_both_sides(n_train: int, n_test: int, what: str) -> None:
     """Raise a DataError where a side has no events."""
-    for side, n_events in (("train", n_train), ("test", n_test)):
-        if n_events == 0:
-            raise DataError(
-                f"{what}: expected events on both sides, got {n_train:,} in train and "
-                f"{n_test:,} in test; choose a split that leaves some for {side}"
-            )
+    if n_train == 0 or n_test == 0:
+        raise DataError(
+            f"{what}: expected events on both sides, got {n_train:,} in train and "
+            f"{n_test:,} in test; {ANOTHER_SPLIT}"
+        )

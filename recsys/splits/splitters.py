@@ -23,8 +23,10 @@ from recsys.logs.interactions import (
     used_rows,
 )
 from recsys.splits.common import (
+    ANOTHER_SPLIT,
     Split,
     in_rows_of_train,
+    is_seen,
     of_new_users,
     require_both_sides,
     roles_of_sides,
@@ -53,9 +55,25 @@ def split_by_time(
     timestamp = log.require_timestamp("split_by_time")
     _require_fraction("split_by_time", "test_fraction", test_fraction)
     if len(log) == 0:
-        require_both_sides(0, 0, "split_by_time")
+        require_both_sides(0, 0, "split by time")
     instant = _quantile_instant(timestamp, test_fraction) if at is None else _unix_seconds(at)
-    return split_by_mask(log, timestamp >= instant, "time", f"split_by_time at {_spelled(instant)}")
+    return split_by_mask(log, timestamp >= instant, "time", f"split by time at {_spelled(instant)}")
+
+
+def n_tested_by_time(log: Interactions, test_fraction: float) -> int:
+    """Count the users that a split by time has test events of."""
+    timestamp = log.require_timestamp("split_by_time")
+    in_test = timestamp >= _quantile_instant(timestamp, test_fraction)
+    train, test = log.select(~in_test), log.select(in_test)
+    knows_user = np.bincount(train.user_idx, minlength=len(log.users)) > 0
+    knows_item = np.bincount(train.item_idx, minlength=len(log.items)) > 0
+    test = test.select(knows_user[test.user_idx] & knows_item[test.item_idx])
+    return len(np.unique(test.user_idx[~is_seen(train, test)]))
+
+
+def n_with_items_to_spare(log: Interactions, n: int) -> int:
+    """Count the users with more than n distinct items, of which n can be held out."""
+    return int((_Pairs.of(log).n_items > n).sum())
 
 
 def split_last(log: Interactions, n: int = 1) -> Split:
@@ -75,7 +93,7 @@ def split_last(log: Interactions, n: int = 1) -> Split:
     latest[pairs.of_event[by_time]] = np.arange(len(log))  # of repeats, the last assignment stays
     n_held = np.where(pairs.n_items > n, n, 0)
     held = pairs.last_of_each_user(latest, n_held)
-    return split_by_mask(log, held[pairs.of_event], "last", f"split_last with n={n}")
+    return split_by_mask(log, held[pairs.of_event], "last", f"split by each user's last {n}")
 
 
 def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0) -> Split:
@@ -89,7 +107,7 @@ def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0
     _require_fraction("split_random", "test_fraction", test_fraction)
     require_whole("split_random: seed", seed, least=0)
     held = _drawn_of_each_user(log, test_fraction, np.random.default_rng(seed))
-    return split_by_mask(log, held, "random", f"split_random with test_fraction={test_fraction:g}")
+    return split_by_mask(log, held, "random", f"random split of {test_fraction:g}")
 
 
 def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterator[Split]:
@@ -108,7 +126,7 @@ def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterat
     position[order] = np.arange(len(order))
     fold_of = (position + rng.integers(n_folds, size=len(pairs.n_items))[pairs.user_idx]) % n_folds
     for fold in range(n_folds):
-        what = f"split_folds, fold {fold + 1} of {n_folds}"
+        what = f"fold {fold + 1} of {n_folds}"
         yield split_by_mask(log, (fold_of == fold)[pairs.of_event], "folds", what)
 
 
@@ -138,7 +156,7 @@ def split_given(
         the order that the protocol promises, or a test part is given to train or to choose on.
     """
     require_interactions("split_given", train_log, test_log)
-    require_both_sides(len(train_log), len(test_log), "split_given")
+    require_both_sides(len(train_log), len(test_log), "split_given (data.test)")
     _require_no_test_part(train_log, "train on")
     if role == "validation":
         _require_no_test_part(test_log, "choose on")
@@ -146,7 +164,7 @@ def split_given(
     held = replace(test_log, split_info=SplitInfo(role, protocol))
     user_row_of = train.users.rows(test_log.users.tolist())
     item_row_of = train.items.rows(test_log.items.tolist())
-    test = in_rows_of_train(train, held, user_row_of, item_row_of, "split_given")
+    test = in_rows_of_train(train, held, user_row_of, item_row_of, "split_given (data.test)")
     require_time_order(train, test, "split_given")
     return train, test
 
@@ -288,8 +306,8 @@ def _quantile_instant(timestamp: NDArray[np.int64], fraction: float) -> int:
     starts = [start for start in starts if 0 < start < n_events]
     if not starts:
         raise DataError(
-            f"split_by_time: expected events at two or more instants, got one for all {n_events:,} "
-            "events; check timestamp_unit, or use split_random"
+            f"split by time: expected events at two or more instants, got one for all {n_events:,} "
+            f"events; check log.timestamp_unit, or {ANOTHER_SPLIT}"
         )
     closest = min(starts, key=lambda start: abs(n_events - start - fraction * n_events))
     return int(ordered[closest])

@@ -6,13 +6,24 @@ it is chosen for the task that test asks about.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from recsys.base.errors import ConfigError, DataError
 from recsys.logs.interactions import Interactions, require_interactions
+from recsys.logs.session import warn
 from recsys.settings import SplitName, SplitSettings
 from recsys.splits.common import Split, in_rows_of_train
-from recsys.splits.splitters import split_by_time, split_given, split_last, split_random
+from recsys.splits.splitters import (
+    n_tested_by_time,
+    n_with_items_to_spare,
+    split_by_time,
+    split_given,
+    split_last,
+    split_random,
+)
+
+_Settings = TypeVar("_Settings", bound=SplitSettings)
+_ENOUGH_USERS = 100  # to measure on
 
 
 class ThreeWaySplit(NamedTuple):
@@ -64,6 +75,7 @@ def split_parts(
         train, test = parts.whole
         evaluate(chosen.fit(train.user_items()), train, test)
     """
+    settings = decide_split(log, settings, test)
     whole = split_log(log, settings, test)
     return split_validation(whole, lambda train: _validation_of(train, settings))
 
@@ -95,6 +107,46 @@ def split_validation(whole: Split, by: Callable[[Interactions], Split]) -> Three
     return ThreeWaySplit(train, validation, test, whole)
 
 
+def decide_split(
+    log: Interactions, settings: _Settings, test: Interactions | None = None
+) -> _Settings:
+    """Return the settings with the split "auto" decided; warn where it is not by time.
+
+    By time, where that tests 100 users, or half of those that can be tested; else by each user's
+    last items, or at random where the log has no times. `test` is as in `split_log`.
+    """
+    require_interactions("split", log)
+    if settings.split != "auto":
+        return settings
+    if test is not None:
+        return replace(settings, split="given")
+    name, reason = _decided(log, settings)
+    if reason is not None:
+        warn(
+            f"log: {reason}; to ask for this split, or another: --split {name} (evaluation.split "
+            "in the TOML)"
+        )
+    return replace(settings, split=name)
+
+
+def _decided(log: Interactions, settings: SplitSettings) -> tuple[SplitName, str | None]:
+    """Return the split that suits a log, and why it is not the one by time."""
+    at_random = "a random share of each user's items is what is tested on"
+    if log.timestamp is None:
+        return "random", f"it has no timestamps, so {at_random}"
+    if len(log) == 0 or log.timestamp.min() == log.timestamp.max():
+        return "random", f"all its events have one timestamp, so {at_random}"
+    n_users = n_tested_by_time(log, settings.test_fraction)
+    if n_users < _ENOUGH_USERS:
+        n_others = n_with_items_to_spare(log, settings.last)
+        if n_users < n_others / 2:
+            return "last", (
+                f"split by time, {n_users:,} users would be tested, and {n_others:,} can be, so "
+                "each user's last items are what is tested on"
+            )
+    return "time", None
+
+
 def split_log(
     log: Interactions, settings: SplitSettings, test: Interactions | None = None
 ) -> Split:
@@ -105,11 +157,6 @@ def split_log(
     test : Interactions, optional
         The test part, for the split "given".
 
-    Returns
-    -------
-    train, test : Interactions
-        In the form that `recsys.splits.common` describes.
-
     Raises
     ------
     DataError
@@ -117,7 +164,7 @@ def split_log(
     ConfigError
         If the split is "none", or a test part is missing or not expected.
     """
-    require_interactions("split", log)
+    settings = decide_split(log, settings, test)
     if (settings.split == "given") != (test is not None):
         raise ConfigError(
             'evaluation.split: "given" goes with a test part (data.test), and only with it; '
@@ -125,8 +172,8 @@ def split_log(
         )
     if settings.split == "none":
         raise ConfigError(
-            'evaluation.split: expected a way to split, got "none"; choose "time", "last", '
-            '"random" or "given"'
+            'evaluation.split: expected a way to split, got "none"; choose "auto", "time", "last", '
+            '"random" or "given" (--split)'
         )
     if test is not None:
         return split_given(log, test)

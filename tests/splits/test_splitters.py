@@ -255,7 +255,7 @@ def test_last_leaves_users_with_few_items_in_train() -> None:
 def test_last_needs_an_n_and_somebody_with_more_items() -> None:
     with pytest.raises(ConfigError, match="n of 1 or more, got 0"):
         split_last(tastes(), 0)
-    with pytest.raises(DataError, match=r"split_last with n=6.*360 in train and 0 in test"):
+    with pytest.raises(DataError, match=r"each user's last 6.*360 in train and 0 in test"):
         split_last(tastes(per_user=6), 6)
 
 
@@ -343,7 +343,7 @@ def test_given_equals_by_time_on_the_same_events() -> None:
 def test_given_refuses_an_empty_side() -> None:
     log = tastes()
     nothing = log.select(np.array([], dtype=np.int64))
-    with pytest.raises(DataError, match=r"split_given.*0 in train and 360 in test"):
+    with pytest.raises(DataError, match=r"split_given.* 0 in train and 360 in test"):
         split_given(nothing, log)
     with pytest.raises(DataError, match=r"split_given.*360 in train and 0 in test"):
         split_given(log, nothing)

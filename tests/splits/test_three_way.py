@@ -3,11 +3,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, DataError
 from recsys.logs import Interactions
 from recsys.splits import (
     SplitSettings,
     ThreeWaySplit,
+    decide_split,
     split_by_time,
     split_last,
     split_log,
@@ -89,4 +90,58 @@ def test_nothing_to_split_is_refused() -> None:
     with pytest.raises(ConfigError, match="got 'given' without one"):
         split_parts(tastes(), SplitSettings(split="given"))
     with pytest.raises(ConfigError, match="got 'time' with one"):
-        split_parts(tastes(), SplitSettings(), tastes())
+        split_parts(tastes(), SplitSettings(split="time"), tastes())
+
+
+def one_after_the_other(n_users: int) -> Interactions:
+    """Users who come one after the other, four items each: by time, test users are new."""
+    rows = [(f"u{u}", f"i{(u + k) % 9}", 100 * u + k) for u in range(n_users) for k in range(4)]
+    return log_of(*rows)
+
+
+class TestAuto:
+    def test_is_by_time_where_that_tests_enough_users(self) -> None:
+        log = tastes(per_user=8)
+        assert decide_split(log, SplitSettings()).split == "time"
+        assert events_of(split_log(log, SplitSettings())[1]) == events_of(split_by_time(log)[1])
+
+    def test_is_each_users_last_items_where_few_would_be_tested(self) -> None:
+        log = one_after_the_other(30)
+        with pytest.warns(
+            RuntimeWarning, match=r"by time, 0 users would be tested, and 30 can be.*last"
+        ):
+            train, test = split_log(log, SplitSettings())
+        assert events_of(test) == events_of(split_last(log)[1])
+        assert len(train) + len(test) == 120
+
+    def test_is_by_time_where_a_hundred_users_are_tested_of_many_more(self) -> None:
+        rows = [(f"u{u}", f"i{k}", u + k) for u in range(700) for k in range(2)]
+        late = [(f"u{u}", f"i{2 + u % 2}", 5_000 + u) for u in range(101)]
+        first = [("u700", "i2", 0), ("u700", "i3", 1)]
+        assert (
+            decide_split(
+                log_of(*first, *rows, *late), SplitSettings(test_fraction=101 / 1503)
+            ).split
+            == "time"
+        )
+
+    @pytest.mark.parametrize("time", [None, 1_700_000_000])
+    def test_is_at_random_without_times_or_with_one(self, time: int | None) -> None:
+        rows = [(f"u{u}", f"i{(u + k) % 9}", time) for u in range(30) for k in range(4)]
+        log = log_of(*rows, timed=time is not None)
+        with pytest.warns(
+            RuntimeWarning, match="a random share of each user's items.*--split random"
+        ):
+            parts = split_parts(log, SplitSettings(seed=3))
+        assert_three_parts(parts)
+        assert events_of(parts.whole[1]) == events_of(split_random(log, seed=3)[1])
+
+    def test_takes_a_test_part_that_is_given(self) -> None:
+        train, test = split_last(tastes(per_user=8))
+        assert decide_split(train, SplitSettings(), test).split == "given"
+
+    def test_a_log_that_no_split_can_test_names_the_flag_and_the_key(self) -> None:
+        one_item = log_of(*((f"u{u}", "i", 100 * u) for u in range(30)))
+        with pytest.raises(DataError, match=r"--split \(evaluation.split in the TOML\)") as error:
+            split_log(one_item, SplitSettings())
+        assert "split_" not in str(error.value)
