@@ -1,6 +1,7 @@
 """Fold in a history: the embedding of a user whom training did not see, and explanations."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError
+from recsys.base.errors import CorruptVersionError, DataError
 from recsys.index import ItemRows
 from recsys.serving.results import Explanation, ScoredItem, Source
 from recsys.store import Content
@@ -143,14 +144,28 @@ class Histories:
     @cached_property
     def _fold_in(self) -> "FoldIn":
         items = self._items
-        found: FoldIn = self._model.fold_in(
-            items.embeddings, items.popularity, self._spec.unit, items.summands
-        )
+        with self._solvable():
+            found: FoldIn = self._model.fold_in(
+                items.embeddings, items.popularity, self._spec.unit, items.summands
+            )
         return found
+
+    @contextmanager
+    def _solvable(self) -> Iterator[None]:
+        """Turn a system without a solution into an error of ours: sound items always have one."""
+        try:
+            yield
+        except np.linalg.LinAlgError as error:
+            raise CorruptVersionError(
+                f"version {self.version}: expected items that a history can be folded into, got "
+                f"others ({error}); run recsys verify, or activate another version"
+            ) from error
 
     def fold_in(self, histories: "sp.csr_array") -> FloatMatrix:  # (n_histories, factors)
         """Embed histories as training embeds users."""
-        users = self._fold_in(histories)
+        fold_in = self._fold_in
+        with self._solvable():
+            users = fold_in(histories)
         if not np.isfinite(users).all():
             raise DataError(
                 "history: expected one with a finite embedding, got weights that the model of "
@@ -162,9 +177,10 @@ class Histories:
     def _contributions(self) -> "Contributions":
         prepare = self._model.contributions
         items = self._items
-        found: Contributions = prepare(
-            items.embeddings, items.popularity, self._spec.unit, items.summands
-        )
+        with self._solvable():
+            found: Contributions = prepare(
+                items.embeddings, items.popularity, self._spec.unit, items.summands
+            )
         return found
 
     def explain(
@@ -172,7 +188,9 @@ class Histories:
     ) -> Explanation:
         """Explain the score of an item for a user with this history and this embedding."""
         score = float(user.astype(np.float64) @ self._items.embeddings[item_idx])
-        added = self._contributions(history, item_idx) if history.nnz else np.zeros(0)
+        contributions = self._contributions
+        with self._solvable():
+            added = contributions(history, item_idx) if history.nnz else np.zeros(0)
         order = np.argsort(-added, kind="stable")
         items = self._items.ids.tolist(history.indices[order])
         return Explanation(

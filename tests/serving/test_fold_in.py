@@ -1,11 +1,13 @@
 """Parts of a score sum to it, for users that were trained and for histories that come along."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from recsys.errors import DataError, UnknownItemError, UnknownUserError
+from recsys.errors import DataError, RecsysError, UnknownItemError, UnknownUserError
 from recsys.models import ALS, SVD, Item2Vec
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
@@ -126,3 +128,20 @@ def test_weights_of_any_scale_give_the_exact_solution(tmp_path: Path, scale: flo
     largest = np.abs(scores).max()
     for item_id, score in found:
         assert score == pytest.approx(scores[int(str(item_id)[1:])], abs=2e-3 * largest)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("value", [3e38, 1e18, np.nan])
+def test_items_that_no_history_can_be_folded_into_are_an_error_of_ours(
+    tmp_path: Path, value: float
+) -> None:
+    """As a flipped bit of a mapped matrix makes them, which no checksum finds when it is opened."""
+    publish(tmp_path, small_release())
+    recommender = open_store(tmp_path)
+    recommender.item_vectors.matrix[:] = value
+    for ask in (
+        lambda: recommender.recommend_for_history(["i1", "i2"], 3),
+        lambda: recommender.explain("u1", "i2"),
+    ):
+        with suppress(RecsysError), np.errstate(all="ignore"):
+            json.dumps(ask().to_dict(), allow_nan=False)
