@@ -56,8 +56,11 @@ def test_a_night_publishes_a_version_that_answers(place: Path) -> None:
     assert [int(str(item_id)[1:]) % 4 for item_id, _ in found.recommend("u5", k=4)] == [1] * 4
 
 
-def test_a_night_publishes_what_train_publishes(place: Path) -> None:
-    settings = settings_of(place)
+@pytest.mark.parametrize("model", ["als", "distilled"])  # the second has a second table of items
+def test_a_night_publishes_what_train_publishes(place: Path, model: str) -> None:
+    tables = tables_of(place)
+    tables["model"] = {"name": model, "factors": 4, "iterations": 3}
+    settings = settings_from(tables)
     run_night(settings)
     night = find_version(place / "store").manifest
     trained = recsys.train(
