@@ -8,7 +8,7 @@ from typing import Any
 import scipy.sparse as sp
 
 from recsys.evaluation import Scorer
-from recsys.models import ALS, SVD, Blend, Model, Softmax
+from recsys.models import ALS, SVD, Blend, Distilled, Model, Softmax
 
 Grid = Mapping[str, list[Any]]
 
@@ -28,6 +28,10 @@ GRIDS: dict[str, Grid] = {  # of `benchmarks.quality --tune`
     "softmax": {
         "temperature": [0.09, 0.1, 0.12],
         "user_exponent": [0.0, 0.25, 0.5],
+    },
+    "distilled": {
+        "temperature": [0.05, 0.06, 0.07, 0.1],
+        "teacher_share": [0.4, 0.6, 0.8],
     },
 }
 PUBLISHED_GRIDS: dict[str, Grid] = {  # of `benchmarks.published --tune`; smaller, denser logs
@@ -87,6 +91,11 @@ def tuned_softmax(factors: int) -> Softmax:
     return Softmax(factors=factors)
 
 
+def tuned_distilled(factors: int) -> Distilled:
+    """Return Distilled as it comes; many factors tell more competitors apart."""
+    return Distilled(factors=factors, temperature=0.07 if factors <= 64 else 0.06)
+
+
 def tuned_blend(factors: int) -> Blend:
     """Return three quarters of SVD and one of ALS, each as tuned alone; the share as it comes."""
     return Blend(tuned_als(factors // 4), tuned_svd(factors - factors // 4))
@@ -96,6 +105,7 @@ TUNED: dict[str, Callable[[int], Model]] = {  # on Gowalla
     "als": tuned_als,
     "svd": tuned_svd,
     "softmax": tuned_softmax,
+    "distilled": tuned_distilled,
     "blend": tuned_blend,
 }
 

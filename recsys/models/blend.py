@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError
-from recsys.base.threads import threads
+from recsys.base.threads import chunks, threads
 from recsys.models.als import ALS
 from recsys.models.als.sweep import gram
 from recsys.models.protocol import (
@@ -228,9 +228,15 @@ def _per_deviation(items: FloatMatrix) -> _Scale:
     with threads() as pool:
         covariance = gram(centered, np.ones(len(items), dtype=np.float32), pool) / len(items)
 
+    def deviations(users: FloatMatrix) -> FloatVector:
+        variance = np.einsum("ij,ij->i", users @ covariance.astype(np.float32), users)
+        alike = _ALIKE * np.abs(users @ mean)
+        return np.asarray(np.maximum(np.sqrt(np.maximum(variance, 0)), alike), dtype=np.float32)
+
     def scale(users: FloatMatrix, _histories: sp.csr_array) -> FloatVector:
-        variance: FloatVector = np.einsum("ij,ij->i", users @ covariance.astype(np.float32), users)
-        deviation = np.maximum(np.sqrt(np.maximum(variance, 0)), _ALIKE * np.abs(users @ mean))
+        with threads() as pool:  # each multiplies by itself: the bits are the same for any number
+            parts = pool.map(lambda rows: deviations(users[rows]), chunks(len(users)))
+        deviation: FloatVector = np.concatenate(parts)
         inverse: FloatVector = np.zeros_like(deviation)
         np.divide(1, deviation, out=inverse, where=deviation > np.finfo(np.float32).tiny)
         return inverse
