@@ -24,12 +24,14 @@ def log_of(**settings: object) -> Interactions:
 def test_a_log_in_numbers() -> None:
     summary = summarize(log_of(events={"view": 1, "buy": 4, "click": 0})).to_dict()
     fingerprint = summary.pop("fingerprint")
+    hours = {"2023-11-14": "3", "2023-11-15": "1"}  # both days begin at 22:13
     assert summary == {
         "events": 4,
         "users": 2,
         "items": 2,
         "window": [START, START + DAY],
         "days": {"2023-11-14": 3, "2023-11-15": 1},
+        "hours": {day: " ".join(["0"] * 22 + [n, "0"]) for day, n in hours.items()},
         "duplicates": 1,
         "mean_weight": 7 / 4,
         "busiest_user": 3,

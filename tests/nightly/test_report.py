@@ -87,12 +87,14 @@ def test_a_terminal_is_shown_stages_and_one_screen(place: Path) -> None:
     config = place / "night.toml"
     config.write_text('[data]\nlog = "log"\n[model]\nfactors = 4\n[nightly]\nstore = "store"\n')
     leader, follower = pty.openpty()
+    # Under xdist $COLUMNS is 80, of no terminal here: stdout is a pipe, as wide as it needs.
+    env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     night = subprocess.Popen(
         [sys.executable, "-m", "recsys", "nightly", "--config", str(config)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=follower,
-        env={**os.environ, "TERM": "xterm"},
+        env={**env, "TERM": "xterm"},
     )
     os.close(follower)
     shown = shown_on(leader)
