@@ -24,7 +24,6 @@ from recsys.settings import TextSettings
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 DELIMITERS = (",", ";", "\t", "|")
-RARE_DELIMITERS = ("::", " ")  # found where none of the others is
 _BLANK = "' ' || chr(10) || chr(13)"
 SAMPLE_RECORDS = 10_000  # of a JSON lines file, to learn its columns
 LONG_RECORD = 1 << 16  # bytes; of a longer one, a rejects file shows as many characters

@@ -194,16 +194,15 @@ def drop_old_runs(store: Path, keep: int) -> list[str]:
     """
     runs = runs_in(store)
     n_dropped = max(len(runs) - keep, 0)
-    outputs = [inside for folder in runs[n_dropped:] for inside in _folders_in(folder)]
-    left = [delete_folder(folder, "a run") for folder in (*runs[:n_dropped], *outputs)]
+    left = [delete_folder(folder, "a run") for folder in runs[:n_dropped]]
+    for folder in runs[n_dropped:]:
+        try:
+            outputs = [path for path in folder.iterdir() if path.is_dir()]
+        except OSError as error:
+            left.append(f"{folder}: cannot be read: {error.strerror}; passed over")
+            continue
+        left += [delete_folder(output, "what a stage left") for output in outputs]
     return [sentence for sentence in left if sentence is not None]
-
-
-def _folders_in(run: Path) -> list[Path]:
-    try:
-        return [path for path in run.iterdir() if path.is_dir()]
-    except OSError:  # of another user, whose outputs stay
-        return []
 
 
 def _read(folder: Path) -> Run:

@@ -75,13 +75,9 @@ class Targets:
 
     def of(self, rows: NDArray[np.integer]) -> "Targets":
         """Return those of some users."""
-        numbers = sp.csr_array(
-            (np.arange(self.own.nnz), self.own.indices, self.own.indptr), shape=self.own.shape
-        )[rows]
+        numbers = _numbered(self.own)[rows]
         return Targets(
-            sp.csr_array(
-                (self.own.data[numbers.data], numbers.indices, numbers.indptr), shape=numbers.shape
-            ),
+            _with(numbers, self.own.data[numbers.data]),
             self.is_seen[numbers.data],
             sp.csr_array(self.history[rows]),
             self.share[rows],
@@ -142,17 +138,11 @@ class Batch:
         self.targets = targets
         own = targets.own
         self.pull = np.zeros(own.nnz, dtype=np.float32)  # of each own item, see `weigh_own`
-        by_item = sp.csr_array(
-            (np.arange(own.nnz), own.indices, own.indptr), shape=own.shape
-        ).T.tocsr()
+        by_item = _numbered(own).T.tocsr()
         self._order = by_item.data
         self._pull_by_item = np.zeros(own.nnz, dtype=np.float32)
-        pulls = sp.csr_array((self.pull, own.indices, own.indptr), shape=own.shape)
-        pulls_by_item = sp.csr_array(
-            (self._pull_by_item, by_item.indices, by_item.indptr), shape=by_item.shape
-        )
-        self.pulled_by = multiplier(pulls, pool)
-        self._pulled_items = multiplier(pulls_by_item, pool)
+        self.pulled_by = multiplier(_with(own, self.pull), pool)
+        self._pulled_items = multiplier(_with(by_item, self._pull_by_item), pool)
         self.sum_of_history = multiplier(targets.history, pool)
         self.to_history = multiplier(sp.csr_array(targets.history.T.tocsr()), pool)
 
