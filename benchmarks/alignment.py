@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.splits import EXAMPLES, data_folder
 from recsys.config import read_config
 from recsys.logs import Interactions, read_log
-from recsys.models import SVD, Model, model_from, parameters_of
+from recsys.models import ALS, SVD, Model, model_from, parameters_of
 from recsys.models.protocol import popularity_of
 from recsys.splits import split_by_time, split_last, split_random
 from recsys.vectors import Alignment, Embeddings, FloatMatrix, align, shared_rows, top_k
@@ -172,7 +172,7 @@ def two_days(name: str) -> tuple[Interactions, Interactions]:
 def als(name: str, seed: int = 0) -> Model:
     """Return ALS as the example of a log has it."""
     data_folder()
-    model = read_config(EXAMPLES / f"{name}.toml").model
+    model = read_config(EXAMPLES / f"{name}.toml").model or ALS()
     return model.with_factors(FACTORS).with_seed(seed)
 
 

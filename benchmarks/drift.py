@@ -226,7 +226,7 @@ def other_seeds(world: World, n: int, store: Path) -> list[Outcome]:
     first = recsys.train(world.log, store, settings=world.settings)
     outcomes = []
     for seed in range(1, n + 1):
-        model = world.settings.model
+        model = world.settings.chosen_model
         model = model_from(model.name, {**parameters_of(model), "seed": seed})
         settings = replace(world.settings, model=model)
         outcomes.append(publish(world.log, replace(world, settings=settings), store))

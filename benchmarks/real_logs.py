@@ -36,7 +36,7 @@ def row(name: str, settings: Settings) -> str:
     log = read_log(settings.data.log, settings.log)
     results = evaluate_models(log, settings, test=read_test(settings))
     seconds = perf_counter() - start
-    als, popularity = results[settings.model.name], results["popularity"]
+    als, popularity = results[settings.chosen_model.name], results["popularity"]
     split = SPLITS[settings.evaluation.split].format(share=settings.evaluation.test_fraction)
     cells = [
         name,

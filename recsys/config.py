@@ -14,6 +14,7 @@ from recsys.models import ALS, MODELS, Model
 from recsys.models.registry import inner_model
 from recsys.settings import (
     AlignmentSettings,
+    AutoSettings,
     CompareSettings,
     DataSettings,
     EvaluationSettings,
@@ -25,6 +26,8 @@ from recsys.settings import (
 )
 
 T = TypeVar("T")
+AUTO = "auto"
+"""The name of no model: one is chosen for the log."""
 _PATHS = {
     "data": ("log", "test", "items"),
     "nightly": ("store", "log_file", "metrics_file"),
@@ -37,7 +40,9 @@ class Settings:
 
     data: DataSettings = field(default_factory=DataSettings)
     log: LogSettings = field(default_factory=LogSettings)
-    model: Model = field(default_factory=ALS)
+    model: Model | None = None
+    """None is "auto": chosen for the log, as ``[auto]`` says."""
+    auto: AutoSettings = field(default_factory=AutoSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
@@ -45,6 +50,16 @@ class Settings:
     tune: TuneSettings = field(default_factory=TuneSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
     nightly: NightlySettings = field(default_factory=NightlySettings)
+
+    @property
+    def chosen_model(self) -> Model:
+        """The model, where one is named or has been chosen."""
+        if self.model is None:
+            raise ConfigError(
+                f"model: expected one such as recsys.ALS(), got {AUTO!r}, for which there is no "
+                "log to choose by"
+            )
+        return self.model
 
 
 def read_config(path: str | Path) -> Settings:
@@ -94,16 +109,27 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
     for name, table in tables.items():
         if not isinstance(table, Mapping):
             raise ConfigError(f"{name}: expected a table [{name}], got {table!r}")
-    model = dict(tables.get("model", {}))
-    name = model.pop("name", ALS.name)
-    require("model.name", name, one_of=MODELS)
-    types = {**get_type_hints(Settings), "model": MODELS[name]}
-    tables = {**tables, "model": model}
+    others = {name: type_ for name, type_ in get_type_hints(Settings).items() if name != "model"}
     found = {
         table: _typed(type_, _with_paths(tables, table, folder), table)
-        for table, type_ in types.items()
+        for table, type_ in others.items()
     }
-    return Settings(**found)
+    return Settings(model=_model(tables.get("model", {})), **found)
+
+
+def _model(table: Mapping[str, Any]) -> Model | None:
+    """Return the model of a config; hyperparameters without a name are those of ALS."""
+    hyperparameters = dict(table)
+    name = hyperparameters.pop("name", ALS.name if hyperparameters else AUTO)
+    require("model.name", name, one_of=(AUTO, *MODELS))
+    if name != AUTO:
+        return _typed(MODELS[name], hyperparameters, "model")
+    if hyperparameters:
+        raise ConfigError(
+            f"model.{next(iter(hyperparameters))}: expected no hyperparameter beside "
+            f'name = "{AUTO}", which chooses them; name a model, or set auto.factors'
+        )
+    return None
 
 
 def _typed(settings: type[T], table: Mapping[str, Any], where: str) -> T:

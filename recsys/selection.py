@@ -194,10 +194,10 @@ def tune_model(
 ) -> Tuned:
     """Find hyperparameters of the model on a validation part that is cut from train.
 
-    The test part is not used.
+    The test part is not used. A ConfigError if the settings name no model.
     """
+    candidate = Candidate.of(settings.chosen_model)
     parts = split_parts(log, settings.evaluation, test)
-    candidate = Candidate.of(settings.model)
     return _tuned(candidate, parts, settings, study, progress=progress)
 
 
@@ -243,11 +243,13 @@ def try_dimensions(
 ) -> Iterator[DimensionPoint]:
     """Try the model with each number of factors, on a validation part that is cut from train.
 
-    The test part is not used: a test of what was chosen by it would be no test.
+    The test part is not used: a test of what was chosen by it would be no test. A ConfigError if
+    the settings name no model.
     """
+    model = settings.chosen_model
     parts = split_parts(log, settings.evaluation, test)
     return measure_dimensions(
-        settings.model,
+        model,
         parts.train,
         parts.validation,
         factors,
@@ -258,7 +260,7 @@ def try_dimensions(
 
 def _candidate_of(name: str, settings: Settings) -> Candidate:
     given = flat(settings.compare.parameters.get(name, {}))
-    if settings.model.name == name:
+    if settings.model is not None and settings.model.name == name:
         return Candidate.of(settings.model).having(**given)
     return Candidate(name, given)
 

@@ -5,6 +5,7 @@
     [data]        where the log is, and what goes with it
     [log]         how the log is read
     [model]       its name; its hyperparameters are those of recsys.models
+    [auto]        how a model is chosen where none is named
     [evaluation]  how the model is tested
     [alignment]   whether a version keeps the coordinates of the one before it
     [index]       how candidates are found
@@ -89,6 +90,29 @@ class DataSettings:
     def item_settings(self) -> ItemSettings:
         """How the table of items is read."""
         return ItemSettings(columns=self.item_columns, text=self.items_text)
+
+
+@dataclass(frozen=True)
+class AutoSettings:
+    """How a model is chosen for a log where none is named; the ``[auto]`` table."""
+
+    factors: int = 1024
+    """The largest number that is tried."""
+    work: float = 5e12
+    """Multiplications with additions after which no other fit begins: some minutes on two cores.
+    They are counted, so that a log gets the same model on any machine."""
+    minutes: float | None = None
+    """After which no other fit begins; a slower machine then chooses among fewer models."""
+    metric: str = "ndcg"
+    """What should be best on the validation part, at ``evaluation.k``."""
+
+    def __post_init__(self) -> None:
+        require_types("auto", self)
+        require("auto.factors", self.factors, least=1)
+        require("auto.work", self.work, above=0, below=inf)
+        if self.minutes is not None:
+            require("auto.minutes", self.minutes, above=0, expected="more than 0")
+        require("auto.metric", self.metric, one_of=METRIC_NAMES)
 
 
 @dataclass(frozen=True)

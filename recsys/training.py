@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import scipy.sparse as sp
 
+from recsys.base.errors import DataError
+from recsys.base.progress import progress_bar
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate
 from recsys.logs import (
@@ -18,10 +20,10 @@ from recsys.logs import (
     require_interactions,
     summarize,
 )
-from recsys.models import Popularity, parameters_of, popularity_of
+from recsys.models import Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of
 from recsys.monitoring import Gates
-from recsys.splits import decide_split, split_log
+from recsys.splits import decide_split, split_log, split_parts
 from recsys.splits.common import Split
 from recsys.store import (
     EvaluationSummary,
@@ -35,7 +37,11 @@ from recsys.store import (
     require_comparable,
     require_writable,
 )
+from recsys.tuning.choice import Choice, choose, unchosen
+from recsys.tuning.task import Task
 from recsys.vectors import Embeddings
+
+_MOST_USERS = 5_000  # that a choice measures on
 
 
 def train(
@@ -90,14 +96,24 @@ def train(
     settings = with_split(settings, log, test)
     if settings.gates.enabled:
         require_comparable(store, parent_of(store))
+    settings, choice = with_model(settings, log, test, progress=progress)
     evaluations = evaluate_models(log, settings, test=test, progress=progress)
     user_items = log.user_items()
-    with epoch_bar(f"fitting {settings.model.name}", enabled=progress) as on_epoch:
-        embeddings = settings.model.fit(user_items, on_epoch=on_epoch)
+    model = settings.chosen_model
+    with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
+        embeddings = model.fit(user_items, on_epoch=on_epoch)
     metrics = {
         name: EvaluationSummary.from_dict(result.to_dict()) for name, result in evaluations.items()
     }
-    release = release_of(log, user_items, embeddings, settings, metrics=metrics, items=items)
+    release = release_of(
+        log,
+        user_items,
+        embeddings,
+        settings,
+        metrics=metrics,
+        items=items,
+        model=spec_of(model, choice),
+    )
     release = align_with_current(store, release, settings.alignment)
     return publish(store, release, settings.index, gate=gates_of(settings), progress=progress)
 
@@ -105,6 +121,43 @@ def train(
 def with_split(settings: Settings, log: Interactions, test: Interactions | None) -> Settings:
     """Return the settings with the split decided for a log, as a manifest keeps them."""
     return replace(settings, evaluation=decide_split(log, settings.evaluation, test))
+
+
+def with_model(
+    settings: Settings, log: Interactions, test: Interactions | None, *, progress: bool = False
+) -> tuple[Settings, Choice | None]:
+    """Return the settings with a model chosen for a log where they name none, and the choice.
+
+    It is chosen on a validation part that is cut from train: the test part is not used.
+    """
+    if settings.model is not None:
+        return settings, None
+    auto, metric = settings.auto, f"{settings.auto.metric}@{settings.evaluation.k}"
+    split = settings.evaluation
+    if split.split == "none":  # nothing is tested, but a choice needs to measure
+        split = replace(split, split="random" if log.timestamp is None else "time")
+    try:
+        parts = split_parts(log, split, test)
+    except DataError as error:
+        choice = unchosen(auto, metric, 0, f"no validation part can be cut: {error}")
+    else:
+        task = Task(
+            parts.train,
+            parts.validation,
+            auto.metric,
+            settings.evaluation.k,
+            settings.evaluation.seed,
+            _MOST_USERS,
+        )
+        with progress_bar("choosing a model", enabled=progress) as on_step:
+            choice = choose(task, auto, on_step)
+    return replace(settings, model=choice.model), choice
+
+
+def spec_of(model: Model, choice: Choice | None = None) -> ModelSpec:
+    """Return what a manifest keeps of a model, and of how it was chosen."""
+    chosen = None if choice is None else choice.to_dict()
+    return ModelSpec(model.name, parameters_of(model), choice=chosen)
 
 
 def gates_of(settings: Settings) -> Gate | None:
@@ -120,7 +173,7 @@ def release_of(
     *,
     metrics: Mapping[str, EvaluationSummary],
     items: pa.Table | None = None,
-    model: ModelSpec | None = None,
+    model: ModelSpec,
 ) -> Release:
     """Put together what is published.
 
@@ -132,8 +185,8 @@ def release_of(
         By model.
     items : pyarrow.Table, optional
         As in `train`.
-    model : ModelSpec, optional
-        What was fitted; default: the model of the settings.
+    model : ModelSpec
+        What was fitted.
     """
     return Release(
         embeddings=embeddings,
@@ -143,10 +196,7 @@ def release_of(
         popularity=popularity_of(user_items),
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
-        model=replace(
-            model or ModelSpec(settings.model.name, parameters_of(settings.model)),
-            mean_weight=mean_weight_of(user_items),
-        ),
+        model=replace(model, mean_weight=mean_weight_of(user_items)),
         data=summarize(log).to_dict(),
         metrics=metrics,
         config=plain_settings(settings),
@@ -184,7 +234,7 @@ def evaluate_split(
     train_part, test_part = split
     user_items = train_part.user_items()
     results = {}
-    for model in {model.name: model for model in (settings.model, Popularity())}.values():
+    for model in {model.name: model for model in (settings.chosen_model, Popularity())}.values():
         with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
             embeddings = model.fit(user_items, on_epoch=on_epoch)
         results[model.name] = evaluate(
@@ -211,4 +261,5 @@ def plain_settings(settings: Settings) -> Mapping[str, Any]:
         name: asdict(getattr(settings, name))
         for name in ("data", "log", "evaluation", "alignment", "index", "gates")
     }
-    return {**tables, "model": {"name": settings.model.name, **parameters_of(settings.model)}}
+    model = settings.chosen_model
+    return {**tables, "model": {"name": model.name, **parameters_of(model)}}

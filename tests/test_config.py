@@ -58,7 +58,7 @@ def test_the_examples_are_valid_and_short(
         ({"model": {"facters": 3}}, "model.facters: unknown key.*did you mean 'model.factors'"),
         (
             {"model": {"name": "svm"}},
-            "model.name: expected one of als, svd, item2vec, softmax, distilled, blend, popularity",
+            "model.name: expected one of auto, als, svd, item2vec, softmax, distilled, blend, popu",
         ),
         ({"model": {"factors": "64"}}, "model.factors: .*integer, got '64'"),
         ({"model": {"factors": 0}}, "als.factors: expected 1 or more, got 0"),

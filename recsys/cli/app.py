@@ -23,6 +23,7 @@ from recsys.cli.output import note, replace_what_cannot_be_written
 if TYPE_CHECKING:
     from recsys.config import Settings
     from recsys.logs import Interactions
+    from recsys.tuning import Choice
 
 app = typer.Typer(
     name="recsys",
@@ -51,7 +52,9 @@ DEFAULT_STORE = Path("store")
 VersionOption = Annotated[str | None, typer.Option("--version", help="Default: the current one.")]
 ModelName = Annotated[
     str | None,
-    typer.Option("--model", help="als, svd, distilled, softmax, item2vec, blend, popularity."),
+    typer.Option(
+        "--model", help="auto, als, svd, distilled, softmax, item2vec, blend, popularity."
+    ),
 ]
 SplitOption = Annotated[
     str | None,
@@ -121,7 +124,8 @@ def settings_of(
     if not data.log:
         raise ConfigError("no log: name one on the command line, or as data.log in --config")
     if model:
-        settings = replace(settings, model=recsys.models.model_from(model, {}))
+        is_auto = model == recsys.config.AUTO
+        settings = replace(settings, model=None if is_auto else recsys.models.model_from(model, {}))
     if split:
         evaluation = replace(settings.evaluation, split=split)  # type: ignore[arg-type]
         settings = replace(settings, evaluation=evaluation)
@@ -135,3 +139,19 @@ def read_logged(
     log = recsys.read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
     note(str(log.row_counts))
     return log, recsys.training.read_test(settings)
+
+
+def with_model(
+    settings: "Settings", log: "Interactions", test: "Interactions | None"
+) -> "Settings":
+    """Choose the model where the settings name none, and say on stderr which and why."""
+    settings, choice = recsys.training.with_model(settings, log, test, progress=True)
+    if choice is not None:
+        note_choice(choice)
+    return settings
+
+
+def note_choice(choice: "Choice") -> None:
+    """Say on stderr which model was chosen, and why."""
+    for sentence in choice.sentences:
+        note(sentence)

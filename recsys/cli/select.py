@@ -18,6 +18,7 @@ from recsys.cli.app import (
     app,
     read_logged,
     settings_of,
+    with_model,
 )
 from recsys.cli.output import Listing, note, print_json, show, with_half
 
@@ -58,7 +59,9 @@ def tune_command(
         settings_of(logs, config, model=model, split=split), factors, trials, minutes
     )
     recsys.selection.require_tuned(out, study)
+    recsys.splits.require_split(settings.evaluation)
     log, test = read_logged(settings)
+    settings = with_model(settings, log, test)
     tuned = recsys.selection.tune_model(log, settings, test=test, study=study, progress=True)
     with uninterrupted():  # of a search that was stopped, what it has found
         recsys.selection.write_tuned(out, tuned, config)
@@ -181,7 +184,9 @@ def dimensions_command(
         recsys.pages.require_drawing(out)
     settings = settings_of(logs, config, model=model, split=split)
     sizes = recsys.selection.numbers_of_factors(factors)
+    recsys.splits.require_split(settings.evaluation)
     log, test = read_logged(settings)
+    settings = with_model(settings, log, test)
     measured = recsys.selection.try_dimensions(log, settings, sizes, test=test, progress=True)
     points: list[DimensionPoint] = []
     try:
@@ -192,7 +197,7 @@ def dimensions_command(
     finally:  # an interrupted run keeps what was measured
         if points:
             with uninterrupted():
-                curve = recsys.evaluation.DimensionCurve(settings.model.name, points)
+                curve = recsys.evaluation.DimensionCurve(settings.chosen_model.name, points)
                 _show_curve(curve, out, as_json)
 
 

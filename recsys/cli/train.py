@@ -25,8 +25,10 @@ from recsys.cli.app import (
     SplitOption,
     Store,
     app,
+    note_choice,
     read_logged,
     settings_of,
+    with_model,
 )
 from recsys.cli.output import (
     Listing,
@@ -82,6 +84,9 @@ def train_command(
     if as_json:
         print_json(version.manifest.to_dict())
         return
+    choice = version.manifest.model.choice
+    if choice is not None:
+        note_choice(recsys.tuning.Choice.from_dict(choice))
     metrics = {name: one.to_dict() for name, one in version.manifest.metrics.items()}
     if metrics:
         show(metrics_table(metrics))
@@ -108,8 +113,11 @@ def evaluate_command(
     """Train on one part of a log, test on the other, and publish nothing."""
     settings = settings_of(logs, config, items, model, split)
     log, test = read_logged(settings, rejects)
+    settings = recsys.training.with_split(settings, log, test)
     train_part, test_part = recsys.splits.split_log(log, settings.evaluation, test)
     labels = None if by is None else _item_labels(settings, train_part.items, by)
+    settings = with_model(settings, log, test)
+    name = settings.chosen_model.name
     results = recsys.training.evaluate_split((train_part, test_part), settings, progress=True)
     new = None
     if test_part.split_info is not None and test_part.split_info.new_users is not None:
@@ -123,8 +131,8 @@ def evaluate_command(
     if users_out:
         import pyarrow.parquet as pq
 
-        pq.write_table(results[settings.model.name].to_table(train_part.users), users_out)
-        note(f"every user of {settings.model.name}: {users_out}")
+        pq.write_table(results[name].to_table(train_part.users), users_out)
+        note(f"every user of {name}: {users_out}")
     if as_json:
         print_json(metrics | ({} if new is None else {"new users": new.to_dict()}))
         return
@@ -132,7 +140,7 @@ def evaluate_command(
     show(
         metrics_table(metrics),
         *_slices(results, metric, by, labels),
-        _left_out(results[settings.model.name].left_out, new, metric),
+        _left_out(results[name].left_out, new, metric),
     )
 
 

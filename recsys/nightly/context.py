@@ -10,9 +10,11 @@ import pyarrow as pa
 
 from recsys.config import Settings
 from recsys.logs import Interactions
+from recsys.models import model_from
 from recsys.nightly.journal import Journal
 from recsys.nightly.outputs import (
     Aligned,
+    Chosen,
     Evaluated,
     Indexed,
     Ingested,
@@ -80,9 +82,21 @@ class Context:
         return read_interactions(self.run.output("ingest"), ingested.row_counts, self.settings)
 
     @cached_property
-    def decided(self) -> Settings:
+    def with_split(self) -> Settings:
         """The settings with the split decided for the log."""
         return with_split(self.settings, self.log, self.test)
+
+    @cached_property
+    def chosen(self) -> Chosen:
+        """The model, and how it was chosen."""
+        return Chosen.from_dict(self.run.facts("choose"))
+
+    @cached_property
+    def decided(self) -> Settings:
+        """The settings with the split and the model decided for the log."""
+        hyperparameters = dict(self.chosen.model)
+        model = model_from(hyperparameters.pop("name"), hyperparameters)
+        return replace(self.with_split, model=model)
 
     @cached_property
     def user_items(self) -> "sp.csr_array":
@@ -111,7 +125,7 @@ class Context:
             self.decided,
             metrics={name: EvaluationSummary.from_dict(one) for name, one in metrics.items()},
             items=self.attributes,
-            model=ModelSpec(self.settings.model.name, parameters),
+            model=ModelSpec(self.chosen.model["name"], parameters, choice=self.chosen.choice),
         )
 
     @cached_property

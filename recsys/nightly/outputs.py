@@ -68,6 +68,15 @@ class Validated(StageResult):
 
 
 @dataclass(frozen=True)
+class Chosen(StageResult):
+    """The model, and how it was chosen where the settings name none: tonight, or by a parent."""
+
+    model: Mapping[str, Any]
+    source: str
+    choice: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Trained(StageResult):
     """How the fit began, "cold" or "warm", and its hyperparameters; warm, epochs may be fewer."""
 

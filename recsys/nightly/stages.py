@@ -21,6 +21,7 @@ from recsys.models.protocol import epoch_bar
 from recsys.nightly.context import Context
 from recsys.nightly.outputs import (
     Aligned,
+    Chosen,
     Evaluated,
     Gated,
     Indexed,
@@ -34,6 +35,7 @@ from recsys.nightly.outputs import (
     write_interactions,
 )
 from recsys.nightly.report import StageReport
+from recsys.settings import AS_GOOD, BETTER
 from recsys.splits import split_log
 from recsys.store import (
     Check,
@@ -51,7 +53,8 @@ from recsys.store import (
     publish,
     versions,
 )
-from recsys.training import evaluate_models, gates_of
+from recsys.training import evaluate_models, gates_of, with_model
+from recsys.tuning.choice import Choice
 from recsys.vectors import Embeddings
 
 Input = Literal["data.log", "data.test", "data.items", "current version"]
@@ -131,7 +134,7 @@ def _newest(log: Interactions) -> str | None:
 
 def _validate(night: Context, _folder: Path) -> Validated:
     """Check that all later stages have what they need, before the long work."""
-    settings = night.decided
+    settings = night.with_split
     _ = night.tracker  # raises where MLflow is asked for and not installed
     train_events = test_events = None
     if settings.evaluation.split != "none":
@@ -141,10 +144,42 @@ def _validate(night: Context, _folder: Path) -> Validated:
     return Validated(train_events, test_events, described)
 
 
+def _choose(night: Context, _folder: Path) -> Chosen:
+    """Choose the model, where the settings name none: as the current version, or anew."""
+    settings, parent = night.settings, night.parent
+    choice, source = None, "the settings"
+    if settings.model is None and parent is not None and not _has_lost(night.store, parent.version):
+        choice = parent.version.manifest.model.choice
+        source = parent.version.name
+    if choice is None:
+        settings, found = with_model(
+            night.with_split, night.log, night.test, progress=night.progress
+        )
+        if found is not None:
+            choice, source = found.to_dict(), "tonight"
+            for sentence in found.sentences:
+                night.journal.write("info", "chosen", "choose", sentence=sentence)
+    else:
+        settings = replace(settings, model=Choice.from_dict(choice).model)
+    model = settings.chosen_model
+    return Chosen({"name": model.name, **parameters_of(model)}, source, choice)
+
+
+def _has_lost(store: Path, parent: Version) -> bool:
+    """Whether the newest version was refused for its metrics, after the parent was published."""
+    for found in versions(store):
+        if found.name == parent.name:
+            break
+        if damage_of(found) is None:
+            refusing = {check.name for check in found.manifest.checks if check.refuses}
+            return bool(refusing & {AS_GOOD, BETTER})
+    return False
+
+
 def _train(night: Context, folder: Path) -> Trained:
     """Fit the model to the whole log, from where the current version is if it can."""
     start = _start(night)
-    model, source = night.settings.model, ""
+    model, source = night.decided.chosen_model, ""
     if start is not None:
         source = f" from {night.run.parent}"
         epochs = night.settings.nightly.warm_iterations
@@ -159,7 +194,7 @@ def _train(night: Context, folder: Path) -> Trained:
 
 def _start(night: Context) -> Embeddings | None:
     """Return yesterday's embeddings on today's rows; None where the model cannot start there."""
-    model, parent = night.settings.model, night.parent
+    model, parent = night.decided.chosen_model, night.parent
     if not night.settings.nightly.warm_start or parent is None or not model.can_warm_start:
         return None
     manifest = parent.version.manifest
@@ -270,16 +305,23 @@ STAGES = (
         reads=("data.test", "data.items"),
     ),
     Stage(
+        "choose",
+        _choose,
+        after=("ingest",),
+        settings=("model", "auto", "evaluation"),
+        reads=("data.test", "current version"),
+    ),
+    Stage(
         "train",
         _train,
-        after=("ingest",),
+        after=("ingest", "choose"),
         settings=("model", "nightly.warm_start", "nightly.warm_iterations"),
         reads=("current version",),
     ),
     Stage(
         "evaluate",
         _evaluate,
-        after=("ingest",),
+        after=("ingest", "choose"),
         settings=("model", "evaluation"),
         reads=("data.test",),
     ),
@@ -300,7 +342,8 @@ def _setting(settings: Settings, name: str) -> Any:
     """Return the value of a setting, or all values of a table, in plain types."""
     value = reduce(getattr, name.split("."), settings)
     if name == "model":
-        return {"name": settings.model.name, **parameters_of(settings.model)}
+        model = settings.model
+        return None if model is None else {"name": model.name, **parameters_of(model)}
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 

@@ -19,7 +19,7 @@ from typing import get_args
 from recsys.base.distribution import extra, missing_package
 from recsys.base.durable import errors_of_writing, replace_text
 from recsys.config import Settings
-from recsys.models import flat, parameters_of
+from recsys.models import flat
 from recsys.nightly.report import NightReport, Result
 from recsys.nightly.run import RUNS
 
@@ -179,8 +179,7 @@ def track(settings: Settings, report: NightReport) -> str | None:
         known_id = known[0].info.run_id if known else None
         with mlflow.start_run(run_id=known_id, run_name=None if known else report.run):
             if not known:
-                parameters = {"name": settings.model.name, **parameters_of(settings.model)}
-                mlflow.log_params(flat(parameters))
+                mlflow.log_params(flat(report.facts("choose").get("model", {})))
             mlflow.log_metrics(_metrics(report))
             mlflow.set_tags({"recsys.run": report.run, "recsys.version": report.version or ""})
             mlflow.log_dict(report.to_dict(), "report.json")

@@ -15,6 +15,7 @@ from recsys.splits.splitters import (
 from recsys.splits.three_way import (
     ThreeWaySplit,
     decide_split,
+    require_split,
     split_log,
     split_parts,
     split_validation,
@@ -26,6 +27,7 @@ __all__ = [
     "SplitSettings",
     "ThreeWaySplit",
     "decide_split",
+    "require_split",
     "require_validation",
     "split_by_time",
     "split_folds",

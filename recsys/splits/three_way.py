@@ -147,6 +147,15 @@ def _decided(log: Interactions, settings: SplitSettings) -> tuple[SplitName, str
     return "time", None
 
 
+def require_split(settings: SplitSettings) -> None:
+    """Raise a ConfigError if nothing is to be tested: the split is "none"."""
+    if settings.split == "none":
+        raise ConfigError(
+            'evaluation.split: expected a way to split, got "none"; choose "auto", "time", "last", '
+            '"random" or "given" (--split)'
+        )
+
+
 def split_log(
     log: Interactions, settings: SplitSettings, test: Interactions | None = None
 ) -> Split:
@@ -170,11 +179,7 @@ def split_log(
             'evaluation.split: "given" goes with a test part (data.test), and only with it; '
             f"got {settings.split!r} {'with' if test is not None else 'without'} one"
         )
-    if settings.split == "none":
-        raise ConfigError(
-            'evaluation.split: expected a way to split, got "none"; choose "auto", "time", "last", '
-            '"random" or "given" (--split)'
-        )
+    require_split(settings)
     if test is not None:
         return split_given(log, test)
     if settings.split == "last":

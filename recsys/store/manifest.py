@@ -69,11 +69,14 @@ class ModelSpec:
         Of the pairs that the model was fitted to: the unit of the weights of a history. It is of
         the log, so that two models that differ in it alone are the same. None in a version of a
         release that fitted weights as they were.
+    choice : mapping or None
+        How it was chosen, where the settings name no model; see `recsys.tuning.Choice`.
     """
 
     name: str
     parameters: Mapping[str, Any]
     mean_weight: float | None = field(default=None, compare=False)
+    choice: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def unit(self) -> float:
@@ -254,7 +257,9 @@ class Manifest:
         known = {one.name for one in fields(cls)}
         read = {name: value for name, value in content.items() if name in known}
         model = content["model"]
-        read["model"] = ModelSpec(model["name"], model["parameters"], model.get("mean_weight"))
+        read["model"] = ModelSpec(
+            model["name"], model["parameters"], model.get("mean_weight"), model.get("choice")
+        )
         read["index"] = IndexSummaries.from_dict(content["index"])
         read["metrics"] = {
             name: EvaluationSummary.from_dict(one)

@@ -18,7 +18,7 @@ from recsys.models import Epoch
 from recsys.splits.leaks import require_validation
 from recsys.tuning.candidates import Candidate
 
-MOST_USERS = 20_000  # that are measured: the same in all trials, so that they can be compared
+MOST_USERS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,8 @@ class Task:
     validation: Interactions  # the other part
     metric: str = "ndcg"  # one of `recsys.evaluation.METRICS`, at k
     k: int = 20
-    seed: int = 0  # of the choice of users, where more than 20,000 have validation items
+    seed: int = 0  # of the choice of users, where more than `most_users` have validation items
+    most_users: int = MOST_USERS  # that are measured: the same in all trials
 
     def __post_init__(self) -> None:
         require_interactions("tune", self.train, self.validation)
@@ -46,15 +47,22 @@ class Task:
         """The matrix that trials are fitted to."""
         return self.train.user_items()
 
+    @property
+    def n_users(self) -> int:
+        """How many users are measured."""
+        return int(np.count_nonzero(np.diff(self.relevant.indptr)))
+
     @cached_property
     def relevant(self) -> sp.csr_array:
         """The validation items of the users that are measured."""
         matrix = self.validation.user_items()
         users = np.flatnonzero(np.diff(matrix.indptr))
-        if len(users) <= MOST_USERS:
+        if len(users) <= self.most_users:
             return matrix
         is_chosen = np.zeros(matrix.shape[0], dtype=np.float32)
-        is_chosen[np.random.default_rng(self.seed).choice(users, MOST_USERS, replace=False)] = 1
+        is_chosen[
+            np.random.default_rng(self.seed).choice(users, self.most_users, replace=False)
+        ] = 1
         chosen = sp.csr_array(sp.diags_array(is_chosen) @ matrix)
         chosen.eliminate_zeros()
         return chosen

@@ -25,7 +25,18 @@ from tests.command_line import run
 from tests.nightly.nights import journal_of, settings_of, stages_of, tables_of, write_days
 
 ROOT = Path(__file__).parents[2]
-WORK = ["ingest", "validate", "train", "evaluate", "align", "index", "gates", "publish", "prune"]
+WORK = [
+    "ingest",
+    "validate",
+    "choose",
+    "train",
+    "evaluate",
+    "align",
+    "index",
+    "gates",
+    "publish",
+    "prune",
+]
 
 
 @pytest.fixture
@@ -374,3 +385,26 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
     assert by_name["ingest"] == "reused"
     assert len(versions(place / "store")) == 1
     assert current(place / "store") == report["version"]
+
+
+def test_a_night_keeps_the_choice_of_the_current_version_until_it_loses(place: Path) -> None:
+    tables = tables_of(place)
+    del tables["model"]
+    settings = settings_from(tables)
+    first = run_night(settings)
+    assert first.facts("choose")["source"] == "tonight"
+    second = run_night(settings)
+    assert second.facts("choose")["source"] == first.version
+    assert second.facts("choose")["choice"] == first.facts("choose")["choice"]
+    assert find_version(place / "store").manifest.model.choice is not None
+    good = {path: path.read_bytes() for path in (place / "log").iterdir()}
+    for path in good:  # items of nobody's taste
+        table = pq.read_table(path)
+        shuffled = np.random.default_rng(0).permutation(table.num_rows)
+        item_idx = table.column_names.index("item_id")
+        pq.write_table(table.set_column(item_idx, "item_id", table["item_id"].take(shuffled)), path)
+    with pytest.raises(GateFailedError, match="as_good_as_current"):
+        run_night(settings)
+    for path, content in good.items():
+        path.write_bytes(content)
+    assert run_night(settings).facts("choose")["source"] == "tonight"

@@ -1,0 +1,133 @@
+"""The choice of a model for a log: what is chosen, and what it depends on."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import recsys
+from recsys.errors import ConfigError
+from recsys.settings import AutoSettings
+from recsys.splits import SplitSettings, split_parts
+from recsys.training import with_model
+from recsys.tuning import Choice, Task, choose
+from recsys.tuning.choice import _Step
+from tests.worlds import tastes
+
+SMALL = AutoSettings(factors=16)
+
+
+def a_task(n_users: int = 240) -> Task:
+    log = tastes(n_users=n_users, per_user=8)
+    parts = split_parts(log, SplitSettings("random", 0.3))
+    return Task(parts.train, parts.validation, k=5)
+
+
+def settings_of(**auto: Any) -> recsys.Settings:
+    auto = {"factors": 16, **auto}
+    evaluation = recsys.settings.EvaluationSettings("random", 0.3, k=5)
+    return recsys.Settings(auto=AutoSettings(**auto), evaluation=evaluation)
+
+
+@pytest.fixture(scope="module")
+def choice() -> Choice:
+    return choose(a_task(), SMALL)
+
+
+def test_the_fewest_factors_within_a_hundredth_of_the_best_are_chosen(choice: Choice) -> None:
+    best = max(one.value for one in choice.tried)
+    (chosen,) = (one for one in choice.tried if one.parameters == choice.parameters)
+    assert chosen.value >= 0.99 * best
+    fewer = [one for one in choice.tried if one.model.factors < chosen.model.factors]
+    assert all(one.value < 0.99 * best for one in fewer)
+    default = next(one for one in choice.tried if one.name == "als")
+    assert best >= default.value > choice.best["popularity"].value
+
+
+def test_what_it_says_is_what_the_model_reaches(choice: Choice) -> None:
+    task = a_task()
+    for one in choice.tried[::7]:
+        assert one.value == task.measure(one.model.fit(task.user_items))
+
+
+def test_no_model_is_fitted_twice(choice: Choice) -> None:
+    assert max(Counter(repr(one.model) for one in choice.tried).values()) == 1
+
+
+def test_a_clock_decides_nothing(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = count(step=10_000)
+    monkeypatch.setattr("recsys.tuning.choice.perf_counter", lambda: float(next(clock)))
+    assert choose(a_task(), SMALL) == choice
+
+
+@pytest.mark.parametrize("limit", [{"work": 1.0}, {"minutes": 1e-9}])
+def test_an_end_before_the_first_step_leaves_the_first_of_each_kind(limit: dict[str, Any]) -> None:
+    found = choose(a_task(), replace(SMALL, **limit))
+    assert [one.name for one in found.tried] == ["popularity", "svd"]
+    assert f"auto.{next(iter(limit))}" in found.ended
+    assert found.model == max(found.tried, key=lambda one: one.value).model
+
+
+def test_too_few_users_to_choose_by_get_als() -> None:
+    found = choose(a_task(n_users=60))
+    assert found.model == recsys.ALS()
+    assert found.tried == ()
+    assert "60 users" in found.sentences[0]
+
+
+def test_it_survives_as_json(choice: Choice) -> None:
+    assert Choice.from_dict(choice.to_dict()) == choice
+    assert len(choice.sentences) == 3
+
+
+def test_the_test_part_is_not_looked_at() -> None:
+    log = tastes(n_users=240, per_user=8)
+    settings = settings_of()
+    train, test = recsys.splits.split_log(log, settings.evaluation)
+    given = replace(
+        settings, evaluation=replace(settings.evaluation, split="given", validation="random")
+    )
+    other = replace(test, item_idx=np.roll(test.item_idx, 1))
+    assert with_model(given, train, test)[0] == with_model(given, train, other)[0]
+
+
+def test_train_publishes_the_chosen_model_and_how_it_was_chosen(tmp_path: Path) -> None:
+    log = tastes(n_users=240, per_user=8)
+    manifest = recsys.train(log, tmp_path / "store", settings=settings_of()).manifest
+    found = Choice.from_dict(manifest.model.choice)
+    assert (manifest.model.name, manifest.model.parameters) == (found.name, found.parameters)
+    assert manifest.model.name in manifest.metrics
+    assert manifest.config["model"]["name"] == found.name
+    again = recsys.store.find_version(tmp_path / "store").manifest
+    assert again.model.choice == found.to_dict()
+
+
+def test_without_a_test_part_it_chooses_all_the_same(tmp_path: Path) -> None:
+    settings = settings_of()
+    settings = replace(settings, evaluation=replace(settings.evaluation, split="none"))
+    version = recsys.train(tastes(n_users=240, per_user=8), tmp_path, settings=settings)
+    assert version.manifest.model.choice is not None
+    assert not version.manifest.metrics
+
+
+def test_a_model_that_is_named_is_not_chosen(tmp_path: Path) -> None:
+    settings = replace(settings_of(), model=recsys.SVD(factors=3))
+    version = recsys.train(tastes(), tmp_path, settings=settings)
+    assert version.manifest.model.choice is None
+    assert version.manifest.factors == 3
+
+
+def test_hyperparameters_beside_auto_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model\.factors: .*auto\.factors"):
+        recsys.config.settings_from({"model": {"name": "auto", "factors": 8}})
+    assert recsys.config.settings_from({"model": {"factors": 8}}).model == recsys.ALS(factors=8)
+
+
+def test_a_step_up_and_down_is_where_it_began() -> None:
+    for step in (_Step(3.0, is_factor=True), _Step(0.15)):
+        assert step.moved(step.moved(0.3, 1), -1) == 0.3
+    assert _Step(0.1).moved(0.1, -1) == 0.0
