@@ -5,11 +5,12 @@ from recsys.logs.interactions import Interactions, SplitInfo, require_interactio
 from recsys.logs.items import attributes_of, read_items
 from recsys.logs.log_summary import LogSummary, summarize
 from recsys.logs.read import read_log
-from recsys.logs.row_counts import RowCounts
+from recsys.logs.row_counts import FileCounts, RowCounts
 from recsys.settings import DuplicatePolicy, ItemSettings, LogSettings
 
 __all__ = [
     "DuplicatePolicy",
+    "FileCounts",
     "Interactions",
     "ItemSettings",
     "LogCache",

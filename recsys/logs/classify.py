@@ -6,7 +6,8 @@ Every file or table gets one query, which `RowRules.query` puts together::
         <id>                                    AS user_id,   -- id_field
         <id>                                    AS item_id,
         TRY_CAST(<event's> * <value> AS FLOAT)  AS weight,    -- rules_for, number_field
-        TRY_CAST(floor(<time>) AS BIGINT)       AS seconds,   -- seconds_field
+        TRY_CAST(floor(<time>) AS BIGINT)       AS seconds,   -- time_field
+        <what is left of that second>           AS nanos,
         <event>                                 AS event,     -- event_field
         recsys_outcome                          AS outcome,   -- 0: used; n: the n-th reason
         <line>                                  AS line,
@@ -30,12 +31,13 @@ from recsys.logs.sql import (
     IdKind,
     LogColumn,
     NumberField,
+    TimeField,
     case,
     event_field,
     id_field,
     literal,
     number_field,
-    seconds_field,
+    time_field,
 )
 from recsys.settings import LogSettings
 
@@ -72,6 +74,7 @@ class RowRules:
     item_id: str
     weight: str
     seconds: str | None  # None in a log without time
+    nanos: str  # of the second, where the outcome is 0
     event: str | None  # None where no event types are read
     id_kinds: tuple[IdKind, IdKind]  # of users and items
     times_are_numbers: bool  # whether times may have been read as a number that counts from 1970
@@ -93,6 +96,7 @@ class RowRules:
                 {self.item_id} AS item_id,
                 TRY_CAST({self.weight} AS FLOAT) AS weight,
                 TRY_CAST(floor({self.seconds or "NULL"}) AS BIGINT) AS seconds,
+                CAST(CASE WHEN {OUTCOME} = 0 THEN {self.nanos} END AS INTEGER) AS nanos,
                 {self.event or "NULL"} AS event,
                 {OUTCOME} AS outcome,
                 {line} AS line,
@@ -126,7 +130,7 @@ def rules_for(
         RowOutcome("unreadable user_id", True, user.is_unreadable),
         RowOutcome("unreadable item_id", True, item.is_unreadable),
     ]
-    weight, event, seconds = "1.0", None, None
+    weight, event, seconds, nanos = "1.0", None, None, "0"
     if "event" in columns and settings.events:
         event = event_field(columns["event"])
         weight = case(
@@ -146,8 +150,8 @@ def rules_for(
         ]
     times_are_numbers = False
     if "timestamp" in columns:
-        time = seconds_field(columns["timestamp"], settings.timestamp_unit)
-        seconds = time.sql
+        time = time_field(columns["timestamp"], settings.timestamp_unit)
+        seconds, nanos = time.sql, time.nanos
         times_are_numbers = not columns["timestamp"].is_time
         outcomes += _time_outcomes(time, settings, now)
     return RowRules(
@@ -155,6 +159,7 @@ def rules_for(
         item.sql,
         weight,
         seconds,
+        nanos,
         event,
         (user.kind, item.kind),
         times_are_numbers,
@@ -205,7 +210,7 @@ def _value_outcomes(value: NumberField, settings: LogSettings) -> list[RowOutcom
     return outcomes
 
 
-def _time_outcomes(time: NumberField, settings: LogSettings, now: int) -> list[RowOutcome]:
+def _time_outcomes(time: TimeField, settings: LogSettings, now: int) -> list[RowOutcome]:
     seconds = time.sql
     outcomes = [
         RowOutcome("no timestamp", True, time.is_absent),
@@ -213,12 +218,10 @@ def _time_outcomes(time: NumberField, settings: LogSettings, now: int) -> list[R
         RowOutcome("timestamp out of range", True, f"{seconds} < 0 OR {seconds} > {_MAX_SECONDS}"),
         RowOutcome(FUTURE, True, f"{seconds} > {now + SECONDS_PER_DAY}"),
     ]
-    for name, reason, is_outside in (
-        ("since", "before since", "<"),
-        ("until", "at or after until", ">="),
-    ):
-        bound = getattr(settings, name)
-        if bound is not None:
-            condition = f"{seconds} {is_outside} {unix_seconds(f'log.{name}', bound)!r}"
-            outcomes.append(RowOutcome(reason, False, condition))
+    if settings.since is not None:
+        is_before = time.is_before(unix_seconds("log.since", settings.since))
+        outcomes.append(RowOutcome("before since", False, is_before))
+    if settings.until is not None:
+        is_before = time.is_before(unix_seconds("log.until", settings.until))
+        outcomes.append(RowOutcome("at or after until", False, f"NOT ({is_before})"))
     return outcomes

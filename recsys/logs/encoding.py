@@ -43,7 +43,9 @@ class StagedLog:
     def __init__(self, session: Session, files: Sequence[StagedFile]) -> None:
         self._session = session
         self._files = files
-        self._rows = ClassifiedRows(session, _CLASSIFIED, outcomes_of(files))
+        self._rows = ClassifiedRows(
+            session, _CLASSIFIED, outcomes_of(files), [file.name for file in files]
+        )
         self._has_time = files[0].rules.seconds is not None
         kinds_of = zip(*(file.rules.id_kinds for file in files), strict=True)
         self._id_kinds = dict(zip(("user", "item"), map(set, kinds_of), strict=True))
@@ -62,7 +64,7 @@ class StagedLog:
             for side, is_integer in self._typed_integer.items()
         )
         return (
-            f"SELECT {user} AS user_id, {item} AS item_id, weight, seconds, event, outcome, "
+            f"SELECT {user} AS user_id, {item} AS item_id, weight, seconds, nanos, event, outcome, "
             f"{literals(file.name for file in files)}[{FILE_INDEX} + 1] AS file, "
             f"{literals(numbers)}[{FILE_INDEX} + 1] AS file_number, line, text "
             f"FROM ({scanned([file.path for file in files], files[0].select)})"
@@ -81,7 +83,7 @@ class StagedLog:
                 if rejects is not None:
                     self._rows.write_rejects(rejects)
                     row_counts = replace(row_counts, rejects_file=str(rejects))
-                self._rows.check(row_counts, len(self._files), max_rejected_share)
+                self._rows.check(row_counts, max_rejected_share)
         return row_counts
 
     def interactions(
@@ -156,8 +158,8 @@ class StagedLog:
         self, n: int, *, all_used: bool
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
         """Fill the columns of the events, batch by batch."""
-        # Equal times are put in an order that no order of files or threads can change.
-        order = "seconds, user_idx, item_idx, weight" if self._has_time else "file_number, line"
+        # What a user did at one moment stays in the order of the log.
+        order = f"{'seconds, nanos, user_idx, ' if self._has_time else ''}file_number, line"
         query = (
             "SELECT users.idx AS user_idx, items.idx AS item_idx, weight, seconds "
             f"FROM {_CLASSIFIED} JOIN users ON users.id = user_id JOIN items ON items.id = item_id "

@@ -18,7 +18,7 @@ from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
 from recsys.logs.encoding import StagedLog, check_times
 from recsys.logs.interactions import Interactions, keep_minimum_counts
-from recsys.logs.row_counts import RowCounts
+from recsys.logs.row_counts import FileCounts, RowCounts
 from recsys.logs.session import Session, open_session
 from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_tables, listed
 from recsys.logs.staging import StagedFile, stage
@@ -46,9 +46,9 @@ def read_log(
     Integer ids stay integers and strings stay strings. In CSV and JSON lines, which do not
     distinguish the two, a column of ids is integers if every one is a decimal integer in its one
     canonical form, or a float that a program made of one (``17850.0``): ``007`` makes it strings.
-    Users and items come in ascending order, so the order
-    of rows and files does not matter where there is time: events are ordered by time, then user,
-    item and weight. Without time they keep the order of the log.
+    Users and items come in ascending order. Events are ordered by time, to the nanosecond where the
+    log has it, and those of one moment by user; what one user does at one moment stays in the order
+    of the log. Without time all events do.
 
     Parameters
     ----------
@@ -115,8 +115,10 @@ def read_log(
         roots = np.sqrt(np.sqrt(interactions.weight))
         interactions = replace(interactions, weight=roots)
         notes.append(_LONG_TAIL)
+    files = {one.name: row_counts.files.get(one.name, FileCounts()) for one in sources.parts}
+    row_counts = replace(row_counts, files=files, notes=tuple(notes))
     interactions = keep_minimum_counts(
-        replace(interactions, row_counts=replace(interactions.row_counts, notes=tuple(notes))),
+        replace(interactions, row_counts=row_counts),
         min_user_items=settings.min_user_items,
         min_item_users=settings.min_item_users,
         k_core=settings.k_core,

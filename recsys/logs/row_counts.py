@@ -17,6 +17,7 @@ from recsys.logs.sql import literal, literals
 _SHOWN_CHARACTERS = 80
 _ROWS_OF_A_DAY = 100  # of fewer a share says little
 _MOST_EVENTS = 50
+_MOST_FILES = 1000
 
 _INEXACT = "write ids as integers or strings, as floats of this size are rounded"
 _UNIT = "say with log.timestamp_unit what its numbers count"
@@ -39,6 +40,34 @@ _ADVICE = {
 
 
 @dataclass(frozen=True)
+class FileCounts:
+    """What happened to the rows of one file or table of a log.
+
+    Parameters
+    ----------
+    rows_read, kept, rejected : int
+        Rows found, used, and not usable; the others were left out on request. Kept are those that
+        minimum counts and splits begin with.
+    """
+
+    rows_read: int = 0
+    kept: int = 0
+    rejected: int = 0
+
+    @property
+    def rejected_share(self) -> float:
+        """Rejected rows over rows read, 0 for an empty file."""
+        return self.rejected / self.rows_read if self.rows_read else 0.0
+
+    def __add__(self, other: "FileCounts") -> "FileCounts":
+        return FileCounts(
+            self.rows_read + other.rows_read,
+            self.kept + other.kept,
+            self.rejected + other.rejected,
+        )
+
+
+@dataclass(frozen=True)
 class RowCounts:
     """What happened to the rows of a log on their way to interactions.
 
@@ -55,6 +84,9 @@ class RowCounts:
         Rows that could be used, by event type, where types are read; the 50 most frequent.
     rejects_file : str or None
         Where the rejected rows are, if any were.
+    files : mapping of str to FileCounts
+        Rows by file or table, by the name that it was given or found under, in the order of the
+        log; files without rows too. A manifest keeps the last 1,000.
     notes : tuple of str
         What was assumed of the log, and what of it was not read, one sentence each.
     """
@@ -64,6 +96,7 @@ class RowCounts:
     left_out: Mapping[str, int] = field(default_factory=dict)
     events: Mapping[str, int] = field(default_factory=dict)
     rejects_file: str | None = None
+    files: Mapping[str, FileCounts] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -85,12 +118,18 @@ class RowCounts:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, for a manifest; what was noted is for who reads the log."""
-        return {name: value for name, value in asdict(self).items() if name != "notes"}
+        kept = replace(self, files=dict(list(self.files.items())[-_MOST_FILES:]))
+        return {name: value for name, value in asdict(kept).items() if name != "notes"}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "RowCounts":
         """Read what a manifest holds; what a newer release adds is left out."""
-        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
+        known = {one.name: data[one.name] for one in fields(cls) if one.name in data}
+        files = {
+            name: FileCounts(*(counts.get(one.name, 0) for one in fields(FileCounts)))
+            for name, counts in data.get("files", {}).items()
+        }
+        return cls(**known | {"files": files})
 
     def __str__(self) -> str:
         clauses = [f"{self.rows_read:,} rows read"]
@@ -118,16 +157,17 @@ class _Part:
 class ClassifiedRows:
     """A relation of all rows of a log, each with its outcome.
 
-    Its columns are user_id, item_id, weight, seconds, event, outcome, file, file_number, line and
-    text.
+    Its columns are user_id, item_id, weight, seconds, nanos, event, outcome, file, file_number,
+    line and text. File number n is the n-th of `files`, from 0.
     """
 
     session: Session
     relation: str
     outcomes: Sequence[RowOutcome]
+    files: Sequence[str]
 
     def count(self, *, has_events: bool) -> RowCounts:
-        """Count the rows by outcome and the used ones by event type.
+        """Count the rows by outcome, those of each file, and the used ones by event type.
 
         The tables user_counts and item_counts, which it makes, hold every id that is used.
         """
@@ -143,7 +183,21 @@ class ClassifiedRows:
         events = self._by_event() if has_events else {}
         n_rows = sum(int(str(n)) for _, n in counts)
         rejected, left_out = (self._by_reason(counts, is_rejected=way) for way in (True, False))
-        return RowCounts(n_rows, rejected, left_out, events)
+        row_counts = RowCounts(n_rows, rejected, left_out, events)
+        return replace(row_counts, files=self._by_file(row_counts))
+
+    def _by_file(self, of_log: RowCounts) -> dict[str, FileCounts]:
+        if len(self.files) == 1:
+            whole = FileCounts(of_log.rows_read, of_log.n_used, sum(of_log.rejected.values()))
+            return {self.files[0]: whole}
+        counts = self.session.rows(
+            f"SELECT file_number, {self._counted}, count(*) FILTER (outcome = 0) "
+            f"FROM {self.relation} GROUP BY file_number"
+        )
+        by_file = dict.fromkeys(self.files, FileCounts())  # one may be given twice
+        for number, n, n_bad, n_kept in (map(int, map(str, row)) for row in counts):
+            by_file[self.files[number]] += FileCounts(n, n_kept, n_bad)
+        return by_file
 
     def _by_event(self) -> dict[str, int]:
         counts = self.session.rows(
@@ -178,7 +232,7 @@ class ClassifiedRows:
                 f"rejects {path}: cannot be written: {error.strerror}; name another file"
             ) from error
 
-    def check(self, row_counts: RowCounts, n_files: int, max_rejected_share: float) -> None:
+    def check(self, row_counts: RowCounts, max_rejected_share: float) -> None:
         """Refuse a log with too many rejected rows, also in a file or one of the last two days.
 
         Raises
@@ -191,7 +245,7 @@ class ClassifiedRows:
             raise self._too_many(row_counts, max_rejected_share, whole)
         if max_rejected_share == 1:
             return
-        part = self._bad_file(max_rejected_share) if n_files > 1 else None
+        part = self._bad_file(row_counts.files, max_rejected_share)
         part = part or self._bad_day(max_rejected_share)
         if part is not None:
             counts = self.session.rows(
@@ -201,15 +255,12 @@ class ClassifiedRows:
             of_part = RowCounts(part.n_rows, rejected, rejects_file=row_counts.rejects_file)
             raise self._too_many(of_part, max_rejected_share, part)
 
-    def _bad_file(self, max_share: float) -> _Part | None:
+    def _bad_file(self, files: Mapping[str, FileCounts], max_share: float) -> _Part | None:
         """Return the file with the largest share of rejected rows, if that is too large."""
-        found = self.session.rows(
-            f"SELECT file_number, file, {self._counted} FROM {self.relation} GROUP BY ALL "
-            f"HAVING n_bad > {max_share!r} * n ORDER BY n_bad / n DESC, 1 LIMIT 1"
-        )
-        for number, file, n, _ in found:
-            return _Part(f"log {file}", f"file_number = {number}", int(str(n)))
-        return None
+        name = max(files, key=lambda name: files[name].rejected_share)
+        if files[name].rejected_share <= max_share:
+            return None
+        return _Part(f"log {name}", f"file = {literal(name)}", files[name].rows_read)
 
     def _bad_day(self, max_share: float) -> _Part | None:
         """Return the first of the last two days of which too many rows are rejected."""

@@ -209,37 +209,72 @@ def event_field(column: LogColumn) -> str:
     return f"CAST({column.sql} AS VARCHAR)"
 
 
-def seconds_field(column: LogColumn, unit: TimestampUnit) -> NumberField:
-    """Read a time in seconds since 1970, DOUBLE or an integer; null where it cannot be read."""
+@dataclass(frozen=True)
+class TimeField(NumberField):
+    """SQL of a time: seconds since 1970, DOUBLE or an integer, and what is left of the second."""
+
+    nanos: str = "0"  # from 0 to 999,999,999, as far as the source has them
+
+    def is_before(self, moment: float) -> str:
+        """Return the condition of a time before a moment, in seconds since 1970."""
+        if moment == int(moment):
+            return f"{self.sql} < {int(moment)}"
+        return f"floor({self.sql}) + coalesce({self.nanos}, 0) / 1e9 < {moment!r}"
+
+
+def time_field(column: LogColumn, unit: TimestampUnit) -> TimeField:
+    """Read a time; null where it cannot be read."""
+    is_null = f"{column.sql} IS NULL"
     if column.is_time and "NS" in column.type:
-        sql = _whole_units(f"epoch_ns({column.sql})", "ns")
-        return NumberField(sql, f"{column.sql} IS NULL")
+        return TimeField(*_whole_units(f"epoch_ns({column.sql})", "ns", is_null))
     if column.is_time:
         # A zone makes another type, and DuckDB casts only some of them to some others.
         type_ = "TIMESTAMPTZ" if "TIME ZONE" in column.type or "TZ" in column.type else "TIMESTAMP"
-        return NumberField(_seconds_of(f"CAST({column.sql} AS {type_})"), f"{column.sql} IS NULL")
+        seconds = _seconds_of(f"CAST({column.sql} AS {type_})")
+        return TimeField(seconds, is_null, _rest_of(seconds))
     number = number_field(column)
-    seconds = _seconds_of_number(column, number.sql, unit)
+    time = _time_of_number(column, number, unit)
     if column.is_text:
         # With the session in UTC, a text without a zone is UTC.
         moment = _seconds_of(f"TRY_CAST({column.sql} AS TIMESTAMPTZ)")
-        seconds = f"coalesce({seconds}, {moment})"
-        return NumberField(seconds, _absent(column, seconds))
-    return NumberField(seconds, number.is_absent)
+        seconds = f"coalesce({time.sql}, {moment})"
+        nanos = f"CASE WHEN {time.sql} IS NULL THEN {_digits_of(column)} ELSE {time.nanos} END"
+        return TimeField(seconds, _absent(column, seconds), nanos)
+    return time
 
 
-def _seconds_of_number(column: LogColumn, number: str, unit: TimestampUnit) -> str:
+def _time_of_number(column: LogColumn, number: NumberField, unit: TimestampUnit) -> TimeField:
     if unit == "date":
-        return _seconds_of_date(number)
-    if unit == "excel":  # counts days from the last but one of 1899
-        return f"({number} - 25569) * 86400"
+        return TimeField(_seconds_of_date(number.sql), number.is_absent)
+    if (
+        unit == "excel"
+    ):  # counts days from the last but one of 1899; a microsecond is its last digit
+        seconds = f"round(({number.sql} - 25569) * 86400, 5)"
+        return TimeField(seconds, number.is_absent, _rest_of(seconds))
     if column.is_integer:
-        return _whole_units(column.sql, unit)
-    seconds = f"{number} / {_UNITS_PER_SECOND[unit]}"
-    if column.is_text and unit != "s":  # nanoseconds are more digits than a DOUBLE holds
-        whole = _whole_units(f"TRY_CAST({column.sql} AS HUGEINT)", unit)
-        return f"coalesce({whole}, {seconds})"
-    return seconds
+        return TimeField(*_whole_units(column.sql, unit, number.is_absent))
+    seconds = f"{number.sql} / {_UNITS_PER_SECOND[unit]}"
+    if not column.is_text:
+        return TimeField(seconds, number.is_absent, _rest_of(seconds))
+    if unit == "s":
+        return TimeField(seconds, number.is_absent, _digits_of(column))
+    # Nanoseconds are more digits than a DOUBLE holds.
+    digits = f"CASE WHEN NOT contains({column.sql}, '.') THEN {column.sql} END"
+    whole, _, rest = _whole_units(f"TRY_CAST({digits} AS HUGEINT)", unit, "")
+    nanos = f"coalesce({rest}, {_rest_of(seconds)})"
+    return TimeField(f"coalesce({whole}, {seconds})", number.is_absent, nanos)
+
+
+def _rest_of(seconds: str) -> str:
+    """Return the nanoseconds of a DOUBLE of seconds, to the digit that it holds."""
+    return f"TRY_CAST(trunc(({seconds} - floor({seconds})) * 1e9) AS INTEGER)"
+
+
+def _digits_of(column: LogColumn) -> str:
+    """Return the nanoseconds of a text: all its digits after the seconds."""
+    digits = f"regexp_extract({column.sql}, '[0-9][.,]([0-9]{{1,9}})[0-9]*([^0-9eE]|$)', 1)"
+    has_some = f"contains({column.sql}, '.') OR contains({column.sql}, ',')"
+    return f"CASE WHEN {has_some} THEN TRY_CAST(rpad({digits}, 9, '0') AS INTEGER) ELSE 0 END"
 
 
 def _seconds_of_date(number: str) -> str:
@@ -253,9 +288,15 @@ def _seconds_of_date(number: str) -> str:
     return f"epoch_us({case(moments)}) / 1e6"
 
 
-def _whole_units(count: str, unit: _CountedUnit) -> str:
+def _whole_units(count: str, unit: _CountedUnit, is_absent: str) -> tuple[str, str, str]:
+    """Return the fields of a `TimeField` of a count of units since 1970, an integer."""
+    n = _UNITS_PER_SECOND[unit]
     # Division of integers rounds towards zero, so a time before 1970 must not reach it.
-    return f"CASE WHEN {count} < 0 THEN -1 ELSE {count} // {_UNITS_PER_SECOND[unit]} END"
+    seconds = f"CASE WHEN {count} < 0 THEN -1 ELSE {count} // {n} END"
+    nanos = (
+        "0" if n == 1 else f"CASE WHEN {count} >= 0 THEN {count} % {n} * {1_000_000_000 // n} END"
+    )
+    return seconds, is_absent, nanos
 
 
 def _seconds_of(moment: str) -> str:

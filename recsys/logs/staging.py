@@ -291,7 +291,7 @@ def from_written(name: str, path: Path, rules: RowRules) -> StagedFile:
     """Return the file or table whose classified rows were written to a Parquet file."""
     types = tuple("BIGINT" if kind == "integer" else "VARCHAR" for kind in rules.id_kinds)
     select = (
-        "SELECT user_id, item_id, weight, seconds, event, outcome, line, text, "
+        "SELECT user_id, item_id, weight, seconds, nanos, event, outcome, line, text, "
         f"{FILE_INDEX} FROM scan"
     )
     return StagedFile(name, path, select, types, rules)

@@ -49,7 +49,8 @@ def split_by_time(
         fraction, between 0 and 1. Events of one second are never separated. Not used where `at`
         is given.
     at : str or int, optional
-        T itself, as ISO 8601 (UTC unless it says otherwise) or unix seconds.
+        T itself, as ISO 8601 (UTC unless it says otherwise) or unix seconds; a part of a second is
+        rounded up to a whole one.
     """
     require_interactions("split_by_time", log)
     timestamp = log.require_timestamp("split_by_time")

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -162,14 +162,15 @@ def test_many_small_files_of_several_types(tmp_path):
 @given(st.randoms(use_true_random=False), st.integers(1, 4))
 @settings(max_examples=10, deadline=None)
 def test_order_of_rows_and_files_does_not_matter_where_there_is_time(random, n_parts):
-    rows = [
+    moments = {(user, NOON + second, ms) for user in "abcd" for second in (0, 1) for ms in (0, 7)}
+    rows = [  # a user does one thing at a moment
         {
-            "user_id": random.choice("abcd"),
+            "user_id": user,
             "item_id": random.choice("wxyz"),
             "value": random.choice([1.0, 2.0]),
-            "timestamp": NOON + random.randrange(3),
+            "timestamp": datetime.fromtimestamp(second, UTC) + timedelta(milliseconds=ms),
         }
-        for _ in range(12)
+        for user, second, ms in sorted(moments)
     ]
     expected = events_of(read_log(pa.Table.from_pylist(rows)))
     random.shuffle(rows)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import DataError
-from recsys.logs import read_log
+from recsys.logs import FileCounts, LogCache, LogSettings, RowCounts, read_log
 
 NOON = 1_700_000_000
 GOOD = {"user_id": "a", "item_id": "x", "event": "view", "value": "1", "timestamp": str(NOON)}
@@ -244,3 +244,37 @@ def test_a_table_without_rows_is_an_error():
     empty = pa.table({"user_id": pa.array([], pa.string()), "item_id": pa.array([], pa.string())})
     with pytest.raises(DataError, match="empty"):
         read_log(empty)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_rows_are_counted_by_file(tmp_path, cached):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    (folder / "1.csv").write_text("user_id,item_id,event\na,x,buy\na,y,buy\nb,,buy\nb,x,refund\n")
+    (folder / "2.csv").write_text("user_id,item_id,event\n")
+    pq.write_table(
+        pa.table({"user_id": ["c"] * 3, "item_id": ["x"] * 3, "event": ["buy"] * 3}),
+        folder / "3.parquet",
+    )
+    expected = {
+        str(folder / "1.csv"): FileCounts(rows_read=4, kept=2, rejected=1),
+        str(folder / "2.csv"): FileCounts(),
+        str(folder / "3.parquet"): FileCounts(rows_read=3, kept=3),
+    }
+    read = LogSettings(events={"buy": 1.0, "refund": 0.0}, max_rejected_share=1, min_user_items=2)
+    for _ in range(2):  # from the files, then from the cache
+        cache = LogCache(tmp_path / "cache") if cached else None
+        counts = read_log(folder, read, cache=cache).row_counts
+        assert list(counts.files.items()) == list(expected.items())
+        assert RowCounts.from_dict(json.loads(json.dumps(counts.to_dict()))) == counts
+    twice = read_log([folder / "3.parquet"] * 2, events={"buy": 1.0}).row_counts
+    assert twice.files == {str(folder / "3.parquet"): FileCounts(rows_read=6, kept=6)}
+    table = pa.table({"user_id": [1, None], "item_id": [1, 2]})
+    one = read_log(table, max_rejected_share=1).row_counts.files
+    assert one == {"table": FileCounts(rows_read=2, kept=1, rejected=1)}
+
+
+def test_a_manifest_keeps_the_counts_of_the_last_files():
+    files = {f"{n:05}.csv": FileCounts(n, n) for n in range(1200)}
+    kept = RowCounts.from_dict(RowCounts(files=files).to_dict()).files
+    assert list(kept) == list(files)[200:]

@@ -42,6 +42,7 @@ def test_a_log_in_numbers() -> None:
             "left_out": {"event excluded: click": 1},
             "events": {"view": 3, "buy": 1},
             "rejects_file": None,
+            "files": {"table": {"rows_read": 6, "kept": 4, "rejected": 1}},
         },
     }
     assert len(fingerprint) == 16

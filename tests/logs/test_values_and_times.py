@@ -10,6 +10,7 @@ import pytest
 
 from recsys.errors import ConfigError, DataError
 from recsys.logs import LogCache, LogSettings, read_log
+from recsys.splits import split_last
 
 NOON = 1_700_000_000
 
@@ -151,6 +152,77 @@ def test_real_times_of_1970_are_times():
 
 
 # Each file
+
+
+# Order within a second
+
+_TENTHS = [3, 1, 9, 5]  # of the one second in which all happens, row by row
+
+
+def _iso(digits: str) -> str:
+    return f"2023-11-14T22:13:20.{digits}"
+
+
+@pytest.mark.parametrize(
+    ("times", "unit"),
+    [
+        ([f"{NOON}.{tenth}" for tenth in _TENTHS], "s"),
+        ([f"{NOON}.12345678{tenth}" for tenth in _TENTHS], "s"),  # beyond a DOUBLE
+        ([NOON + tenth / 10 for tenth in _TENTHS], "s"),
+        ([NOON * 1_000 + tenth for tenth in _TENTHS], "ms"),
+        ([f"{NOON}00{tenth}" for tenth in _TENTHS], "ms"),
+        ([f"{NOON}000.{tenth}" for tenth in _TENTHS], "ms"),
+        ([NOON * 1_000_000 + tenth for tenth in _TENTHS], "us"),
+        ([NOON * 1_000_000_000 + tenth for tenth in _TENTHS], "ns"),
+        ([f"{NOON}00000000{tenth}" for tenth in _TENTHS], "ns"),
+        ([_iso(f"{tenth}") for tenth in _TENTHS], "s"),
+        ([_iso(f"00000000{tenth}Z") for tenth in _TENTHS], "s"),
+        ([_iso(f"12{tenth}+00:00").replace("T", " ") for tenth in _TENTHS], "s"),
+        (np.array([_iso(f"{tenth}") for tenth in _TENTHS], "datetime64[ms]"), "s"),
+        (np.array([_iso(f"00000{tenth}") for tenth in _TENTHS], "datetime64[us]"), "s"),
+        (np.array([_iso(f"00000000{tenth}") for tenth in _TENTHS], "datetime64[ns]"), "s"),
+        ([25569 + (NOON + tenth / 10) / 86400 for tenth in _TENTHS], "excel"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["table", "csv", "jsonl"])
+def test_parts_of_a_second_order_what_happens_in_it(tmp_path, times, unit, kind):
+    table = ratings(timestamp=pa.array(times), user_id=[1] * 4, value=_TENTHS)
+    source: Any = table
+    if kind != "table":
+        source = tmp_path / f"log.{kind}"
+        frame = table.to_pandas()
+        if kind == "csv":
+            frame.to_csv(source, index=False)
+        else:
+            frame.to_json(source, orient="records", lines=True, date_format="iso", date_unit="ns")
+    log = read_log(source, timestamp_unit=unit, duplicates="last")
+    assert set(log.timestamp.tolist()) == {NOON}
+    assert log.weight.tolist() == sorted(_TENTHS)
+    assert log.user_items().data.tolist() == [9.0]
+
+
+def test_the_last_item_of_a_user_is_the_last_of_its_second():
+    times = pa.array([NOON * 1000 + ms for ms in (3, 1, 9, 2, 8, 5)], pa.timestamp("ms"))
+    items = pa.array(["a", "c", "b"] * 2)
+    log = read_log(pa.table({"user_id": [1, 1, 1, 2, 2, 2], "item_id": items, "timestamp": times}))
+    _, test = split_last(log)
+    assert [test.items[row] for row in test.item_idx] == ["c", "b"]
+
+
+def test_what_one_user_does_at_one_moment_stays_in_the_order_of_the_log(tmp_path):
+    (tmp_path / "1.csv").write_text(f"user_id,item_id,timestamp\n1,z,{NOON}\n1,b,{NOON}\n")
+    (tmp_path / "2.csv").write_text(f"user_id,item_id,timestamp\n1,c,{NOON}\n1,a,{NOON}\n")
+    log = read_log(tmp_path)
+    assert [log.items[row] for row in log.item_idx] == ["z", "b", "c", "a"]
+
+
+def test_a_window_begins_and_ends_within_a_second():
+    table = ratings(timestamp=[NOON * 1000 + ms for ms in (0, 499, 500, 501, 999)])
+    window = {"since": "2023-11-14T22:13:20.499", "until": "2023-11-14T22:13:20.501"}
+    log = read_log(table, timestamp_unit="ms", **window)
+    assert log.row_counts.left_out == {"before since": 1, "at or after until": 2}
+    text = table.set_column(2, "timestamp", table["timestamp"].cast(pa.timestamp("ms")))
+    assert read_log(text, **window).row_counts == log.row_counts
 
 
 @pytest.mark.parametrize("cached", [False, True])
