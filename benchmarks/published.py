@@ -23,7 +23,6 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from benchmarks.ease import ease
 from benchmarks.graph_filters import bspm_em, gf_cf
 from benchmarks.published_protocols import Measured
 from benchmarks.published_rows import Published, published_on
@@ -31,7 +30,7 @@ from benchmarks.published_splits import PUBLISHED_SPLITS
 from benchmarks.quality_peers import peers
 from benchmarks.tuned import PUBLISHED_GRIDS, PUBLISHED_SETTINGS, print_best
 from recsys.evaluation import Scorer
-from recsys.models import ALS, SVD, Popularity
+from recsys.models import ALS, EASE, SVD, Popularity
 from recsys.vectors import Embeddings
 
 N_SEEDS = 3
@@ -72,7 +71,7 @@ def runs(split: str) -> Iterator[Run]:
     """Yield all runs of a split."""
     yield from popularity_runs(split)
     if split == "gowalla":
-        yield Run("EASE", [partial(ease, regularization=80.0)])
+        yield Run("EASE", [EASE(regularization=80.0).fit])
         yield Run("GF-CF", [gf_cf])
         yield Run("BSPM-EM", [bspm_em])
         for name in ("item-item BM25", "implicit ALS 128"):

@@ -12,22 +12,21 @@ import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from benchmarks.ease import ease
 from recsys.evaluation import Scorer
-from recsys.models import Popularity
-from recsys.tuning.candidates import BPR, KNN
+from recsys.models import EASE, KNN, Popularity
+from recsys.tuning.candidates import BPR
 from recsys.vectors import Embeddings
 
 
 def peers(user_items: sp.csr_array) -> Iterator[tuple[str, Callable[[], Scorer]]]:
     """Yield the name and the fit of each peer that is here."""
     yield "popularity", lambda: Popularity().fit(user_items)
+    yield "item-item BM25", partial(KNN().fit, user_items)
     if find_spec("implicit") is not None:
-        yield "item-item BM25", partial(KNN().fit, user_items)
         for factors in (64, 128):
             yield f"implicit ALS {factors}", partial(implicit_als, user_items, factors)
             yield f"implicit BPR {factors}", partial(BPR(factors).fit, user_items)
-    yield "EASE", partial(ease, user_items)
+    yield "EASE", partial(EASE().fit, user_items)
 
 
 def implicit_als(user_items: sp.csr_array, factors: int) -> Embeddings:

@@ -37,7 +37,7 @@ from .evaluation import (
     evaluate_new_users,
 )
 from .logs import Interactions, LogSettings, read_items, read_log
-from .models import ALS, SVD, Blend, Distilled, Item2Vec, Popularity, Softmax
+from .models import ALS, EASE, KNN, SVD, Blend, Distilled, Item2Vec, Popularity, Softmax
 from .serving import Batch, Explanation, Recommendations, Recommender, open, recommend, write_batch
 from .splits import (
     SplitSettings,
@@ -65,6 +65,8 @@ from .vectors import Embeddings, Ids, NamedVectors, Vector, named_vectors
 
 __all__ = [
     "ALS",
+    "EASE",
+    "KNN",
     "SVD",
     "Batch",
     "Blend",

@@ -10,7 +10,8 @@ from typing import Any, TypeVar, get_type_hints
 
 from recsys.base.checks import require
 from recsys.base.errors import ConfigError, did_you_mean
-from recsys.models import ALS, MODELS, Model
+from recsys.models import ALS, MODELS, SCORERS, Model
+from recsys.models.protocol import require_model, without_vectors
 from recsys.models.registry import inner_model
 from recsys.settings import (
     AlignmentSettings,
@@ -59,6 +60,7 @@ class Settings:
                 f"model: expected one such as recsys.ALS(), got {AUTO!r}, for which there is no "
                 "log to choose by"
             )
+        require_model("model", self.model)
         return self.model
 
 
@@ -121,6 +123,8 @@ def _model(table: Mapping[str, Any]) -> Model | None:
     """Return the model of a config; hyperparameters without a name are those of ALS."""
     hyperparameters = dict(table)
     name = hyperparameters.pop("name", ALS.name if hyperparameters else AUTO)
+    if name in SCORERS:
+        raise without_vectors("model.name", name)
     require("model.name", name, one_of=(AUTO, *MODELS))
     if name != AUTO:
         return _typed(MODELS[name], hyperparameters, "model")

@@ -301,7 +301,7 @@ class CompareSettings:
     """Which models are compared, and how; the ``[compare]`` table."""
 
     models: Sequence[str] = ("als", "svd", "popularity")
-    """By name; "knn" and "bpr" are those of `implicit`."""
+    """By name; also "knn" and "ease", and "bpr" of `implicit`."""
     baseline: str | None = None
     """The one that the others are compared to. Default: the last."""
     tune: bool = True

@@ -88,7 +88,7 @@ def compare_command(
     models: Annotated[
         str | None,
         typer.Option(
-            "--models", help="Also knn and bpr, of implicit. Default: als,svd,popularity."
+            "--models", help="Also knn, ease, and bpr of implicit. Default: als,svd,popularity."
         ),
     ] = None,
     baseline: Annotated[

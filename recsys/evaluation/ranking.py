@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.jit import compiled
+from recsys.base.nth import nth
 from recsys.base.process import usable_cores
 from recsys.base.progress import OnStep
 from recsys.base.threads import one_blas_thread
@@ -172,34 +173,7 @@ def _floor(own: Any, best: Any, k: int) -> Any:
         for group in range(len(best)):
             score = groups[place, group]
             best[group] = score if score > best[group] else best[group]
-    return _nth(best, len(best) - k)
-
-
-@compiled()
-def _nth(values: Any, n: int) -> Any:
-    """Return what stands at place n in ascending order (Hoare's find); the values change places.
-
-    `np.partition` would do, but compiling it takes seconds.
-    """
-    low, high = 0, len(values) - 1
-    while low < high:
-        pivot, left, right = values[(low + high) // 2], low, high
-        while left <= right:
-            while values[left] < pivot:
-                left += 1
-            while values[right] > pivot:
-                right -= 1
-            if left <= right:
-                values[left], values[right] = values[right], values[left]
-                left += 1
-                right -= 1
-        if n <= right:
-            high = right
-        elif n >= left:
-            low = left
-        else:
-            break
-    return values[n]
+    return nth(best, len(best) - k)
 
 
 @compiled()

@@ -59,10 +59,21 @@ def checked(user_items: UserItems, n_items: int | None = None) -> sp.csr_array:
 
 
 def require_model(what: str, model: object) -> None:
-    """Raise a ConfigError if something is no model."""
+    """Raise a ConfigError if something is no model, or has no vectors."""
     if isinstance(model, type) or not callable(getattr(model, "fit", None)):
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise ConfigError(f"{what}: expected a model such as recsys.ALS(), got {got}")
+    if not hasattr(model, "fold_in"):
+        raise without_vectors(what, getattr(model, "name", type(model).__name__))
+
+
+def without_vectors(what: str, name: str) -> ConfigError:
+    """Return the error that a scorer stands where a model is needed."""
+    return ConfigError(
+        f"{what}: expected a model with vectors, which can be published, got {name}, which has "
+        f'none; distil it: [model] name = "distilled", teacher = {{ name = "{name}" }}, or '
+        f"recsys.Distilled(teacher=...)"
+    )
 
 
 def _require_matrix(user_items: object) -> None:

@@ -10,9 +10,11 @@ from recsys.models.als import ALS
 from recsys.models.blend import Blend
 from recsys.models.distilled import Distilled
 from recsys.models.distilled.teacher import Given
+from recsys.models.ease import EASE
 from recsys.models.item2vec import Item2Vec
+from recsys.models.neighbors import KNN
 from recsys.models.popularity import Popularity
-from recsys.models.protocol import Model
+from recsys.models.protocol import Model, without_vectors
 from recsys.models.softmax import Softmax
 from recsys.models.svd import SVD
 
@@ -27,7 +29,10 @@ class Named(Protocol):
 MODELS: Mapping[str, type[ALS | SVD | Item2Vec | Softmax | Distilled | Blend | Popularity]] = {
     model.name: model for model in (ALS, SVD, Item2Vec, Softmax, Distilled, Blend, Popularity)
 }
-TEACHERS: Mapping[str, type[Named]] = {**MODELS, Given.name: Given}
+SCORERS: Mapping[str, type[KNN | EASE]] = {scorer.name: scorer for scorer in (KNN, EASE)}
+"""What scores items from a history, by name: no models, as they have no vectors."""
+
+TEACHERS: Mapping[str, type[Named]] = {**MODELS, **SCORERS, Given.name: Given}
 """What can be a hyperparameter of a model, by name."""
 
 _Kind = TypeVar("_Kind", bound=Named)
@@ -48,12 +53,14 @@ def model_from(name: str, parameters: Mapping[str, Any]) -> Model:
     >>> model_from("als", {"factors": 8}).factors
     8
     """
+    if name in SCORERS:
+        raise without_vectors("model", name)
     require("model", name, one_of=MODELS)
     return made_from(MODELS[name], parameters)
 
 
 def made_from(kind: type[_Kind], parameters: Mapping[str, Any]) -> _Kind:
-    """Return a model or a baseline with those hyperparameters; see `model_from`."""
+    """Return a model, scorer or baseline with those hyperparameters; see `model_from`."""
     known = [field.name for field in fields(kind)]
     for parameter in parameters:
         if parameter not in known:

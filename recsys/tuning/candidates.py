@@ -1,60 +1,25 @@
-"""Models that can be compared and tuned: ours, and the baselines of implicit.
+"""What can be compared and tuned: models, scorers of items, and a baseline of implicit.
 
-They import `implicit` where they fit, as nothing else needs it.
+It imports `implicit` where it fits, as nothing else needs it.
 """
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from recsys.base.checks import require_known
 from recsys.base.stopping import check_stop
 from recsys.base.threads import one_blas_thread
-from recsys.models import MODELS, Model, OnEpoch, flat, nested, parameters_of
-from recsys.models.protocol import Sized, Unsized
+from recsys.models import MODELS, SCORERS, ItemToItem, Model, OnEpoch, flat, nested, parameters_of
+from recsys.models.ease import UserKernel
+from recsys.models.protocol import Sized
 from recsys.models.registry import ending_in, has_factors, made_from
-from recsys.vectors import Embeddings, FloatMatrix
+from recsys.vectors import Embeddings
 
-
-@dataclass(frozen=True, eq=False)
-class ItemToItem:
-    """A user's score of an item: the sum of the weights of the history's items with it."""
-
-    user_items: sp.csr_array  # (n_users, n_items)
-    weights: Any  # CSR or dense (n_items, n_items); column i holds the weights with item i
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of users and of items."""
-        n_users, n_items = self.user_items.shape
-        return n_users, n_items
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of the weights."""
-        if not sp.issparse(self.weights):
-            return int(self.weights.nbytes)
-        arrays = (self.weights.data, self.weights.indices, self.weights.indptr)
-        return sum(array.nbytes for array in arrays)
-
-    def scores(
-        self, user_idx: NDArray[np.integer] | slice, out: FloatMatrix | None = None
-    ) -> FloatMatrix:
-        """Return float32 (n, n_items)."""
-        product = self.user_items[user_idx] @ self.weights
-        dense = product.toarray() if sp.issparse(product) else product
-        if out is None:
-            return np.asarray(dense, dtype=np.float32)
-        out[:] = dense
-        return out
-
-
-Fitted = Embeddings | ItemToItem
+Fitted = Embeddings | ItemToItem | UserKernel
 """What scores all items for some users, and knows how many bytes it takes."""
 
 
@@ -72,35 +37,6 @@ class Fittable(Protocol):
 
     def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> Fitted:
         """Fit it to a matrix of weights (n_users, n_items)."""
-
-
-@dataclass(frozen=True)
-class KNN(Unsized):
-    """The items most alike by the users they share, weighted by BM25, as `implicit` has it.
-
-    Parameters
-    ----------
-    neighbors : int
-        Of each item.
-    k1, b : float
-        Of BM25. The defaults did well on Gowalla's validation part.
-    """
-
-    name: ClassVar[str] = "knn"
-
-    neighbors: int = 100
-    k1: float = 0.1
-    b: float = 0.3
-
-    def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> ItemToItem:
-        """Return the weights between items; `on_epoch` is not called."""
-        from implicit.nearest_neighbours import BM25Recommender
-
-        peer = BM25Recommender(K=self.neighbors, K1=self.k1, B=self.b)
-        with warnings.catch_warnings():  # of a matrix that it made itself
-            warnings.simplefilter("ignore")
-            peer.fit(sp.csr_matrix(user_items), show_progress=False)
-        return ItemToItem(user_items, sp.csr_array(peer.similarity))
 
 
 @dataclass(frozen=True)
@@ -135,8 +71,8 @@ class BPR(Sized):
         return Embeddings(np.asarray(peer.user_factors), np.asarray(peer.item_factors))
 
 
-BASELINES: Mapping[str, type[KNN | BPR]] = {kind.name: kind for kind in (KNN, BPR)}
-"""Baselines by the name that a comparison calls them."""
+BASELINES: Mapping[str, type[Fittable]] = {**SCORERS, BPR.name: BPR}
+"""What has no vectors, or not of ours, by the name that a comparison calls it."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +101,7 @@ class Candidate:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is fitted by `implicit`, to compare with; it cannot be published."""
+        """Whether it is there to compare with: it cannot be published."""
         return self.name in BASELINES
 
     @property

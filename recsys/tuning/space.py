@@ -83,6 +83,7 @@ SPACES: Mapping[str, Space] = {
         "k1": Range(0.05, 3.0, log=True),
         "b": Range(0.0, 1.0),
     },
+    "ease": {"regularization": Range(1.0, 10_000.0, log=True)},
     "bpr": {
         "learning_rate": Range(0.003, 0.2, log=True),
         "regularization": Range(0.0003, 0.1, log=True),
