@@ -4,7 +4,8 @@ What is fitted next depends on what was reached, and the end on counted work: so
 settings choose the same model on any machine, busy or not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -18,6 +19,7 @@ from recsys.tuning.task import Task
 _FIRST_FACTORS = 32
 _GAIN = 0.003  # as a share: less is chance, or not worth another fit
 _TOLERANCE = 0.01  # more bytes have to gain more than this share
+_FACTORS_OF_UNIT = 256  # of the fit of ALS that work is counted in
 _LEAST_USERS = 100  # of a validation part that can tell models apart
 
 
@@ -105,12 +107,9 @@ class Choice:
         return model_from(self.name, self.parameters)
 
     @property
-    def best(self) -> Mapping[str, Tried]:
+    def best(self) -> dict[str, Tried]:
         """The best that was tried of each kind, best first."""
-        found: dict[str, Tried] = {}
-        for one in sorted(self.tried, key=lambda one: -one.value):
-            found.setdefault(one.name, one)
-        return found
+        return best_of(self.tried)
 
     @property
     def sentences(self) -> list[str]:
@@ -163,16 +162,12 @@ def choose(
         reason = f"{task.n_users:,} users to measure on are too few to choose by"
         return unchosen(settings, metric, task.n_users, reason)
     search = _Search(task, settings, on_step)
-    ended = ""
-    try:
-        search.run()
-    except _EndError as end:
-        ended = str(end)
+    search.run()
     tried = tuple(search.tried.values())
     best = max(one.value for one in tried)
     close = [one for one in tried if one.value >= (1 - _TOLERANCE) * best]
     chosen = min(close, key=lambda one: (one.model.factors, -one.value))
-    return Choice(chosen.name, chosen.parameters, metric, task.n_users, tried, ended)
+    return Choice(chosen.name, chosen.parameters, metric, task.n_users, tried, search.ended)
 
 
 def unchosen(settings: AutoSettings, metric: str, n_users: int, reason: str) -> Choice:
@@ -180,6 +175,14 @@ def unchosen(settings: AutoSettings, metric: str, n_users: int, reason: str) -> 
     model = ALS()
     model = model.with_factors(min(model.factors, settings.factors))
     return Choice(model.name, parameters_of(model), metric, n_users, ended=reason)
+
+
+def best_of(tried: Iterable[Tried]) -> dict[str, Tried]:
+    """Return the best of each kind by its name, best first; the first of equals."""
+    found: dict[str, Tried] = {}
+    for one in sorted(tried, key=lambda one: -one.value):
+        found.setdefault(one.name, one)
+    return found
 
 
 class _EndError(Exception):
@@ -195,17 +198,18 @@ class _Search:
     on_step: OnStep | None
     began: float = field(default_factory=perf_counter)
     tried: dict[str, Tried] = field(default_factory=dict)
+    ended: str = ""
 
     def run(self) -> None:
         """Fit what has a chance."""
         first = min(_FIRST_FACTORS, self.settings.factors)
         self.value(Popularity())
-        small = [
-            self.climbed(SVD(factors=first), _SVD),
-            self.climbed(ALS(factors=first), _ALS),
-        ]
-        for model in sorted(small, key=self.value, reverse=True):
-            self.grown(model)
+        for model, steps in ((SVD(factors=first), _SVD), (ALS(factors=first), _ALS)):
+            with self._within_work():
+                self.climbed(model, steps)
+        for small in best_of(self.tried.values()).values():
+            with self._within_work():
+                self.grown(small.model)
 
     def climbed(self, model: Model, steps: _Steps) -> Model:
         """Return the model after single steps along hyperparameters, as long as one gains."""
@@ -242,21 +246,30 @@ class _Search:
         """Return what a model reaches; fits it unless that was done before."""
         key = repr(model)
         if key not in self.tried:
-            if any(one.name == model.name for one in self.tried.values()):
-                self._require_more()  # the first of each kind is always fitted
-            value = self.task.measure(model.fit(self.task.user_items))
             work = work_of(model, self.task)
+            if any(one.name == model.name for one in self.tried.values()):
+                self._require_more(work)  # the first of each kind is always fitted
+            value = self.task.measure(model.fit(self.task.user_items))
             self.tried[key] = Tried(model.name, parameters_of(model), value, work)
             self._report(model)
         return self.tried[key].value
 
-    @property
-    def _spent(self) -> float:
-        return sum(one.work for one in self.tried.values())
+    @contextmanager
+    def _within_work(self) -> Iterator[None]:
+        """Leave a part of the search out where the work that is left is not enough for it."""
+        try:
+            yield
+        except _EndError as end:
+            self.ended = str(end)
 
-    def _require_more(self) -> None:
-        """Raise an _EndError if no other fit may begin."""
-        if self._spent >= self.settings.work:
+    def _share(self, work: float = 0.0) -> float:
+        """Return what is done, with some more work, as a share of what may be."""
+        done = sum(one.work for one in self.tried.values()) + work
+        return done / (self.settings.work * work_of(ALS(factors=_FACTORS_OF_UNIT), self.task))
+
+    def _require_more(self, work: float) -> None:
+        """Raise an _EndError if no fit of that much work may begin."""
+        if self._share(work) > 1:
             raise _EndError(f"the work of auto.work = {self.settings.work:g} is done")
         minutes = self.settings.minutes
         if minutes is not None and perf_counter() - self.began >= 60 * minutes:
@@ -266,7 +279,7 @@ class _Search:
         if self.on_step is not None:
             best = max(self.tried.values(), key=lambda one: one.value)
             note = f"{model.name}, {model.factors} factors; best {best.name} {best.value:.4f}"
-            self.on_step(min(int(100 * self._spent / self.settings.work), 100), 100, note)
+            self.on_step(min(int(100 * self._share()), 100), 100, note)
 
 
 def _moved(model: Any, name: str, step: _Step, direction: int) -> Model | None:
