@@ -12,8 +12,9 @@ import argparse
 import itertools
 from collections.abc import Callable, Mapping
 from math import sqrt
+from os import getloadavg
 from statistics import fmean, stdev
-from time import perf_counter
+from time import perf_counter, process_time
 
 from benchmarks.published_rows import published_on
 from benchmarks.quality_peers import peers
@@ -21,7 +22,9 @@ from benchmarks.splits import SPLITS, Parts
 from benchmarks.tuned import GRIDS, TUNED, print_best
 from recsys.evaluation import Evaluation, Scorer, evaluate
 from recsys.logs import Interactions
-from recsys.models import ALS, SVD, Blend, Item2Vec, Model, Popularity, Softmax
+from recsys.models import ALS, SVD, Blend, Distilled, Item2Vec, Model, Popularity, Softmax
+from recsys.vectors import Embeddings
+from recsys.vectors.storage import encode
 
 PUBLISHED = ("LightGCN", "SimpleX", "UltraGCN", "GF-CF", "BSPM-EM", "NESCL")
 FACTORS = [32, 64, 128, 256, 512, 1024, 1536, 2048]
@@ -52,9 +55,28 @@ def gowalla(factors: list[int], n_seeds: int, models: list[str], *, with_peers: 
     for d in factors:
         for name in models:
             model = TUNED[name](d)
+            if isinstance(model, Distilled):
+                print_student([model.with_seed(one) for one in range(n_seeds)], parts)
+                continue
             seeded = [model.with_seed(seed) for seed in range(n_seeds)]
             runs = [evaluated(one, parts.train, parts.test) for one in seeded]
             print_row(model.name, str(d), runs)
+
+
+def print_student(seeded: list[Distilled], parts: Parts) -> None:
+    """Print what students reach in float32 and in int8, and the time with the teacher's."""
+    floats, small = [], []
+    for model in seeded:
+        user_items = parts.train.user_items()
+        start, cpu = perf_counter(), process_time()
+        embeddings = model.fit(user_items)
+        seconds, cpu = perf_counter() - start, process_time() - cpu
+        print(f"seed {model.seed}: {seconds:.0f} s, {cpu:.0f} s of processors, load {getloadavg()}")
+        floats.append((seconds, evaluate(embeddings, parts.train, parts.test)))
+        tables = (encode(table, "int8").decode() for table in (embeddings.users, embeddings.items))
+        small.append((seconds, evaluate(Embeddings(*tables), parts.train, parts.test)))
+    print_row("distilled", str(seeded[0].factors), floats)
+    print_row("distilled in int8", str(seeded[0].factors), small)
 
 
 def evaluated(model: Model, train: Interactions, test: Interactions) -> tuple[float, Evaluation]:

