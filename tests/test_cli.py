@@ -534,8 +534,8 @@ def test_compare_that_is_stopped_shows_what_it_has(sample: Path) -> None:
     assert "test part, against popularity" in shown
     assert "svd: ndcg@20 on the validation part" in shown
     assert "--models svd,als compares these" in said
-    few = ["--no-tune", "--seeds", "200"]
+    few = ["--no-tune", "--seeds", "30"]
     compare = ["compare", sample, "--models", "popularity,als", *few]
     shown, said = interrupted(*compare, number=signal.SIGTERM, at="fitting als: 2 of", code=143)
-    assert "Means over 200 seeds" in shown
+    assert "Means over 30 seeds" in shown
     assert "--models als compares these" in said

@@ -19,9 +19,10 @@ from tests.forks import GOT_THROUGH
 from tests.nightly.nights import journal_of, write_days
 
 ROOT = Path(__file__).parents[2]
-KILLS = os.environ.get("RECSYS_KILLS", "4")  # `make faults` has 200
+KILLS = os.environ.get("RECSYS_KILLS", "3")  # `make faults` has 200
 FULL = os.environ.get("RECSYS_FULL", "3")  # the same, more than there are writes
 PARTS = int(os.environ.get("RECSYS_PARTS", "4"))  # of a file; there 10
+PUBLISHED = os.environ.get("RECSYS_PUBLISHED", "40")  # versions beside a reader; there 200
 SEED = os.environ.get("RECSYS_KILLS_SEED", "0")
 RECSYS = [sys.executable, "-m", "recsys"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -173,10 +174,10 @@ def test_two_nights_at_once(tmp_path: Path) -> None:
 
 
 def test_readers_never_see_a_mix_of_versions(tmp_path: Path) -> None:
-    """While 100 versions are published and the one before is pruned at once."""
+    """While versions are published and the one before is pruned at once."""
     publish_number(tmp_path, 1)
     publisher = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.readers", str(tmp_path), "100"], cwd=ROOT
+        [sys.executable, "-m", "tests.faults.readers", str(tmp_path), PUBLISHED], cwd=ROOT
     )
     seen = [0]
     while publisher.poll() is None:
