@@ -12,14 +12,35 @@ from typing import Any
 
 from recsys.base.errors import ConfigError
 from recsys.base.progress import OnStep
-from recsys.models import ALS, SVD, Model, Popularity, model_from, parameters_of
+from recsys.models import (
+    ALS,
+    EASE,
+    KNN,
+    SVD,
+    Blend,
+    Distilled,
+    Model,
+    Popularity,
+    flat,
+    model_from,
+    parameters_of,
+)
 from recsys.settings import AutoSettings
+from recsys.tuning.candidates import Candidate, Fittable
 from recsys.tuning.task import Task
+from recsys.tuning.work import work_of
 
 _FIRST_FACTORS = 32
 _GAIN = 0.003  # as a share: less is chance, or not worth another fit
 _TOLERANCE = 0.01  # more bytes have to gain more than this share
-_FACTORS_OF_UNIT = 256  # of the fit of ALS that work is counted in
+_SMALL = 64  # factors of what is distilled, and of what need not be
+_UNIT = ALS(factors=256)  # whose fit, with that of a distilled model, is the unit of work
+_ALWAYS = (
+    Popularity.name,
+    SVD.name,
+    ALS.name,
+    Distilled.name,
+)  # of which one is fitted whatever it takes
 _LEAST_USERS = 100  # of a validation part that can tell models apart
 
 
@@ -48,6 +69,10 @@ _SVD: _Steps = {
     "popularity_exponent": _Step(0.1),
     "spectral_power": _Step(0.3),
 }
+_EASE: _Steps = {"regularization": _Step(3.0, is_factor=True)}
+_KNN: _Steps = {"k1": _Step(3.0, is_factor=True), "b": _Step(0.3)}
+_DISTILLED: _Steps = {"temperature": _Step(1.4, is_factor=True)}
+_EPOCHS = 20  # of a distilled model: twice as many gain less than 1 %
 
 
 @dataclass(frozen=True)
@@ -71,9 +96,14 @@ class Tried:
     work: float
 
     @property
-    def model(self) -> Model:
-        """The model itself."""
-        return model_from(self.name, self.parameters)
+    def model(self) -> Fittable:
+        """The model, or scorer of items, itself."""
+        return Candidate(self.name, flat(self.parameters)).model()
+
+    @property
+    def factors(self) -> int:
+        """The dimension of its embeddings; 0 where it has none, and cannot be published."""
+        return getattr(self.model, "factors", 0)
 
 
 @dataclass(frozen=True)
@@ -119,7 +149,7 @@ class Choice:
             return [f"model: {self.name}, {factors} factors: {self.ended}"]
         chosen = next(one for one in self.tried if one.parameters == self.parameters)
         others = ", ".join(
-            f"{one.name} {one.value:.4f} ({one.model.factors} factors)"
+            f"{one.name} {one.value:.4f}" + (f" ({one.factors} factors)" if one.factors else "")
             for one in self.best.values()
         )
         return [
@@ -144,9 +174,10 @@ def choose(
 ) -> Choice:
     """Choose a model by what it reaches on a validation part.
 
-    SVD and ALS are fitted with few factors while single steps along their hyperparameters gain
-    something, then with twice as many factors while that does. Below 100 users to measure on, ALS
-    as it is by default is the choice.
+    Item-item neighbours, EASE, and SVD and ALS with few factors are fitted while single steps along
+    their hyperparameters gain something; SVD and ALS then with twice as many factors while that
+    does. Where no embeddings of 64 factors are within 1 % of the best of these, such embeddings are
+    distilled from it. Below 100 users to measure on, ALS as it is by default is the choice.
 
     Parameters
     ----------
@@ -164,10 +195,17 @@ def choose(
     search = _Search(task, settings, on_step)
     search.run()
     tried = tuple(search.tried.values())
-    best = max(one.value for one in tried)
-    close = [one for one in tried if one.value >= (1 - _TOLERANCE) * best]
-    chosen = min(close, key=lambda one: (one.model.factors, -one.value))
+    chosen = smallest_of_best(one for one in tried if one.factors)
     return Choice(chosen.name, chosen.parameters, metric, task.n_users, tried, search.ended)
+
+
+def smallest_of_best(tried: Iterable[Tried]) -> Tried:
+    """Return what has the fewest factors within 1 % of the best."""
+    found = list(tried)
+    least = (1 - _TOLERANCE) * max(one.value for one in found)
+    return min(
+        (one for one in found if one.value >= least), key=lambda one: (one.factors, -one.value)
+    )
 
 
 def unchosen(settings: AutoSettings, metric: str, n_users: int, reason: str) -> Choice:
@@ -203,15 +241,43 @@ class _Search:
     def run(self) -> None:
         """Fit what has a chance."""
         first = min(_FIRST_FACTORS, self.settings.factors)
-        self.value(Popularity())
-        for model, steps in ((SVD(factors=first), _SVD), (ALS(factors=first), _ALS)):
+        kinds: list[tuple[Fittable, _Steps]] = [
+            (Popularity(), {}),
+            (KNN(), _KNN),
+            (SVD(factors=first), _SVD),
+            (ALS(factors=first), _ALS),
+            (EASE(), _EASE),
+        ]
+        for model, steps in kinds:
             with self._within_work():
                 self.climbed(model, steps)
-        for small in best_of(self.tried.values()).values():
+        for name in (SVD.name, ALS.name):
             with self._within_work():
-                self.grown(small.model)
+                self.grown(self._best(name).model)
+        self._beyond_small()
 
-    def climbed(self, model: Model, steps: _Steps) -> Model:
+    def _beyond_small(self) -> None:
+        """Distil few factors from the best, if no few factors come close to it by themselves."""
+        best = self._best()
+        small = [one for one in self.tried.values() if 0 < one.factors <= _SMALL]
+        if max(one.value for one in small) >= (1 - _TOLERANCE) * best.value:
+            return
+        with self._within_work():
+            als, svd = self._best(ALS.name).model, self._best(SVD.name).model
+            self.value(Blend(als, svd, scale="deviation"))  # type: ignore[arg-type]
+        teacher: Any = self._best().model
+        few = min(_SMALL, self.settings.factors)
+        with self._within_work():
+            self.climbed(Distilled(few, teacher, temperature=0.1, iterations=_EPOCHS), _DISTILLED)
+        with self._within_work():
+            self.grown(self._best(Distilled.name).model)
+
+    def _best(self, name: str | None = None) -> Tried:
+        """Return the best so far, of a kind."""
+        found = best_of(self.tried.values())
+        return next(iter(found.values())) if name is None else found[name]
+
+    def climbed(self, model: Fittable, steps: _Steps) -> Fittable:
         """Return the model after single steps along hyperparameters, as long as one gains."""
         is_better = True
         while is_better:
@@ -221,7 +287,7 @@ class _Search:
             is_better = self.value(model) > before * (1 + _GAIN)
         return model
 
-    def _along(self, model: Model, name: str, step: _Step) -> Model:
+    def _along(self, model: Fittable, name: str, step: _Step) -> Fittable:
         """Go up or down a hyperparameter while that gains."""
         for direction in (1, -1):
             begin = model
@@ -233,25 +299,24 @@ class _Search:
                 break
         return model
 
-    def grown(self, model: Model) -> Model:
-        """Return the model with as many factors as gain something."""
-        while (more := 2 * model.factors) <= self.settings.factors:
-            larger = model.with_factors(more)
+    def grown(self, model: Any) -> None:
+        """Fit a model with twice as many factors, as long as that gains something."""
+        while 2 * model.factors <= self.settings.factors:
+            larger = model.with_factors(2 * model.factors)
             if self.value(larger) < self.value(model) * (1 + _TOLERANCE):
                 break
             model = larger
-        return model
 
-    def value(self, model: Model) -> float:
+    def value(self, model: Fittable) -> float:
         """Return what a model reaches; fits it unless that was done before."""
         key = repr(model)
         if key not in self.tried:
             work = work_of(model, self.task)
-            if any(one.name == model.name for one in self.tried.values()):
-                self._require_more(work)  # the first of each kind is always fitted
+            if model.name not in _ALWAYS or model.name in best_of(self.tried.values()):
+                self._require_more(work)
             value = self.task.measure(model.fit(self.task.user_items))
             self.tried[key] = Tried(model.name, parameters_of(model), value, work)
-            self._report(model)
+            self._report(self.tried[key])
         return self.tried[key].value
 
     @contextmanager
@@ -265,7 +330,8 @@ class _Search:
     def _share(self, work: float = 0.0) -> float:
         """Return what is done, with some more work, as a share of what may be."""
         done = sum(one.work for one in self.tried.values()) + work
-        return done / (self.settings.work * work_of(ALS(factors=_FACTORS_OF_UNIT), self.task))
+        unit = work_of(Distilled(_SMALL, _UNIT, iterations=_EPOCHS), self.task)
+        return done / (self.settings.work * unit)
 
     def _require_more(self, work: float) -> None:
         """Raise an _EndError if no fit of that much work may begin."""
@@ -275,27 +341,17 @@ class _Search:
         if minutes is not None and perf_counter() - self.began >= 60 * minutes:
             raise _EndError(f"the time of auto.minutes = {minutes:g} is over")
 
-    def _report(self, model: Model) -> None:
+    def _report(self, one: Tried) -> None:
         if self.on_step is not None:
-            best = max(self.tried.values(), key=lambda one: one.value)
-            note = f"{model.name}, {model.factors} factors; best {best.name} {best.value:.4f}"
+            best = self._best()
+            note = f"{one.name}, {one.factors} factors; best {best.name} {best.value:.4f}"
             self.on_step(min(int(100 * self._share()), 100), 100, note)
 
 
-def _moved(model: Any, name: str, step: _Step, direction: int) -> Model | None:
+def _moved(model: Any, name: str, step: _Step, direction: int) -> Fittable | None:
     """Return the model with the next value of a hyperparameter; None if it does not take that."""
     try:
-        moved: Model = replace(model, **{name: step.moved(getattr(model, name), direction)})
+        moved: Fittable = replace(model, **{name: step.moved(getattr(model, name), direction)})
     except ConfigError:
         return None
     return moved
-
-
-def work_of(model: Model, task: Task) -> float:
-    """Return what fitting and measuring a model takes, in multiplications with additions."""
-    n_pairs, (n_users, n_items) = task.user_items.nnz, task.user_items.shape
-    iterations: int = parameters_of(model).get("iterations", 8)
-    of_pairs = 4 * n_pairs * model.factors
-    of_rows = (n_users + n_items) * model.factors**2
-    work: float = iterations * (of_pairs + of_rows) + task.n_users * n_items * model.factors
-    return work
