@@ -2,6 +2,7 @@
 
     python -m benchmarks.quality                 # every log with the defaults, and popularity
     python -m benchmarks.quality --gowalla       # Gowalla over factors, three seeds, and published
+    python -m benchmarks.quality --new-users     # those that training did not see, on validation
     python -m benchmarks.quality --tune LOG --models als svd --factors 64   # grids on validation
 
 Settings are found on a validation part cut from train, never on test; then each is fitted once per
@@ -16,13 +17,26 @@ from os import getloadavg
 from statistics import fmean, stdev
 from time import perf_counter, process_time
 
+import numpy as np
+import scipy.sparse as sp
+
 from benchmarks.published_rows import published_on
 from benchmarks.quality_peers import peers
 from benchmarks.splits import SPLITS, Parts
 from benchmarks.tuned import GRIDS, TUNED, print_best
 from recsys.evaluation import Evaluation, Scorer, evaluate
 from recsys.logs import Interactions
-from recsys.models import ALS, SVD, Blend, Distilled, Item2Vec, Model, Popularity, Softmax
+from recsys.models import (
+    ALS,
+    SVD,
+    Blend,
+    Distilled,
+    Item2Vec,
+    Model,
+    Popularity,
+    Softmax,
+    popularity_of,
+)
 from recsys.vectors import Embeddings
 from recsys.vectors.storage import encode
 
@@ -110,6 +124,29 @@ def with_interval(values: list[float]) -> str:
     return f"{fmean(values):.4f} ± {t * stdev(values) / sqrt(len(values)):.4f}"
 
 
+def new_users(n_users: int = 3000) -> None:
+    """Print what users of Gowalla reach that are left out of training, and the same if trained."""
+    parts = SPLITS["gowalla"]()
+    histories, relevant = parts.fit.user_items(), parts.validation.user_items()
+    left_out = np.random.default_rng(0).choice(len(histories.indptr) - 1, n_users, replace=False)
+    is_trained = np.ones(histories.shape[0], dtype=np.float32)
+    is_trained[left_out] = 0
+    rest = sp.csr_array(sp.diags_array(is_trained) @ histories)
+    rest.eliminate_zeros()
+    wanted = sp.csr_array(sp.diags_array(1 - is_trained) @ relevant)
+    wanted.eliminate_zeros()
+    print("| model | factors | not in training | in training |")
+    print("|---|---:|---|---|")
+    for model in (TUNED["als"](64), TUNED["distilled"](64)):
+        cells = []
+        for matrix in (rest, histories):
+            found = model.fit(matrix)
+            embed = model.fold_in(found.items, popularity_of(matrix), 1.0, found.summands)
+            reached = evaluate(Embeddings(embed(histories), found.items), histories, wanted).metrics
+            cells.append(" / ".join(f"{reached[metric]:.4f}" for metric in METRICS))
+        print(f"| {model.name} | 64 | {' | '.join(cells)} |", flush=True)
+
+
 def all_logs() -> None:
     """Print every model with its defaults on every log, so that none is tuned to one of them."""
     print("| log | model | factors | recall@20 | ndcg@20 | seconds |")
@@ -134,6 +171,7 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description="Accuracy on real logs.")
     parser.add_argument("--gowalla", action="store_true")
+    parser.add_argument("--new-users", action="store_true")
     parser.add_argument("--tune", choices=list(SPLITS), help="a grid for each of --models")
     parser.add_argument("--factors", type=int, nargs="+", default=FACTORS)
     parser.add_argument("--seeds", type=int, default=3)
@@ -144,6 +182,8 @@ def main() -> None:
         parts = SPLITS[arguments.tune]()
         for name, d in itertools.product(arguments.models, arguments.factors):
             tune(parts, name, d)
+    elif arguments.new_users:
+        new_users()
     elif arguments.gowalla:
         gowalla(
             arguments.factors,

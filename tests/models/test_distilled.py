@@ -249,6 +249,7 @@ def test_a_teacher_is_as_large_as_the_log_allows() -> None:
     small, large = (teacher_for(random_user_items(n, n, 20 / n)) for n in (100, 30_000))
     assert (small.als.factors, small.svd.factors) == (16, 16)
     assert (large.als.factors, large.svd.factors) == (512, 1280)
+    assert (small.als.unobserved_weight, large.als.unobserved_weight) == (0.2, 0.01)
 
 
 def test_a_blend_by_deviation_gives_both_the_same_say() -> None:

@@ -58,20 +58,33 @@ class Given:
 
 
 _MOST_OF_SVD, _MOST_OF_ALS = 1280, 512
-_USERS_PER_FACTOR_OF_SVD, _USERS_PER_FACTOR_OF_ALS = 23, 58  # or items, whichever are fewer
+_USERS_PER_FACTOR = 13  # or items, whichever are fewer
 _LEAST_FACTORS = 16
+_MANY = 512  # factors of an SVD, which find too popular items
 
 
 def teacher_for(user_items: sp.csr_array) -> Blend:
     """Return SVD and ALS side by side, with as many factors as the shape of a log allows.
 
-    Their settings are those of Gowalla's validation part.
+    Found on the validation parts of Gowalla and of five smaller logs: the denser a log, the more
+    an item that a user has not seen counts as one that the user does not want.
     """
-    fewer = min(user_items.shape[0], int((np.bincount(user_items.indices) > 0).sum()))
-    of_svd = min(max(fewer // _USERS_PER_FACTOR_OF_SVD, _LEAST_FACTORS), _MOST_OF_SVD)
-    of_als = min(max(fewer // _USERS_PER_FACTOR_OF_ALS, _LEAST_FACTORS), _MOST_OF_ALS)
+    n_users, n_items = user_items.shape
+    fewer = min(n_users, int((np.bincount(user_items.indices) > 0).sum()))
+    allowed = max(fewer // _USERS_PER_FACTOR, _LEAST_FACTORS)
+    of_svd, density = min(allowed, _MOST_OF_SVD), user_items.nnz / (n_users * n_items)
+    has_many = of_svd >= _MANY
     return Blend(
-        ALS(factors=of_als, regularization=0.3, unobserved_weight=0.01, item_exponent=0.25),
-        SVD(factors=of_svd, item_exponent=0.45, spectral_power=1.3),
+        ALS(
+            factors=min(allowed, _MOST_OF_ALS),
+            regularization=0.3,
+            unobserved_weight=float(f"{0.4 * density**0.5:.1g}"),
+            item_exponent=0.25,
+        ),
+        SVD(
+            factors=of_svd,
+            item_exponent=0.45 if has_many else 0.3,
+            spectral_power=1.3 if has_many else 1.0,
+        ),
         scale="deviation",
     )
