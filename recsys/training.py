@@ -41,7 +41,7 @@ from recsys.tuning.choice import Choice, choose, unchosen
 from recsys.tuning.task import Task
 from recsys.vectors import Embeddings
 
-_MOST_USERS = 5_000  # that a choice measures on
+MOST_USERS_OF_CHOICE = 5_000  # that it measures on
 
 
 def train(
@@ -147,7 +147,7 @@ def with_model(
             auto.metric,
             settings.evaluation.k,
             settings.evaluation.seed,
-            _MOST_USERS,
+            MOST_USERS_OF_CHOICE,
         )
         with progress_bar("choosing a model", enabled=progress) as on_step:
             choice = choose(task, auto, on_step)

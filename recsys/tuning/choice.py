@@ -33,7 +33,7 @@ from recsys.tuning.work import work_of
 _FIRST_FACTORS = 32
 _GAIN = 0.003  # as a share: less is chance, or not worth another fit
 _TOLERANCE = 0.01  # more bytes have to gain more than this share
-_SMALL = 64  # factors of what is distilled, and of what need not be
+_SMALL = 64  # factors of what is distilled
 _UNIT = ALS(factors=256)  # whose fit, with that of a distilled model, is the unit of work
 _ALWAYS = (
     Popularity.name,
@@ -176,8 +176,8 @@ def choose(
 
     Item-item neighbours, EASE, and SVD and ALS with few factors are fitted while single steps along
     their hyperparameters gain something; SVD and ALS then with twice as many factors while that
-    does. Where no embeddings of 64 factors are within 1 % of the best of these, such embeddings are
-    distilled from it. Below 100 users to measure on, ALS as it is by default is the choice.
+    does. At last embeddings of 64 factors are distilled from the best. Below 100 users to measure
+    on, ALS as it is by default is the choice.
 
     Parameters
     ----------
@@ -254,14 +254,10 @@ class _Search:
         for name in (SVD.name, ALS.name):
             with self._within_work():
                 self.grown(self._best(name).model)
-        self._beyond_small()
+        self._distilled()
 
-    def _beyond_small(self) -> None:
-        """Distil few factors from the best, if no few factors come close to it by themselves."""
-        best = self._best()
-        small = [one for one in self.tried.values() if 0 < one.factors <= _SMALL]
-        if max(one.value for one in small) >= (1 - _TOLERANCE) * best.value:
-            return
+    def _distilled(self) -> None:
+        """Distil few factors from the best, which mostly rank as well, and often better."""
         with self._within_work():
             als, svd = self._best(ALS.name).model, self._best(SVD.name).model
             self.value(Blend(als, svd, scale="deviation"))  # type: ignore[arg-type]
