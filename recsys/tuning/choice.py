@@ -35,12 +35,7 @@ _GAIN = 0.003  # as a share: less is chance, or not worth another fit
 _TOLERANCE = 0.01  # more bytes have to gain more than this share
 _SMALL = 64  # factors of what is distilled
 _UNIT = ALS(factors=256)  # whose fit, with that of a distilled model, is the unit of work
-_ALWAYS = (
-    Popularity.name,
-    SVD.name,
-    ALS.name,
-    Distilled.name,
-)  # of which one is fitted whatever it takes
+_ALWAYS = (Popularity.name, SVD.name, ALS.name)  # one of each is fitted whatever it takes
 _LEAST_USERS = 100  # of a validation part that can tell models apart
 
 
@@ -265,7 +260,6 @@ class _Search:
         few = min(_SMALL, self.settings.factors)
         with self._within_work():
             self.climbed(Distilled(few, teacher, temperature=0.1, iterations=_EPOCHS), _DISTILLED)
-        with self._within_work():
             self.grown(self._best(Distilled.name).model)
 
     def _best(self, name: str | None = None) -> Tried:
@@ -308,8 +302,7 @@ class _Search:
         key = repr(model)
         if key not in self.tried:
             work = work_of(model, self.task)
-            if model.name not in _ALWAYS or model.name in best_of(self.tried.values()):
-                self._require_more(work)
+            self._require_more(model.name, work)
             value = self.task.measure(model.fit(self.task.user_items))
             self.tried[key] = Tried(model.name, parameters_of(model), value, work)
             self._report(self.tried[key])
@@ -329,13 +322,17 @@ class _Search:
         unit = work_of(Distilled(_SMALL, _UNIT, iterations=_EPOCHS), self.task)
         return done / (self.settings.work * unit)
 
-    def _require_more(self, work: float) -> None:
-        """Raise an _EndError if no fit of that much work may begin."""
-        if self._share(work) > 1:
-            raise _EndError(f"the work of auto.work = {self.settings.work:g} is done")
+    def _require_more(self, name: str, work: float) -> None:
+        """Raise an _EndError if no other fit of that much work may begin."""
+        is_first = name not in best_of(self.tried.values())
+        if is_first and name in _ALWAYS:
+            return
         minutes = self.settings.minutes
         if minutes is not None and perf_counter() - self.began >= 60 * minutes:
             raise _EndError(f"the time of auto.minutes = {minutes:g} is over")
+        is_distilled = is_first and name == Distilled.name  # which the unit of work is meant for
+        if not is_distilled and self._share(work) > 1:
+            raise _EndError(f"the work of auto.work = {self.settings.work:g} is done")
 
     def _report(self, one: Tried) -> None:
         if self.on_step is not None:
