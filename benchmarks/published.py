@@ -30,7 +30,7 @@ from benchmarks.published_splits import PUBLISHED_SPLITS
 from benchmarks.quality_peers import peers
 from benchmarks.tuned import PUBLISHED_GRIDS, PUBLISHED_SETTINGS, print_best
 from recsys.evaluation import Scorer
-from recsys.models import ALS, EASE, SVD, Popularity
+from recsys.models import ALS, EASE, SVD, Distilled, Popularity
 from recsys.vectors import Embeddings
 
 N_SEEDS = 3
@@ -93,14 +93,15 @@ IALS = ALS(
 )
 
 
-def seeded(name: str, model: ALS | SVD) -> Run:
+def seeded(name: str, model: ALS | SVD | Distilled) -> Run:
     """Return a run of three seeds."""
     return Run(name, [model.with_seed(seed).fit for seed in range(N_SEEDS)])
 
 
-def name_of(model: ALS | SVD) -> str:
+def name_of(model: ALS | SVD | Distilled) -> str:
     """Write a model as tables have it."""
-    return f"{model.name.upper()} {model.factors}"
+    name = model.name.capitalize() if isinstance(model, Distilled) else model.name.upper()
+    return f"{name} {model.factors}"
 
 
 def peer(name: str, user_items: sp.csr_array) -> Scorer:

@@ -128,10 +128,11 @@ def print_best(
         print(f"{first:.4f} {second:.4f} {changes}", flush=True)
 
 
-PUBLISHED_SETTINGS: dict[str, list[ALS | SVD]] = {  # the best on validation first
+PUBLISHED_SETTINGS: dict[str, list[ALS | SVD | Distilled]] = {  # the best on validation first
     "gowalla": [tuned_svd(1024), tuned_als(512)],
     "ml-1m LCFN": [
         ALS(factors=256, regularization=1.0, unobserved_weight=0.4),
+        Distilled(64, ALS(256, regularization=1.0, unobserved_weight=0.4), temperature=0.1),
         SVD(factors=64, user_exponent=0.25, popularity_exponent=-0.2, spectral_power=0.5),
     ],
     "ml-1m NCF": [
