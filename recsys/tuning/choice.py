@@ -7,6 +7,7 @@ settings choose the same model on any machine, busy or not.
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -56,10 +57,12 @@ _Steps = Mapping[str, _Step]
 _ALS: _Steps = {
     "regularization": _Step(3.0, is_factor=True),
     "unobserved_weight": _Step(2.0, is_factor=True),
+    "weight_exponent": _Step(0.5),
     "item_exponent": _Step(0.25),
 }
 _SVD: _Steps = {
     "item_exponent": _Step(0.1),
+    "weight_exponent": _Step(0.25),
     "user_exponent": _Step(0.15),
     "popularity_exponent": _Step(0.1),
     "spectral_power": _Step(0.3),
@@ -273,9 +276,16 @@ class _Search:
         while is_better:
             before = self.value(model)
             for name, step in steps.items():
-                model = self._along(model, name, step)
+                if name != "weight_exponent" or self._has_weights:
+                    model = self._along(model, name, step)
             is_better = self.value(model) > before * (1 + _GAIN)
         return model
+
+    @cached_property
+    def _has_weights(self) -> bool:
+        """Whether the log gives pairs different weights."""
+        weights = self.task.user_items.data
+        return bool(weights.min() < weights.max())
 
     def _along(self, model: Fittable, name: str, step: _Step) -> Fittable:
         """Go up or down a hyperparameter while that gains."""

@@ -30,7 +30,8 @@ def terms_of(als: ALS, user_items: sp.csr_array) -> Terms:
     R = user_items.toarray().astype(np.float64)
     R /= R[R > 0].mean()
     n_u, n_i = (R > 0).sum(axis=1), (R > 0).sum(axis=0)
-    W = R * n_u[:, None] ** -als.user_exponent * n_i**-als.item_exponent
+    W = np.where(R > 0, R**als.weight_exponent, 0.0)
+    W *= n_u[:, None] ** -als.user_exponent * n_i**-als.item_exponent
     s = n_u**-als.unobserved_exponent
     a0, nu = als.unobserved_weight, als.regularization_exponent
     kappa = als.unobserved_regularization

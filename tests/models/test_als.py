@@ -36,6 +36,7 @@ MODELS = {
         regularization_exponent=1.0,
         unobserved_regularization=1.0,
         unobserved_weight=0.3,
+        weight_exponent=0.5,
         user_exponent=0.6,
         item_exponent=0.25,
         unobserved_exponent=0.4,

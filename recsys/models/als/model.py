@@ -57,7 +57,7 @@ class ALS(Sized):
     :math:`\nu` = `regularization_exponent`, and r the weight of all terms in which a row takes
     part: :math:`r_u = \sum_i \tilde w_{ui} + \kappa a_0 s_u N`. Weights are normalized by the
     numbers of interactions of the user, n_u, and of the item, n_i:
-    :math:`\tilde w_{ui} = w_{ui} n_u^{-a} n_i^{-b}` and :math:`s_u = n_u^{-c}`, where w is the
+    :math:`\tilde w_{ui} = w_{ui}^e n_u^{-a} n_i^{-b}` and :math:`s_u = n_u^{-c}`, where w is the
     weight in units of the mean weight of all pairs, so that the unit of a log does not count.
     :math:`\kappa = 1` is the paper's; 0 lets one regularization do for catalogues of any size.
 
@@ -79,6 +79,8 @@ class ALS(Sized):
         kappa, the share of its unobserved pairs that counts as a row's weight there, 0 to 1.
     unobserved_weight : float
         Weight of every pair, where an observed one weighs about 1 more.
+    weight_exponent : float
+        e, 0 or more: 0 counts every interaction alike, 1 takes weights as they are.
     user_exponent, item_exponent, unobserved_exponent : float
         a, b and c: above 0, what active users did and what happened to popular items weighs less.
     iterations : int
@@ -104,6 +106,7 @@ class ALS(Sized):
     regularization_exponent: float = 0.5
     unobserved_regularization: float = 0.0
     unobserved_weight: float = 0.1
+    weight_exponent: float = 1.0
     user_exponent: float = 0.0
     item_exponent: float = 0.0
     unobserved_exponent: float = 0.0
@@ -117,6 +120,7 @@ class ALS(Sized):
                 "factors": 1,
                 "regularization_exponent": 0,
                 "unobserved_regularization": 0,
+                "weight_exponent": 0,
                 "iterations": 1,
                 "seed": 0,
             },

@@ -98,11 +98,11 @@ def users_at_zero(als: "ALS", weights: sp.csr_array, width: int) -> Side:
 
 
 def weighted(als: "ALS", user_items: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
-    """Return ``w n_u^-a n_i^-b``: weights by the numbers of interactions of user and item."""
+    """Return ``w^e n_u^-a n_i^-b``: weights by the numbers of interactions of user and item."""
     per_user = np.diff(user_items.indptr)
     of_users = np.repeat(power_of_counts(per_user, -als.user_exponent), per_user)  # (nnz,)
     of_items = power_of_counts(popularity, -als.item_exponent)[user_items.indices]
-    data = user_items.data * of_users * of_items
+    data = user_items.data**als.weight_exponent * of_users * of_items
     return sp.csr_array((data, user_items.indices, user_items.indptr), shape=user_items.shape)
 
 
