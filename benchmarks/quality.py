@@ -137,7 +137,7 @@ def new_users(n_users: int = 3000) -> None:
     wanted.eliminate_zeros()
     print("| model | factors | not in training | in training |")
     print("|---|---:|---|---|")
-    for model in (TUNED["als"](64), TUNED["distilled"](64)):
+    for model in (TUNED["als"](64), Distilled(64)):
         cells = []
         for matrix in (rest, histories):
             found = model.fit(matrix)

@@ -89,7 +89,8 @@ class Distilled(Sized):
     temperature : float
         T, above 0.02: the lower, the more the strongest competitors of an item count alone.
     teacher_share : float
-        s, 0 to 1.
+        s, 0 to 1: what users chose themselves is little beside 50 items, and new users gain from
+        a large share.
     list_length : int
         Items of the teacher's list that the student learns to rank.
     user_exponent : float
@@ -113,7 +114,7 @@ class Distilled(Sized):
     factors: int = 64
     teacher: Teacher | Embeddings | None = None
     temperature: float = 0.07
-    teacher_share: float = 0.6
+    teacher_share: float = 0.8
     list_length: int = 50
     user_exponent: float = 0.25
     weight_exponent: float = 0.5
