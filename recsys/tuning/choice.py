@@ -174,7 +174,8 @@ def choose(
 
     Item-item neighbours, EASE, and SVD and ALS with few factors are fitted while single steps along
     their hyperparameters gain something; SVD and ALS then with twice as many factors while that
-    does. At last embeddings of 64 factors are distilled from the best. Below 100 users to measure
+    does. Embeddings of 64 factors are distilled from the best and, as far as the work allows, from
+    SVD and ALS as large as the shape of the log allows. Below 100 users to measure
     on, ALS as it is by default is the choice.
 
     Parameters
@@ -252,14 +253,14 @@ class _Search:
         for name in (SVD.name, ALS.name):
             with self._within_work():
                 self.grown(self._best(name).model)
-        self._distilled()
-
-    def _distilled(self) -> None:
-        """Distil few factors from the best, which mostly rank as well, and often better."""
         with self._within_work():
             als, svd = self._best(ALS.name).model, self._best(SVD.name).model
             self.value(Blend(als, svd, scale="deviation"))  # type: ignore[arg-type]
-        teacher: Any = self._best().model
+        self._distilled(self._best().model)
+        self._distilled(None)  # SVD and ALS as large as the shape of the log allows
+
+    def _distilled(self, teacher: Any) -> None:
+        """Distil few factors from a teacher, which mostly rank as well, and often better."""
         few = min(_SMALL, self.settings.factors)
         with self._within_work():
             self.climbed(Distilled(few, teacher, temperature=0.1, iterations=_EPOCHS), _DISTILLED)

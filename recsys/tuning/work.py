@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from recsys.models import ALS, EASE, KNN, SVD, Blend, Distilled, parameters_of
 from recsys.models.distilled.student import N_SAMPLED
+from recsys.models.distilled.teacher import teacher_for
 from recsys.tuning.task import Task
 
 _STEPS_OF_SVD = 8
@@ -34,9 +35,10 @@ def _fit_of(model: Any, user_items: sp.csr_array) -> float:
         case KNN():
             return float(np.square(np.diff(user_items.indptr).astype(np.float64)).sum())
         case Distilled():
+            teacher = model.teacher or teacher_for(user_items)
             of_epoch = 3 * min(n_items, N_SAMPLED) * model.factors
-            of_user = _list_of(model.teacher, user_items) + model.iterations * of_epoch
-            return _fit_of(model.teacher, user_items) + float(n_users * of_user)
+            of_user = _list_of(teacher, user_items) + model.iterations * of_epoch
+            return _fit_of(teacher, user_items) + float(n_users * of_user)
     return float(n_pairs)
 
 
