@@ -27,7 +27,7 @@ import recsys
 from recsys.config import Settings, read_config, settings_from
 from recsys.errors import GateFailedError
 from recsys.logs import Interactions, attributes_of
-from recsys.models import model_from, parameters_of
+from recsys.models import ALS, model_from, parameters_of
 from recsys.monitoring import DEFAULT_LIMITS
 from recsys.store import Manifest, Version, activate, current, find_version
 from recsys.training import read_attributes
@@ -72,6 +72,7 @@ def worlds(names: list[str]) -> Iterator[World]:
     for name in names:
         path, categories = readers[name]
         settings = read_config(path)
+        settings = replace(settings, model=settings.model or ALS())  # the same in every night
         log = recsys.read_log(settings.data.log, settings.log)
         if name == "gowalla":
             settings = replace(

@@ -6,17 +6,19 @@ Prints a Markdown table: ndcg@20 and recall@20 with 95 % intervals over users.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
 from recsys.config import Settings, read_config
 from recsys.evaluation import Evaluation
 from recsys.logs import read_log
-from recsys.training import evaluate_models, read_test
+from recsys.models import ALS
+from recsys.training import evaluate_models, read_test, with_split
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "pipelines" / "examples"
-SPLITS = {"time": "by time, last {share:.0%}", "given": "given"}
+SPLITS = {"time": "by time, last {share:.0%}", "last": "last of each user", "given": "given"}
 
 
 def main() -> None:
@@ -33,8 +35,11 @@ def main() -> None:
 def row(name: str, settings: Settings) -> str:
     """Read, split, fit and evaluate one log; return its row."""
     start = perf_counter()
+    settings = replace(settings, model=settings.model or ALS())
     log = read_log(settings.data.log, settings.log)
-    results = evaluate_models(log, settings, test=read_test(settings))
+    test = read_test(settings)
+    settings = with_split(settings, log, test)
+    results = evaluate_models(log, settings, test=test)
     seconds = perf_counter() - start
     als, popularity = results[settings.chosen_model.name], results["popularity"]
     split = SPLITS[settings.evaluation.split].format(share=settings.evaluation.test_fraction)
