@@ -90,6 +90,7 @@ class LogCache:
             self.read.append(file.name)
             return self._read(session, file, settings, identity)
         self.reused.append(file.name)
+        session.note_all(entry["notes"], file.name)
         if entry["facts"] != identity:  # another time or inode, the same content
             _write_entry(data, entry | {"facts": identity, "read_ns": time.time_ns()})
         return from_written(file.name, data, _rules_of(entry))
@@ -126,6 +127,7 @@ class LogCache:
             "judgement": asdict(staged.rules),
             "latest": latest,
             "earliest_in_future": earliest,
+            "notes": [said for said, names in session.notes.items() if file.name in names],
         }
         _write_entry(data, entry)
         return from_written(file.name, data, staged.rules)

@@ -51,6 +51,7 @@ SECONDS_PER_DAY = 86_400
 _LARGEST_WEIGHT = 3.4028234e38  # of float32
 _SMALLEST_WEIGHT = 1e-38
 FUTURE = "timestamp in the future"
+OTHER_ORDER = "header in another order"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class RowRules:
     event: str | None  # None where no event types are read
     id_kinds: tuple[IdKind, IdKind]  # of users and items
     times_are_numbers: bool  # whether times may have been read as a number that counts from 1970
+    columns: Mapping[str, str]  # our name to the file's, of those that are read
     outcomes: tuple[RowOutcome, ...]
 
     def query(self, relation: str, line: str, text: str, file_index: str = "0") -> str:
@@ -106,23 +108,34 @@ class RowRules:
         """
 
 
+@dataclass(frozen=True)
+class TextConditions:
+    """SQL conditions of a record of a text file that is no row."""
+
+    is_foreign: str = "false"  # its bytes are no UTF-8
+    is_malformed: str = "false"  # it has no fields
+    is_header: str = "false"  # it repeats the names of the columns
+    is_another_header: str = "false"  # in another order, which is that of the rows that follow
+
+
 def rules_for(
     columns: Mapping[str, LogColumn],
     settings: LogSettings,
     now: int,
-    is_malformed: str = "false",
-    is_header: str = "false",
+    text: TextConditions | None = None,
 ) -> RowRules:
     """Return how rows with these columns are classified.
 
     `columns` are by our name, event, value and timestamp optional. A day after `now`, seconds since
-    1970, the future begins. `is_malformed` is the SQL condition of a record without fields,
-    `is_header` that of one that repeats the names of the columns.
+    1970, the future begins. `text` is how a record of a text file may be none.
     """
     user, item = id_field(columns["user_id"]), id_field(columns["item_id"])
+    text = text or TextConditions()
     outcomes = [
-        RowOutcome("malformed line", True, is_malformed),
-        RowOutcome("repeated header", False, is_header),
+        RowOutcome("not UTF-8", True, text.is_foreign),
+        RowOutcome("malformed line", True, text.is_malformed),
+        RowOutcome("repeated header", False, text.is_header),
+        RowOutcome(OTHER_ORDER, True, text.is_another_header),
         RowOutcome("empty user_id", True, user.is_empty),
         RowOutcome("empty item_id", True, item.is_empty),
         RowOutcome("inexact user_id", True, user.is_inexact),
@@ -163,6 +176,7 @@ def rules_for(
         event,
         (user.kind, item.kind),
         times_are_numbers,
+        {ours: column.name for ours, column in columns.items()},
         tuple(outcomes),
     )
 

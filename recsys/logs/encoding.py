@@ -144,7 +144,8 @@ class StagedLog:
         """Warn of ids that are strings, and one that only its spelling keeps apart from another."""
         ((one, other),) = self._session.rows(
             "SELECT min(a.id), min_by(b.id, a.id) "
-            f"FROM (SELECT id FROM {side}_counts WHERE outcome = 0 AND suffix(id, '.0')) AS a "
+            f"FROM (SELECT id FROM {side}_counts WHERE outcome = 0 AND id[-2:] IN ('.0', ',0')) "
+            "AS a "
             f"JOIN {side}_counts AS b ON b.outcome = 0 AND b.id = a.id[:-3]"
         )
         if one is not None:

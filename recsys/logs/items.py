@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
-from recsys.logs.layout import TextLayout, find_layout
+from recsys.logs.layout import JSON_END, TextLayout, find_layout
 from recsys.logs.records import RECORD_SCHEMA, read_records, rows_in
 from recsys.logs.session import Session, open_session, warn
-from recsys.logs.sources import LogFile, as_file
+from recsys.logs.sources import LogFile, as_file, identified
 from recsys.logs.sql import SPELLED_INTEGER, case, literal
 from recsys.settings import ItemSettings, TextSettings
 from recsys.vectors import Ids
@@ -171,6 +171,10 @@ def _read_table(path: Path, settings: TextSettings, item_id: str) -> pa.Table:
         file = None if path.is_dir() else as_file(path, "auto", "items")
     except ConfigError:  # a name that says nothing
         file = None
+    if file is not None:
+        file, belied = identified(file, "items")
+        if belied is not None:
+            warn(f"items {path}: {belied}")
     if file is None or file.format == "parquet":
         return pq.read_table(path)
     with open_session(_MEMORY_LIMIT) as session, session.explaining(lambda: file.name):
@@ -192,14 +196,16 @@ def _csv_table(
     records = read_records(file, settings.encoding, layout.delimiter, len(names))
     bare = TextLayout(layout.columns, layout.delimiter, comment=layout.comment)
     with session.stream(RECORD_SCHEMA, records) as relation:
-        query = f"SELECT line, record, fields FROM ({bare.parsed(relation, names)})"
+        query = f"SELECT line, record, is_utf8, fields FROM ({bare.parsed(relation, names)})"
         session.execute(f"CREATE TABLE records AS {query} ORDER BY line")
     if layout.has_header:
         session.execute("DELETE FROM records WHERE line = (SELECT min(line) FROM records)")
     broken = session.rows(
-        "SELECT line, left(record, 60) FROM records WHERE fields IS NULL ORDER BY line LIMIT 1"
+        "SELECT line, left(record, 60), is_utf8 FROM records WHERE fields IS NULL "
+        "ORDER BY line LIMIT 1"
     )
-    for line, record in broken:
+    for line, record, is_utf8 in broken:
+        _require_utf8(file, line, bool(is_utf8))
         raise DataError(
             f"items: {file.name} line {line}: expected {len(names)} fields, got {record!r}"
         )
@@ -305,11 +311,20 @@ def _json_id(value: object, file: LogFile, line: int) -> str | None:
     )
 
 
+def _require_utf8(file: LogFile, line: object, is_utf8: bool) -> None:
+    if not is_utf8:
+        raise DataError(
+            f"items: {file.name} line {line}: it is not UTF-8 text; set encoding in "
+            '[data.items_text] to what it is, such as "cp1252"'
+        )
+
+
 def _objects(file: LogFile, settings: TextSettings) -> Iterator[tuple[int, dict[str, Any]]]:
     for batch, row, text in rows_in(read_records(file, settings.encoding), settings.comment):
         line = batch.column(1)[row].as_py()
+        _require_utf8(file, line, batch.column(2)[row].as_py())
         try:
-            found = json.loads(text)
+            found = json.loads(text.rstrip(JSON_END))
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -26,6 +27,8 @@ from recsys.settings import TextSettings
 DELIMITERS = (",", ";", "\t", "|")
 _BLANK = "' ' || chr(10) || chr(13)"
 SAMPLE_RECORDS = 10_000  # of a JSON lines file, to learn its columns
+JSON_END = ", \t\r\n"
+"""What may follow an object of JSON lines: some tools leave a comma."""
 LONG_RECORD = 1 << 16  # bytes; of a longer one, a rejects file shows as many characters
 SAMPLE_ROWS = 100  # of a CSV file, to learn what it is without a header
 
@@ -41,8 +44,26 @@ class TextLayout:
     assumed: str | None = None  # what was assumed of a file that does not say it, as a sentence
     comment: str = ""
 
+    def repeats_in_another_order(self, name: str, field: str) -> str:
+        """Return the condition of a record that holds the names of all columns in another order.
+
+        `field` is SQL of the column with that name.
+        """
+        if self.delimiter is None or self.is_lists or not any(len(one) > 2 for one in self.columns):
+            return "false"
+        names = sorted(one.lower().replace('"', "") for one in self.columns)
+        bare = """ltrim(replace(lower(record), '"', ''), chr(65279))"""
+        split = f"string_split({bare}, {literal(self.delimiter)})"
+        if self.delimiter == " ":
+            split = rf"regexp_split_to_array(trim({bare}), '[ \t]+')"
+        return (
+            f"CASE WHEN lower({field}) IN ({', '.join(map(literal, names))}) "
+            f"AND lower({field}) <> {literal(name.lower())} "
+            f"THEN list_sort({split}) = {literals(names)} ELSE false END"
+        )
+
     def parsed(self, records: str, names: Iterable[str]) -> str:
-        """Return SQL for (record, line, fields, kinds) of the records in a relation.
+        """Return SQL for (record, line, is_utf8, fields, kinds) of the records in a relation.
 
         `fields` lists the named columns as text, in that order, and is null for a malformed
         record; `kinds` lists their JSON types, all null for CSV.
@@ -60,19 +81,20 @@ class TextLayout:
         else:
             fields = self._csv_fields(chosen, self.delimiter)
         return (
-            f"SELECT record, line, CASE WHEN is_utf8 THEN {fields} END AS fields, "
+            f"SELECT record, line, is_utf8, CASE WHEN is_utf8 THEN {fields} END AS fields, "
             f"CASE WHEN is_utf8 THEN {kinds} END AS kinds FROM {relation}"
         )
 
     def _json_fields(self, names: list[str]) -> tuple[str, str]:
         pointers = literals("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+        value = f"rtrim(record, {literal(JSON_END)})"
         # Nested, not AND: only CASE promises that broken JSON is not parsed further.
         guard = (
-            "CASE WHEN json_valid(record) THEN CASE WHEN json_type(record) = 'OBJECT' "
+            f"CASE WHEN json_valid({value}) THEN CASE WHEN json_type({value}) = 'OBJECT' "
             "THEN {} END END"
         )
-        texts = f"json_extract_string(record, {pointers})"
-        return guard.format(texts), guard.format(f"json_type(record, {pointers})")
+        texts = f"json_extract_string({value}, {pointers})"
+        return guard.format(texts), guard.format(f"json_type({value}, {pointers})")
 
     def _csv_fields(self, names: list[str], delimiter: str) -> str:
         mark, n = literal(delimiter), len(self.columns)
@@ -143,6 +165,11 @@ def find_layout(
         return None
     if file.format == "jsonl":
         columns = _json_columns(file, settings, list(known.values()))
+        if columns == () and "user_id" in needed:
+            raise DataError(
+                f"log {file.name}: none of its first lines is a JSON object with a key; expected "
+                'one such object a line; where it is CSV: log.format = "csv"'
+            )
         found = None if columns is None else TextLayout(columns, None)
     elif file.format == "lists":
         is_empty = next(_first_records(file, settings), None) is None
@@ -320,12 +347,20 @@ def _refuse_one_document(file: LogFile, first: str) -> None:
             f"log {file.name}: it is {kind}; expected one JSON object a line; convert it with "
             "jq -c '.[]' for an array, or jq -c ."
         )
+    end = len(start)
+    with suppress(ValueError, RecursionError):
+        _, end = json.JSONDecoder().raw_decode(start)
+    if start[end:].lstrip(JSON_END).startswith("{"):
+        raise DataError(
+            f"log {file.name}: its first line holds several JSON objects; expected one a line; "
+            "convert it with jq -c ."
+        )
 
 
 def _keys(record: str) -> Iterable[str]:
     try:
         # Numbers of any length: only the keys are of interest.
-        value: Any = json.loads(record, parse_int=str, parse_float=str)
+        value: Any = json.loads(record.rstrip(JSON_END), parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         return ()
     return value if isinstance(value, dict) else ()

@@ -3,27 +3,27 @@
 Everything streams in blocks, in bounded memory.
 """
 
-import bz2
 import codecs
+import functools
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.logs.sources import LogFile, zip_member
+from recsys.logs.content import ERRORS_OF_STREAMS, opened
+from recsys.logs.sources import LogFile
 
 BLOCK_BYTES = 4 << 20
 MAX_RECORD_LINES = 1_000
 MAX_RECORD_BYTES = 16 << 20
 RECORD_SCHEMA = pa.schema({"record": pa.large_string(), "line": pa.int64(), "is_utf8": pa.bool_()})
+_A_FEW_LINES = 5  # of a text in a field
+_MOST_LINES = 10_000
 _SCANNED_BYTES = (256 << 20, 10)  # at first, and for each byte that is read
 _MARKS = (  # that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF8, "utf-8"),
@@ -32,12 +32,9 @@ _MARKS = (  # that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_ERRORS_OF_STREAMS = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError)
+_LOOKED_AT = 256
+_FEW_LETTERS = 8
 _NAMES_OF_UTF8 = ("utf-8", "utf8", "utf_8", "ascii")
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 def text_blocks(file: LogFile, encoding: str = "auto") -> Iterator[tuple[bytes, bool]]:
@@ -51,9 +48,9 @@ def text_blocks(file: LogFile, encoding: str = "auto") -> Iterator[tuple[bytes, 
         If the file cannot be read or decompressed, or is not of the encoding that is named.
     """
     try:
-        with _opened(file) as stream:
+        with opened(file.path, file.compression) as stream:
             block = stream.read(BLOCK_BYTES)
-            mark, marked = next((one for one in _MARKS if block.startswith(one[0])), (b"", "utf-8"))
+            mark, marked = _mark_of(block)
             block, decode = block[len(mark) :], _decoder(file, encoding, marked)
             while True:
                 following = stream.read(BLOCK_BYTES)
@@ -61,31 +58,37 @@ def text_blocks(file: LogFile, encoding: str = "auto") -> Iterator[tuple[bytes, 
                 if not following:
                     return
                 block = following
-    except _ERRORS_OF_STREAMS as error:
+    except ERRORS_OF_STREAMS as error:
         kind = f"damaged or truncated {file.compression} file" if file.compression else "unreadable"
         raise DataError(f"log {file.name}: {kind}: {error}") from error
 
 
 def marked_encoding(file: LogFile) -> str | None:
-    """Return the encoding that a byte order mark says, unless it is UTF-8."""
-    with suppress(*_ERRORS_OF_STREAMS), _opened(file) as stream:
-        start = stream.read(4)
-        found = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+    """Return the encoding that the start of a file shows, unless it is UTF-8."""
+    with suppress(*ERRORS_OF_STREAMS), opened(file.path, file.compression) as stream:
+        _, found = _mark_of(stream.read(_LOOKED_AT))
         return None if found == "utf-8" else found
     return None  # who reads on says what is wrong
 
 
-@contextmanager
-def _opened(file: LogFile) -> Iterator[_Readable]:
-    if file.compression == "zip":
-        with zipfile.ZipFile(file.path) as archive, archive.open(zip_member(file.path)) as member:
-            yield member
-    elif file.compression == "bz2":
-        with bz2.open(file.path) as stream:
-            yield stream
-    else:
-        with pa.input_stream(str(file.path), compression=file.compression) as stream:
-            yield stream
+def _mark_of(block: bytes) -> tuple[bytes, str]:
+    """Return the byte order mark that a text begins with, if any, and its encoding.
+
+    Without one, zeros where those of ASCII letters are tell UTF-16 and UTF-32.
+    """
+    for mark, name in _MARKS:
+        if block.startswith(mark):
+            return mark, name
+    start = block[:_LOOKED_AT]
+    for mark, name in _MARKS[1:]:
+        width = len(mark)
+        zeros = [start[place::width].count(0) for place in range(width)]
+        letter = 0 if name.endswith("le") else width - 1
+        others = zeros[:letter] + zeros[letter + 1 :]
+        n = len(start) // width
+        if n >= _FEW_LETTERS and zeros[letter] == 0 and min(others) >= 0.8 * n:
+            return b"", name
+    return b"", "utf-8"
 
 
 def _decoder(file: LogFile, encoding: str, marked: str) -> Callable[[bytes, bool], bytes]:
@@ -143,7 +146,9 @@ def read_records(
     """
     joiner = None
     if delimiter is not None and may_be_quoted(delimiter):
-        joiner = _QuotedLines(delimiter, n_fields)
+        joiner = _QuotedLines(
+            delimiter, n_fields, lambda: _is_quoted_well(file, encoding, delimiter)
+        )
     carry, first_line = b"", 1
     for block, is_last in text_blocks(file, encoding):
         data = carry + block
@@ -205,10 +210,32 @@ def _batch(data: bytes, starts: NDArray[np.int64], lines: NDArray[np.int64]) -> 
     return pa.RecordBatch.from_arrays(columns, schema=RECORD_SCHEMA)
 
 
+def _is_quoted_well(file: LogFile, encoding: str, delimiter: str) -> bool:
+    """Whether a line of a file has a quoted field that needs its quotes, as writers make it."""
+    record, field = csv_record(delimiter).encode(), csv_field(delimiter).encode()
+    needs_quotes = re.compile(rb'"(?=.)(?:[^"]|"")*(?:%s|"")' % escaped(delimiter).encode())
+    n_lines, n_bytes, carry = 0, 0, b""
+    for block, is_last in text_blocks(file, encoding):
+        *lines, carry = (carry + block).split(b"\n")
+        for line in [*lines, carry] if is_last else lines:
+            if b'"' not in line:
+                continue
+            n_lines, n_bytes = n_lines + 1, n_bytes + len(line)
+            if n_lines > _MOST_LINES or n_bytes > _SCANNED_BYTES[0]:
+                return False
+            if re.fullmatch(record, line.rstrip(b"\r")) and any(
+                needs_quotes.match(one) for one in re.findall(field, line)
+            ):
+                return True
+        carry = carry[-MAX_RECORD_BYTES:]
+    return False
+
+
 class _QuotedLines:
     """Joins the lines of a CSV record whose quoted field holds line breaks."""
 
-    def __init__(self, delimiter: str, n_fields: int) -> None:
+    def __init__(self, delimiter: str, n_fields: int, is_quoted_well: Callable[[], bool]) -> None:
+        self._is_quoted_well = functools.cache(is_quoted_well)
         field, mark = csv_field(delimiter), escaped(delimiter)
         self._record = re.compile(csv_record(delimiter).encode())
         self._open = re.compile(rf'(?:{field}{mark})*"(?:[^"]|"")*'.encode())
@@ -250,12 +277,16 @@ class _QuotedLines:
     def _is_stray(self, span: bytes) -> bool:
         """Whether a span over several lines is no field: its lines are records without its quotes.
 
-        A writer that quotes every field leaves no doubt.
+        Two lines are one record, as every reader has them, and so are a few of a writer that quotes
+        as it should. A writer that quotes every field leaves no doubt.
         """
         lines = span.rstrip(b"\r\n").split(b"\n")
         n_records = sum(line.count(self._delimiter) == self._n_fields - 1 for line in lines)
-        is_record = n_records >= 0.9 * len(lines) and self._n_fields > 1
-        return is_record and not self._all_quoted.fullmatch(span.rstrip(b"\r\n"))
+        if n_records < 0.9 * len(lines) or self._n_fields == 1 or len(lines) <= 2:
+            return False
+        if self._all_quoted.fullmatch(span.rstrip(b"\r\n")):
+            return False
+        return len(lines) > _A_FEW_LINES or not self._is_quoted_well()
 
     def _closing_line(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 
 from recsys.base.durable import replaced
 from recsys.base.errors import DataError
-from recsys.logs.classify import SECONDS_PER_DAY, RowOutcome
+from recsys.logs.classify import OTHER_ORDER, SECONDS_PER_DAY, RowOutcome
 from recsys.logs.session import Session
 from recsys.logs.sql import literal, literals
 
@@ -33,7 +33,9 @@ _ADVICE = {
     "unreadable timestamp": _OTHER_TIME,
     "timestamp out of range": _UNIT,
     "timestamp in the future": _UNIT,
-    "malformed line": "say with log.delimiter, log.encoding or log.comment how it is written",
+    "not UTF-8": 'set log.encoding to what it is, such as "cp1252"',
+    "malformed line": "say with log.delimiter or log.comment how it is written; of JSON lines, "
+    "each is one object",
     "inexact user_id": _INEXACT,
     "inexact item_id": _INEXACT,
 }
@@ -240,6 +242,14 @@ class ClassifiedRows:
         DataError
             With counts, examples, and what to do.
         """
+        if OTHER_ORDER in row_counts.rejected:
+            ((name, line, _, text),) = self.session.rows(
+                f"SELECT * FROM ({self._rejected()}) WHERE reason = {literal(OTHER_ORDER)} LIMIT 1"
+            )
+            raise DataError(
+                f"log {name} line {line}: the header is repeated in another order, "
+                f"{_shortened(str(text))}; the rows after it would be misread, so make it two files"
+            )
         if row_counts.rejected_share > max_rejected_share:
             whole = _Part("log", "true", row_counts.rows_read)
             raise self._too_many(row_counts, max_rejected_share, whole)

@@ -2,9 +2,8 @@
 
 import glob
 import re
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import unquote
@@ -12,6 +11,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError
+from recsys.logs.content import COMPRESSION_OF_SUFFIX, content_of, zip_member
 from recsys.settings import LogFormat
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ FORMAT_OF_SUFFIX: dict[str, FileFormat] = {
     ".ndjson": "jsonl",
     ".json": "jsonl",
 }
-COMPRESSION_OF_SUFFIX = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".zip": "zip"}
 _KNOWN_NAMES = f"{', '.join(FORMAT_OF_SUFFIX)}, plain, .gz, .bz2, .zst or .zip"
 _NO_DATA = re.compile(
     r"_SUCCESS|_metadata|_common_metadata|_(committed|started)_.*|\.DS_Store|Thumbs\.db|.*\.crc"
@@ -46,10 +45,12 @@ _HOW_TO_READ = {
     "Delta": "read_log(deltalake.DeltaTable(path).to_pyarrow_table())",
     "Hudi": "a table that Spark or hudi has read, written as plain Parquet",
     "Iceberg": "read_log(pyiceberg's table.scan().to_arrow())",
+    "Paimon": "a table that pypaimon, Flink or Spark has read, written as plain Parquet",
 }
 _PARTITION = re.compile(r"([A-Za-z_][\w .-]*)=(.*)")
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _MOST_NAMED = 3
+_JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"(?:[^"\\]|\\.)*"\s*:')
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,9 @@ def _is_log(path: Path, folder: Path, log_format: LogFormat) -> bool:
     hidden = any(
         name.startswith((".", "_")) and "=" not in name for name in path.relative_to(folder).parts
     )
-    return not hidden and (log_format != "auto" or _format_of(path) is not None)
+    if hidden or log_format != "auto":
+        return not hidden
+    return _format_of(path) is not None or (not path.suffix and content_of(path, "log").is_parquet)
 
 
 def _refuse_table_formats(folder: Path, folders_below: Iterable[Path] = ()) -> None:
@@ -183,6 +186,8 @@ def _table_format(folder: Path) -> str | None:
         return "Delta"
     if (folder / ".hoodie").is_dir():
         return "Hudi"
+    if (folder / "snapshot").is_dir() and any((folder / "schema").glob("schema-*")):
+        return "Paimon"
     is_iceberg = any((folder / "metadata").glob("*.metadata.json"))
     return "Iceberg" if is_iceberg else None
 
@@ -208,18 +213,50 @@ def as_file(path: Path, log_format: LogFormat, what: str = "log") -> LogFile:
             "than once, so write it to a file and give that"
         )
     format_ = _format_of(path) if log_format == "auto" else log_format
+    if format_ is None and content_of(path, what).is_parquet:
+        format_ = "parquet"
     if format_ is None:
         raise ConfigError(
             f"{what} {path}: its name does not show its format; expected {_KNOWN_NAMES}; set "
             "log.format to parquet, csv or jsonl"
         )
     compression = COMPRESSION_OF_SUFFIX.get(path.suffix.lower())
-    if format_ == "parquet" and compression:
-        raise DataError(
-            f"{what} {path}: Parquet inside {path.suffix} cannot be read, as Parquet compresses "
-            "within; decompress the file first"
-        )
     return LogFile(path, format_, compression, partition_of(path))
+
+
+def identified(file: LogFile, what: str = "log") -> tuple[LogFile, str | None]:
+    """Return a file as what its content is; say so, in a sentence, where its name says another.
+
+    Raises
+    ------
+    DataError
+        If it is nothing that is read here, with what it is.
+    """
+    try:
+        content = content_of(file.path, what)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{what} {file.name}: cannot be read: {reason}") from error
+    if content.is_parquet and content.compression:
+        raise DataError(
+            f"{what} {file.name}: Parquet inside {content.compression} cannot be read, as Parquet "
+            "compresses within; decompress the file first"
+        )
+    if file.format == "parquet" and content.start and not content.is_parquet:
+        raise DataError(
+            f"{what} {file.name}: it is no Parquet file, or a damaged one: it begins with "
+            f"{content.start[:40]!r}; where it is text, say so with log.format, or by its name"
+        )
+    if not content.start:
+        return file, None
+    format_, belied = file.format, None
+    if content.compression != file.compression:
+        belied = f"read as {content.compression or 'not compressed'}, which it is"
+    if content.is_parquet and format_ != "parquet":
+        format_, belied = "parquet", "read as Parquet, which it is"
+    if format_ == "csv" and _JSON_START.match(content.start):
+        format_, belied = "jsonl", "read as JSON lines, which it holds"
+    return replace(file, format=format_, compression=content.compression), belied
 
 
 def _format_of(path: Path) -> FileFormat | None:
@@ -230,22 +267,6 @@ def _format_of(path: Path) -> FileFormat | None:
             member = zip_member(path)
             suffixes = [suffix.lower() for suffix in Path(member).suffixes]
     return FORMAT_OF_SUFFIX.get(suffixes[-1]) if suffixes else None
-
-
-def zip_member(path: Path) -> str:
-    """Return the name of the one file that a .zip holds; a DataError if it holds another number."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [one.filename for one in archive.infolist() if not one.is_dir()]
-    except zipfile.BadZipFile as error:
-        raise DataError(f"log {path}: it is no .zip file, or a damaged one: {error}") from error
-    names = [name for name in names if not name.startswith("__MACOSX/")]
-    if len(names) != 1:
-        shown = f": {', '.join(names[:5])}" if names else ""
-        raise DataError(
-            f"log {path}: expected a .zip with one file, got {len(names)}{shown}; unpack it"
-        )
-    return names[0]
 
 
 def _as_stream(table: Any, name: str) -> TableStream:

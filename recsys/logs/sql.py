@@ -15,15 +15,17 @@ CANONICAL_INTEGER = "'0|-?[1-9][0-9]*'"
 SPELLED_INTEGER = f"""
     CASE
         WHEN regexp_full_match(id, {CANONICAL_INTEGER}) THEN TRY_CAST(id AS BIGINT)
-        WHEN regexp_full_match(id, '(0|-?[1-9][0-9]*)[.]0*')
-            THEN TRY_CAST(split_part(id, '.', 1) AS BIGINT)
+        WHEN regexp_full_match(id, '(0|-?[1-9][0-9]*)([.]0*|,00?)')
+            THEN TRY_CAST(regexp_extract(id, '^[-0-9]+') AS BIGINT)
         WHEN regexp_full_match(id, '-?[1-9]([.][0-9]+)?[eE][+]?[0-9]+')
             AND TRY_CAST(id AS DOUBLE) = trunc(TRY_CAST(id AS DOUBLE))
             AND abs(TRY_CAST(id AS DOUBLE)) < 9007199254740992
             THEN TRY_CAST(TRY_CAST(id AS DOUBLE) AS BIGINT)
     END
 """
-"""The integer that an id spells, which a program may have taken for a float; null if none."""
+"""The integer that an id spells, which a program may have taken for a float; null if none.
+
+Three digits after a comma are thousands, perhaps."""
 _INTEGERS = (
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
     *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),

@@ -7,7 +7,7 @@ parse, is classified while it streams into a temporary Parquet file, and read fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.base.errors import DataError
-from recsys.logs.classify import FILE_INDEX, OUTCOME, RowOutcome, RowRules, rules_for
+from recsys.logs.classify import (
+    FILE_INDEX,
+    OUTCOME,
+    RowOutcome,
+    RowRules,
+    TextConditions,
+    rules_for,
+)
 from recsys.logs.columns import known_columns, resolve_columns, unused_columns
 from recsys.logs.layout import LONG_RECORD, TextLayout, find_layout
 from recsys.logs.records import RECORD_SCHEMA, marked_encoding, read_records, rows_in
 from recsys.logs.session import Session
-from recsys.logs.sources import LogFile, TableStream
+from recsys.logs.sources import LogFile, TableStream, identified, listed
 from recsys.logs.sql import LogColumn, identifier, literal, literals
 from recsys.settings import LogSettings
 
@@ -63,6 +70,9 @@ def stage(
     session: Session, source: LogFile | TableStream, settings: LogSettings
 ) -> StagedFile | None:
     """Classify the rows of one file or table; None where there is no row."""
+    if isinstance(source, LogFile):
+        source, belied = identified(source)
+        session.note_all([belied] if belied else [], source.name)
     with session.explaining(lambda: source.name):
         if isinstance(source, TableStream):
             staged = _stage_table(session, source, settings)
@@ -197,8 +207,11 @@ def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> Stage
         else _field(in_file.index(column) + 1, column, file, settings)
         for name, column in chosen.items()
     }
-    is_header = _repeats(in_file) if in_file and (layout.has_header or settings.names) else "false"
-    rules = rules_for(columns, settings, session.now, "fields IS NULL", is_header)
+    conditions = TextConditions("NOT is_utf8", "fields IS NULL")
+    if in_file and (layout.has_header or settings.names):
+        is_other = layout.repeats_in_another_order(in_file[0], "fields[1]")
+        conditions = replace(conditions, is_header=_repeats(in_file), is_another_header=is_other)
+    rules = rules_for(columns, settings, session.now, conditions)
     batches = read_records(file, settings.encoding, layout.delimiter, len(layout.columns))
     if layout.has_header:
         batches = _without_header(batches, settings.comment)
@@ -227,7 +240,7 @@ def _note_layout(
     """Say what was assumed of a text file, and what of it is not read."""
     encoding = marked_encoding(file)
     if encoding is not None:
-        session.note(f"read as {encoding}, which its byte order mark says", file.name)
+        session.note(f"read as {encoding}, which its first bytes show", file.name)
     if layout.assumed is not None:
         session.warn(f"assumed that {layout.assumed}", file.name)
     elif layout.has_header or file.format == "jsonl":
@@ -298,13 +311,26 @@ def from_written(name: str, path: Path, rules: RowRules) -> StagedFile:
 
 
 def outcomes_of(files: Sequence[StagedFile]) -> tuple[RowOutcome, ...]:
-    """Return the outcomes that the files of a log have in common."""
-    first = files[0]
-    for file in files[1:]:
-        if len(file.rules.outcomes) != len(first.rules.outcomes):
-            raise DataError(
-                f"log: expected the same columns in every file, but {first.name} and {file.name} "
-                "differ in event, value or timestamp; read them apart, or add the column (of "
-                "values also: set log.missing_value)"
-            )
-    return first.rules.outcomes
+    """Return the outcomes that the files of a log have in common.
+
+    Raises
+    ------
+    DataError
+        If they differ in their columns, with the files that lack one.
+    """
+    reasons = {tuple(outcome.reason for outcome in file.rules.outcomes) for file in files}
+    if len(reasons) == 1:
+        return files[0].rules.outcomes
+    names = {ours: name for file in files for ours, name in file.rules.columns.items()}
+    lacking = {
+        name: [file.name for file in files if ours not in file.rules.columns]
+        for ours, name in names.items()
+    }
+    said = "; ".join(f"{listed(one)} without {name!r}" for name, one in lacking.items() if one)
+    value = (
+        " (of values also: set log.missing_value)" if lacking.get(names.get("value", "")) else ""
+    )
+    raise DataError(
+        f"log: expected the same columns in each of its {len(files):,} files, got {said}; add the "
+        f"column{value}, or read them apart"
+    )

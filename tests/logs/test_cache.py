@@ -241,6 +241,17 @@ def test_rejected_rows_are_the_same(folder: Path, tmp_path: Path) -> None:
     assert kept["first"] == kept["again"] == kept["plain"]
 
 
+def test_notes_are_repeated(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "1.csv").write_text("user_id,item_id,rating\na,x,1\n", encoding="utf-16")
+    (tmp_path / "log" / "2.csv").write_bytes(gzip.compress(b"user_id,item_id\nb,x\n"))
+    cache = LogCache(tmp_path / "cache")
+    first, second = (read_log(tmp_path / "log", cache=cache).row_counts.notes for _ in range(2))
+    assert len(cache.reused) == 2
+    assert len(first) == 3
+    assert second == first
+
+
 def test_a_damaged_log_file_is_named(folder: Path, tmp_path: Path) -> None:
     path = folder / "day3.parquet"
     pd.DataFrame({"user_id": ["a"] * 1000, "item_id": ["b"] * 1000}).to_parquet(path)

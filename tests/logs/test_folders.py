@@ -29,6 +29,7 @@ def folder(tmp_path: Path) -> Path:
         ("_delta_log/00000000000000000001.json", "Delta"),
         (".hoodie/hoodie.properties", "Hudi"),
         ("metadata/00001-abc.metadata.json", "Iceberg"),
+        ("schema/schema-0", "Paimon"),
     ],
 )
 @pytest.mark.parametrize("inner", ["", "data", "table/data"])
@@ -39,6 +40,8 @@ def test_tables_with_a_log_of_their_own_are_refused(tmp_path, mark, name, inner)
     marked = tmp_path / inner.partition("/data")[0] if inner != "data" else tmp_path
     (marked / mark).parent.mkdir(parents=True)
     (marked / mark).write_text("{}")
+    if name == "Paimon":
+        (marked / "snapshot").mkdir()
     for source in (tmp_path, data, str(data / "*.parquet")):
         with pytest.raises(DataError, match=f"{name} table .*deleted or replaced"):
             read_log(source)

@@ -93,15 +93,22 @@ def test_files_that_spell_ids_differently_have_the_same_users(tmp_path):
         (tmp_path / f"{name}.csv").write_text(f"user_id,item_id\n{rows}\n")
     pq.write_table(pa.table({"user_id": [17850.0], "item_id": [9]}), tmp_path / "d.parquet")
     (tmp_path / "e.jsonl").write_text('{"user_id": 17850.0, "item_id": 7}\n')
+    (tmp_path / "f.csv").write_text("user_id;item_id\n17850,0;8\n13047,00;8\n")
     log = read_log(tmp_path)
     assert log.users.tolist() == [13047, 17850]
-    assert log.row_counts.n_used == 8
+    assert log.row_counts.n_used == 10
 
 
-def test_two_spellings_among_strings_are_two_users_with_a_warning(tmp_path):
+def test_thousands_are_no_fractions(tmp_path):
+    (tmp_path / "log.csv").write_text("user_id;item_id\n17,000;8\n17;8\n")
+    assert read_log(tmp_path / "log.csv").users.tolist() == ["17", "17,000"]
+
+
+@pytest.mark.parametrize("mark", [".", ","])
+def test_two_spellings_among_strings_are_two_users_with_a_warning(tmp_path, mark):
     path = tmp_path / "log.csv"
-    path.write_text("user_id,item_id\n17850,1\n17850.0,2\nguest,3\n")
-    with pytest.warns(RuntimeWarning, match=r"'17850' and '17850\.0' are two users"):
+    path.write_text(f"user_id;item_id\n17850;1\n17850{mark}0;2\nguest;3\n")
+    with pytest.warns(RuntimeWarning, match=rf"'17850' and '17850\{mark}0' are two users"):
         log = read_log(path)
     assert len(log.users) == 3
 

@@ -79,7 +79,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["broken.parquet", "broken.jsonl", "broken.csv.gz"])
 def test_a_broken_file_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("{not a table")
+    (tmp_path / name).write_text("{not a table\0")
     with pytest.raises(DataError, match=name):
         read_items(tmp_path / name)
 

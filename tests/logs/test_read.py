@@ -72,7 +72,7 @@ def test_every_format_gives_the_same_events(tmp_path, kind, suffix):
     path = tmp_path / f"log.{kind}{suffix}"
     if kind == "parquet":
         if suffix:
-            path.write_bytes(b"PAR1")
+            path.write_bytes({".gz": gzip.compress, ".zst": zstd}[suffix](b"PAR1"))
             with pytest.raises(DataError, match="decompress the file"):
                 read_log(path)
             return
@@ -405,7 +405,7 @@ def test_duplicates_and_half_life_reach_the_matrix():
         ("a.jsonl", b"\n", "empty"),
         ("a.parquet", b"PAR1 but not really PAR1", "damaged"),
         ("a.csv.gz", gzip.compress(b"user_id,item_id\n" + b"a,b\n" * 9000)[:-20], "gzip"),
-        ("a.csv.gz", b"this is no gzip", "gzip"),
+        ("a.csv.gz", b"this is no gzip\0", "gzip"),
         ("a.csv", "usér_id,item_id\na,b\n".encode("latin-1"), r"UTF-8.*log\.encoding"),
         ("a.csv", b"user,item_id\na,b\n", r"'user_id'.*'user', 'item_id'.*did you mean 'user'"),
         ("a.csv", b"user_id,user_id,item_id\na,a,b\n", "2 times"),

@@ -107,7 +107,7 @@ CSV_LINES = [
     (b'"a"b,x,1', "malformed line"),
     (b'"never closed,x,1', "malformed line"),
     (b'5" disk,x,1', None),
-    (b"caf\xe9,x,1", "malformed line"),
+    (b"caf\xe9,x,1", "not UTF-8"),
     (b"b,y,1\r", None),
     (b'"two\nlines","x\n\ny",1', None),
     (b"c,,1", "empty item_id"),

@@ -104,6 +104,26 @@ def test_a_header_in_the_middle_is_no_row(tmp_path, again, names):
     assert log.row_counts.left_out == {"repeated header": 1}
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "name"),
+    [(",", "log.csv"), ("\t", "log.tsv"), (" ", "log.txt"), ("::", "log.dat")],
+)
+def test_a_header_in_another_order_is_refused(tmp_path, delimiter, name):
+    rows = ["user_id,item_id,value", "u1,i1,1", '"item_id",USER_ID,value', "i2,u2,1"]
+    text = "\n".join(rows).replace(",", delimiter)
+    if delimiter in " ::":
+        text = text.replace('"', "")
+    with pytest.raises(DataError, match="line 3: the header is repeated in another order"):
+        read(tmp_path, text, name, max_rejected_share=1)
+
+
+def test_rows_with_the_names_of_columns_are_rows(tmp_path):
+    log = read(tmp_path, "a,b\nb,a\na,c\n", columns={"user_id": "a", "item_id": "b"})
+    assert len(log) == 2
+    log = read(tmp_path, "user_id,item_id\nitem_id,x\nitem_id,item_id\n")
+    assert len(log) == 2
+
+
 # Delimiters, marks, comments, encodings
 
 
@@ -183,6 +203,21 @@ def test_one_json_document_is_refused_by_name(tmp_path, text):
         read(tmp_path, text, "log.json")
 
 
+@pytest.mark.parametrize("end", [",", ", ", ",\r"])
+def test_json_lines_may_end_in_a_comma(tmp_path, end):
+    text = '{"user_id": 1, "item_id": "a,"}' + end + '\n{"user_id": 2, "item_id": "b"}\n'
+    assert read(tmp_path, text, "log.json").items.tolist() == ["a,", "b"]
+
+
+@pytest.mark.parametrize("gap", ["", " ", ","])
+def test_several_objects_on_one_line(tmp_path, gap):
+    one = '{"user_id": 1, "item_id": 2}'
+    with pytest.raises(DataError, match="its first line holds several JSON objects.*jq"):
+        read(tmp_path, f"{one}{gap}{one}\n", "log.json")
+    with pytest.raises(DataError, match="malformed line 1.*of JSON lines, each is one object"):
+        read(tmp_path, f"{one}\n{one}{gap}{one}\n", "log.json")
+
+
 # Nothing
 
 
@@ -237,6 +272,16 @@ def test_quoted_text_over_several_lines_is_one_field(tmp_path):
     log = read(tmp_path, text)
     assert log.row_counts.rows_read == 2
     assert log.items.tolist() == ["x", "y"]
+
+
+def test_quoted_breaks_between_which_lines_look_like_rows(tmp_path):
+    two_lines = 'user_id,item_id\na,"x\ny,z"\nb,w\n'
+    assert read(tmp_path, two_lines).items.tolist() == ["w", "x\ny,z"]
+    four_lines = 'user_id,item_id\na,"x\n1,2\n3,4\ny,z"\nb,w\n'
+    assert len(read(tmp_path, four_lines, max_rejected_share=1)) == 4  # stray, in a file of strays
+    quoted_well = four_lines + 'c,"v, ""u"""\n'
+    items = read(tmp_path, quoted_well).items.tolist()
+    assert items == ['v, "u"', "w", "x\n1,2\n3,4\ny,z"]
 
 
 @given(st.integers(3, 60), st.integers(2, 5), st.integers(1, 64), st.data())
