@@ -193,8 +193,8 @@ def _csv_table(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"items: {file.name} has several columns {twice!r}; give each its own name")
-    records = read_records(file, settings.encoding, layout.delimiter, len(names))
-    bare = TextLayout(layout.columns, layout.delimiter, comment=layout.comment)
+    records = read_records(file, settings, layout.delimiter, len(names))
+    bare = TextLayout(layout.columns, layout.delimiter)
     with session.stream(RECORD_SCHEMA, records) as relation:
         query = f"SELECT line, record, is_utf8, fields FROM ({bare.parsed(relation, names)})"
         session.execute(f"CREATE TABLE records AS {query} ORDER BY line")
@@ -320,7 +320,7 @@ def _require_utf8(file: LogFile, line: object, is_utf8: bool) -> None:
 
 
 def _objects(file: LogFile, settings: TextSettings) -> Iterator[tuple[int, dict[str, Any]]]:
-    for batch, row, text in rows_in(read_records(file, settings.encoding), settings.comment):
+    for batch, row, text in rows_in(read_records(file, settings)):
         line = batch.column(1)[row].as_py()
         _require_utf8(file, line, batch.column(2)[row].as_py())
         try:

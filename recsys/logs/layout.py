@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -25,11 +25,9 @@ from recsys.settings import TextSettings
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 DELIMITERS = (",", ";", "\t", "|")
-_BLANK = "' ' || chr(10) || chr(13)"
 SAMPLE_RECORDS = 10_000  # of a JSON lines file, to learn its columns
 JSON_END = ", \t\r\n"
 """What may follow an object of JSON lines: some tools leave a comma."""
-LONG_RECORD = 1 << 16  # bytes; of a longer one, a rejects file shows as many characters
 SAMPLE_ROWS = 100  # of a CSV file, to learn what it is without a header
 
 
@@ -42,7 +40,6 @@ class TextLayout:
     has_header: bool = False
     is_lists: bool = False  # a record is a user and the items
     assumed: str | None = None  # what was assumed of a file that does not say it, as a sentence
-    comment: str = ""
 
     def repeats_in_another_order(self, name: str, field: str) -> str:
         """Return the condition of a record that holds the names of all columns in another order.
@@ -69,10 +66,10 @@ class TextLayout:
         record; `kinds` lists their JSON types, all null for CSV.
         """
         chosen, kinds = list(names), "NULL::VARCHAR[]"
-        comment = f" AND NOT starts_with(record, {literal(self.comment)})" if self.comment else ""
+        # No WHERE: DuckDB gathers the few rows that one lets pass, however long they are.
         relation = (
-            "(SELECT rtrim(record, chr(10) || chr(13)) AS record, line, is_utf8 "
-            f"FROM {records} WHERE trim(record, {_BLANK}) <> ''{comment})"
+            "(SELECT rtrim(record, chr(10) || chr(13)) AS record, line, is_utf8, is_cut "
+            f"FROM {records})"
         )
         if self.delimiter is None:
             fields, kinds = self._json_fields(chosen)
@@ -81,8 +78,8 @@ class TextLayout:
         else:
             fields = self._csv_fields(chosen, self.delimiter)
         return (
-            f"SELECT record, line, is_utf8, CASE WHEN is_utf8 THEN {fields} END AS fields, "
-            f"CASE WHEN is_utf8 THEN {kinds} END AS kinds FROM {relation}"
+            f"SELECT record, line, is_utf8, CASE WHEN is_utf8 AND NOT is_cut THEN {fields} END "
+            f"AS fields, CASE WHEN is_utf8 THEN {kinds} END AS kinds FROM {relation}"
         )
 
     def _json_fields(self, names: list[str]) -> tuple[str, str]:
@@ -110,11 +107,6 @@ class TextLayout:
                 f"THEN regexp_extract_all({mark} || record, {field}, 1) END"
             )
             split = f"CASE WHEN contains(record, '\"') THEN {quoted} ELSE {split} END"
-        if delimiter != " ":  # a million fields would be in memory before they are counted
-            n_bytes = f"strlen(record) - strlen(replace(record, {mark}, ''))"
-            is_far_off = f"strlen(record) > {LONG_RECORD} AND NOT contains(record, '\"') "
-            is_far_off += f"AND {n_bytes} <> {(n - 1) * len(delimiter.encode())}"
-            split = f"CASE WHEN {is_far_off} THEN NULL ELSE {split} END"
         parts = [f"parts[{self.columns.index(name) + 1}]" for name in names]
         if may_be_quoted(delimiter):
             parts = [_unquoted(part) for part in parts]
@@ -139,7 +131,7 @@ def _one_row_an_item(relation: str) -> str:
     parts = r"regexp_split_to_array(trim(record, ' ' || chr(9)), '[ \t]+')"
     items = "CASE WHEN len(parts) > 1 THEN parts[2:] ELSE [NULL] END"
     return (
-        f"(SELECT record, line, is_utf8, parts[1] AS owner, unnest({items}) AS listed "
+        f"(SELECT record, line, is_utf8, is_cut, parts[1] AS owner, unnest({items}) AS listed "
         f"FROM (SELECT *, {parts} AS parts FROM {relation}))"
     )
 
@@ -176,9 +168,7 @@ def find_layout(
         found = None if is_empty else _lists(known)
     else:
         found = _csv_layout(file, settings, known, needed)
-    if found is None:
-        return None
-    return replace(found, comment=settings.comment)
+    return found
 
 
 def _csv_layout(
@@ -314,8 +304,7 @@ def _lists(known: Mapping[str, str], assumed: str | None = None) -> TextLayout:
 
 def _first_records(file: LogFile, settings: TextSettings) -> Iterator[str]:
     """Yield the records that are rows, or the header; those that are not UTF-8 only later on."""
-    records = read_records(file, settings.encoding)
-    for number, (batch, row, text) in enumerate(rows_in(records, settings.comment)):
+    for number, (batch, row, text) in enumerate(rows_in(read_records(file, settings))):
         if number == 0 and not batch.column(2)[row].as_py():
             raise DataError(
                 f"log {file.name}: its start is not UTF-8 text; set log.encoding to what it is, "

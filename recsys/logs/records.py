@@ -12,16 +12,27 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.logs.content import ERRORS_OF_STREAMS, opened
 from recsys.logs.sources import LogFile
+from recsys.settings import TextSettings
 
 BLOCK_BYTES = 4 << 20
 MAX_RECORD_LINES = 1_000
 MAX_RECORD_BYTES = 16 << 20
-RECORD_SCHEMA = pa.schema({"record": pa.large_string(), "line": pa.int64(), "is_utf8": pa.bool_()})
+LONG_RECORD = 1 << 16  # bytes
+SHOWN_CHARACTERS = 1 << 12  # of a record in a rejects file
+RECORD_SCHEMA = pa.schema(
+    {
+        "record": pa.large_string(),
+        "line": pa.int64(),
+        "is_utf8": pa.bool_(),
+        "is_cut": pa.bool_(),  # only the start of a long one that is no row
+    }
+)
 _A_FEW_LINES = 5  # of a text in a field
 _MOST_LINES = 10_000
 _SCANNED_BYTES = (256 << 20, 10)  # at first, and for each byte that is read
@@ -132,12 +143,12 @@ def may_be_quoted(delimiter: str) -> bool:
 
 
 def read_records(
-    file: LogFile, encoding: str = "auto", delimiter: str | None = None, n_fields: int = 0
+    file: LogFile, settings: TextSettings, delimiter: str | None = None, n_fields: int = 0
 ) -> Iterator[pa.RecordBatch]:
     """Yield the records of a text file, trailing line break included, in bounded memory.
 
-    Between the delimiters of CSV that allow it, a quoted field may hold line breaks; without a
-    delimiter every line is a record.
+    Those that are blank or a comment are left out. Between the delimiters of CSV that allow it, a
+    quoted field may hold line breaks; without a delimiter every line is a record.
 
     Raises
     ------
@@ -146,11 +157,10 @@ def read_records(
     """
     joiner = None
     if delimiter is not None and may_be_quoted(delimiter):
-        joiner = _QuotedLines(
-            delimiter, n_fields, lambda: _is_quoted_well(file, encoding, delimiter)
-        )
+        is_quoted_well = functools.partial(_is_quoted_well, file, settings.encoding, delimiter)
+        joiner = _QuotedLines(delimiter, n_fields, is_quoted_well)
     carry, first_line = b"", 1
-    for block, is_last in text_blocks(file, encoding):
+    for block, is_last in text_blocks(file, settings.encoding):
         data = carry + block
         if data.isspace():  # nothing to join, and perhaps a great deal of it
             end, n_whole = data.rfind(b"\n") + 1, data.count(b"\n")
@@ -164,7 +174,8 @@ def read_records(
                 lines, starts = lines[:n_whole][kept], starts[:n_whole][kept]
             end = int(ends[n_whole - 1]) if n_whole else 0
             if n_whole:
-                yield _batch(data[:end], starts, lines)
+                batch = _batch(data[:end], starts, lines, delimiter, n_fields)
+                yield _without_comments(batch, settings.comment)
         carry, first_line = data[end:], first_line + n_whole
         if len(carry) > MAX_RECORD_BYTES:
             raise DataError(
@@ -173,15 +184,26 @@ def read_records(
             )
 
 
-def rows_in(
-    batches: Iterator[pa.RecordBatch], comment: str
-) -> Iterator[tuple[pa.RecordBatch, int, str]]:
-    """Yield each record that is neither blank nor a comment: its batch, its place and its text."""
+def rows_in(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, int, str]]:
+    """Yield each record that is not blank: its batch, its place and its text."""
     for batch in batches:
         for row, record in enumerate(batch.column(0)):
             text = record.as_py().rstrip("\r\n")
-            if text.strip() and not (comment and text.startswith(comment)):
+            if text.strip():
                 yield batch, row, text
+
+
+def _without_comments(batch: pa.RecordBatch, comment: str) -> pa.RecordBatch:
+    """Leave out the records that are blank or begin with a comment."""
+    records = batch.column(0)
+    if comment:
+        batch = batch.filter(pc.invert(pc.starts_with(records, comment)))
+        records = batch.column(0)
+    may_be_blank = pc.match_substring_regex(records, r"^[ \r\n]")
+    if not pc.any(may_be_blank).as_py():
+        return batch
+    is_blank = pc.equal(pc.utf8_trim(records, characters=" \r\n"), "")
+    return batch.filter(pc.invert(is_blank))
 
 
 def _line_ends(data: bytes, *, is_last: bool) -> NDArray[np.int64]:
@@ -192,22 +214,40 @@ def _line_ends(data: bytes, *, is_last: bool) -> NDArray[np.int64]:
     return ends.astype(np.int64)
 
 
-def _batch(data: bytes, starts: NDArray[np.int64], lines: NDArray[np.int64]) -> pa.RecordBatch:
-    """Lay records that follow each other over their bytes, without a copy."""
+def _batch(
+    data: bytes,
+    starts: NDArray[np.int64],
+    lines: NDArray[np.int64],
+    delimiter: str | None,
+    n_fields: int,
+) -> pa.RecordBatch:
+    """Lay records that follow each other over their bytes, without a copy where all are rows."""
     offsets = np.append(starts, len(data))
-    is_utf8 = np.ones(len(lines), dtype=np.bool_)
-    try:
-        data.decode()
+    is_utf8, is_cut = np.ones(len(lines), np.bool_), np.zeros(len(lines), np.bool_)
+    if delimiter not in (None, " ") and n_fields:
+        for row in np.flatnonzero(np.diff(offsets) > LONG_RECORD).tolist():
+            record = data[int(offsets[row]) : int(offsets[row + 1])]
+            is_cut[row] = b'"' not in record and record.count(delimiter.encode()) != n_fields - 1
+    if not is_cut.any() and _is_utf8(data):
         records = pa.LargeStringArray.from_buffers(
             len(lines), pa.py_buffer(offsets), pa.py_buffer(data)
         )
-    except UnicodeDecodeError:
+    else:
         raw = [data[start:end] for start, end in pairwise(offsets.tolist())]
+        raw = [one[:SHOWN_CHARACTERS] if cut else one for one, cut in zip(raw, is_cut, strict=True)]
         texts = [one.decode(errors="replace") for one in raw]
         is_utf8[:] = [text.encode() == one for text, one in zip(texts, raw, strict=True)]
         records = pa.array(texts, pa.large_string())
-    columns = [records, pa.array(lines), pa.array(is_utf8)]
+    columns = [records, pa.array(lines), pa.array(is_utf8 | is_cut), pa.array(is_cut)]
     return pa.RecordBatch.from_arrays(columns, schema=RECORD_SCHEMA)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_quoted_well(file: LogFile, encoding: str, delimiter: str) -> bool:

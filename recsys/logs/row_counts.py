@@ -288,7 +288,7 @@ class ClassifiedRows:
         return None
 
     def _too_many(self, row_counts: RowCounts, max_share: float, part: _Part) -> DataError:
-        examples = self.session.rows(f"{self._rejected()} AND {part.condition} LIMIT 3")
+        examples = self.session.rows(f"{self._rejected(part.condition)} LIMIT 3")
         shown = "; ".join(
             f"{name}{'' if line is None else f' line {line}'}: {reason}: {_shortened(str(text))}"
             for name, line, reason, text in examples
@@ -302,11 +302,12 @@ class ClassifiedRows:
             f"{max_share:g} allows: {row_counts}; the first are {shown}; {advice}"
         )
 
-    def _rejected(self) -> str:
+    def _rejected(self, condition: str = "true") -> str:
         reasons = literals(one.reason for one in self.outcomes)
         return (
             f"SELECT file, CAST(line AS BIGINT) AS line, {reasons}[outcome] AS reason, text "
-            f"FROM {self.relation} WHERE {self._is_rejected}"
+            f"FROM {self.relation} WHERE {self._is_rejected} AND {condition} "
+            "ORDER BY file_number, line"
         )
 
     @property

@@ -24,8 +24,14 @@ from recsys.logs.classify import (
     rules_for,
 )
 from recsys.logs.columns import known_columns, resolve_columns, unused_columns
-from recsys.logs.layout import LONG_RECORD, TextLayout, find_layout
-from recsys.logs.records import RECORD_SCHEMA, marked_encoding, read_records, rows_in
+from recsys.logs.layout import TextLayout, find_layout
+from recsys.logs.records import (
+    RECORD_SCHEMA,
+    SHOWN_CHARACTERS,
+    marked_encoding,
+    read_records,
+    rows_in,
+)
 from recsys.logs.session import Session
 from recsys.logs.sources import LogFile, TableStream, identified, listed
 from recsys.logs.sql import LogColumn, identifier, literal, literals
@@ -212,12 +218,12 @@ def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> Stage
         is_other = layout.repeats_in_another_order(in_file[0], "fields[1]")
         conditions = replace(conditions, is_header=_repeats(in_file), is_another_header=is_other)
     rules = rules_for(columns, settings, session.now, conditions)
-    batches = read_records(file, settings.encoding, layout.delimiter, len(layout.columns))
+    batches = read_records(file, settings, layout.delimiter, len(layout.columns))
     if layout.has_header:
-        batches = _without_header(batches, settings.comment)
+        batches = _without_header(batches)
     with session.stream(RECORD_SCHEMA, batches) as relation:
         parsed = f"({layout.parsed(relation, in_file)})"
-        query = rules.query(parsed, "line", f"left(record, {LONG_RECORD})")
+        query = rules.query(parsed, "line", f"left(record, {SHOWN_CHARACTERS})")
         return _written(session, file.name, query, rules)
 
 
@@ -258,8 +264,8 @@ def _repeats(columns: Sequence[str]) -> str:
     )
 
 
-def _without_header(batches: Iterator[pa.RecordBatch], comment: str) -> Iterator[pa.RecordBatch]:
-    for batch, row, _ in rows_in(batches, comment):
+def _without_header(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch, row, _ in rows_in(batches):
         yield batch.slice(row + 1)
         yield from batches
         return

@@ -5,6 +5,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -352,6 +353,16 @@ def test_a_text_of_blank_lines_has_no_rows(tmp_path):
         read_log(path, memory_limit="60MB")
 
 
+def test_long_lines_stay_within_the_memory(tmp_path):
+    path = tmp_path / "log.csv.zst"
+    with pa.CompressedOutputStream(str(path), "zstd") as stream:
+        stream.write(b"user_id,item_id\n")
+        for _ in range(200):
+            stream.write(b"," * 1_000_000 + b"\n")
+    with pytest.raises(DataError, match="malformed line 200"):  # not: more than the limit allows
+        read_log(path, memory_limit="100MB")
+
+
 def test_a_long_line_of_too_many_fields_is_rejected_and_its_text_cut(tmp_path):
     text = "user_id,item_id\n" + "," * 5_000_000 + "\na,x\n" + "b," + "y" * 100_000 + "\n"
     rejects = tmp_path / "rejects.parquet"
@@ -359,7 +370,7 @@ def test_a_long_line_of_too_many_fields_is_rejected_and_its_text_cut(tmp_path):
     assert log.users.tolist() == ["a", "b"]
     assert log.row_counts.rejected == {"malformed line": 1}
     (row,) = pq.read_table(rejects).to_pylist()
-    assert (row["line"], len(row["text"])) == (2, 1 << 16)
+    assert (row["line"], len(row["text"])) == (2, 1 << 12)
 
 
 def test_quotes_made_to_be_costly_end_soon(tmp_path, monkeypatch):
