@@ -3,14 +3,22 @@
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recsys.base.errors import GateFailedError, StoreError
 from recsys.index.annoy import AnnoyError
-from recsys.index.calibration import COSTS, Measured, calibrate, limited
+from recsys.index.calibration import COSTS, Measured, calibrate, calibrate_clusters, limited
+from recsys.index.clusters import open_clusters, write_clusters
 from recsys.index.compiled import COUNTED
 from recsys.index.forest import FOREST, open_forest
-from recsys.index.index_summary import ForestSummary, IndexSummary, Times, WorkSummary
+from recsys.index.index_summary import (
+    CLUSTERS,
+    ClusterSummary,
+    ForestSummary,
+    IndexSummary,
+    Times,
+    WorkSummary,
+)
 from recsys.index.measurement import (
     Sample,
     answers_as_built,
@@ -20,12 +28,14 @@ from recsys.index.measurement import (
     write_probes,
 )
 from recsys.index.plain import PlainIndex
-from recsys.index.quantized import encode_items, open_codes, write_codes
+from recsys.index.quantized import open_codes, write_codes
 from recsys.index.searcher import LONG, SHORT, Searcher
 from recsys.vectors import FloatMatrix
 
 if TYPE_CHECKING:
     from recsys.settings import IndexSettings
+
+_KINDS = ("annoy", CLUSTERS, "exact")
 
 Index = Searcher | PlainIndex
 """What answers queries: the second takes over where the first fails on a machine."""
@@ -66,17 +76,20 @@ def build_index(
     OSError
         If a file cannot be written.
     """
-    codes = encode_items(items, cosine=cosine)
-    write_codes(codes, folder)
-    exact = Measured.exact(Searcher(items, codes), sample)
+    exact = Measured.exact(Searcher.of(items, cosine=cosine), sample)
     write_probes(folder, sample.users, exact.index)
     chosen, without_annoy = exact, None
-    if settings.kind != "exact":
+    if settings.kind != "annoy":
+        chosen = calibrate_clusters(exact, sample, settings) or exact
+    if settings.kind != "exact" and chosen is exact:
         try:
             chosen = _chosen(exact, folder, sample, settings)
         except AnnoyError as error:
             without_annoy = str(error)
             _warn_of(without_annoy)
+    write_codes(chosen.index.codes, folder)
+    if chosen.index.clusters is not None:
+        write_clusters(chosen.index.clusters, folder)
     return _summary(chosen, exact, folder, sample, settings, without_annoy)
 
 
@@ -104,21 +117,21 @@ def load_index(items: FloatMatrix, folder: Path, summary: IndexSummary) -> Index
     StoreError
         If the kind of index is not known to this release.
     """
-    if summary.kind not in ("annoy", "exact"):
+    if summary.kind not in _KINDS:
         raise StoreError(
-            f"{folder}: expected an index of kind annoy or exact, got {summary.kind!r}; "
+            f"{folder}: expected an index of kind {', '.join(_KINDS)}, got {summary.kind!r}; "
             "it was made by another release of recsys: install that one"
         )
-    codes = open_codes(folder, *items.shape)
-    if summary.forest is None:
-        index, probe_recall = Searcher(items, codes), None
-    else:
+    codes, forest, clusters = open_codes(folder, *items.shape), None, None
+    if summary.forest is not None:
         forest = open_forest(folder / FOREST, *items.shape)
-        index = Searcher(
-            items, codes, forest, summary.forest.search_k, summary.forest.most_excluded
-        )
-        probe_recall = summary.forest.probe_recall
-    if answers_as_built(index, folder, probe_recall):
+    if summary.clusters is not None:
+        clusters = open_clusters(folder, *items.shape)
+    index = Searcher(items, codes, forest, clusters=clusters)
+    partial = summary.forest or summary.clusters
+    if partial is not None:
+        index = index.with_limits(partial.search_k, partial.most_excluded)
+    if answers_as_built(index, folder, None if partial is None else partial.probe_recall):
         return index
     warnings.warn(
         f"{folder}: the index answers otherwise than when it was built; searching exactly, without "
@@ -154,20 +167,25 @@ def _summary(
     without_annoy: str | None,
 ) -> IndexSummary:
     lengths = (SHORT, LONG)
-    forest = None
-    if chosen.head is not None:
-        forest = ForestSummary(
-            head_share=chosen.head.share,
-            n_head=chosen.head.n_items,
-            trees=settings.trees,
-            seed=settings.seed,
-            search_k=chosen.index.search_k,
-            most_excluded=chosen.index.most_excluded,
-            conditions=recall_by_condition(chosen.index, exact.index, sample),
-            probe_recall=share_found(chosen.index, folder),
-        )
+    kind, forest, clusters = "exact", None, None
+    if chosen is not exact:
+        common: dict[str, Any] = {
+            "seed": settings.seed,
+            "search_k": chosen.index.search_k,
+            "most_excluded": chosen.index.most_excluded,
+            "conditions": recall_by_condition(chosen.index, exact.index, sample),
+            "probe_recall": share_found(chosen.index, folder),
+        }
+        if chosen.head is not None:
+            kind, head = "annoy", chosen.head
+            forest = ForestSummary(
+                **common, head_share=head.share, n_head=head.n_items, trees=settings.trees
+            )
+        elif chosen.index.clusters is not None:
+            kind = CLUSTERS
+            clusters = ClusterSummary(**common, n_clusters=len(chosen.index.clusters.centers))
     return IndexSummary(
-        kind="exact" if forest is None else "annoy",
+        kind=kind,
         target_recall=settings.target_recall,
         n_users_measured=len(sample),
         recall={k: chosen.counted[k].recall(exact.counted[k]) for k in lengths},
@@ -176,6 +194,7 @@ def _summary(
         work={k: _work_of(k, chosen, exact) for k in lengths},
         costs=asdict(COSTS),
         forest=forest,
+        clusters=clusters,
         without_annoy=without_annoy,
     )
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import CorruptVersionError
 from recsys.index.annoy import AnnoyError
+from recsys.index.clusters import cluster_items, n_axes_of
+from recsys.index.compiled import COUNTED
 from recsys.index.forest import FOREST, build_forest, open_forest
 from recsys.index.measurement import Counted, Sample, most_excluded
 from recsys.index.quantized import PER_BLOCK
@@ -24,9 +26,14 @@ from recsys.index.searcher import LONG, SHORT, Searcher
 if TYPE_CHECKING:
     from recsys.settings import IndexSettings
 
+_BLOCKS = COUNTED.index("blocks")
+
 _HEAD_SHARES = (0.5, 0.125, 0.03125)  # as long as a smaller head costs less
 _WORTH_ITS_BYTES = 0.9  # what the cost has to fall to for a forest over more items
 _FIRST_SEARCH_K = 32
+_WORTH_CLUSTERS = 0.25  # of the blocks, what a scan in the order of norms reads on its way
+_LEAST_CLUSTERED = 10_000  # items: a scan of fewer takes as long as to score the centers
+_MOST_CLUSTERS = 0.25  # share to scan: of more, the exact search costs as much
 _TRIED = f"tried-{FOREST}"
 
 
@@ -44,6 +51,9 @@ class CostModel:
         To score sixteen items by their codes: in any case, and for each byte of these.
     node, vector, vector_byte : float
         To find a node of the forest, and an embedding; and for each byte of either.
+    center, lead : float
+        To score the center of a cluster, and sixteen items by their codes in 4 bits, without what
+        each byte takes.
     """
 
     query: float = 5400.0
@@ -56,13 +66,15 @@ class CostModel:
     vector: float = 14.5
     vector_byte: float = 0.017
     listed: float = 118.0
+    center: float = 5.0
+    lead: float = 6.5
 
     def nanoseconds(self, work: NDArray[np.number], factors: int) -> NDArray[np.float64]:
         """Return what queries cost.
 
         Parameters
         ----------
-        work : ndarray, shape (n, 7)
+        work : ndarray, shape (n, 9)
             Counts of each query, or means of counts, in the order of `COUNTED`.
         """
         cost = np.full(len(work), self.query)  # (n,)
@@ -72,7 +84,7 @@ class CostModel:
 
     def _of_each(self, factors: int) -> list[float]:
         """Return what one of each of `COUNTED` costs."""
-        code_bytes, vector_bytes = bytes_of(factors)
+        code_bytes, vector_bytes, lead_bytes = bytes_of(factors)
         return [
             self.masked,
             self.excluded,
@@ -81,12 +93,15 @@ class CostModel:
             self.node + self.vector_byte * vector_bytes,
             self.vector + self.vector_byte * vector_bytes,
             self.listed,
+            self.center + self.vector_byte * vector_bytes,
+            self.lead + self.code_byte * lead_bytes,
         ]
 
 
-def bytes_of(factors: int) -> tuple[int, int]:
-    """Return the bytes of a block of codes and of an embedding."""
-    return PER_BLOCK * 4 * (1 + -(-factors // 4)), 4 * factors
+def bytes_of(factors: int) -> tuple[int, int, int]:
+    """Return the bytes of a block of codes, of an embedding, and of a block in 4 bits."""
+    n_codes = PER_BLOCK * 4 * (1 + -(-factors // 4))
+    return n_codes, 4 * factors, PER_BLOCK * n_axes_of(factors) // 2 + PER_BLOCK
 
 
 COSTS = CostModel()
@@ -164,10 +179,51 @@ def calibrate(
     return best
 
 
+def calibrate_clusters(
+    exact: Measured, sample: Sample, settings: "IndexSettings"
+) -> Measured | None:
+    """Put items into clusters and find how many of these to scan; None where norms do as well.
+
+    Where the kind is to be "exact", all clusters are scanned.
+    """
+    items, codes = exact.index.items, exact.index.codes
+    read = float(exact.counted[LONG].mean_work()[_BLOCKS]) / max(len(codes.codes), 1)
+    if len(items) < _LEAST_CLUSTERED or read < _WORTH_CLUSTERS:
+        return None
+    codes, clusters = cluster_items(items, exact.index.factor, settings.seed)
+    found = Measured.exact(Searcher(items, codes, clusters=clusters), sample)
+    if settings.kind != "exact":
+        chosen = {k: _clusters_for(k, found, exact, sample, settings) for k in (SHORT, LONG)}
+        search_k = {k: n for k, (n, _) in chosen.items()}
+        counted = {k: lists for k, (_, lists) in chosen.items()}
+        found = Measured(found.index.with_limits(search_k), counted)
+        found = limited(found, exact, sample, settings.target_recall)
+    is_better = found.total_cost() < _WORTH_ITS_BYTES * exact.total_cost()
+    return found if is_better else None
+
+
+def _clusters_for(
+    k: int, scanned: Measured, exact: Measured, sample: Sample, settings: "IndexSettings"
+) -> tuple[int, Counted]:
+    """Double the number of clusters until the target is met, or all cost as much: 0."""
+    clusters = scanned.index.clusters
+    most = 0 if clusters is None else int(_MOST_CLUSTERS * len(clusters.centers))
+    n = 1
+    while n <= most:
+        index = scanned.index.with_limits(dict.fromkeys((SHORT, LONG), n))
+        counted = Counted.of(index, sample, k)
+        if cost_of(counted, index.items.shape[1]) >= scanned.cost(k):
+            break
+        if counted.meets(exact.counted[k], settings.target_recall):
+            return n, counted
+        n *= 2
+    return 0, scanned.counted[k]
+
+
 def limited(found: Measured, exact: Measured, sample: Sample, target: float) -> Measured:
-    """Let the forest answer only queries of the kinds on which it reaches the target."""
+    """Let an index answer, without a scan, only kinds of queries on which it reaches the target."""
     most = most_excluded(found.index, exact.index, sample, target)
-    index = found.index.with_limits(most)
+    index = found.index.with_limits(found.index.search_k, most)
     counted = {k: Counted.of(index, sample, k) for k in (SHORT, LONG)}
     return Measured(index, counted, found.head)
 

@@ -17,13 +17,26 @@ LIBRARY = Path(__file__).with_name("_kernel.so")
 LEAST_QUEUE_PER_ROOT = 66
 """Room that a walk needs for each tree, after one for each item."""
 
-COUNTED = ("masked", "excluded", "blocks", "hits", "nodes", "vectors", "listed")
+COUNTED = (
+    *("masked", "excluded", "blocks", "hits", "nodes", "vectors", "listed"),
+    *("centers", "leads"),
+)
 """What a query counts: blocks whose mask was copied, items that were excluded, blocks that were
 scored by their codes, items of these that could be among the best, nodes of the forest that were
-visited, embeddings that were scored in float32, and items of the list."""
+visited, embeddings that were scored in float32, items of the list, centers of clusters that were
+scored, and blocks that were scored by their codes in 4 bits."""
 
 
 _NUMBER = c_int64  # and arrays are c_void_p
+
+
+class Clusters(ctypes.Structure):
+    """The clusters that items stand in: `clusters_t`."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("starts", "centers", "radius", "axes", "leads", "limits")),
+        *((name, _NUMBER) for name in ("n", "n_axes")),
+    )
 
 
 class Catalogue(ctypes.Structure):
@@ -32,6 +45,7 @@ class Catalogue(ctypes.Structure):
     _fields_ = (
         *((name, c_void_p) for name in ("items", "row", "position", "codes", "norms", "errors")),
         ("factor", c_void_p),
+        ("clusters", POINTER(Clusters)),
         *((name, _NUMBER) for name in ("n_items", "factors", "n_blocks", "width")),
     )
 
@@ -52,7 +66,18 @@ class Scratch(ctypes.Structure):
     _fields_ = tuple(
         (name, c_void_p)
         for name in (
-            *("mask", "query", "found", "lowest", "floors", "keys", "queue", "leaves", "work"),
+            *(
+                "mask",
+                "query",
+                "lead",
+                "found",
+                "lowest",
+                "floors",
+                "keys",
+                "queue",
+                "leaves",
+                "work",
+            ),
         )
     )
 
@@ -78,9 +103,9 @@ _ARGUMENTS = {
 _RESULTS = {"search": _NUMBER, "search_many": None, "rank": _NUMBER, "use_vnni": c_int32}
 
 
-def structure(kind: Any, *, arrays: dict[str, NDArray[Any]], **numbers: int) -> Any:
+def structure(kind: Any, *, arrays: dict[str, NDArray[Any]], **others: Any) -> Any:
     """Return a structure that points to some arrays and keeps them alive."""
-    made = kind(**{name: array.ctypes.data for name, array in arrays.items()}, **numbers)
+    made = kind(**{name: array.ctypes.data for name, array in arrays.items()}, **others)
     made.arrays = arrays
     return made
 

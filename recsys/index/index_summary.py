@@ -1,25 +1,26 @@
 """What the manifest keeps of an index: what was built, what it finds, and how fast."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.index.searcher import LONG, SHORT
 
+CLUSTERS = "clusters"
+"""The kind of an index whose items stand in clusters; releases that know none refuse it."""
+
 
 @dataclass(frozen=True)
-class ForestSummary:
-    """How a forest was built, and how far it is searched.
+class PartialSummary:
+    """How far an index is searched that need not look at every item.
 
     Parameters
     ----------
-    n_head : int
-        Items with the largest norms, which are scanned before the forest is asked.
     search_k : mapping of int to int
-        Candidates for a list of 20 and of 100; 0 where the tail is scanned instead.
+        Candidates for a list of 20 and of 100, or clusters; 0 where all that is left is scanned.
     probe_recall : float
         Share of the stored answers that it found when it was built.
     most_excluded : mapping of int to int
@@ -27,16 +28,14 @@ class ForestSummary:
     conditions : mapping of str to mapping of int to float or None
         Recall of lists of 1, 20, 100 and 1000 items, by the name of the condition that they are
         under; None without users.
+    seed : int
     """
 
-    head_share: float
-    n_head: int
-    trees: int
-    seed: int
     search_k: Mapping[int, int]
     probe_recall: float
     most_excluded: Mapping[int, int]
     conditions: Mapping[str, Mapping[int, float | None]]
+    seed: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types, with lengths as text, as JSON has them."""
@@ -47,13 +46,12 @@ class ForestSummary:
         }
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "ForestSummary":
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote, in this release or one before it."""
         get = content.get
+        common = {field.name for field in fields(PartialSummary)}
         return cls(
-            head_share=content["head_share"],
-            n_head=content["n_head"],
-            trees=content["trees"],
+            **{one.name: content[one.name] for one in fields(cls) if one.name not in common},
             seed=content["seed"],
             search_k=_with_numbers(content["search_k"]),
             # The answers to a few queries may be better or worse than what users get, but before
@@ -63,6 +61,28 @@ class ForestSummary:
             most_excluded=_with_numbers(get("most_excluded", {SHORT: -1, LONG: -1})),
             conditions={name: _with_numbers(one) for name, one in get("conditions", {}).items()},
         )
+
+
+@dataclass(frozen=True)
+class ForestSummary(PartialSummary):
+    """How a forest was built.
+
+    Parameters
+    ----------
+    n_head : int
+        Items with the largest norms, which are scanned before the forest is asked.
+    """
+
+    head_share: float
+    n_head: int
+    trees: int
+
+
+@dataclass(frozen=True)
+class ClusterSummary(PartialSummary):
+    """How many clusters there are; a `search_k` of 0 is exact."""
+
+    n_clusters: int
 
 
 @dataclass(frozen=True)
@@ -104,7 +124,7 @@ class IndexSummary:
 
     Parameters
     ----------
-    kind : {"annoy", "exact"}
+    kind : {"annoy", "clusters", "exact"}
     recall : mapping of int to float or None
         Share of the exact lists of 20 and of 100 that are found; None without users.
     times : mapping of int to Times
@@ -117,6 +137,8 @@ class IndexSummary:
         Constants of the cost model.
     forest : ForestSummary, optional
         Where the kind is "annoy".
+    clusters : ClusterSummary, optional
+        Where the kind is "clusters".
     without_annoy : str, optional
         Why there is no forest, where Annoy could not be used.
     """
@@ -130,6 +152,7 @@ class IndexSummary:
     work: Mapping[int, WorkSummary] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     forest: ForestSummary | None = None
+    clusters: ClusterSummary | None = None
     without_annoy: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,8 +170,8 @@ class IndexSummary:
             f"p50_ms@{LONG}": long.p50,
             f"p99_ms@{LONG}": long.p99,
         }
-        if self.forest is not None:
-            content |= self.forest.to_dict()
+        if (partial := self.forest or self.clusters) is not None:
+            content |= partial.to_dict()
         if self.without_annoy is not None:
             content["without_annoy"] = self.without_annoy
         counted = {str(k): asdict(work) for k, work in self.work.items()}
@@ -172,6 +195,7 @@ class IndexSummary:
             work={int(k): WorkSummary(**work) for k, work in counted},
             costs=get("costs", {}),
             forest=ForestSummary.from_dict(content) if content["kind"] == "annoy" else None,
+            clusters=ClusterSummary.from_dict(content) if content["kind"] == CLUSTERS else None,
             without_annoy=get("without_annoy"),
         )
 

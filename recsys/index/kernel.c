@@ -13,6 +13,11 @@
    rest of the scan. It is walked here, not by Annoy: candidates then are checked against the mask,
    scored and ranked as they come, and a damaged file can lead nowhere but to other nodes.
 
+   Where norms say little, as those of unit vectors, items stand in clusters instead. The clusters
+   whose centers score highest are scanned first. They may stand for the rest, or the rest follows,
+   block by block: 4 bits a number of what an item adds to its center bound its score, and only
+   blocks that can change the list are read in 8 bits.
+
    Nothing is allocated here: a query writes to the scratch memory of its thread and to its list.
    No index is trusted that comes from a file. What a query did is counted, so that an index can be
    chosen by work, which is the same on a busy machine. compiled.py calls this. */
@@ -29,6 +34,11 @@
 #define AHEAD 8       /* rows asked for before they are scored */
 #define NODE_HEAD 3   /* numbers of a node before its vector: descendants, two children */
 #define VISITS_PER_ROOT 64
+#define PER_PAIR 8     /* numbers of an item in 4 bits that an int holds */
+#define MIDDLE 7.5f    /* of 0 to 15, the codes in 4 bits */
+#define MOST_AXES 128
+#define FIRST 8        /* clusters that are scanned before all others are, in order */
+#define CANCELLED 1e-5 /* of a square, what is left of a difference of two alike */
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -39,6 +49,18 @@
 #endif
 
 typedef struct {
+    const int64_t *starts;  /* (n + 1,) the first block of each cluster */
+    const float *centers;   /* (n, factors) */
+    const float *radius;    /* (n,) the largest distance of an item from its center */
+    const float *axes;      /* (n_axes, factors), orthonormal */
+    const int32_t *leads;   /* (n_blocks, n_axes / 8, 16): eight numbers in 4 bits, the first four
+                               in the low halves of the bytes: item less center, along the axes */
+    const float *limits;    /* (n_blocks, 4) of each block: the step of its codes, and the largest
+                               error of coding, length beside the axes, and length along them */
+    int64_t n, n_axes;
+} clusters_t;
+
+typedef struct {
     const float *items;     /* (n_items, factors), by row */
     const int32_t *row;     /* (n_items,) of each position, largest norm first */
     const int32_t *position; /* (n_items,) of each row */
@@ -47,6 +69,7 @@ typedef struct {
     const float *norms;     /* (n_blocks,) the largest of each block */
     const float *errors;    /* (n_blocks,) the largest distance of an item from its code */
     const float *factor;    /* (n_items,) by row, of its score, such as 1 / norm; NULL for ones */
+    const clusters_t *clusters; /* NULL where items stand in the order of their norms */
     int64_t n_items, factors, n_blocks, width;
 } catalogue_t;
 
@@ -60,17 +83,18 @@ typedef struct {
 typedef struct {
     uint16_t *mask;  /* (n_blocks,) who may still be found */
     int8_t *query;   /* (4 * width,) */
+    int8_t *lead;    /* (n_axes,) */
     int32_t *found;  /* (n_items,) positions; the complement of one that is scored exactly */
     float *lowest;   /* (n_items,) the least that the score of each can be */
     float *floors;   /* (n_items,) min-heap of the k largest of these */
     int64_t *keys;   /* (n_items,) min-heap of the list */
-    int64_t *queue;  /* (n_items + 66 * n_roots,) of the walk */
+    int64_t *queue;  /* (n_items + 66 * n_roots,) of the walk; or (2 * n_clusters,) */
     int32_t *leaves; /* (n_items + factors + 3,) */
     int64_t *work;   /* (N_COUNTS,) of the last query */
 } scratch_t;
 
 /* What is counted; compiled.py says what each is. */
-enum { MASKED, EXCLUDED, BLOCKS, HITS, NODES, VECTORS, LISTED, N_COUNTS };
+enum { MASKED, EXCLUDED, BLOCKS, HITS, NODES, VECTORS, LISTED, CENTERS, LEADS, N_COUNTS };
 
 typedef struct {
     double step, norm, error;
@@ -169,13 +193,13 @@ static float score_of(const catalogue_t *c, int64_t row, const float *user) {
 
 /* --- the scan */
 
-static query_t encode(const catalogue_t *c, const float *user, int8_t *code) {
+static query_t encode(const float *user, int64_t n, int8_t *code) {
     float largest = 0;
-    for (int64_t f = 0; f < c->factors; f++)
+    for (int64_t f = 0; f < n; f++)
         if (fabsf(user[f]) > largest) largest = fabsf(user[f]);
     float step = largest / LARGEST_CODE, up = step > 0 ? 1 / step : 0;
     query_t q = {step, 0, 0, 0};
-    for (int64_t f = 0; f < c->factors; f++) {
+    for (int64_t f = 0; f < n; f++) {
         float whole = rintf(user[f] * up);
         if (!(whole >= -LARGEST_CODE && whole <= LARGEST_CODE)) whole = 0; /* no number */
         code[f] = (int8_t)whole;
@@ -253,28 +277,112 @@ VNNI static uint32_t score_block_vnni(const int32_t *block, const int32_t *query
 }
 #endif
 
+/* --- the pass in 4 bits before it */
+
+typedef struct {
+    const clusters_t *clusters;
+    const int32_t *code; /* of the user along the axes, (n_axes / 4,) */
+    float step, norm, error, rest; /* error: of the code; rest: the length beside the axes */
+    float middle;                  /* what the codes of all items are too much */
+    float center;                  /* the score of the center of the cluster */
+    int64_t n_scored;
+} lead_t;
+
+/* What a score can exceed that by the codes of a block by: with r = item - center, its part r'
+   along the axes and code r", and x, x', x" of the user, the rest of x r is
+   x' (r' - r") + (x' - x") r" + (x - x') (r - r'). */
+static float lead_slack(const lead_t *l, const float *limit) {
+    return limit[1] * l->norm + limit[2] * l->rest + limit[3] * l->error;
+}
+
+/* Return the first block, from b on, that holds items whose score may reach the least, and them. */
+typedef int64_t (*next_block_t)(lead_t *l, const uint16_t *mask, int64_t b, int64_t last,
+                                float least, uint32_t *wanted);
+
+FOR_PROCESSOR static int64_t next_block(lead_t *l, const uint16_t *mask, int64_t b, int64_t last,
+                                        float least, uint32_t *wanted) {
+    int64_t n_pairs = l->clusters->n_axes / PER_PAIR;
+    for (; b < last; b++) {
+        if (!mask[b]) continue;
+        l->n_scored++;
+        int32_t sums[PER_BLOCK] = {0};
+        for (int64_t pair = 0; pair < n_pairs; pair++) {
+            const uint8_t *item =
+                (const uint8_t *)(l->clusters->leads + PER_BLOCK * (b * n_pairs + pair));
+            const int8_t *eight = (const int8_t *)(l->code + 2 * pair);
+            for (int lane = 0; lane < PER_BLOCK; lane++)
+                for (int byte = 0; byte < PER_INT; byte++) {
+                    uint8_t two = item[PER_INT * lane + byte];
+                    sums[lane] += (two & 15) * eight[byte] + (two >> 4) * eight[PER_INT + byte];
+                }
+        }
+        const float *limit = l->clusters->limits + 4 * b;
+        float needed = least - l->center - lead_slack(l, limit), step = limit[0] * l->step;
+        uint32_t hits = 0;
+        for (int lane = 0; lane < PER_BLOCK; lane++)
+            hits |= (uint32_t)(((float)sums[lane] - l->middle) * step >= needed) << lane;
+        *wanted = hits & mask[b];
+        if (*wanted) return b;
+    }
+    return last;
+}
+
+#ifdef VNNI
+VNNI static int64_t next_block_vnni(lead_t *l, const uint16_t *mask, int64_t b, int64_t last,
+                                    float least, uint32_t *wanted) {
+    int64_t n_pairs = l->clusters->n_axes / PER_PAIR;
+    const __m512i low = _mm512_set1_epi8(15);
+    const __m512 middle = _mm512_set1_ps(l->middle);
+    for (; b < last; b++) {
+        if (!mask[b]) continue;
+        l->n_scored++;
+        const int32_t *block = l->clusters->leads + PER_BLOCK * b * n_pairs;
+        __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
+        for (int64_t pair = 0; pair < n_pairs; pair++) {
+            __m512i both = _mm512_loadu_si512(block + PER_BLOCK * pair);
+            __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+            even = _mm512_dpbusd_epi32(even, _mm512_and_si512(both, low),
+                                       _mm512_set1_epi32(l->code[2 * pair]));
+            odd = _mm512_dpbusd_epi32(odd, high, _mm512_set1_epi32(l->code[2 * pair + 1]));
+        }
+        const float *limit = l->clusters->limits + 4 * b;
+        float needed = least - l->center - lead_slack(l, limit), step = limit[0] * l->step;
+        __m512 sums = _mm512_sub_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), middle);
+        __m512 scores = _mm512_mul_ps(sums, _mm512_set1_ps(step));
+        *wanted = mask[b] & _mm512_cmp_ps_mask(scores, _mm512_set1_ps(needed), _CMP_GE_OQ);
+        if (*wanted) return b;
+    }
+    return last;
+}
+#endif
+
 static score_block_t chosen = score_block;
+static next_block_t chosen_next = next_block;
 
 /* Whether to use the instruction for products of bytes; returns whether it is used then. */
 int use_vnni(int wanted) {
     chosen = score_block;
+    chosen_next = next_block;
 #ifdef VNNI
-    if (wanted && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"))
+    if (wanted && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw")) {
         chosen = score_block_vnni;
+        chosen_next = next_block_vnni;
+    }
 #endif
     return chosen != score_block;
 }
 
 /* Add whoever can be among the best of some blocks; return how many are found. */
-static int64_t scan(const catalogue_t *c, scratch_t *s, const query_t *q, int64_t first,
+static int64_t scan(const catalogue_t *c, scratch_t *s, const query_t *q, lead_t *l, int64_t first,
                     int64_t last, int64_t k, int64_t n) {
     const int32_t *query = (const int32_t *)s->query;
     float scores[PER_BLOCK];
     int64_t n_before = n, n_blocks = 0;
     for (int64_t b = first; b < last; b++) {
-        uint32_t wanted = s->mask[b];
-        if (!wanted) continue;
         float floor = n >= k ? s->floors[0] : -INFINITY;
+        uint32_t wanted = s->mask[b];
+        if (l && (b = chosen_next(l, s->mask, b, last, floor, &wanted)) == last) break;
+        if (!wanted) continue;
         if (reach_of(c, q, b) < floor) break;
         n_blocks++;
         float slack = slack_of(c, q, b);
@@ -291,6 +399,63 @@ static int64_t scan(const catalogue_t *c, scratch_t *s, const query_t *q, int64_
     }
     s->work[BLOCKS] += n_blocks;
     s->work[HITS] += n - n_before;
+    return n;
+}
+
+static void sort_descending(int64_t *keys, int64_t n) {
+    for (int64_t left = n - 1; left >= 0; left--) {
+        int64_t least = keys[0];
+        replace_least_key(keys, left, keys[left]);
+        keys[left] = least;
+    }
+}
+
+static int64_t keep_key(int64_t *keys, int64_t most, int64_t n, int64_t key) {
+    if (n < most) {
+        push_key(keys, n, key);
+        return n + 1;
+    }
+    if (n && key > keys[0]) replace_least_key(keys, n, key);
+    return n;
+}
+
+static int64_t scan_cluster(const catalogue_t *c, scratch_t *s, const query_t *q, lead_t *l,
+                            int64_t key, int64_t k, int64_t n) {
+    int32_t number = payload_of(key);
+    l->center = number_of(key);
+    if (n >= k && l->center + q->norm * c->clusters->radius[number] < s->floors[0]) return n;
+    return scan(c, s, q, l, c->clusters->starts[number], c->clusters->starts[number + 1], k, n);
+}
+
+/* Add whoever can be among the best; return how many are found. Only the clusters whose centers
+   score highest are scanned, where `most` is their number and they fill the list. */
+static int64_t scan_clusters(const catalogue_t *c, scratch_t *s, const query_t *q,
+                             const float *user, int64_t most, int64_t k) {
+    const clusters_t *t = c->clusters;
+    float along[MOST_AXES];
+    for (int64_t axis = 0; axis < t->n_axes; axis++)
+        along[axis] = dot(t->axes + axis * c->factors, user, c->factors);
+    query_t lead = encode(along, t->n_axes, s->lead);
+    double rest = q->norm * q->norm - lead.norm * lead.norm;
+    lead_t l = {t, (const int32_t *)s->lead, (float)lead.step, (float)lead.norm, (float)lead.error,
+                (float)sqrt(fmax(rest, 0) + CANCELLED * q->norm * q->norm),
+                MIDDLE / -OFFSET * lead.offset, 0, 0};
+    int64_t *keys = s->queue, *nearest = keys + t->n, n_nearest = 0, n = 0;
+    for (int64_t j = 0; j < t->n; j++) {
+        keys[j] = key_of(dot(t->centers + j * c->factors, user, c->factors), (int32_t)j);
+        n_nearest = keep_key(nearest, most > 0 ? most : FIRST, n_nearest, keys[j]);
+    }
+    sort_descending(nearest, n_nearest);
+    for (int64_t j = 0; j < n_nearest; j++) {
+        n = scan_cluster(c, s, q, &l, nearest[j], k, n);
+        int64_t first = t->starts[payload_of(nearest[j])];
+        int64_t last = t->starts[payload_of(nearest[j]) + 1];
+        memset(s->mask + first, 0, (size_t)(last - first) * sizeof *s->mask);
+    }
+    if (most <= 0 || n < k)
+        for (int64_t j = 0; j < t->n; j++) n = scan_cluster(c, s, q, &l, keys[j], k, n);
+    s->work[CENTERS] += t->n;
+    s->work[LEADS] += l.n_scored;
     return n;
 }
 
@@ -355,20 +520,11 @@ static int64_t walk(const catalogue_t *c, const forest_t *t, scratch_t *s, const
 
 /* --- the list */
 
-static int64_t keep_key(int64_t *keys, int64_t most, int64_t n, int64_t key) {
-    if (n < most) {
-        push_key(keys, n, key);
-        return n + 1;
-    }
-    if (n && key > keys[0]) replace_least_key(keys, n, key);
-    return n;
-}
-
 static int64_t in_order(int64_t *keys, int64_t n, int32_t *rows, float *scores) {
-    for (int64_t left = n - 1; left >= 0; left--) {
-        rows[left] = payload_of(keys[0]);
-        scores[left] = number_of(keys[0]);
-        replace_least_key(keys, left, keys[left]);
+    sort_descending(keys, n);
+    for (int64_t j = 0; j < n; j++) {
+        rows[j] = payload_of(keys[j]);
+        scores[j] = number_of(keys[j]);
     }
     return n;
 }
@@ -410,12 +566,16 @@ int64_t search(const catalogue_t *c, const forest_t *t, scratch_t *s, const floa
     s->work[EXCLUDED] = n_exclude;
     if (left < k) k = left;
     if (k < 1) return 0;
-    query_t q = encode(c, user, s->query);
-    int64_t n = scan(c, s, &q, 0, n_head, k, 0);
+    query_t q = encode(user, c->factors, s->query);
+    if (c->clusters) {
+        int64_t n = scan_clusters(c, s, &q, user, search_k, k);
+        return ranked(c, s, &q, user, k, n, rows, scores);
+    }
+    int64_t n = scan(c, s, &q, NULL, 0, n_head, k, 0);
     if (n_head < c->n_blocks && (n < k || reach_of(c, &q, n_head) >= s->floors[0])) {
         if (search_k > 0) n = walk(c, t, s, user, search_k, k, n);
         if (search_k <= 0 || n < k) /* whoever was found is no longer in the mask */
-            n = scan(c, s, &q, n_head, c->n_blocks, k, n);
+            n = scan(c, s, &q, NULL, n_head, c->n_blocks, k, n);
     }
     return ranked(c, s, &q, user, k, n, rows, scores);
 }

@@ -71,7 +71,7 @@ class Counted:
     ----------
     scores : list of ndarray of float32
         The scores of each list, best first.
-    work : ndarray of int64, shape (n_users, 7)
+    work : ndarray of int64, shape (n_users, 9)
         What each query did, in the order of `recsys.index.compiled.COUNTED`.
     """
 
@@ -115,7 +115,7 @@ class Counted:
         return all(recall is None or recall >= target for recall in recalls)
 
     def mean_work(self) -> NDArray[np.float64]:
-        """Return the mean of each count, (7,); zeros without any query."""
+        """Return the mean of each count, (9,); zeros without any query."""
         # Sums of whole numbers, which are the same in any order of any processor.
         mean: NDArray[np.float64] = self.work.sum(axis=0) / max(len(self.work), 1)
         return mean

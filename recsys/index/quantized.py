@@ -42,7 +42,9 @@ class Codes:
     factor: NDArray[np.float32]
 
 
-def encode_items(items: FloatMatrix, *, cosine: bool = False) -> Codes:
+def encode_items(
+    items: FloatMatrix, *, cosine: bool = False, row: NDArray[np.int32] | None = None
+) -> Codes:
     """Quantize items to 8 bits, each with a scale of its own.
 
     An item y with largest magnitude m is ``m / 127`` times whole numbers from -127 to 127. Of each
@@ -52,11 +54,14 @@ def encode_items(items: FloatMatrix, *, cosine: bool = False) -> Codes:
     Parameters
     ----------
     items : ndarray of float32, shape (n_items, factors)
+    row : ndarray of int32, shape (n_items,), optional
+        The item of each position, where these are not in the order of norms.
     """
     n_items, factors = items.shape
     norms = norms_of(items)
     factor = _inverse(norms) if cosine else np.empty(0, dtype=np.float32)
-    row = np.argsort(-np.sign(norms) if cosine else -norms, kind="stable").astype(np.int32)
+    if row is None:
+        row = np.argsort(-np.sign(norms) if cosine else -norms, kind="stable").astype(np.int32)
     position = np.empty(n_items, dtype=np.int32)
     position[row] = np.arange(n_items)
     n_blocks, width = -(-n_items // PER_BLOCK), -(-factors // _PER_INT)

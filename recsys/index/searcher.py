@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Mapping
+from ctypes import pointer
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.index import compiled
+from recsys.index.clusters import Clusters
 from recsys.index.plain import Allowed, ItemRows
 from recsys.index.quantized import PER_BLOCK, Codes, encode_items
 from recsys.vectors import FloatMatrix, FloatVector
@@ -36,6 +39,9 @@ class Searcher:
     all items, for lists of at most 100, with few exclusions. For all others the tail is scanned, as
     it is where the candidates do not fill the list, and the list is exact.
 
+    With clusters, those whose centers score highest are scanned, on the same terms; and then all
+    others, where the list is to be exact.
+
     Threads may share one.
 
     Parameters
@@ -47,10 +53,13 @@ class Searcher:
     forest : compiled.Forest, optional
         As `open_forest` returns it.
     search_k : mapping of int to int, optional
-        Candidates to take from the forest for a list of 20 and of 100; 0 scans the tail.
+        Candidates to take from the forest for a list of 20 and of 100, or clusters to scan; 0 scans
+        the tail, or all clusters.
     most_excluded : mapping of int to int, optional
         Exclusions of a query for lists of 20 and of 100, above which the tail is scanned; below 0
         it always is. Default: no limit.
+    clusters : Clusters, optional
+        That the codes are in the order of, in place of a forest.
 
     Examples
     --------
@@ -67,16 +76,18 @@ class Searcher:
         forest: Any = None,
         search_k: Mapping[int, int] | None = None,
         most_excluded: Mapping[int, int] | None = None,
+        clusters: Clusters | None = None,
     ) -> None:
         self.items = np.ascontiguousarray(items, dtype=np.float32)
-        self.codes = codes
+        self.codes, self.clusters = codes, clusters
         self._forest = forest or _NO_FOREST
         self.search_k = search_k or {SHORT: 0, LONG: 0}
         self.most_excluded = most_excluded or dict.fromkeys((SHORT, LONG), len(items))
         self._n_blocks = len(codes.codes)
         self._n_head = self._n_blocks if forest is None else forest.first // PER_BLOCK  # blocks
-        self._most_candidates = _MOST_OF_TAIL * self._forest.n_items
-        self._catalogue = _catalogue_of(self.items, codes)
+        n_offered = len(clusters.centers) if clusters else self._forest.n_items
+        self._most_candidates = _MOST_OF_TAIL * n_offered
+        self._catalogue = _catalogue_of(self.items, codes, clusters)
         self._threads = threading.local()
         self._everything = self.allow(None)
 
@@ -85,13 +96,18 @@ class Searcher:
         """Return an exact search of items in memory, by dot product or by cosine."""
         return cls(items, encode_items(items, cosine=cosine))
 
-    def with_limits(self, most_excluded: Mapping[int, int]) -> "Searcher":
-        """Return a search that asks the same forest up to so many exclusions."""
-        return Searcher(self.items, self.codes, self._forest, self.search_k, most_excluded)
+    def with_limits(
+        self, search_k: Mapping[int, int], most_excluded: Mapping[int, int] | None = None
+    ) -> "Searcher":
+        """Return a search of the same index that goes so far, up to so many exclusions."""
+        forest = self._forest if self._forest.n_items else None
+        return Searcher(self.items, self.codes, forest, search_k, most_excluded, self.clusters)
 
     @property
     def n_head(self) -> int:
         """How many items, those with the largest norms, are scanned before the forest is asked."""
+        if self.clusters:
+            return 0
         return min(self._n_head * PER_BLOCK, len(self.items))
 
     @property
@@ -262,12 +278,14 @@ class Searcher:
         """Return what this thread writes to."""
         scratch = getattr(self._threads, "scratch", None)
         if scratch is None:
-            scratch = _new_scratch(self.items.shape, self.codes, self._forest.n_roots)
+            scratch = _new_scratch(
+                self.items.shape, self.codes, self._forest.n_roots, self.clusters
+            )
             self._threads.scratch = scratch
         return scratch
 
 
-def _catalogue_of(items: FloatMatrix, codes: Codes) -> Any:
+def _catalogue_of(items: FloatMatrix, codes: Codes, clusters: Clusters | None) -> Any:
     arrays = {
         "items": items,
         "row": codes.row,
@@ -279,9 +297,18 @@ def _catalogue_of(items: FloatMatrix, codes: Codes) -> Any:
     if len(codes.factor):
         arrays["factor"] = codes.factor
     n_items, factors = items.shape
+    others = {}
+    if clusters is not None:
+        others["clusters"] = compiled.structure(
+            compiled.Clusters,
+            arrays={field.name: getattr(clusters, field.name) for field in fields(Clusters)},
+            n=len(clusters.centers),
+            n_axes=len(clusters.axes),
+        )
     return compiled.structure(
         compiled.Catalogue,
         arrays=arrays,
+        **{name: pointer(one) for name, one in others.items()},
         n_items=n_items,
         factors=factors,
         n_blocks=len(codes.codes),
@@ -289,17 +316,23 @@ def _catalogue_of(items: FloatMatrix, codes: Codes) -> Any:
     )
 
 
-def _new_scratch(shape: tuple[int, ...], codes: Codes, n_roots: int) -> Any:
+def _new_scratch(
+    shape: tuple[int, ...], codes: Codes, n_roots: int, clusters: Clusters | None
+) -> Any:
     # Most of it is never touched, and so takes no memory.
     n_items, factors = shape
+    n_centers = len(clusters.centers) if clusters else 0
     arrays = {
         "mask": np.empty(len(codes.codes), dtype=np.uint16),
         "query": np.zeros(4 * (codes.codes.shape[1] - 1), dtype=np.int8),
+        "lead": np.zeros(len(clusters.axes) if clusters else 0, dtype=np.int8),
         "found": np.empty(n_items, dtype=np.int32),
         "lowest": np.empty(n_items, dtype=np.float32),
         "floors": np.empty(n_items, dtype=np.float32),
         "keys": np.empty(n_items, dtype=np.int64),
-        "queue": np.empty(n_items + compiled.LEAST_QUEUE_PER_ROOT * n_roots, dtype=np.int64),
+        "queue": np.empty(
+            max(n_items + compiled.LEAST_QUEUE_PER_ROOT * n_roots, 2 * n_centers), dtype=np.int64
+        ),
         "leaves": np.empty(n_items + factors + 3, dtype=np.int32),
         "work": np.zeros(len(compiled.COUNTED), dtype=np.int64),
     }
