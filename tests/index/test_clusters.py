@@ -1,0 +1,148 @@
+"""Items in clusters: the exact search against a twin, what a few clusters find, and damage."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.errors import CorruptVersionError
+from recsys.index import LONG, SHORT, IndexSummary, Searcher, build_index, load_index
+from recsys.index.clusters import cluster_items, open_clusters, write_clusters
+from recsys.index.measurement import Sample
+from recsys.index.quantized import encode_items, open_codes, write_codes
+from recsys.settings import IndexSettings
+from tests.index.test_search import NOTHING, agrees, instructions, random_world
+
+__all__ = ["instructions"]
+
+
+def in_clusters(n_items: int, factors: int, n_groups: int, seed: int = 0) -> np.ndarray:
+    """Return unit vectors around some directions, which are the same for any seed."""
+    groups = np.random.default_rng(0).standard_normal((n_groups, factors))
+    rng = np.random.default_rng(seed + 1)
+    items = groups[rng.integers(0, n_groups, n_items)]
+    items = items + 0.5 * rng.standard_normal((n_items, factors))
+    return (items / np.linalg.norm(items, axis=1)[:, None]).astype(np.float32)
+
+
+def searcher_of(items: np.ndarray, *, cosine: bool = False) -> Searcher:
+    factor = encode_items(items, cosine=True).factor if cosine else None
+    codes, clusters = cluster_items(items, factor, 0)
+    return Searcher(items, codes, clusters=clusters)
+
+
+@given(
+    st.integers(0, 10**6), st.integers(1, 900), st.integers(1, 20), st.integers(1, 60), st.data()
+)
+@settings(max_examples=100, deadline=None)
+def test_exact_is_the_twin(seed, n_items, factors, k, data) -> None:
+    items, user, rng = random_world(seed, n_items, factors)
+    n_excluded = data.draw(st.integers(0, n_items))
+    exclude = rng.choice(n_items, n_excluded, replace=False).astype(np.int32)
+    allowed = None
+    if data.draw(st.booleans()):
+        allowed = rng.random(n_items) < data.draw(st.sampled_from([0.0, 0.01, 0.3, 1.0]))
+    agrees(searcher_of(items), items, user, k, exclude, allowed)
+
+
+@pytest.mark.parametrize("factors", [1, 3, 64, 130])
+@pytest.mark.parametrize("cosine", [False, True])
+@pytest.mark.usefixtures("instructions")
+def test_the_list_is_that_of_the_scan_by_norms(factors: int, cosine: bool) -> None:
+    """Vectors of no special numbers, also of different norms, by both kinds of instructions."""
+    items = in_clusters(3000, factors, 20)
+    items *= np.random.default_rng(1).lognormal(0, 0.3, (3000, 1)).astype(np.float32)
+    clustered, scanned = searcher_of(items, cosine=cosine), Searcher.of(items, cosine=cosine)
+    for user in in_clusters(20, factors, 20, seed=2):
+        for k in (1, 20, 500, 3000):
+            found, expected = (one.search(user, k, NOTHING) for one in (clustered, scanned))
+            np.testing.assert_array_equal(found[0], expected[0])
+            np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[np.ndarray, Sample]:
+    items = in_clusters(20_000, 16, 100)
+    users = in_clusters(60, 16, 100, seed=3)
+    return items, Sample(users, [NOTHING] * len(users))
+
+
+@pytest.fixture(scope="module")
+def built(world, tmp_path_factory) -> tuple[Path, IndexSummary]:
+    items, sample = world
+    folder = tmp_path_factory.mktemp("index")
+    return folder, build_index(items, sample, IndexSettings(kind="auto", trees=2), folder)
+
+
+def test_unit_vectors_stand_in_clusters_that_reach_the_target(world, built) -> None:
+    items, _ = world
+    folder, summary = built
+    assert summary.kind == "clusters"
+    assert min(summary.recall.values()) >= 0.98
+    assert IndexSummary.from_dict(summary.to_dict()) == summary
+    index = load_index(items, folder, summary)
+    found, _ = index.search(items[7], 20, NOTHING)
+    assert found[0] == 7
+    # Under a condition, and for long lists, all clusters are scanned.
+    allowed = np.arange(len(items)) % 100 == 3
+    exact = Searcher.of(items)
+    for k, mask in ((20, allowed), (1000, None)):
+        of = [one.search(items[7], k, NOTHING, one.allow(mask))[0] for one in (index, exact)]
+        np.testing.assert_array_equal(*of)
+
+
+def test_exact_stays_exact(world, tmp_path: Path) -> None:
+    items, sample = world
+    summary = build_index(items, sample, IndexSettings(kind="exact"), tmp_path)
+    assert summary.kind == "clusters"
+    assert set(summary.clusters.search_k.values()) == {0}
+    assert summary.recall == {SHORT: 1.0, LONG: 1.0}
+
+
+def test_norms_that_end_a_scan_need_no_clusters(tmp_path: Path) -> None:
+    items = in_clusters(12_000, 16, 60)
+    items *= np.random.default_rng(0).lognormal(0, 1, (12_000, 1)).astype(np.float32)
+    sample = Sample(in_clusters(40, 16, 60, seed=3), [NOTHING] * 40)
+    assert build_index(items, sample, IndexSettings(kind="exact"), tmp_path).kind == "exact"
+
+
+@given(
+    st.sampled_from(["starts", "centers", "radius", "axes", "leads", "limits"]),
+    st.lists(st.integers(0, 10**9), min_size=1, max_size=20),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_flipped_bit_leads_a_search_astray(tmp_path_factory, name: str, bits: list[int]) -> None:
+    """Answers may be wrong, but there are some, and the process lives."""
+    folder = tmp_path_factory.mktemp("index")
+    items = in_clusters(640, 8, 5)
+    codes, clusters = cluster_items(items, None, 0)
+    write_codes(codes, folder)
+    write_clusters(clusters, folder)
+    path = folder / f"{name}.npy"
+    content = bytearray(path.read_bytes())
+    for bit in bits:  # behind the header, which is checked
+        at = 128 + bit // 8 % (len(content) - 128)
+        content[at] ^= 1 << bit % 8
+    path.write_bytes(content)
+    try:
+        opened = open_clusters(folder, *items.shape)
+    except CorruptVersionError:
+        return
+    index = Searcher(items, open_codes(folder, *items.shape), clusters=opened)
+    for one in (index, index.with_limits({SHORT: 2, LONG: 2})):
+        for k in (5, 640):
+            rows, _ = one.search(items[0], k, np.arange(7, dtype=np.int32))
+            assert len(rows) <= k
+            assert all(0 <= row < 640 for row in rows.tolist())
+
+
+def test_the_same_clusters_whatever_the_threads(world) -> None:
+    items, _ = world
+    first, second = (cluster_items(items, None, 0) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        assert type(replace(one)) is type(other)
+        for name in vars(one):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
