@@ -2,8 +2,9 @@
 
     python -m benchmarks.index                       # all worlds and peers; hours on two cores
     python -m benchmarks.index --only gowalla --factors 64
-    python -m benchmarks.index --only million        # a generated log, and vectors in clusters,
-                                                     # each alone as "generated" and "flat"
+    python -m benchmarks.index --only million        # a generated log, and vectors in clusters, of
+                                                     # several lengths and of one, each alone as
+                                                     # "generated", "flat" and "units"
     python -m benchmarks.index --only flat --peers annoy "faiss hnsw"
     python -m benchmarks.index --only million --items 20000 --users 200   # a look in a minute
     python -m benchmarks.index --conditions --only gowalla --users 200   # lists under conditions
@@ -29,7 +30,6 @@ import ctypes
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -54,7 +54,6 @@ from recsys.index import (
     SHORT,
     Allowed,
     Index,
-    Sample,
     Searcher,
     build_index,
     load_index,
@@ -88,27 +87,20 @@ class Measured:
         return f"{self.index}{setting} {self.microseconds():.0f} us"
 
 
-def our_exact(world: World, folder: Path) -> Built:
-    """Build our exact index, in memory."""
-
-    def save(_path: str) -> None:
-        nobody = Sample(world.others.users[:0], [])
-        build_index(world.items, nobody, IndexSettings(kind="exact"), folder)
-
-    return _ours(Searcher.of(world.items), save)
-
-
 def our_version(kind: IndexKind, world: World, folder: Path) -> Built:
     """Build and open an index as a version has it: calibrated, and memory-mapped."""
     summary = build_index(world.items, world.others, IndexSettings(kind=kind), folder)
-    note = "chose the exact one"
+    note = "" if kind == "exact" else "chose the exact one"
+    if summary.clusters is not None:
+        search_k = " / ".join(map(str, summary.clusters.search_k.values()))
+        note = f"{summary.clusters.n_clusters} clusters, scanned {search_k}"
     if summary.forest is not None:
         search_k = " / ".join(map(str, summary.forest.search_k.values()))
         note = f"head {summary.forest.head_share:.1%}, search_k {search_k}"
-    return _ours(load_index(world.items, folder, summary), None, note)
+    return _ours(load_index(world.items, folder, summary), note)
 
 
-def _ours(index: Index, save: Callable[[str], object] | None, note: str = "") -> Built:
+def _ours(index: Index, note: str) -> Built:
     prepared: dict[int, Allowed] = {}  # by filter, as serving keeps those of its conditions
 
     def ask(query: Query, k: int, _value: int) -> Rows:
@@ -117,11 +109,11 @@ def _ours(index: Index, save: Callable[[str], object] | None, note: str = "") ->
             prepared[id(wanted)] = index.allow(wanted.is_allowed)
         return index.search(query.user, k, query.seen, prepared.get(id(wanted)))[0]
 
-    return Built(ask, save, note, reads_items=True)
+    return Built(ask, None, note, reads_items=True)
 
 
 OURS: dict[str, Contender] = {
-    "recsys exact": Contender("recsys.index", our_exact),
+    "recsys exact": Contender("recsys.index", partial(our_version, "exact")),
     "recsys annoy": Contender("recsys.index", partial(our_version, "annoy")),
     "recsys auto": Contender("recsys.index", partial(our_version, "auto")),
 }
@@ -259,7 +251,7 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description="The index compared to its peers.")
     parser.add_argument("--factors", type=int, nargs="+", default=[64, 128], help="of Gowalla")
-    parser.add_argument("--only", choices=("gowalla", "million", "generated", "flat"))
+    parser.add_argument("--only", choices=("gowalla", "million", "generated", "flat", "units"))
     parser.add_argument("--users", type=int, default=1000, help="queries")
     parser.add_argument("--items", type=int, help="of what is generated")
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="those with it in their names")

@@ -25,6 +25,7 @@ from scipy.optimize import nnls
 from benchmarks.index_worlds import World
 from recsys.index import LONG, SHORT, Searcher
 from recsys.index.calibration import COSTS, CostModel, bytes_of
+from recsys.index.clusters import cluster_items
 from recsys.index.compiled import COUNTED
 from recsys.index.forest import FOREST, build_forest, open_forest
 from recsys.index.quantized import PER_BLOCK
@@ -79,9 +80,13 @@ def times_of(world: World) -> Iterator[Timed]:
 
 
 def searchers(world: World) -> Iterator[tuple[str, Searcher]]:
-    """Yield an exact search, and those of several forests."""
+    """Yield an exact search, one of clusters, and those of several forests."""
     exact = Searcher.of(world.items)
     yield "exact", exact
+    codes, clusters = cluster_items(world.items, None, 0)
+    clustered = Searcher(world.items, codes, clusters=clusters)
+    yield "all clusters", clustered
+    yield "8 clusters", clustered.with_limits(dict.fromkeys((SHORT, LONG), 8))
     with tempfile.TemporaryDirectory() as folder:
         for share in HEAD_SHARES:
             n_head = int(share * len(world.items)) // PER_BLOCK * PER_BLOCK
@@ -103,12 +108,14 @@ def fitted(timed: list[Timed]) -> CostModel:
 
 
 def columns_of(one: Timed) -> NDArray[np.float64]:
-    """Return what each constant is multiplied by, (n, 10)."""
-    code_bytes, vector_bytes = bytes_of(one.world.items.shape[1])
-    masked, excluded, blocks, hits, nodes, vectors, listed = one.work.T.astype(np.float64)
+    """Return what each constant is multiplied by, (n, 12)."""
+    code_bytes, vector_bytes, lead_bytes = bytes_of(one.world.items.shape[1])
+    counts = one.work.T.astype(np.float64)
+    masked, excluded, blocks, hits, nodes, vectors, listed, centers, leads = counts
+    coded = code_bytes * blocks + lead_bytes * leads
     return np.column_stack(
         (
-            *(np.ones(len(blocks)), masked, excluded, blocks, code_bytes * blocks, hits),
-            *(nodes, vectors, vector_bytes * (nodes + vectors), listed),
+            *(np.ones(len(blocks)), masked, excluded, blocks, coded, hits),
+            *(nodes, vectors, vector_bytes * (nodes + vectors + centers), listed, centers, leads),
         )
     )

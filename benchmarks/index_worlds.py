@@ -15,6 +15,7 @@ from recsys.base.process import usable_cores
 from recsys.errors import DataError
 from recsys.index import LONG, Sample
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
+from recsys.vectors.vector import unit_rows
 
 N_OTHERS = 1000  # users that a publish measures on
 ROUNDING = 1e-6
@@ -91,6 +92,8 @@ def worlds(
         yield generated_world(n_items, n)
     if only in (None, "million", "flat"):
         yield flat_world(n_items, n)
+    if only in (None, "million", "units"):
+        yield unit_world(n_items, n)
 
 
 def gowalla_world(factors: int, n: int) -> World:
@@ -112,6 +115,14 @@ def flat_world(n_items: int, n: int) -> World:
     embeddings = Embeddings(*flat_vectors(n_items, n + N_OTHERS, 64))
     nothing = sp.csr_array(embeddings.shape, dtype=np.float32)
     return world_of("Clusters, 64 factors", embeddings, nothing, n, usable_cores())
+
+
+def unit_world(n_items: int, n: int) -> World:
+    """Return vectors in clusters at length 1, as distilled ones have it."""
+    vectors = map(unit_rows, flat_vectors(n_items, n + N_OTHERS, 64))
+    embeddings = Embeddings(*vectors)
+    nothing = sp.csr_array(embeddings.shape, dtype=np.float32)
+    return world_of("Unit vectors in clusters, 64 factors", embeddings, nothing, n, usable_cores())
 
 
 def world_of(
