@@ -98,7 +98,7 @@ class AutoSettings:
 
     factors: int = 1024
     """The largest number that is tried."""
-    work: float = 1.5
+    work: float = 1.0
     """After which no other fit begins, in fits of a distilled model of 64 factors whose teacher is
     ALS with 256. Multiplications are counted, so that a log gets the same model on any machine."""
     minutes: float | None = None
