@@ -205,7 +205,10 @@ def calibrate_clusters(
 def _clusters_for(
     k: int, scanned: Measured, exact: Measured, sample: Sample, settings: "IndexSettings"
 ) -> tuple[int, Counted]:
-    """Double the number of clusters until the target is met, or all cost as much: 0."""
+    """Double the number of clusters until the target is met, also for the hardest queries.
+
+    0 where all cost as much.
+    """
     clusters = scanned.index.clusters
     most = 0 if clusters is None else int(_MOST_CLUSTERS * len(clusters.centers))
     n = 1
@@ -214,7 +217,10 @@ def _clusters_for(
         counted = Counted.of(index, sample, k)
         if cost_of(counted, index.items.shape[1]) >= scanned.cost(k):
             break
-        if counted.meets(exact.counted[k], settings.target_recall):
+        target = settings.target_recall
+        if counted.meets(exact.counted[k], target) and (
+            most_excluded(index, scanned.index, sample, target)[k] >= 0
+        ):
             return n, counted
         n *= 2
     return 0, scanned.counted[k]
