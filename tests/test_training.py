@@ -46,6 +46,7 @@ def test_the_manifest_says_what_was_trained_and_measured(tmp_path: Path) -> None
             "regularization_exponent": 0.5,
             "unobserved_regularization": 0.0,
             "unobserved_weight": 0.1,
+            "weight_exponent": 1.0,
             "user_exponent": 0.0,
             "item_exponent": 0.0,
             "unobserved_exponent": 0.0,
