@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from recsys.base.checks import require_whole
 from recsys.base.distribution import extra, missing_package
-from recsys.base.durable import replace_text
+from recsys.base.durable import replace_text, require_place
 from recsys.base.errors import ConfigError
 from recsys.base.process import peak_memory
 from recsys.base.progress import progress_bar
@@ -43,15 +43,7 @@ def require_tuned(path: str | Path, study: str | Path | None = None) -> None:
     """
     _import_tomli_w()
     require_study(study)
-    path = Path(path)
-    if path.is_dir():
-        raise _not_written(path, "a folder")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_written(path, error.strerror or str(error)) from error
-    if not os.access(path.parent, os.W_OK):
-        raise _not_written(path, "a folder that cannot be written")
+    require_place(Path(path), _WRITING)
 
 
 def write_tuned(path: str | Path, tuned: Tuned, config: str | Path | None = None) -> None:
@@ -86,7 +78,7 @@ def _import_tomli_w() -> Any:
 
 
 def _not_written(path: Path, got: str) -> ConfigError:
-    return ConfigError(f"tune: expected to write a config to {path}, got {got}; name another file")
+    return ConfigError(f"{_WRITING} to {path}, got {got}; name another file")
 
 
 def _moved(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
@@ -102,6 +94,7 @@ def _moved(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
     return {key: value if key == "item_columns" else moved(value) for key, value in data.items()}
 
 
+_WRITING = "tune: expected to write a config"
 _TIMED_USERS = 200
 _WARM_UP_USERS = 100
 

@@ -216,7 +216,7 @@ def test_evaluate_publishes_nothing_and_prints_both_models(sample: Path) -> None
 
 
 def test_evaluate_keeps_every_user_and_shows_groups(sample: Path, tmp_path: Path) -> None:
-    out = tmp_path / "users.parquet"
+    out = tmp_path / "new" / "users.parquet"
     done = run("evaluate", sample, "--users", out)
     assert done.returncode == 0, done.stderr
     assert "ndcg@20 by activity" in done.stdout
@@ -227,6 +227,15 @@ def test_evaluate_keeps_every_user_and_shows_groups(sample: Path, tmp_path: Path
     _, test = split_by_time(read_log(sample))
     tested = set(test.users.tolist(test.user_idx))
     assert set(table["user_id"].to_pylist()) == tested
+
+
+def test_evaluate_knows_before_its_work_that_it_cannot_write(sample: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out, got in ((tmp_path, "a folder"), (tmp_path / "file" / "users", "File exists")):
+        assert refused("evaluate", sample, "--users", out, code=2) == (
+            f"recsys: --users: expected to write every user's metrics to {out}, got {got}; "
+            "name another file"
+        )
 
 
 def test_compare_tells_models_from_luck(sample: Path) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from recsys.base.errors import StoreError
+from recsys.base.errors import ConfigError, StoreError
 
 _NOT_SUPPORTED = frozenset(
     getattr(errno, name)
@@ -62,6 +62,19 @@ def replaced(path: Path, *, many_writers: bool = False) -> Iterator[Path]:
             aside.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def require_place(path: Path, what: str) -> None:
+    """Make the folder of a file that long work will end with; a ConfigError if it cannot be."""
+    got = "a folder" if path.is_dir() else None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            got = "a folder that cannot be written"
+    except OSError as error:
+        got = error.strerror or str(error)
+    if got is not None:
+        raise ConfigError(f"{what} to {path}, got {got}; name another file")
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ import typer
 from rich.console import RenderableType
 
 import recsys
+from recsys.base.durable import replaced, require_place
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.base.progress import progress_bar
 from recsys.base.stopping import StoppedError
@@ -112,6 +113,8 @@ def evaluate_command(
 ) -> None:
     """Train on one part of a log, test on the other, and publish nothing."""
     settings = settings_of(logs, config, items, model, split)
+    if users_out:
+        require_place(users_out, "--users: expected to write every user's metrics")
     log, test = read_logged(settings, rejects)
     settings = recsys.training.with_split(settings, log, test)
     train_part, test_part = recsys.splits.split_log(log, settings.evaluation, test)
@@ -131,7 +134,8 @@ def evaluate_command(
     if users_out:
         import pyarrow.parquet as pq
 
-        pq.write_table(results[name].to_table(train_part.users), users_out)
+        with replaced(users_out) as aside:
+            pq.write_table(results[name].to_table(train_part.users), aside)
         note(f"every user of {name}: {users_out}")
     if as_json:
         print_json(metrics | ({} if new is None else {"new users": new.to_dict()}))
