@@ -173,7 +173,10 @@ def _summary(
             "seed": settings.seed,
             "search_k": chosen.index.search_k,
             "most_excluded": chosen.index.most_excluded,
-            "conditions": recall_by_condition(chosen.index, exact.index, sample),
+            # What scans all clusters is exact under any condition.
+            "conditions": recall_by_condition(chosen.index, exact.index, sample)
+            if chosen.head is not None or any(chosen.index.search_k.values())
+            else {},
             "probe_recall": share_found(chosen.index, folder),
         }
         if chosen.head is not None:

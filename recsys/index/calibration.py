@@ -197,7 +197,8 @@ def calibrate_clusters(
         search_k = {k: n for k, (n, _) in chosen.items()}
         counted = {k: lists for k, (_, lists) in chosen.items()}
         found = Measured(found.index.with_limits(search_k), counted)
-        found = limited(found, exact, sample, settings.target_recall)
+        if any(search_k.values()):  # else it is exact, whatever is excluded
+            found = limited(found, exact, sample, settings.target_recall)
     is_better = found.total_cost() < _WORTH_ITS_BYTES * exact.total_cost()
     return found if is_better else None
 
