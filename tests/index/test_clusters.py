@@ -12,9 +12,9 @@ from recsys.errors import CorruptVersionError
 from recsys.index import LONG, SHORT, IndexSummary, Searcher, build_index, load_index
 from recsys.index.clusters import cluster_items, open_clusters, write_clusters
 from recsys.index.measurement import Sample
-from recsys.index.quantized import encode_items, open_codes, write_codes
+from recsys.index.quantized import open_codes, write_codes
 from recsys.settings import IndexSettings
-from tests.index.test_search import NOTHING, agrees, instructions, random_world
+from tests.index.test_search import NOTHING, clustered, instructions
 
 __all__ = ["instructions"]
 
@@ -28,26 +28,6 @@ def in_clusters(n_items: int, factors: int, n_groups: int, seed: int = 0) -> np.
     return (items / np.linalg.norm(items, axis=1)[:, None]).astype(np.float32)
 
 
-def searcher_of(items: np.ndarray, *, cosine: bool = False) -> Searcher:
-    factor = encode_items(items, cosine=True).factor if cosine else None
-    codes, clusters = cluster_items(items, factor, 0)
-    return Searcher(items, codes, clusters=clusters)
-
-
-@given(
-    st.integers(0, 10**6), st.integers(1, 900), st.integers(1, 20), st.integers(1, 60), st.data()
-)
-@settings(max_examples=100, deadline=None)
-def test_exact_is_the_twin(seed, n_items, factors, k, data) -> None:
-    items, user, rng = random_world(seed, n_items, factors)
-    n_excluded = data.draw(st.integers(0, n_items))
-    exclude = rng.choice(n_items, n_excluded, replace=False).astype(np.int32)
-    allowed = None
-    if data.draw(st.booleans()):
-        allowed = rng.random(n_items) < data.draw(st.sampled_from([0.0, 0.01, 0.3, 1.0]))
-    agrees(searcher_of(items), items, user, k, exclude, allowed)
-
-
 @pytest.mark.parametrize("factors", [1, 3, 64, 130])
 @pytest.mark.parametrize("cosine", [False, True])
 @pytest.mark.usefixtures("instructions")
@@ -55,10 +35,10 @@ def test_the_list_is_that_of_the_scan_by_norms(factors: int, cosine: bool) -> No
     """Vectors of no special numbers, also of different norms, by both kinds of instructions."""
     items = in_clusters(3000, factors, 20)
     items *= np.random.default_rng(1).lognormal(0, 0.3, (3000, 1)).astype(np.float32)
-    clustered, scanned = searcher_of(items, cosine=cosine), Searcher.of(items, cosine=cosine)
+    in_groups, scanned = clustered(items, cosine=cosine), Searcher.of(items, cosine=cosine)
     for user in in_clusters(20, factors, 20, seed=2):
         for k in (1, 20, 500, 3000):
-            found, expected = (one.search(user, k, NOTHING) for one in (clustered, scanned))
+            found, expected = (one.search(user, k, NOTHING) for one in (in_groups, scanned))
             np.testing.assert_array_equal(found[0], expected[0])
             np.testing.assert_array_equal(found[1], expected[1])
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.errors import CorruptVersionError
 from recsys.index import LONG, SHORT, Index, PlainIndex, Searcher, compiled
+from recsys.index.clusters import cluster_items
 from recsys.index.forest import FOREST, build_forest, open_forest
 from recsys.index.quantized import encode_items, open_codes, write_codes
 
@@ -57,15 +58,22 @@ def agrees(index: Index, items, user, k, exclude, allowed=None) -> None:
     assert (rows.tolist(), scores.tolist()) == slow_search(items, user, k, exclude, allowed)
 
 
+def clustered(items, *, cosine: bool = False) -> Searcher:
+    """Return an exact search of items in clusters, however few there are."""
+    factor = encode_items(items, cosine=True).factor if cosine else None
+    codes, clusters = cluster_items(items, factor, 0)
+    return Searcher(items, codes, clusters=clusters)
+
+
 @given(
     st.integers(0, 10**6),
-    st.integers(1, 700),
-    st.integers(1, 9),
+    st.integers(1, 900),
+    st.integers(1, 20),
     st.integers(1, 60),
-    st.sampled_from([Searcher.of, PlainIndex]),
+    st.sampled_from([Searcher.of, PlainIndex, clustered]),
     st.data(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_exact_is_the_twin(seed, n_items, factors, k, kind, data) -> None:
     items, user, rng = random_world(seed, n_items, factors)
     n_excluded = data.draw(st.integers(0, n_items))
