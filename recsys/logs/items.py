@@ -21,6 +21,7 @@ from recsys.vectors import Ids
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 _MEMORY_LIMIT = "1GB"
+_MOST_COMPARED = 100_000  # rows
 _FEW = 0.5  # of the items of a log; if fewer have attributes, the ids may not be those of the log
 
 
@@ -99,9 +100,9 @@ def attributes_of(table: pa.Table, items: Ids) -> pa.Table:
         If ids or numbers of the table cannot be used.
     """
     _refuse_numbers_that_are_none(table)
-    first_row = pc.index_in(
-        items.values.cast(pa.large_string()), value_set=_ids_as_text(table["item_id"])
-    )
+    ids = _ids_as_text(table["item_id"])
+    first_row = pc.index_in(items.values.cast(pa.large_string()), value_set=ids)
+    _warn_of_several(table, ids)
     n_found = len(first_row) - first_row.null_count
     if n_found < _FEW * len(items):
         example = "" if len(table) == 0 else f", such as {table['item_id'][0].as_py()!r}"
@@ -114,8 +115,32 @@ def attributes_of(table: pa.Table, items: Ids) -> pa.Table:
     return aligned.set_column(aligned.column_names.index("item_id"), "item_id", items.values)
 
 
+def _warn_of_several(table: pa.Table, ids: pa.Array) -> None:
+    """Warn of ids with several rows that differ."""
+    counts = ids.value_counts()
+    several = counts.field("values").filter(pc.greater(counts.field("counts"), 1)).drop_null()
+    if not len(several):
+        return
+    rows_of: dict[str, list[Any]] = {}
+    rows = pc.indices_nonzero(pc.is_in(ids, value_set=several))[:_MOST_COMPARED]
+    attributes = table.drop_columns("item_id").take(rows).to_pylist()
+    for id_, row in zip(ids.take(rows).to_pylist(), attributes, strict=True):
+        rows_of.setdefault(id_, []).append(row)
+    differ = [id_ for id_, found in rows_of.items() if any(row != found[0] for row in found)]
+    if differ:
+        warn(
+            f"items: {len(differ):,} ids have several rows that differ, such as {differ[0]!r}; of "
+            "each the first row counts"
+        )
+
+
 def _ids_as_text(ids: pa.ChunkedArray) -> pa.Array:
     """Return ids as text: a whole float or decimal is an integer."""
+    if not any(is_of(ids.type) for is_of in _IDS):
+        raise DataError(
+            f"items: item_id is {ids.type}; expected integers or strings; convert it, or map "
+            "another column (data.item_columns)"
+        )
     if pa.types.is_floating(ids.type):
         ids = pc.if_else(pc.is_nan(ids), None, ids).cast(pa.float64())
         if pc.any(pc.greater_equal(pc.abs(ids), 2.0**53)).as_py():
@@ -136,6 +161,11 @@ _NOT_KEPT = (
     pa.types.is_interval,
 )
 """Types that Arrow cannot write as Parquet, or not take rows of."""
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_IDS = (
+    *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null),
+    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary),
+)
 
 
 def _refuse_numbers_that_are_none(table: pa.Table) -> None:
@@ -147,23 +177,43 @@ def _refuse_numbers_that_are_none(table: pa.Table) -> None:
         With the column and the first row.
     """
     for name, column in zip(table.column_names, table.columns, strict=True):
-        while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-            column = pc.list_flatten(column)
-        if pa.types.is_float16(column.type):
-            raise DataError(f"items: column {name!r} is float16; convert it to float32")
-        if any(is_of(column.type) for is_of in _NOT_KEPT):
+        for part in _leaves(column):
+            _refuse_leaf(name, part)
+
+
+def _leaves(column: pa.ChunkedArray | pa.Array) -> Iterator[pa.ChunkedArray | pa.Array]:
+    """Yield what lists, structs and maps hold at last."""
+    type_ = column.type
+    if pa.types.is_dictionary(type_):
+        yield from _leaves(column.cast(type_.value_type))
+    elif pa.types.is_struct(type_):
+        for n in range(type_.num_fields):
+            yield from _leaves(pc.struct_field(column, n))
+    elif pa.types.is_map(type_):
+        entries = pa.list_(pa.struct([("key", type_.key_type), ("value", type_.item_type)]))
+        yield from _leaves(column.cast(entries))
+    elif any(is_of(type_) for is_of in _LISTS):
+        yield from _leaves(pc.list_flatten(column))
+    else:
+        yield column
+
+
+def _refuse_leaf(name: str, column: pa.ChunkedArray | pa.Array) -> None:
+    if pa.types.is_float16(column.type):
+        raise DataError(f"items: column {name!r} is float16; convert it to float32")
+    if any(is_of(column.type) for is_of in _NOT_KEPT):
+        raise DataError(
+            f"items: column {name!r} is {column.type}, which a version cannot keep; convert it "
+            "to text, numbers, dates, or lists of these"
+        )
+    if pa.types.is_floating(column.type) and name != "item_id":
+        is_finite = pc.fill_null(pc.is_finite(column), True)
+        if not pc.all(is_finite).as_py():
+            row = pc.index(is_finite, False).as_py()
             raise DataError(
-                f"items: column {name!r} is {column.type}, which a version cannot keep; convert it "
-                "to text, numbers, dates, or lists of these"
+                f"items: column {name!r} holds {column[row].as_py()} (value {row + 1}); "
+                "expected finite numbers; write null where there is none"
             )
-        if pa.types.is_floating(column.type) and name != "item_id":
-            is_finite = pc.fill_null(pc.is_finite(column), True)
-            if not pc.all(is_finite).as_py():
-                row = pc.index(is_finite, False).as_py()
-                raise DataError(
-                    f"items: column {name!r} holds {column[row].as_py()} (value {row + 1}); "
-                    "expected finite numbers; write null where there is none"
-                )
 
 
 def _read_table(path: Path, settings: TextSettings, item_id: str) -> pa.Table:
@@ -254,8 +304,10 @@ def _typed(session: Session, column: str, is_id: bool, nulls: tuple[str, ...], d
         f"SELECT count(*), {counts} FROM items WHERE NOT ({is_null})"
     )
     # Digits with a zero in front are a code, such as a postal one.
+    # More digits than 64 bits hold are one too, which a float would round.
     ((n_codes,),) = session.rows(
-        f"SELECT count(*) FROM items WHERE regexp_full_match({column}, '0[0-9]+')"
+        f"SELECT count(*) FROM items WHERE regexp_full_match({column}, '0[0-9]+') "
+        f"OR (regexp_full_match({column}, '{_WHOLE}') AND TRY_CAST({column} AS BIGINT) IS NULL)"
     )
     for value, n in zip(ways, n_of_way, strict=True):
         if n == n_values and n_values and not n_codes:

@@ -1,6 +1,7 @@
 import bz2
 import gzip
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,8 @@ def test_all_columns_are_kept_where_only_the_id_is_mapped(items_file: Path) -> N
 
 def test_attributes_follow_the_rows_of_the_embeddings() -> None:
     table = pa.table({"item_id": [7, 8, 7], "title": ["Seven", "Eight", "Seven again"]})
-    aligned = attributes_of(table, Ids(["8", "x", "7"]))
+    with pytest.warns(RuntimeWarning, match="1 ids have several rows that differ, such as '7'"):
+        aligned = attributes_of(table, Ids(["8", "x", "7"]))
     assert aligned.to_pydict() == {
         "item_id": ["8", "x", "7"],
         "title": ["Eight", None, "Seven"],
@@ -256,3 +258,60 @@ def test_a_table_is_no_path() -> None:
 def test_types_that_no_version_can_keep_are_refused(values: pa.Array) -> None:
     with pytest.raises(DataError, match="column 'x' is .*, which a version cannot keep"):
         attributes_of(pa.table({"item_id": [1, 2], "x": values}), Ids([1, 2]))
+
+
+# Rows and types of all kinds
+
+
+@pytest.mark.parametrize(("titles", "n"), [(["A", "A", "B", "C"], 0), (["A", "Z", "B", "Z"], 2)])
+def test_several_rows_with_one_id_are_said_where_they_differ(titles: list, n: int) -> None:
+    table = pa.table({"item_id": ["a", "a", "b", "b"], "title": titles, "tags": [["x"]] * 4})
+    if titles[-1] == "C":
+        table = table.slice(0, 3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = attributes_of(table, Ids(pa.array(["a", "b"], pa.large_string())))
+    assert found["title"].to_pylist() == ["A", "B"]
+    said = [str(one.message) for one in caught]
+    assert [f"{n} ids have several rows that differ, such as 'a'" in one for one in said] == (
+        [True] if n else []
+    )
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([{"x": float("nan")}, {"x": 1.0}]),
+        pa.array([[{"x": float("inf")}], []]),
+        pa.array([[("k", float("nan"))], []], pa.map_(pa.string(), pa.float64())),
+        pa.array([[1.0, float("nan")], [1.0, 2.0]], pa.list_(pa.float64(), 2)),
+        pa.array([float("nan"), 1.0]).dictionary_encode(),
+    ],
+)
+def test_numbers_that_are_none_are_found_inside(column: pa.Array) -> None:
+    table = pa.table({"item_id": ["a", "b"], "t": column})
+    with pytest.raises(DataError, match="column 't' holds (nan|inf)"):
+        attributes_of(table, Ids(pa.array(["a", "b"], pa.large_string())))
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array([1, 2], pa.duration("s")),
+        pa.array([1, 2], pa.time32("s")),
+        pa.array([1, 2], pa.date32()),
+        pa.array([True, False]),
+        pa.array([["a"], ["b"]]),
+        pa.array([{"a": 1}, {"a": 2}]),
+        pa.array([b"a", b"\xff"]),
+    ],
+)
+def test_a_type_that_is_no_id_is_refused(ids: pa.Array) -> None:
+    with pytest.raises(DataError, match="item_id is .*; expected integers or strings"):
+        attributes_of(pa.table({"item_id": ids}), Ids(pa.array(["a"], pa.large_string())))
+
+
+def test_digits_beyond_64_bits_stay_text(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item_id,ean\na,12345678901234567890\nb,1\n")
+    table = read_items(tmp_path / "items.csv")
+    assert table["ean"].to_pylist() == ["12345678901234567890", "1"]
