@@ -80,7 +80,8 @@ def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Tab
 def attributes_of(table: pa.Table, items: Ids) -> pa.Table:
     """Bring a table of items into the order of the rows of the embeddings.
 
-    Warns where the table holds none of the items, or less than half of them.
+    Warns where the table holds none of the items, or less than half of them, and where several rows
+    for one item differ.
 
     Parameters
     ----------
@@ -129,8 +130,8 @@ def _warn_of_several(table: pa.Table, ids: pa.Array) -> None:
     differ = [id_ for id_, found in rows_of.items() if any(row != found[0] for row in found)]
     if differ:
         warn(
-            f"items: {len(differ):,} ids have several rows that differ, such as {differ[0]!r}; of "
-            "each the first row counts"
+            f"items: several rows that differ have one id, such as {differ[0]!r} ({len(differ):,} ids); "
+            "of each id the first row counts"
         )
 
 
