@@ -130,8 +130,8 @@ def _warn_of_several(table: pa.Table, ids: pa.Array) -> None:
     differ = [id_ for id_, found in rows_of.items() if any(row != found[0] for row in found)]
     if differ:
         warn(
-            f"items: several rows that differ have one id, such as {differ[0]!r} ({len(differ):,} ids); "
-            "of each id the first row counts"
+            "items: several rows that differ have one id, such as "
+            f"{differ[0]!r} ({len(differ):,} ids); of each id the first row counts"
         )
 
 

@@ -10,6 +10,7 @@ from recsys.base.durable import replaced
 from recsys.base.errors import DataError
 from recsys.logs.classify import OTHER_ORDER, SECONDS_PER_DAY, RowOutcome
 from recsys.logs.session import Session
+from recsys.logs.sources import listed
 from recsys.logs.sql import literal, literals
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
@@ -50,23 +51,35 @@ class FileCounts:
     rows_read, kept, rejected : int
         Rows found, used, and not usable; the others were left out on request. Kept are those that
         minimum counts and splits begin with.
+    reasons : mapping of str to int
+        The rejected rows by reason.
     """
 
     rows_read: int = 0
     kept: int = 0
     rejected: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rejected_share(self) -> float:
         """Rejected rows over rows read, 0 for an empty file."""
         return self.rejected / self.rows_read if self.rows_read else 0.0
 
-    def __add__(self, other: "FileCounts") -> "FileCounts":
-        return FileCounts(
-            self.rows_read + other.rows_read,
-            self.kept + other.kept,
-            self.rejected + other.rejected,
-        )
+    def __str__(self) -> str:
+        reasons = sorted(self.reasons, key=lambda reason: -self.reasons[reason])
+        shown = listed([f"{reason} {self.reasons[reason]:,}" for reason in reasons])
+        return f"{self.rejected:,} of {self.rows_read:,}{f' ({shown})' if shown else ''}"
+
+
+def most_rejected(files: Mapping[str, FileCounts]) -> str:
+    """Name the files with most rejected rows, with how many and why; nothing where none has any."""
+    bad = sorted(
+        (name for name in files if files[name].rejected), key=lambda name: -files[name].rejected
+    )
+    return listed([f"{name} {files[name]}" for name in bad])
+
+
+_OF_A_FILE = tuple(one.name for one in fields(FileCounts))
 
 
 @dataclass(frozen=True)
@@ -128,7 +141,7 @@ class RowCounts:
         """Read what a manifest holds; what a newer release adds is left out."""
         known = {one.name: data[one.name] for one in fields(cls) if one.name in data}
         files = {
-            name: FileCounts(*(counts.get(one.name, 0) for one in fields(FileCounts)))
+            name: FileCounts(**{k: n for k, n in counts.items() if k in _OF_A_FILE})
             for name, counts in data.get("files", {}).items()
         }
         return cls(**known | {"files": files})
@@ -140,6 +153,8 @@ class RowCounts:
             if rows:
                 by_reason = ", ".join(f"{reason} {n:,}" for reason, n in sorted(rows.items()))
                 clauses.append(f"{sum(rows.values()):,} {what}: {by_reason}")
+        if self.rejected and len(self.files) > 1:
+            clauses.append(f"most of the rejected in {most_rejected(self.files)}")
         if self.rejects_file:
             clauses.append(f"rejects in {self.rejects_file}")
         clauses.extend(self.notes)
@@ -152,7 +167,7 @@ class _Part:
 
     name: str
     condition: str
-    n_rows: int
+    files: Mapping[str, FileCounts]  # its rows by file
 
 
 @dataclass(frozen=True)
@@ -185,21 +200,24 @@ class ClassifiedRows:
         events = self._by_event() if has_events else {}
         n_rows = sum(int(str(n)) for _, n in counts)
         rejected, left_out = (self._by_reason(counts, is_rejected=way) for way in (True, False))
-        row_counts = RowCounts(n_rows, rejected, left_out, events)
-        return replace(row_counts, files=self._by_file(row_counts))
+        files = {self.files[0]: self._of_file(counts)} if len(self.files) == 1 else self._by_file()
+        return RowCounts(n_rows, rejected, left_out, events, files=files)
 
-    def _by_file(self, of_log: RowCounts) -> dict[str, FileCounts]:
-        if len(self.files) == 1:
-            whole = FileCounts(of_log.rows_read, of_log.n_used, sum(of_log.rejected.values()))
-            return {self.files[0]: whole}
-        counts = self.session.rows(
-            f"SELECT file_number, {self._counted}, count(*) FILTER (outcome = 0) "
-            f"FROM {self.relation} GROUP BY file_number"
-        )
-        by_file = dict.fromkeys(self.files, FileCounts())  # one may be given twice
-        for number, n, n_bad, n_kept in (map(int, map(str, row)) for row in counts):
-            by_file[self.files[number]] += FileCounts(n, n_kept, n_bad)
-        return by_file
+    def _by_file(self, condition: str = "true") -> dict[str, FileCounts]:
+        """Count the rows of each file that fulfil a condition."""
+        counts: dict[str, list[tuple[object, ...]]] = {name: [] for name in self.files}
+        for number, *count in self.session.rows(
+            f"SELECT file_number, outcome, count(*) FROM {self.relation} WHERE {condition} "
+            "GROUP BY ALL"
+        ):
+            counts[self.files[int(str(number))]].append(tuple(count))  # one may be given twice
+        return {name: self._of_file(of_file) for name, of_file in counts.items()}
+
+    def _of_file(self, counts: Sequence[tuple[object, ...]]) -> FileCounts:
+        reasons = self._by_reason(counts, is_rejected=True)
+        n_kept = sum(int(str(n)) for outcome, n in counts if outcome == 0)
+        n_rows = sum(int(str(n)) for _, n in counts)
+        return FileCounts(n_rows, n_kept, sum(reasons.values()), reasons)
 
     def _by_event(self) -> dict[str, int]:
         counts = self.session.rows(
@@ -251,40 +269,46 @@ class ClassifiedRows:
                 f"{_shortened(str(text))}; the rows after it would be misread, so make it two files"
             )
         if row_counts.rejected_share > max_rejected_share:
-            whole = _Part("log", "true", row_counts.rows_read)
+            only = f" {self.files[0]}" if len(self.files) == 1 else ""
+            whole = _Part(f"log{only}", "true", row_counts.files)
             raise self._too_many(row_counts, max_rejected_share, whole)
         if max_rejected_share == 1:
             return
-        part = self._bad_file(row_counts.files, max_rejected_share)
+        part = self._bad_files(row_counts.files, max_rejected_share)
         part = part or self._bad_day(max_rejected_share)
         if part is not None:
-            counts = self.session.rows(
-                f"SELECT outcome, count(*) FROM {self.relation} WHERE {part.condition} GROUP BY ALL"
+            reasons = [one.reasons for one in part.files.values()]
+            rejected = {
+                reason: sum(of_file.get(reason, 0) for of_file in reasons)
+                for reason in row_counts.rejected
+                if any(reason in of_file for of_file in reasons)
+            }
+            n_rows = sum(one.rows_read for one in part.files.values())
+            of_part = replace(
+                RowCounts(n_rows, rejected, files=part.files), rejects_file=row_counts.rejects_file
             )
-            rejected = self._by_reason(counts, is_rejected=True)
-            of_part = RowCounts(part.n_rows, rejected, rejects_file=row_counts.rejects_file)
             raise self._too_many(of_part, max_rejected_share, part)
 
-    def _bad_file(self, files: Mapping[str, FileCounts], max_share: float) -> _Part | None:
-        """Return the file with the largest share of rejected rows, if that is too large."""
-        name = max(files, key=lambda name: files[name].rejected_share)
-        if files[name].rejected_share <= max_share:
-            return None
-        return _Part(f"log {name}", f"file = {literal(name)}", files[name].rows_read)
+    def _bad_files(self, files: Mapping[str, FileCounts], max_share: float) -> _Part | None:
+        """Return the files of which too many rows are rejected."""
+        bad = {name: one for name, one in files.items() if one.rejected_share > max_share}
+        names = ", ".join(map(literal, bad))
+        return _Part(f"log {listed(list(bad))}", f"file IN ({names})", bad) if bad else None
 
     def _bad_day(self, max_share: float) -> _Part | None:
         """Return the first of the last two days of which too many rows are rejected."""
         day = f"seconds // {SECONDS_PER_DAY}"
         newest = f"(SELECT max({day}) FROM {self.relation} WHERE outcome = 0)"
         found = self.session.rows(
-            f"SELECT {day} AS day, {self._counted} FROM {self.relation} "
-            f"WHERE day BETWEEN {newest} - 1 AND {newest} "
+            f"SELECT {day} AS day, count(*) AS n, count(*) FILTER ({self._is_rejected}) AS n_bad "
+            f"FROM {self.relation} WHERE day BETWEEN {newest} - 1 AND {newest} "
             f"GROUP BY day HAVING n_bad > {max_share!r} * n AND n >= {_ROWS_OF_A_DAY} "
             "ORDER BY day LIMIT 1"
         )
-        for number, n, _ in found:
+        for number, _, _ in found:
             date = datetime.fromtimestamp(int(str(number)) * SECONDS_PER_DAY, UTC)
-            return _Part(f"log on {date:%Y-%m-%d}", f"{day} = {number}", int(str(n)))
+            condition = f"{day} = {number}"
+            return _Part(f"log on {date:%Y-%m-%d}", condition, self._by_file(condition))
         return None
 
     def _too_many(self, row_counts: RowCounts, max_share: float, part: _Part) -> DataError:
@@ -309,10 +333,6 @@ class ClassifiedRows:
             f"FROM {self.relation} WHERE {self._is_rejected} AND {condition} "
             "ORDER BY file_number, line"
         )
-
-    @property
-    def _counted(self) -> str:
-        return f"count(*) AS n, count(*) FILTER ({self._is_rejected}) AS n_bad"
 
     @property
     def _is_rejected(self) -> str:

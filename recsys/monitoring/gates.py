@@ -25,7 +25,7 @@ from recsys.settings import (
 from recsys.store import Check, Content, Damaged, EvaluationSummary, Manifest
 from recsys.vectors.vector import norms_of
 
-_CHANGE_EVERY_NIGHT = ("since", "until")
+_CHANGE_NO_ROW = ("since", "until", "max_rejected_share", "memory_limit")  # or each night
 _SCALED_DOWN = 3.0  # times that the mean weight fell: more than a night changes it
 _LEAST_WITH_VECTORS = 0.5  # of the users
 _NEARLY_ZERO = 1e-6  # of the longest user
@@ -240,7 +240,7 @@ def _log_settings(manifest: Manifest) -> dict[str, Any]:
     settings = json.loads(json.dumps({**asdict(LogSettings()), **manifest.config.get("log", {})}))
     if settings["value_scale"] == "auto":
         settings["value_scale"] = "linear" if settings["min_value"] is None else "none"
-    return {name: value for name, value in settings.items() if name not in _CHANGE_EVERY_NIGHT}
+    return {name: value for name, value in settings.items() if name not in _CHANGE_NO_ROW}
 
 
 def _interval(result: EvaluationSummary, metric: str) -> str:

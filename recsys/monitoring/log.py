@@ -8,9 +8,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.logs import LogSummary, RowCounts
+from recsys.logs import FileCounts, LogSummary, RowCounts
 from recsys.logs.classify import SECONDS_PER_DAY
 from recsys.logs.log_summary import MOST_DAYS
+from recsys.logs.row_counts import most_rejected
+from recsys.logs.sources import listed
 from recsys.monitoring.measures import Measured, NotMeasured, log_ratio, measure_of
 from recsys.store import Manifest
 
@@ -125,7 +127,8 @@ class _Days:
 @measure_of("log", limit=0.1)
 def volume(a: Log, b: Log) -> Measured:
     """Log ratio of the numbers of events."""
-    return _ratio("events", a.events, b.events)
+    value, found = _ratio("events", a.events, b.events)
+    return Measured(value, found + _moved_files(a, b))
 
 
 @measure_of("log", limit=0.02)
@@ -141,7 +144,7 @@ def past_days(a: Log, b: Log) -> Measured:
     value, most = sum(changes.values()) / total, max(days, key=lambda day: changes[day])
     found = f"of {total:,} events of days that both logs hold, {value:.2%} came or went"
     if changes[most]:
-        found += f"; on {most} {before.on(most):,} became {now.on(most):,}"
+        found += f"; on {most} {before.on(most):,} became {now.on(most):,}{_moved_files(a, b)}"
     return Measured(value, found)
 
 
@@ -177,7 +180,14 @@ def event_types(a: Log, b: Log) -> Measured:
 @measure_of("log", limit=0.01)
 def rejected_share(a: Log, b: Log) -> Measured:
     """Change of the share of rows that were rejected."""
-    return _change("rejected rows", a.row_counts.rejected_share, b.row_counts.rejected_share)
+    before, now = a.row_counts, b.row_counts
+    value, found = _change("rejected rows", before.rejected_share, now.rejected_share)
+    worse = {
+        name: one
+        for name, one in now.files.items()
+        if one.rejected > before.files.get(name, FileCounts()).rejected
+    }
+    return Measured(value, f"{found}; most in {most_rejected(worse)}" if worse else found)
 
 
 @measure_of("log", limit=0.01)
@@ -202,6 +212,21 @@ def busiest_user(a: Log, b: Log) -> Measured:
 def busiest_item(a: Log, b: Log) -> Measured:
     """Change of the share of events that are of the item with most."""
     return _change("events of the item with most", a.share("busiest_item"), b.share("busiest_item"))
+
+
+def _moved_files(a: Log, b: Log) -> str:
+    """Name the files of which most rows came or went, where both manifests know files."""
+    before, now = _kept_of(a), _kept_of(b)
+    if not before or not now or len(before | now) == 1:
+        return ""
+    moves = {name: now.get(name, 0) - before.get(name, 0) for name in {**before, **now}}
+    most = sorted((name for name in moves if moves[name]), key=lambda name: -abs(moves[name]))
+    return f"; of files {listed([f'{name} {moves[name]:+,}' for name in most])}" if most else ""
+
+
+def _kept_of(log: Log) -> dict[str, int]:
+    counts = log.summary.row_counts
+    return {} if counts is None else {name: one.kept for name, one in counts.files.items()}
 
 
 def _ratio(what: str, before: float, now: float) -> Measured:

@@ -257,7 +257,7 @@ def test_rows_are_counted_by_file(tmp_path, cached):
         folder / "3.parquet",
     )
     expected = {
-        str(folder / "1.csv"): FileCounts(rows_read=4, kept=2, rejected=1),
+        str(folder / "1.csv"): FileCounts(4, 2, 1, {"empty item_id": 1}),
         str(folder / "2.csv"): FileCounts(),
         str(folder / "3.parquet"): FileCounts(rows_read=3, kept=3),
     }
@@ -271,10 +271,70 @@ def test_rows_are_counted_by_file(tmp_path, cached):
     assert twice.files == {str(folder / "3.parquet"): FileCounts(rows_read=6, kept=6)}
     table = pa.table({"user_id": [1, None], "item_id": [1, 2]})
     one = read_log(table, max_rejected_share=1).row_counts.files
-    assert one == {"table": FileCounts(rows_read=2, kept=1, rejected=1)}
+    assert one == {"table": FileCounts(2, 1, 1, {"empty user_id": 1})}
 
 
 def test_a_manifest_keeps_the_counts_of_the_last_files():
     files = {f"{n:05}.csv": FileCounts(n, n) for n in range(1200)}
     kept = RowCounts.from_dict(RowCounts(files=files).to_dict()).files
     assert list(kept) == list(files)[200:]
+
+
+BAD = {
+    "1.csv": ("", 40),
+    "2.csv": ("x", 0),
+    "3.csv": ("y\xff", 30),
+    "4.csv": (",", 20),
+    "5.csv": ("", 10),
+}
+MOST = [
+    "/1.csv 40 of 100 (empty user_id 40)",
+    "/3.csv 30 of 100 (not UTF-8 30)",
+    "/4.csv 20 of 100 (malformed line 20)",
+    " and 1 more",
+]
+
+
+@pytest.fixture
+def bad_files(tmp_path):
+    """A folder of five files, four of them with rows that cannot be used, 20 % in all."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    for name, (user, n_bad) in BAD.items():
+        rows = [f"{user},i" for _ in range(n_bad)] + [f"u{n},i{n % 7}" for n in range(100 - n_bad)]
+        text = "\n".join(["user_id,item_id", *rows])
+        (folder / name).write_text(text, encoding="latin-1")
+    return folder
+
+
+@pytest.mark.parametrize("allowed", [0.01, 0.3])  # too many of the log, or of single files
+def test_a_refusal_names_the_files(bad_files, allowed):
+    with pytest.raises(DataError) as caught:
+        read_log(bad_files, max_rejected_share=allowed)
+    message = str(caught.value)
+    expected = MOST if allowed < 0.2 else [f"log {bad_files}/1.csv: more rows are unusable"]
+    assert [part for part in expected if part not in message] == []
+    assert message.startswith("log: " if allowed < 0.2 else "log /"), message
+    counts = read_log(bad_files, max_rejected_share=1).row_counts
+    assert [part for part in MOST if part not in str(counts)] == []
+
+
+def test_a_refusal_of_several_files_or_of_a_day_names_them(bad_files):
+    with pytest.raises(
+        DataError, match="log .*/1.csv, .*/3.csv: more .*: 200 rows read; 70 reject"
+    ):
+        read_log(bad_files, max_rejected_share=0.25)
+    for n_file, n_bad in enumerate([30, 0, 20]):
+        users = [None] * n_bad + list(range(300 - n_bad))
+        day = [86_400 * (19_600 + (n < n_bad + 50)) for n in range(300)]
+        table = pa.table({"user_id": users, "item_id": [1] * 300, "timestamp": day})
+        pq.write_table(table, bad_files / f"{n_file}.parquet")
+    for path in bad_files.glob("*.csv"):
+        path.unlink()
+    with pytest.raises(DataError) as caught:
+        read_log(bad_files, max_rejected_share=0.15)
+    assert "log on 2023-09-01: more rows" in str(caught.value)
+    assert "200 rows read; 50 rejected (25.00 %): empty user_id 50" in str(caught.value)
+    assert f"most of the rejected in {bad_files}/0.parquet 30 of 80 (empty user_id 30), " in str(
+        caught.value
+    )

@@ -408,3 +408,37 @@ def test_a_night_keeps_the_choice_of_the_current_version_until_it_loses(place: P
     for path, content in good.items():
         path.write_bytes(content)
     assert run_night(settings).facts("choose")["source"] == "tonight"
+
+
+@pytest.mark.parametrize("command", ["train", "nightly"])
+def test_a_refusal_names_the_new_file_that_is_bad(place: Path, command: str) -> None:
+    """A file that is too bad by itself, and one that the gate of rejected rows finds."""
+    config = place / "config.toml"
+    text = (
+        f'[data]\nlog = "{place}/log"\n[model]\nfactors = 4\niterations = 3\n[index]\n'
+        f'kind = "exact"\n[evaluation]\nsplit = "none"\n[nightly]\nstore = "{place}/store"\n'
+        "[gates.limits]\nrejected_share = 0.001\n[log]\nmax_rejected_share = "
+    )
+    config.write_text(f"{text}0.01\n")
+    arguments = [command, "--config", config, "--store", place / "store"]
+    assert run(*arguments).returncode == 0
+    first = current(place / "store")
+    newest = pq.read_table(place / "log" / "day2.parquet")
+    users = newest["user_id"].to_pylist()
+    users[:20] = [None] * 20
+    bad = newest.set_column(0, "user_id", pa.array(users))
+    pq.write_table(pa.concat_tables([newest] * 30), place / "log" / "day0.parquet")
+    pq.write_table(bad, place / "log" / "day3.parquet")
+    done = run(*arguments)
+    line = done.stderr.splitlines()[-1]
+    counts = f"{place}/log/day3.parquet: more rows are unusable than log.max_rejected_share = 0.01"
+    assert done.returncode == 1
+    assert counts in line
+    assert "empty user_id 20" in line
+    config.write_text(f"{text}0.5\n")
+    done = run(*arguments)
+    assert done.returncode == 1
+    reason = next(part for part in done.stderr.splitlines() if "rejected_share 0" in part)
+    assert f"most in {place}/log/day3.parquet 20 of {len(bad)} (empty user_id 20)" in reason
+    assert f"of files {place}/log/day0.parquet +" in done.stderr
+    assert current(place / "store") == first
