@@ -7,6 +7,7 @@
                                                      # "generated", "flat" and "units"
     python -m benchmarks.index --only flat --peers annoy "faiss hnsw"
     python -m benchmarks.index --only million --items 20000 --users 200   # a look in a minute
+    python -m benchmarks.index --only units --targets    # "auto" at four target recalls
     python -m benchmarks.index --conditions --only gowalla --users 200   # lists under conditions
     python -m benchmarks.index --costs               # fit the cost model that ours is chosen by
 
@@ -87,9 +88,10 @@ class Measured:
         return f"{self.index}{setting} {self.microseconds():.0f} us"
 
 
-def our_version(kind: IndexKind, world: World, folder: Path) -> Built:
+def our_version(kind: IndexKind, world: World, folder: Path, target: float = TARGET) -> Built:
     """Build and open an index as a version has it: calibrated, and memory-mapped."""
-    summary = build_index(world.items, world.others, IndexSettings(kind=kind), folder)
+    settings = IndexSettings(kind=kind, target_recall=target)
+    summary = build_index(world.items, world.others, settings, folder)
     note = "" if kind == "exact" else "chose the exact one"
     if summary.clusters is not None:
         search_k = " / ".join(map(str, summary.clusters.search_k.values()))
@@ -117,6 +119,11 @@ OURS: dict[str, Contender] = {
     "recsys annoy": Contender("recsys.index", partial(our_version, "annoy")),
     "recsys auto": Contender("recsys.index", partial(our_version, "auto")),
 }
+TARGETS: dict[str, Contender] = {
+    f"recsys auto {target}": Contender("recsys.index", partial(our_version, "auto", target=target))
+    for target in (0.99, 0.995, 0.999)
+}
+OURS |= TARGETS
 
 
 def compare(world: World, names: list[str]) -> None:
@@ -256,6 +263,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, help="of what is generated")
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="those with it in their names")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--targets", action="store_true", help='"auto" also at .99, .995, .999')
     parser.add_argument("--conditions", action="store_true", help="recall and time under each")
     parser.add_argument("--costs", action="store_true", help="fit the cost model, and end")
     arguments = parser.parse_args()
@@ -268,7 +276,8 @@ def main() -> None:
         if not any(part in name.lower() for name in PEERS):
             parser.error(f"--peers: expected parts of {', '.join(PEERS)}, got {part}")
     peers = [name for name in PEERS if any(part in name.lower() for part in wanted)]
-    names = [*OURS, *([] if arguments.no_peers else peers)]
+    ours = [name for name in OURS if arguments.targets or name not in TARGETS]
+    names = [*ours, *([] if arguments.no_peers else peers)]
     n_items = arguments.items or 1_000_000
     for world in worlds(arguments.only, arguments.factors, n_items, arguments.users):
         (compare_conditions if arguments.conditions else compare)(world, names)

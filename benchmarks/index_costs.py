@@ -34,10 +34,11 @@ ROUNDS = 5
 TREES = 20
 HEAD_SHARES = (0.5, 0.125, 0.0)
 SEARCH_K = (32, 256, 2048)
+N_CLUSTERS = (2, 8, 32)
 
 
 class Timed(NamedTuple):
-    """Queries of one kind: their work, (n, 7), and the best time of each in nanoseconds."""
+    """Queries of one kind: their work, (n, 10), and the best time of each in nanoseconds."""
 
     world: World
     search: str
@@ -86,7 +87,8 @@ def searchers(world: World) -> Iterator[tuple[str, Searcher]]:
     codes, clusters = cluster_items(world.items, None, 0)
     clustered = Searcher(world.items, codes, clusters=clusters)
     yield "all clusters", clustered
-    yield "8 clusters", clustered.with_limits(dict.fromkeys((SHORT, LONG), 8))
+    for n in N_CLUSTERS:
+        yield f"{n} clusters", clustered.with_limits(dict.fromkeys((SHORT, LONG), n))
     with tempfile.TemporaryDirectory() as folder:
         for share in HEAD_SHARES:
             n_head = int(share * len(world.items)) // PER_BLOCK * PER_BLOCK
@@ -108,14 +110,14 @@ def fitted(timed: list[Timed]) -> CostModel:
 
 
 def columns_of(one: Timed) -> NDArray[np.float64]:
-    """Return what each constant is multiplied by, (n, 12)."""
+    """Return what each constant is multiplied by, (n, 13)."""
     code_bytes, vector_bytes, lead_bytes = bytes_of(one.world.items.shape[1])
     counts = one.work.T.astype(np.float64)
-    masked, excluded, blocks, hits, nodes, vectors, listed, centers, leads = counts
-    coded = code_bytes * blocks + lead_bytes * leads
+    masked, excluded, blocks, hits, nodes, vectors, listed, centers, probed, leads = counts
     return np.column_stack(
         (
-            *(np.ones(len(blocks)), masked, excluded, blocks, coded, hits),
-            *(nodes, vectors, vector_bytes * (nodes + vectors + centers), listed, centers, leads),
+            *(np.ones(len(blocks)), masked, excluded, blocks, code_bytes * blocks, hits),
+            *(nodes, vectors, vector_bytes * (nodes + vectors), listed),
+            *(vector_bytes * centers, probed, lead_bytes * leads),
         )
     )

@@ -24,7 +24,6 @@ from recsys.index.measurement import (
     answers_as_built,
     recall_by_condition,
     share_found,
-    stopwatch,
     write_probes,
 )
 from recsys.index.plain import PlainIndex
@@ -152,7 +151,8 @@ def _chosen(exact: Measured, folder: Path, sample: Sample, settings: "IndexSetti
     if misses and settings.kind == "annoy":
         raise GateFailedError([_refusal(recall, found.index.search_k[SHORT], settings)])
     found = limited(found, exact, sample, settings.target_recall)
-    if settings.kind == "auto" and (misses or found.total_cost() >= exact.total_cost()):
+    is_cheaper = found.total_cost() < exact.total_cost() and found.costs_no_more(exact)
+    if settings.kind == "auto" and (misses or not is_cheaper):
         (folder / FOREST).unlink()
         return exact
     return found
@@ -192,8 +192,8 @@ def _summary(
         target_recall=settings.target_recall,
         n_users_measured=len(sample),
         recall={k: chosen.counted[k].recall(exact.counted[k]) for k in lengths},
-        times={k: Times.of(stopwatch(chosen.index, sample, k)) for k in lengths},
-        exact_p50_ms=Times.of(stopwatch(exact.index, sample, SHORT)).p50,
+        times={k: Times.of(1000 * chosen.counted[k].seconds) for k in lengths},
+        exact_p50_ms=Times.of(1000 * exact.counted[SHORT].seconds).p50,
         work={k: _work_of(k, chosen, exact) for k in lengths},
         costs=asdict(COSTS),
         forest=forest,

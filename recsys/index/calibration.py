@@ -6,7 +6,7 @@ of the cost model to the times of queries; they hold the parts of a query in pro
 other, so that a machine twice as fast chooses alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +19,7 @@ from recsys.index.annoy import AnnoyError
 from recsys.index.clusters import cluster_items, n_axes_of
 from recsys.index.compiled import COUNTED
 from recsys.index.forest import FOREST, build_forest, open_forest
-from recsys.index.measurement import Counted, Sample, most_excluded
+from recsys.index.measurement import Counted, Sample, bears, most_excluded
 from recsys.index.quantized import PER_BLOCK
 from recsys.index.searcher import LONG, SHORT, Searcher
 
@@ -31,6 +31,8 @@ _BLOCKS = COUNTED.index("blocks")
 _HEAD_SHARES = (0.5, 0.125, 0.03125)  # as long as a smaller head costs less
 _WORTH_ITS_BYTES = 0.9  # what the cost has to fall to for a forest over more items
 _FIRST_SEARCH_K = 32
+_N_FIRST = 200  # of the sample, on whom a search is tried before all others are asked
+_LUCK = 0.01  # what these may miss more than all
 _WORTH_CLUSTERS = 0.25  # of the blocks, what a scan in the order of norms reads on its way
 _LEAST_CLUSTERED = 10_000  # items: a scan of fewer takes as long as to score the centers
 _MOST_CLUSTERS = 0.25  # share to scan: of more, the exact search costs as much
@@ -51,9 +53,10 @@ class CostModel:
         To score sixteen items by their codes: in any case, and for each byte of these.
     node, vector, vector_byte : float
         To find a node of the forest, and an embedding; and for each byte of either.
-    center, lead : float
-        To score the center of a cluster, and sixteen items by their codes in 4 bits, without what
-        each byte takes.
+    center_byte, lead_byte : float
+        To score the center of a cluster, and sixteen items by their codes in 4 bits: for each byte.
+    probed : float
+        To go to a cluster out of order.
     """
 
     query: float = 5400.0
@@ -66,15 +69,16 @@ class CostModel:
     vector: float = 14.5
     vector_byte: float = 0.017
     listed: float = 118.0
-    center: float = 5.0
-    lead: float = 6.5
+    center_byte: float = 0.037
+    probed: float = 310.0
+    lead_byte: float = 0.0234
 
     def nanoseconds(self, work: NDArray[np.number], factors: int) -> NDArray[np.float64]:
         """Return what queries cost.
 
         Parameters
         ----------
-        work : ndarray, shape (n, 9)
+        work : ndarray, shape (n, 10)
             Counts of each query, or means of counts, in the order of `COUNTED`.
         """
         cost = np.full(len(work), self.query)  # (n,)
@@ -93,8 +97,9 @@ class CostModel:
             self.node + self.vector_byte * vector_bytes,
             self.vector + self.vector_byte * vector_bytes,
             self.listed,
-            self.center + self.vector_byte * vector_bytes,
-            self.lead + self.code_byte * lead_bytes,
+            self.center_byte * vector_bytes,
+            self.probed,
+            self.lead_byte * lead_bytes,
         ]
 
 
@@ -151,6 +156,10 @@ class Measured:
         recall = self.counted[SHORT].recall(exact.counted[SHORT])
         return 1.0 if recall is None else recall
 
+    def costs_no_more(self, other: "Measured") -> bool:
+        """Return whether neither length of list costs more than by another index."""
+        return all(self.cost(k) <= other.cost(k) for k in (SHORT, LONG))
+
     def total_cost(self) -> float:
         """Return the cost of a short list and a long one."""
         return self.cost(SHORT) + self.cost(LONG)
@@ -193,43 +202,70 @@ def calibrate_clusters(
     codes, clusters = cluster_items(items, exact.index.factor, settings.seed)
     found = Measured.exact(Searcher(items, codes, clusters=clusters), sample)
     if settings.kind != "exact":
-        chosen = {k: _clusters_for(k, found, exact, sample, settings) for k in (SHORT, LONG)}
-        search_k = {k: n for k, (n, _) in chosen.items()}
-        counted = {k: lists for k, (_, lists) in chosen.items()}
-        found = Measured(found.index.with_limits(search_k), counted)
+        most = int(_MOST_CLUSTERS * len(clusters.centers))
+        chosen = {
+            k: _least_search(k, found, _growing(1, most, 1.5), exact, sample, settings)
+            for k in (SHORT, LONG)
+        }
+        search_k, counted = _by_length(chosen)
         if any(search_k.values()):  # else it is exact, whatever is excluded
+            found = Measured(found.index.with_limits(search_k), counted)
             found = limited(found, exact, sample, settings.target_recall)
     is_better = found.total_cost() < _WORTH_ITS_BYTES * exact.total_cost()
-    return found if is_better else None
+    return found if is_better and found.costs_no_more(exact) else None
 
 
-def _clusters_for(
-    k: int, scanned: Measured, exact: Measured, sample: Sample, settings: "IndexSettings"
+def _growing(first: int, last: int, by: float) -> Iterator[int]:
+    """Yield numbers from the first to the last, each the one before times a factor."""
+    number = min(first, last)
+    while number < last:
+        yield number
+        number = min(max(int(by * number), number + 1), last)
+    if last:
+        yield last
+
+
+def _least_search(
+    k: int,
+    scanned: Measured,
+    tried: Iterable[int],
+    exact: Measured,
+    sample: Sample,
+    settings: "IndexSettings",
+    *,
+    may_scan: bool = True,
 ) -> tuple[int, Counted]:
-    """Double the number of clusters until the target is met, also for the hardest queries.
+    """Return the first search_k that meets the target, also for the hardest queries.
 
-    0 where all cost as much.
+    0 where a scan costs no more, or none meets it; the last one where there may be no scan.
     """
-    clusters = scanned.index.clusters
-    most = 0 if clusters is None else int(_MOST_CLUSTERS * len(clusters.centers))
-    n = 1
-    while n <= most:
-        index = scanned.index.with_limits(dict.fromkeys((SHORT, LONG), n))
-        counted = Counted.of(index, sample, k)
-        if cost_of(counted, index.items.shape[1]) >= scanned.cost(k):
+    factors, target = exact.index.items.shape[1], settings.target_recall
+    few = sample.take(range(min(_N_FIRST, len(sample))))
+    index, search_k = scanned.index, 0
+    for search_k in tried:
+        index = scanned.index.with_limits(dict.fromkeys((SHORT, LONG), search_k))
+        counted = Counted.of(index, few, k)
+        of_scan, best = (one.counted[k].take(len(few)) for one in (scanned, exact))
+        if may_scan and cost_of(counted, factors) >= cost_of(of_scan, factors):
             break
-        target = settings.target_recall
-        if counted.meets(exact.counted[k], target) and (
-            most_excluded(index, scanned.index, sample, target)[k] >= 0
-        ):
-            return n, counted
-        n *= 2
-    return 0, scanned.counted[k]
+        if counted.meets(best, target - _LUCK):
+            counted = Counted.of(index, sample, k)
+            if counted.meets(exact.counted[k], target) and (
+                not may_scan or bears(k, index, exact.index, sample, target, 0)
+            ):
+                return search_k, counted
+    return (0, scanned.counted[k]) if may_scan else (search_k, Counted.of(index, sample, k))
+
+
+def _by_length(
+    chosen: Mapping[int, tuple[int, Counted]],
+) -> tuple[dict[int, int], dict[int, Counted]]:
+    return {k: one for k, (one, _) in chosen.items()}, {k: one for k, (_, one) in chosen.items()}
 
 
 def limited(found: Measured, exact: Measured, sample: Sample, target: float) -> Measured:
     """Let an index answer, without a scan, only kinds of queries on which it reaches the target."""
-    most = most_excluded(found.index, exact.index, sample, target)
+    most = {k: most_excluded(k, found.index, exact.index, sample, target) for k in (SHORT, LONG)}
     index = found.index.with_limits(found.index.search_k, most)
     counted = {k: Counted.of(index, sample, k) for k in (SHORT, LONG)}
     return Measured(index, counted, found.head)
@@ -261,11 +297,23 @@ def _with_head(
     trees, seed = settings.trees, settings.seed
     if not build_forest(items, codes, path, n_head=head.n_items, trees=trees, seed=seed):
         return None
-    forest = _opened(path, exact)
-    search_k, counted = {}, {}
-    for k in (SHORT, LONG):
-        search_k[k], counted[k] = _search_k_for(k, forest, exact, sample, settings)
-    return Measured(Searcher(items, codes, forest, search_k), counted, head)
+    # Where the forest may be left out, its lists are those of the exact scan.
+    scanned = Measured(Searcher(items, codes, _opened(path, exact)), exact.counted)
+    most = settings.max_search_k
+    chosen = {
+        k: _least_search(
+            k,
+            scanned,
+            _growing(_FIRST_SEARCH_K, most, 2),
+            exact,
+            sample,
+            settings,
+            may_scan=k == LONG,
+        )
+        for k in (SHORT, LONG)
+    }
+    search_k, counted = _by_length(chosen)
+    return Measured(scanned.index.with_limits(search_k), counted, head)
 
 
 def _opened(path: Path, exact: Measured) -> Any:
@@ -273,24 +321,3 @@ def _opened(path: Path, exact: Measured) -> Any:
         return open_forest(path, *exact.index.items.shape)
     except CorruptVersionError as error:
         raise AnnoyError(f"annoy wrote something else than a forest: {error}") from error
-
-
-def _search_k_for(
-    k: int, forest: Any, exact: Measured, sample: Sample, settings: "IndexSettings"
-) -> tuple[int, Counted]:
-    """Double search_k until the target is met or the limit is reached.
-
-    For a long list the tail is scanned instead, by a search_k of 0, where that costs less.
-    """
-    items, codes = exact.index.items, exact.index.codes
-    search_k = min(_FIRST_SEARCH_K, settings.max_search_k)
-    while True:
-        index = Searcher(items, codes, forest, dict.fromkeys((SHORT, LONG), search_k))
-        counted = Counted.of(index, sample, k)
-        if k == LONG and cost_of(counted, items.shape[1]) >= exact.cost(k):
-            return 0, exact.counted[k]
-        if counted.meets(exact.counted[k], settings.target_recall):
-            return search_k, counted
-        if search_k >= settings.max_search_k:
-            return (0, exact.counted[k]) if k == LONG else (search_k, counted)
-        search_k = min(2 * search_k, settings.max_search_k)

@@ -29,8 +29,9 @@ _MIDDLE = 7.5  # of the codes, 0 to 15
 _ROUNDING = 1e-5  # what float32 may add to a dot product, as a share of the norms
 _LEAST_STEP = np.finfo(np.float32).tiny
 _LEAST_PER_CLUSTER = 4 * PER_BLOCK
+_CLUSTERS_PER_ROOT = 3  # of the number of items
 _ITERATIONS = 8
-_DRAWN_PER_CLUSTER = 64
+_DRAWN_PER_CLUSTER = 32
 _ROWS_AT_ONCE = 64 * 1024
 
 
@@ -74,9 +75,9 @@ class Partition:
 
     @classmethod
     def of(cls, vectors: FloatMatrix, seed: int) -> "Partition":
-        """Find as many clusters as twice the root of the items, by k-means over some of these."""
+        """Find clusters by k-means over some of the items."""
         n = len(vectors)
-        n_clusters = max(1, min(round(2 * n**0.5), n // _LEAST_PER_CLUSTER))
+        n_clusters = max(1, min(round(_CLUSTERS_PER_ROOT * n**0.5), n // _LEAST_PER_CLUSTER))
         rng = np.random.default_rng(seed)
         drawn = vectors[np.sort(rng.permutation(n)[: _DRAWN_PER_CLUSTER * n_clusters])]
         centers = drawn[np.sort(rng.permutation(len(drawn))[:n_clusters])]
@@ -117,6 +118,12 @@ def cluster_items(
         norm = codes.bounds[0, first:last]
         norm[:] = np.maximum.accumulate(norm[::-1])[::-1]
     return codes, _with_leads(partition, codes, starts)
+
+
+def encode_centers(centers: FloatMatrix) -> NDArray[np.int32]:
+    """Return centers in 8 bits, by which a query finds those that score highest."""
+    with np.errstate(all="ignore"):  # of damaged ones
+        return encode_items(centers, row=np.arange(len(centers), dtype=np.int32)).codes
 
 
 def write_clusters(clusters: Clusters, folder: Path) -> None:

@@ -19,12 +19,13 @@ LEAST_QUEUE_PER_ROOT = 66
 
 COUNTED = (
     *("masked", "excluded", "blocks", "hits", "nodes", "vectors", "listed"),
-    *("centers", "leads"),
+    *("centers", "probed", "leads"),
 )
 """What a query counts: blocks whose mask was copied, items that were excluded, blocks that were
-scored by their codes, items of these that could be among the best, nodes of the forest that were
-visited, embeddings that were scored in float32, items of the list, centers of clusters that were
-scored, and blocks that were scored by their codes in 4 bits."""
+scored by their codes, those of centers included, items of these that could be among the best, nodes
+of the forest that were visited, embeddings that were scored in float32, items of the list, centers
+of clusters that were scored in float32, clusters that were scanned before the others, and blocks
+that were scored by their codes in 4 bits."""
 
 
 _NUMBER = c_int64  # and arrays are c_void_p
@@ -35,6 +36,7 @@ class Clusters(ctypes.Structure):
 
     _fields_ = (
         *((name, c_void_p) for name in ("starts", "centers", "radius", "axes", "leads", "limits")),
+        ("codes", c_void_p),
         *((name, _NUMBER) for name in ("n", "n_axes")),
     )
 

@@ -57,6 +57,7 @@ typedef struct {
                                in the low halves of the bytes: item less center, along the axes */
     const float *limits;    /* (n_blocks, 4) of each block: the step of its codes, and the largest
                                error of coding, length beside the axes, and length along them */
+    const int32_t *codes;   /* (n / 16, width + 1, 16) of the centers, as those of the items */
     int64_t n, n_axes;
 } clusters_t;
 
@@ -94,7 +95,7 @@ typedef struct {
 } scratch_t;
 
 /* What is counted; compiled.py says what each is. */
-enum { MASKED, EXCLUDED, BLOCKS, HITS, NODES, VECTORS, LISTED, CENTERS, LEADS, N_COUNTS };
+enum { MASKED, EXCLUDED, BLOCKS, HITS, NODES, VECTORS, LISTED, CENTERS, PROBED, LEADS, N_COUNTS };
 
 typedef struct {
     double step, norm, error;
@@ -427,6 +428,48 @@ static int64_t scan_cluster(const catalogue_t *c, scratch_t *s, const query_t *q
     return scan(c, s, q, l, c->clusters->starts[number], c->clusters->starts[number + 1], k, n);
 }
 
+/* Scan a block beside a cluster, in which its first or its last items may stand. */
+static int64_t scan_beside(const catalogue_t *c, scratch_t *s, const query_t *q, lead_t *l,
+                           const float *user, int64_t number, int64_t block, int64_t k, int64_t n) {
+    const clusters_t *t = c->clusters;
+    if (block < 0 || block >= c->n_blocks) return n;
+    while (number > 0 && t->starts[number] > block) number--;
+    while (number < t->n - 1 && t->starts[number + 1] <= block) number++;
+    l->center = dot(t->centers + number * c->factors, user, c->factors);
+    n = scan(c, s, q, l, block, block + 1, k, n);
+    s->mask[block] = 0;
+    return n;
+}
+
+static void score_centers(const catalogue_t *c, scratch_t *s, const float *user, int64_t *keys,
+                          int64_t n) {
+    for (int64_t j = 0; j < n; j++) {
+        int32_t number = payload_of(keys[j]);
+        keys[j] = key_of(dot(c->clusters->centers + number * c->factors, user, c->factors), number);
+    }
+    s->work[CENTERS] += n;
+}
+
+/* Find the centers that score highest by their codes. */
+static int64_t nearest_centers(const catalogue_t *c, scratch_t *s, const query_t *q, int64_t most,
+                               int64_t *nearest) {
+    int64_t n_centers = c->clusters->n, n = 0, b = 0;
+    float scores[PER_BLOCK];
+    for (; b * PER_BLOCK < n_centers; b++) {
+        const int32_t *block = c->clusters->codes + b * (c->width + 1) * PER_BLOCK;
+        float least = n < most ? -INFINITY : number_of(nearest[0]);
+        uint32_t hits = chosen(block, (const int32_t *)s->query, c->width, q->offset,
+                               (float)q->step, least, scores);
+        for (; hits; hits &= hits - 1) {
+            int64_t number = PER_BLOCK * b + __builtin_ctz(hits);
+            if (number < n_centers)
+                n = keep_key(nearest, most, n, key_of(scores[number % PER_BLOCK], (int32_t)number));
+        }
+    }
+    s->work[BLOCKS] += b;
+    return n;
+}
+
 /* Add whoever can be among the best; return how many are found. Only the clusters whose centers
    score highest are scanned, where `most` is their number and they fill the list. */
 static int64_t scan_clusters(const catalogue_t *c, scratch_t *s, const query_t *q,
@@ -440,21 +483,25 @@ static int64_t scan_clusters(const catalogue_t *c, scratch_t *s, const query_t *
     lead_t l = {t, (const int32_t *)s->lead, (float)lead.step, (float)lead.norm, (float)lead.error,
                 (float)sqrt(fmax(rest, 0) + CANCELLED * q->norm * q->norm),
                 MIDDLE / -OFFSET * lead.offset, 0, 0};
-    int64_t *keys = s->queue, *nearest = keys + t->n, n_nearest = 0, n = 0;
-    for (int64_t j = 0; j < t->n; j++) {
-        keys[j] = key_of(dot(t->centers + j * c->factors, user, c->factors), (int32_t)j);
-        n_nearest = keep_key(nearest, most > 0 ? most : FIRST, n_nearest, keys[j]);
-    }
+    int64_t *keys = s->queue, *nearest = keys + t->n, n = 0;
+    int64_t n_nearest = nearest_centers(c, s, q, most > 0 ? most : FIRST, nearest);
+    score_centers(c, s, user, nearest, n_nearest);
     sort_descending(nearest, n_nearest);
     for (int64_t j = 0; j < n_nearest; j++) {
         n = scan_cluster(c, s, q, &l, nearest[j], k, n);
-        int64_t first = t->starts[payload_of(nearest[j])];
-        int64_t last = t->starts[payload_of(nearest[j]) + 1];
+        int64_t number = payload_of(nearest[j]);
+        int64_t first = t->starts[number], last = t->starts[number + 1];
         memset(s->mask + first, 0, (size_t)(last - first) * sizeof *s->mask);
+        if (most <= 0) continue;
+        n = scan_beside(c, s, q, &l, user, number, first - 1, k, n);
+        n = scan_beside(c, s, q, &l, user, number, last, k, n);
     }
-    if (most <= 0 || n < k)
+    if (most <= 0 || n < k) {
+        for (int64_t j = 0; j < t->n; j++) keys[j] = key_of(0, (int32_t)j);
+        score_centers(c, s, user, keys, t->n);
         for (int64_t j = 0; j < t->n; j++) n = scan_cluster(c, s, q, &l, keys[j], k, n);
-    s->work[CENTERS] += t->n;
+    }
+    s->work[PROBED] += n_nearest;
     s->work[LEADS] += l.n_scored;
     return n;
 }

@@ -37,6 +37,7 @@ LENGTHS = (1, SHORT, LONG, 1000)
 _MEASURED = {SHORT: (1, SHORT), LONG: (LONG,)}  # for how far a forest is asked
 _EXCLUSIONS = (0, 20, 100, 500)  # of a query, up to which a forest may be asked
 _N_HARD, _N_UNDER_CONDITIONS = 500, 200  # queries of each kind
+_N_SCANNED = 25  # queries of a kind for which everything is scanned, whatever the index
 _LONG_HISTORIES = 0.1  # of the sample
 
 
@@ -71,29 +72,38 @@ class Counted:
     ----------
     scores : list of ndarray of float32
         The scores of each list, best first.
-    work : ndarray of int64, shape (n_users, 9)
+    work : ndarray of int64, shape (n_users, 10)
         What each query did, in the order of `recsys.index.compiled.COUNTED`.
+    seconds : ndarray of float64, shape (n_users,)
+        Of each query: for reports only, as no two runs measure the same.
     """
 
     scores: Sequence[FloatVector]
     work: NDArray[np.int64]
+    seconds: NDArray[np.float64]
 
     @classmethod
     def of(
         cls, index: Searcher, sample: Sample, k: int, allowed: Allowed | None = None
     ) -> "Counted":
         """Search once for every user."""
-        scores = []
+        scores, seconds = [], np.empty(len(sample))
         work = np.empty((len(sample), len(COUNTED)), dtype=np.int64)
         for number, (user, seen) in enumerate(zip(sample.users, sample.seen, strict=True)):
             check_stop()
+            start = perf_counter()
             scores.append(index.search(user, k, seen, allowed)[1])
+            seconds[number] = perf_counter() - start
             work[number] = index.last_work()
-        return cls(scores, work)
+        return cls(scores, work, seconds)
 
     def first(self, k: int) -> "Counted":
         """Return the beginnings of the lists, with the work of the whole."""
-        return Counted([scores[:k] for scores in self.scores], self.work)
+        return Counted([scores[:k] for scores in self.scores], self.work, self.seconds)
+
+    def take(self, n: int) -> "Counted":
+        """Return the lists of the first n users."""
+        return Counted(self.scores[:n], self.work[:n], self.seconds[:n])
 
     def recall(self, exact: "Counted", users: slice = slice(None)) -> float | None:
         """Return the share of the exact lists that this index found; None without any.
@@ -115,7 +125,7 @@ class Counted:
         return all(recall is None or recall >= target for recall in recalls)
 
     def mean_work(self) -> NDArray[np.float64]:
-        """Return the mean of each count, (9,); zeros without any query."""
+        """Return the mean of each count, (10,); zeros without any query."""
         # Sums of whole numbers, which are the same in any order of any processor.
         mean: NDArray[np.float64] = self.work.sum(axis=0) / max(len(self.work), 1)
         return mean
@@ -136,33 +146,31 @@ class _Condition(NamedTuple):
     is_allowed: NDArray[np.bool_] | None = None
 
 
-def most_excluded(
-    index: Searcher, exact: Searcher, sample: Sample, target: float
-) -> dict[int, int]:
-    """Return up to how many exclusions a forest reaches its target, by length of the list.
+def most_excluded(k: int, index: Searcher, exact: Searcher, sample: Sample, target: float) -> int:
+    """Return up to how many exclusions an index reaches its target for lists up to k.
 
     -1 where it never does, and where there are no users to measure. What counts are the hardest
     exclusions of that many items, those of the best; real histories up to that length; and users
     who are like a single item each, as new users with a short history are.
     """
-    most = dict.fromkeys((SHORT, LONG), -1)
-    open_lengths = list(most) if len(sample) else []
-    for n in _EXCLUSIONS:
-        hard = list(_hard_queries(exact, index, sample, n))
-        best = [Counted.of(exact, queries, LONG) for queries in hard]
-        open_lengths = [
-            length
-            for length in open_lengths
-            if all(
-                Counted.of(index, queries, k).meets(longest.first(k), target)
-                for k in _MEASURED[length]
-                for queries, longest in zip(hard, best, strict=True)
-            )
-        ]
-        most |= dict.fromkeys(open_lengths, n)
-        if not open_lengths:
+    if not index.search_k[k]:  # everything is scanned
+        return len(exact.items)
+    most = -1
+    for n in _EXCLUSIONS if len(sample) else ():
+        if not bears(k, index, exact, sample, target, n):
             break
+        most = n
     return most
+
+
+def bears(k: int, index: Searcher, exact: Searcher, sample: Sample, target: float, n: int) -> bool:
+    """Return whether an index reaches its target for lists up to k with n exclusions."""
+    for queries in _hard_queries(exact, index, sample, n):
+        best = Counted.of(exact, queries, k)
+        for length in _MEASURED[k]:
+            if not Counted.of(index, queries, length).meets(best.first(length), target):
+                return False
+    return True
 
 
 def recall_by_condition(
@@ -172,9 +180,13 @@ def recall_by_condition(
     found = {}
     for name, queries, is_allowed in _conditions(exact, sample):
         masks = [one.allow(is_allowed) for one in (index, exact)]
-        longest = Counted.of(exact, queries, max(LENGTHS), masks[1])
+        # Of long lists few are enough, as for them everything is scanned.
+        few = queries.take(range(min(_N_SCANNED, len(queries))))
         found[name] = {
-            k: Counted.of(index, queries, k, masks[0]).recall(longest.first(k)) for k in LENGTHS
+            k: Counted.of(index, asked, k, masks[0]).recall(best.first(k))
+            for asked, lengths in ((queries, LENGTHS[:-1]), (few, LENGTHS[-1:]))
+            for best in [Counted.of(exact, asked, lengths[-1], masks[1])]
+            for k in lengths
         }
     return found
 
@@ -207,27 +219,17 @@ def _conditions(exact: Searcher, sample: Sample) -> Iterator[_Condition]:
     yield _Condition("all_items", few)
     is_large = np.zeros(n_items, dtype=np.bool_)
     is_large[exact.codes.row[: n_items // 2]] = True  # by norm, which goes with popularity
-    yield _Condition("popular_barred", few, ~is_large)
-    yield _Condition("unpopular_barred", few, is_large)
     drawn = np.random.default_rng(0).random(n_items)
-    yield _Condition("tenth_at_random", few, drawn < 0.1)
-    yield _Condition("hundredth_at_random", few, drawn < 0.01)
+    scanned = few.take(range(min(_N_SCANNED, len(few))))
+    yield _Condition("popular_barred", scanned, ~is_large)
+    yield _Condition("unpopular_barred", scanned, is_large)
+    yield _Condition("tenth_at_random", scanned, drawn < 0.1)
+    yield _Condition("hundredth_at_random", scanned, drawn < 0.01)
     for n in _EXCLUSIONS[1:]:
         yield _Condition(f"best_{n}_excluded", _without_best(n, few.users, exact))
     by_length = np.argsort([-len(seen) for seen in sample.seen], kind="stable")
     longest = by_length[: math.ceil(_LONG_HISTORIES * len(sample))].tolist()
     yield _Condition("long_histories", sample.take(longest))
-
-
-def stopwatch(index: Searcher, sample: Sample, k: int) -> NDArray[np.float64]:
-    """Return the milliseconds of each query: for reports only, as no two runs measure the same."""
-    seconds = []
-    for user, seen in zip(sample.users, sample.seen, strict=True):
-        check_stop()
-        start = perf_counter()
-        index.search(user, k, seen)
-        seconds.append(perf_counter() - start)
-    return 1000 * np.array(seconds)
 
 
 def write_probes(folder: Path, users: FloatMatrix, exact: Searcher) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from copy import copy
 from ctypes import pointer
 from dataclasses import fields
 from itertools import pairwise
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.index import compiled
-from recsys.index.clusters import Clusters
+from recsys.index.clusters import Clusters, encode_centers
 from recsys.index.plain import Allowed, ItemRows
 from recsys.index.quantized import PER_BLOCK, Codes, encode_items
 from recsys.vectors import FloatMatrix, FloatVector
@@ -100,8 +101,10 @@ class Searcher:
         self, search_k: Mapping[int, int], most_excluded: Mapping[int, int] | None = None
     ) -> "Searcher":
         """Return a search of the same index that goes so far, up to so many exclusions."""
-        forest = self._forest if self._forest.n_items else None
-        return Searcher(self.items, self.codes, forest, search_k, most_excluded, self.clusters)
+        other = copy(self)
+        other.search_k = search_k
+        other.most_excluded = most_excluded or dict.fromkeys((SHORT, LONG), len(self.items))
+        return other
 
     @property
     def n_head(self) -> int:
@@ -301,7 +304,8 @@ def _catalogue_of(items: FloatMatrix, codes: Codes, clusters: Clusters | None) -
     if clusters is not None:
         others["clusters"] = compiled.structure(
             compiled.Clusters,
-            arrays={field.name: getattr(clusters, field.name) for field in fields(Clusters)},
+            arrays={field.name: getattr(clusters, field.name) for field in fields(Clusters)}
+            | {"codes": encode_centers(clusters.centers)},
             n=len(clusters.centers),
             n_axes=len(clusters.axes),
         )

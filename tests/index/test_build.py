@@ -186,15 +186,15 @@ def test_a_forest_is_counted_by_nodes_and_vectors(tmp_path: Path, items, sample)
 
 
 def test_costs_add_up() -> None:
-    model = CostModel(*range(1, 13))
+    model = CostModel(*range(1, 14))
     one = np.eye(len(COUNTED), dtype=np.int64)
     each = model.nanoseconds(one, factors=6) - model.query
     # A block of 6 factors has 3 * 64 bytes, its scales among them; a vector 24; in 4 bits a block
     # of 8 numbers has 64, and 16 of its limits.
-    of_vector, of_leads = 9 * 24, 5 * 80
+    of_vector = 9 * 24
     assert each.tolist() == [
         *(2, 3, 4 + 5 * 192, 6, 7 + of_vector, 8 + of_vector, 10),
-        *(11 + of_vector, 12 + of_leads),
+        *(11 * 24, 12, 13 * 80),
     ]
     assert model.nanoseconds(one.sum(axis=0)[None], 6) == model.query + each.sum()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recsys.errors import CorruptVersionError
 from recsys.index import LONG, SHORT, IndexSummary, Searcher, build_index, load_index
-from recsys.index.clusters import cluster_items, open_clusters, write_clusters
+from recsys.index.clusters import Partition, cluster_items, open_clusters, write_clusters
 from recsys.index.measurement import Sample
 from recsys.index.quantized import open_codes, write_codes
 from recsys.settings import IndexSettings
@@ -72,6 +72,20 @@ def test_unit_vectors_stand_in_clusters_that_reach_the_target(world, built) -> N
     for k, mask in ((20, allowed), (1000, None)):
         of = [one.search(items[7], k, NOTHING, one.allow(mask))[0] for one in (index, exact)]
         np.testing.assert_array_equal(*of)
+
+
+def test_items_at_the_edge_of_a_cluster_are_found_with_it() -> None:
+    """Though a block of sixteen holds items of two clusters and belongs to one of them."""
+    items = in_clusters(3000, 16, 30)
+    partition = Partition.of(items, 0)
+    scores = items @ partition.centers.T
+    first, second = np.sort(scores, axis=1)[:, :-3:-1].T
+    # Clearly the nearest, as the codes of centers are rounded.
+    is_nearest = (scores.argmax(axis=1) == partition.cluster) & (first > 1.02 * second)
+    assert is_nearest.sum() > 2000
+    index = clustered(items).with_limits({SHORT: 1, LONG: 1})
+    for row in np.flatnonzero(is_nearest).tolist():
+        assert index.search(items[row], 1, NOTHING)[0] == row
 
 
 def test_exact_stays_exact(world, tmp_path: Path) -> None:
