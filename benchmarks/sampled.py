@@ -21,8 +21,7 @@ from benchmarks.sampled_files import SampledTest
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation.intervals import intervals_of
 from recsys.evaluation.metrics import FloatArray
-from recsys.evaluation.ranking import Scorer
-from recsys.vectors import FloatMatrix
+from recsys.vectors import FloatMatrix, Scorer
 
 Ties = Literal["fair", "first", "file"]
 BLOCK_USERS = 512

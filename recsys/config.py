@@ -26,7 +26,7 @@ from recsys.settings import (
     TuneSettings,
 )
 
-T = TypeVar("T")
+SomeSettings = TypeVar("SomeSettings")
 AUTO = "auto"
 """The name of no model: one is chosen for the log."""
 _PATHS = {
@@ -136,7 +136,7 @@ def _model(table: Mapping[str, Any]) -> Model | None:
     return None
 
 
-def _typed(settings: type[T], table: Mapping[str, Any], where: str) -> T:
+def _typed(settings: type[SomeSettings], table: Mapping[str, Any], where: str) -> SomeSettings:
     """Make one settings object of one table; ranges are checked by the object itself."""
     from pydantic import TypeAdapter, ValidationError
 

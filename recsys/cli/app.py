@@ -141,7 +141,7 @@ def read_logged(
     return log, recsys.training.read_test(settings)
 
 
-def with_model(
+def choose_model(
     settings: "Settings", log: "Interactions", test: "Interactions | None"
 ) -> "Settings":
     """Choose the model where the settings name none, and say on stderr which and why."""

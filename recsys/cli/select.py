@@ -16,9 +16,9 @@ from recsys.cli.app import (
     ModelName,
     SplitOption,
     app,
+    choose_model,
     read_logged,
     settings_of,
-    with_model,
 )
 from recsys.cli.output import Listing, note, print_json, show, with_half
 
@@ -61,7 +61,7 @@ def tune_command(
     recsys.selection.require_tuned(out, study)
     recsys.splits.require_split(settings.evaluation)
     log, test = read_logged(settings)
-    settings = with_model(settings, log, test)
+    settings = choose_model(settings, log, test)
     tuned = recsys.selection.tune_model(log, settings, test=test, study=study, progress=True)
     with uninterrupted():  # of a search that was stopped, what it has found
         recsys.selection.write_tuned(out, tuned, config)
@@ -186,7 +186,7 @@ def dimensions_command(
     sizes = recsys.selection.numbers_of_factors(factors)
     recsys.splits.require_split(settings.evaluation)
     log, test = read_logged(settings)
-    settings = with_model(settings, log, test)
+    settings = choose_model(settings, log, test)
     measured = recsys.selection.try_dimensions(log, settings, sizes, test=test, progress=True)
     points: list[DimensionPoint] = []
     try:

@@ -26,10 +26,10 @@ from recsys.cli.app import (
     SplitOption,
     Store,
     app,
+    choose_model,
     note_choice,
     read_logged,
     settings_of,
-    with_model,
 )
 from recsys.cli.output import (
     Listing,
@@ -119,7 +119,7 @@ def evaluate_command(
     settings = recsys.training.with_split(settings, log, test)
     train_part, test_part = recsys.splits.split_log(log, settings.evaluation, test)
     labels = None if by is None else _item_labels(settings, train_part.items, by)
-    settings = with_model(settings, log, test)
+    settings = choose_model(settings, log, test)
     name = settings.chosen_model.name
     results = recsys.training.evaluate_split((train_part, test_part), settings, progress=True)
     new = None

@@ -16,9 +16,9 @@ from recsys.evaluation.protocols import (
     evaluate_held_out,
     evaluate_new_users,
 )
-from recsys.evaluation.ranking import Scorer
 from recsys.evaluation.result import Evaluation
 from recsys.evaluation.slices import Slice, by_activity, by_item_popularity, item_slices, slices
+from recsys.vectors import Scorer
 
 __all__ = [
     "METRICS",

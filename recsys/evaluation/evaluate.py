@@ -15,7 +15,6 @@ from recsys.evaluation.held_out import (
     lengths,
     pattern,
 )
-from recsys.evaluation.ranking import Scorer
 from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions
 from recsys.splits.leaks import (
@@ -27,6 +26,7 @@ from recsys.splits.leaks import (
     unknown_items,
     unknown_users,
 )
+from recsys.vectors import Scorer
 
 Part = TypeVar("Part", Interactions, sp.csr_array)
 

@@ -13,11 +13,11 @@ from recsys.base.errors import DataError
 from recsys.base.progress import progress_bar
 from recsys.evaluation.beyond_accuracy import BeyondAccuracy
 from recsys.evaluation.metrics import AUC, METRICS, FloatArray, auc
-from recsys.evaluation.ranking import RankedBlock, Scorer, rank
+from recsys.evaluation.ranking import RankedBlock, rank
 from recsys.evaluation.result import Evaluation, ItemCounts
 from recsys.logs import Interactions
 from recsys.splits import SPLIT_REASONS
-from recsys.vectors import Embeddings
+from recsys.vectors import Embeddings, Scorer
 
 DEFAULT_BATCH_BYTES = 256 * 1024**2
 

@@ -4,19 +4,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.jit import compiled
-from recsys.base.nth import nth
+from recsys.base.jit import compiled, nth
 from recsys.base.process import usable_cores
 from recsys.base.progress import OnStep
 from recsys.base.threads import one_blas_thread
 from recsys.evaluation.metrics import RankedHits
-from recsys.vectors import FloatMatrix
+from recsys.vectors import FloatMatrix, Scorer
 from recsys.vectors.top_k import EXCLUDED
 
 MAX_BLOCK_USERS = 512  # beyond, the matrix product gains nothing
@@ -24,19 +23,6 @@ _SCORE_BYTES = 4
 _GROUPS_PER_PLACE = 4  # of the list: more cost time, fewer let more candidates pass
 _MIN_GROUPS = 256
 _RUN = 64  # scores that are tested together for one that reaches the floor
-
-
-class Scorer(Protocol):
-    """What can be ranked: `Embeddings`, or anything else that scores all items for some users."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of users and of items."""
-        ...
-
-    def scores(self, user_idx: NDArray[np.integer], out: FloatMatrix | None = None) -> FloatMatrix:
-        """Return float32 (n, n_items), in `out` if that is given; called by several threads."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

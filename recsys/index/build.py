@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.base.errors import GateFailedError, StoreError
 from recsys.index.annoy import AnnoyError
-from recsys.index.calibration import COSTS, Measured, calibrate, calibrate_clusters, limited
+from recsys.index.calibration import COSTS, MeasuredIndex, calibrate, calibrate_clusters, limited
 from recsys.index.clusters import open_clusters, write_clusters
 from recsys.index.compiled import COUNTED
 from recsys.index.forest import FOREST, open_forest
@@ -75,7 +75,7 @@ def build_index(
     OSError
         If a file cannot be written.
     """
-    exact = Measured.exact(Searcher.of(items, cosine=cosine), sample)
+    exact = MeasuredIndex.exact(Searcher.of(items, cosine=cosine), sample)
     write_probes(folder, sample.users, exact.index)
     chosen, without_annoy = exact, None
     if settings.kind != "annoy":
@@ -141,7 +141,9 @@ def load_index(items: FloatMatrix, folder: Path, summary: IndexSummary) -> Index
     return PlainIndex(items, index.factor)
 
 
-def _chosen(exact: Measured, folder: Path, sample: Sample, settings: "IndexSettings") -> Measured:
+def _chosen(
+    exact: MeasuredIndex, folder: Path, sample: Sample, settings: "IndexSettings"
+) -> MeasuredIndex:
     """Return the index with a forest, unless there is none or "auto" finds it no better."""
     found = calibrate(exact, folder, sample, settings)
     if found is None:
@@ -159,8 +161,8 @@ def _chosen(exact: Measured, folder: Path, sample: Sample, settings: "IndexSetti
 
 
 def _summary(
-    chosen: Measured,
-    exact: Measured,
+    chosen: MeasuredIndex,
+    exact: MeasuredIndex,
     folder: Path,
     sample: Sample,
     settings: "IndexSettings",
@@ -202,7 +204,7 @@ def _summary(
     )
 
 
-def _work_of(k: int, chosen: Measured, exact: Measured) -> WorkSummary:
+def _work_of(k: int, chosen: MeasuredIndex, exact: MeasuredIndex) -> WorkSummary:
     means = chosen.counted[k].mean_work().round(1).tolist()
     return WorkSummary(
         ms=round(chosen.cost(k) / 1e6, 4),

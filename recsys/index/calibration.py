@@ -126,7 +126,7 @@ class Head(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredIndex:
     """An index that may be chosen, and what the sample of users gets of it.
 
     Parameters
@@ -142,7 +142,7 @@ class Measured:
     head: Head | None = None
 
     @classmethod
-    def exact(cls, index: Searcher, sample: Sample) -> "Measured":
+    def exact(cls, index: Searcher, sample: Sample) -> "MeasuredIndex":
         """Count the work of an index without a forest."""
         counted = {k: Counted.of(index, sample, k) for k in (SHORT, LONG)}
         return cls(index, counted)
@@ -151,12 +151,12 @@ class Measured:
         """Return the mean cost of a list in nanoseconds, by the cost model."""
         return cost_of(self.counted[k], self.index.items.shape[1])
 
-    def recall(self, exact: "Measured") -> float:
+    def recall(self, exact: "MeasuredIndex") -> float:
         """Return the share of the exact short lists that is found; 1 without any list."""
         recall = self.counted[SHORT].recall(exact.counted[SHORT])
         return 1.0 if recall is None else recall
 
-    def costs_no_more(self, other: "Measured") -> bool:
+    def costs_no_more(self, other: "MeasuredIndex") -> bool:
         """Return whether neither length of list costs more than by another index."""
         return all(self.cost(k) <= other.cost(k) for k in (SHORT, LONG))
 
@@ -166,10 +166,10 @@ class Measured:
 
 
 def calibrate(
-    exact: Measured, folder: Path, sample: Sample, settings: "IndexSettings"
-) -> Measured | None:
+    exact: MeasuredIndex, folder: Path, sample: Sample, settings: "IndexSettings"
+) -> MeasuredIndex | None:
     """Build the forest that costs least at the target, and leave it in the folder."""
-    best: Measured | None = None
+    best: MeasuredIndex | None = None
     tried = folder / _TRIED
     try:
         for head in _heads(settings, len(exact.index.items)):
@@ -189,8 +189,8 @@ def calibrate(
 
 
 def calibrate_clusters(
-    exact: Measured, sample: Sample, settings: "IndexSettings"
-) -> Measured | None:
+    exact: MeasuredIndex, sample: Sample, settings: "IndexSettings"
+) -> MeasuredIndex | None:
     """Put items into clusters and find how many of these to scan; None where norms do as well.
 
     Where the kind is to be "exact", all clusters are scanned.
@@ -200,7 +200,7 @@ def calibrate_clusters(
     if len(items) < _LEAST_CLUSTERED or read < _WORTH_CLUSTERS:
         return None
     codes, clusters = cluster_items(items, exact.index.factor, settings.seed)
-    found = Measured.exact(Searcher(items, codes, clusters=clusters), sample)
+    found = MeasuredIndex.exact(Searcher(items, codes, clusters=clusters), sample)
     if settings.kind != "exact":
         most = int(_MOST_CLUSTERS * len(clusters.centers))
         chosen = {
@@ -209,7 +209,7 @@ def calibrate_clusters(
         }
         search_k, counted = _by_length(chosen)
         if any(search_k.values()):  # else it is exact, whatever is excluded
-            found = Measured(found.index.with_limits(search_k), counted)
+            found = MeasuredIndex(found.index.with_limits(search_k), counted)
             found = limited(found, exact, sample, settings.target_recall)
     is_better = found.total_cost() < _WORTH_ITS_BYTES * exact.total_cost()
     return found if is_better and found.costs_no_more(exact) else None
@@ -227,9 +227,9 @@ def _growing(first: int, last: int, by: float) -> Iterator[int]:
 
 def _least_search(
     k: int,
-    scanned: Measured,
+    scanned: MeasuredIndex,
     tried: Iterable[int],
-    exact: Measured,
+    exact: MeasuredIndex,
     sample: Sample,
     settings: "IndexSettings",
     *,
@@ -263,12 +263,14 @@ def _by_length(
     return {k: one for k, (one, _) in chosen.items()}, {k: one for k, (_, one) in chosen.items()}
 
 
-def limited(found: Measured, exact: Measured, sample: Sample, target: float) -> Measured:
+def limited(
+    found: MeasuredIndex, exact: MeasuredIndex, sample: Sample, target: float
+) -> MeasuredIndex:
     """Let an index answer, without a scan, only kinds of queries on which it reaches the target."""
     most = {k: most_excluded(k, found.index, exact.index, sample, target) for k in (SHORT, LONG)}
     index = found.index.with_limits(found.index.search_k, most)
     counted = {k: Counted.of(index, sample, k) for k in (SHORT, LONG)}
-    return Measured(index, counted, found.head)
+    return MeasuredIndex(index, counted, found.head)
 
 
 def _heads(settings: "IndexSettings", n_items: int) -> list[Head]:
@@ -278,7 +280,9 @@ def _heads(settings: "IndexSettings", n_items: int) -> list[Head]:
     return list({head.n_items: head for head in reversed(heads)}.values())[::-1]
 
 
-def _is_better(new: Measured, old: Measured, exact: Measured, settings: "IndexSettings") -> bool:
+def _is_better(
+    new: MeasuredIndex, old: MeasuredIndex, exact: MeasuredIndex, settings: "IndexSettings"
+) -> bool:
     new_recall, old_recall = (one.recall(exact) for one in (new, old))
     if min(new_recall, old_recall) < settings.target_recall:
         return new_recall > old_recall
@@ -288,17 +292,17 @@ def _is_better(new: Measured, old: Measured, exact: Measured, settings: "IndexSe
 def _with_head(
     head: Head,
     path: Path,
-    exact: Measured,
+    exact: MeasuredIndex,
     sample: Sample,
     settings: "IndexSettings",
-) -> Measured | None:
+) -> MeasuredIndex | None:
     """Build the forest after a head, and find how far each length of list has to search."""
     items, codes = exact.index.items, exact.index.codes
     trees, seed = settings.trees, settings.seed
     if not build_forest(items, codes, path, n_head=head.n_items, trees=trees, seed=seed):
         return None
     # Where the forest may be left out, its lists are those of the exact scan.
-    scanned = Measured(Searcher(items, codes, _opened(path, exact)), exact.counted)
+    scanned = MeasuredIndex(Searcher(items, codes, _opened(path, exact)), exact.counted)
     most = settings.max_search_k
     chosen = {
         k: _least_search(
@@ -313,10 +317,10 @@ def _with_head(
         for k in (SHORT, LONG)
     }
     search_k, counted = _by_length(chosen)
-    return Measured(scanned.index.with_limits(search_k), counted, head)
+    return MeasuredIndex(scanned.index.with_limits(search_k), counted, head)
 
 
-def _opened(path: Path, exact: Measured) -> Any:
+def _opened(path: Path, exact: MeasuredIndex) -> Any:
     try:
         return open_forest(path, *exact.index.items.shape)
     except CorruptVersionError as error:

@@ -31,7 +31,7 @@ that were scored by their codes in 4 bits."""
 _NUMBER = c_int64  # and arrays are c_void_p
 
 
-class Clusters(ctypes.Structure):
+class ClusterPointers(ctypes.Structure):
     """The clusters that items stand in: `clusters_t`."""
 
     _fields_ = (
@@ -47,7 +47,7 @@ class Catalogue(ctypes.Structure):
     _fields_ = (
         *((name, c_void_p) for name in ("items", "row", "position", "codes", "norms", "errors")),
         ("factor", c_void_p),
-        ("clusters", POINTER(Clusters)),
+        ("clusters", POINTER(ClusterPointers)),
         *((name, _NUMBER) for name in ("n_items", "factors", "n_blocks", "width")),
     )
 

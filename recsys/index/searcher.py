@@ -303,7 +303,7 @@ def _catalogue_of(items: FloatMatrix, codes: Codes, clusters: Clusters | None) -
     others = {}
     if clusters is not None:
         others["clusters"] = compiled.structure(
-            compiled.Clusters,
+            compiled.ClusterPointers,
             arrays={field.name: getattr(clusters, field.name) for field in fields(Clusters)}
             | {"codes": encode_centers(clusters.centers)},
             n=len(clusters.centers),

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.logs.content import ERRORS_OF_STREAMS, opened
+from recsys.logs.file_kind import ERRORS_OF_STREAMS, opened
 from recsys.logs.sources import LogFile
 from recsys.settings import TextSettings
 

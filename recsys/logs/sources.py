@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError
-from recsys.logs.content import COMPRESSION_OF_SUFFIX, content_of, zip_member
+from recsys.logs.file_kind import COMPRESSION_OF_SUFFIX, kind_of, zip_member
 from recsys.settings import LogFormat
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _is_log(path: Path, folder: Path, log_format: LogFormat) -> bool:
     )
     if hidden or log_format != "auto":
         return not hidden
-    return _format_of(path) is not None or (not path.suffix and content_of(path, "log").is_parquet)
+    return _format_of(path) is not None or (not path.suffix and kind_of(path, "log").is_parquet)
 
 
 def _refuse_table_formats(folder: Path, folders_below: Iterable[Path] = ()) -> None:
@@ -213,7 +213,7 @@ def as_file(path: Path, log_format: LogFormat, what: str = "log") -> LogFile:
             "than once, so write it to a file and give that"
         )
     format_ = _format_of(path) if log_format == "auto" else log_format
-    if format_ is None and content_of(path, what).is_parquet:
+    if format_ is None and kind_of(path, what).is_parquet:
         format_ = "parquet"
     if format_ is None:
         raise ConfigError(
@@ -233,7 +233,7 @@ def identified(file: LogFile, what: str = "log") -> tuple[LogFile, str | None]:
         If it is nothing that is read here, with what it is.
     """
     try:
-        content = content_of(file.path, what)
+        content = kind_of(file.path, what)
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{what} {file.name}: cannot be read: {reason}") from error

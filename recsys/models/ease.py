@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.base.threads import Threads, chunks, threads
-from recsys.models.item_to_item import ItemToItem, OfHistories, bytes_of
+from recsys.models.item_to_item import ItemToItem, OfHistories, bytes_of_sparse
 from recsys.models.protocol import OnEpoch, Unsized, UserItems, normalized, require_hyperparameters
 from recsys.models.spectral.truncated import multiply_rows
 from recsys.vectors import FloatMatrix, FloatVector
@@ -107,7 +107,7 @@ class UserKernel(OfHistories):
     @property
     def n_bytes(self) -> int:
         """Bytes of the inverse, the matrix and the diagonal."""
-        return int(self.inverse.nbytes + self.scale.nbytes) + bytes_of(self.by_item)
+        return int(self.inverse.nbytes + self.scale.nbytes) + bytes_of_sparse(self.by_item)
 
     def scores(
         self, user_idx: NDArray[np.integer] | slice, out: FloatMatrix | None = None

@@ -47,7 +47,7 @@ class ItemToItem(OfHistories):
         """Bytes of the weights."""
         if not sp.issparse(self.weights):
             return int(self.weights.nbytes)
-        return bytes_of(self.weights)
+        return bytes_of_sparse(self.weights)
 
     def scores(
         self, user_idx: NDArray[np.integer] | slice, out: FloatMatrix | None = None
@@ -65,7 +65,7 @@ class ItemToItem(OfHistories):
         return out
 
 
-def bytes_of(matrix: sp.csr_array) -> int:
+def bytes_of_sparse(matrix: sp.csr_array) -> int:
     """Return the bytes of a sparse matrix."""
     return int(matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes)
 

@@ -8,8 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.checks import require
-from recsys.base.jit import compiled
-from recsys.base.nth import nth
+from recsys.base.jit import compiled, nth
 from recsys.base.threads import ranges_of_equal_work, threads
 from recsys.models.item_to_item import ItemToItem
 from recsys.models.protocol import OnEpoch, Unsized, UserItems, normalized, require_hyperparameters

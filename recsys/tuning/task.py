@@ -12,11 +12,11 @@ from recsys.base.checks import require, require_whole
 from recsys.base.stopping import check_stop
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.metrics import METRICS
-from recsys.evaluation.ranking import Scorer
 from recsys.logs import Interactions, require_interactions
 from recsys.models import Epoch
 from recsys.splits.leaks import require_validation
 from recsys.tuning.candidates import Candidate
+from recsys.vectors import Scorer
 
 MOST_USERS = 20_000
 

@@ -2,7 +2,7 @@
 
 from recsys.vectors.alignment import Alignment, align, shared_rows
 from recsys.vectors.by_id import NamedVectors, ScoredId, named_vectors
-from recsys.vectors.embeddings import Embeddings, FloatMatrix, FloatVector
+from recsys.vectors.embeddings import Embeddings, FloatMatrix, FloatVector, Scorer
 from recsys.vectors.ids import Id, Ids
 from recsys.vectors.storage import STORAGES, Storage, StoredMatrix, encode
 from recsys.vectors.top_k import top_k
@@ -18,6 +18,7 @@ __all__ = [
     "Ids",
     "NamedVectors",
     "ScoredId",
+    "Scorer",
     "Storage",
     "StoredMatrix",
     "Vector",

@@ -1,6 +1,7 @@
 """The two matrices of embeddings, of users and of items."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,19 @@ from recsys.vectors.ids import Ids
 
 FloatMatrix = NDArray[np.float32]
 FloatVector = NDArray[np.float32]
+
+
+class Scorer(Protocol):
+    """What can be ranked: `Embeddings`, or anything else that scores all items for some users."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of users and of items."""
+        ...
+
+    def scores(self, user_idx: NDArray[np.integer], out: FloatMatrix | None = None) -> FloatMatrix:
+        """Return float32 (n, n_items), in `out` if that is given; called by several threads."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

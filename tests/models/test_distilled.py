@@ -10,22 +10,21 @@ from recsys.base.threads import Threads, threads
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation import evaluate
 from recsys.models import ALS, KNN, SVD, Blend, Distilled, Popularity, model_from, parameters_of
-from recsys.models.distilled import model as of_model
+from recsys.models.distilled import distilled as of_model
 from recsys.models.distilled import student as module
-from recsys.models.distilled.lists import Lists, Scorer, likelihoods, strongest_unseen
 from recsys.models.distilled.steps import take_step
-from recsys.models.distilled.student import Batch, Student, targets_of
-from recsys.models.distilled.teacher import teacher_for
+from recsys.models.distilled.student import Student, UserBatch, targets_of
+from recsys.models.distilled.teacher import TeacherLists, likelihoods, strongest_unseen, teacher_for
 from recsys.models.protocol import popularity_of
 from recsys.splits import split_random
-from recsys.vectors import Embeddings, top_k
+from recsys.vectors import Embeddings, Scorer, top_k
 from tests.worlds import random_user_items, tastes
 
 WORLD = random_user_items(60, 40, 0.15, seed=2)
 MODEL = Distilled(factors=6, temperature=0.3, list_length=7, teacher_share=0.4)
 
 
-def lists_of(scorer: Embeddings, user_items: sp.csr_array, length: int) -> Lists:
+def lists_of(scorer: Embeddings, user_items: sp.csr_array, length: int) -> TeacherLists:
     with threads() as pool:
         return strongest_unseen(scorer, user_items, np.arange(user_items.shape[0]), length, pool)
 
@@ -36,7 +35,7 @@ def likelihood_of(scores: list[float]) -> np.ndarray:
     return np.asarray(e / e.sum())
 
 
-def loss(lists: Lists, items: np.ndarray, summands: np.ndarray, users: np.ndarray) -> float:
+def loss(lists: TeacherLists, items: np.ndarray, summands: np.ndarray, users: np.ndarray) -> float:
     """The docstring of Distilled, user by user, of all weight."""
     y = items / np.linalg.norm(items, axis=1, keepdims=True)
     dense, total, weight, s = WORLD.toarray(), 0.0, 0.0, MODEL.teacher_share
@@ -67,7 +66,7 @@ def test_the_gradient_is_that_of_the_loss() -> None:
     weight = float(targets.importance.sum())
     with threads() as pool:
         student = Student(MODEL, items, summands, popularity_of(WORLD), pool)
-        batch = Batch(targets.of(users), pool)
+        batch = UserBatch(targets.of(users), pool)
         found, of_items, of_summands = student.gradients(batch, student.sample(rng))
     at = (items.astype(np.float64), summands.astype(np.float64))
     assert found / weight == pytest.approx(loss(lists, *at, users), rel=1e-5)
@@ -90,7 +89,7 @@ def test_a_sample_stands_for_the_items_that_it_is_not(monkeypatch: pytest.Monkey
     lists = lists_of(SVD(8).fit(WORLD), WORLD, 12)
     with threads() as pool:
         student = Student(MODEL, same, same, popularity_of(WORLD), pool)
-        batch = Batch(targets_of(WORLD, lists, MODEL), pool)
+        batch = UserBatch(targets_of(WORLD, lists, MODEL), pool)
         sample = student.sample(rng)
         found, of_items, _ = student.gradients(batch, sample)
     assert len(sample.rows) == 10
@@ -117,7 +116,7 @@ def test_lists_are_the_strongest_of_what_a_user_has_not_seen() -> None:
 def test_likelihoods_know_neither_the_scale_nor_the_shift_of_scores() -> None:
     scores = np.array([[4.0, 2.0, 1.0, -np.inf], [5.0, 5.0, 5.0, 5.0]], dtype=np.float32)
     rows = np.array([[3, 1, 2, -1], [0, 1, 2, 3]], dtype=np.int32)
-    lists = Lists(np.arange(2), rows, scores, np.array([4, 5], dtype=np.float32))
+    lists = TeacherLists(np.arange(2), rows, scores, np.array([4, 5], dtype=np.float32))
     found = likelihoods(lists, 3)
     np.testing.assert_allclose(found[0], [*likelihood_of([4, 2, 1]), 0], rtol=1e-5)
     np.testing.assert_allclose(found[1], [1 / 3, 1 / 3, 1 / 3, 0], rtol=1e-5)
@@ -184,7 +183,7 @@ def test_a_sample_of_the_users_trains_the_items_where_all_would_take_too_long(
 
     def counted(
         scorer: Scorer, matrix: sp.csr_array, users: np.ndarray, length: int, pool: Threads
-    ) -> Lists:
+    ) -> TeacherLists:
         listed.extend(users)
         return strongest_unseen(scorer, matrix, users, length, pool)
 

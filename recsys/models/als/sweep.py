@@ -22,7 +22,7 @@ from recsys.models.protocol import popularity_of, power_of_counts
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
 if TYPE_CHECKING:  # ALS is made of sweeps
-    from recsys.models.als.model import ALS
+    from recsys.models.als.als import ALS
 
 _START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
 _CHUNK = 2048  # rows of a matrix that one thread multiplies at a time

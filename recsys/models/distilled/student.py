@@ -22,15 +22,15 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.threads import Threads, chunks
-from recsys.models.distilled.lists import Lists, likelihoods
 from recsys.models.distilled.steps import project, take_step, weigh_own
+from recsys.models.distilled.teacher import TeacherLists, likelihoods
 from recsys.models.spectral.krylov import Dense
 from recsys.models.spectral.truncated import multiplier
 from recsys.vectors import FloatMatrix, FloatVector
 from recsys.vectors.vector import norms_of, unit_rows
 
 if TYPE_CHECKING:  # which is made of students
-    from recsys.models.distilled.model import Distilled
+    from recsys.models.distilled.distilled import Distilled
 
 N_SAMPLED = 4096  # items in a batch: more were not better, fewer were worse
 _MOST_BATCHES, _LEAST_USERS = 16, 100  # in an epoch; in a batch
@@ -85,7 +85,7 @@ class Targets:
         )
 
 
-def targets_of(histories: sp.csr_array, lists: Lists, model: "Distilled") -> Targets:
+def targets_of(histories: sp.csr_array, lists: TeacherLists, model: "Distilled") -> Targets:
     """Return what users should rank first; see `Distilled` for the formula.
 
     Parameters
@@ -131,7 +131,7 @@ def _with(matrix: sp.csr_array, data: NDArray[Any]) -> sp.csr_array:
     return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-class Batch:
+class UserBatch:
     """Some users, what they should rank first, and the sparse products that a step takes."""
 
     def __init__(self, targets: Targets, pool: Threads) -> None:
@@ -155,7 +155,7 @@ class Batch:
         return len(self.targets.share)
 
 
-class Sample(NamedTuple):
+class SampledItems(NamedTuple):
     """The items that stand for those that are not a user's own."""
 
     rows: NDArray[np.integer]  # (n_sampled,)
@@ -185,7 +185,7 @@ class Student:
         n_users = len(targets.share)
         n_batches = min(max(n_users // _LEAST_USERS, 1), _MOST_BATCHES)
         parts = np.array_split(rng.permutation(n_users), n_batches)
-        batches = [Batch(targets.of(rows), self._pool) for rows in parts]
+        batches = [UserBatch(targets.of(rows), self._pool) for rows in parts]
         n_steps = self._model.iterations * n_batches
         number = 0
         for _ in range(self._model.iterations):
@@ -196,16 +196,16 @@ class Student:
                 loss += self._step(batches[place], self.sample(rng), rate, number)
             yield loss / float(targets.importance.sum(dtype=np.float64))
 
-    def sample(self, rng: np.random.Generator) -> Sample:
+    def sample(self, rng: np.random.Generator) -> SampledItems:
         """Draw the items that stand for others in a batch."""
         rows = self._known
         if len(rows) > N_SAMPLED:
             rows = np.sort(rng.choice(rows, N_SAMPLED, replace=False))
         place = np.full(len(self.units), -1, dtype=np.int32)
         place[rows] = np.arange(len(rows))
-        return Sample(rows, place, self.units[rows])
+        return SampledItems(rows, place, self.units[rows])
 
-    def _step(self, batch: Batch, sample: Sample, rate: float, number: int) -> float:
+    def _step(self, batch: UserBatch, sample: SampledItems, rate: float, number: int) -> float:
         """Move all items by a batch; return its loss."""
         loss, of_items, of_summands = self.gradients(batch, sample)
         self.items.take_step(of_items, rate, number, self._pool)
@@ -213,7 +213,9 @@ class Student:
         self._renew_units()
         return loss
 
-    def gradients(self, batch: Batch, sample: Sample) -> tuple[float, FloatMatrix, FloatMatrix]:
+    def gradients(
+        self, batch: UserBatch, sample: SampledItems
+    ) -> tuple[float, FloatMatrix, FloatMatrix]:
         """Return the loss of a batch, and its gradient in items and in summands, times T."""
         means = batch.sum_of_history(self.summands.vectors)
         users = unit_rows(means)
@@ -226,7 +228,7 @@ class Student:
         return loss, of_items, batch.to_history(of_users)
 
     def _weighed(
-        self, batch: Batch, users: FloatMatrix, sample: Sample
+        self, batch: UserBatch, users: FloatMatrix, sample: SampledItems
     ) -> tuple[float, FloatMatrix, FloatMatrix]:
         """Weigh all items for the users of a batch.
 

@@ -1,17 +1,22 @@
-"""What a student learns from: any model, given embeddings, or what the shape of a log allows."""
+"""What a student learns from: a model, given embeddings or what a log allows; and its lists."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from recsys.base.errors import ConfigError, DataError
+from recsys.base.threads import Threads
 from recsys.models.als import ALS
 from recsys.models.blend import Blend
-from recsys.models.distilled.lists import Scorer
 from recsys.models.svd import SVD
-from recsys.vectors import Embeddings
+from recsys.vectors import Embeddings, FloatMatrix, FloatVector, Scorer, top_k
+from recsys.vectors.top_k import EXCLUDED
+
+_BLOCK_BYTES = 16 * 1024**2  # of scores that a thread holds at a time
+_NO_DIFFERENCE = 1e-4  # of the largest score: what rounding leaves between equal ones
 
 
 class Teacher(Protocol):
@@ -88,3 +93,57 @@ def teacher_for(user_items: sp.csr_array) -> Blend:
         ),
         scale="deviation",
     )
+
+
+class TeacherLists(NamedTuple):
+    """The lists of some users, best first."""
+
+    user_idx: NDArray[np.integer]  # (n,)
+    item_idx: NDArray[np.int32]  # (n, length); a short list ends in -1
+    scores: FloatMatrix  # (n, length); a short list ends in minus infinity
+    largest: FloatVector  # (n,): the largest size of a score, of all items
+
+
+def strongest_unseen(
+    scorer: Scorer,
+    user_items: sp.csr_array,
+    user_idx: NDArray[np.integer],
+    length: int,
+    pool: Threads,
+) -> TeacherLists:
+    """Return the items that a scorer puts first for some users, without those that they have seen.
+
+    The work is ``2 n_users n_items factors`` flops for embeddings.
+    """
+    n_items = user_items.shape[1]
+    size = max(1, _BLOCK_BYTES // (4 * n_items))
+    blocks = [user_idx[start : start + size] for start in range(0, len(user_idx), size)]
+
+    def work(rows: NDArray[np.integer]) -> tuple[NDArray[np.int32], FloatMatrix, FloatVector]:
+        scores = scorer.scores(rows)
+        largest = np.maximum(scores.max(axis=1), -scores.min(axis=1))
+        seen = sp.coo_array(user_items[rows])
+        scores[seen.row, seen.col] = EXCLUDED
+        return *top_k(scores, length), largest
+
+    found = pool.map(work, blocks)
+    return TeacherLists(user_idx, *(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def likelihoods(lists: TeacherLists, length: int) -> FloatMatrix:
+    """Return the softmax over the first items of each list, 0 beyond: float32, (n, length of all).
+
+    Scores are in their own deviations over those items. So neither the scale of a teacher nor how
+    a user's scores are shifted counts.
+    """
+    is_first = np.arange(lists.item_idx.shape[1]) < length
+    is_listed = (lists.item_idx >= 0) & is_first
+    scores = np.where(is_listed, lists.scores, 0).astype(np.float64)
+    n = np.maximum(is_listed.sum(axis=1, keepdims=True), 1)
+    mean = scores.sum(axis=1, keepdims=True) / n
+    deviation = np.sqrt((is_listed * (scores - mean) ** 2).sum(axis=1, keepdims=True) / n)
+    least = np.maximum(_NO_DIFFERENCE * lists.largest[:, None], 1e-30)
+    scaled = (scores - scores[:, :1]) / np.maximum(deviation, least)
+    likely = is_listed * np.exp(np.minimum(scaled, 0))
+    likely /= np.maximum(likely.sum(axis=1, keepdims=True), 1e-30)
+    return np.asarray(likely, dtype=np.float32)

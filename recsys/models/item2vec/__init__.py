@@ -1,5 +1,5 @@
 """Item vectors from which items share users: the matrix of associations, and its factors."""
 
-from recsys.models.item2vec.model import Item2Vec
+from recsys.models.item2vec.item2vec import Item2Vec
 
 __all__ = ["Item2Vec"]

@@ -50,7 +50,7 @@ _OFFICE = {"xl/": "an Excel workbook (.xlsx)", "word/": "a Word document", "cont
 
 
 @dataclass(frozen=True)
-class Content:
+class FileKind:
     """What the first bytes of a file show."""
 
     compression: str | None
@@ -79,7 +79,7 @@ def opened(path: Path, compression: str | None) -> Iterator[Readable]:
             yield stream
 
 
-def content_of(path: Path, what: str) -> Content:
+def kind_of(path: Path, what: str) -> FileKind:
     """Look at the first bytes of a file; `what` it is begins a message.
 
     Raises
@@ -100,7 +100,7 @@ def content_of(path: Path, what: str) -> Content:
     if found is not None:
         inside = f"inside {compression} " if compression else ""
         raise DataError(f"{what} {path}: {inside}it is {found}")
-    return Content(compression, start.startswith(_PARQUET), start)
+    return FileKind(compression, start.startswith(_PARQUET), start)
 
 
 def _compression_of(start: bytes) -> str | None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from recsys.base.checks import require
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.threads import threads
-from recsys.models.distilled.lists import Scorer, strongest_unseen
 from recsys.models.distilled.student import (
     N_SAMPLED,
     Student,
@@ -20,7 +19,7 @@ from recsys.models.distilled.student import (
     targets_of,
     typical_size,
 )
-from recsys.models.distilled.teacher import Given, Teacher, teacher_for
+from recsys.models.distilled.teacher import Given, Teacher, strongest_unseen, teacher_for
 from recsys.models.protocol import (
     Contributions,
     Epoch,
@@ -34,7 +33,7 @@ from recsys.models.protocol import (
     require_hyperparameters,
 )
 from recsys.models.svd import SVD
-from recsys.vectors import Embeddings, FloatMatrix
+from recsys.vectors import Embeddings, FloatMatrix, Scorer
 from recsys.vectors.vector import unit_rows
 
 MOST_WORK = 5e13  # flops of lists and epochs: beyond, a sample of the users is trained on
