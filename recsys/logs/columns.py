@@ -1,6 +1,6 @@
 """The columns of a log: which of a file's are read, and which look as if they should be."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from recsys.base.errors import DataError, did_you_mean
 from recsys.settings import LogSettings
@@ -62,7 +62,7 @@ def known_columns(settings: LogSettings) -> dict[str, str]:
 
 
 def unused_columns(
-    available: Sequence[str], resolved: Mapping[str, str], partition: Iterable[str] = ()
+    available: Sequence[str], resolved: Mapping[str, str], partition: Collection[str] = ()
 ) -> list[str]:
     """Say which columns look like one of ours and are not read, and which names of folders.
 
@@ -73,6 +73,11 @@ def unused_columns(
     """
     others = [name for name in partition if name not in resolved.values()]
     sentences = [f"folders state {name!r}, which log.columns does not name" for name in others]
+    sentences += [
+        f"folders state {name!r}, but the column of that name in the file is read"
+        for name in partition
+        if name in available and name in resolved.values()
+    ]
     found = {
         column: setting
         for ours, setting, names in _MEANINGS

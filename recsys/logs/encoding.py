@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError, RecsysError
 from recsys.logs.classify import FILE_INDEX
 from recsys.logs.interactions import Interactions
-from recsys.logs.row_counts import ClassifiedRows, RowCounts
+from recsys.logs.row_counts import ClassifiedRows, RowCounts, shortened
 from recsys.logs.session import Session
-from recsys.logs.sql import CANONICAL_INTEGER, SPELLED_INTEGER, literals
+from recsys.logs.sql import CANONICAL_INTEGER, SPELLED_INTEGER, WHITESPACE, literal, literals
 from recsys.logs.staging import StagedFile, outcomes_of, scanned
 from recsys.settings import DuplicatePolicy, TimestampUnit
 from recsys.vectors import Ids
@@ -25,6 +25,8 @@ from recsys.vectors import Ids
 
 _Side = Literal["user", "item"]
 _CLASSIFIED = "classified"
+_BLANKS = literals(f"{WHITESPACE}\u00a0\u200b\ufeff")
+_WRAPPED = literal(r"\[.*\]|\{.*\}|b'.*'")
 _EARLY = 100_000_000  # seconds, in March 1973: no log of events on a computer ends before
 _YEARS = (1900, 2100)
 
@@ -133,27 +135,43 @@ class StagedLog:
 
     def _reads_as_integers(self, side: _Side) -> tuple[bool, bool]:
         """Return whether ids that are spelled are all integers, and some in another form."""
-        ((n_others, n_variants),) = self._session.rows(
-            f"SELECT count(*) FILTER (({SPELLED_INTEGER}) IS NULL), "
-            f"count(*) FILTER (NOT regexp_full_match(id, {CANONICAL_INTEGER})) "
-            f"FROM {side}_counts WHERE outcome = 0"
+        ((n, n_others, n_variants, example),) = self._session.rows(
+            f"SELECT count(*), count(*) FILTER (({SPELLED_INTEGER}) IS NULL), "
+            f"count(*) FILTER (NOT regexp_full_match(id, {CANONICAL_INTEGER})), "
+            f"min(id) FILTER (({SPELLED_INTEGER}) IS NULL) FROM {side}_counts WHERE outcome = 0"
         )
+        n, n_others = int(str(n)), int(str(n_others))
+        if 0 < n_others <= max(n / 100, 1) < n / 2:
+            self._session.note(
+                f"{side} ids are strings, as {n_others:,} of {n:,} are no integers, such as "
+                f"{shortened(str(example))!r}",
+                "log",
+            )
         return n_others == 0, n_variants != 0
 
     def _warn_of_spellings(self, side: _Side) -> None:
-        """Warn of ids that are strings, and one that only its spelling keeps apart from another."""
-        ((one, other),) = self._session.rows(
-            "SELECT min(a.id), min_by(b.id, a.id) "
-            f"FROM (SELECT id FROM {side}_counts WHERE outcome = 0 AND id[-2:] IN ('.0', ',0')) "
-            "AS a "
-            f"JOIN {side}_counts AS b ON b.outcome = 0 AND b.id = a.id[:-3]"
+        """Warn of ids that are strings, and may not be spelled as they are meant."""
+        ((n_padded, padded, wrapped, one, other),) = self._session.rows(
+            f"WITH ids AS (SELECT id, id[1] IN {_BLANKS} OR id[-1] IN {_BLANKS} AS is_padded, "
+            f"regexp_full_match(id, {_WRAPPED}) AS is_wrapped "
+            f"FROM {side}_counts WHERE outcome = 0), "
+            "floats AS (SELECT min(a.id) AS one, min_by(b.id, a.id) AS other FROM ids AS a "
+            "JOIN ids AS b ON b.id = a.id[:-3] WHERE a.id[-2:] IN ('.0', ',0')) "
+            "SELECT count(*) FILTER (is_padded), min(id) FILTER (is_padded), "
+            "CASE WHEN 2 * count(*) FILTER (is_wrapped) > count(*) "
+            "THEN min(id) FILTER (is_wrapped) END, "
+            "any_value(one), any_value(other) FROM ids, floats"
         )
+        name = self._files[0].name
         if one is not None:
-            self._session.warn(
-                f"{side} ids are strings, so {other!r} and {one!r} are two {side}s; "
-                "write ids alike",
-                self._files[0].name,
-            )
+            sentence = f"so {other!r} and {one!r} are two {side}s; write ids alike"
+            self._session.warn(f"{side} ids are strings, {sentence}", name)
+        if padded is not None:
+            sentence = f"begin or end with blanks ({n_padded:,}), such as {padded!r}"
+            self._session.note(f"{side} ids {sentence}", name)
+        if wrapped is not None:
+            sentence = f"look like lists or bytes, such as {wrapped!r}; write one id a row"
+            self._session.note(f"{side} ids {sentence}", name)
 
     def _encoded(
         self, n: int, *, all_used: bool

@@ -18,7 +18,7 @@ from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
 from recsys.logs.encoding import StagedLog, check_times
 from recsys.logs.interactions import Interactions, keep_minimum_counts
-from recsys.logs.row_counts import FileCounts, RowCounts
+from recsys.logs.row_counts import FileCounts, RowCounts, advice_on
 from recsys.logs.session import Session, open_session
 from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_tables, listed
 from recsys.logs.staging import StagedFile, stage
@@ -179,7 +179,7 @@ def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSe
 
 def _require_some_left(row_counts: RowCounts) -> None:
     if row_counts.n_used == 0:
-        raise DataError(
-            f"log: no row is left: {row_counts}; check the column mapping, event types, time "
-            "window and minimum counts under log"
-        )
+        advice = "check the column mapping, event types, time window and minimum counts under log"
+        if not row_counts.left_out:
+            advice = advice_on(row_counts.rejected) or advice
+        raise DataError(f"log: no row is left: {row_counts}; {advice}")

@@ -23,6 +23,9 @@ _MOST_FILES = 1000
 _INEXACT = "write ids as integers or strings, as floats of this size are rounded"
 _UNIT = "say with log.timestamp_unit what its numbers count"
 _OTHER_TIME = "map another column with log.columns.timestamp"
+_TIME_FORM = (
+    f"write 2024-05-31T23:59:00Z, or numbers as log.timestamp_unit counts, or {_OTHER_TIME}"
+)
 _ADVICE = {
     "no value": "say with log.missing_value what a row without a value weighs",
     "non-positive weight": "say with log.min_value which values count as liked, or with "
@@ -31,7 +34,7 @@ _ADVICE = {
     "no event": "map another column with log.columns.event",
     "unknown event": "list it in log.events; a weight of 0 leaves it out",
     "no timestamp": _OTHER_TIME,
-    "unreadable timestamp": _OTHER_TIME,
+    "unreadable timestamp": _TIME_FORM,
     "timestamp out of range": _UNIT,
     "timestamp in the future": _UNIT,
     "not UTF-8": 'set log.encoding to what it is, such as "cp1252"',
@@ -40,6 +43,11 @@ _ADVICE = {
     "inexact user_id": _INEXACT,
     "inexact item_id": _INEXACT,
 }
+
+
+def advice_on(rejected: Mapping[str, int]) -> str | None:
+    """Return what to do about the most frequent reason, if that is known."""
+    return _ADVICE.get(max(rejected, key=lambda reason: rejected[reason], default=""))
 
 
 @dataclass(frozen=True)
@@ -266,7 +274,7 @@ class ClassifiedRows:
             )
             raise DataError(
                 f"log {name} line {line}: the header is repeated in another order, "
-                f"{_shortened(str(text))}; the rows after it would be misread, so make it two files"
+                f"{shortened(str(text))}; the rows after it would be misread, so make it two files"
             )
         if row_counts.rejected_share > max_rejected_share:
             only = f" {self.files[0]}" if len(self.files) == 1 else ""
@@ -314,12 +322,11 @@ class ClassifiedRows:
     def _too_many(self, row_counts: RowCounts, max_share: float, part: _Part) -> DataError:
         examples = self.session.rows(f"{self._rejected(part.condition)} LIMIT 3")
         shown = "; ".join(
-            f"{name}{'' if line is None else f' line {line}'}: {reason}: {_shortened(str(text))}"
+            f"{name}{'' if line is None else f' line {line}'}: {reason}: {shortened(str(text))}"
             for name, line, reason, text in examples
         )
-        most = max(row_counts.rejected, key=lambda reason: row_counts.rejected[reason])
-        advice = _ADVICE.get(
-            most, "repair the log or its column mapping, or raise log.max_rejected_share"
+        advice = advice_on(row_counts.rejected) or (
+            "repair the log or its column mapping, or raise log.max_rejected_share"
         )
         return DataError(
             f"{part.name}: more rows are unusable than log.max_rejected_share = "
@@ -340,7 +347,8 @@ class ClassifiedRows:
         return f"outcome IN ({', '.join(numbers)})"
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Return the start of a text, with characters that do not print spelled out."""
     printable = text.encode("unicode_escape").decode() if not text.isprintable() else text
     if len(printable) <= _SHOWN_CHARACTERS:
         return printable

@@ -50,7 +50,7 @@ _HOW_TO_READ = {
 _PARTITION = re.compile(r"([A-Za-z_][\w .-]*)=(.*)")
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _MOST_NAMED = 3
-_JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"(?:[^"\\]|\\.)*"\s*:')
+_JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*"(?:[^"\\]|\\.)*"\s*:|\[\s*[\[{])')
 
 
 @dataclass(frozen=True)
@@ -247,8 +247,8 @@ def identified(file: LogFile, what: str = "log") -> tuple[LogFile, str | None]:
             f"{what} {file.name}: it is no Parquet file, or a damaged one: it begins with "
             f"{content.start[:40]!r}; where it is text, say so with log.format, or by its name"
         )
-    if not content.start:
-        return file, None
+    if not content.start:  # empty, or damaged, as who reads on says
+        return replace(file, compression=content.compression or file.compression), None
     format_, belied = file.format, None
     if content.compression != file.compression:
         belied = f"read as {content.compression or 'not compressed'}, which it is"

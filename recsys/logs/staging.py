@@ -6,6 +6,7 @@ parse, is classified while it streams into a temporary Parquet file, and read fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from recsys.logs.classify import (
     rules_for,
 )
 from recsys.logs.columns import known_columns, resolve_columns, unused_columns
-from recsys.logs.layout import TextLayout, find_layout
+from recsys.logs.layout import TextLayout, find_layout, split_row
 from recsys.logs.records import (
     RECORD_SCHEMA,
     SHOWN_CHARACTERS,
@@ -32,6 +33,7 @@ from recsys.logs.records import (
     read_records,
     rows_in,
 )
+from recsys.logs.row_counts import shortened
 from recsys.logs.session import Session
 from recsys.logs.sources import LogFile, TableStream, identified, listed
 from recsys.logs.sql import LogColumn, identifier, literal, literals
@@ -40,6 +42,17 @@ from recsys.settings import LogSettings
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 
+_MISREAD = (pa.types.is_fixed_size_binary, pa.types.is_decimal256, pa.types.is_duration)
+"""Types that DuckDB would read as another."""
+_FOOTER = re.compile(
+    r"\(?[\d,.]+ (rows?|records?|lines?)( affected| selected| returned)?\.?\)?|\x1a|"
+    r"((grand|sub)[ -]?)?totals?:?|(total )?(sum|count|rows|records):?|eof|"
+    r"end of (file|report|data)",
+    re.IGNORECASE,
+)
+"""A last line that is no row, or its first field where no more than figures follow."""
+_LONGEST_FOOTER = 1_000
+_FIGURE = re.compile(r"[-+]?[\d.,' ]*%?")
 LINE = "recsys_line"
 """A column next to those of a table, which are called by our names."""
 _OURS = (FILE_INDEX, OUTCOME, "file_row_number", "file_index")
@@ -145,7 +158,7 @@ def _can_be_scanned(schema: pa.Schema, file: LogFile, settings: LogSettings) -> 
 
 
 def _refuse_types(schema: pa.Schema, where: str, settings: LogSettings) -> None:
-    """Refuse types of columns that DuckDB would read as another."""
+    """Refuse columns of a type that DuckDB would read as another."""
     wanted = set(known_columns(settings).values())
     for field in schema:
         if field.name not in wanted:
@@ -156,7 +169,7 @@ def _refuse_types(schema: pa.Schema, where: str, settings: LogSettings) -> None:
         if period in (extension, name.encode()):
             expected = "moments, as .dt.to_timestamp() makes them"
             raise LogColumn("", f"a pandas period ({type_})", field.name, where).refuse(expected)
-        if pa.types.is_fixed_size_binary(type_) or pa.types.is_decimal256(type_):
+        if any(is_of(type_) for is_of in _MISREAD):
             expected = "integers, strings, or decimals of up to 38 digits"
             raise LogColumn("", str(type_), field.name, where).refuse(expected)
 
@@ -221,6 +234,8 @@ def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> Stage
     batches = read_records(file, settings, layout.delimiter, len(layout.columns))
     if layout.has_header:
         batches = _without_header(batches)
+    if layout.delimiter is not None and not layout.is_lists:
+        batches = _without_footer(batches, layout.delimiter, session, file)
     with session.stream(RECORD_SCHEMA, batches) as relation:
         parsed = f"({layout.parsed(relation, in_file)})"
         query = rules.query(parsed, "line", f"left(record, {SHOWN_CHARACTERS})")
@@ -269,6 +284,35 @@ def _without_header(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
         yield batch.slice(row + 1)
         yield from batches
         return
+
+
+def _without_footer(
+    batches: Iterator[pa.RecordBatch], delimiter: str, session: Session, file: LogFile
+) -> Iterator[pa.RecordBatch]:
+    """Leave out a last line that is a total, or the number of rows, and say so."""
+    held: pa.RecordBatch | None = None
+    n_before = 0
+    for batch in batches:
+        if held is not None:
+            yield held
+            n_before += held.num_rows
+        held = batch if batch.num_rows else None
+    if held is None:
+        return
+    text = held.column(0)[-1].as_py().strip()
+    if n_before + held.num_rows > 1 and _is_footer(text, delimiter):
+        line = held.column(1)[-1].as_py()
+        session.note(f"line {line} is a footer and no row, {shortened(text)!r}", file.name)
+        held = held.slice(0, held.num_rows - 1)
+    yield held
+
+
+def _is_footer(text: str, delimiter: str) -> bool:
+    if len(text) > _LONGEST_FOOTER:
+        return False
+    first, *others = [one.strip() for one in split_row(text, delimiter) if one.strip()] or [""]
+    is_total = _FOOTER.fullmatch(first) and all(map(_FIGURE.fullmatch, others))
+    return bool(is_total or _FOOTER.fullmatch(text))
 
 
 def _numbered(

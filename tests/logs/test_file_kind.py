@@ -44,6 +44,10 @@ def written(write: Callable, table: pa.Table = TABLE) -> bytes:
     return sink.getvalue()
 
 
+def gzipped(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)  # the same in each process of a parallel run
+
+
 def tarred() -> bytes:
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w") as archive:
@@ -58,11 +62,11 @@ PARQUET = written(pq.write_table)
 @pytest.mark.parametrize(
     ("name", "data", "note"),
     [
-        ("log.csv", gzip.compress(CSV), "gzip"),
+        ("log.csv", gzipped(CSV), "gzip"),
         ("log.txt", zstd(CSV), "zstd"),
         ("log.tsv", bz2.compress(CSV.replace(b",", b"\t")), "bz2"),
         ("log.csv", zipped(log=CSV), "zip"),
-        ("log.json", gzip.compress(JSON), "gzip"),
+        ("log.json", gzipped(JSON), "gzip"),
         ("log.csv.gz", zstd(CSV), "zstd"),
         ("log.csv.gz", CSV, "not compressed"),
         ("log.jsonl.zst", JSON, "not compressed"),
@@ -70,7 +74,7 @@ PARQUET = written(pq.write_table)
         ("log.json", PARQUET, "Parquet"),
         ("log.parquet.gz", PARQUET, "Parquet|not compressed"),
         ("log.csv", JSON, "JSON lines"),
-        ("log.csv.gz", gzip.compress(JSON), "JSON lines"),
+        ("log.csv.gz", gzipped(JSON), "JSON lines"),
     ],
 )
 def test_read_as_what_it_is_with_a_word(tmp_path, name, data, note, cached):
@@ -100,8 +104,8 @@ def test_parquet_without_a_suffix(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("log.csv", gzip.compress(gzip.compress(CSV)), "compressed twice"),
-        ("log.csv.gz", gzip.compress(tarred()), "inside gzip it is a tar archive"),
+        ("log.csv", gzipped(gzipped(CSV)), "compressed twice"),
+        ("log.csv.gz", gzipped(tarred()), "inside gzip it is a tar archive"),
         ("log.csv", zipped(xl__workbook=b"", _rels=b""), "an Excel workbook"),
         ("log.xlsx", zipped(xl__workbook=b"", _rels=b""), "an Excel workbook"),
         ("log.csv", zipped(a=CSV, b=CSV), "expected a .zip with one file, got 2"),
@@ -113,9 +117,9 @@ def test_parquet_without_a_suffix(tmp_path, name):
         ("log.csv", b"<!DOCTYPE html><html>Sign in", "a page of HTML"),
         ("log.csv", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
         ("log.csv", b"SQLite format 3\0" + bytes(99), "a SQLite database"),
-        ("log.csv.gz", gzip.compress(PARQUET), "Parquet inside gzip.*decompress"),
+        ("log.csv.gz", gzipped(PARQUET), "Parquet inside gzip.*decompress"),
         ("log.parquet", CSV, r"it is no Parquet file.*b'user_id,item_id.*log\.format"),
-        ("log.parquet", gzip.compress(CSV), "no Parquet file"),
+        ("log.parquet", gzipped(CSV), "no Parquet file"),
         ("log.json", CSV, r'none of its first lines is a JSON object.*log\.format = "csv"'),
     ],
 )
@@ -141,3 +145,21 @@ def test_utf_16_without_a_mark(tmp_path: Path, encoding: str) -> None:
     assert log.users.tolist() == ["Zoë", "b"]
     assert log.items.tolist() == ["y", "日本"]
     assert f"read as {encoding}" in log.row_counts.notes[0]
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"user_id": 1}]', '[\n {"user_id": 1}\n]', '[["user_id"], [1]]']
+)
+def test_a_json_array_is_refused_by_name_under_any_name(tmp_path, text):
+    for name in ("log.csv", "log.json", "log.txt"):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(
+            DataError, match=f"{name}: it is a JSON array; expected one JSON object"
+        ):
+            read_log(tmp_path / name)
+
+
+def test_a_damaged_zip_under_another_name_is_not_called_empty(tmp_path):
+    (tmp_path / "log.csv").write_bytes(b"PK\x03\x04junk")
+    with pytest.raises(DataError, match="damaged or truncated zip file"):
+        read_log(tmp_path / "log.csv")

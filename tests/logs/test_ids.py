@@ -215,3 +215,40 @@ def test_a_column_that_is_another_of_ours_is_not_suggested(tmp_path: Path):
     with pytest.raises(DataError, match="expected a column 'item_id'") as caught:
         read_log(path)
     assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["1, 7", "1,7"], "item ids begin or end with blanks (1), such as ' 7'"),
+        (["1\u00a0,7", "1,7"], "user ids begin or end with blanks (1), such as '1\\xa0'"),
+        (['1,"[7, 8]"', '2,"[7]"', "3,7"], "item ids look like lists or bytes, such as '[7, 8]'"),
+        (["b'1',7", "b'2',7"], "user ids look like lists or bytes, such as \"b'1'\""),
+    ],
+)
+def test_ids_that_may_not_be_meant_are_noted(tmp_path, rows, said):
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["user_id,item_id", *rows]))
+    log = read_log(path)
+    assert len(log) == len(rows)
+    assert any(note.startswith(said) for note in log.row_counts.notes)
+
+
+def test_one_id_that_makes_all_others_strings_is_named(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["user_id,item_id", *(f"{n},7" for n in range(9)), "the end,7"]))
+    log = read_log(path)
+    assert log.users[0] == "0"
+    said = "user ids are strings, as 1 of 10 are no integers, such as 'the end': log"
+    assert log.row_counts.notes == (said,)
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id", "value", "timestamp"])
+@pytest.mark.parametrize("is_file", [True, False])
+def test_durations_are_refused(tmp_path, column, is_file):
+    table = pa.table(
+        {"user_id": [1, 2], "item_id": [1, 2], column: pa.array([1, 2], pa.duration("s"))}
+    )
+    pq.write_table(table, tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=rf"column '{column}' is duration\[s\]; expected integers"):
+        read_log(tmp_path / "log.parquet" if is_file else table)

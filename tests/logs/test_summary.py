@@ -42,7 +42,14 @@ def test_a_log_in_numbers() -> None:
             "left_out": {"event excluded: click": 1},
             "events": {"view": 3, "buy": 1},
             "rejects_file": None,
-            "files": {"table": {"rows_read": 6, "kept": 4, "rejected": 1}},
+            "files": {
+                "table": {
+                    "rows_read": 6,
+                    "kept": 4,
+                    "rejected": 1,
+                    "reasons": {"empty user_id": 1},
+                }
+            },
         },
     }
     assert len(fingerprint) == 16

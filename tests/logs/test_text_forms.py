@@ -125,6 +125,34 @@ def test_rows_with_the_names_of_columns_are_rows(tmp_path):
     assert len(log) == 2
 
 
+@pytest.mark.parametrize(
+    "footer",
+    ["TOTAL,2", "Grand total,,", '"Total:","1,234"', "(2 rows)", "2 rows affected", "\x1a", "EOF,"],
+)
+def test_a_footer_is_no_row_and_is_said(tmp_path, footer):
+    log = read(tmp_path, f"user_id,item_id\n1,7\n2,7\n{footer}\n")
+    assert events_of(log) == [(1, 7, 1.0, None), (2, 7, 1.0, None)]
+    assert log.row_counts.notes[0].startswith("line 4 is a footer and no row, ")
+
+
+@pytest.mark.parametrize("rows", [["total,7"], ["1,7", "total,lamp"], ["total,7", "1,7"]])
+def test_a_user_with_the_name_of_a_total_is_a_user(tmp_path, rows):
+    log = read(tmp_path, "\n".join(["user_id,item_id", *rows, ""]))
+    assert log.users.find("total") is not None
+    assert len(log) == len(rows)
+
+
+@pytest.mark.parametrize("quoted", ["a\nb\nc", "a,\nb,\nc,", "a,1\nb,2\nc,3\nd,4\ne,5\nf,6"])
+@pytest.mark.parametrize("is_user", [True, False])
+def test_a_quoted_field_of_many_lines_in_two_columns(tmp_path, quoted, is_user):
+    rows = [f"u{n},i{n % 5}" for n in range(50)]
+    odd = f'"{quoted}",i1' if is_user else f'u1,"{quoted}"'
+    log = read(tmp_path, "\n".join(["user_id,item_id", *rows, odd, *rows]))
+    assert len(log) == 101
+    assert not log.row_counts.rejected
+    assert (log.users if is_user else log.items).find(quoted) is not None
+
+
 # Delimiters, marks, comments, encodings
 
 
