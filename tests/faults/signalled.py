@@ -26,7 +26,7 @@ from typing import Any
 import numba
 import pyarrow.parquet as pq
 
-import recsys.cli
+from recsys.__main__ import main as recsys_main
 from recsys.store import current, prune, verify, versions
 from tests.forks import GOT_THROUGH, in_fork, wait_for, write_line
 from tests.nightly.nights import as_table
@@ -37,6 +37,7 @@ PRELOADED = [
     "duckdb",
     "optuna",
     "pandas",
+    "recsys.cli",
     "recsys.evaluation.beyond_accuracy",
     "recsys.evaluation.intervals",
     "recsys.evaluation.ranking",
@@ -171,7 +172,7 @@ def be_command(folder: Path, name: str, moment: Moment, out: Path, err: Path) ->
         _once_heard(moment.arm)
     code = 0
     try:
-        recsys.cli.main()
+        recsys_main()
     except SystemExit as error:
         code = int(error.code or 0)
     except BaseException:
