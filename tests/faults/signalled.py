@@ -1,6 +1,6 @@
 """Commands that are sent a signal at a random moment; one JSON line for each on stdout.
 
-    python -m tests.faults.signalled FOLDER COMMAND N [SEED]
+    python -m tests.faults.signalled FOLDER N SEED COMMAND...
 
 Every command is a fork of this process, which has imported what commands import and starts no
 threads. A timer of its own sends the signal: half of them after some processor time, which does not
@@ -231,14 +231,11 @@ def is_whole(folder: Path, *, crashed: bool = False) -> bool:
     return in_fork(look) == GOT_THROUGH
 
 
-def main(folder: Path, name: str, n_signals: int, seed: int = 0) -> None:
+def signal_command(folder: Path, name: str, n_signals: int, seed: str) -> None:
+    """Run a command undisturbed, with a signal each time, and undisturbed again."""
     rng = random.Random(f"{seed} {name}")
-    if name != "compiled":  # which must not have asked for its cache before
-        for module in PRELOADED:
-            importlib.import_module(module)
-    prepare(folder)
     undisturbed = run(folder, name, Moment())
-    write_line(code=undisturbed.code, err=undisturbed.err, number=0, whole=is_whole(folder))
+    write_line(name=name, code=undisturbed.code, err=undisturbed.err, whole=is_whole(folder))
     for _ in range(n_signals):
         clear(folder)
         number, twice = rng.choice([signal.SIGINT, signal.SIGTERM]), rng.random() < 0.3
@@ -249,11 +246,21 @@ def main(folder: Path, name: str, n_signals: int, seed: int = 0) -> None:
         facts = {"number": number, "twice": twice, "after": moment.after, "worked": worked}
         whole = is_whole(folder, crashed=twice)
         left = (folder / "out").exists()
-        write_line(code=done.code, err=done.err, whole=whole, left=left, **facts)
+        write_line(name=name, code=done.code, err=done.err, whole=whole, left=left, **facts)
     clear(folder)
     again = run(folder, name, Moment())
-    write_line(code=again.code, err=again.err, number=0, whole=is_whole(folder))
+    write_line(name=name, code=again.code, err=again.err, whole=is_whole(folder))
+    clear(folder)
+
+
+def main(folder: Path, n_signals: int, seed: str, *names: str) -> None:
+    if "compiled" not in names:  # which must not have asked for its cache before
+        for module in PRELOADED:
+            importlib.import_module(module)
+    prepare(folder)
+    for name in names:
+        signal_command(folder, name, n_signals, seed)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
