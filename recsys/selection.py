@@ -131,12 +131,12 @@ def measure_dimensions(
         )
     models = [model.with_factors(number) for number in sorted(set(factors))]
     user_items = train.user_items()
-    _compile(models[0], user_items)
+    _compile(models[0], train, user_items)
     for number, sized in enumerate(models, start=1):
         what = f"fitting {model.name}, {sized.factors} factors ({number} of {len(models)})"
         with epoch_bar(what, enabled=progress) as on_epoch:
             start = perf_counter()
-            embeddings = sized.fit(user_items, on_epoch=on_epoch)
+            embeddings = sized.fit(train, on_epoch=on_epoch)
             seconds = perf_counter() - start
         microseconds = _query_microseconds(embeddings, user_items, k)
         for storage in STORAGES:
@@ -153,10 +153,10 @@ def measure_dimensions(
             )
 
 
-def _compile(model: Model, user_items: sp.csr_array) -> None:
+def _compile(model: Model, train: Interactions, user_items: sp.csr_array) -> None:
     """Fit the most active users, so that the first measured fit does not wait for the compiler."""
     most_active = np.argsort(-np.diff(user_items.indptr), kind="stable")[:_WARM_UP_USERS]
-    model.fit(user_items[most_active])
+    model.fit(train.select(np.isin(train.user_idx, most_active)).compact())
 
 
 def _query_microseconds(embeddings: Embeddings, user_items: sp.csr_array, k: int) -> float:
@@ -285,7 +285,6 @@ def _compared(
 ) -> ComparedModel:
     """Fit a candidate once for each seed, and test it."""
     train, test = whole
-    user_items = train.user_items()
     first = int(candidate.parameters.get("seed", 0))
     evaluations, seconds, peaks = [], [], []
     n_bytes = 0
@@ -295,7 +294,7 @@ def _compared(
             epoch_bar(f"fitting {candidate.name}", enabled=progress) as on_epoch,
             peak_memory() as peak,
         ):
-            fitted = candidate.with_seed(seed).fit(user_items, on_epoch=on_epoch)
+            fitted = candidate.with_seed(seed).fit(train, on_epoch=on_epoch)
         seconds.append(perf_counter() - start)
         peaks.append(peak.n_bytes)
         n_bytes = fitted.n_bytes

@@ -27,6 +27,7 @@ from recsys.base.checks import require, require_known, require_types
 from recsys.base.errors import ConfigError
 from recsys.base.log_settings import COLUMN_NAMES as COLUMN_NAMES
 from recsys.base.log_settings import DuplicatePolicy as DuplicatePolicy
+from recsys.base.log_settings import HistoryOrder as HistoryOrder
 from recsys.base.log_settings import ItemSettings as ItemSettings
 from recsys.base.log_settings import LogFormat as LogFormat
 from recsys.base.log_settings import LogSettings as LogSettings

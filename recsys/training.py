@@ -21,7 +21,7 @@ from recsys.logs import (
     summarize,
 )
 from recsys.models import Model, Popularity, parameters_of, popularity_of
-from recsys.models.protocol import epoch_bar, mean_weight_of
+from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
 from recsys.monitoring import Gates
 from recsys.splits import decide_split, split_log, split_parts
 from recsys.splits.common import Split
@@ -101,7 +101,7 @@ def train(
     user_items = log.user_items()
     model = settings.chosen_model
     with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
-        embeddings = model.fit(user_items, on_epoch=on_epoch)
+        embeddings = model.fit(log, on_epoch=on_epoch)
     metrics = {
         name: EvaluationSummary.from_dict(result.to_dict()) for name, result in evaluations.items()
     }
@@ -188,11 +188,12 @@ def release_of(
     model : ModelSpec
         What was fitted.
     """
+    recency = recency_of(settings.chosen_model)
     return Release(
         embeddings=embeddings,
         users=log.users,
         items=log.items,
-        seen=user_items,
+        seen=log.user_items(recency) if recency else user_items,
         popularity=popularity_of(user_items),
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
@@ -232,11 +233,10 @@ def evaluate_split(
 ) -> dict[str, Evaluation]:
     """Test the model, and popularity to compare with, on a split; by the name of the model."""
     train_part, test_part = split
-    user_items = train_part.user_items()
     results = {}
     for model in {model.name: model for model in (settings.chosen_model, Popularity())}.values():
         with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
-            embeddings = model.fit(user_items, on_epoch=on_epoch)
+            embeddings = model.fit(train_part, on_epoch=on_epoch)
         results[model.name] = evaluate(
             embeddings, train_part, test_part, k=settings.evaluation.k, progress=progress
         )

@@ -81,9 +81,9 @@ class Recorded:
 
     with_factors = ALS.with_factors
 
-    def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> Embeddings:
-        self.fits.append((self.factors, user_items.shape[0]))
-        n_users, n_items = user_items.shape
+    def fit(self, log: Interactions, *, on_epoch: OnEpoch | None = None) -> Embeddings:
+        n_users, n_items = len(log.users), len(log.items)
+        self.fits.append((self.factors, n_users))
         return Embeddings(
             np.ones((n_users, self.factors), dtype=np.float32),
             np.ones((n_items, self.factors), dtype=np.float32),

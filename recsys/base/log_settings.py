@@ -13,6 +13,7 @@ ValueScale = Literal["auto", "linear", "log", "root", "none"]
 TimestampUnit = Literal["s", "ms", "us", "ns", "date", "excel"]
 DecimalMark = Literal[".", ","]
 DuplicatePolicy = Literal["sum", "last", "max", "count"]
+HistoryOrder = Literal["time", "rows"]
 COLUMN_NAMES = ("user_id", "item_id", "timestamp", "event", "value")
 
 NULL_VALUES = (
@@ -109,6 +110,9 @@ class LogSettings(TextSettings):
     duplicates: DuplicatePolicy = "sum"
     """How several events of one user and item become one weight: their sum, the latest, the
     largest, or their number, which ignores their weights."""
+    order: HistoryOrder = "time"
+    """What tells which of a user's events came later, where a model asks (`recency`, `window`):
+    their time, or their place in the log ("rows"), which only you know to be one of time."""
     min_user_items: int = 1
     min_item_users: int = 1
     """Least number of distinct items a user, and users an item, must have."""
@@ -134,6 +138,7 @@ class LogSettings(TextSettings):
         require("log.value_scale", self.value_scale, one_of=get_args(ValueScale))
         require("log.timestamp_unit", self.timestamp_unit, one_of=get_args(TimestampUnit))
         require("log.duplicates", self.duplicates, one_of=get_args(DuplicatePolicy))
+        require("log.order", self.order, one_of=get_args(HistoryOrder))
         for name in self.columns:
             words = f"our name on the left, one of {', '.join(COLUMN_NAMES)}"
             require("log.columns", name, one_of=COLUMN_NAMES, expected=words)

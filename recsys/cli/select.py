@@ -256,7 +256,12 @@ def _plain_model(entry: "ComparedModel") -> dict[str, Any]:
 def _trials(tuned: "Tuned") -> Listing:
     """Return a table of the best trials of a search, for each number of factors."""
     name = tuned.best.candidate.name
-    space = [parameter for parameter in recsys.tuning.SPACES[name] if parameter != "iterations"]
+    found = [trial.candidate.parameters for trials in tuned.trials.values() for trial in trials]
+    space = [
+        one
+        for one in recsys.tuning.SPACES_IN_ORDER[name]
+        if one != "iterations" and any(one in parameters for parameters in found)
+    ]
     rows: list[list[object]] = []
     starts = []
     for size, trials in tuned.trials.items():

@@ -14,7 +14,7 @@ from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions, require_interactions
 from recsys.models import Model, popularity_of
-from recsys.models.protocol import epoch_bar, mean_weight_of, require_model
+from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of, require_model
 from recsys.splits import HeldOutUsers
 from recsys.splits.common import Split
 from recsys.splits.leaks import (
@@ -124,7 +124,7 @@ def evaluate_folds(
         require_interactions("evaluate_folds", train, test)
         what = f"fitting {model.name}, fold {number}"
         with epoch_bar(what, enabled=progress) as on_epoch:
-            embeddings = model.fit(train.user_items(), on_epoch=on_epoch)
+            embeddings = model.fit(train, on_epoch=on_epoch)
         evaluations.append(evaluate(embeddings, train, test, k, progress=progress))
     return Folds(tuple(evaluations))
 
@@ -185,11 +185,11 @@ def evaluate_held_out(
     require_known_users(seen, relevant, "evaluate_held_out")
     user_items = train.user_items()
     with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
-        found = model.fit(user_items, on_epoch=on_epoch)
+        found = model.fit(train, on_epoch=on_epoch)
     embed = model.fold_in(
         found.items, popularity_of(user_items), mean_weight_of(user_items), found.summands
     )
-    users = embed(history.user_items())
+    users = embed(history.user_items(recency_of(model)))
     pairs = HeldOut(seen, relevant, pattern(user_items), left_out_by_split(test))
     return evaluate_pairs(Embeddings(users, found.items), pairs, ks, progress=progress)
 

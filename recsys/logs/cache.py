@@ -32,6 +32,7 @@ _APPLIED_AFTERWARDS = (
     "half_life_days",
     "popular_half_life_days",
     "duplicates",
+    "order",
     "min_user_items",
     "min_item_users",
     "k_core",

@@ -18,7 +18,7 @@ from recsys.logs.row_counts import ClassifiedRows, RowCounts, shortened
 from recsys.logs.session import Session
 from recsys.logs.sql import CANONICAL_INTEGER, SPELLED_INTEGER, WHITESPACE, literal, literals
 from recsys.logs.staging import StagedFile, outcomes_of, scanned
-from recsys.settings import DuplicatePolicy, TimestampUnit
+from recsys.settings import DuplicatePolicy, HistoryOrder, TimestampUnit
 from recsys.vectors import Ids
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
@@ -89,7 +89,12 @@ class StagedLog:
         return row_counts
 
     def interactions(
-        self, row_counts: RowCounts, *, duplicates: DuplicatePolicy, half_life_days: float | None
+        self,
+        row_counts: RowCounts,
+        *,
+        duplicates: DuplicatePolicy,
+        half_life_days: float | None,
+        order: HistoryOrder,
     ) -> Interactions:
         """Encode the rows that are used, in order of time or else of the log."""
         n = row_counts.n_used
@@ -106,6 +111,7 @@ class StagedLog:
             items,
             duplicates=duplicates,
             half_life_days=half_life_days,
+            order=order,
             row_counts=row_counts,
         )
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from recsys.base.checks import require
 from recsys.base.errors import DataError
 from recsys.logs.classify import SECONDS_PER_DAY
+from recsys.logs.order import fall_with_steps, last_of_each
 from recsys.logs.row_counts import RowCounts
-from recsys.settings import DuplicatePolicy
+from recsys.settings import DuplicatePolicy, HistoryOrder
 from recsys.vectors import Ids
 
 Role = Literal["train", "history", "validation", "test"]
@@ -82,6 +83,9 @@ class Interactions:
         one, or their number (which ignores their weights).
     half_life_days : float or None
         An event this much older than the latest one weighs half as much.
+    order : {"time", "rows"}
+        What tells which of a user's events came later, where that is asked: their time, or their
+        place in the log.
     row_counts : RowCounts
         What was rejected and left out on the way here.
     split_info : SplitInfo or None
@@ -103,6 +107,7 @@ class Interactions:
     items: Ids
     duplicates: DuplicatePolicy = "sum"
     half_life_days: float | None = None
+    order: HistoryOrder = "time"
     row_counts: RowCounts = field(default_factory=RowCounts)
     split_info: SplitInfo | None = None
 
@@ -112,6 +117,7 @@ class Interactions:
         if len(set(lengths)) != 1:
             raise DataError(f"interactions: columns differ in length: {lengths}")
         require("duplicates", self.duplicates, one_of=get_args(DuplicatePolicy))
+        require("order", self.order, one_of=get_args(HistoryOrder))
         if self.half_life_days is not None:
             require("half_life_days", self.half_life_days, above=0)
             self.require_timestamp("half_life_days")
@@ -134,6 +140,19 @@ class Interactions:
                 f"{what_for} needs a timestamp on every event, and this log has none; map one with "
                 "log.columns.timestamp, or go without: --split random, which is "
                 'evaluation.split = "random", needs none'
+            )
+        return self.timestamp
+
+    @property
+    def when(self) -> NDArray[np.int64]:
+        """What sorts the events of a user by `order`; a DataError where the log has no time."""
+        if self.order == "rows":
+            return np.arange(len(self))
+        if self.timestamp is None:
+            raise DataError(
+                "the order of histories needs a timestamp on every event, and this log has none; "
+                "map one with log.columns.timestamp, or, where its rows are in order, set "
+                'log.order to "rows"'
             )
         return self.timestamp
 
@@ -209,8 +228,14 @@ class Interactions:
         )
         return counts.astype(np.float32)
 
-    def user_items(self) -> sp.csr_array:
+    def user_items(self, recency: float = 0.0) -> sp.csr_array:
         """Return the weights as a matrix with one entry per pair.
+
+        Parameters
+        ----------
+        recency : float
+            Above 0, an item weighs ``steps ** -recency`` of its weight, where its steps are 1 and
+            the number of items that the same user met later, by `order`.
 
         Returns
         -------
@@ -227,14 +252,13 @@ class Interactions:
         # Building from coordinates adds up the duplicates that are left, in event order.
         matrix = sp.coo_array((weight, (user_idx, item_idx)), shape=shape).tocsr()
         matrix.sum_duplicates()
+        if recency:
+            fall_with_steps(matrix, self.pair_keys(), self.when, recency)
         return matrix
 
     def _last_of_each_pair(self, by: NDArray[np.generic] | None) -> NDArray[np.intp]:
         """Return the event of each pair with the largest value, or the last one in the log."""
-        pair = self.pair_keys()
-        order = np.argsort(pair, kind="stable") if by is None else np.lexsort((by, pair))
-        last: NDArray[np.intp] = order[np.diff(pair[order], append=-1) != 0]
-        return last
+        return last_of_each(self.pair_keys(), by)
 
 
 def _age_days(timestamp: NDArray[np.int64], end: int) -> NDArray[np.float64]:

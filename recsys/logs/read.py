@@ -103,7 +103,10 @@ def read_log(
         _require_some_left(row_counts)
         report("building interactions")
         interactions = log.interactions(
-            row_counts, duplicates=settings.duplicates, half_life_days=settings.half_life_days
+            row_counts,
+            duplicates=settings.duplicates,
+            half_life_days=settings.half_life_days,
+            order=settings.order,
         )
         if log.times_are_numbers:
             check_times(session, interactions.timestamp, settings.timestamp_unit)

@@ -83,6 +83,17 @@ class Blend:
                 raise ConfigError(f"blend.{kind.name}: expected an {kind.__name__}, got {half!r}")
         require("blend.svd_share", self.svd_share, least=0, at_most=1)
         require("blend.scale", self.scale, one_of=get_args(ScaleName))
+        if self.als.recency != self.svd.recency:
+            raise ConfigError(
+                "blend: expected one recency, as a history is weighed once, got als.recency = "
+                f"{self.als.recency:g} and svd.recency = {self.svd.recency:g}; to let it count "
+                "less in one of both, lower its weight_exponent"
+            )
+
+    @property
+    def recency(self) -> float:
+        """The recency of both."""
+        return self.als.recency
 
     @property
     def factors(self) -> int:
@@ -118,8 +129,8 @@ class Blend:
     ) -> Embeddings:
         """Fit SVD, then ALS, whose epochs are those of the blend; see `Model.fit`."""
         require_no_start(self.name, start)
-        matrix = checked(user_items)
-        svd = self.svd.fit(matrix)
+        matrix = checked(user_items, recency=self.recency)
+        svd = self.svd.fit(user_items)
 
         of_svd = self._scale_of(svd.items)
 
@@ -133,7 +144,7 @@ class Blend:
                 return False
             return on_epoch(replace(epoch, embeddings=lambda: blended(epoch.embeddings())))
 
-        return blended(self.als.fit(matrix, on_epoch=on_als_epoch))
+        return blended(self.als.fit(user_items, on_epoch=on_als_epoch))
 
     def fold_in(
         self,

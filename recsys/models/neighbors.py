@@ -48,6 +48,9 @@ class KNN(Unsized):
     k1, b : float
         Of BM25: how far a weight goes beyond 1, 0 or more, and how much a popular item loses, 0 to
         1. The defaults did well on Gowalla's validation part.
+    recency : float
+        Above 0, the weights of the histories that are scored fall with the steps back, to this
+        power; see `Interactions.user_items`. What items share is taken from weights as they are.
 
     Raises
     ------
@@ -61,9 +64,10 @@ class KNN(Unsized):
     weighting: Weighting = "bm25"
     k1: float = 0.1
     b: float = 0.3
+    recency: float = 0.0
 
     def __post_init__(self) -> None:
-        require_hyperparameters(self, least={"neighbors": 1, "k1": 0, "b": 0})
+        require_hyperparameters(self, least={"neighbors": 1, "k1": 0, "b": 0, "recency": 0})
         require("knn.weighting", self.weighting, one_of=get_args(Weighting))
         require("knn.b", self.b, at_most=1)
 
@@ -81,7 +85,8 @@ class KNN(Unsized):
         finite.
         """
         matrix = normalized(user_items)
-        return ItemToItem(matrix, strongest_products(self._weighted(matrix), self.neighbors))
+        histories = normalized(user_items, self.recency) if self.recency else matrix
+        return ItemToItem(histories, strongest_products(self._weighted(matrix), self.neighbors))
 
     def _weighted(self, matrix: sp.csr_array) -> sp.csr_array:
         """Return the rows of users that items are, as a matrix of users and items."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import Field, dataclass, replace
+from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from math import inf, isnan, nan
 from time import perf_counter
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
@@ -26,14 +26,20 @@ UserItems: TypeAlias = sp.csr_array | Interactions
 """Weights of users (rows) and items, as a matrix or as the log that `user_items()` makes it of."""
 
 
-def checked(user_items: UserItems, n_items: int | None = None) -> sp.csr_array:
+def checked(
+    user_items: UserItems, n_items: int | None = None, recency: float = 0.0
+) -> sp.csr_array:
     """Return a clean copy: float32, sorted indices, no repeats and no stored zeros.
 
+    With a recency, weights fall with the steps back in a history, see `Interactions.user_items`.
     A DataError if it is neither a log nor a matrix of numbers, has no rows or columns, or other
-    items than were asked for, or a weight is negative or not finite.
+    items than were asked for, or a weight is negative or not finite; or if an order is needed, and
+    it is a matrix.
     """
     if isinstance(user_items, Interactions):
-        user_items = user_items.user_items()
+        user_items = user_items.user_items(recency)
+    elif recency:
+        require_order(user_items, "recency")
     _require_matrix(user_items)
     if user_items.ndim != 2 or 0 in user_items.shape:
         raise DataError(
@@ -56,6 +62,29 @@ def checked(user_items: UserItems, n_items: int | None = None) -> sp.csr_array:
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     return matrix
+
+
+def require_order(user_items: UserItems, name: str) -> Interactions:
+    """Return the log; a DataError that names the hyperparameter if it is a matrix."""
+    if not isinstance(user_items, Interactions):
+        raise DataError(
+            f"user_items: expected the log, as {name} asks for the order of histories, got "
+            f"{type(user_items).__name__}; pass the Interactions themselves, or set {name} = 0"
+        )
+    return user_items
+
+
+def recency_of(model: object) -> float:
+    """Return the recency by which a model weighs histories; 0 of one that has none."""
+    return float(getattr(model, "recency", 0.0))
+
+
+def takes_order(model: object) -> bool:
+    """Tell whether a model, or one within it, asks for the order of histories."""
+    if getattr(model, "recency", 0) or getattr(model, "window", 0):
+        return True
+    inner = [getattr(model, one.name) for one in fields(model)] if is_dataclass(model) else []
+    return any(takes_order(one) for one in inner if is_dataclass(one))
 
 
 def require_model(what: str, model: object) -> None:
@@ -96,10 +125,14 @@ def mean_weight_of(user_items: UserItems) -> float:
     return _mean_weight(checked(user_items))
 
 
-def normalized(user_items: UserItems) -> sp.csr_array:
-    """Return the matrix that a model is fitted to: a clean copy with a mean weight of 1."""
+def normalized(user_items: UserItems, recency: float = 0.0) -> sp.csr_array:
+    """Return the matrix that a model is fitted to: a clean copy with a mean weight of 1.
+
+    With a recency, 1 is the mean before weights fall with the steps back.
+    """
     matrix = checked(user_items)
-    return _divided(matrix, _mean_weight(matrix))
+    mean_weight = _mean_weight(matrix)
+    return _divided(checked(user_items, recency=recency) if recency else matrix, mean_weight)
 
 
 def in_mean_weights(
@@ -250,7 +283,8 @@ class FoldIn(Protocol):
     def __call__(self, user_items: sp.csr_array, /) -> FloatMatrix:
         """Return one embedding per history, float32 (n_histories, factors).
 
-        A history is a row of weights over the same items, in the same order, as in training.
+        A history is a row of weights over the same items, in the same order, as in training: where
+        the model has a `recency`, those of ``log.user_items(recency)``.
         """
 
 
@@ -306,7 +340,8 @@ class Model(Protocol):
         Parameters
         ----------
         user_items : csr_array, shape (n_users, n_items), or Interactions
-            Finite weights above 0; rows are users. Of a log, those of its `user_items`.
+            Finite weights above 0; rows are users. Of a log, those of its `user_items`. A model
+            with a `recency` or a `window` needs the log, for the order of histories.
         start : Embeddings, optional
             Where to begin instead of at random, with the rows of this matrix.
         on_epoch : callable, optional

@@ -7,6 +7,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.errors import ConfigError
+from recsys.logs.interactions import Interactions
+from recsys.logs.order import windows
 from recsys.models.protocol import (
     Contributions,
     FoldIn,
@@ -21,6 +24,7 @@ from recsys.models.protocol import (
     power_of_counts,
     require_hyperparameters,
     require_no_start,
+    require_order,
 )
 from recsys.models.spectral import truncated_svd
 from recsys.vectors import Embeddings, FloatMatrix
@@ -53,6 +57,16 @@ class SVD(Sized):
         w, 0 or more: 0 counts every interaction alike, 1 takes weights as they are.
     centered : bool
         Factorize the difference from the mean user, and give one factor to the mean.
+    recency : float
+        Above 0, the weights of a user's row fall with the steps back in the history, to this
+        power, before w is; see `Interactions.user_items`. Relations between items are taken from
+        R as it is, as what users did long ago tells of items as well.
+    window : int
+        Above 0, every run of so many items in a history is one more row of R, so that items near
+        one another are related more; the weights between items at a distance then fall like a
+        triangle. Takes as many times the work.
+    window_weight : float
+        What all runs together weigh of a pair beside the user, above 0.
     oversampling : float
         Above 0: columns of the Krylov basis beyond the factors, as a multiple of them. More is
         more accurate and takes more time and memory: on Gowalla with 256 factors 0.5, 1, 2 and 4
@@ -76,17 +90,26 @@ class SVD(Sized):
     popularity_exponent: float = 0.0
     weight_exponent: float = 0.5
     centered: bool = False
+    recency: float = 0.0
+    window: int = 0
+    window_weight: float = 0.2
     oversampling: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         exponents = ("user_exponent", "item_exponent", "spectral_power", "weight_exponent")
+        from_0 = ("seed", "recency", "window", *exponents)
         require_hyperparameters(
             self,
-            least={"factors": 1, "seed": 0, **dict.fromkeys(exponents, 0)},
-            above={"oversampling": 0},
+            least={"factors": 1, **dict.fromkeys(from_0, 0)},
+            above={"oversampling": 0, "window_weight": 0},
             finite=("popularity_exponent",),
         )
+        if self.centered and self.window:
+            raise ConfigError(
+                "svd: expected a window or centered, got both: the mean user would be one of runs "
+                "as well; set svd.window = 0"
+            )
 
     @property
     def rotatable(self) -> tuple[slice, ...]:
@@ -113,7 +136,7 @@ class SVD(Sized):
     ) -> Embeddings:
         """Factorize a matrix of weights; see `Model.fit`."""
         require_no_start(self.name, start)
-        return fit_in_one_step(lambda: self._factorized(checked(user_items)), on_epoch)
+        return fit_in_one_step(lambda: self._factorized(user_items), on_epoch)
 
     def _in_unit(
         self, user_items: UserItems, mean_weight: float, n_items: int | None = None
@@ -126,10 +149,15 @@ class SVD(Sized):
         is_sensitive = self.centered and self.spectral_power > 0
         return in_mean_weights(user_items, mean_weight if is_sensitive else 1.0, n_items)
 
-    def _factorized(self, matrix: sp.csr_array) -> Embeddings:
-        user_items = self._in_unit(matrix, mean_weight_of(matrix))
+    def _factorized(self, log: UserItems) -> Embeddings:
+        matrix = checked(log)
+        mean_weight = mean_weight_of(matrix)
+        user_items = self._in_unit(matrix, mean_weight)
         popularity = popularity_of(user_items)
         normalized = self.normalized(user_items, popularity)
+        if self.window:
+            runs = self._runs(require_order(log, "svd.window"), popularity, mean_weight)
+            normalized = sp.csr_array(sp.vstack([normalized, runs], format="csr"))
         mean = normalized.mean(axis=0, dtype=np.float64) if self.centered else None
         values, V = truncated_svd(
             normalized,
@@ -146,7 +174,19 @@ class SVD(Sized):
         exponent = self.item_exponent + self.popularity_exponent
         items = power_of_counts(popularity, exponent)[:, None] * items
         stored: FloatMatrix = np.ascontiguousarray(items, dtype=np.float32)
+        if self.recency:
+            user_items = self._in_unit(checked(log, recency=self.recency), mean_weight)
         return Embeddings(self.fold_in(stored, popularity)(user_items), stored)
+
+    def _runs(
+        self, log: Interactions, popularity: NDArray[np.integer], mean_weight: float
+    ) -> sp.csr_array:
+        """Return the runs of a window as further rows of A; a pair weighs the mean of the log."""
+        runs = windows(log, self.window)
+        weight = (self.window_weight / self.window) ** 0.5 * mean_weight**self.weight_exponent
+        scale = np.float32(weight) * power_of_counts(popularity, -self.item_exponent)
+        runs.data *= scale[runs.indices]
+        return runs
 
     def fold_in(
         self,

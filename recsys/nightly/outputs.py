@@ -162,6 +162,7 @@ def read_interactions(folder: Path, row_counts: RowCounts, settings: Settings) -
         _read_ids(folder / "items.parquet"),
         duplicates=settings.log.duplicates,
         half_life_days=settings.log.half_life_days,
+        order=settings.log.order,
         row_counts=row_counts,
     )
 

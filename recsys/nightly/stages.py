@@ -186,7 +186,7 @@ def _train(night: Context, folder: Path) -> Trained:
         if epochs is not None:
             model = model_from(model.name, parameters_of(model) | {"iterations": epochs})
     with epoch_bar(f"fitting {model.name}{source}", enabled=night.progress) as on_epoch:
-        embeddings = model.fit(night.user_items, start=start, on_epoch=on_epoch)
+        embeddings = model.fit(night.log, start=start, on_epoch=on_epoch)
     write_embeddings(folder, embeddings)
     warm = "cold" if start is None else "warm"
     return Trained(warm, embeddings.factors, parameters_of(model))

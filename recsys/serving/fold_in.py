@@ -93,7 +93,7 @@ class Histories:
         )
         history = self.as_row(rows[rows >= 0], values[rows >= 0])
         _require_in_range(history.data, self._spec.unit)
-        return history
+        return self._in_order(history, np.zeros(1, dtype=np.int64), rows[rows >= 0])
 
     def of_unknown(
         self, user_idx: NDArray[np.int32], histories: Iterable[Iterable[Id] | None]
@@ -122,7 +122,21 @@ class Histories:
         of = np.repeat(np.arange(len(listed)), [len(one) for one in listed])[rows >= 0]
         weights = np.full(len(of), self._spec.unit, dtype=np.float32)
         shape = (len(listed), len(self._items.ids))
-        return sp.csr_array((weights, (of, rows[rows >= 0])), shape=shape)
+        histories = sp.csr_array((weights, (of, rows[rows >= 0])), shape=shape)
+        return self._in_order(histories, of, rows[rows >= 0])
+
+    def _in_order(
+        self, histories: "sp.csr_array", of: NDArray[np.int64], rows: ItemRows
+    ) -> "sp.csr_array":
+        """Weigh items, the last of each history last, by the recency of the model."""
+        from recsys.logs.order import fall_with_steps
+        from recsys.models.protocol import recency_of
+
+        recency = recency_of(self._model)
+        if recency:
+            pair = of * histories.shape[1] + rows
+            fall_with_steps(histories, pair, np.arange(len(rows)), recency)
+        return histories
 
     def as_row(self, rows: ItemRows, weights: NDArray[np.floating]) -> "sp.csr_array":
         """Return items as one row of user_items; the weights of a repeated item add up."""

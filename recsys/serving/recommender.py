@@ -142,6 +142,8 @@ class Recommender:
 
         Parameters
         ----------
+        item_ids : iterable of str or int
+            The last one last: the order counts where the model has a `recency`.
         weights : iterable of float, optional
             Strength of each interaction, above 0, as the log has it; default: the mean weight of
             the log's pairs. Those of a repeated item add up, to a millionth to a million times the
@@ -184,7 +186,8 @@ class Recommender:
             Unknown ones without a history get the popular list.
         histories : iterable of iterable of str or int, optional
             One for each user, None for none: the items of users who may be unknown. Those are
-            folded in, all at once; items that the version does not hold are ignored.
+            folded in, all at once, as `recommend_for_history` does; items that the version does not
+            hold are ignored.
         exclude, include_seen, candidates, where
             As in `recommend`, the same for all users.
 

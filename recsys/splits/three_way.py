@@ -73,7 +73,7 @@ def split_parts(
         parts = split_parts(log, SplitSettings(split="last"))
         chosen = ...  # fitted on parts.train, compared on parts.validation
         train, test = parts.whole
-        evaluate(chosen.fit(train.user_items()), train, test)
+        evaluate(chosen.fit(train), train, test)
     """
     settings = decide_split(log, settings, test)
     whole = split_log(log, settings, test)

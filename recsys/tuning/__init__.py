@@ -3,12 +3,13 @@
 from recsys.settings import Budget
 from recsys.tuning.choice import Choice, Tried, choose
 from recsys.tuning.search import Tuned, tune
-from recsys.tuning.space import SPACES, Range, Space
+from recsys.tuning.space import SPACES, SPACES_IN_ORDER, Range, Space
 from recsys.tuning.study import Trial, require_study
 from recsys.tuning.task import Task
 
 __all__ = [
     "SPACES",
+    "SPACES_IN_ORDER",
     "Budget",
     "Choice",
     "Range",

@@ -15,7 +15,7 @@ from recsys.base.stopping import check_stop
 from recsys.base.threads import one_blas_thread
 from recsys.models import MODELS, SCORERS, ItemToItem, Model, OnEpoch, flat, nested, parameters_of
 from recsys.models.ease import UserKernel
-from recsys.models.protocol import Sized
+from recsys.models.protocol import Sized, UserItems, checked
 from recsys.models.registry import ending_in, has_factors, made_from
 from recsys.vectors import Embeddings
 
@@ -35,8 +35,8 @@ class Fittable(Protocol):
     def with_seed(self, seed: int) -> Self:
         """Return the same with another random start, as far as it has any."""
 
-    def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> Fitted:
-        """Fit it to a matrix of weights (n_users, n_items)."""
+    def fit(self, user_items: UserItems, *, on_epoch: OnEpoch | None = None) -> Fitted:
+        """Fit it to a log, or to its matrix of weights (n_users, n_items)."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class BPR(Sized):
     iterations: int = 150
     seed: int = 0
 
-    def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> Embeddings:
+    def fit(self, user_items: UserItems, *, on_epoch: OnEpoch | None = None) -> Embeddings:
         """Return embeddings; `on_epoch` is not called, but a signal stops between epochs."""
         from implicit.bpr import BayesianPersonalizedRanking
 
@@ -66,7 +66,7 @@ class BPR(Sized):
             random_state=self.seed,
         )
         with one_blas_thread():  # as implicit asks for
-            matrix = sp.csr_matrix(user_items)
+            matrix = sp.csr_matrix(checked(user_items))
             peer.fit(matrix, show_progress=False, callback=lambda *_progress: check_stop())
         return Embeddings(np.asarray(peer.user_factors), np.asarray(peer.item_factors))
 
@@ -135,6 +135,6 @@ class Candidate:
         kinds: Mapping[str, type[Fittable]] = {**MODELS, **BASELINES}
         return made_from(kinds[self.name], nested(self.parameters))
 
-    def fit(self, user_items: sp.csr_array, *, on_epoch: OnEpoch | None = None) -> Fitted:
-        """Fit it to a matrix of weights (n_users, n_items); see `recsys.models.Model.fit`."""
+    def fit(self, user_items: UserItems, *, on_epoch: OnEpoch | None = None) -> Fitted:
+        """Fit it to a log, or to its matrix of weights; see `recsys.models.Model.fit`."""
         return self.model().fit(user_items, on_epoch=on_epoch)

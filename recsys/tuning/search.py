@@ -16,7 +16,7 @@ from recsys.evaluation import TOLERANCE
 from recsys.models import nested
 from recsys.settings import Budget
 from recsys.tuning.candidates import Candidate
-from recsys.tuning.space import SPACES, Space
+from recsys.tuning.space import Space, space_of
 from recsys.tuning.study import Trial, TrialLog
 from recsys.tuning.task import Task
 
@@ -78,7 +78,7 @@ def tune(
         An SQLite file. A search that was killed goes on from there, and one that is done returns
         the same again without a trial.
     space : Space, optional
-        Default: the one of `SPACES`.
+        Default: the one of `SPACES`, and `recency` where the log has an order.
     on_step : callable, optional
         Called after each trial with the trials done and the most there will be.
 
@@ -93,7 +93,7 @@ def tune(
             f"{type(candidate).__name__} and {type(task).__name__}; Candidate.of(recsys.ALS()) is "
             "one, and Task(train, validation)"
         )
-    space = SPACES[candidate.name] if space is None else space
+    space = space_of(candidate.name, task.train) if space is None else space
     budget, path = budget or Budget(), None if study is None else Path(study)
     require_whole("tune.factors", factors, least=1)
     rungs = _rungs(factors if candidate.has_factors else 0, budget.trials if space else 1)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from recsys.logs import Interactions
+
 if TYPE_CHECKING:
     import optuna
 
@@ -95,3 +97,17 @@ SPACES: Mapping[str, Space] = {
 
 `factors` and `iterations` are not here: the search doubles the first and watches the second.
 """
+
+_RECENCY: Space = {"recency": Range(0.0, 2.5)}
+SPACES_IN_ORDER: Mapping[str, Space] = {
+    **SPACES,
+    **{name: {**SPACES[name], **_RECENCY} for name in ("als", "distilled", "knn")},
+    "svd": {**_SVD, **_RECENCY, "window": Range(0, 8, whole=True)},
+}
+"""The same for logs with an order of histories."""
+
+
+def space_of(name: str, log: Interactions) -> Space:
+    """Return the space of a model for a log: with what asks for an order, where it has one."""
+    has_order = log.timestamp is not None or log.order == "rows"
+    return (SPACES_IN_ORDER if has_order else SPACES)[name]

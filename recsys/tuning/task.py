@@ -44,7 +44,7 @@ class Task:
 
     @cached_property
     def user_items(self) -> sp.csr_array:
-        """The matrix that trials are fitted to."""
+        """The matrix of what trials are fitted to."""
         return self.train.user_items()
 
     @property
@@ -120,7 +120,7 @@ def run_trial(candidate: Candidate, task: Task, report: Callable[[int, float], b
     """Fit a candidate and watch its epochs; without any, what it returns counts as one."""
     watch = Watch(task, report)
     n_epochs = candidate.iterations
-    fitted = candidate.fit(task.user_items, on_epoch=None if n_epochs is None else watch)
+    fitted = candidate.fit(task.train, on_epoch=None if n_epochs is None else watch)
     if not watch.is_stopped:
         watch.look(n_epochs or 1, fitted)
     return watch

@@ -83,6 +83,9 @@ class ALS(Sized):
         e, 0 or more: 0 counts every interaction alike, 1 takes weights as they are.
     user_exponent, item_exponent, unobserved_exponent : float
         a, b and c: above 0, what active users did and what happened to popular items weighs less.
+    recency : float
+        Above 0, weights fall with the steps back in the history, to this power, before e is; see
+        `Interactions.user_items`.
     iterations : int
         Epochs: times that both sides are solved.
     seed : int
@@ -110,6 +113,7 @@ class ALS(Sized):
     user_exponent: float = 0.0
     item_exponent: float = 0.0
     unobserved_exponent: float = 0.0
+    recency: float = 0.0
     iterations: int = 15
     seed: int = 0
 
@@ -121,6 +125,7 @@ class ALS(Sized):
                 "regularization_exponent": 0,
                 "unobserved_regularization": 0,
                 "weight_exponent": 0,
+                "recency": 0,
                 "iterations": 1,
                 "seed": 0,
             },
@@ -172,7 +177,7 @@ class ALS(Sized):
         n_threads : int, optional
             Default: one for each usable core. The result is the same for any.
         """
-        users, items = sides(self, normalized(user_items), start)
+        users, items = sides(self, normalized(user_items, self.recency), start)
         with threads(n_threads) as pool:
             for number in range(1, self.iterations + 1):
                 began = perf_counter()

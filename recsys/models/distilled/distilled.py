@@ -31,6 +31,7 @@ from recsys.models.protocol import (
     normalized,
     popularity_of,
     require_hyperparameters,
+    takes_order,
 )
 from recsys.models.svd import SVD
 from recsys.vectors import Embeddings, FloatMatrix, Scorer
@@ -96,6 +97,9 @@ class Distilled(Sized):
         a: above 0, what active users did weighs less.
     weight_exponent : float
         0 counts all interactions alike, 1 takes weights w as they are.
+    recency : float
+        Above 0, the weights w fall with the steps back in the history, to this power, before the
+        exponent is; see `Interactions.user_items`. So has the default teacher.
     iterations : int
         Epochs.
     seed : int
@@ -117,6 +121,7 @@ class Distilled(Sized):
     list_length: int = 50
     user_exponent: float = 0.25
     weight_exponent: float = 0.5
+    recency: float = 0.0
     iterations: int = 40
     seed: int = 0
 
@@ -129,7 +134,7 @@ class Distilled(Sized):
             self,
             least={
                 **dict.fromkeys(("factors", "list_length", "iterations"), 1),
-                **dict.fromkeys(("teacher_share", "weight_exponent", "seed"), 0),
+                **dict.fromkeys(("teacher_share", "weight_exponent", "recency", "seed"), 0),
             },
             above={"temperature": 0.02},  # e^(1/T) must fit in float32
             finite=("user_exponent",),
@@ -159,12 +164,13 @@ class Distilled(Sized):
         """
         matrix = normalized(user_items)
         popularity = popularity_of(matrix)
-        histories = self._powered(matrix)
+        recent = normalized(user_items, self.recency) if self.recency else matrix
+        histories = self._powered(recent)
         if not matrix.nnz:
             nothing = np.zeros((matrix.shape[1], self.factors), dtype=np.float32)
             return self._embeddings(histories, popularity, nothing, nothing)
         items, summands = self._first(matrix, start)
-        targets = self._targets(matrix, histories, n_threads)
+        targets = self._targets(user_items, matrix, histories, n_threads)
         with threads(n_threads) as pool:
             student = Student(self, items, summands, popularity, pool)
             began = perf_counter()
@@ -260,11 +266,15 @@ class Distilled(Sized):
         return items, svd.fold_in(items, popularity_of(matrix))(one_each)
 
     def _targets(
-        self, matrix: sp.csr_array, histories: sp.csr_array, n_threads: int | None
+        self,
+        log: UserItems,
+        matrix: sp.csr_array,
+        histories: sp.csr_array,
+        n_threads: int | None,
     ) -> Targets:
         """Fit the teacher, and return what users, or a sample of them, learn from its lists."""
-        teacher = teacher_for(matrix) if self._teacher is None else self._teacher
-        scorer = teacher.fit(matrix)
+        teacher = teacher_for(matrix, self.recency) if self._teacher is None else self._teacher
+        scorer = teacher.fit(log if takes_order(teacher) else matrix)
         users = np.flatnonzero(np.diff(matrix.indptr))
         most = max(int(MOST_WORK / self._work_of_user(scorer, matrix.shape[1])), 1)
         is_sampled = len(users) > most

@@ -11,6 +11,7 @@ from recsys.base.errors import ConfigError, DataError
 from recsys.base.threads import Threads
 from recsys.models.als import ALS
 from recsys.models.blend import Blend
+from recsys.models.protocol import UserItems, checked
 from recsys.models.svd import SVD
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector, Scorer, top_k
 from recsys.vectors.top_k import EXCLUDED
@@ -28,8 +29,8 @@ class Teacher(Protocol):
     def with_seed(self, seed: int) -> Self:
         """Return the same with another random start, as far as it has any."""
 
-    def fit(self, user_items: sp.csr_array) -> Scorer:
-        """Fit it to a matrix of weights (n_users, n_items)."""
+    def fit(self, user_items: UserItems) -> Scorer:
+        """Fit it to a matrix of weights (n_users, n_items), or a log where it asks for an order."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,18 @@ class Given:
         """Return the same: nothing is random."""
         return self
 
-    def fit(self, user_items: sp.csr_array) -> Embeddings:
+    def fit(self, user_items: UserItems) -> Embeddings:
         """Return the embeddings, if they have the rows of the matrix."""
         if self.embeddings is None:
             raise ConfigError(
                 "distilled.teacher: expected a model, got the name of embeddings that were given "
                 "in Python, which no config holds; give them again, or name a model"
             )
-        if self.embeddings.shape != user_items.shape:
+        expected = checked(user_items).shape
+        if self.embeddings.shape != expected:
             raise DataError(
                 "distilled.teacher: expected embeddings of (users, items) "
-                f"{user_items.shape}, got {self.embeddings.shape}; bring them to the rows of this "
+                f"{expected}, got {self.embeddings.shape}; bring them to the rows of this "
                 "matrix with Embeddings.reindexed"
             )
         return self.embeddings
@@ -66,13 +68,15 @@ _MOST_OF_SVD, _MOST_OF_ALS = 1280, 512
 _USERS_PER_FACTOR = 13  # or items, whichever are fewer
 _LEAST_FACTORS = 16
 _MANY = 512  # factors of an SVD, which find too popular items
+_WINDOW = 8  # items, where order counts
 
 
-def teacher_for(user_items: sp.csr_array) -> Blend:
+def teacher_for(user_items: sp.csr_array, recency: float = 0.0) -> Blend:
     """Return SVD and ALS side by side, with as many factors as the shape of a log allows.
 
     Found on the validation parts of Gowalla and of five smaller logs: the denser a log, the more
-    an item that a user has not seen counts as one that the user does not want.
+    an item that a user has not seen counts as one that the user does not want. With a recency,
+    both have it, ALS to a smaller power, and items near one another are related more.
     """
     n_users, n_items = user_items.shape
     fewer = min(n_users, int((np.bincount(user_items.indices) > 0).sum()))
@@ -85,11 +89,15 @@ def teacher_for(user_items: sp.csr_array) -> Blend:
             regularization=0.3,
             unobserved_weight=float(f"{0.4 * density**0.5:.1g}"),
             item_exponent=0.25,
+            weight_exponent=0.3 if recency else 1.0,
+            recency=recency,
         ),
         SVD(
             factors=of_svd,
             item_exponent=0.45 if has_many else 0.3,
             spectral_power=1.3 if has_many else 1.0,
+            recency=recency,
+            window=_WINDOW if recency else 0,
         ),
         scale="deviation",
     )
