@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 
 from recsys.config import read_config
 from recsys.errors import ConfigError
 from recsys.evaluation import DimensionCurve, evaluate
+from recsys.logs import Interactions
 from recsys.models import ALS, SVD, Blend, OnEpoch, Popularity, model_from
 from recsys.selection import measure_dimensions, numbers_of_factors, write_tuned
 from recsys.splits import SplitSettings, split_parts, split_random
