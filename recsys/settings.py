@@ -38,6 +38,7 @@ from recsys.base.log_settings import ValueScale as ValueScale
 SplitName = Literal["auto", "time", "last", "random", "given", "none"]
 ValidationName = Literal["same", "time", "last", "random"]
 IndexKind = Literal["annoy", "exact", "auto"]
+IndexStorage = Literal["float32", "int8"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -195,6 +196,9 @@ class IndexSettings:
     similar_users: bool = True
     """Prepare `similar_users`, which takes some 90 bytes a user at 64 factors. Without, it scores
     every user in memory."""
+    storage: IndexStorage = "float32"
+    """What users and items are served from. "int8" takes a byte a number and a scale a vector, a
+    quarter of the disk; the Parquet files keep float32."""
     seed: int = 0
     """Of the forest, and of the sample of users that the index is measured on."""
 
@@ -206,6 +210,7 @@ class IndexSettings:
             require("index.head_share", self.head_share, least=0, below=1)
         require("index.trees", self.trees, least=1)
         require("index.max_search_k", self.max_search_k, least=1)
+        require("index.storage", self.storage, one_of=get_args(IndexStorage))
         require("index.seed", self.seed, least=0, below=2**31, expected="0 to 2**31 - 1")
 
 

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recsys.base.errors import GateFailedError, StoreError
 from recsys.index.annoy import AnnoyError
 from recsys.index.calibration import COSTS, MeasuredIndex, calibrate, calibrate_clusters, limited
@@ -138,7 +140,7 @@ def load_index(items: FloatMatrix, folder: Path, summary: IndexSummary) -> Index
         RuntimeWarning,
         stacklevel=2,
     )
-    return PlainIndex(items, index.factor)
+    return PlainIndex(np.asarray(items), index.factor)
 
 
 def _chosen(

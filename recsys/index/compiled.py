@@ -45,7 +45,8 @@ class Catalogue(ctypes.Structure):
     """The items as a query reads them: `catalogue_t`."""
 
     _fields_ = (
-        *((name, c_void_p) for name in ("items", "row", "position", "codes", "norms", "errors")),
+        *((name, c_void_p) for name in ("items", "bytes", "scales", "row", "position", "codes")),
+        *((name, c_void_p) for name in ("norms", "errors")),
         ("factor", c_void_p),
         ("clusters", POINTER(ClusterPointers)),
         *((name, _NUMBER) for name in ("n_items", "factors", "n_blocks", "width")),
@@ -72,6 +73,7 @@ class Scratch(ctypes.Structure):
                 "mask",
                 "query",
                 "lead",
+                "vector",
                 "found",
                 "lowest",
                 "floors",
@@ -116,11 +118,13 @@ def open_library() -> ctypes.CDLL:
     """Open the library; an ImportError if there is none, or one of another kernel.c."""
     try:
         library = ctypes.CDLL(str(LIBRARY))
-        n_counts = library.n_counts()
+        layout = library.layout()
     except (OSError, AttributeError) as error:
         raise ImportError(_other_library(str(error))) from error
-    if n_counts != len(COUNTED):
-        raise ImportError(_other_library(f"one that counts {n_counts} things"))
+    if layout != len(COUNTED) + 1000 * sum(
+        map(ctypes.sizeof, (Catalogue, ClusterPointers, Scratch))
+    ):
+        raise ImportError(_other_library("one of another release"))
     for name, arguments in _ARGUMENTS.items():
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, _RESULTS[name]

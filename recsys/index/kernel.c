@@ -62,7 +62,9 @@ typedef struct {
 } clusters_t;
 
 typedef struct {
-    const float *items;     /* (n_items, factors), by row */
+    const float *items;     /* (n_items, factors), by row; NULL where they are in bytes */
+    const int8_t *bytes;    /* (n_items, factors), */
+    const float *scales;    /* (n_items,) and the factor of each */
     const int32_t *row;     /* (n_items,) of each position, largest norm first */
     const int32_t *position; /* (n_items,) of each row */
     const int32_t *codes;   /* (n_blocks, width + 1, 16): four numbers in 8 bits of each of sixteen
@@ -85,6 +87,7 @@ typedef struct {
     uint16_t *mask;  /* (n_blocks,) who may still be found */
     int8_t *query;   /* (4 * width,) */
     int8_t *lead;    /* (n_axes,) */
+    float *vector;   /* (factors,) of an item in bytes */
     int32_t *found;  /* (n_items,) positions; the complement of one that is scored exactly */
     float *lowest;   /* (n_items,) the least that the score of each can be */
     float *floors;   /* (n_items,) min-heap of the k largest of these */
@@ -177,8 +180,10 @@ static int64_t row_at(const catalogue_t *c, int64_t at) {
 }
 
 static void ask_for(const catalogue_t *c, int64_t row) {
-    const char *start = (const char *)(c->items + row * c->factors);
-    for (int64_t byte = 0; byte < 4 * c->factors; byte += 64) __builtin_prefetch(start + byte);
+    const char *start = c->items ? (const char *)(c->items + row * c->factors)
+                                 : (const char *)(c->bytes + row * c->factors);
+    int64_t n_bytes = c->items ? 4 * c->factors : c->factors;
+    for (int64_t byte = 0; byte < n_bytes; byte += 64) __builtin_prefetch(start + byte);
 }
 
 FOR_PROCESSOR static float dot(const float *restrict a, const float *restrict b, int64_t n) {
@@ -187,8 +192,17 @@ FOR_PROCESSOR static float dot(const float *restrict a, const float *restrict b,
     return sum;
 }
 
-static float score_of(const catalogue_t *c, int64_t row, const float *user) {
-    float score = dot(c->items + row * c->factors, user, c->factors);
+FOR_PROCESSOR static void decode(const int8_t *restrict bytes, float scale, int64_t n,
+                                 float *restrict vector) {
+    for (int64_t f = 0; f < n; f++) vector[f] = (float)bytes[f] * scale;
+}
+
+/* The same for an item in bytes as for the item that they decode to, to the last bit. */
+static float score_of(const catalogue_t *c, scratch_t *s, int64_t row, const float *user) {
+    const float *item = s->vector;
+    if (c->items) item = c->items + row * c->factors;
+    else decode(c->bytes + row * c->factors, c->scales[row], c->factors, s->vector);
+    float score = dot(item, user, c->factors);
     return c->factor ? score * c->factor[row] : score;
 }
 
@@ -518,7 +532,7 @@ static int64_t score_leaves(const catalogue_t *c, scratch_t *s, const float *use
                             int64_t k, int64_t n) {
     for (int64_t j = 0; j < n_leaves; j++) {
         if (j + AHEAD < n_leaves) ask_for(c, row_at(c, s->leaves[j + AHEAD]));
-        float score = score_of(c, row_at(c, s->leaves[j]), user);
+        float score = score_of(c, s, row_at(c, s->leaves[j]), user);
         if (n >= k && !(score >= s->floors[0])) continue;
         s->found[n] = ~s->leaves[j];
         s->lowest[n] = score;
@@ -591,7 +605,7 @@ static int64_t ranked(const catalogue_t *c, scratch_t *s, const query_t *q, cons
             ask_for(c, row_at(c, s->found[j + AHEAD]));
         int32_t at = s->found[j];
         int64_t row = row_at(c, at >= 0 ? at : ~at);
-        float score = at >= 0 ? score_of(c, row, user) : s->lowest[j];
+        float score = at >= 0 ? score_of(c, s, row, user) : s->lowest[j];
         n_scored += at >= 0;
         n_keys = keep_key(s->keys, k, n_keys, key_of(score, (int32_t)row));
     }
@@ -602,7 +616,10 @@ static int64_t ranked(const catalogue_t *c, scratch_t *s, const query_t *q, cons
 
 /* --- what Python calls */
 
-int64_t n_counts(void) { return N_COUNTS; }
+/* Which differs between releases. */
+int64_t layout(void) {
+    return N_COUNTS + 1000 * (int64_t)(sizeof(catalogue_t) + sizeof(clusters_t) + sizeof(scratch_t));
+}
 
 int64_t search(const catalogue_t *c, const forest_t *t, scratch_t *s, const float *user, int64_t k,
                const uint16_t *allowed, int64_t n_allowed, const int32_t *exclude,
@@ -647,7 +664,7 @@ int64_t rank(const catalogue_t *c, scratch_t *s, const float *user, const int32_
     int64_t n = 0;
     for (int64_t j = 0; j < n_listed; j++) {
         if (j + AHEAD < n_listed) ask_for(c, listed[j + AHEAD]);
-        n = keep_key(s->keys, k, n, key_of(score_of(c, listed[j], user), listed[j]));
+        n = keep_key(s->keys, k, n, key_of(score_of(c, s, listed[j], user), listed[j]));
     }
     return in_order(s->keys, n, rows, scores);
 }

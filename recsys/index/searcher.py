@@ -16,6 +16,7 @@ from recsys.index.clusters import Clusters, encode_centers
 from recsys.index.plain import Allowed, ItemRows
 from recsys.index.quantized import PER_BLOCK, Codes, encode_items
 from recsys.vectors import FloatMatrix, FloatVector
+from recsys.vectors.storage import StoredMatrix
 from recsys.vectors.top_k import EXCLUDED
 
 SHORT, LONG = 20, 100
@@ -47,7 +48,7 @@ class Searcher:
 
     Parameters
     ----------
-    items : ndarray of float32, shape (n_items, factors)
+    items : ndarray of float32, shape (n_items, factors), or StoredMatrix of int8
         C-contiguous; may be memory-mapped.
     codes : Codes
         Of these items.
@@ -79,7 +80,7 @@ class Searcher:
         most_excluded: Mapping[int, int] | None = None,
         clusters: Clusters | None = None,
     ) -> None:
-        self.items = np.ascontiguousarray(items, dtype=np.float32)
+        self.items = items if isinstance(items, StoredMatrix) else np.ascontiguousarray(items, "f4")
         self.codes, self.clusters = codes, clusters
         self._forest = forest or _NO_FOREST
         self.search_k = search_k or {SHORT: 0, LONG: 0}
@@ -289,8 +290,10 @@ class Searcher:
 
 
 def _catalogue_of(items: FloatMatrix, codes: Codes, clusters: Clusters | None) -> Any:
-    arrays = {
-        "items": items,
+    arrays: dict[str, NDArray[Any]] = {"items": items}
+    if isinstance(items, StoredMatrix):
+        arrays = {"bytes": items.values, "scales": items.scale}
+    arrays |= {
         "row": codes.row,
         "position": codes.position,
         "codes": codes.codes,
@@ -330,6 +333,7 @@ def _new_scratch(
         "mask": np.empty(len(codes.codes), dtype=np.uint16),
         "query": np.zeros(4 * (codes.codes.shape[1] - 1), dtype=np.int8),
         "lead": np.zeros(len(clusters.axes) if clusters else 0, dtype=np.int8),
+        "vector": np.empty(factors, dtype=np.float32),
         "found": np.empty(n_items, dtype=np.int32),
         "lowest": np.empty(n_items, dtype=np.float32),
         "floors": np.empty(n_items, dtype=np.float32),

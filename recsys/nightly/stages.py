@@ -10,6 +10,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
+import numpy as np
+
 from recsys.base.distribution import installed_version
 from recsys.base.durable import identity_of
 from recsys.base.errors import CorruptVersionError, DataError
@@ -200,7 +202,8 @@ def _start(night: Context) -> Embeddings | None:
     manifest = parent.version.manifest
     if manifest.model.name != model.name or manifest.factors != model.factors:
         return None
-    before = Embeddings(parent.users.embeddings, parent.items.embeddings, parent.items.summands)
+    of_users, of_items = (np.asarray(one.embeddings) for one in (parent.users, parent.items))
+    before = Embeddings(of_users, of_items, parent.items.summands)
     users, items = night.log.users, night.log.items
     return before.reindexed(parent.users.ids, parent.items.ids, to_users=users, to_items=items)
 

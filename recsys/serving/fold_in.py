@@ -156,11 +156,15 @@ class Histories:
         return model_from(self._spec.name, self._spec.parameters)
 
     @cached_property
+    def _vectors(self) -> FloatMatrix:
+        return np.asarray(self._items.embeddings)  # decoded, where they are int8
+
+    @cached_property
     def _fold_in(self) -> "FoldIn":
         items = self._items
         with self._solvable():
             found: FoldIn = self._model.fold_in(
-                items.embeddings, items.popularity, self._spec.unit, items.summands
+                self._vectors, items.popularity, self._spec.unit, items.summands
             )
         return found
 
@@ -193,7 +197,7 @@ class Histories:
         items = self._items
         with self._solvable():
             found: Contributions = prepare(
-                items.embeddings, items.popularity, self._spec.unit, items.summands
+                self._vectors, items.popularity, self._spec.unit, items.summands
             )
         return found
 

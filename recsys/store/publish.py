@@ -49,6 +49,7 @@ from recsys.store.sound import warn_of
 from recsys.store.versions import PUBLISH_LOCK, VERSIONS, Version, versions
 from recsys.vectors import FloatMatrix
 from recsys.vectors.ids import Kind
+from recsys.vectors.storage import Storage, encode
 from recsys.vectors.vector import norms_of
 
 if TYPE_CHECKING:
@@ -126,8 +127,9 @@ def publish(
         parent = parent_of(store)
         if gate is not None:
             require_comparable(store, parent)
-        _write_tables(folder, release, on_step)
-        index = _write_indexes(folder, release, settings or IndexSettings(), indexes)
+        settings = settings or IndexSettings()
+        _write_tables(folder, release, settings.storage, on_step)
+        index = _write_indexes(folder, release, settings, indexes)
         on_step(4, 6)
         for path in folder.rglob("*"):
             if path.is_file():
@@ -156,7 +158,11 @@ def build_indexes(folder: Path, release: Release, settings: "IndexSettings") -> 
     GateFailedError
         If the index misses its target recall.
     """
-    users, items = release.embeddings.users, release.embeddings.items
+    # As they are served.
+    users, items = (
+        np.asarray(encode(matrix, settings.storage))
+        for matrix in (release.embeddings.users, release.embeddings.items)
+    )
     rows = _sample_of(users, settings.seed)
     sample = Sample(users[rows], [release.seen_lists[row] for row in rows])
     (folder / INDEX).mkdir(parents=True)
@@ -229,7 +235,7 @@ def _new_folder(parent: Path) -> Path:
     raise AssertionError("unreachable")
 
 
-def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
+def _write_tables(folder: Path, release: Release, storage: Storage, on_step: OnStep) -> None:
     """Write the tables and their copies for serving."""
     space_id = release.space
     users, items = release.embeddings.users, release.embeddings.items
@@ -247,7 +253,7 @@ def _write_tables(folder: Path, release: Release, on_step: OnStep) -> None:
     parquet_files.write_item_table(folder, item_table)
     if release.attributes is not None:
         parquet_files.write_attribute_table(folder, release.attributes, release.items, space_id)
-    write_mapped(folder, user_table, item_table)
+    write_mapped(folder, user_table, item_table, storage)
     on_step(3, 6)
 
 

@@ -5,7 +5,7 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from recsys.base.reading import damaged, errors_of_reading, open_array
 from recsys.store.parquet_files import ItemTable, SeenLists, UserTable, require_rows
-from recsys.vectors import FloatVector, Id, Ids
+from recsys.vectors import FloatMatrix, FloatVector, Id, Ids
 from recsys.vectors.ids import IdTable, canonical, find_row, leads_elsewhere, n_home_slots
+from recsys.vectors.storage import Storage, StoredMatrix, encode
 
 
 class FileArray:
@@ -124,7 +125,8 @@ class UserLookup:
     n_items: int
     ids: FileIds
     slots: FileArray  # of the hash table of the ids
-    embeddings: FileArray  # of float32, row by row
+    embeddings: FileArray  # row by row
+    scale: FileArray | None  # of each row, where the embeddings are int8
     starts: FileArray  # of the seen lists
     item_idx: FileArray
     weight: FileArray | None
@@ -141,7 +143,11 @@ class UserLookup:
     def embedding(self, user_idx: int) -> FloatVector:
         """Return the embedding of a row."""
         first = user_idx * self.factors
-        return np.frombuffer(self.embeddings.read(first, first + self.factors), np.float32)
+        numbers = self.embeddings.read(first, first + self.factors)
+        if self.scale is None:
+            return np.frombuffer(numbers, np.float32)
+        scale = np.frombuffer(self.scale.read(user_idx, user_idx + 1), np.float32)
+        return StoredMatrix(np.frombuffer(numbers, np.int8), scale).decode()
 
     def seen(self, user_idx: int) -> NDArray[np.int32]:
         """Return the seen items of a row, ascending."""
@@ -168,18 +174,24 @@ SERVING = "serving"
 MAPPED_USERS, MAPPED_ITEMS = f"{SERVING}/users", f"{SERVING}/items"
 
 _IDS, _ID_SLOTS = "ids.arrow", "id_slots.npy"
-_EMBEDDINGS, _SUMMANDS, _POPULARITY = "embeddings.npy", "summands.npy", "popularity.npy"
+_EMBEDDINGS, _SCALE = "embeddings.npy", "scale.npy"
+_SUMMANDS, _POPULARITY = "summands.npy", "popularity.npy"
 _SEEN_STARTS, _SEEN_ITEMS = "seen_starts.npy", "seen_items.npy"
 _SEEN_WEIGHTS, _RECENT, _POPULAR = "seen_weights.npy", "recent.npy", "popular.npy"
 
 
-def write_mapped(version: Path, users: UserTable, items: ItemTable) -> None:
+def write_mapped(
+    version: Path, users: UserTable, items: ItemTable, storage: Storage = "float32"
+) -> None:
     """Write the tables of a version as files to map."""
     for name, table in ((MAPPED_USERS, users), (MAPPED_ITEMS, items)):
         folder = version / name
         folder.mkdir(parents=True)
         _write_ids(folder, table.ids)
-        np.save(folder / _EMBEDDINGS, np.ascontiguousarray(table.embeddings))
+        stored = encode(table.embeddings, storage)
+        np.save(folder / _EMBEDDINGS, np.ascontiguousarray(stored.values))
+        if storage == "int8":
+            np.save(folder / _SCALE, stored.scale)
     np.save(version / MAPPED_USERS / _SEEN_STARTS, users.seen.starts)
     np.save(version / MAPPED_USERS / _SEEN_ITEMS, users.seen.item_idx)
     if users.seen.weight is not None:
@@ -203,7 +215,7 @@ def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int
     )
     return UserTable(
         ids=_open_ids(folder, shape[0]),
-        embeddings=open_array(folder / _EMBEDDINGS, np.float32, shape),
+        embeddings=_open_embeddings(folder, shape),
         seen=seen,
         space_id=space_id,
     )
@@ -212,13 +224,17 @@ def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int
 def open_user_lookup(version: Path, users: UserTable, n_items: int) -> UserLookup:
     """Open the same users to be looked up one at a time."""
     folder, seen, file = version / MAPPED_USERS, users.seen, FileArray.of
+    vectors, scale = users.embeddings, None
+    if isinstance(vectors, StoredMatrix):
+        vectors, scale = vectors.values, file(folder / _SCALE, vectors.scale)
     return UserLookup(
         n=len(users.ids),
         are_integers=users.ids.are_integers,
         n_items=n_items,
         ids=FileIds.of(folder / _IDS, *_map_ids(folder / _IDS)),
         slots=file(folder / _ID_SLOTS, users.ids.table().slots),
-        embeddings=file(folder / _EMBEDDINGS, users.embeddings),
+        embeddings=file(folder / _EMBEDDINGS, vectors),
+        scale=scale,
         starts=file(folder / _SEEN_STARTS, seen.starts),
         item_idx=file(folder / _SEEN_ITEMS, seen.item_idx),
         weight=None if seen.weight is None else file(folder / _SEEN_WEIGHTS, seen.weight),
@@ -231,12 +247,21 @@ def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTabl
     folder = version / MAPPED_ITEMS
     return ItemTable(
         ids=_open_ids(folder, shape[0]),
-        embeddings=open_array(folder / _EMBEDDINGS, np.float32, shape),
+        embeddings=_open_embeddings(folder, shape),
         popularity=open_array(folder / _POPULARITY, np.int64, (shape[0],)),
         space_id=space_id,
         recent=_array_if_there(folder / _RECENT, np.float32, (shape[0],)),
         summands=_array_if_there(folder / _SUMMANDS, np.float32, shape),
     )
+
+
+def _open_embeddings(folder: Path, shape: tuple[int, int]) -> FloatMatrix:
+    """Map embeddings, which stay int8 where they are stored as that."""
+    scale = _array_if_there(folder / _SCALE, np.float32, (shape[0], 1))
+    if scale is None:
+        return open_array(folder / _EMBEDDINGS, np.float32, shape)
+    stored = StoredMatrix(open_array(folder / _EMBEDDINGS, np.int8, shape), scale)
+    return cast(FloatMatrix, stored)  # which is read as one
 
 
 def open_popular(version: Path, n_items: int) -> NDArray[np.int32]:

@@ -23,6 +23,7 @@ from recsys.store.serving_files import MAPPED_ITEMS, MAPPED_USERS
 from recsys.store.sound import Lease, check_files, check_name
 from recsys.store.versions import Version, find_version
 from recsys.vectors import Ids
+from recsys.vectors.storage import StoredMatrix, encode
 
 _Table = UserTable | ItemTable
 _Pairs = Sequence[tuple[NDArray[Any] | None, NDArray[Any] | None]]
@@ -126,7 +127,10 @@ def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:
 
 def _check_copy(content: Content, name: str, copy: _Table, table: _Table, pairs: _Pairs) -> None:
     rows = copy.ids.rows(table.ids.tolist())
-    own = ((copy.embeddings, table.embeddings), (rows, np.arange(len(table.ids))))
+    vectors = table.embeddings
+    if isinstance(copy.embeddings, StoredMatrix):
+        vectors = encode(vectors, "int8").decode()
+    own = ((copy.embeddings, vectors), (rows, np.arange(len(table.ids))))
     is_same = copy.ids == table.ids and all(_is_same(*pair) for pair in (*pairs, *own))
     path = content.version.folder / name
     _require(is_same, path, "the same as the Parquet file", "something else")

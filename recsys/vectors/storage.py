@@ -7,7 +7,7 @@ multiplied once.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ _SMALLEST_SCALE = np.finfo(np.float32).tiny  # below, float32 loses digits of th
 class StoredMatrix:
     """A matrix of vectors in its stored form.
 
+    With a scale for each row it stands in for the matrix: rows are decoded when they are taken,
+    and NumPy's functions decode all of it.
+
     Parameters
     ----------
     values : ndarray of float32, float16 or int8, shape (n_rows, factors)
@@ -36,6 +39,24 @@ class StoredMatrix:
 
     values: NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]
     scale: FloatMatrix
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Numbers of rows and of factors."""
+        return self.values.shape
+
+    def __getitem__(self, rows: Any) -> FloatMatrix:
+        return StoredMatrix(self.values[rows], self.scale[rows]).decode()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.decode().astype(dtype or np.float32, copy=False)
+
+    def any(self, axis: int) -> NDArray[np.bool_]:
+        """Return whether rows hold other numbers than zeros."""
+        return np.asarray(self.values.any(axis=axis))
 
     @property
     def n_bytes(self) -> int:
