@@ -31,7 +31,7 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import timed
-from recsys.base.process import usable_cores
+from recsys.base.environment import usable_cores
 from recsys.evaluation import Evaluation, beyond_accuracy, evaluate, held_out, ranking
 from recsys.evaluation.held_out import DEFAULT_BATCH_BYTES
 from recsys.evaluation.intervals import intervals_of

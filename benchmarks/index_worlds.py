@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.splits import SPLITS
 from benchmarks.worlds import flat_vectors, tasteful_matrix
 from recsys import ALS
-from recsys.base.process import usable_cores
+from recsys.base.environment import usable_cores
 from recsys.errors import DataError
 from recsys.index import LONG, Sample
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector

@@ -14,7 +14,7 @@ from typing import Any
 import scipy.sparse as sp
 
 from benchmarks.splits import SPLITS
-from recsys.base.process import usable_cores
+from recsys.base.environment import usable_cores
 from recsys.evaluation import Scorer, evaluate
 from recsys.models import KNN, ItemToItem
 from recsys.models.neighbors import Weighting

@@ -12,10 +12,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys.base.checks import require_whole
-from recsys.base.distribution import extra, missing_package
 from recsys.base.durable import replace_text, require_place
+from recsys.base.environment import extra, missing_package, peak_memory
 from recsys.base.errors import ConfigError
-from recsys.base.process import peak_memory
 from recsys.base.progress import progress_bar
 from recsys.base.stopping import check_stop
 from recsys.base.threads import one_blas_thread

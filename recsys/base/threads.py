@@ -13,7 +13,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from recsys.base.process import usable_cores
+from recsys.base.environment import usable_cores
 from recsys.base.stopping import check_stop
 
 S = TypeVar("S")

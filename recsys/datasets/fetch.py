@@ -5,8 +5,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from recsys.base.distribution import extra, missing_package
 from recsys.base.durable import replaced
+from recsys.base.environment import extra, missing_package
 from recsys.base.errors import DataError, did_you_mean
 from recsys.base.progress import OnStep
 from recsys.datasets.public_logs import DATASETS, Dataset

@@ -10,8 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.environment import usable_cores
 from recsys.base.jit import compiled, nth
-from recsys.base.process import usable_cores
 from recsys.base.progress import OnStep
 from recsys.base.threads import one_blas_thread
 from recsys.evaluation.metrics import RankedHits

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys.base.distribution import missing_package
 from recsys.base.durable import durable_file
+from recsys.base.environment import missing_package
 from recsys.base.errors import DataError
 from recsys.export.vector_table import VectorBlock, VectorTable
 from recsys.store.content import Content

@@ -10,11 +10,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from recsys.base.distribution import installed_version
 from recsys.base.durable import errors_of_writing
+from recsys.base.environment import installed_version, peak_memory
 from recsys.base.errors import GateFailedError, RecsysError, StoreError
 from recsys.base.locks import HeldError, only_writer
-from recsys.base.process import peak_memory
 from recsys.base.stopping import StoppedError, StopRequest, stoppable
 from recsys.config import Settings
 from recsys.logs import attributes_of

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recsys.base.distribution import installed_version
 from recsys.base.durable import identity_of
+from recsys.base.environment import installed_version
 from recsys.base.errors import CorruptVersionError, DataError
 from recsys.config import Settings
 from recsys.logs import Interactions, LogCache, read_log

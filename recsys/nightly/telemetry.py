@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
-from recsys.base.distribution import extra, missing_package
 from recsys.base.durable import errors_of_writing, replace_text
+from recsys.base.environment import extra, missing_package
 from recsys.config import Settings
 from recsys.models import flat
 from recsys.nightly.report import NightReport, Result

@@ -9,8 +9,8 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from recsys.base.distribution import extra, missing_package
 from recsys.base.durable import replaced
+from recsys.base.environment import extra, missing_package
 from recsys.base.errors import ConfigError
 from recsys.evaluation import TOLERANCE
 from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint

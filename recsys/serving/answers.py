@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.process import usable_cores
+from recsys.base.environment import usable_cores
 from recsys.index import Allowed, Index, ItemRows
 from recsys.serving.attributes import ItemAttributes
 from recsys.serving.fold_in import FoldedIn

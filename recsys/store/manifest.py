@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 MANIFEST = "manifest.json"
+_CHECKSUM, _END = ',\n  "manifest_sha256":', "\n}\n"
 
 
 @dataclass(frozen=True)
@@ -271,8 +272,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """Return the text of manifest.json, which ends with a checksum of itself."""
-        content = self.to_dict()
-        return _as_json(content | {"manifest_sha256": _checksum(content)})
+        content = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        return _with_checksum(content + "\n")
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> "Manifest":
@@ -287,10 +288,9 @@ class Manifest:
         """
         try:
             content = json.loads(text)
-            checksum = content.pop("manifest_sha256")
+            content.pop("manifest_sha256")
             number = content["format"]
-            whole = content | {"manifest_sha256": checksum}
-            is_whole = checksum == _checksum(content) and text == _as_json(whole)
+            is_whole = text == _with_checksum(text.rpartition(_CHECKSUM)[0] + _END)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CorruptVersionError(_damaged(path, f"{type(error).__name__}: {error}")) from error
         if number != FORMAT:
@@ -351,12 +351,10 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest.from_json(text, path)
 
 
-def _checksum(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_as_json(content).encode()).hexdigest()
-
-
-def _as_json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def _with_checksum(text: str) -> str:
+    """Return the text of a manifest with its own checksum as the last entry."""
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    return f'{text.removesuffix(_END)}{_CHECKSUM} "{checksum}"{_END}'
 
 
 def _damaged(path: Path, found: str) -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.distribution import environment
 from recsys.base.durable import (
     appear,
     durable_file,
@@ -25,6 +24,7 @@ from recsys.base.durable import (
     stamp_of,
     sync,
 )
+from recsys.base.environment import environment
 from recsys.base.locks import has_flock, only_writer
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.stopping import uninterrupted

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from recsys.base.distribution import extra, missing_package
+from recsys.base.environment import extra, missing_package
 from recsys.base.errors import ConfigError
 from recsys.tuning.candidates import Candidate
 from recsys.tuning.space import Space

@@ -205,7 +205,7 @@ def test_the_command_line_without_annoy(tmp_path: Path) -> None:
 
     assert "No module named 'annoy'" in run("-c", "import annoy").stderr
     log = str(ROOT / "data" / "sample" / "events.parquet")
-    trained = run("-m", "recsys", "train", log, "--store", "store")
+    trained = run("-m", "recsys", "train", log, "--model", "svd", "--store", "store")
     assert trained.returncode == 0, trained.stderr
     assert trained.stderr.count("warning") == trained.stderr.count("annoy is not installed") == 1
     listed = run("-m", "recsys", "recommend", "u805", "--store", "store", "-k", "5", "--json")

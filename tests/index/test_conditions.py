@@ -27,6 +27,7 @@ from tests.index.test_search import NOTHING, random_world, slow_search
 
 POOR = {SHORT: 1, LONG: 1}  # candidates: a forest that finds next to nothing
 UP_TO_20 = {SHORT: 20, LONG: 20}  # exclusions
+KINDS = ["popular barred", "unpopular barred", "at random", "all but one", "exclusions", "none"]
 
 
 def poor_index(items, folder: Path, head: float = 0.1) -> Searcher | None:
@@ -55,35 +56,38 @@ def mask_of(kind: str, items, rng: np.random.Generator):
     st.integers(0, 10**6),
     st.integers(100, 900),
     st.integers(1, 5),
-    st.sampled_from([1, 10, 20, 21, 100, 101, 400, 900, 10**6]),
-    st.sampled_from(
-        ["popular barred", "unpopular barred", "at random", "all but one", "exclusions", "none"]
+    st.lists(
+        st.tuples(
+            st.sampled_from([1, 10, 20, 21, 100, 101, 400, 900, 10**6]),
+            st.sampled_from(KINDS),
+            st.sampled_from([21, 100, 500]),
+        ),
+        min_size=6,
+        max_size=6,
     ),
-    st.data(),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_lists_under_conditions_are_the_twins(
-    tmp_path_factory, seed, n_items, factors, k, kind, data
+    tmp_path_factory, seed, n_items, factors, asked
 ) -> None:
     """With the poorest forest: whatever kind was not measured is exact, to the last bit."""
     items, user, rng = random_world(seed, n_items, factors)
     index = poor_index(items, tmp_path_factory.mktemp("forest"))
     if index is None:
         return
-    is_allowed = mask_of(kind, items, rng)
-    n_excluded = data.draw(st.sampled_from([21, 100, 500]) if kind == "exclusions" else st.just(0))
-    best = slow_search(items, user, n_excluded, NOTHING)[0]
-    exclude = np.array(best, dtype=np.int32)  # those that were shown already
-    if kind == "none":
-        k = max(k, LONG + 1)
-    rows, scores = index.search(user, k, exclude, index.allow(is_allowed))
-    if kind == "exclusions" and len(exclude) <= 20:
-        return
-    assert (rows.tolist(), scores.tolist()) == slow_search(items, user, k, exclude, is_allowed)
+    for k, kind, n_excluded in asked:
+        is_allowed = mask_of(kind, items, rng)
+        best = slow_search(items, user, n_excluded if kind == "exclusions" else 0, NOTHING)[0]
+        exclude = np.array(best, dtype=np.int32)  # those that were shown already
+        length = max(k, LONG + 1) if kind == "none" else k
+        rows, scores = index.search(user, length, exclude, index.allow(is_allowed))
+        if kind != "exclusions" or len(exclude) > 20:
+            twin = slow_search(items, user, length, exclude, is_allowed)
+            assert (rows.tolist(), scores.tolist()) == twin
 
 
 @given(st.integers(0, 10**6), st.integers(60, 400), st.sampled_from([5, 50, 150]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_many_users_get_what_each_alone_gets(tmp_path_factory, seed, n_items, k) -> None:
     """Users with few exclusions and with many, mixed: each is searched for as alone."""
     items, _, rng = random_world(seed, n_items, 4)

@@ -30,7 +30,7 @@ def start(mode: str, store: Path) -> subprocess.Popen[str]:
 
 def lines_of(mode: str, store: Path) -> list[dict]:
     process = start(mode, store)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == 0
     return [json.loads(line) for line in output.splitlines()]
 
@@ -187,7 +187,7 @@ def test_two_publishers_at_once_both_get_through(tmp_path: Path) -> None:
     publish(tmp_path, small_release())
     processes = [start("loop", tmp_path) for _ in range(2)]
     for process in processes:
-        process.communicate(timeout=120)
+        process.communicate(timeout=900)
         assert process.returncode == 0
     assert len(versions(tmp_path)) == 25
     assert current(tmp_path) in {version.name for version in versions(tmp_path)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.base.distribution import commit
+from recsys.base.environment import commit
 from recsys.errors import GateFailedError
 from recsys.store import Check, Content, current, find_version, publish, verify, versions
 from recsys.store.manifest import EvaluationSummary, Manifest, ModelSpec

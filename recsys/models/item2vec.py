@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.models.item2vec.associations import strongest_associations
+from recsys.models.associations import strongest_associations
 from recsys.models.protocol import (
     Contributions,
     FoldIn,

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from recsys.base.process import peak_memory
+from recsys.base.environment import peak_memory
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports it")
