@@ -40,7 +40,8 @@ class TextSettings:
     comment: str = ""
     """Lines that begin with it are no rows. Empty: every line is."""
     encoding: str = "auto"
-    """A name that Python knows, such as cp1252. "auto": UTF-8, or what a byte order mark says."""
+    """A name that Python knows, such as cp1252. "auto": UTF-8, what a byte order mark says, or with
+    a warning cp1252, if the start of a file is that and no UTF-8."""
     null_values: Sequence[str] = NULL_VALUES
     """Fields that stand for no value, in CSV and JSON lines."""
 

@@ -11,7 +11,14 @@ import pyarrow.parquet as pq
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.logs.layout import JSON_END, TextLayout, find_layout
-from recsys.logs.records import RECORD_SCHEMA, read_records, rows_in
+from recsys.logs.records import (
+    NOT_UTF8,
+    RECORD_SCHEMA,
+    WESTERN,
+    found_encoding,
+    read_records,
+    rows_in,
+)
 from recsys.logs.session import Session, open_session, warn
 from recsys.logs.sources import LogFile, as_file, identified
 from recsys.logs.sql import SPELLED_INTEGER, case, literal
@@ -228,6 +235,8 @@ def _read_table(path: Path, settings: TextSettings, item_id: str) -> pa.Table:
             warn(f"items {path}: {belied}")
     if file is None or file.format == "parquet":
         return pq.read_table(path)
+    if found_encoding(file, settings.encoding) == WESTERN:
+        warn(f"items {path}: {NOT_UTF8.replace('log.encoding', 'encoding in [data.items_text]')}")
     with open_session(_MEMORY_LIMIT) as session, session.explaining(lambda: file.name):
         layout = find_layout(file, settings, {"item_id": item_id}, ("item_id",))
         if layout is None:

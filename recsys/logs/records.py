@@ -45,6 +45,13 @@ _MARKS = (  # that of UTF-32 begins with that of UTF-16
 )
 _LOOKED_AT = 256
 _FEW_LETTERS = 8
+_FEW_LINES = 3
+WESTERN = "cp1252"
+NOT_UTF8 = f"not UTF-8, read as {WESTERN}, which fits; where it is another, log.encoding names it"
+_WESTERN_BYTES = re.compile(  # letters, quotes, dashes, currencies
+    rb"[\x8a\x8c\x8e\x9a\x9c\x9e\x9f\xc0-\xd6\xd8-\xf6\xf8-\xfe"
+    rb"\x80\x82\x84\x85\x91-\x97\x99\xa0\xa1\xa3\xa7\xa9-\xab\xae\xb0\xb4\xb7\xba\xbb\xbf]"
+)
 _NAMES_OF_UTF8 = ("utf-8", "utf8", "utf_8", "ascii")
 
 
@@ -61,8 +68,8 @@ def text_blocks(file: LogFile, encoding: str = "auto") -> Iterator[tuple[bytes, 
     try:
         with opened(file.path, file.compression) as stream:
             block = stream.read(BLOCK_BYTES)
-            mark, marked = _mark_of(block)
-            block, decode = block[len(mark) :], _decoder(file, encoding, marked)
+            mark, name = _encoding_of(block, encoding)
+            block, decode = block[len(mark) :], _decoder(file, name)
             while True:
                 following = stream.read(BLOCK_BYTES)
                 yield decode(block, not following), not following
@@ -74,16 +81,43 @@ def text_blocks(file: LogFile, encoding: str = "auto") -> Iterator[tuple[bytes, 
         raise DataError(f"log {file.name}: {kind}: {error}") from error
 
 
-def marked_encoding(file: LogFile) -> str | None:
-    """Return the encoding that the start of a file shows, unless it is UTF-8."""
+def found_encoding(file: LogFile, named: str) -> str | None:
+    """Return the encoding that the start of a file shows, unless it is UTF-8 or the one named."""
     with suppress(*ERRORS_OF_STREAMS), opened(file.path, file.compression) as stream:
-        _, found = _mark_of(stream.read(_LOOKED_AT))
-        return None if found == "utf-8" else found
+        _, found = _encoding_of(stream.read(BLOCK_BYTES), named)
+        return None if found in ("utf-8", named) else found
     return None  # who reads on says what is wrong
 
 
+def _encoding_of(block: bytes, named: str) -> tuple[bytes, str]:
+    """Return the byte order mark that a text begins with, if any, and its encoding."""
+    mark, found = _mark_of(block)
+    if found == "utf-8" and named != "auto":
+        return mark, named
+    return mark, WESTERN if found == "utf-8" and _is_western(block) else found
+
+
+def _is_western(block: bytes) -> bool:
+    """Whether many lines are not UTF-8, and letters with accents make them so, as in cp1252.
+
+    Letters of other alphabets stand in runs, and so do the bytes of one character.
+    """
+    if _is_utf8(block):
+        return False
+    lines = block.split(b"\n")
+    lines = lines[:-1] if len(block) == BLOCK_BYTES else lines
+    odd = [line for line in lines if not line.isascii()]
+    foreign = [line for line in odd if not _is_utf8(line)]
+    if len(foreign) < max(_FEW_LINES, len(lines) / 100, 0.9 * len(odd)):
+        return False
+    runs = re.findall(rb"[\x80-\xff]+", b"\n".join(foreign))
+    n_western = len(_WESTERN_BYTES.findall(b" ".join(runs)))
+    n_bytes = sum(map(len, runs))
+    return n_western >= 0.99 * n_bytes and n_bytes <= 1.5 * len(runs)
+
+
 def _mark_of(block: bytes) -> tuple[bytes, str]:
-    """Return the byte order mark that a text begins with, if any, and its encoding.
+    """Return the byte order mark that a text begins with, if any, and what is known by it.
 
     Without one, zeros where those of ASCII letters are tell UTF-16 and UTF-32.
     """
@@ -102,8 +136,7 @@ def _mark_of(block: bytes) -> tuple[bytes, str]:
     return b"", "utf-8"
 
 
-def _decoder(file: LogFile, encoding: str, marked: str) -> Callable[[bytes, bool], bytes]:
-    name = marked if encoding == "auto" or marked != "utf-8" else encoding
+def _decoder(file: LogFile, name: str) -> Callable[[bytes, bool], bytes]:
     if name.lower() in _NAMES_OF_UTF8:
         return lambda block, _is_last: block
     decoder = codecs.getincrementaldecoder(name)()

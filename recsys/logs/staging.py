@@ -27,9 +27,11 @@ from recsys.logs.classify import (
 from recsys.logs.columns import known_columns, resolve_columns, unused_columns
 from recsys.logs.layout import TextLayout, find_layout, split_row
 from recsys.logs.records import (
+    NOT_UTF8,
     RECORD_SCHEMA,
     SHOWN_CHARACTERS,
-    marked_encoding,
+    WESTERN,
+    found_encoding,
     read_records,
     rows_in,
 )
@@ -218,7 +220,7 @@ def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> Stage
     if layout.delimiter is not None and layout.has_header and settings.header == "auto":
         hint = ", or set log.names where the file has no header"
     chosen = resolve_columns([*layout.columns, *partition], settings, file.name, hint)
-    _note_layout(session, layout, chosen, file)
+    _note_layout(session, layout, chosen, file, settings.encoding)
     in_file = [column for column in chosen.values() if column not in partition]
     columns = {
         name: _constant(partition[column], column, file.name)
@@ -256,11 +258,13 @@ def _field(position: int, column: str, file: LogFile, settings: LogSettings) -> 
 
 
 def _note_layout(
-    session: Session, layout: TextLayout, chosen: Mapping[str, str], file: LogFile
+    session: Session, layout: TextLayout, chosen: Mapping[str, str], file: LogFile, encoding: str
 ) -> None:
     """Say what was assumed of a text file, and what of it is not read."""
-    encoding = marked_encoding(file)
-    if encoding is not None:
+    encoding = found_encoding(file, encoding)
+    if encoding == WESTERN:
+        session.warn(NOT_UTF8, file.name)
+    elif encoding is not None:
         session.note(f"read as {encoding}, which its first bytes show", file.name)
     if layout.assumed is not None:
         session.warn(f"assumed that {layout.assumed}", file.name)

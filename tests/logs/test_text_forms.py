@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import ConfigError, DataError
-from recsys.logs import Interactions, read_log
+from recsys.logs import Interactions, read_items, read_log
 
 NOON = 1_700_000_000
 
@@ -30,6 +30,55 @@ def events_of(log: Interactions) -> list[tuple]:
 
 
 RATINGS = [(1, 1193, 5.0, NOON), (1, 661, 3.0, NOON + 9), (2, 1193, 4.0, NOON + 20)]
+
+
+NAMES = ["José", "Müller", "Zoë", "Łukasz"]
+WORDS = ["café", "crème brûlée", "“naïve”", "10 €"]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "items"])
+def test_western_text_is_detected_with_a_word(tmp_path, encoding, kind):
+    words = WORDS if encoding == "cp1252" else WORDS[:2]
+    rows = [(name, word) for name in NAMES[:3] for word in words]
+    if kind == "jsonl":
+        lines = [json.dumps({"user_id": a, "item_id": b}, ensure_ascii=False) for a, b in rows]
+    else:
+        lines = ["item_id,title" if kind == "items" else "user_id,item_id"]
+        lines += [",".join(row) for row in rows]
+    path = tmp_path / f"log.{kind.replace('items', 'csv')}"
+    path.write_bytes("\n".join(lines).encode(encoding))
+    with pytest.warns(RuntimeWarning, match=r"read as cp1252, which fits; .*encoding.* names it"):
+        read_it = read_items(path) if kind == "items" else read_log(path)
+    if kind == "items":
+        assert list(map(tuple, zip(*read_it.to_pydict().values(), strict=True))) == rows
+    else:
+        assert [event[:2] for event in events_of(read_it)] == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        *(("Иван,книга", name) for name in ("cp1251", "koi8-r")),
+        *(("東京,カメラ", name) for name in ("shift_jis", "euc-jp")),
+        *(("北京,相机", "gbk"), ("台北,相機", "big5"), ("서울,책", "euc-kr")),
+        ("Łukasz,żółć", "iso8859-2"),
+    ],
+)
+def test_other_encodings_are_not_guessed(tmp_path, text, encoding):
+    rows = "\n".join(["user_id,item_id", *[text] * 20])
+    with pytest.raises(DataError, match=r"not UTF-8 20.*log\.encoding"):
+        read(tmp_path, rows.encode(encoding))
+    assert read(tmp_path, rows.encode(encoding), encoding=encoding).users[0] == text.split(",")[0]
+
+
+def test_a_damaged_byte_is_no_other_encoding(tmp_path):
+    rows = [f"u{n},caf\u00e9" for n in range(200)]
+    data = "\n".join(["user_id,item_id", *rows]).encode()
+    for place in (700, 900, 1500):
+        data = data[:place] + b"\xe9" + data[place + 1 :]
+    log = read(tmp_path, data, max_rejected_share=0.1)
+    assert log.row_counts.rejected == {"not UTF-8": 3}
 
 
 # Without a header
