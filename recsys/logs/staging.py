@@ -261,11 +261,11 @@ def _note_layout(
     session: Session, layout: TextLayout, chosen: Mapping[str, str], file: LogFile, encoding: str
 ) -> None:
     """Say what was assumed of a text file, and what of it is not read."""
-    encoding = found_encoding(file, encoding)
-    if encoding == WESTERN:
+    found = found_encoding(file, encoding)
+    if found == WESTERN:
         session.warn(NOT_UTF8, file.name)
-    elif encoding is not None:
-        session.note(f"read as {encoding}, which its first bytes show", file.name)
+    elif found is not None:
+        session.note(f"read as {found}, which its first bytes show", file.name)
     if layout.assumed is not None:
         session.warn(f"assumed that {layout.assumed}", file.name)
     elif layout.has_header or file.format == "jsonl":
