@@ -41,7 +41,7 @@ from recsys.tuning.choice import Choice, choose, unchosen
 from recsys.tuning.task import Task
 from recsys.vectors import Embeddings
 
-MOST_USERS_OF_CHOICE = 5_000  # that it measures on
+MOST_USERS_OF_CHOICE = 3_000  # that it measures on
 
 
 def train(

@@ -26,17 +26,22 @@ from recsys.models import (
     model_from,
     parameters_of,
 )
+from recsys.models.distilled.student import N_SAMPLED
+from recsys.models.distilled.teacher import Given, als_for
 from recsys.settings import AutoSettings
 from recsys.tuning.candidates import Candidate, Fittable
 from recsys.tuning.task import Task
 from recsys.tuning.work import work_of
+from recsys.vectors import Scorer
 
 _FIRST_FACTORS = 32
 _GAIN = 0.003  # as a share: less is chance, or not worth another fit
 _TOLERANCE = 0.01  # more bytes have to gain more than this share
 _SMALL = 64  # factors of what is distilled
-_UNIT = ALS(factors=256)  # whose fit, with that of a distilled model, is the unit of work
 _ALWAYS = (Popularity.name, SVD.name, ALS.name)  # one of each is fitted whatever it takes
+_SHARE_OF_LARGE, _LEAST_WORK = 0.125, 1e12  # the work: of a fit with a large teacher, and at least
+_LARGEST_SHARE = 0.4  # of the work, for a single fit
+_PER_FACTOR = 4  # factors of a teacher
 _LEAST_USERS = 100  # of a validation part that can tell models apart
 
 
@@ -70,7 +75,8 @@ _SVD: _Steps = {
 _EASE: _Steps = {"regularization": _Step(3.0, is_factor=True)}
 _KNN: _Steps = {"k1": _Step(3.0, is_factor=True), "b": _Step(0.3)}
 _DISTILLED: _Steps = {"temperature": _Step(1.4, is_factor=True)}
-_EPOCHS = 20  # of a distilled model: twice as many gain less than 1 %
+_EPOCHS, _MOST_USERS = 20, 10_000  # of a distilled model: twice as many gain less than 1 % each
+_TEMPERATURE, _OF_MANY_ITEMS = 0.1, 0.07  # where all items are compared, and where a sample is
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,7 @@ def choose(
     search = _Search(task, settings, on_step)
     search.run()
     tried = tuple(search.tried.values())
-    chosen = smallest_of_best(one for one in tried if one.factors)
+    chosen = smallest_of_best(one for one in tried if 0 < one.factors <= settings.factors)
     return Choice(chosen.name, chosen.parameters, metric, task.n_users, tried, search.ended)
 
 
@@ -228,13 +234,18 @@ class _EndError(Exception):
 
 @dataclass
 class _Search:
-    """The fits of a choice; no model is fitted twice."""
+    """The fits of a choice; no model is fitted twice.
+
+    The best of each kind is kept, as a student may learn from it: with 1,024 factors, 4 kB for each
+    user and item.
+    """
 
     task: Task
     settings: AutoSettings
     on_step: OnStep | None
     began: float = field(default_factory=perf_counter)
     tried: dict[str, Tried] = field(default_factory=dict)
+    kept: dict[str, tuple[str, Scorer]] = field(default_factory=dict)
     ended: str = ""
 
     def run(self) -> None:
@@ -244,7 +255,7 @@ class _Search:
             (Popularity(), {}),
             (KNN(), _KNN),
             (SVD(factors=first), _SVD),
-            (ALS(factors=first), _ALS),
+            (als_for(self.task.user_items, first), _ALS),
             (EASE(), _EASE),
         ]
         for model, steps in kinds:
@@ -252,7 +263,7 @@ class _Search:
                 self.climbed(model, steps)
         for name in (SVD.name, ALS.name):
             with self._within_work():
-                self.grown(self._best(name).model)
+                self.grown(self._best(name).model, _PER_FACTOR * self.settings.factors)
         with self._within_work():
             als, svd = self._best(ALS.name).model, self._best(SVD.name).model
             self.value(Blend(als, svd, scale="deviation"))  # type: ignore[arg-type]
@@ -261,10 +272,17 @@ class _Search:
 
     def _distilled(self, teacher: Any) -> None:
         """Distil few factors from a teacher, which mostly rank as well, and often better."""
-        few = min(_SMALL, self.settings.factors)
+        is_sampled = self.task.user_items.shape[1] > N_SAMPLED
+        first = Distilled(
+            min(_SMALL, self.settings.factors),
+            teacher,
+            temperature=_OF_MANY_ITEMS if is_sampled else _TEMPERATURE,
+            iterations=_EPOCHS,
+            most_users=_MOST_USERS,
+        )
         with self._within_work():
-            self.climbed(Distilled(few, teacher, temperature=0.1, iterations=_EPOCHS), _DISTILLED)
-            self.grown(self._best(Distilled.name).model)
+            self.climbed(first, _DISTILLED)
+            self.grown(self._best(Distilled.name).model, self.settings.factors)
 
     def _best(self, name: str | None = None) -> Tried:
         """Return the best so far, of a kind."""
@@ -300,9 +318,9 @@ class _Search:
                 break
         return model
 
-    def grown(self, model: Any) -> None:
+    def grown(self, model: Any, most: int) -> None:
         """Fit a model with twice as many factors, as long as that gains something."""
-        while 2 * model.factors <= self.settings.factors:
+        while 2 * model.factors <= most:
             larger = model.with_factors(2 * model.factors)
             if self.value(larger) < self.value(model) * (1 + _TOLERANCE):
                 break
@@ -312,12 +330,28 @@ class _Search:
         """Return what a model reaches; fits it unless that was done before."""
         key = repr(model)
         if key not in self.tried:
-            work = work_of(model, self.task)
+            work = work_of(model, self.task, {key for key, _ in self.kept.values()})
             self._require_more(model.name, work)
-            value = self.task.measure(model.fit(self.task.user_items))
+            fitted = self._fitted(model)
+            value = self.task.measure(fitted)
+            if all(value > one.value for one in self.tried.values() if one.name == model.name):
+                self.kept[model.name] = key, fitted
             self.tried[key] = Tried(model.name, parameters_of(model), value, work)
             self._report(self.tried[key])
         return self.tried[key].value
+
+    def _fitted(self, model: Any) -> Any:
+        """Fit a model, or take what is kept of it; a student learns from what is kept."""
+        key, kept = self.kept.get(model.name, ("", None))
+        if key == repr(model):
+            return kept
+        matrix = self.task.user_items
+        match model:
+            case Blend():
+                return model.of(matrix, self._fitted(model.als), self._fitted(model.svd))
+            case Distilled(teacher=teacher) if teacher is not None:
+                return replace(model, teacher=Given(self._fitted(teacher))).fit(matrix)
+        return model.fit(matrix)
 
     @contextmanager
     def _within_work(self) -> Iterator[None]:
@@ -329,9 +363,15 @@ class _Search:
 
     def _share(self, work: float = 0.0) -> float:
         """Return what is done, with some more work, as a share of what may be."""
-        done = sum(one.work for one in self.tried.values()) + work
-        unit = work_of(Distilled(_SMALL, _UNIT, iterations=_EPOCHS), self.task)
-        return done / (self.settings.work * unit)
+        return self._share_of(sum(one.work for one in self.tried.values()) + work)
+
+    def _share_of(self, work: float) -> float:
+        return work / (self.settings.work * self._unit)
+
+    @cached_property
+    def _unit(self) -> float:
+        """What auto.work = 1 stands for."""
+        return max(_SHARE_OF_LARGE * work_of(Distilled(), self.task), _LEAST_WORK)
 
     def _require_more(self, name: str, work: float) -> None:
         """Raise an _EndError if no other fit of that much work may begin."""
@@ -342,7 +382,7 @@ class _Search:
         if minutes is not None and perf_counter() - self.began >= 60 * minutes:
             raise _EndError(f"the time of auto.minutes = {minutes:g} is over")
         is_distilled = is_first and name == Distilled.name  # which the unit of work is meant for
-        if not is_distilled and self._share(work) > 1:
+        if not is_distilled and (self._share(work) > 1 or self._share_of(work) > _LARGEST_SHARE):
             raise _EndError(f"the work of auto.work = {self.settings.work:g} is done")
 
     def _report(self, one: Tried) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # which is made of students
     from recsys.models.distilled.distilled import Distilled
 
 N_SAMPLED = 4096  # items in a batch: more were not better, fewer were worse
-_MOST_BATCHES, _LEAST_USERS = 16, 100  # in an epoch; in a batch
+MOST_BATCHES, _LEAST_USERS = 16, 100  # in an epoch; in a batch
 _BLOCK = 256  # users whose sampled scores a thread holds at a time
 _LENGTH = 0.8  # of a vector where training begins
 _RATE = 0.4  # times the typical size of a coordinate: the largest step
@@ -183,7 +183,7 @@ class Student:
         """Train for an epoch, and yield its mean loss, until all are done."""
         rng = np.random.default_rng(self._model.seed)
         n_users = len(targets.share)
-        n_batches = min(max(n_users // _LEAST_USERS, 1), _MOST_BATCHES)
+        n_batches = min(max(n_users // _LEAST_USERS, 1), MOST_BATCHES)
         parts = np.array_split(rng.permutation(n_users), n_batches)
         batches = [UserBatch(targets.of(rows), self._pool) for rows in parts]
         n_steps = self._model.iterations * n_batches

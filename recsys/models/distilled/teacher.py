@@ -1,6 +1,6 @@
 """What a student learns from: a model, given embeddings or what a log allows; and its lists."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from recsys.models.als import ALS
 from recsys.models.blend import Blend
 from recsys.models.protocol import UserItems, checked
 from recsys.models.svd import SVD
-from recsys.vectors import Embeddings, FloatMatrix, FloatVector, Scorer, top_k
+from recsys.vectors import FloatMatrix, FloatVector, Scorer, top_k
 from recsys.vectors.top_k import EXCLUDED
 
 _BLOCK_BYTES = 16 * 1024**2  # of scores that a thread holds at a time
@@ -35,11 +35,11 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True)
 class Given:
-    """Embeddings that were fitted before; a config has their name alone."""
+    """What was fitted before, such as embeddings; a config has its name alone."""
 
     name: ClassVar[str] = "given"
 
-    embeddings: Embeddings | None = field(
+    fitted: Scorer | None = field(
         default=None, repr=False, compare=False, metadata={"is_hyperparameter": False}
     )
 
@@ -47,26 +47,27 @@ class Given:
         """Return the same: nothing is random."""
         return self
 
-    def fit(self, user_items: UserItems) -> Embeddings:
-        """Return the embeddings, if they have the rows of the matrix."""
-        if self.embeddings is None:
+    def fit(self, user_items: UserItems) -> Scorer:
+        """Return what was fitted, if it has the rows of the matrix."""
+        if self.fitted is None:
             raise ConfigError(
                 "distilled.teacher: expected a model, got the name of embeddings that were given "
                 "in Python, which no config holds; give them again, or name a model"
             )
         expected = checked(user_items).shape
-        if self.embeddings.shape != expected:
+        if self.fitted.shape != expected:
             raise DataError(
                 "distilled.teacher: expected embeddings of (users, items) "
-                f"{expected}, got {self.embeddings.shape}; bring them to the rows of this "
+                f"{expected}, got {self.fitted.shape}; bring them to the rows of this "
                 "matrix with Embeddings.reindexed"
             )
-        return self.embeddings
+        return self.fitted
 
 
 _MOST_OF_SVD, _MOST_OF_ALS = 1280, 512
 _USERS_PER_FACTOR = 13  # or items, whichever are fewer
 _LEAST_FACTORS = 16
+_LEAST_DENSITY = 1e-10
 _MANY = 512  # factors of an SVD, which find too popular items
 _WINDOW = 8  # items, where order counts
 
@@ -74,21 +75,16 @@ _WINDOW = 8  # items, where order counts
 def teacher_for(user_items: sp.csr_array, recency: float = 0.0) -> Blend:
     """Return SVD and ALS side by side, with as many factors as the shape of a log allows.
 
-    Found on the validation parts of Gowalla and of five smaller logs: the denser a log, the more
-    an item that a user has not seen counts as one that the user does not want. With a recency,
-    both have it, ALS to a smaller power, and items near one another are related more.
+    With a recency, both have it, ALS to a smaller power, and items near one another are related
+    more.
     """
-    n_users, n_items = user_items.shape
-    fewer = min(n_users, int((np.bincount(user_items.indices) > 0).sum()))
+    fewer = min(user_items.shape[0], int((np.bincount(user_items.indices) > 0).sum()))
     allowed = max(fewer // _USERS_PER_FACTOR, _LEAST_FACTORS)
-    of_svd, density = min(allowed, _MOST_OF_SVD), user_items.nnz / (n_users * n_items)
+    of_svd = min(allowed, _MOST_OF_SVD)
     has_many = of_svd >= _MANY
     return Blend(
-        ALS(
-            factors=min(allowed, _MOST_OF_ALS),
-            regularization=0.3,
-            unobserved_weight=float(f"{0.4 * density**0.5:.1g}"),
-            item_exponent=0.25,
+        replace(
+            als_for(user_items, min(allowed, _MOST_OF_ALS)),
             weight_exponent=0.3 if recency else 1.0,
             recency=recency,
         ),
@@ -100,6 +96,22 @@ def teacher_for(user_items: sp.csr_array, recency: float = 0.0) -> Blend:
             window=_WINDOW if recency else 0,
         ),
         scale="deviation",
+    )
+
+
+def als_for(user_items: sp.csr_array, factors: int) -> ALS:
+    """Return ALS with the weight of unobserved pairs that the density of a log asks for.
+
+    Found on the validation parts of Gowalla and of five smaller logs: the denser a log, the more
+    an item that a user has not seen counts as one that the user does not want.
+    """
+    n_users, n_items = user_items.shape
+    density = user_items.nnz / max(n_users * n_items, 1)
+    return ALS(
+        factors=factors,
+        regularization=0.3,
+        unobserved_weight=float(f"{0.4 * max(density, _LEAST_DENSITY) ** 0.5:.1g}"),
+        item_exponent=0.25,
     )
 
 

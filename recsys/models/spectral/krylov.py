@@ -200,7 +200,9 @@ def _within(
 
 def with_fixed_signs(vectors: Dense) -> Dense:
     """Turn each column so that its largest entry is positive: a vector's sign is arbitrary."""
-    largest = np.abs(vectors).argmax(axis=0)
-    signs = np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1, 1)
+    highest, lowest = vectors.max(axis=0), vectors.min(axis=0)  # much faster than an argmax
+    signs = np.where(highest < -lowest, -1, 1)
+    for column in np.flatnonzero((highest == -lowest) & (highest > 0)):  # the first of both decides
+        signs[column] = np.sign(vectors[np.abs(vectors[:, column]).argmax(), column])
     turned: Dense = vectors * signs.astype(vectors.dtype)
     return turned
