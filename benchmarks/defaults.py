@@ -2,6 +2,7 @@
 
     RECSYS_DATA=... python -m benchmarks.defaults                      # all logs, some minutes each
     RECSYS_DATA=... python -m benchmarks.defaults "steam purchases"    # one of them
+    RECSYS_DATA=... python -m benchmarks.defaults gowalla --work 4     # with more to try
 
 ndcg@20 with half its 95 % interval over users. The model is chosen on the validation part, as
 `recsys train` does, then fitted to all of train; so are the best of each kind that the choice has
@@ -24,6 +25,7 @@ from benchmarks.splits import SPLITS, Parts, data_folder, with_validation
 from recsys.evaluation import Scorer, evaluate
 from recsys.logs import read_log
 from recsys.models import ALS, KNN
+from recsys.settings import AutoSettings
 from recsys.splits import split_random
 from recsys.training import MOST_USERS_OF_CHOICE
 from recsys.tuning import Task, choose
@@ -71,11 +73,12 @@ def peers(user_items: sp.csr_array) -> Iterator[tuple[str, Scorer]]:
     yield _PEERS[2], Embeddings(np.asarray(als.user_factors), np.asarray(als.item_factors))
 
 
-def row(name: str) -> str:
+def row(name: str, work: float) -> str:
     """Choose a model for one log, test it and the others, and return its row."""
     parts = LOGS[name]()
     began = process_time()
-    choice = choose(Task(parts.fit, parts.validation, most_users=MOST_USERS_OF_CHOICE))
+    task = Task(parts.fit, parts.validation, most_users=MOST_USERS_OF_CHOICE)
+    choice = choose(task, AutoSettings(work=work))
     seconds = process_time() - began
     train = parts.train.user_items()
     found: dict[str, tuple[float, float]] = {}
@@ -118,14 +121,15 @@ def main() -> None:
     """Print a row for each log."""
     parser = argparse.ArgumentParser(description="What a log gets when no model is named.")
     parser.add_argument("logs", nargs="*", help=", ".join(LOGS))
-    names = parser.parse_args().logs or list(LOGS)
+    parser.add_argument("--work", type=float, default=AutoSettings.work, help="[auto] work")
+    given = parser.parse_args()
     print(f"ndcg@20 on the test part; seconds of processor time; load {getloadavg()[0]:.0f}")
     heading = ["log", "chosen", "reaches", "ALS 64", *_PEERS, "best of the others", "of the best"]
     heading += ["fits", "choice + fit, s"]
     print(f"| {' | '.join(heading)} |")
     print(f"|{'---|' * len(heading)}")
-    for name in names:
-        print(row(name), flush=True)
+    for name in given.logs or LOGS:
+        print(row(name, given.work), flush=True)
 
 
 if __name__ == "__main__":
