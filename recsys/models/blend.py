@@ -134,7 +134,9 @@ class Blend:
         def on_als_epoch(epoch: Epoch) -> bool | None:
             if on_epoch is None:
                 return False
-            blended = replace(epoch, embeddings=lambda: self.of(user_items, epoch.embeddings(), svd))
+            blended = replace(
+                epoch, embeddings=lambda: self.of(user_items, epoch.embeddings(), svd)
+            )
             return on_epoch(blended)
 
         return self.of(user_items, self.als.fit(user_items, on_epoch=on_als_epoch), svd)
