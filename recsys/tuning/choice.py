@@ -181,8 +181,7 @@ def choose(
     Item-item neighbours, EASE, and SVD and ALS with few factors are fitted while single steps along
     their hyperparameters gain something; SVD and ALS then with twice as many factors while that
     does. Embeddings of 64 factors are distilled from the best and, as far as the work allows, from
-    SVD and ALS as large as the shape of the log allows. Below 100 users to measure
-    on, ALS as it is by default is the choice.
+    SVD and ALS as large as the log allows. Below 100 users to measure on, ALS is the choice.
 
     Parameters
     ----------
