@@ -35,6 +35,7 @@ from .evaluation import (
     evaluate_folds,
     evaluate_held_out,
     evaluate_new_users,
+    evaluate_next,
 )
 from .logs import Interactions, LogSettings, read_items, read_log
 from .models import ALS, EASE, KNN, SVD, Blend, Distilled, Item2Vec, Popularity, Softmax
@@ -105,6 +106,7 @@ __all__ = [
     "evaluate_folds",
     "evaluate_held_out",
     "evaluate_new_users",
+    "evaluate_next",
     "evaluation",
     "export",
     "logs",

@@ -10,6 +10,7 @@ from recsys.evaluation.dimensions import (
 )
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.metrics import METRICS, RankedHits
+from recsys.evaluation.next_item import NextItem, evaluate_next
 from recsys.evaluation.protocols import (
     Folds,
     evaluate_folds,
@@ -30,6 +31,7 @@ __all__ = [
     "Evaluation",
     "Folds",
     "Knee",
+    "NextItem",
     "RankedHits",
     "Scorer",
     "Slice",
@@ -40,6 +42,7 @@ __all__ = [
     "evaluate_folds",
     "evaluate_held_out",
     "evaluate_new_users",
+    "evaluate_next",
     "find_knee",
     "item_slices",
     "slices",

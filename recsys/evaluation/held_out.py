@@ -29,7 +29,7 @@ class HeldOut:
     Parameters
     ----------
     seen, relevant : csr_array of ones, shape (n_users, n_items)
-        Of the same users, without a common entry.
+        Of the same users; a common entry is never listed, so that it is a miss.
     train : csr_array of ones, shape (any, n_items)
         The users who make an item popular: those of `seen`, where these were trained on.
     left_out : mapping of str to int
