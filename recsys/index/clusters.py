@@ -30,7 +30,8 @@ _ROUNDING = 1e-5  # what float32 may add to a dot product, as a share of the nor
 _LEAST_STEP = np.finfo(np.float32).tiny
 _LEAST_PER_CLUSTER = 4 * PER_BLOCK
 _CLUSTERS_PER_ROOT = 3  # of the number of items
-_ITERATIONS = 8
+_FEW_CLUSTERS = 3000  # whose centers a query scores in no time
+_ITERATIONS = 5
 _DRAWN_PER_CLUSTER = 32
 _ROWS_AT_ONCE = 64 * 1024
 
@@ -77,7 +78,8 @@ class Partition:
     def of(cls, vectors: FloatMatrix, seed: int) -> "Partition":
         """Find clusters by k-means over some of the items."""
         n = len(vectors)
-        n_clusters = max(1, min(round(_CLUSTERS_PER_ROOT * n**0.5), n // _LEAST_PER_CLUSTER))
+        wanted = max(round(_CLUSTERS_PER_ROOT * n**0.5), _FEW_CLUSTERS)
+        n_clusters = max(1, min(wanted, n // _LEAST_PER_CLUSTER))
         rng = np.random.default_rng(seed)
         drawn = vectors[np.sort(rng.permutation(n)[: _DRAWN_PER_CLUSTER * n_clusters])]
         centers = drawn[np.sort(rng.permutation(len(drawn))[:n_clusters])]

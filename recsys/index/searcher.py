@@ -1,7 +1,7 @@
 """The search: a user embedding in, the best items out, exactly or with the help of a forest."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from ctypes import pointer
 from dataclasses import fields
@@ -254,6 +254,11 @@ class Searcher:
             compiled.address(scores, np.float32),
         )
         return found, scores
+
+    def scans(self, k: int, exclude: Sequence[ItemRows], allowed: Allowed) -> bool:
+        """Return whether all items are scanned for each of some queries, so that it is exact."""
+        wanted, most_excluded = self._n_candidates(k, allowed)
+        return not wanted or all(len(rows) > most_excluded for rows in exclude)
 
     def last_work(self) -> NDArray[np.int64]:
         """Return what the last query of this thread did, in the order of `compiled.COUNTED`."""
