@@ -89,6 +89,8 @@ def test_what_is_no_log(name: str) -> None:
         "model of folds": lambda: recsys.evaluate_folds(wrong, recsys.split_folds(LOG, 2)),
         "held out": lambda: recsys.evaluate_held_out(MODELS[1], wrong),
         "new users": lambda: recsys.evaluate_new_users(wrong, TEST),
+        "model of next": lambda: recsys.evaluate_next(wrong, LOG),
+        "next": lambda: recsys.evaluate_next(recsys.SVD(), wrong),
         "new users' test": lambda: recsys.evaluate_new_users(TRAIN, wrong),
         "task": lambda: Task(wrong, wrong),
         "tune": lambda: tune(wrong, wrong),

@@ -12,7 +12,7 @@ from recsys.base.errors import DataError
 from recsys.evaluation.held_out import HeldOut, evaluate_pairs, lengths, pattern
 from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions, require_interactions
-from recsys.models.protocol import epoch_bar
+from recsys.models.protocol import epoch_bar, require_fit
 from recsys.vectors import Scorer
 
 
@@ -68,6 +68,8 @@ def evaluate_next(
 
     Raises
     ------
+    ConfigError
+        If the model is none.
     DataError
         If the log has no order, or no user has a second event.
 
@@ -78,6 +80,7 @@ def evaluate_next(
         found = recsys.evaluate_next(recsys.SVD(recency=1.0, window=8), log, k=10)
         print(found.evaluation.metrics["ndcg@10"], found.include_seen)
     """
+    require_fit("evaluate_next", model)
     require_interactions("evaluate_next", log)
     ks = lengths(k)
     parts = _without_last(log)

@@ -87,11 +87,16 @@ def takes_order(model: object) -> bool:
     return any(takes_order(one) for one in inner if is_dataclass(one))
 
 
-def require_model(what: str, model: object) -> None:
-    """Raise a ConfigError if something is no model, or has no vectors."""
+def require_fit(what: str, model: object) -> None:
+    """Raise a ConfigError if something is neither a model nor a scorer."""
     if isinstance(model, type) or not callable(getattr(model, "fit", None)):
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise ConfigError(f"{what}: expected a model such as recsys.ALS(), got {got}")
+
+
+def require_model(what: str, model: object) -> None:
+    """Raise a ConfigError if something is no model, or has no vectors."""
+    require_fit(what, model)
     if not hasattr(model, "fold_in"):
         raise without_vectors(what, getattr(model, "name", type(model).__name__))
 
