@@ -208,7 +208,7 @@ def test_a_damaged_current_version_is_a_warning_of_one_line(tmp_path: Path) -> N
 
 
 def test_evaluate_publishes_nothing_and_prints_both_models(sample: Path) -> None:
-    done = run("evaluate", sample, "--json")
+    done = run("evaluate", sample, "--model", "als", "--json")
     metrics = json.loads(done.stdout)
     assert list(metrics) == ["als", "popularity", "new users"]
     assert metrics["als"]["left_out"]["test users not in train"] >= metrics["new users"]["n_users"]
@@ -217,7 +217,7 @@ def test_evaluate_publishes_nothing_and_prints_both_models(sample: Path) -> None
 
 def test_evaluate_keeps_every_user_and_shows_groups(sample: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "users.parquet"
-    done = run("evaluate", sample, "--users", out)
+    done = run("evaluate", sample, "--model", "als", "--users", out)
     assert done.returncode == 0, done.stderr
     assert "ndcg@20 by activity" in done.stdout
     assert "test users not in train" in done.stdout
@@ -296,7 +296,7 @@ def test_tune_writes_a_config_that_train_takes(sample: Path, tmp_path: Path) -> 
 
 def test_dimensions_prints_a_table_and_draws(sample: Path, tmp_path: Path) -> None:
     picture = tmp_path / "curve.svg"
-    done = run("dimensions", sample, "--factors", "4,2", "--out", picture)
+    done = run("dimensions", sample, "--model", "als", "--factors", "4,2", "--out", picture)
     assert done.returncode == 0, done.stderr
     assert "ndcg@20" in done.stdout
     assert "\nknee: " in done.stdout
@@ -324,7 +324,7 @@ def test_dimensions_refuses_what_it_cannot_do_before_the_work(tmp_path: Path, sa
 
 def test_dimensions_interrupted_keeps_what_was_measured(sample: Path) -> None:
     shown = on_a_terminal(
-        *("dimensions", str(sample), "--factors", "2,1500"),
+        *("dimensions", str(sample), "--model", "als", "--factors", "2,1500"),
         interrupt_at="1500 factors (2 of 2)",
         code=130,
     )
@@ -340,7 +340,7 @@ def test_datasets_are_listed_with_their_terms() -> None:
 
 
 def test_lines_of_progress_in_a_pipe_and_a_bar_on_a_terminal(tmp_path: Path) -> None:
-    train = ["train", "--config", str(CONFIG), "--store", str(tmp_path)]
+    train = ["train", "--config", str(CONFIG), "--model", "als", "--store", str(tmp_path)]
     assert "fitting als" not in run(*train).stderr
     written = run(*train, RECSYS_PROGRESS_SECONDS="0").stderr
     assert re.search(r"^recsys: fitting als: 1 of 15, loss \S+ \(\d+ s\)$", written, re.MULTILINE)
@@ -471,7 +471,7 @@ def test_the_server_of_these_tests_preloads_what_is_there(module: str) -> None:
 def wide_commands(store: Path, sample: Path, folder: Path) -> list[list[str | Path]]:
     few: list[str | Path] = ["--trials", "2", "--factors", "4"]
     return [
-        ["evaluate", sample, "--items", "data/sample/items.parquet", "--by", "category"],
+        ["evaluate", sample, "--model=svd", "--items=data/sample/items.parquet", "--by=category"],
         ["recommend", "u42", "-k", "3", "--store", store],
         ["explain", "u42", "i9", "-k", "3", "--store", store],
         ["similar", "i7", "-k", "3", "--store", store],
@@ -526,7 +526,8 @@ def interrupted(*arguments: str | Path, number: int, at: str, code: int) -> tupl
 
 def test_tune_that_is_stopped_shows_what_it_has(sample: Path, tmp_path: Path) -> None:
     out, study = tmp_path / "tuned.toml", tmp_path / "study.db"
-    tune = ["tune", sample, "--factors", "16", "--trials", "500", "--out", out, "--study", study]
+    tune = ["tune", sample, "--model", "als", "--factors", "16", "--trials", "500"]
+    tune += ["--out", out, "--study", study]
     shown, said = interrupted(*tune, number=signal.SIGTERM, at="tuning als: 3 of", code=143)
     assert "als: ndcg@20 on the validation part" in shown
     assert f"the same command goes on with the trials in {study}" in said

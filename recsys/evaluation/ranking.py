@@ -152,14 +152,15 @@ def _floor(own: Any, best: Any, k: int) -> Any:
     Every n-th column is in the same group, so that neighbours are compared with neighbours. A few
     columns at the end play in no group: the floor stays a floor without them.
     """
-    size = len(own) // len(best)
-    groups = own[: size * len(best)].reshape(size, len(best))
-    best[:] = groups[0]
-    for place in range(1, size):
-        for group in range(len(best)):
-            score = groups[place, group]
+    n = len(best)
+    for group in range(n):  # loops, as compiling `reshape` and the copy of a row takes seconds
+        best[group] = own[group]
+    for start in range(n, len(own) - n + 1, n):
+        row = own[start : start + n]
+        for group in range(n):
+            score = row[group]
             best[group] = score if score > best[group] else best[group]
-    return nth(best, len(best) - k)
+    return nth(best, n - k)
 
 
 @compiled()

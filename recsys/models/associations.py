@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.jit import compiled
+from recsys.base.jit import compiled, nth
 from recsys.base.threads import ranges_of_equal_work, threads
 from recsys.models.protocol import power_of_counts
 
@@ -79,8 +79,9 @@ def _keep_strongest(
     """Copy the `most` strongest, or fewer, in the order in which they come; return how many."""
     floor, n_ties = np.float32(0), 0
     if len(strength) > most:
-        floor = np.partition(strength, len(strength) - most)[len(strength) - most]
-        n_ties = most - int((strength > floor).sum())
+        floor, n_ties = nth(strength.copy(), len(strength) - most), most
+        for j in range(len(strength)):
+            n_ties -= int(strength[j] > floor)
     kept = 0
     for j in range(len(strength)):
         if strength[j] <= floor:
