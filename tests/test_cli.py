@@ -549,3 +549,64 @@ def test_compare_that_is_stopped_shows_what_it_has(sample: Path) -> None:
     shown, said = interrupted(*compare, number=signal.SIGTERM, at="fitting als: 2 of", code=143)
     assert "Means over 30 seeds" in shown
     assert "--models als compares these" in said
+
+
+CONTROL = "\x1b[31m\x07\x9b2J\u202e"
+
+
+def test_nothing_of_others_controls_the_terminal(tmp_path: Path) -> None:
+    """Ids, titles, attributes, names of files and what is typed, by every command."""
+    log, items, store = tmp_path / f"log{CONTROL}", tmp_path / "items.parquet", tmp_path / "store"
+    log.mkdir()
+    users = [f"{CONTROL}u{n % 12}" for n in range(200)] + [None]
+    ids = [f"{CONTROL}i{n * n % 17}" for n in range(200)] + [CONTROL]
+    pq.write_table(pa.table({"user_id": users, "item_id": ids}), log / f"{CONTROL}.parquet")
+    attributes = {"item_id": ids[:17], "title": [f"{CONTROL}t"] * 17, f"{CONTROL}x": [CONTROL] * 17}
+    pq.write_table(pa.table(attributes), items)
+    config = tmp_path / "c.toml"
+    name = json.dumps(str(log))
+    config.write_text(
+        f'[data]\nlog = {name}\nitems = "{items}"\n[model]\nname = "svd"\nfactors = 2\n'
+        '[evaluation]\nsplit = "random"\nk = 5\n[gates]\nrefuse_above = 1000\n'
+    )
+    with_config: list[str | Path] = ["--config", config]
+    user, item, of_store = f"{CONTROL}u1", f"{CONTROL}i1", ["--store", store]
+    commands: list[tuple[int, list[str | Path]]] = [
+        (0, ["train", *with_config, *of_store]),
+        (1, ["train", log / "missing", *of_store]),
+        (0, ["nightly", *with_config, *of_store]),
+        (0, ["evaluate", *with_config, "--by", f"{CONTROL}x"]),
+        (0, ["compare", *with_config, "--models", "svd,popularity", "--no-tune"]),
+        (0, ["dimensions", *with_config, "--model", "svd", "--factors", "2"]),
+        (0, ["tune", *with_config, "--trials", "1", "--factors", "2", "--out", log / "t.toml"]),
+        (0, ["recommend", user, *of_store]),
+        (0, ["recommend", user, "--json", *of_store]),
+        (1, ["recommend", f"{CONTROL}nobody", "--on-unknown", "raise", *of_store]),
+        (1, ["recommend", user, "--where", f"{CONTROL} = 1", *of_store]),
+        (1, ["recommend", user, "--max-per", f"{CONTROL}:1", *of_store]),
+        (0, ["recommend", user, "--exclude", f"{CONTROL}none", *of_store]),
+        (0, ["explain", user, item, *of_store]),
+        (1, ["explain", user, f"{CONTROL}none", *of_store]),
+        (0, ["similar", item, *of_store]),
+        (1, ["similar", f"{CONTROL}none", *of_store]),
+        (0, ["batch", log / "lists", *of_store]),
+        (0, ["versions", *of_store]),
+        (0, ["drift", *of_store]),
+        (0, ["verify", *of_store]),
+        (0, ["status", *of_store]),
+        (0, ["prune", "--keep", "1", "--dry-run", *of_store]),
+        (0, ["export", "current", "--to", "projector", "--out", log / "exported", *of_store]),
+        (1, ["versions", "--store", log / "none"]),
+        (1, ["activate", f"{CONTROL}v", *of_store]),
+    ]
+    control = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
+    for code, command in commands:
+        if command[0] == "nightly":  # which finds other users and items
+            table = pa.table({"user_id": users[:90] * 3, "item_id": ids[70:160] * 3})
+            pq.write_table(table, log / "more.parquet")
+        done = run(*command)
+        assert done.returncode == code, (command, done.stderr)
+        assert "Traceback" not in done.stderr, command
+        shown = done.stdout + done.stderr
+        found = control.search(shown)
+        assert found is None, (command, shown[max(0, found.start() - 50) :][:90])

@@ -1,5 +1,6 @@
 """Progress for people: a bar on a terminal; a line now and then in a pipe or a file."""
 
+import json
 import os
 import re
 import sys
@@ -28,6 +29,14 @@ def printable(text: str, *, one_line: bool = False) -> str:
     """
     shown = _CONTROL.sub(lambda found: _spelled(found[0]), text)
     return shown.replace("\n", "\\n") if one_line else shown
+
+
+def printable_json(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """Return JSON, in ASCII where that is asked, or a character would control a terminal."""
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent, default=str)
+    if printable(text) != text:
+        text = json.dumps(value, ensure_ascii=True, indent=indent, default=str)
+    return text.replace("\x7f", r"\u007f")
 
 
 def _spelled(character: str) -> str:

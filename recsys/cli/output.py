@@ -6,7 +6,6 @@ table that does not fit is printed row by row.
 """
 
 import io
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from recsys.base.progress import printable
+from recsys.base.progress import printable, printable_json
 
 if TYPE_CHECKING:
     from recsys.serving import Recommender, ScoredItem
@@ -111,18 +110,12 @@ def note(sentence: object) -> None:
 def print_json(value: Any) -> None:
     """Print JSON, in ASCII where the encoding of stdout lacks a character; no NaN, but null."""
     value = _finite(value)
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    text = printable_json(value, indent=2)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-        is_safe = printable(text) == text
     except UnicodeEncodeError:
-        is_safe = False
-    if not is_safe:
-        text = json.dumps(value, ensure_ascii=True, indent=2, default=str)
-    sys.stdout.write(f"{text.replace(chr(0x7F), _DELETE)}\n")
-
-
-_DELETE = "\\u007f"
+        text = printable_json(value, indent=2, ascii_only=True)
+    sys.stdout.write(f"{text}\n")
 
 
 def _finite(value: Any) -> Any:

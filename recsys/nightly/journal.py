@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from recsys.base.durable import replace_text
 from recsys.base.errors import GateFailedError, StoreError
+from recsys.base.progress import printable, printable_json
 from recsys.base.stopping import StoppedError
 from recsys.config import Settings
 from recsys.nightly.report import NightReport, Result, StageReport
@@ -67,7 +68,7 @@ class Journal:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = {"time": time, "level": level, "run": self.run, "stage": stage, "event": event}
         known = {name: value for name, value in facts.items() if value is not None}
-        self._append(json.dumps(line | known, ensure_ascii=False, default=str))
+        self._append(printable_json(line | known))
 
     @contextmanager
     def recording_warnings(self) -> Iterator[None]:
@@ -88,7 +89,7 @@ class Journal:
     def show(self, sentence: str) -> None:
         """Show a line on the terminal."""
         if self.shows:
-            sys.stderr.write(f"{sentence}\n")
+            sys.stderr.write(f"{printable(sentence, one_line=True)}\n")
 
     def _append(self, line: str) -> None:
         if self._path is None:
