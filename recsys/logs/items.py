@@ -21,7 +21,7 @@ from recsys.logs.records import (
 )
 from recsys.logs.session import Session, open_session, warn
 from recsys.logs.sources import LogFile, as_file, identified
-from recsys.logs.sql import SPELLED_INTEGER, case, literal
+from recsys.logs.sql import SPELLED_INTEGER, case, literal, literals
 from recsys.settings import ItemSettings, TextSettings
 from recsys.vectors import Ids
 
@@ -260,6 +260,7 @@ def _csv_table(
         session.execute(f"CREATE TABLE records AS {query} ORDER BY line")
     if layout.has_header:
         session.execute("DELETE FROM records WHERE line = (SELECT min(line) FROM records)")
+        session.execute(f"DELETE FROM records WHERE fields = {literals(names)}")  # files joined
     broken = session.rows(
         "SELECT line, left(record, 60), is_utf8 FROM records WHERE fields IS NULL "
         "ORDER BY line LIMIT 1"

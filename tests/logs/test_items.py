@@ -317,3 +317,9 @@ def test_digits_beyond_64_bits_stay_text(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text("item_id,ean\na,12345678901234567890\nb,1\n")
     table = read_items(tmp_path / "items.csv")
     assert table["ean"].to_pylist() == ["12345678901234567890", "1"]
+
+
+def test_a_header_in_the_middle_is_no_item(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item_id,price\n1,2.5\nitem_id,price\n2,3\n")
+    table = read_items(tmp_path / "items.csv")
+    assert table.to_pydict() == {"item_id": [1, 2], "price": [2.5, 3.0]}
