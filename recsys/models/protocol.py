@@ -131,7 +131,7 @@ def mean_weight_of(user_items: UserItems) -> float:
 
 
 def normalized(user_items: UserItems, recency: float = 0.0) -> sp.csr_array:
-    """Return the matrix that is fitted: clean, with a mean weight of 1 before it falls by recency."""
+    """Return the matrix that is fitted: clean, of mean weight 1 before it falls by recency."""
     matrix = checked(user_items)
     mean_weight = _mean_weight(matrix)
     return _divided(checked(user_items, recency=recency) if recency else matrix, mean_weight)
