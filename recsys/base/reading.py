@@ -55,7 +55,8 @@ def fault_of(path: Path, error: BaseException) -> StoreError:
     number = error.errno if isinstance(error, OSError) else None
     if number is not None and number not in _OF_THE_FILE:
         return _unreadable(path, number)
-    return damaged(path, (str(error).splitlines() or [type(error).__name__])[0])
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return damaged(path, (text.splitlines() or [type(error).__name__])[0])
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import typer
 from rich.console import RenderableType
 
 import recsys
-from recsys.base.errors import VersionNotFoundError
+from recsys.base.errors import CorruptVersionError, VersionNotFoundError
 from recsys.cli.app import DEFAULT_STORE, AsJson, Store, app
 from recsys.cli.output import Listing, cell, note, print_json, print_rows, say, show
 
@@ -22,30 +22,41 @@ if TYPE_CHECKING:
 
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _MARKS = ("current", "rollback", "pinned")
+_FAULTS = {"damaged", "unreadable"}  # one of both at most
 VersionName = Annotated[str, typer.Argument(metavar="VERSION")]
+Deep = Annotated[
+    bool, typer.Option("--deep", help="Look for damage in every byte, not in 32 MB a version.")
+]
 
 
 @app.command("versions")
-def versions_command(store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
+def versions_command(
+    store: Store = DEFAULT_STORE, deep: Deep = False, as_json: AsJson = False
+) -> None:
     """List the versions of a store, newest first."""
-    rows = recsys.store.describe_versions(store)
+    rows = recsys.store.describe_versions(store, deep=deep)
     if as_json:
         print_json(rows)
     else:
         show(_versions(rows, f"versions in {store}"))
         for row in rows:
-            if "damaged" in row:
-                note(f"damaged: {row['version']}: {row['damaged']}")
+            for mark in _FAULTS & row.keys():
+                note(f"{mark}: {row['version']}: {row[mark]}")
+        _note_unread(sum(row.get("unread_bytes", 0) for row in rows))
+    _warn_of_current(store)
 
 
 @app.command("status")
-def status_command(store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
+def status_command(
+    store: Store = DEFAULT_STORE, deep: Deep = False, as_json: AsJson = False
+) -> None:
     """Show the current version, the last nights, and what needs a person (exit code 1)."""
-    found = recsys.nightly.status(store)
+    found = recsys.nightly.status(store, deep=deep)
     if as_json:
         print_json(found.to_dict())
     else:
         show(*_status(found))
+        _note_unread(found.unread_bytes)
     if found.needs:
         sys.exit(1)
 
@@ -242,7 +253,7 @@ def _versions(rows: Sequence[Mapping[str, Any]], title: str) -> Listing:
 def _version(row: Mapping[str, Any]) -> list[str]:
     marks = [mark for mark in _MARKS if row[mark]]
     marks += ["refused"] if row.get("status") == "refused" else []
-    marks += ["damaged"] if "damaged" in row else []
+    marks += _FAULTS & row.keys()
     if "status" not in row:
         return [row["version"], ", ".join(marks), *[""] * 10]
     recall = row["index_recall"]
@@ -260,6 +271,18 @@ def _version(row: Mapping[str, Any]) -> list[str]:
         "" if recall is None else f"{recall:.3f}",
         f"{row['bytes'] / 1e6:.1f}",
     ]
+
+
+def _note_unread(n_bytes: int) -> None:
+    if n_bytes:
+        note(f"of {n_bytes / 1e6:,.1f} MB only the sizes were checked: --deep reads every byte")
+
+
+def _warn_of_current(store: Path) -> None:
+    try:
+        recsys.store.current(store)
+    except CorruptVersionError as error:
+        note(str(error))
 
 
 def _age(seconds: int) -> str:

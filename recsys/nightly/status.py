@@ -48,6 +48,8 @@ class StoreStatus:
         Of the log that was read last, ISO 8601 in UTC.
     store_bytes, free_bytes : int
         Of all versions, and free on their disk.
+    unread_bytes : int
+        Of files of which only the size was checked.
     needs : tuple of str
         What a person has to look at, a sentence each; empty where all is well.
     """
@@ -60,6 +62,7 @@ class StoreStatus:
     newest_event: str | None
     store_bytes: int
     free_bytes: int
+    unread_bytes: int
     needs: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,16 +70,15 @@ class StoreStatus:
         return asdict(self)
 
 
-def status(store: str | Path, n_nights: int = 7) -> StoreStatus:
+def status(store: str | Path, n_nights: int = 7, *, deep: bool = False) -> StoreStatus:
     """Return the state of a store.
-
-    Files are checked as they are when a version is opened: their sizes, and the checksums of the
-    smallest.
 
     Parameters
     ----------
     n_nights : int
         At most so many of the last nights.
+    deep : bool
+        Read every byte of every version; see `recsys.store.describe_versions`.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def status(store: str | Path, n_nights: int = 7) -> StoreStatus:
     """
     store = Path(store)
     now, why = _current_of(store)
-    rows = [] if why else describe_versions(store)
+    rows = describe_versions(store, deep=deep)
     nights = tuple(_nights(store, n_nights))
     sizes = [row.get("bytes", 0) for row in rows]
     free = shutil.disk_usage(store).free
@@ -107,6 +109,7 @@ def status(store: str | Path, n_nights: int = 7) -> StoreStatus:
         newest_event=_newest_event(nights, row),
         store_bytes=sum(sizes),
         free_bytes=free,
+        unread_bytes=sum(row.get("unread_bytes", 0) for row in rows),
         needs=tuple(needs),
     )
 
@@ -139,6 +142,8 @@ def _needs_of_versions(now: str | None, rows: list[dict[str, Any]]) -> Iterator[
     for row in rows:
         if "damaged" in row:
             yield f"version {row['version']} is damaged: {row['damaged']}"
+        if "unreadable" in row:
+            yield f"version {row['version']}: {row['unreadable']}"
 
 
 def _needs_of_nights(nights: tuple[NightSummary, ...]) -> Iterator[str]:

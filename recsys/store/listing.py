@@ -4,16 +4,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.base.errors import StoreError
+from recsys.base.errors import StoreError, UnreadableError
 from recsys.index import SHORT
 from recsys.store.activations import pinned, version_before
 from recsys.store.manifest import Manifest, plain
-from recsys.store.sound import damage_of
-from recsys.store.versions import Version, current, versions
+from recsys.store.sound import damage_of, unread_bytes
+from recsys.store.versions import Version, current_or_none, versions
 
 
-def describe_versions(store: str | Path) -> list[dict[str, Any]]:
+def describe_versions(store: str | Path, *, deep: bool = False) -> list[dict[str, Any]]:
     """Describe every version in plain types, newest first; `versions` returns them to work with.
+
+    Parameters
+    ----------
+    deep : bool
+        Read every byte to find what is damaged; else the checksums of the smallest files are
+        compared, up to 32 MB a version, and the sizes of the others.
 
     Returns
     -------
@@ -22,9 +28,10 @@ def describe_versions(store: str | Path) -> list[dict[str, Any]]:
         then, from the manifest: "status", "created", "age_seconds", "parent", "space_id", "model",
         "factors", "users", "items", "events", "window" (seconds since 1970), "fingerprint",
         "commit", "metric" (name, value, interval), "metrics" (all, by model), "index_recall".
-        Where a file is missing, has another size or, among the smallest, another checksum,
-        "damaged" describes that; where it is the manifest, in the place of all after "pinned".
-        `verify` reads every byte.
+        "unread_bytes" are those of files of which only the size was checked. Where a file is
+        missing, or has another size or checksum, "damaged" describes that; where it is the
+        manifest, in the place of all after "pinned". What cannot be read now is "unreadable".
+        Where CURRENT is damaged, none is "current".
 
     Raises
     ------
@@ -32,7 +39,7 @@ def describe_versions(store: str | Path) -> list[dict[str, Any]]:
         If there is no store, or it cannot be read.
     """
     listed, pins = versions(store), pinned(store)
-    now, before = current(store), version_before(store)
+    now, before = current_or_none(store), _before(store)
     rows = []
     for version in listed:
         marks = {
@@ -42,16 +49,26 @@ def describe_versions(store: str | Path) -> list[dict[str, Any]]:
             "pinned": version.name in pins,
         }
         try:
-            rows.append(marks | _described(version) | _damage(version))
+            rows.append(marks | _described(version) | _checked(version, deep=deep))
+        except UnreadableError as error:
+            rows.append(marks | {"unreadable": str(error)})
         except (StoreError, FileNotFoundError) as error:
             if version.folder.exists():  # else it was pruned meanwhile
                 rows.append(marks | {"damaged": str(error)})
     return rows
 
 
-def _damage(version: Version) -> dict[str, str]:
-    damage = damage_of(version, quickly=True)
-    return {} if damage is None else {"damaged": str(damage)}
+def _before(store: str | Path) -> str | None:
+    try:
+        return version_before(store)
+    except UnreadableError:  # its row says so
+        return None
+
+
+def _checked(version: Version, *, deep: bool) -> dict[str, Any]:
+    damage = damage_of(version, quickly=not deep)
+    unread = {"unread_bytes": 0 if deep else unread_bytes(version)}
+    return unread if damage is None else unread | {"damaged": str(damage)}
 
 
 def _described(version: Version) -> dict[str, Any]:

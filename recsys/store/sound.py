@@ -1,5 +1,6 @@
 """Lease a version, check its files, and find the first of several that is sound."""
 
+import math
 import os
 import stat
 import warnings
@@ -19,7 +20,7 @@ from recsys.base.errors import (
 )
 from recsys.base.locks import Held, share, state_of
 from recsys.base.reading import errors_of_reading, fault_of, patiently
-from recsys.store.manifest import MANIFEST
+from recsys.store.manifest import MANIFEST, FileFacts
 from recsys.store.versions import Version, find_version
 
 _Used = TypeVar("_Used")
@@ -192,12 +193,24 @@ def _check_sizes(version: Version) -> None:
             raise _differs(path, f"{facts.bytes} bytes", str(found))
 
 
-def _check_checksums(version: Version, max_bytes: int | None = None) -> None:
+def unread_bytes(version: Version) -> int:
+    """Return the bytes of the files whose checksums `check_quickly` does not compare."""
+    quick = {name for name, _ in _smallest(version, MAX_CHECKED_BYTES)}
+    return sum(facts.bytes for name, facts in version.manifest.files.items() if name not in quick)
+
+
+def _smallest(version: Version, max_bytes: float) -> Iterator[tuple[str, FileFacts]]:
+    """Yield files, the smallest first, as long as they are within a number of bytes together."""
     n_bytes = 0
     for name, facts in sorted(version.manifest.files.items(), key=lambda named: named[1].bytes):
         n_bytes += facts.bytes
-        if max_bytes is not None and n_bytes > max_bytes:
-            break
+        if n_bytes > max_bytes:
+            return
+        yield name, facts
+
+
+def _check_checksums(version: Version, max_bytes: float = math.inf) -> None:
+    for name, facts in _smallest(version, max_bytes):
         path = version.folder / name
         with errors_of_reading(path):
             found = sha256_of(path)

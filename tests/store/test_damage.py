@@ -13,6 +13,8 @@ import pyarrow as pa
 import pytest
 
 import recsys
+from recsys.base.durable import sha256_of
+from recsys.cli.store import versions_command
 from recsys.errors import (
     CorruptVersionError,
     GateFailedError,
@@ -20,6 +22,7 @@ from recsys.errors import (
     VersionNotFoundError,
 )
 from recsys.monitoring import Gates
+from recsys.nightly import status
 from recsys.serving import open as open_store
 from recsys.store import (
     Content,
@@ -30,6 +33,7 @@ from recsys.store import (
     current,
     damage_of,
     describe_versions,
+    find_version,
     parent_of,
     prune,
     publish,
@@ -106,6 +110,57 @@ def test_the_command_line_says_what_was_passed_over(tmp_path: Path) -> None:
     rows = {row["version"]: row for row in describe_versions(tmp_path)}
     assert [name for name, row in rows.items() if "damaged" in row] == [c.name]
     assert d.name in rows
+
+
+def test_deep_finds_what_a_quick_look_passes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a version above 32 MB, of whose large files only the sizes are looked at."""
+    _, _, c, d = four(tmp_path)
+    monkeypatch.setattr("recsys.store.sound.MAX_CHECKED_BYTES", 0)
+    quick, deep = (describe_versions(tmp_path, deep=deep) for deep in (False, True))
+    sizes = [facts.bytes for facts in find_version(tmp_path, d.name).manifest.files.values()]
+    assert quick[0]["unread_bytes"] == sum(sizes)
+    assert not any("damaged" in row for row in quick)
+    assert [row["version"] for row in deep if "damaged" in row] == [c.name]
+    assert {row["unread_bytes"] for row in deep} == {0}
+    versions_command(tmp_path)
+    assert "only the sizes were checked: --deep reads every byte" in capsys.readouterr().err
+    versions_command(tmp_path, deep=True)
+    said = capsys.readouterr().err
+    assert CODES in said
+    assert "only the sizes" not in said
+    assert status(tmp_path).unread_bytes == sum(row["unread_bytes"] for row in quick)
+    assert any(CODES in need for need in status(tmp_path, deep=True).needs)
+
+
+def test_what_cannot_be_read_now_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, b, *_ = four(tmp_path)
+
+    def crowded(path: Path) -> str:
+        if b.name in str(path):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return sha256_of(path)
+
+    monkeypatch.setattr("recsys.store.sound.sha256_of", crowded)
+    monkeypatch.setattr("recsys.base.reading._PAUSES", ())
+    rows = {row["version"]: row for row in describe_versions(tmp_path)}
+    assert "EMFILE" in rows[b.name]["unreadable"]
+    assert "damaged" not in rows[b.name]
+    assert any("EMFILE" in need for need in status(tmp_path).needs)
+
+
+def test_versions_are_listed_where_current_is_damaged(tmp_path: Path) -> None:
+    four(tmp_path)
+    (tmp_path / "CURRENT").write_text("nonsense\n")
+    listed = run("versions", "--store", str(tmp_path))
+    assert listed.returncode == 0
+    assert "CURRENT: expected the name of a version, got 'nonsense'" in listed.stderr
+    found = status(tmp_path)
+    assert found.versions == 4
+    assert found.store_bytes > 0
 
 
 def test_damage_in_the_window_does_not_count(tmp_path: Path) -> None:
