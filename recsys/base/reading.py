@@ -84,10 +84,15 @@ def patiently(read: Callable[[], _T]) -> _T:
         try:
             return read()
         except UnreadableError as error:
-            if error.number in _LASTING:
+            if lacks_right(error):
                 raise
         time.sleep(pause)
     return read()
+
+
+def lacks_right(error: BaseException) -> bool:
+    """Return whether this user has no right to read a file, as of a version of another user."""
+    return isinstance(error, UnreadableError) and error.number in _LASTING
 
 
 def _unreadable(path: Path, number: int) -> UnreadableError:

@@ -117,7 +117,7 @@ class LogCache:
         data = self._data_of(file)
         _entry_of(data).unlink(missing_ok=True)  # which would not fit the new data
         with replaced(data) as aside:
-            shutil.move(staged.path, aside)  # perhaps from another disk
+            shutil.move(staged.path, aside, shutil.copyfile)  # perhaps from another disk
         latest, earliest = _bounds(session, data, staged.rules)
         entry = {
             "facts": identity,

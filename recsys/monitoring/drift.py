@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import CorruptVersionError, StoreError, UnreadableError
 from recsys.base.progress import printable
+from recsys.base.reading import lacks_right
 from recsys.monitoring.list_pair import ListPair
 from recsys.monitoring.log import Log
 from recsys.monitoring.measures import MEASURES, Group, checks_of, measures_of
@@ -248,11 +249,11 @@ def ancestors(version: Version, most: int) -> list[Manifest]:
     while name is not None and len(found) < most:
         try:
             manifest = find_version(store, name).manifest
-        except CorruptVersionError:  # it does not say its parent
+        except (CorruptVersionError, UnreadableError) as error:  # it does not say its parent
+            if isinstance(error, UnreadableError) and not lacks_right(error):
+                raise
             name = next((before for before in served(store) if before < name), None)
             continue
-        except UnreadableError:
-            raise
         except StoreError:  # pruned
             break
         found.append(manifest)

@@ -14,7 +14,8 @@ import numpy as np
 
 from recsys.base.durable import identity_of
 from recsys.base.environment import installed_version
-from recsys.base.errors import CorruptVersionError, DataError
+from recsys.base.errors import CorruptVersionError, DataError, UnreadableError
+from recsys.base.reading import lacks_right
 from recsys.config import Settings
 from recsys.logs import Interactions, LogCache, read_log
 from recsys.logs.sources import LogFile, files_and_tables
@@ -256,6 +257,10 @@ def published_by(store: Path, run: str, key: str | None = None) -> Version | Non
             data = found.manifest.data
         except CorruptVersionError:  # a damaged version does not name its run
             continue
+        except UnreadableError as error:  # another user's run is not this one
+            if lacks_right(error):
+                continue
+            raise
         is_of_run = data.get("run") == run and key in (None, data.get("key"))
         if is_of_run and damage_of(found) is None:
             return found

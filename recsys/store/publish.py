@@ -263,7 +263,11 @@ def _write_indexes(
     """Build the indexes, or copy those that were built; return their summaries."""
     if built is None:
         return build_indexes(folder, release, settings).summaries
-    shutil.copytree(built.folder / SERVING, folder / SERVING, dirs_exist_ok=True)
+    for path in (built.folder / SERVING).rglob("*"):
+        if path.is_file():  # and its rights, which copytree takes along, not all disks have
+            target = folder / path.relative_to(built.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
     return built.summaries
 
 

@@ -87,6 +87,12 @@ COMMANDS = {
     "ingest": ("evaluate", "--config", "LARGE"),
     "compiled": ("evaluate", "--config", "CONFIG"),  # with an empty cache of Numba
 }
+ON_A_STORE = {  # which change what others serve
+    "rollback": ("rollback", "--store", "STORE"),
+    "verify": ("verify", "--store", "STORE"),
+    "prune": ("prune", "--keep", "1", "--store", "STORE"),
+    "prune without locks": ("prune", "--keep", "1", "--without-locks", "--store", "STORE"),
+}
 N_LARGE = 50_000  # rows of text: reading takes most of the command
 
 
@@ -208,7 +214,7 @@ def arguments(folder: Path, name: str) -> list[str]:
         "OUT.toml": folder / "out.toml",
         "LOG": folder / "log.parquet",
     }
-    return [str(words.get(one, one)) for one in COMMANDS[name]]
+    return [str(words.get(one, one)) for one in (COMMANDS | ON_A_STORE)[name]]
 
 
 def clear(folder: Path) -> None:

@@ -20,7 +20,7 @@ from recsys.config import settings_from
 from recsys.errors import DataError, GateFailedError, StoreError
 from recsys.nightly import run_night
 from recsys.nightly.run import Finished, Run, unfinished_run
-from recsys.store import current, find_version, rollback, verify, versions
+from recsys.store import activate, current, find_version, rollback, verify, versions
 from tests.command_line import run
 from tests.nightly.nights import journal_of, settings_of, stages_of, tables_of, write_days
 
@@ -318,6 +318,32 @@ def test_what_another_user_has_left_among_the_runs_stops_no_night(
     warned = [line["sentence"] for line in journal_of(place) if line["event"] == "warned"]
     assert any(f"{protected}: cannot be deleted" in sentence for sentence in warned)
     assert protected.is_dir()
+
+
+def test_a_version_that_this_user_may_not_read_stops_no_night(place: Path) -> None:
+    """Published by another user; not the current one, which no night goes on without."""
+    for _ in range(3):
+        run_night(settings_of(place))
+    *_, current_one = names = [version.name for version in versions(place / "store")[::-1]]
+    program = (
+        "import sys; from pathlib import Path; from recsys.nightly import run_night\n"
+        "from tests.faults.harness import drop_capabilities\n"
+        "from tests.nightly.nights import settings_of\n"
+        "drop_capabilities(); run_night(settings_of(Path(sys.argv[1])))"
+    )
+
+    def night() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program, str(place)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    for name, refused in ((names[1], False), (current_one, True)):
+        manifest = place / "store" / "versions" / name / "manifest.json"
+        manifest.chmod(0o000)
+        done = night()
+        manifest.chmod(0o444)
+        assert done.returncode == refused, done.stderr
+        activate(place / "store", current_one)
+    assert "cannot be read now: Permission denied (EACCES); grant this user" in done.stderr
 
 
 def test_the_second_of_two_nights_refuses(place: Path) -> None:

@@ -2,8 +2,11 @@
 
 import errno
 import fcntl
+import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,9 @@ import pytest
 from recsys.serving import open as open_store
 from recsys.store import activate, prune, publish, require_writable, rollback, verify, versions
 from tests.store.releases import small_release
+
+ROOT = Path(__file__).parents[2]
+LAST = "prune without locks"
 
 
 def failing(number: int):
@@ -69,3 +75,46 @@ def test_a_full_disk_is_no_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "fsync", without_fsync(errno.EIO))
     with pytest.raises(Exception, match="Input/output error"):
         publish(tmp_path, small_release())
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that takes calls away from a child process."""
+    path = tmp_path_factory.mktemp("library") / "lacking.so"
+    source = ROOT / "tests" / "faults" / "lacking.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", path, source, "-ldl"], check=True)
+    return path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this way to lack calls")
+@pytest.mark.parametrize("lacks", ["flock fsync chmod", "exclusive"])
+def test_all_commands_on_a_file_system_that_lacks(
+    tmp_path: Path, library: Path, lacks: str
+) -> None:
+    """In processes whose own calls fail, while the oldest version is open."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.lacking", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "LD_PRELOAD": str(library), "LACKS": lacks},
+    )
+    assert done.returncode == 0
+    *lines, end = map(json.loads, done.stdout.splitlines())
+    assert {line["name"]: line["code"] for line in lines if line["code"]} == {}, lines
+    by_name = {line["name"]: line for line in lines}
+    before, after, forced = (by_name[one]["versions"] for one in ("verify", "prune", LAST))
+    assert end["current"] in forced
+    if lacks == "exclusive":  # a descriptor for writing says what is open
+        assert by_name["prune"]["held"]
+        assert len(after) < len(before)
+        assert "its file system has no" not in by_name["nightly"]["err"]
+        return
+    assert after == before  # as anyone may have them open
+    assert "recsys prune --without-locks deletes it all the same" in by_name["prune"]["err"]
+    assert len(forced) < len(before)
+    for what in ("locks", "flush of folders", "rights of files"):
+        named, trained = f"no {what} (", '"stage": "train"'
+        night = by_name["nightly"]["err"]
+        assert 0 < night.index(named) < night.index(trained)
+        assert named in by_name["train"]["err"]
