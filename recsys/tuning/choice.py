@@ -39,8 +39,8 @@ _GAIN = 0.003  # as a share: less is chance, or not worth another fit
 _TOLERANCE = 0.01  # more bytes have to gain more than this share
 _SMALL = 64  # factors of what is distilled
 _ALWAYS = (Popularity.name, SVD.name, ALS.name)  # one of each is fitted whatever it takes
-_SHARE_OF_LARGE, _LEAST_WORK = 0.125, 4e11  # the work: of a fit with a large teacher, and at least
-_LARGEST_SHARE = 0.4  # of the work, for a single fit
+_SHARE_OF_LARGE, _LEAST_WORK = 0.3, 8e11  # the work: of a fit with a large teacher, and at least
+_LARGEST_SHARE = 0.35  # of the work, for a single fit
 _PER_FACTOR = 4  # factors of a teacher
 _LEAST_USERS = 100  # of a validation part that can tell models apart
 
@@ -85,13 +85,12 @@ class Tried:
 
     Parameters
     ----------
-    name : str
     parameters : mapping of str to value
         As `recsys.models.model_from` takes them.
     value : float
         Of the metric.
     work : float
-        Multiplications with additions, as they are counted.
+        As `recsys.tuning.work` counts it.
     """
 
     name: str
@@ -119,9 +118,7 @@ class Choice:
     name, parameters
         Of the model with the fewest factors within 1 % of the best.
     metric : str
-        Such as "ndcg@20", on the validation part.
-    n_users : int
-        Users that the metric is the mean of.
+        Such as "ndcg@20", a mean over `n_users` of the validation part.
     tried : tuple of Tried
         In their order; none where the log is too small to choose by.
     ended : str
@@ -188,7 +185,6 @@ def choose(
     task : Task
         The validation part and the metric.
     settings : AutoSettings, optional
-        How many factors, and how much work.
     on_step : callable, optional
         Called after each fit, with the share of the work that is done, in per cent.
     """
@@ -214,8 +210,7 @@ def smallest_of_best(tried: Iterable[Tried]) -> Tried:
 
 def unchosen(settings: AutoSettings, metric: str, n_users: int, reason: str) -> Choice:
     """Return the choice where nothing can be measured: ALS as it is by default."""
-    model = ALS()
-    model = model.with_factors(min(model.factors, settings.factors))
+    model = ALS(factors=min(ALS().factors, settings.factors))
     return Choice(model.name, parameters_of(model), metric, n_users, ended=reason)
 
 
@@ -233,10 +228,9 @@ class _EndError(Exception):
 
 @dataclass
 class _Search:
-    """The fits of a choice; no model is fitted twice.
+    """The fits of a choice: none is done twice, and the best of each kind is kept for its students.
 
-    The best of each kind is kept, as a student may learn from it: with 1,024 factors, 4 kB for each
-    user and item.
+    That is 4 kB for each user and item with 1,024 factors.
     """
 
     task: Task
@@ -246,20 +240,16 @@ class _Search:
     tried: dict[str, Tried] = field(default_factory=dict)
     kept: dict[str, tuple[str, Scorer]] = field(default_factory=dict)
     ended: str = ""
+    most: float = 1.0  # of the work, for now
 
     def run(self) -> None:
         """Fit what has a chance."""
         first = min(_FIRST_FACTORS, self.settings.factors)
-        kinds: list[tuple[Fittable, _Steps]] = [
-            (Popularity(), {}),
-            (KNN(), _KNN),
-            (SVD(factors=first), _SVD),
-            (als_for(self.task.user_items, first), _ALS),
-            (EASE(), _EASE),
-        ]
-        for model, steps in kinds:
-            with self._within_work():
-                self.climbed(model, steps)
+        self.value(Popularity())
+        self.climb(KNN(), _KNN, 0.15)
+        self.climb(SVD(factors=first), _SVD, 0.35)
+        self.climb(self._first_als(first), _ALS, 0.55)
+        self.climb(EASE(), _EASE, 0.65)
         for name in (SVD.name, ALS.name):
             with self._within_work():
                 self.grown(self._best(name).model, _PER_FACTOR * self.settings.factors)
@@ -280,7 +270,8 @@ class _Search:
             most_users=_MOST_USERS,
         )
         with self._within_work():
-            self.climbed(first, _DISTILLED)
+            self.value(first)
+            self.climb(first, _DISTILLED)
             self.grown(self._best(Distilled.name).model, self.settings.factors)
 
     def _best(self, name: str | None = None) -> Tried:
@@ -288,16 +279,16 @@ class _Search:
         found = best_of(self.tried.values())
         return next(iter(found.values())) if name is None else found[name]
 
-    def climbed(self, model: Fittable, steps: _Steps) -> Fittable:
-        """Return the model after single steps along hyperparameters, as long as one gains."""
+    def climb(self, model: Fittable, steps: _Steps, share: float = 1.0) -> None:
+        """Go along hyperparameters while a step gains, up to a share of the work."""
         is_better = True
-        while is_better:
-            before = self.value(model)
-            for name, step in steps.items():
-                if name != "weight_exponent" or self._has_weights:
-                    model = self._along(model, name, step)
-            is_better = self.value(model) > before * (1 + _GAIN)
-        return model
+        with self._within_work(share):
+            while is_better:
+                before = self.value(model)
+                for name, step in steps.items():
+                    if name != "weight_exponent" or self._has_weights:
+                        model = self._along(model, name, step)
+                is_better = self.value(model) > before * (1 + _GAIN)
 
     @cached_property
     def _has_weights(self) -> bool:
@@ -352,25 +343,33 @@ class _Search:
                 return replace(model, teacher=Given(self._fitted(teacher))).fit(matrix)
         return model.fit(matrix)
 
+    def _first_als(self, factors: int) -> ALS:
+        """Return ALS as it is by default, or as the density of the log asks for."""
+        models = ALS(factors=factors), als_for(self.task.user_items, factors)
+        with self._within_work():
+            return max(models, key=self.value)
+        return models[0]
+
     @contextmanager
-    def _within_work(self) -> Iterator[None]:
-        """Leave a part of the search out where the work that is left is not enough for it."""
+    def _within_work(self, share: float = 1.0) -> Iterator[None]:
+        """Leave a part of the search out where a share of the work is not enough for it."""
+        self.most = share
         try:
             yield
         except _EndError as end:
-            self.ended = str(end)
+            self.ended = str(end) if share == 1.0 else self.ended
 
     def _share(self, work: float = 0.0) -> float:
         """Return what is done, with some more work, as a share of what may be."""
         return self._share_of(sum(one.work for one in self.tried.values()) + work)
 
     def _share_of(self, work: float) -> float:
-        return work / (self.settings.work * self._unit)
+        return work / self._most_work
 
     @cached_property
-    def _unit(self) -> float:
-        """What auto.work = 1 stands for."""
-        return max(_SHARE_OF_LARGE * work_of(Distilled(), self.task), _LEAST_WORK)
+    def _most_work(self) -> float:
+        unit = max(_SHARE_OF_LARGE * work_of(Distilled(), self.task), _LEAST_WORK)
+        return self.settings.work * unit
 
     def _require_more(self, name: str, work: float) -> None:
         """Raise an _EndError if no other fit of that much work may begin."""
@@ -380,8 +379,9 @@ class _Search:
         minutes = self.settings.minutes
         if minutes is not None and perf_counter() - self.began >= 60 * minutes:
             raise _EndError(f"the time of auto.minutes = {minutes:g} is over")
-        is_distilled = is_first and name == Distilled.name  # which the unit of work is meant for
-        if not is_distilled and (self._share(work) > 1 or self._share_of(work) > _LARGEST_SHARE):
+        if is_first and name == Distilled.name:
+            return
+        if self._share(work) > self.most or self._share_of(work) > _LARGEST_SHARE:
             raise _EndError(f"the work of auto.work = {self.settings.work:g} is done")
 
     def _report(self, one: Tried) -> None:

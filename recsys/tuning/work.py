@@ -17,10 +17,11 @@ from recsys.models.distilled.teacher import teacher_for
 from recsys.tuning.task import Task
 
 _RANKING = 25  # for a score: what it takes to find the largest
-_PAIR = 12_000  # of a log: for what every fit begins with
+_PAIR, _ROW = 2_000, 140_000  # of a matrix: for what every fit begins with
 _SVD_PAIR, _SVD_ROW = 80, 6  # for a factor; for its square
 _ALS_PAIR, _ALS_ROW = 24, 2  # for a factor and an epoch; for its square
-_EASE = 0.4  # for the cube of the smaller side
+_EASE = 0.9  # for the cube of the smaller side
+_KNN = 40  # for two items of one history
 _ADAM = 200  # for a coordinate of an item, in a batch
 
 
@@ -36,7 +37,8 @@ def work_of(model: Any, task: Task, kept: Collection[str] = ()) -> float:
 def _fit_of(model: Any, user_items: sp.csr_array, kept: Collection[str]) -> float:
     """Return what a fit takes."""
     n_pairs, (n_users, n_items) = user_items.nnz, user_items.shape
-    first, n_rows = float(_PAIR * n_pairs), n_users + n_items
+    n_rows = n_users + n_items
+    first = float(_PAIR * n_pairs + _ROW * n_rows)
     if repr(model) in kept:
         return 0.0
     factors = int(getattr(model, "factors", 0))
@@ -51,7 +53,8 @@ def _fit_of(model: Any, user_items: sp.csr_array, kept: Collection[str]) -> floa
         case EASE():
             return first + _EASE * float(min(n_users, n_items)) ** 3
         case KNN():
-            return first + float(np.square(np.diff(user_items.indptr).astype(np.float64)).sum())
+            n_seen = np.diff(user_items.indptr).astype(np.float64)
+            return first + _KNN * float(np.square(n_seen).sum())
         case Distilled():
             teacher = model.teacher or teacher_for(user_items)
             n_learning = min(n_users, model.most_users or n_users)
