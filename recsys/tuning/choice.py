@@ -11,7 +11,6 @@ from functools import cached_property
 from time import perf_counter
 from typing import Any
 
-from recsys.base.errors import ConfigError
 from recsys.base.progress import OnStep
 from recsys.models import (
     ALS,
@@ -26,10 +25,19 @@ from recsys.models import (
     model_from,
     parameters_of,
 )
-from recsys.models.distilled.student import N_SAMPLED
 from recsys.models.distilled.teacher import Given, als_for
 from recsys.settings import AutoSettings
 from recsys.tuning.candidates import Candidate, Fittable
+from recsys.tuning.steps import (
+    ALS_STEPS,
+    DISTILLED_STEPS,
+    EASE_STEPS,
+    KNN_STEPS,
+    SVD_STEPS,
+    Step,
+    Steps,
+    moved,
+)
 from recsys.tuning.task import Task
 from recsys.tuning.work import work_of
 from recsys.vectors import Scorer
@@ -45,38 +53,8 @@ _PER_FACTOR = 4  # factors of a teacher
 _LEAST_USERS = 100  # of a validation part that can tell models apart
 
 
-@dataclass(frozen=True)
-class _Step:
-    """How far a hyperparameter goes at a time: a number is added, or it is a factor."""
-
-    by: float
-    is_factor: bool = False
-
-    def moved(self, value: float, direction: int) -> float:
-        """Return the next value up (1) or down (-1), of three digits."""
-        moved = value * self.by**direction if self.is_factor else value + self.by * direction
-        return float(f"{moved:.3g}") if abs(moved) > 1e-9 else 0.0
-
-
-_Steps = Mapping[str, _Step]
-_ALS: _Steps = {
-    "regularization": _Step(3.0, is_factor=True),
-    "unobserved_weight": _Step(2.0, is_factor=True),
-    "weight_exponent": _Step(0.5),
-    "item_exponent": _Step(0.25),
-}
-_SVD: _Steps = {
-    "item_exponent": _Step(0.1),
-    "weight_exponent": _Step(0.25),
-    "user_exponent": _Step(0.15),
-    "popularity_exponent": _Step(0.1),
-    "spectral_power": _Step(0.3),
-}
-_EASE: _Steps = {"regularization": _Step(3.0, is_factor=True)}
-_KNN: _Steps = {"k1": _Step(3.0, is_factor=True), "b": _Step(0.3)}
-_DISTILLED: _Steps = {"temperature": _Step(1.4, is_factor=True)}
-_EPOCHS, _MOST_USERS = 20, 10_000  # of a distilled model: twice as many gain less than 1 % each
-_TEMPERATURE, _OF_MANY_ITEMS = 0.1, 0.07  # where all items are compared, and where a sample is
+_EPOCHS, _MOST_USERS = 20, 15_000  # of a distilled model: twice as many gain less than 1 % each
+_TEMPERATURE, _OF_MANY_ITEMS, _MANY_ITEMS = 0.1, 0.07, 20_000
 
 
 @dataclass(frozen=True)
@@ -175,9 +153,8 @@ def choose(
 ) -> Choice:
     """Choose a model by what it reaches on a validation part.
 
-    Item-item neighbours, EASE, and SVD and ALS with few factors are fitted while single steps along
-    their hyperparameters gain something; SVD and ALS then with twice as many factors while that
-    does. Embeddings of 64 factors are distilled from the best and, as far as the work allows, from
+    SVD and ALS are fitted with twice as many factors while that gains something; they, item-item
+    neighbours and EASE while single steps along their hyperparameters do. Embeddings of 64 factors are distilled from the best and, as far as the work allows, from
     SVD and ALS as large as the log allows. Below 100 users to measure on, ALS is the choice.
 
     Parameters
@@ -246,22 +223,27 @@ class _Search:
         """Fit what has a chance."""
         first = min(_FIRST_FACTORS, self.settings.factors)
         self.value(Popularity())
-        self.climb(KNN(), _KNN, 0.15)
-        self.climb(SVD(factors=first), _SVD, 0.35)
-        self.climb(self._first_als(first), _ALS, 0.55)
-        self.climb(EASE(), _EASE, 0.65)
-        for name in (SVD.name, ALS.name):
-            with self._within_work():
-                self.grown(self._best(name).model, _PER_FACTOR * self.settings.factors)
+        self.climb(KNN(), KNN_STEPS, 0.15)
+        self._factorize(SVD(factors=first), SVD_STEPS, 0.45)
+        self._factorize(self._first_als(first), ALS_STEPS, 0.75)
+        self.climb(EASE(), EASE_STEPS, 0.85)
         with self._within_work():
             als, svd = self._best(ALS.name).model, self._best(SVD.name).model
             self.value(Blend(als, svd, scale="deviation"))  # type: ignore[arg-type]
         self._distilled(self._best().model)
         self._distilled(None)  # SVD and ALS as large as the shape of the log allows
 
+    def _factorize(self, model: Any, steps: Steps, share: float) -> None:
+        """Find the size of a model, then its hyperparameters: small ones need others."""
+        self.value(model)
+        for _ in range(2):
+            self.grow(model.name, _PER_FACTOR * self.settings.factors, share)
+            self.climb(self._best(model.name).model, steps, share)
+        self._shrink(model.name, share)
+
     def _distilled(self, teacher: Any) -> None:
         """Distil few factors from a teacher, which mostly rank as well, and often better."""
-        is_sampled = self.task.user_items.shape[1] > N_SAMPLED
+        is_sampled = self.task.user_items.shape[1] > _MANY_ITEMS
         first = Distilled(
             min(_SMALL, self.settings.factors),
             teacher,
@@ -271,15 +253,15 @@ class _Search:
         )
         with self._within_work():
             self.value(first)
-            self.climb(first, _DISTILLED)
-            self.grown(self._best(Distilled.name).model, self.settings.factors)
+        self.climb(first, DISTILLED_STEPS)
+        self.grow(first.name, self.settings.factors)
 
     def _best(self, name: str | None = None) -> Tried:
         """Return the best so far, of a kind."""
         found = best_of(self.tried.values())
         return next(iter(found.values())) if name is None else found[name]
 
-    def climb(self, model: Fittable, steps: _Steps, share: float = 1.0) -> None:
+    def climb(self, model: Fittable, steps: Steps, share: float = 1.0) -> None:
         """Go along hyperparameters while a step gains, up to a share of the work."""
         is_better = True
         with self._within_work(share):
@@ -296,11 +278,11 @@ class _Search:
         weights = self.task.user_items.data
         return bool(weights.min() < weights.max())
 
-    def _along(self, model: Fittable, name: str, step: _Step) -> Fittable:
+    def _along(self, model: Fittable, name: str, step: Step) -> Fittable:
         """Go up or down a hyperparameter while that gains."""
         for direction in (1, -1):
             begin = model
-            while (further := _moved(model, name, step, direction)) is not None:
+            while (further := moved(model, name, step, direction)) is not None:
                 if self.value(further) <= self.value(model) * (1 + _GAIN):
                     break
                 model = further
@@ -308,13 +290,27 @@ class _Search:
                 break
         return model
 
-    def grown(self, model: Any, most: int) -> None:
-        """Fit a model with twice as many factors, as long as that gains something."""
-        while 2 * model.factors <= most:
-            larger = model.with_factors(2 * model.factors)
-            if self.value(larger) < self.value(model) * (1 + _TOLERANCE):
-                break
-            model = larger
+    def grow(self, name: str, most: int, share: float = 1.0) -> None:
+        """Fit the best of a kind with twice as many factors, as long as that gains something."""
+        if name not in best_of(self.tried.values()):
+            return
+        model: Any = self._best(name).model
+        with self._within_work(share):
+            while 2 * model.factors <= most:
+                larger = model.with_factors(2 * model.factors)
+                if self.value(larger) < self.value(model) * (1 + _TOLERANCE):
+                    break
+                model = larger
+
+    def _shrink(self, name: str, share: float) -> None:
+        """Fit the best of a kind with half as many factors, as long as that loses little."""
+        best = self._best(name)
+        model: Any = best.model
+        with self._within_work(share):
+            while model.factors > _FIRST_FACTORS:
+                model = model.with_factors(model.factors // 2)
+                if self.value(model) < best.value * (1 - _TOLERANCE):
+                    break
 
     def value(self, model: Fittable) -> float:
         """Return what a model reaches; fits it unless that was done before."""
@@ -389,12 +385,3 @@ class _Search:
             best = self._best()
             note = f"{one.name}, {one.factors} factors; best {best.name} {best.value:.4f}"
             self.on_step(min(int(100 * self._share()), 100), 100, note)
-
-
-def _moved(model: Any, name: str, step: _Step, direction: int) -> Fittable | None:
-    """Return the model with the next value of a hyperparameter; None if it does not take that."""
-    try:
-        moved: Fittable = replace(model, **{name: step.moved(getattr(model, name), direction)})
-    except ConfigError:
-        return None
-    return moved

@@ -15,7 +15,7 @@ from recsys.settings import AutoSettings
 from recsys.splits import SplitSettings, split_parts
 from recsys.training import with_model
 from recsys.tuning import Choice, Task, choose
-from recsys.tuning.choice import _Step
+from recsys.tuning.steps import Step
 from tests.worlds import tastes
 
 SMALL = AutoSettings(factors=8)
@@ -136,6 +136,6 @@ def test_hyperparameters_beside_auto_are_refused() -> None:
 
 
 def test_a_step_up_and_down_is_where_it_began() -> None:
-    for step in (_Step(3.0, is_factor=True), _Step(0.15)):
+    for step in (Step(3.0, is_factor=True), Step(0.15)):
         assert step.moved(step.moved(0.3, 1), -1) == 0.3
-    assert _Step(0.1).moved(0.1, -1) == 0.0
+    assert Step(0.1).moved(0.1, -1) == 0.0
