@@ -154,8 +154,9 @@ def choose(
     """Choose a model by what it reaches on a validation part.
 
     SVD and ALS are fitted with twice as many factors while that gains something; they, item-item
-    neighbours and EASE while single steps along their hyperparameters do. Embeddings of 64 factors are distilled from the best and, as far as the work allows, from
-    SVD and ALS as large as the log allows. Below 100 users to measure on, ALS is the choice.
+    neighbours and EASE while single steps along their hyperparameters do. Embeddings of 64 factors
+    are distilled from the best and, as far as the work allows, from SVD and ALS as large as the log
+    allows. Below 100 users to measure on, ALS is the choice.
 
     Parameters
     ----------
