@@ -53,7 +53,7 @@ _PER_FACTOR = 4  # factors of a teacher
 _LEAST_USERS = 100  # of a validation part that can tell models apart
 
 
-_EPOCHS, _MOST_USERS = 20, 15_000  # of a distilled model: twice as many gain less than 1 % each
+_EPOCHS, _MOST_USERS = 20, 10_000  # of a distilled model: twice as many gain less than 1 % each
 _TEMPERATURE, _OF_MANY_ITEMS, _MANY_ITEMS = 0.1, 0.07, 20_000
 
 
@@ -224,10 +224,10 @@ class _Search:
         """Fit what has a chance."""
         first = min(_FIRST_FACTORS, self.settings.factors)
         self.value(Popularity())
-        self.climb(KNN(), KNN_STEPS, 0.15)
-        self._factorize(SVD(factors=first), SVD_STEPS, 0.45)
-        self._factorize(self._first_als(first), ALS_STEPS, 0.75)
-        self.climb(EASE(), EASE_STEPS, 0.85)
+        self.climb(KNN(), KNN_STEPS, 0.1)
+        self.climb(EASE(), EASE_STEPS, 0.35)
+        self._factorize(SVD(factors=first), SVD_STEPS, 0.55)
+        self._factorize(self._first_als(first), ALS_STEPS, 0.8)
         with self._within_work():
             als, svd = self._best(ALS.name).model, self._best(SVD.name).model
             self.value(Blend(als, svd, scale="deviation"))  # type: ignore[arg-type]
