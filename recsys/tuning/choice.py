@@ -128,7 +128,7 @@ class Choice:
             return [f"model: {self.name}, {factors} factors: {self.ended}"]
         chosen = next(one for one in self.tried if one.parameters == self.parameters)
         others = ", ".join(
-            f"{one.name} {one.value:.4f}" + (f" ({one.factors} factors)" if one.factors else "")
+            f"{one.name} {one.value:.4f}" + (f" ({one.factors} factors)" if one.factors > 1 else "")
             for one in self.best.values()
         )
         return [
@@ -384,5 +384,6 @@ class _Search:
     def _report(self, one: Tried) -> None:
         if self.on_step is not None:
             best = self._best()
-            note = f"{one.name}, {one.factors} factors; best {best.name} {best.value:.4f}"
+            size = f", {one.factors} factors" if one.factors > 1 else ""
+            note = f"{one.name}{size}; best {best.name} {best.value:.4f}"
             self.on_step(min(int(100 * self._share()), 100), 100, note)

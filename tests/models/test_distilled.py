@@ -1,6 +1,7 @@
 """Distillation against its loss in dense matrices, and in worlds whose answers are known."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -260,3 +261,21 @@ def test_a_blend_by_deviation_gives_both_the_same_say() -> None:
         np.testing.assert_allclose(scores.std(axis=1), share, rtol=1e-3)
     assert not np.isnan(Popularity().fit(world).items).any()
     assert top_k(blend.scores(slice(None)), 3)[0].shape == (60, 3)
+
+
+def test_a_sample_of_as_many_users_as_are_asked_for_trains_the_items() -> None:
+    user_items = tastes().user_items()
+    n_users = user_items.shape[0]
+    model = Distilled(8, teacher=SVD(16), iterations=3)
+    whole = model.fit(user_items)
+    same = replace(model, most_users=n_users).fit(user_items)
+    np.testing.assert_array_equal(whole.items, same.items)
+    sampled = replace(model, most_users=n_users // 2).fit(user_items)
+    assert (sampled.items != whole.items).any()
+    assert sampled.users.any(axis=1).all()
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "many"])
+def test_most_users_is_a_whole_number_from_1(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"distilled\.most_users: expected"):
+        Distilled(most_users=wrong)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.base.threads import chunks, ranges_of_equal_work, threads
-from recsys.models.spectral.krylov import Basis, EigenPairs, largest_eigenpairs
+from recsys.models.spectral.krylov import Basis, EigenPairs, largest_eigenpairs, with_fixed_signs
 from recsys.models.spectral.truncated import SparseProducts, truncated_svd
 
 Dtype = type[np.float32] | type[np.float64]
@@ -191,3 +191,9 @@ def test_no_factors_and_no_entries() -> None:
     assert not values.any()
     assert not V.any()
     assert truncated_svd(sp.csr_array(np.eye(3)), 0)[1].shape == (3, 0)
+
+
+def test_the_largest_entry_of_a_column_is_positive_and_of_equal_ones_the_first() -> None:
+    vectors = np.array([[1.0, -2.0, -3.0, 0.0], [-2.0, 2.0, 3.0, 0.0], [0.5, 1.0, -3.0, 0.0]])
+    expected = vectors * [-1, -1, -1, 1]
+    np.testing.assert_array_equal(with_fixed_signs(vectors), expected)
