@@ -225,8 +225,8 @@ class _Search:
         first = min(_FIRST_FACTORS, self.settings.factors)
         self.value(Popularity())
         self.climb(KNN(), KNN_STEPS, 0.1)
-        self.climb(EASE(), EASE_STEPS, 0.35)
-        self._factorize(SVD(factors=first), SVD_STEPS, 0.55)
+        self.climb(EASE(), EASE_STEPS, 0.4)
+        self._factorize(SVD(factors=first), SVD_STEPS, 0.6)
         self._factorize(self._first_als(first), ALS_STEPS, 0.8)
         with self._within_work():
             als, svd = self._best(ALS.name).model, self._best(SVD.name).model
@@ -235,12 +235,12 @@ class _Search:
         self._distilled(None)  # SVD and ALS as large as the shape of the log allows
 
     def _factorize(self, model: Any, steps: Steps, share: float) -> None:
-        """Find the size of a model, then its hyperparameters: small ones need others."""
+        """Grow a model as it is, and as its steps make it: what few factors need can mislead."""
         self.value(model)
-        for _ in range(2):
-            self.grow(model.name, _PER_FACTOR * self.settings.factors, share)
-            self.climb(self._best(model.name).model, steps, share)
-        self._shrink(model.name, share)
+        self.grow(model, _PER_FACTOR * self.settings.factors, share)
+        self.climb(model, steps, share)
+        climbed = best_of(one for one in self.tried.values() if _is_like(one, model))
+        self.grow(climbed[model.name].model, _PER_FACTOR * self.settings.factors, share)
 
     def _distilled(self, teacher: Any) -> None:
         """Distil few factors from a teacher, which mostly rank as well, and often better."""
@@ -254,8 +254,9 @@ class _Search:
         )
         with self._within_work():
             self.value(first)
-        self.climb(first, DISTILLED_STEPS)
-        self.grow(first.name, self.settings.factors)
+        if repr(first) in self.tried:
+            self.climb(first, DISTILLED_STEPS)
+            self.grow(self._best(first.name).model, self.settings.factors)
 
     def _best(self, name: str | None = None) -> Tried:
         """Return the best so far, of a kind."""
@@ -291,27 +292,18 @@ class _Search:
                 break
         return model
 
-    def grow(self, name: str, most: int, share: float = 1.0) -> None:
-        """Fit the best of a kind with twice as many factors, as long as that gains something."""
-        if name not in best_of(self.tried.values()):
-            return
-        model: Any = self._best(name).model
+    def grow(self, model: Any, most: int, share: float = 1.0) -> None:
+        """Fit a model with twice as many factors, as long as that gains something.
+
+        And as long as nothing of its kind and size is better.
+        """
         with self._within_work(share):
             while 2 * model.factors <= most:
                 larger = model.with_factors(2 * model.factors)
-                if self.value(larger) < self.value(model) * (1 + _TOLERANCE):
+                others = [one.value for one in self.tried.values() if _is_like(one, larger)]
+                if self.value(larger) < max([self.value(model) * (1 + _TOLERANCE), *others]):
                     break
                 model = larger
-
-    def _shrink(self, name: str, share: float) -> None:
-        """Fit the best of a kind with half as many factors, as long as that loses little."""
-        best = self._best(name)
-        model: Any = best.model
-        with self._within_work(share):
-            while model.factors > _FIRST_FACTORS:
-                model = model.with_factors(model.factors // 2)
-                if self.value(model) < best.value * (1 - _TOLERANCE):
-                    break
 
     def value(self, model: Fittable) -> float:
         """Return what a model reaches; fits it unless that was done before."""
@@ -387,3 +379,8 @@ class _Search:
             size = f", {one.factors} factors" if one.factors > 1 else ""
             note = f"{one.name}{size}; best {best.name} {best.value:.4f}"
             self.on_step(min(int(100 * self._share()), 100), 100, note)
+
+
+def _is_like(one: Tried, model: Any) -> bool:
+    """Return whether what was tried is of a model's kind and size."""
+    return (one.name, one.factors) == (model.name, model.factors)

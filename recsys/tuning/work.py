@@ -20,7 +20,7 @@ _RANKING = 25  # for a score: what it takes to find the largest
 _PAIR, _ROW = 2_000, 140_000  # of a matrix: for what every fit begins with
 _SVD_PAIR, _SVD_ROW = 80, 6  # for a factor; for its square
 _ALS_PAIR, _ALS_ROW = 24, 2  # for a factor and an epoch; for its square
-_EASE = 0.9  # for the cube of the smaller side
+_EASE = 0.5  # for the cube of the smaller side
 _KNN = 40  # for two items of one history
 _ADAM = 200  # for a coordinate of an item, in a batch
 
