@@ -44,6 +44,7 @@ from recsys.vectors import Scorer
 
 _FIRST_FACTORS = 32
 _GAIN = 0.003  # as a share: less is chance, or not worth another fit
+_FAR = 0.1  # from the best: no beginning for more fits
 _TOLERANCE = 0.01  # more bytes have to gain more than this share
 _SMALL = 64  # factors of what is distilled
 _ALWAYS = (Popularity.name, SVD.name, ALS.name)  # one of each is fitted whatever it takes
@@ -239,8 +240,7 @@ class _Search:
         self.value(model)
         self.grow(model, _PER_FACTOR * self.settings.factors, share)
         self.climb(model, steps, share)
-        climbed = best_of(one for one in self.tried.values() if _is_like(one, model))
-        self.grow(climbed[model.name].model, _PER_FACTOR * self.settings.factors, share)
+        self.grow(self._best_like(model), _PER_FACTOR * self.settings.factors, share)
 
     def _distilled(self, teacher: Any) -> None:
         """Distil few factors from a teacher, which mostly rank as well, and often better."""
@@ -253,15 +253,19 @@ class _Search:
             most_users=_MOST_USERS,
         )
         with self._within_work():
-            self.value(first)
-        if repr(first) in self.tried:
-            self.climb(first, DISTILLED_STEPS)
-            self.grow(self._best(first.name).model, self.settings.factors)
+            if self.value(first) >= (1 - _FAR) * self._best().value:
+                self.climb(first, DISTILLED_STEPS)
+                self.grow(self._best_like(first), self.settings.factors)
 
     def _best(self, name: str | None = None) -> Tried:
         """Return the best so far, of a kind."""
         found = best_of(self.tried.values())
         return next(iter(found.values())) if name is None else found[name]
+
+    def _best_like(self, model: Any) -> Any:
+        """Return the best so far of a kind and a size."""
+        found = [one for one in self.tried.values() if _is_like(one, model)]
+        return max(found, key=lambda one: one.value).model
 
     def climb(self, model: Fittable, steps: Steps, share: float = 1.0) -> None:
         """Go along hyperparameters while a step gains, up to a share of the work."""
