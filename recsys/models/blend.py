@@ -129,24 +129,29 @@ class Blend:
     ) -> Embeddings:
         """Fit SVD, then ALS, whose epochs are those of the blend; see `Model.fit`."""
         require_no_start(self.name, start)
-        svd = self.svd.fit(user_items)
+        blended = self._with(user_items, self.svd.fit(user_items))
 
         def on_als_epoch(epoch: Epoch) -> bool | None:
             if on_epoch is None:
                 return False
-            blended = replace(
-                epoch, embeddings=lambda: self.of(user_items, epoch.embeddings(), svd)
-            )
-            return on_epoch(blended)
+            return on_epoch(replace(epoch, embeddings=lambda: blended(epoch.embeddings())))
 
-        return self.of(user_items, self.als.fit(user_items, on_epoch=on_als_epoch), svd)
+        return blended(self.als.fit(user_items, on_epoch=on_als_epoch))
 
     def of(self, user_items: UserItems, als: Embeddings, svd: Embeddings) -> Embeddings:
         """Return the blend of both, fitted to the same log, (n, factors of both)."""
-        matrix = checked(user_items, recency=self.recency)
-        scales = [self._scale_of(als.items), self._scale_of(svd.items)]
-        users = self._joined(matrix, [als.users, svd.users], scales)
-        return Embeddings(users, np.hstack([als.items, svd.items]))
+        return self._with(user_items, svd)(als)
+
+    def _with(self, user_items: UserItems, svd: Embeddings) -> Callable[[Embeddings], Embeddings]:
+        """Prepare the blend of an SVD with any epoch of ALS."""
+        matrix, of_svd = checked(user_items, recency=self.recency), self._scale_of(svd.items)
+
+        def blended(als: Embeddings) -> Embeddings:
+            scales = [self._scale_of(als.items), of_svd]
+            users = self._joined(matrix, [als.users, svd.users], scales)
+            return Embeddings(users, np.hstack([als.items, svd.items]))
+
+        return blended
 
     def fold_in(
         self,

@@ -52,8 +52,6 @@ _SHARE_OF_LARGE, _LEAST_WORK = 0.3, 8e11  # the work: of a fit with a large teac
 _LARGEST_SHARE = 0.35  # of the work, for a single fit
 _PER_FACTOR = 4  # factors of a teacher
 _LEAST_USERS = 100  # of a validation part that can tell models apart
-
-
 _EPOCHS, _MOST_USERS = 20, 15_000  # of a distilled model: twice as many gain less than 1 % each
 _TEMPERATURE, _OF_MANY_ITEMS, _MANY_ITEMS = 0.1, 0.07, 20_000
 
@@ -244,11 +242,11 @@ class _Search:
 
     def _distilled(self, teacher: Any) -> None:
         """Distil few factors from a teacher, which mostly rank as well, and often better."""
-        is_sampled = self.task.user_items.shape[1] > _MANY_ITEMS
+        has_many_items = self.task.user_items.shape[1] > _MANY_ITEMS
         first = Distilled(
             min(_SMALL, self.settings.factors),
             teacher,
-            temperature=_OF_MANY_ITEMS if is_sampled else _TEMPERATURE,
+            temperature=_OF_MANY_ITEMS if has_many_items else _TEMPERATURE,
             iterations=_EPOCHS,
             most_users=_MOST_USERS,
         )
