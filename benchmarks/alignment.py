@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.splits import EXAMPLES, data_folder
+from benchmarks.splits import EXAMPLES
 from recsys.config import read_config
 from recsys.logs import Interactions, read_log
 from recsys.models import ALS, SVD, Model, model_from, parameters_of
@@ -161,7 +161,6 @@ def relabelled(release: Release, share: float) -> Release:
 
 def two_days(name: str) -> tuple[Interactions, Interactions]:
     """Return a log without what came last, and the whole log."""
-    data_folder()
     settings = read_config(EXAMPLES / f"{name}.toml")
     log = read_log(settings.data.log, settings.log)
     if log.timestamp is None:
@@ -171,7 +170,6 @@ def two_days(name: str) -> tuple[Interactions, Interactions]:
 
 def als(name: str, seed: int = 0) -> Model:
     """Return ALS as the example of a log has it."""
-    data_folder()
     model = read_config(EXAMPLES / f"{name}.toml").model or ALS()
     return model.with_factors(FACTORS).with_seed(seed)
 

@@ -195,9 +195,7 @@ def machine() -> None:
 
 def gowalla() -> sp.csr_array | None:
     """Return the train part of Gowalla, if it is here."""
-    root = Path(__file__).parents[1]
-    folder = Path(os.environ.get("RECSYS_DATA", root.parent / "shared" / "data"))
-    path = folder / "gowalla" / "train.parquet"
+    path = Path(os.environ.get("RECSYS_DATA", "")) / "gowalla" / "train.parquet"
     if not path.exists():
         print(f"Gowalla is not at {path}: set RECSYS_DATA")
         return None

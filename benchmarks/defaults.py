@@ -20,8 +20,9 @@ import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
+from benchmarks.machine import data_folder
 from benchmarks.neighbors import peer
-from benchmarks.splits import SPLITS, Parts, data_folder, with_validation
+from benchmarks.splits import SPLITS, Parts, with_validation
 from recsys.evaluation import Scorer, evaluate
 from recsys.logs import read_log
 from recsys.models import ALS, KNN

@@ -14,7 +14,6 @@ nights: they are counted when a log is read, and these are parts of one that was
 """
 
 import argparse
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -268,7 +267,6 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=0)
     options = parser.parse_args()
-    os.environ.setdefault("RECSYS_DATA", str(ROOT.parent / "shared" / "data"))
     quiet: dict[str, list[Outcome]] = {}
     faults: dict[str, dict[str, Outcome | None]] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,9 @@
 """A full-ranking evaluation compared to the bare matrix product and to RecTools.
 
-    python -m benchmarks.evaluation [--quick] [--rounds 5] [--no-peer]
+    RECSYS_DATA=... python -m benchmarks.evaluation [--quick] [--rounds 5] [--no-peer]
 
 Reads the fixed Gowalla split (29,858 users, 40,981 items) from the folder that ``RECSYS_DATA``
-names, ``../shared/data`` without it; vectors are those of our ALS with 128 factors, or random ones
+names; vectors are those of our ALS with 128 factors, or random ones
 with ``--quick``. RecTools runs in the environment of ``make peers``. Prints two Markdown tables:
 what was asked for next to what was measured, and where the time goes.
 """
@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from benchmarks.machine import timed
+from benchmarks.machine import data_folder, timed
 from recsys.base.environment import usable_cores
 from recsys.evaluation import Evaluation, beyond_accuracy, evaluate, held_out, ranking
 from recsys.evaluation.held_out import DEFAULT_BATCH_BYTES
@@ -49,7 +49,7 @@ DIVERSITY_USERS = 300  # RecTools makes a Python tuple of each of 4,950 pairs of
 
 
 def read(part: str) -> sp.csr_array:
-    folder = Path(os.environ.get("RECSYS_DATA", "../shared/data"))
+    folder = data_folder()
     table = pq.read_table(folder / "gowalla" / f"{part}.parquet")
     pairs = (table["user"].to_numpy(), table["item"].to_numpy())
     weight = np.ones(len(table), dtype=np.float32)

@@ -5,9 +5,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+
+
+def data_folder() -> Path:
+    """Return the folder of public logs, which are not in the repository."""
+    folder = os.environ.get("RECSYS_DATA")
+    if not folder:
+        raise SystemExit(
+            "RECSYS_DATA: expected the folder of public logs, got nothing; set it, as in "
+            "RECSYS_DATA=logs python -m benchmarks.NAME (docs/results.md names them)"
+        )
+    return Path(folder)
 
 
 def peak_flops() -> float:

@@ -19,7 +19,8 @@ from time import process_time
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmarks.splits import EXAMPLES, SPLITS, Parts, data_folder, with_validation
+from benchmarks.machine import data_folder
+from benchmarks.splits import EXAMPLES, SPLITS, Parts, with_validation
 from recsys.config import read_config
 from recsys.evaluation import Evaluation, evaluate, evaluate_next
 from recsys.logs import Interactions, read_log
@@ -132,7 +133,6 @@ def all_ratings() -> Interactions:
 
 def example_log(name: str) -> Interactions:
     """Return the whole log of one of pipelines/examples."""
-    data_folder()
     settings = read_config(EXAMPLES / f"{name}.toml")
     return read_log(settings.data.log, settings.log)
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 
+from benchmarks.machine import data_folder
 from benchmarks.published_protocols import (
     Indices,
     Measured,
@@ -19,7 +20,7 @@ from benchmarks.published_protocols import (
     ones,
 )
 from benchmarks.sampled_files import SampledTest
-from benchmarks.splits import SPLITS, data_folder
+from benchmarks.splits import SPLITS
 
 N_NEGATIVES, N_NCF_ITEMS = 99, 3706
 

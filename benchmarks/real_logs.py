@@ -5,7 +5,6 @@
 Prints a Markdown table: ndcg@20 and recall@20 with 95 % intervals over users.
 """
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +22,6 @@ SPLITS = {"time": "by time, last {share:.0%}", "last": "last of each user", "giv
 
 def main() -> None:
     """Evaluate every example and print one row each."""
-    os.environ.setdefault("RECSYS_DATA", str(ROOT.parent / "shared" / "data"))
     print(
         "| log | events | split | users | popularity ndcg@20 | ALS ndcg@20 | recall@20 | seconds |"
     )

@@ -1,6 +1,5 @@
 """Real logs, split for tuning and for one run on the test part."""
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.machine import data_folder
 from recsys.config import read_config
 from recsys.logs import Interactions, read_log
 from recsys.splits import split_by_time, split_given, split_last, split_random
@@ -26,15 +26,8 @@ class Parts(NamedTuple):
     validation: Interactions
 
 
-def data_folder() -> Path:
-    """Return the folder of real logs."""
-    folder = os.environ.setdefault("RECSYS_DATA", str(ROOT.parent / "shared" / "data"))
-    return Path(folder)
-
-
 def example(name: str) -> Parts:
     """Return one of pipelines/examples: its given split, or the last fifth by time."""
-    data_folder()
     settings = read_config(EXAMPLES / f"{name}.toml")
     log = read_log(settings.data.log, settings.log)
     if settings.data.test:

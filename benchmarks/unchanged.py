@@ -88,7 +88,7 @@ class World:
 
 def worlds() -> list[World]:
     """Return the bundled log, one split by its publishers, and one of ratings in CSV."""
-    data = Path(os.environ.get("RECSYS_DATA", ROOT.parent / "shared" / "data"))
+    data = Path(os.environ.get("RECSYS_DATA", ""))
     gowalla, movies = data / "gowalla", data / "ml-latest-small"
     columns = {"user_id": "user", "item_id": "item"}
     return [

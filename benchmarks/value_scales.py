@@ -7,7 +7,6 @@ random where there is none), `--validation` on the validation part, on which the
 """
 
 import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +16,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 import recsys
+from benchmarks.machine import data_folder
 from recsys.settings import ValueScale
 
 _MEASURED = 20
@@ -66,7 +66,7 @@ def main() -> None:
     scales = get_args(ValueScale)
     print(f"| log | {' | '.join(scales)} |")
     print(f"|---|{'---:|' * len(scales)}")
-    for name, table, columns in logs(Path(os.environ["RECSYS_DATA"])):
+    for name, table, columns in logs(data_folder()):
         found = [ndcg(table, columns, scale, validation=validation) for scale in scales]
         cells = [" / ".join(f"{value:.4f}" for value in values) for values in found]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)

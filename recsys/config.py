@@ -189,7 +189,10 @@ def _expand(value: Any, folder: Path, where: str) -> Any:
             f"{where}: the path {value!r} needs the environment variable {missing[1]}, "
             "which is not set"
         )
-    return str(folder / Path(expanded).expanduser())
+    path = str(folder / Path(expanded).expanduser())
+    tidy = os.path.normpath(path)
+    is_same = os.path.realpath(tidy) == os.path.realpath(path)  # not where a link comes before ..
+    return tidy if is_same else path
 
 
 def _lower_first(sentence: str) -> str:

@@ -41,6 +41,17 @@ def test_every_table_is_read(tmp_path: Path) -> None:
     assert settings.index.target_recall == 0.9
 
 
+def test_a_path_is_tidy_and_leads_to_the_same_place(tmp_path: Path) -> None:
+    (tmp_path / "pipelines").mkdir()
+    tables = {"nightly": {"store": "../store"}}
+    found = settings_from(tables, tmp_path / "pipelines").nightly.store
+    assert found == str(tmp_path / "store")
+    (tmp_path / "elsewhere" / "pipelines").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "pipelines")
+    found = settings_from(tables, tmp_path / "link").nightly.store
+    assert Path(found or "").resolve() == tmp_path / "elsewhere" / "store"
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_are_valid_and_short(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
