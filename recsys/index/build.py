@@ -22,8 +22,10 @@ from recsys.index.index_summary import (
     WorkSummary,
 )
 from recsys.index.measurement import (
+    HardQueries,
     Sample,
     answers_as_built,
+    milliseconds_of,
     recall_by_condition,
     share_found,
     write_probes,
@@ -79,12 +81,12 @@ def build_index(
     """
     exact = MeasuredIndex.exact(Searcher.of(items, cosine=cosine), sample)
     write_probes(folder, sample.users, exact.index)
-    chosen, without_annoy = exact, None
+    chosen, without_annoy, hard = exact, None, HardQueries(exact.index, sample)
     if settings.kind != "annoy":
-        chosen = calibrate_clusters(exact, sample, settings) or exact
+        chosen = calibrate_clusters(exact, hard, settings) or exact
     if settings.kind != "exact" and chosen is exact:
         try:
-            chosen = _chosen(exact, folder, sample, settings)
+            chosen = _chosen(exact, folder, hard, settings)
         except AnnoyError as error:
             without_annoy = str(error)
             _warn_of(without_annoy)
@@ -144,17 +146,17 @@ def load_index(items: FloatMatrix, folder: Path, summary: IndexSummary) -> Index
 
 
 def _chosen(
-    exact: MeasuredIndex, folder: Path, sample: Sample, settings: "IndexSettings"
+    exact: MeasuredIndex, folder: Path, hard: HardQueries, settings: "IndexSettings"
 ) -> MeasuredIndex:
     """Return the index with a forest, unless there is none or "auto" finds it no better."""
-    found = calibrate(exact, folder, sample, settings)
+    found = calibrate(exact, folder, hard, settings)
     if found is None:
         return exact
     recall = found.recall(exact)
     misses = recall < settings.target_recall
     if misses and settings.kind == "annoy":
         raise GateFailedError([_refusal(recall, found.index.search_k[SHORT], settings)])
-    found = limited(found, exact, sample, settings.target_recall)
+    found = limited(found, exact, hard, settings.target_recall)
     is_cheaper = found.total_cost() < exact.total_cost() and found.costs_no_more(exact)
     if settings.kind == "auto" and (misses or not is_cheaper):
         (folder / FOREST).unlink()
@@ -191,13 +193,16 @@ def _summary(
         elif chosen.index.clusters is not None:
             kind = CLUSTERS
             clusters = ClusterSummary(**common, n_clusters=len(chosen.index.clusters.centers))
+    times = {k: Times.of(milliseconds_of(chosen.index, sample, k)) for k in lengths}
     return IndexSummary(
         kind=kind,
         target_recall=settings.target_recall,
         n_users_measured=len(sample),
         recall={k: chosen.counted[k].recall(exact.counted[k]) for k in lengths},
-        times={k: Times.of(1000 * chosen.counted[k].seconds) for k in lengths},
-        exact_p50_ms=Times.of(1000 * exact.counted[SHORT].seconds).p50,
+        times=times,
+        exact_p50_ms=times[SHORT].p50
+        if chosen is exact
+        else Times.of(milliseconds_of(exact.index, sample, SHORT)).p50,
         work={k: _work_of(k, chosen, exact) for k in lengths},
         costs=asdict(COSTS),
         forest=forest,

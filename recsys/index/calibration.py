@@ -19,7 +19,7 @@ from recsys.index.annoy import AnnoyError
 from recsys.index.clusters import cluster_items, n_axes_of
 from recsys.index.compiled import COUNTED
 from recsys.index.forest import FOREST, build_forest, open_forest
-from recsys.index.measurement import Counted, Sample, bears, most_excluded
+from recsys.index.measurement import Counted, HardQueries, Sample, bears, most_excluded
 from recsys.index.quantized import PER_BLOCK
 from recsys.index.searcher import LONG, SHORT, Searcher
 
@@ -166,20 +166,22 @@ class MeasuredIndex:
 
 
 def calibrate(
-    exact: MeasuredIndex, folder: Path, sample: Sample, settings: "IndexSettings"
+    exact: MeasuredIndex, folder: Path, hard: HardQueries, settings: "IndexSettings"
 ) -> MeasuredIndex | None:
     """Build the forest that costs least at the target, and leave it in the folder."""
     best: MeasuredIndex | None = None
     tried = folder / _TRIED
     try:
         for head in _heads(settings, len(exact.index.items)):
-            found = _with_head(head, tried, exact, sample, settings)
+            found = _with_head(head, tried, exact, hard, settings)
             if found is None:
                 continue
             if best is not None and not _is_better(found, best, exact, settings):
                 break
             tried.replace(folder / FOREST)
             best = found
+            if found.total_cost() >= _WORTH_ITS_BYTES * exact.total_cost():
+                break  # the trees gain little, and with a smaller head they have more to do
     except AnnoyError:
         (folder / FOREST).unlink(missing_ok=True)
         raise
@@ -189,7 +191,7 @@ def calibrate(
 
 
 def calibrate_clusters(
-    exact: MeasuredIndex, sample: Sample, settings: "IndexSettings"
+    exact: MeasuredIndex, hard: HardQueries, settings: "IndexSettings"
 ) -> MeasuredIndex | None:
     """Put items into clusters and find how many of these to scan; None where norms do as well.
 
@@ -200,17 +202,17 @@ def calibrate_clusters(
     if len(items) < _LEAST_CLUSTERED or read < _WORTH_CLUSTERS:
         return None
     codes, clusters = cluster_items(items, exact.index.factor, settings.seed)
-    found = MeasuredIndex.exact(Searcher(items, codes, clusters=clusters), sample)
+    found = scanned = MeasuredIndex.exact(Searcher(items, codes, clusters=clusters), hard.sample)
     if settings.kind != "exact":
         most = int(_MOST_CLUSTERS * len(clusters.centers))
         chosen = {
-            k: _least_search(k, found, _growing(1, most, 1.5), exact, sample, settings)
+            k: _least_search(k, found, _growing(1, most, 1.5), exact, hard, settings)
             for k in (SHORT, LONG)
         }
         search_k, counted = _by_length(chosen)
         if any(search_k.values()):  # else it is exact, whatever is excluded
             found = MeasuredIndex(found.index.with_limits(search_k), counted)
-            found = limited(found, exact, sample, settings.target_recall)
+            found = limited(found, scanned, hard, settings.target_recall)
     is_better = found.total_cost() < _WORTH_ITS_BYTES * exact.total_cost()
     return found if is_better and found.costs_no_more(exact) else None
 
@@ -230,7 +232,7 @@ def _least_search(
     scanned: MeasuredIndex,
     tried: Iterable[int],
     exact: MeasuredIndex,
-    sample: Sample,
+    hard: HardQueries,
     settings: "IndexSettings",
     *,
     may_scan: bool = True,
@@ -240,6 +242,7 @@ def _least_search(
     0 where a scan costs no more, or none meets it; the last one where there may be no scan.
     """
     factors, target = exact.index.items.shape[1], settings.target_recall
+    sample = hard.sample
     few = sample.take(range(min(_N_FIRST, len(sample))))
     index, search_k = scanned.index, 0
     for search_k in tried:
@@ -251,7 +254,7 @@ def _least_search(
         if counted.meets(best, target - _LUCK):
             counted = Counted.of(index, sample, k)
             if counted.meets(exact.counted[k], target) and (
-                not may_scan or bears(k, index, exact.index, sample, target, 0)
+                not may_scan or bears(k, index, hard, target, 0)
             ):
                 return search_k, counted
     return (0, scanned.counted[k]) if may_scan else (search_k, Counted.of(index, sample, k))
@@ -264,13 +267,15 @@ def _by_length(
 
 
 def limited(
-    found: MeasuredIndex, exact: MeasuredIndex, sample: Sample, target: float
+    found: MeasuredIndex, scanned: MeasuredIndex, hard: HardQueries, target: float
 ) -> MeasuredIndex:
     """Let an index answer, without a scan, only kinds of queries on which it reaches the target."""
-    most = {k: most_excluded(k, found.index, exact.index, sample, target) for k in (SHORT, LONG)}
-    index = found.index.with_limits(found.index.search_k, most)
-    counted = {k: Counted.of(index, sample, k) for k in (SHORT, LONG)}
-    return MeasuredIndex(index, counted, found.head)
+    most = {k: most_excluded(k, found.index, hard, target) for k in (SHORT, LONG)}
+    n_seen = np.array([len(seen) for seen in hard.sample.seen])
+    counted = {
+        k: found.counted[k].where(n_seen <= most[k], scanned.counted[k]) for k in (SHORT, LONG)
+    }
+    return MeasuredIndex(found.index.with_limits(found.index.search_k, most), counted, found.head)
 
 
 def _heads(settings: "IndexSettings", n_items: int) -> list[Head]:
@@ -293,7 +298,7 @@ def _with_head(
     head: Head,
     path: Path,
     exact: MeasuredIndex,
-    sample: Sample,
+    hard: HardQueries,
     settings: "IndexSettings",
 ) -> MeasuredIndex | None:
     """Build the forest after a head, and find how far each length of list has to search."""
@@ -310,7 +315,7 @@ def _with_head(
             scanned,
             _growing(_FIRST_SEARCH_K, most, 2),
             exact,
-            sample,
+            hard,
             settings,
             may_scan=k == LONG,
         )

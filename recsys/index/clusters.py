@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recsys.base.reading import damaged, open_array
 from recsys.base.stopping import check_stop
-from recsys.base.threads import one_blas_thread
+from recsys.base.threads import Threads, one_blas_thread, threads
 from recsys.index.quantized import PER_BLOCK, Codes, encode_items
 from recsys.vectors import FloatMatrix, FloatVector
 from recsys.vectors.vector import norms_of
@@ -28,12 +28,13 @@ _MOST_AXES = 128
 _MIDDLE = 7.5  # of the codes, 0 to 15
 _ROUNDING = 1e-5  # what float32 may add to a dot product, as a share of the norms
 _LEAST_STEP = np.finfo(np.float32).tiny
-_LEAST_PER_CLUSTER = 4 * PER_BLOCK
+_LEAST_PER_CLUSTER = 8 * PER_BLOCK
 _CLUSTERS_PER_ROOT = 3  # of the number of items
 _FEW_CLUSTERS = 3000  # whose centers a query scores in no time
-_ITERATIONS = 5
-_DRAWN_PER_CLUSTER = 32
+_ITERATIONS = 3
+_DRAWN_PER_CLUSTER = 16
 _ROWS_AT_ONCE = 64 * 1024
+_SCORES_AT_ONCE = 1024 * 1024  # which a cache holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +84,10 @@ class Partition:
         rng = np.random.default_rng(seed)
         drawn = vectors[np.sort(rng.permutation(n)[: _DRAWN_PER_CLUSTER * n_clusters])]
         centers = drawn[np.sort(rng.permutation(len(drawn))[:n_clusters])]
-        with one_blas_thread():  # whose sums depend on how many threads there are
+        with threads() as pool:
             for _ in range(_ITERATIONS):
-                centers = _means(drawn, _nearest(drawn, centers), centers)
-            return cls(vectors, centers, _nearest(vectors, centers))
+                centers = _means(drawn, _nearest(drawn, centers, pool), centers)
+            return cls(vectors, centers, _nearest(vectors, centers, pool))
 
 
 def n_axes_of(factors: int) -> int:
@@ -155,14 +156,16 @@ def open_clusters(folder: Path, n_items: int, factors: int) -> Clusters:
     return clusters
 
 
-def _nearest(vectors: FloatMatrix, centers: FloatMatrix) -> NDArray[np.int64]:
+def _nearest(vectors: FloatMatrix, centers: FloatMatrix, pool: Threads) -> NDArray[np.int64]:
     half = np.einsum("ij,ij->i", centers, centers) / 2  # (n_clusters,)
     nearest = np.empty(len(vectors), dtype=np.int64)
-    at_once = max(1, _ROWS_AT_ONCE * 64 // len(centers))
-    for first in range(0, len(vectors), at_once):
-        check_stop()
+
+    def find(first: int) -> None:
         part = slice(first, first + at_once)
         nearest[part] = (vectors[part] @ centers.T - half).argmax(axis=1)
+
+    at_once = max(1, _SCORES_AT_ONCE // len(centers))
+    pool.map(find, range(0, len(vectors), at_once))
     return nearest
 
 
@@ -211,10 +214,11 @@ def _axes_of(partition: Partition, n_axes: int) -> FloatMatrix:
         part = slice(first, first + _ROWS_AT_ONCE)
         residuals = partition.vectors[part] - partition.centers[partition.cluster[part]]
         with one_blas_thread():
-            squares += residuals.T.astype(np.float64) @ residuals
+            squares += residuals.T @ residuals
     axes = np.zeros((n_axes, factors), dtype=np.float32)
     n = min(n_axes, factors)
-    axes[:n] = np.linalg.eigh(squares)[1].T[::-1][:n]
+    with one_blas_thread():
+        axes[:n] = np.linalg.eigh(squares)[1].T[::-1][:n]
     return axes
 
 

@@ -96,15 +96,16 @@ _ARGUMENTS = {
     "search_many": (
         *(*_INDEX, c_void_p, _NUMBER, _NUMBER),  # users, n_users, k
         *(c_void_p, _NUMBER, c_void_p, c_void_p),  # allowed, n_allowed, starts, exclude
-        *(_NUMBER, _NUMBER, *_LIST),  # n_head, search_k
+        *(_NUMBER, _NUMBER, *_LIST, c_void_p),  # n_head, search_k, ..., work
     ),
+    "encode_blocks": (c_void_p, _NUMBER, _NUMBER, c_void_p, c_void_p, c_void_p),
     "rank": (
         *(POINTER(Catalogue), POINTER(Scratch), c_void_p),  # user
         *(c_void_p, _NUMBER, _NUMBER, *_LIST),  # rows, n_rows, k
     ),
     "use_vnni": (c_int32,),
 }
-_RESULTS = {"search": _NUMBER, "search_many": None, "rank": _NUMBER, "use_vnni": c_int32}
+_RESULTS = {"search": _NUMBER, "rank": _NUMBER, "use_vnni": c_int32}  # of others: none
 
 
 def structure(kind: Any, *, arrays: dict[str, NDArray[Any]], **others: Any) -> Any:
@@ -119,15 +120,15 @@ def open_library() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(str(LIBRARY))
         layout = library.layout()
+        functions = {name: getattr(library, name) for name in _ARGUMENTS}
     except (OSError, AttributeError) as error:
         raise ImportError(_other_library(str(error))) from error
     if layout != len(COUNTED) + 1000 * sum(
         map(ctypes.sizeof, (Catalogue, ClusterPointers, Scratch))
     ):
         raise ImportError(_other_library("one of another release"))
-    for name, arguments in _ARGUMENTS.items():
-        function = getattr(library, name)
-        function.argtypes, function.restype = arguments, _RESULTS[name]
+    for name, function in functions.items():
+        function.argtypes, function.restype = _ARGUMENTS[name], _RESULTS.get(name)
     library.use_vnni(1)
     return library
 

@@ -22,6 +22,7 @@
    No index is trusted that comes from a file. What a query did is counted, so that an index can be
    chosen by work, which is the same on a busy machine. compiled.py calls this. */
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -647,7 +648,7 @@ int64_t search(const catalogue_t *c, const forest_t *t, scratch_t *s, const floa
 void search_many(const catalogue_t *c, const forest_t *t, scratch_t *s, const float *users,
                  int64_t n_users, int64_t k, const uint16_t *allowed, int64_t n_allowed,
                  const int64_t *starts, const int32_t *exclude, int64_t n_head, int64_t search_k,
-                 int32_t *rows, float *scores) {
+                 int32_t *rows, float *scores, int64_t *work) {
     for (int64_t j = 0; j < n_users; j++) {
         int64_t n = search(c, t, s, users + j * c->factors, k, allowed, n_allowed,
                            exclude + starts[j], starts[j + 1] - starts[j], n_head, search_k,
@@ -656,6 +657,36 @@ void search_many(const catalogue_t *c, const forest_t *t, scratch_t *s, const fl
             rows[j * k + n] = -1;
             scores[j * k + n] = -INFINITY;
         }
+        if (work) memcpy(work + j * N_COUNTS, s->work, N_COUNTS * sizeof *work);
+    }
+}
+
+/* Quantize the items of some positions to 8 bits, each with a scale of its own; quantized.py says
+   how. Their vectors are `vectors`, (n_blocks * 16, 4 * width), with zeros where there is no more. */
+FOR_PROCESSOR void encode_blocks(const float *restrict vectors, int64_t n_blocks, int64_t width,
+                                 int32_t *restrict codes, double *restrict norms,
+                                 double *restrict errors) {
+    int64_t n = PER_INT * width;
+    uint8_t *bytes = (uint8_t *)codes;
+    for (int64_t at = 0; at < PER_BLOCK * n_blocks; at++) {
+        const float *vector = vectors + at * n;
+        int64_t block = at / PER_BLOCK * (width + 1) * PER_BLOCK, lane = at % PER_BLOCK;
+        float scale = 0;
+        double norm = 0, error = 0;
+        for (int64_t f = 0; f < n; f++) scale = fmaxf(scale, fabsf(vector[f]));
+        scale = fmaxf(scale / LARGEST_CODE, FLT_MIN);
+        for (int64_t f = 0; f < n; f++) {
+            float whole = rintf(vector[f] / scale);
+            double rest = vector[f] - whole * (double)scale;
+            norm += vector[f] * (double)vector[f];
+            error += rest * rest;
+            if (!(whole >= -LARGEST_CODE && whole <= LARGEST_CODE)) whole = 0; /* no number */
+            bytes[PER_INT * (block + f / PER_INT * PER_BLOCK + lane) + f % PER_INT] =
+                (uint8_t)(whole + OFFSET);
+        }
+        memcpy(codes + block + width * PER_BLOCK + lane, &scale, sizeof scale);
+        norms[at] = sqrt(norm);
+        errors[at] = sqrt(error);
     }
 }
 

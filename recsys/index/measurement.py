@@ -7,6 +7,7 @@ finds, and a list after the exclusion of the best items holds what lies deeper.
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,13 +16,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.environment import usable_cores
 from recsys.base.reading import damaged, open_array
 from recsys.base.stopping import check_stop
-from recsys.base.threads import one_blas_thread
+from recsys.base.threads import chunks, one_blas_thread
 from recsys.index.compiled import COUNTED
 from recsys.index.plain import Allowed, ItemRows, PlainIndex
 from recsys.index.searcher import LONG, SHORT, Searcher
-from recsys.vectors import FloatMatrix, FloatVector
+from recsys.vectors import FloatMatrix
+from recsys.vectors.top_k import EXCLUDED
 
 PROBES, ANSWERS = "probes.npy", "answers.npy"
 
@@ -37,8 +40,10 @@ LENGTHS = (1, SHORT, LONG, 1000)
 _MEASURED = {SHORT: (1, SHORT), LONG: (LONG,)}  # for how far a forest is asked
 _EXCLUSIONS = (0, 20, 100, 500)  # of a query, up to which a forest may be asked
 _N_HARD, _N_UNDER_CONDITIONS = 500, 200  # queries of each kind
-_N_SCANNED = 25  # queries of a kind for which everything is scanned, whatever the index
+_N_SCANNED = 10  # queries of a kind for which everything is scanned, whatever the index
 _LONG_HISTORIES = 0.1  # of the sample
+_N_TIMED = 200  # queries, by a stopwatch
+_AT_ONCE = 100  # queries of a thread between two looks at a signal
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +68,27 @@ class Sample:
         """Return some of the queries."""
         return Sample(self.users[list(numbers)], [self.seen[number] for number in numbers])
 
+    def lists(
+        self, index: Searcher, k: int, allowed: Allowed | None = None
+    ) -> tuple[NDArray[np.int32], FloatMatrix, NDArray[np.int64]]:
+        """Search once for every user, by all cores; return rows, scores, and the work of each."""
+        n, k = len(self), min(k, len(index.items))
+        rows, scores = np.empty((n, k), dtype=np.int32), np.empty((n, k), dtype=np.float32)
+        work = np.zeros((n, len(COUNTED)), dtype=np.int64)
+        starts = np.cumsum([0, *map(len, self.seen)])
+        exclude = np.concatenate([_NOTHING, *self.seen])
+
+        def search(part: slice) -> None:
+            bounds = starts[part.start : part.stop + 1]
+            rows[part], scores[part] = index.search_many(
+                self.users[part], k, bounds, exclude, allowed, work[part]
+            )
+
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            for _ in pool.map(search, chunks(n, least=_AT_ONCE)):
+                check_stop()
+        return rows, scores, work
+
 
 @dataclass(frozen=True, eq=False)
 class Counted:
@@ -70,49 +96,48 @@ class Counted:
 
     Parameters
     ----------
-    scores : list of ndarray of float32
-        The scores of each list, best first.
+    scores : ndarray of float32, shape (n_users, k)
+        The scores of each list, best first, and minus infinity after its end.
     work : ndarray of int64, shape (n_users, 10)
         What each query did, in the order of `recsys.index.compiled.COUNTED`.
-    seconds : ndarray of float64, shape (n_users,)
-        Of each query: for reports only, as no two runs measure the same.
     """
 
-    scores: Sequence[FloatVector]
+    scores: FloatMatrix
     work: NDArray[np.int64]
-    seconds: NDArray[np.float64]
 
     @classmethod
     def of(
         cls, index: Searcher, sample: Sample, k: int, allowed: Allowed | None = None
     ) -> "Counted":
         """Search once for every user."""
-        scores, seconds = [], np.empty(len(sample))
-        work = np.empty((len(sample), len(COUNTED)), dtype=np.int64)
-        for number, (user, seen) in enumerate(zip(sample.users, sample.seen, strict=True)):
-            check_stop()
-            start = perf_counter()
-            scores.append(index.search(user, k, seen, allowed)[1])
-            seconds[number] = perf_counter() - start
-            work[number] = index.last_work()
-        return cls(scores, work, seconds)
+        return cls(*sample.lists(index, k, allowed)[1:])
+
+    def where(self, users: NDArray[np.bool_], others: "Counted") -> "Counted":
+        """Return the lists of some users, and others of the rest."""
+        scores = np.where(users[:, None], self.scores, others.scores)
+        return Counted(scores, np.where(users[:, None], self.work, others.work))
 
     def first(self, k: int) -> "Counted":
         """Return the beginnings of the lists, with the work of the whole."""
-        return Counted([scores[:k] for scores in self.scores], self.work, self.seconds)
+        return Counted(self.scores[:, :k], self.work)
 
     def take(self, n: int) -> "Counted":
         """Return the lists of the first n users."""
-        return Counted(self.scores[:n], self.work[:n], self.seconds[:n])
+        return Counted(self.scores[:n], self.work[:n])
 
     def recall(self, exact: "Counted", users: slice = slice(None)) -> float | None:
         """Return the share of the exact lists that this index found; None without any.
 
         By score, so that another item with the same score as the last one is no miss.
         """
-        found = sum(map(_n_found, self.scores[users], exact.scores[users]))
-        wanted = sum(map(len, exact.scores[users]))
-        return found / wanted if wanted else None
+        scores, best = self.scores[users], exact.scores[users]
+        if not (is_wanted := best > EXCLUDED).any():
+            return None
+        last = np.where(is_wanted, best, np.inf).min(axis=1, keepdims=True)
+        rounding = _ROUNDING * np.abs(best, where=is_wanted, out=np.zeros_like(best)).max(
+            axis=1, keepdims=True
+        )
+        return int((scores >= last - rounding).sum()) / int(is_wanted.sum())
 
     def meets(self, exact: "Counted", target: float) -> bool:
         """Return whether both halves of the users are served well enough.
@@ -131,11 +156,15 @@ class Counted:
         return mean
 
 
-def _n_found(scores: FloatVector, exact: FloatVector) -> int:
-    if len(exact) == 0:
-        return 0
-    rounding = _ROUNDING * float(np.abs(exact).max())
-    return int((scores >= exact[-1] - rounding).sum())
+def milliseconds_of(index: Searcher, sample: Sample, k: int) -> NDArray[np.float64]:
+    """Return the time of some queries, one by one: for reports only, as no two runs are alike."""
+    found = []
+    for user, seen in zip(sample.users[:_N_TIMED], sample.seen, strict=False):
+        check_stop()
+        start = perf_counter()
+        index.search(user, k, seen)
+        found.append(1000 * (perf_counter() - start))
+    return np.array(found)
 
 
 class _Condition(NamedTuple):
@@ -146,31 +175,67 @@ class _Condition(NamedTuple):
     is_allowed: NDArray[np.bool_] | None = None
 
 
-def most_excluded(k: int, index: Searcher, exact: Searcher, sample: Sample, target: float) -> int:
+class HardQueries:
+    """Queries that an index must bear, and their exact lists, each found only once.
+
+    What counts are the hardest exclusions, those of the best items; the same where the head is
+    barred, which leaves as much as possible to a forest; users who are like a single item each, as
+    new users with a short history are; and real histories up to that length.
+    """
+
+    def __init__(self, exact: Searcher, sample: Sample) -> None:
+        self.exact, self.sample = exact, sample
+        self._found: dict[tuple[str, int, int], tuple[Sample, dict[int, Counted]]] = {}
+
+    def after(self, n: int, k: int, n_head: int) -> Iterator[tuple[Sample, Counted]]:
+        """Yield queries with n exclusions, and the best lists of them."""
+        for kind in ("best", "beyond the head", "items", "histories"):
+            if kind != "beyond the head" or n_head:
+                key = (kind, n, n_head if kind == "beyond the head" else 0)
+                if key not in self._found:
+                    self._found[key] = self._queries(*key), {}
+                queries, best = self._found[key]
+                if k not in best:
+                    best[k] = Counted.of(self.exact, queries, k)
+                yield queries, best[k]
+
+    def _queries(self, kind: str, n: int, n_head: int) -> Sample:
+        exact, users = self.exact, self.sample.users[:_N_HARD]
+        if kind == "histories":
+            are_short = [row for row, seen in enumerate(self.sample.seen) if len(seen) <= n]
+            return self.sample.take(are_short[:_N_HARD])
+        if kind == "items":
+            n_items = len(exact.items)
+            rows = np.linspace(0, n_items - 1, min(len(users), n_items)).astype(np.intp)
+            users = exact.items[rows[exact.items[rows].any(axis=1)]]
+        is_head = np.ones(len(exact.items), dtype=np.bool_)
+        if n_head:
+            is_head[exact.codes.row[n_head:]] = False
+        return _without_best(n, users, exact, exact.allow(is_head))
+
+
+def most_excluded(k: int, index: Searcher, hard: HardQueries, target: float) -> int:
     """Return up to how many exclusions an index reaches its target for lists up to k.
 
-    -1 where it never does, and where there are no users to measure. What counts are the hardest
-    exclusions of that many items, those of the best; real histories up to that length; and users
-    who are like a single item each, as new users with a short history are.
+    -1 where it never does, and where there are no users to measure.
     """
     if not index.search_k[k]:  # everything is scanned
-        return len(exact.items)
+        return len(index.items)
     most = -1
-    for n in _EXCLUSIONS if len(sample) else ():
-        if not bears(k, index, exact, sample, target, n):
+    for n in _EXCLUSIONS if len(hard.sample) else ():
+        if not bears(k, index, hard, target, n):
             break
         most = n
     return most
 
 
-def bears(k: int, index: Searcher, exact: Searcher, sample: Sample, target: float, n: int) -> bool:
+def bears(k: int, index: Searcher, hard: HardQueries, target: float, n: int) -> bool:
     """Return whether an index reaches its target for lists up to k with n exclusions."""
-    for queries in _hard_queries(exact, index, sample, n):
-        best = Counted.of(exact, queries, k)
-        for length in _MEASURED[k]:
-            if not Counted.of(index, queries, length).meets(best.first(length), target):
-                return False
-    return True
+    return all(
+        Counted.of(index, queries, length).meets(best.first(length), target)
+        for queries, best in hard.after(n, k, index.n_head)
+        for length in _MEASURED[k]
+    )
 
 
 def recall_by_condition(
@@ -178,7 +243,7 @@ def recall_by_condition(
 ) -> dict[str, dict[int, float | None]]:
     """Return the recall under every condition, by its name and the length of the list."""
     found: dict[str, dict[int, float | None]] = {}
-    for name, queries, is_allowed in _conditions(exact, sample):
+    for name, queries, is_allowed in _conditions(index, exact, sample):
         masks = [one.allow(is_allowed) for one in (index, exact)]
         few = queries.take(range(min(_N_SCANNED, len(queries))))
         found[name] = {}
@@ -190,28 +255,15 @@ def recall_by_condition(
     return found
 
 
-def _hard_queries(exact: Searcher, index: Searcher, sample: Sample, n: int) -> Iterator[Sample]:
-    """Yield queries with n exclusions that leave as much as possible to the forest."""
-    users = sample.users[:_N_HARD]
-    yield _without_best(n, users, exact)
-    if index.n_head:
-        is_head = np.zeros(len(exact.items), dtype=np.bool_)
-        is_head[exact.codes.row[: index.n_head]] = True
-        yield _without_best(n, users, exact, exact.allow(is_head))
-    rows = np.linspace(0, len(exact.items) - 1, min(len(users), len(exact.items))).astype(np.intp)
-    directions = exact.items[rows]
-    yield _without_best(n, np.ascontiguousarray(directions[directions.any(axis=1)]), exact)
-    yield sample.take([row for row, seen in enumerate(sample.seen) if len(seen) <= n][:_N_HARD])
-
-
 def _without_best(
     n: int, users: NDArray[np.float32], exact: Searcher, allowed: Allowed | None = None
 ) -> Sample:
     """Return queries that exclude the n best items each, of those allowed."""
-    return Sample(users, [exact.search(user, n, _NOTHING, allowed)[0] for user in users])
+    rows = Sample(users, [_NOTHING] * len(users)).lists(exact, n, allowed)[0]
+    return Sample(users, [row[row >= 0] for row in rows])
 
 
-def _conditions(exact: Searcher, sample: Sample) -> Iterator[_Condition]:
+def _conditions(index: Searcher, exact: Searcher, sample: Sample) -> Iterator[_Condition]:
     """Yield the conditions that an index is measured under."""
     n_items = len(exact.items)
     few = sample.take(range(min(_N_UNDER_CONDITIONS, len(sample))))
@@ -224,7 +276,9 @@ def _conditions(exact: Searcher, sample: Sample) -> Iterator[_Condition]:
     yield _Condition("tenth_at_random", few, drawn < 0.1)
     yield _Condition("hundredth_at_random", few, drawn < 0.01)
     for n in _EXCLUSIONS[1:]:
-        yield _Condition(f"best_{n}_excluded", _without_best(n, few.users, exact))
+        is_scanned = n > max(index.most_excluded.values())
+        users = few.users[: _N_SCANNED if is_scanned else None]
+        yield _Condition(f"best_{n}_excluded", _without_best(n, users, exact))
     by_length = np.argsort([-len(seen) for seen in sample.seen], kind="stable")
     longest = by_length[: math.ceil(_LONG_HISTORIES * len(sample))].tolist()
     yield _Condition("long_histories", sample.take(longest))

@@ -9,17 +9,15 @@ from numpy.typing import NDArray
 
 from recsys.base.reading import damaged, open_array
 from recsys.base.stopping import check_stop
+from recsys.index import compiled
 from recsys.vectors import FloatMatrix
 from recsys.vectors.vector import norms_of
 
 PER_BLOCK = 16
 """Positions that are scanned together."""
 
-LARGEST_CODE = 127
-_OFFSET = 128  # codes are held as 1 to 255
 _PER_INT = 4
 _BLOCKS_AT_ONCE = 4096
-_LEAST_SCALE = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,15 +120,14 @@ def _inverse(norms: NDArray[np.float64]) -> NDArray[np.float32]:
 
 def _encoded(vectors: FloatMatrix) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return the codes of whole blocks, and the largest norm and error of each."""
-    scale = np.abs(vectors).max(axis=1) / np.float32(LARGEST_CODE)
-    scale = np.maximum(scale, _LEAST_SCALE)
-    whole = np.rint(vectors / scale[:, None])
-    errors = norms_of(vectors - whole * scale[:, None].astype(np.float64))
     n_blocks, width = len(vectors) // PER_BLOCK, vectors.shape[1] // _PER_INT
-    packed = (whole + _OFFSET).astype(np.uint8).view(np.int32).reshape(n_blocks, PER_BLOCK, width)
     codes = np.empty((n_blocks, width + 1, PER_BLOCK), dtype=np.int32)
-    codes[:, :width] = packed.transpose(0, 2, 1)
-    codes[:, width] = scale.astype(np.float32).view(np.int32).reshape(n_blocks, PER_BLOCK)
-    by_block = np.stack((norms_of(vectors), errors)).reshape(2, n_blocks, PER_BLOCK)
-    bounds = by_block.max(axis=2).astype(np.float32)
+    lengths = np.empty((2, n_blocks, PER_BLOCK))  # of vectors, and of what rounding changed
+    compiled.library.encode_blocks(
+        compiled.address(vectors, np.float32),
+        n_blocks,
+        width,
+        *(compiled.address(one, one.dtype) for one in (codes, *lengths)),
+    )
+    bounds = lengths.max(axis=2).astype(np.float32)
     return codes, np.nextafter(bounds, np.float32(np.inf))  # up, as they are bounds

@@ -181,6 +181,7 @@ class Searcher:
         starts: NDArray[np.int64],
         exclude: ItemRows,
         allowed: Allowed | None = None,
+        work: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int32], FloatMatrix]:
         """Return the lists of many users, those that `search` gives.
 
@@ -191,6 +192,8 @@ class Searcher:
         users : ndarray of float32, shape (n, factors)
         starts : ndarray of int64, shape (n + 1,)
             User j must not get ``exclude[starts[j]:starts[j + 1]]``.
+        work : ndarray of int64, shape (n, 10), optional
+            Where to write what each query did, in the order of `compiled.COUNTED`.
 
         Returns
         -------
@@ -205,7 +208,7 @@ class Searcher:
             n_items = len(self.items)
             rows[:, n_items:], scores[:, n_items:] = -1, EXCLUDED
             rows[:, :n_items], scores[:, :n_items] = self.search_many(
-                users, n_items, starts, exclude, allowed
+                users, n_items, starts, exclude, allowed, work
             )
             return rows, scores
         allowed = allowed or self._everything
@@ -229,6 +232,7 @@ class Searcher:
                     int(n_candidates[first]),
                     compiled.address(rows[first:], np.int32),
                     compiled.address(scores[first:], np.float32),
+                    None if work is None else compiled.address(work[first:], np.int64),
                 )
         return rows, scores
 

@@ -63,6 +63,7 @@ Where no version is sound, the parent is a `Damaged` one, of which the manifest 
 
 
 _N_MEASURED = 1000  # users that the index is measured on
+_N_MEASURED_OF_SCANS = 200
 _WORTH_A_FOREST = range(400_000, 4_000_000)  # rows: a scan takes a millisecond, a forest minutes
 
 
@@ -274,11 +275,13 @@ def _write_indexes(
 def _build_similar(folder: Path, vectors: FloatMatrix, settings: "IndexSettings") -> IndexSummary:
     """Build an index by cosine."""
     folder.mkdir()
-    rows = _sample_of(vectors, settings.seed)
-    units = vectors[rows] / norms_of(vectors[rows])[:, None]
-    sample = Sample(units.astype(np.float32), list(rows[:, None].astype(np.int32)))
     is_worth = len(vectors) in _WORTH_A_FOREST and settings.kind != "exact"
     kind: IndexKind = "auto" if is_worth else "exact"
+    rows = _sample_of(vectors, settings.seed)
+    if not is_worth:  # few tell which of two scans costs less
+        rows = rows[:_N_MEASURED_OF_SCANS]
+    units = vectors[rows] / norms_of(vectors[rows])[:, None]
+    sample = Sample(units.astype(np.float32), list(rows[:, None].astype(np.int32)))
     # All directions have the same norm, so there is no head.
     chosen = replace(settings, kind=kind, head_share=0.0)
     return build_index(vectors, sample, chosen, folder, cosine=True)

@@ -20,7 +20,7 @@ from recsys.index import (
     load_index,
 )
 from recsys.index.forest import FOREST, build_forest, open_forest
-from recsys.index.measurement import LENGTHS, most_excluded
+from recsys.index.measurement import LENGTHS, HardQueries, most_excluded
 from recsys.index.quantized import encode_items
 from recsys.settings import IndexSettings
 from tests.index.test_search import NOTHING, random_world, slow_search
@@ -212,15 +212,16 @@ def test_a_forest_is_asked_up_to_the_exclusions_that_it_bears(tmp_path: Path, wo
     items, sample = world
     assert poor_index(items, tmp_path, head=0.0) is not None
     exact = Searcher.of(items)
-    assert most_excluded(SHORT, exact, exact, sample, 0.98) == len(items)
+    hard, nobody = HardQueries(exact, sample), Sample(sample.users[:0], [])
+    assert most_excluded(SHORT, exact, hard, 0.98) == len(items)
     forest = open_forest(tmp_path / FOREST, *items.shape)
     unlimited = Searcher(items, exact.codes, forest, {SHORT: 100, LONG: 200})
     everything = unlimited.with_limits(dict.fromkeys((SHORT, LONG), len(items)))
     for k in (SHORT, LONG):
-        assert most_excluded(k, everything, exact, sample, 0.98) == 500
-        assert most_excluded(k, unlimited, exact, sample, 0.98) == -1
-        assert most_excluded(k, everything, exact, Sample(sample.users[:0], []), 0.98) == -1
-    assert most_excluded(SHORT, unlimited, exact, sample, 0.01) >= 0
+        assert most_excluded(k, everything, hard, 0.98) == 500
+        assert most_excluded(k, unlimited, hard, 0.98) == -1
+        assert most_excluded(k, everything, HardQueries(exact, nobody), 0.98) == -1
+    assert most_excluded(SHORT, unlimited, hard, 0.01) >= 0
 
 
 def test_by_cosine_zeros_may_be_barred(tmp_path: Path) -> None:
