@@ -50,23 +50,29 @@ class BeyondAccuracy:
         `columns` (n, largest k) are rows of items, best first, -1 past the end of a short list;
         `hits` tells which of them are relevant.
         """
-        place = np.s_[:, start : start + len(columns)]
-        _measure_lists(
-            columns,
-            hits,
-            self._ks,
-            self._share,
-            self._surprise,
-            self._place_by_popularity,
-            self._known[place],
-            self._novelty[place],
-            self._serendipity[place],
+        users = slice(start, start + len(columns))
+        is_listed = columns >= 0
+        # Sums of the first 1, 2, ... items: NumPy adds them one after another.
+        share, surprise = (
+            np.where(is_listed, of_item[columns], 0).cumsum(axis=1)
+            for of_item in (self._share, self._surprise)
         )
+        place_by_popularity = self._place_by_popularity[columns]
+        lengths = is_listed.cumsum(axis=1)
+        for row, k in enumerate(self._ks.tolist()):
+            last = min(k, columns.shape[1]) - 1
+            n = np.maximum(lengths[:, last], 1)
+            self._known[row, users] = share[:, last] / n
+            self._novelty[row, users] = surprise[:, last] / n
+            is_find = (hits & is_listed & (place_by_popularity >= k))[:, : last + 1]
+            self._serendipity[row, users] = is_find.sum(axis=1) / n
+            listed = columns[:, : last + 1][is_listed[:, : last + 1]]
+            counts = np.bincount(listed, minlength=self._times_listed.shape[1])
+            with self._counting:
+                self._times_listed[row] += counts
         if self._directions is not None:
-            likeness = self._likeness[place]
+            likeness = self._likeness[:, users]
             _mean_cosines(columns, self._ks, self._directions, self._squares, likeness)
-        with self._counting:
-            _count_listed(columns, self._ks, self._times_listed)
 
     @property
     def per_user(self) -> Mapping[str, FloatArray]:
@@ -127,43 +133,6 @@ def gini(counts: NDArray[np.integer]) -> float:
 
 
 @compiled()
-def _measure_lists(
-    columns: NDArray[np.int32],  # (n, largest k): items, best first; -1 past the end
-    hits: NDArray[np.bool_],  # (n, largest k)
-    ks: NDArray[np.int64],  # (n_ks,), ascending
-    share: FloatArray,  # (n_items,): of the users of train who have each item
-    surprise: FloatArray,  # (n_items,): -log2 of the share
-    place_by_popularity: NDArray[np.int64],  # (n_items,): 0 for the most popular
-    known: FloatArray,  # out, (n_ks, n): mean share
-    novelty: FloatArray,  # out, (n_ks, n): mean surprise
-    serendipity: FloatArray,  # out, (n_ks, n): share of hits outside the k most popular
-) -> None:
-    """Fill in means over each list, for each of its lengths; 0 for an empty list."""
-    for row in range(len(columns)):
-        for length in range(len(ks)):
-            n = _length(columns[row], ks[length])
-            sums = (0.0, 0.0, 0)
-            for place in range(n):
-                item = columns[row, place]
-                is_find = hits[row, place] and place_by_popularity[item] >= ks[length]
-                sums = (sums[0] + share[item], sums[1] + surprise[item], sums[2] + is_find)
-            known[length, row] = sums[0] / max(n, 1)
-            novelty[length, row] = sums[1] / max(n, 1)
-            serendipity[length, row] = sums[2] / max(n, 1)
-
-
-@compiled()
-def _count_listed(
-    columns: NDArray[np.int32], ks: NDArray[np.int64], counts: NDArray[np.int64]
-) -> None:
-    """Add to `counts`, (n_ks, n_items), how often each item is in the lists of each length."""
-    for length in range(len(ks)):
-        for row in range(len(columns)):
-            for place in range(_length(columns[row], ks[length])):
-                counts[length, columns[row, place]] += 1
-
-
-@compiled()
 def _mean_cosines(
     columns: NDArray[np.int32],  # (n, largest k)
     ks: NDArray[np.int64],  # (n_ks,)
@@ -177,7 +146,8 @@ def _mean_cosines(
     """
     total = np.empty(directions.shape[1], dtype=np.float32)
     for row in range(len(columns)):
-        total[:] = 0
+        for factor in range(len(total)):
+            total[factor] = 0
         done, alone = 0, 0.0
         for length in range(len(ks)):
             n = _length(columns[row], ks[length])

@@ -167,12 +167,27 @@ def _floor(own: Any, best: Any, k: int) -> Any:
 def _list(own: Any, floor: Any, keys: Any, columns: Any) -> int:
     """Fill in the best columns, best first, ties by lower column; return how many there are."""
     n = _candidates(own, floor, keys, len(columns))
-    keys[:n].sort()
+    _sort(keys, n)
     n_listed = min(n, len(columns))
     for place in range(n_listed):
         columns[place] = np.int32(-keys[n - 1 - place])  # the lower half of a key
-    columns[n_listed:] = -1
+    for place in range(n_listed, len(columns)):  # loops, as an assignment takes long to compile
+        columns[place] = -1
     return n_listed
+
+
+@compiled()
+def _sort(keys: Any, n: int) -> None:
+    """Put the first n in ascending order (Shell's sort); compiling `sort` takes a second."""
+    gap = n // 2
+    while gap > 0:
+        for start in range(gap, n):
+            key, place = keys[start], start
+            while place >= gap and keys[place - gap] > key:
+                keys[place] = keys[place - gap]
+                place -= gap
+            keys[place] = key
+        gap = max(gap * 5 // 11, int(gap > 1))
 
 
 @compiled()
@@ -212,7 +227,8 @@ def _mark(own: Any, relevant: Any, n_unseen: int, n_listed: int, hits: Any) -> i
     An item with i others above it has rank i + 1, so one count serves the list and the AUC. Items
     that are never listed, as their score is minus infinity, have the last ranks.
     """
-    hits[:] = False
+    for rank in range(len(hits)):
+        hits[rank] = False
     n_above, n_unlisted = 0, 0
     for item in relevant:
         score = own[item]

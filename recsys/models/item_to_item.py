@@ -56,7 +56,8 @@ class ItemToItem(OfHistories):
         rows = self.user_items[user_idx]
         if out is None:
             out = np.empty(rows.shape, dtype=np.float32)
-        history = (rows.indptr, rows.indices, rows.data)
+        # As other matrices have them, for which compiled code exists.
+        history = (rows.indptr.astype(np.int32), rows.indices.astype(np.int32), rows.data)
         if sp.issparse(self.weights):
             w = self.weights
             add_rows(*history, w.indptr, w.indices, w.data, out)

@@ -97,7 +97,12 @@ class SparseProducts:
 def multiplier(matrix: sp.csr_array, pool: Threads) -> Callable[[Dense], Dense]:
     """Return a function that multiplies a CSR matrix by a dense one (n_columns, d)."""
     parts = ranges_of_equal_work(matrix.indptr, _PARTS)
-    indptr, indices, data = matrix.indptr, matrix.indices, matrix.data
+    # Of one type wherever they fit, as each is compiled for.
+    index_type = np.int32 if matrix.nnz < 2**31 else np.int64
+    indptr, indices = (
+        one.astype(index_type, copy=False) for one in (matrix.indptr, matrix.indices)
+    )
+    data = matrix.data
 
     def times(dense: Dense) -> Dense:
         dense = np.ascontiguousarray(dense, dtype=data.dtype)
