@@ -2,6 +2,7 @@
 
     python -m benchmarks.quality                 # every log with the defaults, and popularity
     python -m benchmarks.quality --gowalla       # Gowalla over factors, three seeds, and published
+    python -m benchmarks.quality --gowalla --rows FILE    # and keep the rows for benchmarks.curve
     python -m benchmarks.quality --new-users     # those that training did not see, on validation
     python -m benchmarks.quality --tune LOG --models als svd --factors 64   # grids on validation
 
@@ -12,17 +13,24 @@ seed on all of train and evaluated on test, with full ranking of all items.
 import argparse
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from json import dumps
 from math import sqrt
 from os import getloadavg
+from pathlib import Path
 from statistics import fmean, stdev
+from sys import stderr
 from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from benchmarks.published_rows import published_on
 from benchmarks.quality_peers import peers
 from benchmarks.splits import SPLITS, Parts
+from benchmarks.students import Listed
 from benchmarks.tuned import GRIDS, TUNED, print_best
 from recsys.evaluation import Evaluation, Scorer, evaluate
 from recsys.logs import Interactions
@@ -37,7 +45,8 @@ from recsys.models import (
     Softmax,
     popularity_of,
 )
-from recsys.vectors import Embeddings
+from recsys.models.distilled.teacher import Given, teacher_for
+from recsys.vectors import Embeddings, Storage
 from recsys.vectors.storage import encode
 
 PUBLISHED = ("LightGCN", "SimpleX", "UltraGCN", "GF-CF", "BSPM-EM", "NESCL")
@@ -55,7 +64,9 @@ DEFAULTS: list[Model] = [
 ]
 
 
-def gowalla(factors: list[int], n_seeds: int, models: list[str], *, with_peers: bool) -> None:
+def gowalla(
+    factors: list[int], n_seeds: int, models: list[str], *, with_peers: bool, rows: Path | None
+) -> None:
     """Print the table of Gowalla: published, peers, ours over factors."""
     parts = SPLITS["gowalla"]()
     print("| model | factors | recall@20 | ndcg@20 | seconds |")
@@ -66,31 +77,47 @@ def gowalla(factors: list[int], n_seeds: int, models: list[str], *, with_peers: 
         print(f"| {name} (published) | | {recall} | {ndcg} | |")
     for name, fit in peers(parts.train.user_items()) if with_peers else ():
         print_row(name, "", [timed_evaluation(fit, parts.train, parts.test)])
+    user_items = parts.train.user_items()
+    listed = lists_of_teacher(user_items) if "distilled" in models else None
     for d in factors:
         for name in models:
             model = TUNED[name](d)
             if isinstance(model, Distilled):
-                print_student([model.with_seed(one) for one in range(n_seeds)], parts)
-                continue
-            seeded = [model.with_seed(seed) for seed in range(n_seeds)]
-            runs = [evaluated(one, parts.train, parts.test) for one in seeded]
-            print_row(model.name, str(d), runs)
+                model = replace(model, teacher=Given(listed))
+            print_stored([model.with_seed(seed) for seed in range(n_seeds)], parts, rows)
 
 
-def print_student(seeded: list[Distilled], parts: Parts) -> None:
-    """Print what students reach in float32 and in int8, and the time with the teacher's."""
-    floats, small = [], []
+def lists_of_teacher(user_items: sp.csr_array) -> Listed:
+    """Fit the default teacher of `Distilled` once, for students of all sizes and seeds."""
+    start, cpu = perf_counter(), process_time()
+    listed = Listed.of(teacher_for(user_items).fit(user_items), user_items)
+    seconds, cpu = perf_counter() - start, process_time() - cpu
+    print(f"teacher and lists: {seconds:.0f} s, {cpu:.0f} s of processors", file=stderr, flush=True)
+    return listed
+
+
+def print_stored(seeded: list[Any], parts: Parts, rows: Path | None) -> None:
+    """Print what a model reaches in float32 and in int8, and keep it for `benchmarks.curve`."""
+    runs: dict[Storage, list[tuple[float, Evaluation]]] = {"float32": [], "int8": []}
+    user_items = parts.train.user_items()
     for model in seeded:
-        user_items = parts.train.user_items()
         start, cpu = perf_counter(), process_time()
         embeddings = model.fit(user_items)
         seconds, cpu = perf_counter() - start, process_time() - cpu
-        print(f"seed {model.seed}: {seconds:.0f} s, {cpu:.0f} s of processors, load {getloadavg()}")
-        floats.append((seconds, evaluate(embeddings, parts.train, parts.test)))
-        tables = (encode(table, "int8").decode() for table in (embeddings.users, embeddings.items))
-        small.append((seconds, evaluate(Embeddings(*tables), parts.train, parts.test)))
-    print_row("distilled", str(seeded[0].factors), floats)
-    print_row("distilled in int8", str(seeded[0].factors), small)
+        load = getloadavg()[0]
+        print(f"seed {model.seed}: {cpu:.0f} s of processors, load {load:.0f}", file=stderr)
+        for storage, kept in runs.items():
+            tables = (encode(table, storage) for table in (embeddings.users, embeddings.items))
+            decoded = Embeddings(*(table.decode() for table in tables))
+            kept.append((seconds, evaluate(decoded, parts.train, parts.test)))
+    name, d = seeded[0].name, seeded[0].factors
+    for storage, kept in runs.items():
+        print_row(name if storage == "float32" else f"{name} in {storage}", str(d), kept)
+        if rows is not None:
+            reached = {metric: fmean(run.metrics[metric] for _, run in kept) for metric in METRICS}
+            row = {"model": name, "factors": d, "storage": storage, "seeds": len(kept), **reached}
+            with rows.open("a") as file:
+                print(dumps(row), file=file)
 
 
 def evaluated(model: Model, train: Interactions, test: Interactions) -> tuple[float, Evaluation]:
@@ -135,15 +162,21 @@ def new_users(n_users: int = 3000) -> None:
     rest.eliminate_zeros()
     wanted = sp.csr_array(sp.diags_array(1 - is_trained) @ relevant)
     wanted.eliminate_zeros()
-    print("| model | factors | not in training | in training |")
-    print("|---|---:|---|---|")
+    print("| model | factors | not in training | in training | lost | times ALS |")
+    print("|---|---:|---|---|---|---|")
+    of_als: NDArray[np.float64] | None = None
     for model in (TUNED["als"](64), Distilled(64)):
-        cells = []
+        reached = []
         for matrix in (rest, histories):
             found = model.fit(matrix)
             embed = model.fold_in(found.items, popularity_of(matrix), 1.0, found.summands)
-            reached = evaluate(Embeddings(embed(histories), found.items), histories, wanted).metrics
-            cells.append(" / ".join(f"{reached[metric]:.4f}" for metric in METRICS))
+            run = evaluate(Embeddings(embed(histories), found.items), histories, wanted)
+            reached.append(np.array([run.metrics[metric] for metric in METRICS]))
+        new, trained = reached
+        of_als = new if of_als is None else of_als
+        cells = [" / ".join(f"{value:.4f}" for value in values) for values in reached]
+        cells.append(" / ".join(f"{lost:.1%}" for lost in 1 - new / trained))
+        cells.append(" / ".join(f"{times:.3f}" for times in new / of_als))
         print(f"| {model.name} | 64 | {' | '.join(cells)} |", flush=True)
 
 
@@ -177,6 +210,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--models", choices=list(TUNED), nargs="+", default=list(TUNED))
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--rows", type=Path, help="a file that Gowalla's rows are added to")
     arguments = parser.parse_args()
     if arguments.tune:
         parts = SPLITS[arguments.tune]()
@@ -190,6 +224,7 @@ def main() -> None:
             arguments.seeds,
             arguments.models,
             with_peers=not arguments.no_peers,
+            rows=arguments.rows,
         )
     else:
         all_logs()
