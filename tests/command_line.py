@@ -7,6 +7,7 @@ terminals start Python themselves.
 
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ PRELOADED = [
     "recsys.models.als.sweep",
     "recsys.nightly",
     "scipy.stats",
+    "tests.warm",
 ]
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -46,8 +48,20 @@ def run_program(source: str, *, name: str, cwd: Path) -> subprocess.CompletedPro
     return _run_process(_program, [name, source], cwd, {})
 
 
+def run_module(
+    name: str, *arguments: str | Path, timeout: float = TIMEOUT
+) -> subprocess.CompletedProcess[str]:
+    """Run a module of these tests to its end as ``python -m`` does; it may fork in its turn."""
+    listed = [name, *map(str, arguments)]
+    return _run_process(_module, listed, None, {}, timeout)
+
+
 def _run_process(
-    work: Callable[[list[str]], None], arguments: list[str], cwd: Path | None, env: dict[str, str]
+    work: Callable[[list[str]], None],
+    arguments: list[str],
+    cwd: Path | None,
+    env: dict[str, str],
+    timeout: float = TIMEOUT,
 ) -> subprocess.CompletedProcess[str]:
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
@@ -58,10 +72,10 @@ def _run_process(
             target=_be_process, args=(work, arguments, cwd, environment, out, err)
         )
         process.start()
-        process.join(TIMEOUT)
+        process.join(timeout)
         if process.exitcode is None:
             process.kill()
-            raise TimeoutError(f"{' '.join(arguments)[:200]}: {TIMEOUT} seconds were not enough")
+            raise TimeoutError(f"{' '.join(arguments)[:200]}: {timeout} seconds were not enough")
         text = [path.read_text() if path.exists() else "" for path in (out, err)]
     return subprocess.CompletedProcess(arguments, process.exitcode, *text)
 
@@ -100,3 +114,8 @@ def _program(name_and_source: list[str]) -> None:
     name, source = name_and_source
     warnings.simplefilter("error")
     exec(compile(source, name, "exec"), {"__name__": "__main__"})  # noqa: S102
+
+
+def _module(name_and_arguments: list[str]) -> None:
+    sys.argv = list(name_and_arguments)
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

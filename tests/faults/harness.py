@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 import scipy.stats  # noqa: F401
 
 import recsys.models.als.sweep  # noqa: F401
+import tests.warm  # noqa: F401
 from recsys.config import settings_from
 from recsys.errors import RecsysError
 from recsys.nightly import run_night

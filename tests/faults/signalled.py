@@ -46,6 +46,7 @@ PRELOADED = [
     "recsys.nightly",
     "recsys.tuning",
     "scipy.stats",
+    "tests.warm",
 ]
 TOO_LONG = 120  # seconds after a signal: the process hangs
 CONFIG = """

@@ -13,7 +13,7 @@ import pytest
 
 from recsys.serving import open as open_store
 from recsys.store import current, find_version, verify, versions
-from tests.command_line import run
+from tests.command_line import run, run_module
 from tests.faults.readers import publish_number
 from tests.forks import GOT_THROUGH
 from tests.nightly.nights import journal_of, write_days
@@ -22,21 +22,15 @@ ROOT = Path(__file__).parents[2]
 KILLS = os.environ.get("RECSYS_KILLS", "3")  # `make faults` has 200
 FULL = os.environ.get("RECSYS_FULL", "3")  # the same, more than there are writes
 PARTS = int(os.environ.get("RECSYS_PARTS", "4"))  # of a file; there 10
-PUBLISHED = os.environ.get("RECSYS_PUBLISHED", "40")  # versions beside a reader; there 200
+PUBLISHED = os.environ.get("RECSYS_PUBLISHED", "25")  # versions beside a reader; there 200
 SEED = os.environ.get("RECSYS_KILLS_SEED", "0")
 RECSYS = [sys.executable, "-m", "recsys"]
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+HOURS = 6 * 3600  # seconds that `make faults` may take
 
 
 def lines_of(what: str, folder: Path, *more: str) -> list[dict]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.harness", what, str(folder), *more],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **ONE_THREAD},
-    )
-    assert done.returncode == 0
+    done = run_module("tests.faults.harness", what, folder, *more, timeout=HOURS)
+    assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from recsys.serving import open as open_store
 from recsys.serving import recommend
-from recsys.store import current, find_version, pin, publish, rollback, versions
+from recsys.store import current, find_version, pin, publish, rollback, verify, versions
+from tests.command_line import run_module
 from tests.forks import GOT_THROUGH
 from tests.store.releases import small_release
 
@@ -29,10 +30,9 @@ def start(mode: str, store: Path) -> subprocess.Popen[str]:
 
 
 def lines_of(mode: str, store: Path) -> list[dict]:
-    process = start(mode, store)
-    output, _ = process.communicate(timeout=900)
-    assert process.returncode == 0
-    return [json.loads(line) for line in output.splitlines()]
+    done = run_module("tests.store.faults", mode, store, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_a_publisher_killed_before_any_of_its_file_operations(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_publisher_killed_before_any_of_its_file_operations(tmp_path: Path) ->
     assert last["ended"] == GOT_THROUGH
     served = first
     for line in killed:
-        # Each version that is visible was verified by the reporter before it answered.
+        # Each version was verified by the reporter when it was first visible, before it answered.
         assert line["current"] == line["answered"] in line["versions"]
         assert line["items"] == 3
         if line["current"] != served:  # killed after it had replaced CURRENT
@@ -54,6 +54,8 @@ def test_a_publisher_killed_before_any_of_its_file_operations(tmp_path: Path) ->
     assert last["current"] == last["answered"] == current(tmp_path) != served
     visible = {path.name for path in (tmp_path / "versions").iterdir()}
     assert visible == set(last["versions"])  # and nothing half-made is left
+    for name in visible:
+        verify(tmp_path, name)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +136,10 @@ def test_readers_open_while_others_are_activated_and_theirs_is_pruned(four: Path
 
 def test_a_disk_that_is_full_at_any_size(tmp_path: Path) -> None:
     first = publish(tmp_path, small_release()).name
-    lines = lines_of("full", tmp_path)
+    process = start("full", tmp_path)  # what it prints goes to a pipe, which no disk limits
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in output.splitlines()]
     refused = [line for line in lines if "refused" in line]
     reports = [line for line in lines if "ended" in line]
     assert len(refused) >= 4
