@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 
 from benchmarks.machine import data_folder
 from benchmarks.splits import EXAMPLES, SPLITS, Parts, with_validation
+from benchmarks.students import Listed
 from recsys.config import read_config
-from recsys.evaluation import Evaluation, evaluate, evaluate_next
+from recsys.evaluation import Evaluation, Scorer, evaluate, evaluate_next
 from recsys.logs import Interactions, read_log
 from recsys.models import ALS, KNN, SVD, Distilled, Model
-from recsys.models.distilled.teacher import teacher_for
+from recsys.models.distilled.teacher import Given, teacher_for
 from recsys.splits import split_by_time, split_last
 
 _METRIC = "ndcg@20"
@@ -102,21 +103,27 @@ def gowalla(factors: list[int]) -> None:
     train = replace(parts.train, order="rows")
     began = process_time()
     teacher = teacher_for(train.user_items(), _GOWALLA).fit(train)
-    print(f"teacher, {teacher.factors} factors: {process_time() - began:.0f} s of processors")
+    listed = Listed.of(teacher, train.user_items())
+    seconds = process_time() - began
     print("| model | factors | recall@20 | ndcg@20 | processors, s |\n|---|---:|---|---|---:|")
-    for d in [*factors, None]:
-        began, fitted = process_time(), teacher
-        if d is not None:
-            temperature = 0.07 if d <= 64 else 0.06
-            student = Distilled(
-                d, teacher, temperature=temperature, teacher_share=0.6, recency=_GOWALLA
-            )
-            fitted = student.fit(train)
-        seconds = process_time() - began
-        reached = evaluate(fitted, parts.train, parts.test).metrics
-        name = "teacher" if d is None else "distilled"
-        figures = f"{reached['recall@20']:.4f} | {reached['ndcg@20']:.4f}"
-        print(f"| {name} | {fitted.factors} | {figures} | {seconds:.0f} |", flush=True)
+    print_reached("teacher and lists", teacher.factors, listed, parts, seconds)
+    for d in factors:
+        began = process_time()
+        student = Distilled(
+            d,
+            Given(listed),
+            temperature=0.07 if d <= 64 else 0.06,
+            teacher_share=0.6,
+            recency=_GOWALLA,
+        ).fit(train)
+        print_reached("distilled", d, student, parts, process_time() - began)
+
+
+def print_reached(name: str, factors: int, scorer: Scorer, parts: Parts, seconds: float) -> None:
+    """Print what is reached on test."""
+    reached = evaluate(scorer, parts.train, parts.test).metrics
+    figures = f"{reached['recall@20']:.4f} | {reached['ndcg@20']:.4f}"
+    print(f"| {name} | {factors} | {figures} | {seconds:.0f} |", flush=True)
 
 
 def all_ratings() -> Interactions:

@@ -151,6 +151,13 @@ def test_rows_are_unit_vectors() -> None:
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
 
 
+def test_what_an_item_of_few_users_adds_shrinks() -> None:
+    ones, n = np.ones((40, 6), dtype=np.float32), np.arange(40)
+    found = MODEL._embeddings(WORLD, n, ones, ones)
+    np.testing.assert_allclose(found.summands, (n / (n + 1))[:, None] * ones, rtol=1e-6)
+    np.testing.assert_array_equal(found.items, (n > 0)[:, None] * ones)
+
+
 def test_four_factors_rank_as_a_teacher_of_many_does() -> None:
     """Of 12 overlapping tastes, which 4 factors of an SVD cannot tell apart."""
     rng = np.random.default_rng(1)

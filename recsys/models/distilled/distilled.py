@@ -67,9 +67,10 @@ class Distilled(Sized):
         x_u = \sum_i w_{ui} z_i \Big/ \Big| \sum_i w_{ui} z_i \Big|
 
     z is a second table, the `summands` of the embeddings: a fold-in is exact, and what each item
-    of a history adds to a score sums to it. Distillation of rankings as in Tang and Wang, KDD 2018
-    (arXiv 1809.07428), with the softmax of cosines of `Softmax`, and linear users as in FISM
-    (Kabbur, Ning, Karypis, KDD 2013).
+    of a history adds to a score sums to it. After training, those of an item of n users shrink to
+    n / (n + 1), as what few users taught is the more chance. Distillation of rankings as in Tang
+    and Wang, KDD 2018 (arXiv 1809.07428), with the softmax of cosines of `Softmax`, and linear
+    users as in FISM (Kabbur, Ning, Karypis, KDD 2013).
 
     The denominator is sampled where the catalogue is large, see `recsys.models.distilled.student`.
     The teacher is fitted first; its lists take ``2 n_users n_items factors`` flops. Where these and
@@ -245,8 +246,9 @@ class Distilled(Sized):
         summands: FloatMatrix,
     ) -> Embeddings:
         """Return a copy of what was trained; an item without users is zero."""
-        has_users = np.minimum(popularity, 1).astype(np.float32)[:, None]
-        return Embeddings(unit_rows(histories @ summands), units * has_users, summands * has_users)
+        n = popularity.astype(np.float32)[:, None]
+        added = summands * (n / (n + 1))
+        return Embeddings(unit_rows(histories @ added), units * (n > 0), added)
 
     def _first(
         self, matrix: sp.csr_array, start: Embeddings | None
