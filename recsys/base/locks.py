@@ -60,6 +60,8 @@ def only_writer(lock: Path, *, wait: bool = True) -> Iterator[None]:
     with _opened(lock) as descriptor:
         try:
             with interruptible():
+                if not wait and _try_exclusive(descriptor) == "held":
+                    time.sleep(_PAUSE)  # `is_held` may have held it to look
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise HeldError from error
@@ -70,6 +72,18 @@ def only_writer(lock: Path, *, wait: bool = True) -> Iterator[None]:
                 yield
             return
         yield
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process is in `only_writer` with this lock, which may not be there."""
+    beside = _text_of(lock.with_name(f"{lock.name}.held"))
+    if beside is not None:
+        return not _is_dead(beside)
+    try:
+        with state_of(lock) as held:
+            return held == "held"
+    except OSError:  # none has made it, or this user may not look
+        return False
 
 
 @contextmanager

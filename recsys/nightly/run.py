@@ -178,7 +178,7 @@ def unfinished_run(store: Path) -> tuple[Run | None, Path | None]:
     for folder in runs_in(store)[-1:]:
         path = folder / STATE
         try:
-            run = _read(folder)
+            run = read_run(folder)
         except FileNotFoundError:  # killed before its first state
             return None, None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -205,7 +205,8 @@ def drop_old_runs(store: Path, keep: int) -> list[str]:
     return [sentence for sentence in left if sentence is not None]
 
 
-def _read(folder: Path) -> Run:
+def read_run(folder: Path) -> Run:
+    """Read the state of a run; OSError, ValueError and others where that is damaged."""
     content = json.loads((folder / STATE).read_bytes())
     if content.pop("sha256") != _checksum(content):
         raise ValueError("the checksum differs")

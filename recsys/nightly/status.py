@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from recsys.base.errors import StoreError
+from recsys.base.locks import is_held
 from recsys.nightly.journal import REPORT
-from recsys.nightly.run import runs_in
+from recsys.nightly.night import LOCK
+from recsys.nightly.run import read_run, runs_in
+from recsys.nightly.stages import STAGES
 from recsys.store import current, describe_versions
-from recsys.store.prune import strays
+from recsys.store.prune import lasting_leftovers, strays
 from recsys.store.versions import VERSIONS
 
 _ROOM = 2  # times the bytes of the largest version that a disk should have free
@@ -20,7 +23,10 @@ _ROOM = 2  # times the bytes of the largest version that a disk should have free
 
 @dataclass(frozen=True)
 class NightSummary:
-    """One of the last nights; `reported` holds the checks not passed and the warnings."""
+    """One of the last nights; `reported` holds the checks not passed and the warnings.
+
+    Its result is that of its report, "running", "killed", or "unknown" where it cannot be read.
+    """
 
     run: str
     result: str
@@ -96,6 +102,7 @@ def status(store: str | Path, n_nights: int = 7, *, deep: bool = False) -> Store
         *([why] if why else []),
         *_needs_of_versions(now, rows),
         *_needs_of_nights(nights),
+        *lasting_leftovers(store / VERSIONS),
         *strays(store / VERSIONS),
     ]
     if free < _ROOM * max(sizes, default=0):
@@ -149,19 +156,44 @@ def _needs_of_versions(now: str | None, rows: list[dict[str, Any]]) -> Iterator[
 def _needs_of_nights(nights: tuple[NightSummary, ...]) -> Iterator[str]:
     for night in nights[:1]:
         if night.result not in ("done", "running"):
-            yield f"the last night, {night.run}, was {night.result}: {night.error}"
+            yield f"the last night, {night.run}: {night.result}: {night.error}"
 
 
 def _nights(store: Path, most: int) -> Iterator[NightSummary]:
-    for folder in reversed(runs_in(store)[-most:]):
+    runs = runs_in(store)
+    is_running = is_held(store / LOCK)
+    for folder in reversed(runs[-most:]):
+        reached = _reached(folder)
         try:
-            report = json.loads((folder / REPORT).read_bytes())
-            yield _night(report)
-        except FileNotFoundError:  # it runs, or was killed before it could write one
-            yield NightSummary(folder.name, "running", None, None, None, ())
+            if reached is None:
+                yield _night(json.loads((folder / REPORT).read_bytes()))
+            elif is_running and folder == runs[-1]:
+                yield NightSummary(folder.name, "running", None, None, None, ())
+            else:
+                yield NightSummary(folder.name, "killed", None, None, _killed_in(reached), ())
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"{folder / REPORT}: cannot be read: {error}"
             yield NightSummary(folder.name, "unknown", None, None, reason, ())
+
+
+def _killed_in(stage: str) -> str:
+    return (
+        f"it ended in its stage {stage} and could report nothing: killed, out of memory, or the "
+        "disk was full; the next night goes on from there"
+    )
+
+
+def _reached(folder: Path) -> str | None:
+    """Return the stage that a run is in; None where it has come to an end, or does not say."""
+    names = [stage.name for stage in STAGES]
+    try:
+        run = read_run(folder)
+    except FileNotFoundError:  # killed before its first state
+        return names[0]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    left = (name for name in names if name not in run.stages)
+    return next(left, names[-1]) if run.result == "running" else None
 
 
 def _night(report: Mapping[str, Any]) -> NightSummary:

@@ -151,6 +151,12 @@ def served(store: str | Path) -> list[str]:
     return [name for name in reversed(_not_undone(activations(store))) if name in existing]
 
 
+def names_before(store: Path) -> list[str]:
+    """Return the names that a rollback looks at, the first sound one of which it takes."""
+    *_, now = _not_undone(activations(store)) or [""]
+    return [name for name in served(store) if name != now]
+
+
 def pinned(store: str | Path) -> frozenset[str]:
     """Return the names of the pinned versions."""
     return frozenset((read_text(Path(store) / PINNED) or "").split())
@@ -194,8 +200,7 @@ def unpin(store: str | Path, name: str) -> None:
 
 def _sound_before(store: Path) -> tuple[Version | None, tuple[PassedOver, ...]]:
     """Return the version that a rollback takes, and the damaged ones that it passes over."""
-    *_, now = _not_undone(activations(store)) or [""]
-    return first_usable(store, (name for name in served(store) if name != now), require_sound)
+    return first_usable(store, names_before(store), require_sound)
 
 
 def _make_current(store: Path, name: str, kind: _Kind) -> Version:

@@ -6,7 +6,7 @@ from typing import Any
 
 from recsys.base.errors import StoreError, UnreadableError
 from recsys.index import SHORT
-from recsys.store.activations import pinned, version_before
+from recsys.store.activations import names_before, pinned
 from recsys.store.manifest import Manifest, plain
 from recsys.store.sound import damage_of, unread_bytes
 from recsys.store.versions import Version, current_or_none, versions
@@ -19,7 +19,8 @@ def describe_versions(store: str | Path, *, deep: bool = False) -> list[dict[str
     ----------
     deep : bool
         Read every byte to find what is damaged; else the checksums of the smallest files are
-        compared, up to 32 MB a version, and the sizes of the others.
+        compared, up to 32 MB a version, and the sizes of the others. What a rollback would take is
+        decided by the same look.
 
     Returns
     -------
@@ -38,14 +39,13 @@ def describe_versions(store: str | Path, *, deep: bool = False) -> list[dict[str
     StoreError
         If there is no store, or it cannot be read.
     """
-    listed, pins = versions(store), pinned(store)
-    now, before = current_or_none(store), _before(store)
+    listed, pins, now = versions(store), pinned(store), current_or_none(store)
     rows = []
     for version in listed:
         marks = {
             "version": version.name,
             "current": version.name == now,
-            "rollback": version.name == before,
+            "rollback": False,
             "pinned": version.name in pins,
         }
         try:
@@ -55,14 +55,18 @@ def describe_versions(store: str | Path, *, deep: bool = False) -> list[dict[str
         except (StoreError, FileNotFoundError) as error:
             if version.folder.exists():  # else it was pruned meanwhile
                 rows.append(marks | {"damaged": str(error)})
+    _mark_rollback(store, rows)
     return rows
 
 
-def _before(store: str | Path) -> str | None:
-    try:
-        return version_before(store)
-    except UnreadableError:  # its row says so
-        return None
+def _mark_rollback(store: str | Path, rows: list[dict[str, Any]]) -> None:
+    """Mark what a rollback takes, as far as it is known: no file is read again."""
+    by_name = {row["version"]: row for row in rows}
+    for name in names_before(Path(store)):
+        row = by_name.get(name, {"damaged": "pruned meanwhile"})
+        if "damaged" not in row:
+            row["rollback"] = "unreadable" not in row
+            return
 
 
 def _checked(version: Version, *, deep: bool) -> dict[str, Any]:

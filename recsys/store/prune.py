@@ -29,6 +29,9 @@ STAGING = ".staging-"
 TRASH = ".trash-"
 """Start of the name of a folder that was a version and is being deleted."""
 
+_LEFTOVER = "a folder that recsys left"
+_OPEN_ELSEWHERE = ".nfs"  # start of the name that NFS gives a deleted file that is still open
+
 _State = Literal["accepted", "refused", "damaged", "unreadable"]
 
 
@@ -103,8 +106,7 @@ def remove_leftovers(versions: Path) -> list[str]:
         A sentence for each that cannot be removed: of another user, or with a file that a reader
         on another machine holds open (``.nfs...``). The next call tries again.
     """
-    left = (*sorted(versions.glob(f"{STAGING}*")), *sorted(versions.glob(f"{TRASH}*")))
-    found = [delete_folder(folder, "a folder that recsys left") for folder in left]
+    found = [delete_folder(folder, _LEFTOVER) for folder in _leftovers(versions)]
     return [sentence for sentence in found if sentence is not None]
 
 
@@ -115,24 +117,45 @@ def delete_folder(folder: Path, expected: str) -> str | None:
     try:
         shutil.rmtree(folder)
     except OSError as error:
-        at, reason = error.filename or folder, error.strerror
-        return f"{folder}: cannot be deleted: {at}: {reason}; passed over; delete it by hand"
+        at = Path(error.filename or folder)
+        return f"{folder}: cannot be deleted: {at}: {error.strerror}; passed over; {_advice(at)}"
     return None
 
 
 def strays(versions: Path) -> list[str]:
-    """Return a sentence for everything among the versions that is none."""
-    return [
-        stray(path, "a version")
-        for path in (sorted(versions.iterdir()) if versions.is_dir() else ())
-        if not path.name.startswith((STAGING, TRASH))
-        and not (is_version_name(path.name) and path.is_dir())
-    ]
+    """Return a sentence for everything among the versions that is none in a folder of its own.
+
+    Leftovers are not in it: `remove_leftovers` says what of them stays.
+    """
+    found = []
+    for path in sorted(versions.iterdir()) if versions.is_dir() else ():
+        is_version = is_version_name(path.name) and path.is_dir()
+        if is_version and path.is_symlink():
+            found.append(
+                f"{path}: expected a folder, got a symlink; it counts as a version, and no prune "
+                "deletes it; put the folder in its place"
+            )
+        elif not is_version and not path.name.startswith((STAGING, TRASH)):
+            found.append(stray(path, "a version"))
+    return found
+
+
+def lasting_leftovers(versions: Path) -> list[str]:
+    """Return a sentence for each leftover that no publish or prune of this user can remove now."""
+    found = []
+    for folder in _leftovers(versions):
+        if folder.is_symlink() or not folder.is_dir():
+            found.append(stray(folder, _LEFTOVER))
+        elif opened := next(folder.rglob(f"{_OPEN_ELSEWHERE}*"), None):
+            found.append(f"{opened}: {_advice(opened)}")
+        elif _why_not_deletable(folder) is not None:
+            found.append(f"{folder}: this user may not delete its files; {_advice(folder)}")
+    return found
 
 
 def stray(path: Path, expected: str) -> str:
     """Return a sentence for what is in the place of something else."""
-    return f"{path}: expected {expected}, got {_kind_of(path)}; passed over; delete it by hand"
+    return f"{path}: expected {expected}, got {_kind_of(path)}; passed over; {_advice(path)}"
 
 
 def _prune(
@@ -171,7 +194,6 @@ _BESIDE_DAMAGE = "another is damaged"
 _WORTH_A_LOOK = {
     "damaged": "it is damaged: recsys verify {name} says what of it",
     "unreadable": "it cannot be read now",
-    "symlink": "it is a symlink, which no prune deletes",
     "of another user": "this user may not delete its files",
     PERHAPS_OPEN: "its file system has no locks, so a reader may have it open: recsys prune "
     "--without-locks deletes it all the same",
@@ -245,6 +267,16 @@ def _why_not_deletable(folder: Path) -> str | None:
     if all(os.access(path, os.W_OK | os.X_OK) for path in folders):
         return None
     return "of another user"
+
+
+def _leftovers(versions: Path) -> list[Path]:
+    return [*sorted(versions.glob(f"{STAGING}*")), *sorted(versions.glob(f"{TRASH}*"))]
+
+
+def _advice(path: Path) -> str:
+    if path.name.startswith(_OPEN_ELSEWHERE):
+        return "a reader on another machine has it open; once that ends, the next prune deletes it"
+    return "delete it by hand"
 
 
 def _kind_of(path: Path) -> str:

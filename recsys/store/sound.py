@@ -83,7 +83,8 @@ def check_files(version: Version) -> None:
 
 
 def check_quickly(version: Version) -> None:
-    """Check what opening checks: the sizes, and the checksums of the smallest files."""
+    """Check what opening checks: the name, the sizes, and the checksums of the smallest files."""
+    check_name(version)
     _check_sizes(version)
     _check_checksums(version, MAX_CHECKED_BYTES)
 

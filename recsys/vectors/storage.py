@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
 from recsys.base.errors import ConfigError, DivergedError, did_you_mean
@@ -24,11 +25,11 @@ _SMALLEST_SCALE = np.finfo(np.float32).tiny  # below, float32 loses digits of th
 
 
 @dataclass(frozen=True, eq=False)
-class StoredMatrix:
+class StoredMatrix(NDArrayOperatorsMixin):
     """A matrix of vectors in its stored form.
 
     With a scale for each row it stands in for the matrix: rows are decoded when they are taken,
-    and NumPy's functions decode all of it.
+    and all of it by whatever else an array can do, such as ``matrix @ vector`` or ``matrix.T``.
 
     Parameters
     ----------
@@ -53,6 +54,15 @@ class StoredMatrix:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self.decode().astype(dtype or np.float32, copy=False)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        decoded = [one.decode() if isinstance(one, StoredMatrix) else one for one in inputs]
+        return getattr(ufunc, method)(*decoded, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in ("values", "scale"):  # while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.decode(), name)
 
     def any(self, axis: int) -> NDArray[np.bool_]:
         """Return whether rows hold other numbers than zeros."""

@@ -192,5 +192,5 @@ class NearestRows:
 
     @cached_property
     def _has_direction(self) -> NDArray[np.bool_]:
-        found: NDArray[np.bool_] = np.any(self._matrix != 0, axis=1)
+        found: NDArray[np.bool_] = np.asarray(self._matrix.any(axis=1))
         return found

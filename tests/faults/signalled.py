@@ -27,9 +27,10 @@ import numba
 import pyarrow.parquet as pq
 
 from recsys.__main__ import main as recsys_main
-from recsys.store import current, prune, verify, versions
+from recsys.store import current, prune, publish, verify, versions
 from tests.forks import GOT_THROUGH, in_fork, wait_for, write_line
 from tests.nightly.nights import as_table
+from tests.store.releases import small_release
 from tests.worlds import tastes
 
 PRELOADED = [
@@ -88,7 +89,7 @@ COMMANDS = {
     "ingest": ("evaluate", "--config", "LARGE"),
     "compiled": ("evaluate", "--config", "CONFIG"),  # with an empty cache of Numba
 }
-ON_A_STORE = {  # which change what others serve
+ON_A_STORE = {  # which change what others serve: each works on a copy of a store of five versions
     "rollback": ("rollback", "--store", "STORE"),
     "verify": ("verify", "--store", "STORE"),
     "prune": ("prune", "--keep", "1", "--store", "STORE"),
@@ -218,10 +219,16 @@ def arguments(folder: Path, name: str) -> list[str]:
     return [str(words.get(one, one)) for one in (COMMANDS | ON_A_STORE)[name]]
 
 
-def clear(folder: Path) -> None:
+def clear(folder: Path, name: str = "") -> None:
     """Remove what a command before has left for the next one to go on with."""
     for left in (folder / "out", folder / "store" / "runs", folder / "numba"):
         shutil.rmtree(left, ignore_errors=True)
+    if name in ON_A_STORE:
+        five = folder / "five"
+        for seed in range(0 if five.exists() else 5):
+            assert in_fork(lambda seed=seed: publish(five, small_release(seed=seed))) == GOT_THROUGH
+        shutil.rmtree(folder / "store")
+        shutil.copytree(five, folder / "store")
 
 
 def is_whole(folder: Path, *, crashed: bool = False) -> bool:
@@ -241,10 +248,11 @@ def is_whole(folder: Path, *, crashed: bool = False) -> bool:
 def signal_command(folder: Path, name: str, n_signals: int, seed: str) -> None:
     """Run a command undisturbed, with a signal each time, and undisturbed again."""
     rng = random.Random(f"{seed} {name}")
+    clear(folder, name)
     undisturbed = run(folder, name, Moment())
     write_line(name=name, code=undisturbed.code, err=undisturbed.err, whole=is_whole(folder))
     for _ in range(n_signals):
-        clear(folder)
+        clear(folder, name)
         number, twice = rng.choice([signal.SIGINT, signal.SIGTERM]), rng.random() < 0.3
         worked = rng.random() < 0.5
         length = undisturbed.worked if worked else undisturbed.seconds
@@ -254,7 +262,7 @@ def signal_command(folder: Path, name: str, n_signals: int, seed: str) -> None:
         whole = is_whole(folder, crashed=twice)
         left = (folder / "out").exists()
         write_line(name=name, code=done.code, err=done.err, whole=whole, left=left, **facts)
-    clear(folder)
+    clear(folder, name)
     again = run(folder, name, Moment())
     write_line(name=name, code=again.code, err=again.err, whole=is_whole(folder))
     clear(folder)

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from tests.faults.signalled import COMMANDS
+from tests.faults.signalled import COMMANDS, ON_A_STORE
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = int(os.environ.get("RECSYS_SIGNALS", "1"))  # to each command; `make faults` has 500
 SEED = os.environ.get("RECSYS_SIGNALS_SEED", "0")
 FEW = 10  # for which one process is enough, and which need no slow compilation
 TOGETHER = [[name for name in COMMANDS if name != "compiled"]]
-ALONE = [[name] for name in COMMANDS]
+ALONE = [[name] for name in COMMANDS | ON_A_STORE]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timers that send signals")

@@ -10,6 +10,8 @@ import recsys
 from recsys.config import settings_from
 from recsys.errors import DataError, StoreError
 from recsys.nightly import run_night, status
+from recsys.nightly.night import only_night
+from recsys.nightly.run import new_run, now_of
 from recsys.store import find_version
 from tests.command_line import run
 from tests.nightly.nights import settings_of, write_days
@@ -65,7 +67,22 @@ def test_a_night_that_failed_needs_a_person(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         run_night(settings_of(tmp_path))
     (need,) = status(tmp_path / "store").needs
-    assert "was failed" in need
+    assert ": failed: " in need
+
+
+def test_a_night_that_was_killed_is_not_said_to_run(tmp_path: Path) -> None:
+    write_days(tmp_path / "log")
+    store = tmp_path / "store"
+    run_night(settings_of(tmp_path))
+    run = new_run(store, now_of(store), None)  # as a night that is killed in its first stage
+    with only_night(store):
+        assert [one.result for one in status(store).nights] == ["running", "done"]
+        assert status(store).needs == ()
+    found = status(store)
+    assert [one.result for one in found.nights] == ["killed", "done"]
+    (need,) = found.needs
+    assert run.name in need
+    assert "in its stage ingest" in need
 
 
 @pytest.mark.parametrize("damage", [b"\x00", None])

@@ -116,9 +116,14 @@ def test_deep_finds_what_a_quick_look_passes_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As in a version above 32 MB, of whose large files only the sizes are looked at."""
-    _, _, c, d = four(tmp_path)
+    _, b, c, d = four(tmp_path)
     monkeypatch.setattr("recsys.store.sound.MAX_CHECKED_BYTES", 0)
-    quick, deep = (describe_versions(tmp_path, deep=deep) for deep in (False, True))
+    with monkeypatch.context() as nothing_is_read:
+        nothing_is_read.setattr("recsys.store.sound.sha256_of", pytest.fail)
+        quick = describe_versions(tmp_path)
+    deep = describe_versions(tmp_path, deep=True)
+    rollbacks = [[row["version"] for row in rows if row["rollback"]] for rows in (quick, deep)]
+    assert rollbacks == [[c.name], [b.name]]  # as far as each has looked
     sizes = [facts.bytes for facts in find_version(tmp_path, d.name).manifest.files.values()]
     assert quick[0]["unread_bytes"] == sum(sizes)
     assert not any("damaged" in row for row in quick)
@@ -366,16 +371,29 @@ def test_what_lies_among_the_versions_stops_nothing(tmp_path: Path) -> None:
     (folder / "20200101T000000Z-00000000").write_text("a file")
     (folder / "notes.txt").write_text("mine")
     assert len(versions(tmp_path)) == 2
+    names = (".staging-x", "20200101T000000Z-00000000", "notes.txt", kept[0].name)
+    needs = " ".join(status(tmp_path).needs)
+    assert all(f"{name}: expected a " in needs for name in names)
     with pytest.warns(RuntimeWarning, match=r"\.staging-x: expected a folder .* got a file"):
         publish(tmp_path, small_release(seed=2))
-    with pytest.warns(RuntimeWarning) as warned:
-        done = prune(tmp_path, 1)
-    assert done.kept[kept[0].name] == "symlink"
-    said = " ".join(str(one.message) for one in warned)
-    for name in (".staging-x", "20200101T000000Z-00000000", "notes.txt", kept[0].name):
-        assert name in said
+    for keep, reason in ((3, "newest 3"), (1, "symlink")):
+        with pytest.warns(RuntimeWarning) as warned:
+            done = prune(tmp_path, keep)
+        assert done.kept[kept[0].name] == reason
+        said = " ".join(str(one.message) for one in warned)
+        assert [said.count(f"{name}: expected a ") for name in names] == [1, 1, 1, 1]
     assert (folder / "notes.txt").read_text() == "mine"
     assert outside.is_dir()
+
+
+def test_a_version_that_was_renamed_is_damaged_for_all(tmp_path: Path) -> None:
+    first, second = (publish(tmp_path, small_release(seed=seed)) for seed in range(2))
+    renamed = second.folder.with_name(f"{second.name[:-8]}00000000")
+    second.folder.rename(renamed)
+    (tmp_path / "CURRENT").write_text(renamed.name)
+    assert "must keep its name" in describe_versions(tmp_path)[0]["damaged"]
+    with pytest.warns(RuntimeWarning, match=f"serving version {first.name}"):
+        assert open_store(tmp_path).version == first.name
 
 
 def test_a_version_of_another_user_stays_and_stops_nothing(tmp_path: Path) -> None:
@@ -427,6 +445,7 @@ def test_a_file_that_a_reader_on_another_machine_holds_open(
             publish(tmp_path, small_release())
         with pytest.warns(RuntimeWarning, match=r"\.nfs0001"):
             assert prune(tmp_path, 1).deleted == ()
+        assert any(".nfs0001: a reader on another" in need for need in status(tmp_path).needs)
     publish(tmp_path, small_release(seed=1))
     assert not trash.exists()
 

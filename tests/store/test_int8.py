@@ -1,5 +1,6 @@
 """Versions served from int8: the lists are those of a search of what the bytes decode to."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,8 +64,15 @@ def test_every_answer_is_that_of_the_decoded_twin(pair) -> None:
         explained = of.explain(users[1], items[4])
         total = sum(one.score for one in explained.contributions) + explained.rest
         assert total == pytest.approx(explained.score, abs=1e-6)
-    ours, twins = (of.item_vectors.nearest(items[2], 5, by="dot") for of in pair)
-    assert [one.id for one in ours] == [one.id for one in twins]
+    for by in ("dot", "cosine"):
+        ours, twins = (of.item_vectors.nearest(items[2], 5, by=by) for of in pair)
+        assert [one.id for one in ours] == [one.id for one in twins]
+    ours, twins = (of.item_vectors.matrix for of in pair)
+    assert (ours.ndim, ours.dtype, ours.T.shape) == (twins.ndim, twins.dtype, twins.T.shape)
+    for stored in (ours, pickle.loads(pickle.dumps(ours))):  # noqa: S301
+        np.testing.assert_array_equal(stored @ twins[0], twins @ twins[0])
+        np.testing.assert_array_equal(2 * stored - 1, 2 * twins - 1)
+        np.testing.assert_array_equal(stored.mean(axis=0), twins.mean(axis=0))
 
 
 @pytest.mark.parametrize("kind", ["scan", "clusters", "plain"])
