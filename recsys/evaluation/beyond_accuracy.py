@@ -58,10 +58,10 @@ class BeyondAccuracy:
             for of_item in (self._share, self._surprise)
         )
         place_by_popularity = self._place_by_popularity[columns]
-        lengths = is_listed.cumsum(axis=1)
-        for row, k in enumerate(self._ks.tolist()):
-            last = min(k, columns.shape[1]) - 1
-            n = np.maximum(lengths[:, last], 1)
+        ends = np.minimum(self._ks, columns.shape[1]) - 1
+        lengths = is_listed.cumsum(axis=1).take(ends, axis=1)  # (n, n_ks)
+        for row, (k, last) in enumerate(zip(self._ks.tolist(), ends.tolist(), strict=True)):
+            n = np.maximum(lengths[:, row], 1)
             self._known[row, users] = share[:, last] / n
             self._novelty[row, users] = surprise[:, last] / n
             is_find = (hits & is_listed & (place_by_popularity >= k))[:, : last + 1]
@@ -72,7 +72,7 @@ class BeyondAccuracy:
                 self._times_listed[row] += counts
         if self._directions is not None:
             likeness = self._likeness[:, users]
-            _mean_cosines(columns, self._ks, self._directions, self._squares, likeness)
+            _mean_cosines(columns, lengths, self._directions, self._squares, likeness)
 
     @property
     def per_user(self) -> Mapping[str, FloatArray]:
@@ -135,7 +135,7 @@ def gini(counts: NDArray[np.integer]) -> float:
 @compiled()
 def _mean_cosines(
     columns: NDArray[np.int32],  # (n, largest k)
-    ks: NDArray[np.int64],  # (n_ks,)
+    lengths: NDArray[np.int64],  # (n, n_ks): of each list cut at each k
     directions: FloatMatrix,  # (n_items, factors): embeddings of length 1, or 0
     squares: FloatArray,  # (n_items,): their squared lengths
     cosines: FloatArray,  # out, (n_ks, n)
@@ -149,8 +149,8 @@ def _mean_cosines(
         for factor in range(len(total)):
             total[factor] = 0
         done, alone = 0, 0.0
-        for length in range(len(ks)):
-            n = _length(columns[row], ks[length])
+        for length in range(lengths.shape[1]):
+            n = lengths[row, length]
             for place in range(done, n):
                 item = columns[row, place]
                 alone += squares[item]
@@ -159,15 +159,6 @@ def _mean_cosines(
             done = n
             pairs = n * (n - 1.0)
             cosines[length, row] = (_squared(total) - alone) / pairs if pairs > 0 else 1.0
-
-
-@compiled()
-def _length(columns: Any, k: int) -> Any:
-    """Return the length of a list cut at k."""
-    n = min(len(columns), k)
-    while n > 0 and columns[n - 1] < 0:
-        n -= 1
-    return n
 
 
 @compiled()

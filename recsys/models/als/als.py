@@ -1,6 +1,7 @@
 """Alternating least squares for implicit feedback."""
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from time import perf_counter
 from typing import ClassVar
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import require
 from recsys.base.errors import DivergedError
-from recsys.base.threads import Threads, threads
+from recsys.base.threads import threads
 from recsys.models.als.sweep import (
     Side,
     eigenbasis,
@@ -179,9 +180,13 @@ class ALS(Sized):
         """
         users, items = sides(self, normalized(user_items, self.recency), start)
         with threads(n_threads) as pool:
+            solve_side = partial(
+                solve, unobserved_weight=self.unobserved_weight, pool=pool, factors=self.factors
+            )
             for number in range(1, self.iterations + 1):
-                began = perf_counter()
-                loss = self._epoch(users, items, pool, steps=_steps(number, start))
+                began, steps = perf_counter(), _steps(number, start)
+                solve_side(users, items, in_halves=True, steps=steps)
+                loss = solve_side(items, users, in_halves=True, steps=steps) + users.penalty()
                 seconds = perf_counter() - began
                 if not np.isfinite(loss):
                     raise DivergedError(_why_diverged(loss, number, users.matrix))
@@ -192,10 +197,9 @@ class ALS(Sized):
                 ):
                     break
             users.vectors[:] = 0  # where a fold-in starts
-            self._solve(
-                users, items, pool,
-                in_halves=False, steps=_FOLD_IN_STEPS, tolerance=_FOLD_IN_TOLERANCE,
-            )  # fmt: skip
+            solve_side(
+                users, items, in_halves=False, steps=_FOLD_IN_STEPS, tolerance=_FOLD_IN_TOLERANCE
+            )
         return self._trimmed(users, items)
 
     def fold_in(
@@ -252,32 +256,6 @@ class ALS(Sized):
             return np.asarray(weights.data * similar, dtype=np.float64)
 
         return contributed
-
-    def _epoch(self, users: Side, items: Side, pool: Threads, *, steps: int) -> float:
-        """Solve both sides once; return the loss."""
-        self._solve(users, items, pool, in_halves=True, steps=steps)
-        return self._solve(items, users, pool, in_halves=True, steps=steps) + users.penalty()
-
-    def _solve(
-        self,
-        rows: Side,
-        fixed: Side,
-        pool: Threads,
-        *,
-        in_halves: bool,
-        steps: int,
-        tolerance: float = 0.0,
-    ) -> float:
-        return solve(
-            rows,
-            fixed,
-            self.unobserved_weight,
-            pool,
-            factors=self.factors,
-            in_halves=in_halves,
-            steps=steps,
-            tolerance=tolerance,
-        )
 
     def _trimmed(self, users: Side, items: Side) -> Embeddings:
         """Return a copy of both sides without padding; an item without users is zero."""
