@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,21 @@ def real_logs() -> Path:
     if not Path(folder or "?").is_dir():
         pytest.skip(f"no real logs: expected RECSYS_DATA to name their folder, got {folder!r}")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def demo(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The store that `make demo` makes, to be copied where a test changes it, and what it prints."""
+    from tests.command_line import run
+
+    folder = tmp_path_factory.mktemp("demo")
+    for name in ("data", "pipelines"):
+        (folder / name).symlink_to(ROOT / name)
+    done = run("train", "--config", "pipelines/sample.toml", "--store", "store", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "store", done
 
 
 @pytest.fixture(scope="session")

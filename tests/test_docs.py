@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import duckdb
@@ -43,23 +44,20 @@ def lay_out(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store that `make demo` makes, which the pages in docs/ begin with."""
-    folder = lay_out(tmp_path_factory.mktemp("demo"))
-    done = run("train", "--config", "pipelines/sample.toml", "--store", "store", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder / "store"
+DEMO = "recsys train --config pipelines/sample.toml --store store"
 
 
 @pytest.fixture
 def start_of(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
-    """Make the folder in which the reader of a page begins: the README's reader has no store."""
+    """Make the folder in which the reader of a page begins.
 
-    def start(page: Page) -> Path:
+    With the store of `make demo`; the README's reader has none before the command that makes it.
+    """
+
+    def start(page: Page, *, with_store: bool) -> Path:
         lay_out(tmp_path)
-        if page.path != README:
-            shutil.copytree(request.getfixturevalue("demo_store"), tmp_path / "store")
+        if with_store:
+            shutil.copytree(request.getfixturevalue("demo")[0], tmp_path / "store")
         return tmp_path
 
     return start
@@ -67,17 +65,22 @@ def start_of(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
 
 @pytest.mark.parametrize("page", pages_with("python"), ids=by_name)
 def test_the_python_of_a_page_runs(page: Page, start_of: Any) -> None:
-    done = run_program(page.program, name=page.name, cwd=start_of(page))
+    folder = start_of(page, with_store=page.path != README)
+    done = run_program(page.program, name=page.name, cwd=folder)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", pages_with("console"), ids=by_name)
-def test_the_commands_of_a_page_run_and_print_what_it_shows(page: Page, start_of: Any) -> None:
-    folder = start_of(page)
-    for command, output in page.commands:
+def test_the_commands_of_a_page_run_and_print_what_it_shows(
+    page: Page, start_of: Any, demo: tuple[Path, CompletedProcess[str]]
+) -> None:
+    assert page.path != README or page.commands[0][0] == DEMO
+    folder = start_of(page, with_store=True)
+    for number, (command, output) in enumerate(page.commands):
         program, *arguments = shlex.split(command, comments=True)
         assert program == "recsys"
-        done = run(*arguments, cwd=folder)
+        is_demo = page.path == README and number == 0  # which all begin with: run once for all
+        done = demo[1] if is_demo else run(*arguments, cwd=folder)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         missing = shows(output, done.stdout)
         assert missing is None, f"{command}: printed no line {missing!r}, but\n{done.stdout}"
@@ -91,7 +94,7 @@ def test_the_configs_of_a_page_are_valid(page: Page) -> None:
 
 @pytest.mark.parametrize("page", pages_with("sql"), ids=by_name)
 def test_the_queries_of_a_page_find_something(page: Page, start_of: Any) -> None:
-    folder = start_of(page)
+    folder = start_of(page, with_store=True)
     for block in page.blocks("sql"):
         query = block.text.replace("'store/", f"'{folder}/store/")
         assert duckdb.sql(query).fetchall()

@@ -40,6 +40,8 @@ def run(site: Path, *arguments: str) -> str:
 
 def test_the_wheel_holds_the_package_and_nothing_else(site: Path) -> None:
     assert {path.name.split("-")[0] for path in site.iterdir()} == {"recsys", "recsys_engine"}
+    modules = {path.relative_to(ROOT) for path in (ROOT / "recsys").rglob("*.py")}
+    assert {path.relative_to(site) for path in site.rglob("*.py")} == modules
     assert (site / "recsys" / "py.typed").exists()
     assert (site / "recsys" / "__init__.pyi").exists()
     assert (site / "recsys" / "export" / "templates" / "schema.md").exists()
@@ -49,7 +51,7 @@ def test_train_and_recommend_outside_the_checkout(site: Path, sample: Path) -> N
     where = run(site, "-c", "import recsys; print(recsys.__file__)").strip()
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert Path(where).is_relative_to(site)
-    run(site, "-m", "recsys", "train", str(sample), "--store", "store")
+    run(site, "-m", "recsys", "train", str(sample), "--model", "svd", "--store", "store")
     (manifest,) = (site.parent / "store" / "versions").glob("*/manifest.json")
     assert json.loads(manifest.read_text())["environment"]["packages"]["recsys"] == version
     found = json.loads(run(site, "-m", "recsys", "recommend", "u42", "--json", "--store", "store"))

@@ -29,7 +29,16 @@ def start(mode: str, store: Path) -> subprocess.Popen[str]:
     )
 
 
+def lines_of_process(mode: str, store: Path) -> list[dict]:
+    """Have a process of its own work, whose own forks are cheaper, and which prints to a pipe."""
+    process = start(mode, store)
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == 0
+    return [json.loads(line) for line in output.splitlines()]
+
+
 def lines_of(mode: str, store: Path) -> list[dict]:
+    """Have a fork of the server work, which costs no start of Python."""
     done = run_module("tests.store.faults", mode, store, timeout=900)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -38,7 +47,7 @@ def lines_of(mode: str, store: Path) -> list[dict]:
 def test_a_publisher_killed_before_any_of_its_file_operations(tmp_path: Path) -> None:
     """CURRENT opens and answers after every kill, and the next publish goes through."""
     first = publish(tmp_path, small_release()).name
-    reports = lines_of("kill", tmp_path)
+    reports = lines_of_process("kill", tmp_path)
     *killed, last = reports
     assert len(killed) > 20
     assert {line["ended"] for line in killed} == {-signal.SIGKILL}
@@ -136,10 +145,7 @@ def test_readers_open_while_others_are_activated_and_theirs_is_pruned(four: Path
 
 def test_a_disk_that_is_full_at_any_size(tmp_path: Path) -> None:
     first = publish(tmp_path, small_release()).name
-    process = start("full", tmp_path)  # what it prints goes to a pipe, which no disk limits
-    output, _ = process.communicate(timeout=900)
-    assert process.returncode == 0
-    lines = [json.loads(line) for line in output.splitlines()]
+    lines = lines_of_process("full", tmp_path)
     refused = [line for line in lines if "refused" in line]
     reports = [line for line in lines if "ended" in line]
     assert len(refused) >= 4
