@@ -32,6 +32,21 @@ settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
+# What takes longest, of which the first two share a store. It runs first: what comes last is short,
+# and no worker waits for another.
+_LONG = [
+    *("test_docs.py", "test_cli.py", "test_wheel.py", "test_same_bits.py", "test_tiny_logs.py"),
+    *("faults/test_signals.py", "store/test_faults.py", "faults/test_nights.py"),
+    *("store/test_file_systems.py", "nightly/test_night.py", "tuning/test_choice.py"),
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; the others stay in their order."""
+    rank = {ROOT / "tests" / name: number for number, name in enumerate(_LONG)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
 @pytest.fixture(scope="session")
 def real_logs() -> Path:
     """The folder of real logs; a test that asks for it skips where there is none."""
@@ -45,7 +60,7 @@ def real_logs() -> Path:
 def demo(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The store that `make demo` makes, to be copied where a test changes it, and what it prints."""
+    """The store that `make demo` makes, to be copied by who changes it, and what it prints."""
     from tests.command_line import run
 
     folder = tmp_path_factory.mktemp("demo")

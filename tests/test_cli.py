@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -50,6 +51,16 @@ def store(
     assert "published" in done.stdout
     assert "30,084 rows read" in done.stderr
     return folder
+
+
+@pytest.fixture(scope="module")
+def few_users(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample log of a fifth of its users, where what is shown does not depend on more."""
+    log = pq.read_table(sample)
+    path = tmp_path_factory.mktemp("few") / "events.parquet"
+    users = pc.unique(log["user_id"]).slice(0, 200)
+    pq.write_table(log.filter(pc.is_in(log["user_id"], users)), path)
+    return path
 
 
 def test_recommend_shows_titles_and_a_reason(store: Path) -> None:
@@ -342,8 +353,10 @@ def test_datasets_are_listed_with_their_terms() -> None:
     assert "did you mean 'ml-20m'" in refused("datasets", "ml20m")
 
 
-def test_lines_of_progress_in_a_pipe_and_a_bar_on_a_terminal(tmp_path: Path) -> None:
-    train = ["train", "--config", str(CONFIG), "--model", "als", "--store", str(tmp_path)]
+def test_lines_of_progress_in_a_pipe_and_a_bar_on_a_terminal(
+    few_users: Path, tmp_path: Path
+) -> None:
+    train = ["train", str(few_users), "--model", "als", "--store", str(tmp_path)]
     assert "fitting als" not in run(*train).stderr
     written = run(*train, RECSYS_PROGRESS_SECONDS="0").stderr
     assert re.search(r"^recsys: fitting als: 1 of 15, loss \S+ \(\d+ s\)$", written, re.MULTILINE)
@@ -471,28 +484,28 @@ def test_the_server_of_these_tests_preloads_what_is_there(module: str) -> None:
     import_module(module)  # it passes over what is not
 
 
-def wide_commands(store: Path, sample: Path, folder: Path) -> list[list[str | Path]]:
+def wide_commands(store: Path, log: Path, folder: Path) -> list[list[str | Path]]:
     few: list[str | Path] = ["--trials", "2", "--factors", "4"]
     return [
-        ["evaluate", sample, "--model=svd", "--items=data/sample/items.parquet", "--by=category"],
+        ["evaluate", log, "--model=svd", "--items=data/sample/items.parquet", "--by=category"],
         ["recommend", "u42", "-k", "3", "--store", store],
         ["explain", "u42", "i9", "-k", "3", "--store", store],
         ["similar", "i7", "-k", "3", "--store", store],
         ["versions", "--store", store],
         ["status", "--store", store],
         ["prune", "--keep", "1", "--dry-run", "--store", store],
-        ["tune", sample, "--model", "blend", *few, "--out", folder / "tuned.toml"],
-        ["compare", sample, "--models", "svd,popularity", "--no-tune"],
-        ["dimensions", sample, "--model", "svd", "--factors", "2"],
+        ["tune", log, "--model", "blend", *few, "--out", folder / "tuned.toml"],
+        ["compare", log, "--models", "svd,popularity", "--no-tune"],
+        ["dimensions", log, "--model", "svd", "--factors", "2"],
         ["datasets"],
     ]
 
 
 def test_nothing_is_cut_off_in_a_pipe_or_in_80_columns(
-    store: Path, sample: Path, tmp_path: Path
+    store: Path, few_users: Path, tmp_path: Path
 ) -> None:
     clock = re.compile(r"\d+ (?:s|min)\b|\b\d+\.\d\b|\d+ µs|\b\d+\b")  # times and memory differ
-    for command in wide_commands(store, sample, tmp_path):
+    for command in wide_commands(store, few_users, tmp_path):
         wide, narrow = run(*command, cwd=ROOT), run(*command, cwd=ROOT, COLUMNS="80")
         assert wide.stderr.count("Traceback") == narrow.stderr.count("Traceback") == 0
         assert "…" not in wide.stdout + narrow.stdout, command
