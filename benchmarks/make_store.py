@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from recsys.settings import IndexSettings
+from recsys.settings import IndexSettings, IndexStorage
 from recsys.store import ModelSpec, Release, publish
 from recsys.vectors import Embeddings, FloatMatrix, Ids
 
@@ -21,7 +21,9 @@ def user_id(row: int) -> str:
     return f"user-{row:08d}"
 
 
-def make(store: Path, n_users: int, n_items: int, factors: int) -> None:
+def make(
+    store: Path, n_users: int, n_items: int, factors: int, storage: IndexStorage = "float32"
+) -> None:
     """Publish a version of random embeddings."""
     rng = np.random.default_rng(0)
     seen = random_seen(n_users, n_items, rng)
@@ -35,7 +37,8 @@ def make(store: Path, n_users: int, n_items: int, factors: int) -> None:
         popularity=np.bincount(seen.indices, minlength=n_items),
         model=ModelSpec("als", {"factors": factors}),
     )
-    publish(store, release, IndexSettings(kind="exact", similar_users=False), progress=True)
+    settings = IndexSettings(kind="exact", similar_users=False, storage=storage)
+    publish(store, release, settings, progress=True)
 
 
 def random_vectors(n: int, factors: int, rng: np.random.Generator) -> FloatMatrix:

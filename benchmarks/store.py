@@ -1,6 +1,7 @@
 """Opening a large store: how long it takes, what memory each process has, what a call costs.
 
     python -m benchmarks.store                       # 10 M users, 1 M items, 64 factors; minutes
+    python -m benchmarks.store --storage int8        # served from a byte a number
     python -m benchmarks.store --small               # 20 k users, 5 k items; seconds
     python -m benchmarks.store --store FOLDER        # measure that one; made if it is not there
 
@@ -28,13 +29,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 import recsys
 from benchmarks.make_store import make, require_space, user_id
+from recsys.settings import IndexStorage
 from recsys.store import Content, find_version
 
 N_PROCESSES, N_ASKED = 3, 2000
@@ -165,6 +167,10 @@ def report(store: Path) -> None:
     )
     read_all(version.folder)
     print("| what | measured | asked |\n|---|---:|---:|")
+    for part in ("users", "items"):
+        names = (f"serving/{part}/embeddings.npy", f"serving/{part}/scale.npy")
+        kept = sum(manifest.files[name].bytes for name in names if name in manifest.files)
+        print_row(f"embeddings of {part} on disk, to be served", f"{kept / 1e6:.1f} MB")
     import_, open_, all_ = starts(store, manifest.n_users)
     print_row("import recsys", f"{import_:.3f} s")
     print_row("recsys.open, in a fresh process", f"{open_ - import_:.3f} s", "under 0.2 s")
@@ -209,6 +215,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=10_000_000)
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--storage", choices=get_args(IndexStorage), default="float32")
     parser.add_argument("--small", action="store_true", help="20 k users, 5 k items")
     parser.add_argument("--store", type=Path, help="of this module; made if it is not there")
     arguments = parser.parse_args()
@@ -221,7 +228,7 @@ def main() -> None:
             store.mkdir(parents=True, exist_ok=True)
             require_space(store, n_users, n_items, factors)
             start = perf_counter()
-            make(store, n_users, n_items, factors)
+            make(store, n_users, n_items, factors, arguments.storage)
             print(f"made in {perf_counter() - start:.0f} s", file=sys.stderr)
         report(store)
 

@@ -8,7 +8,7 @@ vectors some blocks in a hundred are left to be read in 8 bits.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recsys.base.reading import damaged, open_array
 from recsys.base.stopping import check_stop
-from recsys.base.threads import Threads, one_blas_thread, threads
+from recsys.base.threads import Threads, chunks, one_blas_thread, threads
 from recsys.index.quantized import PER_BLOCK, Codes, encode_items
 from recsys.vectors import FloatMatrix, FloatVector
 from recsys.vectors.vector import norms_of
@@ -31,8 +31,8 @@ _LEAST_STEP = np.finfo(np.float32).tiny
 _LEAST_PER_CLUSTER = 8 * PER_BLOCK
 _CLUSTERS_PER_ROOT = 3  # of the number of items
 _FEW_CLUSTERS = 3000  # whose centers a query scores in no time
-_ITERATIONS = 3
-_DRAWN_PER_CLUSTER = 16
+_ITERATIONS = 8
+_DRAWN_PER_CLUSTER = 32
 _ROWS_AT_ONCE = 64 * 1024
 _SCORES_AT_ONCE = 1024 * 1024  # which a cache holds
 
@@ -45,7 +45,7 @@ class Clusters:
     ----------
     starts : int64 (n_clusters + 1,)
     centers : float32 (n_clusters, factors)
-    radius : float32 (n_clusters,)
+    radius : float32 (n_blocks,)
     axes : float32 (n_axes, factors)
     leads : int32 (n_blocks, n_axes / 8, 16)
     limits : float32 (n_blocks, 4)
@@ -89,6 +89,14 @@ class Partition:
                 centers = _means(drawn, _nearest(drawn, centers, pool), centers)
             return cls(vectors, centers, _nearest(vectors, centers, pool))
 
+    def distances(self) -> NDArray[np.float64]:
+        """Return how far each item is from its center."""
+        parts = chunks(len(self.vectors), most=len(self.vectors))
+        lengths = (
+            norms_of(self.vectors[part] - self.centers[self.cluster[part]]) for part in parts
+        )
+        return np.concatenate([*lengths])
+
 
 def n_axes_of(factors: int) -> int:
     """Return how many numbers of an item are held in 4 bits, those that are not there included."""
@@ -111,7 +119,8 @@ def cluster_items(
     """
     vectors = items if factor is None else items * factor[:, None]
     partition = Partition.of(vectors, seed)
-    row = np.lexsort((-norms_of(vectors), partition.cluster)).astype(np.int32)
+    # The farthest first: blocks of items near their center are passed over with it.
+    row = np.lexsort((-partition.distances(), partition.cluster)).astype(np.int32)
     codes = encode_items(items, cosine=factor is not None, row=row)
     sizes = np.bincount(partition.cluster, minlength=len(partition.centers))
     starts = np.rint(np.cumsum([0, *sizes]) / PER_BLOCK).astype(np.int64)
@@ -141,18 +150,22 @@ def open_clusters(folder: Path, n_items: int, factors: int) -> Clusters:
     starts = open_array(folder / "starts.npy")
     n = len(starts) - 1 if starts.ndim == 1 else 0
     n_axes = len(open_array(folder / "axes.npy"))
+    # An earlier release kept the largest of each cluster.
+    n_radii = n if open_array(folder / "radius.npy").shape == (n,) else n_blocks
     if n < 1 or n_axes % PER_PAIR or not PER_PAIR <= n_axes <= _MOST_AXES:
         raise damaged(folder / "starts.npy", f"expected clusters, got {n} of {n_axes} axes")
     clusters = Clusters(
         starts=open_array(folder / "starts.npy", np.int64, (n + 1,)),
         centers=open_array(folder / "centers.npy", np.float32, (n, factors)),
-        radius=open_array(folder / "radius.npy", np.float32, (n,)),
+        radius=open_array(folder / "radius.npy", np.float32, (n_radii,)),
         axes=open_array(folder / "axes.npy", np.float32, (n_axes, factors)),
         leads=open_array(folder / "leads.npy", np.int32, (n_blocks, n_axes // PER_PAIR, PER_BLOCK)),
         limits=open_array(folder / "limits.npy", np.float32, (n_blocks, 4)),
     )
     if starts[0] != 0 or starts[-1] != n_blocks or (np.diff(clusters.starts) < 0).any():
         raise damaged(folder / "starts.npy", "expected blocks in ascending order, got others")
+    if n_radii == n:
+        clusters = replace(clusters, radius=np.repeat(clusters.radius, np.diff(clusters.starts)))
     return clusters
 
 
@@ -188,7 +201,7 @@ def _with_leads(partition: Partition, codes: Codes, starts: NDArray[np.int64]) -
     axes = _axes_of(partition, n_axes)
     leads = np.empty((n_blocks, n_axes // PER_PAIR, PER_BLOCK), dtype=np.int32)
     limits = np.empty((n_blocks, 4), dtype=np.float32)
-    reach = np.empty(n_blocks)  # the largest distance from the center
+    radius = np.empty(n_blocks, dtype=np.float32)
     reach_of_center = _ROUNDING * norms_of(centers)
     for blocks, residuals in _residuals(partition, codes.row, cluster):
         lengths = norms_of(residuals).reshape(-1, PER_BLOCK).max(axis=1)
@@ -196,14 +209,10 @@ def _with_leads(partition: Partition, codes: Codes, starts: NDArray[np.int64]) -
         leads[blocks], found = _encoded(residuals, axes)
         found[:, 1:] += rounding[:, None]
         limits[blocks] = found
-        reach[blocks] = lengths + rounding
-    radius = np.zeros(len(centers))
-    np.maximum.at(radius, cluster, reach)
+        radius[blocks] = lengths + rounding
     up = np.float32(np.inf)  # as they are bounds; the step is none
     limits[:, 1:] = np.nextafter(limits[:, 1:], up)
-    return Clusters(
-        starts, centers, np.nextafter(radius.astype(np.float32), up), axes, leads, limits
-    )
+    return Clusters(starts, centers, np.nextafter(radius, up), axes, leads, limits)
 
 
 def _axes_of(partition: Partition, n_axes: int) -> FloatMatrix:

@@ -33,6 +33,7 @@
 #define LARGEST_CODE 127
 #define ROUNDING 1e-5 /* what float32 may add to a dot product, as a share of the norms */
 #define AHEAD 8       /* rows asked for before they are scored */
+#define CLUSTERS_AHEAD 3
 #define NODE_HEAD 3   /* numbers of a node before its vector: descendants, two children */
 #define VISITS_PER_ROOT 64
 #define PER_PAIR 8     /* numbers of an item in 4 bits that an int holds */
@@ -52,7 +53,7 @@
 typedef struct {
     const int64_t *starts;  /* (n + 1,) the first block of each cluster */
     const float *centers;   /* (n, factors) */
-    const float *radius;    /* (n,) the largest distance of an item from its center */
+    const float *radius;    /* (n_blocks,) the largest distance of an item from its center */
     const float *axes;      /* (n_axes, factors), orthonormal */
     const int32_t *leads;   /* (n_blocks, n_axes / 8, 16): eight numbers in 4 bits, the first four
                                in the low halves of the bytes: item less center, along the axes */
@@ -299,10 +300,16 @@ typedef struct {
     const clusters_t *clusters;
     const int32_t *code; /* of the user along the axes, (n_axes / 4,) */
     float step, norm, error, rest; /* error: of the code; rest: the length beside the axes */
+    float whole;                   /* the length */
     float middle;                  /* what the codes of all items are too much */
     float center;                  /* the score of the center of the cluster */
     int64_t n_scored;
 } lead_t;
+
+/* Whether all items of a block are so near their center that none reaches the least. */
+static int is_beyond(const lead_t *l, int64_t b, float least) {
+    return l->center + l->whole * l->clusters->radius[b] < least;
+}
 
 /* What a score can exceed that by the codes of a block by: with r = item - center, its part r'
    along the axes and code r", and x, x', x" of the user, the rest of x r is
@@ -319,7 +326,7 @@ FOR_PROCESSOR static int64_t next_block(lead_t *l, const uint16_t *mask, int64_t
                                         float least, uint32_t *wanted) {
     int64_t n_pairs = l->clusters->n_axes / PER_PAIR;
     for (; b < last; b++) {
-        if (!mask[b]) continue;
+        if (is_beyond(l, b, least) || !mask[b]) continue;
         l->n_scored++;
         int32_t sums[PER_BLOCK] = {0};
         for (int64_t pair = 0; pair < n_pairs; pair++) {
@@ -350,7 +357,7 @@ VNNI static int64_t next_block_vnni(lead_t *l, const uint16_t *mask, int64_t b, 
     const __m512i low = _mm512_set1_epi8(15);
     const __m512 middle = _mm512_set1_ps(l->middle);
     for (; b < last; b++) {
-        if (!mask[b]) continue;
+        if (is_beyond(l, b, least) || !mask[b]) continue;
         l->n_scored++;
         const int32_t *block = l->clusters->leads + PER_BLOCK * b * n_pairs;
         __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
@@ -439,7 +446,6 @@ static int64_t scan_cluster(const catalogue_t *c, scratch_t *s, const query_t *q
                             int64_t key, int64_t k, int64_t n) {
     int32_t number = payload_of(key);
     l->center = number_of(key);
-    if (n >= k && l->center + q->norm * c->clusters->radius[number] < s->floors[0]) return n;
     return scan(c, s, q, l, c->clusters->starts[number], c->clusters->starts[number + 1], k, n);
 }
 
@@ -454,6 +460,21 @@ static int64_t scan_beside(const catalogue_t *c, scratch_t *s, const query_t *q,
     n = scan(c, s, q, l, block, block + 1, k, n);
     s->mask[block] = 0;
     return n;
+}
+
+/* Ask for what a scan of a cluster will read. */
+static void ask_for_leads(const scratch_t *s, lead_t *l, int64_t key, int64_t k, int64_t n) {
+    int32_t number = payload_of(key);
+    float least = n < k ? -INFINITY : s->floors[0];
+    int64_t n_bytes = l->clusters->n_axes * PER_BLOCK / 2;
+    l->center = number_of(key);
+    for (int64_t b = l->clusters->starts[number]; b < l->clusters->starts[number + 1]; b++) {
+        if (is_beyond(l, b, least)) break;
+        if (!s->mask[b]) continue;
+        const char *block = (const char *)l->clusters->leads + b * n_bytes;
+        __builtin_prefetch(l->clusters->limits + 4 * b);
+        for (int64_t byte = 0; byte < n_bytes; byte += 64) __builtin_prefetch(block + byte);
+    }
 }
 
 static void score_centers(const catalogue_t *c, scratch_t *s, const float *user, int64_t *keys,
@@ -496,7 +517,7 @@ static int64_t scan_clusters(const catalogue_t *c, scratch_t *s, const query_t *
     query_t lead = encode(along, t->n_axes, s->lead);
     double rest = q->norm * q->norm - lead.norm * lead.norm;
     lead_t l = {t, (const int32_t *)s->lead, (float)lead.step, (float)lead.norm, (float)lead.error,
-                (float)sqrt(fmax(rest, 0) + CANCELLED * q->norm * q->norm),
+                (float)sqrt(fmax(rest, 0) + CANCELLED * q->norm * q->norm), (float)q->norm,
                 MIDDLE / -OFFSET * lead.offset, 0, 0};
     int64_t *keys = s->queue, *nearest = keys + t->n, n = 0;
     int64_t n_nearest = nearest_centers(c, s, q, most > 0 ? most : FIRST, nearest);
@@ -514,7 +535,10 @@ static int64_t scan_clusters(const catalogue_t *c, scratch_t *s, const query_t *
     if (most <= 0 || n < k) {
         for (int64_t j = 0; j < t->n; j++) keys[j] = key_of(0, (int32_t)j);
         score_centers(c, s, user, keys, t->n);
-        for (int64_t j = 0; j < t->n; j++) n = scan_cluster(c, s, q, &l, keys[j], k, n);
+        for (int64_t j = 0; j < t->n; j++) {
+            if (j + CLUSTERS_AHEAD < t->n) ask_for_leads(s, &l, keys[j + CLUSTERS_AHEAD], k, n);
+            n = scan_cluster(c, s, q, &l, keys[j], k, n);
+        }
     }
     s->work[PROBED] += n_nearest;
     s->work[LEADS] += l.n_scored;

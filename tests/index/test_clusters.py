@@ -88,6 +88,20 @@ def test_items_at_the_edge_of_a_cluster_are_found_with_it() -> None:
         assert index.search(items[row], 1, NOTHING)[0] == row
 
 
+def test_an_index_with_one_radius_of_each_cluster_is_still_read(world, built, tmp_path) -> None:
+    (items, sample), (folder, _) = world, built
+    opened, codes = open_clusters(folder, *items.shape), open_codes(folder, *items.shape)
+    # Of the largest, as a cluster without blocks has none.
+    of_cluster = np.full(len(opened.centers), opened.radius.max())
+    write_clusters(replace(opened, radius=of_cluster), tmp_path)
+    before, now = (
+        Searcher(items, codes, clusters=open_clusters(one, *items.shape))
+        for one in (tmp_path, folder)
+    )
+    for user in sample.users[:10]:
+        np.testing.assert_array_equal(*(one.search(user, 100, NOTHING)[0] for one in (before, now)))
+
+
 def test_exact_stays_exact(world, tmp_path: Path) -> None:
     items, sample = world
     summary = build_index(items, sample, IndexSettings(kind="exact"), tmp_path)
