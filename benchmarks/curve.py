@@ -1,5 +1,6 @@
 """Accuracy against bytes a vector: the rows of `benchmarks.quality --gowalla --rows` as a picture.
 
+python -m benchmarks.quality --gowalla --no-peers --seeds 1 --rows rows.jsonl --models als svd
 python -m benchmarks.curve rows.jsonl docs/curve.svg
 """
 
@@ -52,7 +53,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
         size, value = 4 * _FACTORS_PUBLISHED, float(published[name][_METRIC])
         axes.scatter([size], [value], marker="x", color="0.25", zorder=3)
         label = f"{name}, published"
-        axes.annotate(label, (size, value), (7, -11), textcoords="offset points", fontsize=8)
+        axes.annotate(label, (size, value), (7, -4), textcoords="offset points", fontsize=8)
     axes.set_xscale("log", base=2)
     axes.set_xticks(_SIZES, [f"{size:,}" for size in _SIZES])
     axes.set(
@@ -75,7 +76,7 @@ def main() -> None:
     arguments = parser.parse_args()
     read = [loads(line) for line in arguments.rows.read_text().splitlines()]
     last = {(row["model"], row["factors"], row["storage"]): row for row in read}
-    with rc_context({"svg.hashsalt": "recsys"}):
+    with rc_context({"svg.hashsalt": "recsys", "svg.fonttype": "none"}):
         metadata = {"Date": None} if arguments.picture.suffix == ".svg" else None
         draw(list(last.values())).savefig(arguments.picture, dpi=150, metadata=metadata)
 
