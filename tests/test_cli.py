@@ -534,7 +534,7 @@ def interrupted(*arguments: str | Path, number: int, at: str, code: int) -> tupl
         if at in line:
             process.send_signal(number)
             break
-    out, rest = process.communicate(timeout=100)
+    out, rest = process.communicate(timeout=300)
     assert process.returncode == code, "".join(lines) + rest
     assert "Traceback" not in rest
     return out, rest

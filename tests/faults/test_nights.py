@@ -162,7 +162,7 @@ def test_two_nights_at_once(tmp_path: Path) -> None:
         f"recsys: store {tmp_path / 'store'}: expected no other night, got one that runs in "
         f"process {first.pid}; let it end, or stop it with SIGTERM"
     )
-    first.communicate(timeout=120)
+    first.communicate(timeout=300)
     assert first.returncode == 0
     assert len(versions(tmp_path / "store")) == 1
 

@@ -21,7 +21,7 @@ from recsys.errors import DataError, GateFailedError, StoreError
 from recsys.nightly import run_night
 from recsys.nightly.run import Finished, Run, unfinished_run
 from recsys.store import activate, current, find_version, rollback, verify, versions
-from tests.command_line import run
+from tests.command_line import run, run_program
 from tests.nightly.nights import journal_of, settings_of, stages_of, tables_of, write_days
 
 ROOT = Path(__file__).parents[2]
@@ -326,20 +326,16 @@ def test_a_version_that_this_user_may_not_read_stops_no_night(place: Path) -> No
         run_night(settings_of(place))
     *_, current_one = names = [version.name for version in versions(place / "store")[::-1]]
     program = (
-        "import sys; from pathlib import Path; from recsys.nightly import run_night\n"
+        "import warnings; from pathlib import Path; from recsys.nightly import run_night\n"
         "from tests.faults.harness import drop_capabilities\n"
         "from tests.nightly.nights import settings_of\n"
-        "drop_capabilities(); run_night(settings_of(Path(sys.argv[1])))"
+        "warnings.simplefilter('default'); drop_capabilities()\n"
+        f"run_night(settings_of(Path({str(place)!r})))"
     )
-
-    def night() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", program, str(place)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
     for name, refused in ((names[1], False), (current_one, True)):
         manifest = place / "store" / "versions" / name / "manifest.json"
         manifest.chmod(0o000)
-        done = night()
+        done = run_program(program, name="night", cwd=ROOT)
         manifest.chmod(0o444)
         assert done.returncode == refused, done.stderr
         activate(place / "store", current_one)
@@ -396,7 +392,7 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
         if (lines[-1]["stage"], lines[-1]["event"]) == (stage, "started"):
             night.send_signal(number)
             break
-    _, rest = night.communicate(timeout=60)
+    _, rest = night.communicate(timeout=300)
     assert night.returncode == 128 + number
     *_, stopped, sentence = rest.splitlines()
     assert json.loads(stopped)["event"] == "stopped"

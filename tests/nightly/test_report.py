@@ -98,7 +98,7 @@ def test_a_terminal_is_shown_stages_and_one_screen(place: Path) -> None:
     )
     os.close(follower)
     shown = shown_on(leader)
-    out, _ = night.communicate(timeout=60)
+    out, _ = night.communicate(timeout=300)
     assert night.returncode == 0
     assert re.search(r"done  ingest +\d", shown)
     assert '"event"' not in shown  # the journal is for machines
