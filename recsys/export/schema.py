@@ -12,7 +12,7 @@ from recsys.base.durable import durable_file
 from recsys.export.formats import Files, Tables
 from recsys.store.content import Content
 from recsys.store.manifest import plain
-from recsys.store.parquet_files import ATTRIBUTES, ITEMS, USERS
+from recsys.store.parquet_files import ATTRIBUTES, ITEMS, USERS, errors_of_parquet
 
 _TEMPLATE = Path(__file__).with_name("templates") / "schema.md"
 
@@ -55,7 +55,8 @@ def _described(content: Content) -> dict[str, Any]:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    schema, rows = pq.read_schema(path), pq.read_metadata(path).num_rows
+    with errors_of_parquet(path):
+        schema, rows = pq.read_schema(path), pq.read_metadata(path).num_rows
     columns = [
         {
             "name": field.name,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.base.durable import appearing, moment_of, replace_text, sha256_of, stamp_of, sync
+from recsys.base.reading import errors_of_reading
 from recsys.nightly.report import Result, StageReport
 from recsys.store import FileFacts, versions
 from recsys.store.manifest import plain
@@ -137,15 +138,14 @@ class Run:
 
 
 def runs_in(store: Path) -> list[Path]:
-    """Return the folders of the runs of a store, oldest first."""
+    """Return the folders of the runs of a store, oldest first; UnreadableError where it may not."""
     folder = store / RUNS
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
-    )
+    with errors_of_reading(folder):
+        return sorted(
+            path
+            for path in (folder.iterdir() if folder.is_dir() else ())
+            if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+        )
 
 
 def now_of(store: Path) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from datetime import UTC, datetime
 from functools import reduce
@@ -14,7 +14,7 @@ import numpy as np
 
 from recsys.base.durable import identity_of
 from recsys.base.environment import installed_version
-from recsys.base.errors import CorruptVersionError, DataError, UnreadableError
+from recsys.base.errors import DataError, StoreError, UnreadableError
 from recsys.base.reading import lacks_right
 from recsys.config import Settings
 from recsys.logs import Interactions, LogCache, read_log
@@ -170,7 +170,7 @@ def _choose(night: Context, _folder: Path) -> Chosen:
 
 def _has_lost(store: Path, parent: Version) -> bool:
     """Whether the newest version was refused for its metrics, after the parent was published."""
-    for found in versions(store):
+    for found in _readable(store):
         if found.name == parent.name:
             break
         if damage_of(found) is None:
@@ -252,19 +252,26 @@ def _publish(night: Context, _folder: Path) -> Published:
 
 def published_by(store: Path, run: str, key: str | None = None) -> Version | None:
     """Return the newest version that a run has published, by the key of that stage if given."""
-    for found in versions(store):
-        try:
-            data = found.manifest.data
-        except CorruptVersionError:  # a damaged version does not name its run
-            continue
-        except UnreadableError as error:  # another user's run is not this one
-            if lacks_right(error):
-                continue
-            raise
+    for found in _readable(store):
+        data = found.manifest.data
         is_of_run = data.get("run") == run and key in (None, data.get("key"))
         if is_of_run and damage_of(found) is None:
             return found
     return None
+
+
+def _readable(store: Path) -> Iterator[Version]:
+    """Yield the versions whose manifest can be read: not the damaged, nor those of others."""
+    for found in versions(store):
+        try:
+            found.manifest  # noqa: B018
+        except UnreadableError as error:
+            if not lacks_right(error):
+                raise
+        except StoreError:
+            pass
+        else:
+            yield found
 
 
 def _was_current(store: Path, name: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from recsys.base.errors import StoreError
 from recsys.base.locks import is_held
+from recsys.logs.classify import SECONDS_PER_DAY
 from recsys.nightly.journal import REPORT
 from recsys.nightly.night import LOCK
 from recsys.nightly.run import read_run, runs_in
@@ -94,12 +95,12 @@ def status(store: str | Path, n_nights: int = 7, *, deep: bool = False) -> Store
     store = Path(store)
     now, why = _current_of(store)
     rows = describe_versions(store, deep=deep)
-    nights = tuple(_nights(store, n_nights))
+    nights, unreadable = _nights_of(store, n_nights)
     sizes = [row.get("bytes", 0) for row in rows]
     free = shutil.disk_usage(store).free
     row = next((row for row in rows if row["version"] == now), None)
     needs = [
-        *([why] if why else []),
+        *filter(None, (why, unreadable)),
         *_needs_of_versions(now, rows),
         *_needs_of_nights(nights),
         *lasting_leftovers(store / VERSIONS),
@@ -151,12 +152,25 @@ def _needs_of_versions(now: str | None, rows: list[dict[str, Any]]) -> Iterator[
             yield f"version {row['version']} is damaged: {row['damaged']}"
         if "unreadable" in row:
             yield f"version {row['version']}: {row['unreadable']}"
+        if row.get("age_seconds", 0) < -SECONDS_PER_DAY:
+            yield (
+                f"version {row['version']} was published in the future, {row['created']}: a clock "
+                "was wrong; the names of later versions follow it"
+            )
 
 
 def _needs_of_nights(nights: tuple[NightSummary, ...]) -> Iterator[str]:
     for night in nights[:1]:
         if night.result not in ("done", "running"):
             yield f"the last night, {night.run}: {night.result}: {night.error}"
+
+
+def _nights_of(store: Path, most: int) -> tuple[tuple[NightSummary, ...], str | None]:
+    """Return the last nights, and why they cannot be read."""
+    try:
+        return tuple(_nights(store, most)), None
+    except StoreError as error:
+        return (), str(error)
 
 
 def _nights(store: Path, most: int) -> Iterator[NightSummary]:

@@ -1,10 +1,11 @@
 """Describe all versions of a store in plain types."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.base.errors import StoreError, UnreadableError
+from recsys.base.errors import CorruptVersionError, StoreError, UnreadableError
 from recsys.index import SHORT
 from recsys.store.activations import names_before, pinned
 from recsys.store.manifest import Manifest, plain
@@ -31,8 +32,8 @@ def describe_versions(store: str | Path, *, deep: bool = False) -> list[dict[str
         "commit", "metric" (name, value, interval), "metrics" (all, by model), "index_recall".
         "unread_bytes" are those of files of which only the size was checked. Where a file is
         missing, or has another size or checksum, "damaged" describes that; where it is the
-        manifest, in the place of all after "pinned". What cannot be read now is "unreadable".
-        Where CURRENT is damaged, none is "current".
+        manifest, in the place of all after "pinned". What cannot be read now, or not by this
+        release, is "unreadable". Where CURRENT is damaged, none is "current".
 
     Raises
     ------
@@ -41,6 +42,7 @@ def describe_versions(store: str | Path, *, deep: bool = False) -> list[dict[str
     """
     listed, pins, now = versions(store), pinned(store), current_or_none(store)
     rows = []
+    errors: dict[str, Exception] = {}
     for version in listed:
         marks = {
             "version": version.name,
@@ -50,22 +52,25 @@ def describe_versions(store: str | Path, *, deep: bool = False) -> list[dict[str
         }
         try:
             rows.append(marks | _described(version) | _checked(version, deep=deep))
-        except UnreadableError as error:
-            rows.append(marks | {"unreadable": str(error)})
         except (StoreError, FileNotFoundError) as error:
+            errors[version.name] = error
+            is_damaged = isinstance(error, CorruptVersionError | FileNotFoundError)
             if version.folder.exists():  # else it was pruned meanwhile
-                rows.append(marks | {"damaged": str(error)})
-    _mark_rollback(store, rows)
+                rows.append(marks | {"damaged" if is_damaged else "unreadable": str(error)})
+    _mark_rollback(store, rows, errors)
     return rows
 
 
-def _mark_rollback(store: str | Path, rows: list[dict[str, Any]]) -> None:
+def _mark_rollback(
+    store: str | Path, rows: list[dict[str, Any]], errors: Mapping[str, Exception]
+) -> None:
     """Mark what a rollback takes, as far as it is known: no file is read again."""
     by_name = {row["version"]: row for row in rows}
     for name in names_before(Path(store)):
-        row = by_name.get(name, {"damaged": "pruned meanwhile"})
-        if "damaged" not in row:
-            row["rollback"] = "unreadable" not in row
+        if isinstance(errors.get(name), UnreadableError):
+            return
+        if name not in errors and "damaged" not in by_name[name]:
+            by_name[name]["rollback"] = True
             return
 
 

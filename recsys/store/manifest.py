@@ -295,8 +295,8 @@ class Manifest:
             raise CorruptVersionError(_damaged(path, f"{type(error).__name__}: {error}")) from error
         if number != FORMAT:
             raise StoreError(
-                f"{path}: expected format {FORMAT}, got {number!r}; "
-                "it was made by another release of recsys: install that one"
+                f"{path}: expected format {FORMAT}, got {number!r}; it was made by another release "
+                "of recsys: install that one, or activate another version"
             )
         if not is_whole:
             raise CorruptVersionError(_damaged(path, "the checksum of the manifest differs"))

@@ -3,19 +3,27 @@
 It is the version that serving falls back to where the current one is damaged.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys.base.errors import ConfigError, GateFailedError, StoreError
+from recsys.base.errors import (
+    ConfigError,
+    CorruptVersionError,
+    GateFailedError,
+    StoreError,
+    UnreadableError,
+    VersionNotFoundError,
+)
 from recsys.store.activations import served
 from recsys.store.manifest import ModelSpec
 from recsys.store.parquet_files import read_item_table
 from recsys.store.release import Release
 from recsys.store.sound import PassedOver, first_usable, require_sound, warn_of
-from recsys.store.versions import CURRENT, Version, current, versions
+from recsys.store.versions import CURRENT, Version, current, find_version, versions
 from recsys.vectors import align, shared_rows
 
 if TYPE_CHECKING:
@@ -62,10 +70,12 @@ def parent_of(store: str | Path) -> Parent:
     UnreadableError
         If a version cannot be read now: then it is not known whether it is damaged.
     StoreError
-        If there is no store, or it cannot be read.
+        If there is no store, or it cannot be read, or another release made the current version.
     """
     store = Path(store)
     names, damaged_current = _candidates(store)
+    if not damaged_current:
+        _require_this_release(store)
     version, passed = first_usable(store, names, require_sound)
     passed = damaged_current + passed
     warn_of(passed)
@@ -190,6 +200,12 @@ def _candidates(store: Path) -> tuple[list[str], tuple[PassedOver, ...]]:
     once_current = [] if named is None else [named]
     accepted = (version.name for version in versions(store) if _accepted(version))
     return list(dict.fromkeys([*once_current, *served(store), *accepted])), damaged
+
+
+def _require_this_release(store: Path) -> None:
+    """Raise the StoreError of a current version that another release made: it is not damaged."""
+    with suppress(CorruptVersionError, UnreadableError, VersionNotFoundError):
+        find_version(store).manifest  # noqa: B018
 
 
 def _with_manifest(version: Version) -> Version:

@@ -130,7 +130,7 @@ def write_attribute_table(folder: Path, attributes: pa.Table, items: Ids, space_
 
 def read_user_table(folder: Path) -> UserTable:
     """Read users.parquet; a CorruptVersionError names it if it is damaged."""
-    with _errors_of_reading(folder / USERS):
+    with errors_of_parquet(folder / USERS):
         table, space_id = _read(folder / USERS)
         return UserTable(
             ids=Ids(table["user_id"]),
@@ -142,7 +142,7 @@ def read_user_table(folder: Path) -> UserTable:
 
 def read_item_table(folder: Path) -> ItemTable:
     """Read items.parquet; a CorruptVersionError names it if it is damaged."""
-    with _errors_of_reading(folder / ITEMS):
+    with errors_of_parquet(folder / ITEMS):
         table, space_id = _read(folder / ITEMS)
         return ItemTable(
             ids=Ids(table["item_id"]),
@@ -158,7 +158,7 @@ def read_item_table(folder: Path) -> ItemTable:
 
 def read_attribute_table(folder: Path) -> pa.Table:
     """Read attributes.parquet; a CorruptVersionError names it if it is damaged."""
-    with _errors_of_reading(folder / ATTRIBUTES):
+    with errors_of_parquet(folder / ATTRIBUTES):
         return _read(folder / ATTRIBUTES)[0]
 
 
@@ -212,8 +212,10 @@ def require_rows(rows: NDArray[np.int32], n: int, path: Path) -> None:
         raise damaged(path, f"expected rows from 0 to {n - 1}, got others")
 
 
-def _errors_of_reading(path: Path) -> AbstractContextManager[None]:
-    return errors_of_reading(path, ValueError, KeyError, pa.ArrowException)
+def errors_of_parquet(path: Path) -> AbstractContextManager[None]:
+    """Turn what a damaged Parquet file raises into errors that name it."""
+    kinds = (ValueError, KeyError, AttributeError, TypeError, pa.ArrowException)
+    return errors_of_reading(path, *kinds)
 
 
 def _write(path: Path, table: pa.Table, space_id: str) -> None:

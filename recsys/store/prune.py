@@ -9,7 +9,7 @@ from typing import Literal
 
 from recsys.base.checks import require
 from recsys.base.durable import errors_of_writing, sync
-from recsys.base.errors import StoreError
+from recsys.base.errors import StoreError, UnreadableError
 from recsys.base.locks import only_writer
 from recsys.store.activations import pinned, version_before
 from recsys.store.sound import damage_of, lease_of, warn_of
@@ -32,7 +32,7 @@ TRASH = ".trash-"
 _LEFTOVER = "a folder that recsys left"
 _OPEN_ELSEWHERE = ".nfs"  # start of the name that NFS gives a deleted file that is still open
 
-_State = Literal["accepted", "refused", "damaged", "unreadable"]
+_State = Literal["accepted", "refused", "damaged", "unreadable", "of another release"]
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,7 @@ _BESIDE_DAMAGE = "another is damaged"
 _WORTH_A_LOOK = {
     "damaged": "it is damaged: recsys verify {name} says what of it",
     "unreadable": "it cannot be read now",
+    "of another release": "another release of recsys made it: prune it with that one",
     "of another user": "this user may not delete its files",
     PERHAPS_OPEN: "its file system has no locks, so a reader may have it open: recsys prune "
     "--without-locks deletes it all the same",
@@ -220,8 +221,10 @@ def _state(version: Version) -> _State:
         if damage_of(version) is not None:
             return "damaged"
         return version.manifest.status
-    except StoreError:  # a fault of the moment, or of another release
+    except UnreadableError:
         return "unreadable"
+    except StoreError:
+        return "of another release"
 
 
 def _reasons(
@@ -232,7 +235,8 @@ def _reasons(
     if "damaged" in states.values():
         sound = (name for name, state in states.items() if state != "damaged")
         reasons |= dict.fromkeys(sound, _BESIDE_DAMAGE)
-    reasons |= {name: state for name, state in states.items() if state == "unreadable"}
+    unknown = ("unreadable", "of another release")
+    reasons |= {name: state for name, state in states.items() if state in unknown}
     reasons |= _newest(listed, states, keep)
     existing = {version.name for version in listed}
     reasons |= dict.fromkeys(pinned(store) & existing, "pinned")
@@ -276,7 +280,7 @@ def _leftovers(versions: Path) -> list[Path]:
 def _advice(path: Path) -> str:
     if path.name.startswith(_OPEN_ELSEWHERE):
         return "a reader on another machine has it open; once that ends, the next prune deletes it"
-    return "delete it by hand"
+    return "move it away, or delete it"
 
 
 def _kind_of(path: Path) -> str:

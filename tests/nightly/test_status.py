@@ -1,6 +1,9 @@
 """`recsys status`: what is served, what the last nights did, and what needs a person."""
 
+import errno
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,9 +15,10 @@ from recsys.errors import DataError, StoreError
 from recsys.nightly import run_night, status
 from recsys.nightly.night import only_night
 from recsys.nightly.run import new_run, now_of
-from recsys.store import find_version
+from recsys.store import find_version, publish
 from tests.command_line import run
 from tests.nightly.nights import settings_of, write_days
+from tests.store.releases import small_release
 
 
 def test_all_is_well_until_something_is_not(tmp_path: Path) -> None:
@@ -83,6 +87,23 @@ def test_a_night_that_was_killed_is_not_said_to_run(tmp_path: Path) -> None:
     (need,) = found.needs
     assert run.name in need
     assert "in its stage ingest" in need
+
+
+def test_nights_that_cannot_be_read_need_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    publish(tmp_path, small_release())
+
+    def forbidden(path: Path) -> Iterator[Path]:
+        if path.name == "runs":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    real = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    (need,) = status(tmp_path).needs
+    assert "runs: cannot be read now: Permission denied" in need
 
 
 @pytest.mark.parametrize("damage", [b"\x00", None])

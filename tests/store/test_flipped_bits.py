@@ -6,9 +6,10 @@ is followed ends the process. RECSYS_BITS is the share of the bits that are trie
 
 import json
 import os
+import shutil
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import numpy as np
 import pytest
 
 from recsys.errors import CorruptVersionError, RecsysError, StoreError
+from recsys.export import export_version
 from recsys.serving import Recommender
 from recsys.settings import IndexSettings
 from recsys.store import Content, Version, publish, sound
 from recsys.store.manifest import MANIFEST, Manifest, read_manifest
+from recsys.store.parquet_files import read_attribute_table, read_item_table, read_user_table
 from recsys.vectors import NamedVectors
 from tests.forks import GOT_THROUGH, fork, wait_for
 from tests.store.releases import small_release
@@ -42,7 +45,7 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(folder: Path) -> None:
     """Ask all there is; only errors of ours may come, and no user may be taken for another."""
-    opened = Content.of(Version(folder.name, folder))
+    opened = content_of(folder)
     recommender = Recommender(opened)
     for row in range(0, N_USERS, 7):
         for table in (opened.user_lookup, opened.users.ids):
@@ -97,7 +100,27 @@ def flip(path: Path, bit: int) -> None:
         file.write(bytes([byte ^ (1 << (bit % 8))]))
 
 
-def survives(folder: Path, path: Path, bits: list[int]) -> None:
+def read_parquet(folder: Path) -> None:
+    """Read the Parquet files of a version, each by all that reads it."""
+    readers = (read_user_table, read_item_table, read_attribute_table)
+    asked: list[Any] = [lambda read=read: read(folder) for read in readers]
+    asked += [lambda: recommender_of(folder).describe("i2")]
+    asked += [lambda: export_version(content_of(folder), "schema", folder / "serving" / "out")]
+    for question in asked:
+        with ours():
+            question()
+    shutil.rmtree(folder / "serving" / "out", ignore_errors=True)
+
+
+def content_of(folder: Path) -> Content:
+    return Content.of(Version(folder.name, folder))
+
+
+def recommender_of(folder: Path) -> Recommender:
+    return Recommender(content_of(folder))
+
+
+def survives(folder: Path, path: Path, bits: list[int], ask: Callable[[Path], None] = ask) -> None:
     """Flip one bit after the other in a fork, which says at which one it ended."""
     left, whole = list(bits), path.read_bytes()
     while left:
@@ -144,6 +167,18 @@ def test_any_flipped_bit_of_a_header_or_an_offset(version: Path) -> None:
         survives(version, path, list(bits_of(path, min(1, 10 * SHARE), n_bytes)))
 
 
+def test_any_flipped_bit_of_a_footer_of_parquet(version: Path) -> None:
+    for path in sorted(version.glob("*.parquet")):
+        content = path.read_bytes()
+        footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+        schema = content.index(b"ARROW:schema", footer) + 20  # in base64, of which few bits do
+        bits = [
+            8 * schema,
+            *(8 * footer + bit for bit in bits_of(path, SHARE, len(content) - footer)),
+        ]
+        survives(version, path, bits, read_parquet)
+
+
 @pytest.mark.parametrize("side", ["users", "items"])
 def test_an_offset_of_an_id_that_points_far_away(version: Path, side: str) -> None:
     """As in a file above 32 MB, whose checksum is not compared at open."""
@@ -156,10 +191,9 @@ def test_an_offset_of_an_id_that_points_far_away(version: Path, side: str) -> No
     path.write_bytes(damaged)
     try:
         survives(version, path, [8 * len(whole) - 1])
-        content_of = Content.of
         limit, sound.MAX_CHECKED_BYTES = sound.MAX_CHECKED_BYTES, -1
         try:
-            ids = getattr(content_of(Version(version.name, version)), side).ids
+            ids = getattr(content_of(version), side).ids
         finally:
             sound.MAX_CHECKED_BYTES = limit
         for take in (lambda: ids[0], lambda: ids.values, lambda: ids.tolist(np.arange(50))):
@@ -186,7 +220,7 @@ def test_a_table_of_ids_that_leads_to_another_user(version: Path) -> None:
     np.save(path, slots)
     limit, sound.MAX_CHECKED_BYTES = sound.MAX_CHECKED_BYTES, -1
     try:
-        opened = Content.of(Version(version.name, version))
+        opened = content_of(version)
         for find in (opened.user_lookup.find, opened.users.ids.find):
             assert find("u3") == 3
             with pytest.raises(CorruptVersionError, match="leads to row 5, which is of another id"):

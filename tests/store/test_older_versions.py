@@ -15,6 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import recsys
+from recsys.nightly import status
+from recsys.nightly.stages import published_by
+from recsys.store import describe_versions, parent_of
+from recsys.store.manifest import FORMAT
 
 FIXTURE = Path(__file__).parent / "fixtures" / "format3"
 ANSWERS: Mapping[str, list[Any]] = json.loads((FIXTURE / "answers.json").read_text())
@@ -225,3 +229,30 @@ def test_an_older_format_says_which_release_reads_it(store: Path, number: int) -
         recsys.StoreError, match=f"expected format 3, got {number}.*another release"
     ):
         recsys.open(store)
+
+
+def test_a_version_of_another_release_is_not_damaged_and_stops_no_other(store: Path) -> None:
+    recsys.activate(store, EXACT)
+    recsys.activate(store, ANNOY)
+    changed(store, EXACT, lambda content: content.update(format=FORMAT + 1))
+    (row,) = (row for row in describe_versions(store) if row["version"] == EXACT)
+    assert "another release" in row["unreadable"]
+    assert "damaged" not in row
+    assert not row["rollback"]
+    assert parent_of(store).name == ANNOY
+    assert published_by(store, "20261127T020000Z") is None  # as the next night asks
+    (need,) = status(store).needs
+    assert need.startswith(f"version {EXACT}: ")
+    assert "install that one, or activate another version" in need
+    with pytest.warns(RuntimeWarning, match=f"{EXACT}: kept: another release"):
+        assert recsys.prune(store, 1).kept[EXACT] == "of another release"
+    (store / "CURRENT").write_text(EXACT)
+    with pytest.raises(recsys.StoreError, match="another release"):
+        parent_of(store)
+    assert recsys.rollback(store).name == ANNOY
+
+
+def test_a_clock_that_was_ahead_needs_a_person(store: Path) -> None:
+    changed(store, ANNOY, lambda content: content.update(created="2999-01-01T00:00:00+00:00"))
+    (need,) = status(store).needs
+    assert need.startswith(f"version {ANNOY} was published in the future, 2999-01-01")
