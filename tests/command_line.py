@@ -43,9 +43,11 @@ def run(
     return _run_process(_command, listed, cwd, env)
 
 
-def run_program(source: str, *, name: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_program(
+    source: str, *arguments: str | Path, name: str = "program", cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a Python program to its end, warnings as errors; `name` is its file in tracebacks."""
-    return _run_process(_program, [name, source], cwd, {})
+    return _run_process(_program, [source, name, *map(str, arguments)], cwd, {})
 
 
 def run_module(
@@ -110,10 +112,10 @@ def _command(arguments: list[str]) -> None:
     main()
 
 
-def _program(name_and_source: list[str]) -> None:
-    name, source = name_and_source
+def _program(source_and_arguments: list[str]) -> None:
+    source, *sys.argv = source_and_arguments
     warnings.simplefilter("error")
-    exec(compile(source, name, "exec"), {"__name__": "__main__"})  # noqa: S102
+    exec(compile(source, sys.argv[0], "exec"), {"__name__": "__main__"})  # noqa: S102
 
 
 def _module(name_and_arguments: list[str]) -> None:

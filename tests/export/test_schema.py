@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import pytest
 from recsys.export import export_version
 from recsys.store import Content, publish
 from recsys.vectors import Embeddings
+from tests.command_line import run_program
 from tests.store.releases import small_release
 
 
@@ -37,9 +36,7 @@ def snippets(page: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("tool", ["pandas", "Polars", "DuckDB", "NumPy"])
 def test_a_snippet_runs_and_finds_the_best_items(content: Content, page: Path, tool: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", snippets(page)[tool]], capture_output=True, text=True
-    )
+    done = run_program(snippets(page)[tool])
     assert done.returncode == 0, done.stderr
     scores = content.items.embeddings @ content.users.embeddings[0]
     expected = content.items.ids.tolist(np.argsort(-scores, kind="stable")[:5])

@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -41,7 +40,7 @@ from recsys.store import (
     version_before,
     versions,
 )
-from tests.command_line import run
+from tests.command_line import run, run_program
 from tests.store.releases import small_release
 
 ROOT = Path(__file__).parents[2]
@@ -264,12 +263,7 @@ os.open = broken
 
 def faulty(store: Path, number: int, times: int, what: str) -> subprocess.CompletedProcess[str]:
     program = OPENING.replace("{what}", what)
-    return subprocess.run(
-        [sys.executable, "-c", program, str(store), str(number), str(times)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    return run_program(program, store, str(number), str(times), cwd=ROOT)
 
 
 @pytest.mark.parametrize("name", ["EMFILE", "ENOMEM", "EIO", "EACCES"])
@@ -349,12 +343,7 @@ def test_too_many_files_are_open(tmp_path: Path) -> None:
         "    try: print(recsys.open(sys.argv[1]).version)\n"
         "    except recsys.UnreadableError as error: print(error.number)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    done = run_program(program, tmp_path, cwd=ROOT)
     found = done.stdout.split()
     assert set(found) == {str(errno.EMFILE), version.name}, done.stderr
     assert found[-1] == version.name
@@ -414,9 +403,7 @@ def test_a_version_of_another_user_stays_and_stops_nothing(tmp_path: Path) -> No
     trash.mkdir()
     (trash / "file").write_text("left")
     trash.chmod(0o555)
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run_program(program, tmp_path, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "'of another user'" in done.stdout
     assert "cannot be deleted" in done.stderr
