@@ -29,7 +29,7 @@ from recsys.splits import ThreeWaySplit, split_parts
 from recsys.splits.common import Split
 from recsys.tuning import Task, Tuned, require_study, tune
 from recsys.tuning.candidates import Candidate
-from recsys.vectors import STORAGES, Embeddings, StoredMatrix, encode
+from recsys.vectors import STORAGES, Embeddings, encode
 
 
 def require_tuned(path: str | Path, study: str | Path | None = None) -> None:
@@ -65,7 +65,8 @@ def write_tuned(path: str | Path, tuned: Tuned, config: str | Path | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_text(path, comment + tomli_w.dumps(tables).rstrip())
     except OSError as error:
-        raise _not_written(path, error.strerror or str(error)) from error
+        got = error.strerror or str(error)
+        raise ConfigError(f"{_WRITING} to {path}, got {got}; name another file") from error
 
 
 def _import_tomli_w() -> Any:
@@ -74,10 +75,6 @@ def _import_tomli_w() -> Any:
     except ImportError as error:
         raise missing_package("tune", "tomli_w", extra("tune")) from error
     return tomli_w
-
-
-def _not_written(path: Path, got: str) -> ConfigError:
-    return ConfigError(f"{_WRITING} to {path}, got {got}; name another file")
 
 
 def _moved(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
@@ -145,7 +142,7 @@ def measure_dimensions(
                 factors=sized.factors,
                 storage=storage,
                 evaluation=evaluate(decoded, train, test, k=k, progress=progress),
-                vector_bytes=_vector_bytes(items),
+                vector_bytes=items.n_bytes // len(items.values),
                 n_bytes=users.n_bytes + items.n_bytes,
                 train_seconds=seconds,
                 query_microseconds=microseconds,
@@ -170,10 +167,6 @@ def _query_microseconds(embeddings: Embeddings, user_items: sp.csr_array, k: int
             index.search(embeddings.users[user], k, seen)
             seconds.append(perf_counter() - start)
     return float(np.median(seconds)) * 1e6
-
-
-def _vector_bytes(stored: StoredMatrix) -> int:
-    return stored.n_bytes // len(stored.values)
 
 
 def tune_model(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from recsys.logs import Interactions
     from recsys.tuning import Choice
 
+Table = TypeVar("Table", bound=Any)
 app = typer.Typer(
     name="recsys",
     help="Interaction logs to embeddings, embeddings to recommendations.",
@@ -107,6 +108,11 @@ def _show_warning(message: Warning | str, *_where: object, **_how: object) -> No
     note(f"recsys: warning: {message}")
 
 
+def typed(settings: Table, **options: Any) -> Table:
+    """Return a table of settings with what was typed; an option that was not is None."""
+    return replace(settings, **{name: one for name, one in options.items() if one is not None})
+
+
 def settings_of(
     logs: Sequence[str] | None = None,
     config: Path | None = None,
@@ -116,20 +122,15 @@ def settings_of(
 ) -> "Settings":
     """Combine the config with the arguments of a command, which win."""
     settings = recsys.read_config(config) if config else recsys.Settings()
-    data = settings.data
-    if logs:
-        data = replace(data, log=list(logs))
-    if items:
-        data = replace(data, items=str(items))
+    data = typed(
+        settings.data, log=list(logs) if logs else None, items=str(items) if items else None
+    )
     if not data.log:
         raise ConfigError("no log: name one on the command line, or as data.log in --config")
     if model:
         is_auto = model == recsys.config.AUTO
         settings = replace(settings, model=None if is_auto else recsys.models.model_from(model, {}))
-    if split:
-        evaluation = replace(settings.evaluation, split=split)  # type: ignore[arg-type]
-        settings = replace(settings, evaluation=evaluation)
-    return replace(settings, data=data)
+    return replace(settings, data=data, evaluation=typed(settings.evaluation, split=split or None))
 
 
 def read_logged(

@@ -19,6 +19,7 @@ from recsys.cli.app import (
     choose_model,
     read_logged,
     settings_of,
+    typed,
 )
 from recsys.cli.output import Listing, note, print_json, show, with_half
 
@@ -55,9 +56,9 @@ def tune_command(
     as_json: AsJson = False,
 ) -> None:
     """Find hyperparameters on a validation part, and write a config for train."""
-    settings = _budgeted(
-        settings_of(logs, config, model=model, split=split), factors, trials, minutes
-    )
+    settings = settings_of(logs, config, model=model, split=split)
+    budget = typed(settings.tune, factors=factors, trials=trials, minutes=minutes)
+    settings = replace(settings, tune=budget)
     recsys.selection.require_tuned(out, study)
     recsys.splits.require_split(settings.evaluation)
     log, test = read_logged(settings)
@@ -108,12 +109,15 @@ def compare_command(
     as_json: AsJson = False,
 ) -> None:
     """Tune, train and test several models alike, and say which differ by more than luck."""
-    settings = _budgeted(settings_of(logs, config, split=split), factors, trials, minutes)
-    changes: dict[str, Any] = {"baseline": baseline, "tune": is_tuned, "seeds": seeds}
-    if models is not None:
-        changes["models"] = list(dict.fromkeys(name.strip() for name in models.split(",")))
-    given = {name: value for name, value in changes.items() if value is not None}
-    settings = replace(settings, compare=replace(settings.compare, **given))
+    settings = settings_of(logs, config, split=split)
+    names = None if models is None else [*dict.fromkeys(map(str.strip, models.split(",")))]
+    settings = replace(
+        settings,
+        tune=typed(settings.tune, factors=factors, trials=trials, minutes=minutes),
+        compare=typed(
+            settings.compare, models=names, baseline=baseline, tune=is_tuned, seeds=seeds
+        ),
+    )
     if settings.compare.tune:
         recsys.tuning.require_study(study)
     log, test = read_logged(settings)
@@ -209,15 +213,6 @@ def _show_curve(curve: "DimensionCurve", out: Path | None, as_json: bool) -> Non
     if out:
         recsys.pages.save_drawing(curve, out)
         note(f"drawn to {out}")
-
-
-def _budgeted(
-    settings: "Settings", factors: int | None, trials: int | None, minutes: float | None
-) -> "Settings":
-    """Combine the config of the search with the arguments, which win."""
-    changes: dict[str, Any] = {"factors": factors, "trials": trials, "minutes": minutes}
-    given = {name: value for name, value in changes.items() if value is not None}
-    return replace(settings, tune=replace(settings.tune, **given))
 
 
 def _plain_search(tuned: "Tuned") -> dict[str, Any]:
