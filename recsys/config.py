@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from recsys.base.checks import require
+from recsys.base.checks import as_path, require
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.models import ALS, MODELS, SCORERS, Model
 from recsys.models.protocol import require_model, without_vectors
@@ -72,7 +72,7 @@ def read_config(path: str | Path) -> Settings:
     ConfigError
         If the file is missing or no TOML, or a key is unknown, of the wrong type or out of range.
     """
-    path = Path(path)
+    path = as_path("read_config", path)
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

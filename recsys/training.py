@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import scipy.sparse as sp
 
+from recsys.base.checks import require_a
 from recsys.base.errors import DataError
 from recsys.base.progress import progress_bar
 from recsys.config import Settings
@@ -92,6 +93,11 @@ def train(
     """
     require_interactions("train", log)
     settings = settings or Settings()
+    require_a("train: settings", settings, Settings, "Settings, as recsys.read_config returns them")
+    if items is not None:
+        require_a(
+            "train: items", items, pa.Table, "an Arrow table, as recsys.read_items returns it"
+        )
     require_writable(store)  # found out now, not after the training
     settings = with_split(settings, log, test)
     if settings.gates.enabled:

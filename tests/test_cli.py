@@ -111,7 +111,9 @@ def test_recommend_under_filters(store: Path) -> None:
     done = run("recommend", "u42", "--json", "--exclude", str(best), "--store", store)
     assert best not in [item["item_id"] for item in json.loads(done.stdout)["items"]]
     message = refused("recommend", "u42", "--where", "prise < 20", "--store", store)
-    assert "where: expected a condition on title, category, price" in message
+    assert "where: expected a condition on attributes of items, got the column 'prise'" in message
+    assert "did you mean 'price'" in message
+    assert "category" not in message
 
 
 def test_explain_shows_parts_with_titles(store: Path) -> None:

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from functools import cache
 from math import inf
 from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.errors import ConfigError, DataError, did_you_mean
 
 
 def require(
@@ -128,6 +130,19 @@ def require_whole(name: str, value: Any, *, least: int, expected: str | None = N
     if not _is_a(value, int) or not least <= value < 2**31:
         words = expected or f"a whole number of {least} or more"
         raise ConfigError(f"{name}: expected {words}, got {value!r}")
+
+
+def as_path(name: str, value: object) -> Path:
+    """Return an argument as a path; a DataError if it is none."""
+    if not isinstance(value, str | PathLike):
+        raise DataError(f"{name}: expected a path, got {type(value).__name__}")
+    return Path(value)
+
+
+def require_a(name: str, value: object, kind: type | UnionType, words: str) -> None:
+    """Check that an argument is of a type, which `words` describe; a DataError if it is not."""
+    if not isinstance(value, kind):
+        raise DataError(f"{name}: expected {words}, got {type(value).__name__}")
 
 
 def require_known(name: str, values: Iterable[str], known: Collection[str]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal, get_args
 
-from recsys.base.checks import require, require_encoding, require_types, unix_seconds
+from recsys.base.checks import require, require_a, require_encoding, require_types, unix_seconds
 from recsys.base.errors import ConfigError
 
 LogFormat = Literal["auto", "parquet", "csv", "jsonl", "lists"]
@@ -18,7 +18,8 @@ COLUMN_NAMES = ("user_id", "item_id", "timestamp", "event", "value")
 
 NULL_VALUES = (
     *("NULL", "null", "Null", "(null)", "\\N", "NaN", "nan", "NAN", "<NA>", "NA", "N/A", "n/a"),
-    *("#N/A", "None", "none", "nil", "undefined"),
+    *("#N/A", "None", "none", "nil", "undefined", "NaT", "-nan", "-NaN", "#NA", "[NULL]", "<null>"),
+    *("#N/A N/A", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
 )
 """How text files spell that there is no value; a field that is empty or blank needs no name."""
 
@@ -140,6 +141,9 @@ class LogSettings(TextSettings):
         require("log.timestamp_unit", self.timestamp_unit, one_of=get_args(TimestampUnit))
         require("log.duplicates", self.duplicates, one_of=get_args(DuplicatePolicy))
         require("log.order", self.order, one_of=get_args(HistoryOrder))
+        for name in ("columns", "events"):
+            words = "a mapping" if name == "columns" else 'a weight for each type, {"view": 1.0}'
+            require_a(f"log.{name}", getattr(self, name), Mapping, words)
         for name in self.columns:
             words = f"our name on the left, one of {', '.join(COLUMN_NAMES)}"
             require("log.columns", name, one_of=COLUMN_NAMES, expected=words)

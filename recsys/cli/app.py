@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -97,9 +98,17 @@ def _exit_with(error: BaseException) -> NoReturn:
     if isinstance(error, RecsysError):
         note(f"recsys: {error}")
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    try:
+        sys.stdout.flush()
+    except OSError as failure:
+        error = failure
     if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
         sys.stderr.close()
         sys.exit(0)
+    if isinstance(error, OSError) and error.errno == ENOSPC:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left of it
+        note(f"recsys: cannot write: {error.strerror}: {error.filename or 'the output'}")
+        sys.exit(1)
     raise error
 
 

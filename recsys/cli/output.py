@@ -89,7 +89,12 @@ def cell(value: object) -> Text:
 
 
 def replace_what_cannot_be_written() -> None:
-    """Let stdout and stderr replace characters that their encoding lacks, instead of failing."""
+    """Let stdout and stderr replace characters that their encoding lacks, instead of failing.
+
+    One that is closed takes what is written, and shows it to nobody.
+    """
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 (for the whole process)
+    sys.stderr = sys.stderr or sys.stdout
     for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)

@@ -114,6 +114,7 @@ class TextConditions:
 
     is_foreign: str = "false"  # its bytes are no UTF-8
     is_malformed: str = "false"  # it has no fields
+    repeats_a_key: str = "false"  # a JSON object has a key that is read twice
     is_header: str = "false"  # it repeats the names of the columns
     is_another_header: str = "false"  # in another order, which is that of the rows that follow
 
@@ -134,6 +135,7 @@ def rules_for(
     outcomes = [
         RowOutcome("not UTF-8", True, text.is_foreign),
         RowOutcome("malformed line", True, text.is_malformed),
+        RowOutcome("repeated key", True, text.repeats_a_key),
         RowOutcome("repeated header", False, text.is_header),
         RowOutcome(OTHER_ORDER, True, text.is_another_header),
         RowOutcome("empty user_id", True, user.is_empty),

@@ -219,8 +219,8 @@ class StagedLog:
                         f"FROM ({scanned([file.path], file.select)}) GROUP BY ALL"
                     )
             except RecsysError:
-                return file.name
-        return self._files[0].name
+                return f"log {file.name}"
+        return f"log {self._files[0].name}"
 
 
 def check_times(session: Session, seconds: NDArray[np.int64] | None, unit: TimestampUnit) -> None:

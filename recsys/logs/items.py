@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recsys.base.checks import require_a
 from recsys.base.errors import ConfigError, DataError, did_you_mean
-from recsys.logs.layout import JSON_END, TextLayout, find_layout
+from recsys.logs.find_layout import find_layout
+from recsys.logs.layout import JSON_END, TextLayout, each_key_once, without_margins
 from recsys.logs.records import (
     NOT_UTF8,
     RECORD_SCHEMA,
@@ -54,12 +56,10 @@ def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Tab
     DataError
         If the file cannot be read, a column is missing, or a number is no finite one.
     """
-    if not isinstance(path, str | Path):
-        raise DataError(
-            f"items: expected a path, got {type(path).__name__}; recsys.train(items=...) takes an "
-            "Arrow table as it is"
-        )
+    words = "a path, as recsys.train(items=...) takes an Arrow table as it is"
+    require_a("items", path, str | Path, words)
     path, settings = Path(path), settings or ItemSettings()
+    require_a("items: settings", settings, ItemSettings, "ItemSettings")
     columns = dict(settings.columns)
     item_id = columns.setdefault("item_id", "item_id")
     try:
@@ -230,14 +230,14 @@ def _read_table(path: Path, settings: TextSettings, item_id: str) -> pa.Table:
     except ConfigError:  # a name that says nothing
         file = None
     if file is not None:
-        file, belied = identified(file, "items")
+        file, belied = identified(file)
         if belied is not None:
             warn(f"items {path}: {belied}")
     if file is None or file.format == "parquet":
         return pq.read_table(path)
     if found_encoding(file, settings.encoding) == WESTERN:
-        warn(f"items {path}: {NOT_UTF8.replace('log.encoding', 'encoding in [data.items_text]')}")
-    with open_session(_MEMORY_LIMIT) as session, session.explaining(lambda: file.name):
+        warn(f"{file.label}: {NOT_UTF8.format(file.key('encoding'))}")
+    with open_session(_MEMORY_LIMIT) as session, session.explaining(lambda: file.label):
         layout = find_layout(file, settings, {"item_id": item_id}, ("item_id",))
         if layout is None:
             raise DataError(f"items: {path} has no rows")
@@ -254,12 +254,11 @@ def _csv_table(
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"items: {file.name} has several columns {twice!r}; give each its own name")
     records = read_records(file, settings, layout.delimiter, len(names))
-    bare = TextLayout(layout.columns, layout.delimiter)
+    records = without_margins(records, layout, lambda said: warn(f"{file.label}: {said}"))
     with session.stream(RECORD_SCHEMA, records) as relation:
-        query = f"SELECT line, record, is_utf8, fields FROM ({bare.parsed(relation, names)})"
+        query = f"SELECT line, record, is_utf8, fields FROM ({layout.parsed(relation, names)})"
         session.execute(f"CREATE TABLE records AS {query} ORDER BY line")
     if layout.has_header:
-        session.execute("DELETE FROM records WHERE line = (SELECT min(line) FROM records)")
         session.execute(f"DELETE FROM records WHERE fields = {literals(names)}")  # files joined
     broken = session.rows(
         "SELECT line, left(record, 60), is_utf8 FROM records WHERE fields IS NULL "
@@ -267,9 +266,7 @@ def _csv_table(
     )
     for line, record, is_utf8 in broken:
         _require_utf8(file, line, bool(is_utf8))
-        raise DataError(
-            f"items: {file.name} line {line}: expected {len(names)} fields, got {record!r}"
-        )
+        raise DataError(f"{file.label} line {line}: expected {len(names)} fields, got {record!r}")
     fields = ", ".join(f"fields[{n}] AS c{n}" for n in range(1, len(names) + 1))
     session.execute(f"CREATE TABLE items AS SELECT {fields} FROM records ORDER BY line")
     nulls = (*settings.null_values, "")
@@ -377,8 +374,8 @@ def _json_id(value: object, file: LogFile, line: int) -> str | None:
 def _require_utf8(file: LogFile, line: object, is_utf8: bool) -> None:
     if not is_utf8:
         raise DataError(
-            f"items: {file.name} line {line}: it is not UTF-8 text; set encoding in "
-            '[data.items_text] to what it is, such as "cp1252"'
+            f"items: {file.name} line {line}: it is not UTF-8 text; set "
+            f'{file.key("encoding")} to what it is, such as "cp1252"'
         )
 
 
@@ -387,7 +384,9 @@ def _objects(file: LogFile, settings: TextSettings) -> Iterator[tuple[int, dict[
         line = batch.column(1)[row].as_py()
         _require_utf8(file, line, batch.column(2)[row].as_py())
         try:
-            found = json.loads(text.rstrip(JSON_END))
+            found = json.loads(text.rstrip(JSON_END), object_pairs_hook=each_key_once)
+        except DataError as error:
+            raise DataError(f"items: {file.name} line {line}: {error}") from error
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):

@@ -1,34 +1,31 @@
-"""The layout of a text file, learned from its start: columns, delimiter, header or none."""
+"""The layout of a text file: how its records are taken apart, which lines of it are no rows."""
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
+import pyarrow as pa
+
 from recsys.base.errors import DataError
-from recsys.logs.records import (
-    csv_field,
-    csv_record,
-    escaped,
-    may_be_quoted,
-    read_records,
-    rows_in,
-    text_blocks,
-)
-from recsys.logs.sources import LogFile
+from recsys.logs.records import csv_field, csv_record, escaped, may_be_quoted, rows_in
+from recsys.logs.row_counts import shortened
 from recsys.logs.sql import literal, literals
-from recsys.settings import TextSettings
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
-DELIMITERS = (",", ";", "\t", "|")
-SAMPLE_RECORDS = 10_000  # of a JSON lines file, to learn its columns
 JSON_END = ", \t\r\n"
 """What may follow an object of JSON lines: some tools leave a comma."""
-SAMPLE_ROWS = 100  # of a CSV file, to learn what it is without a header
+_FOOTER = re.compile(
+    r"\(?[\d,.]+ (rows?|records?|lines?)( affected| selected| returned)?\.?\)?|\x1a|"
+    r"((grand|sub)[ -]?)?totals?:?|(total )?(sum|count|rows|records):?|eof|"
+    r"(gesamt)?summe:?|gesamt:?|somme:?|totale:?|suma:?|end of (file|report|data)",
+    re.IGNORECASE,
+)
+"""A last line that is no row, or its first field where no more than figures follow."""
+_LONGEST_FOOTER = 1_000
+_FIGURE = re.compile(r"[-+]?[\d.,' ]*%?")
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,26 @@ class TextLayout:
     columns: tuple[str, ...]  # as in the header; of JSON lines the keys
     delimiter: str | None  # of CSV; None for JSON lines
     has_header: bool = False
+    is_stated: bool = False  # a first line has the delimiter, as Excel reads it: sep=;
     is_lists: bool = False  # a record is a user and the items
     assumed: str | None = None  # what was assumed of a file that does not say it, as a sentence
+
+    @property
+    def n_before(self) -> int:
+        """Lines before the first row."""
+        return self.is_stated + self.has_header
+
+    def repeats_a_key(self, names: Sequence[str]) -> str:
+        """Return the condition of an object of JSON lines that has one of some keys twice."""
+        if self.delimiter is not None:
+            return "false"
+        keys = (
+            f"list_filter(json_keys(rtrim(record, {literal(JSON_END)})), lambda key: key IN ({{}}))"
+        )
+        known = keys.format(", ".join(map(literal, names)))
+        spelled = (json.dumps(name, ensure_ascii=False) for name in names)
+        may_be = " OR ".join(f"len(string_split(record, {literal(key)})) > 2" for key in spelled)
+        return f"CASE WHEN {may_be} THEN list_unique({known}) < len({known}) ELSE false END"
 
     def repeats_in_another_order(self, name: str, field: str) -> str:
         """Return the condition of a record that holds the names of all columns in another order.
@@ -136,86 +151,6 @@ def _one_row_an_item(relation: str) -> str:
     )
 
 
-def find_layout(
-    file: LogFile, settings: TextSettings, known: Mapping[str, str], needed: Sequence[str]
-) -> TextLayout | None:
-    """Learn the layout of a text file from its start; None where it holds no row.
-
-    Parameters
-    ----------
-    known : mapping of str to str
-        Our name to the file's name, for the columns that are looked for.
-    needed : sequence of str
-        Those of our names that every file has.
-
-    Raises
-    ------
-    DataError
-        If its start cannot be understood.
-    """
-    if file.path.stat().st_size == 0:
-        return None
-    if file.format == "jsonl":
-        columns = _json_columns(file, settings, list(known.values()))
-        if columns == () and "user_id" in needed:
-            raise DataError(
-                f"log {file.name}: none of its first lines is a JSON object with a key; expected "
-                'one such object a line; where it is CSV: log.format = "csv"'
-            )
-        found = None if columns is None else TextLayout(columns, None)
-    elif file.format == "lists":
-        is_empty = next(_first_records(file, settings), None) is None
-        found = None if is_empty else _lists(known)
-    else:
-        found = _csv_layout(file, settings, known, needed)
-    return found
-
-
-def _csv_layout(
-    file: LogFile, settings: TextSettings, known: Mapping[str, str], needed: Sequence[str]
-) -> TextLayout | None:
-    rows = list(islice(_first_records(file, settings), SAMPLE_ROWS))
-    if not rows:
-        return None
-    if "\r" in rows[0]:
-        raise DataError(
-            f"log {file.name}: its lines end in a carriage return alone; expected line feeds; "
-            "convert the line ends"
-        )
-    wanted = {known[name] for name in needed}
-    delimiter = settings.delimiter
-    if delimiter == "auto":
-        delimiter = _find_delimiter(rows[0], wanted)
-    first = split_row(rows[0], delimiter)
-    has_header = settings.header
-    if has_header == "auto":
-        if settings.names:
-            has_header = tuple(settings.names) == tuple(first)
-        else:
-            has_header = bool(wanted & set(first)) or not any(map(_is_data, first))
-    if has_header:
-        columns = tuple(settings.names or first)
-        return TextLayout(columns, delimiter, has_header=True) if len(rows) > 1 else None
-    if settings.names:
-        return TextLayout(tuple(settings.names), delimiter)
-    if settings.header is False:
-        return TextLayout(tuple(map(str, range(1, len(first) + 1))), delimiter)
-    return _assumed(file, rows, delimiter, known, needed)
-
-
-def _find_delimiter(row: str, wanted: set[str]) -> str:
-    """Choose the delimiter that finds the names that are wanted, else the most fields."""
-    found = {mark: split_row(row, mark) for mark in DELIMITERS}
-    best = max(DELIMITERS, key=lambda mark: (len(wanted & set(found[mark])), len(found[mark])))
-    if wanted & set(found[best]):
-        return best
-    n_fields = len(found[best])
-    colons = split_row(row, "::")
-    if len(colons) > 1 and len(colons) >= n_fields:
-        return "::"
-    return " " if n_fields == 1 and len(split_row(row, " ")) > 1 else best
-
-
 def split_row(row: str, delimiter: str) -> list[str]:
     """Take one row apart, as `TextLayout.parsed` does."""
     if delimiter == " ":
@@ -226,161 +161,59 @@ def split_row(row: str, delimiter: str) -> list[str]:
     return [field[1:-1].replace('""', '"') if field.startswith('"') else field for field in fields]
 
 
-_NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?")
-_DATE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?(?!\d).*|\d\d?[./]\d\d?[./]\d{4}(?!\d).*")
-_TIMES = (1e8, 4.2e9)  # seconds: 1973 to 2103
-_LARGEST_VALUE = 1_000  # of a rating or a count in a file that names nothing
-
-
-def _is_data(field: str) -> bool:
-    return bool(_NUMBER.fullmatch(field.strip()) or _DATE.fullmatch(field.strip()))
-
-
-def _assumed(
-    file: LogFile,
-    rows: Sequence[str],
-    delimiter: str,
-    known: Mapping[str, str],
-    needed: Sequence[str],
-) -> TextLayout:
-    """Return the layout of a file without a header, if there is but one that fits.
-
-    Raises
-    ------
-    DataError
-        If there is not.
-    """
-    split = [split_row(row, delimiter) for row in rows]
-    lengths = {len(row) for row in split}
-    numbers_alone = all(_NUMBER.fullmatch(field) for row in split for field in row)
-    is_log = set(needed) == {"user_id", "item_id"}
-    if is_log and delimiter == " " and len(lengths) > 1 and numbers_alone:
-        meaning = 'each line is a user and then the items (log.format = "lists")'
-        return _lists(known, assumed=meaning)
-    ours = _names_that_fit(list(zip(*split, strict=True))) if len(lengths) == 1 else None
-    if not is_log or ours is None:
-        raise DataError(
-            f"log {file.name}: its first row looks like data, not like names of columns: "
-            f"{rows[0][:80]!r}; where the file has no header, set log.names to the names of its "
-            f"{len(split[0])} columns in their order; where it has one, set log.header = true"
-        )
-    names = ", ".join(ours)
-    return TextLayout(
-        tuple(known.get(name, name) for name in ours),
-        delimiter,
-        assumed=f"the first row is data, and the columns are {names} (log.names)",
-    )
-
-
-def _names_that_fit(columns: Sequence[Sequence[str]]) -> tuple[str, ...] | None:
-    """Return our names of a user, an item, and perhaps a rating and a time, in this order."""
-    match [_kind(column) for column in columns]:
-        case [_, _]:
-            return ("user_id", "item_id")
-        case [_, _, "time"]:
-            return ("user_id", "item_id", "timestamp")
-        case [_, _, "value"]:
-            return ("user_id", "item_id", "value")
-        case [_, _, "value", "time"]:
-            return ("user_id", "item_id", "value", "timestamp")
-    return None
-
-
-def _kind(column: Sequence[str]) -> str:
-    if all(_DATE.fullmatch(field) for field in column):
-        return "time"
-    if not all(_NUMBER.fullmatch(field) for field in column):
-        return "text"
-    numbers = [float(field.replace(",", ".")) for field in column]
-    if all(_TIMES[0] <= number <= _TIMES[1] for number in numbers):
-        return "time"
-    return "value" if all(abs(number) <= _LARGEST_VALUE for number in numbers) else "number"
-
-
-def _lists(known: Mapping[str, str], assumed: str | None = None) -> TextLayout:
-    columns = (known.get("user_id", "user_id"), known.get("item_id", "item_id"))
-    return TextLayout(columns, " ", is_lists=True, assumed=assumed)
-
-
-def _first_records(file: LogFile, settings: TextSettings) -> Iterator[str]:
-    """Yield the records that are rows, or the header; those that are not UTF-8 only later on."""
-    for number, (batch, row, text) in enumerate(rows_in(read_records(file, settings))):
-        if number == 0 and not batch.column(2)[row].as_py():
-            raise DataError(
-                f"log {file.name}: its start is not UTF-8 text; set log.encoding to what it is, "
-                "such as cp1252"
-            )
-        yield text
-
-
-def _json_columns(
-    file: LogFile, settings: TextSettings, known: Sequence[str]
-) -> tuple[str, ...] | None:
-    columns: dict[str, None] = {}
-    n_records = 0
-    for record in islice(_first_records(file, settings), SAMPLE_RECORDS):
-        if n_records == 0:
-            _refuse_one_document(file, record)
-        n_records += 1
-        columns.update(dict.fromkeys(_keys(record)))
-    if n_records == SAMPLE_RECORDS:
-        columns.update(dict.fromkeys(_late_keys(file, settings, set(known) - set(columns))))
-    return tuple(columns) if n_records else None
-
-
-def _refuse_one_document(file: LogFile, first: str) -> None:
-    start = first.strip()
-    if start.startswith("[") or start == "{":
-        kind = "a JSON array" if start.startswith("[") else "JSON over several lines"
-        raise DataError(
-            f"log {file.name}: it is {kind}; expected one JSON object a line; convert it with "
-            "jq -c '.[]' for an array, or jq -c ."
-        )
-    end = len(start)
-    with suppress(ValueError, RecursionError):
-        _, end = json.JSONDecoder().raw_decode(start)
-    if start[end:].lstrip(JSON_END).startswith("{"):
-        raise DataError(
-            f"log {file.name}: its first line holds several JSON objects; expected one a line; "
-            "convert it with jq -c ."
-        )
-
-
-def _keys(record: str) -> Iterable[str]:
-    try:
-        # Numbers of any length: only the keys are of interest.
-        value: Any = json.loads(record.rstrip(JSON_END), parse_int=str, parse_float=str)
-    except (ValueError, RecursionError):
-        return ()
-    return value if isinstance(value, dict) else ()
-
-
-def _late_keys(file: LogFile, settings: TextSettings, names: set[str]) -> list[str]:
-    """Return those of some keys that a record after the sample has."""
-    spelled = {name: json.dumps(name, ensure_ascii=False).encode() for name in names}
-    found: list[str] = []
-    carry = b""
-    for block, is_last in text_blocks(file, settings.encoding):
-        data = carry + block
-        end = len(data) if is_last else data.rfind(b"\n") + 1
-        found += [
-            name
-            for name in names - set(found)
-            if spelled[name] in data and _has_key(data[:end], name, spelled[name])
-        ]
-        if len(found) == len(names):
-            break
-        carry = data[end:]
+def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, by the pairs of its text; a DataError where a key repeats."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise DataError(f"an object has the key {twice!r} twice; write each key once")
     return found
 
 
-def _has_key(lines: bytes, name: str, spelled: bytes) -> bool:
-    """Whether an object of some lines has a key, not only a value or an inner key."""
-    at = lines.find(spelled)
-    while at >= 0:
-        start, end = lines.rfind(b"\n", 0, at) + 1, lines.find(b"\n", at)
-        end = len(lines) if end < 0 else end
-        if name in _keys(lines[start:end].decode(errors="replace")):
-            return True
-        at = lines.find(spelled, end)
-    return False
+def without_margins(
+    batches: Iterator[pa.RecordBatch], layout: TextLayout, say: Callable[[str], None]
+) -> Iterator[pa.RecordBatch]:
+    """Leave out the lines of a header, and a last one that is a total or the number of rows.
+
+    `say` is given a sentence on the last one.
+    """
+    for _ in range(layout.n_before):
+        batches = _without_first(batches)
+    if layout.delimiter is not None and not layout.is_lists:
+        batches = _without_footer(batches, layout.delimiter, say)
+    return batches
+
+
+def _without_first(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch, row, _ in rows_in(batches):
+        yield batch.slice(row + 1)
+        yield from batches
+        return
+
+
+def _without_footer(
+    batches: Iterator[pa.RecordBatch], delimiter: str, say: Callable[[str], None]
+) -> Iterator[pa.RecordBatch]:
+    held: pa.RecordBatch | None = None
+    n_before = 0
+    for batch in batches:
+        if held is not None:
+            yield held
+            n_before += held.num_rows
+        held = batch if batch.num_rows else None
+    if held is None:
+        return
+    text = held.column(0)[-1].as_py().strip()
+    if n_before + held.num_rows > 1 and _is_footer(text, delimiter):
+        say(f"line {held.column(1)[-1].as_py()} is a footer and no row, {shortened(text)!r}")
+        held = held.slice(0, held.num_rows - 1)
+    yield held
+
+
+def _is_footer(text: str, delimiter: str) -> bool:
+    if len(text) > _LONGEST_FOOTER:
+        return False
+    first, *others = [one.strip() for one in split_row(text, delimiter) if one.strip()] or [""]
+    is_total = _FOOTER.fullmatch(first) and all(map(_FIGURE.fullmatch, others))
+    return bool(is_total or _FOOTER.fullmatch(text))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.checks import as_path, require_a
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
@@ -90,7 +91,11 @@ def read_log(
     >>> log, log.users[1], log.items[0]
     (Interactions(2 events, 2 users, 1 items), 'bob', 7)
     """
-    settings = _overridden(settings or LogSettings(), overrides)
+    settings = settings or LogSettings()
+    require_a("read_log: settings", settings, LogSettings, "LogSettings, or single ones by name")
+    settings = _overridden(settings, overrides)
+    if cache is not None:
+        require_a("read_log: cache", cache, LogCache, "recsys.logs.LogCache(folder)")
     sources = files_and_tables(source, settings.format)
     with (
         open_session(settings.memory_limit, now) as session,
@@ -98,7 +103,7 @@ def read_log(
     ):
         log = StagedLog(session, _staged(session, sources.parts, settings, cache, report))
         report("checking rows, finding users and items")
-        rejects = None if rejects is None else Path(rejects)
+        rejects = None if rejects is None else as_path("read_log: rejects", rejects)
         row_counts = log.count(settings.max_rejected_share, rejects)
         _require_some_left(row_counts)
         report("building interactions")

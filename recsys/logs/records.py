@@ -47,7 +47,7 @@ _LOOKED_AT = 256
 _FEW_LETTERS = 8
 _FEW_LINES = 3
 WESTERN = "cp1252"
-NOT_UTF8 = f"not UTF-8, read as {WESTERN}, which fits; where it is another, log.encoding names it"
+NOT_UTF8 = f"not UTF-8, read as {WESTERN}, which fits; where it is another, {{}} names it"
 _WESTERN_BYTES = re.compile(  # letters, quotes, dashes, currencies
     rb"[\x8a\x8c\x8e\x9a\x9c\x9e\x9f\xc0-\xd6\xd8-\xf6\xf8-\xfe"
     rb"\x80\x82\x84\x85\x91-\x97\x99\xa0\xa1\xa3\xa7\xa9-\xab\xae\xb0\xb4\xb7\xba\xbb\xbf]"
@@ -78,7 +78,7 @@ def text_blocks(file: LogFile, encoding: str = "auto") -> Iterator[tuple[bytes, 
                 block = following
     except ERRORS_OF_STREAMS as error:
         kind = f"damaged or truncated {file.compression} file" if file.compression else "unreadable"
-        raise DataError(f"log {file.name}: {kind}: {error}") from error
+        raise DataError(f"{file.label}: {kind}: {error}") from error
 
 
 def found_encoding(file: LogFile, named: str) -> str | None:
@@ -131,7 +131,8 @@ def _mark_of(block: bytes) -> tuple[bytes, str]:
         letter = 0 if name.endswith("le") else width - 1
         others = zeros[:letter] + zeros[letter + 1 :]
         n = len(start) // width
-        if n >= _FEW_LETTERS and zeros[letter] == 0 and min(others) >= 0.8 * n:
+        n_zeros = min(others)  # of some languages few letters are ASCII
+        if n >= _FEW_LETTERS and n_zeros >= 0.2 * n and zeros[letter] <= 0.5 * n_zeros:
             return b"", name
     return b"", "utf-8"
 
@@ -146,8 +147,8 @@ def _decoder(file: LogFile, name: str) -> Callable[[bytes, bool], bytes]:
             return decoder.decode(block, is_last).encode()
         except UnicodeError as error:
             raise DataError(
-                f"log {file.name}: expected {name} text, got bytes that are none: {error.args[-1]};"
-                " set log.encoding"
+                f"{file.label}: expected {name} text, got bytes that are none: {error.args[-1]};"
+                f" set {file.key('encoding')}"
             ) from error
 
     return decode
@@ -212,7 +213,7 @@ def read_records(
         carry, first_line = data[end:], first_line + n_whole
         if len(carry) > MAX_RECORD_BYTES:
             raise DataError(
-                f"log {file.name}: line {first_line} has no end after {MAX_RECORD_BYTES >> 20} MB; "
+                f"{file.label}: line {first_line} has no end after {MAX_RECORD_BYTES >> 20} MB; "
                 "expected one row a line; break the lines, or name the right format in log.format"
             )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from recsys.logs.sql import literal, literals
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 _SHOWN_CHARACTERS = 80
+_FEW_ROWS, _MOST_LET_GO = 10, 0.5  # of which a person can say that they do not matter
 _ROWS_OF_A_DAY = 100  # of fewer a share says little
 _MOST_EVENTS = 50
 _MOST_FILES = 1000
 
 _INEXACT = "write ids as integers or strings, as floats of this size are rounded"
-_UNIT = "say with log.timestamp_unit what its numbers count"
+_UNIT = (
+    "say with log.timestamp_unit what its numbers count: ms for 1700000000000, date for 20231114"
+)
 _OTHER_TIME = "map another column with log.columns.timestamp"
 _TIME_FORM = (
     f"write 2024-05-31T23:59:00Z, or numbers as log.timestamp_unit counts, or {_OTHER_TIME}"
@@ -40,9 +44,14 @@ _ADVICE = {
     "not UTF-8": 'set log.encoding to what it is, such as "cp1252"',
     "malformed line": "say with log.delimiter or log.comment how it is written; of JSON lines, "
     "each is one object",
+    "repeated key": "write each key of an object once, as nobody knows which of two counts",
     "inexact user_id": _INEXACT,
     "inexact item_id": _INEXACT,
 }
+
+
+_MEANT = {"non-positive weight", "no value", "no event", "unknown event"}
+"""Reasons for which settings say what a row means: without it the rest would mean less."""
 
 
 def advice_on(rejected: Mapping[str, int]) -> str | None:
@@ -328,6 +337,12 @@ class ClassifiedRows:
         advice = advice_on(row_counts.rejected) or (
             "repair the log or its column mapping, or raise log.max_rejected_share"
         )
+        n, share = sum(row_counts.rejected.values()), row_counts.rejected_share
+        if n <= _FEW_ROWS and share <= _MOST_LET_GO and not _MEANT & set(row_counts.rejected):
+            rows = "this row" if n == 1 else f"these {n} rows"
+            advice += (
+                f"; to go on without {rows}: log.max_rejected_share = {ceil(100 * share) / 100:g}"
+            )
         return DataError(
             f"{part.name}: more rows are unusable than log.max_rejected_share = "
             f"{max_share:g} allows: {row_counts}; the first are {shown}; {advice}"

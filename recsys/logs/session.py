@@ -116,14 +116,14 @@ class Session:
 
     @contextmanager
     def explaining(self, where: Callable[[], str]) -> Iterator[None]:
-        """Turn an error of DuckDB into a DataError; `where` names the file that is read."""
+        """Turn an error of DuckDB into a DataError; `where` names what is read."""
         import duckdb
 
         try:
             yield
         except duckdb.OutOfMemoryException as error:
             raise self._failure or DataError(
-                f"log {where()}: reading needs more than log.memory_limit allows, even with "
+                f"{where()}: reading needs more than log.memory_limit allows, even with "
                 "temporary files on disk; raise log.memory_limit"
             ) from error
         except duckdb.Error as error:
@@ -145,9 +145,9 @@ def _explained(reason: str, where: Callable[[], str], folder: Path) -> DataError
         )
     if "UTF" in reason or "string encoding" in reason:
         return DataError(
-            f"log {where()}: a column holds bytes that are not UTF-8 text; convert it to text"
+            f"{where()}: a column holds bytes that are not UTF-8 text; convert it to text"
         )
-    return DataError(f"log {where()}: cannot be read: {reason}")
+    return DataError(f"{where()}: cannot be read: {reason}")
 
 
 @contextmanager

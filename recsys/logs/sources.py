@@ -61,11 +61,21 @@ class LogFile:
     format: FileFormat
     compression: str | None
     partition: Mapping[str, str | None] = field(default_factory=dict)  # of its folders' names
+    what: str = "log"  # or items
 
     @property
     def name(self) -> str:
         """The path as it was given."""
         return str(self.path)
+
+    @property
+    def label(self) -> str:
+        """What a message about it begins with."""
+        return f"{self.what} {self.path}"
+
+    def key(self, setting: str) -> str:
+        """Return what a setting of how text is read is called for it."""
+        return f"{'log' if self.what == 'log' else 'data.items_text'}.{setting}"
 
 
 @dataclass(frozen=True)
@@ -221,10 +231,10 @@ def as_file(path: Path, log_format: LogFormat, what: str = "log") -> LogFile:
             "log.format to parquet, csv or jsonl"
         )
     compression = COMPRESSION_OF_SUFFIX.get(path.suffix.lower())
-    return LogFile(path, format_, compression, partition_of(path))
+    return LogFile(path, format_, compression, partition_of(path), what)
 
 
-def identified(file: LogFile, what: str = "log") -> tuple[LogFile, str | None]:
+def identified(file: LogFile) -> tuple[LogFile, str | None]:
     """Return a file as what its content is; say so, in a sentence, where its name says another.
 
     Raises
@@ -233,18 +243,18 @@ def identified(file: LogFile, what: str = "log") -> tuple[LogFile, str | None]:
         If it is nothing that is read here, with what it is.
     """
     try:
-        content = kind_of(file.path, what)
+        content = kind_of(file.path, file.what)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"{what} {file.name}: cannot be read: {reason}") from error
+        raise DataError(f"{file.label}: cannot be read: {reason}") from error
     if content.is_parquet and content.compression:
         raise DataError(
-            f"{what} {file.name}: Parquet inside {content.compression} cannot be read, as Parquet "
+            f"{file.label}: Parquet inside {content.compression} cannot be read, as Parquet "
             "compresses within; decompress the file first"
         )
     if file.format == "parquet" and content.start and not content.is_parquet:
         raise DataError(
-            f"{what} {file.name}: it is no Parquet file, or a damaged one: it begins with "
+            f"{file.label}: it is no Parquet file, or a damaged one: it begins with "
             f"{content.start[:40]!r}; where it is text, say so with log.format, or by its name"
         )
     if not content.start:  # empty, or damaged, as who reads on says

@@ -6,7 +6,6 @@ parse, is classified while it streams into a temporary Parquet file, and read fr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,8 @@ from recsys.logs.classify import (
     rules_for,
 )
 from recsys.logs.columns import known_columns, resolve_columns, unused_columns
-from recsys.logs.layout import TextLayout, find_layout, split_row
+from recsys.logs.find_layout import find_layout
+from recsys.logs.layout import TextLayout, without_margins
 from recsys.logs.records import (
     NOT_UTF8,
     RECORD_SCHEMA,
@@ -33,9 +33,7 @@ from recsys.logs.records import (
     WESTERN,
     found_encoding,
     read_records,
-    rows_in,
 )
-from recsys.logs.row_counts import shortened
 from recsys.logs.session import Session
 from recsys.logs.sources import LogFile, TableStream, identified, listed
 from recsys.logs.sql import LogColumn, identifier, literal, literals
@@ -46,15 +44,6 @@ from recsys.settings import LogSettings
 
 _MISREAD = (pa.types.is_fixed_size_binary, pa.types.is_decimal256, pa.types.is_duration)
 """Types that DuckDB would read as another."""
-_FOOTER = re.compile(
-    r"\(?[\d,.]+ (rows?|records?|lines?)( affected| selected| returned)?\.?\)?|\x1a|"
-    r"((grand|sub)[ -]?)?totals?:?|(total )?(sum|count|rows|records):?|eof|"
-    r"end of (file|report|data)",
-    re.IGNORECASE,
-)
-"""A last line that is no row, or its first field where no more than figures follow."""
-_LONGEST_FOOTER = 1_000
-_FIGURE = re.compile(r"[-+]?[\d.,' ]*%?")
 LINE = "recsys_line"
 """A column next to those of a table, which are called by our names."""
 _OURS = (FILE_INDEX, OUTCOME, "file_row_number", "file_index")
@@ -94,7 +83,7 @@ def stage(
     if isinstance(source, LogFile):
         source, belied = identified(source)
         session.note_all([belied] if belied else [], source.name)
-    with session.explaining(lambda: source.name):
+    with session.explaining(lambda: f"log {source.name}"):
         if isinstance(source, TableStream):
             staged = _stage_table(session, source, settings)
         elif source.format == "parquet":
@@ -111,7 +100,7 @@ def stage_copy(session: Session, file: LogFile, settings: LogSettings) -> Staged
     staged = stage(session, file, settings)
     if staged is None or staged.path.parent == session.folder:
         return staged
-    with session.explaining(lambda: file.name):
+    with session.explaining(lambda: file.label):
         return _written(session, file.name, scanned([staged.path], staged.select), staged.rules)
 
 
@@ -228,16 +217,14 @@ def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> Stage
         else _field(in_file.index(column) + 1, column, file, settings)
         for name, column in chosen.items()
     }
-    conditions = TextConditions("NOT is_utf8", "fields IS NULL")
+    is_repeated = layout.repeats_a_key(in_file)
+    conditions = TextConditions("NOT is_utf8", "fields IS NULL", repeats_a_key=is_repeated)
     if in_file and (layout.has_header or settings.names):
         is_other = layout.repeats_in_another_order(in_file[0], "fields[1]")
         conditions = replace(conditions, is_header=_repeats(in_file), is_another_header=is_other)
     rules = rules_for(columns, settings, session.now, conditions)
     batches = read_records(file, settings, layout.delimiter, len(layout.columns))
-    if layout.has_header:
-        batches = _without_header(batches)
-    if layout.delimiter is not None and not layout.is_lists:
-        batches = _without_footer(batches, layout.delimiter, session, file)
+    batches = without_margins(batches, layout, lambda said: session.note(said, file.name))
     with session.stream(RECORD_SCHEMA, batches) as relation:
         parsed = f"({layout.parsed(relation, in_file)})"
         query = rules.query(parsed, "line", f"left(record, {SHOWN_CHARACTERS})")
@@ -263,7 +250,7 @@ def _note_layout(
     """Say what was assumed of a text file, and what of it is not read."""
     found = found_encoding(file, encoding)
     if found == WESTERN:
-        session.warn(NOT_UTF8, file.name)
+        session.warn(NOT_UTF8.format(file.key("encoding")), file.name)
     elif found is not None:
         session.note(f"read as {found}, which its first bytes show", file.name)
     if layout.assumed is not None:
@@ -281,42 +268,6 @@ def _repeats(columns: Sequence[str]) -> str:
         f"ltrim(lower(fields[{position}]), chr(65279)) = lower({literal(column)})"
         for position, column in enumerate(columns, start=1)
     )
-
-
-def _without_header(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch, row, _ in rows_in(batches):
-        yield batch.slice(row + 1)
-        yield from batches
-        return
-
-
-def _without_footer(
-    batches: Iterator[pa.RecordBatch], delimiter: str, session: Session, file: LogFile
-) -> Iterator[pa.RecordBatch]:
-    """Leave out a last line that is a total, or the number of rows, and say so."""
-    held: pa.RecordBatch | None = None
-    n_before = 0
-    for batch in batches:
-        if held is not None:
-            yield held
-            n_before += held.num_rows
-        held = batch if batch.num_rows else None
-    if held is None:
-        return
-    text = held.column(0)[-1].as_py().strip()
-    if n_before + held.num_rows > 1 and _is_footer(text, delimiter):
-        line = held.column(1)[-1].as_py()
-        session.note(f"line {line} is a footer and no row, {shortened(text)!r}", file.name)
-        held = held.slice(0, held.num_rows - 1)
-    yield held
-
-
-def _is_footer(text: str, delimiter: str) -> bool:
-    if len(text) > _LONGEST_FOOTER:
-        return False
-    first, *others = [one.strip() for one in split_row(text, delimiter) if one.strip()] or [""]
-    is_total = _FOOTER.fullmatch(first) and all(map(_FIGURE.fullmatch, others))
-    return bool(is_total or _FOOTER.fullmatch(text))
 
 
 def _numbered(

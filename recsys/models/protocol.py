@@ -111,9 +111,9 @@ def without_vectors(what: str, name: str) -> ConfigError:
 
 
 def _require_matrix(user_items: object) -> None:
-    """Raise a DataError if something is no matrix: a table of ids would pass for one of weights."""
-    is_matrix = sp.issparse(user_items) or isinstance(user_items, np.ndarray)
-    if not is_matrix or getattr(user_items, "dtype", np.dtype(object)).kind not in "biuf":
+    """Raise a DataError if something is no sparse matrix: ids would pass for weights."""
+    kind = getattr(user_items, "dtype", np.dtype(object)).kind
+    if not sp.issparse(user_items) or kind not in "biuf":
         raise DataError(
             "user_items: expected Interactions, or a sparse matrix of weights with a row for each "
             f"user and a column for each item, got {type(user_items).__name__}; read a log or a "

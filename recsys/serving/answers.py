@@ -1,12 +1,12 @@
 """From a request to a list: of one user, of many at once, of similar items or users."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.environment import usable_cores
+from recsys.base.lazy import lazy_property
 from recsys.index import Allowed, Index, ItemRows
 from recsys.serving.attributes import ItemAttributes
 from recsys.serving.fold_in import FoldedIn
@@ -67,14 +67,14 @@ class Answers:
         self._users, self._items, self._index = content.users, content.items, content.index
         self.version = content.version.name
 
-    @cached_property
+    @lazy_property
     def attributes(self) -> ItemAttributes:
         """The attributes of the items, as conditions and groups."""
         content, ids, where = self._content, self._items.ids, f"in version {self.version}"
         # Without a reference to self, so without a cycle.
         return ItemAttributes(ids, lambda: content.attributes, self._index, where)
 
-    @cached_property
+    @lazy_property
     def _popular(self) -> PopularItems:
         recent = self._items.recent
         popularity = self._items.popularity if recent is None else recent

@@ -112,8 +112,8 @@ class ItemAttributes:
         table = self._table(f"max_per={column!r}")
         if column not in table.column_names or column == "item_id":
             raise DataError(
-                f"max_per: expected one of the columns {', '.join(self._names())}, got {column!r}"
-                f"{did_you_mean(column, self._names())}"
+                f"max_per: expected a column of attributes of items, got {column!r}"
+                f"{did_you_mean(column, self._names())}; describe(item_id) has them"
             )
         return _groups_of(table[column], column)
 

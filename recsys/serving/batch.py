@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from recsys.base.checks import as_path, require_a
 from recsys.base.durable import replace_text, replaced
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.progress import OnStep, progress_bar
@@ -75,9 +76,10 @@ def write_batch(
     ConfigError
         If the memory is less than 1 MB.
     """
+    require_a("write_batch", recommender, Recommender, "a Recommender, as recsys.open returns it")
     if memory_bytes < _MIN_BYTES:
         raise ConfigError(f"memory: expected 1 MB or more, got {memory_bytes} bytes")
-    k, folder = checked_k(k), Path(folder)
+    k, folder = checked_k(k), as_path("write_batch", folder)
     users_per_part = max(1, memory_bytes // (_BYTES_PER_ENTRY * k))
     settings = _ListSettings(recommender.version, k, include_seen, where, users_per_part)
     recommender.recommend_many([], k, where=where)  # what cannot be asked leaves no folder

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.errors import CorruptVersionError, DataError
+from recsys.base.lazy import lazy_property
 from recsys.index import ItemRows
 from recsys.serving.results import Explanation, ScoredItem, Source
 from recsys.store import Content
@@ -149,17 +149,17 @@ class Histories:
             shape=(1, len(self._items.ids)),
         )
 
-    @cached_property
+    @lazy_property
     def _model(self) -> Any:
         from recsys.models import model_from  # the solvers are not needed to answer a user
 
         return model_from(self._spec.name, self._spec.parameters)
 
-    @cached_property
+    @lazy_property
     def _vectors(self) -> FloatMatrix:
         return np.asarray(self._items.embeddings)  # decoded, where they are int8
 
-    @cached_property
+    @lazy_property
     def _fold_in(self) -> "FoldIn":
         items = self._items
         with self._solvable():
@@ -191,7 +191,7 @@ class Histories:
             )
         return users
 
-    @cached_property
+    @lazy_property
     def _contributions(self) -> "Contributions":
         prepare = self._model.contributions
         items = self._items

@@ -35,7 +35,6 @@ from recsys.serving.conditions import (
     Truth,
 )
 
-_MOST_NAMES = 20  # of columns, in a message
 _COMPARE: dict[str, Callable[..., pa.Array]] = {
     "=": pc.equal,
     "!=": pc.not_equal,
@@ -163,11 +162,9 @@ class _Table:
             raise DataError(
                 f"where: expected one column {column.name!r}, got {len(alike)}: {', '.join(alike)}"
             )
-        names = [name for name in names if name != "item_id"]
-        shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
-        raise DataError(
-            f"where: expected a condition on {shown}, got the column {column.name!r}"
-            f"{did_you_mean(column.name, names)}"
+        raise DataError(  # without the names of all, as a stranger may ask
+            f"where: expected a condition on attributes of items, got the column {column.name!r}"
+            f"{did_you_mean(column.name, names)}; describe(item_id) has them"
         )
 
 

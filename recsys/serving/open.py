@@ -4,6 +4,7 @@ import os
 import warnings
 from pathlib import Path
 
+from recsys.base.checks import as_path
 from recsys.base.durable import identity_of
 from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.serving.recommender import Recommender
@@ -16,7 +17,7 @@ from recsys.vectors import Id
 
 def store_path(store: str | Path | None = None) -> Path:
     """Return the folder of the store: the given one, else $RECSYS_STORE, else ./store."""
-    return Path(store or os.environ.get("RECSYS_STORE") or "store")
+    return as_path("store", store or os.environ.get("RECSYS_STORE") or "store")
 
 
 def open(store: str | Path | None = None, version: str | None = None) -> Recommender:

@@ -1,11 +1,11 @@
 """The recommender: one open version, and its answers."""
 
 from collections.abc import Iterable
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
+from recsys.base.lazy import lazy_property
 from recsys.serving.answers import Answers, Similar
 from recsys.serving.fold_in import Histories
 from recsys.serving.request import NO_ITEMS, Conditions, Request
@@ -309,12 +309,12 @@ class Recommender:
         """
         return self._answers.attributes.of(self.item_vectors.row(item_id))
 
-    @cached_property
+    @lazy_property
     def user_vectors(self) -> NamedVectors:
         """The embeddings of the users by their ids; similarity and arithmetic."""
         return self._named_vectors(self._users, "user")
 
-    @cached_property
+    @lazy_property
     def item_vectors(self) -> NamedVectors:
         """The embeddings of the items by their ids, in the same space as those of the users."""
         return self._named_vectors(self._items, "item")

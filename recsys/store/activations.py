@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from recsys.base.checks import as_path
 from recsys.base.durable import errors_of_writing, replace_text
 from recsys.base.errors import StoreError, VersionNotFoundError
 from recsys.base.locks import only_writer
@@ -57,7 +58,7 @@ def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
     StoreError
         If the store cannot be written.
     """
-    store = Path(store)
+    store = as_path("store", store)
     version = find_version(store, name)  # before the lock, which may not be writable
     require_sound(version)
     if not force:
@@ -97,7 +98,7 @@ def rollback(store: str | Path) -> Version:
     --------
     activations : which versions were current, and when
     """
-    store = Path(store)
+    store = as_path("store", store)
     now = find_version(store).name
     with errors_of_writing(store, "roll back"), only_writer(store / CURRENT_LOCK):
         before, passed_over = _sound_before(store)
@@ -115,7 +116,7 @@ def rollback(store: str | Path) -> Version:
 
 def activations(store: str | Path) -> list[Activation]:
     """Return all activations, oldest first; the last one made current what CURRENT names."""
-    store = Path(store)
+    store = as_path("store", store)
     lines, now = _lines_of(store), current_or_none(store)
     if not lines or lines[-1].version != now:
         before = lines[-2].version if len(lines) > 1 else None
@@ -137,7 +138,7 @@ def version_before(store: str | Path) -> str | None:
     UnreadableError
         If a version cannot be read now: then it is not known whether it is damaged.
     """
-    before, _ = _sound_before(Path(store))
+    before, _ = _sound_before(as_path("store", store))
     return None if before is None else before.name
 
 
@@ -159,7 +160,7 @@ def names_before(store: Path) -> list[str]:
 
 def pinned(store: str | Path) -> frozenset[str]:
     """Return the names of the pinned versions."""
-    return frozenset((read_text(Path(store) / PINNED) or "").split())
+    return frozenset((read_text(as_path("store", store) / PINNED) or "").split())
 
 
 def pin(store: str | Path, name: str) -> Version:
@@ -172,7 +173,7 @@ def pin(store: str | Path, name: str) -> Version:
     StoreError
         If the store cannot be written.
     """
-    store = Path(store)
+    store = as_path("store", store)
     find_version(store, name)
     with errors_of_writing(store, f"pin {name}"), only_writer(store / CURRENT_LOCK):
         version = find_version(store, name)  # once more, as nothing can prune it now
@@ -188,7 +189,7 @@ def unpin(store: str | Path, name: str) -> None:
     StoreError
         If it is not pinned, or the store cannot be written.
     """
-    store = Path(store)
+    store = as_path("store", store)
     if name not in pinned(store):
         known = ", ".join(sorted(pinned(store))) or "none is"
         raise StoreError(

@@ -1,7 +1,6 @@
 """Open a version: lease it, check it, map it into memory."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import StoreError
+from recsys.base.lazy import lazy_property
 from recsys.base.reading import errors_of_reading, patiently
 from recsys.index import Index, load_index
 from recsys.store import parquet_files
@@ -89,14 +89,14 @@ class Content:
         lookup = open_user_lookup(folder, users, manifest.n_items)
         return cls(version, users, items, index, lookup, lease)
 
-    @cached_property
+    @lazy_property
     def attributes(self) -> pa.Table | None:
         """Row i describes item i; None where the version has no attributes."""
         if parquet_files.ATTRIBUTES not in self.version.manifest.files:
             return None
         return parquet_files.read_attribute_table(self.version.folder)
 
-    @cached_property
+    @lazy_property
     def popular(self) -> NDArray[np.int32]:
         """The rows of the items, the most popular first."""
         return open_popular(self.version.folder, len(self.items.ids))

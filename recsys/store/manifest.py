@@ -7,13 +7,13 @@ import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys.base.checks import misfit
 from recsys.base.durable import sha256_of
 from recsys.base.errors import CorruptVersionError, GateFailedError, StoreError
+from recsys.base.lazy import lazy_property
 from recsys.base.reading import fault_of
 from recsys.index import IndexSummary
 from recsys.vectors.ids import Kind
@@ -217,12 +217,10 @@ class Manifest:
     checks: tuple[Check, ...] = ()
     format: int = FORMAT
 
-    @cached_property
+    @lazy_property
     def log(self) -> "LogSummary":
         """The summary of the log; without any fact where a version was published without one."""
-        from recsys.logs.log_summary import (
-            LogSummary,  # the readers of logs are not needed to serve
-        )
+        from recsys.logs.log_summary import LogSummary  # not needed to serve
 
         try:
             summary = LogSummary.from_dict(self.data)

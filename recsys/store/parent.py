@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsys.base.checks import as_path
 from recsys.base.errors import (
     ConfigError,
     CorruptVersionError,
@@ -72,7 +73,7 @@ def parent_of(store: str | Path) -> Parent:
     StoreError
         If there is no store, or it cannot be read, or another release made the current version.
     """
-    store = Path(store)
+    store = as_path("store", store)
     names, damaged_current = _candidates(store)
     if not damaged_current:
         _require_this_release(store)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from recsys.base.checks import require
+from recsys.base.checks import as_path, require_whole
 from recsys.base.durable import errors_of_writing, sync
 from recsys.base.errors import StoreError, UnreadableError
 from recsys.base.locks import only_writer
@@ -78,8 +78,8 @@ def prune(
     StoreError
         If the store cannot be read or written.
     """
-    require("keep", keep, least=1, expected="1 or more versions to keep")
-    store = Path(store)
+    require_whole("keep", keep, least=1, expected="1 or more versions to keep")
+    store = as_path("store", store)
     listed = versions(store)  # raises where there is no store
     if dry_run:
         states = _states(listed, keep)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.checks import as_path
 from recsys.base.durable import (
     appear,
     durable_file,
@@ -117,7 +118,7 @@ def publish(
     """
     from recsys.settings import IndexSettings  # not needed to serve
 
-    store = Path(store)
+    store = as_path("store", store)
     require_writable(store)
     with (
         errors_of_writing(store, "publish a version"),
@@ -189,7 +190,7 @@ def require_writable(store: str | Path) -> None:
     StoreError
         If the store cannot be written.
     """
-    store = Path(store)
+    store = as_path("store", store)
     with errors_of_writing(store, "write to the store"):
         (store / VERSIONS).mkdir(parents=True, exist_ok=True)
         lacks = _lacks(store)

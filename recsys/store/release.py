@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.base.lazy import lazy_property
 from recsys.store.manifest import EvaluationSummary, ModelSpec
 from recsys.store.parquet_files import SeenLists
 from recsys.vectors import Embeddings, Ids, space_id_of
@@ -82,7 +82,7 @@ class Release:
         if Ids(self.attributes["item_id"]) != self.items:
             raise DataError("release: expected row i of the attributes to describe item i")
 
-    @cached_property
+    @lazy_property
     def seen_lists(self) -> SeenLists:
         """The seen items of every user, ascending and unique, with their weights."""
         seen = self.seen
@@ -96,7 +96,7 @@ class Release:
             None if (weight == 1).all() else weight,
         )
 
-    @cached_property
+    @lazy_property
     def space(self) -> str:
         """The given space, or an id of its own, a hash of the item embeddings."""
         if self.space_id is not None:

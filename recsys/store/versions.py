@@ -11,11 +11,12 @@ Four calls lead from a store to what a version holds::
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
+from recsys.base.checks import as_path, require_a
 from recsys.base.durable import moment_of
 from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
+from recsys.base.lazy import lazy_property
 from recsys.base.reading import errors_of_reading, fault_of
 from recsys.store.manifest import Manifest, read_manifest
 
@@ -47,7 +48,7 @@ class Version:
     folder: Path
     staged: Manifest | None = field(default=None, repr=False, compare=False)
 
-    @cached_property
+    @lazy_property
     def manifest(self) -> Manifest:
         """What the version holds and how it was made; a CorruptVersionError if it is damaged."""
         return self.staged or read_manifest(self.folder)
@@ -127,6 +128,8 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
         If there is no store, or it cannot be read.
     """
     store = _existing(store)
+    if name is not None:
+        require_a("version", name, str, "the name of a version")
     named = current(store) if name is None else name
     if named is None:
         raise VersionNotFoundError(
@@ -166,7 +169,7 @@ def read_text(path: Path) -> str | None:
 
 
 def _existing(store: str | Path) -> Path:
-    store = Path(store)
+    store = as_path("store", store)
     with errors_of_reading(store):
         is_there = store.is_dir()
     if not is_there:

@@ -1,13 +1,13 @@
 """Embeddings by external ids: similarity, arithmetic, directions and the nearest."""
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
+from recsys.base.lazy import lazy_property
 from recsys.vectors.embeddings import Embeddings, FloatMatrix
 from recsys.vectors.ids import ID, Id, Ids, Kind, checked_id, checked_k, unknown_id
 from recsys.vectors.top_k import By, NearestRows, Rows
@@ -217,7 +217,7 @@ class NamedVectors:
         """Return what is to `c` as `b` is to `a`: the nearest to ``c + b - a``, none of these."""
         return self.nearest(self[c] + self[b] - self[a], k, by=by, exclude=(a, b, c))
 
-    @cached_property
+    @lazy_property
     def _nearest(self) -> NearestRows:
         return NearestRows(self.matrix)
 

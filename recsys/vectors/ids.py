@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
@@ -18,6 +17,7 @@ from recsys.base.errors import (
     UnknownItemError,
     UnknownUserError,
 )
+from recsys.base.lazy import lazy_property
 from recsys.base.reading import damaged
 
 _IDS_PER_BLOCK = 1 << 18  # that are Python strings at a time
@@ -276,11 +276,11 @@ class Ids:
         """Return the hash table of these ids, which can be stored in a file."""
         return self._table or IdTable.of(self.values)
 
-    @cached_property
+    @lazy_property
     def _reader(self) -> IdReader:
         return IdReader(self._values, self._path)
 
-    @cached_property
+    @lazy_property
     def _rows(self) -> dict[Id | None, int]:
         return {id_: row for row, id_ in enumerate(self.values.to_pylist())}
 

@@ -1,12 +1,12 @@
 """Exact top-k in one deterministic order, score descending, then index ascending."""
 
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.base.lazy import lazy_property
 from recsys.vectors.embeddings import FloatMatrix, FloatVector
 from recsys.vectors.vector import unit_rows
 
@@ -186,11 +186,11 @@ class NearestRows:
         cosines[~self._has_direction[rows]] = EXCLUDED
         return cosines
 
-    @cached_property
+    @lazy_property
     def _units(self) -> FloatMatrix:
         return unit_rows(self._matrix)
 
-    @cached_property
+    @lazy_property
     def _has_direction(self) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = np.asarray(self._matrix.any(axis=1))
         return found

@@ -1,10 +1,13 @@
 """A setting out of range is named, with what was expected and what was found."""
 
+from collections.abc import Callable
 from math import inf, nan
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+import recsys
 from recsys.base.checks import require
 from recsys.base.errors import ConfigError
 
@@ -40,3 +43,21 @@ def test_a_name_is_one_of_those_there_are() -> None:
     with pytest.raises(ConfigError) as caught:
         require("log.format", "xml", one_of=("csv", "parquet"))
     assert str(caught.value) == "log.format: expected one of csv, parquet, got 'xml'"
+
+
+api: Any = recsys  # called with types that it does not take
+
+
+@pytest.mark.parametrize("act", [
+    lambda log: api.open(5), lambda log: api.versions(5), lambda log: api.train(log, 5),
+    lambda log: api.train(log, items="items.csv"),
+    lambda log: api.train(log, settings={"a": 1}),
+    lambda log: api.read_log("x", cache="cache"), lambda log: api.write_batch("store", "out"),
+    lambda log: api.LogSettings(events=["view"]), lambda log: api.read_config(5),
+    lambda log: api.ALS().fit(log.user_items().toarray()),
+])  # fmt: skip
+def test_what_is_of_another_type_is_an_error_of_ours(act: Callable[[Any], object]) -> None:
+    log = recsys.read_log(pa.table({"user_id": [1, 1, 2], "item_id": [1, 2, 2]}))
+
+    with pytest.raises(recsys.DataError, match="expected .*, got (int|str|dict|list|ndarray)"):
+        act(log)

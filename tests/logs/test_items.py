@@ -165,7 +165,7 @@ def test_columns_of_csv_are_typed(tmp_path: Path) -> None:
 def test_a_table_of_items_in_any_form(tmp_path: Path) -> None:
     path = tmp_path / "movies.dat"
     path.write_bytes("1::Amélie (2001)::Comedy|Romance\n2::Heat::Crime\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"log\.encoding"):
+    with pytest.raises(DataError, match=r"^items .*items_text\.encoding"):
         read_items(path)
     text = TextSettings(names=["item_id", "title", "genres"], encoding="latin-1")
     assert read_items(path, ItemSettings(text=text)).to_pydict() == {
@@ -243,7 +243,10 @@ def test_a_row_of_another_length_is_named(tmp_path: Path) -> None:
 
 
 def test_a_table_is_no_path() -> None:
-    with pytest.raises(DataError, match="expected a path, got Table; recsys.train"):
+    with pytest.raises(
+        DataError,
+        match="expected a path, as recsys.train.* takes an Arrow table as it is, got Table",
+    ):
         read_items(pa.table({"item_id": [1]}))  # type: ignore[arg-type]
 
 
@@ -323,3 +326,21 @@ def test_a_header_in_the_middle_is_no_item(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text("item_id,price\n1,2.5\nitem_id,price\n2,3\n")
     table = read_items(tmp_path / "items.csv")
     assert table.to_pydict() == {"item_id": [1, 2], "price": [2.5, 3.0]}
+
+
+def test_a_last_row_that_is_a_total_is_no_item(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("item_id,title\n7,Lamp\n9,Total\nTotal,2\n")
+
+    with pytest.warns(RuntimeWarning, match=r"items .*line 4 is a footer and no row, 'Total,2'"):
+        table = read_items(path)
+
+    assert table.to_pydict() == {"item_id": [7, 9], "title": ["Lamp", "Total"]}
+
+
+def test_a_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    path.write_text('{"item_id": 7}\n{"item_id": 9, "title": "Lamp", "title": "Chair"}\n')
+
+    with pytest.raises(DataError, match=r"items.jsonl line 2: an object has the key 'title' twice"):
+        read_items(path)

@@ -1,6 +1,7 @@
 """Rows that cannot be used: each gets one reason, and none is lost without being counted."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -338,3 +339,32 @@ def test_a_refusal_of_several_files_or_of_a_day_names_them(bad_files):
     assert f"most of the rejected in {bad_files}/0.parquet 30 of 80 (empty user_id 30), " in str(
         caught.value
     )
+
+
+def test_a_key_that_is_read_and_occurs_twice_is_rejected(tmp_path: Path) -> None:
+    lines = [
+        '{"user_id": 1, "item_id": 2, "item_id": 3}',
+        '{"item_id": 1, "x": {"item_id": 2}, "user_id": 1}',
+    ]
+    lines += ['{"user_id": 1, "item_id": 7, "page": "\\"item_id\\"", "x": 1, "x": 2},'] * 3
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(lines))
+
+    with pytest.raises(
+        DataError, match=r"repeated key 1; .*line 1: .*write each key of an object once"
+    ):
+        read_log(path)
+    log = read_log(path, max_rejected_share=0.2)
+
+    assert (log.row_counts.rejected, log.items.tolist()) == ({"repeated key": 1}, [1, 7])
+
+
+def test_a_few_rows_can_be_let_go_by_a_number_that_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,item_id,value\n" + "ann,7,1\n" * 8 + "ann,,1\n" + "ann,7,one\n")
+
+    with pytest.raises(
+        DataError, match=r"go on without these 2 rows: log.max_rejected_share = 0.2$"
+    ):
+        read_log(path)
+    assert len(read_log(path, max_rejected_share=0.2)) == 8

@@ -455,3 +455,39 @@ def test_quotes_made_to_be_costly_end_soon(tmp_path, monkeypatch):
     lines = ['a,"b', *(['c",d,"e'] * 20_000)]
     with pytest.raises(DataError, match="malformed line"):
         read(tmp_path, "\n".join(["user_id,item_id", *lines]))
+
+
+@pytest.mark.parametrize(
+    ("first", "mark"), [("sep=;", ";"), ('"sep=^"', "^"), ("\ufeffSEP=\t", "\t")]
+)
+def test_a_first_line_for_excel_states_the_delimiter(tmp_path: Path, first: str, mark: str) -> None:
+    rows = [("item_id", "user_id", "value"), *((f"i{n}", "u", "2") for n in range(3))]
+    path = tmp_path / "log.csv"
+    path.write_text("\r\n".join([first, *map(mark.join, rows)]))
+
+    log = read_log(path, rejects=tmp_path / "rejects.parquet")
+    items = read_items(path)
+
+    assert (log.items.tolist(), log.row_counts.rows_read) == (["i0", "i1", "i2"], 3)
+    assert items["item_id"].to_pylist() == ["i0", "i1", "i2"]
+
+
+def test_a_first_line_that_is_a_comment_names_the_setting(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("# exported today, by us\nuser_id,item_id\nann,7\n# one more\nbob,7\n")
+
+    with pytest.raises(
+        DataError, match=r"log .*'# exported today, by us'; set log.comment = \"#\""
+    ):
+        read_log(path)
+    with pytest.raises(DataError, match=r'items .*set data.items_text.comment = "#"'):
+        read_items(path)
+    assert len(read_log(path, comment="#")) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_utf_16_without_a_mark_may_be_of_any_language(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,item_id\n" + "анна,一товар\n" * 30, encoding=encoding)
+
+    assert read_log(path).items.tolist() == ["一товар"]

@@ -83,7 +83,7 @@ def test_advice_names_what_is_meant():
 
 
 def test_keys_are_read_wherever_they_come(tmp_path, monkeypatch):
-    monkeypatch.setattr("recsys.logs.layout.SAMPLE_RECORDS", 100)
+    monkeypatch.setattr("recsys.logs.find_layout.SAMPLE_RECORDS", 100)
     monkeypatch.setattr("recsys.logs.records.BLOCK_BYTES", 999)
     rows = [{"user_id": n % 5, "item_id": n % 7, "note": '"value"'} for n in range(300)]
     rows += [{"user_id": 1, "item_id": 2, "value": 20.0, "timestamp": NOON}]
@@ -97,7 +97,7 @@ def test_keys_are_read_wherever_they_come(tmp_path, monkeypatch):
 
 
 def test_inner_keys_and_texts_are_no_keys(tmp_path, monkeypatch):
-    monkeypatch.setattr("recsys.logs.layout.SAMPLE_RECORDS", 2)
+    monkeypatch.setattr("recsys.logs.find_layout.SAMPLE_RECORDS", 2)
     row = {"user_id": 1, "item_id": 2, "inner": {"value": 3}, "text": "timestamp"}
     path = tmp_path / "log.jsonl"
     path.write_text("\n".join([json.dumps(row)] * 5))
