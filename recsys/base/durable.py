@@ -202,7 +202,8 @@ def errors_of_writing(store: Path, what: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        at = f" at {error.filename}" if error.filename else ""
+        path = error.filename2 or error.filename  # of a rename, what is in its way
+        at = f" at {path}" if path else ""
         raise StoreError(
             f"store {store}: expected to {what}, got {reason!r}{at}; check that it is a folder "
             "that you may write to and that its disk has space left"

@@ -76,8 +76,7 @@ def _least(table: VectorTable) -> int:
 def _write_ids(path: Path, table: VectorTable) -> None:
     """Write one id per line as JSON: a quoted string or a number."""
     _write_lines(
-        path,
-        ([json.dumps(id_, ensure_ascii=False) for id_ in ids] for _, ids in table.id_blocks()),
+        path, ([json.dumps(id_, ensure_ascii=False) for id_ in ids] for _, ids in table.id_blocks())
     )
 
 

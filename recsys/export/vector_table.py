@@ -33,27 +33,14 @@ class VectorBlock:
 
 @dataclass(frozen=True, eq=False)
 class VectorTable:
-    """The users or the items of a version.
-
-    Parameters
-    ----------
-    kind : {"users", "items"}
-    embeddings : ndarray of float32, shape (n, factors)
-        May be memory-mapped.
-    attributes : pyarrow.Table or None
-        Row i describes row i; without the ids.
-    dtype : {"float32", "float16"}
-        Of the vectors of the blocks.
-    on_rows : callable
-        Called with the number of rows after each block.
-    """
+    """The users or the items of a version."""
 
     kind: Entities
     ids: Ids
-    embeddings: FloatMatrix
-    attributes: pa.Table | None
-    dtype: DType
-    on_rows: OnRows
+    embeddings: FloatMatrix  # (n, factors), perhaps memory-mapped
+    attributes: pa.Table | None  # row i describes row i; without the ids
+    dtype: DType  # of the vectors of the blocks
+    on_rows: OnRows  # called with the number of rows after each block
 
     @property
     def id_name(self) -> str:

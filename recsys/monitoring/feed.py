@@ -11,13 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.monitoring.log import Log
-from recsys.monitoring.measures import (
-    Measured,
-    NotMeasured,
-    checks_of,
-    measure_of,
-    measures_of,
-)
+from recsys.monitoring.measures import Measured, NotMeasured, checks_of, measure_of, measures_of
 from recsys.store import Check
 
 _Hours = NDArray[np.float64]  # (24,), the events of each

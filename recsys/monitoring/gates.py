@@ -13,15 +13,7 @@ from recsys.monitoring.feed import feed_checks
 from recsys.monitoring.log import Log
 from recsys.monitoring.measures import MEASURES, not_measured
 from recsys.monitoring.vectors import TOO_FEW
-from recsys.settings import (
-    AS_GOOD,
-    BETTER,
-    CHANCE,
-    COVERAGE,
-    VECTORS,
-    GateSettings,
-    LogSettings,
-)
+from recsys.settings import AS_GOOD, BETTER, CHANCE, COVERAGE, VECTORS, GateSettings, LogSettings
 from recsys.store import Check, Content, Damaged, EvaluationSummary, Manifest
 from recsys.vectors.vector import norms_of
 

@@ -18,21 +18,13 @@ from recsys.store import Content
 
 @dataclass(frozen=True, eq=False)
 class ListPair:
-    """The lists of some users in two versions, made when they are first needed.
-
-    Parameters
-    ----------
-    users : Shared
-        A sample.
-    k : int
-        Length of the lists.
-    """
+    """The lists of some users in two versions, made when they are first needed."""
 
     a: Content
     b: Content
-    users: Shared
+    users: Shared  # a sample
     items: Shared
-    k: int
+    k: int  # length of the lists
 
     @cached_property
     def lists(self) -> tuple[Lists, Lists]:

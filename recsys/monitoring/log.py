@@ -24,16 +24,10 @@ _LEAST_KNOWN = 14  # days, so that each weekday is compared to two or more
 
 @dataclass(frozen=True)
 class Log:
-    """The log that a version was made from; what its manifest does not hold is `NotMeasured`.
-
-    Parameters
-    ----------
-    created : str
-        When the version was made, ISO 8601.
-    """
+    """The log that a version was made from; what its manifest does not hold is `NotMeasured`."""
 
     summary: LogSummary
-    created: str
+    created: str  # when the version was made, ISO 8601
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Log":

@@ -15,41 +15,21 @@ class NotMeasured(Exception):  # noqa: N818  it is an answer, not an error
 
 
 class Measured(NamedTuple):
-    """What a measure found.
+    """What a measure found."""
 
-    Parameters
-    ----------
-    value : float
-        0 where both versions are the same, else more.
-    found : str
-        The same for a person, with the figures that it comes from.
-    """
-
-    value: float
-    found: str
+    value: float  # 0 where both versions are the same, else more
+    found: str  # the same for a person, with the figures that it comes from
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A row of the table.
-
-    Parameters
-    ----------
-    limit : float
-        The shipped one; `recsys.monitoring.learned_limits` adapts it to a store.
-    of : {"log", "feed", "population", "vectors", "lists"}
-        What it compares. Measures of one group take the same arguments.
-    sentence : str
-        What it measures, in one sentence.
-    function : callable
-        Takes what its group compares; raises `NotMeasured`.
-    """
+    """A row of the table."""
 
     name: str
-    limit: float
-    of: Group
-    sentence: str
-    function: Callable[..., Measured]
+    limit: float  # the shipped one; `recsys.monitoring.learned_limits` adapts it to a store
+    of: Group  # what it compares: measures of one group take the same arguments
+    sentence: str  # what it measures
+    function: Callable[..., Measured]  # takes what its group compares; raises `NotMeasured`
 
     def check(self, limits: Mapping[str, float], *compared: object) -> Check:
         """Take the measure and hold it to its limit; what cannot be measured passes."""

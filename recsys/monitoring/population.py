@@ -12,21 +12,11 @@ from recsys.vectors import Ids
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """The rows of two versions that have the same id.
+    """The rows of two versions that have the same id, in the order of b."""
 
-    Parameters
-    ----------
-    in_a, in_b : ndarray of int32, shape (n_shared,)
-        Row in the one and in the other, in the order of the other.
-    a_of_b : ndarray of int32, shape (n_b,)
-        Row in a of each row of b, -1 where a has none.
-    n_a, n_b : int
-        Rows of each.
-    """
-
-    in_a: NDArray[np.int32]
-    in_b: NDArray[np.int32]
-    a_of_b: NDArray[np.int32]
+    in_a: NDArray[np.int32]  # (n_shared,)
+    in_b: NDArray[np.int32]  # (n_shared,)
+    a_of_b: NDArray[np.int32]  # (n_b,), row in a of each row of b, -1 where a has none
     n_a: int
     n_b: int
 
@@ -71,19 +61,12 @@ def lost_overlap(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.float
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """The users or the items of two versions, each with its seen pairs.
+    """The users or the items of two versions, each with its seen pairs."""
 
-    Parameters
-    ----------
-    kind : {"users", "items"}
-    pairs_a, pairs_b : ndarray of float64, shape (n_a,) and (n_b,)
-        Seen pairs of each row.
-    """
-
-    kind: str
+    kind: str  # "users" or "items"
     shared: Shared
-    pairs_a: NDArray[np.float64]
-    pairs_b: NDArray[np.float64]
+    pairs_a: NDArray[np.float64]  # (n_a,)
+    pairs_b: NDArray[np.float64]  # (n_b,)
 
     @classmethod
     def of_users(cls, a: Content, b: Content, users: Shared) -> "Population":

@@ -31,18 +31,12 @@ class Moved:
 
 @dataclass(frozen=True, eq=False)
 class VectorPair:
-    """The vectors of two versions; what several measures need is computed once.
-
-    Parameters
-    ----------
-    n_items : int
-        Items, drawn by popularity, whose neighbours are compared.
-    """
+    """The vectors of two versions; what several measures need is computed once."""
 
     a: Content
     b: Content
     items: Shared
-    n_items: int
+    n_items: int  # drawn by popularity, whose neighbours are compared
     seed: int
 
     @cached_property

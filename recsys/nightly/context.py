@@ -46,22 +46,15 @@ class Context:
 
     A stage that an earlier start has finished has left the same as one that ran just now, so both
     are read from the disk, in one way.
-
-    Parameters
-    ----------
-    report : callable
-        Reports a stage that is done inside another one: the gates run while a version is published.
-    keys : dict of str to str
-        Of the stages that are done.
     """
 
     settings: Settings
     store: Path
     run: Run
     journal: Journal
-    report: Callable[[StageReport], None]
+    report: Callable[[StageReport], None]  # of the gates, which run while a version is published
     progress: bool = False
-    keys: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)  # of the stages that are done
 
     @cached_property
     def parent(self) -> Content | None:

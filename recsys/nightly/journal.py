@@ -29,17 +29,8 @@ class Journal:
     """Appends a line per event to ``nightly.log_file``, or to stderr unless it is a terminal.
 
     A line holds time, level, run, stage and event; where they are known seconds, counts and
-    peak_bytes, the most memory that the process held during the stage.
-
-    Parameters
-    ----------
-    progress : bool
-        Show a line per stage where stderr is a terminal.
-
-    Raises
-    ------
-    StoreError
-        If the file cannot be written.
+    peak_bytes, the most memory that the process held during the stage. A StoreError where the file
+    cannot be written. With `progress`, a terminal shows a line per stage.
     """
 
     def __init__(self, settings: NightlySettings, *, progress: bool = False) -> None:
@@ -120,13 +111,7 @@ REPORT = "report.json"
 
 
 class Reporter:
-    """Collects what the stages did, and writes it to every place that the settings name.
-
-    Parameters
-    ----------
-    run : Run
-        Closed together with the report.
-    """
+    """Collects what the stages did, and writes it to every place that the settings name."""
 
     def __init__(self, settings: Settings, store: Path, run: Run, journal: Journal) -> None:
         self._settings, self._store, self._run, self._journal = settings, store, run, journal

@@ -24,13 +24,7 @@ from recsys.nightly.report import NightReport, StageReport
 from recsys.nightly.run import Finished, Run, drop_old_runs, new_run, now_of, unfinished_run
 from recsys.nightly.stages import STAGES, Stage, published_by
 from recsys.serving import store_path
-from recsys.store import (
-    Content,
-    current_or_none,
-    parent_of,
-    require_comparable,
-    require_writable,
-)
+from recsys.store import Content, current_or_none, parent_of, require_comparable, require_writable
 from recsys.store.manifest import files_facts, plain
 from recsys.training import plain_settings
 
@@ -85,7 +79,8 @@ def only_night(store: Path) -> Iterator[None]:
     path = store / LOCK
     with ExitStack() as held:
         try:
-            held.enter_context(only_writer(path, wait=False))
+            with errors_of_writing(store, "lock it for the night"):
+                held.enter_context(only_writer(path, wait=False))
         except HeldError as error:
             process = path.read_bytes()[:20].decode(errors="replace").strip() or "unknown"
             raise StoreError(

@@ -27,19 +27,11 @@ _CLOSED = ("done", "refused")
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished stage, as the state of a run keeps it.
+    """A finished stage, as the state of a run keeps it."""
 
-    Parameters
-    ----------
-    key : str
-        The hash of everything that its result depends on; see `Stage.key`.
-    files : mapping of str to FileFacts
-        Of its outputs, by path inside its folder.
-    """
-
-    key: str
+    key: str  # `Stage.key`
     report: StageReport
-    files: Mapping[str, FileFacts] = field(default_factory=dict)
+    files: Mapping[str, FileFacts] = field(default_factory=dict)  # by path inside its folder
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -61,22 +53,11 @@ class Finished:
 
 @dataclass
 class Run:
-    """A run: its folder, and the state that is replaced whenever a stage is finished.
+    """A run: its folder, and the state that is replaced whenever a stage is finished."""
 
-    Parameters
-    ----------
-    folder : Path
-        ``runs/<name>``; the name is its time.
-    now : int
-        Seconds since 1970 when it began; later events are in the future, also after a crash.
-    parent : str or None
-        The version that was current when it began; where that is damaged, the last sound one.
-    result : {"running", "done", "refused", "failed", "stopped"}
-    """
-
-    folder: Path
-    now: int
-    parent: str | None = None
+    folder: Path  # runs/<name>; the name is its time
+    now: int  # seconds since 1970 when it began; later events are in the future, also after a crash
+    parent: str | None = None  # current when it began; where that is damaged, the last sound one
     result: Result = "running"
     stages: dict[str, Finished] = field(default_factory=dict)
 

@@ -68,24 +68,13 @@ class Stage:
     """A stage of the night.
 
     An earlier result is used again while the key is the same: a hash of what is declared here.
-
-    Parameters
-    ----------
-    work : callable
-        Writes files to a folder, and returns what else is worth keeping.
-    after : tuple of str
-        Stages whose results it uses.
-    settings : tuple of str
-        Settings that it uses, such as "model" or "nightly.keep".
-    reads : tuple of str
-        What it reads: files that the settings name, the current version.
     """
 
     name: str
-    work: Callable[[Context, Path], StageResult]
-    after: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    reads: tuple[Input, ...] = ()
+    work: Callable[[Context, Path], StageResult]  # writes files to a folder; the result is kept
+    after: tuple[str, ...] = ()  # stages whose results it uses
+    settings: tuple[str, ...] = ()  # that it uses, such as "model" or "nightly.keep"
+    reads: tuple[Input, ...] = ()  # files that the settings name, the current version
 
     @property
     def makes_version(self) -> bool:

@@ -1,6 +1,7 @@
 """The state of a store: its current version, its last nights, and what needs a person."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -13,10 +14,10 @@ from recsys.base.locks import is_held
 from recsys.logs.classify import SECONDS_PER_DAY
 from recsys.nightly.journal import REPORT
 from recsys.nightly.night import LOCK
-from recsys.nightly.run import read_run, runs_in
+from recsys.nightly.run import RUNS, read_run, runs_in
 from recsys.nightly.stages import STAGES
 from recsys.store import current, describe_versions
-from recsys.store.prune import lasting_leftovers, strays
+from recsys.store.prune import lasting_leftovers, stray, strays
 from recsys.store.versions import VERSIONS
 
 _ROOM = 2  # times the bytes of the largest version that a disk should have free
@@ -102,7 +103,11 @@ def status(store: str | Path, n_nights: int = 7, *, deep: bool = False) -> Store
     needs = [
         *filter(None, (why, unreadable)),
         *_needs_of_versions(now, rows),
-        *_needs_of_nights(nights),
+        *(
+            f"the last night, {one.run}: {one.result}: {one.error}"
+            for one in nights[:1]
+            if one.result not in ("done", "running")
+        ),
         *lasting_leftovers(store / VERSIONS),
         *strays(store / VERSIONS),
     ]
@@ -159,14 +164,11 @@ def _needs_of_versions(now: str | None, rows: list[dict[str, Any]]) -> Iterator[
             )
 
 
-def _needs_of_nights(nights: tuple[NightSummary, ...]) -> Iterator[str]:
-    for night in nights[:1]:
-        if night.result not in ("done", "running"):
-            yield f"the last night, {night.run}: {night.result}: {night.error}"
-
-
 def _nights_of(store: Path, most: int) -> tuple[tuple[NightSummary, ...], str | None]:
     """Return the last nights, and why they cannot be read."""
+    runs = store / RUNS
+    if os.path.lexists(runs) and not runs.is_dir():
+        return (), stray(runs, "a folder")
     try:
         return tuple(_nights(store, most)), None
     except StoreError as error:

@@ -21,13 +21,7 @@ from recsys.store.manifest import (
     Manifest,
     ModelSpec,
 )
-from recsys.store.parent import (
-    Damaged,
-    Parent,
-    align_with_current,
-    parent_of,
-    require_comparable,
-)
+from recsys.store.parent import Damaged, Parent, align_with_current, parent_of, require_comparable
 from recsys.store.parquet_files import ItemTable, SeenLists, UserTable, read_vectors
 from recsys.store.prune import Pruning, prune
 from recsys.store.publish import BuiltIndexes, Gate, build_indexes, publish, require_writable

@@ -27,10 +27,7 @@ from recsys.store.versions import Version, current, find_version
 from recsys.vectors.ids import Kind
 
 INDEX = f"{SERVING}/index"
-SIMILAR: dict[Kind, str] = {
-    "item": f"{SERVING}/similar_items",
-    "user": f"{SERVING}/similar_users",
-}
+SIMILAR: dict[Kind, str] = {"item": f"{SERVING}/similar_items", "user": f"{SERVING}/similar_users"}
 
 
 @dataclass(frozen=True, eq=False)

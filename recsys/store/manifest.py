@@ -275,15 +275,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> "Manifest":
-        """Read the text of a manifest.json.
-
-        Raises
-        ------
-        CorruptVersionError
-            If it is not what `to_json` wrote; `path` is named.
-        StoreError
-            If it was written in another format.
-        """
+        """Read what `to_json` wrote; a StoreError names `path` where it is of another format."""
         try:
             content = json.loads(text)
             content.pop("manifest_sha256")

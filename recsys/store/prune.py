@@ -100,11 +100,8 @@ def prune(
 def remove_leftovers(versions: Path) -> list[str]:
     """Remove folders left by crashed publishers and pruners; the caller holds the publish lock.
 
-    Returns
-    -------
-    list of str
-        A sentence for each that cannot be removed: of another user, or with a file that a reader
-        on another machine holds open (``.nfs...``). The next call tries again.
+    Returns a sentence for each that cannot be removed: of another user, or with a file that a
+    reader on another machine holds open (``.nfs...``). The next call tries again.
     """
     found = [delete_folder(folder, _LEFTOVER) for folder in _leftovers(versions)]
     return [sentence for sentence in found if sentence is not None]

@@ -33,14 +33,7 @@ from recsys.index import IndexSummary, Sample, build_index
 from recsys.store import parquet_files
 from recsys.store.activations import make_current
 from recsys.store.content import INDEX, SIMILAR, Content
-from recsys.store.manifest import (
-    MANIFEST,
-    Check,
-    FileFacts,
-    IndexSummaries,
-    Manifest,
-    files_facts,
-)
+from recsys.store.manifest import MANIFEST, Check, FileFacts, IndexSummaries, Manifest, files_facts
 from recsys.store.parent import Damaged, Parent, parent_of, require_comparable
 from recsys.store.parquet_files import ItemTable, UserTable
 from recsys.store.prune import STAGING, remove_leftovers
@@ -61,7 +54,6 @@ Gate = Callable[[Content, Content | Damaged | None], Sequence[Check]]
 
 Where no version is sound, the parent is a `Damaged` one, of which the manifest alone can be read.
 """
-
 
 _N_MEASURED = 1000  # users that the index is measured on
 _N_MEASURED_OF_SCANS = 200

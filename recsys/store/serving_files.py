@@ -22,15 +22,7 @@ class FileArray:
     """The array of a file that `np.save` wrote, read in slices; the file stays open.
 
     Nothing is mapped: a page read through a map would stay in the private memory of the process.
-
-    Parameters
-    ----------
-    offset : int
-        Where in the file the numbers begin.
-    n : int
-        How many there are.
-    dtype : dtype
-        Of a number.
+    Its `n` numbers begin at byte `offset`.
     """
 
     def __init__(self, path: Path, offset: int, n: int, dtype: np.dtype[Any]) -> None:
@@ -73,18 +65,10 @@ _NUMBER = Struct("=q")
 
 @dataclass(frozen=True, eq=False)
 class FileIds:
-    """The ids of a file of Arrow, read one at a time.
+    """The ids of a file of Arrow, read one at a time."""
 
-    Parameters
-    ----------
-    numbers : FileArray
-        The ids, or where the text of each begins and the last one ends.
-    text : FileArray or None
-        None where the ids are integers.
-    """
-
-    numbers: FileArray
-    text: FileArray | None
+    numbers: FileArray  # the ids, or where the text of each begins and the last one ends
+    text: FileArray | None  # None where the ids are integers
 
     @classmethod
     def of(cls, path: Path, mapped: pa.Buffer, values: pa.Array) -> "FileIds":
@@ -283,10 +267,7 @@ def _by_popularity(items: ItemTable) -> NDArray[np.int32]:
 def _write_ids(folder: Path, ids: Ids) -> None:
     np.save(folder / _ID_SLOTS, ids.table().slots)
     batch = pa.record_batch({"id": ids.values})
-    with (
-        pa.OSFile(str(folder / _IDS), "wb") as file,
-        pa.ipc.new_file(file, batch.schema) as writer,
-    ):
+    with pa.OSFile(str(folder / _IDS), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
 
 

@@ -32,14 +32,8 @@ MAX_CHECKED_BYTES = 32 * 1024**2
 class Lease:
     """Keeps the version in a folder from being pruned while it lives, or within a ``with`` block.
 
-    Raises
-    ------
-    VersionNotFoundError
-        If the version has been pruned, or is right now.
-    CorruptVersionError
-        If the manifest is missing.
-    UnreadableError
-        If it cannot be read now.
+    Raises a VersionNotFoundError if it has been pruned, or is right now, a CorruptVersionError if
+    its manifest is missing, and an UnreadableError if that cannot be read now.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,34 +70,26 @@ def lease_of(folder: Path) -> Iterator[Held]:
         yield held
 
 
-def check_files(version: Version) -> None:
-    """Raise a CorruptVersionError for the first file that is not what the manifest says."""
+def check_files(version: Version, max_bytes: float = math.inf) -> None:
+    """Raise a CorruptVersionError for the first file that is not what the manifest says.
+
+    Name and sizes are checked, and the checksums of the smallest files within a number of bytes.
+    """
+    check_name(version)
     _check_sizes(version)
-    _check_checksums(version)
+    _check_checksums(version, max_bytes)
 
 
 def check_quickly(version: Version) -> None:
-    """Check what opening checks: the name, the sizes, and the checksums of the smallest files."""
-    check_name(version)
-    _check_sizes(version)
-    _check_checksums(version, MAX_CHECKED_BYTES)
+    """Check what opening checks."""
+    check_files(version, MAX_CHECKED_BYTES)
 
 
 def require_sound(version: Version) -> Version:
     """Return a version whose files have the sizes and the checksums of its manifest.
 
-    Every byte is read, unless this process has read the same files before.
-
-    Raises
-    ------
-    CorruptVersionError
-        If a file differs; it is named.
-    UnreadableError
-        If a file cannot be read now, which says nothing of its content.
-    VersionNotFoundError
-        If the version has been pruned.
-    StoreError
-        If it was made by another release of recsys.
+    Every byte is read, unless this process has read the same files before. Raises a
+    CorruptVersionError that names the file that differs, and what `Lease` and `read_manifest` do.
     """
     with errors_of_reading(version.folder):
         patiently(lambda: _check_once(version))
@@ -210,7 +196,7 @@ def _smallest(version: Version, max_bytes: float) -> Iterator[tuple[str, FileFac
         yield name, facts
 
 
-def _check_checksums(version: Version, max_bytes: float = math.inf) -> None:
+def _check_checksums(version: Version, max_bytes: float) -> None:
     for name, facts in _smallest(version, max_bytes):
         path = version.folder / name
         with errors_of_reading(path):
@@ -236,5 +222,5 @@ def _check_once(version: Version) -> None:
         found = [identity_of(version.folder / name) for name in names]
         folder = version.folder.absolute()
         if _read.get(folder) != found:
-            _check_checksums(version)
+            _check_checksums(version, math.inf)
             _read[folder] = found

@@ -20,7 +20,7 @@ from recsys.store.parquet_files import (
     read_user_table,
 )
 from recsys.store.serving_files import MAPPED_ITEMS, MAPPED_USERS
-from recsys.store.sound import Lease, check_files, check_name
+from recsys.store.sound import Lease, check_files
 from recsys.store.versions import Version, find_version
 from recsys.vectors import Ids
 from recsys.vectors.storage import StoredMatrix, encode
@@ -50,12 +50,8 @@ def verify(store: str | Path, version: str | None = None) -> Version:
     """
     found = find_version(store, version)
     with Lease(found.folder):
-        check_name(found)
         check_files(found)
-        users, items = (
-            read_user_table(found.folder),
-            read_item_table(found.folder),
-        )
+        users, items = (read_user_table(found.folder), read_item_table(found.folder))
         _check_shapes(found, users, items)
         _check_users(found, users)
         _check_items(found, items)
@@ -65,10 +61,7 @@ def verify(store: str | Path, version: str | None = None) -> Version:
 
 def _check_shapes(version: Version, users: UserTable, items: ItemTable) -> None:
     manifest = version.manifest
-    for name, table, n_rows in (
-        (USERS, users, manifest.n_users),
-        (ITEMS, items, manifest.n_items),
-    ):
+    for name, table, n_rows in ((USERS, users, manifest.n_users), (ITEMS, items, manifest.n_items)):
         shape = table.embeddings.shape
         expected = f"space {manifest.space_id}, {n_rows} rows, {manifest.factors} factors"
         found = f"space {table.space_id}, {shape[0]} rows, {shape[1]} factors"
@@ -99,12 +92,7 @@ def _check_items(version: Version, items: ItemTable) -> None:
     if ATTRIBUTES in version.manifest.files:
         attributes = read_attribute_table(folder)
         same = Ids(attributes["item_id"]) == items.ids
-        _require(
-            same,
-            folder / ATTRIBUTES,
-            f"items of {ITEMS}, in order",
-            "others",
-        )
+        _require(same, folder / ATTRIBUTES, f"items of {ITEMS}, in order", "others")
 
 
 def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:

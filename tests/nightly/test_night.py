@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import recsys
+from recsys.base.durable import errors_of_writing, replace_text
 from recsys.config import settings_from
 from recsys.errors import DataError, GateFailedError, StoreError
 from recsys.nightly import run_night
@@ -340,6 +341,17 @@ def test_a_version_that_this_user_may_not_read_stops_no_night(place: Path) -> No
         assert done.returncode == refused, done.stderr
         activate(place / "store", current_one)
     assert "cannot be read now: Permission denied (EACCES); grant this user" in done.stderr
+
+
+def test_a_folder_in_the_place_of_a_file_of_the_store_is_named(place: Path) -> None:
+    lock = place / "store" / ".nightly.lock"
+    lock.mkdir(parents=True)
+    with pytest.raises(StoreError, match=f"lock it for the night, got 'Is a directory' at {lock}"):
+        run_night(settings_of(place))
+    (place / "CURRENT").mkdir()
+    blocked = pytest.raises(StoreError, match=r"current, got 'Is a directory' at \S*CURRENT;")
+    with blocked, errors_of_writing(place, "make v current"):
+        replace_text(place / "CURRENT", "v")
 
 
 def test_the_second_of_two_nights_refuses(place: Path) -> None:

@@ -104,6 +104,10 @@ def test_nights_that_cannot_be_read_need_a_person(
     monkeypatch.setattr(Path, "iterdir", forbidden)
     (need,) = status(tmp_path).needs
     assert "runs: cannot be read now: Permission denied" in need
+    (tmp_path / "runs").rmdir()
+    (tmp_path / "runs").touch()
+    (need,) = status(tmp_path).needs
+    assert "runs: expected a folder, got a file" in need
 
 
 @pytest.mark.parametrize("damage", [b"\x00", None])
