@@ -90,13 +90,13 @@ def row(name: str, work: float) -> str:
         found[label] = result.metrics[_METRIC], (high - low) / 2
 
     began = process_time()
-    fitted = choice.model.fit(train)
+    fitted = choice.model.fit(parts.train)
     fit_seconds = process_time() - began
     test("chosen", fitted)
     test("ALS 64", ALS().fit(train))
     for kind, tried in choice.best.items():
         if tried.parameters != choice.parameters:
-            test(f"{kind} {tried.factors}" if tried.factors else kind, tried.model.fit(train))
+            test(f"{kind} {tried.factors}" if tried.factors else kind, tried.model.fit(parts.train))
     for label, scorer in peers(train):
         test(label, scorer)
     own = found.pop("chosen")

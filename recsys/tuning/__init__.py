@@ -1,7 +1,8 @@
 """Hyperparameters, found on a validation part."""
 
 from recsys.settings import Budget
-from recsys.tuning.choice import Choice, Tried, choose
+from recsys.tuning.choice import Choice, choose
+from recsys.tuning.fits import Tried
 from recsys.tuning.search import Tuned, tune
 from recsys.tuning.space import SPACES, SPACES_IN_ORDER, Range, Space
 from recsys.tuning.study import Trial, require_study

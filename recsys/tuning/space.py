@@ -109,5 +109,9 @@ SPACES_IN_ORDER: Mapping[str, Space] = {
 
 def space_of(name: str, log: Interactions) -> Space:
     """Return the space of a model for a log: with what asks for an order, where it has one."""
-    has_order = log.timestamp is not None or log.order == "rows"
-    return (SPACES_IN_ORDER if has_order else SPACES)[name]
+    return (SPACES_IN_ORDER if has_order(log) else SPACES)[name]
+
+
+def has_order(log: Interactions) -> bool:
+    """Return whether a log says in which order a user met the items of a history."""
+    return log.timestamp is not None or log.order == "rows"

@@ -18,6 +18,8 @@ class Step:
     def moved(self, value: float, direction: int) -> float:
         """Return the next value up (1) or down (-1), of three digits."""
         value = value * self.by**direction if self.is_factor else value + self.by * direction
+        if isinstance(value, int):
+            return value
         return float(f"{value:.3g}") if abs(value) > 1e-9 else 0.0
 
 
@@ -35,9 +37,10 @@ SVD_STEPS: Steps = {
     "popularity_exponent": Step(0.1),
     "spectral_power": Step(0.3),
 }
+ORDER_STEPS: Steps = {"recency": Step(0.5), "window": Step(8)}
 EASE_STEPS: Steps = {"regularization": Step(3.0, is_factor=True)}
 KNN_STEPS: Steps = {"k1": Step(3.0, is_factor=True), "b": Step(0.3)}
-DISTILLED_STEPS: Steps = {"temperature": Step(1.4, is_factor=True)}
+DISTILLED_STEPS: Steps = {"temperature": Step(1.4, is_factor=True), "recency": Step(0.5)}
 
 
 def moved(model: Any, name: str, step: Step, direction: int) -> Fittable | None:

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys.models import ALS, EASE, KNN, SVD, Blend, Distilled
-from recsys.models.distilled.student import MOST_BATCHES, N_SAMPLED
+from recsys.models.distilled.student import N_SAMPLED, batches_of
 from recsys.models.distilled.teacher import teacher_for
 from recsys.tuning.task import Task
 
@@ -44,7 +44,9 @@ def _fit_of(model: Any, user_items: sp.csr_array, kept: Collection[str]) -> floa
     factors = int(getattr(model, "factors", 0))
     match model:
         case SVD():
-            return first + float(_SVD_PAIR * n_pairs * factors + _SVD_ROW * n_rows * factors**2)
+            n_entries = n_pairs * (1 + model.window)
+            n_rows += n_pairs if model.window else 0  # each pair begins a run
+            return first + float(_SVD_PAIR * n_entries * factors + _SVD_ROW * n_rows * factors**2)
         case ALS():
             of_epoch = _ALS_PAIR * n_pairs * factors + _ALS_ROW * n_rows * factors**2
             return first + float(model.iterations * of_epoch)
@@ -58,7 +60,8 @@ def _fit_of(model: Any, user_items: sp.csr_array, kept: Collection[str]) -> floa
         case Distilled():
             teacher = model.teacher or teacher_for(user_items)
             n_learning = min(n_users, model.most_users or n_users)
-            of_batches = MOST_BATCHES * _ADAM * n_items * factors
+            n_batches = batches_of(n_learning, model.iterations)
+            of_batches = n_batches * _ADAM * n_items * factors
             of_epoch = of_batches + n_learning * 3 * min(n_items, N_SAMPLED) * factors
             of_student = model.iterations * of_epoch + n_learning * _list_of(teacher, user_items)
             return _fit_of(teacher, user_items, kept) + float(of_student)

@@ -13,12 +13,14 @@ from recsys.evaluation import evaluate
 from recsys.models import ALS, KNN, SVD, Blend, Distilled, Popularity, model_from, parameters_of
 from recsys.models.distilled import distilled as of_model
 from recsys.models.distilled import student as module
-from recsys.models.distilled.steps import take_step
-from recsys.models.distilled.student import Student, UserBatch, targets_of
+from recsys.models.distilled import teacher as of_teacher
+from recsys.models.distilled.steps import at_length_1, take_step
+from recsys.models.distilled.student import Student, UserBatch, batches_of, targets_of
 from recsys.models.distilled.teacher import TeacherLists, likelihoods, strongest_unseen, teacher_for
 from recsys.models.protocol import popularity_of
 from recsys.splits import split_random
 from recsys.vectors import Embeddings, Scorer, top_k
+from recsys.vectors.vector import unit_rows
 from tests.worlds import random_user_items, tastes
 
 WORLD = random_user_items(60, 40, 0.15, seed=2)
@@ -112,6 +114,46 @@ def test_lists_are_the_strongest_of_what_a_user_has_not_seen() -> None:
         expected = sorted(unseen, key=lambda i: (-scores[user, i], i))[:5]
         assert found.item_idx[user].tolist() == expected
         assert found.largest[user] == np.abs(scores[user]).max()
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.7])
+def test_few_coordinates_find_what_all_of_them_list(
+    decay: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    mixed = rng.standard_normal((12, 300)) * decay ** np.arange(12)[:, None]
+    users, items = (rng.standard_normal((n, 12)) @ mixed for n in (50, 5000))
+    items += 0.01 * rng.standard_normal(items.shape)
+    teacher = Embeddings(users.astype(np.float32), items.astype(np.float32))
+    seen = random_user_items(50, 5000, 0.02, seed=1)
+    first = of_teacher.first_coordinates(teacher, np.arange(50), 20)
+    assert first is not None
+    assert first.factors < 100
+    found = lists_of(teacher, seen, 20)
+    monkeypatch.setattr(of_teacher, "_MANY_COORDINATES", 10_000)
+    full = lists_of(teacher, seen, 20)
+    assert np.mean(found.item_idx == full.item_idx) > 0.98
+    np.testing.assert_allclose(found.scores[:, 0], full.scores[:, 0], rtol=1e-4)
+
+
+def test_scores_that_need_many_coordinates_are_computed_whole() -> None:
+    rng = np.random.default_rng(0)
+    users, items = (rng.standard_normal((n, 256), dtype=np.float32) for n in (600, 5000))
+    assert of_teacher.first_coordinates(Embeddings(users, items), np.arange(600), 20) is None
+
+
+def test_few_epochs_have_more_batches() -> None:
+    assert [batches_of(100_000, n) for n in (8, 40, 1000)] == [64, 16, 16]
+    assert [batches_of(n, 8) for n in (1, 250, 1999)] == [1, 2, 19]  # of 100 users or more
+
+
+def test_rows_at_length_1_have_it() -> None:
+    table = np.random.default_rng(0).standard_normal((7, 5)).astype(np.float32)
+    table[3] = 0
+    units = np.full((7, 5), 9, dtype=np.float32)
+    at_length_1(table, 1, 6, units)
+    np.testing.assert_allclose(units[1:6], unit_rows(table)[1:6], rtol=1e-6)
+    assert (units[[0, 6]] == 9).all()
 
 
 def test_likelihoods_know_neither_the_scale_nor_the_shift_of_scores() -> None:
@@ -280,6 +322,8 @@ def test_a_sample_of_as_many_users_as_are_asked_for_trains_the_items() -> None:
     sampled = replace(model, most_users=n_users // 2).fit(user_items)
     assert (sampled.items != whole.items).any()
     assert sampled.users.any(axis=1).all()
+    rows = np.sort(np.random.default_rng(0).choice(n_users, n_users // 2, replace=False))
+    np.testing.assert_array_equal(model.fit(user_items, learning=rows).items, sampled.items)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "many"])

@@ -11,11 +11,14 @@ import pytest
 
 import recsys
 from recsys.errors import ConfigError
+from recsys.models.protocol import takes_order
 from recsys.settings import AutoSettings
 from recsys.splits import SplitSettings, split_parts
 from recsys.training import with_model
 from recsys.tuning import Choice, Task, choose
+from recsys.tuning.fits import Fits
 from recsys.tuning.steps import Step
+from tests.models.test_recency import changed_tastes
 from tests.worlds import tastes
 
 SMALL = AutoSettings(factors=8)
@@ -59,7 +62,7 @@ def test_what_it_says_is_what_the_model_reaches(choice: Choice) -> None:
     students = [one for one in choice.tried if one.name in ("blend", "distilled")]
     assert {one.name for one in students} == {"blend", "distilled"}  # whose parts are not refitted
     for one in (*choice.tried[::7], *students[:3]):
-        assert one.value == task.measure(one.model.fit(task.user_items))
+        assert one.value == task.measure(one.model.fit(task.train))
 
 
 def test_no_model_is_fitted_twice(choice: Choice) -> None:
@@ -68,7 +71,7 @@ def test_no_model_is_fitted_twice(choice: Choice) -> None:
 
 def test_a_clock_decides_nothing(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = count(step=10_000)
-    monkeypatch.setattr("recsys.tuning.choice.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("recsys.tuning.fits.perf_counter", lambda: float(next(clock)))
     assert choose(a_task(), SMALL) == choice
 
 
@@ -93,6 +96,32 @@ def test_too_few_users_to_choose_by_get_als() -> None:
     assert found.model == recsys.ALS()
     assert found.tried == ()
     assert "60 users" in found.sentences[0]
+
+
+def test_an_order_is_part_of_the_choice_where_the_log_has_one() -> None:
+    log = changed_tastes(n_users=120, per_taste=(5, 4))
+    parts = split_parts(log, SplitSettings("last"))
+    task = Task(parts.train, parts.validation, k=5)
+    found = choose(task, SMALL)
+    assert found.model.recency > 0
+    without = max(one.value for one in found.tried if not takes_order(one.model))
+    assert max(one.value for one in found.tried) > 1.1 * without
+    chosen = next(one for one in found.tried if one.parameters == found.parameters)
+    assert chosen.value == task.measure(found.model.fit(task.train))
+    timeless = replace(parts.train, timestamp=None)
+    found = choose(replace(task, train=timeless), replace(SMALL, work=1e-3))
+    assert not any(takes_order(one.model) for one in found.tried)
+
+
+def test_a_student_of_a_choice_learns_from_those_that_are_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = replace(a_task(), most_users=20)
+    monkeypatch.setattr("recsys.tuning.fits._LEARNING", 50)
+    learning = Fits(task, SMALL, None).learning
+    measured = np.flatnonzero(np.diff(task.relevant.indptr))
+    assert (len(measured), len(learning)) == (20, 50)
+    assert set(measured) < set(learning)
 
 
 def test_it_survives_as_json(choice: Choice) -> None:

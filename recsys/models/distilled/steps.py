@@ -95,6 +95,23 @@ def take_step(
 
 
 @_compile
+def at_length_1(
+    table: FloatMatrix,  # (n, factors)
+    first: int,
+    last: int,
+    units: FloatMatrix,  # out, (n, factors)
+) -> None:
+    """Set rows ``first..last-1`` of units to those of the table at length 1, or to zero."""
+    for row in range(first, last):
+        square = np.float32(0)
+        for f in range(table.shape[1]):
+            square += table[row, f] * table[row, f]
+        per_length = np.float32(1) / np.sqrt(square) if square > 0 else np.float32(0)
+        for f in range(table.shape[1]):
+            units[row, f] = table[row, f] * per_length
+
+
+@_compile
 def project(
     gradient: FloatMatrix,  # (n, factors), with respect to the unit rows; changed in place
     units: FloatMatrix,
@@ -111,3 +128,23 @@ def project(
         per_length = np.float32(1) / np.sqrt(max(square, _SHORTEST * _SHORTEST))
         for f in range(table.shape[1]):
             gradient[row, f] = (gradient[row, f] - along * units[row, f]) * per_length
+
+
+@_compile
+def score_candidates(
+    users: FloatMatrix,  # (n_users, factors)
+    rows: NDArray[np.integer],  # (n,), of users
+    items: FloatMatrix,  # (n_items, factors)
+    candidates: NDArray[np.int32],  # (n, n_candidates), -1 past the end of a short row
+    scores: FloatMatrix,  # out, (n, n_candidates): those of -1 are left as they are
+) -> None:
+    """Score some items for each user."""
+    for row in range(len(rows)):
+        user = users[rows[row]]
+        for place in range(candidates.shape[1]):
+            item = candidates[row, place]
+            if item >= 0:
+                score = np.float32(0)
+                for f in range(users.shape[1]):
+                    score += user[f] * items[item, f]
+                scores[row, place] = score

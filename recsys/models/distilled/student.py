@@ -22,7 +22,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.threads import Threads, chunks
-from recsys.models.distilled.steps import project, take_step, weigh_own
+from recsys.models.distilled.steps import at_length_1, project, take_step, weigh_own
 from recsys.models.distilled.teacher import TeacherLists, likelihoods
 from recsys.models.spectral.krylov import Dense
 from recsys.models.spectral.truncated import multiplier
@@ -33,7 +33,8 @@ if TYPE_CHECKING:  # which is made of students
     from recsys.models.distilled.distilled import Distilled
 
 N_SAMPLED = 4096  # items in a batch: more were not better, fewer were worse
-MOST_BATCHES, _LEAST_USERS = 16, 100  # in an epoch; in a batch
+_BATCHES, _LEAST_USERS = 16, 100  # in an epoch, or more if that many steps ask for it; in a batch
+_STEPS = 512  # in all: what few epochs lack in number, smaller batches make up for
 _BLOCK = 256  # users whose sampled scores a thread holds at a time
 _LENGTH = 0.8  # of a vector where training begins
 _RATE = 0.4  # times the typical size of a coordinate: the largest step
@@ -183,7 +184,7 @@ class Student:
         """Train for an epoch, and yield its mean loss, until all are done."""
         rng = np.random.default_rng(self._model.seed)
         n_users = len(targets.share)
-        n_batches = min(max(n_users // _LEAST_USERS, 1), MOST_BATCHES)
+        n_batches = batches_of(n_users, self._model.iterations)
         parts = np.array_split(rng.permutation(n_users), n_batches)
         batches = [UserBatch(targets.of(rows), self._pool) for rows in parts]
         n_steps = self._model.iterations * n_batches
@@ -268,9 +269,14 @@ class Student:
 
     def _renew_units(self) -> None:
         def work(rows: slice) -> None:
-            self.units[rows] = unit_rows(self.items.vectors[rows])
+            at_length_1(self.items.vectors, rows.start, rows.stop, self.units)
 
         self._pool.map(work, chunks(len(self.units)))
+
+
+def batches_of(n_users: int, n_epochs: int) -> int:
+    """Return in how many batches an epoch goes through its users."""
+    return min(max(n_users // _LEAST_USERS, 1), max(_BATCHES, _STEPS // n_epochs))
 
 
 def _rate(number: int, n_steps: int, factors: int) -> float:

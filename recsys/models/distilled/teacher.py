@@ -11,12 +11,19 @@ from recsys.base.errors import ConfigError, DataError
 from recsys.base.threads import Threads
 from recsys.models.als import ALS
 from recsys.models.blend import Blend
+from recsys.models.distilled.steps import score_candidates
 from recsys.models.protocol import UserItems, checked
 from recsys.models.svd import SVD
-from recsys.vectors import FloatMatrix, FloatVector, Scorer, top_k
+from recsys.vectors import Embeddings, FloatMatrix, FloatVector, Scorer, top_k
 from recsys.vectors.top_k import EXCLUDED
 
-_BLOCK_BYTES = 16 * 1024**2  # of scores that a thread holds at a time
+_BLOCK_BYTES = 64 * 1024**2  # of scores that a thread holds at a time
+_MANY_COORDINATES = 256  # of a teacher, of which a few may do to find candidates
+_MANY_ITEMS = 4096
+_COORDINATES = 32  # more at a time
+_PER_PLACE = 4  # candidates for each place of a list
+_MEASURED, _FOUND = 64, 0.98  # users; the share of their lists that has to be among the candidates
+_NO_SIZE = 1e-9  # of the largest: what rounding leaves of a coordinate that nobody has
 _NO_DIFFERENCE = 1e-4  # of the largest score: what rounding leaves between equal ones
 
 
@@ -133,21 +140,66 @@ def strongest_unseen(
 ) -> TeacherLists:
     """Return the items that a scorer puts first for some users, without those that they have seen.
 
-    The work is ``2 n_users n_items factors`` flops for embeddings.
+    The work is ``2 n_users n_items factors`` flops for embeddings. Where the first coordinates of
+    embeddings with many factors, turned, find nearly all, they choose four times as many items as
+    are listed, of which all coordinates choose.
     """
     n_items = user_items.shape[1]
+    first = first_coordinates(scorer, user_idx, length)
     size = max(1, _BLOCK_BYTES // (4 * n_items))
     blocks = [user_idx[start : start + size] for start in range(0, len(user_idx), size)]
 
     def work(rows: NDArray[np.integer]) -> tuple[NDArray[np.int32], FloatMatrix, FloatVector]:
-        scores = scorer.scores(rows)
+        scores = (first or scorer).scores(rows)
         largest = np.maximum(scores.max(axis=1), -scores.min(axis=1))
         seen = sp.coo_array(user_items[rows])
         scores[seen.row, seen.col] = EXCLUDED
-        return *top_k(scores, length), largest
+        if first is None or not isinstance(scorer, Embeddings):
+            return *top_k(scores, length), largest
+        candidates = top_k(scores, _PER_PLACE * length)[0]
+        full = np.full(candidates.shape, EXCLUDED, dtype=np.float32)
+        score_candidates(scorer.users, rows, scorer.items, candidates, full)
+        places, found = top_k(full, length)
+        items = np.take_along_axis(candidates, places, axis=1)
+        return np.where(places >= 0, items, -1), found, largest
 
     found = pool.map(work, blocks)
     return TeacherLists(user_idx, *(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def first_coordinates(
+    scorer: Scorer, user_idx: NDArray[np.integer], length: int
+) -> Embeddings | None:
+    """Return the fewest coordinates that find nearly all that some users' lists hold, or None.
+
+    They are the first singular vectors of the matrix of scores, users times items, which hold as
+    much of its squares as so many can (Eckart and Young 1936).
+    """
+    if not isinstance(scorer, Embeddings) or len(scorer.items) < _MANY_ITEMS:
+        return None
+    if scorer.factors < _MANY_COORDINATES:
+        return None
+    to_users, to_items = _turns(scorer.users[user_idx], scorer.items)
+    items = scorer.items @ to_items[:, : scorer.factors // 3]
+    some = user_idx[:: -(-len(user_idx) // _MEASURED)]
+    users, lists = scorer.users[some] @ to_users, top_k(scorer.scores(some), length)[0]
+    for n in range(_COORDINATES, items.shape[1] + 1, _COORDINATES):
+        found = top_k(users[:, :n] @ items[:, :n].T, _PER_PLACE * length)[0]
+        is_found = [np.isin(*pair) for pair in zip(lists, found, strict=True)]
+        if np.mean(is_found) >= _FOUND:
+            first = np.ascontiguousarray(items[:, :n])
+            return Embeddings(scorer.users @ to_users[:, :n], first)
+    return None
+
+
+def _turns(users: FloatMatrix, items: FloatMatrix) -> tuple[FloatMatrix, FloatMatrix]:
+    """Return what turns users and items to the singular vectors of their scores, largest first."""
+    sizes, turn = np.linalg.eigh((users.T @ users).astype(np.float64))
+    has_size = sizes > _NO_SIZE * sizes[-1]
+    turn, size = turn[:, has_size], np.sqrt(sizes[has_size])
+    of_items = (turn * size).T @ (items.T @ items).astype(np.float64) @ (turn * size)
+    last = np.linalg.eigh(of_items)[1][:, ::-1]
+    return (turn / size @ last).astype(np.float32), (turn * size @ last).astype(np.float32)
 
 
 def likelihoods(lists: TeacherLists, length: int) -> FloatMatrix:
