@@ -1,7 +1,9 @@
 """Accuracy against bytes a vector: the rows of `benchmarks.quality --gowalla --rows` as a picture.
 
-python -m benchmarks.quality --gowalla --no-peers --seeds 1 --rows rows.jsonl --models als svd
-python -m benchmarks.curve rows.jsonl docs/curve.svg
+    python -m benchmarks.quality --gowalla --no-peers --seeds 1 --rows rows.jsonl --models als svd
+    python -m benchmarks.curve rows.jsonl docs/curve.svg
+
+Of rows for the same model, size and storage the last counts.
 """
 
 import argparse
@@ -69,7 +71,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
 
 
 def main() -> None:
-    """Draw the last row of each model, size and storage."""
+    """Draw the rows of a file."""
     parser = argparse.ArgumentParser(description="Accuracy against bytes, as a picture.")
     parser.add_argument("rows", type=Path)
     parser.add_argument("picture", type=Path)
