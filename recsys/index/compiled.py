@@ -69,19 +69,8 @@ class Scratch(ctypes.Structure):
     _fields_ = tuple(
         (name, c_void_p)
         for name in (
-            *(
-                "mask",
-                "query",
-                "lead",
-                "vector",
-                "found",
-                "lowest",
-                "floors",
-                "keys",
-                "queue",
-                "leaves",
-                "work",
-            ),
+            *("mask", "query", "lead", "vector", "found", "lowest"),
+            *("floors", "keys", "queue", "leaves", "work"),
         )
     )
 
@@ -98,7 +87,7 @@ _ARGUMENTS = {
         *(c_void_p, _NUMBER, c_void_p, c_void_p),  # allowed, n_allowed, starts, exclude
         *(_NUMBER, _NUMBER, *_LIST, c_void_p),  # n_head, search_k, ..., work
     ),
-    "encode_blocks": (c_void_p, _NUMBER, _NUMBER, c_void_p, c_void_p, c_void_p),
+    "encode_items": (c_void_p, c_void_p, c_void_p, _NUMBER, _NUMBER, *[c_void_p] * 4),
     "rank": (
         *(POINTER(Catalogue), POINTER(Scratch), c_void_p),  # user
         *(c_void_p, _NUMBER, _NUMBER, *_LIST),  # rows, n_rows, k

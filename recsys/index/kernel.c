@@ -685,18 +685,21 @@ void search_many(const catalogue_t *c, const forest_t *t, scratch_t *s, const fl
     }
 }
 
-/* Quantize the items of some positions to 8 bits, each with a scale of its own; quantized.py says
-   how. Their vectors are `vectors`, (n_blocks * 16, 4 * width), with zeros where there is no more. */
-FOR_PROCESSOR void encode_blocks(const float *restrict vectors, int64_t n_blocks, int64_t width,
-                                 int32_t *restrict codes, double *restrict norms,
-                                 double *restrict errors) {
-    int64_t n = PER_INT * width;
-    uint8_t *bytes = (uint8_t *)codes;
-    for (int64_t at = 0; at < PER_BLOCK * n_blocks; at++) {
-        const float *vector = vectors + at * n;
-        int64_t block = at / PER_BLOCK * (width + 1) * PER_BLOCK, lane = at % PER_BLOCK;
-        float scale = 0;
+/* Quantize items to 8 bits, each with a scale of its own, in the order of `row`; `catalogue_t` says
+   what is written. Bounds are rounded up. `vector` has room for 4 * width numbers. */
+FOR_PROCESSOR void encode_items(const float *items, const float *factor, const int32_t *row,
+                                int64_t n_items, int64_t factors, float *restrict vector,
+                                int32_t *restrict codes, float *norms, float *errors) {
+    int64_t width = (factors + PER_INT - 1) / PER_INT, n = PER_INT * width;
+    memset(vector, 0, (size_t)n * sizeof *vector);
+    for (int64_t at = 0; at < (n_items + PER_BLOCK - 1) / PER_BLOCK * PER_BLOCK; at++) {
+        int64_t lane = at % PER_BLOCK, b = at / PER_BLOCK;
+        int32_t *block = codes + b * (width + 1) * PER_BLOCK;
+        uint8_t *bytes = (uint8_t *)(block + lane);
+        float times = at < n_items ? factor ? factor[row[at]] : 1 : 0, scale = 0;
+        const float *item = items + (at < n_items ? row[at] : 0) * factors;
         double norm = 0, error = 0;
+        for (int64_t f = 0; f < factors; f++) vector[f] = item[f] * times;
         for (int64_t f = 0; f < n; f++) scale = fmaxf(scale, fabsf(vector[f]));
         scale = fmaxf(scale / LARGEST_CODE, FLT_MIN);
         for (int64_t f = 0; f < n; f++) {
@@ -705,12 +708,13 @@ FOR_PROCESSOR void encode_blocks(const float *restrict vectors, int64_t n_blocks
             norm += vector[f] * (double)vector[f];
             error += rest * rest;
             if (!(whole >= -LARGEST_CODE && whole <= LARGEST_CODE)) whole = 0; /* no number */
-            bytes[PER_INT * (block + f / PER_INT * PER_BLOCK + lane) + f % PER_INT] =
-                (uint8_t)(whole + OFFSET);
+            bytes[PER_INT * PER_BLOCK * (f / PER_INT) + f % PER_INT] = (uint8_t)(whole + OFFSET);
         }
-        memcpy(codes + block + width * PER_BLOCK + lane, &scale, sizeof scale);
-        norms[at] = sqrt(norm);
-        errors[at] = sqrt(error);
+        memcpy(block + width * PER_BLOCK + lane, &scale, sizeof scale);
+        float up = nextafterf((float)sqrt(norm), INFINITY);
+        norms[b] = lane && norms[b] > up ? norms[b] : up;
+        up = nextafterf((float)sqrt(error), INFINITY);
+        errors[b] = lane && errors[b] > up ? errors[b] : up;
     }
 }
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.reading import damaged, open_array
-from recsys.base.stopping import check_stop
 from recsys.index import compiled
 from recsys.vectors import FloatMatrix
 from recsys.vectors.vector import norms_of
@@ -17,7 +16,6 @@ PER_BLOCK = 16
 """Positions that are scanned together."""
 
 _PER_INT = 4
-_BLOCKS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +54,7 @@ def encode_items(
         The item of each position, where these are not in the order of norms.
     """
     n_items, factors = items.shape
+    items = np.ascontiguousarray(items, dtype=np.float32)
     norms = norms_of(items)
     factor = _inverse(norms) if cosine else np.empty(0, dtype=np.float32)
     if row is None:
@@ -65,16 +64,15 @@ def encode_items(
     n_blocks, width = -(-n_items // PER_BLOCK), -(-factors // _PER_INT)
     codes = np.empty((n_blocks, width + 1, PER_BLOCK), dtype=np.int32)
     bounds = np.empty((2, n_blocks), dtype=np.float32)
-    for first in range(0, n_blocks, _BLOCKS_AT_ONCE):
-        check_stop()
-        part = slice(first, min(first + _BLOCKS_AT_ONCE, n_blocks))
-        rows = row[part.start * PER_BLOCK : part.stop * PER_BLOCK]
-        shape = ((part.stop - part.start) * PER_BLOCK, _PER_INT * width)
-        vectors = np.zeros(shape, dtype=np.float32)
-        vectors[: len(rows), :factors] = items[rows]
-        if cosine:
-            vectors[: len(rows)] *= factor[rows, None]
-        codes[part], bounds[:, part] = _encoded(vectors)
+    vector = np.empty(_PER_INT * width, dtype=np.float32)
+    compiled.library.encode_items(
+        compiled.address(items, np.float32),
+        compiled.address(factor, np.float32) if cosine else None,
+        compiled.address(row, np.int32),
+        n_items,
+        factors,
+        *(compiled.address(one, one.dtype) for one in (vector, codes, *bounds)),
+    )
     return Codes(row, position, codes, bounds, factor)
 
 
@@ -116,18 +114,3 @@ def _inverse(norms: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return 1 / norm, and 0 of a zero vector."""
     inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
     return inverse.astype(np.float32)
-
-
-def _encoded(vectors: FloatMatrix) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the codes of whole blocks, and the largest norm and error of each."""
-    n_blocks, width = len(vectors) // PER_BLOCK, vectors.shape[1] // _PER_INT
-    codes = np.empty((n_blocks, width + 1, PER_BLOCK), dtype=np.int32)
-    lengths = np.empty((2, n_blocks, PER_BLOCK))  # of vectors, and of what rounding changed
-    compiled.library.encode_blocks(
-        compiled.address(vectors, np.float32),
-        n_blocks,
-        width,
-        *(compiled.address(one, one.dtype) for one in (codes, *lengths)),
-    )
-    bounds = lengths.max(axis=2).astype(np.float32)
-    return codes, np.nextafter(bounds, np.float32(np.inf))  # up, as they are bounds
