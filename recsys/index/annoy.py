@@ -35,12 +35,7 @@ class AnnoyError(Exception):
 
 
 def build(points: "FloatMatrix", path: Path, *, trees: int, seed: int) -> None:
-    """Build an angular forest over points, and write its file.
-
-    Parameters
-    ----------
-    points : ndarray of float32, shape (n, factors)
-    """
+    """Build an angular forest over points, (n, factors), and write its file."""
     from tempfile import TemporaryFile  # not above: serving imports this file and builds nothing
 
     if not _is_installed():

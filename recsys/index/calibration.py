@@ -41,46 +41,24 @@ _TRIED = f"tried-{FOREST}"
 
 @dataclass(frozen=True)
 class CostModel:
-    """Nanoseconds of each part of a query; `recsys.index.compiled.COUNTED` says what is counted.
+    """Nanoseconds of each part of a query; `recsys.index.compiled.COUNTED` says what is counted."""
 
-    Parameters
-    ----------
-    query : float
-        What every query takes.
-    masked, excluded, hit, listed : float
-        Of each that is counted.
-    block, code_byte : float
-        To score sixteen items by their codes: in any case, and for each byte of these.
-    node, vector, vector_byte : float
-        To find a node of the forest, and an embedding; and for each byte of either.
-    center_byte, lead_byte : float
-        To score the center of a cluster, and sixteen items by their codes in 4 bits: for each byte.
-    probed : float
-        To go to a cluster out of order.
-    """
-
-    query: float = 5400.0
+    query: float = 5400.0  # what every query takes
     masked: float = 0.05
     excluded: float = 7.0
-    block: float = 6.5
-    code_byte: float = 0.0083
+    block: float = 6.5  # to score sixteen items by their codes
+    code_byte: float = 0.0083  # and for each byte of these
     hit: float = 9.7
-    node: float = 34.0
-    vector: float = 14.5
-    vector_byte: float = 0.017
+    node: float = 34.0  # to find it
+    vector: float = 14.5  # to find it
+    vector_byte: float = 0.017  # and for each byte of either
     listed: float = 118.0
-    center_byte: float = 0.037
-    probed: float = 310.0
-    lead_byte: float = 0.0234
+    center_byte: float = 0.037  # of a cluster, to score it
+    probed: float = 310.0  # to go to a cluster out of order
+    lead_byte: float = 0.0234  # to score sixteen items by their codes in 4 bits
 
     def nanoseconds(self, work: NDArray[np.number], factors: int) -> NDArray[np.float64]:
-        """Return what queries cost.
-
-        Parameters
-        ----------
-        work : ndarray, shape (n, 10)
-            Counts of each query, or means of counts, in the order of `COUNTED`.
-        """
+        """Return what queries cost by their counts, (n, 10), or by means of these."""
         cost = np.full(len(work), self.query)  # (n,)
         for count, each in zip(work.T, self._of_each(factors), strict=True):
             cost += count * each
@@ -127,19 +105,11 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class MeasuredIndex:
-    """An index that may be chosen, and what the sample of users gets of it.
-
-    Parameters
-    ----------
-    counted : mapping of int to Counted
-        Lists and work, by length of the list.
-    head : Head, optional
-        What is scanned before the forest; None without a forest.
-    """
+    """An index that may be chosen, and what the sample of users gets of it."""
 
     index: Searcher
-    counted: Mapping[int, Counted]
-    head: Head | None = None
+    counted: Mapping[int, Counted]  # by length of the list
+    head: Head | None = None  # what is scanned before the forest; None without a forest
 
     @classmethod
     def exact(cls, index: Searcher, sample: Sample) -> "MeasuredIndex":

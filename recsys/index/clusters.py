@@ -39,41 +39,23 @@ _SCORES_AT_ONCE = 1024 * 1024  # which a cache holds
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """Clusters of items by position; `clusters_t` of kernel.c says what each array is.
+    """Clusters of items by position; `clusters_t` of kernel.c says what each array is."""
 
-    Parameters
-    ----------
-    starts : int64 (n_clusters + 1,)
-    centers : float32 (n_clusters, factors)
-    radius : float32 (n_blocks,)
-    axes : float32 (n_axes, factors)
-    leads : int32 (n_blocks, n_axes / 8, 16)
-    limits : float32 (n_blocks, 4)
-    """
-
-    starts: NDArray[np.int64]
-    centers: FloatMatrix
-    radius: FloatVector
-    axes: FloatMatrix
-    leads: NDArray[np.int32]
-    limits: FloatMatrix
+    starts: NDArray[np.int64]  # (n_clusters + 1,)
+    centers: FloatMatrix  # (n_clusters, factors)
+    radius: FloatVector  # (n_blocks,)
+    axes: FloatMatrix  # (n_axes, factors)
+    leads: NDArray[np.int32]  # (n_blocks, n_axes / 8, 16)
+    limits: FloatMatrix  # (n_blocks, 4)
 
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """The cluster of every item, by row.
+    """The cluster of every item, by row."""
 
-    Parameters
-    ----------
-    vectors : ndarray of float32, shape (n_items, factors)
-        What products are bounded of: items, by cosine with the length of one.
-    centers : ndarray of float32, shape (n_clusters, factors)
-    cluster : ndarray of int64, shape (n_items,)
-    """
-
-    vectors: FloatMatrix
-    centers: FloatMatrix
-    cluster: NDArray[np.int64]
+    vectors: FloatMatrix  # (n_items, factors): items, by cosine with the length of one
+    centers: FloatMatrix  # (n_clusters, factors)
+    cluster: NDArray[np.int64]  # (n_items,)
 
     @classmethod
     def of(cls, vectors: FloatMatrix, seed: int) -> "Partition":
@@ -104,18 +86,14 @@ def n_axes_of(factors: int) -> int:
 
 
 def cluster_items(
-    items: FloatMatrix, factor: FloatVector | None, seed: int
+    items: FloatMatrix,
+    factor: FloatVector | None,  # of each score: 1 / norm where the search is by cosine
+    seed: int,
 ) -> tuple[Codes, Clusters]:
     """Put items in the order of their clusters, and encode them in 8 and in 4 bits.
 
     A cluster begins at the block nearest to its first item, so a few stand with the cluster next to
     theirs: all bounds are of the center that an item stands with.
-
-    Parameters
-    ----------
-    items : ndarray of float32, shape (n_items, factors)
-    factor : ndarray of float32, shape (n_items,), or None
-        What each score is multiplied by: 1 / norm where the search is by cosine.
     """
     vectors = items if factor is None else items * factor[:, None]
     partition = Partition.of(vectors, seed)

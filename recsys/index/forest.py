@@ -30,10 +30,6 @@ def build_forest(
     used: the trees that release 1.17.3 builds for it are wrong (spotify/annoy#619).
 
     The same items, seed and build of Annoy give the same file.
-
-    Parameters
-    ----------
-    items : ndarray of float32, shape (n_items, factors)
     """
     tail = items[codes.row[n_head:]]  # (n_tail, factors)
     if len(codes.factor):

@@ -15,25 +15,13 @@ CLUSTERS = "clusters"
 
 @dataclass(frozen=True)
 class PartialSummary:
-    """How far an index is searched that need not look at every item.
+    """How far an index is searched that need not look at every item; by length, 20 and 100."""
 
-    Parameters
-    ----------
-    search_k : mapping of int to int
-        Candidates for a list of 20 and of 100, or clusters; 0 where all that is left is scanned.
-    probe_recall : float
-        Share of the stored answers that it found when it was built.
-    most_excluded : mapping of int to int
-        Exclusions up to which it is asked, for a list of 20 and of 100; -1 where it never is.
-    conditions : mapping of str to mapping of int to float or None
-        Recall of lists of 1, 20, 100 and 1000 items, by the name of the condition that they are
-        under; None without users.
-    seed : int
-    """
-
-    search_k: Mapping[int, int]
-    probe_recall: float
-    most_excluded: Mapping[int, int]
+    search_k: Mapping[int, int]  # candidates, or clusters; 0 where all that is left is scanned
+    probe_recall: float  # share of the stored answers that it found when it was built
+    most_excluded: Mapping[int, int]  # up to which it is asked; -1 where it never is
+    # Recall of lists of 1, 20, 100 and 1000 items, by the name of what they are under; None
+    # without users.
     conditions: Mapping[str, Mapping[int, float | None]]
     seed: int
 
@@ -65,16 +53,10 @@ class PartialSummary:
 
 @dataclass(frozen=True)
 class ForestSummary(PartialSummary):
-    """How a forest was built.
-
-    Parameters
-    ----------
-    n_head : int
-        Items with the largest norms, which are scanned before the forest is asked.
-    """
+    """How a forest was built."""
 
     head_share: float
-    n_head: int
+    n_head: int  # items with the largest norms, which are scanned before the forest is asked
     trees: int
 
 
@@ -103,19 +85,11 @@ class Times:
 
 @dataclass(frozen=True)
 class WorkSummary:
-    """Counted work of lists of one length.
+    """Counted work of lists of one length."""
 
-    Parameters
-    ----------
-    ms, exact_ms : float
-        Mean time of a query by the cost model, and that of an exact search.
-    mean : mapping of str to float
-        Mean counts of a query; `recsys.index.compiled.COUNTED` says of what.
-    """
-
-    ms: float
-    exact_ms: float
-    mean: Mapping[str, float]
+    ms: float  # mean time of a query by the cost model
+    exact_ms: float  # that of an exact search
+    mean: Mapping[str, float]  # counts of a query; `recsys.index.compiled.COUNTED` says of what
 
 
 @dataclass(frozen=True)

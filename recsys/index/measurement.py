@@ -92,18 +92,10 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """The lists of one length that an index gave to a sample of users, and the work of each.
+    """The lists of one length that an index gave to a sample of users, and the work of each."""
 
-    Parameters
-    ----------
-    scores : ndarray of float32, shape (n_users, k)
-        The scores of each list, best first, and minus infinity after its end.
-    work : ndarray of int64, shape (n_users, 10)
-        What each query did, in the order of `recsys.index.compiled.COUNTED`.
-    """
-
-    scores: FloatMatrix
-    work: NDArray[np.int64]
+    scores: FloatMatrix  # (n_users, k): best first, and minus infinity after the end of a list
+    work: NDArray[np.int64]  # (n_users, 10): in the order of `recsys.index.compiled.COUNTED`
 
     @classmethod
     def of(

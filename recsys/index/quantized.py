@@ -20,38 +20,26 @@ _PER_INT = 4
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """Items in 8 bits; `catalogue_t` of kernel.c says what each array is.
+    """Items in 8 bits; `catalogue_t` of kernel.c says what each array is."""
 
-    Parameters
-    ----------
-    row, position : int32 (n_items,)
-    codes : int32 (n_blocks, 1 + factors / 4, 16)
-    bounds : float32 (2, n_blocks)
-        The norms and the errors.
-    factor : float32 (n_items,) or (0,)
-    """
-
-    row: NDArray[np.int32]
-    position: NDArray[np.int32]
-    codes: NDArray[np.int32]
-    bounds: NDArray[np.float32]
-    factor: NDArray[np.float32]
+    row: NDArray[np.int32]  # (n_items,)
+    position: NDArray[np.int32]  # (n_items,)
+    codes: NDArray[np.int32]  # (n_blocks, 1 + factors / 4, 16)
+    bounds: NDArray[np.float32]  # (2, n_blocks): the norms and the errors
+    factor: NDArray[np.float32]  # (n_items,) or (0,)
 
 
 def encode_items(
-    items: FloatMatrix, *, cosine: bool = False, row: NDArray[np.int32] | None = None
+    items: FloatMatrix,
+    *,
+    cosine: bool = False,
+    row: NDArray[np.int32] | None = None,  # of each position; default: in the order of norms
 ) -> Codes:
     """Quantize items to 8 bits, each with a scale of its own.
 
     An item y with largest magnitude m is ``m / 127`` times whole numbers from -127 to 127. Of each
     block the largest norm and the largest error of rounding are kept, from which the kernel knows
     how far a score can be off.
-
-    Parameters
-    ----------
-    items : ndarray of float32, shape (n_items, factors)
-    row : ndarray of int32, shape (n_items,), optional
-        The item of each position, where these are not in the order of norms.
     """
     n_items, factors = items.shape
     items = np.ascontiguousarray(items, dtype=np.float32)
