@@ -29,19 +29,11 @@ _USERS_PER_BLOCK = 256  # that a thread takes at a time: enough to hide what a c
 
 
 class PopularItems:
-    """Items by their number of users; recent ones count more where the log has time.
-
-    Parameters
-    ----------
-    rows : ndarray of int32, shape (n_items,)
-        The most popular first.
-    popularity : ndarray of float or int, shape (n_items,)
-        Of each row: its score in the popular list.
-    """
+    """Items by their number of users; recent ones count more where the log has time."""
 
     def __init__(self, rows: NDArray[np.int32], popularity: NDArray[np.generic]) -> None:
-        self._rows = rows
-        self._popularity = popularity
+        self._rows = rows  # (n_items,), the most popular first
+        self._popularity = popularity  # (n_items,), of each row: its score in the popular list
 
     def best(
         self, k: int, exclude: ItemRows, is_allowed: NDArray[np.bool_] | None = None
@@ -83,15 +75,9 @@ class Answers:
     def answer(
         self, user: FloatVector | None, request: Request, seen: ItemRows, source: Source
     ) -> Recommendations:
-        """Return the list of one user; the popular one where nothing is known of the user.
+        """Return the list of one user without what is seen; `source` is that of the embedding.
 
-        Parameters
-        ----------
-        user : ndarray of float32, shape (factors,), or None
-        seen : ndarray of int32
-            Items that the user has seen and that must not be in the list.
-        source : str
-            Where the embedding came from.
+        The popular list where nothing is known of the user.
         """
         exclude = np.concatenate((seen, request.exclude)) if len(request.exclude) else seen
         if user is None or not np.count_nonzero(user):  # no signal: every item would score the same
@@ -107,12 +93,7 @@ class Answers:
     ) -> Lists:
         """Return the lists of many users, on all cores: what `answer` gives to each.
 
-        Parameters
-        ----------
-        user_idx : ndarray of int32, shape (n,)
-            Rows, -1 for an unknown user.
-        folded : FoldedIn, optional
-            Those of the unknown users who have a history.
+        An unknown user is -1; `folded` are those of them who have a history.
         """
         is_allowed = request.is_allowed(len(self._items.ids))
         allowed = None if is_allowed is None else self._index.allow(is_allowed)

@@ -29,17 +29,10 @@ class Matching(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """The groups of the items by the values of a column, as numbers, -1 for none.
+    """The groups of the items by the values of a column, as numbers, -1 for none."""
 
-    Parameters
-    ----------
-    number : ndarray of int32, shape (n_items,), or (n_values,) of a column of lists
-    starts : ndarray of int64, shape (n_items + 1,), optional
-        Where the groups of an item begin, if it may be in several.
-    """
-
-    number: NDArray[np.int32]
-    starts: NDArray[np.int64] | None = None
+    number: NDArray[np.int32]  # (n_items,), or (n_values,) of a column of lists
+    starts: NDArray[np.int64] | None = None  # (n_items + 1,): of each, if it may be in several
 
     def within_limit(self, rows: ItemRows, most: int) -> NDArray[np.bool_]:
         """Mark the rows, best first, that come before one of their groups is full."""

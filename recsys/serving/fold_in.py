@@ -27,19 +27,11 @@ _LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-6, 1e6  # times the mean in training
 
 @dataclass(frozen=True, eq=False)
 class FoldedIn:
-    """Users who are known by a history alone, among all who are asked for.
+    """Users who are known by a history alone, among all who are asked for."""
 
-    Parameters
-    ----------
-    position : ndarray of int64, shape (n_users,)
-        Of all users asked for: the row of a user's history, -1 for one without.
-    histories : csr_array, shape (n_histories, n_items), or None without any
-    vectors : ndarray of float32, shape (n_histories, factors)
-    """
-
-    position: NDArray[np.int64]
-    histories: "sp.csr_array | None"
-    vectors: FloatMatrix
+    position: NDArray[np.int64]  # (n_users,): the row of a user's history, -1 for one without
+    histories: "sp.csr_array | None"  # (n_histories, n_items); None without any
+    vectors: FloatMatrix  # (n_histories, factors)
 
     @classmethod
     def nobody(cls, n_users: int, factors: int) -> "FoldedIn":

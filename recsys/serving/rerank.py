@@ -23,10 +23,6 @@ def reranked(find: Find, request: Request, vectors: FloatMatrix) -> tuple[ItemRo
     after the other, that with the largest ``(1 - diversity) * relevance - diversity * cosine``,
     relevance the score on a scale from 0 to 1 in the pool, and cosine that with the most similar
     one chosen before.
-
-    Parameters
-    ----------
-    vectors : ndarray of float32, shape (n_items, factors)
     """
     k, diversity = request.k, request.diversity
     size = max(_POOL_PER_ITEM * k, _MIN_POOL) if diversity > 0 else k
