@@ -72,13 +72,7 @@ class LogCache:
             self._folder.mkdir(parents=True, exist_ok=True)
 
     def stage(self, session: Session, file: LogFile, settings: LogSettings) -> StagedFile | None:
-        """Return the classified rows of a file, reading it if they are not here; None without rows.
-
-        Raises
-        ------
-        DataError
-            If the file cannot be read, or the cache not be written.
-        """
+        """Return the classified rows of a file, read if they are not here; None without rows."""
         with self._errors_of_writing():
             return self._stage(session, file, settings)
 

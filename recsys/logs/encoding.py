@@ -35,11 +35,6 @@ class StagedLog:
     """All staged files of a log as one relation, in the order of the log.
 
     Rows are scanned a few times rather than held: once for users and items, once to encode.
-
-    Raises
-    ------
-    DataError
-        If the files differ in their optional columns.
     """
 
     def __init__(self, session: Session, files: Sequence[StagedFile]) -> None:
@@ -224,13 +219,7 @@ class StagedLog:
 
 
 def check_times(session: Session, seconds: NDArray[np.int64] | None, unit: TimestampUnit) -> None:
-    """Refuse calendar dates that are written as numbers, and warn of a log that ends too early.
-
-    Raises
-    ------
-    DataError
-        If the numbers, which were read as seconds, are all years, months or days.
-    """
+    """Refuse calendar dates that are written as numbers, and warn of a log that ends too early."""
     if seconds is None or unit in ("date", "excel") or int(seconds.max()) >= _EARLY:
         return
     if unit == "s" and (form := _form_of_dates(np.unique(seconds))):

@@ -80,13 +80,7 @@ def opened(path: Path, compression: str | None) -> Iterator[Readable]:
 
 
 def kind_of(path: Path, what: str) -> FileKind:
-    """Look at the first bytes of a file; `what` it is begins a message.
-
-    Raises
-    ------
-    DataError
-        If it is nothing that is read here, with what it is and what to do.
-    """
+    """Look at the first bytes of a file; `what` begins the DataError of one not read here."""
     with path.open("rb") as stream:
         start = stream.read(_LOOKED_AT)
     compression = _compression_of(start)

@@ -24,17 +24,8 @@ def find_layout(
 ) -> TextLayout | None:
     """Learn the layout of a text file from its start; None where it holds no row.
 
-    Parameters
-    ----------
-    known : mapping of str to str
-        Our name to the file's name, for the columns that are looked for.
-    needed : sequence of str
-        Those of our names that every file has.
-
-    Raises
-    ------
-    DataError
-        If its start cannot be understood.
+    `known` has our name to the file's name of the columns that are looked for, `needed` those of
+    our names that every file has. A DataError where its start cannot be understood.
     """
     if file.path.stat().st_size == 0:
         return None
@@ -143,13 +134,7 @@ def _assumed(
     known: Mapping[str, str],
     needed: Sequence[str],
 ) -> TextLayout:
-    """Return the layout of a file without a header, if there is but one that fits.
-
-    Raises
-    ------
-    DataError
-        If there is not.
-    """
+    """Return the only layout that fits a file without a header, or raise a DataError."""
     split = [split_row(row, delimiter) for row in rows]
     lengths = {len(row) for row in split}
     numbers_alone = all(_NUMBER.fullmatch(field) for row in split for field in row)

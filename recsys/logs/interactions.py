@@ -18,7 +18,6 @@ from recsys.vectors import Ids
 Role = Literal["train", "history", "validation", "test"]
 ProtocolName = Literal["time", "last", "random", "folds", "users", "given"]
 
-
 _MOST_STRAYS = 0.001  # of the events, with a clock that is late
 _FEW_EVENTS = 20  # too few to know which is one
 _FAR = 10**15  # seconds
@@ -283,12 +282,8 @@ def keep_minimum_counts(
 ) -> Interactions:
     """Leave out users with too few distinct items and items with too few distinct users.
 
-    Without `k_core` both are counted once, on the whole log; what one removes still counts
-    for the other. With it the two are repeated until both hold for all that is left: the
-    (min_user_items, min_item_users)-core of the bipartite graph, which does not depend on the
-    order of removal.
-
-    The result is over the users and items that are left; its `row_counts` has the events left out.
+    Both are counted once, on the whole log; with `k_core` again until both hold for all that is
+    left: the core of the bipartite graph, which does not depend on the order of removal.
     """
     if min_user_items <= 1 and min_item_users <= 1:
         return log

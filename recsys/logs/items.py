@@ -162,11 +162,8 @@ def _ids_as_text(ids: pa.ChunkedArray) -> pa.Array:
 
 
 _NOT_KEPT = (
-    pa.types.is_string_view,
-    pa.types.is_binary_view,
-    pa.types.is_run_end_encoded,
-    pa.types.is_union,
-    pa.types.is_interval,
+    *(pa.types.is_string_view, pa.types.is_binary_view, pa.types.is_run_end_encoded),
+    *(pa.types.is_union, pa.types.is_interval),
 )
 """Types that Arrow cannot write as Parquet, or not take rows of."""
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
@@ -177,13 +174,7 @@ _IDS = (
 
 
 def _refuse_numbers_that_are_none(table: pa.Table) -> None:
-    """Refuse infinities and NaN, which JSON cannot hold, and floats of half precision.
-
-    Raises
-    ------
-    DataError
-        With the column and the first row.
-    """
+    """Refuse infinities and NaN, which JSON cannot hold, and floats of half precision."""
     for name, column in zip(table.column_names, table.columns, strict=True):
         for part in _leaves(column):
             _refuse_leaf(name, part)
@@ -250,8 +241,8 @@ def _csv_table(
     session: Session, file: LogFile, settings: TextSettings, layout: TextLayout, item_id: str
 ) -> pa.Table:
     names = list(layout.columns)
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
         raise DataError(f"items: {file.name} has several columns {twice!r}; give each its own name")
     records = read_records(file, settings, layout.delimiter, len(names))
     records = without_margins(records, layout, lambda said: warn(f"{file.label}: {said}"))

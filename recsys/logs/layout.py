@@ -39,11 +39,6 @@ class TextLayout:
     is_lists: bool = False  # a record is a user and the items
     assumed: str | None = None  # what was assumed of a file that does not say it, as a sentence
 
-    @property
-    def n_before(self) -> int:
-        """Lines before the first row."""
-        return self.is_stated + self.has_header
-
     def repeats_a_key(self, names: Sequence[str]) -> str:
         """Return the condition of an object of JSON lines that has one of some keys twice."""
         if self.delimiter is not None:
@@ -178,7 +173,7 @@ def without_margins(
 
     `say` is given a sentence on the last one.
     """
-    for _ in range(layout.n_before):
+    for _ in range(layout.is_stated + layout.has_header):
         batches = _without_first(batches)
     if layout.delimiter is not None and not layout.is_lists:
         batches = _without_footer(batches, layout.delimiter, say)

@@ -14,7 +14,7 @@ from recsys.base.splitmix import GOLDEN, splitmix64
 from recsys.logs.classify import SECONDS_PER_DAY
 from recsys.logs.interactions import Interactions
 from recsys.logs.row_counts import RowCounts
-from recsys.vectors import Ids
+from recsys.vectors import Id, Ids
 
 MOST_DAYS = 60  # eight weeks, and a bit: enough to know what a Tuesday is like
 _EVENTS_AT_ONCE = 1 << 18  # whose numbers stay in a cache
@@ -46,7 +46,7 @@ class LogSummary:
     mean_weight : float
         Of an event, before decay.
     busiest_user, busiest_item : int
-        Events of the one that has most.
+        Events of the one that has most, whose id is `busiest_user_id`, `busiest_item_id`.
     row_counts : RowCounts
         Of the rows read; ``"account"`` in JSON.
     """
@@ -62,6 +62,8 @@ class LogSummary:
     mean_weight: float | None = None
     busiest_user: int | None = None
     busiest_item: int | None = None
+    busiest_user_id: Id | None = None
+    busiest_item_id: Id | None = None
     row_counts: RowCounts | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,6 +95,7 @@ class LogSummary:
 def summarize(log: Interactions) -> LogSummary:
     """Return what to remember of a log."""
     timestamp = log.timestamp
+    of_user, of_item = (np.bincount(rows, minlength=1) for rows in (log.user_idx, log.item_idx))
     return LogSummary(
         events=len(log),
         fingerprint=fingerprint_of(log),
@@ -103,8 +106,10 @@ def summarize(log: Interactions) -> LogSummary:
         hours={} if timestamp is None else _by_hour(timestamp),
         duplicates=_duplicates(log),
         mean_weight=float(log.weight.mean(dtype=np.float64)) if len(log) else 0.0,
-        busiest_user=int(np.bincount(log.user_idx, minlength=1).max()),
-        busiest_item=int(np.bincount(log.item_idx, minlength=1).max()),
+        busiest_user=int(of_user.max()),
+        busiest_item=int(of_item.max()),
+        busiest_user_id=log.users[int(of_user.argmax())] if len(log) else None,
+        busiest_item_id=log.items[int(of_item.argmax())] if len(log) else None,
         row_counts=log.row_counts,
     )
 

@@ -13,19 +13,10 @@ if TYPE_CHECKING:  # which is weighed by it
 def fall_with_steps(
     matrix: sp.csr_array, pair: NDArray[np.integer], when: NDArray[np.integer], recency: float
 ) -> None:
-    """Multiply each weight by ``steps ** -recency``, in place.
+    """Multiply each weight by ``steps ** -recency``, in place; pairs sort as the matrix does.
 
     The steps of an item are 1 and the number of items that the same user met later, each item at
     the user's last event with it; so items of one time have the same steps.
-
-    Parameters
-    ----------
-    matrix : csr_array, shape (n_users, n_items)
-        Of the events, with column indices that ascend.
-    pair : ndarray of int64, shape (n_events,)
-        A number for the user and item of each event, that sorts as they lie in the matrix.
-    when : ndarray of int, shape (n_events,)
-        The time of each event, or its place in an order.
     """
     latest = when[last_of_each(pair, when)]  # (nnz,)
     start, user = matrix.indptr[:-1], np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.checks import as_path, require_a
-from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.checks import as_path, require_a, require_known
+from recsys.base.errors import DataError
 from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
 from recsys.logs.encoding import StagedLog, check_times
@@ -176,12 +176,7 @@ def _have_long_tail(weight: NDArray[np.float32], settings: LogSettings) -> bool:
 
 def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSettings:
     known = [field.name for field in dataclasses.fields(LogSettings)]
-    for name in overrides:
-        if name not in known:
-            raise ConfigError(
-                f"read_log: expected settings of a log ({', '.join(known)}), got {name!r}"
-                f"{did_you_mean(name, known)}"
-            )
+    require_known("read_log", overrides, known)
     return dataclasses.replace(settings, **overrides)  # type: ignore[arg-type]
 
 

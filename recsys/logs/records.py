@@ -59,11 +59,6 @@ def text_blocks(file: LogFile, encoding: str = "auto") -> Iterator[tuple[bytes, 
     """Yield decompressed blocks in UTF-8, without a byte order mark, and whether each is the last.
 
     Bytes that are not UTF-8 pass where no other encoding is named: they spoil their own line.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read or decompressed, or is not of the encoding that is named.
     """
     try:
         with opened(file.path, file.compression) as stream:
@@ -183,11 +178,6 @@ def read_records(
 
     Those that are blank or a comment are left out. Between the delimiters of CSV that allow it, a
     quoted field may hold line breaks; without a delimiter every line is a record.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or a line is too long to be one.
     """
     joiner = None
     if delimiter is not None and may_be_quoted(delimiter):

@@ -1,5 +1,6 @@
 """What becomes of the rows of a log: counted by outcome, written, and refused where too many."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -270,13 +271,7 @@ class ClassifiedRows:
             ) from error
 
     def check(self, row_counts: RowCounts, max_rejected_share: float) -> None:
-        """Refuse a log with too many rejected rows, also in a file or one of the last two days.
-
-        Raises
-        ------
-        DataError
-            With counts, examples, and what to do.
-        """
+        """Refuse a log with too many rejected rows, also in a file or one of the last two days."""
         if OTHER_ORDER in row_counts.rejected:
             ((name, line, _, text),) = self.session.rows(
                 f"SELECT * FROM ({self._rejected()}) WHERE reason = {literal(OTHER_ORDER)} LIMIT 1"
@@ -294,16 +289,10 @@ class ClassifiedRows:
         part = self._bad_files(row_counts.files, max_rejected_share)
         part = part or self._bad_day(max_rejected_share)
         if part is not None:
-            reasons = [one.reasons for one in part.files.values()]
-            rejected = {
-                reason: sum(of_file.get(reason, 0) for of_file in reasons)
-                for reason in row_counts.rejected
-                if any(reason in of_file for of_file in reasons)
-            }
+            rejected = sum((Counter(one.reasons) for one in part.files.values()), Counter[str]())
             n_rows = sum(one.rows_read for one in part.files.values())
-            of_part = replace(
-                RowCounts(n_rows, rejected, files=part.files), rejects_file=row_counts.rejects_file
-            )
+            written = row_counts.rejects_file
+            of_part = RowCounts(n_rows, rejected, rejects_file=written, files=part.files)
             raise self._too_many(of_part, max_rejected_share, part)
 
     def _bad_files(self, files: Mapping[str, FileCounts], max_share: float) -> _Part | None:

@@ -97,12 +97,7 @@ class Sources:
 def files_and_tables(source: LogSource, log_format: LogFormat = "auto") -> Sources:
     """Return what a log is made of in reading order: files of a folder or glob sorted by path.
 
-    Raises
-    ------
-    DataError
-        If there is no such file, no log in a folder, or what is there cannot be read as files.
-    ConfigError
-        If a file's format is not known from its name and not given.
+    A DataError where there is none or it cannot be read, a ConfigError where its format is unknown.
     """
     found = Sources([], [])
     is_list = isinstance(source, list | tuple)
@@ -235,13 +230,7 @@ def as_file(path: Path, log_format: LogFormat, what: str = "log") -> LogFile:
 
 
 def identified(file: LogFile) -> tuple[LogFile, str | None]:
-    """Return a file as what its content is; say so, in a sentence, where its name says another.
-
-    Raises
-    ------
-    DataError
-        If it is nothing that is read here, with what it is.
-    """
+    """Return a file as what its content is; say so, in a sentence, where its name says another."""
     try:
         content = kind_of(file.path, file.what)
     except OSError as error:

@@ -316,13 +316,7 @@ def from_written(name: str, path: Path, rules: RowRules) -> StagedFile:
 
 
 def outcomes_of(files: Sequence[StagedFile]) -> tuple[RowOutcome, ...]:
-    """Return the outcomes that the files of a log have in common.
-
-    Raises
-    ------
-    DataError
-        If they differ in their columns, with the files that lack one.
-    """
+    """Return the outcomes that files have in common; a DataError if they differ in columns."""
     reasons = {tuple(outcome.reason for outcome in file.rules.outcomes) for file in files}
     if len(reasons) == 1:
         return files[0].rules.outcomes

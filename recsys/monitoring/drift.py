@@ -146,6 +146,8 @@ class _Names:
         if measure.startswith("item_movement"):
             rows = self.a.items.ids.rows([one.item_id for one in self.moved[:_MOST_NAMED]])
             return [_name(self.a, "items", int(row)) for row in rows]
+        if measure.startswith("busiest_"):
+            return self._busiest(measure)
         of = self.users if measure.startswith("user") else self.items
         if measure.endswith("_vanished"):
             return _largest(self.a, of.kind, of.pairs_a, of.shared.in_a)
@@ -154,6 +156,15 @@ class _Names:
         if measure in ("user_activity", "item_popularity"):
             return _most_changed(self.b, of)
         return []
+
+    def _busiest(self, measure: str) -> list[str]:
+        """Name who has most events, in the version where that share is larger."""
+        versions = (self.a, self.b)
+        most = max(versions, key=lambda one: Log.of(one.version.manifest).share(measure))
+        kind = "users" if measure.endswith("user") else "items"
+        id_ = getattr(most.version.manifest.log, f"{measure}_id")
+        row = None if id_ is None else (most.users if kind == "users" else most.items).ids.find(id_)
+        return [] if row is None else [_name(most, kind, row)]
 
 
 def _largest(

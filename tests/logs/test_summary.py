@@ -36,6 +36,8 @@ def test_a_log_in_numbers() -> None:
         "mean_weight": 7 / 4,
         "busiest_user": 3,
         "busiest_item": 3,
+        "busiest_user_id": "ann",
+        "busiest_item_id": "x",
         "account": {
             "rows_read": 6,
             "rejected": {"empty user_id": 1},

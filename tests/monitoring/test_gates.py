@@ -268,11 +268,13 @@ def test_a_version_that_knows_nothing_of_its_own_log_is_refused(
 
 
 def test_a_refusal_names_what_moved_most(night: Interactions, sample: Path, tmp_path: Path) -> None:
-    """The item with most users is gone, and all events of one user came twice."""
+    """The item with most users is gone, and all events of one user came thirty times."""
     items = recsys.read_items(sample.parent / "items.parquet")
     recsys.train(night, tmp_path, settings=settings(), items=items)
     popular = int(np.bincount(night.item_idx).argmax())
-    less = night.select(night.item_idx != popular).compact()
+    times = np.where(night.user_idx == night.user_idx[0], 30, 1)
+    less = night.select(np.repeat(np.arange(len(night)), times * (night.item_idx != popular)))
+    less = less.compact()
     gates = {"limits": {"items_vanished": 0.0001}}
     with pytest.raises(GateFailedError) as caught:
         recsys.train(less, tmp_path, settings=settings(**gates), items=items)
@@ -280,6 +282,8 @@ def test_a_refusal_names_what_moved_most(night: Interactions, sample: Path, tmp_
     item_id = night.items.tolist()[popular]
     title = next(row["title"] for row in items.to_pylist() if row["item_id"] == item_id)
     assert f"; most: {title!r} ({item_id}) (" in vanished.sentence
+    (busiest,) = [one for one in caught.value.checks if one.name == "busiest_user"]
+    assert busiest.sentence.endswith(f"; most: {night.users[int(night.user_idx[0])]}")
 
 
 def test_few_users_and_popularity_are_not_held_against_chance(tmp_path: Path) -> None:
