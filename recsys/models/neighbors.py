@@ -130,15 +130,8 @@ def strongest_products(
     rows_of = (by_item.indptr, by_item.indices, by_item.data)
 
     def of_part(part: tuple[int, int]) -> None:
-        _strongest(
-            *rows_of,
-            matrix.indptr,
-            matrix.indices,
-            matrix.data,
-            found,
-            values.view(np.int32),
-            *part,
-        )
+        of_users = (matrix.indptr, matrix.indices, matrix.data)
+        _strongest(*rows_of, *of_users, found, values.view(np.int32), *part)
 
     with threads(n_threads) as pool:
         pool.map(of_part, ranges_of_equal_work(work[by_item.indptr], _PARTS))

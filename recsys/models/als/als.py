@@ -119,17 +119,11 @@ class ALS(Sized):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        shares = ("regularization_exponent", "unobserved_regularization")
+        from_0 = ("weight_exponent", "recency", "seed", *shares)
         require_hyperparameters(
             self,
-            least={
-                "factors": 1,
-                "regularization_exponent": 0,
-                "unobserved_regularization": 0,
-                "weight_exponent": 0,
-                "recency": 0,
-                "iterations": 1,
-                "seed": 0,
-            },
+            least={"factors": 1, "iterations": 1, **dict.fromkeys(from_0, 0)},
             above={"regularization": 0, "unobserved_weight": 0},
             finite=("user_exponent", "item_exponent", "unobserved_exponent"),
         )

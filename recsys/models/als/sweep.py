@@ -169,20 +169,10 @@ def solve_turned(
 
     def work(part: tuple[int, int]) -> Number:
         return solve_rows(
-            indptr,
-            rows.matrix.indices,
-            rows.matrix.data,
-            fixed,
-            scale,
-            rows.vectors,
-            spectrum,
-            rows.dense_scale,
-            rows.regularization,
-            aligned_zeros(N_SCRATCH, fixed.shape[1]),
-            *part,
-            steps,
-            tolerance,
-        )
+            indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors, spectrum,
+            rows.dense_scale, rows.regularization, aligned_zeros(N_SCRATCH, fixed.shape[1]),
+            *part, steps, tolerance,
+        )  # fmt: skip
 
     return float(sum(pool.map(work, ranges_of_equal_work(indptr, _N_PARTS))))
 
