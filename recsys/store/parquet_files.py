@@ -159,7 +159,9 @@ def read_item_table(folder: Path) -> ItemTable:
 def read_attribute_table(folder: Path) -> pa.Table:
     """Read attributes.parquet; a CorruptVersionError names it if it is damaged."""
     with errors_of_parquet(folder / ATTRIBUTES):
-        return _read(folder / ATTRIBUTES)[0]
+        table, _ = _read(folder / ATTRIBUTES)
+        table.column("item_id")  # a KeyError where a bit of the name was flipped
+        return table
 
 
 def read_vectors(users: str | Path, items: str | Path) -> tuple[NamedVectors, NamedVectors]:

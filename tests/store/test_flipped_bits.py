@@ -6,6 +6,7 @@ is followed ends the process. RECSYS_BITS is the share of the bits that are trie
 
 import json
 import os
+import re
 import shutil
 import signal
 import warnings
@@ -173,7 +174,11 @@ def test_any_flipped_bit_of_a_footer_of_parquet(version: Path) -> None:
         footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
         schema = content.index(b"ARROW:schema", footer) + 20  # in base64, which has 7 bits
         chosen = bits_of(path, SHARE, len(content) - footer)
-        bits = [8 * schema + 7, *(8 * footer + bit for bit in chosen)]
+        bits = [
+            8 * schema + 7,
+            *(8 * one.start() for one in re.finditer(b"_id", content)),
+            *(8 * footer + bit for bit in chosen),
+        ]
         survives(version, path, bits, read_parquet)
 
 
