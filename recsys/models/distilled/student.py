@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # which is made of students
     from recsys.models.distilled.distilled import Distilled
 
 N_SAMPLED = 4096  # items in a batch: more were not better, fewer were worse
-_BATCHES, _LEAST_USERS = 16, 100  # in an epoch, or more if that many steps ask for it; in a batch
+_BATCHES, _LEAST_USERS = 16, 64  # in an epoch, or more if that many steps ask for it; in a batch
 _STEPS = 512  # in all: what few epochs lack in number, smaller batches make up for
 _BLOCK = 256  # users whose sampled scores a thread holds at a time
 _LENGTH = 0.8  # of a vector where training begins
