@@ -1,8 +1,11 @@
 """The recommender: one open version, and its answers."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+import numpy as np
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.base.lazy import lazy_property
@@ -245,6 +248,7 @@ class Recommender:
         *,
         exclude: Iterable[Id] = (),
         candidates: Iterable[Id] | None = None,
+        where: str | None = None,
     ) -> Recommendations:
         """Return the users most similar to one, by the cosine of their embeddings.
 
@@ -254,6 +258,8 @@ class Recommender:
             Users who must not be in the list; unknown ids are ignored.
         candidates : iterable of str or int, optional
             The only users who may be in the list; unknown ids are ignored.
+        where : str, optional
+            Only users who have seen an item that fulfils this condition, as in `recommend`.
 
         Returns
         -------
@@ -262,6 +268,13 @@ class Recommender:
             The user asked for and users with a zero embedding are not in it.
         """
         request = Request.among(k, self._users.ids, exclude=exclude, candidates=candidates)
+        matching = Request.of(k, self._answers.attributes, where=where).matching
+        if matching is not None:
+            users = self._users.seen.users_with(matching.is_matching)
+            among = (
+                users if request.candidates is None else np.intersect1d(users, request.candidates)
+            )
+            request = replace(request, candidates=among)
         return self._similar.to(self.user_vectors, user_id, request)
 
     def explain(self, user_id: Id, item_id: Id) -> Explanation:

@@ -45,6 +45,12 @@ class SeenLists:
         start, end = self._ends(user_idx)
         return self.item_idx[start:end]
 
+    def users_with(self, is_item: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """Return the users who have seen one of some items, (n,), ascending."""
+        places = np.flatnonzero(is_item[self.item_idx])
+        users = np.searchsorted(self.starts, places, side="right") - 1
+        return np.unique(users).astype(np.int32)
+
     def require_items(self, item_idx: NDArray[np.int32], n_items: int) -> None:
         """Raise a CorruptVersionError where one of the items that were seen is not one of n."""
         require_rows(item_idx, n_items, self.path)

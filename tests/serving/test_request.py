@@ -369,6 +369,25 @@ def test_similar_users_keep_to_conditions(tmp_path: Path, similar_users: bool) -
         recommender.similar_users("u3", exclude="u4")
 
 
+def test_similar_users_have_seen_what_a_condition_asks_for(world: World) -> None:
+    is_wanted = np.array(
+        [
+            color == "red" and price < 4
+            for color, price in zip(world.color, world.price, strict=True)
+        ]
+    )
+    has_seen = (world.seen.toarray() > 0) @ is_wanted > 0
+    assert 1 < has_seen.sum() < N_USERS
+    everybody = [user_id for user_id, _ in world.recommender.similar_users("u2", 100)]
+    where = "color = 'red' and price < 4"
+    found = world.recommender.similar_users("u2", 100, where=where)
+    assert [user_id for user_id, _ in found] == [u for u in everybody if has_seen[int(u[1:])]]
+    found = world.recommender.similar_users("u2", 100, where=where, candidates=everybody[:2])
+    assert [user_id for user_id, _ in found] == [u for u in everybody[:2] if has_seen[int(u[1:])]]
+    with pytest.raises(DataError, match="where: expected a condition"):
+        world.recommender.similar_users("u2", where="prise < 5")
+
+
 def test_a_slice_of_a_batch_is_a_batch(world: World) -> None:
     batch = world.recommender.recommend_many(["u3", "nobody", "u1"], 4)
     whole = [found.to_dict() for found in batch]
