@@ -122,14 +122,14 @@ class Fits:
         of_scorers: list[tuple[Fittable, Steps]] = [(KNN(), KNN_STEPS), (EASE(), EASE_STEPS)]
         for scorer, _ in of_scorers:
             self.climb(scorer, ORDER_STEPS, 0.4)
-        self._factorize(SVD(factors=first), SVD_STEPS, 0.6)
-        self._factorize(self._first_als(first), ALS_STEPS, 0.8)
+        self._factorize(SVD(factors=first), SVD_STEPS, 0.5)
+        self._factorize(self._first_als(first), ALS_STEPS, 0.65)
         for scorer, steps in of_scorers:
             if self._is_near(scorer):
-                self.climb(scorer, steps, 0.8)
+                self.climb(scorer, steps, 0.85)
         with self._within_work():
             self.value(self._blend())
-        self._distilled(self._best().model)
+        self._distilled(self._teacher())
         self._distilled(None)  # SVD and ALS as large as the shape of the log allows
 
     def _factorize(self, model: Any, steps: Steps, share: float) -> None:
@@ -157,6 +157,12 @@ class Fits:
         recency = recency_of(max(als, svd, key=lambda one: one.value).model)
         halves: Any = [replace(one.model, recency=recency) for one in (als, svd)]
         return Blend(halves[0], halves[1], scale="deviation")
+
+    def _teacher(self) -> Fittable:
+        """Return the best so far, or the blend where it is as good: more is learned from two."""
+        best, blends = self._best(), [one for one in self.tried.values() if one.name == Blend.name]
+        as_good = [one for one in blends if one.value >= (1 - TOLERANCE) * best.value]
+        return max(as_good or [best], key=lambda one: one.value).model
 
     def _distilled(self, teacher: Any) -> None:
         """Distil few factors from a teacher, which mostly rank as well, and often better."""
