@@ -40,7 +40,7 @@ SVD_STEPS: Steps = {
 ORDER_STEPS: Steps = {"recency": Step(0.5), "window": Step(8)}
 EASE_STEPS: Steps = {"regularization": Step(3.0, is_factor=True)}
 KNN_STEPS: Steps = {"k1": Step(3.0, is_factor=True), "b": Step(0.3)}
-DISTILLED_STEPS: Steps = {"temperature": Step(1.4, is_factor=True), "recency": Step(0.5)}
+DISTILLED_STEPS: Steps = {"temperature": Step(0.7, is_factor=True), "recency": Step(0.5)}
 
 
 def moved(model: Any, name: str, step: Step, direction: int) -> Fittable | None:
