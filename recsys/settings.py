@@ -101,8 +101,8 @@ class AutoSettings:
     factors: int = 256
     """The largest number that is chosen. What it is distilled from has up to four times as many."""
     work: float = 1.0
-    """After which no other fit begins. 1 is three tenths of a fit of the default distilled model,
-    large teacher included, and 20 seconds of a processor at least. Multiplications are counted, so
+    """After which no other fit begins. 1 is a fifth of a fit of the default distilled model,
+    large teacher included, and 25 seconds of a processor at least. Multiplications are counted, so
     that a log gets the same model on any machine."""
     minutes: float | None = None
     """After which no other fit begins; a slower machine then chooses among fewer models."""
