@@ -144,7 +144,7 @@ def test_scores_that_need_many_coordinates_are_computed_whole() -> None:
 
 def test_few_epochs_have_more_batches() -> None:
     assert [batches_of(100_000, n) for n in (8, 40, 1000)] == [64, 16, 16]
-    assert [batches_of(n, 8) for n in (1, 250, 1999)] == [1, 2, 19]  # of 100 users or more
+    assert [batches_of(n, 8) for n in (1, 250, 1999)] == [1, 3, 31]  # of 64 users or more
 
 
 def test_rows_at_length_1_have_it() -> None:
