@@ -17,6 +17,7 @@ from recsys.base.progress import progress_bar
 from recsys.logs.interactions import Interactions
 from recsys.vectors import Embeddings, FloatMatrix
 
+_COLUMNS_OF_EVENTS = 4  # at most: user, item, weight and time
 _ROUNDING = 1e-6  # of the mean of float32 weights
 _SMALLEST = np.finfo(np.float32).tiny
 _MOST_FACTORS = 2**16  # of which the Gram matrix still fits in the memory of a large machine
@@ -111,12 +112,15 @@ def without_vectors(what: str, name: str) -> ConfigError:
 
 
 def _require_matrix(user_items: object) -> None:
-    """Raise a DataError if something is no sparse matrix: ids would pass for weights."""
-    kind = getattr(user_items, "dtype", np.dtype(object)).kind
-    if not sp.issparse(user_items) or kind not in "biuf":
+    """Raise a DataError if something is no matrix: a table of ids would pass for one of weights."""
+    got, is_matrix = type(user_items).__name__, sp.issparse(user_items)
+    if isinstance(user_items, np.ndarray):
+        is_matrix = user_items.ndim != 2 or user_items.shape[1] > _COLUMNS_OF_EVENTS
+        got += "" if is_matrix else f" of {user_items.shape[1]} columns, as a table of events has"
+    if not is_matrix or getattr(user_items, "dtype", np.dtype(object)).kind not in "biuf":
         raise DataError(
             "user_items: expected Interactions, or a sparse matrix of weights with a row for each "
-            f"user and a column for each item, got {type(user_items).__name__}; read a log or a "
+            f"user and a column for each item, got {got}; read a log or a "
             "table of events with recsys.read_log"
         )
 

@@ -255,10 +255,11 @@ def test_a_log_is_fitted_as_its_matrix_is(model: Model) -> None:
         pa.table({"user_id": [1, 1, 2], "item_id": [1, 2, 2]}),
         [[1.0, 0.0], [0.0, 1.0]],
         np.array([["u1", "i1"]]),
+        np.array([[7, 1], [7, 2], [9, 2]]),
         "log.csv",
         None,
     ],
-    ids=["pandas", "arrow", "list", "text", "path", "None"],
+    ids=["pandas", "arrow", "list", "text", "ids", "path", "None"],
 )
 def test_a_table_of_events_is_no_matrix(model: Model, table: object) -> None:
     with pytest.raises(DataError, match=r"expected Interactions, or a sparse matrix.*read_log"):
