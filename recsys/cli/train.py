@@ -316,5 +316,7 @@ def _last_line(report: "NightReport") -> str:
     if report.is_idle:
         return f"nothing new: {report.version} stays current, {report.seconds:.1f} s in all"
     if report.version is not None:
-        return f"published {report.version}, {report.seconds:.1f} s in all"
+        alone = not report.facts("publish").get("parent")
+        compared = ", compared with no version before it" if alone else ""
+        return f"published {report.version}{compared}, {report.seconds:.1f} s in all"
     return f"{report.result} after {report.seconds:.1f} s"
