@@ -33,9 +33,8 @@ def checked(
     """Return a clean copy: float32, sorted indices, no repeats and no stored zeros.
 
     With a recency, weights fall with the steps back in a history, see `Interactions.user_items`.
-    A DataError if it is neither a log nor a matrix of numbers, has no rows or columns, or other
-    items than were asked for, or a weight is negative or not finite; or if an order is needed, and
-    it is a matrix.
+    A DataError if it is no log or matrix of numbers, has no rows or columns, or other items than
+    were asked for, or a weight below 0 or not finite, or no order where one is needed.
     """
     if isinstance(user_items, Interactions):
         user_items = user_items.user_items(recency)
@@ -113,15 +112,14 @@ def without_vectors(what: str, name: str) -> ConfigError:
 
 def _require_matrix(user_items: object) -> None:
     """Raise a DataError if something is no matrix: a table of ids would pass for one of weights."""
-    got, is_matrix = type(user_items).__name__, sp.issparse(user_items)
+    is_matrix, got = sp.issparse(user_items), type(user_items).__name__
     if isinstance(user_items, np.ndarray):
         is_matrix = user_items.ndim != 2 or user_items.shape[1] > _COLUMNS_OF_EVENTS
-        got += "" if is_matrix else f" of {user_items.shape[1]} columns, as a table of events has"
+        got = f"{got} of shape {user_items.shape}"
     if not is_matrix or getattr(user_items, "dtype", np.dtype(object)).kind not in "biuf":
         raise DataError(
             "user_items: expected Interactions, or a sparse matrix of weights with a row for each "
-            f"user and a column for each item, got {got}; read a log or a "
-            "table of events with recsys.read_log"
+            f"user and a column for each item, got {got}; read a table with recsys.read_log"
         )
 
 
