@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError, did_you_mean
 from recsys.index import Allowed, Index, ItemRows
 from recsys.serving.conditions import parse
-from recsys.serving.matching import is_list, matching_rows
 from recsys.vectors import Ids
 
 _T = TypeVar("_T")
@@ -96,6 +95,8 @@ class ItemAttributes:
 
     def _matching(self, condition: str) -> Matching:
         """Return the items that fulfil a condition; an unknown value fulfils none."""
+        from recsys.serving.matching import matching_rows  # Arrow's compute: 25 ms, for conditions
+
         parsed = parse(condition)  # before the table: what is malformed needs none to be refused
         is_matching = matching_rows(parsed, self._table("where"))
         return Matching(is_matching, self._index.allow(is_matching))
@@ -126,6 +127,8 @@ class ItemAttributes:
 def _groups_of(values: pa.ChunkedArray, column: str) -> Groups:
     """Return the number of each value among the distinct ones; an item of a list has several."""
     import pyarrow.compute as pc
+
+    from recsys.serving.matching import is_list
 
     if is_list(values.type):
         lengths = np.asarray(pc.fill_null(pc.list_value_length(values.combine_chunks()), 0))

@@ -136,6 +136,7 @@ def test_serving_does_not_import_the_solvers(tmp_path: Path) -> None:
     code = (
         "import sys, recsys; recsys.recommend('u1', store=sys.argv[1]); "
         "heavy = {'annoy', 'implicit', 'duckdb', 'pandas', 'polars', 'scipy.sparse'}; "
+        "heavy |= {'pyarrow.compute', 'numba'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )
     found = subprocess.run(
