@@ -175,7 +175,8 @@ class Fits:
             recency=recency_of(self._best().model if teacher is None else teacher),
         )
         with self._within_work():
-            if self.value(first) and self._is_near(first):
+            self.value(first)
+            if self._is_near(first):
                 self.climb(first, DISTILLED_STEPS)
                 self.grow(self._best_like(first), self.settings.factors)
 
@@ -274,9 +275,9 @@ class Fits:
         match model:
             case Blend():
                 return model.of(data, self._fitted(model.als), self._fitted(model.svd))
-            case Distilled(teacher=teacher) if teacher is not None:
-                student = replace(model, teacher=Given(self._fitted(teacher)))
-                return student.fit(data, learning=self.learning)
+            case Distilled(teacher=teacher):
+                given = None if teacher is None else Given(self._fitted(teacher))
+                return replace(model, teacher=given).fit(data, learning=self.learning)
         return model.fit(data)
 
     @cached_property

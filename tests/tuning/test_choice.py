@@ -118,10 +118,16 @@ def test_a_student_of_a_choice_learns_from_those_that_are_measured(
 ) -> None:
     task = replace(a_task(), most_users=20)
     monkeypatch.setattr("recsys.tuning.fits._LEARNING", 50)
-    learning = Fits(task, SMALL, None).learning
+    fits = Fits(task, SMALL, None)
+    learning = fits.learning
     measured = np.flatnonzero(np.diff(task.relevant.indptr))
     assert (len(measured), len(learning)) == (20, 50)
     assert set(measured) < set(learning)
+    for teacher in (recsys.SVD(4), None):
+        student = recsys.Distilled(4, teacher, iterations=2)
+        fitted = student.fit(task.user_items, learning=learning)
+        assert fits.value(student) == task.measure(fitted)
+        assert (fitted.items != student.fit(task.user_items).items).any()
 
 
 def test_it_survives_as_json(choice: Choice) -> None:

@@ -102,7 +102,7 @@ class Distilled(Sized):
         Above 0, the weights w fall with the steps back in the history, to this power, before the
         exponent is; see `Interactions.user_items`. So has the default teacher.
     iterations : int
-        Epochs. Few are of more batches: on Gowalla 8 reach what 40 do.
+        Epochs. Few are of more batches: on Gowalla 8 reach what 20 do.
     most_users : int, optional
         Users that train the items: a random sample where there are more. Of Gowalla's 30,000,
         15,000 kept 97 %, and 5,000 kept 90 % of the ndcg on a validation part. Default: as many
