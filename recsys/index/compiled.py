@@ -5,6 +5,7 @@ compiler nor hold one in memory.
 """
 
 import ctypes
+from collections.abc import Callable
 from ctypes import POINTER, c_int32, c_int64, c_void_p
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ that were scored by their codes in 4 bits."""
 
 
 _NUMBER = c_int64  # and arrays are c_void_p
+_first_byte: Callable[[Any], ctypes.c_char] = ctypes.c_char.from_buffer
 
 
 class ClusterPointers(ctypes.Structure):
@@ -136,5 +138,7 @@ def address(array: NDArray[Any], dtype: Any) -> int:
     """Return where the numbers of an array lie, which must be of that type and in one piece."""
     if array.dtype != dtype or not array.flags.c_contiguous:
         raise TypeError(f"expected contiguous {np.dtype(dtype)}, got {array.dtype}")
-    found: int = array.__array_interface__["data"][0]  # half the time of `array.ctypes.data`
+    if array.flags.writeable and array.size:  # a third of the time of the other way
+        return ctypes.addressof(_first_byte(array))
+    found: int = array.__array_interface__["data"][0]
     return found

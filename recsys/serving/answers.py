@@ -20,6 +20,7 @@ from recsys.serving.results import (
     Recommendations,
     ScoredItem,
     Source,
+    scored_items,
 )
 from recsys.store import Content
 from recsys.vectors import FloatMatrix, FloatVector, Id, NamedVectors
@@ -83,7 +84,8 @@ class Answers:
         if user is None or not np.count_nonzero(user):  # no signal: every item would score the same
             find, source = self._popular_finder(request, exclude), "popular"
         else:
-            find = self._finder(np.ascontiguousarray(user, np.float32), request, exclude)
+            # A copy, as what is read from a file is not writable, and so its address takes longer.
+            find = self._finder(np.array(user, np.float32), request, exclude)
         if request.is_by_score:
             return self._named(*find(request.k), source)
         return self._named(*reranked(find, request, self._items.embeddings), source)
@@ -159,7 +161,7 @@ class Answers:
         return seen
 
     def _named(self, rows: ItemRows, scores: FloatVector, source: Source) -> Recommendations:
-        items = tuple(map(ScoredItem, self._items.ids.tolist(rows), scores.tolist()))
+        items = scored_items(self._items.ids.tolist(rows), scores)
         return Recommendations(items, source, self.version)
 
     def _finder(self, user: FloatVector, request: Request, exclude: ItemRows) -> Find:
@@ -191,8 +193,8 @@ class Similar:
         exclude = np.append(request.exclude, np.int32(row))
         if index is None:
             among = request.allowed_rows(len(vectors))
-            found = vectors.nearest_rows(vector, request.k, exclude=exclude, among=among)
-            return Recommendations(tuple(map(ScoredItem._make, found)), "similar", version)
+            nearest = vectors.nearest_rows(vector, request.k, exclude=exclude, among=among)
+            return Recommendations(tuple(map(ScoredItem._make, nearest)), "similar", version)
         if vector.is_zero:
             return Recommendations((), "similar", version)
         unit = vector.unit().values.astype(np.float32)
@@ -200,8 +202,8 @@ class Similar:
         if is_allowed is not None:
             has_direction = index.allow(is_allowed & np.asarray(index.items.any(axis=1)))
         rows, cosines = index.search(unit, request.k, exclude, has_direction)
-        ids, scores = vectors.ids.tolist(rows), np.clip(cosines, -1, 1).tolist()
-        return Recommendations(tuple(map(ScoredItem, ids, scores)), "similar", version)
+        found = scored_items(vectors.ids.tolist(rows), np.clip(cosines, -1, 1))
+        return Recommendations(found, "similar", version)
 
     def _index(self, kind: Kind) -> tuple[Index | None, Allowed | None]:
         """Return the index by cosine, if the version has one, and the rows that are not zero."""

@@ -2,8 +2,9 @@
 
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -28,6 +29,15 @@ class ScoredItem(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return plain types that JSON can hold."""
         return {"item_id": self.item_id, "score": _finite_or_none(self.score)}
+
+
+# In half the time of ScoredItem(item_id, score).
+_scored_item = partial(tuple.__new__, ScoredItem)
+
+
+def scored_items(item_ids: Iterable[Id], scores: NDArray[np.floating]) -> tuple[ScoredItem, ...]:
+    """Return items beside their scores, in the same order."""
+    return tuple(map(_scored_item, zip(item_ids, scores.tolist(), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -192,9 +202,9 @@ class Batch:
         position = operator.index(position)  # a TypeError of anything else
         rows, scores = self.lists.item_idx[position], self.lists.scores[position]
         kept = rows >= 0
-        found = map(ScoredItem, self.items.tolist(rows[kept]), scores[kept].tolist())
+        found = scored_items(self.items.tolist(rows[kept]), scores[kept])
         source = SOURCES[int(self.lists.source[position])]
-        return Recommendations(tuple(found), source, self.version)
+        return Recommendations(found, source, self.version)
 
     def to_table(self) -> pa.Table:
         """Return one row per item of a list: user_id, rank from 1, item_id, score, source."""

@@ -135,7 +135,7 @@ class UserLookup:
 
     def seen(self, user_idx: int) -> NDArray[np.int32]:
         """Return the seen items of a row, ascending."""
-        found = np.frombuffer(self.item_idx.read(*self._ends(user_idx)), np.int32)
+        found = np.frombuffer(self.item_idx.read(*self._ends(user_idx)), np.int32).copy()
         require_rows(found, self.n_items, self.item_idx.path)
         return found
 
