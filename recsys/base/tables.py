@@ -7,7 +7,8 @@ import csv
 import html
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,38 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-_MOST_ROWS = {"text": 10, "html": 50}
+_MOST_ROWS = {"text": 30, "html": 50}
 _MOST_CHARACTERS = {"text": 32, "html": 120}
 _MOST_IN_LIST = 4
-_PADDING = "  "
+_PADDING, _WIDTH = "  ", 80
+_MORE = "... and more: to_pandas(), to_polars() and to_arrow() have all rows"
+
+
+def table_of(rows: Iterable[Mapping[str, Any]]) -> "pa.Table":
+    """Return rows as a table: a column for each name, null where a row does not have it."""
+    import pyarrow as pa
+
+    listed = list(rows)
+    names = dict.fromkeys(name for row in listed for name in row)
+    return pa.table({name: [row.get(name) for row in listed] for name in names})
+
+
+def metrics_table(
+    metrics: Mapping[str, float], intervals: Mapping[str, Sequence[float]]
+) -> "pa.Table":
+    """Return metrics as rows: their value and, of means over users, the 95 % interval."""
+    import pyarrow as pa
+
+    ends = [intervals.get(name, (None, None)) for name in metrics]
+    number = pa.float64()
+    return pa.table(
+        {
+            "metric": pa.array(list(metrics), pa.string()),
+            "value": pa.array(list(metrics.values()), number),
+            "low": pa.array([low for low, _ in ends], number),
+            "high": pa.array([high for _, high in ends], number),
+        }
+    )
 
 
 class Tabular:
@@ -64,11 +93,15 @@ class Tabular:
         """Write the rows to a file: CSV, HTML, JSON, JSON lines, Markdown or Parquet by suffix."""
         write_table(self.to_arrow(), path)
 
+    def first_rows(self, n: int) -> "pa.Table":
+        """Return the first rows, where all of them would take long to make."""
+        return self.to_arrow().slice(0, n)
+
     def __repr__(self) -> str:
-        return text_of(self.to_arrow(), self.caption())
+        return text_of(self.first_rows(_MOST_ROWS["text"] + 1), self.caption())
 
     def _repr_html_(self) -> str:
-        return html_of(self.to_arrow(), self.caption())
+        return html_of(self.first_rows(_MOST_ROWS["html"] + 1), self.caption())
 
 
 def require_table_path(path: str | Path, setting: str = "--out") -> Path:
@@ -118,21 +151,26 @@ def write_table(table: "pa.Table", path: str | Path, setting: str = "--out") -> 
 
 
 def text_of(table: "pa.Table", caption: str = "") -> str:
-    """Return the first rows as aligned text, with a line that counts those left out."""
+    """Return the first rows and columns as aligned text, and what there is besides."""
     cells, is_number = _shown(table, "text")
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    ends = accumulate(width + len(_PADDING) for width in widths)
+    n_fit = max(1, sum(end - len(_PADDING) <= _WIDTH for end in ends))
+    others = cells[0][n_fit:]
     lines = [
         _PADDING.join(
             cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, is_number, strict=True)
+            for cell, width, right in zip(row, widths[:n_fit], is_number, strict=False)
         ).rstrip()
         for row in cells
     ]
+    if others:
+        lines.append(f"... and {', '.join(others)}")
     return "\n".join([*([caption] if caption else []), *lines, *_left_out(table, "text")])
 
 
 def html_of(table: "pa.Table", caption: str = "") -> str:
-    """Return the first rows as an HTML table, with a line that counts those left out."""
+    """Return the first rows as an HTML table, with a line that says if there are more."""
     (names, *rows), is_number = _shown(table, "html")
     sides = ["right" if right else "left" for right in is_number]
 
@@ -153,7 +191,12 @@ def html_of(table: "pa.Table", caption: str = "") -> str:
 
 
 def _shown(table: "pa.Table", medium: str) -> tuple[list[list[str]], list[bool]]:
-    """Return the names and the first rows as cells, and which columns are numbers."""
+    """Return the names and the first rows as cells, and which columns are numbers.
+
+    A column without any value is not shown.
+    """
+    has_value = [name for name in table.column_names if table[name].null_count < table.num_rows]
+    table = table.select(has_value) if has_value else table
     most = _MOST_CHARACTERS[medium]
     columns = [_cells(column, most) for column in table.slice(0, _MOST_ROWS[medium]).columns]
     rows = [list(map(printable, row)) for row in zip(*columns, strict=True)]
@@ -161,8 +204,7 @@ def _shown(table: "pa.Table", medium: str) -> tuple[list[list[str]], list[bool]]
 
 
 def _left_out(table: "pa.Table", medium: str) -> list[str]:
-    most, rows = _MOST_ROWS[medium], table.num_rows
-    return [f"... {most:,} of {rows:,} rows"] if rows > most else []
+    return [_MORE] if table.num_rows > _MOST_ROWS[medium] else []
 
 
 def _are_numbers(table: "pa.Table") -> list[bool]:

@@ -1,5 +1,6 @@
 """Metrics and protocols: how good embeddings are on held-out interactions."""
 
+from recsys.evaluation.compared import Compared
 from recsys.evaluation.comparison import ComparedModel, Comparison, compare
 from recsys.evaluation.dimensions import (
     TOLERANCE,
@@ -24,6 +25,7 @@ from recsys.vectors import Scorer
 __all__ = [
     "METRICS",
     "TOLERANCE",
+    "Compared",
     "ComparedModel",
     "Comparison",
     "DimensionCurve",

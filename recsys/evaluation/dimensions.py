@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from recsys.base.errors import DataError
+from recsys.base.tables import Tabular, table_of
 from recsys.evaluation.intervals import margin_of_mean
 from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
@@ -14,6 +16,9 @@ from recsys.vectors import Storage
 
 TOLERANCE = 0.01
 """The loss, as a share of the best mean, that counts as none."""
+
+
+_NO_COSTS = ("factors", "storage", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -128,8 +133,8 @@ class DimensionPoint:
         return self.evaluation.metrics[name], *self.evaluation.intervals[name]
 
 
-@dataclass(frozen=True, eq=False)
-class DimensionCurve:
+@dataclass(frozen=True, eq=False, repr=False)
+class DimensionCurve(Tabular):
     """Points of one model on one split, and which of them to choose."""
 
     model: str  # its name
@@ -171,6 +176,25 @@ class DimensionCurve:
                 f"{gain:+.4f} ± {knee.margin:.4f} ({gain / best.accuracy('ndcg')[0]:+.1%})"
             )
         return verdict + self._what_the_range_hides(chosen.factors)
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row per point: what it reaches, what it costs, and whether it is the knee."""
+        knee, metric = self.knee, self.metric.partition("@")[0]
+        rows = []
+        for place, point in enumerate(self.points):
+            value, low, high = point.accuracy(metric)
+            costs = {name: cost for name, cost in vars(point).items() if name not in _NO_COSTS}
+            rows.append(
+                {"factors": point.factors, "storage": point.storage}
+                | {self.metric: value, "low": low, "high": high}
+                | {f"recall@{point.evaluation.k}": point.accuracy("recall")[0], **costs}
+                | {"is_knee": place == knee.place, "is_best": place == knee.best}
+            )
+        return table_of(rows)
+
+    def caption(self) -> str:
+        """Return what the knee is."""
+        return f"{self.model}: {self.verdict}"
 
     def rows(self) -> list[dict[str, str]]:
         """Return the points as rows of a table for people, the cells by their headings."""

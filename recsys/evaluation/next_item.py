@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.base.tables import Tabular
 from recsys.evaluation.held_out import HeldOut, evaluate_pairs, lengths, pattern
 from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions, require_interactions
@@ -16,8 +18,8 @@ from recsys.models.protocol import epoch_bar, require_fit
 from recsys.vectors import Scorer
 
 
-@dataclass(frozen=True, eq=False)
-class NextItem:
+@dataclass(frozen=True, eq=False, repr=False)
+class NextItem(Tabular):
     """What `evaluate_next` found.
 
     Parameters
@@ -33,6 +35,18 @@ class NextItem:
     evaluation: Evaluation
     include_seen: bool
     n_repeats: int
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row per metric, as the evaluation does."""
+        return self.evaluation.to_arrow()
+
+    def caption(self) -> str:
+        """Return the first metrics, and what the lists hold."""
+        lists = "lists hold" if self.include_seen else "lists leave out"
+        return (
+            f"{self.evaluation.caption()}; {lists} what users have met, which is the next item of "
+            f"{self.n_repeats:,}"
+        )
 
 
 class _Parts(NamedTuple):

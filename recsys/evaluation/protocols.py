@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 
 from recsys.base.errors import DataError
+from recsys.base.tables import Tabular, table_of
 from recsys.evaluation.evaluate import evaluate, matrices
 from recsys.evaluation.held_out import HeldOut, evaluate_pairs, left_out_by_split, lengths, pattern
 from recsys.evaluation.metrics import FloatArray
@@ -29,8 +31,8 @@ _POPULAR_HALF_LIFE_DAYS = 30.0
 _USE_FOLDS = "use recsys.split_folds"
 
 
-@dataclass(frozen=True, eq=False)
-class Folds:
+@dataclass(frozen=True, eq=False, repr=False)
+class Folds(Tabular):
     """The evaluations of one model on every fold, in order; a DataError if there are not two."""
 
     evaluations: tuple[Evaluation, ...]
@@ -63,6 +65,19 @@ class Folds:
         user on one split.
         """
         return {name: float(self.values(name).std(ddof=1)) for name in self.evaluations[0].metrics}
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row per metric: metric, mean, deviation, and its value on each fold."""
+        deviations = self.deviations
+        return table_of(
+            {"metric": name, "mean": mean, "deviation": deviations[name]}
+            | {f"fold {n}": one.metrics[name] for n, one in enumerate(self.evaluations, start=1)}
+            for name, mean in self.means.items()
+        )
+
+    def caption(self) -> str:
+        """Return how many folds there are."""
+        return f"{len(self.evaluations)} folds; the deviation is over them"
 
     def to_dict(self) -> dict[str, Any]:
         """Return means, deviations and each fold as plain types that JSON can hold."""

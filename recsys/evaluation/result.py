@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.base.tables import Tabular, metrics_table
 from recsys.evaluation.intervals import intervals_of
 from recsys.evaluation.metrics import FloatArray
 from recsys.vectors import Ids
@@ -24,8 +25,8 @@ class ItemCounts:
     n_found: NDArray[np.integer]  # (n_items,): those whose list, of the largest length, holds it
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Tabular):
     """Metrics of one model on one split, with what is needed to compare it to another.
 
     Parameters
@@ -77,6 +78,17 @@ class Evaluation:
                 f"{what}: expected evaluations of the same users, got others; evaluate on one split"
             )
 
+    def to_arrow(self) -> pa.Table:
+        """Return one row per metric: metric, value, and the ends of its interval, low and high."""
+        return metrics_table(self.metrics, self.intervals)
+
+    def caption(self) -> str:
+        """Return the first metrics, and of how many users."""
+        shown = ", ".join(
+            f"{name} {self.metrics[name]:.4f}" for name in self.metrics if _is_main(name)
+        )
+        return f"{shown}; {self.n_users:,} users, {self.n_items:,} items"
+
     def to_table(self, users: Ids) -> pa.Table:
         """Return one row per evaluated user, whose ids are among those of train, `users`.
 
@@ -96,10 +108,6 @@ class Evaluation:
             "left_out": dict(self.left_out),
         }
 
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
-        return f"Evaluation({self.n_users} users, {self.n_items} items: {shown})"
-
     def __str__(self) -> str:
         width = max(len(name) for name in self.metrics)
         lines = [f"{'metric':<{width}}   value   95 % interval"]
@@ -116,3 +124,7 @@ class Evaluation:
             reasons = ", ".join(f"{reason} {n:,}" for reason, n in self.left_out.items())
             lines.append(f"left out: {reasons}")
         return "\n".join(lines)
+
+
+def _is_main(name: str) -> bool:
+    return name.startswith(("recall@", "ndcg@"))

@@ -4,11 +4,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.checks import require
 from recsys.base.errors import DataError
+from recsys.base.tables import Tabular
 from recsys.logs.classify import SECONDS_PER_DAY
 from recsys.logs.order import fall_with_steps, last_of_each
 from recsys.logs.row_counts import RowCounts
@@ -61,7 +63,7 @@ class SplitInfo:
 
 
 @dataclass(frozen=True, eq=False)
-class Interactions:
+class Interactions(Tabular):
     """The usable events of a log, one entry per event, in time order where time is known.
 
     Events stay apart until `user_items` merges them, so that a split by time never mixes what
@@ -126,6 +128,26 @@ class Interactions:
 
     def __repr__(self) -> str:
         return f"Interactions({len(self)} events, {len(self.users)} users, {len(self.items)} items)"
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row per event: user_id, item_id, weight and, where it is known, timestamp."""
+        return self.first_rows(len(self))
+
+    def first_rows(self, n: int) -> pa.Table:
+        """Return the first rows of the table."""
+        columns = {
+            "user_id": self.users.values.take(pa.array(self.user_idx[:n])),
+            "item_id": self.items.values.take(pa.array(self.item_idx[:n])),
+            "weight": pa.array(self.weight[:n]),
+        }
+        if self.timestamp is not None:
+            columns["timestamp"] = pa.array(self.timestamp[:n]).cast(pa.timestamp("s", "UTC"))
+        return pa.table(columns)
+
+    def caption(self) -> str:
+        """Return how many events, users and items there are."""
+        n_users, n_items = len(self.users), len(self.items)
+        return f"{len(self):,} events of {n_users:,} users with {n_items:,} items"
 
     @property
     def account(self) -> RowCounts:

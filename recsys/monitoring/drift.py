@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import CorruptVersionError, StoreError, UnreadableError
 from recsys.base.progress import printable
 from recsys.base.reading import lacks_right
+from recsys.base.tables import Tabular, table_of
 from recsys.monitoring.list_pair import ListPair
 from recsys.monitoring.log import Log
 from recsys.monitoring.measures import MEASURES, Group, checks_of, measures_of
@@ -24,8 +26,8 @@ DEFAULT_LIMITS: Mapping[str, float] = {
 their limits are not learned, as a feed that stops would become the usual."""
 
 
-@dataclass(frozen=True)
-class DriftReport:
+@dataclass(frozen=True, repr=False)
+class DriftReport(Tabular):
     """How version b differs from version a.
 
     Parameters
@@ -59,6 +61,24 @@ class DriftReport:
     def alarms(self) -> tuple[Check, ...]:
         """The measures above their limits."""
         return tuple(check for check in self.checks if not check.passed)
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row per measure: measure, value, limit, passed, and its sentence."""
+        return table_of(
+            {
+                "measure": check.name,
+                "value": check.value,
+                "limit": check.threshold,
+                "passed": check.passed,
+                "sentence": check.sentence,
+            }
+            for check in self.checks
+        )
+
+    def caption(self) -> str:
+        """Return whether all measures are within their limits."""
+        found = "quiet" if self.is_quiet else f"{len(self.alarms)} measures above their limits"
+        return f"from {self.a} to {self.b}: {found}"
 
     def __getitem__(self, name: str) -> Check:
         """Return a measure by its name."""

@@ -1,16 +1,20 @@
 """Describe all versions of a store in plain types."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys.base.errors import CorruptVersionError, StoreError, UnreadableError
+from recsys.base.tables import table_of
 from recsys.index import SHORT
 from recsys.store.activations import names_before, pinned
 from recsys.store.manifest import Manifest, plain
 from recsys.store.sound import damage_of, unread_bytes
 from recsys.store.versions import Version, current_or_none, versions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def describe_versions(store: str | Path, *, deep: bool = False) -> list[dict[str, Any]]:
@@ -59,6 +63,34 @@ def describe_versions(store: str | Path, *, deep: bool = False) -> list[dict[str
                 rows.append(marks | {"damaged" if is_damaged else "unreadable": str(error)})
     _mark_rollback(store, rows, errors)
     return rows
+
+
+def table_of_versions(listed: Sequence[Version]) -> "pa.Table":
+    """Return some versions of one store as a table, one row each, in their order."""
+    names = [version.name for version in listed]
+    store = listed[0].folder.parents[1] if listed else None
+    found = [] if store is None else describe_versions(store)
+    rows = {row["version"]: row for row in found}
+    return table_of(_row(rows[name]) for name in names if name in rows)
+
+
+def _row(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a version as a row: single values, of which one that is not known is None."""
+    row = {name: described.get(name) for name in _COLUMNS}
+    metric = described.get("metric")
+    if metric is not None:
+        low, high = metric["interval"] or (None, None)
+        row |= {"metric": metric["name"], "value": metric["value"], "low": low, "high": high}
+    if row["created"] is not None:
+        row["created"] = datetime.fromisoformat(described["created"])
+    return row
+
+
+_COLUMNS = (
+    *("version", "current", "model", "factors", "metric", "value", "low", "high"),
+    *("users", "items", "events", "bytes", "index_recall", "created", "parent"),
+    *("rollback", "pinned", "status", "damaged", "unreadable"),
+)
 
 
 def _mark_rollback(

@@ -12,13 +12,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recsys.base.checks import as_path, require_a
 from recsys.base.durable import moment_of
 from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.base.lazy import lazy_property
 from recsys.base.reading import errors_of_reading, fault_of
+from recsys.base.tables import Tabular
 from recsys.store.manifest import Manifest, read_manifest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CURRENT = "CURRENT"
 VERSIONS = "versions"
@@ -32,7 +37,7 @@ PUBLISH_LOCK = ".publish.lock"
 _NAME = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{8}", re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Version:
     """One published directory.
 
@@ -65,9 +70,36 @@ class Version:
     def __str__(self) -> str:
         return self.name
 
+    def __repr__(self) -> str:
+        return f"Version({self.name!r} in {str(self.folder.parents[1])!r})"
 
-def versions(store: str | Path) -> list[Version]:
+    def _repr_html_(self) -> str:
+        return Versions([self])._repr_html_()
+
+
+class Versions(list[Version], Tabular):
+    """Versions of one store: a list, and a table of what their manifests hold."""
+
+    def to_arrow(self) -> "pa.Table":
+        """Return one row per version: its name, model, sizes, main metric and state."""
+        from recsys.store.listing import table_of_versions  # it imports this module
+
+        return table_of_versions(self)
+
+    def caption(self) -> str:
+        """Return where the versions are."""
+        return f"versions in {self[0].folder.parents[1]}" if self else "no versions"
+
+    __repr__ = Tabular.__repr__  # not that of a list
+
+
+def versions(store: str | Path) -> Versions:
     """List the versions of a store, newest first.
+
+    Returns
+    -------
+    list of Version
+        Also a table: ``to_pandas()``, ``to_polars()`` and ``to_arrow()`` give one row per version.
 
     Raises
     ------
@@ -80,7 +112,7 @@ def versions(store: str | Path) -> list[Version]:
     describe_versions : what their manifests hold, in plain types
     """
     store = _existing(store)
-    return sorted(_versions_in(store), key=lambda version: version.name, reverse=True)
+    return Versions(sorted(_versions_in(store), key=lambda version: version.name, reverse=True))
 
 
 def current(store: str | Path) -> str | None:

@@ -8,14 +8,17 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from recsys.base.checks import require_whole
 from recsys.base.errors import ConfigError
 from recsys.base.progress import OnStep
 from recsys.base.stopping import StoppedError
+from recsys.base.tables import Tabular, table_of
 from recsys.evaluation import TOLERANCE
 from recsys.models import nested
 from recsys.settings import Budget
-from recsys.tuning.candidates import Candidate
+from recsys.tuning.candidates import Candidate, Fittable
 from recsys.tuning.space import Space, space_of
 from recsys.tuning.study import Trial, TrialLog
 from recsys.tuning.task import Task
@@ -24,8 +27,8 @@ FIRST_FACTORS = 32
 _GO_UP = 4  # the best of a number of factors that are tried with twice as many
 
 
-@dataclass(frozen=True)
-class Tuned:
+@dataclass(frozen=True, repr=False)
+class Tuned(Tabular):
     """What a search found."""
 
     best: Trial
@@ -45,6 +48,38 @@ class Tuned:
     def parameters(self) -> dict[str, Any]:
         """The hyperparameters, as `recsys.models.model_from` takes them."""
         return nested(self.best.candidate.parameters)
+
+    @property
+    def model(self) -> Fittable:
+        """The model with these hyperparameters, as `recsys.train` takes it."""
+        return self.best.candidate.model()
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row per trial, in their order: what it reached, and its hyperparameters."""
+        return table_of(
+            {
+                "model": trial.candidate.name,
+                "factors": size or None,
+                self.metric: trial.value,
+                "is_best": trial == self.best,
+                "is_pruned": trial.is_pruned,
+                "seconds": trial.seconds,
+            }
+            | {
+                name: value
+                for name, value in trial.candidate.parameters.items()
+                if name != "factors"
+            }
+            for size, trials in self.trials.items()
+            for trial in trials
+        )
+
+    def caption(self) -> str:
+        """Return the best value, and of how many trials."""
+        return (
+            f"{self.best.candidate.name}: {self.metric} {self.best.value:.4f} on the validation "
+            f"part, the best of {self.n_trials} trials"
+        )
 
 
 def tune(

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.base.lazy import lazy_property
+from recsys.base.tables import Tabular
 from recsys.vectors.embeddings import Embeddings, FloatMatrix
 from recsys.vectors.ids import ID, Id, Ids, Kind, checked_id, checked_k, unknown_id
 from recsys.vectors.top_k import By, NearestRows, Rows
@@ -25,7 +27,7 @@ class ScoredId(NamedTuple):
     score: float
 
 
-class NamedVectors:
+class NamedVectors(Tabular):
     """The embeddings of all users, or of all items, by their ids.
 
     Users and items are two sets of points in one space: the vector of a user can be added to those
@@ -95,6 +97,20 @@ class NamedVectors:
 
     def __getitem__(self, id_: Id) -> Vector:
         return Vector(self.matrix[self.row(id_)], self.space_id)
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row per id: user_id or item_id, and its embedding, a list of float32."""
+        return self.first_rows(len(self))
+
+    def first_rows(self, n: int) -> pa.Table:
+        """Return the first rows of the table."""
+        values = pa.array(np.ascontiguousarray(self.matrix[:n], dtype=np.float32).reshape(-1))
+        vectors = pa.FixedSizeListArray.from_arrays(values, self.factors)
+        return pa.table({f"{self.kind}_id": self.ids.values[:n], "embedding": vectors})
+
+    def caption(self) -> str:
+        """Return how many there are, and of which space."""
+        return f"{len(self):,} {self.kind}s, {self.factors} factors, space {self.space_id}"
 
     @property
     def factors(self) -> int:

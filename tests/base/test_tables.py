@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.base.errors import ConfigError
-from recsys.base.tables import Tabular, write_table
+from recsys.base.tables import Tabular, table_of, write_table
 
 TABLE = pa.table(
     {
@@ -46,12 +46,27 @@ def test_to_pandas_and_polars_have_the_rows_and_types_of_arrow() -> None:
     assert frame["share"].dtype == "float32"
 
 
-def test_the_text_is_aligned_and_counts_what_it_leaves_out() -> None:
-    table = pa.table({"item_id": [f"i{n}" for n in range(12)], "score": [0.123456] * 12})
+def test_the_text_is_aligned_and_says_that_it_leaves_rows_out() -> None:
+    table = pa.table({"item_id": [f"i{n}" for n in range(32)], "score": [0.123456] * 32})
     lines = repr(Rows(table)).splitlines()
     assert lines[:3] == ["rows of <all>", "item_id   score", "i0       0.1235"]
-    assert lines[-1] == "... 10 of 12 rows"
-    assert len(lines) == 13
+    assert lines[-1] == "... and more: to_pandas(), to_polars() and to_arrow() have all rows"
+    assert len(lines) == 33
+
+
+def test_a_text_is_80_wide_and_names_the_columns_left_out() -> None:
+    row = {"title": "x" * 99, "nothing": None, **{f"a_long_name_{n}": n for n in range(5)}}
+    lines = repr(Rows(table_of([row]))).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "... and a_long_name_3, a_long_name_4"
+    assert lines[2].startswith("xxx")
+
+
+def test_a_row_without_a_column_has_none_there() -> None:
+    assert table_of([{"a": 1}, {"b": "x"}]).to_pylist() == [
+        {"a": 1, "b": None},
+        {"a": None, "b": "x"},
+    ]
 
 
 def test_a_text_holds_nothing_that_controls_a_terminal() -> None:

@@ -1,0 +1,111 @@
+"""Models that were compared on one split, as a table with one row each."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from recsys.base.errors import DataError, did_you_mean
+from recsys.base.tables import Tabular, table_of
+from recsys.evaluation.comparison import ComparedModel, Comparison, compare
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Compared(Tabular):
+    """Models on the same split, and each against a baseline; iterates over their names.
+
+    Parameters
+    ----------
+    models : mapping of str to ComparedModel
+        By name, the baseline among them.
+    baseline : str
+    metric : str
+        What they are compared by, such as "ndcg@20".
+    """
+
+    models: Mapping[str, ComparedModel]
+    baseline: str
+    metric: str
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.models)
+
+    def __getitem__(self, name: str) -> ComparedModel:
+        """Return a model by its name; a DataError names those that there are."""
+        if name not in self.models:
+            raise DataError(
+                f"compare: expected one of {', '.join(self.models)}, got {name!r}"
+                f"{did_you_mean(name, self.models)}"
+            )
+        return self.models[name]
+
+    @cached_property
+    def comparisons(self) -> Mapping[str, Comparison]:
+        """Each other model against the baseline, by name."""
+        evaluations = {name: one.evaluation for name, one in self.models.items()}
+        found = compare(evaluations, self.baseline, self.metric)
+        return {one.model: one for one in found}
+
+    @property
+    def best(self) -> str:
+        """The name of the model with the highest mean."""
+        return max(self.models, key=lambda name: self.models[name].evaluation.metrics[self.metric])
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row per model, best first.
+
+        What it reaches with the 95 % interval, how it differs from the baseline, what it costs, and
+        its hyperparameters.
+        """
+        by_value = sorted(
+            self.models, key=lambda name: -self.models[name].evaluation.metrics[self.metric]
+        )
+        return table_of(self._row(name) for name in by_value)
+
+    def caption(self) -> str:
+        """Return what the models are compared by, on how many users, and which is best."""
+        n_users = self.models[self.best].evaluation.n_users
+        return f"{self.metric} of {n_users:,} users, against {self.baseline}; best: {self.best}"
+
+    def _row(self, name: str) -> dict[str, Any]:
+        model, standing = self.models[name], self.comparisons.get(name)
+        evaluation = model.evaluation
+        recall = f"recall@{evaluation.k}"
+        low, high = evaluation.intervals[self.metric]
+        row = {
+            "model": name,
+            self.metric: evaluation.metrics[self.metric],
+            "low": low,
+            "high": high,
+            recall: evaluation.metrics[recall],
+            "deviation_over_seeds": model.spread(self.metric),
+        }
+        if standing is None:
+            row |= dict.fromkeys(_STANDING)
+        else:
+            found = asdict(standing)
+            row |= {ours: found.get(theirs) for ours, theirs in _STANDING.items()}
+            row["difference_low"], row["difference_high"] = standing.interval
+        return row | {
+            "tuning_seconds": model.tuning_seconds or None,
+            "fit_seconds": model.seconds,
+            "bytes": model.n_bytes,
+            "peak_bytes": model.peak_bytes,
+            "parameters": ", ".join(f"{key} {value}" for key, value in model.parameters.items()),
+        }
+
+
+_STANDING = {
+    "difference": "difference",
+    "difference_low": "",
+    "difference_high": "",
+    "p_value": "p_value",
+    "better": "better",
+    "worse": "worse",
+}
+"""Columns of a row, and the fields of `Comparison` that they are."""

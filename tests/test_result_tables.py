@@ -1,0 +1,126 @@
+"""What results show of themselves, and what they give to other packages: one table each."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import recsys
+from recsys.base.tables import Tabular
+from recsys.evaluation import Compared, ComparedModel, DimensionCurve
+from recsys.monitoring import drift
+from recsys.selection import measure_dimensions
+from recsys.splits import split_random
+from recsys.store import open_version, publish
+from recsys.tuning import Trial, Tuned
+from recsys.tuning.candidates import Candidate
+from tests.store.releases import small_release
+from tests.worlds import tastes
+
+LOG = tastes()
+TRAIN, TEST = split_random(LOG, test_fraction=0.3, seed=0)
+
+
+def evaluated(model: recsys.models.Model) -> recsys.Evaluation:
+    return recsys.evaluate(model.fit(TRAIN), TRAIN, TEST, k=5)
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, recsys.Evaluation]:
+    return {"svd": evaluated(recsys.SVD(4)), "popularity": evaluated(recsys.Popularity())}
+
+
+@pytest.fixture(scope="module")
+def compared(results: dict[str, recsys.Evaluation]) -> Compared:
+    models = {name: ComparedModel([one], 0.5, 100) for name, one in results.items()}
+    return Compared(models, "popularity", "ndcg@5")
+
+
+def test_an_evaluation_is_a_row_for_each_metric(results: dict[str, recsys.Evaluation]) -> None:
+    one = results["svd"]
+    frame = one.to_pandas().set_index("metric")
+    assert frame["value"].to_dict() == one.metrics
+    assert tuple(frame.loc["ndcg@5", ["low", "high"]]) == one.intervals["ndcg@5"]
+    assert np.isnan(frame.loc["coverage@5", "low"])
+    assert repr(one).splitlines()[1].split() == ["metric", "value", "low", "high"]
+    assert f"ndcg@5 {one.metrics['ndcg@5']:.4f}" in one.caption()
+
+
+def test_folds_have_a_column_each() -> None:
+    folds = recsys.evaluate_folds(recsys.SVD(4), recsys.split_folds(LOG, 2), k=5)
+    (row,) = folds.to_polars().filter(metric="ndcg@5").to_dicts()
+    assert row["mean"] == folds.means["ndcg@5"]
+    assert (row["fold 1"], row["fold 2"]) == tuple(folds.values("ndcg@5"))
+
+
+def test_compared_models_come_best_first_with_their_differences(compared: Compared) -> None:
+    rows = compared.to_arrow().to_pylist()
+    values = [row["ndcg@5"] for row in rows]
+    assert values == sorted(values, reverse=True)
+    assert rows[0]["model"] == compared.best == "svd"
+    assert rows[0]["difference"] == pytest.approx(values[0] - values[1])
+    assert rows[0]["difference_low"] <= rows[0]["difference"] <= rows[0]["difference_high"]
+    assert rows[1]["difference"] is None
+    assert list(compared) == ["svd", "popularity"]
+    with pytest.raises(recsys.DataError, match=r"expected one of svd, popularity, got 'sdv'"):
+        compared["sdv"]
+
+
+def test_trials_are_rows_with_their_hyperparameters() -> None:
+    trials = [
+        Trial(Candidate("als", {"factors": 8, "regularization": value}), value, False, 1.0)
+        for value in (0.1, 0.3, 0.2)
+    ]
+    tuned = Tuned(trials[1], {8: trials}, "ndcg@5")
+    frame = tuned.to_pandas()
+    assert frame["ndcg@5"].tolist() == frame["regularization"].tolist() == [0.1, 0.3, 0.2]
+    assert frame["is_best"].tolist() == [False, True, False]
+    assert tuned.model == recsys.ALS(factors=8, regularization=0.3)
+
+
+def test_a_curve_marks_its_knee() -> None:
+    points = list(measure_dimensions(recsys.SVD(), TRAIN, TEST, [2, 4], k=5))
+    curve = DimensionCurve("svd", points)
+    frame = curve.to_pandas()
+    assert frame["factors"].tolist() == [2, 2, 2, 4, 4, 4]
+    assert frame.index[frame["is_knee"]].tolist() == [curve.knee.place]
+    assert frame["ndcg@5"].tolist() == [point.accuracy("ndcg")[0] for point in points]
+
+
+def test_versions_vectors_and_drift_are_tables(tmp_path: Path) -> None:
+    older, newer = (publish(tmp_path, small_release(seed=seed)) for seed in range(2))
+    listed = recsys.versions(tmp_path)
+    assert listed == [newer, older]
+    frame = listed.to_pandas()
+    assert frame["version"].tolist() == [newer.name, older.name]
+    assert frame["current"].tolist() == [True, False]
+    assert newer.name in repr(listed)
+    assert newer.name in newer._repr_html_()
+
+    a, b = (open_version(tmp_path, one.name) for one in (older, newer))
+    report = drift(a, b)
+    rows = report.to_arrow().to_pylist()
+    assert [row["measure"] for row in rows] == [check.name for check in report.checks]
+
+    vectors = recsys.open(tmp_path).item_vectors
+    frame = vectors.to_pandas()
+    assert frame["item_id"].tolist() == list(vectors)
+    assert np.array_equal(np.stack(frame["embedding"].tolist()), vectors.matrix)
+
+
+def test_a_log_is_a_row_for_each_event() -> None:
+    frame = LOG.to_polars()
+    assert len(frame) == len(LOG)
+    assert frame["item_id"].to_list()[:3] == [LOG.items[row] for row in LOG.item_idx[:3].tolist()]
+    again = recsys.read_log(frame)
+    assert len(again) == len(LOG)
+    assert sorted(again.users.tolist()) == sorted(LOG.users.tolist())
+
+
+def test_reprs_are_short_and_html_is_a_table(
+    results: dict[str, recsys.Evaluation], compared: Compared
+) -> None:
+    shown: list[Tabular] = [results["svd"], compared, LOG]
+    for one in shown:
+        assert max(map(len, repr(one).splitlines())) <= 80
+        assert "<table" in one._repr_html_()
