@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from recsys.base.checks import as_path, require
 from recsys.base.errors import ConfigError, did_you_mean
@@ -26,7 +26,21 @@ from recsys.settings import (
     TuneSettings,
 )
 
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 SomeSettings = TypeVar("SomeSettings")
+_A_LIST = 'a list, such as ["a", "b"]'
+_IN_TOML = {
+    "bool_type": "true or false",
+    "dict_type": 'a table, such as { title = "name" }',
+    "float_type": "a number",
+    "int_type": "an integer",
+    "sequence_str": _A_LIST,
+    "string_type": "a text in quotes",
+    "tuple_type": _A_LIST,
+}
+"""Types of pydantic's errors, in the words of TOML."""
 AUTO = "auto"
 """The name of no model: one is chosen for the log."""
 _PATHS = {
@@ -154,8 +168,7 @@ def _typed(settings: type[SomeSettings], table: Mapping[str, Any], where: str) -
         try:
             values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)
         except ValidationError as error:
-            expected = _lower_first(error.errors()[0]["msg"])
-            raise ConfigError(f"{where}.{key}: {expected}, got {value!r}") from error
+            raise ConfigError(f"{where}.{key}: {_expected(error)}, got {value!r}") from error
     return settings(**values)
 
 
@@ -195,5 +208,8 @@ def _expand(value: Any, folder: Path, where: str) -> Any:
     return tidy if is_same else path
 
 
-def _lower_first(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
+def _expected(error: "ValidationError") -> str:
+    """Return what a value should be, in the words of TOML."""
+    first = error.errors()[0]
+    said = first["msg"].removeprefix("Input should be ")
+    return f"expected {_IN_TOML.get(first['type'], said[:1].lower() + said[1:])}"

@@ -64,6 +64,9 @@ def test_the_examples_are_valid_and_short(
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
+        ({"data": {"item_columns": ["a"]}}, r"data.item_columns: expected a table, .*got \['a'\]"),
+        ({"compare": {"models": "als"}}, "compare.models: expected a list, .*got 'als'"),
+        ({"gates": {"enabled": "yes"}}, "gates.enabled: expected true or false, got 'yes'"),
         ({"modle": {}}, "modle: unknown key.*did you mean 'model'"),
         ({"log": {"half_live_days": 3}}, "log.half_live_days: unknown key.*half_life_days"),
         ({"model": {"facters": 3}}, "model.facters: unknown key.*did you mean 'model.factors'"),

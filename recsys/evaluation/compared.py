@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from recsys.base.errors import DataError, did_you_mean
+from recsys.base.lazy import lazy_property
 from recsys.base.tables import Tabular, table_of
 from recsys.evaluation.comparison import ComparedModel, Comparison, compare
 
@@ -44,7 +44,7 @@ class Compared(Tabular):
             )
         return self.models[name]
 
-    @cached_property
+    @lazy_property
     def comparisons(self) -> Mapping[str, Comparison]:
         """Each other model against the baseline, by name."""
         evaluations = {name: one.evaluation for name, one in self.models.items()}

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 
 from recsys.base.errors import DataError
+from recsys.base.lazy import lazy_property
 from recsys.evaluation.intervals import bootstrap_intervals, resample_blocks
 from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
@@ -41,7 +41,7 @@ class ComparedModel:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tuning_seconds: float = 0.0
 
-    @cached_property
+    @lazy_property
     def evaluation(self) -> Evaluation:
         """What is reached on average over the seeds; its intervals are over users."""
         return mean_over_seeds(self.evaluations)

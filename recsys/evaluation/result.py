@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.base.lazy import lazy_property
 from recsys.base.tables import Tabular, metrics_table
 from recsys.evaluation.intervals import intervals_of
 from recsys.evaluation.metrics import FloatArray
@@ -58,7 +58,7 @@ class Evaluation(Tabular):
     n_seen: NDArray[np.integer]
     items: ItemCounts
 
-    @cached_property
+    @lazy_property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
         """95 % interval of each mean over users, by bootstrap over users; made when first asked."""
         return intervals_of(self.per_user)

@@ -1,11 +1,11 @@
 """Measures of the lists: what the same users would get from both versions, as serving answers."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.lazy import lazy_property
 from recsys.evaluation.beyond_accuracy import gini
 from recsys.monitoring.measures import Measured, NotMeasured, log_ratio, measure_of
 from recsys.monitoring.population import Shared, lost_overlap
@@ -26,7 +26,7 @@ class ListPair:
     items: Shared
     k: int  # length of the lists
 
-    @cached_property
+    @lazy_property
     def lists(self) -> tuple[Lists, Lists]:
         """The lists before and now; raises `NotMeasured`."""
         if len(self.users) < TOO_FEW:

@@ -2,11 +2,11 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.lazy import lazy_property
 from recsys.monitoring.measures import Measured, NotMeasured, measure_of
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.store import Content
@@ -39,7 +39,7 @@ class VectorPair:
     n_items: int  # drawn by popularity, whose neighbours are compared
     seed: int
 
-    @cached_property
+    @lazy_property
     def moves(self) -> NDArray[np.float64]:
         """1 - cosine of each shared item, (n_shared,); raises `NotMeasured`."""
         self.require_one_space()

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from recsys.base.lazy import lazy_property
 from recsys.config import Settings
 from recsys.logs import Interactions
 from recsys.models import model_from
@@ -56,7 +56,7 @@ class Context:
     progress: bool = False
     keys: dict[str, str] = field(default_factory=dict)  # of the stages that are done
 
-    @cached_property
+    @lazy_property
     def parent(self) -> Content | None:
         """The parent of the run, open; None where there is none, or it is damaged."""
         if self.run.parent is None:
@@ -68,45 +68,45 @@ class Context:
         self.journal.write("warning", "parent left aside", error=str(damage))
         return None
 
-    @cached_property
+    @lazy_property
     def log(self) -> Interactions:
         """The whole log."""
         ingested = Ingested.from_dict(self.run.facts("ingest"))
         return read_interactions(self.run.output("ingest"), ingested.row_counts, self.settings)
 
-    @cached_property
+    @lazy_property
     def with_split(self) -> Settings:
         """The settings with the split decided for the log."""
         return with_split(self.settings, self.log, self.test)
 
-    @cached_property
+    @lazy_property
     def chosen(self) -> Chosen:
         """The model, and how it was chosen."""
         return Chosen.from_dict(self.run.facts("choose"))
 
-    @cached_property
+    @lazy_property
     def decided(self) -> Settings:
         """The settings with the split and the model decided for the log."""
         hyperparameters = dict(self.chosen.model)
         model = model_from(hyperparameters.pop("name"), hyperparameters)
         return replace(self.with_split, model=model)
 
-    @cached_property
+    @lazy_property
     def user_items(self) -> "sp.csr_array":
         """The matrix of the whole log, (n_users, n_items)."""
         return self.log.user_items()
 
-    @cached_property
+    @lazy_property
     def test(self) -> Interactions | None:
         """The test part, where the settings name one."""
         return read_test(self.settings)
 
-    @cached_property
+    @lazy_property
     def attributes(self) -> pa.Table | None:
         """The table of item attributes, where the settings name one."""
         return read_attributes(self.settings)
 
-    @cached_property
+    @lazy_property
     def trained(self) -> Release:
         """What was trained, in coordinates of its own."""
         parameters = Trained.from_dict(self.run.facts("train")).model
@@ -121,7 +121,7 @@ class Context:
             model=ModelSpec(self.chosen.model["name"], parameters, choice=self.chosen.choice),
         )
 
-    @cached_property
+    @lazy_property
     def release(self) -> Release:
         """What is published: in the coordinates of the parent, where it can be."""
         aligned = Aligned.from_dict(self.run.facts("align"))
@@ -138,7 +138,7 @@ class Context:
         indexed = Indexed.from_dict(self.run.facts("index"))
         return BuiltIndexes(self.run.output("index"), IndexSummaries.from_dict(indexed.index))
 
-    @cached_property
+    @lazy_property
     def tracker(self) -> Callable[[Settings, NightReport], str | None] | None:
         """What records the night on MLflow, where the settings ask for that."""
         if self.settings.nightly.mlflow is None:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from recsys.base.durable import errors_of_writing
 from recsys.base.environment import installed_version, peak_memory
 from recsys.base.errors import GateFailedError, RecsysError, StoreError
+from recsys.base.lazy import lazy_property
 from recsys.base.locks import HeldError, only_writer
 from recsys.base.stopping import StoppedError, StopRequest, stoppable
 from recsys.config import Settings
@@ -122,7 +122,7 @@ class _Night:
             raise
         return reporter.report
 
-    @cached_property
+    @lazy_property
     def _is_idle(self) -> bool:
         return has_nothing_new(self._context)
 

@@ -111,6 +111,8 @@ def status(store: str | Path, n_nights: int = 7, *, deep: bool = False) -> Store
         *lasting_leftovers(store / VERSIONS),
         *strays(store / VERSIONS),
     ]
+    if nights and os.statvfs(store).f_flag & os.ST_RDONLY:
+        needs.append(f"{store}: its disk is mounted read-only here: no night can publish")
     if free < _ROOM * max(sizes, default=0):
         needs.append(f"disk: {free / 1e6:,.0f} MB free, less than two versions take")
     return StoreStatus(

@@ -220,6 +220,10 @@ def _versions_in(store: Path) -> Iterator[Version]:
                 yield Version(folder.name, folder)
     except FileNotFoundError:
         return
+    except NotADirectoryError as error:
+        raise StoreError(
+            f"{store / VERSIONS}: expected a folder of versions, got a file; move it away"
+        ) from error
     except OSError as error:
         raise fault_of(store / VERSIONS, error) from error
 

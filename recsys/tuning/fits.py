@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.lazy import lazy_property
 from recsys.base.progress import OnStep
 from recsys.models import (
     ALS,
@@ -212,7 +212,7 @@ class Fits:
             return self._has_weights
         return hasattr(model, name) and (name not in ORDER_STEPS or has_order(self.task.train))
 
-    @cached_property
+    @lazy_property
     def _has_weights(self) -> bool:
         """Whether the log gives pairs different weights."""
         weights = self.task.user_items.data
@@ -280,7 +280,7 @@ class Fits:
                 return replace(model, teacher=given).fit(data, learning=self.learning)
         return model.fit(data)
 
-    @cached_property
+    @lazy_property
     def learning(self) -> NDArray[np.integer]:
         """The users that train a student: those that are measured, as all will, and some others."""
         has_history = np.diff(self.task.user_items.indptr) > 0
@@ -318,7 +318,7 @@ class Fits:
     def _share_of(self, work: float) -> float:
         return work / self._most_work
 
-    @cached_property
+    @lazy_property
     def _most_work(self) -> float:
         unit = max(_SHARE_OF_LARGE * work_of(Distilled(), self.task), _LEAST_WORK)
         return self.settings.work * unit

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 
 import numpy as np
 import scipy.sparse as sp
 
 from recsys.base.checks import require, require_whole
+from recsys.base.lazy import lazy_property
 from recsys.base.stopping import check_stop
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.metrics import METRICS
@@ -42,7 +42,7 @@ class Task:
         require_whole("tune.seed", self.seed, least=0)
         require_validation(self.validation, "tune")
 
-    @cached_property
+    @lazy_property
     def user_items(self) -> sp.csr_array:
         """The matrix of what trials are fitted to."""
         return self.train.user_items()
@@ -52,7 +52,7 @@ class Task:
         """How many users are measured."""
         return int(np.count_nonzero(np.diff(self.relevant.indptr)))
 
-    @cached_property
+    @lazy_property
     def relevant(self) -> sp.csr_array:
         """The validation items of the users that are measured."""
         matrix = self.validation.user_items()
@@ -72,7 +72,7 @@ class Task:
         found = evaluate(scorer, self.user_items, self.relevant, self.k)
         return found.metrics[f"{self.metric}@{self.k}"]
 
-    @cached_property
+    @lazy_property
     def fingerprint(self) -> str:
         """A hash of all that two searches share if their trials can be compared."""
         hashed = blake2b(f"{self.metric}@{self.k}, {self.seed}".encode(), digest_size=16)

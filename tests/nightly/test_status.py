@@ -3,6 +3,9 @@
 import errno
 import json
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +51,24 @@ def test_all_is_well_until_something_is_not(tmp_path: Path) -> None:
     needs = json.loads(done.stdout)["needs"]
     assert any("embeddings.npy" in one for one in needs)
     assert any("notes.txt" in one for one in needs)
+
+
+def test_a_disk_that_became_read_only_needs_a_person(tmp_path: Path) -> None:
+    write_days(tmp_path / "log")
+    run_night(settings_of(tmp_path))
+    program = f"{sys.executable} -m recsys status --store store"
+    mounted = f"mount --bind store store && mount -o remount,bind,ro store && {program}"
+    alone = ["unshare", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"]).returncode:
+        pytest.skip("mounting needs a user namespace")
+    done = subprocess.run([*alone, "sh", "-c", mounted], cwd=tmp_path, capture_output=True)
+    assert (done.returncode, b"read-only here: no night can publish" in done.stdout) == (1, True)
+
+
+def test_a_file_in_the_place_of_all_versions_is_named(tmp_path: Path) -> None:
+    (tmp_path / "versions").touch()
+    with pytest.raises(StoreError, match="versions: expected a folder of versions, got a file"):
+        status(tmp_path)
 
 
 def test_the_newest_event_is_known_without_a_night(tmp_path: Path) -> None:
