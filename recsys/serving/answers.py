@@ -22,7 +22,7 @@ from recsys.serving.results import (
     Source,
     scored_items,
 )
-from recsys.store import Content
+from recsys.store import Content, ItemTable
 from recsys.vectors import FloatMatrix, FloatVector, Id, NamedVectors
 from recsys.vectors.ids import Kind
 
@@ -55,9 +55,9 @@ class PopularItems:
 class Answers:
     """Makes lists from one version."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Content, items: ItemTable | None = None) -> None:
         self._content = content
-        self._users, self._items, self._index = content.users, content.items, content.index
+        self._users, self._items, self._index = content.users, items or content.items, content.index
         self.version = content.version.name
 
     @lazy_property
@@ -87,8 +87,8 @@ class Answers:
             # A copy, as what is read from a file is not writable, and so its address takes longer.
             find = self._finder(np.array(user, np.float32), request, exclude)
         if request.is_by_score:
-            return self._named(*find(request.k), source)
-        return self._named(*reranked(find, request, self._items.embeddings), source)
+            return self.named(*find(request.k), source)
+        return self.named(*reranked(find, request, self._items.embeddings), source)
 
     def lists(
         self, user_idx: NDArray[np.int32], request: Request, folded: FoldedIn | None = None
@@ -160,7 +160,8 @@ class Answers:
             seen[user] = items
         return seen
 
-    def _named(self, rows: ItemRows, scores: FloatVector, source: Source) -> Recommendations:
+    def named(self, rows: ItemRows, scores: NDArray[np.generic], source: Source) -> Recommendations:
+        """Return rows of items and their scores as a list."""
         items = scored_items(self._items.ids.tolist(rows), scores)
         return Recommendations(items, source, self.version)
 

@@ -12,7 +12,7 @@ from recsys.base.errors import CorruptVersionError, DataError
 from recsys.base.lazy import lazy_property
 from recsys.index import ItemRows
 from recsys.serving.results import Explanation, ScoredItem, Source
-from recsys.store import Content
+from recsys.store import Content, ItemTable
 from recsys.vectors import FloatMatrix, FloatVector, Id
 from recsys.vectors.ids import checked_ids, unknown_id
 
@@ -55,8 +55,8 @@ class FoldedIn:
 class Histories:
     """Histories of items of one version: folded in, and as contributions to scores."""
 
-    def __init__(self, content: Content) -> None:
-        self._items = content.items
+    def __init__(self, content: Content, items: ItemTable) -> None:
+        self._items = items
         self._spec = content.version.manifest.model
         self.version = content.version.name
 

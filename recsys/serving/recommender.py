@@ -13,6 +13,7 @@ from recsys.serving.answers import Answers, Similar
 from recsys.serving.fold_in import Histories
 from recsys.serving.request import NO_ITEMS, Conditions, Request
 from recsys.serving.results import Batch, Explanation, Recommendations, ScoredItem
+from recsys.serving.titles import TitledIds, Titles
 from recsys.store import Content, ItemTable, UserTable, Version
 from recsys.vectors import Id, NamedVectors
 from recsys.vectors.ids import Kind, checked_id, checked_ids, unknown_id
@@ -34,10 +35,14 @@ class Recommender:
     DataError
         By every method for an argument that is not what it should be; it is named.
     UnknownUserError, UnknownItemError
-        By every method for an id that the version does not hold, unless it says otherwise.
+        By every method for an id that the version does not hold, unless it says otherwise, and for
+        a title that several items have.
 
     Notes
     -----
+    The title of an item, in any case, is taken in place of its id where no other item has it; an id
+    always wins. `find` lists items by words of their titles.
+
     Threads may share one. A fork goes on with it; pickled, it is the place of the version, which
     the other process opens for itself.
 
@@ -51,10 +56,12 @@ class Recommender:
     """
 
     def __init__(self, content: Content) -> None:
-        self._users, self._items = content.users, content.items
+        self._titles = Titles(content)
+        titled = TitledIds.of(content.items.ids, self._titles)
+        self._users, self._items = content.users, replace(content.items, ids=titled)
         self._user_lookup = content.user_lookup
-        self._answers = Answers(content)
-        self._histories = Histories(content)
+        self._answers = Answers(content, self._items)
+        self._histories = Histories(content, self._items)
         self._similar = Similar(content)
         self.version = content.version.name
         self._folder = content.version.folder.absolute()
@@ -213,6 +220,32 @@ class Recommender:
         folded = None if histories is None else self._histories.of_unknown(user_idx, histories)
         lists = self._answers.lists(user_idx, request, folded)
         return Batch(listed, lists, self._items.ids, self.version)
+
+    def find(self, title: Id = "", k: int = 10, *, where: str | None = None) -> Recommendations:
+        """Find items by their titles.
+
+        Parameters
+        ----------
+        title : str or int
+            Words of a title or their beginnings, in any order, at most 256 characters; case,
+            accents and punctuation do not count. An id finds its item. Default: all items.
+        k : int
+            Length of the list.
+        where : str, optional
+            As in `recommend`.
+
+        Returns
+        -------
+        Recommendations
+            The source is "title", and scores are numbers of users. First the item with this id,
+            then those with this title, then those with all of the words, then those with words
+            that begin so; of each, those with most users first.
+        """
+        request = Request.of(k, self._answers.attributes, where=where)
+        text = str(checked_id(title, "title")).strip()
+        allowed = request.is_allowed(len(self._items.ids))
+        rows = self._titles.best(text, request.k, allowed)
+        return self._answers.named(rows, self._items.popularity[rows], "title")
 
     def similar_items(
         self,

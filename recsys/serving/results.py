@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recsys.vectors import FloatMatrix, Id, Ids
 
-Source = Literal["personal", "fold_in", "popular", "similar"]
+Source = Literal["personal", "fold_in", "popular", "similar", "title"]
 SOURCES: tuple[Source, ...] = ("popular", "personal", "fold_in")
 """Of the lists of many users, in the order of their numbers."""
 
@@ -35,7 +35,7 @@ class ScoredItem(NamedTuple):
 _scored_item = partial(tuple.__new__, ScoredItem)
 
 
-def scored_items(item_ids: Iterable[Id], scores: NDArray[np.floating]) -> tuple[ScoredItem, ...]:
+def scored_items(item_ids: Iterable[Id], scores: NDArray[np.generic]) -> tuple[ScoredItem, ...]:
     """Return items beside their scores, in the same order."""
     return tuple(map(_scored_item, zip(item_ids, scores.tolist(), strict=True)))
 
@@ -48,9 +48,9 @@ class Recommendations:
     ----------
     items : tuple of ScoredItem
         No item twice.
-    source : {"personal", "fold_in", "popular", "similar"}
+    source : {"personal", "fold_in", "popular", "similar", "title"}
         Where the list came from: the user's own embedding, one folded in from a history, the
-        most popular items, or the items most similar to one.
+        most popular items, the items most similar to one, or a search by title.
     version : str
         The version that answered.
 

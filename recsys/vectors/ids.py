@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -187,7 +187,7 @@ class Ids:
         self._is_checked = path is None
 
     @classmethod
-    def mapped(cls, values: pa.Array, table: IdTable, path: Path | None = None) -> "Ids":
+    def mapped(cls, values: pa.Array, table: IdTable, path: Path | None = None) -> Self:
         """Return ids, large_string or int64, that were checked when their table was built.
 
         Those of a file are checked again where they are used: each that is looked up by itself,
