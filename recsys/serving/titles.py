@@ -1,17 +1,11 @@
 """Items by their titles: a search by words, and a whole title in place of an id.
 
-Titles are compared as a person would: without regard to case, accents and punctuation, to a year in
-brackets at the end ("Hamlet (1990)"), and to where an article stands ("Matrix, The"). Both take
-bounded time and memory: a whole title is looked up in a hash table, and a search is a pass over the
-titles for each of its words, of which the longest leaves the fewest for the others.
+Both take bounded time and memory: a whole title is looked up in a hash table, and a search is a
+pass over the titles for each of its words, of which the longest leaves the fewest for the others.
+What compares titles is imported with the first one: who only asks by ids does without.
 """
 
-import re
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import filterfalse
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,133 +16,13 @@ from recsys.base.lazy import lazy_property
 from recsys.index import ItemRows
 from recsys.store import Content
 from recsys.vectors import Id, Ids
-from recsys.vectors.ids import IdTable, canonical
+from recsys.vectors.ids import canonical
+
+if TYPE_CHECKING:
+    from recsys.serving.plain_titles import PlainTitles
 
 MOST_CHARACTERS = 256  # of what is looked for
-_TITLES_PER_BLOCK = 1 << 16  # that are Python strings at a time
 _SHOWN = 5  # items that have one title, in an error
-_TEXT = pa.large_string()
-_NONE = np.empty(0, dtype=np.int32)
-
-_TITLES = [
-    re.compile(spelled, re.IGNORECASE)
-    for spelled in (
-        *("^title$", "^name$", r"(\b|_)title$"),
-        "^(item|product|article|movie|film|book|artist|album|song|track|game|app|show)[ _-]?name$",
-        "^description$",
-    )
-]
-_YEAR = re.compile(r"[(\[](\d{4})[)\]]$")
-_ARTICLE = re.compile(r"^(.+), (the|an?|les?|la|das|der|die|el|il)$", re.IGNORECASE | re.DOTALL)
-# A run of letters and digits; where a script does not part its words, each of its characters.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
-_PLAIN = str.maketrans(
-    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "\u0131": "i"}
-    | dict.fromkeys("\u2018\u2019\u00b4`", "'")
-)
-
-
-class PlainTitle(NamedTuple):
-    """A title as it is compared."""
-
-    words: str  # with one space between them
-    year: str  # in brackets at the end; empty without one
-
-    @classmethod
-    def of(cls, title: str) -> Self:
-        """Bring a title into plain words.
-
-        Examples
-        --------
-        >>> PlainTitle.of("Matrix, The (1999)"), PlainTitle.of("Amélie: l'été")
-        (PlainTitle(words='the matrix', year='1999'), PlainTitle(words='amelie lete', year=''))
-        """
-        title, year = title.strip(), ""
-        if title.endswith((")", "]")):
-            found = _YEAR.search(title)
-            if found and found.start():  # a year alone is the title
-                title, year = title[: found.start()].rstrip(), found[1]
-        if ", " in title:
-            title = _ARTICLE.sub(r"\2 \1", title)
-        return cls(" ".join(words_of(title)), year)
-
-
-def words_of(text: str) -> list[str]:
-    """Return the words of a text, in lower case and without accents."""
-    if not text.isascii():
-        spread = unicodedata.normalize("NFKD", text.casefold())
-        text = "".join(filterfalse(unicodedata.combining, spread)).translate(_PLAIN)
-    return _WORD.findall(text.replace("'", "").lower())
-
-
-def title_column(table: pa.Table) -> str | None:
-    """Return the column of a table of items that holds titles, or None.
-
-    It is the column of texts named title, else name, else one whose name ends with title, such as
-    "Book-Title", else the name of a thing, such as product_name, else description.
-    """
-    names = [one.name for one in table.schema if one.name != "item_id" and _are_texts(one.type)]
-    return next((name for spelled in _TITLES for name in names if spelled.search(name)), None)
-
-
-def _are_texts(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class PlainTitles:
-    """Titles in plain words, to be looked up and searched."""
-
-    text: pa.Array  # (n,): words and year between spaces
-    year: NDArray[np.int16]  # (n,): 0 for none
-    number: NDArray[np.int32]  # (n,): of the words, among the distinct ones
-    table: IdTable  # from words to their number
-    n_distinct: int
-
-    @classmethod
-    def of(cls, titles: pa.ChunkedArray) -> Self:
-        """Bring titles into plain words, a block of them at a time."""
-        texts, words, years = [], [], [np.empty(0, dtype=np.int16)]
-        for first in range(0, len(titles), _TITLES_PER_BLOCK):
-            block = titles.slice(first, _TITLES_PER_BLOCK).to_pylist()
-            plain = [PlainTitle.of(title or "") for title in block]
-            texts.append(pa.array((f" {one.words} {one.year} " for one in plain), _TEXT))
-            words.append(pa.array((one.words for one in plain), _TEXT))
-            years.append(np.array([int(one.year or 0) for one in plain], dtype=np.int16))
-        coded = pa.chunked_array(words, _TEXT).combine_chunks().dictionary_encode()
-        return cls(
-            pa.chunked_array(texts, _TEXT).combine_chunks(),
-            np.concatenate(years),
-            np.asarray(coded.indices, dtype=np.int32),
-            IdTable.of(coded.dictionary),
-            len(coded.dictionary),
-        )
-
-    def rows(self, title: PlainTitle) -> ItemRows:
-        """Return the rows with a title: of its year, or of any where it has none."""
-        number = self.table.find(title.words, self.n_distinct) if title.words else None
-        if number is None:
-            return _NONE
-        rows = np.flatnonzero(self.number == number).astype(np.int32)
-        of_year = rows[self.year[rows] == int(title.year or 0)]
-        return rows if len(of_year) == 0 and not title.year else of_year
-
-    def search(self, words: Sequence[str]) -> tuple[ItemRows, NDArray[np.bool_]]:
-        """Return the rows in which each word begins a word, and whether all are whole words."""
-        import pyarrow.compute as pc
-
-        rows, left = np.arange(len(self.text), dtype=np.int32), self.text
-        for word in words:
-            is_there = pc.match_substring(left, f" {word}")
-            rows, left = rows[np.asarray(is_there, dtype=np.bool_)], left.filter(is_there)
-        are_whole = np.ones(len(rows), dtype=np.bool_)
-        for word in words:
-            are_whole &= np.asarray(pc.match_substring(left, f" {word} "), dtype=np.bool_)
-        return rows, are_whole
 
 
 class Titles:
@@ -160,12 +34,16 @@ class Titles:
     @lazy_property
     def _written(self) -> pa.ChunkedArray | None:
         """The title of each item, (n_items,); None where the version has none."""
+        from recsys.serving.plain_titles import title_column
+
         table = self._content.attributes
         column = None if table is None else title_column(table)
         return None if table is None or column is None else table[column]
 
     @lazy_property
-    def _plain(self) -> PlainTitles:
+    def _plain(self) -> "PlainTitles":
+        from recsys.serving.plain_titles import PlainTitles
+
         return PlainTitles.of(self._searched)
 
     @property
@@ -191,7 +69,7 @@ class Titles:
         """
         if self._written is None or len(title) > MOST_CHARACTERS:
             return None
-        rows = self._plain.rows(PlainTitle.of(title))
+        rows = self._plain.rows(title)
         if len(rows) <= 1:
             return int(rows[0]) if len(rows) else None
         raise UnknownItemError(
@@ -235,10 +113,9 @@ class Titles:
                 f"find: expected at most {MOST_CHARACTERS} characters, got {len(text):,}"
             )
         of_id = self._content.items.ids.find(text)
-        words = sorted(set(words_of(text)), key=len, reverse=True)
-        rows, are_whole = self._plain.search(words) if words else (_NONE, _NONE)
+        rows, are_whole = self._plain.search(text)
         closeness = are_whole.astype(np.int64)
-        closeness[np.isin(rows, self._plain.rows(PlainTitle.of(text)))] = 2
+        closeness[np.isin(rows, self._plain.rows(text))] = 2
         if of_id is not None:
             is_other = rows != of_id
             rows = np.append(rows[is_other], np.int32(of_id))

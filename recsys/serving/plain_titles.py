@@ -1,0 +1,145 @@
+"""Titles in plain words: compared as a person would, looked up whole, and searched by words.
+
+Case, accents and punctuation do not count, nor a year in brackets at the end ("Hamlet (1990)"), nor
+where an article stands ("Matrix, The").
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from itertools import filterfalse
+from typing import NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recsys.index import ItemRows
+from recsys.vectors.ids import IdTable
+
+_TITLES_PER_BLOCK = 1 << 16  # that are Python strings at a time
+_TEXT = pa.large_string()
+_NONE = np.empty(0, dtype=np.int32)
+
+_TITLES = [
+    re.compile(spelled, re.IGNORECASE)
+    for spelled in (
+        *("^title$", "^name$", r"(\b|_)title$"),
+        "^(item|product|article|movie|film|book|artist|album|song|track|game|app|show)[ _-]?name$",
+        "^description$",
+    )
+]
+_YEAR = re.compile(r"[(\[](\d{4})[)\]]$")
+_ARTICLE = re.compile(r"^(.+), (the|an?|les?|la|das|der|die|el|il)$", re.IGNORECASE | re.DOTALL)
+# A run of letters and digits; where a script does not part its words, each of its characters.
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
+_PLAIN = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "\u0131": "i"}
+    | dict.fromkeys("\u2018\u2019\u00b4`", "'")
+)
+
+
+class PlainTitle(NamedTuple):
+    """A title as it is compared."""
+
+    words: str  # with one space between them
+    year: str  # in brackets at the end; empty without one
+
+    @classmethod
+    def of(cls, title: str) -> Self:
+        """Bring a title into plain words.
+
+        Examples
+        --------
+        >>> PlainTitle.of("Matrix, The (1999)"), PlainTitle.of("Amélie: l'été")
+        (PlainTitle(words='the matrix', year='1999'), PlainTitle(words='amelie lete', year=''))
+        """
+        title, year = title.strip(), ""
+        if title.endswith((")", "]")):
+            found = _YEAR.search(title)
+            if found and found.start():  # a year alone is the title
+                title, year = title[: found.start()].rstrip(), found[1]
+        if ", " in title:
+            title = _ARTICLE.sub(r"\2 \1", title)
+        return cls(" ".join(words_of(title)), year)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text, in lower case and without accents."""
+    if not text.isascii():
+        spread = unicodedata.normalize("NFKD", text.casefold())
+        text = "".join(filterfalse(unicodedata.combining, spread)).translate(_PLAIN)
+    return _WORD.findall(text.replace("'", "").lower())
+
+
+def title_column(table: pa.Table) -> str | None:
+    """Return the column of a table of items that holds titles, or None.
+
+    It is the column of texts named title, else name, else one whose name ends with title, such as
+    "Book-Title", else the name of a thing, such as product_name, else description.
+    """
+    names = [one.name for one in table.schema if one.name != "item_id" and _are_texts(one.type)]
+    return next((name for spelled in _TITLES for name in names if spelled.search(name)), None)
+
+
+def _are_texts(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PlainTitles:
+    """Titles in plain words, to be looked up and searched."""
+
+    text: pa.Array  # (n,): words and year between spaces
+    year: NDArray[np.int16]  # (n,): 0 for none
+    number: NDArray[np.int32]  # (n,): of the words, among the distinct ones
+    table: IdTable  # from words to their number
+    n_distinct: int
+
+    @classmethod
+    def of(cls, titles: pa.ChunkedArray) -> Self:
+        """Bring titles into plain words, a block of them at a time."""
+        texts, words, years = [], [], [np.empty(0, dtype=np.int16)]
+        for first in range(0, len(titles), _TITLES_PER_BLOCK):
+            block = titles.slice(first, _TITLES_PER_BLOCK).to_pylist()
+            plain = [PlainTitle.of(title or "") for title in block]
+            texts.append(pa.array((f" {one.words} {one.year} " for one in plain), _TEXT))
+            words.append(pa.array((one.words for one in plain), _TEXT))
+            years.append(np.array([int(one.year or 0) for one in plain], dtype=np.int16))
+        coded = pa.chunked_array(words, _TEXT).combine_chunks().dictionary_encode()
+        return cls(
+            pa.chunked_array(texts, _TEXT).combine_chunks(),
+            np.concatenate(years),
+            np.asarray(coded.indices, dtype=np.int32),
+            IdTable.of(coded.dictionary),
+            len(coded.dictionary),
+        )
+
+    def rows(self, text: str) -> ItemRows:
+        """Return the rows with a title: of its year, or of any where it has none."""
+        title = PlainTitle.of(text)
+        number = self.table.find(title.words, self.n_distinct) if title.words else None
+        if number is None:
+            return _NONE
+        rows = np.flatnonzero(self.number == number).astype(np.int32)
+        of_year = rows[self.year[rows] == int(title.year or 0)]
+        return rows if len(of_year) == 0 and not title.year else of_year
+
+    def search(self, text: str) -> tuple[ItemRows, NDArray[np.bool_]]:
+        """Return the rows in which each word begins a word, and whether all are whole words."""
+        words = sorted(set(words_of(text)), key=len, reverse=True)
+        if not words:
+            return _NONE, _NONE.astype(np.bool_)
+        rows, left = np.arange(len(self.text), dtype=np.int32), self.text
+        for word in words:
+            is_there = pc.match_substring(left, f" {word}")
+            rows, left = rows[np.asarray(is_there, dtype=np.bool_)], left.filter(is_there)
+        are_whole = np.ones(len(rows), dtype=np.bool_)
+        for word in words:
+            are_whole &= np.asarray(pc.match_substring(left, f" {word} "), dtype=np.bool_)
+        return rows, are_whole
