@@ -98,8 +98,8 @@ class DataSettings:
 class AutoSettings:
     """How a model is chosen for a log where none is named; the ``[auto]`` table."""
 
-    factors: int = 256
-    """The largest number that is chosen. What it is distilled from has up to four times as many."""
+    factors: int = 512
+    """The largest number that is chosen. What it is distilled from has up to 1,024."""
     work: float = 1.0
     """After which no other fit begins. 1 is a fifth of a fit of the default distilled model,
     large teacher included, and 25 seconds of a processor at least. Multiplications are counted, so

@@ -51,7 +51,7 @@ _ALWAYS = (Popularity.name, SVD.name, ALS.name)  # one of each is fitted whateve
 _SHARE_OF_LARGE, _LEAST_WORK = 0.2, 1e12  # the work: of a fit with a large teacher, and at least
 _LARGEST_SHARE = 0.35  # of the work, for a single fit
 _STEP = 0.03  # of the work, for a fit that others go on from along hyperparameters
-_PER_FACTOR = 4  # factors of a teacher
+_MOST_FACTORS = 1024  # of a teacher
 _LEARNING = 5_000  # users of a trial of a distilled model, those that are measured among them
 _USERS_OF_EPOCHS, _EPOCHS = 160_000, (8, 20)  # of all epochs together; the fewest, the most
 _TEMPERATURE, _OF_MANY_ITEMS, _MANY_ITEMS = 0.1, 0.07, 20_000
@@ -137,7 +137,7 @@ class Fits:
 
         Unless fewer factors than the best are so far from it that what they need can mislead.
         """
-        most = _PER_FACTOR * self.settings.factors
+        most = max(_MOST_FACTORS, self.settings.factors)
         self.value(model)
         self.climb(model, ORDER_STEPS, share)
         model = self._best_like(model)
