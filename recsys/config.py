@@ -4,13 +4,13 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from recsys.base.checks import as_path, require
 from recsys.base.errors import ConfigError, did_you_mean
-from recsys.models import ALS, MODELS, SCORERS, Model
+from recsys.models import ALS, MODELS, SCORERS, Model, parameters_of
 from recsys.models.protocol import require_model, without_vectors
 from recsys.models.registry import inner_model
 from recsys.settings import (
@@ -150,12 +150,62 @@ def _model(table: Mapping[str, Any]) -> Model | None:
     return None
 
 
+def with_tables(settings: Settings, tables: Mapping[str, Any]) -> Settings:
+    """Return settings with some keys of some tables changed; errors as of `settings_from`.
+
+    Parameters
+    ----------
+    tables : mapping
+        As parsed from TOML. A table may be an object of its class, and a model one of
+        `recsys.models`: those are taken whole. A model without a name changes the one there is.
+
+    Examples
+    --------
+    >>> changed = with_tables(Settings(), {"index": {"kind": "exact"}, "model": {"factors": 32}})
+    >>> changed.index.kind, changed.model.factors
+    ('exact', 32)
+    """
+    _refuse_unknown(tables, [table.name for table in fields(Settings)], "")
+    return replace(
+        settings,
+        **{name: _changed(getattr(settings, name), name, table) for name, table in tables.items()},
+    )
+
+
+def _changed(old: Any, name: str, table: Any) -> Any:
+    if name == "model":
+        return _changed_model(old, table)
+    if isinstance(table, type(old)):
+        return table
+    if not isinstance(table, Mapping):
+        kind = type(old).__name__
+        raise ConfigError(f"{name}: expected a table, a dict of its keys or {kind}, got {table!r}")
+    return replace(old, **_values(type(old), table, name))
+
+
+def _changed_model(old: Model | None, model: Any) -> Model | None:
+    """Return a model that is an object, a name, or hyperparameters, without a name of the old."""
+    if model is None or isinstance(model, str):
+        return _model({"name": model or AUTO})
+    if isinstance(model, Mapping):
+        if old is not None and model.get("name", old.name) == old.name:
+            model = {"name": old.name, **parameters_of(old), **model}
+        return _model(model)
+    require_model("model", model)
+    return model  # type: ignore[no-any-return]
+
+
 def _typed(settings: type[SomeSettings], table: Mapping[str, Any], where: str) -> SomeSettings:
     """Make one settings object of one table; ranges are checked by the object itself."""
+    return settings(**_values(settings, table, where))
+
+
+def _values(settings: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the values of one table, each of the type that the settings have for it."""
     from pydantic import TypeAdapter, ValidationError
 
     types = get_type_hints(settings)
-    _refuse_unknown(table, [f.name for f in fields(settings)], f"{where}.")  # type: ignore[arg-type]
+    _refuse_unknown(table, [f.name for f in fields(settings)], f"{where}.")
     values = {}
     for key, value in table.items():
         if isinstance(value, Mapping) and is_dataclass(types[key]):
@@ -169,7 +219,7 @@ def _typed(settings: type[SomeSettings], table: Mapping[str, Any], where: str) -
             values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)
         except ValidationError as error:
             raise ConfigError(f"{where}.{key}: {_expected(error)}, got {value!r}") from error
-    return settings(**values)
+    return values
 
 
 def _refuse_unknown(table: Mapping[str, Any], known: Sequence[str], prefix: str) -> None:

@@ -8,19 +8,13 @@ from typing import Any
 import pyarrow as pa
 import scipy.sparse as sp
 
-from recsys.base.checks import require_a
 from recsys.base.errors import DataError
 from recsys.base.progress import progress_bar
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate
-from recsys.logs import (
-    Interactions,
-    attributes_of,
-    read_items,
-    read_log,
-    require_interactions,
-    summarize,
-)
+from recsys.inputs import AnyLog, AnySettings, items_of, log_of, settings_of
+from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
+from recsys.logs.sources import ItemSource
 from recsys.models import Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
 from recsys.monitoring import Gates
@@ -46,13 +40,14 @@ MOST_USERS_OF_CHOICE = 3_000  # that it measures on
 
 
 def train(
-    log: Interactions,
+    log: AnyLog,
     store: str | Path = "store",
     *,
-    settings: Settings | None = None,
-    test: Interactions | None = None,
-    items: pa.Table | None = None,
+    settings: AnySettings = None,
+    test: "AnyLog | None" = None,
+    items: "ItemSource | None" = None,
     progress: bool = False,
+    **options: Any,
 ) -> Version:
     """Train on a log and publish a version.
 
@@ -61,18 +56,24 @@ def train(
 
     Parameters
     ----------
-    log : Interactions
-        As `recsys.read_log` returns them.
+    log : Interactions, table, path, glob, folder, or a list of these
+        As `recsys.read_log` takes or returns them: a pandas, Polars or Arrow table, or files.
     store : path
         Made if it is not there.
-    settings : Settings, optional
-        Of the model, the evaluation, the alignment, the index and the gates.
-    test : Interactions, optional
+    settings : Settings, mapping or path, optional
+        A mapping has the tables of a config, or keys such as ``{"index.kind": "exact"}``; a path is
+        that of a TOML file.
+    test : as `log`, optional
         The test part, for ``evaluation.split = "given"``.
-    items : pyarrow.Table, optional
-        Item attributes with a column item_id, as `recsys.read_items` returns them.
+    items : table or path, optional
+        Item attributes, as `recsys.read_items` takes or returns them.
     progress : bool
         Show progress bars where stderr is a terminal.
+    **options
+        Single settings, which win: `model`, an object, a name or a dict; `factors`; the columns
+        `user`, `item`, `time`, `event`, `value` of the log; the keys of ``[evaluation]``,
+        ``[log]`` and ``[index]``, such as ``split="last", k=10, min_value=4``; a table as a dict,
+        such as ``gates={"enabled": False}``.
 
     Returns
     -------
@@ -90,14 +91,17 @@ def train(
         version: it is kept in the store with the reasons, and the current one stays current.
     StoreError
         If the store cannot be written.
+
+    Examples
+    --------
+    ::
+
+        recsys.train(df, items=items_df, model=recsys.SVD(128), split="last", user="userId")
     """
-    require_interactions("train", log)
-    settings = settings or Settings()
-    require_a("train: settings", settings, Settings, "Settings, as recsys.read_config returns them")
-    if items is not None:
-        require_a(
-            "train: items", items, pa.Table, "an Arrow table, as recsys.read_items returns it"
-        )
+    settings = settings_of("train", settings, options, ("evaluation", "log", "index"))
+    items = items_of(items, settings)
+    log = log_of("train", log, settings, options, progress=progress)
+    test = None if test is None else log_of("train", test, settings, {}, progress=progress)
     require_writable(store)  # found out now, not after the training
     settings = with_split(settings, log, test)
     if settings.gates.enabled:

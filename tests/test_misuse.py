@@ -102,6 +102,8 @@ def test_what_is_no_log(name: str) -> None:
         "dimensions": lambda: list(try_dimensions(wrong, settings, [2])),
         "popularity": lambda: popularity_of(wrong),
     }
+    if name in ("frame", "arrow", "path"):
+        del acts["train"]  # which reads it
     for what, act in acts.items():
         refused(act, what)
     for model in MODELS:

@@ -10,11 +10,11 @@ FLOORS = {  # from the bottom up; rooms that are still to be built have their pl
     "data": ("vectors", "logs", "splits", "datasets"),
     "learning": ("models", "evaluation", "tuning"),
     "answering": ("index", "store", "serving"),
-    "running": ("config", "monitoring", "training", "selection", "nightly"),
+    "running": ("config", "inputs", "monitoring", "training", "selection", "one_line", "nightly"),
     "faces": ("export", "spark", "service", "pages", "cli", "__main__"),
 }
 ROOMS = [room for rooms in FLOORS.values() for room in rooms]
-FITTING = {"models", "tuning", "training", "selection", "nightly"}
+FITTING = {"models", "tuning", "training", "selection", "one_line", "nightly"}
 NEVER = {
     "errors": {"settings"},
     "settings": {"errors"},  # so it imports base alone

@@ -73,9 +73,13 @@ def test_tables_and_paths_in_the_place_of_a_log() -> None:
     train, _ = recsys.split_last(tastes())
     embeddings = ALS(factors=4).fit(train)
     table = pd.DataFrame({"user_id": [1], "item_id": [2]})
-    for log in (table, "log.csv", None):
-        with pytest.raises(DataError, match="read_log"):
+    for log, message in (
+        ("log.csv", "log.csv: no such file"),
+        (None, "log: expected a path, a gl"),
+    ):
+        with pytest.raises(DataError, match=message):
             recsys.train(log)
+    for log in (table, "log.csv", None):
         with pytest.raises(DataError, match="evaluate: expected two Interactions"):
             recsys.evaluate(embeddings, train, log)
         with pytest.raises(DataError, match="evaluate: expected two Interactions"):

@@ -1,8 +1,9 @@
 """From an interaction log to `Interactions`: read, classify, reject, weigh, count."""
 
+from recsys.logs.attributes import attributes_of
 from recsys.logs.cache import LogCache
 from recsys.logs.interactions import Interactions, SplitInfo, require_interactions
-from recsys.logs.items import attributes_of, read_items
+from recsys.logs.items import read_items
 from recsys.logs.log_summary import LogSummary, summarize
 from recsys.logs.read import read_log
 from recsys.logs.row_counts import FileCounts, RowCounts

@@ -22,19 +22,18 @@ from recsys.logs.records import (
     rows_in,
 )
 from recsys.logs.session import Session, open_session, warn
-from recsys.logs.sources import LogFile, as_file, identified
+from recsys.logs.sources import ItemSource, LogFile, arrow_table, as_file, identified
 from recsys.logs.sql import SPELLED_INTEGER, case, literal, literals
 from recsys.settings import ItemSettings, TextSettings
-from recsys.vectors import Ids
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 _MEMORY_LIMIT = "1GB"
-_MOST_COMPARED = 100_000  # rows
-_FEW = 0.5  # of the items of a log; if fewer have attributes, the ids may not be those of the log
 
 
-def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Table:
+def read_items(
+    source: ItemSource, settings: ItemSettings | None = None, *, log_column: str | None = None
+) -> pa.Table:
     """Read a table of item attributes.
 
     Text is taken apart as that of a log is, so that an id is the same id in both. A column of CSV
@@ -43,8 +42,11 @@ def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Tab
 
     Parameters
     ----------
-    path : path
-        Parquet, CSV or JSON lines, the last two plain or compressed.
+    source : path or table
+        Parquet, CSV or JSON lines, the last two plain or compressed; a pandas, Polars or Arrow
+        table.
+    log_column : str, optional
+        The column of ids in the log: that of a table without a column item_id.
 
     Returns
     -------
@@ -54,111 +56,46 @@ def read_items(path: str | Path, settings: ItemSettings | None = None) -> pa.Tab
     Raises
     ------
     DataError
-        If the file cannot be read, a column is missing, or a number is no finite one.
+        If the source cannot be read, a column is missing, or a number is no finite one.
     """
-    words = "a path, as recsys.train(items=...) takes an Arrow table as it is"
-    require_a("items", path, str | Path, words)
-    path, settings = Path(path), settings or ItemSettings()
+    settings = settings or ItemSettings()
     require_a("items: settings", settings, ItemSettings, "ItemSettings")
     columns = dict(settings.columns)
+    is_mapped = "item_id" in columns
     item_id = columns.setdefault("item_id", "item_id")
-    try:
-        table = _read_table(path, settings.text, item_id)
-    except (OSError, pa.ArrowException) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
-        raise DataError(f"items: cannot read {path} as a table of items: {reason}") from error
+    where, table = _read(source, settings.text, item_id)
+    if not is_mapped and item_id not in table.column_names and log_column in table.column_names:
+        columns["item_id"] = item_id = str(log_column)
+        _, table = _read(source, settings.text, item_id)
     for column in columns.values():
         if column not in table.column_names:
             raise DataError(
-                f"items: {path} has no column {column!r}, only "
-                f"{', '.join(table.column_names)}{did_you_mean(column, table.column_names)}"
+                f"items: {where} has no column {column!r}, only "
+                f"{', '.join(table.column_names)}{did_you_mean(column, table.column_names)}; name "
+                "the column of ids: [data] item_columns = { item_id = ... }"
             )
         if table.column_names.count(column) > 1:
-            raise DataError(f"items: {path} has several columns {column!r}; give each its own name")
+            raise DataError(
+                f"items: {where} has several columns {column!r}; give each its own name"
+            )
     if len(columns) > 1:
         table = pa.table({ours: table[theirs] for ours, theirs in columns.items()})
     else:
         names = ["item_id" if name == item_id else name for name in table.column_names]
         table = table.rename_columns(names)
-    _refuse_numbers_that_are_none(table)
+    refuse_numbers_that_are_none(table)
     return table
 
 
-def attributes_of(table: pa.Table, items: Ids) -> pa.Table:
-    """Bring a table of items into the order of the rows of the embeddings.
-
-    Warns where the table holds none of the items, or less than half of them, and where several rows
-    for one item differ.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        With a column item_id. Of several rows for one item the first one counts.
-    items : Ids
-        The items, in order.
-
-    Returns
-    -------
-    pyarrow.Table
-        One row per item; attributes are null for an item that the table does not hold.
-
-    Raises
-    ------
-    DataError
-        If ids or numbers of the table cannot be used.
-    """
-    _refuse_numbers_that_are_none(table)
-    ids = _ids_as_text(table["item_id"])
-    first_row = pc.index_in(items.values.cast(pa.large_string()), value_set=ids)
-    _warn_of_several(table, ids)
-    n_found = len(first_row) - first_row.null_count
-    if n_found < _FEW * len(items):
-        example = "" if len(table) == 0 else f", such as {table['item_id'][0].as_py()!r}"
-        warn(
-            f"items: of the {len(items):,} items of the log, such as {items[0]!r}, the table of "
-            f"items has {n_found:,}; its ids{example} may be spelled otherwise, or be in another "
-            "column (data.item_columns)"
-        )
-    aligned = table.take(first_row)
-    return aligned.set_column(aligned.column_names.index("item_id"), "item_id", items.values)
-
-
-def _warn_of_several(table: pa.Table, ids: pa.Array) -> None:
-    """Warn of ids with several rows that differ."""
-    counts = ids.value_counts()
-    several = counts.field("values").filter(pc.greater(counts.field("counts"), 1)).drop_null()
-    if not len(several):
-        return
-    rows_of: dict[str, list[Any]] = {}
-    rows = pc.indices_nonzero(pc.is_in(ids, value_set=several))[:_MOST_COMPARED]
-    attributes = table.drop_columns("item_id").take(rows).to_pylist()
-    for id_, row in zip(ids.take(rows).to_pylist(), attributes, strict=True):
-        rows_of.setdefault(id_, []).append(row)
-    differ = [id_ for id_, found in rows_of.items() if any(row != found[0] for row in found)]
-    if differ:
-        warn(
-            "items: several rows that differ have one id, such as "
-            f"{differ[0]!r} ({len(differ):,} ids); of each id the first row counts"
-        )
-
-
-def _ids_as_text(ids: pa.ChunkedArray) -> pa.Array:
-    """Return ids as text: a whole float or decimal is an integer."""
-    if not any(is_of(ids.type) for is_of in _IDS):
-        raise DataError(
-            f"items: item_id is {ids.type}; expected integers or strings; convert it, or map "
-            "another column (data.item_columns)"
-        )
-    if pa.types.is_floating(ids.type):
-        ids = pc.if_else(pc.is_nan(ids), None, ids).cast(pa.float64())
-        if pc.any(pc.greater_equal(pc.abs(ids), 2.0**53)).as_py():
-            raise DataError(
-                "items: item_id holds floats above 2^53, which are rounded; write integers or text"
-            )
-    text = ids.cast(pa.large_string())
-    if pa.types.is_floating(ids.type) or pa.types.is_decimal(ids.type):
-        text = pc.replace_substring_regex(text, r"\.0*$", "")
-    return text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
+def _read(source: ItemSource, text: TextSettings, item_id: str) -> tuple[str, pa.Table]:
+    """Return what a table of items is called in messages, and its rows."""
+    if not isinstance(source, str | Path):
+        return "the table", arrow_table(source, "items")
+    try:
+        return str(source), _read_table(Path(source), text, item_id)
+    except (OSError, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise DataError(f"items: cannot read {source} as a table of items: {reason}") from error
 
 
 _NOT_KEPT = (
@@ -167,13 +104,9 @@ _NOT_KEPT = (
 )
 """Types that Arrow cannot write as Parquet, or not take rows of."""
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-_IDS = (
-    *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null),
-    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary),
-)
 
 
-def _refuse_numbers_that_are_none(table: pa.Table) -> None:
+def refuse_numbers_that_are_none(table: pa.Table) -> None:
     """Refuse infinities and NaN, which JSON cannot hold, and floats of half precision."""
     for name, column in zip(table.column_names, table.columns, strict=True):
         for part in _leaves(column):

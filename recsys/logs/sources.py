@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PathLike: TypeAlias = str | Path
 ArrowTable: TypeAlias = pa.Table | pa.RecordBatch | pa.RecordBatchReader
 LogTable: TypeAlias = "ArrowTable | pd.DataFrame | pl.DataFrame | pl.LazyFrame"
+ItemSource: TypeAlias = "PathLike | LogTable"
 LogSource: TypeAlias = "PathLike | LogTable | Sequence[PathLike | LogTable]"
 
 FileFormat = Literal["parquet", "csv", "jsonl", "lists"]
@@ -211,11 +212,13 @@ def partition_of(path: Path) -> dict[str, str | None]:
 
 def as_file(path: Path, log_format: LogFormat, what: str = "log") -> LogFile:
     """Return one file with its format and compression; `what` it is begins a message."""
+    if not path.exists():
+        raise DataError(f"{what} {path}: no such file")
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "no plain file, but a pipe or a device"
         raise DataError(
-            f"{what} {path}: it is {kind if path.exists() else 'not there'}; a {what} is read more "
-            "than once, so write it to a file and give that"
+            f"{what} {path}: it is {kind}, and is read more than once, so write it to a file and "
+            "give that"
         )
     format_ = _format_of(path) if log_format == "auto" else log_format
     if format_ is None and kind_of(path, what).is_parquet:
@@ -268,13 +271,18 @@ def _format_of(path: Path) -> FileFormat | None:
     return FORMAT_OF_SUFFIX.get(suffixes[-1]) if suffixes else None
 
 
-def _as_stream(table: Any, name: str) -> TableStream:
+def arrow_table(table: Any, what: str) -> pa.Table:
+    """Bring a table of any library to Arrow; `what` it is begins a message."""
+    return _as_stream(table, "table", what).reader.read_all()
+
+
+def _as_stream(table: Any, name: str, what: str = "log") -> TableStream:
     """Bring a table of any library to a stream of Arrow batches."""
     try:
-        reader = _reader_of(table, name)
+        reader = _reader_of(table, f"{what} {name}")
     except UnicodeEncodeError as error:
         raise DataError(
-            f"log {name}: a text holds half a character (a lone surrogate), which UTF-8 cannot "
+            f"{what} {name}: a text holds half a character (a lone surrogate), which UTF-8 cannot "
             f"write: {error.reason}; repair or drop it"
         ) from error
     except DataError:
@@ -282,18 +290,17 @@ def _as_stream(table: Any, name: str) -> TableStream:
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise DataError(
-            f"log {name}: a column mixes types, or holds what no column can: {first}; "
+            f"{what} {name}: a column mixes types, or holds what no column can: {first}; "
             "bring each column to one type"
         ) from error
     if reader is None:
-        raise DataError(
-            "log: expected a path, a glob, a folder, a pandas, Polars or Arrow table, or a list of "
-            f"these, got {type(table).__name__}"
-        )
+        several = ", a glob, a folder, a pandas, Polars or Arrow table, or a list of these"
+        words = several if what == "log" else ", or a pandas, Polars or Arrow table"
+        raise DataError(f"{what}: expected a path{words}, got {type(table).__name__}")
     return TableStream(reader, name)
 
 
-def _reader_of(table: Any, name: str) -> pa.RecordBatchReader | None:
+def _reader_of(table: Any, label: str) -> pa.RecordBatchReader | None:
     if isinstance(table, pa.RecordBatchReader):
         return table
     if isinstance(table, pa.RecordBatch):
@@ -305,8 +312,11 @@ def _reader_of(table: Any, name: str) -> pa.RecordBatchReader | None:
         if not table.columns.is_unique:
             twice = table.columns[table.columns.duplicated()][0]
             raise DataError(
-                f"log {name}: column {twice!r} occurs several times; give each its own name"
+                f"{label}: column {twice!r} occurs several times; give each its own name"
             )
+        named = [name for name in table.index.names if name is not None]
+        if named and not set(named) & set(table.columns):
+            table = table.reset_index()  # an index with a name is a column
         return pa.Table.from_pandas(table, preserve_index=False).to_reader()
     if library == "polars" and (hasattr(table, "collect") or hasattr(table, "columns")):
         collected = table.collect() if hasattr(table, "collect") else table

@@ -50,8 +50,8 @@ api: Any = recsys  # called with types that it does not take
 
 @pytest.mark.parametrize("act", [
     lambda log: api.open(5), lambda log: api.versions(5), lambda log: api.train(log, 5),
-    lambda log: api.train(log, items="items.csv"),
-    lambda log: api.train(log, settings={"a": 1}),
+    lambda log: api.train(log, items=5),
+    lambda log: api.train(log, settings=5),
     lambda log: api.read_log("x", cache="cache"), lambda log: api.write_batch("store", "out"),
     lambda log: api.LogSettings(events=["view"]), lambda log: api.read_config(5),
     lambda log: api.ALS().fit(log.user_items().toarray()),

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -242,12 +243,15 @@ def test_a_row_of_another_length_is_named(tmp_path: Path) -> None:
         read_items(path)
 
 
-def test_a_table_is_no_path() -> None:
-    with pytest.raises(
-        DataError,
-        match="expected a path, as recsys.train.* takes an Arrow table as it is, got Table",
-    ):
-        read_items(pa.table({"item_id": [1]}))  # type: ignore[arg-type]
+def test_a_table_of_any_library_is_read() -> None:
+    table = pa.table({"movieId": [1, 2], "title": ["Lamp", None]})
+    for source in (table, table.to_pandas(), pl.from_arrow(table)):
+        found = read_items(source, log_column="movieId")
+        assert found.to_pydict() == {"item_id": [1, 2], "title": ["Lamp", None]}
+    with pytest.raises(DataError, match="the table has no column 'item_id', only movieId, title"):
+        read_items(table)
+    with pytest.raises(DataError, match="items: expected a path, or a pandas.*, got int"):
+        read_items(5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

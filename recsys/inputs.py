@@ -1,0 +1,163 @@
+"""What a call takes: a log of any kind, a table of items, and settings as keywords."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.config import Settings, read_config, settings_from, with_tables
+from recsys.logs import Interactions, read_items, read_log
+from recsys.logs.sources import ItemSource, LogSource
+
+AnyLog: TypeAlias = "Interactions | LogSource"
+AnySettings: TypeAlias = Settings | Mapping[str, Any] | str | Path | None
+
+COLUMNS = {
+    "user": "user_id",
+    "item": "item_id",
+    "time": "timestamp",
+    "event": "event",
+    "value": "value",
+}
+"""Keywords that name a column of the log, and our name of it."""
+
+_TABLES = tuple(table.name for table in fields(Settings))
+
+
+def settings_of(
+    what: str, settings: AnySettings, options: Mapping[str, Any], tables: Sequence[str]
+) -> Settings:
+    """Return the settings of a call: those given, with the keywords, which win.
+
+    Parameters
+    ----------
+    what : str
+        The call, for errors.
+    settings : Settings, mapping, path or None
+        Tables as a config has them, or keys such as "index.kind"; a path is that of a TOML file.
+    options : mapping
+        By keyword: a table (``index={"kind": "exact"}``), a key of one of `tables` (``k=10``), a
+        column of the log (``user="userId"``), `model` or `factors`. None is as if not given.
+    tables : sequence of str
+        Tables whose keys are keywords; the first that has a key takes it.
+
+    Raises
+    ------
+    ConfigError
+        If a keyword is unknown, or a value is of the wrong type or out of range.
+    """
+    found = _base(what, settings)
+    given = {name: value for name, value in options.items() if value is not None}
+    factors = given.pop("factors", None) if "tune" not in tables else None
+    whole = {name: given.pop(name) for name in [*given] if _is_table(name, given[name])}
+    found = with_tables(found, whole)
+    keys: dict[str, dict[str, Any]] = {}
+    columns = {ours: given.pop(name) for name, ours in COLUMNS.items() if name in given}
+    for name, value in given.items():
+        keys.setdefault(_table_of(what, name, tables), {})[name] = value
+    if columns:
+        log = keys.setdefault("log", {})
+        log["columns"] = {**found.log.columns, **log.get("columns", {}), **columns}
+    found = with_tables(found, keys)
+    return found if factors is None else _with_factors(found, factors)
+
+
+def log_of(
+    what: str, log: AnyLog, settings: Settings, options: Mapping[str, Any], *, progress: bool
+) -> Interactions:
+    """Return a log as interactions: read as the settings say, unless it was read before."""
+    if not isinstance(log, Interactions):
+        return read_log(log, settings.log, progress=progress)
+    late = [name for name in options if options[name] is not None and _is_of_log(name)]
+    if late:
+        raise ConfigError(
+            f"{what}: {late[0]} says how a log is read, and Interactions were read before; give it "
+            "to recsys.read_log, or pass the table or the path"
+        )
+    return log
+
+
+def items_of(items: "ItemSource | None", settings: Settings) -> pa.Table | None:
+    """Return a table of item attributes, from a file or a table of any library.
+
+    Where it has no column item_id, and none is mapped to it, its ids are in the column that has
+    them in the log.
+    """
+    if items is None:
+        return None
+    how = settings.data.item_settings
+    return read_items(items, how, log_column=settings.log.columns.get("item_id"))
+
+
+def _base(what: str, settings: AnySettings) -> Settings:
+    if settings is None:
+        return Settings()
+    if isinstance(settings, Settings):
+        return settings
+    if isinstance(settings, str | Path):
+        return read_config(settings)
+    if isinstance(settings, Mapping):
+        return settings_from(_nested(settings))
+    raise DataError(
+        f"{what}: settings: expected Settings, a dict of their tables or the path of a TOML file, "
+        f"got {type(settings).__name__}"
+    )
+
+
+def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tables in which "index.kind" is the key kind of the table index."""
+    tables: dict[str, Any] = {}
+    for name, value in settings.items():
+        table, _, key = str(name).partition(".")
+        if key:
+            tables[table] = {**tables.get(table, {}), key: value}
+        elif isinstance(value, Mapping):
+            tables[table] = {**tables.get(table, {}), **value}
+        else:
+            tables[table] = value
+    return tables
+
+
+def _is_table(name: str, value: Any) -> bool:
+    return name == "model" or (
+        name in _TABLES and (isinstance(value, Mapping | type(getattr(Settings(), name))))
+    )
+
+
+def _is_of_log(name: str) -> bool:
+    return name in COLUMNS or name in _keys_of("log")
+
+
+def _keys_of(table: str) -> list[str]:
+    return [key.name for key in fields(getattr(Settings(), table))]
+
+
+def _table_of(what: str, name: str, tables: Sequence[str]) -> str:
+    """Return the first table that has a key; a ConfigError where none of them has it."""
+    if name == "seed" and "tune" not in tables:
+        raise ConfigError(
+            f"{what}: seed: expected to read of what; write model=recsys.ALS(seed=1), or, of the "
+            'random split, evaluation={"seed": 1}'
+        )
+    for table in tables:
+        if name in _keys_of(table):
+            return table
+    if name in _TABLES:
+        raise ConfigError(f"{what}: {name}: expected a dict of its keys, or an object of its class")
+    elsewhere = [table for table in _TABLES if table != "model" and name in _keys_of(table)]
+    if elsewhere:
+        hint = f"; write {elsewhere[0]}={{{name!r}: ...}}"
+    else:
+        known = ["model", *COLUMNS, *_TABLES, *(key for table in tables for key in _keys_of(table))]
+        hint = did_you_mean(name, known) or "; docs/settings.md lists them"
+    raise ConfigError(f"{what}: unknown keyword {name!r}{hint}")
+
+
+def _with_factors(settings: Settings, factors: int) -> Settings:
+    """Return settings with a number of factors: of the model, or the most that is chosen."""
+    if settings.model is None:
+        return with_tables(settings, {"auto": {"factors": factors}})
+    return replace(settings, model=settings.model.with_factors(factors))

@@ -1,0 +1,139 @@
+"""One line a step: DataFrames for logs and items, settings as keywords, results as tables."""
+
+import importlib
+from dataclasses import is_dataclass
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pytest
+
+import recsys
+from recsys.config import Settings
+from recsys.inputs import settings_of
+from tests.worlds import tastes
+
+LOG = tastes()
+EVENTS = LOG.to_pandas().rename(columns={"user_id": "who", "item_id": "what", "weight": "stars"})
+TITLES = pd.DataFrame({"what": LOG.items.tolist(), "title": [f"t{n}" for n in range(40)]})
+NAMED = {"user": "who", "item": "what", "value": "stars"}
+SMALL = {"index": {"kind": "exact"}, "gates": {"enabled": False}}
+TABLES = ("evaluation", "log", "index")
+
+
+def read(**options: object) -> Settings:
+    return settings_of("train", None, options, TABLES)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "arrow", "index"])
+def test_train_takes_tables_of_any_library(tmp_path: Path, library: str) -> None:
+    events, titles = EVENTS, TITLES
+    if library == "polars":
+        events, titles = pl.from_pandas(events), pl.from_pandas(titles)
+    if library == "arrow":
+        events, titles = pl.from_pandas(events).to_arrow(), pl.from_pandas(titles).to_arrow()
+    if library == "index":
+        events, titles = events.set_index("who"), titles.set_index("what")
+    version = recsys.train(
+        events, tmp_path, items=titles, model=recsys.SVD(4), split="last", k=5, **NAMED, **SMALL
+    )
+    assert version.manifest.model.name == "svd"
+    assert next(iter(version.manifest.metrics["svd"].metrics)) == "recall@5"
+    assert version.manifest.config["evaluation"]["split"] == "last"
+    recommender = recsys.open(tmp_path)
+    found = recommender.recommend("u5", k=4)
+    assert [int(str(item_id)[1:]) % 4 for item_id, _ in found] == [1, 1, 1, 1]
+    assert recommender.describe("i7") == {"title": "t7"}
+
+
+def test_keywords_win_over_dicts_and_these_over_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(
+        '[evaluation]\nk = 3\nsplit = "last"\n[log]\nmin_value = 2.0\n'
+    )
+    found = settings_of(
+        "train",
+        tmp_path / "a.toml",
+        {"evaluation": {"k": 4, "last": 2}, "k": 5, "user": "who", "columns": {"item_id": "what"}},
+        TABLES,
+    )
+    assert (found.evaluation.k, found.evaluation.last, found.evaluation.split) == (5, 2, "last")
+    assert found.log.min_value == 2.0
+    assert found.log.columns == {"user_id": "who", "item_id": "what"}
+
+
+def test_settings_are_objects_dicts_or_dotted_keys() -> None:
+    for settings in ({"index": {"kind": "exact"}}, {"index.kind": "exact"}):
+        assert settings_of("train", settings, {}, TABLES).index.kind == "exact"
+    index = recsys.IndexSettings(kind="exact")
+    assert read(index=index).index is index
+    assert settings_of("train", Settings(index=index), {"trees": 5}, TABLES).index.trees == 5
+
+
+def test_a_model_is_an_object_a_name_or_a_dict() -> None:
+    assert read(model=recsys.SVD(8)).model == recsys.SVD(8)
+    assert read(model="svd", factors=8).model == recsys.SVD(8)
+    assert read(model={"name": "svd", "factors": 8}).model == recsys.SVD(8)
+    assert read(model="auto", factors=8).auto.factors == 8
+    changed = settings_of("train", Settings(model=recsys.SVD(8)), {"model": {"recency": 1.0}}, ())
+    assert changed.model == recsys.SVD(8, recency=1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"splt": "last"}, "train: unknown keyword 'splt'; did you mean 'split'"),
+        ({"trials": 3}, r"train: unknown keyword 'trials'; write tune=\{'trials': ...\}"),
+        ({"k": "ten"}, "evaluation.k: .* got 'ten'"),
+        ({"gates": 3}, "train: gates: expected a dict"),
+        ({"seed": 1}, r"train: seed: .* model=recsys.ALS\(seed=1\)"),
+        ({"model": "knn"}, "model.name: expected a model with vectors"),
+        ({"model": recsys.SVD}, "model: expected a model such as .* got the class SVD"),
+        ({"index": {"knd": "exact"}}, "index.knd: unknown key.*did you mean 'index.kind'"),
+    ],
+)
+def test_a_wrong_keyword_is_one_sentence(options: dict[str, object], message: str) -> None:
+    with pytest.raises(recsys.ConfigError, match=message):
+        read(**options)
+
+
+def test_what_was_read_before_is_not_read_again() -> None:
+    with pytest.raises(recsys.ConfigError, match="user says how a log is read.*recsys.read_log"):
+        recsys.compare(LOG, ["svd"], user="who")
+
+
+def test_items_without_their_ids_are_an_error_that_says_what_to_do() -> None:
+    titles = TITLES.rename(columns={"what": "code"})
+    with pytest.raises(
+        recsys.DataError, match="items: the table has no column 'item_id', only cod"
+    ):
+        recsys.train(EVENTS, items=titles, **NAMED)
+
+
+def test_compare_returns_a_table() -> None:
+    found = recsys.compare(
+        EVENTS, [recsys.SVD(4), "popularity"], tune=False, split="last", k=5, **NAMED
+    )
+    assert found["svd"].parameters["factors"] == 4
+    assert found.to_pandas()["model"].tolist() == ["svd", "popularity"]
+    assert found.metric == "ndcg@5"
+    with pytest.raises(recsys.ConfigError, match=r"expected a list of names .* write \['svd'\]"):
+        recsys.compare(EVENTS, "svd")
+
+
+def test_tune_returns_trials_and_a_model() -> None:
+    found = recsys.tune(EVENTS, model="svd", factors=4, trials=3, split="last", k=5, **NAMED)
+    assert len(found.to_pandas()) == found.n_trials == 3
+    assert isinstance(found.model, recsys.SVD)
+    assert found.model.factors == 4
+
+
+def test_dimensions_returns_a_curve() -> None:
+    curve = recsys.dimensions(EVENTS, [2, 4], model="svd", split="last", k=5, **NAMED)
+    assert set(curve.to_pandas()["factors"]) == {2, 4}
+
+
+def test_all_settings_have_one_place() -> None:
+    module = importlib.import_module("recsys.settings")
+    classes = {name for name, one in vars(module).items() if is_dataclass(one)}
+    assert classes
+    assert all(getattr(recsys, name) is getattr(module, name) for name in classes)
