@@ -13,6 +13,7 @@ from recsys.base.errors import ConfigError, did_you_mean
 from recsys.models import ALS, MODELS, SCORERS, Model, parameters_of
 from recsys.models.protocol import require_model, without_vectors
 from recsys.models.registry import inner_model
+from recsys.settings import AUTO as AUTO
 from recsys.settings import (
     AlignmentSettings,
     AutoSettings,
@@ -41,8 +42,6 @@ _IN_TOML = {
     "tuple_type": _A_LIST,
 }
 """Types of pydantic's errors, in the words of TOML."""
-AUTO = "auto"
-"""The name of no model: one is chosen for the log."""
 _PATHS = {
     "data": ("log", "test", "items"),
     "nightly": ("store", "log_file", "metrics_file"),

@@ -3,6 +3,7 @@
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
@@ -18,17 +19,20 @@ from recsys.base.errors import ConfigError
 from recsys.base.progress import progress_bar
 from recsys.base.stopping import check_stop
 from recsys.base.threads import one_blas_thread
-from recsys.config import Settings
+from recsys.config import AUTO, Settings
 from recsys.evaluation import ComparedModel, DimensionPoint, evaluate
 from recsys.index import Searcher
 from recsys.logs import Interactions, require_interactions
-from recsys.models import Model, flat
-from recsys.models.protocol import epoch_bar
+from recsys.models import SCORERS, Model, flat
+from recsys.models.protocol import epoch_bar, recency_of
 from recsys.models.registry import has_factors
 from recsys.splits import ThreeWaySplit, split_parts
 from recsys.splits.common import Split
-from recsys.tuning import Task, Tuned, require_study, tune
-from recsys.tuning.candidates import Candidate
+from recsys.training import task_of_choice
+from recsys.tuning import Task, Tuned, choose, require_study, tune
+from recsys.tuning.advice import best_name, distilled_name
+from recsys.tuning.candidates import Candidate, with_a_chance
+from recsys.tuning.fits import student_of
 from recsys.vectors import STORAGES, Embeddings, encode
 
 
@@ -198,24 +202,60 @@ def compare_models(
     """Tune, train and test several models on the same parts of a log, and the same users.
 
     Each is tuned on the validation part, then fitted to all of train once for each seed, and tested
-    once. Models come, with their names, as they are done, so that a run that is stopped keeps those
-    it has; `on_tuned` is called with every search, also with one that was stopped.
+    once. Where one without vectors is best, a model that is distilled from it comes last: that one
+    can be published. Models come, with their names, as they are done, so that a run that is stopped
+    keeps those it has; `on_tuned` is called with every search, also with one that was stopped.
     """
-    candidates = [_candidate_of(name, settings) for name in settings.compare.models]
+    settings = with_models(settings, log)
+    names = settings.compare.models or ()
+    for name in names:
+        _candidate_of(name, settings)  # a wrong one is found now, not after an hour
     parts = split_parts(log, settings.evaluation, test)
-    for candidate in candidates:
+    compared: dict[str, ComparedModel] = {}
+    for name in names:
         start = perf_counter()
-        if settings.compare.tune:
+        candidate = _candidate_of(name, settings)
+        if candidate is None:
+            candidate = _chosen(parts, settings, progress=progress)
+        elif settings.compare.tune:
             found = _tuned(candidate, parts, settings, study, progress=progress)
             candidate = found.best.candidate
             if on_tuned is not None:
                 on_tuned(found)
             check_stop()
-        tuning_seconds = perf_counter() - start if settings.compare.tune else 0.0
+        is_tuned = settings.compare.tune or name == AUTO
+        seconds = perf_counter() - start if is_tuned else 0.0
+        compared[name] = _compared(candidate, parts.whole, settings, seconds, progress=progress)
+        yield name, compared[name]
+    best = best_name(compared, f"{settings.tune.metric}@{settings.evaluation.k}")
+    if compared[best].model in SCORERS:
+        student = _student_of(compared[best], parts.whole[0], settings)
         yield (
-            candidate.name,
-            _compared(candidate, parts.whole, settings, tuning_seconds, progress=progress),
+            distilled_name(best),
+            _compared(student, parts.whole, settings, 0.0, progress=progress),
         )
+
+
+def with_models(settings: Settings, log: Interactions) -> Settings:
+    """Return the settings with the models that are compared, also where they name none."""
+    require_interactions("compare", log)
+    chosen, _ = with_a_chance(len(log.users), len(log.items))
+    return replace(settings, compare=settings.compare.named(chosen))
+
+
+def _chosen(parts: ThreeWaySplit, settings: Settings, *, progress: bool) -> Candidate:
+    """Return the model that `recsys.train` chooses where none is named."""
+    with progress_bar("choosing a model", enabled=progress) as on_step:
+        return Candidate.of(choose(task_of_choice(parts, settings), settings.auto, on_step).model)
+
+
+def _student_of(scorer: ComparedModel, train: Interactions, settings: Settings) -> Candidate:
+    """Return the model with vectors that learns the lists of a scorer, which has none."""
+    teacher = Candidate(scorer.model, scorer.parameters).model()
+    shape = len(train.users), len(train.items)
+    return Candidate.of(
+        student_of(teacher, shape, settings.auto.factors, recency_of(teacher)),
+    )
 
 
 def try_dimensions(
@@ -243,8 +283,11 @@ def try_dimensions(
     )
 
 
-def _candidate_of(name: str, settings: Settings) -> Candidate:
+def _candidate_of(name: str, settings: Settings) -> Candidate | None:
+    """Return the model of that name as it is given; None where one is to be chosen."""
     given = flat(settings.compare.parameters.get(name, {}))
+    if name == AUTO:
+        return None
     if settings.model is not None and settings.model.name == name:
         return Candidate.of(settings.model).having(**given)
     return Candidate(name, given)
@@ -300,4 +343,5 @@ def _compared(
         peak_bytes=max((peak for peak in peaks if peak is not None), default=None),
         parameters=candidate.parameters,
         tuning_seconds=tuning_seconds,
+        model=candidate.name,
     )

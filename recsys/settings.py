@@ -19,9 +19,9 @@ TOML file. Each raises a ConfigError if a setting is out of range.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from recsys.base.checks import require, require_known, require_types
 from recsys.base.errors import ConfigError
@@ -92,6 +92,10 @@ class DataSettings:
     def item_settings(self) -> ItemSettings:
         """How the table of items is read."""
         return ItemSettings(columns=self.item_columns, text=self.items_text)
+
+
+AUTO = "auto"
+"""The name of no model: one is chosen for the log."""
 
 
 @dataclass(frozen=True)
@@ -307,10 +311,11 @@ class TuneSettings:
 class CompareSettings:
     """Which models are compared, and how; the ``[compare]`` table."""
 
-    models: Sequence[str] = ("als", "svd", "popularity")
-    """By name; also "knn" and "ease", and "bpr" of `implicit`."""
+    models: Sequence[str] | None = None
+    """By name; also "knn", "ease", "bpr" of `implicit`, and "auto", the one that `train` chooses.
+    Default: what has a chance on the log, see `recsys.tuning.candidates.with_a_chance`."""
     baseline: str | None = None
-    """The one that the others are compared to. Default: the last."""
+    """The one that the others are compared to. Default: popularity, which is added."""
     tune: bool = True
     """Find each model's hyperparameters first, as ``[tune]`` says."""
     seeds: int = 1
@@ -320,9 +325,11 @@ class CompareSettings:
 
     def __post_init__(self) -> None:
         require_types("compare", self)
+        require("compare.seeds", self.seeds, least=1)
+        if self.models is None:
+            return
         if not self.models:
             raise ConfigError("compare.models: expected at least one, got none")
-        require("compare.seeds", self.seeds, least=1)
         if self.baseline is not None:
             require("compare.baseline", self.baseline, one_of=self.models)
         for name in self.parameters:
@@ -331,7 +338,12 @@ class CompareSettings:
     @property
     def reference(self) -> str:
         """The model that the others are compared to."""
-        return self.baseline or self.models[-1]
+        return self.baseline or "popularity"
+
+    def named(self, chosen: Sequence[str]) -> Self:
+        """Return the same with models, those chosen where none are named, and with the baseline."""
+        models = [*(chosen if self.models is None else self.models), self.reference]
+        return replace(self, models=list(dict.fromkeys(models)))
 
 
 @dataclass(frozen=True)

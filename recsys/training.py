@@ -18,7 +18,7 @@ from recsys.logs.sources import ItemSource
 from recsys.models import Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
 from recsys.monitoring import Gates
-from recsys.splits import decide_split, split_log, split_parts
+from recsys.splits import ThreeWaySplit, decide_split, split_log, split_parts
 from recsys.splits.common import Split
 from recsys.store import (
     EvaluationSummary,
@@ -151,17 +151,21 @@ def with_model(
     except DataError as error:
         choice = unchosen(auto, metric, 0, f"no validation part can be cut: {error}")
     else:
-        task = Task(
-            parts.train,
-            parts.validation,
-            auto.metric,
-            settings.evaluation.k,
-            settings.evaluation.seed,
-            MOST_USERS_OF_CHOICE,
-        )
         with progress_bar("choosing a model", enabled=progress) as on_step:
-            choice = choose(task, auto, on_step)
+            choice = choose(task_of_choice(parts, settings), auto, on_step)
     return replace(settings, model=choice.model), choice
+
+
+def task_of_choice(parts: ThreeWaySplit, settings: Settings) -> Task:
+    """Return what a choice of a model measures: no more users than it needs."""
+    return Task(
+        parts.train,
+        parts.validation,
+        settings.auto.metric,
+        settings.evaluation.k,
+        settings.evaluation.seed,
+        MOST_USERS_OF_CHOICE,
+    )
 
 
 def spec_of(model: Model, choice: Choice | None = None) -> ModelSpec:

@@ -2,19 +2,26 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from recsys.config import read_config
+from recsys.config import Settings, read_config
 from recsys.errors import ConfigError
 from recsys.evaluation import DimensionCurve, evaluate
 from recsys.logs import Interactions
 from recsys.models import ALS, SVD, Blend, OnEpoch, Popularity, model_from
-from recsys.selection import measure_dimensions, numbers_of_factors, write_tuned
+from recsys.selection import (
+    compare_models,
+    measure_dimensions,
+    numbers_of_factors,
+    with_models,
+    write_tuned,
+)
+from recsys.settings import CompareSettings, EvaluationSettings
 from recsys.splits import SplitSettings, split_parts, split_random
 from recsys.tuning import Budget, Task, Trial, Tuned, tune
 from recsys.tuning.candidates import Candidate
@@ -163,3 +170,30 @@ def test_what_is_found_is_a_config_for_train(tmp_path: Path) -> None:
     assert log == [config.parent / "a.csv", Path("/b.csv")]
     assert settings.data.item_columns == {"item_id": "id"}
     assert out.read_text().startswith("# Found by a search: ndcg@5 0.")
+
+
+def test_an_item_item_model_that_wins_is_compared_as_vectors_too() -> None:
+    """Popularity is the baseline that is added, and names are checked before the first fit."""
+    log = tastes()
+    settings = Settings(
+        compare=CompareSettings(models=["knn"], tune=False),
+        evaluation=EvaluationSettings(split="random", k=5),
+    )
+    found = dict(compare_models(log, settings))
+    assert list(found) == ["knn", "popularity", "knn (distilled)"]
+    student = found["knn (distilled)"]
+    assert student.model == "distilled"
+    assert student.parameters["teacher.name"] == "knn"
+    with pytest.raises(ConfigError, match="expected some of als"):
+        next(compare_models(log, replace(settings, compare=CompareSettings(models=["alz"]))))
+
+
+def test_without_models_those_with_a_chance_are_compared() -> None:
+    settings = with_models(Settings(), tastes())
+    assert settings.compare.models == [
+        *("als", "svd", "softmax", "knn", "ease", "auto", "popularity")
+    ]
+    with_baseline = replace(Settings(), compare=CompareSettings(baseline="bpr"))
+    assert list(with_models(with_baseline, tastes()).compare.models or ())[-1] == "bpr"
+    with pytest.raises(ConfigError, match="compare.parameters"):
+        with_models(replace(Settings(), compare=CompareSettings(parameters={"bpr": {}})), tastes())

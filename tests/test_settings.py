@@ -75,7 +75,11 @@ def test_the_page_has_the_tables_in_the_order_of_the_config() -> None:
             {"min_coverage": 1},
             "gates.min_coverage: expected a share from 0, below 1, got 1",
         ),
-        (CompareSettings, {"baseline": "bpr"}, "compare.baseline: expected one of als, svd, pop"),
+        (
+            CompareSettings,
+            {"models": ["als", "svd", "popularity"], "baseline": "bpr"},
+            "compare.baseline: expected one of als, svd, pop",
+        ),
         (NightlySettings, {"keep": 0}, "nightly.keep: expected 1 or more, got 0"),
         (NightlySettings, {"log_level": "loud"}, "nightly.log_level: expected one of debug, info"),
     ],

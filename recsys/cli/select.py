@@ -26,6 +26,7 @@ from recsys.cli.output import Listing, note, print_json, show, with_half
 if TYPE_CHECKING:
     from recsys.config import Settings
     from recsys.evaluation import ComparedModel, Comparison, DimensionCurve, DimensionPoint
+    from recsys.logs import Interactions
     from recsys.tuning import Tuned
 
 Factors = Annotated[
@@ -89,12 +90,12 @@ def compare_command(
     models: Annotated[
         str | None,
         typer.Option(
-            "--models", help="Also knn, ease, and bpr of implicit. Default: als,svd,popularity."
+            "--models",
+            help="als,svd,softmax,knn,ease,auto,popularity: what of them has a chance on the log "
+            "is the default; also bpr of implicit.",
         ),
     ] = None,
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Default: the last of the models.")
-    ] = None,
+    baseline: Annotated[str | None, typer.Option("--baseline", help="Default: popularity.")] = None,
     is_tuned: Annotated[
         bool | None, typer.Option("--tune/--no-tune", help="Find hyperparameters first.")
     ] = None,
@@ -121,6 +122,9 @@ def compare_command(
     if settings.compare.tune:
         recsys.tuning.require_study(study)
     log, test = read_logged(settings)
+    if settings.compare.models is None:
+        _note_models(log)
+    settings = recsys.selection.with_models(settings, log)
     compared: dict[str, ComparedModel] = {}
     searches: list[Tuned] = []
     try:
@@ -137,10 +141,18 @@ def compare_command(
     _show_compared(settings, compared, searches, as_json)
 
 
+def _note_models(log: "Interactions") -> None:
+    """Say on stderr which models are compared where none are named, and which are left out."""
+    names, left_out = recsys.tuning.candidates.with_a_chance(len(log.users), len(log.items))
+    note(f"comparing {', '.join(names)}; --models names others")
+    for name, reason in left_out.items():
+        note(f"{name} is left out: {reason}; --models {name} compares it")
+
+
 def _note_stopped(
     settings: "Settings", compared: "Mapping[str, ComparedModel]", study: Path | None
 ) -> None:
-    left = [name for name in settings.compare.models if name not in compared]
+    left = [name for name in settings.compare.models or () if name not in compared]
     tuned = f"; {_how_to_go_on(study)}" if settings.compare.tune else ""
     note(
         f"recsys: stopped before {', '.join(left)}; --models {','.join(left)} compares these{tuned}"
@@ -161,14 +173,20 @@ def _show_compared(
     evaluations = {name: entry.evaluation for name, entry in compared.items()}
     found = recsys.evaluation.compare(evaluations, baseline, metric) if compared else []
     left = [one for one in searches if one.best.candidate.name not in compared]
+    advice = recsys.tuning.advise(compared, metric) if compared else None
     if as_json:
         plain = {name: _plain_model(entry) for name, entry in compared.items()}
         searched = {"searches": list(map(_plain_search, left))} if left else {}
-        print_json({"models": plain, "comparisons": list(map(asdict, found)), **searched})
+        advised = {} if advice is None else {"advice": advice.to_dict()}
+        print_json(
+            {"models": plain, "comparisons": list(map(asdict, found)), **searched, **advised}
+        )
         return
     if compared:
         show(_comparison(compared, baseline, metric, {one.model: one for one in found}))
     show(*map(_trials, left))
+    if advice is not None:
+        show(*advice.sentences)
 
 
 @app.command("dimensions")
@@ -240,6 +258,7 @@ def _plain_model(entry: "ComparedModel") -> dict[str, Any]:
     return {
         **entry.evaluation.to_dict(),
         "seeds": [dict(one.metrics) for one in entry.evaluations],
+        "model": entry.model,
         "parameters": dict(entry.parameters),
         "seconds": entry.seconds,
         "tuning_seconds": entry.tuning_seconds,
@@ -305,6 +324,8 @@ def _comparison(
     n_seeds = len(reference.evaluations)
     if n_seeds > 1:
         caption += f" Means over {n_seeds} seeds, in brackets the standard deviation over them."
+    if loss := recsys.tuning.loss_sentence(compared, metric):
+        caption += f" {loss[0].upper()}{loss[1:]}."
     return Listing(
         [
             *("model", metric, recall, f"difference of {metric}", "p", "better / worse"),
@@ -312,7 +333,7 @@ def _comparison(
         ],
         [
             [
-                name,
+                f"{name} ({entry.model})" if name == recsys.config.AUTO else name,
                 *(_over_seeds(entry, one) for one in (metric, recall)),
                 *(_standing(found[name]) if name in found else [""] * 3),
                 f"{entry.tuning_seconds:.1f}" if entry.tuning_seconds else "",

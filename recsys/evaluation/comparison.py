@@ -32,6 +32,8 @@ class ComparedModel:
         The hyperparameters, where they are not the defaults.
     tuning_seconds : float
         What finding them took.
+    model : str
+        The name of the model, which a row of a comparison can have another name than.
     """
 
     evaluations: Sequence[Evaluation]
@@ -40,6 +42,7 @@ class ComparedModel:
     peak_bytes: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tuning_seconds: float = 0.0
+    model: str = ""
 
     @lazy_property
     def evaluation(self) -> Evaluation:

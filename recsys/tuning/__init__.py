@@ -1,6 +1,7 @@
 """Hyperparameters, found on a validation part."""
 
 from recsys.settings import Budget
+from recsys.tuning.advice import Advice, advise, loss_sentence
 from recsys.tuning.choice import Choice, choose
 from recsys.tuning.fits import Tried
 from recsys.tuning.search import Tuned, tune
@@ -11,6 +12,7 @@ from recsys.tuning.task import Task
 __all__ = [
     "SPACES",
     "SPACES_IN_ORDER",
+    "Advice",
     "Budget",
     "Choice",
     "Range",
@@ -19,7 +21,9 @@ __all__ = [
     "Trial",
     "Tried",
     "Tuned",
+    "advise",
     "choose",
+    "loss_sentence",
     "require_study",
     "tune",
 ]

@@ -17,6 +17,7 @@ from recsys.models import MODELS, SCORERS, ItemToItem, Model, OnEpoch, flat, nes
 from recsys.models.ease import UserKernel
 from recsys.models.protocol import Sized, UserItems, checked
 from recsys.models.registry import ending_in, has_factors, made_from
+from recsys.settings import AUTO
 from recsys.vectors import Embeddings
 
 Fitted = Embeddings | ItemToItem | UserKernel
@@ -73,6 +74,25 @@ class BPR(Sized):
 
 BASELINES: Mapping[str, type[Fittable]] = {**SCORERS, BPR.name: BPR}
 """What has no vectors, or not of ours, by the name that a comparison calls it."""
+
+_MOST_OF_EASE = 10_000  # users or items, whichever are fewer: a fit takes their number cubed
+_MOST_OF_SOFTMAX = 100_000  # items: an epoch takes users times items
+_MOST_PAIRS_OF_SOFTMAX = 2e8  # users times items
+
+
+def with_a_chance(n_users: int, n_items: int) -> tuple[list[str], dict[str, str]]:
+    """Return what is compared where no models are named, and why some are left out, by name.
+
+    On logs of many shapes each of them was the best of some. Those whose fits grow faster than the
+    log are left out where they would take longer than all others together.
+    """
+    left_out = {}
+    if min(n_users, n_items) > _MOST_OF_EASE:
+        left_out["ease"] = f"{n_users:,} users and {n_items:,} items, of either at most 10,000"
+    if n_items > _MOST_OF_SOFTMAX or n_users * n_items > _MOST_PAIRS_OF_SOFTMAX:
+        left_out["softmax"] = f"{n_users:,} users times {n_items:,} items, at most 200,000,000"
+    names = ("als", "svd", "softmax", "knn", "ease", AUTO, "popularity")
+    return [name for name in names if name not in left_out], left_out
 
 
 @dataclass(frozen=True)

@@ -166,14 +166,8 @@ class Fits:
 
     def _distilled(self, teacher: Any) -> None:
         """Distil few factors from a teacher, which mostly rank as well, and often better."""
-        has_many_items = self.task.user_items.shape[1] > _MANY_ITEMS
-        first = Distilled(
-            min(_SMALL, self.settings.factors),
-            teacher,
-            temperature=_OF_MANY_ITEMS if has_many_items else _TEMPERATURE,
-            iterations=_epochs(self.task.user_items.shape[0]),
-            recency=recency_of(self._best().model if teacher is None else teacher),
-        )
+        recency = recency_of(self._best().model if teacher is None else teacher)
+        first = student_of(teacher, self.task.user_items.shape, self.settings.factors, recency)
         with self._within_work():
             self.value(first)
             if self._is_near(first):
@@ -342,6 +336,20 @@ class Fits:
             size = f", {one.factors} factors" if one.factors > 1 else ""
             note = f"{one.name}{size}; best {best.name} {best.value:.4f}"
             self.on_step(min(int(100 * self._share()), 100), 100, note)
+
+
+def student_of(
+    teacher: Any, shape: tuple[int, int], most_factors: int, recency: float
+) -> Distilled:
+    """Return a distilled model of few factors as the shape of a log (users, items) asks for."""
+    n_users, n_items = shape
+    return Distilled(
+        min(_SMALL, most_factors),
+        teacher,
+        temperature=_OF_MANY_ITEMS if n_items > _MANY_ITEMS else _TEMPERATURE,
+        iterations=_epochs(n_users),
+        recency=recency,
+    )
 
 
 def _epochs(n_users: int) -> int:
