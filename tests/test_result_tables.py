@@ -7,12 +7,12 @@ import pytest
 
 import recsys
 from recsys.base.tables import Tabular
-from recsys.evaluation import Compared, ComparedModel, DimensionCurve
+from recsys.evaluation import Compared, ComparedModel, DimensionCurve, by_activity
 from recsys.monitoring import drift
 from recsys.selection import measure_dimensions
 from recsys.splits import split_random
 from recsys.store import open_version, publish
-from recsys.tuning import Trial, Tuned
+from recsys.tuning import Choice, Trial, Tried, Tuned
 from recsys.tuning.candidates import Candidate
 from tests.store.releases import small_release
 from tests.worlds import tastes
@@ -124,3 +124,26 @@ def test_reprs_are_short_and_html_is_a_table(
     for one in shown:
         assert max(map(len, repr(one).splitlines())) <= 80
         assert "<table" in one._repr_html_()
+
+
+def test_lists_of_rows_are_tables(
+    compared: Compared, results: dict[str, recsys.Evaluation]
+) -> None:
+    found = recsys.evaluation.compare(results, "popularity", "ndcg@5")
+    (row,) = found.to_arrow().to_pylist()
+    assert (row["low"], row["high"]) == found[0].interval
+    assert row["p_value"] == compared.comparisons["svd"].p_value
+    groups = by_activity(results["svd"], "ndcg@5", 2, results["popularity"])
+    assert groups.to_pandas()["difference"].tolist() == [one.difference for one in groups]
+    vectors, _ = recsys.named_vectors(recsys.SVD(4).fit(LOG), LOG.users, LOG.items)
+    near = vectors.nearest("u5", k=3)
+    assert near.to_pandas()["id"].tolist() == [one.id for one in near]
+
+
+def test_the_fits_of_a_choice_are_a_table() -> None:
+    tried = tuple(Tried("svd", {"factors": n, "recency": 0.0}, n / 10, 1.0) for n in (1, 2))
+    choice = Choice("svd", tried[1].parameters, "ndcg@5", 60, tried)
+    frame = choice.to_pandas()
+    assert frame["ndcg@5"].tolist() == [0.1, 0.2]
+    assert frame["is_chosen"].tolist() == [False, True]
+    assert choice.caption().startswith("model: svd, 2 factors, ndcg@5 0.2000")

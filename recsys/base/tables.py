@@ -1,17 +1,15 @@
 """Results that are tables: Arrow, pandas, Polars, a notebook's HTML, a short text, files.
 
-The packages are imported when a table is made: a process that only answers needs none of them.
+What makes or writes a table is imported then: a process that only answers needs none of it.
 """
 
-import csv
-import html
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from recsys.base.checks import as_path
 from recsys.base.durable import replaced, require_place
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+
+Row = TypeVar("Row")
 
 _MOST_ROWS = {"text": 30, "html": 50}
 _MOST_CHARACTERS = {"text": 32, "html": 120}
@@ -104,6 +104,35 @@ class Tabular:
         return html_of(self.first_rows(_MOST_ROWS["html"] + 1), self.caption())
 
 
+class TableList(list[Row], Tabular):
+    """A list of named tuples or dataclasses that is a table too, with a column for each field.
+
+    An interval is two columns, its ends.
+    """
+
+    def to_arrow(self) -> "pa.Table":
+        """Return a row for each."""
+        return table_of(map(_columns_of, self))
+
+    def caption(self) -> str:
+        """Return nothing: the rows speak for themselves."""
+        return ""
+
+    __repr__ = Tabular.__repr__  # not that of a list
+
+
+def _columns_of(row: Any) -> dict[str, Any]:
+    values = vars(row) if hasattr(row, "__dict__") else row._asdict()
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name.endswith("interval"):
+            of_what = name.removesuffix("interval")
+            found[f"{of_what}low"], found[f"{of_what}high"] = value or (None, None)
+        else:
+            found[name] = value
+    return found
+
+
 def require_table_path(path: str | Path, setting: str = "--out") -> Path:
     """Check that a table can be written to a path, before the work whose result it is.
 
@@ -152,6 +181,8 @@ def write_table(table: "pa.Table", path: str | Path, setting: str = "--out") -> 
 
 def text_of(table: "pa.Table", caption: str = "") -> str:
     """Return the first rows and columns as aligned text, and what there is besides."""
+    from textwrap import wrap
+
     cells, is_number = _shown(table, "text")
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     ends = accumulate(width + len(_PADDING) for width in widths)
@@ -165,23 +196,25 @@ def text_of(table: "pa.Table", caption: str = "") -> str:
         for row in cells
     ]
     if others:
-        lines.append(f"... and {', '.join(others)}")
-    return "\n".join([*([caption] if caption else []), *lines, *_left_out(table, "text")])
+        lines += wrap(f"... and {', '.join(others)}", _WIDTH)
+    return "\n".join([*wrap(caption, _WIDTH), *lines, *_left_out(table, "text")])
 
 
 def html_of(table: "pa.Table", caption: str = "") -> str:
     """Return the first rows as an HTML table, with a line that says if there are more."""
+    from html import escape
+
     (names, *rows), is_number = _shown(table, "html")
     sides = ["right" if right else "left" for right in is_number]
 
     def row_of(tag: str, row: Sequence[str]) -> str:
         cells = (
-            f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag}>'
+            f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>'
             for side, cell in zip(sides, row, strict=True)
         )
         return f"<tr>{''.join(cells)}</tr>"
 
-    above = f"<p>{html.escape(caption)}</p>\n" if caption else ""
+    above = f"<p>{escape(caption)}</p>\n" if caption else ""
     body = "\n".join(row_of("td", row) for row in rows)
     below = "".join(f"\n<p>{line}</p>" for line in _left_out(table, "html"))
     return (
@@ -198,7 +231,7 @@ def _shown(table: "pa.Table", medium: str) -> tuple[list[list[str]], list[bool]]
     has_value = [name for name in table.column_names if table[name].null_count < table.num_rows]
     table = table.select(has_value) if has_value else table
     most = _MOST_CHARACTERS[medium]
-    columns = [_cells(column, most) for column in table.slice(0, _MOST_ROWS[medium]).columns]
+    columns = [_cells(column.to_pylist(), most) for column in table[: _MOST_ROWS[medium]].columns]
     rows = [list(map(printable, row)) for row in zip(*columns, strict=True)]
     return [list(map(printable, table.column_names)), *rows], _are_numbers(table)
 
@@ -216,19 +249,25 @@ def _are_numbers(table: "pa.Table") -> list[bool]:
     ]
 
 
-def _cells(column: "pa.ChunkedArray", most: int) -> list[str]:
-    return [_cell(value, most) for value in column.to_pylist()]
+def _cells(values: list[Any], most: int) -> list[str]:
+    """Return the values of a column for people: numbers with decimals that tell them apart."""
+    sizes = [abs(value) for value in values if isinstance(value, float) and isfinite(value)]
+    is_whole = all(size.is_integer() for size in sizes)
+    largest = max(sizes, default=0.0)
+    decimals = 0 if is_whole or largest >= 1_000 else 2 if largest >= 10 else 4
+    return [_cell(value, decimals, most) for value in values]
 
 
-def _cell(value: Any, most: int) -> str:
-    """Return a value for people: four digits that count, at most so many characters."""
+def _cell(value: Any, decimals: int, most: int) -> str:
+    """Return a value with so many decimals, or at most so many characters."""
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+        is_small = 0 < abs(value) < 0.5 * 10**-decimals
+        return f"{value:.2g}" if is_small else f"{value:.{decimals}f}"
     if isinstance(value, list):
         more = ", ..." if len(value) > _MOST_IN_LIST else ""
-        return f"{', '.join(_cell(one, most) for one in value[:_MOST_IN_LIST])}{more}"
+        return f"{', '.join(_cells(value[:_MOST_IN_LIST], most))}{more}"
     text = " ".join(str(value).split())
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
@@ -240,6 +279,8 @@ def _write_parquet(table: "pa.Table", path: Path) -> None:
 
 
 def _write_csv(table: "pa.Table", path: Path) -> None:
+    import csv
+
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table.column_names)
@@ -269,13 +310,15 @@ def _write_markdown(table: "pa.Table", path: Path) -> None:
 
 
 def _write_html(table: "pa.Table", path: Path) -> None:
+    from html import escape
+
     def row_of(tag: str, row: Sequence[object]) -> str:
-        cells = "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row)
+        cells = "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in row)
         return f"<tr>{cells}</tr>\n"
 
     page = io.StringIO()
     page.write('<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>')
-    page.write(f"{html.escape(path.name.removeprefix('.').removesuffix('.new'))}</title>\n")
+    page.write(f"{escape(path.name.removeprefix('.').removesuffix('.new'))}</title>\n")
     page.write(f"<table>\n<thead>{row_of('th', table.column_names)}</thead>\n<tbody>\n")
     page.writelines(row_of("td", [_flat(value) for value in row]) for row in _rows(table))
     page.write("</tbody>\n</table>\n</html>\n")

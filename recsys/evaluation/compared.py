@@ -89,8 +89,8 @@ class Compared(Tabular):
             row |= dict.fromkeys(_STANDING)
         else:
             found = asdict(standing)
-            row |= {ours: found.get(theirs) for ours, theirs in _STANDING.items()}
-            row["difference_low"], row["difference_high"] = standing.interval
+            found["difference_low"], found["difference_high"] = standing.interval
+            row |= {name: found[name] for name in _STANDING}
         return row | {
             "tuning_seconds": model.tuning_seconds or None,
             "fit_seconds": model.seconds,
@@ -100,12 +100,5 @@ class Compared(Tabular):
         }
 
 
-_STANDING = {
-    "difference": "difference",
-    "difference_low": "",
-    "difference_high": "",
-    "p_value": "p_value",
-    "better": "better",
-    "worse": "worse",
-}
-"""Columns of a row, and the fields of `Comparison` that they are."""
+_STANDING = ("difference", "p_value", "better", "worse", "difference_low", "difference_high")
+"""Columns of a row that are of `Comparison`."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
+from recsys.base.tables import TableList
 from recsys.evaluation.intervals import bootstrap_intervals, resample_blocks
 from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
@@ -114,7 +115,7 @@ def compare(
     *,
     n_resamples: int = 10_000,
     seed: int = 0,
-) -> list[Comparison]:
+) -> TableList[Comparison]:
     """Compare every model with a baseline, user by user.
 
     Parameters
@@ -128,7 +129,7 @@ def compare(
     Returns
     -------
     list of Comparison
-        One for each other model, in the order given.
+        One for each other model, in the order given; also a table, with ``to_pandas()``.
 
     Raises
     ------
@@ -159,11 +160,11 @@ def compare(
     for name in names:
         evaluations[baseline].require_same_users(evaluations[name], f"compare: {name}")
     if not names:
-        return []
+        return TableList()
     differences = np.column_stack([evaluations[one].of_users(metric) - reference for one in names])
     intervals = bootstrap_intervals(differences, n_resamples=n_resamples, seed=seed)
     p_values = holm(permutation_p_values(differences, n_resamples=n_resamples, seed=seed))
-    return [
+    return TableList(
         Comparison(
             model=name,
             baseline=baseline,
@@ -177,7 +178,7 @@ def compare(
         for name, column, (low, high), p_value in zip(
             names, differences.T, intervals, p_values, strict=True
         )
-    ]
+    )
 
 
 def permutation_p_values(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.base.tables import TableList
 from recsys.evaluation.intervals import bootstrap_intervals, interval_of_ratio, intervals_of
 from recsys.evaluation.result import Evaluation
 
@@ -45,7 +46,7 @@ class Slice:
 
 def slices(
     evaluation: Evaluation, labels: Labels, metric: str, baseline: Evaluation | None = None
-) -> list[Slice]:
+) -> TableList[Slice]:
     """Return a metric by group of users, in the order in which `np.unique` has the labels.
 
     Parameters
@@ -72,7 +73,7 @@ def slices(
 
 def by_activity(
     evaluation: Evaluation, metric: str, n_groups: int = 4, baseline: Evaluation | None = None
-) -> list[Slice]:
+) -> TableList[Slice]:
     """Return a metric by the number of items that users had in train.
 
     Parameters
@@ -92,7 +93,7 @@ def by_activity(
 
 def item_slices(
     evaluation: Evaluation, labels: Labels, baseline: Evaluation | None = None
-) -> list[Slice]:
+) -> TableList[Slice]:
     """Return the share of held-out pairs that lists hold, by group of items.
 
     Parameters
@@ -118,7 +119,7 @@ def item_slices(
 
 def by_item_popularity(
     evaluation: Evaluation, n_groups: int = 4, baseline: Evaluation | None = None
-) -> list[Slice]:
+) -> TableList[Slice]:
     """Return the share of held-out pairs that lists hold, by users of the item in train.
 
     Parameters
@@ -142,13 +143,13 @@ def _of_users(
     names: Sequence[str],
     metric: str,
     baseline: Evaluation | None,
-) -> list[Slice]:
+) -> TableList[Slice]:
     values = evaluation.of_users(metric)
     differences = None
     if baseline is not None:
         evaluation.require_same_users(baseline, "slices")
         differences = values - baseline.of_users(metric)
-    found = []
+    found = TableList[Slice]()
     for number, name in enumerate(names):
         is_own = group_of == number
         own = values[is_own]
@@ -167,11 +168,11 @@ def _of_items(
     group_of: NDArray[np.intp],
     names: Sequence[str],
     baseline: Evaluation | None,
-) -> list[Slice]:
+) -> TableList[Slice]:
     ours, wanted = evaluation.items.n_found, evaluation.items.n_relevant
     if baseline is not None and not np.array_equal(baseline.items.n_relevant, wanted):
         raise DataError("slices: expected a baseline on the same split, got another")
-    found = []
+    found = TableList[Slice]()
     for number, name in enumerate(names):
         own = np.flatnonzero((group_of == number) & (wanted > 0))
         if not len(own):

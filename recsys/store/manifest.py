@@ -15,10 +15,13 @@ from recsys.base.durable import sha256_of
 from recsys.base.errors import CorruptVersionError, GateFailedError, StoreError
 from recsys.base.lazy import lazy_property
 from recsys.base.reading import fault_of
+from recsys.base.tables import Tabular, metrics_table
 from recsys.index import IndexSummary
 from recsys.vectors.ids import Kind
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from recsys.logs.log_summary import LogSummary
 
 FORMAT = 3
@@ -85,8 +88,8 @@ class ModelSpec:
         return 1.0 if self.mean_weight is None else self.mean_weight
 
 
-@dataclass(frozen=True)
-class EvaluationSummary:
+@dataclass(frozen=True, repr=False)
+class EvaluationSummary(Tabular):
     """The metrics of one model on the test part, without the values per user.
 
     A field that another release did not write has its default.
@@ -118,6 +121,14 @@ class EvaluationSummary:
         given = {one.name: content[one.name] for one in fields(cls) if one.name in content}
         intervals = content.get("intervals", {}).items()
         return cls(**given | {"intervals": {name: (low, high) for name, (low, high) in intervals}})
+
+    def to_arrow(self) -> "pa.Table":
+        """Return one row per metric: metric, value, and the ends of its interval, low and high."""
+        return metrics_table(self.metrics, self.intervals)
+
+    def caption(self) -> str:
+        """Return on how many users it was measured."""
+        return f"{self.n_users:,} users, {self.n_items:,} items"
 
     def __getitem__(self, name: str) -> Any:
         """Return a field by its key in JSON, as it was read before there was this class."""

@@ -19,7 +19,7 @@ from recsys.base.durable import moment_of
 from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.base.lazy import lazy_property
 from recsys.base.reading import errors_of_reading, fault_of
-from recsys.base.tables import Tabular
+from recsys.base.tables import TableList
 from recsys.store.manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Version:
         return Versions([self])._repr_html_()
 
 
-class Versions(list[Version], Tabular):
+class Versions(TableList[Version]):
     """Versions of one store: a list, and a table of what their manifests hold."""
 
     def to_arrow(self) -> "pa.Table":
@@ -89,8 +89,6 @@ class Versions(list[Version], Tabular):
     def caption(self) -> str:
         """Return where the versions are."""
         return f"versions in {self[0].folder.parents[1]}" if self else "no versions"
-
-    __repr__ = Tabular.__repr__  # not that of a list
 
 
 def versions(store: str | Path) -> Versions:

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from recsys.base.progress import OnStep
-from recsys.models import ALS, Model, model_from, parameters_of
+from recsys.base.tables import Tabular, table_of
+from recsys.models import ALS, Model, flat, model_from, parameters_of
 from recsys.settings import AutoSettings
 from recsys.tuning.fits import TOLERANCE, Fits, Tried, best_of
 from recsys.tuning.task import Task
@@ -17,8 +20,8 @@ from recsys.tuning.task import Task
 _LEAST_USERS = 100  # of a validation part that can tell models apart
 
 
-@dataclass(frozen=True)
-class Choice:
+@dataclass(frozen=True, repr=False)
+class Choice(Tabular):
     """The model that a log was given, and all that were tried.
 
     Parameters
@@ -44,6 +47,24 @@ class Choice:
     def model(self) -> Model:
         """The model that was chosen."""
         return model_from(self.name, self.parameters)
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row per fit, in their order: what it reached, and its hyperparameters."""
+        return table_of(
+            {
+                "model": one.name,
+                "factors": one.factors or None,
+                self.metric: one.value,
+                "work": one.work,
+                "is_chosen": (one.name, one.parameters) == (self.name, self.parameters),
+            }
+            | {name: value for name, value in flat(one.parameters).items() if name != "factors"}
+            for one in self.tried
+        )
+
+    def caption(self) -> str:
+        """Return what was chosen, and why."""
+        return "; ".join(self.sentences[:2])
 
     @property
     def best(self) -> dict[str, Tried]:

@@ -55,7 +55,13 @@ class Tuned(Tabular):
         return self.best.candidate.model()
 
     def to_arrow(self) -> pa.Table:
-        """Return one row per trial, in their order: what it reached, and its hyperparameters."""
+        """Return one row per trial, in their order: what it reached, and its hyperparameters.
+
+        Those that differ between trials come first.
+        """
+        found = [trial.candidate.parameters for trials in self.trials.values() for trial in trials]
+        names = dict.fromkeys(name for one in found for name in one if name != "factors")
+        by_values = sorted(names, key=lambda name: len({repr(one.get(name)) for one in found}) < 2)
         return table_of(
             {
                 "model": trial.candidate.name,
@@ -65,11 +71,7 @@ class Tuned(Tabular):
                 "is_pruned": trial.is_pruned,
                 "seconds": trial.seconds,
             }
-            | {
-                name: value
-                for name, value in trial.candidate.parameters.items()
-                if name != "factors"
-            }
+            | {name: trial.candidate.parameters.get(name) for name in by_values}
             for size, trials in self.trials.items()
             for trial in trials
         )

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.base.lazy import lazy_property
-from recsys.base.tables import Tabular
+from recsys.base.tables import TableList, Tabular
 from recsys.vectors.embeddings import Embeddings, FloatMatrix
 from recsys.vectors.ids import ID, Id, Ids, Kind, checked_id, checked_k, unknown_id
 from recsys.vectors.top_k import By, NearestRows, Rows
@@ -185,7 +185,7 @@ class NamedVectors(Tabular):
         by: By = "cosine",
         exclude: Iterable[Id] = (),
         among: Iterable[Id] | None = None,
-    ) -> list[ScoredId]:
+    ) -> TableList[ScoredId]:
         """Return the nearest of these users or items to a point, by an exact search.
 
         Parameters
@@ -204,8 +204,8 @@ class NamedVectors(Tabular):
         Returns
         -------
         list of ScoredId
-            Best first, ties by lower row. By cosine, zero vectors are not in it, and the list of
-            a zero vector is empty.
+            Also a table, with ``to_pandas()``. Best first, ties by lower row. By cosine, zero
+            vectors are not in it, and the list of a zero vector is empty.
         """
         k = checked_k(k)
         if by not in ("cosine", "dot"):
@@ -219,17 +219,19 @@ class NamedVectors(Tabular):
 
     def nearest_rows(
         self, vector: Vector, k: int, *, by: By = "cosine", exclude: Rows, among: Rows | None = None
-    ) -> list[ScoredId]:
+    ) -> TableList[ScoredId]:
         """Return what `nearest` does, without and among rows."""
         if by == "cosine":
             if vector.is_zero:
-                return []
+                return TableList()
             vector = vector.unit()
         query = vector.values.astype(np.float32)
         rows, scores = self._nearest.search(query, k, by=by, exclude=exclude, among=among)
-        return list(map(ScoredId, self.ids.tolist(rows), scores.tolist()))
+        return TableList(map(ScoredId, self.ids.tolist(rows), scores.tolist()))
 
-    def analogy(self, a: Id, b: Id, c: Id, k: int = 10, *, by: By = "cosine") -> list[ScoredId]:
+    def analogy(
+        self, a: Id, b: Id, c: Id, k: int = 10, *, by: By = "cosine"
+    ) -> TableList[ScoredId]:
         """Return what is to `c` as `b` is to `a`: the nearest to ``c + b - a``, none of these."""
         return self.nearest(self[c] + self[b] - self[a], k, by=by, exclude=(a, b, c))
 
