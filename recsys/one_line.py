@@ -3,20 +3,21 @@
 What they return is a table: ``to_pandas()``, ``to_polars()``, ``write("file.csv")``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from recsys.base.errors import ConfigError
-from recsys.evaluation import Compared, DimensionCurve
+from recsys.evaluation import DimensionCurve
 from recsys.inputs import AnyLog, AnySettings, log_of, settings_of
-from recsys.models import parameters_of
+from recsys.models import flat, parameters_of
 from recsys.models.protocol import require_fit
 from recsys.selection import compare_models, try_dimensions, tune_model
 from recsys.training import with_model
-from recsys.tuning import Tuned
+from recsys.tuning import Compared, Tuned
 
 _COMMON = ("evaluation", "log")
+Models: TypeAlias = Sequence[Any] | Mapping[str, Any]
 FACTORS = (16, 32, 64, 128, 256)
 """The numbers of factors that are tried where none are given."""
 
@@ -62,7 +63,7 @@ def tune(
 
 def compare(
     log: AnyLog,
-    models: Sequence[Any] | None = None,
+    models: Models | None = None,
     *,
     test: "AnyLog | None" = None,
     settings: AnySettings = None,
@@ -76,8 +77,9 @@ def compare(
     ----------
     log, test, settings, progress
         As for `recsys.train`.
-    models : sequence of str or model, optional
-        By name, or as objects, whose hyperparameters are where the search begins.
+    models : sequence or mapping of str or model, optional
+        By name, which are tuned first; or as objects, which are taken as they are. A mapping has
+        them by the names of their rows. Default: what has a chance on the log.
     study : path, optional
         As for `tune`.
     **options
@@ -87,7 +89,8 @@ def compare(
     Returns
     -------
     Compared
-        A table with a row for each model, best first.
+        A table with a row for each model, best first. Its `advice` says which to train, and `model`
+        is that one, for ``recsys.train(log, model=...)``.
 
     Examples
     --------
@@ -95,11 +98,14 @@ def compare(
 
         recsys.compare(df, ["als", recsys.SVD(128), "popularity"], tune=False).to_pandas()
     """
-    options = _with_models(options, models)
+    names, given = _rows(models)
+    options = {**options, "models": names}
     wanted = settings_of("compare", settings, options, ("compare", "tune", *_COMMON))
     events = log_of("compare", log, wanted, options, progress=progress)
     test_part = None if test is None else log_of("compare", test, wanted, {}, progress=progress)
-    found = dict(compare_models(events, wanted, test=test_part, study=study, progress=progress))
+    found = dict(
+        compare_models(events, wanted, given=given, test=test_part, study=study, progress=progress)
+    )
     return Compared(found, wanted.compare.reference, f"{wanted.tune.metric}@{wanted.evaluation.k}")
 
 
@@ -140,23 +146,40 @@ def dimensions(
     return DimensionCurve(wanted.chosen_model.name, list(points))
 
 
-def _with_models(options: dict[str, Any], models: Sequence[Any] | None) -> dict[str, Any]:
-    """Return the options with models as ``[compare]`` has them: names, and hyperparameters."""
+def _rows(models: Models | None) -> tuple[list[str] | None, dict[str, Any]]:
+    """Return the names of the rows of a comparison, and the models that are given as objects."""
     if models is None:
-        return options
-    if isinstance(models, str) or not isinstance(models, Sequence):
+        return None, {}
+    if isinstance(models, Mapping):
+        named = dict(models)
+    elif isinstance(models, Sequence) and not isinstance(models, str):
+        named = {_row(model, models): model for model in models}
+        if len(named) < len(models):
+            raise ConfigError("compare: models: expected different models, got one of them twice")
+    else:
         raise ConfigError(
             f"compare: models: expected a list of names and models, got {models!r}; write "
             f"[{models!r}]"
         )
-    names: list[str] = []
-    parameters = dict(options.get("parameters", {}))
-    for model in models:
-        if not isinstance(model, str):
-            require_fit("compare: models", model)
-            parameters[model.name] = parameters_of(model)
-        name = model if isinstance(model, str) else model.name
-        if name in names:
-            raise ConfigError(f"compare: models: expected one of each kind, got {name} twice")
-        names.append(name)
-    return {**options, "models": names, "parameters": parameters}
+    given = {name: model for name, model in named.items() if not isinstance(model, str)}
+    for model in given.values():
+        require_fit("compare: models", model)
+    return list(named), given
+
+
+def _row(model: Any, models: Sequence[Any]) -> str:
+    """Return a name, or that of a model with the hyperparameters in which others differ."""
+    if isinstance(model, str):
+        return model
+    require_fit("compare: models", model)
+    alike = [one for one in models if getattr(one, "name", one) == model.name]
+    if len(alike) == 1:
+        return str(model.name)
+    own = flat(parameters_of(model))
+    others = [flat(parameters_of(type(model)() if isinstance(one, str) else one)) for one in alike]
+    differing = {
+        name: value for name, value in own.items() if any(one.get(name) != value for one in others)
+    }
+    if not differing and model.name in alike:  # which is tuned, or has its own settings
+        return f"{model.name} as given"
+    return " ".join([model.name, *(f"{name}={value}" for name, value in differing.items())])

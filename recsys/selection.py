@@ -194,6 +194,7 @@ def compare_models(
     log: Interactions,
     settings: Settings,
     *,
+    given: Mapping[str, Model] | None = None,
     test: Interactions | None = None,
     study: str | Path | None = None,
     on_tuned: Callable[[Tuned], None] | None = None,
@@ -202,28 +203,31 @@ def compare_models(
     """Tune, train and test several models on the same parts of a log, and the same users.
 
     Each is tuned on the validation part, then fitted to all of train once for each seed, and tested
-    once. Where one without vectors is best, a model that is distilled from it comes last: that one
-    can be published. Models come, with their names, as they are done, so that a run that is stopped
+    once; those `given`, by names of ``compare.models``, are taken as they are. Where one without
+    vectors is best, a model that is distilled from it comes last: that one can be published. Models
+    come, with their names, as they are done, so that a run that is stopped
     keeps those it has; `on_tuned` is called with every search, also with one that was stopped.
     """
     settings = with_models(settings, log)
-    names = settings.compare.models or ()
-    for name in names:
-        _candidate_of(name, settings)  # a wrong one is found now, not after an hour
+    names, fixed = settings.compare.models or (), given or {}
+    # A wrong one is found now, not after an hour.
+    candidates = {
+        name: Candidate.of(fixed[name]) if name in fixed else _candidate_of(name, settings)
+        for name in names
+    }
     parts = split_parts(log, settings.evaluation, test)
     compared: dict[str, ComparedModel] = {}
-    for name in names:
+    for name, candidate in candidates.items():
         start = perf_counter()
-        candidate = _candidate_of(name, settings)
+        is_tuned = name not in fixed and (settings.compare.tune or candidate is None)
         if candidate is None:
             candidate = _chosen(parts, settings, progress=progress)
-        elif settings.compare.tune:
+        elif is_tuned:
             found = _tuned(candidate, parts, settings, study, progress=progress)
             candidate = found.best.candidate
             if on_tuned is not None:
                 on_tuned(found)
             check_stop()
-        is_tuned = settings.compare.tune or name == AUTO
         seconds = perf_counter() - start if is_tuned else 0.0
         compared[name] = _compared(candidate, parts.whole, settings, seconds, progress=progress)
         yield name, compared[name]

@@ -116,8 +116,22 @@ def test_compare_returns_a_table() -> None:
     assert found["svd"].parameters["factors"] == 4
     assert found.to_pandas()["model"].tolist() == ["svd", "popularity"]
     assert found.metric == "ndcg@5"
+    assert found.model == recsys.SVD(4)
+    assert found.advice is not None
     with pytest.raises(recsys.ConfigError, match=r"expected a list of names .* write \['svd'\]"):
         recsys.compare(EVENTS, "svd")
+
+
+def test_objects_are_compared_as_they_are() -> None:
+    models = [recsys.SVD(4), recsys.SVD(8), recsys.KNN()]
+    found = recsys.compare(LOG, models, trials=2, split="last", k=5, baseline="svd factors=4")
+    assert list(found)[:3] == ["svd factors=4", "svd factors=8", "knn"]
+    assert found["svd factors=8"].parameters["factors"] == 8
+    assert found["svd factors=8"].tuning_seconds == 0
+    named = recsys.compare(LOG, {"mine": recsys.SVD(4)}, split="last", k=5, tune=False)
+    assert list(named) == ["mine", "popularity"]
+    with pytest.raises(recsys.ConfigError, match="expected different models"):
+        recsys.compare(LOG, [recsys.SVD(), recsys.SVD()])
 
 
 def test_tune_returns_trials_and_a_model() -> None:

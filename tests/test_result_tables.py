@@ -7,12 +7,12 @@ import pytest
 
 import recsys
 from recsys.base.tables import Tabular
-from recsys.evaluation import Compared, ComparedModel, DimensionCurve, by_activity
+from recsys.evaluation import ComparedModel, DimensionCurve, by_activity
 from recsys.monitoring import drift
 from recsys.selection import measure_dimensions
 from recsys.splits import split_random
 from recsys.store import open_version, publish
-from recsys.tuning import Choice, Trial, Tried, Tuned
+from recsys.tuning import Choice, Compared, Trial, Tried, Tuned
 from recsys.tuning.candidates import Candidate
 from tests.store.releases import small_release
 from tests.worlds import tastes

@@ -1,6 +1,5 @@
 """Metrics and protocols: how good embeddings are on held-out interactions."""
 
-from recsys.evaluation.compared import Compared
 from recsys.evaluation.comparison import ComparedModel, Comparison, compare
 from recsys.evaluation.dimensions import (
     TOLERANCE,
@@ -25,7 +24,6 @@ from recsys.vectors import Scorer
 __all__ = [
     "METRICS",
     "TOLERANCE",
-    "Compared",
     "ComparedModel",
     "Comparison",
     "DimensionCurve",

@@ -15,7 +15,7 @@ from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ComparedModel:
     """A model in a comparison.
 
@@ -49,6 +49,10 @@ class ComparedModel:
     def evaluation(self) -> Evaluation:
         """What is reached on average over the seeds; its intervals are over users."""
         return mean_over_seeds(self.evaluations)
+
+    def __repr__(self) -> str:
+        of_seeds = f", {len(self.evaluations)} seeds" if len(self.evaluations) > 1 else ""
+        return f"ComparedModel({self.model or 'model'}{of_seeds}: {self.evaluation.caption()})"
 
     def spread(self, metric: str) -> float | None:
         """Return the standard deviation of a metric over the seeds; None of a single one.

@@ -3,6 +3,7 @@
 from recsys.settings import Budget
 from recsys.tuning.advice import Advice, advise, loss_sentence
 from recsys.tuning.choice import Choice, choose
+from recsys.tuning.compared import Compared
 from recsys.tuning.fits import Tried
 from recsys.tuning.search import Tuned, tune
 from recsys.tuning.space import SPACES, SPACES_IN_ORDER, Range, Space
@@ -15,6 +16,7 @@ __all__ = [
     "Advice",
     "Budget",
     "Choice",
+    "Compared",
     "Range",
     "Space",
     "Task",

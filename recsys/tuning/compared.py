@@ -9,7 +9,9 @@ import pyarrow as pa
 from recsys.base.errors import DataError, did_you_mean
 from recsys.base.lazy import lazy_property
 from recsys.base.tables import Tabular, table_of
-from recsys.evaluation.comparison import ComparedModel, Comparison, compare
+from recsys.evaluation import ComparedModel, Comparison, compare
+from recsys.models import Model, model_from, nested
+from recsys.tuning.advice import Advice, advise, best_name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,7 +56,23 @@ class Compared(Tabular):
     @property
     def best(self) -> str:
         """The name of the model with the highest mean."""
-        return max(self.models, key=lambda name: self.models[name].evaluation.metrics[self.metric])
+        return best_name(self.models, self.metric)
+
+    @property
+    def advice(self) -> Advice | None:
+        """Which model to train, in three sentences; None where none of them has vectors."""
+        return advise(self.models, self.metric)
+
+    @property
+    def model(self) -> Model:
+        """The model to train, as `recsys.train` takes it; a DataError where none has vectors."""
+        advice = self.advice
+        if advice is None:
+            raise DataError(
+                "compare: expected a model with vectors, which can be published, got none among "
+                f"{', '.join(self.models)}; compare als, svd or auto as well"
+            )
+        return model_from(advice.name, nested(advice.parameters))
 
     def to_arrow(self) -> pa.Table:
         """Return one row per model, best first.
@@ -68,9 +86,10 @@ class Compared(Tabular):
         return table_of(self._row(name) for name in by_value)
 
     def caption(self) -> str:
-        """Return what the models are compared by, on how many users, and which is best."""
+        """Return what the models are compared by, on how many users, and which to train."""
         n_users = self.models[self.best].evaluation.n_users
-        return f"{self.metric} of {n_users:,} users, against {self.baseline}; best: {self.best}"
+        compared = f"{self.metric} of {n_users:,} users, against {self.baseline}."
+        return " ".join([compared, *(self.advice.sentences if self.advice else [])])
 
     def _row(self, name: str) -> dict[str, Any]:
         model, standing = self.models[name], self.comparisons.get(name)
