@@ -1,9 +1,10 @@
 """Serving: open a version and recommend."""
 
 from recsys.serving.batch import write_batch
+from recsys.serving.known import ScoredItem
 from recsys.serving.open import open, recommend, store_path
 from recsys.serving.recommender import Recommender
-from recsys.serving.results import Batch, Explanation, Recommendations, ScoredItem, Source
+from recsys.serving.results import Batch, Explanation, Recommendations, Source
 
 __all__ = [
     "Batch",

@@ -1,15 +1,21 @@
 """From a request to a list: of one user, of many at once, of similar items or users."""
 
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.environment import usable_cores
+from recsys.base.errors import StoreError
 from recsys.base.lazy import lazy_property
 from recsys.index import Allowed, Index, ItemRows
 from recsys.serving.attributes import ItemAttributes
 from recsys.serving.fold_in import FoldedIn
+from recsys.serving.known import Known, ScoredItem, scored_items
 from recsys.serving.request import NO_ITEMS, Request
 from recsys.serving.rerank import Find, reranked
 from recsys.serving.results import (
@@ -18,13 +24,12 @@ from recsys.serving.results import (
     POPULAR,
     Lists,
     Recommendations,
-    ScoredItem,
     Source,
-    scored_items,
 )
-from recsys.store import Content, ItemTable
+from recsys.store import Content, ItemTable, Version
 from recsys.vectors import FloatMatrix, FloatVector, Id, NamedVectors
 from recsys.vectors.ids import Kind
+from recsys.vectors.vector import unit_rows
 
 _USERS_PER_BLOCK = 256  # that a thread takes at a time: enough to hide what a call costs
 
@@ -73,6 +78,10 @@ class Answers:
         popularity = self._items.popularity if recent is None else recent
         return PopularItems(self._content.popular, popularity)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the place of the version."""
+        return Elsewhere, (self._content.version.folder.absolute(),)
+
     def answer(
         self, user: FloatVector | None, request: Request, seen: ItemRows, source: Source
     ) -> Recommendations:
@@ -87,8 +96,8 @@ class Answers:
             # A copy, as what is read from a file is not writable, and so its address takes longer.
             find = self._finder(np.array(user, np.float32), request, exclude)
         if request.is_by_score:
-            return self.named(*find(request.k), source)
-        return self.named(*reranked(find, request, self._items.embeddings), source)
+            return self.named(*find(request.k), source, seen)
+        return self.named(*reranked(find, request, self._items.embeddings), source, seen)
 
     def lists(
         self, user_idx: NDArray[np.int32], request: Request, folded: FoldedIn | None = None
@@ -160,10 +169,45 @@ class Answers:
             seen[user] = items
         return seen
 
-    def named(self, rows: ItemRows, scores: NDArray[np.generic], source: Source) -> Recommendations:
-        """Return rows of items and their scores as a list."""
+    def named(
+        self,
+        rows: ItemRows,
+        scores: NDArray[np.generic],
+        source: Source,
+        seen: ItemRows | None = None,
+    ) -> Recommendations:
+        """Return rows of items and their scores as a list; `seen` is what gives reasons."""
         items = scored_items(self._items.ids.tolist(rows), scores)
-        return Recommendations(items, source, self.version)
+        about = (self, None if source == "popular" else seen)
+        return Recommendations(items, source, self.version, about)
+
+    @property
+    def title_column(self) -> str | None:
+        """The attribute that holds titles; None where there is none."""
+        return self.attributes.title_column
+
+    def attributes_of(self, item_ids: Iterable[Id]) -> list[dict[str, Any]]:
+        """Return the attributes of items, by column."""
+        return [self.attributes.of(row) for row in self._items.ids.rows(item_ids).tolist()]
+
+    def seen_by(self, user_id: Id) -> ItemRows:
+        """Return the rows of what a user has seen."""
+        user_idx = self._users.ids.find(user_id)
+        return NO_ITEMS if user_idx is None else self._users.seen[user_idx]
+
+    def closest(self, item_ids: Sequence[Id], seen: ItemRows) -> list[ScoredItem | None]:
+        """Return the most similar of some seen items to each item, None where there is none."""
+        vectors, ids = self._items.embeddings, self._items.ids
+        seen_units = unit_rows(np.asarray(vectors[seen]))  # (n_seen, d)
+        has_direction = seen_units.any(axis=1)
+        seen, seen_units = seen[has_direction], seen_units[has_direction]
+        units = unit_rows(np.asarray(vectors[ids.rows(item_ids)]))  # (n, d)
+        if len(seen) == 0:
+            return [None] * len(units)
+        cosines = np.clip(units @ seen_units.T, -1, 1)  # (n, n_seen)
+        best = cosines.argmax(axis=1)
+        found = scored_items(ids.tolist(seen[best]), cosines.max(axis=1))
+        return [one if unit.any() else None for one, unit in zip(found, units, strict=True)]
 
     def _finder(self, user: FloatVector, request: Request, exclude: ItemRows) -> Find:
         if request.candidates is not None:
@@ -177,11 +221,46 @@ class Answers:
         return lambda n: self._popular.best(n, exclude, is_allowed)
 
 
+class Elsewhere:
+    """What the version of an unpickled list knows of its items, opened when it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @lazy_property
+    def _answers(self) -> Answers | None:
+        with suppress(StoreError):
+            return Answers(Content.of(Version(self._folder.name, self._folder)))
+        return None
+
+    @property
+    def title_column(self) -> str | None:
+        """The attribute that holds titles."""
+        return None if self._answers is None else self._answers.title_column
+
+    def attributes_of(self, item_ids: Iterable[Id]) -> list[dict[str, Any]]:
+        """Return the attributes of items, empty where there is no version."""
+        known = self._answers
+        return [{} for _ in item_ids] if known is None else known.attributes_of(item_ids)
+
+    def seen_by(self, user_id: Id) -> ItemRows:
+        """Return the rows of what a user has seen."""
+        return NO_ITEMS if self._answers is None else self._answers.seen_by(user_id)
+
+    def closest(self, item_ids: Sequence[Id], seen: ItemRows) -> list[ScoredItem | None]:
+        """Return the most similar of some seen items to each item."""
+        known = self._answers
+        return [None] * len(item_ids) if known is None else known.closest(item_ids, seen)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Elsewhere, (self._folder,)
+
+
 class Similar:
     """Searches by cosine, through the indexes of a version where it has them."""
 
-    def __init__(self, content: Content) -> None:
-        self._content = content
+    def __init__(self, content: Content, known: Known) -> None:
+        self._content, self._known = content, known
         self._indexes: dict[Kind, tuple[Index | None, Allowed | None]] = {}
 
     def to(self, vectors: NamedVectors, id_: Id, request: Request) -> Recommendations:
@@ -189,22 +268,26 @@ class Similar:
 
         The rows of the request are those of the same users or items.
         """
-        row, vector, version = vectors.row(id_), vectors[id_], self._content.version.name
+        row, vector = vectors.row(id_), vectors[id_]
         index, has_direction = self._index(vectors.kind)
         exclude = np.append(request.exclude, np.int32(row))
         if index is None:
             among = request.allowed_rows(len(vectors))
             nearest = vectors.nearest_rows(vector, request.k, exclude=exclude, among=among)
-            return Recommendations(tuple(map(ScoredItem._make, nearest)), "similar", version)
+            return self._listed(tuple(map(ScoredItem._make, nearest)), vectors.kind)
         if vector.is_zero:
-            return Recommendations((), "similar", version)
+            return self._listed((), vectors.kind)
         unit = vector.unit().values.astype(np.float32)
         is_allowed = request.is_allowed(len(vectors))
         if is_allowed is not None:
             has_direction = index.allow(is_allowed & np.asarray(index.items.any(axis=1)))
         rows, cosines = index.search(unit, request.k, exclude, has_direction)
         found = scored_items(vectors.ids.tolist(rows), np.clip(cosines, -1, 1))
-        return Recommendations(found, "similar", version)
+        return self._listed(found, vectors.kind)
+
+    def _listed(self, found: tuple[ScoredItem, ...], kind: Kind) -> Recommendations:
+        about = (self._known, None) if kind == "item" else None
+        return Recommendations(found, "similar", self._content.version.name, about)
 
     def _index(self, kind: Kind) -> tuple[Index | None, Allowed | None]:
         """Return the index by cosine, if the version has one, and the rows that are not zero."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, did_you_mean
+from recsys.base.lazy import lazy_property
 from recsys.index import Allowed, Index, ItemRows
 from recsys.vectors import Ids
 
@@ -84,6 +85,14 @@ class ItemAttributes:
         self._where = where
         self.matching = _kept(self._matching, _MAX_CONDITIONS)
         self.groups = _kept(self._groups, _MAX_GROUPINGS)
+
+    @lazy_property
+    def title_column(self) -> str | None:
+        """The column of titles; None where there is none."""
+        from recsys.serving.plain_titles import title_column
+
+        table = self._load()
+        return None if table is None else title_column(table)
 
     def of(self, item_idx: int) -> dict[str, Any]:
         """Return the attributes of an item by column; empty where there is no table."""

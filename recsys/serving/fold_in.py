@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from recsys.base.errors import CorruptVersionError, DataError
 from recsys.base.lazy import lazy_property
 from recsys.index import ItemRows
-from recsys.serving.results import Explanation, ScoredItem, Source
+from recsys.serving.known import ScoredItem
+from recsys.serving.results import Explanation, Source
 from recsys.store import Content, ItemTable
 from recsys.vectors import FloatMatrix, FloatVector, Id
 from recsys.vectors.ids import checked_ids, unknown_id

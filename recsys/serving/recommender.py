@@ -11,11 +11,12 @@ from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.base.lazy import lazy_property
 from recsys.serving.answers import Answers, Similar
 from recsys.serving.fold_in import Histories
+from recsys.serving.known import ScoredItem
 from recsys.serving.request import NO_ITEMS, Conditions, Request
-from recsys.serving.results import Batch, Explanation, Recommendations, ScoredItem
+from recsys.serving.results import Batch, Explanation, Recommendations, Source
 from recsys.serving.titles import TitledIds, Titles
 from recsys.store import Content, ItemTable, UserTable, Version
-from recsys.vectors import Id, NamedVectors
+from recsys.vectors import FloatVector, Id, NamedVectors
 from recsys.vectors.ids import Kind, checked_id, checked_ids, unknown_id
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Recommender:
         self._user_lookup = content.user_lookup
         self._answers = Answers(content, self._items)
         self._histories = Histories(content, self._items)
-        self._similar = Similar(content)
+        self._similar = Similar(content, self._answers)
         self.version = content.version.name
         self._folder = content.version.folder.absolute()
 
@@ -219,7 +220,9 @@ class Recommender:
         user_idx = self._users.ids.rows(listed)
         folded = None if histories is None else self._histories.of_unknown(user_idx, histories)
         lists = self._answers.lists(user_idx, request, folded)
-        return Batch(listed, lists, self._items.ids, self.version)
+        of_folded = {} if folded is None else folded.seen()
+        reasons = None if include_seen else of_folded
+        return Batch(listed, lists, self._items.ids, self.version, self._answers, reasons)
 
     def find(self, title: Id = "", k: int = 10, *, where: str | None = None) -> Recommendations:
         """Find items by their titles.
@@ -322,7 +325,7 @@ class Recommender:
         item_idx = self.item_vectors.row(item_id)
         history = self._histories.as_row(users.seen(user_idx), users.seen_weights(user_idx))
         user = users.embedding(user_idx)
-        return self._histories.explain(history, user, item_idx, "personal")
+        return self._explained(history, user, item_idx, "personal")
 
     def explain_for_history(
         self, item_ids: Iterable[Id], item_id: Id, *, weights: Iterable[float] | None = None
@@ -330,7 +333,13 @@ class Recommender:
         """Return what each item of a folded-in history adds to the score of an item."""
         history = self._histories.of(item_ids, weights, "item_ids", known="all")
         user = self._histories.fold_in(history)[0]
-        return self._histories.explain(history, user, self.item_vectors.row(item_id), "fold_in")
+        return self._explained(history, user, self.item_vectors.row(item_id), "fold_in")
+
+    def _explained(
+        self, history: "sp.csr_array", user: FloatVector, item_idx: int, source: Source
+    ) -> Explanation:
+        found = self._histories.explain(history, user, item_idx, source)
+        return replace(found, about=(self._answers, None))
 
     def closest_seen(self, user_id: Id, item_id: Id) -> ScoredItem | None:
         """Return the item seen by a user that is most similar to another: a reason to give.

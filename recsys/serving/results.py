@@ -1,16 +1,25 @@
 """What a recommender gives: the list of one user, those of many, and explanations."""
 
-import math
 import operator
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.base.tables import Tabular
+from recsys.index import ItemRows
+from recsys.serving.known import (
+    About,
+    Described,
+    Known,
+    ScoredItem,
+    finite_or_none,
+    scored_items,
+)
 from recsys.vectors import FloatMatrix, Id, Ids
 
 Source = Literal["personal", "fold_in", "popular", "similar", "title"]
@@ -20,29 +29,9 @@ SOURCES: tuple[Source, ...] = ("popular", "personal", "fold_in")
 POPULAR, PERSONAL, FOLD_IN = range(3)
 
 
-class ScoredItem(NamedTuple):
-    """An item and its score, which can be compared within one list only."""
-
-    item_id: Id
-    score: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types that JSON can hold."""
-        return {"item_id": self.item_id, "score": _finite_or_none(self.score)}
-
-
-# In half the time of ScoredItem(item_id, score).
-_scored_item = partial(tuple.__new__, ScoredItem)
-
-
-def scored_items(item_ids: Iterable[Id], scores: NDArray[np.generic]) -> tuple[ScoredItem, ...]:
-    """Return items beside their scores, in the same order."""
-    return tuple(map(_scored_item, zip(item_ids, scores.tolist(), strict=True)))
-
-
-@dataclass(frozen=True)
-class Recommendations:
-    """A list of items, best first.
+@dataclass(frozen=True, repr=False)
+class Recommendations(Described):
+    """A list of items, best first; a table of them, with titles, in a notebook.
 
     Parameters
     ----------
@@ -53,6 +42,8 @@ class Recommendations:
         most popular items, the items most similar to one, or a search by title.
     version : str
         The version that answered.
+    about : tuple, optional
+        Where `attributes`, `titles` and `reasons` come from.
 
     Examples
     --------
@@ -64,6 +55,7 @@ class Recommendations:
     items: tuple[ScoredItem, ...]
     source: Source
     version: str
+    about: About | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -74,17 +66,26 @@ class Recommendations:
     def __getitem__(self, position: int) -> ScoredItem:
         return self.items[position]
 
+    @property
+    def listed(self) -> tuple[ScoredItem, ...]:
+        """The items of the table."""
+        return self.items
+
+    def caption(self) -> str:
+        """Return how many items there are, where they came from, and the version."""
+        return f"{len(self)} items · {self.source} · version {self.version}"
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain types that JSON can hold."""
+        """Return plain types that JSON can hold: each item with its attributes and its reason."""
         return {
-            "items": [item.to_dict() for item in self.items],
+            "items": self.dicts(),
             "source": self.source,
             "version": self.version,
         }
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, repr=False)
+class Explanation(Described):
     """What each item of a history adds to a score; see `Recommender.explain`.
 
     Parameters
@@ -97,6 +98,8 @@ class Explanation:
         The score less the sum of the contributions: the mean of a centered model or the popularity
         of the item, and rounding.
     source : {"personal", "fold_in"}
+    about : tuple, optional
+        Where `attributes` and `titles` of the contributions come from.
 
     Examples
     --------
@@ -111,6 +114,16 @@ class Explanation:
     rest: float
     source: Source
     version: str
+    about: About | None = field(default=None, compare=False)
+
+    @property
+    def listed(self) -> tuple[ScoredItem, ...]:
+        """The items of the table."""
+        return self.contributions
+
+    def caption(self) -> str:
+        """Return what is explained, and its score."""
+        return f"score {self.score:.4g} of item {self.item_id} · version {self.version}"
 
     @property
     def parts(self) -> tuple[ScoredItem, ...]:
@@ -121,9 +134,9 @@ class Explanation:
         """Return plain types that JSON can hold."""
         return {
             "item_id": self.item_id,
-            "score": _finite_or_none(self.score),
-            "parts": [contribution.to_dict() for contribution in self.contributions],
-            "rest": _finite_or_none(self.rest),
+            "score": finite_or_none(self.score),
+            "parts": self.dicts(),
+            "rest": finite_or_none(self.rest),
             "source": self.source,
             "version": self.version,
         }
@@ -171,8 +184,8 @@ class Lists:
         return Lists(self.item_idx[positions], self.scores[positions], self.source[positions])
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
+@dataclass(frozen=True, eq=False, repr=False)
+class Batch(Tabular):
     """The lists of some users; iterates over `Recommendations`, in the order asked for.
 
     A position gives the `Recommendations` of one user, a slice a `Batch` of several.
@@ -182,6 +195,8 @@ class Batch:
     lists: Lists
     items: Ids
     version: str
+    known: Known | None = None
+    histories: Mapping[int, ItemRows] | None = None  # of positions; None where nobody has reasons
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -197,14 +212,40 @@ class Batch:
 
     def __getitem__(self, position: int | slice) -> "Recommendations | Batch":
         if isinstance(position, slice):
-            user_ids = self.user_ids[position]
-            return Batch(user_ids, self.lists[position], self.items, self.version)
+            kept, seen = range(len(self))[position], self.histories
+            return replace(
+                self,
+                user_ids=self.user_ids[position],
+                lists=self.lists[position],
+                histories=seen and {new: seen[old] for new, old in enumerate(kept) if old in seen},
+            )
         position = operator.index(position)  # a TypeError of anything else
         rows, scores = self.lists.item_idx[position], self.lists.scores[position]
         kept = rows >= 0
         found = scored_items(self.items.tolist(rows[kept]), scores[kept])
         source = SOURCES[int(self.lists.source[position])]
-        return Recommendations(found, source, self.version)
+        return Recommendations(found, source, self.version, self._about(position, source))
+
+    def _about(self, position: int, source: Source) -> About | None:
+        if self.known is None:
+            return None
+        if self.histories is None or source == "popular":
+            return self.known, None
+        if source == "fold_in":
+            return self.known, self.histories[position % len(self)]
+        return self.known, partial(self.known.seen_by, self.user_ids[position])
+
+    def to_arrow(self) -> pa.Table:
+        """Return what `to_table` returns."""
+        return self.to_table()
+
+    def first_rows(self, n: int) -> pa.Table:
+        """Return the first rows of the table."""
+        return self[:n].to_table().slice(0, n)
+
+    def caption(self) -> str:
+        """Return how many users there are, and the version."""
+        return f"lists of {len(self):,} users · version {self.version}"
 
     def to_table(self) -> pa.Table:
         """Return one row per item of a list: user_id, rank from 1, item_id, score, source."""
@@ -224,11 +265,6 @@ class Batch:
                 "source": sources.take(pa.array(self.lists.source[user])),
             }
         )
-
-
-def _finite_or_none(number: float) -> float | None:
-    """Return a number that JSON can hold; None for infinity and NaN."""
-    return number if math.isfinite(number) else None
 
 
 def _as_written(ids: pa.Array) -> pa.Array:
