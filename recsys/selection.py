@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from recsys.base.checks import require_whole
+from recsys.base.checks import require_known, require_whole
 from recsys.base.durable import replace_text, require_place
 from recsys.base.environment import extra, missing_package, peak_memory
 from recsys.base.errors import ConfigError
@@ -29,10 +29,11 @@ from recsys.models.registry import has_factors
 from recsys.splits import ThreeWaySplit, split_parts
 from recsys.splits.common import Split
 from recsys.training import task_of_choice
-from recsys.tuning import Task, Tuned, choose, require_study, tune
+from recsys.tuning import SPACES, Task, Tuned, choose, require_study, tune
 from recsys.tuning.advice import best_name, distilled_name
 from recsys.tuning.candidates import Candidate, with_a_chance
 from recsys.tuning.fits import student_of
+from recsys.tuning.space import space_of
 from recsys.vectors import STORAGES, Embeddings, encode
 
 
@@ -306,6 +307,7 @@ def _tuned(
     progress: bool,
 ) -> Tuned:
     search = settings.tune
+    require_known("tune.spaces", search.spaces, SPACES)
     task = Task(parts.train, parts.validation, search.metric, settings.evaluation.k, search.seed)
     with progress_bar(f"tuning {candidate.name}", enabled=progress) as on_step:
         return tune(
@@ -315,6 +317,7 @@ def _tuned(
             budget=search.budget,
             study=study,
             seed=search.seed,
+            space=space_of(candidate, task.train, search.spaces.get(candidate.name)),
             on_step=on_step,
         )
 

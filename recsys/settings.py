@@ -294,12 +294,21 @@ class TuneSettings:
     metric: str = "ndcg"
     """What should be best on the validation part, at ``evaluation.k``."""
     seed: int = 0
+    spaces: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    """By model and hyperparameter, the low and the high end between which values are tried.
+    Default: those of `recsys.tuning.SPACES`."""
 
     def __post_init__(self) -> None:
         require_types("tune", self)
         require("tune.factors", self.factors, least=1)
         require("tune.metric", self.metric, one_of=METRIC_NAMES)
         Budget(self.trials, self.minutes)  # checks both
+        for model, space in self.spaces.items():
+            for name, ends in space.items():
+                place = f"tune.spaces.{model}.{name}"
+                expected = "a low and a high end, such as [0.1, 10]"
+                require(place, len(ends), one_of=(2,), expected=expected)
+                require(place, ends[0], below=ends[1], expected=expected)
 
     @property
     def budget(self) -> Budget:

@@ -70,7 +70,7 @@ def tune_command(
         if as_json:
             print_json(_plain_search(tuned))
         else:
-            show(_trials(tuned))
+            show(_trials(tuned), *tuned.edges)
         note(f"written to {out}: recsys train ... --config {out}")
         if not tuned.is_whole:
             note(f"recsys: stopped after {tuned.n_trials} trials; {_how_to_go_on(study)}")
@@ -185,6 +185,7 @@ def _show_compared(
     if compared:
         show(_comparison(compared, baseline, metric, {one.model: one for one in found}))
     show(*map(_trials, left))
+    show(*(f"{one.best.candidate.name}: {edge}" for one in searches for edge in one.edges))
     if advice is not None:
         show(*advice.sentences)
 
@@ -239,6 +240,7 @@ def _plain_search(tuned: "Tuned") -> dict[str, Any]:
         "metric": tuned.metric,
         "value": tuned.best.value,
         "whole": tuned.is_whole,
+        "edges": tuned.edges,
         "trials": {
             str(size): [
                 {

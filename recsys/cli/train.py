@@ -118,7 +118,7 @@ def evaluate_command(
     log, test = read_logged(settings, rejects)
     settings = recsys.training.with_split(settings, log, test)
     train_part, test_part = recsys.splits.split_log(log, settings.evaluation, test)
-    labels = None if by is None else _item_labels(settings, train_part.items, by)
+    labels = None if by is None else _item_groups(settings, train_part.items, by)
     settings = choose_model(settings, log, test)
     name = settings.chosen_model.name
     results = recsys.training.evaluate_split((train_part, test_part), settings, progress=True)
@@ -148,8 +148,8 @@ def evaluate_command(
     )
 
 
-def _item_labels(settings: "Settings", ids: "Ids", column: str) -> list[str]:
-    """Return a column of the table of items for each item, "unknown" where it has no value."""
+def _item_groups(settings: "Settings", ids: "Ids", column: str) -> list[list[str]]:
+    """Return the groups of each item by a column of the table of items; say what divides them."""
     table = recsys.training.read_attributes(settings)
     if table is None:
         raise ConfigError(f"--by {column}: expected a table of items, got none; add --items")
@@ -159,11 +159,18 @@ def _item_labels(settings: "Settings", ids: "Ids", column: str) -> list[str]:
             f"{did_you_mean(column, table.column_names)}"
         )
     values = recsys.logs.attributes_of(table, ids)[column].to_pylist()
-    return ["unknown" if value is None else str(value) for value in values]
+    groups, separator = recsys.evaluation.groups_of(values)
+    if any(len(own) > 1 for own in groups):
+        what = f"texts are split at {separator!r}" if separator else "values are lists"
+        note(f"--by {column}: {what}; an item counts in each of its groups")
+    return groups
 
 
 def _slices(
-    results: "Mapping[str, Evaluation]", metric: str, by: str | None, labels: Sequence[str] | None
+    results: "Mapping[str, Evaluation]",
+    metric: str,
+    by: str | None,
+    labels: Sequence[Sequence[str]] | None,
 ) -> list[Listing]:
     """Return where the model is good, and where popularity is better."""
     evaluation = recsys.evaluation

@@ -18,7 +18,14 @@ from recsys.evaluation.protocols import (
     evaluate_new_users,
 )
 from recsys.evaluation.result import Evaluation
-from recsys.evaluation.slices import Slice, by_activity, by_item_popularity, item_slices, slices
+from recsys.evaluation.slices import (
+    Slice,
+    by_activity,
+    by_item_popularity,
+    groups_of,
+    item_slices,
+    slices,
+)
 from recsys.vectors import Scorer
 
 __all__ = [
@@ -44,6 +51,7 @@ __all__ = [
     "evaluate_new_users",
     "evaluate_next",
     "find_knee",
+    "groups_of",
     "item_slices",
     "slices",
 ]

@@ -1,7 +1,8 @@
 """Where a model is good and where it is not: by groups of users, and by groups of items."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,10 @@ from recsys.evaluation.intervals import bootstrap_intervals, interval_of_ratio, 
 from recsys.evaluation.result import Evaluation
 
 Labels = NDArray[np.generic] | Sequence[str]
+SeveralLabels = Sequence[Sequence[str]]
+UNKNOWN = "unknown"
+"""The group of what has no value."""
+_SEPARATORS = ("|", ";", ",")
 Interval = tuple[float, float]
 
 
@@ -68,7 +73,8 @@ def slices(
     DataError
         If there is not one label for each user, no such metric, or the baseline is of others.
     """
-    return _of_users(evaluation, *_grouped(labels, evaluation.n_users, "user"), metric, baseline)
+    _require_one_each(labels, evaluation.n_users, "user")
+    return _of_users(evaluation, *_grouped(labels), metric, baseline)
 
 
 def by_activity(
@@ -91,15 +97,56 @@ def by_activity(
     return _of_users(evaluation, group_of, names, metric, baseline)
 
 
+def groups_of(values: Sequence[object]) -> tuple[list[list[str]], str]:
+    """Return the groups of each value, and the separator that texts were split at.
+
+    A value is a list, a text with a separator, such as "Comedy|Drama", or else one group; None and
+    an empty list are "unknown". A separator is the first of ``| ; ,`` by which texts fall into
+    fewer parts than there are different texts: so genres do, and "Beer, wine" beside "Bread" does
+    not. It is "" where none does, or values are lists.
+
+    Examples
+    --------
+    >>> groups_of(["Comedy|Drama", "Drama", "Comedy", None])
+    ([['Comedy', 'Drama'], ['Drama'], ['Comedy'], ['unknown']], '|')
+    """
+    texts = {value for value in values if isinstance(value, str)}
+    separator = next((one for one in _SEPARATORS if _parts_recur(texts, one)), "")
+    return [_groups_of_value(value, separator) for value in values], separator
+
+
+def _parts_recur(texts: set[str], separator: str) -> bool:
+    is_in = any(separator in text for text in texts)
+    return is_in and len({part for text in texts for part in _parts(text, separator)}) < len(texts)
+
+
+def _parts(text: str, separator: str) -> list[str]:
+    parts = text.split(separator) if separator else [text]
+    return [part for part in map(str.strip, parts) if part]
+
+
+def _groups_of_value(value: object, separator: str) -> list[str]:
+    if isinstance(value, str):
+        found = _parts(value, separator)
+    elif isinstance(value, list | tuple | set | np.ndarray):
+        found = [str(one) for one in value if one is not None]
+    else:
+        found = [] if value is None else [str(value)]
+    return list(dict.fromkeys(found)) or [UNKNOWN]
+
+
 def item_slices(
-    evaluation: Evaluation, labels: Labels, baseline: Evaluation | None = None
+    evaluation: Evaluation,
+    labels: Labels | SeveralLabels,
+    baseline: Evaluation | None = None,
 ) -> TableList[Slice]:
     """Return the share of held-out pairs that lists hold, by group of items.
 
     Parameters
     ----------
-    labels : array of shape (n_items,)
-        The group of each item, such as its category.
+    labels : array of shape (n_items,), or sequence of lists
+        The group of each item, such as its category, or its groups, such as its genres, as
+        `groups_of` reads them: it counts in each.
     baseline : Evaluation, optional
         Of another model on the same split: what it is compared to.
 
@@ -114,7 +161,11 @@ def item_slices(
     DataError
         If there is not one label for each item, or the baseline is of another split.
     """
-    return _of_items(evaluation, *_grouped(labels, evaluation.n_items, "item"), baseline)
+    _require_one_each(labels, evaluation.n_items, "item")
+    several = [one if isinstance(one, list | tuple) else (one,) for one in labels]
+    item_idx = np.repeat(np.arange(len(several)), list(map(len, several)))
+    grouped = _grouped(list(chain.from_iterable(several)))
+    return _of_items(evaluation, item_idx, *grouped, baseline)
 
 
 def by_item_popularity(
@@ -134,7 +185,7 @@ def by_item_popularity(
     """
     items = evaluation.items
     group_of, names = _ranges(items.popularity, items.n_relevant, n_groups, "users")
-    return _of_items(evaluation, group_of, names, baseline)
+    return _of_items(evaluation, np.arange(len(group_of)), group_of, names, baseline)
 
 
 def _of_users(
@@ -165,6 +216,7 @@ def _of_users(
 
 def _of_items(
     evaluation: Evaluation,
+    item_idx: NDArray[np.intp],  # (n,): an item of several groups is there several times
     group_of: NDArray[np.intp],
     names: Sequence[str],
     baseline: Evaluation | None,
@@ -174,7 +226,8 @@ def _of_items(
         raise DataError("slices: expected a baseline on the same split, got another")
     found = TableList[Slice]()
     for number, name in enumerate(names):
-        own = np.flatnonzero((group_of == number) & (wanted > 0))
+        own = item_idx[group_of == number]
+        own = own[wanted[own] > 0]
         if not len(own):
             continue
         value, (low, high) = interval_of_ratio(ours[own], wanted[own])
@@ -187,11 +240,14 @@ def _of_items(
     return found
 
 
-def _grouped(labels: Labels, n: int, kind: str) -> tuple[NDArray[np.intp], list[str]]:
-    """Return the group of each row, and the names of the groups."""
+def _require_one_each(labels: Collection[object], n: int, kind: str) -> None:
+    if len(labels) != n:
+        raise DataError(f"slices: expected a label for each of {n} {kind}s, got {len(labels)}")
+
+
+def _grouped(labels: Labels) -> tuple[NDArray[np.intp], list[str]]:
+    """Return the group of each label, and the names of the groups."""
     groups, group_of = np.unique(np.asarray(labels), return_inverse=True)
-    if len(group_of) != n:
-        raise DataError(f"slices: expected a label for each of {n} {kind}s, got {len(group_of)}")
     return group_of, [str(group) for group in groups]
 
 

@@ -125,6 +125,11 @@ class Candidate:
         return self.name in BASELINES
 
     @property
+    def all_parameters(self) -> dict[str, Any]:
+        """All hyperparameters, also those that have their defaults."""
+        return flat(parameters_of(self.model()))
+
+    @property
     def iterations(self) -> int | None:
         """The epochs of a fit, where they are a hyperparameter and are reported one by one."""
         return None if self.is_baseline else parameters_of(self.model()).get("iterations")

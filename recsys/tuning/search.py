@@ -1,7 +1,7 @@
 """Find hyperparameters: many trials with few factors, fewer with more, the best go up."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
 from math import inf
@@ -19,7 +19,7 @@ from recsys.evaluation import TOLERANCE
 from recsys.models import nested
 from recsys.settings import Budget
 from recsys.tuning.candidates import Candidate, Fittable
-from recsys.tuning.space import Space, space_of
+from recsys.tuning.space import Space, edges_of, space_of
 from recsys.tuning.study import Trial, TrialLog
 from recsys.tuning.task import Task
 
@@ -38,6 +38,8 @@ class Tuned(Tabular):
     """Such as "ndcg@20"."""
     is_whole: bool = True
     """False where a signal stopped the search: the best of what was tried until then."""
+    space: Space = field(default_factory=dict)
+    """Where each hyperparameter was looked for."""
 
     @property
     def n_trials(self) -> int:
@@ -48,6 +50,19 @@ class Tuned(Tabular):
     def parameters(self) -> dict[str, Any]:
         """The hyperparameters, as `recsys.models.model_from` takes them."""
         return nested(self.best.candidate.parameters)
+
+    @property
+    def edges(self) -> list[str]:
+        """A sentence for each hyperparameter that is best at an end of what was tried."""
+        found = [edge.sentence for edge in edges_of(self.best.candidate, self.space)]
+        sizes = list(self.trials)
+        if len(sizes) > 1 and self.best in self.trials[sizes[-1]]:
+            most = sizes[-1]
+            found.append(
+                f"{most} factors are the most that were tried: better ones may lie beyond; "
+                f"--factors {2 * most}, or [tune] factors = {2 * most}, looks there"
+            )
+        return found
 
     @property
     def model(self) -> Fittable:
@@ -130,7 +145,7 @@ def tune(
             f"{type(candidate).__name__} and {type(task).__name__}; Candidate.of(recsys.ALS()) is "
             "one, and Task(train, validation)"
         )
-    space = space_of(candidate.name, task.train) if space is None else space
+    space = space_of(candidate, task.train) if space is None else space
     budget, path = budget or Budget(), None if study is None else Path(study)
     require_whole("tune.factors", factors, least=1)
     rungs = _rungs(factors if candidate.has_factors else 0, budget.trials if space else 1)
@@ -154,7 +169,7 @@ def tune(
             raise
         is_whole = False
     trials = {size: log.trials() for size, log in done.items()}
-    return Tuned(_smallest_as_good(done), trials, f"{task.metric}@{task.k}", is_whole)
+    return Tuned(_smallest_as_good(done), trials, f"{task.metric}@{task.k}", is_whole, space)
 
 
 def _run(

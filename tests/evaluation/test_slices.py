@@ -7,7 +7,7 @@ import pytest
 from recsys.errors import DataError
 from recsys.evaluation import evaluate
 from recsys.evaluation.intervals import interval_of_ratio
-from recsys.evaluation.slices import by_activity, by_item_popularity, item_slices, slices
+from recsys.evaluation.slices import by_activity, by_item_popularity, groups_of, item_slices, slices
 from recsys.models import ALS, Popularity
 from recsys.splits import split_random
 from tests.worlds import tastes
@@ -128,3 +128,30 @@ def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says() -> None:
         _, (low, high) = interval_of_ratio(found, wanted)
         n_held += low <= 0.4 <= high
     assert 0.92 < n_held / 400 < 0.98
+
+
+def test_an_item_counts_in_each_of_its_groups(evaluation, popularity) -> None:
+    """Each group is as if it were divided from the rest alone."""
+    labels = [["a", "b"] if row % 2 else ["b"] for row in range(evaluation.n_items)]
+    a, b = item_slices(evaluation, labels, popularity)
+    alone = item_slices(evaluation, ["a" if "a" in own else "not" for own in labels], popularity)
+    assert a == alone[0]
+    assert (b.group, b.n) == ("b", evaluation.items.n_relevant.sum())
+    with pytest.raises(DataError, match="a label for each of 40 items, got 39"):
+        item_slices(evaluation, labels[1:])
+
+
+@pytest.mark.parametrize(
+    ("values", "groups", "separator"),
+    [
+        (["A|B", "B", "A", "C|A"], [["A", "B"], ["B"], ["A"], ["C", "A"]], "|"),
+        (["A; B", "B;C", "C;A;", "C", ""], [["A", "B"], ["B", "C"], ["C", "A"], ["C"], ["?"]], ";"),
+        (["A, B", "B, A", "A"], [["A", "B"], ["B", "A"], ["A"]], ","),
+        (["Beer, wine", "Bread"], [["Beer, wine"], ["Bread"]], ""),  # a name, not a list
+        ([["A", "B"], [], None, ["B", "B", None]], [["A", "B"], ["?"], ["?"], ["B"]], ""),
+        ([1, 2.5, True], [["1"], ["2.5"], ["True"]], ""),
+    ],
+)
+def test_groups_are_lists_and_what_a_separator_divides(values, groups, separator) -> None:
+    expected = [["unknown" if one == "?" else one for one in own] for own in groups]
+    assert groups_of(values) == (expected, separator)

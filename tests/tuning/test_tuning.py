@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from recsys.errors import ConfigError, DataError
 from recsys.models import MODELS, Epoch, flat, nested
+from recsys.settings import TuneSettings
 from recsys.splits import SplitSettings, split_parts, split_random
-from recsys.tuning import SPACES, SPACES_IN_ORDER, Budget, Range, Task, Tuned, tune
+from recsys.tuning import SPACES, SPACES_IN_ORDER, Budget, Range, Task, Trial, Tuned, tune
 from recsys.tuning.candidates import Candidate
 from recsys.tuning.search import _rungs
+from recsys.tuning.space import edges_of, space_of
 from recsys.tuning.study import require_study
 from recsys.tuning.task import Watch
 from recsys.vectors import Embeddings
@@ -243,3 +245,52 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match="tune.metric: expected one of recall"):
         Task(tastes(), tastes(), metric="rmse")
     assert not Range(0, 1).holds(None)
+
+
+def test_a_best_at_an_end_of_its_range_is_said_with_a_wider_one() -> None:
+    """But not where the model takes no value beyond, or the end is 0, which is off."""
+    space = {
+        "regularization": Range(0.01, 1.0, log=True),
+        "item_exponent": Range(0.0, 0.75),
+        "unobserved_weight": Range(0.0005, 0.5, log=True),
+    }
+    values = {"regularization": 0.011, "item_exponent": 0.0, "unobserved_weight": 0.01}
+    (edge,) = edges_of(Candidate("als", values), space)
+    assert edge.further == Range(0.00158, 1.0, log=True)
+    assert "regularization = 0.011 lies at the low end of its range, 0.01 - 1" in edge.sentence
+    assert "[tune] spaces.als = { regularization = [0.00158, 1] } looks there" in edge.sentence
+    wider = {"als": {"regularization": [0.00158, 1]}}
+    found = space_of(Candidate("als"), a_task().train, TuneSettings(spaces=wider).spaces["als"])
+    assert found["regularization"] == edge.further
+    assert found["user_exponent"] == SPACES["als"]["user_exponent"]
+    assert not edges_of(Candidate("knn", {"b": 1.0}), {"b": Range(0.0, 1.0)})
+    (edge,) = edges_of(
+        Candidate("knn", {"neighbors": 490}), {"neighbors": Range(10, 500, log=True, whole=True)}
+    )
+    assert edge.further.high == 2391
+
+
+def test_a_search_says_that_it_ended_at_an_end() -> None:
+    best = Trial(Candidate("svd", {"factors": 64}), 0.5, is_pruned=False, seconds=1.0)
+    other = Trial(Candidate("svd", {"factors": 32}), 0.4, is_pruned=False, seconds=1.0)
+    assert Tuned(best, {32: [other], 64: [best]}, "ndcg@20").edges == [
+        "64 factors are the most that were tried: better ones may lie beyond; --factors 128, or "
+        "[tune] factors = 128, looks there"
+    ]
+    assert not Tuned(other, {32: [other], 64: [best]}, "ndcg@20").edges
+    assert not Tuned(best, {64: [best]}, "ndcg@20").edges  # no other number was tried
+
+
+@pytest.mark.parametrize(
+    ("spaces", "message"),
+    [
+        ({"als": {"regularisation": [1, 2]}}, "expected some of .*, got 'regularisation'; did you"),
+        ({"als": {"regularization": [-1, 2]}}, "als.regularization"),
+        ({"als": {"iterations": [1.5, 2]}}, "expected whole numbers"),
+        ({"als": {"regularization": [2, 1]}}, "tune.spaces.als.regularization: expected a low and"),
+        ({"als": {"regularization": [2]}}, "tune.spaces.als.regularization: expected a low and"),
+    ],
+)
+def test_a_space_that_cannot_be_is_refused(spaces: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        space_of(Candidate("als"), a_task().train, TuneSettings(spaces=spaces).spaces["als"])
