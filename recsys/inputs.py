@@ -1,7 +1,7 @@
 """What a call takes: a log of any kind, a table of items, and settings as keywords."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,6 +25,16 @@ COLUMNS = {
 """Keywords that name a column of the log, and our name of it."""
 
 _TABLES = tuple(table.name for table in fields(Settings))
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a call works on."""
+
+    settings: Settings
+    log: Interactions
+    test: Interactions | None
+    items: pa.Table | None
 
 
 def settings_of(
@@ -65,31 +75,47 @@ def settings_of(
     return found if factors is None else _with_factors(found, factors)
 
 
-def log_of(
-    what: str, log: AnyLog, settings: Settings, options: Mapping[str, Any], *, progress: bool
-) -> Interactions:
-    """Return a log as interactions: read as the settings say, unless it was read before."""
-    if not isinstance(log, Interactions):
-        return read_log(log, settings.log, progress=progress)
-    late = [name for name in options if options[name] is not None and _is_of_log(name)]
-    if late:
+def inputs_of(
+    what: str,
+    log: AnyLog,
+    settings: AnySettings,
+    options: Mapping[str, Any],
+    tables: Sequence[str],
+    *,
+    test: "AnyLog | None" = None,
+    items: "ItemSource | None" = None,
+    progress: bool = False,
+) -> Inputs:
+    """Return what a call works on: its settings, as of `settings_of`, and what they read.
+
+    Where a table of items has no column item_id, and none is mapped to it, its ids are in the
+    column that has them in the log.
+    """
+    found = settings_of(what, settings, options, tables)
+    late = [
+        name for name, value in options.items() if value is not None and _says_how_to_read(name)
+    ]
+    if isinstance(log, Interactions) and late:
         raise ConfigError(
             f"{what}: {late[0]} says how a log is read, and Interactions were read before; give it "
             "to recsys.read_log, or pass the table or the path"
         )
-    return log
+    attributes = None
+    if items is not None:
+        how, log_column = found.data.item_settings, found.log.columns.get("item_id")
+        attributes = read_items(items, how, log_column=log_column)
+    return Inputs(
+        found,
+        _interactions(log, found, progress),
+        None if test is None else _interactions(test, found, progress),
+        attributes,
+    )
 
 
-def items_of(items: "ItemSource | None", settings: Settings) -> pa.Table | None:
-    """Return a table of item attributes, from a file or a table of any library.
-
-    Where it has no column item_id, and none is mapped to it, its ids are in the column that has
-    them in the log.
-    """
-    if items is None:
-        return None
-    how = settings.data.item_settings
-    return read_items(items, how, log_column=settings.log.columns.get("item_id"))
+def _interactions(log: AnyLog, settings: Settings, progress: bool) -> Interactions:
+    if isinstance(log, Interactions):
+        return log
+    return read_log(log, settings.log, progress=progress)
 
 
 def _base(what: str, settings: AnySettings) -> Settings:
@@ -127,8 +153,8 @@ def _is_table(name: str, value: Any) -> bool:
     )
 
 
-def _is_of_log(name: str) -> bool:
-    return name in COLUMNS or name in _keys_of("log")
+def _says_how_to_read(name: str) -> bool:
+    return name in COLUMNS or name in set(_keys_of("log")) - {"popular_half_life_days"}
 
 
 def _keys_of(table: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from recsys.base.errors import ConfigError
 from recsys.evaluation import DimensionCurve
-from recsys.inputs import AnyLog, AnySettings, log_of, settings_of
+from recsys.inputs import AnyLog, AnySettings, inputs_of
 from recsys.models import flat, parameters_of
 from recsys.models.protocol import require_fit
 from recsys.selection import compare_models, try_dimensions, tune_model
@@ -54,11 +54,11 @@ def tune(
         found = recsys.tune(df, model="als", trials=20)
         recsys.train(df, model=found.model)
     """
-    wanted = settings_of("tune", settings, options, ("tune", *_COMMON))
-    events = log_of("tune", log, wanted, options, progress=progress)
-    test_part = None if test is None else log_of("tune", test, wanted, {}, progress=progress)
-    wanted, _ = with_model(wanted, events, test_part, progress=progress)
-    return tune_model(events, wanted, test=test_part, study=study, progress=progress)
+    given = inputs_of(
+        "tune", log, settings, options, ("tune", *_COMMON), test=test, progress=progress
+    )
+    chosen, _ = with_model(given.settings, given.log, given.test, progress=progress)
+    return tune_model(given.log, chosen, test=given.test, study=study, progress=progress)
 
 
 def compare(
@@ -98,15 +98,23 @@ def compare(
 
         recsys.compare(df, ["als", recsys.SVD(128), "popularity"], tune=False).to_pandas()
     """
-    names, given = _rows(models)
+    names, fixed = _rows(models)
     options = {**options, "models": names}
-    wanted = settings_of("compare", settings, options, ("compare", "tune", *_COMMON))
-    events = log_of("compare", log, wanted, options, progress=progress)
-    test_part = None if test is None else log_of("compare", test, wanted, {}, progress=progress)
-    found = dict(
-        compare_models(events, wanted, given=given, test=test_part, study=study, progress=progress)
+    given = inputs_of(
+        "compare",
+        log,
+        settings,
+        options,
+        ("compare", "tune", *_COMMON),
+        test=test,
+        progress=progress,
     )
-    return Compared(found, wanted.compare.reference, f"{wanted.tune.metric}@{wanted.evaluation.k}")
+    wanted = given.settings
+    found = compare_models(
+        given.log, wanted, given=fixed, test=given.test, study=study, progress=progress
+    )
+    metric = f"{wanted.tune.metric}@{wanted.evaluation.k}"
+    return Compared(dict(found), wanted.compare.reference, metric)
 
 
 def dimensions(
@@ -138,12 +146,10 @@ def dimensions(
 
         recsys.dimensions(df, [16, 64], model="svd").verdict
     """
-    wanted = settings_of("dimensions", settings, options, _COMMON)
-    events = log_of("dimensions", log, wanted, options, progress=progress)
-    test_part = None if test is None else log_of("dimensions", test, wanted, {}, progress=progress)
-    wanted, _ = with_model(wanted, events, test_part, progress=progress)
-    points = try_dimensions(events, wanted, factors, test=test_part, progress=progress)
-    return DimensionCurve(wanted.chosen_model.name, list(points))
+    given = inputs_of("dimensions", log, settings, options, _COMMON, test=test, progress=progress)
+    chosen, _ = with_model(given.settings, given.log, given.test, progress=progress)
+    points = try_dimensions(given.log, chosen, factors, test=given.test, progress=progress)
+    return DimensionCurve(chosen.chosen_model.name, list(points))
 
 
 def _rows(models: Models | None) -> tuple[list[str] | None, dict[str, Any]]:

@@ -12,7 +12,7 @@ from recsys.base.errors import DataError
 from recsys.base.progress import progress_bar
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate
-from recsys.inputs import AnyLog, AnySettings, items_of, log_of, settings_of
+from recsys.inputs import AnyLog, AnySettings, inputs_of
 from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
 from recsys.logs.sources import ItemSource
 from recsys.models import Model, Popularity, parameters_of, popularity_of
@@ -36,6 +36,7 @@ from recsys.tuning.choice import Choice, choose, unchosen
 from recsys.tuning.task import Task
 from recsys.vectors import Embeddings
 
+_TABLES = ("evaluation", "log", "index")  # whose keys are keywords of train
 MOST_USERS_OF_CHOICE = 3_000  # that it measures on
 
 
@@ -98,12 +99,12 @@ def train(
 
         recsys.train(df, items=items_df, model=recsys.SVD(128), split="last", user="userId")
     """
-    settings = settings_of("train", settings, options, ("evaluation", "log", "index"))
-    items = items_of(items, settings)
-    log = log_of("train", log, settings, options, progress=progress)
-    test = None if test is None else log_of("train", test, settings, {}, progress=progress)
+    given = inputs_of(
+        "train", log, settings, options, _TABLES, test=test, items=items, progress=progress
+    )
     require_writable(store)  # found out now, not after the training
-    settings = with_split(settings, log, test)
+    log, test = given.log, given.test
+    settings = with_split(given.settings, log, test)
     if settings.gates.enabled:
         require_comparable(store, parent_of(store))
     settings, choice = with_model(settings, log, test, progress=progress)
@@ -121,7 +122,7 @@ def train(
         embeddings,
         settings,
         metrics=metrics,
-        items=items,
+        items=given.items,
         model=spec_of(model, choice),
     )
     release = align_with_current(store, release, settings.alignment)
