@@ -40,6 +40,7 @@ from .evaluation import (
 )
 from .logs import Interactions, read_items, read_log
 from .models import ALS, EASE, KNN, SVD, Blend, Distilled, Item2Vec, Popularity, Softmax
+from .monitoring import drift_between
 from .one_line import compare, dimensions, tune
 from .serving import Batch, Explanation, Recommendations, Recommender, open, recommend, write_batch
 from .settings import (
@@ -132,6 +133,7 @@ __all__ = [
     "compare",
     "datasets",
     "dimensions",
+    "drift_between",
     "errors",
     "evaluate",
     "evaluate_folds",

@@ -8,10 +8,9 @@ import pytest
 import recsys
 from recsys.base.tables import Tabular
 from recsys.evaluation import ComparedModel, DimensionCurve, by_activity
-from recsys.monitoring import drift
 from recsys.selection import measure_dimensions
 from recsys.splits import split_random
-from recsys.store import open_version, publish
+from recsys.store import publish
 from recsys.tuning import Choice, Compared, Trial, Tried, Tuned
 from recsys.tuning.candidates import Candidate
 from tests.store.releases import small_release
@@ -97,8 +96,8 @@ def test_versions_vectors_and_drift_are_tables(tmp_path: Path) -> None:
     assert newer.name in repr(listed)
     assert newer.name in newer._repr_html_()
 
-    a, b = (open_version(tmp_path, one.name) for one in (older, newer))
-    report = drift(a, b)
+    report = recsys.drift_between(tmp_path, older.name)
+    assert (report.a, report.b) == (older.name, newer.name)
     rows = report.to_arrow().to_pylist()
     assert [row["measure"] for row in rows] == [check.name for check in report.checks]
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import RenderableType
 
 import recsys
-from recsys.base.errors import CorruptVersionError, VersionNotFoundError
+from recsys.base.errors import CorruptVersionError
 from recsys.cli.app import DEFAULT_STORE, AsJson, Store, app
 from recsys.cli.output import Listing, cell, note, print_json, print_rows, say, show
 
@@ -160,18 +160,7 @@ def drift_command(
     as_json: AsJson = False,
 ) -> None:
     """Show how version B differs from version A, and what of it is more than usual."""
-    later = recsys.store.find_version(store, b)
-    name = a or later.manifest.parent
-    if name is None:
-        raise VersionNotFoundError(f"version {later}: has no parent to compare it to; name another")
-    earlier = recsys.store.find_version(store, name)
-    monitoring = recsys.monitoring
-    nights = monitoring.ancestors(earlier, monitoring.GateSettings.history)
-    report = monitoring.drift(
-        recsys.store.Content.of(earlier),
-        recsys.store.Content.of(later),
-        monitoring.learned_limits(nights),
-    )
+    report = recsys.drift_between(store, a, b)
     if as_json:
         print_json(report.to_dict())
     else:

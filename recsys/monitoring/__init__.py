@@ -1,6 +1,13 @@
 """Monitoring: measures of drift between versions, and gates that can refuse a version."""
 
-from recsys.monitoring.drift import DEFAULT_LIMITS, DriftReport, ancestors, drift, learned_limits
+from recsys.monitoring.drift import (
+    DEFAULT_LIMITS,
+    DriftReport,
+    ancestors,
+    drift,
+    drift_between,
+    learned_limits,
+)
 from recsys.monitoring.gates import Gates
 from recsys.monitoring.measures import MEASURES
 from recsys.settings import GateSettings
@@ -13,5 +20,6 @@ __all__ = [
     "Gates",
     "ancestors",
     "drift",
+    "drift_between",
     "learned_limits",
 ]

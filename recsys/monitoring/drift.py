@@ -2,13 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.errors import CorruptVersionError, StoreError, UnreadableError
+from recsys.base.errors import (
+    CorruptVersionError,
+    StoreError,
+    UnreadableError,
+    VersionNotFoundError,
+)
 from recsys.base.progress import printable
 from recsys.base.reading import lacks_right
 from recsys.base.tables import Tabular, table_of
@@ -17,6 +23,7 @@ from recsys.monitoring.log import Log
 from recsys.monitoring.measures import MEASURES, Group, checks_of, measures_of
 from recsys.monitoring.population import Population, Shared
 from recsys.monitoring.vectors import Moved, VectorPair
+from recsys.settings import GateSettings
 from recsys.store import Check, Content, Manifest, Version, find_version, served
 
 DEFAULT_LIMITS: Mapping[str, float] = {
@@ -138,6 +145,40 @@ def drift(
         vectors.percentiles(),
         vectors.most_moved(),
     )
+
+
+def drift_between(
+    store: str | Path, a: str | None = None, b: str | None = None, *, history: int | None = None
+) -> DriftReport:
+    """Measure how version b of a store differs from version a, against the limits of the store.
+
+    Parameters
+    ----------
+    a : str, optional
+        Default: the parent of b.
+    b : str, optional
+        Default: the current version.
+    history : int, optional
+        Nights that limits are learned from. Default: that of `recsys.GateSettings`.
+
+    Raises
+    ------
+    VersionNotFoundError
+        If a version is not there, or b has no parent and a is not named.
+
+    Examples
+    --------
+    ::
+
+        recsys.drift_between("store").to_pandas()
+    """
+    later = find_version(store, b)
+    name = a or later.manifest.parent
+    if name is None:
+        raise VersionNotFoundError(f"version {later}: has no parent to compare it to; name another")
+    earlier = find_version(store, name)
+    limits = learned_limits(ancestors(earlier, history or GateSettings.history))
+    return drift(Content.of(earlier), Content.of(later), limits)
 
 
 _MOST_NAMED = 3  # that a sentence names
