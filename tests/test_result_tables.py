@@ -107,6 +107,15 @@ def test_versions_vectors_and_drift_are_tables(tmp_path: Path) -> None:
     assert np.array_equal(np.stack(frame["embedding"].tolist()), vectors.matrix)
 
 
+def test_lists_of_many_users_have_titles(tmp_path: Path) -> None:
+    publish(tmp_path, small_release())
+    batch = recsys.open(tmp_path).recommend_many(["u1", "u3"], k=3)
+    frame = batch.to_pandas()
+    assert frame["title"].tolist() == [f"Title {item_id[1:]}" for item_id in frame["item_id"]]
+    assert frame["user_id"].tolist() == ["u1"] * 3 + ["u3"] * 3
+    assert frame.drop(columns="title").equals(batch.to_table().to_pandas())
+
+
 def test_a_log_is_a_row_for_each_event() -> None:
     frame = LOG.to_polars()
     assert len(frame) == len(LOG)

@@ -236,12 +236,19 @@ class Batch(Tabular):
         return self.known, partial(self.known.seen_by, self.user_ids[position])
 
     def to_arrow(self) -> pa.Table:
-        """Return what `to_table` returns."""
-        return self.to_table()
+        """Return what `to_table` returns, and the title of each item where titles are known."""
+        table, column = self.to_table(), None if self.known is None else self.known.title_column
+        if self.known is None or column is None:
+            return table
+        ids = table["item_id"].combine_chunks().dictionary_encode()
+        known = self.known.attributes_of(ids.dictionary.to_pylist())
+        titles = pa.array([one.get(column) for one in known])
+        place = table.column_names.index("item_id") + 1
+        return table.add_column(place, "title", titles.take(ids.indices))
 
     def first_rows(self, n: int) -> pa.Table:
         """Return the first rows of the table."""
-        return self[:n].to_table().slice(0, n)
+        return self[:n].to_arrow().slice(0, n)
 
     def caption(self) -> str:
         """Return how many users there are, and the version."""
