@@ -85,6 +85,17 @@ def read_config(path: str | Path) -> Settings:
     ConfigError
         If the file is missing or no TOML, or a key is unknown, of the wrong type or out of range.
     """
+    return settings_from(read_tables(path))
+
+
+def read_tables(path: str | Path) -> dict[str, Any]:
+    """Read the tables of a TOML file of settings, paths in them relative to the present folder.
+
+    Raises
+    ------
+    ConfigError
+        As `read_config`.
+    """
     path = as_path("read_config", path)
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -95,7 +106,8 @@ def read_config(path: str | Path) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"config {path}: not a TOML file: {error}") from error
     try:
-        return settings_from(tables, folder=path.parent)
+        settings_from(tables, folder=path.parent)
+        return {name: dict(_with_paths(tables, name, path.parent)) for name in tables}
     except ConfigError as error:
         raise ConfigError(f"config {path}: {error}") from error
 

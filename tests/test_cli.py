@@ -441,7 +441,7 @@ def test_bad_logs_are_one_clear_line(tmp_path: Path) -> None:
     folder.mkdir()
     assert "folder" in refused("train", folder, "--store", tmp_path / "s")
     wrong = tmp_path / "wrong.csv"
-    wrong.write_text("user,item\n1,2\n")
+    wrong.write_text("x,y\n1,2\n")
     assert "user_id" in refused("train", wrong, "--store", tmp_path / "s")
     all_bad = tmp_path / "bad.csv"
     all_bad.write_text("user_id,item_id\n,2\n")

@@ -177,6 +177,26 @@ def require_encoding(name: str, encoding: str) -> None:
         ) from error
 
 
+def require_time_format(name: str, form: str) -> None:
+    """Check that a setting says how times are written, a date at least.
+
+    Raises
+    ------
+    ConfigError
+        If it is no format of strptime.
+    """
+    moment = datetime(2024, 5, 31, 23, 59, 58, tzinfo=UTC)
+    try:
+        has_date = datetime.strptime(moment.strftime(form), form).date() == moment.date()
+    except ValueError:
+        has_date = False
+    if not has_date:
+        raise ConfigError(
+            f"{name}: expected a format of strptime with a date, such as %m/%d/%Y %H:%M, "
+            f"got {form!r}"
+        )
+
+
 def unix_seconds(name: str, moment: str) -> float:
     """Return an ISO 8601 date or time, UTC unless it names a zone, in seconds since 1970.
 

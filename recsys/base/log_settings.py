@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal, get_args
 
-from recsys.base.checks import require, require_a, require_encoding, require_types, unix_seconds
+from recsys.base.checks import (
+    require,
+    require_a,
+    require_encoding,
+    require_time_format,
+    require_types,
+    unix_seconds,
+)
 from recsys.base.errors import ConfigError
 
 LogFormat = Literal["auto", "parquet", "csv", "jsonl", "lists"]
@@ -14,6 +21,7 @@ TimestampUnit = Literal["s", "ms", "us", "ns", "date", "excel"]
 DecimalMark = Literal[".", ","]
 DuplicatePolicy = Literal["sum", "last", "max", "count"]
 HistoryOrder = Literal["time", "rows"]
+Anonymous = Literal["reject", "leave_out"]
 COLUMN_NAMES = ("user_id", "item_id", "timestamp", "event", "value")
 
 NULL_VALUES = (
@@ -82,10 +90,12 @@ class LogSettings(TextSettings):
     each line is a user and then the items, with blanks between them."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Our name to the log's name, for those of user_id, item_id, timestamp, event and value that
-    the log spells differently. The last three are optional, unless named here."""
+    the log spells differently. The last three are optional, unless named here; one that is named
+    "" is not read, also where the log has a column of our name."""
     events: Mapping[str, float] = field(default_factory=dict)
     """Weight of each event type. An event type with weight 0 is left out; one that is not
-    listed is rejected. Empty: every event weighs 1."""
+    listed weighs what "*" does, and is rejected where that is not listed. Empty: every event
+    weighs 1."""
     value_scale: ValueScale = "auto"
     """How the value column multiplies the event's weight: by ``value`` ("linear"), by ``log(1 +
     value)``, by its fourth root ("root"), which does not depend on the unit, or not at all
@@ -97,9 +107,15 @@ class LogSettings(TextSettings):
     missing_value: float | None = None
     """What a row without a value weighs, in place of its scaled value; `min_value` does not concern
     it. 0: it is left out. Default: it is rejected."""
+    anonymous: Anonymous = "reject"
+    """What becomes of rows without a user: rejected, or left out, as for shops that also log
+    visitors whom they do not know."""
     timestamp_unit: TimestampUnit = "s"
     """Unit of timestamps that are numbers: counted from 1970, calendar dates written as numbers
     ("date": 2014, 201411, 20141118 or 20141118093000), or days as Excel counts them ("excel")."""
+    timestamp_format: str = ""
+    """How times in words are written that are not ISO 8601, such as "%m/%d/%Y %H:%M", with the
+    letters of Python's strptime."""
     since: str | None = None
     until: str | None = None
     """Time window, ISO 8601 in UTC: events at or after since and before until are used."""
@@ -139,6 +155,9 @@ class LogSettings(TextSettings):
         require("log.format", self.format, one_of=get_args(LogFormat))
         require("log.value_scale", self.value_scale, one_of=get_args(ValueScale))
         require("log.timestamp_unit", self.timestamp_unit, one_of=get_args(TimestampUnit))
+        if self.timestamp_format:
+            require_time_format("log.timestamp_format", self.timestamp_format)
+        require("log.anonymous", self.anonymous, one_of=get_args(Anonymous))
         require("log.duplicates", self.duplicates, one_of=get_args(DuplicatePolicy))
         require("log.order", self.order, one_of=get_args(HistoryOrder))
         for name in ("columns", "events"):

@@ -7,12 +7,10 @@ first used: so a command imports at its start only what it needs, and needs no i
 import os
 import sys
 import warnings
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from errno import ENOSPC
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from recsys.logs import Interactions
     from recsys.tuning import Choice
 
-Table = TypeVar("Table", bound=Any)
 app = typer.Typer(
     name="recsys",
     help="Interaction logs to embeddings, embeddings to recommendations.",
@@ -36,13 +33,6 @@ app = typer.Typer(
 )
 
 
-Logs = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="LOG...", help="Files, globs or folders; default: data.log of --config."
-    ),
-]
-Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
 STORE_HELP = "Default: $RECSYS_STORE, else ./store."
 Store = Annotated[
     Path,
@@ -52,16 +42,6 @@ Store = Annotated[
 ]
 DEFAULT_STORE = Path("store")
 VersionOption = Annotated[str | None, typer.Option("--version", help="Default: the current one.")]
-ModelName = Annotated[
-    str | None,
-    typer.Option(
-        "--model", help="auto, als, svd, distilled, softmax, item2vec, blend, popularity."
-    ),
-]
-SplitOption = Annotated[
-    str | None,
-    typer.Option("--split", help="auto, time, last, random, given, none; see evaluation.split."),
-]
 RejectsFile = Annotated[
     Path | None, typer.Option("--rejects", help="Where rows that cannot be used go (Parquet).")
 ]
@@ -115,31 +95,6 @@ def _exit_with(error: BaseException) -> NoReturn:
 def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:
     """Write a warning as errors are written: one line, without the code that raised it."""
     note(f"recsys: warning: {message}")
-
-
-def typed(settings: Table, **options: Any) -> Table:
-    """Return a table of settings with what was typed; an option that was not is None."""
-    return replace(settings, **{name: one for name, one in options.items() if one is not None})
-
-
-def settings_of(
-    logs: Sequence[str] | None = None,
-    config: Path | None = None,
-    items: Path | None = None,
-    model: str | None = None,
-    split: str | None = None,
-) -> "Settings":
-    """Combine the config with the arguments of a command, which win."""
-    settings = recsys.read_config(config) if config else recsys.Settings()
-    data = typed(
-        settings.data, log=list(logs) if logs else None, items=str(items) if items else None
-    )
-    if not data.log:
-        raise ConfigError("no log: name one on the command line, or as data.log in --config")
-    if model:
-        is_auto = model == recsys.config.AUTO
-        settings = replace(settings, model=None if is_auto else recsys.models.model_from(model, {}))
-    return replace(settings, data=data, evaluation=typed(settings.evaluation, split=split or None))
 
 
 def read_logged(

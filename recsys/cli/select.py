@@ -1,7 +1,7 @@
 """Commands that select a model: tune, compare, dimensions."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,18 +9,8 @@ import typer
 
 import recsys
 from recsys.base.stopping import StoppedError, check_stop, uninterrupted
-from recsys.cli.app import (
-    AsJson,
-    Config,
-    Logs,
-    ModelName,
-    SplitOption,
-    app,
-    choose_model,
-    read_logged,
-    settings_of,
-    typed,
-)
+from recsys.cli.app import AsJson, app, choose_model, read_logged
+from recsys.cli.options import Factors, LogOptions, ModelName, takes_log
 from recsys.cli.output import Listing, note, print_json, show, with_half
 
 if TYPE_CHECKING:
@@ -29,9 +19,6 @@ if TYPE_CHECKING:
     from recsys.logs import Interactions
     from recsys.tuning import Tuned
 
-Factors = Annotated[
-    int | None, typer.Option("--factors", min=1, help="The largest number that is tried.")
-]
 Trials = Annotated[
     int | None, typer.Option("--trials", min=1, help="At most, of each model. Default: 40.")
 ]
@@ -44,11 +31,10 @@ _BEST_TRIALS = 5  # with each number of factors, that are shown
 
 
 @app.command("tune")
+@takes_log
 def tune_command(
-    logs: Logs = None,
-    config: Config = None,
+    options: LogOptions,
     model: ModelName = None,
-    split: SplitOption = None,
     factors: Factors = None,
     trials: Trials = None,
     minutes: Minutes = None,
@@ -57,16 +43,14 @@ def tune_command(
     as_json: AsJson = False,
 ) -> None:
     """Find hyperparameters on a validation part, and write a config for train."""
-    settings = settings_of(logs, config, model=model, split=split)
-    budget = typed(settings.tune, factors=factors, trials=trials, minutes=minutes)
-    settings = replace(settings, tune=budget)
+    settings = options.settings(model, keys=_budget(factors, trials, minutes))
     recsys.selection.require_tuned(out, study)
     recsys.splits.require_split(settings.evaluation)
     log, test = read_logged(settings)
     settings = choose_model(settings, log, test)
     tuned = recsys.selection.tune_model(log, settings, test=test, study=study, progress=True)
     with uninterrupted():  # of a search that was stopped, what it has found
-        recsys.selection.write_tuned(out, tuned, config)
+        recsys.selection.write_tuned(out, tuned, options.config)
         if as_json:
             print_json(_plain_search(tuned))
         else:
@@ -83,10 +67,16 @@ def _how_to_go_on(study: Path | None) -> str:
     return f"the same command goes on with the trials in {study}"
 
 
+def _budget(
+    factors: int | None, trials: int | None, minutes: float | None
+) -> dict[str, int | float | None]:
+    return {"tune.factors": factors, "tune.trials": trials, "tune.minutes": minutes}
+
+
 @app.command("compare")
+@takes_log
 def compare_command(
-    logs: Logs = None,
-    config: Config = None,
+    options: LogOptions,
     models: Annotated[
         str | None,
         typer.Option(
@@ -106,18 +96,18 @@ def compare_command(
     trials: Trials = None,
     minutes: Minutes = None,
     study: Study = None,
-    split: SplitOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Tune, train and test several models alike, and say which differ by more than luck."""
-    settings = settings_of(logs, config, split=split)
     names = None if models is None else [*dict.fromkeys(map(str.strip, models.split(",")))]
-    settings = replace(
-        settings,
-        tune=typed(settings.tune, factors=factors, trials=trials, minutes=minutes),
-        compare=typed(
-            settings.compare, models=names, baseline=baseline, tune=is_tuned, seeds=seeds
-        ),
+    settings = options.settings(
+        keys={
+            **_budget(factors, trials, minutes),
+            "compare.models": names,
+            "compare.baseline": baseline,
+            "compare.tune": is_tuned,
+            "compare.seeds": seeds,
+        }
     )
     if settings.compare.tune:
         recsys.tuning.require_study(study)
@@ -191,11 +181,10 @@ def _show_compared(
 
 
 @app.command("dimensions")
+@takes_log
 def dimensions_command(
-    logs: Logs = None,
-    config: Config = None,
+    options: LogOptions,
     model: ModelName = None,
-    split: SplitOption = None,
     factors: Annotated[
         str, typer.Option("--factors", help="Numbers of factors to try.")
     ] = "16,32,64,128,256",
@@ -205,7 +194,7 @@ def dimensions_command(
     """Show what each number of factors costs and gives, and which to choose."""
     if out:
         recsys.pages.require_drawing(out)
-    settings = settings_of(logs, config, model=model, split=split)
+    settings = options.settings(model)
     sizes = recsys.selection.numbers_of_factors(factors)
     recsys.splits.require_split(settings.evaluation)
     log, test = read_logged(settings)

@@ -19,18 +19,14 @@ from recsys.cli.app import (
     DEFAULT_STORE,
     STORE_HELP,
     AsJson,
-    Config,
-    Logs,
-    ModelName,
     RejectsFile,
-    SplitOption,
     Store,
     app,
     choose_model,
     note_choice,
     read_logged,
-    settings_of,
 )
+from recsys.cli.options import Factors, Items, LogOptions, ModelName, takes_log
 from recsys.cli.output import (
     Listing,
     cell,
@@ -53,24 +49,23 @@ if TYPE_CHECKING:
 
 _MOST_GROUPS = 30  # that a table shows
 _MAIN_METRICS = ("recall", "ndcg", "hit_rate", "auc", "coverage")  # of a night
-Items = Annotated[Path | None, typer.Option("--items", help="Table of item attributes.")]
 
 
 @app.command("train")
+@takes_log
 def train_command(
-    logs: Logs = None,
-    config: Config = None,
+    options: LogOptions,
     store: Store = DEFAULT_STORE,
     items: Items = None,
     model: ModelName = None,
-    split: SplitOption = None,
+    factors: Factors = None,
     rejects: RejectsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on a log, test, and publish a version."""
     from recsys.base.durable import stamp_of  # with hashlib, which no other command needs at once
 
-    settings = settings_of(logs, config, items, model, split)
+    settings = options.settings(model, factors, items)
     recsys.store.require_writable(store)
     rejects = rejects or store / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet"
     log, test = read_logged(settings, rejects)
@@ -96,11 +91,11 @@ def train_command(
 
 
 @app.command("evaluate")
+@takes_log
 def evaluate_command(
-    logs: Logs = None,
-    config: Config = None,
+    options: LogOptions,
     model: ModelName = None,
-    split: SplitOption = None,
+    factors: Factors = None,
     rejects: RejectsFile = None,
     users_out: Annotated[
         Path | None, typer.Option("--users", help="Every user's metrics, to Parquet.")
@@ -112,7 +107,7 @@ def evaluate_command(
     as_json: AsJson = False,
 ) -> None:
     """Train on one part of a log, test on the other, and publish nothing."""
-    settings = settings_of(logs, config, items, model, split)
+    settings = options.settings(model, factors, items)
     if users_out:
         require_place(users_out, "--users: expected to write every user's metrics")
     log, test = read_logged(settings, rejects)
@@ -269,7 +264,9 @@ def nightly_command(
 ) -> None:
     """Run the whole night: ingest, train, test, publish; go on after a crash."""
     try:
-        report = recsys.nightly.run_night(settings_of(config=config), store, progress=True)
+        report = recsys.nightly.run_night(
+            LogOptions(config=config).settings(), store, progress=True
+        )
     except StoppedError as stopped:
         note(f"recsys: {stopped}; the next start goes on where this one was")
         os._exit(128 + stopped.number)  # without waiting for threads

@@ -2,6 +2,8 @@
 
 from recsys.logs.attributes import attributes_of
 from recsys.logs.cache import LogCache
+from recsys.logs.guess import LogGuess, Proposal, guess_log
+from recsys.logs.guess_items import ItemGuess, guess_items
 from recsys.logs.interactions import Interactions, SplitInfo, require_interactions
 from recsys.logs.items import read_items
 from recsys.logs.log_summary import LogSummary, summarize
@@ -13,13 +15,18 @@ __all__ = [
     "DuplicatePolicy",
     "FileCounts",
     "Interactions",
+    "ItemGuess",
     "ItemSettings",
     "LogCache",
+    "LogGuess",
     "LogSettings",
     "LogSummary",
+    "Proposal",
     "RowCounts",
     "SplitInfo",
     "attributes_of",
+    "guess_items",
+    "guess_log",
     "read_items",
     "read_log",
     "require_interactions",

@@ -51,6 +51,8 @@ SECONDS_PER_DAY = 86_400
 _LARGEST_WEIGHT = 3.4028234e38  # of float32
 _SMALLEST_WEIGHT = 1e-38
 FUTURE = "timestamp in the future"
+OTHERS = "*"
+"""The key of ``log.events`` for every type that it does not list."""
 OTHER_ORDER = "header in another order"
 
 
@@ -138,7 +140,7 @@ def rules_for(
         RowOutcome("repeated key", True, text.repeats_a_key),
         RowOutcome("repeated header", False, text.is_header),
         RowOutcome(OTHER_ORDER, True, text.is_another_header),
-        RowOutcome("empty user_id", True, user.is_empty),
+        RowOutcome("empty user_id", settings.anonymous == "reject", user.is_empty),
         RowOutcome("empty item_id", True, item.is_empty),
         RowOutcome("inexact user_id", True, user.is_inexact),
         RowOutcome("inexact item_id", True, item.is_inexact),
@@ -148,9 +150,10 @@ def rules_for(
     weight, event, seconds, nanos = "1.0", None, None, "0"
     if "event" in columns and settings.events:
         event = event_field(columns["event"])
+        listed = {name: one for name, one in settings.events.items() if name != OTHERS}
         weight = case(
-            (f"{event} = {literal(name)}", repr(float(settings.events[name])))
-            for name in settings.events
+            ((f"{event} = {literal(name)}", repr(float(one))) for name, one in listed.items()),
+            otherwise=repr(float(settings.events[OTHERS])) if OTHERS in settings.events else "NULL",
         )
         outcomes += _event_outcomes(event, settings.events)
     if "value" in columns or settings.missing_value is not None:
@@ -165,7 +168,7 @@ def rules_for(
         ]
     times_are_numbers = False
     if "timestamp" in columns:
-        time = time_field(columns["timestamp"], settings.timestamp_unit)
+        time = time_field(columns["timestamp"], settings.timestamp_unit, settings.timestamp_format)
         seconds, nanos = time.sql, time.nanos
         times_are_numbers = not columns["timestamp"].is_time
         outcomes += _time_outcomes(time, settings, now)
@@ -184,15 +187,19 @@ def rules_for(
 
 
 def _event_outcomes(event: str, events: Mapping[str, float]) -> list[RowOutcome]:
-    known = ", ".join(literal(name) for name in events)
-    return [
-        RowOutcome("no event", True, f"{event} IS NULL OR trim({event}) = ''"),
-        RowOutcome("unknown event", True, f"{event} NOT IN ({known})"),
-        *(
-            RowOutcome(f"event excluded: {name}", False, f"{event} = {literal(name)}")
-            for name, weight in events.items()
-            if weight == 0
-        ),
+    known = ", ".join(literal(name) for name in events if name != OTHERS)
+    is_other = f"{event} NOT IN ({known})" if known else "true"
+    outcomes = [RowOutcome("no event", True, f"{event} IS NULL OR trim({event}) = ''")]
+    if OTHERS not in events:
+        outcomes.append(RowOutcome("unknown event", True, is_other))
+    return outcomes + [
+        RowOutcome(
+            f"event excluded: {name}",
+            False,
+            is_other if name == OTHERS else f"{event} = {literal(name)}",
+        )
+        for name, weight in events.items()
+        if weight == 0
     ]
 
 

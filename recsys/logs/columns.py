@@ -1,30 +1,78 @@
 """The columns of a log: which of a file's are read, and which look as if they should be."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 from recsys.base.errors import DataError, did_you_mean
 from recsys.settings import LogSettings
 
-_MEANINGS = (  # our optional columns, the setting that takes one, and how others call them
-    (
-        "value",
-        "log.columns.value",
-        "rating ratings stars score quantity qty count plays playcount weight hours preference "
-        "overall amount",
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "user_id": (
+        *("userid", "user", "uid", "useridx", "customerid", "customer", "customerno", "custid"),
+        *("visitorid", "visitor", "fullvisitorid", "clientid", "client", "memberid", "member"),
+        *("personid", "person", "reviewerid", "reviewer", "buyerid", "buyer", "shopperid"),
+        *("householdkey", "householdid", "household", "accountid", "account", "profileid"),
+        *("subscriberid", "listenerid", "listener", "readerid", "reader", "viewerid", "viewer"),
+        *("playerid", "player", "learnerid", "studentid", "steamid", "useruuid", "usersk"),
+        *("userhash", "username", "login", "authorid", "author", "deviceid", "cookieid", "cookie"),
+        *("anonymousid", "browserid", "sessionid", "session", "usersession", "sessid", "visitid"),
+        *("playlistid", "pid", "orderid", "invoiceno", "invoiceid", "invoice", "basketid"),
+        *("basket", "cartid", "transactionid", "receiptid"),
     ),
-    (
-        "timestamp",
-        "log.columns.timestamp",
-        "time date datetime ts unixtime unix_time unixreviewtime created_at event_time "
-        "invoicedate invoice_date eventtime",
+    "item_id": (
+        *("itemid", "item", "iid", "itemidx", "movieid", "productid", "parentasin", "asin"),
+        *("sku", "skuid", "stockcode", "bookid", "isbn", "articleid", "contentid", "trackid"),
+        *("songid", "artistid", "albumid", "videoid", "gameid", "appid", "businessid", "venueid"),
+        *("placeid", "gmapid", "poiid", "locationid", "hotelid", "recipeid", "newsid", "postid"),
+        *("animeid", "showid", "seriesid", "listingid", "propertyid", "courseid", "jobid"),
+        *("beerid", "wineid", "materialid", "goodsid", "offerid", "repoid", "paperid", "docid"),
+        *("documentid", "restaurantid", "eventid", "photoid", "imageid", "podcastid", "episodeid"),
+        *("adid", "clickarticleid", "merchandiseid", "traid", "artid", "movie", "product"),
+        *("book", "article", "content", "track", "song", "artist", "album", "video", "game"),
+        *("app", "business", "venue", "place", "poi", "location", "hotel", "recipe", "anime"),
+        *("course", "job", "beer", "wine", "goods", "offer", "repo", "document", "page", "url"),
+        *("itemname", "productname", "movietitle", "booktitle", "title"),
     ),
-    (
-        "event",
-        "log.columns.event and log.events",
-        "event_type eventtype action behavior behaviour event_name type",
+    "timestamp": (
+        *("timestamp", "time", "date", "datetime", "ts", "unixtime", "unixreviewtime"),
+        *("createdat", "eventtime", "invoicedate", "timestampms", "timems", "eventtimestamp"),
+        *("ratingtimestamp", "ratedat", "eventdate", "orderdate", "transactiondate"),
+        *("transactiondt", "tdat", "purchasedate", "reviewdate", "reviewtime", "visitdate"),
+        *("checkintime", "utctime", "utctimestamp", "localtime", "watchedat", "playedat"),
+        *("listenedat", "viewedat", "clicktime", "clicktimestamp", "submittedat", "created"),
+        *("dateadded", "dateupdated", "updatedat", "occurredat", "servertime"),
     ),
-    ("event", "log.events", "event"),
-)
+    "event": (
+        *("event", "eventtype", "action", "actiontype", "behavior", "behaviour", "behaviortype"),
+        *("behaviourtype", "eventname", "interactiontype", "interaction", "feedbacktype"),
+        *("activity", "activitytype", "verb", "type"),
+    ),
+    "value": (
+        *("value", "rating", "ratings", "stars", "score", "overall", "preference", "bookrating"),
+        *("userrating", "reviewrating", "reviewscore", "myrating", "starrating", "grade"),
+        *("playcount", "plays", "listencount", "count", "quantity", "qty", "weight", "strength"),
+        *("hours", "hoursplayed", "playtime", "playtimeforever", "watchratio", "amount"),
+    ),
+}
+"""Our names to those that others use, as `plain` spells them, the likelier ones first."""
+_SETTINGS = {
+    "value": "log.columns.value",
+    "timestamp": "log.columns.timestamp",
+    "event": "log.columns.event and log.events",
+}
+"""Of our optional columns, the settings that take one."""
+_TYPE = re.compile(":(token|float)(_seq)?$")
+
+
+def plain(name: str) -> str:
+    """Return the name of a column in small letters and digits alone, to be compared.
+
+    Examples
+    --------
+    >>> plain("User-ID"), plain("item_id:token")  # RecBole writes the type with the name
+    ('userid', 'itemid')
+    """
+    return re.sub(r"[\W_]+", "", _TYPE.sub("", name.strip()).lower())
 
 
 def resolve_columns(
@@ -37,6 +85,8 @@ def resolve_columns(
     resolved = {}
     for name, needed_for in _needs(settings).items():
         column = settings.columns.get(name, name)
+        if not column and needed_for is None:
+            continue
         if available.count(column) > 1:
             raise DataError(
                 f"log {where}: column {column!r} occurs {available.count(column)} times; "
@@ -58,7 +108,8 @@ def resolve_columns(
 
 def known_columns(settings: LogSettings) -> dict[str, str]:
     """Return our name to the log's name for the columns that are read where they are there."""
-    return {name: settings.columns.get(name, name) for name in _needs(settings)}
+    known = {name: settings.columns.get(name, name) for name in _needs(settings)}
+    return {name: column for name, column in known.items() if column}
 
 
 def unused_columns(
@@ -79,11 +130,11 @@ def unused_columns(
         if name in available and name in resolved.values()
     ]
     found = {
-        column: setting
-        for ours, setting, names in _MEANINGS
+        column: "log.events" if column == ours == "event" else setting
+        for ours, setting in _SETTINGS.items()
         if ours not in resolved
         for column in available
-        if column.lower() in names.split() and column not in resolved.values()
+        if plain(column) in NAMES[ours] and column not in resolved.values()
     }
     if found:
         verb = "columns {} are" if len(found) > 1 else "column {} is"

@@ -38,7 +38,7 @@ def find_layout(
             )
         found = None if columns is None else TextLayout(columns, None)
     elif file.format == "lists":
-        is_empty = next(_first_records(file, settings), None) is None
+        is_empty = next(first_records(file, settings), None) is None
         found = None if is_empty else _lists(known)
     else:
         found = _csv_layout(file, settings, known, needed)
@@ -48,7 +48,7 @@ def find_layout(
 def _csv_layout(
     file: LogFile, settings: TextSettings, known: Mapping[str, str], needed: Sequence[str]
 ) -> TextLayout | None:
-    rows = list(islice(_first_records(file, settings), SAMPLE_ROWS))
+    rows = list(islice(first_records(file, settings), SAMPLE_ROWS))
     stated = _STATED.fullmatch(rows[0]) if rows else None
     if stated is not None and settings.delimiter in ("auto", stated[1]):
         found = _layout_of_rows(file, rows[1:], stated[1], settings, known, needed)
@@ -72,10 +72,16 @@ def _layout_of_rows(
             "convert the line ends"
         )
     wanted = {known[name] for name in needed}
+    by_number = bool(wanted) and all(map(_PLACE.fullmatch, wanted))  # columns = { user_id = "1" }
+    if by_number:
+        wanted = set()
     if delimiter == "auto":
         delimiter = _find_delimiter(rows[0], wanted)
     first = split_row(rows[0], delimiter)
+    places = tuple(map(str, range(1, len(first) + 1)))
     has_header = settings.header
+    if by_number and has_header == "auto" and not settings.names:
+        has_header = tuple(first) == places
     if has_header and not (settings.names or wanted & set(first)):
         _refuse_comment(file, rows[0])
     if has_header == "auto":
@@ -88,8 +94,8 @@ def _layout_of_rows(
         return TextLayout(columns, delimiter, has_header=True) if len(rows) > 1 else None
     if settings.names:
         return TextLayout(tuple(settings.names), delimiter)
-    if settings.header is False:
-        return TextLayout(tuple(map(str, range(1, len(first) + 1))), delimiter)
+    if settings.header is False or by_number:
+        return TextLayout(places, delimiter)
     return _assumed(file, rows, delimiter, known, needed)
 
 
@@ -117,6 +123,7 @@ def _find_delimiter(row: str, wanted: set[str]) -> str:
 
 _STATED = re.compile('"?sep=(.)"?', re.IGNORECASE)
 _COMMENT = re.compile("(#|//|--|%)")
+_PLACE = re.compile("[1-9][0-9]*")
 _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?")
 _DATE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?(?!\d).*|\d\d?[./]\d\d?[./]\d{4}(?!\d).*")
 _TIMES = (1e8, 4.2e9)  # seconds: 1973 to 2103
@@ -188,7 +195,7 @@ def _lists(known: Mapping[str, str], assumed: str | None = None) -> TextLayout:
     return TextLayout(columns, " ", is_lists=True, assumed=assumed)
 
 
-def _first_records(file: LogFile, settings: TextSettings) -> Iterator[str]:
+def first_records(file: LogFile, settings: TextSettings) -> Iterator[str]:
     """Yield the records that are rows, or the header; those that are not UTF-8 only later on."""
     for number, (batch, row, text) in enumerate(rows_in(read_records(file, settings))):
         if number == 0 and not batch.column(2)[row].as_py():
@@ -204,7 +211,7 @@ def _json_columns(
 ) -> tuple[str, ...] | None:
     columns: dict[str, None] = {}
     n_records = 0
-    for record in islice(_first_records(file, settings), SAMPLE_RECORDS):
+    for record in islice(first_records(file, settings), SAMPLE_RECORDS):
         if n_records == 0:
             _refuse_one_document(file, record)
         n_records += 1

@@ -32,6 +32,8 @@ _TIME_FORM = (
     f"write 2024-05-31T23:59:00Z, or numbers as log.timestamp_unit counts, or {_OTHER_TIME}"
 )
 _ADVICE = {
+    "empty user_id": 'set log.anonymous = "leave_out" where such rows are of visitors whom nobody '
+    "knows, or map another column with log.columns.user_id",
     "no value": "say with log.missing_value what a row without a value weighs",
     "non-positive weight": "say with log.min_value which values count as liked, or with "
     'log.value_scale = "none" that values are no weights',

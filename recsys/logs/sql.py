@@ -224,8 +224,8 @@ class TimeField(NumberField):
         return f"floor({self.sql}) + coalesce({self.nanos}, 0) / 1e9 < {moment!r}"
 
 
-def time_field(column: LogColumn, unit: TimestampUnit) -> TimeField:
-    """Read a time; null where it cannot be read."""
+def time_field(column: LogColumn, unit: TimestampUnit, form: str = "") -> TimeField:
+    """Read a time; null where it cannot be read. `form` is that of times in words, no ISO 8601."""
     is_null = f"{column.sql} IS NULL"
     if column.is_time and "NS" in column.type:
         return TimeField(*_whole_units(f"epoch_ns({column.sql})", "ns", is_null))
@@ -239,6 +239,9 @@ def time_field(column: LogColumn, unit: TimestampUnit) -> TimeField:
     if column.is_text:
         # With the session in UTC, a text without a zone is UTC.
         moment = _seconds_of(f"TRY_CAST({column.sql} AS TIMESTAMPTZ)")
+        if form:
+            written = f"try_strptime({column.sql}, {literal(form)})"
+            moment = f"coalesce({_seconds_of(written)}, {moment})"
         seconds = f"coalesce({time.sql}, {moment})"
         nanos = f"CASE WHEN {time.sql} IS NULL THEN {_digits_of(column)} ELSE {time.nanos} END"
         return TimeField(seconds, _absent(column, seconds), nanos)

@@ -1,0 +1,284 @@
+"""The options that train, evaluate, tune, compare and dimensions have in common.
+
+An option is a shorter way to write a key of the config: `FLAGS` has the pairs, so that an error
+about a setting names both. ``--set table.key=value`` writes any other key.
+"""
+
+import inspect
+import re
+import shlex
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import recsys
+from recsys.base.errors import ConfigError, DataError
+from recsys.cli.output import note
+from recsys.cli.toml import toml_value
+from recsys.config import AUTO
+
+if TYPE_CHECKING:
+    from recsys.config import Settings
+    from recsys.logs import LogGuess
+
+Logs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="LOG...", help="Files, globs or folders; default: data.log of --config."
+    ),
+]
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
+Items = Annotated[
+    Path | None, typer.Option("--items", help="Table of item attributes (data.items).")
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="auto, als, svd, distilled, softmax, item2vec, blend, popularity (model.name).",
+    ),
+]
+Factors = Annotated[
+    int | None,
+    typer.Option("--factors", min=1, help="Of the model; of auto, tune, compare: at most."),
+]
+
+FLAGS = {
+    "log.columns.user_id": "--user",
+    "log.columns.item_id": "--item",
+    "log.columns.timestamp": "--time",
+    "log.columns.event": "--event",
+    "log.columns.value": "--value",
+    "log.min_value": "--min-value",
+    "evaluation.split": "--split",
+    "evaluation.k": "-k",
+    "model.name": "--model",
+    "model.factors": "--factors",
+    "auto.factors": "--factors",
+    "tune.factors": "--factors",
+    "tune.trials": "--trials",
+    "tune.minutes": "--minutes",
+    "compare.models": "--models",
+    "compare.baseline": "--baseline",
+    "compare.seeds": "--seeds",
+    "data.log": "LOG",
+    "data.items": "--items",
+}
+"""The option of each key of the config that has one."""
+
+
+def _column(flag: str, what: str) -> Any:
+    return Annotated[str | None, typer.Option(flag, metavar="COLUMN", help=what)]
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """What is typed of the log, and of how it is split."""
+
+    logs: Logs = None
+    config: Config = None
+    user: _column("--user", "The column of users; default: guessed.") = None  # type: ignore[valid-type]
+    item: _column("--item", "The column of items.") = None  # type: ignore[valid-type]
+    time: _column("--time", "The column of times.") = None  # type: ignore[valid-type]
+    event: _column("--event", "The column of types of events.") = None  # type: ignore[valid-type]
+    value: _column("--value", "The column of ratings or counts.") = None  # type: ignore[valid-type]
+    min_value: Annotated[
+        float | None, typer.Option("--min-value", help="Rows with a lower value are left out.")
+    ] = None
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="auto, time, last, random, given, none (evaluation.split)."),
+    ] = None
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, help="Length of the lists that are tested.")
+    ] = None
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="TABLE.KEY=VALUE", help="Any other setting; `recsys config` has all."
+        ),
+    ] = None
+
+    def settings(
+        self,
+        model: str | None = None,
+        factors: int | None = None,
+        items: Path | None = None,
+        keys: Mapping[str, Any] | None = None,
+    ) -> "Settings":
+        """Return the settings: those of the config, of the options, and what is guessed of the log.
+
+        `keys` are further keys of the config that were typed, where they are not None.
+        """
+        tables = self.tables(model, factors, keys)
+        settings = recsys.config.settings_from(tables)
+        data = settings.data
+        data = replace(data, log=list(self.logs)) if self.logs else data
+        data = replace(data, items=str(items)) if items else data
+        if not data.log:
+            raise ConfigError("no log: name one on the command line, or as data.log in --config")
+        settings = replace(settings, data=data)
+        return settings if self.config else _guessed(settings)
+
+    def tables(
+        self, model: str | None, factors: int | None, keys: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """Return the tables of the config with what was typed."""
+        tables = recsys.config.read_tables(self.config) if self.config else {}
+        if model is not None:
+            if model != AUTO:
+                recsys.models.model_from(model, {})  # refuses a name that there is not
+            tables["model"] = {"name": model}
+        is_auto = tables.get("model", {}).get("name", AUTO) == AUTO
+        typed: dict[str, Any] = {
+            "log.columns.user_id": self.user,
+            "log.columns.item_id": self.item,
+            "log.columns.timestamp": self.time,
+            "log.columns.event": self.event,
+            "log.columns.value": self.value,
+            "log.min_value": self.min_value,
+            "evaluation.split": self.split or None,
+            "evaluation.k": self.k,
+            "auto.factors" if is_auto else "model.factors": factors,
+            **(keys or {}),
+        }
+        for key, value in typed.items():
+            if value is not None:
+                _put(tables, key, value)
+        for change in self.changes or ():
+            _put(tables, *_parsed(change))
+        if self.event and not tables["log"].get("events"):
+            _put(tables, "log.events", {"*": 1.0})  # so that rows are counted by type
+        return tables
+
+
+def takes_log(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `LogOptions`, of which it takes one as its first argument."""
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    shared = inspect.signature(LogOptions, eval_str=True).parameters.values()
+    names = {one.name for one in fields(LogOptions)}
+
+    @wraps(command)
+    def called(**arguments: Any) -> None:
+        options = {name: value for name, value in arguments.items() if name in names}
+        others = {name: value for name, value in arguments.items() if name not in names}
+        try:
+            command(LogOptions(**options), **others)
+        except (ConfigError, DataError) as error:
+            raise type(error)(with_options(str(error))) from error
+
+    called.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in (*shared, *own)}
+    return called
+
+
+def with_options(message: str) -> str:
+    """Return a message with the options that set what it names.
+
+    Examples
+    --------
+    >>> with_options("log: map it with log.columns.value")
+    'log: map it with log.columns.value; on the command line: --value'
+    """
+    hyperparameter = re.match(r"(\w+)\.(\w+): ", message)
+    named = [found[0] for found in _KEY.finditer(message)]
+    if hyperparameter and hyperparameter[1] in recsys.models.MODELS:
+        named.insert(0, f"model.{hyperparameter[2]}")
+    if message.startswith("model: "):
+        named.insert(0, "model.name")
+    keys = [key for key in dict.fromkeys(named) if key in FLAGS or _is_key(key)]
+    options = [FLAGS.get(key) or f"--set {key}=..." for key in keys]
+    new = [option for option in dict.fromkeys(options) if option not in message]
+    return f"{message}; on the command line: {', '.join(new[:_MOST_OPTIONS])}" if new else message
+
+
+_KEY = re.compile(r"\b[a-z]+(?:\.[a-z_][a-z_0-9]*)+\b")
+_MOST_OPTIONS = 3
+
+
+def _is_key(key: str) -> bool:
+    """Whether the config has a key, or a table in that place."""
+    table, _, name = key.partition(".")
+    if table == "model":
+        known = [field.name for one in recsys.models.MODELS.values() for field in fields(one)]
+    else:
+        settings = getattr(recsys.Settings(), table, None)
+        known = [one.name for one in fields(settings)] if is_dataclass(settings) else []
+    return name.partition(".")[0] in known
+
+
+def _put(tables: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value where a dotted key leads."""
+    *path, last = key.split(".")
+    here = tables
+    for name in path:
+        inner = here.get(name)
+        here[name] = dict(inner) if isinstance(inner, Mapping) else {}
+        here = here[name]
+    here[last] = value
+
+
+def _parsed(change: str) -> tuple[str, Any]:
+    """Return the key and the value of ``table.key=value``; what is no TOML is a text."""
+    key, equals, text = change.partition("=")
+    key = key.strip()
+    if not equals or not re.fullmatch(r"[\w-]+(\.[^.=]+)+", key):
+        raise ConfigError(
+            f"--set: expected table.key=value, such as model.factors=64, got {change!r}; "
+            "`recsys config` prints every table and key"
+        )
+    try:
+        return key, tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, text.strip()
+
+
+def _guessed(settings: "Settings") -> "Settings":
+    """Return the settings with the columns of the log guessed; say what was guessed on stderr."""
+    guess = recsys.logs.guess_log(settings.data.log, settings.log)
+    if guess.table:
+        _note_guess(settings, guess)
+        settings = replace(settings, log=replace(settings.log, **guess.table))
+    if settings.data.items is not None:
+        item = settings.log.columns.get("item_id")
+        found = recsys.logs.guess_items(settings.data.items, settings.data.item_settings, item)
+        if found.sentence is not None:
+            note(f"{settings.data.items}: {found.sentence}")
+        data = replace(
+            settings.data, item_columns=found.settings.columns, items_text=found.settings.text
+        )
+        settings = replace(settings, data=data)
+    return settings
+
+
+def _note_guess(settings: "Settings", guess: "LogGuess") -> None:
+    """Say what was guessed, and the command that asks for it, or for another reading."""
+    log = settings.data.log
+    name = log if isinstance(log, str) else " ".join(log)
+    note(f"{name}: {'; '.join(guess.sentences)}")
+    if not guess.proposals:
+        note(f"  which is: {_command(guess.table)}")
+    for one in guess.proposals:
+        columns = {**guess.table.get("columns", {}), **one.table.get("columns", {})}
+        note(f"  {one.sentence}: {_command({**guess.table, **one.table, 'columns': columns})}")
+
+
+def _command(table: Mapping[str, Any]) -> str:
+    """Return the command that was typed with the keys of a table of [log] as options."""
+    columns = {f"columns.{ours}": theirs for ours, theirs in table.get("columns", {}).items()}
+    flags: list[str] = []
+    for key, value in {**columns, **table}.items():
+        flag = FLAGS.get(f"log.{key}")
+        if flag is not None and value != "":
+            flags += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+        elif key != "columns":
+            bare = f"log.{key}={value}"  # quotes are for a shell to lose
+            is_clear = isinstance(value, str) and _parsed(bare)[1] == value
+            flags += ["--set", bare if is_clear else f"log.{key}={toml_value(value)}"]
+    return shlex.join(["recsys", *sys.argv[1:], *flags])

@@ -1,0 +1,373 @@
+"""What the columns of a log are, guessed from their names and first values.
+
+Names that others use for users, items, times, types of events and values are known
+(`recsys.logs.columns`); a file without names is guessed by its values. A guess is what ``[log]`` of
+a config would say, in sentences for a person and as a table for a program.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from recsys.logs.column_kinds import Column
+from recsys.logs.columns import NAMES, plain
+from recsys.logs.sample import Sample, sample_of
+from recsys.logs.sources import LogSource, files_and_tables
+from recsys.settings import COLUMN_NAMES, LogSettings
+
+_FEW = 0.002  # of the rows, that may be rejected without a word
+_MOST_EMPTY = 0.9  # of the rows have no user; if more, it is another column
+_ROWS_OF_TYPES = 50
+_LARGEST_VALUE = 1_000  # of a rating or a count in a file that names nothing
+_RATING = re.compile("rating|stars|score|overall|grade|vote")
+_OF_ALL_USERS = re.compile("average|avg|mean|count|number|num")
+_NO_ITEM = re.compile(
+    "category|cat$|catid|brand|session|order|transaction|review|country|region|city|device"
+    "|channel|store|seller|gender|age$|row|index|event|user|customer|timestamp|date|time|price"
+    "|parent|class|department|aisle|unnamed|lat$|lon$|lng$|zip|postal|phone|fold"
+)
+_ITEM_END = re.compile("(id|idx|key|code|no|number|name|title|sku)$")
+_UNDONE = re.compile(
+    "cancel|refund|return|remove|unlike|dislike|unfollow|unsubscribe|delete|downvote|thumbs?down"
+    "|^hide|^hidden|^skip|impression|exposure|^show|^display|block|report"
+)
+_STRENGTHS = {
+    "view|click|pv|visit|open|read|play|listen|watch|detail": 1.0,
+    "like|fav|save|bookmark|wish|share|comment|follow|collect|thumbs?up|vote": 3.0,
+    "cart|basket|bag": 4.0,
+    "buy|purchase|order|transaction|checkout|sale|convert|conversion|paid|subscri": 6.0,
+}
+"""Types of events by their names, and what they weigh where weights are proposed."""
+_ASIN = re.compile("[B0-9][A-Z0-9]{9}")
+_AMAZON_USER = re.compile("A[A-Z0-9]{9,}")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Another reading of a log that a person may prefer, and the keys of [log] that ask for it."""
+
+    sentence: str
+    table: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LogGuess:
+    """What the columns of a log are taken for.
+
+    Parameters
+    ----------
+    table : mapping
+        The keys of ``[log]`` that are not their defaults: columns, timestamp_unit and so on.
+    sentences : tuple of str
+        What is taken for what, and what is left out.
+    proposals : tuple of Proposal
+        Other readings that make sense, such as the rating from which an item was liked.
+    columns : tuple of str
+        All columns of the log.
+    """
+
+    table: Mapping[str, Any] = field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> LogSettings:
+        """How the log is read by this guess."""
+        return LogSettings(**self.table)
+
+
+def guess_log(source: LogSource, settings: LogSettings | None = None) -> LogGuess:
+    """Guess the columns of a log from their names and the first rows of its first file.
+
+    Parameters
+    ----------
+    source : path, glob, folder, table, or a list of these
+        As for `read_log`.
+    settings : LogSettings, optional
+        What is known: columns that it maps are not guessed.
+
+    Returns
+    -------
+    LogGuess
+        With an empty table where nothing differs from the defaults, or nothing can be guessed.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> log = pa.table({"userId": [1, 2], "movieId": [7, 7], "rating": [4.5, 3.0]})
+    >>> guess_log(log).table
+    {'columns': {'user_id': 'userId', 'item_id': 'movieId', 'value': 'rating'}}
+    """
+    settings = settings or LogSettings()
+    if isinstance(source, pa.RecordBatchReader):  # which can be read once
+        sample: Sample | None = Sample({name: [] for name in source.schema.names})
+    else:
+        parts = files_and_tables(source, settings.format).parts
+        found = (sample_of(part, settings) for part in parts)
+        sample = next((one for one in found if one is not None), None)
+    return LogGuess() if sample is None else _Guess(sample, settings).made()
+
+
+class _Guess:
+    """A guess in the making."""
+
+    def __init__(self, sample: Sample, settings: LogSettings) -> None:
+        self._sample, self._settings = sample, settings
+        self._columns = {name: Column(name, one) for name, one in sample.columns.items()}
+        self._taken = dict(settings.columns)  # our name to the column
+        self._table: dict[str, Any] = {}
+        self._said: list[str] = []
+        self._proposals: list[Proposal] = []
+
+    def made(self) -> LogGuess:
+        """Guess column after column."""
+        for ours in COLUMN_NAMES:  # what is called by our name is that
+            if ours in self._columns:
+                self._taken.setdefault(ours, ours)
+        if self._sample.has_names:
+            self._take_by_name()
+        else:
+            self._take_by_place()
+        if not {"user_id", "item_id"} <= set(self._taken):
+            return LogGuess(columns=tuple(self._columns))
+        self._look_at_time()
+        self._look_at_events()
+        self._look_at_values()
+        self._look_at_empty_ids()
+        columns = {
+            ours: self._taken[ours]
+            for ours in COLUMN_NAMES
+            if ours in self._taken and self._taken[ours] != self._settings.columns.get(ours, ours)
+        }
+        if columns:
+            number = "" if self._sample.has_names else "column "  # of a file without a header
+            words = (
+                f"{number}{theirs} is {_WORDS[ours]}" for ours, theirs in columns.items() if theirs
+            )
+            self._said.insert(0, ", ".join(words))
+            self._table = {"columns": {**self._settings.columns, **columns}, **self._table}
+        return LogGuess(
+            self._table, tuple(self._said), tuple(self._proposals), tuple(self._columns)
+        )
+
+    @property
+    def _free(self) -> list[Column]:
+        taken = set(self._taken.values())
+        return [one for name, one in self._columns.items() if name not in taken]
+
+    def _take(self, ours: str, column: Column | None) -> None:
+        if column is not None and ours not in self._taken:
+            self._taken[ours] = column.name
+
+    def _take_by_name(self) -> None:
+        known = self._sample.n_rows > 0
+        for ours in ("user_id", "item_id"):
+            self._take(ours, self._named(ours))
+        for ours, fits in _FITS.items():
+            fitting = (one for one in self._alike(ours) if not known or fits(one))
+            self._take(ours, next(fitting, None))
+        if "user_id" not in self._taken:
+            self._take("user_id", _only(self._free, "user|customer|visitor|member|reviewer"))
+        if "item_id" not in self._taken:
+            items = [one for one in self._free if _ITEM_END.search(plain(one.name))]
+            items = [one for one in items if not _NO_ITEM.search(plain(one.name))]
+            self._take("item_id", next(iter(items), None))
+        for column in self._free:
+            name = plain(column.name)
+            if _RATING.search(name) and not _OF_ALL_USERS.search(name) and column.best_rating:
+                self._take("value", column)
+            fits = _FITS["timestamp"]
+            if name.endswith(("date", "time", "timestamp")) and fits(column):
+                self._take("timestamp", column)
+
+    def _named(self, ours: str) -> Column | None:
+        return next(iter(self._alike(ours)), None)
+
+    def _alike(self, ours: str) -> list[Column]:
+        """Return the columns that others call so, the likeliest name first."""
+        names = NAMES[ours]
+        free = [one for one in self._free if plain(one.name) in names]
+        return sorted(free, key=lambda one: names.index(plain(one.name)))
+
+    def _take_by_place(self) -> None:
+        """Guess the columns of a file without names: the first ids are the user and the item."""
+        others = list(self._columns.values())[1:]
+        self._take("timestamp", next((one for one in others if _is_moment(one)), None))
+        if self._sample.n_rows >= _ROWS_OF_TYPES:
+            types = (one for one in others if one.are_types and _are_actions(one))
+            self._take("event", next(types, None))
+        varied = [one for one in self._free if len(one.counts) > 1 or self._sample.n_rows == 1]
+        ids = [one for one in varied if one.numbers is None or not one.has_fractions][:2]
+        if len(ids) == 2:
+            if all(map(_ASIN.fullmatch, ids[0].texts)) and all(
+                map(_AMAZON_USER.fullmatch, ids[1].texts)
+            ):
+                ids.reverse()
+            self._take("user_id", ids[0])
+            self._take("item_id", ids[1])
+            after = varied[max(map(varied.index, ids)) + 1 :]
+            values = [one for one in after if _is_value(one)]
+            if "event" in self._taken:  # next to it, whole numbers may be of a category
+                values = [one for one in values if one.has_fractions]
+            self._take("value", next(iter(values), None))
+
+    def _look_at_time(self) -> None:
+        column = self._column("timestamp")
+        if column is None:
+            self._name_unread_times()
+            return
+        unit = column.time_unit
+        if column.empty_share > _FEW:
+            self._leave("timestamp", column, f"{column.empty_share:.0%} of its rows have none")
+        elif unit is not None and unit != self._settings.timestamp_unit == "s":
+            self._table["timestamp_unit"] = unit
+        elif column.time_format and not self._settings.timestamp_format:
+            self._table["timestamp_format"] = column.time_format
+            self._said.append(f"times are written as {column.time_format}")
+
+    def _name_unread_times(self) -> None:
+        for column in self._alike("timestamp")[:1]:
+            if column.texts:
+                self._said.append(
+                    f"{column.name} is not used as time: {column.texts[0]!r} is no form that is "
+                    "read, write 2024-05-31T23:59:00Z or seconds since 1970"
+                )
+
+    def _look_at_events(self) -> None:
+        column = self._column("event")
+        if column is None or self._settings.events:
+            return
+        undone = [name for name in column.counts if _UNDONE.search(name.lower())]
+        if undone and len(undone) < len(column.counts) and column.empty_share <= _FEW:
+            self._table["events"] = {"*": 1.0, **dict.fromkeys(undone, 0.0)}
+            named = ", ".join(undone)
+            self._said.append(f"{named} in {column.name} left out; every other type weighs 1")
+        weights = {name: _strength(name) for name in column.counts if name not in undone}
+        if len(set(weights.values())) > 1 and column.empty_share <= _FEW:
+            events = {**{name: one or 1.0 for name, one in weights.items()}, "*": 1.0}
+            events |= dict.fromkeys(undone, 0.0)
+            named = ", ".join(f"{name} {one:g}" for name, one in events.items() if name != "*")
+            table = {"columns": {"event": column.name}, "events": events}
+            self._proposals.append(
+                Proposal(f"types of events weigh alike; by type ({named})", table)
+            )
+        if "events" not in self._table:
+            del self._taken["event"]
+
+    def _look_at_values(self) -> None:
+        column = self._column("value")
+        if column is None or self._settings.min_value is not None or not column.values:
+            return
+        numbers = column.numbers
+        if numbers is None or len(set(numbers)) == 1:
+            if column.name != "value":
+                self._leave("value", column, "its values are all alike")
+            return
+        is_rating = column.best_rating is not None and (
+            _RATING.search(plain(column.name)) is not None or not self._sample.has_names
+        )
+        n_below = sum(one <= 0 for one in numbers) / len(column.values)
+        if is_rating:
+            self._look_at_ratings(column, n_below + column.empty_share)
+            return
+        if n_below > _FEW:
+            least = min(one for one in numbers if one > 0)
+            self._table["min_value"] = least
+            self._said.append(f"rows with {column.name} below {least:g} are left out")
+        if column.empty_share > _FEW:
+            self._table["missing_value"] = 1.0
+            self._said.append(f"rows without {column.name} weigh 1")
+
+    def _look_at_ratings(self, column: Column, without: float) -> None:
+        """Take ratings as graded; where some rows have none, no row by its rating."""
+        above = sorted({one for one in column.numbers or () if one > 0})
+        below = {one for one in column.numbers or () if one < 0}
+        liked = column.least_liked or above[-1]
+        if without > _FEW and len(above) == 1:
+            self._table["min_value"] = above[0]
+            self._said.append(f"rows with {column.name} below {above[0]:g} are left out")
+            return
+        if len(below) > 1:
+            self._table["min_value"] = above[0]
+            self._said.append(f"rows with a {column.name} of 0 and less are left out")
+        elif without > _FEW:
+            why = f"{without:.0%} of the rows have none ({min(column.numbers or [0]):g} or empty)"
+            self._leave("value", column, f"{why}, and every row counts alike")
+        else:
+            self._said.append(f"ratings count by their size, {above[0]:g} to {above[-1]:g}")
+        share = column.share_from(liked)
+        if 0 < share < 1:
+            table = {"columns": {"value": column.name}, "min_value": liked}
+            sentence = f"only ratings of {liked:g} and more as likes ({share:.0%} of the rows)"
+            self._proposals.append(Proposal(sentence, table))
+
+    def _look_at_empty_ids(self) -> None:
+        if self._sample.n_rows < _ROWS_OF_TYPES:
+            return
+        users, items = (self._columns[self._taken[ours]] for ours in ("user_id", "item_id"))
+        least, most = self._settings.max_rejected_share / 2, _MOST_EMPTY
+        if least < users.empty_share < most:
+            self._table["anonymous"] = "leave_out"
+            self._said.append(f"rows without a user, {users.empty_share:.0%}, are left out")
+        if least < items.empty_share < most:
+            self._table["max_rejected_share"] = 1.0
+            self._said.append(f"rows without an item, {items.empty_share:.0%}, are rejected")
+
+    def _column(self, ours: str) -> Column | None:
+        return self._columns.get(self._taken.get(ours, ""))
+
+    def _leave(self, ours: str, column: Column, why: str) -> None:
+        """Do not use a column, unless it was asked for."""
+        if self._settings.columns.get(ours) == column.name:
+            return
+        self._said.append(f"{column.name} is not used: {why}")
+        if column.name == ours:
+            self._taken[ours] = ""
+        else:
+            del self._taken[ours]
+
+
+_FITS: dict[str, Callable[[Column], bool]] = {
+    "timestamp": lambda column: bool(column.time_unit or column.time_format),
+    "event": lambda column: column.are_types,
+    "value": lambda column: column.numbers is not None and plain(column.name) != "amount",
+}
+"""What the values of a column have to be; an amount may be one of money."""
+_WORDS = {
+    "user_id": "the user",
+    "item_id": "the item",
+    "timestamp": "the time",
+    "event": "the type of event",
+    "value": "the value",
+}
+
+
+def _is_moment(column: Column) -> bool:
+    return bool(column.time_unit or column.time_format) and column.empty_share == 0
+
+
+def _are_actions(column: Column) -> bool:
+    """Whether most of the few words of a column are what users do."""
+    known = sum(bool(_strength(one) or _UNDONE.search(one.lower())) for one in column.counts)
+    return known > len(column.counts) / 2
+
+
+def _is_value(column: Column) -> bool:
+    return column.numbers is not None and max(map(abs, column.numbers)) <= _LARGEST_VALUE
+
+
+def _strength(name: str) -> float | None:
+    for words, strength in reversed(_STRENGTHS.items()):
+        if re.search(words, name.lower()):
+            return strength
+    return None
+
+
+def _only(columns: Sequence[Column], words: str) -> Column | None:
+    """Return the one column whose name has one of some words, if it is one."""
+    found = [one for one in columns if re.search(words, plain(one.name))]
+    return found[0] if len(found) == 1 else None

@@ -1,0 +1,99 @@
+"""Which column of a table of items is the id, and which the title."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from recsys.base.errors import ConfigError, DataError
+from recsys.logs.column_kinds import Column
+from recsys.logs.columns import NAMES, plain
+from recsys.logs.sample import sample_of
+from recsys.logs.sources import as_file
+from recsys.settings import ItemSettings
+
+_TITLES = (
+    *("title", "name", "itemtitle", "itemname", "movietitle", "booktitle", "producttitle"),
+    *("productname", "prodname", "artistname", "trackname", "songname", "videotitle", "headline"),
+    *("animetitle", "description", "productdescription"),
+)
+
+
+class ItemGuess(NamedTuple):
+    """How a table of items is read, and what was guessed of it, as a sentence; None if nothing."""
+
+    settings: ItemSettings
+    sentence: str | None = None
+
+
+def guess_items(
+    path: str | Path, settings: ItemSettings | None = None, item_column: str | None = None
+) -> ItemGuess:
+    """Guess which column of a table of items is the id and which the title.
+
+    Parameters
+    ----------
+    path : path
+        As for `read_items`.
+    settings : ItemSettings, optional
+        What is known; where it maps columns, nothing is guessed.
+    item_column : str, optional
+        What the log calls the item: the column of the same name is the id.
+    """
+    settings = settings or ItemSettings()
+    if settings.columns:
+        return ItemGuess(settings)
+    try:
+        sample = sample_of(as_file(Path(path), "auto", "items"), settings.text)
+    except (ConfigError, DataError):
+        return ItemGuess(settings)  # who reads it says what is wrong
+    if sample is None:
+        return ItemGuess(settings)
+    columns = [Column(name, values) for name, values in sample.columns.items()]
+    if not sample.has_names:
+        return _without_names(columns, settings)
+    item = _item(columns, item_column)
+    title = next((one for name in _TITLES for one in columns if plain(one.name) == name), None)
+    if item is None or (item.name == "item_id" and title in (None, item)):
+        return ItemGuess(settings)
+    found = {"item_id": item.name}
+    if title is not None and title is not item:
+        found["title"] = title.name
+    if all(ours == theirs for ours, theirs in found.items()):
+        return ItemGuess(settings)
+    words = " and ".join(f"{theirs} is the {_WORDS[ours]}" for ours, theirs in found.items())
+    if len(found) > 1:  # where another column than the id is mapped, only mapped ones are kept
+        others = [one.name for one in columns if one.name not in found.values()]
+        found |= {name: name for name in others if name not in found}
+    return ItemGuess(replace(settings, columns=found), words)
+
+
+_WORDS = {"item_id": "item", "title": "title"}
+
+
+def _item(columns: list[Column], item_column: str | None) -> Column | None:
+    """Return the column of ids: ours, the log's, one that others call so, or the first."""
+    by_name = {one.name: one for one in columns}
+    for name in ("item_id", item_column):
+        if name in by_name:
+            return by_name[name]
+    wanted = {plain(item_column or ""), "id", "itemid"}
+    same = [one for one in columns if plain(one.name) in wanted]
+    known = [one for name in NAMES["item_id"] for one in columns if plain(one.name) == name]
+    ids = [one for one in known if len(one.counts) == len(one.values)]
+    found = [*same, *ids, *known]
+    return found[0] if found else None
+
+
+def _without_names(columns: list[Column], settings: ItemSettings) -> ItemGuess:
+    """Take the first column for the id and the first one of words for the title."""
+    item, *others = columns
+    words = [one for one in others if any(re.search(r"[^\W\d_]", text) for text in one.texts)]
+    if not words or len(item.counts) < len(item.values):
+        return ItemGuess(settings)
+    title = words[0]
+    found = {"item_id": item.name, "title": title.name}
+    found |= {f"column_{one.name}": one.name for one in words[1:]}
+    text = replace(settings.text, header=False)
+    sentence = f"column {item.name} is the item and column {title.name} the title"
+    return ItemGuess(ItemSettings(found, text), sentence)

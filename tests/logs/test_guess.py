@@ -1,0 +1,166 @@
+"""What the columns of a log are taken for: by their names, or by their values without names."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.errors import DataError
+from recsys.logs import guess_items, guess_log, read_log
+from recsys.settings import LogSettings
+
+ROWS = 60
+USERS = [f"u{n % 20}" for n in range(ROWS)]
+ITEMS = [f"i{n % 17}" for n in range(ROWS)]
+STARS = [1 + n % 5 for n in range(ROWS)]
+SECONDS = [1_260_759_144 + 1000 * n for n in range(ROWS)]
+TYPES = [["view", "cart", "purchase", "remove_from_cart"][n % 4] for n in range(ROWS)]
+
+
+def columns_of(names: str) -> dict[str, str]:
+    return dict(zip(("user_id", "item_id", "value", "timestamp"), names.split(), strict=False))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "userId movieId rating timestamp",  # MovieLens
+        "reviewerID asin overall unixReviewTime",  # Amazon, 2014
+        "user_id:token item_id:token rating:float timestamp:float",  # RecBole
+        "person_id content_id stars created_at",
+        "CUSTOMER_ID PRODUCT_ID rating order_date",
+        "user_id business_id stars date",  # Yelp
+        "uid iid score ts",
+    ],
+)
+def test_ratings_by_the_names_that_others_use(names: str) -> None:
+    theirs = names.split()
+    table = pd.DataFrame(dict(zip(theirs, (USERS, ITEMS, STARS, SECONDS), strict=True)))
+    guess = guess_log(table)
+    expected = {ours: name for ours, name in columns_of(names).items() if ours != name}
+    assert guess.table["columns"] == expected
+    log = read_log(table, guess.settings)
+    assert log.timestamp is not None
+    assert set(log.weight) == {1, 2, 3, 4, 5}
+    (liked,) = guess.proposals
+    assert liked.table["min_value"] == 4
+    assert "4 and more as likes (40% of the rows)" in liked.sentence
+
+
+@pytest.mark.parametrize(
+    ("first", "rows", "expected"),
+    [
+        ("", list(zip(USERS, ITEMS, STARS, SECONDS, strict=True)), "1 2 3 4"),
+        (
+            "",  # Amazon, 2018: the item comes first
+            [(f"B{i:0>9}", f"A{u:0>13}", s, t)
+             for i, u, s, t in zip(range(ROWS), range(ROWS), STARS, SECONDS, strict=True)],
+            "2 1 3 4",
+        ),
+        ("", [(u, "2009-12-05T08:00:00Z", 30.1 + n, -97.7, i)
+              for n, (u, i) in enumerate(zip(USERS, ITEMS, strict=True))], "1 5 - 2"),
+        ("user_id,item_id\n", list(zip(USERS, ITEMS, strict=True)), ""),
+    ],
+    ids=["u.data", "amazon 2018", "gowalla", "ours"],
+)  # fmt: skip
+def test_a_file_without_a_header(
+    first: str, rows: list[tuple[Any, ...]], expected: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(first + "".join(f"{','.join(map(str, row))}\n" for row in rows))
+    guess = guess_log(path)
+    found = guess.table.get("columns", {})
+    assert found == {ours: name for ours, name in columns_of(expected).items() if name != "-"}
+    assert len(read_log(path, guess.settings)) == ROWS  # the first row is one
+
+
+def test_types_of_events_that_undo_one_are_left_out(tmp_path: Path) -> None:
+    table = pa.table({"visitorid": USERS, "itemid": ITEMS, "event_type": TYPES})
+    guess = guess_log(table)
+    assert guess.table["events"] == {"*": 1.0, "remove_from_cart": 0.0}
+    log = read_log(table, guess.settings)
+    assert log.row_counts.left_out == {"event excluded: remove_from_cart": 15}
+    assert log.row_counts.events == {"cart": 15, "purchase": 15, "view": 15}
+    (by_type,) = guess.proposals
+    weighed = read_log(table, LogSettings(**{**guess.table, "events": by_type.table["events"]}))
+    assert set(weighed.weight) == {1, 4, 6}
+
+
+@pytest.mark.parametrize(
+    ("values", "is_taken", "min_value"),
+    [
+        ([n % 11 for n in range(ROWS)], False, None),  # 0 is no rating, as in Book-Crossing
+        ([1 if n % 3 else -1 for n in range(ROWS)], True, 1.0),  # likes and dislikes
+        ([n % 21 - 10 for n in range(ROWS)], True, 1.0),  # Jester
+        ([0.5 + n % 10 / 2 for n in range(ROWS)], True, None),
+    ],
+)
+def test_ratings_that_are_no_weights(
+    values: list[float], is_taken: bool, min_value: float | None
+) -> None:
+    guess = guess_log(pa.table({"user_id": USERS, "item_id": ITEMS, "rating": values}))
+    assert ("value" in guess.table.get("columns", {})) == is_taken
+    assert guess.table.get("min_value") == min_value
+
+
+@pytest.mark.parametrize(
+    ("times", "key", "expected"),
+    [
+        ([second * 1000 for second in SECONDS], "timestamp_unit", "ms"),
+        ([20141101 + n % 28 for n in range(ROWS)], "timestamp_unit", "date"),
+        (["13/1/2010 8:26", *["1/2/2010 9:00"] * (ROWS - 1)], "timestamp_format", "%d/%m/%Y %H:%M"),
+        (["12/31/2010"] * ROWS, "timestamp_format", "%m/%d/%Y"),
+    ],
+)
+def test_times_are_read_as_they_are_written(times: list[Any], key: str, expected: str) -> None:
+    table = pa.table({"user_id": USERS, "item_id": ITEMS, "time": times})
+    guess = guess_log(table)
+    assert guess.table == {"columns": {"timestamp": "time"}, key: expected}
+    found = read_log(table, guess.settings).timestamp
+    assert found is not None
+    assert 1_260_000_000 < found.min() <= found.max() < 1_420_000_000
+
+
+def test_rows_without_a_user_and_without_a_time(tmp_path: Path) -> None:
+    users = [None if n % 4 == 0 else user for n, user in enumerate(USERS)]
+    times = [None if n % 3 == 0 else second for n, second in enumerate(SECONDS)]
+    path = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"user_id": users, "item_id": ITEMS, "timestamp": times}), path)
+    guess = guess_log(path)
+    assert guess.table == {"columns": {"timestamp": ""}, "anonymous": "leave_out"}
+    log = read_log(path, guess.settings)
+    assert log.row_counts.left_out == {"empty user_id": 15}
+    assert log.timestamp is None
+
+
+def test_what_is_known_is_not_guessed() -> None:
+    table = pa.table({"userId": USERS, "household": USERS, "movieId": ITEMS, "rating": STARS})
+    guess = guess_log(table, LogSettings(columns={"user_id": "household"}, min_value=3.0))
+    assert guess.table["columns"] == {
+        "user_id": "household", "item_id": "movieId", "value": "rating"
+    }  # fmt: skip
+    assert guess.proposals == ()
+
+
+def test_a_table_that_is_no_log_is_left_to_the_reader(tmp_path: Path) -> None:
+    assert guess_log(pa.table({"x": [1], "y": [2]})).table == {}
+    with pytest.raises(DataError, match="no such file"):
+        guess_log(tmp_path / "none.csv")
+    (tmp_path / "lists.txt").write_text("0 1 2 3\n1 4\n2 5 6\n")  # a user and the items
+    assert guess_log(tmp_path / "lists.txt").table == {}
+
+
+def test_the_id_and_the_title_of_a_table_of_items(tmp_path: Path) -> None:
+    path = tmp_path / "movies.csv"
+    path.write_text("index,movieId,name,genres\n0,7,Heat,Crime\n1,9,Alien,Horror\n")
+    found = guess_items(path, item_column="movieId")
+    assert found.settings.columns == {
+        "item_id": "movieId", "title": "name", "index": "index", "genres": "genres"
+    }  # fmt: skip
+    path = tmp_path / "movies.dat"
+    path.write_text("7::Heat (1995)::Crime\n9::Alien (1979)::Horror\n")
+    found = guess_items(path)
+    assert found.settings.columns == {"item_id": "1", "title": "2", "column_3": "3"}
