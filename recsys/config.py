@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
+import numpy as np
+
 from recsys.base.checks import as_path, require
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.models import ALS, MODELS, SCORERS, Model, parameters_of
@@ -24,6 +26,7 @@ from recsys.settings import (
     IndexSettings,
     LogSettings,
     NightlySettings,
+    SplitSettings,
     TuneSettings,
 )
 
@@ -188,6 +191,8 @@ def _changed(old: Any, name: str, table: Any) -> Any:
         return _changed_model(old, table)
     if isinstance(table, type(old)):
         return table
+    if isinstance(table, SplitSettings) and isinstance(old, EvaluationSettings):  # most of it
+        return replace(old, **vars(table))
     if not isinstance(table, Mapping):
         kind = type(old).__name__
         raise ConfigError(f"{name}: expected a table, a dict of its keys or {kind}, got {table!r}")
@@ -218,7 +223,8 @@ def _values(settings: type, table: Mapping[str, Any], where: str) -> dict[str, A
     types = get_type_hints(settings)
     _refuse_unknown(table, [f.name for f in fields(settings)], f"{where}.")
     values = {}
-    for key, value in table.items():
+    for key, given in table.items():
+        value = given.item() if isinstance(given, np.generic) else given
         if isinstance(value, Mapping) and is_dataclass(types[key]):
             values[key] = _typed(types[key], value, f"{where}.{key}")
             continue

@@ -1,7 +1,7 @@
 """What a call takes: a log of any kind, a table of items, and settings as keywords."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,6 +11,7 @@ from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.config import Settings, read_config, settings_from, with_tables
 from recsys.logs import Interactions, read_items, read_log
 from recsys.logs.sources import ItemSource, LogSource
+from recsys.settings import SplitSettings
 
 AnyLog: TypeAlias = "Interactions | LogSource"
 AnySettings: TypeAlias = Settings | Mapping[str, Any] | str | Path | None
@@ -61,6 +62,8 @@ def settings_of(
     """
     found = _base(what, settings)
     given = {name: value for name, value in options.items() if value is not None}
+    if isinstance(given.get("split"), SplitSettings):
+        given["evaluation"] = given.pop("split")
     factors = given.pop("factors", None) if "tune" not in tables else None
     whole = {name: given.pop(name) for name in [*given] if _is_table(name, given[name])}
     found = with_tables(found, whole)
@@ -149,7 +152,7 @@ def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_table(name: str, value: Any) -> bool:
     return name == "model" or (
-        name in _TABLES and (isinstance(value, Mapping | type(getattr(Settings(), name))))
+        name in _TABLES and (isinstance(value, Mapping) or is_dataclass(value))
     )
 
 

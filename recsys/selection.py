@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -130,7 +130,10 @@ def measure_dimensions(
         raise ConfigError(
             f"dimensions: expected a model with factors, such as als or svd, got {model.name}"
         )
-    models = [model.with_factors(number) for number in sorted(set(factors))]
+    if isinstance(factors, str) or not isinstance(factors, Iterable):
+        raise ConfigError(f"dimensions: factors: expected a list, got {factors!r}; write [16, 32]")
+    distinct = [model.with_factors(number) for number in dict.fromkeys(factors)]
+    models = sorted(distinct, key=lambda sized: sized.factors)
     user_items = train.user_items()
     _compile(models[0], train, user_items)
     for number, sized in enumerate(models, start=1):

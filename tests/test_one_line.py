@@ -4,6 +4,7 @@ import importlib
 from dataclasses import is_dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -67,6 +68,9 @@ def test_settings_are_objects_dicts_or_dotted_keys() -> None:
     index = recsys.IndexSettings(kind="exact")
     assert read(index=index).index is index
     assert settings_of("train", Settings(index=index), {"trees": 5}, TABLES).index.trees == 5
+    split = recsys.SplitSettings(split="last", last=2)
+    for found in (read(split=split, k=np.int64(5)), read(evaluation=split, k=np.int64(5))):
+        assert (found.evaluation.last, found.evaluation.k) == (2, 5)
 
 
 def test_a_model_is_an_object_a_name_or_a_dict() -> None:
@@ -144,6 +148,9 @@ def test_tune_returns_trials_and_a_model() -> None:
 def test_dimensions_returns_a_curve() -> None:
     curve = recsys.dimensions(EVENTS, [2, 4], model="svd", split="last", k=5, **NAMED)
     assert set(curve.to_pandas()["factors"]) == {2, 4}
+    for wrong, message in ((8, "dimensions: factors: expected a list, got 8"), (["8"], "svd.fac")):
+        with pytest.raises(recsys.ConfigError, match=message):
+            recsys.dimensions(LOG, wrong, model="svd", split="last")
 
 
 def test_all_settings_have_one_place() -> None:
