@@ -53,7 +53,7 @@ class Page:
 
     @property
     def links(self) -> list[str]:
-        return _LINK.findall(self.prose)
+        return links_of(self.prose)
 
     @property
     def inline_code(self) -> list[str]:
@@ -86,6 +86,10 @@ class Page:
                     command, output = found[-1]
                     found[-1] = (command, f"{output}{line}\n")
         return found
+
+
+def links_of(text: str) -> list[str]:
+    return _LINK.findall(text)
 
 
 def slug(heading: str) -> str:

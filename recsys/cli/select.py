@@ -316,7 +316,7 @@ def _comparison(
     if n_seeds > 1:
         caption += f" Means over {n_seeds} seeds, in brackets the standard deviation over them."
     if loss := recsys.tuning.loss_sentence(compared, metric):
-        caption += f" {loss[0].upper()}{loss[1:]}."
+        caption += f" {loss}."
     return Listing(
         [
             *("model", metric, recall, f"difference of {metric}", "p", "better / worse"),

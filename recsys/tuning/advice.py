@@ -120,10 +120,10 @@ def loss_sentence(compared: Mapping[str, ComparedModel], metric: str) -> str:
         had = compared[teacher].evaluation.metrics[metric]
         has = entry.evaluation.metrics[metric]
         if has >= had:
-            return f"{teacher} has no vectors; distilled into vectors it loses nothing of {metric}"
+            return f"Distilled into vectors, {teacher} loses nothing of {metric}"
         loss = 1 - has / had
         more = ", more than 2 %" if loss > _LOSS else ""
-        return f"{teacher} has no vectors; distilled into vectors it loses {_percent(loss)}{more}"
+        return f"Distilled into vectors, {teacher} loses {_percent(loss)} of {metric}{more}"
     return ""
 
 
@@ -161,7 +161,7 @@ def _beside(
         if one.model == Popularity.name and not _is_better(_against(compared, row, name, metric)):
             return "It is not better than popularity by more than luck: more events may show more."
     if sentence := loss_sentence(compared, metric):
-        return f"{sentence[0].upper()}{sentence[1:]}."
+        return f"{sentence}."
     cheaper = _cheaper(row, others, compared, metric)
     if cheaper is not None:
         one = others[cheaper]

@@ -57,7 +57,7 @@ def test_defaults_are_trained_by_an_option_and_a_choice_by_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "words"), [(0.97, "loses 3.0 %, more than 2 %"), (1.1, "nothing")]
+    ("share", "words"), [(0.97, "loses 3.0 % of ndcg@10, more than 2 %"), (1.1, "nothing")]
 )
 def test_what_a_scorer_loses_as_vectors_is_said(share: float, words: str) -> None:
     table = {
@@ -77,7 +77,7 @@ def test_a_loss_of_up_to_2_percent_is_not_called_more() -> None:
         "knn": compared(GOOD, "knn"),
         "knn (distilled)": compared(worse(GOOD, 0.985), "distilled"),
     }
-    assert loss_sentence(table, METRIC).endswith("it loses 1.5 %")
+    assert loss_sentence(table, METRIC).endswith("knn loses 1.5 % of ndcg@10")
 
 
 def test_what_is_as_good_in_less_time_is_named() -> None:
