@@ -24,6 +24,7 @@ from recsys.serving.results import (
     POPULAR,
     Lists,
     Recommendations,
+    RowList,
     Source,
 )
 from recsys.store import Content, ItemTable, Version
@@ -34,17 +35,18 @@ from recsys.vectors.vector import unit_rows
 _USERS_PER_BLOCK = 256  # that a thread takes at a time: enough to hide what a call costs
 
 
-class PopularItems:
-    """Items by their number of users; recent ones count more where the log has time."""
+class ItemOrder:
+    """Items in one order for everybody, such as by their number of users."""
 
-    def __init__(self, rows: NDArray[np.int32], popularity: NDArray[np.generic]) -> None:
-        self._rows = rows  # (n_items,), the most popular first
-        self._popularity = popularity  # (n_items,), of each row: its score in the popular list
+    def __init__(self, rows: NDArray[np.int32], scores: NDArray[np.generic]) -> None:
+        self._rows = rows  # (n_listed,), the first one first
+        self._scores = scores  # (n_items,), of each row
+        self._kind = np.float64 if scores.dtype == np.float64 else np.float32  # of a list
 
     def best(
         self, k: int, exclude: ItemRows, is_allowed: NDArray[np.bool_] | None = None
     ) -> tuple[ItemRows, FloatVector]:
-        """Return the k most popular items that are allowed and not excluded, and their scores."""
+        """Return the first k items that are allowed and not excluded, and their scores."""
         n = k + len(exclude)  # enough, if all of them are allowed
         while True:
             top = self._rows[:n]
@@ -53,7 +55,7 @@ class PopularItems:
                 is_left &= is_allowed[top]
             rows = top[is_left][:k]
             if len(rows) == k or n >= len(self._rows):
-                return rows, self._popularity[rows].astype(np.float32)
+                return rows, self._scores[rows].astype(self._kind)
             n *= 4
 
 
@@ -73,10 +75,11 @@ class Answers:
         return ItemAttributes(ids, lambda: content.attributes, self._index, where)
 
     @lazy_property
-    def _popular(self) -> PopularItems:
+    def _popular(self) -> ItemOrder:
+        """By number of users; recent ones count more where the log has time."""
         recent = self._items.recent
         popularity = self._items.popularity if recent is None else recent
-        return PopularItems(self._content.popular, popularity)
+        return ItemOrder(self._content.popular, popularity)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place of the version."""
@@ -84,7 +87,7 @@ class Answers:
 
     def answer(
         self, user: FloatVector | None, request: Request, seen: ItemRows, source: Source
-    ) -> Recommendations:
+    ) -> RowList:
         """Return the list of one user without what is seen; `source` is that of the embedding.
 
         The popular list where nothing is known of the user.
@@ -95,9 +98,21 @@ class Answers:
         else:
             # A copy, as what is read from a file is not writable, and so its address takes longer.
             find = self._finder(np.array(user, np.float32), request, exclude)
+        return RowList(*self._best(find, request), source, seen)
+
+    def top(self, order: ItemOrder, request: Request, source: Source) -> RowList:
+        """Return the first items of an order that may be in a list, which is nobody's own."""
+        is_allowed = request.is_allowed(len(self._items.ids))
+
+        def find(n: int) -> tuple[ItemRows, FloatVector]:
+            return order.best(n, NO_ITEMS, is_allowed)
+
+        return RowList(*self._best(find, request), source)
+
+    def _best(self, find: Find, request: Request) -> tuple[ItemRows, FloatVector]:
         if request.is_by_score:
-            return self.named(*find(request.k), source, seen)
-        return self.named(*reranked(find, request, self._items.embeddings), source, seen)
+            return find(request.k)
+        return reranked(find, request, self._items.embeddings)
 
     def lists(
         self, user_idx: NDArray[np.int32], request: Request, folded: FoldedIn | None = None

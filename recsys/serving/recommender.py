@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
-from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.base.lazy import lazy_property
 from recsys.serving.answers import Answers, Similar
-from recsys.serving.fold_in import Histories
 from recsys.serving.known import ScoredItem
-from recsys.serving.request import NO_ITEMS, Conditions, Request
+from recsys.serving.request import Conditions, Request
 from recsys.serving.results import Batch, Explanation, Recommendations, Source
+from recsys.serving.row_lists import RowLists, TopKind
 from recsys.serving.titles import TitledIds, Titles
 from recsys.store import Content, ItemTable, UserTable, Version
 from recsys.vectors import FloatVector, Id, NamedVectors
-from recsys.vectors.ids import Kind, checked_id, checked_ids, unknown_id
+from recsys.vectors.ids import Kind, checked_id, checked_ids
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -62,7 +61,8 @@ class Recommender:
         self._users, self._items = content.users, replace(content.items, ids=titled)
         self._user_lookup = content.user_lookup
         self._answers = Answers(content, self._items)
-        self._histories = Histories(content, self._items)
+        self.rows = RowLists(content, self._items, self._answers)
+        self._histories = self.rows.histories
         self._similar = Similar(content, self._answers)
         self.version = content.version.name
         self._folder = content.version.folder.absolute()
@@ -121,21 +121,8 @@ class Recommender:
             The source is "personal", "fold_in" or "popular". Best first; with diversity, in the
             order of choice.
         """
-        request = Request.of(k, self._answers.attributes, **conditions)
-        if on_unknown not in ("popular", "raise"):
-            raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
-        user_idx = self._user_lookup.find(checked_id(user_id, "user_id"))
-        if user_idx is not None:
-            seen = NO_ITEMS if request.include_seen else self._user_lookup.seen(user_idx)
-            user = self._user_lookup.embedding(user_idx)
-            return self._answers.answer(user, request, seen, "personal")
-        if history is not None:
-            folded = self._histories.of(history, None, "history")
-            if folded.nnz:
-                return self._list_for_history(folded, request)
-        if on_unknown == "raise":
-            raise self._unknown_user(user_id)
-        return self._answers.answer(None, request, NO_ITEMS, "popular")
+        request = self.rows.request(k, **conditions)
+        return self._answers.named(*self.rows.recommend(user_id, request, history, on_unknown))
 
     def recommend_for_history(
         self,
@@ -170,13 +157,36 @@ class Recommender:
         Recommendations
             The source is "fold_in", or "popular" where the folded-in embedding is zero.
         """
-        request = Request.of(k, self._answers.attributes, **conditions)
-        if on_unknown not in ("ignore", "raise"):
-            raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
-        history = self._histories.of(
-            item_ids, weights, "item_ids", known="all" if on_unknown == "raise" else "one"
-        )
-        return self._list_for_history(history, request)
+        request = self.rows.request(k, **conditions)
+        found = self.rows.for_history(item_ids, request, weights, on_unknown)
+        return self._answers.named(*found)
+
+    def top_items(
+        self,
+        by: TopKind = "popular",
+        k: int = 10,
+        *,
+        column: str | None = None,
+        **conditions: Unpack[Conditions],
+    ) -> Recommendations:
+        """List items that are the same for everybody.
+
+        Parameters
+        ----------
+        by : {"popular", "trending", "latest"}
+            By the number of users; by that number with old interactions counting less, if the log
+            has time; or by a date or number among the attributes, the largest first.
+        column : str, optional
+            Of "latest"; default: the only one of dates. Items without a value are left out.
+        exclude, candidates, where, diversity, max_per
+            As in `recommend`.
+
+        Returns
+        -------
+        Recommendations
+            The source is `by`; scores are numbers of users, or seconds since 1970.
+        """
+        return self._answers.named(*self.rows.top(by, self.rows.request(k, **conditions), column))
 
     def recommend_many(
         self,
@@ -378,20 +388,11 @@ class Recommender:
         where = f"of version {self.version}"
         return NamedVectors(table.ids, table.embeddings, kind, table.space_id, where)
 
-    def _list_for_history(self, history: "sp.csr_array", request: Request) -> Recommendations:
-        seen = NO_ITEMS if request.include_seen else history.indices
-        user = self._histories.fold_in(history)[0]
-        return self._answers.answer(user, request, seen, "fold_in")
-
     def _known_user(self, user_id: Id) -> int:
         user_idx = self._user_lookup.find(checked_id(user_id, "user_id"))
         if user_idx is None:
-            raise self._unknown_user(user_id)
+            raise self.rows.unknown_user(user_id)
         return user_idx
-
-    def _unknown_user(self, user_id: Id) -> UnknownUserError | UnknownItemError:
-        hint = '; ask with on_unknown="popular", or by recommend_for_history'
-        return unknown_id("user", user_id, self._users.ids, f"of version {self.version}", hint)
 
 
 def _opened(folder: Path) -> Recommender:

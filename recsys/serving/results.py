@@ -4,7 +4,7 @@ import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +22,20 @@ from recsys.serving.known import (
 )
 from recsys.vectors import FloatMatrix, Id, Ids
 
-Source = Literal["personal", "fold_in", "popular", "similar", "title"]
+Source = Literal["personal", "fold_in", "popular", "trending", "latest", "similar", "title"]
 SOURCES: tuple[Source, ...] = ("popular", "personal", "fold_in")
 """Of the lists of many users, in the order of their numbers."""
 
 POPULAR, PERSONAL, FOLD_IN = range(3)
+
+
+class RowList(NamedTuple):
+    """A list as rows of items, best first: what `Recommender` gives names to."""
+
+    rows: ItemRows
+    scores: NDArray[np.generic]
+    source: Source
+    seen: ItemRows | None = None  # what gives reasons
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,9 +46,10 @@ class Recommendations(Described):
     ----------
     items : tuple of ScoredItem
         No item twice.
-    source : {"personal", "fold_in", "popular", "similar", "title"}
+    source : {"personal", "fold_in", "popular", "trending", "latest", "similar", "title"}
         Where the list came from: the user's own embedding, one folded in from a history, the
-        most popular items, the items most similar to one, or a search by title.
+        most popular items, of all time or lately, the newest, the items most similar to one, or a
+        search by title.
     version : str
         The version that answered.
     about : tuple, optional

@@ -1,0 +1,164 @@
+"""The lists of a version as rows: what `Recommender` names, and what a server writes as it is."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, did_you_mean
+from recsys.serving.answers import Answers, ItemOrder
+from recsys.serving.fold_in import Histories
+from recsys.serving.request import NO_ITEMS, Conditions, Request
+from recsys.serving.results import RowList
+from recsys.store import Content, ItemTable
+from recsys.vectors import Id
+from recsys.vectors.ids import checked_id, unknown_id
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+OnUnknown = Literal["popular", "raise"]
+TopKind = Literal["popular", "trending", "latest"]
+
+_MOST_ORDERS = 4  # kept: 4 bytes an item, and 8 for those by a column
+
+
+class RowLists:
+    """Makes the lists of one version, each from a checked request."""
+
+    def __init__(self, content: Content, items: ItemTable, answers: Answers) -> None:
+        self._content, self._items, self._answers = content, items, answers
+        self._users = content.user_lookup
+        self.histories = Histories(content, items)
+        self._by_column = lru_cache(_MOST_ORDERS)(_OrderOf(content))
+
+    def request(self, k: int, **conditions: Unpack[Conditions]) -> Request:
+        """Check what a caller asks for; a DataError names what cannot be understood."""
+        return Request.of(k, self._answers.attributes, **conditions)
+
+    def recommend(
+        self,
+        user_id: Id,
+        request: Request,
+        history: Iterable[Id] | None = None,
+        on_unknown: OnUnknown = "popular",
+    ) -> RowList:
+        """Return the list of a user; see `Recommender.recommend`."""
+        if on_unknown not in ("popular", "raise"):
+            raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
+        user_idx = self._users.find(checked_id(user_id, "user_id"))
+        if user_idx is not None:
+            seen = NO_ITEMS if request.include_seen else self._users.seen(user_idx)
+            return self._answers.answer(self._users.embedding(user_idx), request, seen, "personal")
+        if history is not None:
+            folded = self.histories.of(history, None, "history")
+            if folded.nnz:
+                return self._of_history(folded, request)
+        if on_unknown == "raise":
+            raise self.unknown_user(user_id)
+        return self._answers.answer(None, request, NO_ITEMS, "popular")
+
+    def for_history(
+        self,
+        item_ids: Iterable[Id],
+        request: Request,
+        weights: Iterable[float] | None = None,
+        on_unknown: Literal["ignore", "raise"] = "ignore",
+    ) -> RowList:
+        """Return the list of a history; see `Recommender.recommend_for_history`."""
+        if on_unknown not in ("ignore", "raise"):
+            raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
+        known: Literal["all", "one"] = "all" if on_unknown == "raise" else "one"
+        return self._of_history(
+            self.histories.of(item_ids, weights, "item_ids", known=known), request
+        )
+
+    def _of_history(self, history: "sp.csr_array", request: Request) -> RowList:
+        seen = NO_ITEMS if request.include_seen else history.indices
+        user = self.histories.fold_in(history)[0]
+        return self._answers.answer(user, request, seen, "fold_in")
+
+    def top(self, by: TopKind, request: Request, column: str | None = None) -> RowList:
+        """Return a list that is the same for everybody; see `Recommender.top_items`."""
+        if by not in ("popular", "trending", "latest"):
+            raise DataError(f'by: expected "popular", "trending" or "latest", got {by!r}')
+        if column is not None and by != "latest":
+            raise DataError(f'column: expected it with by="latest" alone, got it with {by!r}')
+        name = self._newest_by(column) if by == "latest" else by
+        return self._answers.top(self._by_column((by, name)), request, by)
+
+    def _newest_by(self, column: str | None) -> str:
+        """Return the column of attributes that says how new an item is."""
+        table, where = self._content.attributes, f"of version {self._content.version.name}"
+        fields = [] if table is None else [one for one in table.schema if one.name != "item_id"]
+        if column is not None:
+            names = [one.name for one in fields if is_ordered(one.type)]
+            if column not in names:
+                raise DataError(
+                    f"column: expected a column of dates or numbers among the attributes {where}, "
+                    f"got {column[:80]!r}{did_you_mean(column, names)}"
+                )
+            return column
+        dates = [one.name for one in fields if pa.types.is_temporal(one.type)]
+        if len(dates) != 1:
+            raise DataError(
+                f"latest: expected one column of dates among the attributes {where}, got "
+                f"{', '.join(dates) or 'none'}; name a column of dates or numbers by column"
+            )
+        return str(dates[0])
+
+    def unknown_user(self, user_id: Id) -> UnknownUserError | UnknownItemError:
+        """Return the error for a user that the version does not hold."""
+        hint = '; ask with on_unknown="popular", or by recommend_for_history'
+        where = f"of version {self._content.version.name}"
+        return unknown_id("user", user_id, self._content.users.ids, where, hint)
+
+
+def is_ordered(kind: pa.DataType) -> bool:
+    """Whether values of a type are dates or numbers."""
+    types = pa.types
+    is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    return bool(is_number or types.is_timestamp(kind) or types.is_date(kind))
+
+
+class _OrderOf:
+    """Makes the order of all items by popularity or a column; without a reference to who asks."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+
+    def __call__(self, asked: tuple[TopKind, str]) -> ItemOrder:
+        by, column = asked
+        items = self._content.items
+        if by == "popular":
+            return _descending(items.popularity)
+        if by == "trending":
+            if items.recent is None:
+                raise DataError(
+                    f"trending: expected a log with timestamps, and version "
+                    f"{self._content.version.name} was trained on one without; ask for popular"
+                )
+            return _descending(items.recent, items.popularity)
+        table: Any = self._content.attributes  # the column was found in it
+        return _descending(as_numbers(table[column]))
+
+
+def as_numbers(values: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return numbers, or dates as seconds since 1970; NaN for what is not known."""
+    kind = values.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        moments = values.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False)
+        return as_numbers(moments.cast(pa.int64())) / 1e6
+    numbers: NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy()
+    return numbers
+
+
+def _descending(scores: NDArray[np.generic], ties: NDArray[np.generic] | None = None) -> ItemOrder:
+    """Return the order of the largest score first, equal ones by `ties`, then by lower row."""
+    values = np.asarray(scores)
+    keys = (-values,) if ties is None else (-np.asarray(ties), -values)
+    rows = np.lexsort(keys).astype(np.int32)
+    return ItemOrder(rows[~np.isnan(values[rows])], values)
