@@ -186,6 +186,40 @@ def with_tables(settings: Settings, tables: Mapping[str, Any]) -> Settings:
     )
 
 
+def changed_tables(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return the tables of a config that is not empty: the keys that are not their defaults.
+
+    Examples
+    --------
+    >>> changed_tables(with_tables(Settings(), {"index": {"kind": "exact"}}))
+    {'index': {'kind': 'exact'}}
+    """
+    defaults = Settings()
+    tables = {
+        one.name: _differing(getattr(settings, one.name), getattr(defaults, one.name))
+        for one in fields(Settings)
+        if one.name != "model"
+    }
+    if settings.model is not None:
+        tables["model"] = {"name": settings.model.name, **parameters_of(settings.model)}
+    return {name: table for name, table in tables.items() if table}
+
+
+def plain_setting(value: Any) -> Any:
+    """Return a setting as TOML has it: settings inside a table show what is not their default."""
+    kind: Any = type(value)
+    return _differing(value, kind()) if is_dataclass(value) else value
+
+
+def _differing(table: Any, default: Any) -> dict[str, Any]:
+    found = {one.name: getattr(table, one.name) for one in fields(table)}
+    return {
+        name: plain_setting(value)
+        for name, value in found.items()
+        if value != getattr(default, name)
+    }
+
+
 def _changed(old: Any, name: str, table: Any) -> Any:
     if name == "model":
         return _changed_model(old, table)

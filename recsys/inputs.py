@@ -11,7 +11,7 @@ from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.config import Settings, read_config, settings_from, with_tables
 from recsys.logs import Interactions, read_items, read_log
 from recsys.logs.sources import ItemSource, LogSource
-from recsys.settings import SplitSettings
+from recsys.settings import ItemSettings, SplitSettings
 
 AnyLog: TypeAlias = "Interactions | LogSource"
 AnySettings: TypeAlias = Settings | Mapping[str, Any] | str | Path | None
@@ -106,6 +106,8 @@ def inputs_of(
     attributes = None
     if items is not None:
         how, log_column = found.data.item_settings, found.log.columns.get("item_id")
+        if _was_read(items, how.columns):
+            how = ItemSettings()
         attributes = read_items(items, how, log_column=log_column)
     return Inputs(
         found,
@@ -113,6 +115,11 @@ def inputs_of(
         None if test is None else _interactions(test, found, progress),
         attributes,
     )
+
+
+def _was_read(items: ItemSource, columns: Mapping[str, str]) -> bool:
+    """Whether a table is one that `recsys.read_items` returned, whose columns have our names."""
+    return isinstance(items, pa.Table) and set(columns) <= set(items.column_names)
 
 
 def _interactions(log: AnyLog, settings: Settings, progress: bool) -> Interactions:

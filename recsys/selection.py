@@ -50,17 +50,21 @@ def require_tuned(path: str | Path, study: str | Path | None = None) -> None:
     require_place(Path(path), _WRITING)
 
 
-def write_tuned(path: str | Path, tuned: Tuned, config: str | Path | None = None) -> None:
+def write_tuned(
+    path: str | Path, tuned: Tuned, config: str | Path | Mapping[str, Any] | None = None
+) -> None:
     """Write a config with the hyperparameters that a search found; replaces the file.
 
-    Other tables of `config` are kept; its paths still lead to the same files.
+    Other tables of `config`, a file or its tables, are kept; its paths still lead to the same
+    files. Those of tables are relative to the present folder.
     """
     tomli_w, path = _import_tomli_w(), Path(path)
-    tables: dict[str, Any] = {}
-    if config is not None:
+    tables, folder = dict(config) if isinstance(config, Mapping) else {}, Path()
+    if isinstance(config, str | Path):
+        folder = Path(config).parent
         tables = tomllib.loads(Path(config).read_text(encoding="utf-8"))
-        if "data" in tables:
-            tables["data"] = _moved(tables["data"], Path(config).parent, path.parent)
+    if "data" in tables:
+        tables["data"] = _moved(tables["data"], folder, path.parent)
     tables["model"] = {"name": tuned.best.candidate.name, **tuned.parameters}
     comment = (
         f"# Found by a search: {tuned.metric} {tuned.best.value:.4f} on the validation part, "

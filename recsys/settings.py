@@ -83,10 +83,11 @@ class DataSettings:
     items: str | None = None
     """A table of item attributes (Parquet, CSV or JSON lines): titles, categories."""
     item_columns: Mapping[str, str] = field(default_factory=dict)
-    """As ``ItemSettings.columns``."""
+    """Our name to the name in the table of items: item_id, where it is called otherwise, and
+    title. Where anything but item_id is named, only what is named is kept."""
     items_text: TextSettings = field(default_factory=TextSettings)
-    """As ``ItemSettings.text``: the keys header, names, delimiter, decimal, comment, encoding and
-    null_values, as in ``[log]``."""
+    """How its text is taken apart: the keys header, names, delimiter, decimal, comment, encoding
+    and null_values, as in ``[log]``."""
 
     @property
     def item_settings(self) -> ItemSettings:
@@ -289,11 +290,13 @@ class TuneSettings:
     factors: int = 64
     """The largest number that is tried."""
     trials: int = 40
+    """Of each model, at most, with all numbers of factors together."""
     minutes: float | None = None
-    """Of each model, at most; see `Budget`."""
+    """Of each model, at most. The trial that runs is not cut short."""
     metric: str = "ndcg"
     """What should be best on the validation part, at ``evaluation.k``."""
     seed: int = 0
+    """Of the search."""
     spaces: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     """By model and hyperparameter, the low and the high end between which values are tried.
     Default: those of `recsys.tuning.SPACES`."""
@@ -383,6 +386,7 @@ class NightlySettings:
     mlflow: str | None = None
     """Tracking URI of an MLflow server, or a folder as ``file:...``."""
     mlflow_experiment: str = "recsys"
+    """Where its runs go."""
 
     def __post_init__(self) -> None:
         require_types("nightly", self)

@@ -16,6 +16,7 @@ import pytest
 import typer
 
 import recsys
+from recsys.cli.config import all_settings
 from recsys.config import Settings, settings_from
 from recsys.evaluation.metrics import AUC, METRICS
 from recsys.export import FORMATS
@@ -264,6 +265,7 @@ def keys_of_settings() -> Iterator[str]:
 
 def test_every_setting_is_documented_with_its_default() -> None:
     (block,) = Page(DOCS / "settings.md").blocks("toml")
+    assert block.text.strip() == all_settings(), "`recsys config` prints what the page shows"
     shown = settings_from(tomllib.loads(block.text))
     assert plain(asdict(shown)) == plain(asdict(Settings()))
     with_examples = tomllib.loads(re.sub(r"^# (?=\w+ = )", "", block.text, flags=re.MULTILINE))

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import recsys
+from recsys.base.environment import installed_version
 from recsys.base.errors import ConfigError, RecsysError
 from recsys.base.stopping import StoppedError, stoppable
-from recsys.cli.output import note, replace_what_cannot_be_written
+from recsys.cli.output import note, replace_what_cannot_be_written, say
 
 if TYPE_CHECKING:
     from recsys.config import Settings
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="recsys",
-    help="Interaction logs to embeddings, embeddings to recommendations.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -51,6 +52,16 @@ IncludeSeen = Annotated[bool, typer.Option("--include-seen", help="Keep what the
 Where = Annotated[
     str | None, typer.Option("--where", help="A condition on item attributes: price < 20")
 ]
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Interaction logs to embeddings, embeddings to recommendations."""
+    if version:
+        say(f"recsys {installed_version() or 'of a checkout'}")
+        raise typer.Exit
 
 
 def main() -> None:

@@ -11,9 +11,10 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import date, time
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -114,9 +115,15 @@ class LogOptions:
     ) -> "Settings":
         """Return the settings: those of the config, of the options, and what is guessed of the log.
 
-        `keys` are further keys of the config that were typed, where they are not None.
+        Say on stderr what is guessed. `keys` are further keys of the config that were typed, where
+        they are not None.
         """
-        tables = self.tables(model, factors, keys)
+        found = self.guessed(items, self.tables(model, factors, keys))
+        _note_guess(found)
+        return found.settings
+
+    def guessed(self, items: Path | None, tables: Mapping[str, Any]) -> "Guessed":
+        """Return the settings of tables with what is guessed of the log: nothing with a config."""
         settings = recsys.config.settings_from(tables)
         data = settings.data
         data = replace(data, log=list(self.logs)) if self.logs else data
@@ -124,10 +131,20 @@ class LogOptions:
         if not data.log:
             raise ConfigError("no log: name one on the command line, or as data.log in --config")
         settings = replace(settings, data=data)
-        return settings if self.config else _guessed(settings)
+        return Guessed(settings) if self.config else guessed(settings)
+
+    def config_of(self, settings: "Settings") -> Path | dict[str, Any]:
+        """Return the config that asks for some settings: the file where nothing else was typed."""
+        others = (one for one in fields(self) if one.name not in ("logs", "config"))
+        if self.config is not None and not any(getattr(self, one.name) for one in others):
+            return self.config
+        return recsys.config.changed_tables(settings)
 
     def tables(
-        self, model: str | None, factors: int | None, keys: Mapping[str, Any] | None
+        self,
+        model: str | None = None,
+        factors: int | None = None,
+        keys: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Return the tables of the config with what was typed."""
         tables = recsys.config.read_tables(self.config) if self.config else {}
@@ -234,39 +251,45 @@ def _parsed(change: str) -> tuple[str, Any]:
             "`recsys config` prints every table and key"
         )
     try:
-        return key, tomllib.loads(f"value = {text.strip()}")["value"]
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         return key, text.strip()
+    return key, text.strip() if isinstance(value, date | time) else value
 
 
-def _guessed(settings: "Settings") -> "Settings":
-    """Return the settings with the columns of the log guessed; say what was guessed on stderr."""
+class Guessed(NamedTuple):
+    """Settings with the columns of the log and of the table of items guessed."""
+
+    settings: "Settings"
+    log: "LogGuess | None" = None
+    items: str | None = None  # what was guessed of the table of items, in words
+
+
+def guessed(settings: "Settings") -> Guessed:
+    """Guess the columns of the log that the settings name, and those of its table of items."""
     guess = recsys.logs.guess_log(settings.data.log, settings.log)
-    if guess.table:
-        _note_guess(settings, guess)
-        settings = replace(settings, log=replace(settings.log, **guess.table))
-    if settings.data.items is not None:
-        item = settings.log.columns.get("item_id")
-        found = recsys.logs.guess_items(settings.data.items, settings.data.item_settings, item)
-        if found.sentence is not None:
-            note(f"{settings.data.items}: {found.sentence}")
-        data = replace(
-            settings.data, item_columns=found.settings.columns, items_text=found.settings.text
-        )
-        settings = replace(settings, data=data)
-    return settings
+    settings = replace(settings, log=replace(settings.log, **guess.table))
+    if settings.data.items is None:
+        return Guessed(settings, guess)
+    item = settings.log.columns.get("item_id")
+    columns, words = recsys.logs.guess_items(settings.data.items, settings.data.item_settings, item)
+    data = replace(settings.data, item_columns=columns.columns, items_text=columns.text)
+    return Guessed(replace(settings, data=data), guess, words)
 
 
-def _note_guess(settings: "Settings", guess: "LogGuess") -> None:
+def _note_guess(found: Guessed) -> None:
     """Say what was guessed, and the command that asks for it, or for another reading."""
-    log = settings.data.log
-    name = log if isinstance(log, str) else " ".join(log)
-    note(f"{name}: {'; '.join(guess.sentences)}")
-    if not guess.proposals:
-        note(f"  which is: {_command(guess.table)}")
-    for one in guess.proposals:
-        columns = {**guess.table.get("columns", {}), **one.table.get("columns", {})}
-        note(f"  {one.sentence}: {_command({**guess.table, **one.table, 'columns': columns})}")
+    data, guess = found.settings.data, found.log
+    if guess is not None and guess.table:
+        log = data.log
+        name = log if isinstance(log, str) else " ".join(log)
+        note(f"{name}: {'; '.join(guess.sentences)}")
+        if not guess.proposals:
+            note(f"  which is: {_command(guess.table)}")
+        for one in guess.proposals:
+            note(f"  {one.sentence}: {_command(one.added_to(guess.table))}")
+    if found.items is not None:
+        note(f"{data.items}: {found.items}")
 
 
 def _command(table: Mapping[str, Any]) -> str:

@@ -50,12 +50,12 @@ def tune_command(
     settings = choose_model(settings, log, test)
     tuned = recsys.selection.tune_model(log, settings, test=test, study=study, progress=True)
     with uninterrupted():  # of a search that was stopped, what it has found
-        recsys.selection.write_tuned(out, tuned, options.config)
+        recsys.selection.write_tuned(out, tuned, options.config_of(settings))
         if as_json:
             print_json(_plain_search(tuned))
         else:
             show(_trials(tuned), *tuned.edges)
-        note(f"written to {out}: recsys train ... --config {out}")
+        note(f"written to {out}: recsys train --config {out}")
         if not tuned.is_whole:
             note(f"recsys: stopped after {tuned.n_trials} trials; {_how_to_go_on(study)}")
     check_stop()

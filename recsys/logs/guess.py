@@ -52,6 +52,11 @@ class Proposal:
     sentence: str
     table: Mapping[str, Any]
 
+    def added_to(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keys of a guess with these."""
+        columns = {**table.get("columns", {}), **self.table.get("columns", {})}
+        return {**table, **self.table, "columns": columns}
+
 
 @dataclass(frozen=True)
 class LogGuess:
@@ -252,9 +257,7 @@ class _Guess:
             events |= dict.fromkeys(undone, 0.0)
             named = ", ".join(f"{name} {one:g}" for name, one in events.items() if name != "*")
             table = {"columns": {"event": column.name}, "events": events}
-            self._proposals.append(
-                Proposal(f"types of events weigh alike; by type ({named})", table)
-            )
+            self._proposals.append(Proposal(f"weights by {column.name} ({named})", table))
         if "events" not in self._table:
             del self._taken["event"]
 
