@@ -116,6 +116,58 @@ def test_recommend_under_filters(store: Path) -> None:
     assert "category" not in message
 
 
+def test_items_are_found_by_title_and_titles_are_taken_as_ids(store: Path) -> None:
+    done = run("items", "moonbase", "ninth", "--store", store)
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"│ 1 │ i216 │ The Ninth Moonbase +│ Space Tales │ 18.9 +│ +\d+ │", done.stdout
+    )
+    found = json.loads(run("items", "-k", "3", "--json", "--store", store).stdout)
+    assert found["source"] == "title"
+    assert len(found["items"]) == 3
+    by_id = run("similar", "i216", "-k", "2", "--json", "--store", store)
+    by_title = run("similar", "the ninth moonbase", "-k", "2", "--json", "--store", store)
+    assert json.loads(by_title.stdout) == json.loads(by_id.stdout)
+    assert "has a title with 'fullmetal'" in run("items", "fullmetal", "--store", store).stdout
+    message = refused("similar", "ninth moonbas", "--store", store)
+    assert message.endswith("did you mean i216 (The Ninth Moonbase)?")
+    assert refused("similar", "fullmetal", "--store", store).endswith(
+        "recsys items WORDS finds items by title"
+    )
+
+
+def test_recommend_to_a_history_among_candidates(store: Path) -> None:
+    import recsys
+
+    history = ("--history", "the ninth moonbase", "--history", "i7")
+    done = run("recommend", *history, "-k", "3", "--json", "--store", store)
+    found = recsys.open(store).recommend_for_history(["i216", "i7"], 3)
+    assert json.loads(done.stdout) == found.to_dict()
+    done = run("recommend", "nobody", *history, "-k", "3", "--json", "--store", store)
+    assert json.loads(done.stdout) == found.to_dict()
+    among = ("--candidates", "i9", "--candidates", "x!")
+    done = run("recommend", "u42", *history, *among, "--json", "--store", store)
+    assert [one["item_id"] for one in json.loads(done.stdout)["items"]] == ["i9"]
+    assert "--candidates: item 'x!': not among" in done.stderr
+    assert "--history: user u42 is known" in done.stderr
+    assert "no user: name one" in refused("recommend", "--store", store, code=2)
+    assert "item 'x!': not among" in refused("recommend", "--history", "x!", "--store", store)
+
+
+def test_lists_are_kept_as_tables(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "list.csv"
+    done = run("recommend", "u42", "-k", "2", "--out", out, "--store", store)
+    assert f"written to {out}" in done.stderr
+    header, first, _ = out.read_text().splitlines()
+    assert header == "rank,item_id,title,score,because_of,category,price"
+    assert first.startswith("1,i")
+    out = out.with_suffix(".parquet")
+    run("similar", "i7", "-k", "2", "--json", "--out", out, "--store", store)
+    assert pq.read_table(out).num_rows == 2
+    message = refused("explain", "u42", "i9", "--out", "x.xls", "--store", store, code=2)
+    assert message.startswith("recsys: --out: expected a file that ends in .csv, .html")
+
+
 def test_explain_shows_parts_with_titles(store: Path) -> None:
     import recsys
 

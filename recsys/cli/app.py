@@ -47,6 +47,10 @@ RejectsFile = Annotated[
     Path | None, typer.Option("--rejects", help="Where rows that cannot be used go (Parquet).")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Also write the table: .csv .parquet .json .jsonl .md .html."),
+]
 ListLength = Annotated[int, typer.Option("-k", min=1, help="Length of the list.")]
 IncludeSeen = Annotated[bool, typer.Option("--include-seen", help="Keep what the user has seen.")]
 Where = Annotated[

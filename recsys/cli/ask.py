@@ -1,29 +1,79 @@
-"""Commands that ask a version: recommend, explain, batch, similar."""
+"""Commands that ask a version: items, recommend, explain, batch, similar.
 
+What is typed as an item may be its title; where it is neither, the error lists items like it.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 import recsys
+from recsys.base.errors import ConfigError, DataError, UnknownItemError
 from recsys.cli.app import (
     DEFAULT_STORE,
     AsJson,
     IncludeSeen,
     ListLength,
+    Out,
     Store,
     VersionOption,
     Where,
     app,
 )
-from recsys.cli.output import print_items, print_json, say
+from recsys.cli.output import keep_table, note, print_items, print_json, require_table, say
+
+if TYPE_CHECKING:
+    from recsys.serving import Recommender
+    from recsys.serving.request import Conditions
+
+Item = Annotated[str, typer.Argument(metavar="ITEM", help="Its id, or its title.")]
+_SHOWN = 5  # items like one that is not known
+
+
+@app.command()
+def items(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WORDS]", help="Of a title, or their beginnings; default: all."),
+    ] = None,
+    k: ListLength = 10,
+    where: Where = None,
+    store: Store = DEFAULT_STORE,
+    version: VersionOption = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find items by words of their titles, those with most users first."""
+    require_table(out)
+    text = " ".join(words or ())
+    found = recsys.open(store, version).find(text, k, where=where)
+    keep_table(found, out)
+    if as_json:
+        print_json(found.to_dict())
+    elif found.items:
+        print_items(found, f"items {text}".rstrip() + f" · version {found.version}")
+    else:
+        say(f"no item of version {found.version} has a title with {text!r}")
 
 
 @app.command()
 def recommend(
-    user_id: Annotated[str, typer.Argument(metavar="USER", help="As the log spells it.")],
+    user_id: Annotated[
+        str | None, typer.Argument(metavar="[USER]", help="As the log spells it.")
+    ] = None,
     k: ListLength = 10,
     include_seen: IncludeSeen = False,
+    history: Annotated[
+        list[str] | None,
+        typer.Option("--history", help="An item of a user who is not in the log; repeatable."),
+    ] = None,
+    candidates: Annotated[
+        list[str] | None,
+        typer.Option("--candidates", help="An item that may be in the list; repeatable."),
+    ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", help="An item to leave out; repeatable.")
     ] = None,
@@ -36,49 +86,92 @@ def recommend(
     ] = "popular",
     store: Store = DEFAULT_STORE,
     version: VersionOption = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recommend items to a user."""
+    """Recommend items to a user, or to one with a history."""
+    if user_id is None and not history:
+        raise ConfigError("no user: name one, or items of a new user by --history ITEM")
+    require_table(out)
     recommender = recsys.open(store, version)
-    found = recommender.recommend(
-        user_id,
-        k,
-        exclude=exclude or (),
-        include_seen=include_seen,
-        where=where,
-        diversity=diversity,
-        max_per=max_per,
-        on_unknown=on_unknown,
-    )
+    for option, listed in (("--exclude", exclude), ("--candidates", candidates)):
+        _warn_of_unknown(recommender, option, listed or ())
+    known = [_known_item(recommender, item) for item in history or ()]
+    conditions: Conditions = {
+        "exclude": exclude or (),
+        "include_seen": include_seen,
+        "candidates": candidates or None,
+        "where": where,
+        "diversity": diversity,
+        "max_per": max_per,
+    }
+    if user_id is None:
+        found = recommender.recommend_for_history(known, k, **conditions)
+    else:
+        found = recommender.recommend(
+            user_id, k, history=known or None, on_unknown=on_unknown, **conditions
+        )
+        if known and found.source != "fold_in":
+            note(f"recsys: warning: --history: user {user_id} is known, the own history counts")
+    keep_table(found, out)
     if as_json:
         print_json(found.to_dict())
         return
-    because = None
-    if found.source == "personal" and not include_seen:
-        because = [recommender.closest_seen(user_id, item_id) for item_id, _ in found]
-    title = f"for {user_id} · {found.source} · version {found.version}"
-    print_items(recommender, found, title, because)
+    whom = user_id or ", ".join(known)
+    print_items(found, f"for {whom} · {found.source} · version {found.version}")
+
+
+def _known_item(recommender: "Recommender", item: str) -> str:
+    """Return an id or a title of an item, or raise an error that lists items like it."""
+    try:
+        recommender.describe(item)
+    except UnknownItemError as error:
+        raise UnknownItemError(f"{error}; {_how_to_find(recommender, item)}") from error
+    return item
+
+
+def _warn_of_unknown(recommender: "Recommender", option: str, items: Sequence[str]) -> None:
+    for item in items:
+        try:
+            _known_item(recommender, item)
+        except UnknownItemError as error:
+            note(f"recsys: warning: {option}: {error}")
+
+
+def _how_to_find(recommender: "Recommender", item: str) -> str:
+    """Return the end of an error: what items like one there are, or how to find them."""
+    like: Sequence[tuple[object, object]] = ()
+    with suppress(DataError):  # no titles, or too long a text
+        found = recommender.find(item, _SHOWN)
+        like = [(one.item_id, title) for one, title in zip(found, found.titles, strict=True)]
+    if not like:
+        return "recsys items WORDS finds items by title"
+    listed = ", ".join(f"{item_id} ({title})" if title else str(item_id) for item_id, title in like)
+    return f"did you mean {listed}?"
 
 
 @app.command()
 def explain(
     user_id: Annotated[str, typer.Argument(metavar="USER", help="As the log spells it.")],
-    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="As the log spells it.")],
+    item_id: Item,
     k: ListLength = 10,
     store: Store = DEFAULT_STORE,
     version: VersionOption = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what each item that a user has seen adds to the score of an item."""
+    require_table(out)
     recommender = recsys.open(store, version)
-    why = recommender.explain(user_id, item_id)
+    why = recommender.explain(user_id, _known_item(recommender, item_id))
+    keep_table(why, out)
     if as_json:
         print_json(why.to_dict())
         return
-    title = f"{item_id} for {user_id}: score {why.score:.4g} · version {why.version}"
+    title = f"{why.item_id} for {user_id}: score {why.score:.4g} · version {why.version}"
     if len(why.contributions) > k:
         title += f" · the first {k} of {len(why.contributions)} contributions"
-    print_items(recommender, why.contributions[:k], title)
+    print_items(why, title, k)
 
 
 @app.command()
@@ -108,16 +201,20 @@ def batch(
 
 @app.command()
 def similar(
-    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="As the log spells it.")],
+    item_id: Item,
     k: ListLength = 10,
+    where: Where = None,
     store: Store = DEFAULT_STORE,
     version: VersionOption = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """List the items most similar to one, by cosine."""
+    require_table(out)
     recommender = recsys.open(store, version)
-    found = recommender.similar_items(item_id, k)
+    found = recommender.similar_items(_known_item(recommender, item_id), k, where=where)
+    keep_table(found, out)
     if as_json:
         print_json(found.to_dict())
     else:
-        print_items(recommender, found, f"similar to {item_id} · version {found.version}")
+        print_items(found, f"similar to {item_id} · version {found.version}")

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -20,11 +21,13 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.base.progress import printable, printable_json
+from recsys.base.tables import Tabular, require_table_path
 
 if TYPE_CHECKING:
-    from recsys.serving import Recommender, ScoredItem
+    from recsys.serving.known import Described
 
 _UNBOUNDED = 100_000  # columns
+_ATTRIBUTES = 3  # of an item that a table shows, its title first
 
 
 @dataclass(frozen=True)
@@ -171,30 +174,43 @@ def with_half(value: float, interval: Sequence[float]) -> str:
     return f"{value:.4f} {half}"
 
 
-def print_items(
-    recommender: "Recommender",
-    found: "Iterable[ScoredItem]",
-    title: str,
-    because: Sequence[Any] | None = None,
-) -> None:
-    """Print a list with what is known of each item and, where given, the reason."""
-    listed = list(found)
-    known = [recommender.describe(item_id) for item_id, _ in listed]
-    names = dict.fromkeys(name for facts in known for name in facts)
-    columns = sorted(names, key=lambda name: name != "title")[:3]
+def print_items(found: "Described", title: str, most: int | None = None) -> None:
+    """Print the first items of a list with what is known of each and, where known, the reason."""
+    names = dict.fromkeys(name for known in found.attributes for name in known)
+    columns = sorted(names, key=lambda name: name != found.title_column)[:_ATTRIBUTES]
     rows = [
-        [row + 1, item_id, *(facts.get(name) for name in columns), f"{score:.4g}"]
-        for row, ((item_id, score), facts) in enumerate(zip(listed, known, strict=True))
+        [rank, item_id, *(known.get(name) for name in columns), _score(score, found)]
+        for rank, ((item_id, score), known) in enumerate(
+            zip(found.listed[:most], found.attributes, strict=False), start=1
+        )
     ]
-    if because:
-        for row, reason in zip(rows, because, strict=True):
-            row.append(_title_of(recommender, reason.item_id) if reason else "")
-    headings = ["", "item", *columns, "score", *(["because of"] if because else [])]
+    headings = ["", "item", *columns, "users" if _counts_users(found) else "score"]
+    if any(found.reasons):
+        headings.append("because of")
+        for row, reason, reason_title in zip(rows, found.reasons, found.reason_titles, strict=True):
+            row.append("" if reason is None else reason_title or reason.item_id)
     show(Listing(headings, rows, title, left=["item", *columns, "because of"]))
 
 
-def _title_of(recommender: "Recommender", item_id: str | int) -> str:
-    return str(recommender.describe(item_id).get("title") or item_id)
+def _counts_users(found: "Described") -> bool:
+    return getattr(found, "source", None) == "title"
+
+
+def _score(score: float, found: "Described") -> str:
+    return f"{score:,}" if _counts_users(found) else f"{score:.4g}"
+
+
+def require_table(path: Path | None) -> None:
+    """Check, before the work, that a table can be written where `--out` says."""
+    if path is not None:
+        require_table_path(path)
+
+
+def keep_table(table: Tabular, path: Path | None) -> None:
+    """Write a result where `--out` says, and say so on stderr."""
+    if path is not None:
+        table.write(path)
+        note(f"written to {path}")
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], title: str) -> None:

@@ -104,7 +104,7 @@ class Described(Tabular):
         return tuple(known.closest([item_id for item_id, _ in self.listed], rows))
 
     @lazy_property
-    def _reason_titles(self) -> tuple[Any, ...]:
+    def reason_titles(self) -> tuple[Any, ...]:
         """The title of each reason; None without one."""
         column, listed = self.title_column, [one for one in self.reasons if one is not None]
         if self.about is None or column is None or not listed:
@@ -139,7 +139,7 @@ class Described(Tabular):
         return table_of(rows)
 
     def _together(self) -> Iterable[tuple[ScoredItem, dict[str, Any], ScoredItem | None, Any]]:
-        return zip(self.listed, self.attributes, self.reasons, self._reason_titles, strict=True)
+        return zip(self.listed, self.attributes, self.reasons, self.reason_titles, strict=True)
 
     def dicts(self) -> list[dict[str, Any]]:
         """Return each item in plain types that JSON can hold."""

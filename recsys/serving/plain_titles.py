@@ -1,7 +1,7 @@
 """Titles in plain words: compared as a person would, looked up whole, and searched by words.
 
-Case, accents and punctuation do not count, nor a year in brackets at the end ("Hamlet (1990)"), nor
-where an article stands ("Matrix, The").
+Case, accents and punctuation do not count, nor where an article stands ("Matrix, The"). A year in
+brackets at the end ("Hamlet (1990)") and an English article may be left out.
 """
 
 import re
@@ -46,6 +46,12 @@ class PlainTitle(NamedTuple):
     words: str  # with one space between them
     year: str  # in brackets at the end; empty without one
 
+    @property
+    def key(self) -> str:
+        """The words without an article before them."""
+        article, _, others = self.words.partition(" ")
+        return others if others and article in ("the", "a", "an") else self.words
+
     @classmethod
     def of(cls, title: str) -> Self:
         """Bring a title into plain words.
@@ -63,6 +69,10 @@ class PlainTitle(NamedTuple):
         if ", " in title:
             title = _ARTICLE.sub(r"\2 \1", title)
         return cls(" ".join(words_of(title)), year)
+
+
+def _padded(title: PlainTitle) -> str:
+    return f" {title.words} {title.year} "
 
 
 def words_of(text: str) -> list[str]:
@@ -97,21 +107,21 @@ class PlainTitles:
 
     text: pa.Array  # (n,): words and year between spaces
     year: NDArray[np.int16]  # (n,): 0 for none
-    number: NDArray[np.int32]  # (n,): of the words, among the distinct ones
-    table: IdTable  # from words to their number
+    number: NDArray[np.int32]  # (n,): of the key, among the distinct ones
+    table: IdTable  # from keys to their number
     n_distinct: int
 
     @classmethod
     def of(cls, titles: pa.ChunkedArray) -> Self:
         """Bring titles into plain words, a block of them at a time."""
-        texts, words, years = [], [], [np.empty(0, dtype=np.int16)]
+        texts, keys, years = [], [], [np.empty(0, dtype=np.int16)]
         for first in range(0, len(titles), _TITLES_PER_BLOCK):
             block = titles.slice(first, _TITLES_PER_BLOCK).to_pylist()
             plain = [PlainTitle.of(title or "") for title in block]
-            texts.append(pa.array((f" {one.words} {one.year} " for one in plain), _TEXT))
-            words.append(pa.array((one.words for one in plain), _TEXT))
+            texts.append(pa.array(map(_padded, plain), _TEXT))
+            keys.append(pa.array((one.key for one in plain), _TEXT))
             years.append(np.array([int(one.year or 0) for one in plain], dtype=np.int16))
-        coded = pa.chunked_array(words, _TEXT).combine_chunks().dictionary_encode()
+        coded = pa.chunked_array(keys, _TEXT).combine_chunks().dictionary_encode()
         return cls(
             pa.chunked_array(texts, _TEXT).combine_chunks(),
             np.concatenate(years),
@@ -121,14 +131,17 @@ class PlainTitles:
         )
 
     def rows(self, text: str) -> ItemRows:
-        """Return the rows with a title: of its year, or of any where it has none."""
+        """Return the rows with a title, or else those that differ in a year or article it lacks."""
         title = PlainTitle.of(text)
-        number = self.table.find(title.words, self.n_distinct) if title.words else None
+        number = self.table.find(title.key, self.n_distinct) if title.key else None
         if number is None:
             return _NONE
         rows = np.flatnonzero(self.number == number).astype(np.int32)
-        of_year = rows[self.year[rows] == int(title.year or 0)]
-        return rows if len(of_year) == 0 and not title.year else of_year
+        are_same = pc.equal(self.text.take(pa.array(rows)), _padded(title))
+        same = rows[np.asarray(are_same, dtype=np.bool_)]
+        if len(same):
+            return same
+        return rows[self.year[rows] == int(title.year)] if title.year else rows
 
     def search(self, text: str) -> tuple[ItemRows, NDArray[np.bool_]]:
         """Return the rows in which each word begins a word, and whether all are whole words."""

@@ -35,13 +35,12 @@ class Recommender:
     DataError
         By every method for an argument that is not what it should be; it is named.
     UnknownUserError, UnknownItemError
-        By every method for an id that the version does not hold, unless it says otherwise, and for
-        a title that several items have.
+        By every method for an id that the version does not hold, unless it says otherwise.
 
     Notes
     -----
-    The title of an item, in any case, is taken in place of its id where no other item has it; an id
-    always wins. `find` lists items by words of their titles.
+    The title of an item, in any case, is taken in place of its id; an id always wins, and a title
+    that several items have is a DataError. `find` lists items by words of their titles.
 
     Threads may share one. A fork goes on with it; pickled, it is the place of the version, which
     the other process opens for itself.

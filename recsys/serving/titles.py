@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError, UnknownItemError
+from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
 from recsys.index import ItemRows
 from recsys.store import Content
@@ -63,7 +63,7 @@ class Titles:
         )
 
     def row(self, title: str) -> int | None:
-        """Return the row of the item that alone has a title; an UnknownItemError where several do.
+        """Return the row of the item that alone has a title; a DataError where several do.
 
         The first call takes time for each item; the next ones a look-up and one comparison each.
         """
@@ -72,7 +72,7 @@ class Titles:
         rows = self._plain.rows(title)
         if len(rows) <= 1:
             return int(rows[0]) if len(rows) else None
-        raise UnknownItemError(
+        raise DataError(
             f"item {title!r}: expected an id, or a title that one item has, got that of "
             f"{len(rows):,} items: {self._listed(rows, self._written)}; take the id of one"
         )

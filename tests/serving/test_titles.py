@@ -104,6 +104,8 @@ def test_find_under_a_condition(recommender: Recommender) -> None:
 def test_a_title_is_taken_where_an_id_is(recommender: Recommender) -> None:
     assert recommender.similar_items("death note", 5) == recommender.similar_items("i5", 5)
     assert recommender.describe("the matrix")["title"] == "Matrix, The (1999)"
+    assert recommender.describe("a notebook")["title"] == "Notebook, The"
+    assert recommender.describe("matrix")["title"] == "Matrix, The (1999)"
     assert recommender.describe("Hamlet (1996)")["title"] == "Hamlet (1996)"
     assert recommender.explain("u1", "Sigur Ros") == recommender.explain("u1", "i4")
     assert recommender.closest_seen("u1", "1984") == recommender.closest_seen("u1", "i9")
@@ -128,9 +130,9 @@ def test_a_title_of_several_items_is_an_error_that_lists_them(recommender: Recom
         "i2 (Hamlet (1990)), i3 (Hamlet (1996)); take the id of one"
     )
     for ask in (recommender.similar_items, recommender.describe):
-        with pytest.raises(UnknownItemError, match=re.escape(expected)):
+        with pytest.raises(DataError, match=re.escape(expected)):
             ask("hamlet")
-    with pytest.raises(UnknownItemError, match="of 2 items"):
+    with pytest.raises(DataError, match="of 2 items"):
         recommender.recommend("u1", exclude=["hamlet"])
 
 
