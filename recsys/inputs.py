@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.config import Settings, read_config, settings_from, with_tables
-from recsys.logs import Interactions, read_items, read_log
-from recsys.logs.sources import ItemSource, LogSource
+from recsys.logs import Interactions, guess_items, guess_log, read_items, read_log
+from recsys.logs.session import warn
+from recsys.logs.sources import ItemSource, LogSource, arrow_table
 from recsys.settings import ItemSettings, SplitSettings
 
 AnyLog: TypeAlias = "Interactions | LogSource"
@@ -91,35 +92,67 @@ def inputs_of(
 ) -> Inputs:
     """Return what a call works on: its settings, as of `settings_of`, and what they read.
 
-    Where a table of items has no column item_id, and none is mapped to it, its ids are in the
-    column that has them in the log.
+    Columns of the log and of the items that neither are called as ours nor named are guessed, and
+    a warning says how; not where `settings` is a file or an object, which say all.
     """
     found = settings_of(what, settings, options, tables)
-    late = [
-        name for name, value in options.items() if value is not None and _says_how_to_read(name)
-    ]
+    late = [name for name, one in options.items() if one is not None and _says_how_to_read(name)]
     if isinstance(log, Interactions) and late:
         raise ConfigError(
             f"{what}: {late[0]} says how a log is read, and Interactions were read before; give it "
             "to recsys.read_log, or pass the table or the path"
         )
-    attributes = None
-    if items is not None:
-        how, log_column = found.data.item_settings, found.log.columns.get("item_id")
-        if _was_read(items, how.columns):
-            how = ItemSettings()
-        attributes = read_items(items, how, log_column=log_column)
+    log = _once_in_memory(log)
+    if settings is None or isinstance(settings, Mapping):
+        found = _guessed(log, items, found)
     return Inputs(
         found,
         _interactions(log, found, progress),
         None if test is None else _interactions(test, found, progress),
-        attributes,
+        None if items is None else _attributes(items, found.data.item_settings),
     )
+
+
+def _attributes(items: ItemSource, settings: ItemSettings) -> pa.Table:
+    return read_items(items, ItemSettings() if _was_read(items, settings.columns) else settings)
 
 
 def _was_read(items: ItemSource, columns: Mapping[str, str]) -> bool:
     """Whether a table is one that `recsys.read_items` returned, whose columns have our names."""
     return isinstance(items, pa.Table) and set(columns) <= set(items.column_names)
+
+
+def _once_in_memory(log: AnyLog) -> AnyLog:
+    """Return a table of another library as Arrow, so that it is converted once."""
+    is_other = not isinstance(log, Interactions | str | Path | Sequence | pa.RecordBatchReader)
+    return arrow_table(log, "log") if is_other else log
+
+
+def _guessed(log: AnyLog, items: "ItemSource | None", settings: Settings) -> Settings:
+    """Return the settings with what is guessed of the columns of a log and of its items."""
+    if not isinstance(log, Interactions):
+        guess = guess_log(log, settings.log)
+        if guess.table:
+            others = [f"{one.sentence}: {_keywords(one.table)}" for one in guess.proposals]
+            warn("; ".join(["log: " + "; ".join(guess.sentences), *others]))
+            settings = replace(settings, log=replace(settings.log, **guess.table))
+    if items is not None:
+        column = settings.log.columns.get("item_id")
+        how, sentence = guess_items(items, settings.data.item_settings, column)
+        is_plain = all(theirs in (ours, column) for ours, theirs in how.columns.items())
+        if sentence is not None and not is_plain:
+            warn(f"items: {sentence}")
+        data = replace(settings.data, item_columns=how.columns, items_text=how.text)
+        settings = replace(settings, data=data)
+    return settings
+
+
+def _keywords(table: Mapping[str, Any]) -> str:
+    """Return keys of [log] as the keywords of a call."""
+    names = {ours: name for name, ours in COLUMNS.items()}
+    columns = {names[ours]: theirs for ours, theirs in table.get("columns", {}).items()}
+    keys = {key: value for key, value in table.items() if key != "columns"}
+    return ", ".join(f"{name}={value!r}" for name, value in {**columns, **keys}.items())
 
 
 def _interactions(log: AnyLog, settings: Settings, progress: bool) -> Interactions:

@@ -11,7 +11,7 @@ import pytest
 
 import recsys
 from recsys.config import Settings
-from recsys.inputs import settings_of
+from recsys.inputs import inputs_of, settings_of
 from tests.worlds import tastes
 
 LOG = tastes()
@@ -111,6 +111,27 @@ def test_items_without_their_ids_are_an_error_that_says_what_to_do() -> None:
         recsys.DataError, match="items: the table has no column 'item_id', only cod"
     ):
         recsys.train(EVENTS, items=titles, **NAMED)
+
+
+def test_columns_are_guessed_and_said() -> None:
+    late = EVENTS.assign(timestamp=EVENTS["timestamp"].where(EVENTS.index < 200))
+    likes = late.rename(columns={"who": "userId", "what": "movieId", "stars": "rating"})
+    likes["rating"] += likes.index % 5
+    titles = TITLES.rename(columns={"what": "movieId", "title": "name"})
+    with pytest.warns(RuntimeWarning) as said:
+        given = inputs_of("train", likes, None, {}, TABLES, items=titles)
+    columns = {"user_id": "userId", "item_id": "movieId", "value": "rating"}
+    assert {ours: given.settings.log.columns[ours] for ours in columns} == columns
+    assert given.log.timestamp is None  # of which rows far down have none
+    assert given.items is not None
+    assert given.items.column_names == ["item_id", "title"]
+    sentences = "\n".join(str(one.message) for one in said)
+    assert "userId is the user, movieId is the item, rating is the value" in sentences
+    assert "as likes (" in sentences
+    assert "min_value=" in sentences
+    assert "items: movieId is the item and name is the title" in sentences
+    with pytest.raises(recsys.DataError, match="expected a column 'user_id'"):
+        inputs_of("train", likes, Settings(), {}, TABLES)  # an object says all
 
 
 def test_compare_returns_a_table() -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from recsys.logs.column_kinds import Column
 from recsys.logs.columns import NAMES, plain
-from recsys.logs.sample import Sample, sample_of
+from recsys.logs.sample import Sample, sample_of, spread_sample
 from recsys.logs.sources import LogSource, files_and_tables
 from recsys.settings import COLUMN_NAMES, LogSettings
 
@@ -110,6 +110,8 @@ def guess_log(source: LogSource, settings: LogSettings | None = None) -> LogGues
     settings = settings or LogSettings()
     if isinstance(source, pa.RecordBatchReader):  # which can be read once
         sample: Sample | None = Sample({name: [] for name in source.schema.names})
+    elif isinstance(source, pa.Table):
+        sample = spread_sample(source)
     else:
         parts = files_and_tables(source, settings.format).parts
         found = (sample_of(part, settings) for part in parts)

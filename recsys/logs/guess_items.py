@@ -9,7 +9,7 @@ from recsys.base.errors import ConfigError, DataError
 from recsys.logs.column_kinds import Column
 from recsys.logs.columns import NAMES, plain
 from recsys.logs.sample import sample_of
-from recsys.logs.sources import as_file
+from recsys.logs.sources import ItemSource, LogFile, TableStream, arrow_table, as_file
 from recsys.settings import ItemSettings
 
 _TITLES = (
@@ -27,13 +27,13 @@ class ItemGuess(NamedTuple):
 
 
 def guess_items(
-    path: str | Path, settings: ItemSettings | None = None, item_column: str | None = None
+    source: ItemSource, settings: ItemSettings | None = None, item_column: str | None = None
 ) -> ItemGuess:
     """Guess which column of a table of items is the id and which the title.
 
     Parameters
     ----------
-    path : path
+    source : path or table
         As for `read_items`.
     settings : ItemSettings, optional
         What is known; where it maps columns, nothing is guessed.
@@ -44,7 +44,7 @@ def guess_items(
     if settings.columns:
         return ItemGuess(settings)
     try:
-        sample = sample_of(as_file(Path(path), "auto", "items"), settings.text)
+        sample = sample_of(_opened(source), settings.text)
     except (ConfigError, DataError):
         return ItemGuess(settings)  # who reads it says what is wrong
     if sample is None:
@@ -61,11 +61,19 @@ def guess_items(
         found["title"] = title.name
     if all(ours == theirs for ours, theirs in found.items()):
         return ItemGuess(settings)
-    words = " and ".join(f"{theirs} is the {_WORDS[ours]}" for ours, theirs in found.items())
+    words = " and ".join(
+        f"{theirs} is the {_WORDS[ours]}" for ours, theirs in found.items() if ours != theirs
+    )
     if len(found) > 1:  # where another column than the id is mapped, only mapped ones are kept
         others = [one.name for one in columns if one.name not in found.values()]
         found |= {name: name for name in others if name not in found}
     return ItemGuess(replace(settings, columns=found), words)
+
+
+def _opened(source: ItemSource) -> LogFile | TableStream:
+    if isinstance(source, str | Path):
+        return as_file(Path(source), "auto", "items")
+    return TableStream(arrow_table(source, "items").to_reader(), "table")
 
 
 _WORDS = {"item_id": "item", "title": "title"}
@@ -79,7 +87,8 @@ def _item(columns: list[Column], item_column: str | None) -> Column | None:
             return by_name[name]
     wanted = {plain(item_column or ""), "id", "itemid"}
     same = [one for one in columns if plain(one.name) in wanted]
-    known = [one for name in NAMES["item_id"] for one in columns if plain(one.name) == name]
+    names = [name for name in NAMES["item_id"] if name not in _TITLES]
+    known = [one for name in names for one in columns if plain(one.name) == name]
     ids = [one for one in known if len(one.counts) == len(one.values)]
     found = [*same, *ids, *known]
     return found[0] if found else None

@@ -31,9 +31,7 @@ from recsys.settings import ItemSettings, TextSettings
 _MEMORY_LIMIT = "1GB"
 
 
-def read_items(
-    source: ItemSource, settings: ItemSettings | None = None, *, log_column: str | None = None
-) -> pa.Table:
+def read_items(source: ItemSource, settings: ItemSettings | None = None) -> pa.Table:
     """Read a table of item attributes.
 
     Text is taken apart as that of a log is, so that an id is the same id in both. A column of CSV
@@ -45,8 +43,6 @@ def read_items(
     source : path or table
         Parquet, CSV or JSON lines, the last two plain or compressed; a pandas, Polars or Arrow
         table.
-    log_column : str, optional
-        The column of ids in the log: that of a table without a column item_id.
 
     Returns
     -------
@@ -61,12 +57,8 @@ def read_items(
     settings = settings or ItemSettings()
     require_a("items: settings", settings, ItemSettings, "ItemSettings")
     columns = dict(settings.columns)
-    is_mapped = "item_id" in columns
     item_id = columns.setdefault("item_id", "item_id")
     where, table = _read(source, settings.text, item_id)
-    if not is_mapped and item_id not in table.column_names and log_column in table.column_names:
-        columns["item_id"] = item_id = str(log_column)
-        _, table = _read(source, settings.text, item_id)
     for column in columns.values():
         if column not in table.column_names:
             raise DataError(

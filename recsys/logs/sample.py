@@ -76,8 +76,13 @@ def _of_parquet(file: LogFile) -> Sample | None:
             rows = opened.read_row_groups(chosen)
     except (pa.ArrowException, OSError, ValueError, OverflowError):
         return None  # who reads it all says what is wrong
-    every = -(-rows.num_rows // SAMPLE_ROWS) or 1
-    return _of_batch(rows.take(np.arange(0, rows.num_rows, every)))
+    return spread_sample(rows)
+
+
+def spread_sample(table: pa.Table) -> Sample | None:
+    """Return rows from all over a table in memory."""
+    every = -(-table.num_rows // SAMPLE_ROWS) or 1
+    return _of_batch(table.take(np.arange(0, table.num_rows, every)))
 
 
 def _of_text(file: LogFile, settings: TextSettings) -> Sample | None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import DataError
-from recsys.logs import ItemSettings, attributes_of, read_items, read_log
+from recsys.logs import ItemSettings, attributes_of, guess_items, read_items, read_log
 from recsys.settings import TextSettings
 from recsys.vectors import Ids
 
@@ -246,7 +246,7 @@ def test_a_row_of_another_length_is_named(tmp_path: Path) -> None:
 def test_a_table_of_any_library_is_read() -> None:
     table = pa.table({"movieId": [1, 2], "title": ["Lamp", None]})
     for source in (table, table.to_pandas(), pl.from_arrow(table)):
-        found = read_items(source, log_column="movieId")
+        found = read_items(source, guess_items(source, item_column="movieId").settings)
         assert found.to_pydict() == {"item_id": [1, 2], "title": ["Lamp", None]}
     with pytest.raises(DataError, match="the table has no column 'item_id', only movieId, title"):
         read_items(table)
