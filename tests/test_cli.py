@@ -680,3 +680,16 @@ def test_nothing_of_others_controls_the_terminal(tmp_path: Path) -> None:
         shown = done.stdout + done.stderr
         found = control.search(shown)
         assert found is None, (command, shown[max(0, found.start() - 50) :][:90])
+
+
+def test_items_whose_ids_are_called_otherwise_are_read_once(tmp_path: Path) -> None:
+    """The columns that are guessed hold for the table as it is in the file."""
+    rows = "".join(f"{row % 12},{row % 7},5\n" for row in range(84))
+    (tmp_path / "ratings.csv").write_text(f"userId,movieId,rating\n{rows}")
+    titles = "".join(f"{row},Film {row}\n" for row in range(7))
+    (tmp_path / "movies.csv").write_text(f"movieId,title\n{titles}")
+    store = ("--store", tmp_path / "store", "--model", "popularity", "--split", "none")
+    done = run("train", "ratings.csv", "--items", "movies.csv", *store, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lists = run("recommend", "1", "-k", "1", "--include-seen", "--store", tmp_path / "store")
+    assert "Film " in lists.stdout

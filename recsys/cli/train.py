@@ -74,7 +74,7 @@ def train_command(
         store,
         settings=settings,
         test=test,
-        items=recsys.training.read_attributes(settings),
+        items=settings.data.items,
         progress=True,
     )
     if as_json:
