@@ -34,7 +34,7 @@ def ratings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_one_command_to_a_list_with_titles(ratings: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    command = ["train", "ratings.csv", "--items", "movies.csv", "--store", store]
+    command: list[str | Path] = ["train", "ratings.csv", "--items", "movies.csv", "--store", store]
     small = ["--model", "svd", "--factors", "4", "-k", "5", "--set", "index.kind=exact"]
     done = run(*command, *small, cwd=ratings)
     assert done.returncode == 0, done.stderr
@@ -104,7 +104,16 @@ def test_the_options_are_those_of_all_five_commands() -> None:
 
 def test_a_config_for_a_log(ratings: Path, tmp_path: Path) -> None:
     out = tmp_path / "configs" / "shop.toml"
-    command = ["config", "ratings.csv", "--items", "movies.csv", "--split", "last", "--out", out]
+    command: list[str | Path] = [
+        "config",
+        "ratings.csv",
+        "--items",
+        "movies.csv",
+        "--split",
+        "last",
+        "--out",
+        out,
+    ]
     assert run(*command, cwd=ratings).returncode == 0
     settings = read_config(out)
     assert [Path(one).resolve() for one in settings.data.log] == [ratings / "ratings.csv"]

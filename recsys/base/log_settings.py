@@ -131,6 +131,10 @@ class LogSettings(TextSettings):
     order: HistoryOrder = "time"
     """What tells which of a user's events came later, where a model asks (`recency`, `window`):
     their time, or their place in the log ("rows"), which only you know to be one of time."""
+    session_gap_minutes: float | None = None
+    """Take sessions for users: one ends where the next event of its user is more than so many
+    minutes later. For lists by what an unknown visitor did just now; "last" then tests the next
+    item of each session."""
     min_user_items: int = 1
     min_item_users: int = 1
     """Least number of distinct items a user, and users an item, must have."""
@@ -172,6 +176,8 @@ class LogSettings(TextSettings):
         if self.missing_value is not None:
             words = "a weight of 0 or more"
             require("log.missing_value", self.missing_value, least=0, below=inf, expected=words)
+        if self.session_gap_minutes is not None:
+            require("log.session_gap_minutes", self.session_gap_minutes, above=0, below=inf)
         require("log.min_user_items", self.min_user_items, least=1)
         require("log.min_item_users", self.min_item_users, least=1)
         if self.half_life_days is not None:

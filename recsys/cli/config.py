@@ -32,6 +32,7 @@ _EXAMPLES: dict[str, object] = {
     "data.items": "items.csv",
     "log.min_value": 4.0,
     "log.missing_value": 1.0,
+    "log.session_gap_minutes": 30.0,
     "log.since": "2025-01-01",
     "log.until": "2026-01-01",
     "log.half_life_days": 90.0,

@@ -33,6 +33,7 @@ _APPLIED_AFTERWARDS = (
     "popular_half_life_days",
     "duplicates",
     "order",
+    "session_gap_minutes",
     "min_user_items",
     "min_item_users",
     "k_core",

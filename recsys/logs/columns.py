@@ -155,7 +155,7 @@ def _needs(settings: LogSettings) -> dict[str, str | None]:
         needs["value"] = None
     needs_time = (
         f"log.{name}"
-        for name in ("since", "until", "half_life_days")
+        for name in ("since", "until", "half_life_days", "session_gap_minutes")
         if getattr(settings, name) is not None
     )
     needs["timestamp"] = next(needs_time, None)

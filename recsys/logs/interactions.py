@@ -87,6 +87,8 @@ class Interactions(Tabular):
     order : {"time", "rows"}
         What tells which of a user's events came later, where that is asked: their time, or their
         place in the log.
+    session_gap_minutes : float or None
+        Where users are sessions, the pause that ends one.
     row_counts : RowCounts
         What was rejected and left out on the way here.
     split_info : SplitInfo or None
@@ -109,6 +111,7 @@ class Interactions(Tabular):
     duplicates: DuplicatePolicy = "sum"
     half_life_days: float | None = None
     order: HistoryOrder = "time"
+    session_gap_minutes: float | None = None
     row_counts: RowCounts = field(default_factory=RowCounts)
     split_info: SplitInfo | None = None
 

@@ -21,6 +21,7 @@ from recsys.logs.encoding import StagedLog, check_times
 from recsys.logs.interactions import Interactions, keep_minimum_counts
 from recsys.logs.row_counts import FileCounts, RowCounts, advice_on
 from recsys.logs.session import Session, open_session
+from recsys.logs.sessions import into_sessions
 from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_tables, listed
 from recsys.logs.staging import StagedFile, stage
 from recsys.settings import LogSettings
@@ -123,6 +124,10 @@ def read_log(
         roots = np.sqrt(np.sqrt(interactions.weight))
         interactions = replace(interactions, weight=roots)
         notes.append(_LONG_TAIL)
+    if settings.session_gap_minutes is not None:
+        n_users = len(interactions.users)
+        interactions = into_sessions(interactions, settings.session_gap_minutes)
+        notes.append(f"{len(interactions.users):,} sessions of {n_users:,} users")
     files = {one.name: row_counts.files.get(one.name, FileCounts()) for one in sources.parts}
     row_counts = replace(row_counts, files=files, notes=tuple(notes))
     interactions = keep_minimum_counts(

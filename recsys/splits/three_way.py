@@ -113,7 +113,8 @@ def decide_split(
     """Return the settings with the split "auto" decided; warn where it is not by time.
 
     By time, where that tests 100 users, or half of those that can be tested; else by each user's
-    last items, or at random where the log has no times. `test` is as in `split_log`.
+    last items, as where users are sessions, or at random where the log has no times. `test` is as
+    in `split_log`.
     """
     require_interactions("split", log)
     if settings.split != "auto":
@@ -131,6 +132,8 @@ def decide_split(
 
 def _decided(log: Interactions, settings: SplitSettings) -> tuple[SplitName, str | None]:
     """Return the split that suits a log, and why it is not the one by time."""
+    if log.session_gap_minutes is not None:
+        return "last", "its users are sessions, so the last item of each is what is tested on"
     at_random = "a random share of each user's items is what is tested on"
     if log.timestamp is None:
         return "random", f"it has no timestamps, so {at_random}"
