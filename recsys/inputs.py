@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.config import Settings, read_config, settings_from, with_tables
-from recsys.logs import Interactions, guess_items, guess_log, read_items, read_log
+from recsys.logs import Interactions, LogGuess, guess_items, guess_log, read_items, read_log
 from recsys.logs.session import warn
 from recsys.logs.sources import ItemSource, LogSource, arrow_table
 from recsys.settings import ItemSettings, SplitSettings
@@ -104,7 +104,9 @@ def inputs_of(
         )
     log = _once_in_memory(log)
     if settings is None or isinstance(settings, Mapping):
-        found = _guessed(log, items, found)
+        guess = guessed(found, log, items)
+        _warn_of_guess(guess)
+        found = guess.settings
     return Inputs(
         found,
         _interactions(log, found, progress),
@@ -128,23 +130,35 @@ def _once_in_memory(log: AnyLog) -> AnyLog:
     return arrow_table(log, "log") if is_other else log
 
 
-def _guessed(log: AnyLog, items: "ItemSource | None", settings: Settings) -> Settings:
-    """Return the settings with what is guessed of the columns of a log and of its items."""
-    if not isinstance(log, Interactions):
-        guess = guess_log(log, settings.log)
-        if guess.table:
-            others = [f"{one.sentence}: {_keywords(one.table)}" for one in guess.proposals]
-            warn("; ".join(["log: " + "; ".join(guess.sentences), *others]))
-            settings = replace(settings, log=replace(settings.log, **guess.table))
-    if items is not None:
-        column = settings.log.columns.get("item_id")
-        how, sentence = guess_items(items, settings.data.item_settings, column)
-        is_plain = all(theirs in (ours, column) for ours, theirs in how.columns.items())
-        if sentence is not None and not is_plain:
-            warn(f"items: {sentence}")
-        data = replace(settings.data, item_columns=how.columns, items_text=how.text)
-        settings = replace(settings, data=data)
-    return settings
+class Guessed(NamedTuple):
+    """Settings with the columns of the log and of the table of items guessed."""
+
+    settings: Settings
+    log: LogGuess | None = None
+    items: str | None = None  # what was guessed of the table of items, in words
+
+
+def guessed(settings: Settings, log: AnyLog, items: "ItemSource | None") -> Guessed:
+    """Return settings with what they do not say of the columns of a log and of its items."""
+    guess = None if isinstance(log, Interactions) else guess_log(log, settings.log)
+    if guess is not None:
+        settings = replace(settings, log=replace(settings.log, **guess.table))
+    if items is None:
+        return Guessed(settings, guess)
+    column = settings.log.columns.get("item_id")
+    how, words = guess_items(items, settings.data.item_settings, column)
+    data = replace(settings.data, item_columns=how.columns, items_text=how.text)
+    return Guessed(replace(settings, data=data), guess, words)
+
+
+def _warn_of_guess(found: Guessed) -> None:
+    """Warn of what was guessed, but for ids of items that are called as in the log."""
+    if found.log is not None and found.log.table:
+        others = [f"{one.sentence}: {_keywords(one.table)}" for one in found.log.proposals]
+        warn(f"log: {'; '.join([*found.log.sentences, *others])}")
+    column, columns = found.settings.log.columns.get("item_id"), found.settings.data.item_columns
+    if found.items and any(theirs not in (ours, column) for ours, theirs in columns.items()):
+        warn(f"items: {found.items}")
 
 
 def _keywords(table: Mapping[str, Any]) -> str:

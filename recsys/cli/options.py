@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, time
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ from recsys.config import AUTO
 
 if TYPE_CHECKING:
     from recsys.config import Settings
-    from recsys.logs import LogGuess
+    from recsys.inputs import Guessed
 
 Logs = Annotated[
     list[str] | None,
@@ -131,7 +131,9 @@ class LogOptions:
         if not data.log:
             raise ConfigError("no log: name one on the command line, or as data.log in --config")
         settings = replace(settings, data=data)
-        return Guessed(settings) if self.config else guessed(settings)
+        if self.config:
+            return recsys.inputs.Guessed(settings)
+        return recsys.inputs.guessed(settings, data.log, data.items)
 
     def config_of(self, settings: "Settings") -> Path | dict[str, Any]:
         """Return the config that asks for some settings: the file where nothing else was typed."""
@@ -257,27 +259,7 @@ def _parsed(change: str) -> tuple[str, Any]:
     return key, text.strip() if isinstance(value, date | time) else value
 
 
-class Guessed(NamedTuple):
-    """Settings with the columns of the log and of the table of items guessed."""
-
-    settings: "Settings"
-    log: "LogGuess | None" = None
-    items: str | None = None  # what was guessed of the table of items, in words
-
-
-def guessed(settings: "Settings") -> Guessed:
-    """Guess the columns of the log that the settings name, and those of its table of items."""
-    guess = recsys.logs.guess_log(settings.data.log, settings.log)
-    settings = replace(settings, log=replace(settings.log, **guess.table))
-    if settings.data.items is None:
-        return Guessed(settings, guess)
-    item = settings.log.columns.get("item_id")
-    columns, words = recsys.logs.guess_items(settings.data.items, settings.data.item_settings, item)
-    data = replace(settings.data, item_columns=columns.columns, items_text=columns.text)
-    return Guessed(replace(settings, data=data), guess, words)
-
-
-def _note_guess(found: Guessed) -> None:
+def _note_guess(found: "Guessed") -> None:
     """Say what was guessed, and the command that asks for it, or for another reading."""
     data, guess = found.settings.data, found.log
     if guess is not None and guess.table:
