@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import numpy as np
 
-from recsys.base.checks import as_path, require
+from recsys.base.checks import ShowsChanges, as_path, require
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.models import ALS, MODELS, SCORERS, Model, parameters_of
 from recsys.models.protocol import require_model, without_vectors
@@ -51,8 +51,8 @@ _PATHS = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, repr=False)
+class Settings(ShowsChanges):
     """Everything that a config file can say, typed and checked."""
 
     data: DataSettings = field(default_factory=DataSettings)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Literal, Self, get_args
 
-from recsys.base.checks import require, require_known, require_types
+from recsys.base.checks import ShowsChanges, require, require_known, require_types
 from recsys.base.errors import ConfigError
 from recsys.base.log_settings import COLUMN_NAMES as COLUMN_NAMES
 from recsys.base.log_settings import DuplicatePolicy as DuplicatePolicy
@@ -68,8 +68,8 @@ FEED_NAMES = ("log_age", "newest_day", "silent_hours")
 """The measures of the newest events, which refuse nothing."""
 
 
-@dataclass(frozen=True)
-class DataSettings:
+@dataclass(frozen=True, repr=False)
+class DataSettings(ShowsChanges):
     """Where the log is and what goes with it; the ``[data]`` table.
 
     Paths may hold environment variables (``$RECSYS_DATA/ratings.csv.gz``) and are otherwise
@@ -99,8 +99,8 @@ AUTO = "auto"
 """The name of no model: one is chosen for the log."""
 
 
-@dataclass(frozen=True)
-class AutoSettings:
+@dataclass(frozen=True, repr=False)
+class AutoSettings(ShowsChanges):
     """How a model is chosen for a log where none is named; the ``[auto]`` table."""
 
     factors: int = 512
@@ -123,8 +123,8 @@ class AutoSettings:
         require("auto.metric", self.metric, one_of=METRIC_NAMES)
 
 
-@dataclass(frozen=True)
-class SplitSettings:
+@dataclass(frozen=True, repr=False)
+class SplitSettings(ShowsChanges):
     """How a log is cut into parts: most of the ``[evaluation]`` table."""
 
     split: SplitName = "auto"
@@ -152,7 +152,7 @@ class SplitSettings:
         require("evaluation.validation", self.validation, one_of=get_args(ValidationName))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EvaluationSettings(SplitSettings):
     """How the model is tested before it is published; the ``[evaluation]`` table.
 
@@ -167,8 +167,8 @@ class EvaluationSettings(SplitSettings):
         require("evaluation.k", self.k, least=1)
 
 
-@dataclass(frozen=True)
-class AlignmentSettings:
+@dataclass(frozen=True, repr=False)
+class AlignmentSettings(ShowsChanges):
     """Whether embeddings are rotated onto those before; the ``[alignment]`` table."""
 
     enabled: bool = True
@@ -183,8 +183,8 @@ class AlignmentSettings:
         require("alignment.min_agreement", self.min_agreement, least=0, at_most=1)
 
 
-@dataclass(frozen=True)
-class IndexSettings:
+@dataclass(frozen=True, repr=False)
+class IndexSettings(ShowsChanges):
     """How candidates are found; the ``[index]`` table."""
 
     kind: IndexKind = "annoy"
@@ -220,8 +220,8 @@ class IndexSettings:
         require("index.seed", self.seed, least=0, below=2**31, expected="0 to 2**31 - 1")
 
 
-@dataclass(frozen=True)
-class GateSettings:
+@dataclass(frozen=True, repr=False)
+class GateSettings(ShowsChanges):
     """What can refuse a version before it becomes current; the ``[gates]`` table."""
 
     enabled: bool = True
@@ -267,8 +267,8 @@ class GateSettings:
             require(f"gates.{name}", getattr(self, name), least=1)
 
 
-@dataclass(frozen=True)
-class Budget:
+@dataclass(frozen=True, repr=False)
+class Budget(ShowsChanges):
     """How long a search may take; it ends where the first of the two does."""
 
     trials: int = 60
@@ -283,8 +283,8 @@ class Budget:
             require("tune.minutes", self.minutes, above=0, expected="more than 0")
 
 
-@dataclass(frozen=True)
-class TuneSettings:
+@dataclass(frozen=True, repr=False)
+class TuneSettings(ShowsChanges):
     """How hyperparameters are found; the ``[tune]`` table."""
 
     factors: int = 64
@@ -319,8 +319,8 @@ class TuneSettings:
         return Budget(self.trials, self.minutes)
 
 
-@dataclass(frozen=True)
-class CompareSettings:
+@dataclass(frozen=True, repr=False)
+class CompareSettings(ShowsChanges):
     """Which models are compared, and how; the ``[compare]`` table."""
 
     models: Sequence[str] | None = None
@@ -358,8 +358,8 @@ class CompareSettings:
         return replace(self, models=list(dict.fromkeys(models)))
 
 
-@dataclass(frozen=True)
-class NightlySettings:
+@dataclass(frozen=True, repr=False)
+class NightlySettings(ShowsChanges):
     """What a night writes, keeps and logs; the ``[nightly]`` table.
 
     Paths are like those of `DataSettings`.

@@ -88,6 +88,7 @@ def test_a_curve_marks_its_knee() -> None:
 
 def test_versions_vectors_and_drift_are_tables(tmp_path: Path) -> None:
     older, newer = (publish(tmp_path, small_release(seed=seed)) for seed in range(2))
+    assert len(repr(newer.manifest)) < 120
     listed = recsys.versions(tmp_path)
     assert listed == [newer, older]
     frame = listed.to_pandas()
@@ -128,6 +129,9 @@ def test_a_log_is_a_row_for_each_event() -> None:
 def test_reprs_are_short_and_html_is_a_table(
     results: dict[str, recsys.Evaluation], compared: Compared
 ) -> None:
+    assert repr(recsys.Settings()) == "Settings()"
+    settings = recsys.Settings(model=recsys.Popularity(), index=recsys.IndexSettings(kind="exact"))
+    assert repr(settings) == "Settings(model=Popularity(), index=IndexSettings(kind='exact'))"
     shown: list[Tabular] = [results["svd"], compared, LOG]
     for one in shown:
         assert max(map(len, repr(one).splitlines())) <= 80

@@ -1,7 +1,7 @@
 """Checks of settings, and of what a file holds: one line each, and one grammar of errors."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from math import inf
@@ -12,6 +12,25 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
+
+
+class ShowsChanges:
+    """What a dataclass of settings inherits to show, in its repr, what differs from its defaults.
+
+    It is declared with ``repr=False``.
+    """
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{one.name}={getattr(self, one.name)!r}"
+            for one in fields(cast(Any, self))
+            if getattr(self, one.name) != _default_of(one)
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _default_of(one: "Field[Any]") -> Any:
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def require(

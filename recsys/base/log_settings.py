@@ -6,6 +6,7 @@ from math import inf
 from typing import Literal, get_args
 
 from recsys.base.checks import (
+    ShowsChanges,
     require,
     require_a,
     require_encoding,
@@ -32,8 +33,8 @@ NULL_VALUES = (
 """How text files spell that there is no value; a field that is empty or blank needs no name."""
 
 
-@dataclass(frozen=True)
-class TextSettings:
+@dataclass(frozen=True, repr=False)
+class TextSettings(ShowsChanges):
     """How the lines of a text file become fields."""
 
     header: bool | Literal["auto"] = "auto"
@@ -67,8 +68,8 @@ class TextSettings:
             require_encoding("log.encoding", self.encoding)
 
 
-@dataclass(frozen=True)
-class ItemSettings:
+@dataclass(frozen=True, repr=False)
+class ItemSettings(ShowsChanges):
     """How a table of items is read."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -78,7 +79,7 @@ class ItemSettings:
     """How a text file is taken apart."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LogSettings(TextSettings):
     """How a log is read and what of it is used; the ``[log]`` table.
 

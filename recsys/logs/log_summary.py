@@ -23,7 +23,7 @@ _NO_TIME = GOLDEN
 Hashes = NDArray[np.uint64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LogSummary:
     """What a manifest keeps of a log, so that the next log can be compared to it.
 
@@ -65,6 +65,9 @@ class LogSummary:
     busiest_user_id: Id | None = None
     busiest_item_id: Id | None = None
     row_counts: RowCounts | None = None
+
+    def __repr__(self) -> str:
+        return f"LogSummary({self.events} events, {self.users} users, {self.items} items)"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, for a manifest."""

@@ -102,7 +102,7 @@ def most_rejected(files: Mapping[str, FileCounts]) -> str:
 _OF_A_FILE = tuple(one.name for one in fields(FileCounts))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RowCounts:
     """What happened to the rows of a log on their way to interactions.
 
@@ -165,6 +165,9 @@ class RowCounts:
             for name, counts in data.get("files", {}).items()
         }
         return cls(**known | {"files": files})
+
+    def __repr__(self) -> str:
+        return f"RowCounts({self})"
 
     def __str__(self) -> str:
         clauses = [f"{self.rows_read:,} rows read"]

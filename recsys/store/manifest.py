@@ -171,7 +171,7 @@ class IndexSummaries:
         return self.main.to_dict() | similar
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Manifest:
     """What a version holds and how it was made.
 
@@ -227,6 +227,12 @@ class Manifest:
     status: Literal["accepted", "refused"] = "accepted"
     checks: tuple[Check, ...] = ()
     format: int = FORMAT
+
+    def __repr__(self) -> str:
+        return (
+            f"Manifest({self.version}: {self.model.name}, {self.factors} factors, "
+            f"{self.n_users} users, {self.n_items} items, {self.status})"
+        )
 
     @lazy_property
     def log(self) -> "LogSummary":
