@@ -10,21 +10,13 @@ import pyarrow as pa
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.config import Settings, read_config, settings_from, with_tables
 from recsys.logs import Interactions, LogGuess, guess_items, guess_log, read_items, read_log
+from recsys.logs.columns import KEYWORDS
 from recsys.logs.session import warn
 from recsys.logs.sources import ItemSource, LogSource, arrow_table
 from recsys.settings import ItemSettings, SplitSettings
 
 AnyLog: TypeAlias = "Interactions | LogSource"
 AnySettings: TypeAlias = Settings | Mapping[str, Any] | str | Path | None
-
-COLUMNS = {
-    "user": "user_id",
-    "item": "item_id",
-    "time": "timestamp",
-    "event": "event",
-    "value": "value",
-}
-"""Keywords that name a column of the log, and our name of it."""
 
 _TABLES = tuple(table.name for table in fields(Settings))
 
@@ -69,7 +61,7 @@ def settings_of(
     whole = {name: given.pop(name) for name in [*given] if _is_table(name, given[name])}
     found = with_tables(found, whole)
     keys: dict[str, dict[str, Any]] = {}
-    columns = {ours: given.pop(name) for name, ours in COLUMNS.items() if name in given}
+    columns = {ours: given.pop(name) for name, ours in KEYWORDS.items() if name in given}
     for name, value in given.items():
         keys.setdefault(_table_of(what, name, tables), {})[name] = value
     if columns:
@@ -163,7 +155,7 @@ def _warn_of_guess(found: Guessed) -> None:
 
 def _keywords(table: Mapping[str, Any]) -> str:
     """Return keys of [log] as the keywords of a call."""
-    names = {ours: name for name, ours in COLUMNS.items()}
+    names = {ours: name for name, ours in KEYWORDS.items()}
     columns = {names[ours]: theirs for ours, theirs in table.get("columns", {}).items()}
     keys = {key: value for key, value in table.items() if key != "columns"}
     return ", ".join(f"{name}={value!r}" for name, value in {**columns, **keys}.items())
@@ -211,7 +203,7 @@ def _is_table(name: str, value: Any) -> bool:
 
 
 def _says_how_to_read(name: str) -> bool:
-    return name in COLUMNS or name in set(_keys_of("log")) - {"popular_half_life_days"}
+    return name in KEYWORDS or name in set(_keys_of("log")) - {"popular_half_life_days"}
 
 
 def _keys_of(table: str) -> list[str]:
@@ -234,7 +226,12 @@ def _table_of(what: str, name: str, tables: Sequence[str]) -> str:
     if elsewhere:
         hint = f"; write {elsewhere[0]}={{{name!r}: ...}}"
     else:
-        known = ["model", *COLUMNS, *_TABLES, *(key for table in tables for key in _keys_of(table))]
+        known = [
+            "model",
+            *KEYWORDS,
+            *_TABLES,
+            *(key for table in tables for key in _keys_of(table)),
+        ]
         hint = did_you_mean(name, known) or "; docs/settings.md lists them"
     raise ConfigError(f"{what}: unknown keyword {name!r}{hint}")
 

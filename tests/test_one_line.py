@@ -47,6 +47,13 @@ def test_train_takes_tables_of_any_library(tmp_path: Path, library: str) -> None
     assert recommender.describe("i7") == {"title": "t7"}
 
 
+def test_reading_a_log_takes_the_same_names_of_columns() -> None:
+    log = recsys.read_log(EVENTS, **NAMED)
+    assert sorted(log.users.tolist()) == sorted(LOG.users.tolist())
+    with pytest.raises(recsys.DataError, match="expected a column 'whom'"):
+        recsys.read_log(EVENTS, user="whom", item="what")
+
+
 def test_keywords_win_over_dicts_and_these_over_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(
         '[evaluation]\nk = 3\nsplit = "last"\n[log]\nmin_value = 2.0\n'

@@ -55,6 +55,14 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Our names to those that others use, as `plain` spells them, the likelier ones first."""
+KEYWORDS = {
+    "user": "user_id",
+    "item": "item_id",
+    "time": "timestamp",
+    "event": "event",
+    "value": "value",
+}
+"""Keywords of a call that name a column of the log, and our name of it."""
 _SETTINGS = {
     "value": "log.columns.value",
     "timestamp": "log.columns.timestamp",

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from recsys.base.checks import as_path, require_a, require_known
 from recsys.base.errors import DataError
 from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
+from recsys.logs.columns import KEYWORDS
 from recsys.logs.encoding import StagedLog, check_times
 from recsys.logs.interactions import Interactions, keep_minimum_counts
 from recsys.logs.row_counts import FileCounts, RowCounts, advice_on
@@ -70,7 +72,8 @@ def read_log(
     progress : bool
         Show the present step on stderr, if that is a terminal.
     **overrides
-        Single fields of `settings`, by name.
+        Single fields of `settings`, by name, and the columns `user`, `item`, `time`, `event` and
+        `value` of the log: ``user="userId"``.
 
     Returns
     -------
@@ -180,9 +183,14 @@ def _have_long_tail(weight: NDArray[np.float32], settings: LogSettings) -> bool:
 
 
 def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSettings:
-    known = [field.name for field in dataclasses.fields(LogSettings)]
+    known = [*KEYWORDS, *(field.name for field in dataclasses.fields(LogSettings))]
     require_known("read_log", overrides, known)
-    return dataclasses.replace(settings, **overrides)  # type: ignore[arg-type]
+    columns: dict[str, Any] = {
+        KEYWORDS[name]: column for name, column in overrides.items() if name in KEYWORDS
+    }
+    others = {name: value for name, value in overrides.items() if name not in KEYWORDS}
+    settings = dataclasses.replace(settings, **others)  # type: ignore[arg-type]
+    return dataclasses.replace(settings, columns={**settings.columns, **columns})
 
 
 def _require_some_left(row_counts: RowCounts) -> None:
