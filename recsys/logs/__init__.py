@@ -3,7 +3,7 @@
 from recsys.logs.attributes import attributes_of
 from recsys.logs.cache import LogCache
 from recsys.logs.guess import LogGuess, Proposal, guess_log
-from recsys.logs.guess_items import ItemGuess, guess_items
+from recsys.logs.guess_items import ItemGuess, guess_items, titles_of
 from recsys.logs.interactions import Interactions, SplitInfo, require_interactions
 from recsys.logs.items import read_items
 from recsys.logs.log_summary import LogSummary, summarize
@@ -31,4 +31,5 @@ __all__ = [
     "read_log",
     "require_interactions",
     "summarize",
+    "titles_of",
 ]

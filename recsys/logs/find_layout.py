@@ -76,7 +76,7 @@ def _layout_of_rows(
     if by_number:
         wanted = set()
     if delimiter == "auto":
-        delimiter = _find_delimiter(rows[0], wanted)
+        delimiter = _find_delimiter(rows, wanted)
     first = split_row(rows[0], delimiter)
     places = tuple(map(str, range(1, len(first) + 1)))
     has_header = settings.header
@@ -108,15 +108,20 @@ def _refuse_comment(file: LogFile, first: str) -> None:
         )
 
 
-def _find_delimiter(row: str, wanted: set[str]) -> str:
-    """Choose the delimiter that finds the names that are wanted, else the most fields."""
+def _find_delimiter(rows: Sequence[str], wanted: set[str]) -> str:
+    """Choose the delimiter that finds the names that are wanted, else the most fields.
+
+    Two colons go before it where every row has as many, and rows differ in the other.
+    """
+    row = rows[0]
     found = {mark: split_row(row, mark) for mark in DELIMITERS}
     best = max(DELIMITERS, key=lambda mark: (len(wanted & set(found[mark])), len(found[mark])))
     if wanted & set(found[best]):
         return best
     n_fields = len(found[best])
-    colons = split_row(row, "::")
-    if len(colons) > 1 and len(colons) >= n_fields:
+    colons, others = ({len(split_row(one, mark)) for one in rows} for mark in ("::", best))
+    n_colons = len(split_row(row, "::"))
+    if n_colons > 1 and (n_colons >= n_fields or (len(colons) == 1 and len(others) > 1)):
         return "::"
     return " " if n_fields == 1 and len(split_row(row, " ")) > 1 else best
 

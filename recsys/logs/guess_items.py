@@ -1,16 +1,16 @@
 """Which column of a table of items is the id, and which the title."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from recsys.base.errors import ConfigError, DataError
 from recsys.logs.column_kinds import Column
 from recsys.logs.columns import NAMES, plain
-from recsys.logs.sample import sample_of
+from recsys.logs.sample import Sample, sample_of
 from recsys.logs.sources import ItemSource, LogFile, TableStream, arrow_table, as_file
-from recsys.settings import ItemSettings
+from recsys.settings import ItemSettings, LogSettings, TextSettings
 
 _TITLES = (
     *("title", "name", "itemtitle", "itemname", "movietitle", "booktitle", "producttitle"),
@@ -106,3 +106,44 @@ def _without_names(columns: list[Column], settings: ItemSettings) -> ItemGuess:
     text = replace(settings.text, header=False)
     sentence = f"column {item.name} is the item and column {title.name} the title"
     return ItemGuess(ItemSettings(found, text), sentence)
+
+
+def titles_of(path: str | Path, settings: LogSettings) -> ItemSettings | None:
+    """Return how a log itself is read as a table of items, where it has a title of each item.
+
+    A column of titles has one text for an item, whoever the user is.
+    """
+    item, path = settings.columns.get("item_id", "item_id"), Path(path)
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        return None
+    try:
+        sample = sample_of(as_file(path, settings.format), settings)
+    except (ConfigError, DataError):
+        return None
+    if sample is None or not sample.has_names or item not in sample.columns:
+        return None
+    for name in _TITLES:
+        for column in sample.columns:
+            if plain(column) == name and column != item and _is_of(sample, column, item):
+                text = {one.name: getattr(settings, one.name) for one in fields(TextSettings)}
+                return ItemSettings({"item_id": item, "title": column}, TextSettings(**text))
+    return None
+
+
+def _is_of(sample: Sample, column: str, item: str) -> bool:
+    """Whether a column says what an item is: it has one value for nearly all items."""
+    values: dict[object, set[object]] = {}
+    for id_, value in zip(sample.columns[item], sample.columns[column], strict=True):
+        if id_ is not None and value is not None:
+            values.setdefault(id_, set()).add(value)
+    several = list(values.values())
+    n_rows = sum(one is not None for one in sample.columns[item])
+    is_repeated = n_rows > _SEEN_AGAIN * len(values)
+    n_titles = len({value for one in several for value in one})
+    n_clear = sum(len(one) == 1 for one in several)
+    return is_repeated and n_clear > _CLEAR * len(values) and n_titles > len(values) / 2
+
+
+_MOST_BYTES = 256 << 20  # of a log that is read a second time, for its titles
+_SEEN_AGAIN = 1.5  # rows of an item in the mean, to know what changes from one to the next
+_CLEAR = 0.8  # of the items; shops correct what they call things

@@ -48,9 +48,9 @@ _FEW_LETTERS = 8
 _FEW_LINES = 3
 WESTERN = "cp1252"
 NOT_UTF8 = f"not UTF-8, read as {WESTERN}, which fits; where it is another, {{}} names it"
-_WESTERN_BYTES = re.compile(  # letters, quotes, dashes, currencies
+_WESTERN_BYTES = re.compile(  # letters, quotes, dashes, currencies, fractions, exponents
     rb"[\x8a\x8c\x8e\x9a\x9c\x9e\x9f\xc0-\xd6\xd8-\xf6\xf8-\xfe"
-    rb"\x80\x82\x84\x85\x91-\x97\x99\xa0\xa1\xa3\xa7\xa9-\xab\xae\xb0\xb4\xb7\xba\xbb\xbf]"
+    rb"\x80\x82\x84\x85\x91-\x97\x99\xa0\xa1\xa3\xa7\xa9-\xab\xae\xb0\xb2-\xb4\xb7\xb9-\xbf]"
 )
 _NAMES_OF_UTF8 = ("utf-8", "utf8", "utf_8", "ascii")
 

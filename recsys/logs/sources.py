@@ -38,6 +38,8 @@ FORMAT_OF_SUFFIX: dict[str, FileFormat] = {
     ".ndjson": "jsonl",
     ".json": "jsonl",
 }
+_NAMED_ALONE = (".inter", ".item", ".base", ".test", ".tab")
+"""Suffixes of text in a file that is named, not in a folder: of RecBole and of MovieLens."""
 _KNOWN_NAMES = f"{', '.join(FORMAT_OF_SUFFIX)}, plain, .gz, .bz2, .zst or .zip"
 _NO_DATA = re.compile(
     r"_SUCCESS|_metadata|_common_metadata|_(committed|started)_.*|\.DS_Store|Thumbs\.db|.*\.crc"
@@ -223,6 +225,8 @@ def as_file(path: Path, log_format: LogFormat, what: str = "log") -> LogFile:
     format_ = _format_of(path) if log_format == "auto" else log_format
     if format_ is None and kind_of(path, what).is_parquet:
         format_ = "parquet"
+    if format_ is None and path.suffix.lower() in _NAMED_ALONE:
+        format_ = "csv"
     if format_ is None:
         raise ConfigError(
             f"{what} {path}: its name does not show its format; expected {_KNOWN_NAMES}; set "

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import DataError
-from recsys.logs import guess_items, guess_log, read_log
+from recsys.logs import guess_items, guess_log, read_items, read_log, titles_of
 from recsys.settings import LogSettings
 
 ROWS = 60
@@ -164,3 +164,34 @@ def test_the_id_and_the_title_of_a_table_of_items(tmp_path: Path) -> None:
     path.write_text("7::Heat (1995)::Crime\n9::Alien (1979)::Horror\n")
     found = guess_items(path)
     assert found.settings.columns == {"item_id": "1", "title": "2", "column_3": "3"}
+
+
+def test_a_table_of_items_between_colons_may_hold_bars(tmp_path: Path) -> None:
+    path = tmp_path / "movies.dat"  # MovieLens, in cp1252
+    rows = [f"{n}::Cit\xe9 {n}, 8\xbd (1995)::Drama{'|War' * (n % 3)}\n" for n in range(9)]
+    path.write_bytes("".join(rows).encode("cp1252"))
+    with pytest.warns(RuntimeWarning, match="read as cp1252"):
+        found = read_items(path, guess_items(path).settings)
+    assert found["title"][3].as_py() == "Cit\xe9 3, 8\xbd (1995)"
+    assert found["column_3"][2].as_py() == "Drama|War|War"
+
+
+def test_files_of_recbole_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "ml.inter"
+    path.write_text("user_id:token\titem_id:token\n1\t2\n")
+    guess = guess_log(path)
+    assert guess.table["columns"] == {"user_id": "user_id:token", "item_id": "item_id:token"}
+    assert len(read_log(path, guess.settings)) == 1
+
+
+def test_a_log_may_have_the_titles_of_its_items(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    table = pa.table(
+        {"user": USERS, "sku": ITEMS, "name": USERS, "description": [f"the {i}" for i in ITEMS]}
+    )
+    pq.write_table(table, path)
+    settings = guess_log(path).settings
+    found = titles_of(path, settings)
+    assert found is not None  # the name is that of the user
+    assert found.columns == {"item_id": "sku", "title": "description"}
+    assert titles_of(tmp_path / "none.csv", settings) is None
