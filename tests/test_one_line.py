@@ -39,7 +39,7 @@ def test_train_takes_tables_of_any_library(tmp_path: Path, library: str) -> None
         events, tmp_path, items=titles, model=recsys.SVD(4), split="last", k=5, **NAMED, **SMALL
     )
     assert version.manifest.model.name == "svd"
-    assert next(iter(version.manifest.metrics["svd"].metrics)) == "recall@5"
+    assert version.metrics["svd"].to_pandas()["metric"][0] == "recall@5"
     assert version.manifest.config["evaluation"]["split"] == "last"
     recommender = recsys.open(tmp_path)
     found = recommender.recommend("u5", k=4)

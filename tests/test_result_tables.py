@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 import recsys
@@ -60,6 +61,7 @@ def test_compared_models_come_best_first_with_their_differences(compared: Compar
     assert rows[0]["difference"] == pytest.approx(values[0] - values[1])
     assert rows[0]["difference_low"] <= rows[0]["difference"] <= rows[0]["difference_high"]
     assert rows[1]["difference"] is None
+    assert compared.to_polars().schema["tuning_seconds"] == pl.Float64
     assert list(compared) == ["svd", "popularity"]
     with pytest.raises(recsys.DataError, match=r"expected one of svd, popularity, got 'sdv'"):
         compared["sdv"]
@@ -115,6 +117,15 @@ def test_lists_of_many_users_have_titles(tmp_path: Path) -> None:
     assert frame["title"].tolist() == [f"Title {item_id[1:]}" for item_id in frame["item_id"]]
     assert frame["user_id"].tolist() == ["u1"] * 3 + ["u3"] * 3
     assert frame.drop(columns="title").equals(batch.to_table().to_pandas())
+
+
+def test_similar_users_are_users_in_the_table(tmp_path: Path) -> None:
+    publish(tmp_path, small_release())
+    recommender = recsys.open(tmp_path)
+    found = recommender.similar_users("u1", k=3)
+    assert found.to_pandas()["user_id"].tolist() == [one.item_id for one in found]
+    assert found.caption().startswith("3 users")
+    assert "item_id" in recommender.similar_items("i1", k=3).to_pandas()
 
 
 def test_a_log_is_a_row_for_each_event() -> None:

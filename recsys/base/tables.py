@@ -5,7 +5,7 @@ What makes or writes a table is imported then: a process that only answers needs
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import isfinite
 from pathlib import Path
@@ -31,13 +31,19 @@ _PADDING, _WIDTH = "  ", 80
 _MORE = "... and more: to_pandas(), to_polars() and to_arrow() have all rows"
 
 
-def table_of(rows: Iterable[Mapping[str, Any]]) -> "pa.Table":
-    """Return rows as a table: a column for each name, null where a row does not have it."""
+def table_of(rows: Iterable[Mapping[str, Any]], numbers: Collection[str] = ()) -> "pa.Table":
+    """Return rows as a table: a column for each name, null where a row does not have it.
+
+    Columns of `numbers` are of float64, also where they hold none.
+    """
     import pyarrow as pa
 
     listed = list(rows)
     names = dict.fromkeys(name for row in listed for name in row)
-    return pa.table({name: [row.get(name) for row in listed] for name in names})
+    kinds = dict.fromkeys(numbers, pa.float64())
+    return pa.table(
+        {name: pa.array([row.get(name) for row in listed], kinds.get(name)) for name in names}
+    )
 
 
 def metrics_table(

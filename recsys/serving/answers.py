@@ -302,7 +302,7 @@ class Similar:
 
     def _listed(self, found: tuple[ScoredItem, ...], kind: Kind) -> Recommendations:
         about = (self._known, None) if kind == "item" else None
-        return Recommendations(found, "similar", self._content.version.name, about)
+        return Recommendations(found, "similar", self._content.version.name, about, kind)
 
     def _index(self, kind: Kind) -> tuple[Index | None, Allowed | None]:
         """Return the index by cosine, if the version has one, and the rows that are not zero."""

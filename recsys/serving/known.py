@@ -14,6 +14,7 @@ from recsys.base.tables import Tabular, table_of
 from recsys.index import ItemRows
 from recsys.store.manifest import plain
 from recsys.vectors import Id
+from recsys.vectors.ids import Kind
 
 _OURS = {"rank", "item_id", "score", "because_of"}
 
@@ -76,6 +77,7 @@ class Described(Tabular):
     """
 
     about: About | None
+    kind: Kind = "item"
 
     @property
     def listed(self) -> tuple[ScoredItem, ...]:
@@ -121,15 +123,16 @@ class Described(Tabular):
     def to_arrow(self) -> pa.Table:
         """Return one row per item: rank from 1, item_id, title, score, because_of, attributes.
 
+        Of similar users, user_id and score.
+
         Columns of what is not known are left out. `because_of` is the title, or else the id, of the
         item of the history that is most similar.
         """
         column, rows = self.title_column, []
         are_texts = any(isinstance(item_id, str) for item_id, _ in self.listed)
         for rank, (item, known, reason, title) in enumerate(self._together(), start=1):
-            row: dict[str, Any] = {"rank": rank, "item_id": item.item_id}
-            if are_texts:
-                row["item_id"] = str(item.item_id)
+            id_ = str(item.item_id) if are_texts else item.item_id
+            row: dict[str, Any] = {"rank": rank, f"{self.kind}_id": id_}
             if column is not None:
                 row[_apart(column)] = known.get(column)
             row["score"] = item.score

@@ -21,6 +21,7 @@ from recsys.serving.known import (
     scored_items,
 )
 from recsys.vectors import FloatMatrix, Id, Ids
+from recsys.vectors.ids import Kind
 
 Source = Literal["personal", "fold_in", "popular", "trending", "latest", "similar", "title"]
 SOURCES: tuple[Source, ...] = ("popular", "personal", "fold_in")
@@ -54,6 +55,8 @@ class Recommendations(Described):
         The version that answered.
     about : tuple, optional
         Where `attributes`, `titles` and `reasons` come from.
+    kind : {"item", "user"}
+        What is listed: of similar users, `item_id` is the id of a user.
 
     Examples
     --------
@@ -66,6 +69,7 @@ class Recommendations(Described):
     source: Source
     version: str
     about: About | None = field(default=None, compare=False)
+    kind: Kind = field(default="item", compare=False)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -83,7 +87,7 @@ class Recommendations(Described):
 
     def caption(self) -> str:
         """Return how many items there are, where they came from, and the version."""
-        return f"{len(self)} items · {self.source} · version {self.version}"
+        return f"{len(self)} {self.kind}s · {self.source} · version {self.version}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types that JSON can hold: each item with its attributes and its reason."""

@@ -9,7 +9,7 @@ Four calls lead from a store to what a version holds::
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundE
 from recsys.base.lazy import lazy_property
 from recsys.base.reading import errors_of_reading, fault_of
 from recsys.base.tables import TableList
-from recsys.store.manifest import Manifest, read_manifest
+from recsys.store.manifest import EvaluationSummary, Manifest, read_manifest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,6 +57,11 @@ class Version:
     def manifest(self) -> Manifest:
         """What the version holds and how it was made; a CorruptVersionError if it is damaged."""
         return self.staged or read_manifest(self.folder)
+
+    @property
+    def metrics(self) -> Mapping[str, EvaluationSummary]:
+        """What its model, and popularity, reached on the test part: a table for each, by name."""
+        return self.manifest.metrics
 
     def absolute(self) -> "Version":
         """Return the version at a path that holds wherever the process works."""

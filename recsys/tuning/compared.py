@@ -83,7 +83,8 @@ class Compared(Tabular):
         by_value = sorted(
             self.models, key=lambda name: -self.models[name].evaluation.metrics[self.metric]
         )
-        return table_of(self._row(name) for name in by_value)
+        rows = (self._row(name) for name in by_value)
+        return table_of(rows, ("deviation_over_seeds", "tuning_seconds", *_STANDING))
 
     def caption(self) -> str:
         """Return what the models are compared by, on how many users, and which to train."""
