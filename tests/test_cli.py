@@ -210,6 +210,9 @@ def test_versions_roll_back_pin_and_prune(tmp_path: Path) -> None:
     ] * 4
     d, c, b, a = (row["version"] for row in listed)
     assert [row["parent"] for row in listed] == [c, b, a, None]
+    kept = tmp_path / "versions.json"
+    assert "written to" in run("versions", "--store", tmp_path, "--out", kept).stderr
+    assert [row["version"] for row in json.loads(kept.read_text())] == [d, c, b, a]
     assert run("rollback", "--store", tmp_path).stdout == f"current: {c}\n"
     assert run("pin", a, "--store", tmp_path).stdout == f"pinned: {a}\n"
     table = run("versions", "--store", tmp_path).stdout
@@ -280,16 +283,26 @@ def test_evaluate_publishes_nothing_and_prints_both_models(sample: Path) -> None
     metrics = json.loads(done.stdout)
     assert list(metrics) == ["als", "popularity", "new users"]
     assert metrics["als"]["left_out"]["test users not in train"] >= metrics["new users"]["n_users"]
+    groups, _ = metrics["als"]["by"]
+    assert (groups["metric"], groups["by"]) == ("ndcg@20", "activity in train")
+    assert sum(group["n"] for group in groups["groups"]) == metrics["als"]["n_users"]
     assert metrics["als"]["metrics"]["ndcg@20"] > metrics["popularity"]["metrics"]["ndcg@20"]
 
 
 def test_evaluate_keeps_every_user_and_shows_groups(sample: Path, tmp_path: Path) -> None:
-    out = tmp_path / "new" / "users.parquet"
-    done = run("evaluate", sample, "--model", "als", "--users", out)
+    out, kept = tmp_path / "new" / "users.parquet", tmp_path / "evaluation.parquet"
+    done = run("evaluate", sample, "--model", "als", "--users", out, "--out", kept)
     assert done.returncode == 0, done.stderr
     assert "ndcg@20 by activity" in done.stdout
     assert "test users not in train" in done.stdout
     assert "new users get the popular list" in done.stdout
+    rows = pq.read_table(kept).to_pylist()
+    assert {row["model"] for row in rows} == {"als", "popularity", "popular list"}
+    of_all = {
+        row["metric"]: row["value"] for row in rows if (row["model"], row["by"]) == ("als", "")
+    }
+    assert re.search(rf"ndcg@20 +│ {of_all['ndcg@20']:.4f} ", done.stdout)
+    assert {row["by"] for row in rows} >= {"", "activity in train", "new users"}
     table = pq.read_table(out)
     assert table.column_names[:3] == ["user_id", "n_seen", "recall@20"]
     _, test = split_by_time(read_log(sample))

@@ -50,7 +50,7 @@ def items(
     require_table(out)
     text = " ".join(words or ())
     found = recsys.open(store, version).find(text, k, where=where)
-    keep_table(found, out)
+    keep_table(found.to_arrow, out)
     if as_json:
         print_json(found.to_dict())
     elif found.items:
@@ -113,7 +113,7 @@ def recommend(
         )
         if known and found.source != "fold_in":
             note(f"recsys: warning: --history: user {user_id} is known, the own history counts")
-    keep_table(found, out)
+    keep_table(found.to_arrow, out)
     if as_json:
         print_json(found.to_dict())
         return
@@ -164,7 +164,7 @@ def explain(
     require_table(out)
     recommender = recsys.open(store, version)
     why = recommender.explain(user_id, _known_item(recommender, item_id))
-    keep_table(why, out)
+    keep_table(why.to_arrow, out)
     if as_json:
         print_json(why.to_dict())
         return
@@ -213,7 +213,7 @@ def similar(
     require_table(out)
     recommender = recsys.open(store, version)
     found = recommender.similar_items(_known_item(recommender, item_id), k, where=where)
-    keep_table(found, out)
+    keep_table(found.to_arrow, out)
     if as_json:
         print_json(found.to_dict())
     else:

@@ -8,12 +8,13 @@ table that does not fit is printed row by row.
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
 from rich.padding import Padding
@@ -21,9 +22,11 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.base.progress import printable, printable_json
-from recsys.base.tables import Tabular, require_table_path
+from recsys.base.tables import require_table_path, write_table
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from recsys.serving.known import Described
 
 _UNBOUNDED = 100_000  # columns
@@ -32,7 +35,10 @@ _ATTRIBUTES = 3  # of an item that a table shows, its title first
 
 @dataclass(frozen=True)
 class Listing:
-    """A table where the screen is wide enough, else a paragraph for each row."""
+    """A table where the screen is wide enough, else a paragraph for each row.
+
+    Words are broken over lines where they must be, a number never is.
+    """
 
     headings: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -43,18 +49,27 @@ class Listing:
     is_dense: bool = False  # no blanks beside the lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
-        """Yield the table or the paragraphs."""
-        table = self._table()
-        least = Measurement.get(console, options.update(max_width=_UNBOUNDED), table).minimum
-        yield table if least <= options.max_width else self._paragraphs()
+        """Yield the widest table that fits, or the paragraphs."""
+        for is_tight, is_dense in ((False, self.is_dense), (True, self.is_dense), (True, True)):
+            table = self._table(is_tight, is_dense)
+            size = Measurement.get(console, options.update(max_width=_UNBOUNDED), table)
+            if (size.minimum if is_tight else size.maximum) <= options.max_width:
+                yield table
+                return
+        yield self._paragraphs()
 
-    def _table(self) -> Table:
+    def _table(self, is_tight: bool, is_dense: bool) -> Table:
         table = Table(title=cell(self.title) if self.title else None, caption=self.caption or None)
-        if self.is_dense:
+        if is_dense:
             table.padding, table.collapse_padding = (0, 0, 0, 0), True
-        for heading in self.headings:
-            side = "left" if heading in self.left else "right"
-            table.add_column(cell(heading), justify=side, overflow="fold")  # type: ignore[arg-type]
+        for place, heading in enumerate(self.headings):
+            if heading in self.left:
+                table.add_column(cell(heading), overflow="fold")
+                continue
+            words = heading.split() if is_tight else heading.splitlines()
+            numbers = [line for row in self.rows for line in str(cell(row[place])).splitlines()]
+            width = max(map(cell_len, [*words, *numbers]), default=0)
+            table.add_column(cell(heading), justify="right", overflow="fold", width=width)
         for number, row in enumerate(self.rows):
             if number in self.starts:
                 table.add_section()
@@ -206,10 +221,10 @@ def require_table(path: Path | None) -> None:
         require_table_path(path)
 
 
-def keep_table(table: Tabular, path: Path | None) -> None:
-    """Write a result where `--out` says, and say so on stderr."""
+def keep_table(made: "Callable[[], pa.Table]", path: Path | None) -> None:
+    """Make the table of a result and write it where `--out` says, and say so on stderr."""
     if path is not None:
-        table.write(path)
+        write_table(made(), path)
         note(f"written to {path}")
 
 

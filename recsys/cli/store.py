@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,18 @@ from rich.console import RenderableType
 
 import recsys
 from recsys.base.errors import CorruptVersionError
-from recsys.cli.app import DEFAULT_STORE, AsJson, Store, app
-from recsys.cli.output import Listing, cell, note, print_json, print_rows, say, show
+from recsys.cli.app import DEFAULT_STORE, AsJson, Out, Store, app
+from recsys.cli.output import (
+    Listing,
+    cell,
+    keep_table,
+    note,
+    print_json,
+    print_rows,
+    require_table,
+    say,
+    show,
+)
 
 if TYPE_CHECKING:
     from recsys.monitoring import DriftReport
@@ -31,10 +42,12 @@ Deep = Annotated[
 
 @app.command("versions")
 def versions_command(
-    store: Store = DEFAULT_STORE, deep: Deep = False, as_json: AsJson = False
+    store: Store = DEFAULT_STORE, deep: Deep = False, out: Out = None, as_json: AsJson = False
 ) -> None:
     """List the versions of a store, newest first."""
+    require_table(out)
     rows = recsys.store.describe_versions(store, deep=deep)
+    keep_table(partial(recsys.store.table_of_described, rows), out)
     if as_json:
         print_json(rows)
     else:
@@ -157,10 +170,13 @@ def drift_command(
         str | None, typer.Argument(metavar="[B]", help="Default: the current version.")
     ] = None,
     store: Store = DEFAULT_STORE,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how version B differs from version A, and what of it is more than usual."""
+    require_table(out)
     report = recsys.drift_between(store, a, b)
+    keep_table(report.to_arrow, out)
     if as_json:
         print_json(report.to_dict())
     else:

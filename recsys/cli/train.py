@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,12 @@ from recsys.base.durable import replaced, require_place
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.base.progress import progress_bar
 from recsys.base.stopping import StoppedError
+from recsys.base.tables import table_of
 from recsys.cli.app import (
     DEFAULT_STORE,
     STORE_HELP,
     AsJson,
+    Out,
     RejectsFile,
     Store,
     app,
@@ -31,10 +34,12 @@ from recsys.cli.output import (
     Listing,
     cell,
     ends_of,
+    keep_table,
     metrics_table,
     note,
     print_json,
     print_rows,
+    require_table,
     say,
     show,
     with_half,
@@ -42,6 +47,8 @@ from recsys.cli.output import (
 from recsys.cli.store import print_checks
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from recsys.config import Settings
     from recsys.evaluation import Evaluation, Slice
     from recsys.nightly import NightReport
@@ -104,10 +111,12 @@ def evaluate_command(
     by: Annotated[
         str | None, typer.Option("--by", help="A column of --items: accuracy by its values.")
     ] = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on one part of a log, test on the other, and publish nothing."""
     settings = options.settings(model, factors, items)
+    require_table(out)
     if users_out:
         require_place(users_out, "--users: expected to write every user's metrics")
     log, test = read_logged(settings, rejects)
@@ -125,20 +134,21 @@ def evaluate_command(
             k=settings.evaluation.k,
             popular_half_life_days=settings.log.popular_half_life_days,
         )
-    metrics = {name: result.to_dict() for name, result in results.items()}
+    metric = f"ndcg@{settings.evaluation.k}"
+    sliced = _sliced(results, metric, by, labels)
     if users_out:
         import pyarrow.parquet as pq
 
         with replaced(users_out) as aside:
             pq.write_table(results[name].to_table(train_part.users), aside)
         note(f"every user of {name}: {users_out}")
+    keep_table(partial(_evaluation_table, results, sliced, new), out)
     if as_json:
-        print_json(metrics | ({} if new is None else {"new users": new.to_dict()}))
+        print_json(_plain_evaluations(results, sliced, new))
         return
-    metric = f"ndcg@{settings.evaluation.k}"
     show(
-        metrics_table(metrics),
-        *_slices(results, metric, by, labels),
+        metrics_table({name: result.to_dict() for name, result in results.items()}),
+        *(_groups(one) for one in sliced),
         _left_out(results[name].left_out, new, metric),
     )
 
@@ -161,38 +171,85 @@ def _item_groups(settings: "Settings", ids: "Ids", column: str) -> list[list[str
     return groups
 
 
-def _slices(
+@dataclass(frozen=True)
+class _Sliced:
+    """What models reach in groups of users, or of held-out pairs."""
+
+    metric: str
+    by: str
+    unit: str
+    by_model: "Mapping[str, Sequence[Slice]]"
+
+
+def _sliced(
     results: "Mapping[str, Evaluation]",
     metric: str,
     by: str | None,
     labels: Sequence[Sequence[str]] | None,
-) -> list[Listing]:
+) -> list[_Sliced]:
     """Return where the model is good, and where popularity is better."""
     evaluation = recsys.evaluation
     first, *others = results.items()
     baseline = others[0][1] if others else None
     ordered = [(*first, baseline), *((*other, None) for other in others)]
     share = f"share of the held-out pairs in lists of {first[1].k}"
-    tables: list[tuple[str, str, Callable[..., list[Slice]]]] = [
-        (
-            f"{metric} by activity in train",
-            "users",
-            partial(evaluation.by_activity, metric=metric),
-        ),
-        (f"{share}, by users of the item in train", "pairs", evaluation.by_item_popularity),
+    tables: list[tuple[str, str, str, Callable[..., list[Slice]]]] = [
+        (metric, "activity in train", "users", partial(evaluation.by_activity, metric=metric)),
+        (share, "users of the item in train", "pairs", evaluation.by_item_popularity),
     ]
     if labels is not None:
-        tables.append(
-            (f"{share}, by {by}", "pairs", partial(evaluation.item_slices, labels=labels))
-        )
+        tables.append((share, str(by), "pairs", partial(evaluation.item_slices, labels=labels)))
     return [
-        _groups(title, unit, {name: sliced(one, baseline=other) for name, one, other in ordered})
-        for title, unit, sliced in tables
+        _Sliced(what, of, unit, {name: made(one, baseline=other) for name, one, other in ordered})
+        for what, of, unit, made in tables
     ]
 
 
-def _groups(title: str, unit: str, by_model: "Mapping[str, Sequence[Slice]]") -> Listing:
+def _plain_evaluations(
+    results: "Mapping[str, Evaluation]", sliced: Sequence[_Sliced], new: "Evaluation | None"
+) -> dict[str, Any]:
+    """Return all that the tables show, for JSON."""
+    found: dict[str, Any] = {}
+    for name, result in results.items():
+        groups = [
+            {
+                "metric": one.metric,
+                "by": one.by,
+                "unit": one.unit,
+                "groups": [asdict(own) | {"loses": own.loses} for own in one.by_model[name]],
+            }
+            for one in sliced
+        ]
+        found[name] = result.to_dict() | {"by": groups}
+    return found if new is None else found | {"new users": new.to_dict()}
+
+
+def _evaluation_table(
+    results: "Mapping[str, Evaluation]", sliced: Sequence[_Sliced], new: "Evaluation | None"
+) -> "pa.Table":
+    """Return a row for each model and metric, of all users and of each group."""
+    all_users = [*results.items(), *([] if new is None else [("popular list", new)])]
+    rows: list[dict[str, Any]] = [
+        {"model": name, "by": "new users" if one is new else "", "group": ""}
+        | {"metric": metric, "n": one.n_users, "value": value}
+        | dict(zip(("low", "high"), one.intervals.get(metric, (None, None)), strict=True))
+        for name, one in all_users
+        for metric, value in one.metrics.items()
+    ]
+    rows += [
+        {"model": name, "by": one.by, "group": own.group}
+        | {"metric": one.metric, "n": own.n, "value": own.value}
+        | dict(zip(("low", "high"), own.interval, strict=True))
+        for one in sliced
+        for name, groups in one.by_model.items()
+        for own in groups
+    ]
+    return table_of(rows)
+
+
+def _groups(sliced: _Sliced) -> Listing:
     """Return a table of one row for each group, which marks those where the first model loses."""
+    unit, by_model = sliced.unit, sliced.by_model
     first, *others = by_model
     groups = list(zip(*by_model.values(), strict=True))
     least = sorted((models[0].n for models in groups), reverse=True)[:_MOST_GROUPS][-1]
@@ -201,7 +258,7 @@ def _groups(title: str, unit: str, by_model: "Mapping[str, Sequence[Slice]]") ->
     return Listing(
         ["group", unit, *by_model, *(f"{first} above {other}" for other in others), ""],
         rows,
-        title,
+        f"{sliced.metric} by {sliced.by}",
         left=["group"],
         caption=f"{n_left:,} groups with less than {least:,} {unit}" if n_left else "",
     )
@@ -212,7 +269,7 @@ def _group(models: "Sequence[Slice]") -> list[str]:
     cells = [own.group, f"{own.n:,}", *(with_half(one.value, one.interval) for one in models)]
     if own.difference is not None and own.difference_interval is not None:
         low, high = own.difference_interval
-        cells.append(f"{own.difference:+.4f}, {low:+.4f} to {high:+.4f}")
+        cells.append(f"{own.difference:+.4f}\n{low:+.4f} to {high:+.4f}")
     return [*cells, "<- loses" if own.loses else ""]
 
 

@@ -12,7 +12,7 @@ from recsys.store.activations import (
     version_before,
 )
 from recsys.store.content import Content, open_version
-from recsys.store.listing import describe_versions
+from recsys.store.listing import describe_versions, table_of_described
 from recsys.store.manifest import (
     Check,
     EvaluationSummary,
@@ -70,6 +70,7 @@ __all__ = [
     "require_writable",
     "rollback",
     "served",
+    "table_of_described",
     "unpin",
     "verify",
     "version_before",

@@ -71,7 +71,12 @@ def table_of_versions(listed: Sequence[Version]) -> "pa.Table":
     store = listed[0].folder.parents[1] if listed else None
     found = [] if store is None else describe_versions(store)
     rows = {row["version"]: row for row in found}
-    return table_of(_row(rows[name]) for name in names if name in rows)
+    return table_of_described([rows[name] for name in names if name in rows])
+
+
+def table_of_described(rows: Sequence[Mapping[str, Any]]) -> "pa.Table":
+    """Return what `describe_versions` returns as a table, one row for each version."""
+    return table_of(map(_row, rows))
 
 
 def _row(described: Mapping[str, Any]) -> dict[str, Any]:
