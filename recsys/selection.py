@@ -45,15 +45,35 @@ def require_tuned(path: str | Path, study: str | Path | None = None) -> None:
     ConfigError
         If a package is not installed, or a file cannot be written.
     """
-    _import_tomli_w()
+    require_config_path(path)
     require_study(study)
+
+
+def require_config_path(path: str | Path) -> None:
+    """Check that a config can be written, before the work whose result it is; see `write_model`."""
+    _import_tomli_w()
     require_place(Path(path), _WRITING)
 
 
 def write_tuned(
     path: str | Path, tuned: Tuned, config: str | Path | Mapping[str, Any] | None = None
 ) -> None:
-    """Write a config with the hyperparameters that a search found; replaces the file.
+    """Write a config with the hyperparameters that a search found; see `write_model`."""
+    comment = (
+        f"Found by a search: {tuned.metric} {tuned.best.value:.4f} on the validation part, "
+        f"the best of {tuned.n_trials} trials."
+    )
+    write_model(path, tuned.best.candidate.name, tuned.parameters, comment, config)
+
+
+def write_model(
+    path: str | Path,
+    name: str,
+    parameters: Mapping[str, Any],
+    comment: str,
+    config: str | Path | Mapping[str, Any] | None = None,
+) -> None:
+    """Write a config with a model and a comment above it; replaces the file.
 
     Other tables of `config`, a file or its tables, are kept; its paths still lead to the same
     files. Those of tables are relative to the present folder.
@@ -65,17 +85,22 @@ def write_tuned(
         tables = tomllib.loads(Path(config).read_text(encoding="utf-8"))
     if "data" in tables:
         tables["data"] = _moved(tables["data"], folder, path.parent)
-    tables["model"] = {"name": tuned.best.candidate.name, **tuned.parameters}
-    comment = (
-        f"# Found by a search: {tuned.metric} {tuned.best.value:.4f} on the validation part, "
-        f"the best of {tuned.n_trials} trials.\n\n"
-    )
+    tables["model"] = {"name": name, **_without_none(parameters)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, comment + tomli_w.dumps(tables).rstrip())
+        replace_text(path, f"# {comment}\n\n" + tomli_w.dumps(tables).rstrip())
     except OSError as error:
         got = error.strerror or str(error)
         raise ConfigError(f"{_WRITING} to {path}, got {got}; name another file") from error
+
+
+def _without_none(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return hyperparameters without those that are None by default: TOML has no word for it."""
+    return {
+        name: _without_none(value) if isinstance(value, Mapping) else value
+        for name, value in parameters.items()
+        if value is not None
+    }
 
 
 def _import_tomli_w() -> Any:
@@ -99,7 +124,7 @@ def _moved(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
     return {key: value if key == "item_columns" else moved(value) for key, value in data.items()}
 
 
-_WRITING = "tune: expected to write a config"
+_WRITING = "--out: expected to write a config"
 _TIMED_USERS = 200
 _WARM_UP_USERS = 100
 

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from recsys.config import read_config
 from recsys.logs import read_log
 from recsys.splits import split_by_time
 from recsys.store import publish
@@ -338,6 +340,34 @@ def test_compare_tells_models_from_luck(sample: Path) -> None:
     assert "expected some of als" in refused("compare", sample, "--models", "alz", code=2)
     message = refused("compare", sample, "--models", "als", "--baseline", "svd", code=2)
     assert "compare.baseline: expected one of als" in message
+
+
+def test_a_comparison_says_what_to_train_and_keeps_it(sample: Path, tmp_path: Path) -> None:
+    names, out = ("--models", "knn", "--no-tune"), tmp_path / "table.csv"
+    done = run("compare", sample, *names, "--out", out, "--out", tmp_path / "best.toml")
+    assert done.returncode == 0, done.stderr
+    assert "Train knn (distilled) with 64 factors." in done.stdout
+    assert f"  recsys train --config {tmp_path / 'best.toml'}" in done.stdout
+    assert out.read_text().splitlines()[1].split(",")[0].startswith("knn")
+    best = read_config(tmp_path / "best.toml")
+    assert best.chosen_model.name == "distilled"
+    assert best.data.log == [str(sample)]
+    assert "ends in .csv" in refused("compare", sample, "--out", tmp_path / "table.xls", code=2)
+
+
+def test_advice_is_three_sentences_and_a_command_that_trains(sample: Path, tmp_path: Path) -> None:
+    asked = ("--set", 'compare.models=["svd"]', "--set", "log.min_user_items=2", "-k", "10")
+    done = run("advise", sample, *asked, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    what, _why, _beside, command = done.stdout.splitlines()
+    assert what == "Train svd with 64 factors."
+    program, *arguments = shlex.split(command)
+    assert (program, *arguments[:2]) == ("recsys", "train", str(sample))
+    trained = run(*arguments, "--store", tmp_path / "store")
+    assert trained.returncode == 0, trained.stderr
+    plain = json.loads(run("advise", sample, *asked, "--json", cwd=tmp_path).stdout)["advice"]
+    assert plain["command"] == command.strip()
+    assert plain["model"]["name"] == "svd"
 
 
 def test_compare_takes_it_all_from_a_config(sample: Path, tmp_path: Path) -> None:

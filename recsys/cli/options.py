@@ -136,6 +136,20 @@ class LogOptions:
         found = recsys.inputs.guessed(settings, data.log, data.items)
         return found if data.items else _with_titles(found)
 
+    @property
+    def words(self) -> list[str]:
+        """What was typed, to be typed for another command of these."""
+        words = list(self.logs or ())
+        for one in fields(self):
+            value, flag = getattr(self, one.name), f"--{one.name.replace('_', '-')}"
+            if one.name in ("logs", "changes") or value is None:
+                continue
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            words += ["-k" if one.name == "k" else flag, text]
+        for change in self.changes or ():
+            words += ["--set", change]
+        return words
+
     def config_of(self, settings: "Settings") -> Path | dict[str, Any]:
         """Return the config that asks for some settings: the file where nothing else was typed."""
         others = (one for one in fields(self) if one.name not in ("logs", "config"))

@@ -1,7 +1,6 @@
-"""Commands that select a model: tune, compare, dimensions."""
+"""Commands that select hyperparameters: tune, dimensions."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,16 +8,24 @@ import typer
 
 import recsys
 from recsys.base.stopping import StoppedError, check_stop, uninterrupted
+from recsys.base.tables import require_table_path
 from recsys.cli.app import AsJson, app, choose_model, read_logged
 from recsys.cli.options import Factors, LogOptions, ModelName, takes_log
-from recsys.cli.output import Listing, note, print_json, show, with_half
+from recsys.cli.output import Listing, note, print_json, show
 
 if TYPE_CHECKING:
-    from recsys.config import Settings
-    from recsys.evaluation import ComparedModel, Comparison, DimensionCurve, DimensionPoint
-    from recsys.logs import Interactions
+    from recsys.base.tables import Tabular
+    from recsys.evaluation import DimensionCurve, DimensionPoint
     from recsys.tuning import Tuned
 
+Outs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--out",
+        help="A config for train, .toml, or all rows: .csv, .parquet, .json, .jsonl, .md, .html; "
+        "repeatable.",
+    ),
+]
 Trials = Annotated[
     int | None, typer.Option("--trials", min=1, help="At most, of each model. Default: 40.")
 ]
@@ -27,6 +34,7 @@ Study = Annotated[
     Path | None,
     typer.Option("--study", help="SQLite file that keeps the trials; a search continues from it."),
 ]
+_TABLES = (".csv", ".parquet", ".json", ".jsonl", ".md")  # a page, .html, is a picture here
 _BEST_TRIALS = 5  # with each number of factors, that are shown
 
 
@@ -39,145 +47,67 @@ def tune_command(
     trials: Trials = None,
     minutes: Minutes = None,
     study: Study = None,
-    out: Annotated[Path, typer.Option("--out", help="The config to write.")] = Path("tuned.toml"),
+    out: Outs = None,
     as_json: AsJson = False,
 ) -> None:
     """Find hyperparameters on a validation part, and write a config for train."""
-    settings = options.settings(model, keys=_budget(factors, trials, minutes))
-    recsys.selection.require_tuned(out, study)
+    settings = options.settings(model, keys=budget(factors, trials, minutes))
+    configs, tables = files_of(out, [Path("tuned.toml")])
+    recsys.tuning.require_study(study)
     recsys.splits.require_split(settings.evaluation)
     log, test = read_logged(settings)
     settings = choose_model(settings, log, test)
     tuned = recsys.selection.tune_model(log, settings, test=test, study=study, progress=True)
     with uninterrupted():  # of a search that was stopped, what it has found
-        recsys.selection.write_tuned(out, tuned, options.config_of(settings))
+        for path in configs:
+            recsys.selection.write_tuned(path, tuned, options.config_of(settings))
+        keep_tables(tuned, tables)
         if as_json:
-            print_json(_plain_search(tuned))
+            print_json(plain_search(tuned))
         else:
-            show(_trials(tuned), *tuned.edges)
-        note(f"written to {out}: recsys train --config {out}")
+            show(trials_table(tuned), *tuned.edges)
+        for path in configs:
+            note(f"written to {path}: recsys train --config {path}")
         if not tuned.is_whole:
-            note(f"recsys: stopped after {tuned.n_trials} trials; {_how_to_go_on(study)}")
+            note(f"recsys: stopped after {tuned.n_trials} trials; {how_to_go_on(study)}")
     check_stop()
 
 
-def _how_to_go_on(study: Path | None) -> str:
+def files_of(
+    out: Sequence[Path] | None, configs: Sequence[Path] = ()
+) -> tuple[Sequence[Path], list[Path]]:
+    """Return the configs and the tables that `--out` asks for, once it is sure they can be written.
+
+    `configs` are those where none is asked for.
+    """
+    asked = [path for path in out or () if path.suffix == ".toml"]
+    tables = [path for path in out or () if path.suffix != ".toml"]
+    for path in asked or configs:
+        recsys.selection.require_config_path(path)
+    for path in tables:
+        require_table_path(path)
+    return asked or configs, tables
+
+
+def keep_tables(table: "Tabular", paths: Sequence[Path]) -> None:
+    """Write a result to each file, and say so on stderr."""
+    for path in paths:
+        table.write(path)
+        note(f"written to {path}")
+
+
+def how_to_go_on(study: Path | None) -> str:
+    """Return what continues a search that was stopped."""
     if study is None:
         return "with --study FILE a search that was stopped can go on"
     return f"the same command goes on with the trials in {study}"
 
 
-def _budget(
+def budget(
     factors: int | None, trials: int | None, minutes: float | None
 ) -> dict[str, int | float | None]:
+    """Return the keys of [tune] that were typed; None where one was not."""
     return {"tune.factors": factors, "tune.trials": trials, "tune.minutes": minutes}
-
-
-@app.command("compare")
-@takes_log
-def compare_command(
-    options: LogOptions,
-    models: Annotated[
-        str | None,
-        typer.Option(
-            "--models",
-            help="als,svd,softmax,knn,ease,auto,popularity: what of them has a chance on the log "
-            "is the default; also bpr of implicit.",
-        ),
-    ] = None,
-    baseline: Annotated[str | None, typer.Option("--baseline", help="Default: popularity.")] = None,
-    is_tuned: Annotated[
-        bool | None, typer.Option("--tune/--no-tune", help="Find hyperparameters first.")
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="Fits with other random starts.")
-    ] = None,
-    factors: Factors = None,
-    trials: Trials = None,
-    minutes: Minutes = None,
-    study: Study = None,
-    as_json: AsJson = False,
-) -> None:
-    """Tune, train and test several models alike, and say which differ by more than luck."""
-    names = None if models is None else [*dict.fromkeys(map(str.strip, models.split(",")))]
-    settings = options.settings(
-        keys={
-            **_budget(factors, trials, minutes),
-            "compare.models": names,
-            "compare.baseline": baseline,
-            "compare.tune": is_tuned,
-            "compare.seeds": seeds,
-        }
-    )
-    if settings.compare.tune:
-        recsys.tuning.require_study(study)
-    log, test = read_logged(settings)
-    if settings.compare.models is None:
-        _note_models(log)
-    settings = recsys.selection.with_models(settings, log)
-    compared: dict[str, ComparedModel] = {}
-    searches: list[Tuned] = []
-    try:
-        compared.update(
-            recsys.selection.compare_models(
-                log, settings, test=test, study=study, on_tuned=searches.append, progress=True
-            )
-        )
-    except StoppedError:
-        with uninterrupted():
-            _show_compared(settings, compared, searches, as_json)
-            _note_stopped(settings, compared, study)
-        raise
-    _show_compared(settings, compared, searches, as_json)
-
-
-def _note_models(log: "Interactions") -> None:
-    """Say on stderr which models are compared where none are named, and which are left out."""
-    names, left_out = recsys.tuning.candidates.with_a_chance(len(log.users), len(log.items))
-    note(f"comparing {', '.join(names)}; --models names others")
-    for name, reason in left_out.items():
-        note(f"{name} is left out: {reason}; --models {name} compares it")
-
-
-def _note_stopped(
-    settings: "Settings", compared: "Mapping[str, ComparedModel]", study: Path | None
-) -> None:
-    left = [name for name in settings.compare.models or () if name not in compared]
-    tuned = f"; {_how_to_go_on(study)}" if settings.compare.tune else ""
-    note(
-        f"recsys: stopped before {', '.join(left)}; --models {','.join(left)} compares these{tuned}"
-    )
-
-
-def _show_compared(
-    settings: "Settings",
-    compared: "Mapping[str, ComparedModel]",
-    searches: "list[Tuned]",
-    as_json: bool,
-) -> None:
-    """Print the models that were compared; of those that were not, the trials."""
-    metric = f"{settings.tune.metric}@{settings.evaluation.k}"
-    baseline = settings.compare.reference
-    if baseline not in compared and compared:  # a run that was stopped
-        *_, baseline = compared
-    evaluations = {name: entry.evaluation for name, entry in compared.items()}
-    found = recsys.evaluation.compare(evaluations, baseline, metric) if compared else []
-    left = [one for one in searches if one.best.candidate.name not in compared]
-    advice = recsys.tuning.advise(compared, metric) if compared else None
-    if as_json:
-        plain = {name: _plain_model(entry) for name, entry in compared.items()}
-        searched = {"searches": list(map(_plain_search, left))} if left else {}
-        advised = {} if advice is None else {"advice": advice.to_dict()}
-        print_json(
-            {"models": plain, "comparisons": list(map(asdict, found)), **searched, **advised}
-        )
-        return
-    if compared:
-        show(_comparison(compared, baseline, metric, {one.model: one for one in found}))
-    show(*map(_trials, left))
-    show(*(f"{one.best.candidate.name}: {edge}" for one in searches for edge in one.edges))
-    if advice is not None:
-        show(*advice.sentences)
 
 
 @app.command("dimensions")
@@ -188,12 +118,22 @@ def dimensions_command(
     factors: Annotated[
         str, typer.Option("--factors", help="Numbers of factors to try.")
     ] = "16,32,64,128,256",
-    out: Annotated[Path | None, typer.Option("--out", help="Draw to .svg, .png or .html.")] = None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--out",
+            help="A picture, .svg, .png or .html, or all rows: .csv, .parquet, .json, .jsonl, .md; "
+            "repeatable.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what each number of factors costs and gives, and which to choose."""
-    if out:
-        recsys.pages.require_drawing(out)
+    tables = [path for path in out or () if path.suffix in _TABLES]
+    drawings = [path for path in out or () if path.suffix not in _TABLES]
+    for path in drawings:
+        recsys.pages.require_drawing(path)
+    files_of(tables)
     settings = options.settings(model)
     sizes = recsys.selection.numbers_of_factors(factors)
     recsys.splits.require_split(settings.evaluation)
@@ -210,20 +150,22 @@ def dimensions_command(
         if points:
             with uninterrupted():
                 curve = recsys.evaluation.DimensionCurve(settings.chosen_model.name, points)
-                _show_curve(curve, out, as_json)
+                _show_curve(curve, as_json)
+                keep_tables(curve, tables)
+                for path in drawings:
+                    recsys.pages.save_drawing(curve, path)
+                    note(f"drawn to {path}")
 
 
-def _show_curve(curve: "DimensionCurve", out: Path | None, as_json: bool) -> None:
+def _show_curve(curve: "DimensionCurve", as_json: bool) -> None:
     if as_json:
         print_json(curve.to_dict())
     else:
         show(_dimensions(curve), curve.verdict, curve.rule)
-    if out:
-        recsys.pages.save_drawing(curve, out)
-        note(f"drawn to {out}")
 
 
-def _plain_search(tuned: "Tuned") -> dict[str, Any]:
+def plain_search(tuned: "Tuned") -> dict[str, Any]:
+    """Return a search as JSON has it."""
     return {
         "model": {"name": tuned.best.candidate.name, **tuned.parameters},
         "metric": tuned.metric,
@@ -245,26 +187,13 @@ def _plain_search(tuned: "Tuned") -> dict[str, Any]:
     }
 
 
-def _plain_model(entry: "ComparedModel") -> dict[str, Any]:
-    return {
-        **entry.evaluation.to_dict(),
-        "seeds": [dict(one.metrics) for one in entry.evaluations],
-        "model": entry.model,
-        "parameters": dict(entry.parameters),
-        "seconds": entry.seconds,
-        "tuning_seconds": entry.tuning_seconds,
-        "bytes": entry.n_bytes,
-        "peak_bytes": entry.peak_bytes,
-    }
-
-
-def _trials(tuned: "Tuned") -> Listing:
+def trials_table(tuned: "Tuned") -> Listing:
     """Return a table of the best trials of a search, for each number of factors."""
     name = tuned.best.candidate.name
     found = [trial.candidate.parameters for trials in tuned.trials.values() for trial in trials]
     space = [
         one
-        for one in recsys.tuning.SPACES_IN_ORDER[name]
+        for one in tuned.space or recsys.tuning.SPACES_IN_ORDER[name]
         if one != "iterations" and any(one in parameters for parameters in found)
     ]
     rows: list[list[object]] = []
@@ -296,63 +225,6 @@ def _trials(tuned: "Tuned") -> Listing:
         + "; * is what was found",
         starts=starts,
     )
-
-
-def _comparison(
-    compared: "Mapping[str, ComparedModel]",
-    baseline: str,
-    metric: str,
-    found: "Mapping[str, Comparison]",
-) -> Listing:
-    """Return a table of models, one row each, and how each compares to a baseline."""
-    reference = compared[baseline]
-    recall = f"recall@{reference.evaluation.k}"
-    caption = (
-        f"{reference.evaluation.n_users:,} users; ± is half a 95 % interval over them. Differences "
-        "by bootstrap and permutation over users, p after Holm; better and worse are shares of the "
-        "users."
-    )
-    n_seeds = len(reference.evaluations)
-    if n_seeds > 1:
-        caption += f" Means over {n_seeds} seeds, in brackets the standard deviation over them."
-    if loss := recsys.tuning.loss_sentence(compared, metric):
-        caption += f" {loss}."
-    return Listing(
-        [
-            *("model", metric, recall, f"difference of {metric}", "p", "better / worse"),
-            *("tuning s", "fit s", "MB", "peak MB"),
-        ],
-        [
-            [
-                f"{name} ({entry.model})" if name == recsys.config.AUTO else name,
-                *(_over_seeds(entry, one) for one in (metric, recall)),
-                *(_standing(found[name]) if name in found else [""] * 3),
-                f"{entry.tuning_seconds:.1f}" if entry.tuning_seconds else "",
-                f"{entry.seconds:.1f}",
-                f"{entry.n_bytes / 1e6:.1f}",
-                "" if entry.peak_bytes is None else f"{entry.peak_bytes / 1e6:.0f}",
-            ]
-            for name, entry in compared.items()
-        ],
-        title=f"test part, against {baseline}",
-        left=["model"],
-        caption=caption,
-    )
-
-
-def _over_seeds(entry: "ComparedModel", metric: str) -> str:
-    evaluation, spread = entry.evaluation, entry.spread(metric)
-    value = with_half(evaluation.metrics[metric], evaluation.intervals[metric])
-    return value if spread is None else f"{value} ({spread:.4f})"
-
-
-def _standing(one: "Comparison") -> list[str]:
-    low, high = one.interval
-    return [
-        f"{one.difference:+.4f}, {low:+.4f} to {high:+.4f}",
-        f"{one.p_value:.4f}",
-        f"{one.better:.0%} / {one.worse:.0%}",
-    ]
 
 
 def _dimensions(curve: "DimensionCurve") -> Listing:
