@@ -10,11 +10,13 @@ from typing import Any, TypeAlias
 from recsys.base.errors import ConfigError
 from recsys.evaluation import DimensionCurve
 from recsys.inputs import AnyLog, AnySettings, inputs_of
+from recsys.logs.session import warn
 from recsys.models import flat, parameters_of
 from recsys.models.protocol import require_fit
 from recsys.selection import compare_models, try_dimensions, tune_model
 from recsys.training import with_model
 from recsys.tuning import Compared, Tuned
+from recsys.tuning.candidates import with_a_chance
 
 _COMMON = ("evaluation", "log")
 Models: TypeAlias = Sequence[Any] | Mapping[str, Any]
@@ -28,15 +30,17 @@ def tune(
     test: "AnyLog | None" = None,
     settings: AnySettings = None,
     study: str | Path | None = None,
-    progress: bool = False,
+    progress: bool = True,
     **options: Any,
 ) -> Tuned:
     """Find the hyperparameters of a model on a validation part; the test part is not used.
 
     Parameters
     ----------
-    log, test, settings, progress
+    log, test, settings
         As for `recsys.train`.
+    progress : bool
+        Show how far it is: a bar on a terminal, else a line on stderr every 15 seconds.
     study : path, optional
         An SQLite file that keeps the trials: the same call goes on from there.
     **options
@@ -68,7 +72,7 @@ def compare(
     test: "AnyLog | None" = None,
     settings: AnySettings = None,
     study: str | Path | None = None,
-    progress: bool = False,
+    progress: bool = True,
     **options: Any,
 ) -> Compared:
     """Tune, train and test several models on the same parts of a log and the same users.
@@ -76,7 +80,7 @@ def compare(
     Parameters
     ----------
     log, test, settings, progress
-        As for `recsys.train`.
+        As for `tune`.
     models : sequence or mapping of str or model, optional
         By name, which are tuned first; or as objects, which are taken as they are. A mapping has
         them by the names of their rows. Default: what has a chance on the log.
@@ -110,6 +114,10 @@ def compare(
         progress=progress,
     )
     wanted = given.settings
+    if wanted.compare.models is None:
+        _, left_out = with_a_chance(len(given.log.users), len(given.log.items))
+        for name, reason in left_out.items():
+            warn(f"compare: {name} is left out: {reason}; models=[{name!r}] compares it")
     found = compare_models(
         given.log, wanted, given=fixed, test=given.test, study=study, progress=progress
     )
@@ -123,7 +131,7 @@ def dimensions(
     *,
     test: "AnyLog | None" = None,
     settings: AnySettings = None,
-    progress: bool = False,
+    progress: bool = True,
     **options: Any,
 ) -> DimensionCurve:
     """Measure what each number of factors costs and gives, and which is enough.
@@ -131,7 +139,7 @@ def dimensions(
     Parameters
     ----------
     log, test, settings, progress, **options
-        As for `recsys.train`.
+        As for `tune`, but for the keys of ``[tune]``.
     factors : sequence of int
         The numbers to try.
 
