@@ -115,10 +115,12 @@ def _show_warning(message: Warning | str, *_where: object, **_how: object) -> No
 def read_logged(
     settings: "Settings", rejects: Path | None = None
 ) -> "tuple[Interactions, Interactions | None]":
-    """Read the log, write its row counts to stderr, and read the test part if there is one."""
+    """Read the log and its test part, if there is one; say on stderr what is read and tested."""
     log = recsys.read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
-    note(str(log.row_counts))
-    return log, recsys.training.read_test(settings)
+    test = recsys.training.read_test(settings)
+    few = recsys.splits.say_few_tested(log, settings.evaluation, test)
+    note(str(log.row_counts) if few is None else f"{log.row_counts}; {few}")
+    return log, test
 
 
 def choose_model(

@@ -24,6 +24,7 @@ from recsys.splits.splitters import (
 
 _Settings = TypeVar("_Settings", bound=SplitSettings)
 _ENOUGH_USERS = 100  # to measure on
+_MOST_COUNTED = 2_000_000  # events, in a moment
 
 
 class ThreeWaySplit(NamedTuple):
@@ -148,6 +149,33 @@ def _decided(log: Interactions, settings: SplitSettings) -> tuple[SplitName, str
                 "each user's last items are what is tested on"
             )
     return "time", None
+
+
+def say_few_tested(
+    log: Interactions, settings: SplitSettings, test: Interactions | None = None
+) -> str | None:
+    """Return a sentence where a split tests fewer than 100 users, with one that tests more.
+
+    None where it tests enough, and of a split that is given, or of none. `test` is as in
+    `split_log`. Of a log with millions of events nothing is counted.
+    """
+    name: SplitName = settings.split
+    if name == "auto":
+        name = "given" if test is not None else _decided(log, settings)[0]
+    if name in ("given", "none") or not 0 < len(log) <= _MOST_COUNTED:
+        return None
+    n_others = n_with_items_to_spare(log, settings.last)
+    n_tested = n_others
+    if name == "time":
+        n_tested = n_tested_by_time(log, settings.test_fraction)
+    if n_tested >= _ENOUGH_USERS:
+        return None
+    few = (
+        f"only {n_tested:,} users are tested, too few to tell models apart that are nearly as good"
+    )
+    if n_others > n_tested:
+        return f"{few}; --split last (evaluation.split in the TOML) tests {n_others:,}"
+    return f"{few}; no other split tests more, so go by the intervals"
 
 
 def require_split(settings: SplitSettings) -> None:

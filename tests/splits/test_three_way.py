@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ from recsys.splits import (
     SplitSettings,
     ThreeWaySplit,
     decide_split,
+    say_few_tested,
     split_by_time,
     split_last,
     split_log,
@@ -145,3 +147,24 @@ class TestAuto:
         with pytest.raises(DataError, match=r"--split \(evaluation.split in the TOML\)") as error:
             split_log(one_item, SplitSettings())
         assert "split_" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("split", "n_users", "expected"),
+    [
+        ("time", 150, r"only \d+ users are tested, .*; --split last .* tests 150"),
+        ("last", 150, None),
+        ("last", 60, "only 60 users are tested, .*; no other split tests more"),
+        ("auto", 60, "only 40 users .* tests 60"),
+        ("none", 60, None),
+    ],
+)
+def test_a_test_of_few_users_is_reported(split: str, n_users: int, expected: str | None) -> None:
+    """All but forty users come once and are gone, so that by time few are tested."""
+    rows = [
+        (user, 3 * (user % 5) + n, 1000 * n + (100_000 if user < 40 and n == 2 else 0))
+        for user in range(n_users)
+        for n in range(3)
+    ]
+    found = say_few_tested(log_of(*rows), SplitSettings(split=split))  # type: ignore[arg-type]
+    assert (found is None) if expected is None else re.search(expected, str(found))
