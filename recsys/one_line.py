@@ -3,9 +3,9 @@
 What they return is a table: ``to_pandas()``, ``to_polars()``, ``write("file.csv")``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from recsys.base.errors import ConfigError
 from recsys.evaluation import DimensionCurve
@@ -18,6 +18,7 @@ from recsys.training import with_model
 from recsys.tuning import Compared, Tuned
 from recsys.tuning.candidates import with_a_chance
 
+_Step = TypeVar("_Step")
 _COMMON = ("evaluation", "log")
 Models: TypeAlias = Sequence[Any] | Mapping[str, Any]
 FACTORS = (16, 32, 64, 128, 256)
@@ -62,7 +63,10 @@ def tune(
         "tune", log, settings, options, ("tune", *_COMMON), test=test, progress=progress
     )
     chosen, _ = with_model(given.settings, given.log, given.test, progress=progress)
-    return tune_model(given.log, chosen, test=given.test, study=study, progress=progress)
+    tuned = tune_model(given.log, chosen, test=given.test, study=study, progress=progress)
+    if not tuned.is_whole:
+        warn("tune: interrupted; the table holds the trials before")
+    return tuned
 
 
 def compare(
@@ -118,11 +122,15 @@ def compare(
         _, left_out = with_a_chance(len(given.log.users), len(given.log.items))
         for name, reason in left_out.items():
             warn(f"compare: {name} is left out: {reason}; models=[{name!r}] compares it")
-    found = compare_models(
-        given.log, wanted, given=fixed, test=given.test, study=study, progress=progress
+    compared = _until_interrupted(
+        compare_models(
+            given.log, wanted, given=fixed, test=given.test, study=study, progress=progress
+        ),
+        "compare",
     )
-    metric = f"{wanted.tune.metric}@{wanted.evaluation.k}"
-    return Compared(dict(found), wanted.compare.reference, metric)
+    found, metric = dict(compared), f"{wanted.tune.metric}@{wanted.evaluation.k}"
+    baseline = wanted.compare.reference
+    return Compared(found, baseline if baseline in found else [*found][-1], metric)
 
 
 def dimensions(
@@ -157,7 +165,19 @@ def dimensions(
     given = inputs_of("dimensions", log, settings, options, _COMMON, test=test, progress=progress)
     chosen, _ = with_model(given.settings, given.log, given.test, progress=progress)
     points = try_dimensions(given.log, chosen, factors, test=given.test, progress=progress)
-    return DimensionCurve(chosen.chosen_model.name, list(points))
+    return DimensionCurve(chosen.chosen_model.name, _until_interrupted(points, "dimensions"))
+
+
+def _until_interrupted(steps: Iterable[_Step], what: str) -> list[_Step]:
+    """Return what was done, also where Ctrl-C, or a notebook's stop, ends it after the first."""
+    done: list[_Step] = []
+    try:
+        done.extend(steps)
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        warn(f"{what}: interrupted; the table holds what was done before")
+    return done
 
 
 def _rows(models: Models | None) -> tuple[list[str] | None, dict[str, Any]]:

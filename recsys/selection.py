@@ -261,6 +261,8 @@ def compare_models(
             if on_tuned is not None:
                 on_tuned(found)
             check_stop()
+            if not found.is_whole:
+                raise KeyboardInterrupt
         seconds = perf_counter() - start if is_tuned else 0.0
         compared[name] = _compared(candidate, parts.whole, settings, seconds, progress=progress)
         yield name, compared[name]

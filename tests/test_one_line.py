@@ -1,6 +1,8 @@
 """One line a step: DataFrames for logs and items, settings as keywords, results as tables."""
 
 import importlib
+import io
+import sys
 from dataclasses import is_dataclass
 from pathlib import Path
 
@@ -179,6 +181,40 @@ def test_dimensions_returns_a_curve() -> None:
     for wrong, message in ((8, "dimensions: factors: expected a list, got 8"), (["8"], "svd.fac")):
         with pytest.raises(recsys.ConfigError, match=message):
             recsys.dimensions(LOG, wrong, model="svd", split="last")
+
+
+class Stopping(io.StringIO):
+    """A stderr that interrupts at a line of progress, as the stop button of a notebook does."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__()
+        self.line = line
+
+    def write(self, text: str) -> int:
+        if self.line in text:
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
+@pytest.mark.parametrize("line", ["fitting als", "tuning als: 2 of"])
+def test_an_interrupted_comparison_keeps_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setenv("RECSYS_PROGRESS_SECONDS", "0")
+    monkeypatch.setattr(sys, "stderr", Stopping(line))
+    models = [recsys.SVD(4), "als", "popularity"]
+    with pytest.warns(RuntimeWarning, match="compare: interrupted"):
+        found = recsys.compare(LOG, models, split="last", k=5, factors=4, trials=3)
+    assert list(found) == ["svd"]
+    assert found.to_pandas()["model"].tolist() == ["svd"]
+
+
+def test_an_interrupted_search_keeps_its_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_PROGRESS_SECONDS", "0")
+    monkeypatch.setattr(sys, "stderr", Stopping("2 of 5"))
+    with pytest.warns(RuntimeWarning, match="tune: interrupted"):
+        found = recsys.tune(LOG, model="svd", factors=4, trials=5, split="last", k=5)
+    assert len(found.to_pandas()) == 2
 
 
 def test_all_settings_have_one_place() -> None:

@@ -163,7 +163,7 @@ def tune(
             *_, before, now = [0.0, *(log.best().value for log in done.values())]
             if now < (1 + TOLERANCE) * before:
                 break
-    except StoppedError:
+    except (StoppedError, KeyboardInterrupt):
         done = {size: log for size, log in done.items() if _best_of(log.trials())}
         if not done:
             raise
