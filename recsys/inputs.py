@@ -9,7 +9,15 @@ import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.config import Settings, read_config, settings_from, with_tables
-from recsys.logs import Interactions, LogGuess, guess_items, guess_log, read_items, read_log
+from recsys.logs import (
+    Interactions,
+    LogGuess,
+    guess_items,
+    guess_log,
+    read_items,
+    read_log,
+    titles_of,
+)
 from recsys.logs.columns import KEYWORDS
 from recsys.logs.session import warn
 from recsys.logs.sources import ItemSource, LogSource, arrow_table
@@ -80,12 +88,14 @@ def inputs_of(
     *,
     test: "AnyLog | None" = None,
     items: "ItemSource | None" = None,
+    takes_items: bool = False,
     progress: bool = False,
 ) -> Inputs:
     """Return what a call works on: its settings, as of `settings_of`, and what they read.
 
     Columns of the log and of the items that neither are called as ours nor named are guessed, and
-    a warning says how; not where `settings` is a file or an object, which say all.
+    a warning says how; not where `settings` is a file or an object, which say all. Where a call
+    that takes items has none, titles are taken from the log, if it has them.
     """
     found = settings_of(what, settings, options, tables)
     late = [name for name, one in options.items() if one is not None and _says_how_to_read(name)]
@@ -95,20 +105,23 @@ def inputs_of(
             "to recsys.read_log, or pass the table or the path"
         )
     log = _once_in_memory(log)
+    guess = Guessed(found)
     if settings is None or isinstance(settings, Mapping):
-        guess = guessed(found, log, items)
+        guess = guessed(found, log, items, titles_too=takes_items)
         _warn_of_guess(guess)
         found = guess.settings
+    how, attributes = found.data.item_settings, None
+    if items is not None:
+        how = ItemSettings() if _was_read(items, how.columns) else how
+        attributes = read_items(items, how)
+    elif guess.source is not None:
+        attributes = read_items(guess.source, how)
     return Inputs(
         found,
         _interactions(log, found, progress),
         None if test is None else _interactions(test, found, progress),
-        None if items is None else _attributes(items, found.data.item_settings),
+        attributes,
     )
-
-
-def _attributes(items: ItemSource, settings: ItemSettings) -> pa.Table:
-    return read_items(items, ItemSettings() if _was_read(items, settings.columns) else settings)
 
 
 def _was_read(items: ItemSource, columns: Mapping[str, str]) -> bool:
@@ -128,19 +141,40 @@ class Guessed(NamedTuple):
     settings: Settings
     log: LogGuess | None = None
     items: str | None = None  # what was guessed of the table of items, in words
+    source: str | Path | pa.Table | None = None  # the log, where it is a table of items as well
 
 
-def guessed(settings: Settings, log: AnyLog, items: "ItemSource | None") -> Guessed:
-    """Return settings with what they do not say of the columns of a log and of its items."""
+def guessed(
+    settings: Settings, log: AnyLog, items: "ItemSource | None", *, titles_too: bool = True
+) -> Guessed:
+    """Return settings with what they do not say of the columns of a log and of its items.
+
+    Without items, their titles are taken from the log, if that is asked and it has them.
+    """
     guess = None if isinstance(log, Interactions) else guess_log(log, settings.log)
     if guess is not None:
         settings = replace(settings, log=replace(settings.log, **guess.table))
     if items is None:
-        return Guessed(settings, guess)
+        found = Guessed(settings, guess)
+        return _with_titles_of_log(found, log) if titles_too else found
     column = settings.log.columns.get("item_id")
     how, words = guess_items(items, settings.data.item_settings, column)
     data = replace(settings.data, item_columns=how.columns, items_text=how.text)
     return Guessed(replace(settings, data=data), guess, words)
+
+
+def _with_titles_of_log(found: Guessed, log: AnyLog) -> Guessed:
+    """Take the titles of items from the log itself, where it is one file or table that has them."""
+    source = log[0] if isinstance(log, list | tuple) and len(log) == 1 else log
+    if not isinstance(source, str | Path | pa.Table):
+        return found
+    how = titles_of(source, found.settings.log)
+    if how is None:
+        return found
+    name = None if isinstance(source, pa.Table) else str(source)
+    data = replace(found.settings.data, items=name, item_columns=how.columns, items_text=how.text)
+    words = f"{how.columns['title']} has the titles of its items"
+    return Guessed(replace(found.settings, data=data), found.log, words, source)
 
 
 def _warn_of_guess(found: Guessed) -> None:
@@ -149,7 +183,8 @@ def _warn_of_guess(found: Guessed) -> None:
         others = [f"{one.sentence}: {_keywords(one.table)}" for one in found.log.proposals]
         warn(f"log: {'; '.join([*found.log.sentences, *others])}")
     column, columns = found.settings.log.columns.get("item_id"), found.settings.data.item_columns
-    if found.items and any(theirs not in (ours, column) for ours, theirs in columns.items()):
+    is_guess = any(theirs not in (ours, column) for ours, theirs in columns.items())
+    if found.items and (is_guess or found.source is not None):
         warn(f"items: {found.items}")
 
 

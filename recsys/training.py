@@ -100,7 +100,15 @@ def train(
         recsys.train(df, items=items_df, model=recsys.SVD(128), split="last", user="userId")
     """
     given = inputs_of(
-        "train", log, settings, options, _TABLES, test=test, items=items, progress=progress
+        "train",
+        log,
+        settings,
+        options,
+        _TABLES,
+        test=test,
+        items=items,
+        takes_items=True,
+        progress=progress,
     )
     require_writable(store)  # found out now, not after the training
     log, test = given.log, given.test

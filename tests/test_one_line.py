@@ -143,6 +143,17 @@ def test_columns_are_guessed_and_said() -> None:
         inputs_of("train", likes, Settings(), {}, TABLES)  # an object says all
 
 
+@pytest.mark.parametrize("item", ["what", "item_id"])
+def test_titles_are_taken_from_the_log_where_it_has_them(item: str) -> None:
+    events = EVENTS.merge(TITLES, on="what").rename(columns={"what": item})
+    names = {"user": "who", "item": item}
+    with pytest.warns(RuntimeWarning, match="title has the titles"):
+        given = inputs_of("train", events, None, names, TABLES, takes_items=True)
+    assert given.items is not None
+    assert given.items.column_names == ["item_id", "title"]
+    assert inputs_of("tune", events, None, {**names, "value": "stars"}, TABLES).items is None
+
+
 def test_compare_returns_a_table() -> None:
     found = recsys.compare(
         EVENTS, [recsys.SVD(4), "popularity"], tune=False, split="last", k=5, **NAMED

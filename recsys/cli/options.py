@@ -133,8 +133,7 @@ class LogOptions:
         settings = replace(settings, data=data)
         if self.config:
             return recsys.inputs.Guessed(settings)
-        found = recsys.inputs.guessed(settings, data.log, data.items)
-        return found if data.items else _with_titles(found)
+        return recsys.inputs.guessed(settings, data.log, data.items)
 
     @property
     def words(self) -> list[str]:
@@ -272,18 +271,6 @@ def _parsed(change: str) -> tuple[str, Any]:
     except tomllib.TOMLDecodeError:
         return key, text.strip()
     return key, text.strip() if isinstance(value, date | time) else value
-
-
-def _with_titles(found: "Guessed") -> "Guessed":
-    """Take the titles of items from the log itself, where it is one file that has them."""
-    settings = found.settings
-    paths = [settings.data.log] if isinstance(settings.data.log, str) else settings.data.log
-    how = recsys.logs.titles_of(paths[0], settings.log) if len(paths) == 1 else None
-    if how is None:
-        return found
-    data = replace(settings.data, items=paths[0], item_columns=how.columns, items_text=how.text)
-    words = f"{how.columns['title']} has the titles of its items"
-    return found._replace(settings=replace(settings, data=data), items=words)
 
 
 def _note_guess(found: "Guessed") -> None:

@@ -5,10 +5,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from recsys.base.errors import ConfigError, DataError
 from recsys.logs.column_kinds import Column
 from recsys.logs.columns import NAMES, plain
-from recsys.logs.sample import Sample, sample_of
+from recsys.logs.sample import Sample, sample_of, spread_sample
 from recsys.logs.sources import ItemSource, LogFile, TableStream, arrow_table, as_file
 from recsys.settings import ItemSettings, LogSettings, TextSettings
 
@@ -108,18 +110,13 @@ def _without_names(columns: list[Column], settings: ItemSettings) -> ItemGuess:
     return ItemGuess(ItemSettings(found, text), sentence)
 
 
-def titles_of(path: str | Path, settings: LogSettings) -> ItemSettings | None:
+def titles_of(log: str | Path | pa.Table, settings: LogSettings) -> ItemSettings | None:
     """Return how a log itself is read as a table of items, where it has a title of each item.
 
     A column of titles has one text for an item, whoever the user is.
     """
-    item, path = settings.columns.get("item_id", "item_id"), Path(path)
-    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-        return None
-    try:
-        sample = sample_of(as_file(path, settings.format), settings)
-    except (ConfigError, DataError):
-        return None
+    item = settings.columns.get("item_id", "item_id")
+    sample = _sample_of_log(log, settings)
     if sample is None or not sample.has_names or item not in sample.columns:
         return None
     for name in _TITLES:
@@ -128,6 +125,19 @@ def titles_of(path: str | Path, settings: LogSettings) -> ItemSettings | None:
                 text = {one.name: getattr(settings, one.name) for one in fields(TextSettings)}
                 return ItemSettings({"item_id": item, "title": column}, TextSettings(**text))
     return None
+
+
+def _sample_of_log(log: str | Path | pa.Table, settings: LogSettings) -> Sample | None:
+    """Return rows of a file or a table, None of what is large or cannot be read."""
+    if isinstance(log, pa.Table):
+        return None if log.nbytes > _MOST_BYTES else spread_sample(log)
+    path = Path(log)
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        return None
+    try:
+        return sample_of(as_file(path, settings.format), settings)
+    except (ConfigError, DataError):
+        return None
 
 
 def _is_of(sample: Sample, column: str, item: str) -> bool:
