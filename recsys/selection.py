@@ -16,7 +16,7 @@ from recsys.base.checks import require_known, require_whole
 from recsys.base.durable import replace_text, require_place
 from recsys.base.environment import extra, missing_package, peak_memory
 from recsys.base.errors import ConfigError
-from recsys.base.progress import progress_bar
+from recsys.base.progress import progress_bar, progress_line
 from recsys.base.stopping import check_stop
 from recsys.base.threads import one_blas_thread
 from recsys.config import AUTO, Settings
@@ -166,8 +166,8 @@ def measure_dimensions(
     user_items = train.user_items()
     _compile(models[0], train, user_items)
     for number, sized in enumerate(models, start=1):
-        what = f"fitting {model.name}, {sized.factors} factors ({number} of {len(models)})"
-        with epoch_bar(what, enabled=progress) as on_epoch:
+        what = f"{model.name}, {sized.factors} factors ({number} of {len(models)})"
+        with epoch_bar(f"fitting {what}", enabled=progress) as on_epoch:
             start = perf_counter()
             embeddings = sized.fit(train, on_epoch=on_epoch)
             seconds = perf_counter() - start
@@ -175,10 +175,14 @@ def measure_dimensions(
         for storage in STORAGES:
             users, items = encode(embeddings.users, storage), encode(embeddings.items, storage)
             decoded = Embeddings(users.decode(), items.decode())
+            evaluation = evaluate(decoded, train, test, k=k, progress=progress)
+            if storage == STORAGES[0]:
+                reached = f"ndcg@{k} {evaluation.metrics[f'ndcg@{k}']:.4f}"
+                progress_line(f"tried {what}: {reached}", enabled=progress)
             yield DimensionPoint(
                 factors=sized.factors,
                 storage=storage,
-                evaluation=evaluate(decoded, train, test, k=k, progress=progress),
+                evaluation=evaluation,
                 vector_bytes=items.n_bytes // len(items.values),
                 n_bytes=users.n_bytes + items.n_bytes,
                 train_seconds=seconds,
@@ -250,6 +254,7 @@ def compare_models(
     }
     parts = split_parts(log, settings.evaluation, test)
     compared: dict[str, ComparedModel] = {}
+    metric = f"{settings.tune.metric}@{settings.evaluation.k}"
     for name, candidate in candidates.items():
         start = perf_counter()
         is_tuned = name not in fixed and (settings.compare.tune or candidate is None)
@@ -265,8 +270,11 @@ def compare_models(
                 raise KeyboardInterrupt
         seconds = perf_counter() - start if is_tuned else 0.0
         compared[name] = _compared(candidate, parts.whole, settings, seconds, progress=progress)
+        reached = f"{metric} {compared[name].evaluation.metrics[metric]:.4f}"
+        place = f"model {len(compared)} of {len(candidates)}"
+        progress_line(f"compared {name}: {reached}, {place}", enabled=progress)
         yield name, compared[name]
-    best = best_name(compared, f"{settings.tune.metric}@{settings.evaluation.k}")
+    best = best_name(compared, metric)
     if compared[best].model in SCORERS:
         student = _student_of(compared[best], parts.whole[0], settings)
         yield (
@@ -343,7 +351,7 @@ def _tuned(
     search = settings.tune
     require_known("tune.spaces", search.spaces, SPACES)
     task = Task(parts.train, parts.validation, search.metric, settings.evaluation.k, search.seed)
-    with progress_bar(f"tuning {candidate.name}", enabled=progress) as on_step:
+    with progress_bar(f"tuning {candidate.name}", enabled=progress, each_step=True) as on_step:
         return tune(
             candidate,
             task,

@@ -1,5 +1,6 @@
 """The command line as a person or a script meets it: a process, its output and its exit code."""
 
+import io
 import json
 import os
 import pty
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from recsys.config import read_config
 from recsys.logs import read_log
@@ -635,6 +637,41 @@ def interrupted(*arguments: str | Path, number: int, at: str, code: int) -> tupl
     assert process.returncode == code, "".join(lines) + rest
     assert "Traceback" not in rest
     return out, rest
+
+
+def test_in_a_pipe_each_trial_and_model_has_a_line(few_users: Path, tmp_path: Path) -> None:
+    few = ("--factors", "8", "--trials", "2", "--split", "random")
+    done = run(
+        "compare", few_users, "--models", "svd,popularity", *few, RECSYS_PROGRESS_SECONDS="99"
+    )
+    lines = [re.sub(r"0\.\d{4}|\d+ s", "#", line) for line in done.stderr.splitlines()[1:]]
+    assert [line for line in lines if line.startswith("recsys: ")] == [
+        "recsys: tuning svd: 1 of 2, 8 factors, last #, best # (#)",
+        "recsys: tuning svd: 2 of 2, 8 factors, last #, best # (#)",
+        "recsys: compared svd: ndcg@20 #, model 1 of 2",
+        "recsys: tuning popularity: 1 of 1, last #, best # (#)",
+        "recsys: compared popularity: ndcg@20 #, model 2 of 2",
+    ]
+    dimensions = ("dimensions", few_users, "--model", "svd", "--factors", "2,4")
+    done = run(*dimensions, RECSYS_PROGRESS_SECONDS="99")
+    assert "recsys: tried svd, 4 factors (2 of 2): ndcg@20 0." in done.stderr
+    assert "recsys: " not in run(*dimensions).stderr  # it is "inf" here
+
+
+def test_numbers_stay_whole_in_80_columns() -> None:
+    from recsys.cli.output import Listing
+
+    numbers = ["0.1234 ± 0.0567", "+0.1351, +0.1018 to +0.1669", "1,234,567.8"]
+    for columns in range(1, 9):
+        headings = ["model", *(f"a long heading {place}" for place in range(columns))]
+        row = ["als", *(numbers[place % 3] for place in range(columns))]
+        listing = Listing(headings, [row, row], left=["model"])
+        console = Console(width=80, record=True, file=io.StringIO())
+        console.print(listing)
+        text = console.export_text()
+        for number in (part for one in row[1:] for part in re.split(r" ± |, | to ", one)):
+            assert number in text
+        assert max(map(len, text.splitlines())) <= 80
 
 
 def test_tune_that_is_stopped_shows_what_it_has(sample: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import Protocol
 
 from recsys.base.errors import ConfigError
@@ -51,7 +52,9 @@ class OnStep(Protocol):
 
 
 @contextmanager
-def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
+def progress_bar(
+    description: str, *, enabled: bool = True, each_step: bool = False
+) -> Iterator[OnStep]:
     """Show on stderr how far the block has come.
 
     Parameters
@@ -60,6 +63,8 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
         What is being done, a few words.
     enabled : bool
         False shows nothing.
+    each_step : bool
+        Write a line for each step in a pipe, however short after the last one.
 
     Yields
     ------
@@ -68,7 +73,7 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[OnStep]:
         that has come since.
     """
     if not (enabled and sys.stderr.isatty()):
-        yield _Lines(description).on_step if enabled else _ignore
+        yield _Lines(description, each_step).on_step if enabled else _ignore
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -118,11 +123,17 @@ def spinner(step: str, *, enabled: bool = True) -> Iterator[Callable[[str], None
         yield update
 
 
-class _Lines:
-    """Writes a line at the first step after every so many seconds."""
+def progress_line(line: str, *, enabled: bool = True) -> None:
+    """Write to stderr what is done, where it is a pipe or a file."""
+    if enabled and not sys.stderr.isatty() and isfinite(_seconds()):
+        _write_line(line)
 
-    def __init__(self, what: str = "") -> None:
-        self._what = what
+
+class _Lines:
+    """Writes a line at the first step after every so many seconds, or at each step."""
+
+    def __init__(self, what: str = "", each_step: bool = False) -> None:
+        self._what, self._each_step = what, each_step
         self._pause = _seconds()
         self._began = time.monotonic()
         self._due = self._began + self._pause
@@ -135,12 +146,16 @@ class _Lines:
         """Write what is being done."""
         check_stop()
         now = time.monotonic()
-        if now < self._due:
+        is_due = now >= self._due or (self._each_step and isfinite(self._pause))
+        if not is_due:
             return
         self._due = now + self._pause
-        line = printable(step, one_line=True)
-        sys.stderr.write(f"recsys: {line} ({now - self._began:.0f} s)\n")
-        sys.stderr.flush()
+        _write_line(f"{step} ({now - self._began:.0f} s)")
+
+
+def _write_line(line: str) -> None:
+    sys.stderr.write(f"recsys: {printable(line, one_line=True)}\n")
+    sys.stderr.flush()
 
 
 def _seconds() -> float:

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,30 +50,36 @@ class Listing:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
         """Yield the widest table that fits, or the paragraphs."""
-        for is_tight, is_dense in ((False, self.is_dense), (True, self.is_dense), (True, True)):
-            table = self._table(is_tight, is_dense)
+        fit = _Fit(is_dense=self.is_dense)
+        tight = replace(fit, breaks_headings=True)
+        tighter = replace(tight, breaks_cells=True)
+        dense = [replace(one, is_dense=True) for one in (tight, tighter)]
+        for tried in (fit, tight, tighter, *dense):
+            table = self._table(tried)
             size = Measurement.get(console, options.update(max_width=_UNBOUNDED), table)
-            if (size.minimum if is_tight else size.maximum) <= options.max_width:
+            if (size.minimum if tried.breaks_headings else size.maximum) <= options.max_width:
                 yield table
                 return
         yield self._paragraphs()
 
-    def _table(self, is_tight: bool, is_dense: bool) -> Table:
+    def _table(self, fit: "_Fit") -> Table:
         table = Table(title=cell(self.title) if self.title else None, caption=self.caption or None)
-        if is_dense:
+        if fit.is_dense:
             table.padding, table.collapse_padding = (0, 0, 0, 0), True
+        are_numbers = [heading not in self.left for heading in self.headings]
+        rows = [[*map(fit.cell, row, are_numbers)] for row in self.rows]
         for place, heading in enumerate(self.headings):
             if heading in self.left:
                 table.add_column(cell(heading), overflow="fold")
                 continue
-            words = heading.split() if is_tight else heading.splitlines()
-            numbers = [line for row in self.rows for line in str(cell(row[place])).splitlines()]
+            words = heading.split() if fit.breaks_headings else heading.splitlines()
+            numbers = [line for row in rows for line in row[place].plain.splitlines()]
             width = max(map(cell_len, [*words, *numbers]), default=0)
             table.add_column(cell(heading), justify="right", overflow="fold", width=width)
-        for number, row in enumerate(self.rows):
+        for number, row in enumerate(rows):
             if number in self.starts:
                 table.add_section()
-            table.add_row(*map(cell, row))
+            table.add_row(*row)
         return table
 
     def _paragraphs(self) -> Group:
@@ -89,6 +95,20 @@ class Listing:
                     grid.add_row(cell(heading.replace("\n", " ")), value)
             parts += [Padding(grid, (0, 0, 0, 2), expand=False), Text()]
         return Group(*parts, *([self.caption] if self.caption else []))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How a table is made narrower."""
+
+    is_dense: bool = False
+    breaks_headings: bool = False  # of numbers, between words
+    breaks_cells: bool = False  # with several numbers, between a value and what follows it
+
+    def cell(self, value: object, is_number: bool) -> Text:
+        if self.breaks_cells and is_number and isinstance(value, str):
+            value = value.replace(" ±", "\n±").replace(", ", ",\n")
+        return cell(value)
 
 
 def show(*parts: RenderableType, width: int | None = None) -> None:

@@ -269,7 +269,7 @@ def _group(models: "Sequence[Slice]") -> list[str]:
     cells = [own.group, f"{own.n:,}", *(with_half(one.value, one.interval) for one in models)]
     if own.difference is not None and own.difference_interval is not None:
         low, high = own.difference_interval
-        cells.append(f"{own.difference:+.4f}\n{low:+.4f} to {high:+.4f}")
+        cells.append(f"{own.difference:+.4f}, {low:+.4f} to {high:+.4f}")
     return [*cells, "<- loses" if own.loses else ""]
 
 
