@@ -4,7 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
@@ -53,7 +53,10 @@ _PATHS = {
 
 @dataclass(frozen=True, repr=False)
 class Settings(ShowsChanges):
-    """Everything that a config file can say, typed and checked."""
+    """Everything that a config file can say, typed and checked.
+
+    A table may be given as a dict of some of its keys, and the model by its name or as a dict.
+    """
 
     data: DataSettings = field(default_factory=DataSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -67,6 +70,17 @@ class Settings(ShowsChanges):
     tune: TuneSettings = field(default_factory=TuneSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
     nightly: NightlySettings = field(default_factory=NightlySettings)
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.default_factory is MISSING:  # the model, of which the name is enough
+                if isinstance(value, Mapping | str):
+                    object.__setattr__(self, one.name, _changed_model(None, value))
+                continue
+            default = one.default_factory()
+            if not isinstance(value, type(default)):  # a dict of some of its keys
+                object.__setattr__(self, one.name, _changed(default, one.name, value))
 
     @property
     def chosen_model(self) -> Model:

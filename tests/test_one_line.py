@@ -76,6 +76,11 @@ def test_settings_are_objects_dicts_or_dotted_keys() -> None:
         assert settings_of("train", settings, {}, TABLES).index.kind == "exact"
     index = recsys.IndexSettings(kind="exact")
     assert read(index=index).index is index
+    assert Settings(index={"kind": "exact"}, model="svd") == Settings(  # type: ignore[arg-type]
+        index=index, model=recsys.SVD()
+    )
+    with pytest.raises(recsys.ConfigError, match="index: expected a table, a dict of its keys or"):
+        Settings(index=5)  # type: ignore[arg-type]
     assert settings_of("train", Settings(index=index), {"trees": 5}, TABLES).index.trees == 5
     split = recsys.SplitSettings(split="last", last=2)
     for found in (read(split=split, k=np.int64(5)), read(evaluation=split, k=np.int64(5))):
