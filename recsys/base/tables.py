@@ -27,7 +27,7 @@ Row = TypeVar("Row")
 _MOST_ROWS = {"text": 30, "html": 50}
 _MOST_CHARACTERS = {"text": 32, "html": 120}
 _MOST_IN_LIST = 4
-_PADDING, _WIDTH = "  ", 80
+_PADDING, _WIDTH, _LEAST_WIDTH = "  ", 80, 12
 _MORE = "... and more: to_pandas(), to_polars() and to_arrow() have all rows"
 
 
@@ -191,8 +191,13 @@ def text_of(table: "pa.Table", caption: str = "") -> str:
 
     cells, is_number = _shown(table, "text")
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    ends = accumulate(width + len(_PADDING) for width in widths)
+    ends = list(accumulate(width + len(_PADDING) for width in widths))
     n_fit = max(1, sum(end - len(_PADDING) <= _WIDTH for end in ends))
+    room = _WIDTH - ends[n_fit - 1]
+    if n_fit < len(widths) and not is_number[n_fit] and room >= _LEAST_WIDTH:  # of words, a part
+        widths[n_fit] = room
+        cells = [[*row[:n_fit], _cut(row[n_fit], room), *row[n_fit + 1 :]] for row in cells]
+        n_fit += 1
     others = cells[0][n_fit:]
     lines = [
         _PADDING.join(
@@ -274,7 +279,10 @@ def _cell(value: Any, decimals: int, most: int) -> str:
     if isinstance(value, list):
         more = ", ..." if len(value) > _MOST_IN_LIST else ""
         return f"{', '.join(_cells(value[:_MOST_IN_LIST], most))}{more}"
-    text = " ".join(str(value).split())
+    return _cut(" ".join(str(value).split()), most)
+
+
+def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 

@@ -62,6 +62,16 @@ def test_a_text_is_80_wide_and_names_the_columns_left_out() -> None:
     assert lines[2].startswith("xxx")
 
 
+def test_a_column_of_words_that_does_not_fit_is_cut() -> None:
+    row = {"rank": 1, "title": "x" * 60, "score": 0.5, "because_of": "y" * 60, "genre": "z" * 60}
+    table = table_of([row | {"place": "w" * 60, "rank": 12345678}])
+    lines = repr(Rows(table)).splitlines()
+    assert lines[1].split() == ["rank", "title", "score", "because_of"]
+    assert len(lines[2]) == 80
+    assert lines[2].endswith("yyy...")
+    assert lines[-1] == "... and genre, place"
+
+
 def test_a_row_without_a_column_has_none_there() -> None:
     assert table_of([{"a": 1}, {"b": "x"}]).to_pylist() == [
         {"a": 1, "b": None},
