@@ -26,6 +26,7 @@ from recsys.settings import (
     IndexSettings,
     LogSettings,
     NightlySettings,
+    ServiceSettings,
     SplitSettings,
     TuneSettings,
 )
@@ -48,6 +49,7 @@ _IN_TOML = {
 _PATHS = {
     "data": ("log", "test", "items"),
     "nightly": ("store", "log_file", "metrics_file"),
+    "service": ("keys", "tls_certificate", "tls_key"),
 }
 
 
@@ -70,6 +72,7 @@ class Settings(ShowsChanges):
     tune: TuneSettings = field(default_factory=TuneSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
     nightly: NightlySettings = field(default_factory=NightlySettings)
+    service: ServiceSettings = field(default_factory=ServiceSettings)
 
     def __post_init__(self) -> None:
         for one in fields(self):

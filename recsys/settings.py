@@ -13,6 +13,7 @@
     [tune]        how hyperparameters are found
     [compare]     which models are compared
     [nightly]     what a night writes, keeps and logs
+    [service]     where the online service listens, and what it lets a caller ask for
 
 `LogSettings` has a page of its own, `recsys.base.log_settings`. `recsys.config` makes these of a
 TOML file. Each raises a ConfigError if a setting is out of range.
@@ -34,6 +35,7 @@ from recsys.base.log_settings import LogSettings as LogSettings
 from recsys.base.log_settings import TextSettings as TextSettings
 from recsys.base.log_settings import TimestampUnit as TimestampUnit
 from recsys.base.log_settings import ValueScale as ValueScale
+from recsys.base.service_settings import ServiceSettings as ServiceSettings
 
 SplitName = Literal["auto", "time", "last", "random", "given", "none"]
 ValidationName = Literal["same", "time", "last", "random"]

@@ -4,7 +4,7 @@ Exit codes: 0 done, 1 refused (bad data, a gate), 2 usage. One line on stderr pe
 know; results go to stdout, progress to stderr.
 """
 
-from recsys.cli import ask, compare, config, select, store, train
+from recsys.cli import ask, compare, config, select, serve, store, train
 from recsys.cli.app import app, main
 
-__all__ = ["app", "ask", "compare", "config", "main", "select", "store", "train"]
+__all__ = ["app", "ask", "compare", "config", "main", "select", "serve", "store", "train"]

@@ -46,6 +46,10 @@ _EXAMPLES: dict[str, object] = {
     "nightly.log_file": "nightly.jsonl",
     "nightly.metrics_file": "recsys.prom",
     "nightly.mlflow": "http://127.0.0.1:5000",
+    "service.keys": "keys.jsonl",
+    "service.tls_certificate": "certificate.pem",
+    "service.tls_key": "key.pem",
+    "service.where_columns": ["category", "price"],
 }
 """What stands behind a "#" where there is no default."""
 

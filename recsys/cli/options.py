@@ -49,6 +49,12 @@ Factors = Annotated[
     int | None,
     typer.Option("--factors", min=1, help="Of the model; of auto, tune, compare: at most."),
 ]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="TABLE.KEY=VALUE", help="Any other setting; `recsys config` has all."
+    ),
+]
 
 FLAGS = {
     "log.columns.user_id": "--user",
@@ -70,6 +76,12 @@ FLAGS = {
     "compare.seeds": "--seeds",
     "data.log": "LOG",
     "data.items": "--items",
+    "service.host": "--host",
+    "service.port": "--port",
+    "service.workers": "--workers",
+    "service.keys": "--keys",
+    "service.tls_certificate": "--tls-certificate",
+    "service.tls_key": "--tls-key",
 }
 """The option of each key of the config that has one."""
 
@@ -99,12 +111,7 @@ class LogOptions:
     k: Annotated[
         int | None, typer.Option("-k", min=1, help="Length of the lists that are tested.")
     ] = None
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="TABLE.KEY=VALUE", help="Any other setting; `recsys config` has all."
-        ),
-    ] = None
+    changes: Changes = None
 
     def settings(
         self,

@@ -1,15 +1,13 @@
 """What monitors are told of a night: metrics in a textfile for Prometheus, a run on MLflow.
 
-The text exposition format, version 0.0.4: ``# HELP``, ``# TYPE`` and samples, a family at a time. A
-night is over when it is scraped, so counters and the time of the last success live in a small file
-of the store.
+A night is over when it is scraped, so counters and the time of the last success live in a small
+file of the store.
 """
 
 import json
-import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -18,14 +16,13 @@ from typing import get_args
 
 from recsys.base.durable import errors_of_writing, replace_text
 from recsys.base.environment import extra, missing_package
+from recsys.base.exposition import family, gauge
 from recsys.config import Settings
 from recsys.models import flat
 from recsys.nightly.report import NightReport, Result
 from recsys.nightly.run import RUNS
 
 TOTALS = "totals.json"
-
-_Samples = Sequence[tuple[Mapping[str, str], float]]
 
 
 def write_metrics(path: str | None, store: Path, report: NightReport) -> None:
@@ -46,16 +43,16 @@ def exposition(report: NightReport, totals: Mapping[str, float]) -> str:
 
 def _of_run(report: NightReport, totals: Mapping[str, float]) -> Iterator[str]:
     results = [name for name in get_args(Result) if name != "running"]
-    yield _family(
+    yield family(
         "recsys_nightly_runs_total",
         "Nights that came to an end, by result.",
         [({"result": result}, totals.get(result, 0)) for result in results],
         type_="counter",
     )
     succeeded = float(report.result == "done")
-    yield _gauge("recsys_nightly_success", "1 if the last night was done, else 0.", succeeded)
-    yield _gauge("recsys_nightly_seconds", "Duration of the last night.", report.seconds)
-    yield _gauge(
+    yield gauge("recsys_nightly_success", "1 if the last night was done, else 0.", succeeded)
+    yield gauge("recsys_nightly_seconds", "Duration of the last night.", report.seconds)
+    yield gauge(
         "recsys_nightly_last_success_timestamp_seconds",
         "When a night was last done, in seconds since 1970.",
         totals.get("last_success"),
@@ -64,17 +61,17 @@ def _of_run(report: NightReport, totals: Mapping[str, float]) -> Iterator[str]:
 
 def _of_stages(report: NightReport) -> Iterator[str]:
     done = [stage for stage in report.stages if stage.status == "done"]
-    yield _family(
+    yield family(
         "recsys_nightly_stage_seconds",
         "Duration of each stage that was done.",
         [({"stage": stage.name}, stage.seconds) for stage in done],
     )
-    yield _family(
+    yield family(
         "recsys_nightly_stage_peak_memory_bytes",
         "Most memory that the process held during each stage.",
         [({"stage": s.name}, float(s.peak_bytes)) for s in done if s.peak_bytes is not None],
     )
-    yield _family(
+    yield family(
         "recsys_nightly_log",
         "What was read: events, users, items, rows_read, rejected, files_read, files_reused.",
         [
@@ -84,7 +81,7 @@ def _of_stages(report: NightReport) -> Iterator[str]:
         ],
     )
     newest = report.facts("ingest").get("newest_event")
-    yield _gauge(
+    yield gauge(
         "recsys_log_newest_event_timestamp_seconds",
         "Time of the newest event of the log, in seconds since 1970.",
         None if newest is None else datetime.fromisoformat(newest).timestamp(),
@@ -92,12 +89,12 @@ def _of_stages(report: NightReport) -> Iterator[str]:
 
 
 def _of_model(report: NightReport) -> Iterator[str]:
-    yield _family(
+    yield family(
         "recsys_version_info",
         "The version that the last night published.",
         [] if report.version is None else [({"version": report.version}, 1.0)],
     )
-    yield _family(
+    yield family(
         "recsys_evaluation",
         "Metrics of each model on the part of the log held out.",
         [
@@ -106,18 +103,6 @@ def _of_model(report: NightReport) -> Iterator[str]:
             for metric, value in found["metrics"].items()
         ],
     )
-
-
-def _gauge(name: str, help_: str, value: float | None) -> str:
-    return _family(name, help_, [] if value is None else [({}, value)])
-
-
-def _family(name: str, help_: str, samples: _Samples, type_: str = "gauge") -> str:
-    """Return one metric and its samples; nothing where it has none."""
-    if not samples:
-        return ""
-    head = f"# HELP {name} {_escaped(help_)}\n# TYPE {name} {type_}\n"
-    return head + "".join(f"{name}{_labels(labels)} {_number(v)}\n" for labels, v in samples)
 
 
 def _counted(path: Path, report: NightReport) -> dict[str, float]:
@@ -130,24 +115,6 @@ def _counted(path: Path, report: NightReport) -> dict[str, float]:
         totals["last_success"] = time.time()
     replace_text(path, json.dumps(totals))
     return totals
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    shown = ",".join(f'{name}="{_escaped(value, quotes=True)}"' for name, value in labels.items())
-    return f"{{{shown}}}" if shown else ""
-
-
-def _escaped(text: str, *, quotes: bool = False) -> str:
-    escaped = text.replace("\\", r"\\").replace("\n", r"\n")
-    return escaped.replace('"', r"\"") if quotes else escaped
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    return repr(float(value))
 
 
 def require_mlflow() -> ModuleType:

@@ -21,7 +21,8 @@ both sides are known, the meaning is SQL's; what is unknown (null) fulfils no co
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
@@ -155,6 +156,16 @@ def parse(text: str) -> Condition:
             f"where: expected at most {MOST_CHARACTERS:,} characters, got {len(text):,}"
         )
     return _Parser(_tokens(text)).whole()
+
+
+def columns_of(part: object) -> frozenset[str]:
+    """Return the names of columns in a condition, as it spells them."""
+    if isinstance(part, ColumnName):
+        return frozenset([part.name])
+    inside: Iterable[object] = part if isinstance(part, tuple) else ()
+    if is_dataclass(part):
+        inside = [getattr(part, one.name) for one in fields(part)]
+    return frozenset[str]().union(*map(columns_of, inside))
 
 
 class _Token(NamedTuple):

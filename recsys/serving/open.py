@@ -47,22 +47,27 @@ def open(store: str | Path | None = None, version: str | None = None) -> Recomme
     CorruptVersionError
         If a file of the version is damaged, and no other version may stand in for it.
     """
+    return Recommender(open_content(store, version))
+
+
+def open_content(store: str | Path | None = None, version: str | None = None) -> Content:
+    """Open what a `Recommender` answers from; see `open`."""
     folder = store_path(store)
     try:
-        return Recommender(open_version(folder, version))
+        return open_version(folder, version)
     except (CorruptVersionError, VersionNotFoundError) as error:
         if version is not None:
             raise
         return _opened_instead(folder, error)
 
 
-def _opened_instead(store: Path, error: StoreError) -> Recommender:
+def _opened_instead(store: Path, error: StoreError) -> Content:
     """Open the latest of the once current versions that can be opened, or raise the error."""
     opened, _ = first_usable(store, served(store), Content.of)
     if opened is None:
         raise error
-    warnings.warn(f"{error}; serving version {opened.version}", RuntimeWarning, stacklevel=3)
-    return Recommender(opened)
+    warnings.warn(f"{error}; serving version {opened.version}", RuntimeWarning, stacklevel=4)
+    return opened
 
 
 def recommend(user_id: Id, k: int = 10, store: str | Path | None = None) -> Recommendations:
@@ -92,7 +97,7 @@ _open: dict[Path, tuple[list[int], Recommender]] = {}
 
 def _current_recommender(store: Path) -> Recommender:
     """Return the recommender of the current version, opened only when CURRENT was replaced."""
-    signature = _signature(store / CURRENT)  # taken before CURRENT is read, so never too new
+    signature = signature_of(store / CURRENT)  # taken before CURRENT is read, so never too new
     known = _open.get(store)
     if signature is not None and known is not None and known[0] == signature:
         return known[1]
@@ -105,7 +110,7 @@ def _current_recommender(store: Path) -> Recommender:
     return recommender
 
 
-def _signature(path: Path) -> list[int] | None:
+def signature_of(path: Path) -> list[int] | None:
     """Return numbers that change when a file is replaced; None where there is none."""
     try:
         return identity_of(path)

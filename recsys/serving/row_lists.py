@@ -59,6 +59,10 @@ class RowLists:
                 return self._of_history(folded, request)
         if on_unknown == "raise":
             raise self.unknown_user(user_id)
+        return self.popular(request)
+
+    def popular(self, request: Request) -> RowList:
+        """Return the list of a user of whom nothing is known."""
         return self._answers.answer(None, request, NO_ITEMS, "popular")
 
     def for_history(

@@ -1,0 +1,96 @@
+"""What the online service listens to, and what it lets a caller ask for; the [service] table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from math import inf
+
+from recsys.base.checks import require, require_types
+from recsys.base.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """Where the service listens, who may ask, and for how much; the ``[service]`` table.
+
+    Paths are like those of `DataSettings`.
+    """
+
+    host: str = "127.0.0.1"
+    """The address to listen to. One that other machines reach needs `keys`."""
+    port: int = 8000
+    """Where it listens there."""
+    workers: int = 1
+    """Processes that answer; they share the pages of the version."""
+    threads: int = 2
+    """Threads of a worker for what takes longer than a plain list."""
+    keys: str | None = None
+    """The file of API keys. Default: none, and whoever reaches the address may ask."""
+    tls_certificate: str | None = None
+    """PEM file. With `tls_key`, the service speaks HTTPS."""
+    tls_key: str | None = None
+    """PEM file of the private key."""
+    origins: Sequence[str] = field(default_factory=tuple)
+    """Web pages that browsers let read the answers, such as "https://shop.example"."""
+    where_columns: Sequence[str] | None = None
+    """The only columns of attributes that `where`, `max_per` and `column` may name."""
+    max_k: int = 1_000
+    """Longest list."""
+    max_total_k: int = 10_000
+    """Most items of a batch: the sum of its k."""
+    max_ids: int = 10_000
+    """Most ids in one argument."""
+    max_body_bytes: int = 1 << 20
+    """Of the body of a request."""
+    max_target_bytes: int = 1 << 16
+    """Of path and query: an id of 10 kB may take 30 kB, percent-encoded."""
+    max_header_bytes: int = 1 << 14
+    """Of all lines of a header."""
+    max_seconds: float = 10.0
+    """Longest time for the body to arrive, and for an answer to be made."""
+    max_waiting: int = 64
+    """Requests of a worker that run or wait in threads; more are answered 503 at once."""
+    poll_seconds: float = 1.0
+    """How often a worker looks for a new current version and for changed keys."""
+
+    def __post_init__(self) -> None:
+        require_types("service", self)
+        require("service.port", self.port, least=0, at_most=65_535)
+        at_least_one = ("workers", "threads", "max_k", "max_total_k", "max_ids", "max_waiting")
+        for name in at_least_one:
+            require(f"service.{name}", getattr(self, name), least=1)
+        for name in ("max_body_bytes", "max_target_bytes", "max_header_bytes"):
+            require(f"service.{name}", getattr(self, name), least=256)
+        for name in ("max_seconds", "poll_seconds"):
+            require(f"service.{name}", getattr(self, name), above=0, below=inf)
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            missing = "tls_key" if self.tls_key is None else "tls_certificate"
+            raise ConfigError(
+                f"service.{missing}: expected a PEM file, as its other half is given, got none"
+            )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the address."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:  # a name, which may lead anywhere
+            return False
+
+    @property
+    def url(self) -> str:
+        """Where the service is found."""
+        scheme = "http" if self.tls_certificate is None else "https"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}"
+
+    def require_safe(self) -> None:
+        """Raise a ConfigError for an address that others reach while no key is asked for."""
+        if not self.is_local and self.keys is None:
+            raise ConfigError(
+                f"service.host: expected an address of this machine alone, such as 127.0.0.1, as "
+                f"there are no keys, got {self.host!r}; make a key with recsys serve --new-key "
+                "NAME --keys FILE, and name the file by --keys or service.keys"
+            )

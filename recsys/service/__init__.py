@@ -1,0 +1,25 @@
+"""The online service: lists over HTTP, from the current version of a store.
+
+::
+
+    app          the ASGI application: size, key, route, arguments, answer
+    routes       what each path takes and what answers it
+    parameters   arguments of a query or a body, held to the limits
+    handlers     from arguments to the bytes of an answer
+    list_writer  lists from ready JSON of each item
+    opened       the open version, and the next one
+    problems     what goes wrong, as problem documents
+    keys         API keys
+    counters     metrics of all workers
+    openapi      the routes as OpenAPI 3.1
+    server       the processes that listen
+
+It answers and never learns. `Service` runs on any ASGI server; `serve` runs it on Granian.
+"""
+
+from recsys.base.service_settings import ServiceSettings
+from recsys.service.app import Service
+from recsys.service.keys import new_key
+from recsys.service.server import check, serve
+
+__all__ = ["Service", "ServiceSettings", "check", "new_key", "serve"]

@@ -1,0 +1,302 @@
+"""What each route answers: from checked arguments to the bytes of a body."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+
+from recsys.base.errors import RecsysError, UnknownItemError
+from recsys.base.exposition import gauge
+from recsys.base.service_settings import ServiceSettings
+from recsys.service.list_writer import json_text
+from recsys.service.opened import Opened
+from recsys.service.parameters import Arguments, Parameter, in_body
+from recsys.service.problems import ProblemError, problem_of
+from recsys.serving.results import RowList
+from recsys.serving.row_lists import TopKind
+from recsys.store.manifest import plain
+from recsys.vectors import Id, NamedVectors
+from recsys.vectors.ids import Kind, unknown_id
+
+if TYPE_CHECKING:
+    from recsys.service.counters import Counters
+
+JSON = b"application/json"
+ARROW = b"application/vnd.apache.arrow.stream"
+PROMETHEUS = b"text/plain; version=0.0.4"
+
+DEFAULT_K = 10
+
+
+class Asked(NamedTuple):
+    """A request that has been read."""
+
+    opened: Opened
+    path: Mapping[str, str]
+    given: Arguments
+    settings: ServiceSettings
+
+
+class Reply(NamedTuple):
+    """What is answered to it; a list has a source."""
+
+    body: bytes
+    source: str = ""
+    media: bytes = JSON
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+CONDITIONS = (
+    Parameter("exclude", "ids", "Items that must not be in the list; unknown ones are ignored."),
+    Parameter("candidates", "ids", "The only items that may be in the list."),
+    Parameter("where", "condition", "A condition on attributes of items, such as price < 20."),
+)
+OF_A_LIST = (
+    Parameter("k", "k", "Length of the list.", default=DEFAULT_K),
+    *CONDITIONS,
+    Parameter("diversity", "number", "From 0, by score alone, to 1.", default=0.0),
+    Parameter("max_per", "column", "A column and a number, such as brand:2: most items of one."),
+)
+OF_A_USER = (
+    *OF_A_LIST,
+    Parameter("include_seen", "flag", "Keep items that the user has seen.", default=False),
+    Parameter("history", "ids", "Items of a user who may be unknown, the last one last."),
+    Parameter(
+        "on_unknown",
+        "text",
+        "What an unknown user without a history gets: the popular list, or 404.",
+        ("popular", "raise"),
+        "popular",
+    ),
+)
+OF_ANYBODY = (
+    Parameter("user_id", "id", "A user; without one, history is needed."),
+    *OF_A_USER,
+    Parameter("weights", "numbers", "Strength of each item of a history without a user_id."),
+)
+_BY_NAME = {parameter.name: parameter for parameter in OF_ANYBODY}
+_OF_REQUEST = frozenset(one.name for one in OF_A_LIST) | {"include_seen"}
+
+
+def of_user(asked: Asked) -> Reply:
+    """Answer with the list of the user in the path."""
+    return _listed(asked.opened, _rows_of(asked.opened, asked.given, asked.path["user_id"]))
+
+
+def of_anybody(asked: Asked) -> Reply:
+    """Answer with the list of the user or of the history in the body."""
+    return _listed(asked.opened, _rows_of_body(asked.opened, asked.given))
+
+
+def batch(asked: Asked) -> Reply:
+    """Answer with a list or a problem for each request of the body."""
+    requests, opened = asked.given["requests"], asked.opened
+    read = [_or_problem(lambda one=one: in_body(one, _BY_NAME, asked.settings)) for one in requests]
+    total = sum(one.get("k", DEFAULT_K) for one in read if not isinstance(one, ProblemError))
+    if total > asked.settings.max_total_k:
+        raise ProblemError(
+            "invalid",
+            f"requests: expected at most {asked.settings.max_total_k:,} items in all, the sum of "
+            f"k, got {total:,}",
+        )
+    answers = [
+        one if isinstance(one, ProblemError) else _or_problem(lambda one=one: _text_of(opened, one))
+        for one in read
+    ]
+    texts = [
+        json_text({"problem": one.to_dict()}) if isinstance(one, ProblemError) else one
+        for one in answers
+    ]
+    version = json_text(opened.version)
+    return Reply(encoded(f'{{"answers":[{",".join(texts)}],"version":{version}}}'))
+
+
+def _or_problem(make: Any) -> Any:
+    """Return what a call returns, or its error as a problem."""
+    try:
+        return make()
+    except ProblemError as problem:
+        return problem
+    except RecsysError as error:
+        return problem_of(error)
+
+
+def _text_of(opened: Opened, given: Arguments) -> str:
+    return opened.writer.text(_rows_of_body(opened, given))
+
+
+def _rows_of_body(opened: Opened, given: Arguments) -> RowList:
+    if "user_id" not in given:
+        return _rows_of_history(opened, given)
+    if "weights" in given:
+        raise ProblemError("invalid", "weights: expected them with a history and without a user_id")
+    return _rows_of(opened, given, given["user_id"])
+
+
+def _rows_of(opened: Opened, given: Arguments, user_id: Id) -> RowList:
+    return opened.rows.recommend(
+        user_id,
+        _request(opened, given),
+        given.get("history"),
+        given.get("on_unknown", "popular"),
+    )
+
+
+def _rows_of_history(opened: Opened, given: Arguments) -> RowList:
+    if "history" not in given:
+        raise ProblemError("invalid", "expected a user_id or a history, got neither")
+    request, is_strict = _request(opened, given), given.get("on_unknown") == "raise"
+    on_unknown = "raise" if is_strict else "ignore"
+    try:
+        return opened.rows.for_history(
+            given["history"],
+            request,
+            given.get("weights"),
+            on_unknown,  # type: ignore[arg-type]
+        )
+    except UnknownItemError:
+        if is_strict:
+            raise
+        return opened.rows.popular(request)
+
+
+def _request(opened: Opened, given: Arguments) -> Any:
+    conditions: Any = {name: one for name, one in given.items() if name in _OF_REQUEST}
+    return opened.rows.request(conditions.pop("k", DEFAULT_K), **conditions)
+
+
+def _listed(opened: Opened, found: RowList) -> Reply:
+    return Reply(encoded(opened.writer.text(found)), found.source)
+
+
+def encoded(text: str) -> bytes:
+    """Return UTF-8; half a character, which it cannot hold, becomes a question mark."""
+    return text.encode(errors="replace")
+
+
+def top(asked: Asked) -> Reply:
+    """Answer with a list that is the same for everybody."""
+    kind = cast(TopKind, asked.path["kind"])
+    if kind not in ("popular", "trending", "latest"):
+        raise ProblemError("no_route", "expected a list of popular, trending or latest items")
+    given = dict(asked.given)
+    column = given.pop("column", None)
+    return _listed(asked.opened, asked.opened.rows.top(kind, _request(asked.opened, given), column))
+
+
+def similar(asked: Asked) -> Reply:
+    """Answer with the items most similar to one."""
+    given: Arguments = {"k": DEFAULT_K} | asked.given
+    found = asked.opened.recommender.similar_items(asked.path["item_id"], **given)
+    return Reply(encoded(asked.opened.writer.text_of(found, "similar")), "similar")
+
+
+def explanation(asked: Asked) -> Reply:
+    """Answer with what each item of a user's history adds to the score of an item."""
+    why = asked.opened.recommender.explain(asked.path["user_id"], asked.path["item_id"])
+    return Reply(encoded(json_text(why.to_dict())))
+
+
+def find(asked: Asked) -> Reply:
+    """Answer with the items whose titles begin with some words."""
+    given = asked.given
+    found = asked.opened.recommender.find(
+        given.get("title", ""), given.get("k", DEFAULT_K), where=given.get("where")
+    )
+    return Reply(encoded(asked.opened.writer.text_of(found, "title")), "title")
+
+
+def item(asked: Asked) -> Reply:
+    """Answer with what is known of an item."""
+    opened = asked.opened
+    row = opened.recommender.item_vectors.row(asked.path["item_id"])
+    known = {
+        "item_id": opened.content.items.ids[row],
+        "n_users": int(opened.content.items.popularity[row]),
+        "attributes": plain(opened.recommender.describe(asked.path["item_id"])),
+        "version": opened.version,
+    }
+    return Reply(encoded(json_text(known)))
+
+
+def embeddings(asked: Asked) -> Reply:
+    """Answer with embeddings by id: one as JSON, several as a stream of Arrow."""
+    kind: Kind = "user" if asked.path["table"] == "users" else "item"
+    if asked.path["table"] not in ("users", "items"):
+        raise ProblemError("no_route", "expected embeddings of users or of items")
+    opened, asked_ids = asked.opened, asked.given["ids"]
+    vectors = getattr(opened.recommender, f"{kind}_vectors")
+    rows = vectors.ids.rows(asked_ids)
+    is_known = rows >= 0
+    n_unknown = len(rows) - int(np.count_nonzero(is_known))
+    if n_unknown and asked.given.get("on_unknown", "raise") == "raise":
+        first = asked_ids[int(np.flatnonzero(~is_known)[0])]
+        raise unknown_id(kind, first, vectors.ids, f"of version {opened.version}")
+    headers = ((b"x-recsys-unknown", b"%d" % n_unknown),)
+    if "one" in asked.given and len(rows) == 1 and not n_unknown:
+        known = {
+            f"{kind}_id": vectors.ids[int(rows[0])],
+            "embedding": vectors.matrix[int(rows[0])].tolist(),
+            "space_id": vectors.space_id,
+            "version": opened.version,
+        }
+        return Reply(encoded(json_text(known)), headers=headers)
+    return Reply(_as_arrow(vectors, rows[is_known], opened), media=ARROW, headers=headers)
+
+
+def _as_arrow(vectors: NamedVectors, rows: "np.ndarray[Any, Any]", opened: Opened) -> bytes:
+    import pyarrow as pa
+
+    some = NamedVectors(
+        vectors.ids.take(rows),
+        np.asarray(vectors.matrix[rows]),
+        vectors.kind,
+        vectors.space_id,
+    )
+    about = {"space_id": vectors.space_id, "version": opened.version}
+    table = some.to_arrow().replace_schema_metadata(about)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    body: bytes = sink.getvalue().to_pybytes()
+    return body
+
+
+def embeddings_by_id(asked: Asked) -> Reply:
+    """Answer the query of embeddings: ids are repeated there."""
+    given = {"ids": asked.given["id"], "one": True} | asked.given
+    return embeddings(asked._replace(given=given))
+
+
+def version(asked: Asked) -> Reply:
+    """Answer with what the version is."""
+    opened, manifest = asked.opened, asked.opened.manifest
+    known = {
+        "version": opened.version,
+        "model": manifest.model.name,
+        "factors": manifest.factors,
+        "n_users": manifest.n_users,
+        "n_items": manifest.n_items,
+        "space_id": manifest.space_id,
+        "opened_seconds_ago": round(time.time() - opened.since, 3),
+    }
+    return Reply(encoded(json_text(known)))
+
+
+def metrics(opened: Opened | None, counters: "Counters") -> Reply:
+    """Answer with the counters of all workers, and the version that this one has open."""
+    ready = gauge("recsys_service_ready", "1 if a version is open.", float(opened is not None))
+    if opened is None:
+        return Reply((counters.text() + ready).encode(), media=PROMETHEUS)
+    created = datetime.fromisoformat(opened.manifest.created)
+    age, labels = (datetime.now(UTC) - created).total_seconds(), {"version": opened.version}
+    text = (
+        counters.text()
+        + ready
+        + gauge("recsys_service_version_info", "The open version.", 1.0, labels)
+        + gauge("recsys_service_version_age_seconds", "Since the version was made.", age)
+    )
+    return Reply(text.encode(), media=PROMETHEUS)

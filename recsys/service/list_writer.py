@@ -1,0 +1,89 @@
+"""Lists as the bytes of an answer, from ready JSON of each item: no object an item on the way."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recsys.base.lazy import lazy_property
+from recsys.serving import ScoredItem, Source
+from recsys.serving.results import RowList
+from recsys.store import Content
+from recsys.store.manifest import plain
+from recsys.vectors import Id
+
+_MOST_PIECES = 1 << 17  # kept; some 200 bytes each
+_SOURCES: tuple[Source, ...] = (
+    *("personal", "fold_in", "popular", "trending", "latest", "similar", "title"),
+)
+
+
+def json_text(value: Any) -> str:
+    """Return JSON without blanks, in UTF-8."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class _Pieces(dict[int, str]):
+    """The JSON of each item up to its score, by row, made when it is first asked for.
+
+    Those that lists have again and again are kept. An item without a title has none.
+    """
+
+    def __init__(self, content: Content, titles: pa.ChunkedArray | None) -> None:
+        super().__init__()
+        self._ids, self._titles = content.items.ids, titles
+
+    def __missing__(self, row: int) -> str:
+        known: dict[str, Any] = {"item_id": self._ids[row]}
+        title = None if self._titles is None else self._titles[row].as_py()
+        if title is not None:
+            known["title"] = title
+        if len(self) >= _MOST_PIECES:
+            self.clear()
+        self[row] = piece = f'{json_text(known)[:-1]},"score":'
+        return piece
+
+
+class ListWriter:
+    """Writes the lists of one version."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._ids = content.items.ids
+        version = json_text(content.version.name)
+        self._ends = {source: f'],"source":"{source}","version":{version}}}' for source in _SOURCES}
+
+    @lazy_property
+    def _pieces(self) -> _Pieces:
+        table, titles = self._content.attributes, None
+        if table is not None:
+            from recsys.serving.plain_titles import title_column
+
+            name = title_column(table)
+            titles = None if name is None else table[name].combine_chunks()
+        return _Pieces(self._content, titles)
+
+    def text(self, found: RowList) -> str:
+        """Return a list: its items with their titles, its source, and the version."""
+        return self._text(found.rows.tolist(), found.scores, found.source)
+
+    def text_of(self, found: Iterable[ScoredItem], source: Source) -> str:
+        """Return the list of some items by their ids."""
+        items = tuple(found)
+        rows = self._ids.rows(item_id for item_id, _ in items).tolist()
+        return self._text(rows, np.array([score for _, score in items]), source)
+
+    def _text(self, rows: list[int], scores: "np.ndarray[Any, Any]", source: Source) -> str:
+        pieces, numbers = self._pieces, scores.tolist()
+        if scores.dtype.kind == "f" and not np.isfinite(scores).all():
+            numbers = [json_text(plain(one)) for one in numbers]
+        listed = ",".join([f"{pieces[row]}{one}}}" for row, one in zip(rows, numbers, strict=True)])
+        return f'{{"items":[{listed}{self._ends[source]}'
+
+    def described(self, item_id: Id, attributes: dict[str, Any]) -> str:
+        """Return what is known of one item."""
+        version = self._content.version.name
+        known = {"item_id": item_id, "attributes": plain(attributes), "version": version}
+        return json_text(known)

@@ -1,0 +1,103 @@
+"""The version that the service answers from: opened, warmed, and replaced by the next one."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+
+from recsys.base.errors import RecsysError
+from recsys.service.list_writer import ListWriter
+from recsys.serving import Recommender
+from recsys.serving.open import open_content, signature_of
+from recsys.store import Content, current_or_none, open_version
+from recsys.store.versions import CURRENT
+
+log = logging.getLogger("recsys.service")
+
+_WARM_K = 20
+
+
+class Opened:
+    """One open version, which a request keeps from its start to its end."""
+
+    def __init__(self, content: Content) -> None:
+        self.content = content
+        self.manifest = content.version.manifest
+        self.recommender = Recommender(content)
+        self.rows = self.recommender.rows
+        self.writer = ListWriter(content)
+        self.version = content.version.name
+        self.since = time.time()
+        self._warm()
+
+    def _warm(self) -> None:
+        """Make the lists of a user and of nobody: what is read at first use is in memory then."""
+        request = self.rows.request(min(_WARM_K, max(len(self.content.items.ids), 1)))
+        for user_id in ("", self.content.user_lookup.ids[0] if self.content.user_lookup.n else ""):
+            self.writer.text(self.rows.recommend(user_id, request))
+
+
+class CurrentVersion:
+    """Keeps the current version of a store open.
+
+    Parameters
+    ----------
+    store : path
+        Its folder.
+    on_event : callable
+        Called with "opened" or "refused" when a version is taken up, or cannot be.
+
+    Attributes
+    ----------
+    opened : Opened or None
+        None until the first one is open. A request takes it once, so it never sees two.
+    """
+
+    def __init__(self, store: Path, on_event: Callable[[str], None]) -> None:
+        self.store = store
+        self.opened: Opened | None = None
+        self._on_event = on_event
+        self._signature: list[int] | None = None
+        self._refused: str | None = None
+        self._lock = Lock()
+
+    def refresh(self) -> None:
+        """Open the current version where it is another one; the old one stays where that fails.
+
+        At the start a damaged one is passed over for the one before it; later the open one goes on.
+        """
+        with self._lock:
+            signature = signature_of(self.store / CURRENT)
+            if self.opened is not None and signature == self._signature:
+                return
+            try:
+                self._open()
+            except (RecsysError, OSError, ValueError) as error:
+                self._refuse(str(error))
+                if self.opened is None:
+                    return  # tried again, as it may be published or mended
+            self._signature = signature
+
+    def _refuse(self, reason: str) -> None:
+        if reason != self._refused:
+            self._on_event("refused")
+            serving = "nothing" if self.opened is None else self.opened.version
+            log.error("cannot open the current version: %s; serving %s", reason, serving)
+        self._refused = reason
+
+    def _open(self) -> None:
+        if self.opened is None:
+            self._take(open_content(self.store))
+        elif current_or_none(self.store) != self.opened.version:
+            self._take(open_version(self.store))
+
+    def _take(self, content: Content) -> None:
+        self.opened = Opened(content)
+        self._on_event("opened")
+        log.info("serving version %s", self.opened.version)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a version is open and warm."""
+        return self.opened is not None

@@ -1,0 +1,214 @@
+"""The routes of the service: what each path takes and what answers it; OpenAPI is made of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from recsys.base.lazy import lazy_property
+from recsys.service import handlers
+from recsys.service.handlers import Asked, Reply
+from recsys.service.keys import Scope
+from recsys.service.parameters import Parameter
+
+_QUICK = frozenset(("k", "include_seen", "on_unknown"))
+
+
+@dataclass(frozen=True)
+class Route:
+    """A method and a path.
+
+    Parameters
+    ----------
+    path : str
+        Its variable parts are in braces.
+    answer : callable, optional
+        Makes the answer from a version. None for what the service answers by itself.
+    scope : str or None
+        What a key must allow; None for what needs no key.
+    example : mapping
+        Of OpenAPI: the parts of the path, the query or the body; tests ask for it.
+    is_quick : bool
+        Whether a plain request is answered at once, and not by a thread.
+    """
+
+    name: str
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    answer: Callable[[Asked], Reply] | None = None
+    parameters: tuple[Parameter, ...] = ()
+    scope: Scope | None = "read"
+    example: Mapping[str, Any] = field(default_factory=dict)
+    media: bytes = handlers.JSON
+    is_quick: bool = False
+
+    @lazy_property
+    def by_name(self) -> dict[str, Parameter]:
+        """The parameters by their names."""
+        return {parameter.name: parameter for parameter in self.parameters}
+
+    def is_quick_with(self, given: Mapping[str, Any]) -> bool:
+        """Whether these arguments cost no more than a look-up and a search."""
+        return self.is_quick and given.keys() <= _QUICK
+
+
+_IDS = Parameter("ids", "ids", "Ids in either form.", required=True)
+_UNKNOWN_IDS = Parameter(
+    "on_unknown", "text", "Ids that are not known: 404, or left out.", ("raise", "ignore"), "raise"
+)
+_COLUMN = Parameter("column", "column", "Of the latest: a column of dates or numbers.")
+_K = handlers.OF_A_LIST[0]
+_ONE, _TWO = {"user_id": "u42"}, {"user_id": "u42", "item_id": "i9"}
+
+ROUTES = (
+    Route(
+        "user_recommendations",
+        "GET",
+        "/v1/users/{user_id}/recommendations",
+        "Recommend items to a user.",
+        handlers.of_user,
+        handlers.OF_A_USER,
+        example={"path": _ONE, "query": {"k": 3}},
+        is_quick=True,
+    ),
+    Route(
+        "recommendations",
+        "POST",
+        "/v1/recommendations",
+        "Recommend items to a user or to a history, under every condition there is.",
+        handlers.of_anybody,
+        handlers.OF_ANYBODY,
+        example={"body": {"history": ["i7", "i9"], "k": 3, "where": "price < 20"}},
+    ),
+    Route(
+        "batch",
+        "POST",
+        "/v1/recommendations:batch",
+        "Recommend items to many: a list or a problem for each request.",
+        handlers.batch,
+        (Parameter("requests", "objects", "Bodies of /v1/recommendations.", required=True),),
+        example={"body": {"requests": [{"user_id": "u42", "k": 2}, {"history": ["i7"], "k": 2}]}},
+    ),
+    Route(
+        "similar",
+        "GET",
+        "/v1/items/{item_id}/similar",
+        "List the items most similar to one, by the cosine of their embeddings.",
+        handlers.similar,
+        (_K, *handlers.CONDITIONS),
+        example={"path": {"item_id": "i7"}, "query": {"k": 2, "exclude": ["i9"]}},
+    ),
+    Route(
+        "explanation",
+        "GET",
+        "/v1/users/{user_id}/explanations/{item_id}",
+        "Show what each item that a user has seen adds to the score of an item.",
+        handlers.explanation,
+        example={"path": _TWO},
+    ),
+    Route(
+        "items",
+        "GET",
+        "/v1/items",
+        "Find items by words of their titles or their beginnings; without any, all of them.",
+        handlers.find,
+        (
+            Parameter("title", "text", "Words, at most 256 characters; or an id.", default=""),
+            _K,
+            handlers.CONDITIONS[-1],
+        ),
+        example={"query": {"title": "moon", "k": 2}},
+    ),
+    Route(
+        "item",
+        "GET",
+        "/v1/items/{item_id}",
+        "Show what is known of an item.",
+        handlers.item,
+        example={"path": {"item_id": "i7"}},
+    ),
+    Route(
+        "list",
+        "GET",
+        "/v1/lists/{kind}",
+        "List popular, trending or latest items, the same for everybody.",
+        handlers.top,
+        (*handlers.OF_A_LIST, _COLUMN),
+        example={"path": {"kind": "popular"}, "query": {"k": 2, "where": "price < 20"}},
+    ),
+    Route(
+        "embeddings",
+        "GET",
+        "/v1/embeddings/{table}",
+        "The embedding of one id as JSON, those of several as a stream of Arrow.",
+        handlers.embeddings_by_id,
+        (Parameter("id", "ids", "Of users or items; repeatable.", required=True), _UNKNOWN_IDS),
+        example={"path": {"table": "items"}, "query": {"id": ["i7"]}},
+    ),
+    Route(
+        "embeddings_of_many",
+        "POST",
+        "/v1/embeddings/{table}",
+        "Embeddings by id, as a stream of Arrow.",
+        handlers.embeddings,
+        (_IDS, _UNKNOWN_IDS),
+        example={"path": {"table": "users"}, "body": {"ids": ["u42", "u1"]}},
+        media=handlers.ARROW,
+    ),
+    Route("version", "GET", "/v1/version", "What the open version is.", handlers.version),
+    Route("live", "GET", "/health/live", "Whether the process answers.", scope=None),
+    Route("ready", "GET", "/health/ready", "Whether a version is open and warm.", scope=None),
+    Route(
+        "metrics",
+        "GET",
+        "/metrics",
+        "Counters of all workers, for Prometheus.",
+        scope="operate",
+        media=handlers.PROMETHEUS,
+    ),
+    Route("openapi", "GET", "/openapi.json", "This service as OpenAPI 3.1.", scope=None),
+)
+OTHER = "other"
+"""What counters call requests of no route."""
+
+
+class Found(NamedTuple):
+    """The routes of a path by method, and the variable parts of it, escaped."""
+
+    routes: Mapping[str, Route]
+    path: Mapping[str, bytes]
+
+
+_Compiled = tuple[tuple[bytes | None, ...], tuple[str, ...], dict[str, Route]]
+
+
+def _compiled() -> dict[int, list[_Compiled]]:
+    """Return the paths by their number of parts: each part, None where it varies, and its names."""
+    routes: dict[str, dict[str, Route]] = {}
+    for route in ROUTES:
+        routes.setdefault(route.path, {})[route.method] = route
+    found: dict[int, list[_Compiled]] = {}
+    for path, by_method in routes.items():
+        parts = path.split("/")
+        fixed = tuple(None if part.startswith("{") else part.encode() for part in parts)
+        names = tuple(part.strip("{}") for part in parts if part.startswith("{"))
+        found.setdefault(len(parts), []).append((fixed, names, by_method))
+    return found
+
+
+_COMPILED = _compiled()
+
+
+def found(raw_path: bytes) -> Found | None:
+    """Return the routes of a path as it was sent: an escaped slash is part of an id."""
+    parts = raw_path.split(b"/")
+    for fixed, names, by_method in _COMPILED.get(len(parts), ()):
+        varying = []
+        for expected, part in zip(fixed, parts, strict=True):
+            if expected is None:
+                varying.append(part)
+            elif expected != part:
+                break
+        else:
+            return Found(by_method, dict(zip(names, varying, strict=True)))
+    return None

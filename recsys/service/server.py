@@ -1,0 +1,161 @@
+"""The processes that listen: Granian over the ASGI application, a worker or several."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from recsys.base.environment import extra, missing_package
+from recsys.base.errors import ConfigError
+from recsys.base.service_settings import ServiceSettings
+from recsys.service.app import Service
+from recsys.service.keys import Keys
+from recsys.serving import store_path
+from recsys.serving.open import open_content
+from recsys.store import current_or_none
+
+log = logging.getLogger("recsys.service")
+
+_LINE = "%(asctime)s %(levelname)s %(name)s [%(process)d] %(message)s"
+_LOOK_SECONDS = 1.0
+_HEADER_MILLISECONDS = 10_000  # for the whole header of a request to arrive
+_STOP_SECONDS = 20  # for what is running to end, after which a worker is killed
+
+
+def check(store: str | Path | None, settings: ServiceSettings) -> str:
+    """Return the version that would be served; an error says why nothing would."""
+    _require_startable(settings)
+    _server(_granian(), settings)
+    return open_content(store).version.name
+
+
+def _require_startable(settings: ServiceSettings) -> None:
+    settings.require_safe()
+    if settings.keys is not None:
+        Keys.read(settings.keys)
+
+
+def serve(
+    store: str | Path | None = None,
+    settings: ServiceSettings | None = None,
+    *,
+    on_start: Callable[[], None] | None = None,
+) -> None:
+    """Serve the current version of a store over HTTP until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    store : path, optional
+        Default: $RECSYS_STORE, else ./store.
+    settings : ServiceSettings, optional
+    on_start : callable, optional
+        Called when the address is listened to.
+
+    Raises
+    ------
+    ConfigError
+        If a setting cannot be used, the address is reached by others while no key is asked for, or
+        Granian is not installed.
+    """
+    settings = settings or ServiceSettings()
+    _require_startable(settings)
+    folder = store_path(store).absolute()
+    if current_or_none(folder) is None:
+        log.warning("%s has no current version: not ready until one is published", folder)
+    if settings.keys is not None:
+        settings = replace(settings, keys=os.fspath(Path(settings.keys).absolute()))
+    server = _server(_granian(), settings)
+    if on_start is not None:
+        server.on_startup(on_start)
+    signal.set_wakeup_fd(-1)  # Granian waits for what is running, however often it is asked to stop
+    with TemporaryDirectory(prefix="recsys-service-") as counters:
+        make = partial(Service, folder, settings, Path(counters))
+        server.serve(target_loader=_Loader(make), wrap_loader=False)
+
+
+class _Loader:
+    """Makes the application in each worker."""
+
+    def __init__(self, make: Any) -> None:
+        self._make = make
+
+    def __call__(self, *_: object) -> Service:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        service: Service = self._make()
+        return service
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when the process that started it is gone: nobody would replace or stop it."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _logging() -> dict[str, Any]:
+    """Return where lines of the log go: to stderr, ours and those of Granian."""
+    logger = {"handlers": ["console"], "level": "INFO", "propagate": False}
+    return {
+        "formatters": {"line": {"format": _LINE}},
+        "handlers": {
+            "console": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "stream": "ext://sys.stderr",
+            }
+        },
+        "loggers": {"recsys": logger, "_granian": dict(logger)},
+    }
+
+
+def _granian() -> Any:
+    try:
+        import granian
+    except ImportError as error:
+        raise missing_package("serve", "granian", extra("serve")) from error
+    return granian
+
+
+def _server(granian: Any, settings: ServiceSettings) -> Any:
+    certificate, key = (
+        None if one is None else Path(one) for one in (settings.tls_certificate, settings.tls_key)
+    )
+    try:
+        return _made(granian, settings, certificate, key)
+    except OSError as error:  # of the PEM files
+        raise ConfigError(
+            f"service.tls_certificate: expected a certificate and its key as PEM files, got {error}"
+        ) from error
+
+
+def _made(
+    granian: Any, settings: ServiceSettings, certificate: Path | None, key: Path | None
+) -> Any:
+    from granian.constants import Interfaces, RuntimeModes
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+
+    return granian.Granian(
+        "recsys.service",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        runtime_mode=RuntimeModes.mt,
+        websockets=False,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS),
+        ssl_cert=certificate,
+        ssl_key=key,
+        respawn_failed_workers=True,
+        respawn_interval=0.5,
+        workers_kill_timeout=_STOP_SECONDS,
+        log_level=LogLevels.warning,
+        log_dictconfig=_logging(),
+    )

@@ -1,0 +1,55 @@
+"""A small store with ids of any content, and the service over it."""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys.service import Service
+from recsys.serving import Recommender
+from recsys.serving import open as open_store
+from recsys.settings import IndexSettings
+from recsys.store import publish
+from tests.store.releases import ODD_IDS, small_release
+
+N_ITEMS = 40
+USERS = ["u42", "u1", *ODD_IDS]
+ITEMS = ["i7", "i9", *ODD_IDS, *(f"j{row}" for row in range(N_ITEMS - 2 - len(ODD_IDS)))]
+
+
+def release(seed: int = 0):
+    rows = np.arange(N_ITEMS)
+    attributes = {
+        "item_id": ITEMS,
+        "title": ["The Ninth Moonbase", *(f'"Title" \\ {row} é' for row in rows[1:-1]), None],
+        "category": [("a", "b", "c")[row % 3] for row in rows],
+        "price": (rows * 7 % 31).astype(np.float64),
+        "released": [date(2000 + row % 20, 1, 1) for row in rows.tolist()],
+    }
+    return small_release(
+        len(USERS),
+        N_ITEMS,
+        seed=seed,
+        user_ids=USERS,
+        item_ids=ITEMS,
+        attributes=pa.table(attributes),
+    )
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("service") / "store"
+    publish(folder, release(), IndexSettings(kind="exact"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def service(store: Path) -> Service:
+    return Service(store).open()
+
+
+@pytest.fixture(scope="session")
+def recommender(store: Path) -> Recommender:
+    return open_store(store)

@@ -1,0 +1,127 @@
+"""Real processes: they listen, are replaced, and end in peace."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from recsys.errors import ConfigError
+from recsys.service import ServiceSettings, check
+from recsys.service.keys import new_key
+from recsys.store import versions
+from tests.command_line import run
+
+pytest.importorskip("granian", reason="make install brings what serves")
+
+_PATIENCE = 60  # seconds for a busy machine; nothing is asserted of time
+LIST = "/v1/users/u42/recommendations?k=3"
+
+
+@dataclass(frozen=True)
+class Server:
+    process: subprocess.Popen[bytes]
+    port: int
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    def wait(self, path: str = "/health/ready") -> None:
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            try:
+                if self.get(path)[0] == 200:
+                    return
+            except OSError:
+                pass
+            assert self.process.poll() is None, self.process.communicate()
+            time.sleep(0.05)
+        raise TimeoutError(path)
+
+    @property
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(one) for one in children.read_text().split()]
+
+
+@pytest.fixture(scope="module")
+def server(store: Path) -> Iterator[Server]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "recsys", "serve", "--store", str(store), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    started = Server(process, port)
+    try:
+        started.wait()
+        yield started
+    finally:
+        process.kill()  # its workers end by themselves
+        process.communicate(timeout=_PATIENCE)
+
+
+def test_it_serves_and_ends_in_peace(server: Server, store: Path) -> None:
+    """The life of one server: a list, a dead worker, a body that ends after SIGTERM."""
+    status, body = server.get(LIST)
+    assert (status, versions(store)[0].name.encode() in body) == (200, True)
+    assert server.get("/v1/users/%F0%9F%A6%84%20emoji/recommendations")[0] == 200
+    assert server.get("/v1/users/" + "x" * 10_000 + "/recommendations?on_unknown=raise")[0] == 200
+
+    (worker,) = server.workers
+    os.kill(worker, signal.SIGKILL)
+    while server.workers in ([], [worker]):
+        time.sleep(0.05)
+    server.wait()
+    assert b'route="user_recommendations",status="200"} 3.0' in server.get("/metrics")[1]
+
+    body = b'{"user_id": "u42", "k": 3}'
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=_PATIENCE)
+    connection.putrequest("POST", "/v1/recommendations")
+    connection.putheader("content-length", str(len(body)))
+    connection.endheaders(body[:5])
+    server.wait()  # so the worker has begun with the half that is there
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    connection.send(body[5:])
+    answer = connection.getresponse()
+    assert (answer.status, b'"source":"personal"' in answer.read()) == (200, True)
+    connection.close()
+    out, err = server.process.communicate(timeout=_PATIENCE)
+    assert (server.process.returncode, out) == (0, b"")
+    assert err.decode().splitlines()[0].endswith(f"at http://127.0.0.1:{server.port}")
+    assert "u42" not in err.decode()
+
+
+def test_check_says_whether_it_would_start(store: Path, tmp_path: Path) -> None:
+    done = run("serve", "--check", "--store", store)
+    expected = f"would serve version {versions(store)[0].name} at http://127.0.0.1:8000\n"
+    assert (done.returncode, done.stdout) == (0, expected)
+    remote = run("serve", "--check", "--store", store, "--host", "0.0.0.0")  # noqa: S104
+    assert (remote.returncode, remote.stdout) == (2, "")
+    assert "--host" in remote.stderr
+    keys = tmp_path / "keys.jsonl"
+    new_key(keys, "shop")
+    done = run("serve", "--check", "--store", store, "--host", "::", "--keys", keys)
+    assert done.stdout.endswith("at http://[::]:8000\n")
+    with pytest.raises(ConfigError, match=r"service\.tls_certificate"):
+        check(store, ServiceSettings(tls_certificate=str(keys), tls_key=str(keys)))
+
+
+def test_a_new_key_is_printed_once(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.jsonl"
+    done = run("serve", "--new-key", "shop", "--scope", "operate", "--keys", keys)
+    assert (done.returncode, done.stdout.startswith("recsys_")) == (0, True)
+    assert done.stdout.strip() not in keys.read_text()
+    assert run("serve", "--new-key", "shop", "--scope", "all", "--keys", keys).returncode == 2
+    assert run("serve", "--new-key", "shop").returncode == 2
