@@ -81,7 +81,7 @@ def settings_of(
 
 def inputs_of(
     what: str,
-    log: AnyLog,
+    log: "AnyLog | None",
     settings: AnySettings,
     options: Mapping[str, Any],
     tables: Sequence[str],
@@ -95,9 +95,14 @@ def inputs_of(
 
     Columns of the log and of the items that neither are called as ours nor named are guessed, and
     a warning says how; not where `settings` is a file or an object, which say all. Where a call
-    that takes items has none, titles are taken from the log, if it has them.
+    that takes items has none, titles are taken from the log, if it has them. Without a log, it is
+    that of ``[data]``, and so are the test part and the items.
     """
     found = settings_of(what, settings, options, tables)
+    if log is None and found.data.log:
+        log = found.data.log
+        test = found.data.test or None if test is None else test
+        items = found.data.items if items is None and takes_items else items
     late = [name for name, one in options.items() if one is not None and _says_how_to_read(name)]
     if isinstance(log, Interactions) and late:
         raise ConfigError(
@@ -129,7 +134,7 @@ def _was_read(items: ItemSource, columns: Mapping[str, str]) -> bool:
     return isinstance(items, pa.Table) and set(columns) <= set(items.column_names)
 
 
-def _once_in_memory(log: AnyLog) -> AnyLog:
+def _once_in_memory(log: "AnyLog | None") -> AnyLog:
     """Return a table of another library as Arrow, so that it is converted once."""
     is_other = not isinstance(log, Interactions | str | Path | Sequence | pa.RecordBatchReader)
     return arrow_table(log, "log") if is_other else log

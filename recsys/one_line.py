@@ -26,7 +26,7 @@ FACTORS = (16, 32, 64, 128, 256)
 
 
 def tune(
-    log: AnyLog,
+    log: "AnyLog | None" = None,
     *,
     test: "AnyLog | None" = None,
     settings: AnySettings = None,
@@ -70,7 +70,7 @@ def tune(
 
 
 def compare(
-    log: AnyLog,
+    log: "AnyLog | None" = None,
     models: Models | None = None,
     *,
     test: "AnyLog | None" = None,
@@ -134,7 +134,7 @@ def compare(
 
 
 def dimensions(
-    log: AnyLog,
+    log: "AnyLog | None" = None,
     factors: Sequence[int] = FACTORS,
     *,
     test: "AnyLog | None" = None,

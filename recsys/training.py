@@ -41,7 +41,7 @@ MOST_USERS_OF_CHOICE = 3_000  # that it measures on
 
 
 def train(
-    log: AnyLog,
+    log: "AnyLog | None" = None,
     store: str | Path = "store",
     *,
     settings: AnySettings = None,
@@ -59,6 +59,7 @@ def train(
     ----------
     log : Interactions, table, path, glob, folder, or a list of these
         As `recsys.read_log` takes or returns them: a pandas, Polars or Arrow table, or files.
+        Default: what ``[data]`` of the settings names, with its test part and its items.
     store : path
         Made if it is not there.
     settings : Settings, mapping or path, optional

@@ -114,6 +114,20 @@ def test_a_wrong_keyword_is_one_sentence(options: dict[str, object], message: st
         read(**options)
 
 
+def test_a_config_names_the_log_and_the_items(tmp_path: Path) -> None:
+    EVENTS.to_csv(tmp_path / "events.csv", index=False)
+    TITLES.to_csv(tmp_path / "titles.csv", index=False)
+    (tmp_path / "a.toml").write_text(
+        '[data]\nlog = "events.csv"\nitems = "titles.csv"\nitem_columns = { item_id = "what" }\n'
+        '[log]\ncolumns = { user_id = "who", item_id = "what" }\n[evaluation]\nsplit = "last"\n'
+    )
+    version = recsys.train(store=tmp_path, settings=tmp_path / "a.toml", model="svd", factors=4)
+    assert version.manifest.n_users == len(LOG.users)
+    assert recsys.open(tmp_path).describe("i7") == {"title": "t7"}
+    found = recsys.compare(models=["popularity"], settings=tmp_path / "a.toml", tune=False)
+    assert list(found) == ["popularity"]
+
+
 def test_what_was_read_before_is_not_read_again() -> None:
     with pytest.raises(recsys.ConfigError, match="user says how a log is read.*recsys.read_log"):
         recsys.compare(LOG, ["svd"], user="who")
