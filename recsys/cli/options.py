@@ -224,7 +224,7 @@ def with_options(message: str) -> str:
     Examples
     --------
     >>> with_options("log: map it with log.columns.value")
-    'log: map it with log.columns.value; on the command line: --value'
+    'log: map it with log.columns.value; on the command line: --value COLUMN'
     """
     hyperparameter = re.match(r"(\w+)\.(\w+): ", message)
     named = [found[0] for found in _KEY.finditer(message)]
@@ -233,7 +233,12 @@ def with_options(message: str) -> str:
     if message.startswith("model: "):
         named.insert(0, "model.name")
     keys = [key for key in dict.fromkeys(named) if key in FLAGS or _is_key(key)]
-    options = [FLAGS.get(key) or f"--set {key}=..." for key in keys]
+    options = [
+        f"{FLAGS[key]} COLUMN"
+        if key.startswith("log.columns.")
+        else FLAGS.get(key, f"--set {key}=...")
+        for key in keys
+    ]
     new = [option for option in dict.fromkeys(options) if option not in message]
     return f"{message}; on the command line: {', '.join(new[:_MOST_OPTIONS])}" if new else message
 
@@ -301,6 +306,8 @@ def _command(table: Mapping[str, Any]) -> str:
     flags: list[str] = []
     for key, value in {**columns, **table}.items():
         flag = FLAGS.get(f"log.{key}")
+        if flag in sys.argv:
+            continue
         if flag is not None and value != "":
             flags += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
         elif key != "columns":

@@ -19,6 +19,7 @@ from recsys.logs.sources import LogSource, files_and_tables
 from recsys.settings import COLUMN_NAMES, LogSettings
 
 _FEW = 0.002  # of the rows, that may be rejected without a word
+_HALF = 0.5
 _MOST_EMPTY = 0.9  # of the rows have no user; if more, it is another column
 _ROWS_OF_TYPES = 50
 _LARGEST_VALUE = 1_000  # of a rating or a count in a file that names nothing
@@ -139,7 +140,8 @@ class _Guess:
             self._take_by_name()
         else:
             self._take_by_place()
-        if not {"user_id", "item_id"} <= set(self._taken):
+        ids = {self._taken.get("user_id"), self._taken.get("item_id")}
+        if not ids <= set(self._columns):  # who reads it says which column is not there
             return LogGuess(columns=tuple(self._columns))
         self._look_at_time()
         self._look_at_events()
@@ -178,7 +180,8 @@ class _Guess:
             fitting = (one for one in self._alike(ours) if not known or fits(one))
             self._take(ours, next(fitting, None))
         if "user_id" not in self._taken:
-            self._take("user_id", _only(self._free, "user|customer|visitor|member|reviewer"))
+            words = "user|customer|visitor|member|reviewer|client|buyer|candidate|guest|subscriber"
+            self._take("user_id", _only(self._free, words))
         if "item_id" not in self._taken:
             items = [one for one in self._free if _ITEM_END.search(plain(one.name))]
             items = [one for one in items if not _NO_ITEM.search(plain(one.name))]
@@ -188,11 +191,14 @@ class _Guess:
             if _RATING.search(name) and not _OF_ALL_USERS.search(name) and column.best_rating:
                 self._take("value", column)
             fits = _FITS["timestamp"]
-            if name.endswith(("date", "time", "timestamp")) and fits(column):
+            if name.endswith(("date", "time", "timestamp", "at", "on")) and fits(column):
                 self._take("timestamp", column)
 
     def _named(self, ours: str) -> Column | None:
-        return next(iter(self._alike(ours)), None)
+        """Return the column with the likeliest name; rather one that most rows have."""
+        found = self._alike(ours)
+        filled = (one for one in found if one.empty_share <= _HALF)
+        return next(filled, next(iter(found), None))
 
     def _alike(self, ours: str) -> list[Column]:
         """Return the columns that others call so, the likeliest name first."""
@@ -208,7 +214,8 @@ class _Guess:
             types = (one for one in others if one.are_types and _are_actions(one))
             self._take("event", next(types, None))
         varied = [one for one in self._free if len(one.counts) > 1 or self._sample.n_rows == 1]
-        ids = [one for one in varied if one.numbers is None or not one.has_fractions][:2]
+        ids = [one for one in varied if one.numbers is None or not one.has_fractions]
+        ids = [one for one in ids if one.empty_share <= _FEW][:2]
         if len(ids) == 2:
             if all(map(_ASIN.fullmatch, ids[0].texts)) and all(
                 map(_AMAZON_USER.fullmatch, ids[1].texts)
@@ -323,7 +330,8 @@ class _Guess:
             self._said.append(f"rows without an item, {items.empty_share:.0%}, are rejected")
 
     def _column(self, ours: str) -> Column | None:
-        return self._columns.get(self._taken.get(ours, ""))
+        name = self._taken.get(ours)
+        return self._columns.get(name) if name else None
 
     def _leave(self, ours: str, column: Column, why: str) -> None:
         """Do not use a column, unless it was asked for."""
@@ -362,7 +370,12 @@ def _are_actions(column: Column) -> bool:
 
 
 def _is_value(column: Column) -> bool:
-    return column.numbers is not None and max(map(abs, column.numbers)) <= _LARGEST_VALUE
+    is_place = any(re.search(r"\.\d{3}", one) for one in column.texts)  # a degree
+    return (
+        column.numbers is not None
+        and max(map(abs, column.numbers)) <= _LARGEST_VALUE
+        and not is_place
+    )
 
 
 def _strength(name: str) -> float | None:

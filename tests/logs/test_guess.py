@@ -34,6 +34,7 @@ def columns_of(names: str) -> dict[str, str]:
         "CUSTOMER_ID PRODUCT_ID rating order_date",
         "user_id business_id stars date",  # Yelp
         "uid iid score ts",
+        "taster_name title stars rated_on",
     ],
 )
 def test_ratings_by_the_names_that_others_use(names: str) -> None:
@@ -147,6 +148,8 @@ def test_what_is_known_is_not_guessed() -> None:
 
 def test_a_table_that_is_no_log_is_left_to_the_reader(tmp_path: Path) -> None:
     assert guess_log(pa.table({"x": [1], "y": [2]})).table == {}
+    named = LogSettings(columns={"user_id": "nobody", "event": "none"})
+    assert guess_log(pa.table({"userId": [1], "sku": [2], "": [3]}), named).table == {}
     with pytest.raises(DataError, match="no such file"):
         guess_log(tmp_path / "none.csv")
     (tmp_path / "lists.txt").write_text("0 1 2 3\n1 4\n2 5 6\n")  # a user and the items
