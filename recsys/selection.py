@@ -301,7 +301,7 @@ def _student_of(scorer: ComparedModel, train: Interactions, settings: Settings) 
     teacher = Candidate(scorer.model, scorer.parameters).model()
     shape = len(train.users), len(train.items)
     return Candidate.of(
-        student_of(teacher, shape, settings.auto.factors, recency_of(teacher)),
+        student_of(teacher, shape, settings.tune.factors, recency_of(teacher)),
     )
 
 

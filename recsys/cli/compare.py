@@ -65,6 +65,7 @@ def compare_command(
     settings = options.settings(
         keys={
             **budget(factors, trials, minutes),
+            "auto.factors": factors,
             "compare.models": names,
             "compare.baseline": baseline,
             "compare.tune": is_tuned,

@@ -193,8 +193,8 @@ class Edge:
         return (
             f"{self.name} = {self.value:.3g} lies at the {end} end of its range, "
             f"{self.searched.low:g} - {self.searched.high:g}: better ones may lie beyond; "
-            f"[tune] spaces.{self.model} = {{ {_quoted(self.name)} = "
-            f"[{self.further.low:g}, {self.further.high:g}] }} looks there"
+            f"--set 'tune.spaces.{self.model}={{ {_quoted(self.name)} = "
+            f"[{self.further.low:g}, {self.further.high:g}] }}' looks there"
         )
 
 

@@ -258,7 +258,7 @@ def test_a_best_at_an_end_of_its_range_is_said_with_a_wider_one() -> None:
     (edge,) = edges_of(Candidate("als", values), space)
     assert edge.further == Range(0.00158, 1.0, log=True)
     assert "regularization = 0.011 lies at the low end of its range, 0.01 - 1" in edge.sentence
-    assert "[tune] spaces.als = { regularization = [0.00158, 1] } looks there" in edge.sentence
+    assert "--set 'tune.spaces.als={ regularization = [0.00158, 1] }' looks there" in edge.sentence
     wider = {"als": {"regularization": [0.00158, 1]}}
     found = space_of(Candidate("als"), a_task().train, TuneSettings(spaces=wider).spaces["als"])
     assert found["regularization"] == edge.further
