@@ -92,11 +92,12 @@ class Tuned(Tabular):
         )
 
     def caption(self) -> str:
-        """Return the best value, and of how many trials."""
-        return (
+        """Return the best value, of how many trials, and what lies at an end of its range."""
+        found = (
             f"{self.best.candidate.name}: {self.metric} {self.best.value:.4f} on the validation "
             f"part, the best of {self.n_trials} trials"
         )
+        return "; ".join([found, *self.edges])
 
 
 def tune(
