@@ -6,6 +6,7 @@ import sys
 from dataclasses import is_dataclass
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -54,6 +55,12 @@ def test_reading_a_log_takes_the_same_names_of_columns() -> None:
     assert sorted(log.users.tolist()) == sorted(LOG.users.tolist())
     with pytest.raises(recsys.DataError, match="expected a column 'whom'"):
         recsys.read_log(EVENTS, user="whom", item="what")
+
+
+def test_a_relation_of_duckdb_is_a_table() -> None:
+    events = EVENTS  # noqa: F841 (DuckDB finds it by its name)
+    log = recsys.read_log(duckdb.sql("SELECT * FROM events WHERE stars > 0"), **NAMED)
+    assert len(log) == len(LOG)
 
 
 def test_keywords_win_over_dicts_and_these_over_a_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +45,12 @@ def test_to_pandas_and_polars_have_the_rows_and_types_of_arrow() -> None:
     assert list(frame) == polars.columns == TABLE.column_names
     assert polars["n"].to_list() == [1, None, 3]
     assert frame["share"].dtype == "float32"
+
+
+def test_without_polars_an_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(ConfigError, match=r"pip install 'recsys-engine\[polars\]', or take to_pan"):
+        Rows(TABLE).to_polars()
 
 
 def test_the_text_is_aligned_and_says_that_it_leaves_rows_out() -> None:
