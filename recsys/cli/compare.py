@@ -12,7 +12,7 @@ import recsys
 from recsys.base.stopping import StoppedError, uninterrupted
 from recsys.cli.app import AsJson, app, read_logged
 from recsys.cli.options import Factors, LogOptions, takes_log
-from recsys.cli.output import Listing, note, print_json, say, show, with_half
+from recsys.cli.output import Listing, keep_table, note, print_json, say, show, with_half
 from recsys.cli.select import (
     Minutes,
     Outs,
@@ -21,7 +21,6 @@ from recsys.cli.select import (
     budget,
     files_of,
     how_to_go_on,
-    keep_tables,
     plain_search,
     trials_table,
 )
@@ -188,7 +187,7 @@ class _Run:
         """Write the files that were asked for."""
         if not self.models:
             return
-        keep_tables(self.compared, tables)
+        keep_table(self.compared.to_arrow, *tables)
         advice = self.advice
         if advice is None:
             return

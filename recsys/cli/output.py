@@ -241,11 +241,12 @@ def require_table(path: Path | None) -> None:
         require_table_path(path)
 
 
-def keep_table(made: "Callable[[], pa.Table]", path: Path | None) -> None:
+def keep_table(made: "Callable[[], pa.Table]", *paths: Path | None) -> None:
     """Make the table of a result and write it where `--out` says, and say so on stderr."""
-    if path is not None:
-        write_table(made(), path)
-        note(f"written to {path}")
+    for path in paths:
+        if path is not None:
+            write_table(made(), path)
+            note(f"written to {path}")
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], title: str) -> None:

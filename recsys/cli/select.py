@@ -11,10 +11,9 @@ from recsys.base.stopping import StoppedError, check_stop, uninterrupted
 from recsys.base.tables import require_table_path
 from recsys.cli.app import AsJson, app, choose_model, read_logged
 from recsys.cli.options import Factors, LogOptions, ModelName, takes_log
-from recsys.cli.output import Listing, note, print_json, show
+from recsys.cli.output import Listing, keep_table, note, print_json, show
 
 if TYPE_CHECKING:
-    from recsys.base.tables import Tabular
     from recsys.evaluation import DimensionCurve, DimensionPoint
     from recsys.tuning import Tuned
 
@@ -61,7 +60,7 @@ def tune_command(
     with uninterrupted():  # of a search that was stopped, what it has found
         for path in configs:
             recsys.selection.write_tuned(path, tuned, options.config_of(settings))
-        keep_tables(tuned, tables)
+        keep_table(tuned.to_arrow, *tables)
         if as_json:
             print_json(plain_search(tuned))
         else:
@@ -87,13 +86,6 @@ def files_of(
     for path in tables:
         require_table_path(path)
     return asked or configs, tables
-
-
-def keep_tables(table: "Tabular", paths: Sequence[Path]) -> None:
-    """Write a result to each file, and say so on stderr."""
-    for path in paths:
-        table.write(path)
-        note(f"written to {path}")
 
 
 def how_to_go_on(study: Path | None) -> str:
@@ -151,7 +143,7 @@ def dimensions_command(
             with uninterrupted():
                 curve = recsys.evaluation.DimensionCurve(settings.chosen_model.name, points)
                 _show_curve(curve, as_json)
-                keep_tables(curve, tables)
+                keep_table(curve.to_arrow, *tables)
                 for path in drawings:
                     recsys.pages.save_drawing(curve, path)
                     note(f"drawn to {path}")
