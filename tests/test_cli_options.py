@@ -1,5 +1,7 @@
 """What the commands that read a log have in common: its columns, the options, the configs."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -141,3 +143,9 @@ def test_every_setting_is_printed_with_what_a_config_says(tmp_path: Path) -> Non
 
 def test_the_version_is_printed() -> None:
     assert run("--version").stdout.startswith("recsys ")
+
+
+def test_a_command_that_asks_a_version_waits_for_no_settings() -> None:
+    program = "import sys, recsys.cli; print('recsys.config' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr

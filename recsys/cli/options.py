@@ -22,7 +22,6 @@ import recsys
 from recsys.base.errors import ConfigError, DataError
 from recsys.cli.output import note
 from recsys.cli.toml import toml_value
-from recsys.config import AUTO
 
 if TYPE_CHECKING:
     from recsys.config import Settings
@@ -171,11 +170,12 @@ class LogOptions:
     ) -> dict[str, Any]:
         """Return the tables of the config with what was typed."""
         tables = recsys.config.read_tables(self.config) if self.config else {}
+        auto = recsys.config.AUTO
         if model is not None:
-            if model != AUTO:
+            if model != auto:
                 recsys.models.model_from(model, {})  # refuses a name that there is not
             tables["model"] = {"name": model}
-        is_auto = tables.get("model", {}).get("name", AUTO) == AUTO
+        is_auto = tables.get("model", {}).get("name", auto) == auto
         typed: dict[str, Any] = {
             "log.columns.user_id": self.user,
             "log.columns.item_id": self.item,

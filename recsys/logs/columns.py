@@ -122,14 +122,29 @@ def resolve_columns(
             resolved[name] = column
         elif needed_for is not None or name in settings.columns:
             others = set(known_columns(settings).values()) - {column}
-            close = did_you_mean(column, [one for one in available if one not in others])
+            left = [one for one in available if one not in others]
             reason = f"{needed_for} needs" if needed_for else "log.columns names"
             shown = ", ".join(map(repr, available[:30])) or "none"
             raise DataError(
                 f"log {where}: expected a column {column!r}, which {reason}, got columns {shown}"
-                f"{close}; map the right one with log.columns.{name}{hint}"
+                f"{_hint_at(name, column, left)}; map the right one with log.columns.{name}{hint}"
             )
     return resolved
+
+
+def _hint_at(ours: str, column: str, available: Sequence[str]) -> str:
+    """Return the end of a sentence that names the column that others call so, or one like it."""
+    spelled_alike = [one for one in available if one.casefold() == column.casefold()]
+    if column == ours and not spelled_alike:
+        names = NAMES[ours]
+        known = sorted(
+            (one for one in available if plain(one) in names),
+            key=lambda one: names.index(plain(one)),
+        )
+        if known:
+            looks = f"; {known[0]!r} looks like it (recsys.logs.guess_log guesses all columns)"
+            return did_you_mean(column, known[:1]) or looks
+    return did_you_mean(column, available)
 
 
 def known_columns(settings: LogSettings) -> dict[str, str]:

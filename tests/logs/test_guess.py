@@ -137,6 +137,14 @@ def test_rows_without_a_user_and_without_a_time(tmp_path: Path) -> None:
     assert log.timestamp is None
 
 
+def test_a_column_that_is_missing_is_named_as_others_call_it() -> None:
+    table = pa.table({"sessionId": USERS, "personId": USERS, "movie": ITEMS})
+    with pytest.raises(DataError, match=r"; 'personId' looks like it .*log\.columns\.user_id"):
+        read_log(table)
+    with pytest.raises(DataError, match="expected a column 'who', which every log needs"):
+        read_log(table, columns={"user_id": "who"})
+
+
 def test_what_is_known_is_not_guessed() -> None:
     table = pa.table({"userId": USERS, "household": USERS, "movieId": ITEMS, "rating": STARS})
     guess = guess_log(table, LogSettings(columns={"user_id": "household"}, min_value=3.0))
