@@ -1,4 +1,5 @@
 from . import (
+    config,
     datasets,
     errors,
     evaluation,
@@ -135,6 +136,7 @@ __all__ = [
     "VersionNotFoundError",
     "activate",
     "compare",
+    "config",
     "datasets",
     "dimensions",
     "drift_between",

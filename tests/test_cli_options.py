@@ -1,5 +1,6 @@
 """What the commands that read a log have in common: its columns, the options, the configs."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -16,7 +17,7 @@ from recsys.errors import ConfigError
 from recsys.models import SVD
 from recsys.store import find_version
 from tests.command_line import run
-from tests.test_cli import refused
+from tests.test_cli import ROOT, refused
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,12 @@ def test_the_version_is_printed() -> None:
     assert run("--version").stdout.startswith("recsys ")
 
 
-def test_a_command_that_asks_a_version_waits_for_no_settings() -> None:
-    program = "import sys, recsys.cli; print('recsys.config' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "False\n", done.stderr
+def test_a_command_in_a_new_process_imports_what_it_needs(ratings: Path) -> None:
+    program = "import sys, recsys.cli; print('recsys.config' in sys.modules); recsys.cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "config", "ratings.csv", "-k", "7"],
+        capture_output=True, text=True, cwd=ratings, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    waits_for_settings, *text = done.stdout.splitlines()
+    assert waits_for_settings == "False", done.stderr  # what asks a version needs none
+    assert "k = 7" in text
