@@ -172,7 +172,8 @@ def _stage_table(
     there = table.reader.schema.names
     partition = {} if file is None else {k: v for k, v in file.partition.items() if k not in there}
     _refuse_types(table.reader.schema, table.name, settings)
-    chosen = resolve_columns([*there, *partition], settings, table.name)
+    hint = ', as read_log(table, user="userId", item="movieId") does' if file is None else ""
+    chosen = resolve_columns([*there, *partition], settings, table.name, hint)
     session.note_all(unused_columns(there, chosen, partition), table.name)
     positions = {
         name: there.index(column) for name, column in chosen.items() if column not in partition
