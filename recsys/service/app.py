@@ -20,7 +20,7 @@ from recsys.service.handlers import Asked, Reply
 from recsys.service.keys import Keys
 from recsys.service.openapi import document
 from recsys.service.opened import CurrentVersion
-from recsys.service.parameters import in_body, in_query, parsed, unescaped
+from recsys.service.parameters import Arguments, in_body, in_query, parsed, unescaped
 from recsys.service.problems import MEDIA, ProblemError, problem_of
 from recsys.service.routes import OTHER, ROUTES, Found, Route
 from recsys.serving import Source, store_path
@@ -40,6 +40,7 @@ _SECURITY = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
+_SHORT_QUERY, _MOST_QUERIES = 32, 1024  # bytes; kept
 _METHODS = b"GET, HEAD, POST, OPTIONS"
 
 
@@ -81,6 +82,7 @@ class Service:
         self._pool = ThreadPoolExecutor(self.settings.threads, "recsys-answer")
         self._watcher = ThreadPoolExecutor(1, "recsys-watch")
         self._n_waiting = 0
+        self._queries: dict[tuple[str, bytes], Arguments] = {}
         prefix = secrets.token_hex(6)
         self._request_ids = (f"{prefix}-{n:x}" for n in count())
         fixed = (*_SECURITY, _HSTS) if self.settings.tls_certificate else _SECURITY
@@ -234,9 +236,7 @@ class Service:
         opened = self.current.opened
         if route.answer is None:
             return self._own(route)
-        given = in_query(
-            scope["query_string"], route.by_name if route.method == "GET" else {}, self.settings
-        )
+        given = self._queried(route, scope["query_string"])
         if route.method == "POST":
             body = await self._body(headers, receive)
             given = in_body(parsed(body), route.by_name, self.settings)
@@ -247,6 +247,17 @@ class Service:
         if route.is_quick_with(given):
             return answer(asked)
         return await self._in_thread(lambda: answer(asked))
+
+    def _queried(self, route: Route, query: bytes) -> Arguments:
+        """Read a query; short ones, which come again and again, are kept."""
+        key = route.name, query
+        given = self._queries.get(key)
+        if given is None:
+            allowed = route.by_name if route.method == "GET" else {}
+            given = in_query(query, allowed, self.settings)
+            if len(query) <= _SHORT_QUERY and len(self._queries) < _MOST_QUERIES:
+                self._queries[key] = given
+        return given
 
     def _own(self, route: Route) -> Reply:
         """Answer what needs no version."""

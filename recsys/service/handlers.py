@@ -165,6 +165,8 @@ def _rows_of_history(opened: Opened, given: Arguments) -> RowList:
 
 def _request(opened: Opened, given: Arguments) -> Any:
     conditions: Any = {name: one for name, one in given.items() if name in _OF_REQUEST}
+    if conditions.keys() <= {"k"}:
+        return opened.plain_request(given.get("k", DEFAULT_K))
     return opened.rows.request(conditions.pop("k", DEFAULT_K), **conditions)
 
 

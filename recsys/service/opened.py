@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
@@ -16,6 +17,7 @@ from recsys.store.versions import CURRENT
 log = logging.getLogger("recsys.service")
 
 _WARM_K = 20
+_PLAIN_REQUESTS = 64  # kept
 
 
 class Opened:
@@ -26,6 +28,7 @@ class Opened:
         self.manifest = content.version.manifest
         self.recommender = Recommender(content)
         self.rows = self.recommender.rows
+        self.plain_request = lru_cache(_PLAIN_REQUESTS)(self.rows.request)  # of a k alone
         self.writer = ListWriter(content)
         self.version = content.version.name
         self.since = time.time()
@@ -33,7 +36,7 @@ class Opened:
 
     def _warm(self) -> None:
         """Make the lists of a user and of nobody: what is read at first use is in memory then."""
-        request = self.rows.request(min(_WARM_K, max(len(self.content.items.ids), 1)))
+        request = self.plain_request(_WARM_K)
         for user_id in ("", self.content.user_lookup.ids[0] if self.content.user_lookup.n else ""):
             self.writer.text(self.rows.recommend(user_id, request))
 
