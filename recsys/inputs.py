@@ -95,14 +95,14 @@ def inputs_of(
 
     Columns of the log and of the items that neither are called as ours nor named are guessed, and
     a warning says how; not where `settings` is a file or an object, which say all. Where a call
-    that takes items has none, titles are taken from the log, if it has them. Without a log, it is
-    that of ``[data]``, and so are the test part and the items.
+    that takes items has none, titles are taken from the log, if it has them. What is not given is
+    that of ``[data]``; the test part and the items are not where an object comes with a log.
     """
     found = settings_of(what, settings, options, tables)
-    if log is None and found.data.log:
-        log = found.data.log
+    if log is None or not isinstance(settings, Settings):
         test = found.data.test or None if test is None else test
         items = found.data.items if items is None and takes_items else items
+    log = found.data.log or None if log is None else log
     late = [name for name, one in options.items() if one is not None and _says_how_to_read(name)]
     if isinstance(log, Interactions) and late:
         raise ConfigError(
@@ -254,8 +254,8 @@ def _table_of(what: str, name: str, tables: Sequence[str]) -> str:
     """Return the first table that has a key; a ConfigError where none of them has it."""
     if name == "seed" and "tune" not in tables:
         raise ConfigError(
-            f"{what}: seed: expected to read of what; write model=recsys.ALS(seed=1), or, of the "
-            'random split, evaluation={"seed": 1}'
+            f"{what}: seed: expected what it is the seed of; write model=recsys.ALS(seed=1), or "
+            'evaluation={"seed": 1} for the random split'
         )
     for table in tables:
         if name in _keys_of(table):

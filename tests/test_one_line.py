@@ -131,6 +131,9 @@ def test_a_config_names_the_log_and_the_items(tmp_path: Path) -> None:
     version = recsys.train(store=tmp_path, settings=tmp_path / "a.toml", model="svd", factors=4)
     assert version.manifest.n_users == len(LOG.users)
     assert recsys.open(tmp_path).describe("i7") == {"title": "t7"}
+    data = {"items": str(tmp_path / "titles.csv")}
+    given = inputs_of("train", EVENTS, {"data": data}, NAMED, TABLES, takes_items=True)
+    assert given.items is not None
     found = recsys.compare(models=["popularity"], settings=tmp_path / "a.toml", tune=False)
     assert list(found) == ["popularity"]
 
