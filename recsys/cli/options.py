@@ -136,10 +136,14 @@ class LogOptions:
         data = replace(data, items=str(items)) if items else data
         if not data.log:
             raise ConfigError("no log: name one on the command line, or as data.log in --config")
-        settings = replace(settings, data=data)
         if self.config:
-            return recsys.inputs.Guessed(settings)
-        return recsys.inputs.guessed(settings, data.log, data.items)
+            return recsys.inputs.Guessed(replace(settings, data=data))
+        folder = recsys.logs.guess_folder(data.log[0], settings.log) if len(data.log) == 1 else None
+        if folder is not None:
+            note(f"{data.log[0]}: {folder.sentence}")
+            its_items = None if folder.items is None else str(folder.items)
+            data = replace(data, log=[str(folder.log)], items=data.items or its_items)
+        return recsys.inputs.guessed(replace(settings, data=data), data.log, data.items)
 
     @property
     def words(self) -> list[str]:

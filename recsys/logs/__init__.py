@@ -3,6 +3,7 @@
 from recsys.logs.attributes import attributes_of
 from recsys.logs.cache import LogCache
 from recsys.logs.guess import LogGuess, Proposal, guess_log
+from recsys.logs.guess_folder import FolderGuess, guess_folder
 from recsys.logs.guess_items import ItemGuess, guess_items, titles_of
 from recsys.logs.interactions import Interactions, SplitInfo, require_interactions
 from recsys.logs.items import read_items
@@ -14,6 +15,7 @@ from recsys.settings import DuplicatePolicy, ItemSettings, LogSettings
 __all__ = [
     "DuplicatePolicy",
     "FileCounts",
+    "FolderGuess",
     "Interactions",
     "ItemGuess",
     "ItemSettings",
@@ -25,6 +27,7 @@ __all__ = [
     "RowCounts",
     "SplitInfo",
     "attributes_of",
+    "guess_folder",
     "guess_items",
     "guess_log",
     "read_items",

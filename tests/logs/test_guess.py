@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import DataError
-from recsys.logs import guess_items, guess_log, read_items, read_log, titles_of
+from recsys.logs import guess_folder, guess_items, guess_log, read_items, read_log, titles_of
 from recsys.settings import LogSettings
 
 ROWS = 60
@@ -206,3 +206,19 @@ def test_a_log_may_have_the_titles_of_its_items(tmp_path: Path) -> None:
     assert found is not None  # the name is that of the user
     assert found.columns == {"item_id": "sku", "title": "description"}
     assert titles_of(tmp_path / "none.csv", settings) is None
+
+
+def test_a_folder_of_files_of_several_kinds_holds_one_log(tmp_path: Path) -> None:
+    table = pa.table({"userId": USERS, "movieId": ITEMS, "rating": STARS})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert guess_folder(tmp_path) is None  # one log, of one file or of many
+    pq.write_table(table, tmp_path / "b.parquet")
+    assert guess_folder(tmp_path) is None
+    (tmp_path / "b.parquet").unlink()
+    (tmp_path / "movies.csv").write_text("movieId,title\ni1,Heat\ni2,Alien\n")
+    (tmp_path / "README.txt").write_text("Summary\n=======\n")
+    found = guess_folder(tmp_path)
+    assert found is not None
+    assert found.log == tmp_path / "a.parquet"
+    assert found.items == tmp_path / "movies.csv"
+    assert found.sentence == "a.parquet is the log, movies.csv has its items; not read: README.txt"
