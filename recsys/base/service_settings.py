@@ -46,6 +46,8 @@ class ServiceSettings:
     """Of path and query: an id of 10 kB may take 30 kB, percent-encoded."""
     max_header_bytes: int = 1 << 14
     """Of all lines of a header."""
+    max_per_second: float | None = None
+    """Requests of one key, over all workers; without keys, of all together. Default: no limit."""
     max_seconds: float = 10.0
     """Longest time for the body to arrive, and for an answer to be made."""
     max_waiting: int = 64
@@ -63,6 +65,8 @@ class ServiceSettings:
             require(f"service.{name}", getattr(self, name), least=256)
         for name in ("max_seconds", "poll_seconds"):
             require(f"service.{name}", getattr(self, name), above=0, below=inf)
+        if self.max_per_second is not None:
+            require("service.max_per_second", self.max_per_second, above=0, below=inf)
         if (self.tls_certificate is None) != (self.tls_key is None):
             missing = "tls_key" if self.tls_key is None else "tls_certificate"
             raise ConfigError(

@@ -47,6 +47,7 @@ _EXAMPLES: dict[str, object] = {
     "nightly.metrics_file": "recsys.prom",
     "nightly.mlflow": "http://127.0.0.1:5000",
     "service.keys": "keys.jsonl",
+    "service.max_per_second": 100.0,
     "service.tls_certificate": "certificate.pem",
     "service.tls_key": "key.pem",
     "service.where_columns": ["category", "price"],

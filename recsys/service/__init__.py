@@ -10,6 +10,7 @@
     opened       the open version, and the next one
     problems     what goes wrong, as problem documents
     keys         API keys
+    rate         requests a second
     counters     metrics of all workers
     openapi      the routes as OpenAPI 3.1
     server       the processes that listen

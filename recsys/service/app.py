@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
+from math import ceil
 from pathlib import Path
 from time import perf_counter
 from typing import Any, get_args
@@ -22,6 +23,7 @@ from recsys.service.openapi import document
 from recsys.service.opened import CurrentVersion
 from recsys.service.parameters import Arguments, in_body, in_query, parsed, unescaped
 from recsys.service.problems import MEDIA, ProblemError, problem_of
+from recsys.service.rate import Rate
 from recsys.service.routes import OTHER, ROUTES, Found, Route
 from recsys.serving import Source, store_path
 from recsys.serving.open import signature_of
@@ -82,6 +84,8 @@ class Service:
         self._pool = ThreadPoolExecutor(self.settings.threads, "recsys-answer")
         self._watcher = ThreadPoolExecutor(1, "recsys-watch")
         self._n_waiting = 0
+        per_second = self.settings.max_per_second
+        self._rate = None if per_second is None else Rate(per_second / self.settings.workers)
         self._queries: dict[tuple[str, bytes], Arguments] = {}
         prefix = secrets.token_hex(6)
         self._request_ids = (f"{prefix}-{n:x}" for n in count())
@@ -200,17 +204,28 @@ class Service:
             )
 
     def _require_key(self, route: Route, headers: Headers) -> None:
-        if self._keys is None or route.scope is None:
+        if route.scope is None:
+            return
+        if self._keys is None:
+            self._require_rate("")
             return
         kind, _, presented = headers.get(b"authorization", b"").partition(b" ")
         if kind.lower() != b"bearer":
             presented = headers.get(b"x-api-key", b"")
-        scopes = self._keys.scopes_of(presented.strip())
-        if scopes is None:
+        key = self._keys.find(presented.strip())
+        if key is None:
             challenge = ((b"www-authenticate", b'Bearer realm="recsys"'),)
             raise ProblemError("no_key", "send a key as Authorization: Bearer KEY", challenge)
-        if route.scope not in scopes:
+        if route.scope not in key.scopes:
             raise ProblemError("no_scope", f"expected a key of scope {route.scope}")
+        self._require_rate(key.name)
+
+    def _require_rate(self, name: str) -> None:
+        seconds = 0.0 if self._rate is None else self._rate.seconds_to_wait(name)
+        if seconds:
+            wait = ((b"retry-after", b"%d" % ceil(seconds)),)
+            detail = f"expected at most {self.settings.max_per_second:g} requests a second"
+            raise ProblemError("too_many", detail, wait)
 
     def _options(self, found: Found, headers: Headers) -> Reply:
         allowed: tuple[tuple[bytes, bytes], ...] = ((b"allow", _allowed(found)),)

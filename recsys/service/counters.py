@@ -17,7 +17,7 @@ from recsys.base.exposition import family, head, sample
 BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 """Seconds, the upper ends of the buckets."""
 
-_STATUSES = (200, 204, 400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 431, 500, 503)
+_STATUSES = (200, 204, 400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 429, 431, 500, 503)
 EVENTS = {
     "opened": "Versions that workers took up.",
     "refused": "Versions that workers could not open.",

@@ -71,15 +71,15 @@ class Keys:
         where = f"service.keys: {path}"
         return cls(tuple(Key.of(line, f"{where}, line {number}") for number, line in numbered))
 
-    def scopes_of(self, presented: bytes) -> frozenset[str] | None:
-        """Return what a key may do, None for one that is not valid.
+    def find(self, presented: bytes) -> Key | None:
+        """Return a key, None for one that is not valid.
 
         Every digest is compared, each in constant time: how long it takes tells nothing.
         """
         digest, found = sha256(presented).digest(), None
         for key in self.keys:
             if compare_digest(key.digest, digest):
-                found = key.scopes if found is None else found | key.scopes
+                found = key
         return found
 
 

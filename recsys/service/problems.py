@@ -26,6 +26,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "too_long_a_target": (414, "Path and query are too long"),
     "no_media_type": (415, "The body is not of this type"),
     "invalid": (422, "An argument cannot be used"),
+    "too_many": (429, "Too many requests"),
     "too_large_a_header": (431, "The header is too large"),
     "failed": (500, "The service failed"),
     "overloaded": (503, "The service is busy"),

@@ -138,7 +138,7 @@ def _server(granian: Any, settings: ServiceSettings) -> Any:
 def _made(
     granian: Any, settings: ServiceSettings, certificate: Path | None, key: Path | None
 ) -> Any:
-    from granian.constants import Interfaces, RuntimeModes
+    from granian.constants import HTTPModes, Interfaces, RuntimeModes
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
@@ -150,6 +150,7 @@ def _made(
         workers=settings.workers,
         runtime_mode=RuntimeModes.mt,
         websockets=False,
+        http=HTTPModes.http1,  # what of HTTP/2 can be made long, no setting of ours bounds
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS),
         ssl_cert=certificate,
         ssl_key=key,

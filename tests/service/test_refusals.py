@@ -176,6 +176,20 @@ def test_a_key_opens_what_its_scope_allows(keyed) -> None:
     assert file.stat().st_mode & 0o077 == 0
 
 
+def test_a_key_makes_so_many_requests_a_second(keyed) -> None:
+    _, keys, file = keyed
+    limits = ServiceSettings(keys=str(file), max_per_second=2e-3, workers=2)
+    service = Service(keyed[0].current.store, limits).open()
+    headers = {"authorization": f"Bearer {keys['read']}"}
+    first, second = (ask(service, "GET", LIST, headers=headers) for _ in range(2))
+    assert first.status == 200
+    assert (second.status, second.json()["code"]) == (429, "too_many")
+    assert int(second.headers["retry-after"]) in (999, 1000)
+    other = {"authorization": f"Bearer {keys['operate']}"}
+    assert ask(service, "GET", "/metrics", headers=other).status == 200  # has its own
+    assert get(service, "/health/live").status == 200
+
+
 def test_keys_are_changed_while_the_service_runs(keyed, caplog) -> None:
     service, keys, file = keyed
     first = {"authorization": f"Bearer {keys['read']}"}
