@@ -12,7 +12,7 @@ import recsys
 from recsys.base.stopping import StoppedError, uninterrupted
 from recsys.cli.app import AsJson, app, read_logged
 from recsys.cli.options import Factors, LogOptions, takes_log
-from recsys.cli.output import Listing, keep_table, note, print_json, say, show, with_half
+from recsys.cli.output import Listing, keep_table, note, print_json, show, show_command, with_half
 from recsys.cli.select import (
     Minutes,
     Outs,
@@ -165,7 +165,7 @@ class _Run:
         advice = self.advice
         if advice is not None:
             show(*advice.sentences)
-            say(f"  {self.command(advice)}")
+            show_command(self.command(advice))
 
     @property
     def plain_advice(self) -> dict[str, Any]:
@@ -173,15 +173,13 @@ class _Run:
         advice = self.advice
         if advice is None:
             return {}
-        return {"advice": {**advice.to_dict(), "command": self.command(advice)}}
+        return {"advice": {**advice.to_dict(), "command": shlex.join(self.command(advice))}}
 
-    def command(self, advice: "Advice") -> str:
-        """Return the command that trains what is advised."""
+    def command(self, advice: "Advice") -> list[str]:
+        """Return the words of the command that trains what is advised."""
         if self.configs:
-            words = ["--config", str(self.configs[0])]
-        else:
-            words = [*self.options.words, *options_of(advice)]
-        return shlex.join(["recsys", "train", *words])
+            return ["recsys", "train", "--config", str(self.configs[0])]
+        return ["recsys", "train", *self.options.words, *options_of(advice)]
 
     def keep(self, tables: Sequence[Path]) -> None:
         """Write the files that were asked for."""

@@ -7,6 +7,7 @@ table that does not fit is printed row by row.
 
 import io
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -113,12 +114,28 @@ class _Fit:
 
 def show(*parts: RenderableType, width: int | None = None) -> None:
     """Print tables and sentences, as wide as the terminal, $COLUMNS or, in a pipe, they need."""
+    console = _console(width)
+    for part in parts:
+        console.print(part)
+
+
+def _console(width: int | None = None) -> Console:
     if width is None and not (sys.stdout.isatty() or "COLUMNS" in os.environ):
         width = _UNBOUNDED
     # Ids and titles are data: nothing in them is markup.
-    console = Console(markup=False, emoji=False, highlight=False, width=width)
-    for part in parts:
-        console.print(part)
+    return Console(markup=False, emoji=False, highlight=False, width=width)
+
+
+def show_command(words: Sequence[str]) -> None:
+    """Print a command to copy, on as many lines as the screen asks for."""
+    width, lines = _console().width, [" "]
+    for word in map(shlex.quote, words):
+        if len(f"{lines[-1]} {word} \\") > width and lines[-1].strip():
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {word}"
+    for line in lines:
+        say(line)
 
 
 def cell(value: object) -> Text:
