@@ -42,6 +42,7 @@ _SECURITY = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
+_OPEN_SECONDS = 5.0  # for a version to open before the first request
 _SHORT_QUERY, _MOST_QUERIES = 32, 1024  # bytes; kept
 _METHODS = b"GET, HEAD, POST, OPTIONS"
 
@@ -64,8 +65,8 @@ class Service:
 
     Notes
     -----
-    At the start of its lifespan it begins to open the version; until that is open and warm, it is
-    live but not ready. `open` does the same at once, where no server runs.
+    At the start of its lifespan it opens the version, and answers when that is open and warm, or
+    after some seconds, live but not ready. `open` does the same at once, where no server runs.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Service:
         self._read_keys()
         self._pool = ThreadPoolExecutor(self.settings.threads, "recsys-answer")
         self._watcher = ThreadPoolExecutor(1, "recsys-watch")
+        self._looked: Callable[[], None] = lambda: None
         self._n_waiting = 0
         per_second = self.settings.max_per_second
         self._rate = None if per_second is None else Rate(per_second / self.settings.workers)
@@ -108,7 +110,11 @@ class Service:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        watch = asyncio.create_task(self._watch())
+        watch, opened = asyncio.create_task(self._watch()), asyncio.Event()
+        self._looked = opened.set
+        with suppress(TimeoutError):  # who asks a worker that has just begun waits with it
+            async with asyncio.timeout(_OPEN_SECONDS):
+                await opened.wait()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         watch.cancel()
@@ -120,6 +126,7 @@ class Service:
         """Look for a new current version, and for changed keys, again and again."""
         while True:
             await asyncio.get_running_loop().run_in_executor(self._watcher, self._refresh)
+            self._looked()
             await asyncio.sleep(self.settings.poll_seconds)
 
     def _refresh(self) -> None:

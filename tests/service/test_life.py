@@ -47,7 +47,7 @@ def test_the_lifespan_of_a_server_opens_the_version(store: Path) -> None:
 
         await messages.put({"type": "lifespan.startup"})
         life = asyncio.create_task(service({"type": "lifespan"}, messages.get, send))
-        while service.current.opened is None:  # until the thread has opened it
+        while not sent:  # what is asked before it is ready would wait in the server
             await asyncio.sleep(0.001)
         answer = await asked(service, "GET", LIST)
         await messages.put({"type": "lifespan.shutdown"})
