@@ -22,6 +22,8 @@ def test_the_tour_runs_and_shows_what_it_keeps(tmp_path: Path) -> None:
     done = run_program(RUN, TOUR.path, cwd=tmp_path / "docs")
     assert done.returncode == 0, done.stderr
     for cell, outputs in zip(TOUR.cells, json.loads(done.stdout), strict=True):
+        if "varies" in cell["metadata"].get("tags", ()):  # p-values: as processors round
+            continue
         kept, shown = texts_of(cell["outputs"]), texts_of(outputs)
         missing = shows(kept, shown)
         assert missing is None, (
