@@ -194,7 +194,7 @@ class Answers:
         """Return rows of items and their scores as a list; `seen` is what gives reasons."""
         items = scored_items(self._items.ids.tolist(rows), scores)
         about = (self, None if source == "popular" else seen)
-        # In half the time of Recommendations(...), which is frozen: it sets one field after another.
+        # In half the time of Recommendations(...), which sets one field after another.
         found = Recommendations.__new__(Recommendations)
         found.__dict__.update(items=items, source=source, version=self.version, about=about)
         return found
