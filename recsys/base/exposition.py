@@ -3,16 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 
-Labels = Mapping[str, str]
+SampleLabels = Mapping[str, str]
 
 
-def gauge(name: str, help_: str, value: float | None, labels: Labels | None = None) -> str:
+def gauge(name: str, help_: str, value: float | None, labels: SampleLabels | None = None) -> str:
     """Return a metric of one sample; nothing where it has no value."""
     return family(name, help_, [] if value is None else [(labels or {}, value)])
 
 
 def family(
-    name: str, help_: str, samples: Sequence[tuple[Labels, float]], type_: str = "gauge"
+    name: str, help_: str, samples: Sequence[tuple[SampleLabels, float]], type_: str = "gauge"
 ) -> str:
     """Return one metric and its samples; nothing where it has none."""
     if not samples:
@@ -25,12 +25,12 @@ def head(name: str, help_: str, type_: str) -> str:
     return f"# HELP {name} {_escaped(help_)}\n# TYPE {name} {type_}\n"
 
 
-def sample(name: str, labels: Labels, value: float) -> str:
+def sample(name: str, labels: SampleLabels, value: float) -> str:
     """Return the line of a sample."""
     return f"{name}{_labels(labels)} {_number(value)}\n"
 
 
-def _labels(labels: Labels) -> str:
+def _labels(labels: SampleLabels) -> str:
     shown = ",".join(f'{name}="{_escaped(value, quotes=True)}"' for name, value in labels.items())
     return f"{{{shown}}}" if shown else ""
 

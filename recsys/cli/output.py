@@ -187,7 +187,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Listing:
+def metrics_listing(results: Mapping[str, Mapping[str, Any]]) -> Listing:
     """Return a table of evaluations: one row for each metric, one column for each model."""
     first = next(iter(results.values()))
     return Listing(

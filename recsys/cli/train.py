@@ -35,7 +35,7 @@ from recsys.cli.output import (
     cell,
     ends_of,
     keep_table,
-    metrics_table,
+    metrics_listing,
     note,
     print_json,
     print_rows,
@@ -92,7 +92,7 @@ def train_command(
         note_choice(recsys.tuning.Choice.from_dict(choice))
     metrics = {name: one.to_dict() for name, one in version.manifest.metrics.items()}
     if metrics:
-        show(metrics_table(metrics))
+        show(metrics_listing(metrics))
     print_checks(version.manifest)
     say(f"published {version.name} in {store}")
 
@@ -147,7 +147,7 @@ def evaluate_command(
         print_json(_plain_evaluations(results, sliced, new))
         return
     show(
-        metrics_table({name: result.to_dict() for name, result in results.items()}),
+        metrics_listing({name: result.to_dict() for name, result in results.items()}),
         *(_groups(one) for one in sliced),
         _left_out(results[name].left_out, new, metric),
     )
@@ -352,7 +352,7 @@ def _night(report: "NightReport") -> list[RenderableType]:
     parts += [cell(f"warning: {one}") for one in report.warnings]
     if report.metrics:
         main = {name: _main_metrics(one) for name, one in report.metrics.items()}
-        parts.append(metrics_table(main))
+        parts.append(metrics_listing(main))
     return [*parts, cell(_last_line(report))]
 
 

@@ -72,7 +72,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         ),
     ),
 }
-"""Our names to those that others use, as `plain` spells them, the likelier ones first."""
+"""Our names to those that others use, as `plain_name` spells them, the likelier ones first."""
 KEYWORDS = {
     "user": "user_id",
     "item": "item_id",
@@ -90,12 +90,12 @@ _SETTINGS = {
 _TYPE = re.compile(":(token|float)(_seq)?$")
 
 
-def plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Return the name of a column in small letters and digits alone, to be compared.
 
     Examples
     --------
-    >>> plain("User-ID"), plain("item_id:token")  # RecBole writes the type with the name
+    >>> plain_name("User-ID"), plain_name("item_id:token")  # RecBole writes the type with the name
     ('userid', 'itemid')
     """
     return re.sub(r"[\W_]+", "", _TYPE.sub("", name.strip()).lower())
@@ -138,8 +138,8 @@ def _hint_at(ours: str, column: str, available: Sequence[str]) -> str:
     if column == ours and not spelled_alike:
         names = NAMES[ours]
         known = sorted(
-            (one for one in available if plain(one) in names),
-            key=lambda one: names.index(plain(one)),
+            (one for one in available if plain_name(one) in names),
+            key=lambda one: names.index(plain_name(one)),
         )
         if known:
             looks = f"; {known[0]!r} looks like it (recsys.logs.guess_log guesses all columns)"
@@ -175,7 +175,7 @@ def unused_columns(
         for ours, setting in _SETTINGS.items()
         if ours not in resolved
         for column in available
-        if plain(column) in NAMES[ours] and column not in resolved.values()
+        if plain_name(column) in NAMES[ours] and column not in resolved.values()
     }
     if found:
         verb = "columns {} are" if len(found) > 1 else "column {} is"

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from recsys.logs.column_kinds import Column
-from recsys.logs.columns import NAMES, plain
-from recsys.logs.sample import Sample, sample_of, spread_sample
+from recsys.logs.columns import NAMES, plain_name
+from recsys.logs.sample import LogSample, sample_of, spread_sample
 from recsys.logs.sources import LogSource, files_and_tables
 from recsys.settings import COLUMN_NAMES, LogSettings
 
@@ -110,7 +110,7 @@ def guess_log(source: LogSource, settings: LogSettings | None = None) -> LogGues
     """
     settings = settings or LogSettings()
     if isinstance(source, pa.RecordBatchReader):  # which can be read once
-        sample: Sample | None = Sample({name: [] for name in source.schema.names})
+        sample: LogSample | None = LogSample({name: [] for name in source.schema.names})
     elif isinstance(source, pa.Table):
         sample = spread_sample(source)
     else:
@@ -123,7 +123,7 @@ def guess_log(source: LogSource, settings: LogSettings | None = None) -> LogGues
 class _Guess:
     """A guess in the making."""
 
-    def __init__(self, sample: Sample, settings: LogSettings) -> None:
+    def __init__(self, sample: LogSample, settings: LogSettings) -> None:
         self._sample, self._settings = sample, settings
         self._columns = {name: Column(name, one) for name, one in sample.columns.items()}
         self._taken = dict(settings.columns)  # our name to the column
@@ -183,11 +183,11 @@ class _Guess:
             words = "user|customer|visitor|member|reviewer|client|buyer|candidate|guest|subscriber"
             self._take("user_id", _only(self._free, words))
         if "item_id" not in self._taken:
-            items = [one for one in self._free if _ITEM_END.search(plain(one.name))]
-            items = [one for one in items if not _NO_ITEM.search(plain(one.name))]
+            items = [one for one in self._free if _ITEM_END.search(plain_name(one.name))]
+            items = [one for one in items if not _NO_ITEM.search(plain_name(one.name))]
             self._take("item_id", next(iter(items), None))
         for column in self._free:
-            name = plain(column.name)
+            name = plain_name(column.name)
             if _RATING.search(name) and not _OF_ALL_USERS.search(name) and column.best_rating:
                 self._take("value", column)
             fits = _FITS["timestamp"]
@@ -203,8 +203,8 @@ class _Guess:
     def _alike(self, ours: str) -> list[Column]:
         """Return the columns that others call so, the likeliest name first."""
         names = NAMES[ours]
-        free = [one for one in self._free if plain(one.name) in names]
-        return sorted(free, key=lambda one: names.index(plain(one.name)))
+        free = [one for one in self._free if plain_name(one.name) in names]
+        return sorted(free, key=lambda one: names.index(plain_name(one.name)))
 
     def _take_by_place(self) -> None:
         """Guess the columns of a file without names: the first ids are the user and the item."""
@@ -280,7 +280,7 @@ class _Guess:
                 self._leave("value", column, "its values are all alike")
             return
         is_rating = column.best_rating is not None and (
-            _RATING.search(plain(column.name)) is not None or not self._sample.has_names
+            _RATING.search(plain_name(column.name)) is not None or not self._sample.has_names
         )
         n_below = sum(one <= 0 for one in numbers) / len(column.values)
         if is_rating:
@@ -347,7 +347,7 @@ class _Guess:
 _FITS: dict[str, Callable[[Column], bool]] = {
     "timestamp": lambda column: bool(column.time_unit or column.time_format),
     "event": lambda column: column.are_types,
-    "value": lambda column: column.numbers is not None and plain(column.name) != "amount",
+    "value": lambda column: column.numbers is not None and plain_name(column.name) != "amount",
 }
 """What the values of a column have to be; an amount may be one of money."""
 _WORDS = {
@@ -387,5 +387,5 @@ def _strength(name: str) -> float | None:
 
 def _only(columns: Sequence[Column], words: str) -> Column | None:
     """Return the one column whose name has one of some words, if it is one."""
-    found = [one for one in columns if re.search(words, plain(one.name))]
+    found = [one for one in columns if re.search(words, plain_name(one.name))]
     return found[0] if len(found) == 1 else None

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError
 from recsys.logs.column_kinds import Column
-from recsys.logs.columns import NAMES, plain
-from recsys.logs.sample import Sample, sample_of, spread_sample
+from recsys.logs.columns import NAMES, plain_name
+from recsys.logs.sample import LogSample, sample_of, spread_sample
 from recsys.logs.sources import ItemSource, LogFile, TableStream, arrow_table, as_file
 from recsys.settings import ItemSettings, LogSettings, TextSettings
 
@@ -55,7 +55,7 @@ def guess_items(
     if not sample.has_names:
         return _without_names(columns, settings)
     item = _item(columns, item_column)
-    title = next((one for name in _TITLES for one in columns if plain(one.name) == name), None)
+    title = next((one for name in _TITLES for one in columns if plain_name(one.name) == name), None)
     if item is None or (item.name == "item_id" and title in (None, item)):
         return ItemGuess(settings)
     found = {"item_id": item.name}
@@ -87,10 +87,10 @@ def _item(columns: list[Column], item_column: str | None) -> Column | None:
     for name in ("item_id", item_column):
         if name in by_name:
             return by_name[name]
-    wanted = {plain(item_column or ""), "id", "itemid"}
-    same = [one for one in columns if plain(one.name) in wanted]
+    wanted = {plain_name(item_column or ""), "id", "itemid"}
+    same = [one for one in columns if plain_name(one.name) in wanted]
     names = [name for name in NAMES["item_id"] if name not in _TITLES]
-    known = [one for name in names for one in columns if plain(one.name) == name]
+    known = [one for name in names for one in columns if plain_name(one.name) == name]
     ids = [one for one in known if len(one.counts) == len(one.values)]
     found = [*same, *ids, *known]
     return found[0] if found else None
@@ -121,13 +121,13 @@ def titles_of(log: str | Path | pa.Table, settings: LogSettings) -> ItemSettings
         return None
     for name in _TITLES:
         for column in sample.columns:
-            if plain(column) == name and column != item and _is_of(sample, column, item):
+            if plain_name(column) == name and column != item and _is_of(sample, column, item):
                 text = {one.name: getattr(settings, one.name) for one in fields(TextSettings)}
                 return ItemSettings({"item_id": item, "title": column}, TextSettings(**text))
     return None
 
 
-def _sample_of_log(log: str | Path | pa.Table, settings: LogSettings) -> Sample | None:
+def _sample_of_log(log: str | Path | pa.Table, settings: LogSettings) -> LogSample | None:
     """Return rows of a file or a table, None of what is large or cannot be read."""
     if isinstance(log, pa.Table):
         return None if log.nbytes > _MOST_BYTES else spread_sample(log)
@@ -140,7 +140,7 @@ def _sample_of_log(log: str | Path | pa.Table, settings: LogSettings) -> Sample 
         return None
 
 
-def _is_of(sample: Sample, column: str, item: str) -> bool:
+def _is_of(sample: LogSample, column: str, item: str) -> bool:
     """Whether a column says what an item is: it has one value for nearly all items."""
     values: dict[object, set[object]] = {}
     for id_, value in zip(sample.columns[item], sample.columns[column], strict=True):

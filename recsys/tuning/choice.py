@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from recsys.base.progress import OnStep
 from recsys.base.tables import Tabular, table_of
+from recsys.evaluation import TOLERANCE
 from recsys.models import ALS, Model, flat, model_from, parameters_of
 from recsys.settings import AutoSettings
-from recsys.tuning.fits import TOLERANCE, Fits, Tried, best_of
+from recsys.tuning.fits import Fits, Tried, best_of
 from recsys.tuning.task import Task
 
 _LEAST_USERS = 100  # of a validation part that can tell models apart

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.base.lazy import lazy_property
 from recsys.base.progress import OnStep
+from recsys.evaluation import TOLERANCE
 from recsys.models import (
     ALS,
     EASE,
@@ -45,7 +46,6 @@ from recsys.vectors import Scorer
 _FIRST_FACTORS = 32
 _GAIN = 0.003  # as a share: less is chance, or not worth another fit
 _FAR = 0.1  # from the best: no beginning for more fits
-TOLERANCE = 0.01  # more bytes have to gain more than this share
 _SMALL = 64  # factors of what is distilled
 _ALWAYS = (Popularity.name, SVD.name, ALS.name)  # one of each is fitted whatever it takes
 _SHARE_OF_LARGE, _LEAST_WORK = 0.2, 1e12  # the work: of a fit with a large teacher, and at least
