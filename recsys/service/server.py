@@ -19,7 +19,7 @@ from recsys.service.app import Service
 from recsys.service.keys import Keys
 from recsys.serving import store_path
 from recsys.serving.open import open_content
-from recsys.store import current_or_none
+from recsys.store import current_or_none, versions
 
 log = logging.getLogger("recsys.service")
 
@@ -63,10 +63,13 @@ def serve(
     ConfigError
         If a setting cannot be used, the address is reached by others while no key is asked for, or
         Granian is not installed.
+    StoreError
+        If there is no store.
     """
     settings = settings or ServiceSettings()
     _require_startable(settings)
     folder = store_path(store).absolute()
+    versions(folder)  # a StoreError where there is no store: a name with a slip of the pen
     if current_or_none(folder) is None:
         log.warning("%s has no current version: not ready until one is published", folder)
     if settings.keys is not None:

@@ -110,6 +110,8 @@ def test_check_says_whether_it_would_start(store: Path, tmp_path: Path) -> None:
     remote = run("serve", "--check", "--store", store, "--host", "0.0.0.0")  # noqa: S104
     assert (remote.returncode, remote.stdout) == (2, "")
     assert "--host" in remote.stderr
+    absent = run("serve", "--store", tmp_path / "absent")
+    assert (absent.returncode, "expected a folder at" in absent.stderr) == (1, True)
     keys = tmp_path / "keys.jsonl"
     new_key(keys, "shop")
     done = run("serve", "--check", "--store", store, "--host", "::", "--keys", keys)
