@@ -1,17 +1,14 @@
 """`python -m recsys` and the command `recsys`: hear signals, then import the commands."""
 
-from recsys.base.stopping import ignore_signals, stoppable
+from recsys.base.stopping import stoppable
 
 
 def main() -> None:
     """Run the command line."""
-    try:
-        with stoppable(watched=True):
-            from recsys.cli import main as run
+    with stoppable(watched=True):
+        from recsys.cli import main as run
 
-            run()
-    finally:
-        ignore_signals()  # all is done; what is left is to exit
+        run()
 
 
 if __name__ == "__main__":

@@ -113,7 +113,8 @@ def stoppable(*, watched: bool = False) -> Iterator[StopRequest]:
     Parameters
     ----------
     watched : bool
-        Also end the process where it does not come to its next step.
+        Also end the process where it does not come to its next step. The process ends with the
+        block: a signal that comes later is ignored.
     """
     global _request
     if _request is not None or threading.current_thread() is not threading.main_thread():
@@ -128,14 +129,8 @@ def stoppable(*, watched: bool = False) -> Iterator[StopRequest]:
         if watch is not None:
             watch.end()
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if watched else handler)
         _request = None
-
-
-def ignore_signals() -> None:
-    """Let the process exit in peace."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 class _Watch:

@@ -325,6 +325,7 @@ def _reader_of(table: Any, label: str) -> pa.RecordBatchReader | None:
     if library == "polars" and (hasattr(table, "collect") or hasattr(table, "columns")):
         collected = table.collect() if hasattr(table, "collect") else table
         return collected.to_arrow().to_reader()
-    if hasattr(table, "__arrow_c_stream__"):  # of DuckDB and others
+    is_column = library in ("pandas", "polars")
+    if hasattr(table, "__arrow_c_stream__") and not is_column:  # of DuckDB and others
         return pa.RecordBatchReader.from_stream(table)
     return None
