@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from recsys.logs.column_kinds import Column
 from recsys.logs.columns import NAMES, plain_name
-from recsys.logs.sample import LogSample, sample_of, spread_sample
+from recsys.logs.sample import LogSample, sample_of_all, spread_sample
 from recsys.logs.sources import LogSource, files_and_tables
 from recsys.settings import COLUMN_NAMES, LogSettings
 
@@ -87,7 +87,7 @@ class LogGuess:
 
 
 def guess_log(source: LogSource, settings: LogSettings | None = None) -> LogGuess:
-    """Guess the columns of a log from their names and the first rows of its first file.
+    """Guess the columns of a log from their names and rows from all over it.
 
     Parameters
     ----------
@@ -114,9 +114,12 @@ def guess_log(source: LogSource, settings: LogSettings | None = None) -> LogGues
     elif isinstance(source, pa.Table):
         sample = spread_sample(source)
     else:
-        parts = files_and_tables(source, settings.format).parts
-        found = (sample_of(part, settings) for part in parts)
-        sample = next((one for one in found if one is not None), None)
+        if isinstance(source, list | tuple):
+            kept = [one for one in source if not isinstance(one, pa.RecordBatchReader)]
+            if source and not kept:
+                return LogGuess()
+            source = kept
+        sample = sample_of_all(files_and_tables(source, settings.format).parts, settings)
     return LogGuess() if sample is None else _Guess(sample, settings).made()
 
 

@@ -222,3 +222,27 @@ def test_a_folder_of_files_of_several_kinds_holds_one_log(tmp_path: Path) -> Non
     assert found.log == tmp_path / "a.parquet"
     assert found.items == tmp_path / "movies.csv"
     assert found.sentence == "a.parquet is the log, movies.csv has its items; not read: README.txt"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "jsonl", "parquet"])
+def test_rows_from_all_over_a_log_are_looked_at(suffix: str, tmp_path: Path) -> None:
+    n = 12_000
+    table = pd.DataFrame({"visitorid": range(n), "itemid": range(n), "event": "view"})
+    table.loc[11_000:, "event"] = "refund"
+    path = tmp_path / f"log.{suffix}"
+    if suffix == "parquet":
+        table.to_parquet(path)
+    elif suffix == "jsonl":
+        table.to_json(path, orient="records", lines=True)
+    else:
+        table.to_csv(path, index=False)
+    assert guess_log(path).table["events"] == {"*": 1.0, "refund": 0.0}
+
+
+def test_all_files_of_a_folder_are_looked_at(tmp_path: Path) -> None:
+    for name, event in (("a", "view"), ("b", "view"), ("c", "refund")):
+        rows = [f"{user},{item},{event}\n" for user, item in zip(USERS, ITEMS, strict=True)]
+        (tmp_path / f"{name}.csv").write_text("".join(["user,sku,event\n", *rows]))
+    assert guess_log(tmp_path).table["events"] == {"*": 1.0, "refund": 0.0}
+    tables = [pd.read_csv(tmp_path / f"{name}.csv") for name in "ac"]
+    assert guess_log(tables).table["events"] == {"*": 1.0, "refund": 0.0}
