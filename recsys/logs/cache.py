@@ -27,7 +27,7 @@ from recsys.settings import LogSettings
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 
-_FORMAT = 4
+_FORMAT = 5
 _APPLIED_AFTERWARDS = (
     "half_life_days",
     "popular_half_life_days",

@@ -12,7 +12,14 @@ import pyarrow.parquet as pq
 from recsys.base.checks import require_a
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.logs.find_layout import find_layout
-from recsys.logs.layout import JSON_END, TextLayout, each_key_once, without_margins
+from recsys.logs.layout import (
+    HOW_TO_READ_PYTHON,
+    JSON_END,
+    TextLayout,
+    each_key_once,
+    is_python,
+    without_margins,
+)
 from recsys.logs.records import (
     NOT_UTF8,
     RECORD_SCHEMA,
@@ -29,6 +36,8 @@ from recsys.settings import ItemSettings, TextSettings
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 _MEMORY_LIMIT = "1GB"
+_MOST_ODD = 0.1  # of the rows of a table; if more cannot be read, it is taken apart wrongly
+_LONGEST_EXAMPLE = 200  # characters
 
 
 def read_items(source: ItemSource, settings: ItemSettings | None = None) -> pa.Table:
@@ -64,12 +73,10 @@ def read_items(source: ItemSource, settings: ItemSettings | None = None) -> pa.T
             raise DataError(
                 f"items: {where} has no column {column!r}, only "
                 f"{', '.join(table.column_names)}{did_you_mean(column, table.column_names)}; name "
-                "the column of ids: [data] item_columns = { item_id = ... }"
+                f"the column of ids: {_how_to_name(source, table.column_names)}"
             )
         if table.column_names.count(column) > 1:
-            raise DataError(
-                f"items: {where} has several columns {column!r}; give each its own name"
-            )
+            raise DataError(_several(where, column, table.column_names))
     if len(columns) > 1:
         table = pa.table({ours: table[theirs] for ours, theirs in columns.items()})
     else:
@@ -77,6 +84,24 @@ def read_items(source: ItemSource, settings: ItemSettings | None = None) -> pa.T
         table = table.rename_columns(names)
     refuse_numbers_that_are_none(table)
     return table
+
+
+def _how_to_name(source: ItemSource, names: list[str]) -> str:
+    """Return how the column of ids is named, with the first column as the example."""
+    if not isinstance(source, str | Path):
+        return f"item_columns={{'item_id': {names[0]!r}}}" if names else "item_columns"
+    example = json.dumps(names[0] if names else "id", ensure_ascii=False)
+    return f"--set 'data.item_columns={{item_id={example}}}' (data.item_columns in the TOML)"
+
+
+def _several(where: object, name: str, names: list[str]) -> str:
+    """Return what is said where two columns have one name: perhaps they are no names."""
+    example = json.dumps(["item_id", "title", *(f"c{n}" for n in range(3, len(names) + 1))])
+    return (
+        f"items: {where} has several columns {name!r}; give each its own name; where the first "
+        f"line is no header: --set 'data.items_text.names={example[:_LONGEST_EXAMPLE]}"
+        f"{'...]' if len(example) > _LONGEST_EXAMPLE else ''}'"
+    )
 
 
 def _read(source: ItemSource, text: TextSettings, item_id: str) -> tuple[str, pa.Table]:
@@ -168,7 +193,7 @@ def _csv_table(
     names = list(layout.columns)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"items: {file.name} has several columns {twice!r}; give each its own name")
+        raise DataError(_several(file.name, twice, names))
     records = read_records(file, settings, layout.delimiter, len(names))
     records = without_margins(records, layout, lambda said: warn(f"{file.label}: {said}"))
     with session.stream(RECORD_SCHEMA, records) as relation:
@@ -176,13 +201,7 @@ def _csv_table(
         session.execute(f"CREATE TABLE records AS {query} ORDER BY line")
     if layout.has_header:
         session.execute(f"DELETE FROM records WHERE fields = {literals(names)}")  # files joined
-    broken = session.rows(
-        "SELECT line, left(record, 60), is_utf8 FROM records WHERE fields IS NULL "
-        "ORDER BY line LIMIT 1"
-    )
-    for line, record, is_utf8 in broken:
-        _require_utf8(file, line, bool(is_utf8))
-        raise DataError(f"{file.label} line {line}: expected {len(names)} fields, got {record!r}")
+    _leave_out_odd_rows(session, file, len(names))
     fields = ", ".join(f"fields[{n}] AS c{n}" for n in range(1, len(names) + 1))
     session.execute(f"CREATE TABLE items AS SELECT {fields} FROM records ORDER BY line")
     nulls = (*settings.null_values, "")
@@ -196,6 +215,29 @@ def _csv_table(
         for column in found.columns
     ]
     return pa.table(arrays, names=names)
+
+
+def _leave_out_odd_rows(session: Session, file: LogFile, n_fields: int) -> None:
+    odd = session.rows(
+        "SELECT line, left(record, 60), is_utf8 FROM records WHERE fields IS NULL ORDER BY line"
+    )
+    if not odd:
+        return
+    line, record, is_utf8 = odd[0]
+    _require_utf8(file, line, bool(is_utf8))
+    ((n_rows,),) = session.rows("SELECT count(*) FROM records")
+    reason = f"line {line}: expected {n_fields} fields, got {record!r}"
+    advice = "quote fields that hold the delimiter, or name it: --set data.items_text.delimiter=..."
+    _require_few(file, len(odd), n_rows, reason, advice)
+    session.execute("DELETE FROM records WHERE fields IS NULL")
+
+
+def _require_few(file: LogFile, n_odd: int, n_rows: int, reason: str, advice: str) -> None:
+    """Say that a few rows are left out; a DataError where they are more than a few."""
+    if n_odd > _MOST_ODD * n_rows:
+        more = f" ({n_odd:,} of {n_rows:,} rows)" if n_odd > 1 else ""
+        raise DataError(f"{file.label} {reason}{more}; {advice}")
+    warn(f"{file.label}: {n_odd:,} of {n_rows:,} rows are left out, such as {reason}; {advice}")
 
 
 _WHOLE = "-?(0|[1-9][0-9]*)"
@@ -242,13 +284,21 @@ def _typed(session: Session, column: str, is_id: bool, nulls: tuple[str, ...], d
 def _json_table(session: Session, file: LogFile, settings: TextSettings, item_id: str) -> pa.Table:
     """Read the objects of JSON lines: a key is a column, whichever of them have it."""
     columns: dict[str, list[Any]] = {}
-    for n_before, (line, row) in enumerate(_objects(file, settings)):
-        if item_id in row:
-            row[item_id] = _json_id(row[item_id], file, line)
+    n_rows, odd = 0, list[str]()
+    for line, text, is_utf8 in _lines(file, settings):
+        _require_utf8(file, line, is_utf8)
+        try:
+            row = _object(text, item_id)
+        except DataError as error:
+            odd.append(f"line {line}: {error}")
+            continue
         for key in row:
-            columns.setdefault(key, [None] * n_before)
+            columns.setdefault(key, [None] * n_rows)
+        n_rows += 1
         for key, values in columns.items():
             values.append(row.get(key))
+    if odd:
+        _require_few(file, len(odd), n_rows + len(odd), odd[0], "mend or drop such lines")
     try:
         found = {name: pa.array(values) for name, values in columns.items()}
     except UnicodeEncodeError as error:
@@ -276,15 +326,12 @@ def _with_integer_ids(session: Session, table: pa.Table, item_id: str) -> pa.Tab
     return table.set_column(table.column_names.index(item_id), item_id, integers)
 
 
-def _json_id(value: object, file: LogFile, line: int) -> str | None:
+def _json_id(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     if value is None or (isinstance(value, str | int) and not isinstance(value, bool)):
         return None if value is None else str(value)
-    raise DataError(
-        f"items: {file.name} line {line}: expected an id that is a string or an integer, "
-        f"got {str(value)[:60]!r}"
-    )
+    raise DataError(f"expected an id that is a string or an integer, got {str(value)[:60]!r}")
 
 
 def _require_utf8(file: LogFile, line: object, is_utf8: bool) -> None:
@@ -295,19 +342,22 @@ def _require_utf8(file: LogFile, line: object, is_utf8: bool) -> None:
         )
 
 
-def _objects(file: LogFile, settings: TextSettings) -> Iterator[tuple[int, dict[str, Any]]]:
+def _lines(file: LogFile, settings: TextSettings) -> Iterator[tuple[int, str, bool]]:
     for batch, row, text in rows_in(read_records(file, settings)):
-        line = batch.column(1)[row].as_py()
-        _require_utf8(file, line, batch.column(2)[row].as_py())
-        try:
-            found = json.loads(text.rstrip(JSON_END), object_pairs_hook=each_key_once)
-        except DataError as error:
-            raise DataError(f"items: {file.name} line {line}: {error}") from error
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            raise DataError(
-                f"items: {file.name} line {line}: expected one JSON object, got "
-                f"{text.strip()[:60]!r}"
-            )
-        yield line, found
+        yield batch.column(1)[row].as_py(), text.rstrip(JSON_END), batch.column(2)[row].as_py()
+
+
+def _object(text: str, item_id: str) -> dict[str, Any]:
+    """Return the object of a line, its id as text; a DataError where it holds none."""
+    try:
+        found = json.loads(text, object_pairs_hook=each_key_once)
+    except DataError:
+        raise
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        literal_ = f"; {HOW_TO_READ_PYTHON}" if is_python(text) else ""
+        raise DataError(f"expected one JSON object, got {text.strip()[:60]!r}{literal_}")
+    if item_id in found:
+        found[item_id] = _json_id(found[item_id])
+    return found

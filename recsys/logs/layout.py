@@ -112,11 +112,16 @@ class TextLayout:
             field = literal(f"{escaped(delimiter)}({csv_field(delimiter)})")
             whole = literal(csv_record(delimiter))
             # A delimiter in front spares an empty match, which would swallow the next delimiter.
-            quoted = (
-                f"CASE WHEN regexp_full_match(record, {whole}, 's') "
-                f"THEN regexp_extract_all({mark} || record, {field}, 1) END"
+            quoted, escaping = (
+                f"CASE WHEN regexp_full_match({text}, {whole}, 's') "
+                f"THEN regexp_extract_all({mark} || {text}, {field}, 1) END"
+                for text in ("record", _DOUBLED)
             )
-            split = f"CASE WHEN contains(record, '\"') THEN {quoted} ELSE {split} END"
+            split = (
+                f"CASE WHEN contains(record, '\\\"') THEN "
+                f"CASE WHEN coalesce(len({quoted}), 0) = {n} THEN {quoted} ELSE {escaping} END "
+                f"WHEN contains(record, '\"') THEN {quoted} ELSE {split} END"
+            )
         parts = [f"parts[{self.columns.index(name) + 1}]" for name in names]
         if may_be_quoted(delimiter):
             parts = [_unquoted(part) for part in parts]
@@ -130,6 +135,10 @@ class TextLayout:
         return (
             "[" + ", ".join(("owner", "listed")[self.columns.index(name)] for name in names) + "]"
         )
+
+
+_DOUBLED = """replace(record, '\\"', '""')"""
+"""A record whose quotes MySQL and others wrote as a backslash and a quote."""
 
 
 def _unquoted(field: str) -> str:
@@ -152,8 +161,19 @@ def split_row(row: str, delimiter: str) -> list[str]:
         return row.split()
     if not may_be_quoted(delimiter):
         return row.split(delimiter)
+    if '\\"' in row:
+        row = _with_doubled_quotes(row, delimiter)
     fields = re.findall(f"{escaped(delimiter)}({csv_field(delimiter)})", delimiter + row)
     return [field[1:-1].replace('""', '"') if field.startswith('"') else field for field in fields]
+
+
+def _with_doubled_quotes(row: str, delimiter: str) -> str:
+    """Return a row with its quotes as CSV has them, where they make no sense as they are."""
+    record, doubled = csv_record(delimiter), row.replace('\\"', '""')
+    is_stray = re.search(rf'(^|{escaped(delimiter)})\\"', row)  # a field begins with \"
+    if re.fullmatch(record, row, re.DOTALL) and not is_stray:
+        return row
+    return doubled if re.fullmatch(record, doubled, re.DOTALL) else row
 
 
 def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -164,6 +184,25 @@ def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise DataError(f"an object has the key {twice!r} twice; write each key once")
     return found
+
+
+def is_python(text: str) -> bool:
+    """Whether a line is a dictionary as Python prints it, with its quotes, and no JSON.
+
+    Examples
+    --------
+    >>> is_python("{'asin': 'B00', 'price': None}"), is_python('{"asin": "B00"}')
+    (True, False)
+    """
+    return re.match(r"\s*\{\s*u?'[^']*'\s*:", text) is not None
+
+
+HOW_TO_READ_PYTHON = (
+    "it is a dictionary of Python, not JSON; make JSON lines of the file: python3 -c 'import ast, "
+    "json, sys; [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]' "
+    "< FILE > FILE.jsonl (gunzip it first where it ends in .gz)"
+)
+"""What is said of a file whose lines are dictionaries as Python prints them."""
 
 
 def without_margins(

@@ -348,3 +348,50 @@ def test_a_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"items.jsonl line 2: an object has the key 'title' twice"):
         read_items(path)
+
+
+def test_a_backslash_before_a_quote_is_a_quote_as_mysql_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "books.csv"
+    path.write_text(
+        '"ISBN";"Title";"Year"\n"01X";"The \\"Old; River\\" Reader";"1980"\n"02X";"C:\\";"1981"\n'
+        '"03X";"a \\";\\" b";"1982"\n"04X";"said \\"no\\"";"1983"\n'
+    )
+
+    table = read_items(path, guess_items(path, item_column="ISBN").settings)
+
+    titles = ['The "Old; River" Reader', "C:\\", 'a ";" b', 'said "no"']
+    assert table["title"].to_pylist() == titles
+    assert table["Year"].to_pylist() == [1980, 1981, 1982, 1983]
+    log = tmp_path / "log.csv"
+    log.write_text('user_id,item_id,review\n1,7,"so \\"good\\", so long"\n2,7,fine\n')
+    assert len(read_log(log)) == 2
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_few_odd_rows_are_left_out_with_a_word(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"items.{kind}"
+    rows = [f"{n},Film {n}" for n in range(20)]
+    rows[3] = "3,Garden, Part 2"
+    if kind == "jsonl":
+        rows = [
+            json.dumps(dict(zip(["item_id", "title"], row.split(","), strict=False)))
+            for row in rows
+        ]
+        rows[3] = '{"item_id": 3, "title": "Gar'
+    path.write_text("\n".join(["item_id,title", *rows] if kind == "csv" else rows))
+
+    with pytest.warns(RuntimeWarning, match=r"1 of 20 rows are left out, such as line [45]: exp"):
+        table = read_items(path)
+
+    assert table["item_id"].to_pylist() == [n for n in range(20) if n != 3]
+
+
+def test_dictionaries_of_python_and_a_table_without_header_name_the_way(tmp_path: Path) -> None:
+    path = tmp_path / "meta.json"
+    path.write_text("{'asin': 'B00', 'title': \"Mario's\"}\n")
+    with pytest.raises(DataError, match=r"line 1: .*dictionary of Python.*ast\.literal_eval"):
+        read_items(path)
+    path = tmp_path / "news.tsv"
+    path.write_text("N0\taction\t[]\t[]\nN1\tdrama\t[]\t[]\n")
+    with pytest.raises(DataError, match=r"'data.items_text.names=\[\"item_id\", \"title\", \"c3\""):
+        read_items(path)
