@@ -17,7 +17,7 @@ from recsys.logs import Interactions, attributes_of, read_items, read_log, summa
 from recsys.logs.sources import ItemSource
 from recsys.models import Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
-from recsys.monitoring import Gates
+from recsys.monitoring import Gates, warn_of_another_log
 from recsys.splits import ThreeWaySplit, decide_split, split_log, split_parts
 from recsys.splits.common import Split
 from recsys.store import (
@@ -115,7 +115,9 @@ def train(
     log, test = given.log, given.test
     settings = with_split(given.settings, log, test)
     if settings.gates.enabled:
-        require_comparable(store, parent_of(store))
+        parent = parent_of(store)
+        require_comparable(store, parent)
+        warn_of_another_log(store, parent, log)
     settings, choice = with_model(settings, log, test, progress=progress)
     evaluations = evaluate_models(log, settings, test=test, progress=progress)
     user_items = log.user_items()

@@ -21,10 +21,13 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from recsys.cli.train import show_refused
 from recsys.config import read_config
+from recsys.errors import GateFailedError
 from recsys.logs import read_log
+from recsys.settings import AS_GOOD
 from recsys.splits import split_by_time
-from recsys.store import publish
+from recsys.store import Check, current, publish
 from tests.command_line import PRELOADED, run
 from tests.store.releases import small_release
 
@@ -165,9 +168,10 @@ def test_lists_are_kept_as_tables(store: Path, tmp_path: Path) -> None:
     header, first, _ = out.read_text().splitlines()
     assert header == "rank,item_id,title,score,because_of,category,price"
     assert first.startswith("1,i")
-    out = out.with_suffix(".parquet")
-    run("similar", "i7", "-k", "2", "--json", "--out", out, "--store", store)
-    assert pq.read_table(out).num_rows == 2
+    kept = [out.with_suffix(".parquet"), out.with_suffix(".md")]
+    run("similar", "i7", "-k", "2", "--out", kept[0], "--out", kept[1], "--store", store)
+    assert pq.read_table(kept[0]).num_rows == 2
+    assert kept[1].read_text().count("\n") == 4  # headings, a line, two rows
     message = refused("explain", "u42", "i9", "--out", "x.xls", "--store", store, code=2)
     assert message.startswith("recsys: --out: expected a file that ends in .csv, .html")
 
@@ -193,6 +197,17 @@ def test_batch_writes_all_users(store: Path, tmp_path: Path) -> None:
     assert len(set(table["user_id"].to_pylist())) == 1000
     assert run("batch", out, "-k", "3", "--store", store).returncode == 0
     assert "choose another folder" in refused("batch", out, "-k", "4", "--store", store)
+
+
+def test_a_refused_version_shows_what_it_reached(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = Check(AS_GOOD, 0.1, 0.2, passed=False, sentence="lost", refuses=True)
+    name = current(store)
+    show_refused(store, GateFailedError([lost.sentence], [lost], name), "als")
+    shown = capsys.readouterr()
+    assert "ndcg@" in shown.out
+    assert shown.err == "without --model als, the model that suits the log is chosen\n"
 
 
 def test_versions_verify_and_activate(store: Path) -> None:

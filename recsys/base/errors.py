@@ -95,8 +95,9 @@ class GateFailedError(RecsysError):
         if version is not None:
             message = (
                 f"version {version}: refused by {len(self.failures)} of its checks, and kept: "
-                f"{message}; mend the log or the settings and train again, or serve it all the "
-                f"same with recsys activate {version} --force"
+                f"{message}; mend the log or the settings and train again, train another log into "
+                "a store of its own (--store OTHER), or serve it all the same with recsys activate "
+                f"{version} --force"
             )
         super().__init__(message)
 

@@ -6,10 +6,21 @@ know; results go to stdout, progress to stderr.
 
 from typer.models import CommandInfo
 
-from recsys.cli import ask, compare, config, select, serve, store, train
+from recsys.cli import ask, compare, config, evaluate, select, serve, store, train
 from recsys.cli.app import app, main
 
-__all__ = ["app", "ask", "compare", "config", "main", "select", "serve", "store", "train"]
+__all__ = [
+    "app",
+    "ask",
+    "compare",
+    "config",
+    "evaluate",
+    "main",
+    "select",
+    "serve",
+    "store",
+    "train",
+]
 
 _PANELS = {
     "From a log to a version": (

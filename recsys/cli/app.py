@@ -48,8 +48,11 @@ RejectsFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Out = Annotated[
-    Path | None,
-    typer.Option("--out", help="Also write the table: .csv .parquet .json .jsonl .md .html."),
+    list[Path] | None,
+    typer.Option(
+        "--out",
+        help="Also write the table: .csv .parquet .json .jsonl .md .html; repeatable.",
+    ),
 ]
 ListLength = Annotated[int, typer.Option("-k", min=1, help="Length of the list.")]
 IncludeSeen = Annotated[bool, typer.Option("--include-seen", help="Keep what the user has seen.")]

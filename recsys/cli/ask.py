@@ -23,7 +23,7 @@ from recsys.cli.app import (
     Where,
     app,
 )
-from recsys.cli.output import keep_table, note, print_items, print_json, require_table, say
+from recsys.cli.output import keep_table, note, print_items, print_json, require_tables, say
 
 if TYPE_CHECKING:
     from recsys.serving import Recommender
@@ -47,7 +47,7 @@ def items(
     as_json: AsJson = False,
 ) -> None:
     """Find items by words of their titles, those with most users first."""
-    require_table(out)
+    require_tables(out)
     text = " ".join(words or ())
     found = recsys.open(store, version).find(text, k, where=where)
     keep_table(found.to_arrow, out)
@@ -92,7 +92,7 @@ def recommend(
     """Recommend items to a user, or to one with a history."""
     if user_id is None and not history:
         raise ConfigError("no user: name one, or items of a new user by --history ITEM")
-    require_table(out)
+    require_tables(out)
     recommender = recsys.open(store, version)
     for option, listed in (("--exclude", exclude), ("--candidates", candidates)):
         _warn_of_unknown(recommender, option, listed or ())
@@ -161,7 +161,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show what each item that a user has seen adds to the score of an item."""
-    require_table(out)
+    require_tables(out)
     recommender = recsys.open(store, version)
     why = recommender.explain(user_id, _known_item(recommender, item_id))
     keep_table(why.to_arrow, out)
@@ -210,7 +210,7 @@ def similar(
     as_json: AsJson = False,
 ) -> None:
     """List the items most similar to one, by cosine."""
-    require_table(out)
+    require_tables(out)
     recommender = recsys.open(store, version)
     found = recommender.similar_items(_known_item(recommender, item_id), k, where=where)
     keep_table(found.to_arrow, out)

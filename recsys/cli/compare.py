@@ -185,7 +185,7 @@ class _Run:
         """Write the files that were asked for."""
         if not self.models:
             return
-        keep_table(self.compared.to_arrow, *tables)
+        keep_table(self.compared.to_arrow, tables)
         advice = self.advice
         if advice is None:
             return

@@ -252,18 +252,17 @@ def _score(score: float, found: "Described") -> str:
     return f"{score:,}" if _counts_users(found) else f"{score:.4g}"
 
 
-def require_table(path: Path | None) -> None:
-    """Check, before the work, that a table can be written where `--out` says."""
-    if path is not None:
+def require_tables(paths: Sequence[Path] | None) -> None:
+    """Check, before the work, that a table can be written wherever `--out` says."""
+    for path in paths or ():
         require_table_path(path)
 
 
-def keep_table(made: "Callable[[], pa.Table]", *paths: Path | None) -> None:
-    """Make the table of a result and write it where `--out` says, and say so on stderr."""
-    for path in paths:
-        if path is not None:
-            write_table(made(), path)
-            note(f"written to {path}")
+def keep_table(made: "Callable[[], pa.Table]", paths: Sequence[Path] | None) -> None:
+    """Make the table of a result and write it wherever `--out` says, and say so on stderr."""
+    for path in paths or ():
+        write_table(made(), path)
+        note(f"written to {path}")
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], title: str) -> None:

@@ -60,7 +60,7 @@ def tune_command(
     with uninterrupted():  # of a search that was stopped, what it has found
         for path in configs:
             recsys.selection.write_tuned(path, tuned, options.config_of(settings))
-        keep_table(tuned.to_arrow, *tables)
+        keep_table(tuned.to_arrow, tables)
         if as_json:
             print_json(plain_search(tuned))
         else:
@@ -143,7 +143,7 @@ def dimensions_command(
             with uninterrupted():
                 curve = recsys.evaluation.DimensionCurve(settings.chosen_model.name, points)
                 _show_curve(curve, as_json)
-                keep_table(curve.to_arrow, *tables)
+                keep_table(curve.to_arrow, tables)
                 for path in drawings:
                     recsys.pages.save_drawing(curve, path)
                     note(f"drawn to {path}")

@@ -21,7 +21,7 @@ from recsys.cli.output import (
     note,
     print_json,
     print_rows,
-    require_table,
+    require_tables,
     say,
     show,
 )
@@ -45,7 +45,7 @@ def versions_command(
     store: Store = DEFAULT_STORE, deep: Deep = False, out: Out = None, as_json: AsJson = False
 ) -> None:
     """List the versions of a store, newest first."""
-    require_table(out)
+    require_tables(out)
     rows = recsys.store.describe_versions(store, deep=deep)
     keep_table(partial(recsys.store.table_of_described, rows), out)
     if as_json:
@@ -174,7 +174,7 @@ def drift_command(
     as_json: AsJson = False,
 ) -> None:
     """Show how version B differs from version A, and what of it is more than usual."""
-    require_table(out)
+    require_tables(out)
     report = recsys.drift_between(store, a, b)
     keep_table(report.to_arrow, out)
     if as_json:

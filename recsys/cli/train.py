@@ -1,10 +1,8 @@
-"""Commands that train: train, evaluate, datasets, nightly."""
+"""Commands that train: train, datasets, nightly."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,20 +10,16 @@ import typer
 from rich.console import RenderableType
 
 import recsys
-from recsys.base.durable import replaced, require_place
-from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.errors import GateFailedError
 from recsys.base.progress import progress_bar
 from recsys.base.stopping import StoppedError
-from recsys.base.tables import table_of
 from recsys.cli.app import (
     DEFAULT_STORE,
     STORE_HELP,
     AsJson,
-    Out,
     RejectsFile,
     Store,
     app,
-    choose_model,
     note_choice,
     read_logged,
 )
@@ -33,28 +27,20 @@ from recsys.cli.options import Factors, Items, LogOptions, ModelName, takes_log
 from recsys.cli.output import (
     Listing,
     cell,
-    ends_of,
-    keep_table,
     metrics_listing,
     note,
     print_json,
     print_rows,
-    require_table,
     say,
     show,
-    with_half,
 )
 from recsys.cli.store import print_checks
+from recsys.settings import AS_GOOD, BETTER
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from recsys.config import Settings
-    from recsys.evaluation import Evaluation, Slice
     from recsys.nightly import NightReport
-    from recsys.vectors import Ids
+    from recsys.store import Manifest
 
-_MOST_GROUPS = 30  # that a table shows
 _MAIN_METRICS = ("recall", "ndcg", "hit_rate", "auc", "coverage")  # of a night
 
 
@@ -76,212 +62,42 @@ def train_command(
     recsys.store.require_writable(store)
     rejects = rejects or store / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet"
     log, test = read_logged(settings, rejects)
-    version = recsys.train(
-        log,
-        store,
-        settings=settings,
-        test=test,
-        items=settings.data.items,
-        progress=True,
-    )
+    try:
+        version = recsys.train(
+            log,
+            store,
+            settings=settings,
+            test=test,
+            items=settings.data.items,
+            progress=True,
+        )
+    except GateFailedError as error:
+        if error.version is not None and not as_json:
+            show_refused(store, error, model)
+        raise
     if as_json:
         print_json(version.manifest.to_dict())
         return
     choice = version.manifest.model.choice
     if choice is not None:
         note_choice(recsys.tuning.Choice.from_dict(choice))
-    metrics = {name: one.to_dict() for name, one in version.manifest.metrics.items()}
-    if metrics:
-        show(metrics_listing(metrics))
+    _show_metrics(version.manifest)
     print_checks(version.manifest)
     say(f"published {version.name} in {store}")
 
 
-@app.command("evaluate")
-@takes_log
-def evaluate_command(
-    options: LogOptions,
-    model: ModelName = None,
-    factors: Factors = None,
-    rejects: RejectsFile = None,
-    users_out: Annotated[
-        Path | None, typer.Option("--users", help="Every user's metrics, to Parquet.")
-    ] = None,
-    items: Items = None,
-    by: Annotated[
-        str | None, typer.Option("--by", help="A column of --items: accuracy by its values.")
-    ] = None,
-    out: Out = None,
-    as_json: AsJson = False,
-) -> None:
-    """Train on one part of a log, test on the other, and publish nothing."""
-    settings = options.settings(model, factors, items)
-    require_table(out)
-    if users_out:
-        require_place(users_out, "--users: expected to write every user's metrics")
-    log, test = read_logged(settings, rejects)
-    settings = recsys.training.with_split(settings, log, test)
-    train_part, test_part = recsys.splits.split_log(log, settings.evaluation, test)
-    labels = None if by is None else _item_groups(settings, train_part.items, by)
-    settings = choose_model(settings, log, test)
-    name = settings.chosen_model.name
-    results = recsys.training.evaluate_split((train_part, test_part), settings, progress=True)
-    new = None
-    if test_part.split_info is not None and test_part.split_info.new_users is not None:
-        new = recsys.evaluate_new_users(
-            train_part,
-            test_part,
-            k=settings.evaluation.k,
-            popular_half_life_days=settings.log.popular_half_life_days,
-        )
-    metric = f"ndcg@{settings.evaluation.k}"
-    sliced = _sliced(results, metric, by, labels)
-    if users_out:
-        import pyarrow.parquet as pq
-
-        with replaced(users_out) as aside:
-            pq.write_table(results[name].to_table(train_part.users), aside)
-        note(f"every user of {name}: {users_out}")
-    keep_table(partial(_evaluation_table, results, sliced, new), out)
-    if as_json:
-        print_json(_plain_evaluations(results, sliced, new))
-        return
-    show(
-        metrics_listing({name: result.to_dict() for name, result in results.items()}),
-        *(_groups(one) for one in sliced),
-        _left_out(results[name].left_out, new, metric),
-    )
+def _show_metrics(manifest: "Manifest") -> None:
+    """Print what a version reached in its test, if it had one."""
+    if manifest.metrics:
+        show(metrics_listing({name: one.to_dict() for name, one in manifest.metrics.items()}))
 
 
-def _item_groups(settings: "Settings", ids: "Ids", column: str) -> list[list[str]]:
-    """Return the groups of each item by a column of the table of items; say what divides them."""
-    table = recsys.training.read_attributes(settings)
-    if table is None:
-        raise ConfigError(f"--by {column}: expected a table of items, got none; add --items")
-    if column not in table.column_names:
-        raise ConfigError(
-            f"--by: expected one of {', '.join(table.column_names)}, got {column!r}"
-            f"{did_you_mean(column, table.column_names)}"
-        )
-    values = recsys.logs.attributes_of(table, ids)[column].to_pylist()
-    groups, separator = recsys.evaluation.groups_of(values)
-    if any(len(own) > 1 for own in groups):
-        what = f"texts are split at {separator!r}" if separator else "values are lists"
-        note(f"--by {column}: {what}; an item counts in each of its groups")
-    return groups
-
-
-@dataclass(frozen=True)
-class _Sliced:
-    """What models reach in groups of users, or of held-out pairs."""
-
-    metric: str
-    by: str
-    unit: str
-    by_model: "Mapping[str, Sequence[Slice]]"
-
-
-def _sliced(
-    results: "Mapping[str, Evaluation]",
-    metric: str,
-    by: str | None,
-    labels: Sequence[Sequence[str]] | None,
-) -> list[_Sliced]:
-    """Return where the model is good, and where popularity is better."""
-    evaluation = recsys.evaluation
-    first, *others = results.items()
-    baseline = others[0][1] if others else None
-    ordered = [(*first, baseline), *((*other, None) for other in others)]
-    share = f"share of the held-out pairs in lists of {first[1].k}"
-    tables: list[tuple[str, str, str, Callable[..., list[Slice]]]] = [
-        (metric, "activity in train", "users", partial(evaluation.by_activity, metric=metric)),
-        (share, "users of the item in train", "pairs", evaluation.by_item_popularity),
-    ]
-    if labels is not None:
-        tables.append((share, str(by), "pairs", partial(evaluation.item_slices, labels=labels)))
-    return [
-        _Sliced(what, of, unit, {name: made(one, baseline=other) for name, one, other in ordered})
-        for what, of, unit, made in tables
-    ]
-
-
-def _plain_evaluations(
-    results: "Mapping[str, Evaluation]", sliced: Sequence[_Sliced], new: "Evaluation | None"
-) -> dict[str, Any]:
-    """Return all that the tables show, for JSON."""
-    found: dict[str, Any] = {}
-    for name, result in results.items():
-        groups = [
-            {
-                "metric": one.metric,
-                "by": one.by,
-                "unit": one.unit,
-                "groups": [asdict(own) | {"loses": own.loses} for own in one.by_model[name]],
-            }
-            for one in sliced
-        ]
-        found[name] = result.to_dict() | {"by": groups}
-    return found if new is None else found | {"new users": new.to_dict()}
-
-
-def _evaluation_table(
-    results: "Mapping[str, Evaluation]", sliced: Sequence[_Sliced], new: "Evaluation | None"
-) -> "pa.Table":
-    """Return a row for each model and metric, of all users and of each group."""
-    all_users = [*results.items(), *([] if new is None else [("popular list", new)])]
-    rows: list[dict[str, Any]] = [
-        {"model": name, "by": "new users" if one is new else "", "group": ""}
-        | {"metric": metric, "n": one.n_users, "value": value}
-        | dict(zip(("low", "high"), one.intervals.get(metric, (None, None)), strict=True))
-        for name, one in all_users
-        for metric, value in one.metrics.items()
-    ]
-    rows += [
-        {"model": name, "by": one.by, "group": own.group}
-        | {"metric": one.metric, "n": own.n, "value": own.value}
-        | dict(zip(("low", "high"), own.interval, strict=True))
-        for one in sliced
-        for name, groups in one.by_model.items()
-        for own in groups
-    ]
-    return table_of(rows)
-
-
-def _groups(sliced: _Sliced) -> Listing:
-    """Return a table of one row for each group, which marks those where the first model loses."""
-    unit, by_model = sliced.unit, sliced.by_model
-    first, *others = by_model
-    groups = list(zip(*by_model.values(), strict=True))
-    least = sorted((models[0].n for models in groups), reverse=True)[:_MOST_GROUPS][-1]
-    rows = [_group(models) for models in groups if models[0].n >= least]
-    n_left = len(groups) - len(rows)
-    return Listing(
-        ["group", unit, *by_model, *(f"{first} above {other}" for other in others), ""],
-        rows,
-        f"{sliced.metric} by {sliced.by}",
-        left=["group"],
-        caption=f"{n_left:,} groups with less than {least:,} {unit}" if n_left else "",
-    )
-
-
-def _group(models: "Sequence[Slice]") -> list[str]:
-    own = models[0]
-    cells = [own.group, f"{own.n:,}", *(with_half(one.value, one.interval) for one in models)]
-    if own.difference is not None and own.difference_interval is not None:
-        low, high = own.difference_interval
-        cells.append(f"{own.difference:+.4f}, {low:+.4f} to {high:+.4f}")
-    return [*cells, "<- loses" if own.loses else ""]
-
-
-def _left_out(left_out: Mapping[str, int], new: "Evaluation | None", metric: str) -> Listing:
-    """Return the events that the metrics leave out, by reason, and the metric of new users."""
-    caption = ""
-    if new is not None:
-        mean, ends = new.metrics[metric], ends_of(new.intervals[metric])
-        caption = f"{new.n_users:,} new users get the popular list: {metric} {mean:.4f}  {ends}"
-    rows = [[reason, f"{n:,}"] for reason, n in left_out.items()]
-    heading = "left out above"
-    return Listing([heading, "number"], rows, left=[heading], caption=caption)
+def show_refused(store: Path, error: GateFailedError, model: str | None) -> None:
+    """Print what a refused version reached, and say what else may help a model that lost."""
+    _show_metrics(recsys.store.find_version(store, error.version).manifest)
+    lost = {check.name for check in error.checks} & {AS_GOOD, BETTER}
+    if lost and model not in (None, recsys.config.AUTO):
+        note(f"without --model {model}, the model that suits the log is chosen")
 
 
 @app.command("datasets")

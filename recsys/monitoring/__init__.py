@@ -1,5 +1,6 @@
 """Monitoring: measures of drift between versions, and gates that can refuse a version."""
 
+from recsys.monitoring.another_log import warn_of_another_log
 from recsys.monitoring.drift import (
     DEFAULT_LIMITS,
     DriftReport,
@@ -22,4 +23,5 @@ __all__ = [
     "drift",
     "drift_between",
     "learned_limits",
+    "warn_of_another_log",
 ]

@@ -168,7 +168,8 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
     named = current(store) if name is None else name
     if named is None:
         raise VersionNotFoundError(
-            f"store {store}: expected a current version, got none; activate one: {_known(store)}"
+            f"store {store}: expected a current version, got none; activate one: {_known(store)}; "
+            "recsys activate VERSION does, with --force what a gate refused"
         )
     folder = store / VERSIONS / named
     with errors_of_reading(folder):

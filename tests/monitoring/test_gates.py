@@ -19,7 +19,7 @@ from recsys.config import Settings, settings_from
 from recsys.errors import ConfigError, GateFailedError
 from recsys.logs import Interactions
 from recsys.models import ALS, Popularity
-from recsys.monitoring import Gates, GateSettings, ancestors
+from recsys.monitoring import Gates, GateSettings, ancestors, warn_of_another_log
 from recsys.store import (
     EvaluationSummary,
     ModelSpec,
@@ -28,10 +28,11 @@ from recsys.store import (
     activate,
     current,
     find_version,
+    parent_of,
     publish,
     versions,
 )
-from recsys.vectors import Embeddings
+from recsys.vectors import Embeddings, Ids
 from tests.command_line import run
 from tests.monitoring.nights import EXACT, a_log, release_of
 from tests.worlds import tastes
@@ -92,6 +93,9 @@ def test_a_refused_version_becomes_current_by_force_alone(
     with pytest.raises(GateFailedError) as caught:
         recsys.train(half_of(night), tmp_path, settings=settings())
     name = str(caught.value.version)
+    other = replace(night, items=Ids([f"other {item}" for item in night.items.tolist()]))
+    with pytest.warns(RuntimeWarning, match=r"0% are in this log; .* --store OTHER"):
+        warn_of_another_log(tmp_path, parent_of(tmp_path), other)
     with pytest.raises(GateFailedError, match=f"recsys activate {name} --force"):
         activate(tmp_path, name)
     assert current(tmp_path) != name
