@@ -14,6 +14,7 @@ from recsys.logs import (
     LogGuess,
     guess_items,
     guess_log,
+    item_ids,
     read_items,
     read_log,
     titles_of,
@@ -156,7 +157,10 @@ def guessed(
 
     Without items, their titles are taken from the log, if that is asked and it has them.
     """
-    guess = None if isinstance(log, Interactions) else guess_log(log, settings.log)
+    how = settings.data.item_settings
+    guess = None
+    if not isinstance(log, Interactions):
+        guess = guess_log(log, settings.log, () if items is None else item_ids(items, how))
     if guess is not None:
         settings = replace(settings, log=replace(settings.log, **guess.table))
     if items is None:

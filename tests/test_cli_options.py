@@ -42,7 +42,9 @@ def test_one_command_to_a_list_with_titles(ratings: Path, tmp_path: Path) -> Non
     done = run(*command, *small, cwd=ratings)
     assert done.returncode == 0, done.stderr
     said, proposed, *_ = done.stderr.splitlines()
-    assert said.startswith("ratings.csv: userId is the user, movieId is the item, rating is the ")
+    assert said.startswith(
+        "ratings.csv: userId is the user, movieId is the item, timestamp is the time"
+    )
     assert "4 and more as likes (40% of the rows): recsys train ratings.csv " in proposed
     assert proposed.endswith("--user userId --item movieId --value rating --min-value 4")
     assert "movies.csv: movieId is the item" in done.stderr

@@ -1,12 +1,13 @@
 """From an interaction log to `Interactions`: read, classify, reject, weigh, count."""
 
 from recsys.logs.cache import LogCache
-from recsys.logs.guess import LogGuess, Proposal, guess_log
+from recsys.logs.guess import guess_log
 from recsys.logs.guess_folder import FolderGuess, guess_folder
-from recsys.logs.guess_items import ItemGuess, guess_items, titles_of
+from recsys.logs.guess_items import ItemGuess, guess_items, item_ids, titles_of
 from recsys.logs.interactions import Interactions, SplitInfo, require_interactions
 from recsys.logs.item_attributes import attributes_of
 from recsys.logs.items import read_items
+from recsys.logs.log_guess import LogGuess, Proposal
 from recsys.logs.log_summary import LogSummary, summarize
 from recsys.logs.read import read_log
 from recsys.logs.row_counts import FileCounts, RowCounts
@@ -30,6 +31,7 @@ __all__ = [
     "guess_folder",
     "guess_items",
     "guess_log",
+    "item_ids",
     "read_items",
     "read_log",
     "require_interactions",

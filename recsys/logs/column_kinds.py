@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import islice
+from itertools import islice, pairwise
 from math import ceil, isfinite
 from typing import Any
 
+from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
 from recsys.settings import TimestampUnit
 
@@ -33,6 +34,10 @@ _HOURS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p"
 _FORMS = (*(day + hour for day in _DAYS for hour in _HOURS), "%a %b %d %H:%M:%S %z %Y")
 _MOST_READ = 2_000  # times, to know how they are written
 _FEW_TYPES = 20
+_LARGEST_VALUE = 1_000  # of a rating or a count in a file that names nothing
+_ENOUGH_ROWS = 50  # to see that they are numbered
+_MOST_STEPS = 0.8  # from a row to the next that are one; the rows looked at come in runs
+_MOST_IDS = 0.98  # of the words in cells have a digit
 _SCALES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 20, 100)
 _LIKED = 0.7  # of the best rating: 4 of 5, 7 of 10
 
@@ -107,6 +112,36 @@ class Column:
         return 1 <= len(words) == len(self.counts) <= _FEW_TYPES < len(self.values)
 
     @property
+    def is_moment(self) -> bool:
+        """Whether each row has a time."""
+        return bool(self.time_unit or self.time_format) and self.empty_share == 0
+
+    @property
+    def is_value(self) -> bool:
+        """Whether the numbers may be ratings or counts in a file that names nothing."""
+        is_place = any(re.search(r"\.\d{3}", one) for one in self.texts)  # a degree
+        numbers = self.numbers
+        return numbers is not None and max(map(abs, numbers)) <= _LARGEST_VALUE and not is_place
+
+    @property
+    def is_row_number(self) -> bool:
+        """Whether the values count the rows."""
+        numbers = self.numbers or ()
+        n_steps = sum(after == one + 1 for one, after in pairwise(numbers))
+        return len(numbers) >= _ENOUGH_ROWS and n_steps > _MOST_STEPS * len(numbers)
+
+    @property
+    def are_lists(self) -> bool:
+        """Whether most cells hold several ids, as in ``N12 N7 N90``."""
+        few = self.present[:_MOST_READ]
+        if few and isinstance(few[0], list | tuple):
+            return True
+        cells = [re.split(r"[\s,;|]+", one.strip("[]()")) for one in self.texts[:_MOST_READ]]
+        have_digits = [any(map(str.isdigit, word)) for cell in cells for word in cell]
+        n_lists = sum(len(cell) > 1 for cell in cells)
+        return 2 * n_lists > len(cells) and sum(have_digits) > _MOST_IDS * len(have_digits)
+
+    @property
     def best_rating(self) -> float | None:
         """The end of the scale that the numbers are on; None of no numbers, or of other ones."""
         if self.numbers is None or max(self.numbers) <= 0:
@@ -122,6 +157,24 @@ class Column:
     def share_from(self, least: float) -> float:
         """Share of the rows whose number is at least this."""
         return sum(one >= least for one in self.numbers or ()) / max(len(self.values), 1)
+
+
+def described(column: Column) -> str:
+    """Return the place of a column of a file without names, and what it holds."""
+    example = f" ({column.texts[0][:20]})" if column.texts else " (empty)"
+    return f"column {column.name}{example}"
+
+
+def require_one_item(column: Column) -> None:
+    """Raise a DataError if the column of items holds lists of them."""
+    if column.are_lists:
+        shown = column.texts[0] if len(column.texts[0]) <= 40 else f"{column.texts[0][:40]}..."
+        how = "" if isinstance(column.present[0], list | tuple) else ".str.split()"
+        raise DataError(
+            f"log: column {column.name!r} holds several items in a cell, such as {shown!r}; "
+            f'expected one item a row; in Python: df["item_id"] = df[COLUMN]{how}; '
+            'df.explode("item_id").to_parquet("log.parquet")'
+        )
 
 
 def _numbers(values: Sequence[Any]) -> Iterator[float]:

@@ -25,6 +25,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "item_id": (
         *("itemid", "item", "iid", "itemidx", "movieid", "productid", "parentasin", "asin"),
         *("sku", "skuid", "stockcode", "bookid", "isbn", "articleid", "contentid", "trackid"),
+        *("trackuri", "songuri", "episodeuri", "albumuri", "artisturi"),
         *("songid", "artistid", "albumid", "videoid", "gameid", "appid", "businessid", "venueid"),
         *("placeid", "gmapid", "poiid", "locationid", "hotelid", "recipeid", "newsid", "postid"),
         *("animeid", "showid", "seriesid", "listingid", "propertyid", "courseid", "jobid"),

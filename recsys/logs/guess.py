@@ -6,23 +6,25 @@ a config would say, in sentences for a person and as a table for a program.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from math import ceil
 from typing import Any
 
-import pyarrow as pa
-
-from recsys.logs.column_kinds import Column
+from recsys.logs.column_kinds import Column, described, require_one_item
 from recsys.logs.columns import NAMES, plain_name
-from recsys.logs.sample import LogSample, sample_of_all, spread_sample
-from recsys.logs.sources import LogSource, files_and_tables
+from recsys.logs.event_words import are_actions, strength, undoes, verdicts
+from recsys.logs.log_guess import LogGuess, Proposal
+from recsys.logs.sample import LogSample, sample_of_log
+from recsys.logs.sources import LogSource
 from recsys.settings import COLUMN_NAMES, LogSettings
 
 _FEW = 0.002  # of the rows, that may be rejected without a word
+_FEW_EMPTY = 0.05  # of the rows, without an item
 _HALF = 0.5
+_CLEARLY = 2  # times as many ids of a table of items
 _MOST_EMPTY = 0.9  # of the rows have no user; if more, it is another column
 _ROWS_OF_TYPES = 50
-_LARGEST_VALUE = 1_000  # of a rating or a count in a file that names nothing
+_MOST_UNUSED = 8  # columns that are named
 _RATING = re.compile("rating|stars|score|overall|grade|vote")
 _OF_ALL_USERS = re.compile("average|avg|mean|count|number|num")
 _NO_ITEM = re.compile(
@@ -31,62 +33,17 @@ _NO_ITEM = re.compile(
     "|parent|class|department|aisle|unnamed|lat$|lon$|lng$|zip|postal|phone|fold"
 )
 _ITEM_END = re.compile("(id|idx|key|code|no|number|name|title|sku)$")
-_UNDONE = re.compile(
-    "cancel|refund|return|remove|unlike|dislike|unfollow|unsubscribe|delete|downvote|thumbs?down"
-    "|^hide|^hidden|^skip|impression|exposure|^show|^display|block|report"
-)
-_STRENGTHS = {
-    "view|click|pv|visit|open|read|play|listen|watch|detail": 1.0,
-    "like|fav|save|bookmark|wish|share|comment|follow|collect|thumbs?up|vote": 3.0,
-    "cart|basket|bag": 4.0,
-    "buy|purchase|order|transaction|checkout|sale|convert|conversion|paid|subscri": 6.0,
-}
-"""Types of events by their names, and what they weigh where weights are proposed."""
+_ID_END = "(id|idx|uri|url|urn|key|code|no|number|uuid|guid|mbid|mbz?id|sku|hash)"
+_OF_PEOPLE = re.compile("birth|born|signup|regist|join|release|publish|expir|launch|index")
 _ASIN = re.compile("[B0-9][A-Z0-9]{9}")
 _AMAZON_USER = re.compile("A[A-Z0-9]{9,}")
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """Another reading of a log that a person may prefer, and the keys of [log] that ask for it."""
-
-    sentence: str
-    table: Mapping[str, Any]
-
-    def added_to(self, table: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the keys of a guess with these."""
-        columns = {**table.get("columns", {}), **self.table.get("columns", {})}
-        return {**table, **self.table, "columns": columns}
-
-
-@dataclass(frozen=True)
-class LogGuess:
-    """What the columns of a log are taken for.
-
-    Parameters
-    ----------
-    table : mapping
-        The keys of ``[log]`` that are not their defaults: columns, timestamp_unit and so on.
-    sentences : tuple of str
-        What is taken for what, and what is left out.
-    proposals : tuple of Proposal
-        Other readings that make sense, such as the rating from which an item was liked.
-    columns : tuple of str
-        All columns of the log.
-    """
-
-    table: Mapping[str, Any] = field(default_factory=dict)
-    sentences: tuple[str, ...] = ()
-    proposals: tuple[Proposal, ...] = ()
-    columns: tuple[str, ...] = ()
-
-    @property
-    def settings(self) -> LogSettings:
-        """How the log is read by this guess."""
-        return LogSettings(**self.table)
-
-
-def guess_log(source: LogSource, settings: LogSettings | None = None) -> LogGuess:
+def guess_log(
+    source: LogSource,
+    settings: LogSettings | None = None,
+    item_ids: Collection[str] = (),
+) -> LogGuess:
     """Guess the columns of a log from their names and rows from all over it.
 
     Parameters
@@ -95,6 +52,13 @@ def guess_log(source: LogSource, settings: LogSettings | None = None) -> LogGues
         As for `read_log`.
     settings : LogSettings, optional
         What is known: columns that it maps are not guessed.
+    item_ids : collection of str, optional
+        Ids of a table of items: of a file without names they tell the items from the users.
+
+    Raises
+    ------
+    DataError
+        If the column of items holds several of them in a cell.
 
     Returns
     -------
@@ -109,25 +73,17 @@ def guess_log(source: LogSource, settings: LogSettings | None = None) -> LogGues
     {'columns': {'user_id': 'userId', 'item_id': 'movieId', 'value': 'rating'}}
     """
     settings = settings or LogSettings()
-    if isinstance(source, pa.RecordBatchReader):  # which can be read once
-        sample: LogSample | None = LogSample({name: [] for name in source.schema.names})
-    elif isinstance(source, pa.Table):
-        sample = spread_sample(source)
-    else:
-        if isinstance(source, list | tuple):
-            kept = [one for one in source if not isinstance(one, pa.RecordBatchReader)]
-            if source and not kept:
-                return LogGuess()
-            source = kept
-        sample = sample_of_all(files_and_tables(source, settings.format).parts, settings)
-    return LogGuess() if sample is None else _Guess(sample, settings).made()
+    sample = sample_of_log(source, settings)
+    return LogGuess() if sample is None else _Guess(sample, settings, item_ids).made()
 
 
 class _Guess:
     """A guess in the making."""
 
-    def __init__(self, sample: LogSample, settings: LogSettings) -> None:
-        self._sample, self._settings = sample, settings
+    def __init__(
+        self, sample: LogSample, settings: LogSettings, item_ids: Collection[str] = ()
+    ) -> None:
+        self._sample, self._settings, self._item_ids = sample, settings, frozenset(item_ids)
         self._columns = {name: Column(name, one) for name, one in sample.columns.items()}
         self._taken = dict(settings.columns)  # our name to the column
         self._table: dict[str, Any] = {}
@@ -146,6 +102,7 @@ class _Guess:
         ids = {self._taken.get("user_id"), self._taken.get("item_id")}
         if not ids <= set(self._columns):  # who reads it says which column is not there
             return LogGuess(columns=tuple(self._columns))
+        require_one_item(self._columns[self._taken["item_id"]])
         self._look_at_time()
         self._look_at_events()
         self._look_at_values()
@@ -158,13 +115,28 @@ class _Guess:
         if columns:
             number = "" if self._sample.has_names else "column "  # of a file without a header
             words = (
-                f"{number}{theirs} is {_WORDS[ours]}" for ours, theirs in columns.items() if theirs
+                f"{number}{self._taken[ours]} is {_WORDS[ours]}"
+                for ours in COLUMN_NAMES
+                if self._taken.get(ours) in self._columns
             )
             self._said.insert(0, ", ".join(words))
+            self._name_unused()
             self._table = {"columns": {**self._settings.columns, **columns}, **self._table}
         return LogGuess(
             self._table, tuple(self._said), tuple(self._proposals), tuple(self._columns)
         )
+
+    def _name_unused(self) -> None:
+        """Say which columns nothing else was said of; of one without a name, what it holds."""
+        named = " ".join(self._said)
+        named += " ".join(str(one.table.get("columns")) for one in self._proposals)
+        words = set(re.findall(r"[^\s,;:'()]+", named)) if self._sample.has_names else set()
+        others = [one for one in self._free if one.name not in words]
+        if not others:
+            return
+        shown = [one.name if self._sample.has_names else described(one) for one in others]
+        more = f" and {len(shown) - _MOST_UNUSED} more" if len(shown) > _MOST_UNUSED else ""
+        self._said.append(f"not used: {', '.join(shown[:_MOST_UNUSED])}{more}")
 
     @property
     def _free(self) -> list[Column]:
@@ -189,6 +161,7 @@ class _Guess:
             items = [one for one in self._free if _ITEM_END.search(plain_name(one.name))]
             items = [one for one in items if not _NO_ITEM.search(plain_name(one.name))]
             self._take("item_id", next(iter(items), None))
+        self._rather_ids_than_names()
         for column in self._free:
             name = plain_name(column.name)
             if _RATING.search(name) and not _OF_ALL_USERS.search(name) and column.best_rating:
@@ -196,6 +169,22 @@ class _Guess:
             fits = _FITS["timestamp"]
             if name.endswith(("date", "time", "timestamp", "at", "on")) and fits(column):
                 self._take("timestamp", column)
+
+        moments = [one for one in self._free if one.is_moment and one.time_unit != "date"]
+        moments = [one for one in moments if not _OF_PEOPLE.search(plain_name(one.name))]
+        if known and len(moments) == 1:
+            self._take("timestamp", moments[0])
+
+    def _rather_ids_than_names(self) -> None:
+        """Take the column of ids of items where one of their names was taken: names are shared."""
+        taken = self._taken.get("item_id", "")
+        stem = re.sub("(name|title)$", "", plain_name(taken))
+        if taken in self._settings.columns.values() or stem in ("", plain_name(taken)):
+            return
+        ids = (one for one in self._free if re.fullmatch(stem + _ID_END, plain_name(one.name)))
+        found = next((one for one in ids if one.empty_share <= _FEW), None)
+        if found is not None:
+            self._taken["item_id"] = found.name
 
     def _named(self, ours: str) -> Column | None:
         """Return the column with the likeliest name; rather one that most rows have."""
@@ -212,25 +201,45 @@ class _Guess:
     def _take_by_place(self) -> None:
         """Guess the columns of a file without names: the first ids are the user and the item."""
         others = list(self._columns.values())[1:]
-        self._take("timestamp", next((one for one in others if _is_moment(one)), None))
+        self._take("timestamp", next((one for one in others if one.is_moment), None))
         if self._sample.n_rows >= _ROWS_OF_TYPES:
-            types = (one for one in others if one.are_types and _are_actions(one))
+            types = (one for one in others if one.are_types and are_actions(one))
             self._take("event", next(types, None))
         varied = [one for one in self._free if len(one.counts) > 1 or self._sample.n_rows == 1]
         ids = [one for one in varied if one.numbers is None or not one.has_fractions]
-        ids = [one for one in ids if one.empty_share <= _FEW][:2]
+        ids = [one for one in ids if not one.is_row_number]
+        users = [one for one in ids if one.empty_share <= _FEW][:1]
+        ids = users + [one for one in ids if one.empty_share <= _FEW_EMPTY and one not in users][:1]
         if len(ids) == 2:
-            if all(map(_ASIN.fullmatch, ids[0].texts)) and all(
+            if self._item_ids:
+                first, second = (sum(map(one.counts.__contains__, self._item_ids)) for one in ids)
+                if first > _CLEARLY * second:
+                    ids.reverse()
+            elif all(map(_ASIN.fullmatch, ids[0].texts)) and all(
                 map(_AMAZON_USER.fullmatch, ids[1].texts)
             ):
                 ids.reverse()
             self._take("user_id", ids[0])
             self._take("item_id", ids[1])
             after = varied[max(map(varied.index, ids)) + 1 :]
-            values = [one for one in after if _is_value(one)]
+            values = [one for one in after if one.is_value]
             if "event" in self._taken:  # next to it, whole numbers may be of a category
                 values = [one for one in values if one.has_fractions]
             self._take("value", next(iter(values), None))
+            if not self._item_ids and not self._settings.columns:
+                swapped = {"columns": {"user_id": ids[1].name, "item_id": ids[0].name}}
+                sentence = f"column {ids[1].name} as the user and {ids[0].name} as the item"
+                self._proposals.append(Proposal(sentence, swapped))
+            self._propose_a_value()
+
+    def _propose_a_value(self) -> None:
+        """Name a column of numbers, such as counts, of a file that names nothing."""
+        numbers = (one for one in self._free if one.numbers and len(one.counts) > 1)
+        found = next((one for one in numbers if not one.is_row_number), None)
+        if found is not None and "value" not in self._taken:
+            low, high = min(found.numbers or ()), max(found.numbers or ())
+            sentence = f"column {found.name} as the value ({low:g} to {high:g})"
+            self._proposals.append(Proposal(sentence, {"columns": {"value": found.name}}))
 
     def _look_at_time(self) -> None:
         column = self._column("timestamp")
@@ -256,22 +265,37 @@ class _Guess:
 
     def _look_at_events(self) -> None:
         column = self._column("event")
-        if column is None or self._settings.events:
+        if column is None:
+            self._look_at_verdicts()
             return
-        undone = [name for name in column.counts if _UNDONE.search(name.lower())]
+        if self._settings.events not in ({}, _ALIKE):
+            return
+        undone = [name for name in column.counts if undoes(name)]
         if undone and len(undone) < len(column.counts) and column.empty_share <= _FEW:
             self._table["events"] = {"*": 1.0, **dict.fromkeys(undone, 0.0)}
             named = ", ".join(undone)
             self._said.append(f"{named} in {column.name} left out; every other type weighs 1")
-        weights = {name: _strength(name) for name in column.counts if name not in undone}
+        weights = {name: strength(name) for name in column.counts if name not in undone}
         if len(set(weights.values())) > 1 and column.empty_share <= _FEW:
             events = {**{name: one or 1.0 for name, one in weights.items()}, "*": 1.0}
             events |= dict.fromkeys(undone, 0.0)
             named = ", ".join(f"{name} {one:g}" for name, one in events.items() if name != "*")
             table = {"columns": {"event": column.name}, "events": events}
             self._proposals.append(Proposal(f"weights by {column.name} ({named})", table))
-        if "events" not in self._table:
+        if "events" not in self._table and not self._settings.events:
             del self._taken["event"]
+        elif "events" not in self._table and len(column.counts) > 1:
+            self._said.append(f"every type in {column.name} weighs 1 (log.events has weights)")
+
+    def _look_at_verdicts(self) -> None:
+        """Leave out the rows in which a column says that an item was not liked."""
+        for column in self._free if self._sample.has_names else ():
+            weights = verdicts(column)
+            if weights is not None and column.empty_share <= _FEW:
+                self._taken["event"], self._table["events"] = column.name, weights
+                no = next(name for name, one in weights.items() if not one)
+                self._said.append(f"rows with {column.name} {no} are left out")
+                return
 
     def _look_at_values(self) -> None:
         column = self._column("value")
@@ -329,7 +353,7 @@ class _Guess:
             self._table["anonymous"] = "leave_out"
             self._said.append(f"rows without a user, {users.empty_share:.0%}, are left out")
         if least < items.empty_share < most:
-            self._table["max_rejected_share"] = 1.0
+            self._table["max_rejected_share"] = min(1.0, ceil(200 * items.empty_share) / 100)
             self._said.append(f"rows without an item, {items.empty_share:.0%}, are rejected")
 
     def _column(self, ours: str) -> Column | None:
@@ -353,39 +377,14 @@ _FITS: dict[str, Callable[[Column], bool]] = {
     "value": lambda column: column.numbers is not None and plain_name(column.name) != "amount",
 }
 """What the values of a column have to be; an amount may be one of money."""
-_WORDS = {
-    "user_id": "the user",
-    "item_id": "the item",
-    "timestamp": "the time",
-    "event": "the type of event",
-    "value": "the value",
-}
-
-
-def _is_moment(column: Column) -> bool:
-    return bool(column.time_unit or column.time_format) and column.empty_share == 0
-
-
-def _are_actions(column: Column) -> bool:
-    """Whether most of the few words of a column are what users do."""
-    known = sum(bool(_strength(one) or _UNDONE.search(one.lower())) for one in column.counts)
-    return known > len(column.counts) / 2
-
-
-def _is_value(column: Column) -> bool:
-    is_place = any(re.search(r"\.\d{3}", one) for one in column.texts)  # a degree
-    return (
-        column.numbers is not None
-        and max(map(abs, column.numbers)) <= _LARGEST_VALUE
-        and not is_place
+_ALIKE = {"*": 1.0}  # what --event alone asks for
+_WORDS = dict(
+    zip(
+        COLUMN_NAMES,
+        ("the user", "the item", "the time", "the type of event", "the value"),
+        strict=True,
     )
-
-
-def _strength(name: str) -> float | None:
-    for words, strength in reversed(_STRENGTHS.items()):
-        if re.search(words, name.lower()):
-            return strength
-    return None
+)
 
 
 def _only(columns: Sequence[Column], words: str) -> Column | None:

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recsys.base.errors import ConfigError, DataError
-from recsys.logs.guess import LogGuess, guess_log
+from recsys.logs.guess import guess_log
 from recsys.logs.guess_items import guess_items
+from recsys.logs.log_guess import LogGuess
 from recsys.logs.sources import LogFile, files_and_tables, listed
 from recsys.settings import LogSettings
 

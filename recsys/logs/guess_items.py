@@ -72,6 +72,19 @@ def guess_items(
     return ItemGuess(replace(settings, columns=found), words)
 
 
+def item_ids(source: ItemSource, settings: ItemSettings | None = None) -> frozenset[str]:
+    """Return ids of a table of items from all over it; none where it cannot be read."""
+    if isinstance(source, pa.RecordBatchReader):  # which can be read once
+        return frozenset()
+    try:
+        found = guess_items(source, settings).settings
+        sample = sample_of(_opened(source), found.text)
+    except (ConfigError, DataError):
+        return frozenset()
+    ids = [] if sample is None else sample.columns.get(found.columns.get("item_id", "item_id"), [])
+    return frozenset(str(one) for one in ids if one is not None)
+
+
 def _opened(source: ItemSource) -> LogFile | TableStream:
     if isinstance(source, str | Path):
         return as_file(Path(source), "auto", "items")
@@ -117,11 +130,16 @@ def titles_of(log: str | Path | pa.Table, settings: LogSettings) -> ItemSettings
     """
     item = settings.columns.get("item_id", "item_id")
     sample = _sample_of_log(log, settings)
-    if sample is None or not sample.has_names or item not in sample.columns:
+    if sample is None or item not in sample.columns:
         return None
-    for name in _TITLES:
+    names = _TITLES if sample.has_names else [*sample.columns]
+    taken = set(settings.columns.values())
+    for name in names:
         for column in sample.columns:
-            if plain_name(column) == name and column != item and _is_of(sample, column, item):
+            is_called = plain_name(column) == name
+            if is_called and not sample.has_names:
+                is_called = column not in taken and _are_words(sample.columns[column])
+            if is_called and column != item and _is_of(sample, column, item):
                 text = {one.name: getattr(settings, one.name) for one in fields(TextSettings)}
                 return ItemSettings({"item_id": item, "title": column}, TextSettings(**text))
     return None
@@ -138,6 +156,16 @@ def _sample_of_log(log: str | Path | pa.Table, settings: LogSettings) -> LogSamp
         return sample_of(as_file(path, settings.format), settings)
     except (ConfigError, DataError):
         return None
+
+
+_WORD = re.compile(r"[^\W\d_]{2}")
+_HEX = re.compile("[0-9a-fA-F-]{8,}")
+
+
+def _are_words(values: list[object]) -> bool:
+    texts = [str(one) for one in values if one is not None]
+    n_words = sum(_WORD.search(one) is not None and not _HEX.fullmatch(one) for one in texts)
+    return n_words > _CLEAR * len(values)
 
 
 def _is_of(sample: LogSample, column: str, item: str) -> bool:

@@ -14,8 +14,8 @@ from recsys.base.errors import ConfigError, DataError
 from recsys.logs.find_layout import find_layout, first_records
 from recsys.logs.layout import JSON_END, split_row
 from recsys.logs.records import found_encoding, text_blocks
-from recsys.logs.sources import LogFile, TableStream, identified
-from recsys.settings import TextSettings
+from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_tables, identified
+from recsys.settings import LogSettings, TextSettings
 
 _MOST_ROWS = 10_000
 _MOST_BYTES = 64 << 20  # of Parquet, before compression, that are read for a sample
@@ -44,7 +44,21 @@ class LogSample:
         return max(map(len, self.columns.values()), default=0)
 
 
-def sample_of_all(
+def sample_of_log(source: LogSource, settings: LogSettings) -> LogSample | None:
+    """Return rows from all over a log; of a stream only the names, as it can be read once."""
+    if isinstance(source, pa.RecordBatchReader):
+        return LogSample({name: [] for name in source.schema.names})
+    if isinstance(source, pa.Table):
+        return spread_sample(source)
+    if isinstance(source, list | tuple):
+        kept = [one for one in source if not isinstance(one, pa.RecordBatchReader)]
+        if source and not kept:
+            return None
+        source = kept
+    return _sample_of_all(files_and_tables(source, settings.format).parts, settings)
+
+
+def _sample_of_all(
     parts: Sequence[LogFile | TableStream], settings: TextSettings
 ) -> LogSample | None:
     """Return rows from all over the files and tables of a log; None where there are none.

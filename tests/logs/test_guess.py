@@ -246,3 +246,66 @@ def test_all_files_of_a_folder_are_looked_at(tmp_path: Path) -> None:
     assert guess_log(tmp_path).table["events"] == {"*": 1.0, "refund": 0.0}
     tables = [pd.read_csv(tmp_path / f"{name}.csv") for name in "ac"]
     assert guess_log(tables).table["events"] == {"*": 1.0, "refund": 0.0}
+
+
+def test_an_id_is_rather_the_item_than_its_name() -> None:
+    names = {"pid": USERS, "track_uri": ITEMS, "track_name": USERS}
+    assert guess_log(pa.table(names)).table["columns"]["item_id"] == "track_uri"
+    names = {"user": USERS, "song_hash": ITEMS, "song_name": USERS}
+    assert guess_log(pa.table(names)).table["columns"]["item_id"] == "song_hash"
+
+
+def test_what_else_a_file_without_names_may_mean(tmp_path: Path) -> None:
+    path = tmp_path / "plays.tsv"  # a 60th of the rows has no item
+    items = ["", *(f"{item}f00-ba5e" for item in ITEMS[1:])]
+    rows = zip(USERS, items, ITEMS, range(1000, 1000 + 7 * ROWS, 7), strict=True)
+    path.write_text("".join(f"{u}\t{i}\tthe {name}\t{n}\n" for u, i, name, n in rows))
+    guess = guess_log(path)
+    assert guess.table["columns"] == {"user_id": "1", "item_id": "2"}
+    assert guess.table["max_rejected_share"] == 0.04
+    assert "not used: column 3 (the i0), column 4 (1000)" in guess.sentences
+    swapped, by_value = guess.proposals
+    assert swapped.table["columns"] == {"user_id": "2", "item_id": "1"}
+    assert by_value.table["columns"] == {"value": "4"}
+    titles = titles_of(path, guess.settings)
+    assert titles is not None
+    assert titles.columns == {"item_id": "2", "title": "3"}
+    known = guess_log(path, item_ids=[f"u{n}" for n in range(20)])
+    assert known.table["columns"] == {"user_id": "2", "item_id": "1"}
+
+
+def test_numbers_of_rows_are_no_users_and_lists_no_items(tmp_path: Path) -> None:
+    path = tmp_path / "behaviors.tsv"
+    path.write_text("".join(f"{n}\t{user}\ti{n % 7}\n" for n, user in enumerate(USERS)))
+    assert guess_log(path).table["columns"] == {"user_id": "2", "item_id": "3"}
+    path.write_text("".join(f"{n}\t{user}\tN{n} N7\n" for n, user in enumerate(USERS)))
+    with pytest.raises(DataError, match=r"'3' holds several items in a cell.*df\.explode"):
+        guess_log(path)
+    lists = pa.table({"user": USERS, "item": [[item] for item in ITEMS]})
+    with pytest.raises(DataError, match="several items in a cell"):
+        guess_log(lists)
+
+
+def test_times_of_another_name_are_read_and_what_is_not_used_is_named() -> None:
+    stamps = [1000 * second for second in SECONDS]
+    guess = guess_log(pa.table({"user": USERS, "sku": ITEMS, "stamp": stamps, "tx": STARS}))
+    assert guess.table["columns"]["timestamp"] == "stamp"
+    assert guess.table["timestamp_unit"] == "ms"
+    assert guess.sentences == (
+        "user is the user, sku is the item, stamp is the time",
+        "not used: tx",
+    )
+
+
+def test_an_event_that_is_named_is_weighed_and_dislikes_are_left_out() -> None:
+    table = pa.table({"user_id": USERS, "item_id": ITEMS, "kind": TYPES})
+    named = LogSettings(columns={"event": "kind"}, events={"*": 1.0})  # as --event kind asks
+    guess = guess_log(table, named)
+    assert guess.table["events"] == {"*": 1.0, "remove_from_cart": 0.0}
+    assert len(guess.proposals) == 1
+    liked = [n % 3 > 0 for n in range(ROWS)]
+    for values in (liked, [str(one) for one in liked], [int(one) for one in liked]):
+        table = pa.table({"user_id": USERS, "item_id": ITEMS, "is_recommended": values})
+        guess = guess_log(table)
+        assert read_log(table, guess.settings).row_counts.n_used == 40
+        assert guess.sentences[1].startswith("rows with is_recommended ")
