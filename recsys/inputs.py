@@ -19,7 +19,7 @@ from recsys.logs import (
     read_log,
     titles_of,
 )
-from recsys.logs.columns import KEYWORDS
+from recsys.logs.columns import KEYWORDS, known_columns
 from recsys.logs.session import warn
 from recsys.logs.sources import ItemSource, LogSource, arrow_table
 from recsys.settings import ItemSettings, SplitSettings
@@ -167,7 +167,8 @@ def guessed(
         found = Guessed(settings, guess)
         return _with_titles_of_log(found, log) if titles_too else found
     column = settings.log.columns.get("item_id")
-    how, words = guess_items(items, settings.data.item_settings, column)
+    read = None if isinstance(log, Interactions) else known_columns(settings.log)
+    how, words = guess_items(items, settings.data.item_settings, column, read)
     data = replace(settings.data, item_columns=how.columns, items_text=how.text)
     return Guessed(replace(settings, data=data), guess, words)
 

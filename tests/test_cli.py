@@ -12,6 +12,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -687,6 +688,26 @@ def test_numbers_stay_whole_in_80_columns() -> None:
         for number in (part for one in row[1:] for part in re.split(r" ± |, | to ", one)):
             assert number in text
         assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_list_shows_what_tells_of_its_items(capsys: pytest.CaptureFixture[str]) -> None:
+    from recsys.cli.output import print_items
+
+    about = {
+        "column_3": "01-Jan-1996",
+        "url": "http://us.imdb.com/M/title-exact?Toy",
+        "authors": [{"author_id": "64"}],
+        "address": "Elm St",
+        "price": 18.990000000000002,
+        "title": "Toy Story",
+        "genres": [["Comedy", "Drama"]],
+    }
+    found = SimpleNamespace(attributes=[about], title_column="title", listed=[("i1", 0.5)])
+    found.reasons = found.reason_titles = (None,)
+    print_items(found, "for 7")
+    shown = capsys.readouterr().out
+    assert all(one in shown for one in ("Toy Story", "Comedy, Drama", "Elm St"))
+    assert not any(one in shown for one in ("1996", "http", "author"))
 
 
 def test_tune_that_is_stopped_shows_what_it_has(sample: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ table that does not fit is printed row by row.
 
 import io
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -228,10 +229,9 @@ def with_half(value: float, interval: Sequence[float]) -> str:
 
 def print_items(found: "Described", title: str, most: int | None = None) -> None:
     """Print the first items of a list with what is known of each and, where known, the reason."""
-    names = dict.fromkeys(name for known in found.attributes for name in known)
-    columns = sorted(names, key=lambda name: name != found.title_column)[:_ATTRIBUTES]
+    columns = _telling(found.attributes[:most], found.title_column)
     rows = [
-        [rank, item_id, *(known.get(name) for name in columns), _score(score, found)]
+        [rank, item_id, *(_attribute(known.get(name)) for name in columns), _score(score, found)]
         for rank, ((item_id, score), known) in enumerate(
             zip(found.listed[:most], found.attributes, strict=False), start=1
         )
@@ -242,6 +242,39 @@ def print_items(found: "Described", title: str, most: int | None = None) -> None
         for row, reason, reason_title in zip(rows, found.reasons, found.reason_titles, strict=True):
             row.append("" if reason is None else reason_title or reason.item_id)
     show(Listing(headings, rows, title, left=["item", *columns, "because of"]))
+
+
+def _telling(attributes: Sequence[Mapping[str, Any]], title: str | None) -> list[str]:
+    """Return the attributes that say most of items: the title, what kind they are of, others.
+
+    Web addresses, objects and columns that nobody named say nothing in a table.
+    """
+    names = dict.fromkeys(name for known in attributes for name in known)
+    telling = [
+        name
+        for name in names
+        if name == title
+        or not (_UNNAMED.fullmatch(name) or any(_is_technical(one.get(name)) for one in attributes))
+    ]
+    return sorted(telling, key=lambda name: (name != title, not _KINDS.search(name)))[:_ATTRIBUTES]
+
+
+_UNNAMED = re.compile(r"column_\d+|c?\d+|Unnamed: ?\d+|", re.IGNORECASE)
+_KINDS = re.compile(r"genre|categor|author|artist|brand|director", re.IGNORECASE)
+_ADDRESS = re.compile(r"(https?:)?//\S+", re.IGNORECASE)
+_DIGITS = 12  # of a number, as people write it: a sum of floats may have five more
+
+
+def _is_technical(value: object) -> bool:
+    if isinstance(value, list):
+        return any(map(_is_technical, value))
+    return isinstance(value, dict) or (isinstance(value, str) and bool(_ADDRESS.match(value)))
+
+
+def _attribute(value: object) -> object:
+    if isinstance(value, list):
+        return ", ".join(str(_attribute(one)) for one in value)
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else value
 
 
 def _counts_users(found: "Described") -> bool:

@@ -1,6 +1,7 @@
 """Which column of a table of items is the id, and which the title."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +11,15 @@ import pyarrow as pa
 from recsys.base.errors import ConfigError, DataError
 from recsys.logs.column_kinds import Column
 from recsys.logs.columns import NAMES, plain_name
-from recsys.logs.sample import LogSample, sample_of, spread_sample
-from recsys.logs.sources import ItemSource, LogFile, TableStream, arrow_table, as_file
+from recsys.logs.sample import LogSample, sample_of, sample_of_all, spread_sample
+from recsys.logs.sources import (
+    ItemSource,
+    LogFile,
+    TableStream,
+    arrow_table,
+    as_file,
+    files_and_tables,
+)
 from recsys.settings import ItemSettings, LogSettings, TextSettings
 
 _TITLES = (
@@ -29,7 +37,10 @@ class ItemGuess(NamedTuple):
 
 
 def guess_items(
-    source: ItemSource, settings: ItemSettings | None = None, item_column: str | None = None
+    source: ItemSource,
+    settings: ItemSettings | None = None,
+    item_column: str | None = None,
+    log_columns: Mapping[str, str] | None = None,
 ) -> ItemGuess:
     """Guess which column of a table of items is the id and which the title.
 
@@ -41,12 +52,21 @@ def guess_items(
         What is known; where it maps columns, nothing is guessed.
     item_column : str, optional
         What the log calls the item: the column of the same name is the id.
+    log_columns : mapping, optional
+        Our name to the log's name of the columns that are read of it. Where the table has the users
+        of the log as well, its rows are events, and only what is the same in all rows of an item is
+        an attribute.
+
+    Raises
+    ------
+    DataError
+        If the rows are events, and no column but that of ids says anything of items.
     """
     settings = settings or ItemSettings()
     if settings.columns:
         return ItemGuess(settings)
     try:
-        sample = sample_of(_opened(source), settings.text)
+        sample = sample_of_all(_opened(source), settings.text)
     except (ConfigError, DataError):
         return ItemGuess(settings)  # who reads it says what is wrong
     if sample is None:
@@ -56,6 +76,8 @@ def guess_items(
         return _without_names(columns, settings)
     item = _item(columns, item_column)
     title = next((one for name in _TITLES for one in columns if plain_name(one.name) == name), None)
+    if item is not None and _are_events(sample, item.name, (log_columns or {}).get("user_id")):
+        return _of_events(sample, settings, item, log_columns or {})
     if item is None or (item.name == "item_id" and title in (None, item)):
         return ItemGuess(settings)
     found = {"item_id": item.name}
@@ -78,17 +100,51 @@ def item_ids(source: ItemSource, settings: ItemSettings | None = None) -> frozen
         return frozenset()
     try:
         found = guess_items(source, settings).settings
-        sample = sample_of(_opened(source), found.text)
+        sample = sample_of_all(_opened(source), found.text)
     except (ConfigError, DataError):
         return frozenset()
     ids = [] if sample is None else sample.columns.get(found.columns.get("item_id", "item_id"), [])
     return frozenset(str(one) for one in ids if one is not None)
 
 
-def _opened(source: ItemSource) -> LogFile | TableStream:
-    if isinstance(source, str | Path):
-        return as_file(Path(source), "auto", "items")
-    return TableStream(arrow_table(source, "items").to_reader(), "table")
+def _are_events(sample: LogSample, item: str, user: str | None) -> bool:
+    """Whether items have several users each: one alone may be who made the item."""
+    return user in sample.columns and user != item and _clear_share(sample, user, item) < _OF_ONE
+
+
+def _of_events(
+    sample: LogSample, settings: ItemSettings, item: Column, log_columns: Mapping[str, str]
+) -> ItemGuess:
+    """Take the columns that have one value for an item, and are not of the log."""
+    others = set(log_columns.values()) | {item.name}
+    kept = [
+        name
+        for name in sample.columns
+        if name not in others
+        and plain_name(name) not in NAMES["user_id"]
+        and _clear_share(sample, name, item.name) > _CLEAR
+    ]
+    if not kept:
+        raise DataError(
+            "items: expected a table of items, got events of the log, with no column that is the "
+            "same in all rows of an item, such as a title; leave out --items (data.items), or "
+            "give a table of items"
+        )
+    title = next((name for one in _TITLES for name in kept if plain_name(name) == one), None)
+    found = {"item_id": item.name} | ({"title": title} if title else {})
+    found |= {name: name for name in kept if name != title}
+    left_out = [name for name in sample.columns if name not in found.values()]
+    words = f"its rows are events; {', '.join(kept)} are kept"
+    more = f", {', '.join(left_out)} left out" if left_out else ""
+    return ItemGuess(replace(settings, columns=found), f"{words}{more}")
+
+
+def _opened(source: ItemSource) -> Sequence[LogFile | TableStream]:
+    if not isinstance(source, str | Path):
+        return [TableStream(arrow_table(source, "items").to_reader(), "table")]
+    if Path(source).is_dir():
+        return files_and_tables(source).parts
+    return [as_file(Path(source), "auto", "items")]
 
 
 _WORDS = {"item_id": "item", "title": "title"}
@@ -169,19 +225,31 @@ def _are_words(values: list[object]) -> bool:
 
 
 def _is_of(sample: LogSample, column: str, item: str) -> bool:
-    """Whether a column says what an item is: it has one value for nearly all items."""
-    values: dict[object, set[object]] = {}
-    for id_, value in zip(sample.columns[item], sample.columns[column], strict=True):
-        if id_ is not None and value is not None:
-            values.setdefault(id_, set()).add(value)
-    several = list(values.values())
+    """Whether a column has the titles of items: it has one value for nearly all items."""
+    values = _values_of(sample, column, item)
     n_rows = sum(one is not None for one in sample.columns[item])
     is_repeated = n_rows > _SEEN_AGAIN * len(values)
-    n_titles = len({value for one in several for value in one})
-    n_clear = sum(len(one) == 1 for one in several)
-    return is_repeated and n_clear > _CLEAR * len(values) and n_titles > len(values) / 2
+    n_titles = len({value for one in values for value in one})
+    is_clear = _clear_share(sample, column, item) > _CLEAR
+    return is_repeated and is_clear and n_titles > len(values) / 2
+
+
+def _clear_share(sample: LogSample, column: str, item: str) -> float:
+    """Return the share of items for which a column has one value."""
+    values = _values_of(sample, column, item)
+    return sum(len(one) == 1 for one in values) / max(len(values), 1)
+
+
+def _values_of(sample: LogSample, column: str, item: str) -> list[set[str]]:
+    """Return the values that a column has for each item that has one."""
+    values: dict[object, set[str]] = {}
+    for id_, value in zip(sample.columns[item], sample.columns[column], strict=True):
+        if id_ is not None and value is not None:
+            values.setdefault(id_, set()).add(str(value))  # a list cannot be in a set
+    return list(values.values())
 
 
 _MOST_BYTES = 256 << 20  # of a log that is read a second time, for its titles
 _SEEN_AGAIN = 1.5  # rows of an item in the mean, to know what changes from one to the next
+_OF_ONE = 0.95  # of the items of a table have one user at most, unless its rows are events
 _CLEAR = 0.8  # of the items; shops correct what they call things

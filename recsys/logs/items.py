@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -225,15 +225,16 @@ def _leave_out_odd_rows(session: Session, file: LogFile, n_fields: int) -> None:
         return
     line, record, is_utf8 = odd[0]
     _require_utf8(file, line, bool(is_utf8))
-    ((n_rows,),) = session.rows("SELECT count(*) FROM records")
+    ((n_read,),) = session.rows("SELECT count(*) FROM records WHERE fields IS NOT NULL")
     reason = f"line {line}: expected {n_fields} fields, got {record!r}"
     advice = "quote fields that hold the delimiter, or name it: --set data.items_text.delimiter=..."
-    _require_few(file, len(odd), n_rows, reason, advice)
+    _require_few(file, len(odd), cast(int, n_read), reason, advice)
     session.execute("DELETE FROM records WHERE fields IS NULL")
 
 
-def _require_few(file: LogFile, n_odd: int, n_rows: int, reason: str, advice: str) -> None:
+def _require_few(file: LogFile, n_odd: int, n_read: int, reason: str, advice: str) -> None:
     """Say that a few rows are left out; a DataError where they are more than a few."""
+    n_rows = n_odd + n_read
     if n_odd > _MOST_ODD * n_rows:
         more = f" ({n_odd:,} of {n_rows:,} rows)" if n_odd > 1 else ""
         raise DataError(f"{file.label} {reason}{more}; {advice}")
@@ -298,7 +299,7 @@ def _json_table(session: Session, file: LogFile, settings: TextSettings, item_id
         for key, values in columns.items():
             values.append(row.get(key))
     if odd:
-        _require_few(file, len(odd), n_rows + len(odd), odd[0], "mend or drop such lines")
+        _require_few(file, len(odd), n_rows, odd[0], "mend or drop such lines")
     try:
         found = {name: pa.array(values) for name, values in columns.items()}
     except UnicodeEncodeError as error:

@@ -55,10 +55,10 @@ def sample_of_log(source: LogSource, settings: LogSettings) -> LogSample | None:
         if source and not kept:
             return None
         source = kept
-    return _sample_of_all(files_and_tables(source, settings.format).parts, settings)
+    return sample_of_all(files_and_tables(source, settings.format).parts, settings)
 
 
-def _sample_of_all(
+def sample_of_all(
     parts: Sequence[LogFile | TableStream], settings: TextSettings
 ) -> LogSample | None:
     """Return rows from all over the files and tables of a log; None where there are none.

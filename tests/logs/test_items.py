@@ -15,6 +15,7 @@ from recsys.logs import ItemSettings, attributes_of, guess_items, read_items, re
 from recsys.settings import TextSettings
 from recsys.vectors import Ids
 
+NOON = 1_700_000_000
 ROWS = [(7, "Seven", "film"), (8, 'Eight, "the" film', "film"), (7, "Seven again", "film")]
 
 
@@ -395,3 +396,28 @@ def test_dictionaries_of_python_and_a_table_without_header_name_the_way(tmp_path
     path.write_text("N0\taction\t[]\t[]\nN1\tdrama\t[]\t[]\n")
     with pytest.raises(DataError, match=r"'data.items_text.names=\[\"item_id\", \"title\", \"c3\""):
         read_items(path)
+
+
+def test_a_table_of_events_gives_what_is_of_the_items_alone() -> None:
+    events = pa.table(
+        {
+            "customer_id": [1, 2, 3, 1],
+            "sku": ["a", "a", "b", "b"],
+            "product_name": ["Lamp", "Lamp", "Chair", "Chair"],
+            "category": ["home"] * 4,
+            "quantity": [1, 5, 1, 1],
+            "bought": [NOON, NOON + 1, NOON + 2, NOON + 3],
+        }
+    )
+    columns = {"user_id": "customer_id", "item_id": "sku", "timestamp": "bought"}
+
+    found = guess_items(events, item_column="sku", log_columns=columns)
+
+    expected = {"item_id": "sku", "title": "product_name", "category": "category"}
+    assert found.settings.columns == expected
+    assert "customer_id, quantity, bought left out" in str(found.sentence)
+    makers = events.take([0, 2])  # one row an item: the column says who made it
+    assert "customer_id" in guess_items(makers, None, "sku", columns).settings.columns
+    bare = events.select(["customer_id", "sku", "bought"])
+    with pytest.raises(DataError, match="got events of the log"):
+        guess_items(bare, item_column="sku", log_columns=columns)
