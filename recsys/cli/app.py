@@ -8,7 +8,9 @@ import os
 import sys
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 from errno import ENOSPC
+from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -112,7 +114,17 @@ def _exit_with(error: BaseException) -> NoReturn:
 
 def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:
     """Write a warning as errors are written: one line, without the code that raised it."""
+    _warned.add(str(message))
     note(f"recsys: warning: {message}")
+
+
+_warned: set[str] = set()
+
+
+def _was_warned_of(said: str) -> bool:
+    """Whether a warning has said what a log notes of a file."""
+    sentence, _, name = said.rpartition(": ")
+    return f"log {name}: {sentence}" in _warned
 
 
 def read_logged(
@@ -122,7 +134,8 @@ def read_logged(
     log = recsys.read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
     test = recsys.training.read_test(settings)
     few = recsys.splits.say_few_tested(log, settings.evaluation, test)
-    note(str(log.row_counts) if few is None else f"{log.row_counts}; {few}")
+    counts = replace(log.row_counts, notes=tuple(filterfalse(_was_warned_of, log.row_counts.notes)))
+    note(str(counts) if few is None else f"{counts}; {few}")
     return log, test
 
 

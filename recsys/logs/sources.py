@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.logs.file_kind import COMPRESSION_OF_SUFFIX, kind_of, zip_member
 from recsys.settings import LogFormat
 
@@ -134,7 +134,9 @@ def _files_of(source: PathLike, log_format: LogFormat, notes: list[str]) -> Iter
             for folder in {found.parent for found in paths}:
                 _refuse_table_formats(folder)
             if not paths:
-                raise DataError(f"log {source}: no such file or folder, and no file matches it")
+                raise DataError(
+                    f"log {source}: no such file or folder, and no file matches it{_beside(path)}"
+                )
         for found in paths:
             str(found).encode()  # Arrow and DuckDB open files by names in UTF-8
         return [as_file(found, log_format) for found in paths]
@@ -166,6 +168,23 @@ def _files_in(folder: Path, log_format: LogFormat, notes: list[str]) -> list[Pat
     if others:
         notes.append(passed_over)
     return paths
+
+
+def _beside(path: Path) -> str:
+    """Return the end of a sentence that names the file nearest in name, or those that are there."""
+    folder = path.parent
+    try:
+        names = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
+        names = [name for name in names if _ends_as_a_log(name)]
+    except OSError:
+        return f"; there is no folder {folder}"
+    near = did_you_mean(path.name, names, prefix="" if str(folder) == "." else f"{folder}/")
+    return near or (f"; {folder.absolute()} has {listed(names)}" if names else "")
+
+
+def _ends_as_a_log(name: str) -> bool:
+    suffixes = [one.lower() for one in Path(name).suffixes[-2:]]
+    return any(one in FORMAT_OF_SUFFIX or one in _NAMED_ALONE for one in suffixes)
 
 
 def _is_log(path: Path, folder: Path, log_format: LogFormat) -> bool:
@@ -215,7 +234,7 @@ def partition_of(path: Path) -> dict[str, str | None]:
 def as_file(path: Path, log_format: LogFormat, what: str = "log") -> LogFile:
     """Return one file with its format and compression; `what` it is begins a message."""
     if not path.exists():
-        raise DataError(f"{what} {path}: no such file")
+        raise DataError(f"{what} {path}: no such file{_beside(path)}")
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "no plain file, but a pipe or a device"
         raise DataError(
@@ -300,8 +319,22 @@ def _as_stream(table: Any, name: str, what: str = "log") -> TableStream:
     if reader is None:
         several = ", a glob, a folder, a pandas, Polars or Arrow table, or a list of these"
         words = several if what == "log" else ", or a pandas, Polars or Arrow table"
-        raise DataError(f"{what}: expected a path{words}, got {type(table).__name__}")
+        raise DataError(
+            f"{what}: expected a path{words}, got {type(table).__name__}{_how_to_convert(table)}"
+        )
     return TableStream(reader, name)
+
+
+def _how_to_convert(table: Any) -> str:
+    """Return how a matrix becomes a table, as the end of a sentence."""
+    if hasattr(table, "tocoo"):
+        return (
+            "; of a sparse matrix m: coo = m.tocoo(); pandas.DataFrame({'user_id': coo.row, "
+            "'item_id': coo.col, 'value': coo.data})"
+        )
+    if hasattr(table, "__array__") and getattr(table, "ndim", 0) == 2:
+        return "; of rows: pandas.DataFrame(rows, columns=['user_id', 'item_id', 'value'])"
+    return ""
 
 
 def _reader_of(table: Any, label: str) -> pa.RecordBatchReader | None:
@@ -317,6 +350,11 @@ def _reader_of(table: Any, label: str) -> pa.RecordBatchReader | None:
             twice = table.columns[table.columns.duplicated()][0]
             raise DataError(
                 f"{label}: column {twice!r} occurs several times; give each its own name"
+            )
+        if table.columns.name is not None and not all(isinstance(one, str) for one in table):
+            raise DataError(
+                f"{label}: it is a pivot, with a column for each {table.columns.name}; pass one "
+                "row for each event: table.stack().dropna().rename('value').reset_index()"
             )
         named = [name for name in table.index.names if name is not None]
         if named and not set(named) & set(table.columns):

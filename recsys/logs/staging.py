@@ -173,7 +173,12 @@ def _stage_table(
     partition = {} if file is None else {k: v for k, v in file.partition.items() if k not in there}
     _refuse_types(table.reader.schema, table.name, settings)
     hint = ', as read_log(table, user="userId", item="movieId") does' if file is None else ""
-    chosen = resolve_columns([*there, *partition], settings, table.name, hint)
+    try:
+        chosen = resolve_columns([*there, *partition], settings, table.name, hint)
+    except DataError as error:
+        if not any(batch.num_rows for batch in table.reader):
+            raise DataError(f"log {table.name}: expected rows, but it is empty") from error
+        raise
     session.note_all(unused_columns(there, chosen, partition), table.name)
     positions = {
         name: there.index(column) for name, column in chosen.items() if column not in partition

@@ -211,8 +211,8 @@ def _existing(store: str | Path) -> Path:
     if not is_there:
         found = "a file" if store.exists() else "nothing"
         raise StoreError(
-            f"store: expected a folder at {store}, got {found}; train first, or name the store "
-            "with --store or RECSYS_STORE"
+            f"store: expected a folder at {store}, got {found}; train first, or name the store: "
+            "recsys.open(folder), --store or RECSYS_STORE"
         )
     return store
 

@@ -240,7 +240,10 @@ class NamedVectors(Tabular):
         return NearestRows(self.matrix)
 
     def _unknown(self, id_: Id) -> UnknownUserError | UnknownItemError:
-        return unknown_id(self.kind, id_, self.ids, self._where)
+        error = unknown_id(self.kind, id_, self.ids, self._where)
+        if self.kind == "item" and self._where:  # of a version, which may know titles
+            error.add_note("find(words) of a recommender finds items by title")
+        return error
 
     def _vector(self, point: Point) -> Vector:
         if isinstance(point, np.ndarray):

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -553,3 +554,22 @@ def test_path_objects_and_strings_are_the_same(tmp_path):
     path: Path = tmp_path / "log.csv"
     path.write_bytes(csv_bytes(small()))
     assert events_of(read_log(str(path))) == events_of(read_log(path))
+
+
+def test_what_is_no_log_is_told_how_to_become_one(tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_text("user_id,item_id\n1,2\n")
+    with pytest.raises(DataError, match=r"no such file.*did you mean '.*/ratings\.csv'"):
+        read_log(tmp_path / "ratings.cvs")
+    with pytest.raises(DataError, match=r"no such file.*; .* has ratings\.csv"):
+        read_log(tmp_path / "x")
+    with pytest.raises(DataError, match=r"got csr_matrix; .*m\.tocoo\(\)"):
+        read_log(sp.csr_matrix(np.eye(2)))
+    with pytest.raises(DataError, match=r"got ndarray; of rows: pandas\.DataFrame\(rows"):
+        read_log(np.eye(2))
+    pivot = pd.DataFrame({"user_id": [1, 2], "item_id": [3, 4], "n": [1, 1]})
+    pivot = pivot.pivot_table(index="user_id", columns="item_id", values="n")
+    with pytest.raises(DataError, match="it is a pivot, with a column for each item_id; pass one"):
+        read_log(pivot)
+    assert len(read_log(pivot.stack().dropna().rename("value").reset_index())) == 2
+    with pytest.raises(DataError, match="log table: expected rows, but it is empty"):
+        read_log(pa.table({"userId": pa.array([], pa.int64())}))
