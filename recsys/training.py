@@ -21,6 +21,7 @@ from recsys.monitoring import Gates, warn_of_another_log
 from recsys.splits import ThreeWaySplit, decide_split, split_log, split_parts
 from recsys.splits.common import Split
 from recsys.store import (
+    Content,
     EvaluationSummary,
     Gate,
     ModelSpec,
@@ -117,7 +118,8 @@ def train(
     if settings.gates.enabled:
         parent = parent_of(store)
         require_comparable(store, parent)
-        warn_of_another_log(store, parent, log)
+        if parent.version is not None and parent.damage is None:
+            warn_of_another_log(store, Content.of(parent.version), log)
     settings, choice = with_model(settings, log, test, progress=progress)
     evaluations = evaluate_models(log, settings, test=test, progress=progress)
     user_items = log.user_items()

@@ -22,13 +22,14 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from recsys.cli.store import note_below_popularity
 from recsys.cli.train import show_refused
 from recsys.config import read_config
 from recsys.errors import GateFailedError
 from recsys.logs import read_log
 from recsys.settings import AS_GOOD
 from recsys.splits import split_by_time
-from recsys.store import Check, current, publish
+from recsys.store import Check, EvaluationSummary, current, publish
 from tests.command_line import PRELOADED, run
 from tests.store.releases import small_release
 
@@ -91,8 +92,11 @@ def test_the_store_can_come_from_the_environment(store: Path) -> None:
 
 
 def test_an_unknown_user_gets_the_popular_list_or_an_error(store: Path) -> None:
-    found = json.loads(run("recommend", "nobody", "--json", "--store", store).stdout)
-    assert found["source"] == "popular"
+    done = run("recommend", "nobody", "--json", "--store", store)
+    assert json.loads(done.stdout)["source"] == "popular"
+    assert "user nobody is not in version" in done.stderr
+    assert "user nobody" not in run("recommend", "u42", "--store", store).stderr
+    assert "no user: name one, such as u" in refused("recommend", "--store", store, code=2)
     assert "user 'nobody': not among the 1,000 users" in refused(
         "recommend", "nobody", "--on-unknown", "raise", "--store", store
     )
@@ -208,7 +212,8 @@ def test_a_refused_version_shows_what_it_reached(
     show_refused(store, GateFailedError([lost.sentence], [lost], name), "als")
     shown = capsys.readouterr()
     assert "ndcg@" in shown.out
-    assert shown.err == "without --model als, the model that suits the log is chosen\n"
+    assert shown.err.endswith("without --model als, the model that suits the log is chosen\n")
+    assert "left out of the test: test events: user not in train" in shown.err
 
 
 def test_versions_verify_and_activate(store: Path) -> None:
@@ -374,13 +379,15 @@ def test_a_comparison_says_what_to_train_and_keeps_it(sample: Path, tmp_path: Pa
 
 
 def test_advice_is_three_sentences_and_a_command_that_trains(sample: Path, tmp_path: Path) -> None:
-    asked = ("--set", 'compare.models=["svd"]', "--set", "log.min_user_items=2", "-k", "10")
+    items = ("--items", sample.with_name("items.parquet"))
+    asked = (*items, "--set", 'compare.models=["svd"]', "--set", "log.min_user_items=2", "-k", "10")
     done = run("advise", sample, *asked, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     what, _why, _beside, command = done.stdout.splitlines()
     assert what == "Train svd with 64 factors."
     program, *arguments = shlex.split(command)
     assert (program, *arguments[:2]) == ("recsys", "train", str(sample))
+    assert shlex.join(map(str, items)) in command
     trained = run(*arguments, "--store", tmp_path / "store")
     assert trained.returncode == 0, trained.stderr
     plain = json.loads(run("advise", sample, *asked, "--json", cwd=tmp_path).stdout)["advice"]
@@ -708,6 +715,42 @@ def test_a_list_shows_what_tells_of_its_items(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     assert all(one in shown for one in ("Toy Story", "Comedy, Drama", "Elm St"))
     assert not any(one in shown for one in ("1996", "http", "author"))
+
+
+def test_titles_and_captions_are_not_broken_by_a_narrow_table() -> None:
+    from recsys.cli.output import Listing, counted, difference_of
+
+    title, caption = "for u42 · personal · version 20261120T020000Z-3f2a91bc", "two words " * 7
+    console = Console(width=80, record=True, file=io.StringIO())
+    found = "a sentence of words " * 20
+    console.print(Listing(["", "n"], [["", 1]], title, caption=caption))
+    first, *_, last = console.export_text().splitlines()
+    assert (first.strip(), last.strip()) == (title, caption.strip())
+    console = Console(width=100_000, record=True, file=io.StringIO())
+    console.print(Listing(["check", "found"], [["a", found]], left=["found"], prose=["found"]))
+    assert max(map(len, console.export_text().splitlines())) <= 120
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(Listing(["users\nitems"], [["800\n1,200"]], left=["users\nitems"]))
+    assert "800 / 1,200" in console.export_text()
+    assert difference_of(0.5, (-float("inf"), float("inf"))) == "+0.5000, no interval"
+    assert counted(1, "user") == "1 user"
+
+
+def test_what_is_below_popularity_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    def reached(value: float) -> EvaluationSummary:
+        return EvaluationSummary(20, metrics={"ndcg@20": value})
+
+    for own in (0.07, 0.09):
+        metrics = {"als": reached(own), "popularity": reached(0.08)}
+        config = {"gates": {"metric": "ndcg"}}
+        made: Any = SimpleNamespace(
+            evaluation=reached(own),
+            metrics=metrics,
+            config=config,
+            model=SimpleNamespace(choice=None),
+        )
+        note_below_popularity(made)
+        assert ("ndcg@20 0.0700 is below the 0.0800" in capsys.readouterr().err) == (own < 0.08)
 
 
 def test_tune_that_is_stopped_shows_what_it_has(sample: Path, tmp_path: Path) -> None:

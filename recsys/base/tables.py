@@ -189,6 +189,8 @@ def text_of(table: "pa.Table", caption: str = "") -> str:
     """Return the first rows and columns as aligned text, and what there is besides."""
     from textwrap import wrap
 
+    if not table.num_columns:
+        return "\n".join(wrap(caption, _WIDTH))
     cells, is_number = _shown(table, "text")
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     ends = list(accumulate(width + len(_PADDING) for width in widths))
@@ -248,7 +250,8 @@ def _shown(table: "pa.Table", medium: str) -> tuple[list[list[str]], list[bool]]
 
 
 def _left_out(table: "pa.Table", medium: str) -> list[str]:
-    return [_MORE] if table.num_rows > _MOST_ROWS[medium] else []
+    # A slice of a table without columns has as many rows as were asked for.
+    return [_MORE] if table.num_columns and table.num_rows > _MOST_ROWS[medium] else []
 
 
 def _are_numbers(table: "pa.Table") -> list[bool]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import recsys
-from recsys.base.errors import ConfigError, DataError, UnknownItemError
+from recsys.base.errors import ConfigError, DataError, RecsysError, UnknownItemError
 from recsys.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -49,7 +49,7 @@ def items(
     """Find items by words of their titles, those with most users first."""
     require_tables(out)
     text = " ".join(words or ())
-    found = recsys.open(store, version).find(text, k, where=where)
+    found = opened(store, version).find(text, k, where=where)
     keep_table(found.to_arrow, out)
     if as_json:
         print_json(found.to_dict())
@@ -91,9 +91,12 @@ def recommend(
 ) -> None:
     """Recommend items to a user, or to one with a history."""
     if user_id is None and not history:
-        raise ConfigError("no user: name one, or items of a new user by --history ITEM")
+        raise ConfigError(
+            f"no user: name one{_some_user(store, version)}, or items of a new user by --history "
+            "ITEM"
+        )
     require_tables(out)
-    recommender = recsys.open(store, version)
+    recommender = opened(store, version)
     for option, listed in (("--exclude", exclude), ("--candidates", candidates)):
         _warn_of_unknown(recommender, option, listed or ())
     known = [_known_item(recommender, item) for item in history or ()]
@@ -113,12 +116,39 @@ def recommend(
         )
         if known and found.source != "fold_in":
             note(f"recsys: warning: --history: user {user_id} is known, the own history counts")
+    if user_id is not None and found.source == "popular":
+        note(
+            f"recsys: warning: user {user_id} is not in version {found.version}: this list is for "
+            "everybody; --history ITEM is for a user with a history"
+        )
     keep_table(found.to_arrow, out)
     if as_json:
         print_json(found.to_dict())
         return
     whom = user_id or ", ".join(known)
     print_items(found, f"for {whom} · {found.source} · version {found.version}")
+
+
+def opened(store: Path, version: str | None) -> "Recommender":
+    """Open a version; say on stderr where a newer one was refused, so that this one answers."""
+    recommender = recsys.open(store, version)
+    if version is None:
+        with suppress(RecsysError):
+            newest, own = recsys.versions(store)[0], recommender.version
+            if newest.name > own and newest.manifest.status == "refused":
+                note(
+                    f"recsys: warning: version {newest.name}, the newest, was refused: {own} "
+                    f"answers; recsys drift {own} {newest.name} says why"
+                )
+    return recommender
+
+
+def _some_user(store: Path, version: str | None) -> str:
+    """Return a user of a version, for the error of a command that lacks one."""
+    with suppress(RecsysError):
+        users = recsys.store.open_version(store, version).users.ids
+        return f", such as {users[0]}" if len(users) else ""
+    return ""
 
 
 def _known_item(recommender: "Recommender", item: str) -> str:
@@ -162,7 +192,7 @@ def explain(
 ) -> None:
     """Show what each item that a user has seen adds to the score of an item."""
     require_tables(out)
-    recommender = recsys.open(store, version)
+    recommender = opened(store, version)
     why = recommender.explain(user_id, _known_item(recommender, item_id))
     keep_table(why.to_arrow, out)
     if as_json:
@@ -188,7 +218,7 @@ def batch(
 ) -> None:
     """Recommend items to all users, into Parquet files; goes on where it was interrupted."""
     folder = recsys.write_batch(
-        recsys.open(store, version),
+        opened(store, version),
         out,
         k,
         include_seen=include_seen,
@@ -211,7 +241,7 @@ def similar(
 ) -> None:
     """List the items most similar to one, by cosine."""
     require_tables(out)
-    recommender = recsys.open(store, version)
+    recommender = opened(store, version)
     found = recommender.similar_items(_known_item(recommender, item_id), k, where=where)
     keep_table(found.to_arrow, out)
     if as_json:

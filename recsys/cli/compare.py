@@ -11,8 +11,18 @@ import typer
 import recsys
 from recsys.base.stopping import StoppedError, uninterrupted
 from recsys.cli.app import AsJson, app, read_logged
-from recsys.cli.options import Factors, LogOptions, takes_log
-from recsys.cli.output import Listing, keep_table, note, print_json, show, show_command, with_half
+from recsys.cli.options import Factors, Items, LogOptions, takes_log
+from recsys.cli.output import (
+    Listing,
+    counted,
+    difference_of,
+    keep_table,
+    note,
+    print_json,
+    show,
+    show_command,
+    with_half,
+)
 from recsys.cli.select import (
     Minutes,
     Outs,
@@ -56,12 +66,14 @@ def compare_command(
     trials: Trials = None,
     minutes: Minutes = None,
     study: Study = None,
+    items: Items = None,
     out: Outs = None,
     as_json: AsJson = False,
 ) -> None:
     """Tune, train and test several models alike, and say which differ by more than luck."""
     names = None if models is None else [*dict.fromkeys(map(str.strip, models.split(",")))]
     settings = options.settings(
+        items=items,
         keys={
             **budget(factors, trials, minutes),
             "auto.factors": factors,
@@ -69,12 +81,12 @@ def compare_command(
             "compare.baseline": baseline,
             "compare.tune": is_tuned,
             "compare.seeds": seeds,
-        }
+        },
     )
     configs, tables = files_of(out)
     if settings.compare.tune:
         recsys.tuning.require_study(study)
-    run = _Run(options, settings, configs)
+    run = _Run(options, settings, configs, items)
     try:
         run.compare(study)
     except StoppedError:
@@ -89,11 +101,13 @@ def compare_command(
 
 @app.command("advise")
 @takes_log
-def advise_command(options: LogOptions, out: Outs = None, as_json: AsJson = False) -> None:
+def advise_command(
+    options: LogOptions, items: Items = None, out: Outs = None, as_json: AsJson = False
+) -> None:
     """Say in three sentences which model to train on a log, and why: compare without tuning."""
-    settings = options.settings(keys={"compare.tune": False})
+    settings = options.settings(items=items, keys={"compare.tune": False})
     configs, tables = files_of(out)
-    run = _Run(options, settings, configs)
+    run = _Run(options, settings, configs, items)
     run.compare(None)
     if as_json:
         print_json(run.plain_advice)
@@ -109,6 +123,7 @@ class _Run:
     options: LogOptions
     settings: "Settings"
     configs: Sequence[Path]
+    items: Path | None = None
     models: "dict[str, ComparedModel]" = field(default_factory=dict)
     searches: "list[Tuned]" = field(default_factory=list)
 
@@ -179,7 +194,8 @@ class _Run:
         """Return the words of the command that trains what is advised."""
         if self.configs:
             return ["recsys", "train", "--config", str(self.configs[0])]
-        return ["recsys", "train", *self.options.words, *options_of(advice)]
+        items = ["--items", str(self.items)] if self.items else []
+        return ["recsys", "train", *self.options.words, *items, *options_of(advice)]
 
     def keep(self, tables: Sequence[Path]) -> None:
         """Write the files that were asked for."""
@@ -247,9 +263,9 @@ def _comparison(table: "Compared") -> Listing:
     reference = compared[baseline]
     recall = f"recall@{reference.evaluation.k}"
     caption = (
-        f"{reference.evaluation.n_users:,} users; ± is half a 95 % interval over them. Differences "
-        "by bootstrap and permutation over users, p after Holm; better and worse are shares of the "
-        "users."
+        f"{counted(reference.evaluation.n_users, 'user')}; ± is half a 95 % interval over them. "
+        "Differences by bootstrap and permutation over users, p after Holm; better and worse are "
+        "shares of the users."
     )
     n_seeds = len(reference.evaluations)
     if n_seeds > 1:
@@ -286,9 +302,8 @@ def _over_seeds(entry: "ComparedModel", metric: str) -> str:
 
 
 def _standing(one: "Comparison") -> list[str]:
-    low, high = one.interval
     return [
-        f"{one.difference:+.4f}, {low:+.4f} to {high:+.4f}",
+        difference_of(one.difference, one.interval),
         f"{one.p_value:.4f}",
         f"{one.better:.0%} / {one.worse:.0%}",
     ]

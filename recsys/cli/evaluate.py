@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import RenderableType
 
 import recsys
 from recsys.base.durable import replaced, require_place
@@ -16,6 +17,9 @@ from recsys.cli.app import AsJson, Out, RejectsFile, app, choose_model, read_log
 from recsys.cli.options import Factors, Items, LogOptions, ModelName, takes_log
 from recsys.cli.output import (
     Listing,
+    cell,
+    counted,
+    difference_of,
     ends_of,
     keep_table,
     metrics_listing,
@@ -86,7 +90,10 @@ def evaluate_command(
         print_json(_plain_evaluations(results, sliced, new))
         return
     show(
-        metrics_listing({name: result.to_dict() for name, result in results.items()}),
+        metrics_listing(
+            {name: result.to_dict() for name, result in results.items()},
+            recsys.splits.said_of_split(settings.evaluation),
+        ),
         *(_groups(one) for one in sliced),
         _left_out(results[name].left_out, new, metric),
     )
@@ -194,8 +201,10 @@ def _groups(sliced: _Sliced) -> Listing:
     least = sorted((models[0].n for models in groups), reverse=True)[:_MOST_GROUPS][-1]
     rows = [_group(models) for models in groups if models[0].n >= least]
     n_left = len(groups) - len(rows)
+    loses = [""] if any(row[-1] for row in rows) else []
+    rows = rows if loses else [row[:-1] for row in rows]
     return Listing(
-        ["group", unit, *by_model, *(f"{first} above {other}" for other in others), ""],
+        ["group", unit, *by_model, *(f"{first} above {other}" for other in others), *loses],
         rows,
         f"{sliced.metric} by {sliced.by}",
         left=["group"],
@@ -207,17 +216,19 @@ def _group(models: "Sequence[Slice]") -> list[str]:
     own = models[0]
     cells = [own.group, f"{own.n:,}", *(with_half(one.value, one.interval) for one in models)]
     if own.difference is not None and own.difference_interval is not None:
-        low, high = own.difference_interval
-        cells.append(f"{own.difference:+.4f}, {low:+.4f} to {high:+.4f}")
+        cells.append(difference_of(own.difference, own.difference_interval))
     return [*cells, "<- loses" if own.loses else ""]
 
 
-def _left_out(left_out: Mapping[str, int], new: "Evaluation | None", metric: str) -> Listing:
+def _left_out(left_out: Mapping[str, int], new: "Evaluation | None", metric: str) -> RenderableType:
     """Return the events that the metrics leave out, by reason, and the metric of new users."""
     caption = ""
     if new is not None:
         mean, ends = new.metrics[metric], ends_of(new.intervals[metric])
-        caption = f"{new.n_users:,} new users get the popular list: {metric} {mean:.4f}  {ends}"
+        users = counted(new.n_users, "new user") + (" gets" if new.n_users == 1 else " get")
+        caption = f"{users} the popular list: {metric} {mean:.4f}  {ends}"
+    if not left_out:
+        return cell(caption or "nothing is left out")
     rows = [[reason, f"{n:,}"] for reason, n in left_out.items()]
     heading = "left out above"
     return Listing([heading, "number"], rows, left=[heading], caption=caption)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from recsys.serving.known import Described
 
 _UNBOUNDED = 100_000  # columns
+_SENTENCE = 100  # columns of a line of prose in a pipe
 _ATTRIBUTES = 3  # of an item that a table shows, its title first
 
 
@@ -49,14 +50,25 @@ class Listing:
     caption: str = ""
     starts: Sequence[int] = ()  # rows that a line separates from those before
     is_dense: bool = False  # no blanks beside the lines
+    prose: Sequence[str] = ()  # headings of columns of sentences, folded in a pipe as well
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
-        """Yield the widest table that fits, or the paragraphs."""
+        """Yield the title, the widest table that fits, or the paragraphs, and the caption."""
+        width = options.max_width if options.max_width < _UNBOUNDED else _SENTENCE
+        prose = options.update(width=width)
+        if self.title:
+            yield from console.render(cell(self.title), prose)
+        yield from self._rows(console, options)
+        if self.caption:
+            yield from console.render(cell(self.caption), prose)
+
+    def _rows(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
         fit = _Fit(is_dense=self.is_dense)
+        whole = replace(fit, joins_lines=True)
         tight = replace(fit, breaks_headings=True)
         tighter = replace(tight, breaks_cells=True)
         dense = [replace(one, is_dense=True) for one in (tight, tighter)]
-        for tried in (fit, tight, tighter, *dense):
+        for tried in (whole, fit, tight, tighter, *dense):
             table = self._table(tried)
             size = Measurement.get(console, options.update(max_width=_UNBOUNDED), table)
             if (size.minimum if tried.breaks_headings else size.maximum) <= options.max_width:
@@ -65,19 +77,21 @@ class Listing:
         yield self._paragraphs()
 
     def _table(self, fit: "_Fit") -> Table:
-        table = Table(title=cell(self.title) if self.title else None, caption=self.caption or None)
+        table = Table()
         if fit.is_dense:
             table.padding, table.collapse_padding = (0, 0, 0, 0), True
         are_numbers = [heading not in self.left for heading in self.headings]
         rows = [[*map(fit.cell, row, are_numbers)] for row in self.rows]
         for place, heading in enumerate(self.headings):
             if heading in self.left:
-                table.add_column(cell(heading), overflow="fold")
+                most = _SENTENCE if heading in self.prose else None
+                table.add_column(fit.cell(heading), overflow="fold", max_width=most)
                 continue
-            words = heading.split() if fit.breaks_headings else heading.splitlines()
+            shown = fit.cell(heading).plain
+            words = shown.split() if fit.breaks_headings else shown.splitlines()
             numbers = [line for row in rows for line in row[place].plain.splitlines()]
             width = max(map(cell_len, [*words, *numbers]), default=0)
-            table.add_column(cell(heading), justify="right", overflow="fold", width=width)
+            table.add_column(fit.cell(heading), justify="right", overflow="fold", width=width)
         for number, row in enumerate(rows):
             if number in self.starts:
                 table.add_section()
@@ -85,18 +99,18 @@ class Listing:
         return table
 
     def _paragraphs(self) -> Group:
-        parts: list[RenderableType] = [cell(self.title), Text()] if self.title else []
+        parts: list[RenderableType] = [Text()] if self.title else []
         for row in self.rows:
-            first, *others = map(cell, row)
+            first, *others = map(_Fit(joins_lines=True).cell, row)
             parts.append(Text(f"{self.headings[0]} ").append(first) if self.headings[0] else first)
             grid = Table.grid(padding=(0, 2))
             grid.add_column(overflow="fold")
             grid.add_column(overflow="fold")
             for heading, value in zip(self.headings[1:], others, strict=True):
                 if value:
-                    grid.add_row(cell(heading.replace("\n", " ")), value)
+                    grid.add_row(cell(heading.replace("\n", " / ")), value)
             parts += [Padding(grid, (0, 0, 0, 2), expand=False), Text()]
-        return Group(*parts, *([self.caption] if self.caption else []))
+        return Group(*parts)
 
 
 @dataclass(frozen=True)
@@ -104,19 +118,24 @@ class _Fit:
     """How a table is made narrower."""
 
     is_dense: bool = False
+    joins_lines: bool = False  # of a cell, where the screen is wide enough
     breaks_headings: bool = False  # of numbers, between words
     breaks_cells: bool = False  # with several numbers, between a value and what follows it
 
-    def cell(self, value: object, is_number: bool) -> Text:
+    def cell(self, value: object, is_number: bool = False) -> Text:
         if self.breaks_cells and is_number and isinstance(value, str):
             value = value.replace(" ±", "\n±").replace(", ", ",\n")
+        if self.joins_lines and isinstance(value, str):
+            value = value.replace("\n", " / ")
         return cell(value)
 
 
 def show(*parts: RenderableType, width: int | None = None) -> None:
     """Print tables and sentences, as wide as the terminal, $COLUMNS or, in a pipe, they need."""
     console = _console(width)
-    for part in parts:
+    for place, part in enumerate(parts):
+        if place and isinstance(part, Listing) and part.title:
+            console.print()
         console.print(part)
 
 
@@ -188,9 +207,13 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def metrics_listing(results: Mapping[str, Mapping[str, Any]]) -> Listing:
-    """Return a table of evaluations: one row for each metric, one column for each model."""
+def metrics_listing(results: Mapping[str, Mapping[str, Any]], tested: str = "") -> Listing:
+    """Return a table of evaluations: one row for each metric, one column for each model.
+
+    `tested` says what was held out.
+    """
     first = next(iter(results.values()))
+    parts = [counted(first["n_users"], "user"), *([tested] if tested else [])]
     return Listing(
         ["metric", *results],
         [
@@ -199,7 +222,7 @@ def metrics_listing(results: Mapping[str, Mapping[str, Any]]) -> Listing:
         ],
         title="test part",
         left=["metric"],
-        caption=f"{first['n_users']:,} users; mean, and 95 % interval over users",
+        caption=f"{'; '.join(parts)}; mean, and 95 % interval over users",
     )
 
 
@@ -218,6 +241,25 @@ def ends_of(interval: Sequence[float | None]) -> str:
     if low is None or high is None or not (isfinite(low) and isfinite(high)):
         return "no interval"
     return f"{low:.4f} - {high:.4f}"
+
+
+def counted(n: int, what: str) -> str:
+    """Return a number with what it counts, which takes an s.
+
+    Examples
+    --------
+    >>> counted(1, "user"), counted(1200, "user")
+    ('1 user', '1,200 users')
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def difference_of(value: float, interval: Sequence[float]) -> str:
+    """Return a difference with the ends of its interval, or that there is none."""
+    low, high = interval
+    if not (isfinite(low) and isfinite(high)):
+        return f"{value:+.4f}, no interval"
+    return f"{value:+.4f}, {low:+.4f} to {high:+.4f}"
 
 
 def with_half(value: float, interval: Sequence[float]) -> str:

@@ -196,6 +196,22 @@ def print_checks(manifest: "Manifest") -> None:
         note(f"all {len(measured)} checks{against} are within their limits{rest}")
 
 
+def note_below_popularity(manifest: "Manifest") -> None:
+    """Say on stderr where a model is below popularity, though not so far that a gate refused it."""
+    own, popular = manifest.evaluation, manifest.metrics.get("popularity")
+    if own is None or popular is None:
+        return
+    metric = f"{manifest.config['gates']['metric']}@{own.k}"
+    value, other = own.metrics.get(metric), popular.metrics.get(metric)
+    if value is not None and other is not None and value < other:
+        is_named = manifest.model.choice is None
+        advice = "without --model, the model that suits the log is chosen"
+        note(
+            f"recsys: warning: {metric} {value:.4f} is below the {other:.4f} of popularity: "
+            f"{advice if is_named else 'recsys advise LOG compares models on the test part'}"
+        )
+
+
 def _checks(checks: "Iterable[Check]", title: str, caption: str = "") -> Listing:
     """Return checks as a table: value, threshold, whether it passed, and what was found."""
     rows = [
@@ -209,7 +225,7 @@ def _checks(checks: "Iterable[Check]", title: str, caption: str = "") -> Listing
         for check in checks
     ]
     headings = ["check", "value", "threshold", "ok", "found"]
-    return Listing(headings, rows, title, left=["check", "found"], caption=caption)
+    return Listing(headings, rows, title, left=["check", "found"], caption=caption, prose=["found"])
 
 
 def _passed(check: "Check") -> str:

@@ -1,6 +1,7 @@
 """Commands that train: train, datasets, nightly."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,8 +35,8 @@ from recsys.cli.output import (
     say,
     show,
 )
-from recsys.cli.store import print_checks
-from recsys.settings import AS_GOOD, BETTER
+from recsys.cli.store import note_below_popularity, print_checks
+from recsys.settings import AS_GOOD, BETTER, EvaluationSettings
 
 if TYPE_CHECKING:
     from recsys.nightly import NightReport
@@ -72,9 +73,11 @@ def train_command(
             progress=True,
         )
     except GateFailedError as error:
-        if error.version is not None and not as_json:
-            show_refused(store, error, model)
-        raise
+        if error.version is None or as_json:
+            raise
+        show_refused(store, error, model)
+        names = [check.name for check in error.checks]
+        raise GateFailedError(names, error.checks, error.version) from error
     if as_json:
         print_json(version.manifest.to_dict())
         return
@@ -83,18 +86,34 @@ def train_command(
         note_choice(recsys.tuning.Choice.from_dict(choice))
     _show_metrics(version.manifest)
     print_checks(version.manifest)
+    note_below_popularity(version.manifest)
     say(f"published {version.name} in {store}")
+    note(f"a list: {_command_of_a_list(str(log.users[0]), store)}")
+
+
+def _command_of_a_list(user: str, store: Path) -> str:
+    """Return the command that recommends items to a user."""
+    of_store = [] if store == DEFAULT_STORE else ["--store", str(store)]
+    whom = ["--", user] if user.startswith("-") else [user]
+    return shlex.join(["recsys", "recommend", *of_store, *whom])
 
 
 def _show_metrics(manifest: "Manifest") -> None:
     """Print what a version reached in its test, if it had one."""
     if manifest.metrics:
-        show(metrics_listing({name: one.to_dict() for name, one in manifest.metrics.items()}))
+        results = {name: one.to_dict() for name, one in manifest.metrics.items()}
+        tested = EvaluationSettings(**manifest.config["evaluation"])
+        show(metrics_listing(results, recsys.splits.said_of_split(tested)))
+        left_out = next(iter(manifest.metrics.values())).left_out.items()
+        if left_out:
+            note("left out of the test: " + ", ".join(f"{why} {n:,}" for why, n in left_out))
 
 
 def show_refused(store: Path, error: GateFailedError, model: str | None) -> None:
     """Print what a refused version reached, and say what else may help a model that lost."""
     _show_metrics(recsys.store.find_version(store, error.version).manifest)
+    for sentence in error.failures:
+        note(f"refused: {sentence}")
     lost = {check.name for check in error.checks} & {AS_GOOD, BETTER}
     if lost and model not in (None, recsys.config.AUTO):
         note(f"without --model {model}, the model that suits the log is chosen")

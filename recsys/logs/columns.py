@@ -165,7 +165,11 @@ def unused_columns(
     ["column 'rating' is not used; if it matters: log.columns.value"]
     """
     others = [name for name in partition if name not in resolved.values()]
-    sentences = [f"folders state {name!r}, which log.columns does not name" for name in others]
+    as_time = "" if "timestamp" in resolved else "; where it is the time: --time {} (log.columns)"
+    sentences = [
+        f"folders state {name!r}, which log.columns does not name{as_time.format(name)}"
+        for name in others
+    ]
     sentences += [
         f"folders state {name!r}, but the column of that name in the file is read"
         for name in partition

@@ -121,7 +121,7 @@ def read_log(
             check_times(session, interactions.timestamp, settings.timestamp_unit)
         notes = [
             *sources.notes,
-            *(f"{said}: {listed(names)}" for said, names in session.notes.items()),
+            *session.sentences(),
         ]
     if settings.value_scale == "auto" and _have_long_tail(interactions.weight, settings):
         roots = np.sqrt(np.sqrt(interactions.weight))

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, RecsysError
 from recsys.base.stopping import check_stop, interruptible
+from recsys.logs.sources import listed
 from recsys.logs.sql import literal
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ class Session:
         """Keep several sentences of a file or table."""
         for sentence in sentences:
             self.note(sentence, name)
+
+    def sentences(self) -> list[str]:
+        """Return what is to be said, with the files: once for all that is said of the same."""
+        said_of: dict[tuple[str, ...], list[str]] = {}
+        for sentence, names in self.notes.items():
+            said_of.setdefault(tuple(names), []).append(sentence)
+        return [f"{'; '.join(said)}: {listed(names)}" for names, said in said_of.items()]
 
     def warn(self, sentence: str, name: str) -> None:
         """Warn of what may be wrong with a file or table, and keep it."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from recsys.logs import Interactions
 from recsys.logs.session import warn
-from recsys.store import Content, Parent
+from recsys.store import Content
 
 _LEAST_KEPT = 0.1  # of the items
 _LEAST_AGAIN = 0.2  # of what users had seen; ids that are small numbers are in any log
@@ -15,16 +15,14 @@ _FEWEST_PAIRS = 100
 _MOST_USERS = 500  # that are compared
 
 
-def warn_of_another_log(store: str | Path, parent: Parent, log: Interactions) -> None:
+def warn_of_another_log(store: str | Path, current: Content, log: Interactions) -> None:
     """Warn where the current version of a store seems to be of another log."""
-    if parent.version is None or parent.damage is not None:
-        return
-    reason = reason_for_another_log(Content.of(parent.version), log)
+    reason = reason_for_another_log(current, log)
     if reason is not None:
         warn(
-            f"store {store}: its current version {parent.name} seems to be of another log, or of "
-            f"other columns: {reason}; the new version is compared with it and may be refused: a "
-            "store of its own, --store OTHER, keeps the two apart"
+            f"store {store}: its current version {current.version.name} seems to be of another "
+            f"log, or of other columns: {reason}; the new version is compared with it and may be "
+            "refused: a store of its own, --store OTHER, keeps the two apart"
         )
 
 

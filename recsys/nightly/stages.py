@@ -21,6 +21,7 @@ from recsys.logs import Interactions, LogCache, read_log
 from recsys.logs.sources import LogFile, files_and_tables
 from recsys.models import model_from, parameters_of
 from recsys.models.protocol import epoch_bar
+from recsys.monitoring import warn_of_another_log
 from recsys.nightly.context import Context
 from recsys.nightly.outputs import (
     Aligned,
@@ -128,6 +129,8 @@ def _validate(night: Context, _folder: Path) -> Validated:
     """Check that all later stages have what they need, before the long work."""
     settings = night.with_split
     _ = night.tracker  # raises where MLflow is asked for and not installed
+    if night.parent is not None and settings.gates.enabled:
+        warn_of_another_log(night.store, night.parent, night.log)
     train_events = test_events = None
     if settings.evaluation.split != "none":
         train_part, test_part = split_log(night.log, settings.evaluation, night.test)

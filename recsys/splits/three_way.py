@@ -178,6 +178,26 @@ def say_few_tested(
     return f"{few}; no other split tests more, so go by the intervals"
 
 
+def said_of_split(settings: SplitSettings) -> str:
+    """Return what a split holds out to be tested on, with the option that asks for it.
+
+    Examples
+    --------
+    >>> said_of_split(SplitSettings("time"))
+    'tested on the last 20 % of the events (--split time)'
+    """
+    share, last = f"{100 * settings.test_fraction:g} %", settings.last
+    held_out = {
+        "time": f"the last {share} of the events",
+        "last": "each user's last " + ("item" if last == 1 else f"{last} items"),
+        "random": f"a random {share} of each user's items",
+        "given": "the test part that was given",
+    }
+    if settings.split not in held_out:
+        return ""
+    return f"tested on {held_out[settings.split]} (--split {settings.split})"
+
+
 def require_split(settings: SplitSettings) -> None:
     """Raise a ConfigError if nothing is to be tested: the split is "none"."""
     if settings.split == "none":

@@ -83,8 +83,10 @@ class Choice(Tabular):
             f"{one.name} {one.value:.4f}" + (f" ({one.factors} factors)" if one.factors > 1 else "")
             for one in self.best.values()
         )
+        within = f"the fewest factors within {TOLERANCE:.0%} of the best: "
+        why = within if chosen.value < max(one.value for one in self.tried) else ""
         return [
-            f"model: {self.name}, {factors} factors, {self.metric} {chosen.value:.4f} on the "
+            f"model: {why}{self.name}, {factors} factors, {self.metric} {chosen.value:.4f} on the "
             f"validation part, {self.n_users:,} users",
             f"the best of each kind, of {len(self.tried)} fits: {others}",
             f"to choose again or another: --model, or [model] name; {self.ended}".rstrip("; "),

@@ -104,6 +104,15 @@ def test_a_table_without_rows_shows_its_columns() -> None:
     assert "<th" in empty._repr_html_()
 
 
+def test_a_table_without_rows_or_columns_shows_its_caption_alone() -> None:
+    class Nothing(Tabular):
+        def to_arrow(self) -> pa.Table:
+            return table_of([])
+
+    assert repr(Nothing()) == "Nothing"
+    assert "more" not in Nothing()._repr_html_()
+
+
 def test_parquet_is_the_table(tmp_path: Path) -> None:
     Rows(TABLE.drop_columns("share")).write(tmp_path / "new" / "a.parquet")
     assert pq.read_table(tmp_path / "new" / "a.parquet").equals(TABLE.drop_columns("share"))

@@ -110,7 +110,10 @@ def test_values_in_the_names_of_folders_are_columns(tmp_path):
     ]
     assert [one.row_counts for one in cached] == [log.row_counts] * 2
     notes = " ".join(read_log(tmp_path).row_counts.notes)
-    assert "folders state 'day', which log.columns does not name" in notes
+    assert (
+        "folders state 'day', which log.columns does not name; where it is the time: --time day"
+        in notes
+    )
     assert "column 'event' is not used" in notes or "folders state 'event'" in notes
 
 

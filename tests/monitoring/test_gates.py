@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import recsys
+from recsys.cli.ask import opened
 from recsys.config import Settings, settings_from
 from recsys.errors import ConfigError, GateFailedError
 from recsys.logs import Interactions
@@ -28,7 +29,7 @@ from recsys.store import (
     activate,
     current,
     find_version,
-    parent_of,
+    open_version,
     publish,
     versions,
 )
@@ -87,15 +88,17 @@ def test_a_bad_log_is_refused_and_the_next_good_one_passes(
 
 
 def test_a_refused_version_becomes_current_by_force_alone(
-    night: Interactions, tmp_path: Path
+    night: Interactions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recsys.train(night, tmp_path, settings=settings())
     with pytest.raises(GateFailedError) as caught:
         recsys.train(half_of(night), tmp_path, settings=settings())
     name = str(caught.value.version)
+    opened(tmp_path, None)
+    assert f"version {name}, the newest, was refused" in capsys.readouterr().err
     other = replace(night, items=Ids([f"other {item}" for item in night.items.tolist()]))
     with pytest.warns(RuntimeWarning, match=r"0% are in this log; .* --store OTHER"):
-        warn_of_another_log(tmp_path, parent_of(tmp_path), other)
+        warn_of_another_log(tmp_path, open_version(tmp_path), other)
     with pytest.raises(GateFailedError, match=f"recsys activate {name} --force"):
         activate(tmp_path, name)
     assert current(tmp_path) != name

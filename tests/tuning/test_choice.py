@@ -48,6 +48,9 @@ def test_the_fewest_factors_within_a_hundredth_of_the_best_are_chosen(choice: Ch
     assert chosen.value >= 0.99 * best
     fewer = [one for one in can_be_chosen if one.factors < chosen.factors]
     assert all(one.value < 0.99 * best for one in fewer)
+    best_of_all = max(one.value for one in choice.tried)
+    is_said = "the fewest factors within 1% of the best: " in choice.sentences[0]
+    assert is_said == (chosen.value < best_of_all)
     default = next(one for one in choice.tried if one.name == "als")
     assert best >= default.value > choice.best["popularity"].value
 
