@@ -229,6 +229,8 @@ def with_options(message: str) -> str:
     --------
     >>> with_options("log: map it with log.columns.value")
     'log: map it with log.columns.value; on the command line: --value COLUMN'
+    >>> with_options("log: no header: --set 'log.names=[]' (log.names in the TOML)")
+    "log: no header: --set 'log.names=[]' (log.names in the TOML)"
     """
     hyperparameter = re.match(r"(\w+)\.(\w+): ", message)
     named = [found[0] for found in _KEY.finditer(message)]
@@ -236,7 +238,9 @@ def with_options(message: str) -> str:
         named.insert(0, f"model.{hyperparameter[2]}")
     if message.startswith("model: "):
         named.insert(0, "model.name")
+    said = [key for key in named if f"--set '{key}=" in message]  # with an example of a value
     keys = [key for key in dict.fromkeys(named) if key in FLAGS or _is_key(key)]
+    keys = [key for key in keys if key not in said]
     options = [
         f"{FLAGS[key]} COLUMN"
         if key.startswith("log.columns.")
