@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +25,7 @@ from rich.console import Console
 
 from recsys.cli.store import note_below_popularity
 from recsys.cli.train import show_refused
-from recsys.config import read_config
+from recsys.config import read_config, settings_from
 from recsys.errors import GateFailedError
 from recsys.logs import read_log
 from recsys.settings import AS_GOOD
@@ -751,6 +752,25 @@ def test_what_is_below_popularity_is_said(capsys: pytest.CaptureFixture[str]) ->
         )
         note_below_popularity(made)
         assert ("ndcg@20 0.0700 is below the 0.0800" in capsys.readouterr().err) == (own < 0.08)
+
+
+def test_a_warning_of_a_log_is_not_said_again_with_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = import_module("recsys.cli.app")  # recsys.cli.app is the application
+    log = tmp_path / "train.txt"
+    log.write_text(
+        "".join(
+            " ".join([str(user), *map(str, range(100, 103 + user))]) + "\n" for user in range(9)
+        )
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", app._show_warning)
+        app.read_logged(settings_from({"data": {"log": str(log)}}))
+    said = capsys.readouterr().err
+    assert said.count("assumed that each line is a user and then the items") == 1
+    assert "63 rows read" in said
 
 
 def test_tune_that_is_stopped_shows_what_it_has(sample: Path, tmp_path: Path) -> None:
