@@ -34,6 +34,7 @@ _HOURS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p"
 _FORMS = (*(day + hour for day in _DAYS for hour in _HOURS), "%a %b %d %H:%M:%S %z %Y")
 _MOST_READ = 2_000  # times, to know how they are written
 _FEW_TYPES = 20
+_WITH_COMMA = re.compile(r"[-+]?\d+(,\d\d?)?")
 _LARGEST_VALUE = 1_000  # of a rating or a count in a file that names nothing
 _ENOUGH_ROWS = 50  # to see that they are numbered
 _MOST_STEPS = 0.8  # from a row to the next that are one; the rows looked at come in runs
@@ -110,6 +111,12 @@ class Column:
         """Whether the values look like types of events: few words."""
         words = [one for one in self.counts if re.search("[^\\W\\d_]", one)]
         return 1 <= len(words) == len(self.counts) <= _FEW_TYPES < len(self.values)
+
+    @property
+    def has_decimal_commas(self) -> bool:
+        """Whether the numbers are written as 20,99."""
+        are_written_so = all(map(_WITH_COMMA.fullmatch, self.texts))
+        return are_written_so and any("," in one for one in self.texts)
 
     @property
     def is_moment(self) -> bool:

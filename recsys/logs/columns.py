@@ -15,7 +15,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("subscriberid", "listenerid", "listener", "readerid", "reader", "viewerid", "viewer"),
         *("playerid", "player", "learnerid", "studentid", "steamid", "useruuid", "usersk"),
         *("candidateid", "candidate", "applicantid", "guestid", "patronid", "consumerid"),
-        *("kunde", "kundennummer", "kundennr", "cliente", "usuario", "utilisateur"),
+        *("kunde", "kundennummer", "kundennr", "kundenid", "cliente", "usuario", "utilisateur"),
         *("userhash", "username", "login", "profilename", "reviewprofilename", "tastername"),
         *("authorid", "author", "deviceid", "cookieid", "cookie"),
         *("anonymousid", "browserid", "sessionid", "session", "usersession", "sessid", "visitid"),
@@ -48,7 +48,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("checkintime", "utctime", "utctimestamp", "localtime", "watchedat", "playedat"),
         *("listenedat", "viewedat", "clicktime", "clicktimestamp", "submittedat", "created"),
         *("dateadded", "dateupdated", "updatedat", "occurredat", "servertime", "visitstarttime"),
-        *("datum", "fecha"),
+        *("datum", "bestelldatum", "kaufdatum", "zeit", "zeitpunkt", "fecha", "fechacompra"),
     ),
     "event": (
         *("event", "eventtype", "action", "actiontype", "behavior", "behaviour", "behaviortype"),
@@ -62,6 +62,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *(
             "points",
             "menge",
+            "anzahl",
+            "bewertung",
             "cantidad",
             "quantite",
             "hours",
@@ -125,10 +127,15 @@ def resolve_columns(
             others = set(known_columns(settings).values()) - {column}
             left = [one for one in available if one not in others]
             reason = f"{needed_for} needs" if needed_for else "log.columns names"
+            item = settings.columns.get("item_id", "item_id")
+            also = ""
+            if name == "user_id" and item not in available:
+                also = f", and log.columns.item_id for {item!r}, which is missing as well"
             shown = ", ".join(map(repr, available[:30])) or "none"
             raise DataError(
                 f"log {where}: expected a column {column!r}, which {reason}, got columns {shown}"
-                f"{_hint_at(name, column, left)}; map the right one with log.columns.{name}{hint}"
+                f"{_hint_at(name, column, left)}; map the right one with log.columns.{name}"
+                f"{also}{hint}"
             )
     return resolved
 

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from recsys.base.errors import DataError
-from recsys.logs.layout import JSON_END, TextLayout, split_row
+from recsys.logs.layout import HOW_TO_READ_PYTHON, JSON_END, TextLayout, is_python, split_row
 from recsys.logs.records import read_records, rows_in, text_blocks
 from recsys.logs.sources import LogFile
 from recsys.settings import TextSettings
@@ -31,6 +31,7 @@ def find_layout(
         return None
     if file.format == "jsonl":
         columns = _json_columns(file, settings, list(known.values()))
+        _refuse_python(file, settings, columns)
         if columns == () and "user_id" in needed:
             raise DataError(
                 f"{file.label}: none of its first lines is a JSON object with a key; expected "
@@ -45,15 +46,34 @@ def find_layout(
     return found
 
 
+def _refuse_python(file: LogFile, settings: TextSettings, columns: Sequence[str] | None) -> None:
+    """Refuse dictionaries of Python, which are no JSON; a table of items says it by itself."""
+    first = "" if columns or file.what != "log" else next(first_records(file, settings), "")
+    if is_python(first):
+        raise DataError(f"{file.label}: {HOW_TO_READ_PYTHON}")
+
+
 def _csv_layout(
     file: LogFile, settings: TextSettings, known: Mapping[str, str], needed: Sequence[str]
 ) -> TextLayout | None:
     rows = list(islice(first_records(file, settings), SAMPLE_ROWS))
+    _refuse_netflix(file, rows)
     stated = _STATED.fullmatch(rows[0]) if rows else None
     if stated is not None and settings.delimiter in ("auto", stated[1]):
         found = _layout_of_rows(file, rows[1:], stated[1], settings, known, needed)
         return found and replace(found, is_stated=True)
     return _layout_of_rows(file, rows, settings.delimiter, settings, known, needed)
+
+
+def _refuse_netflix(file: LogFile, rows: Sequence[str]) -> None:
+    """Refuse the form of the Netflix Prize: a line with a movie and a colon, then its ratings."""
+    if len(rows) > 1 and _MOVIE.fullmatch(rows[0].strip()) and rows[1].count(",") == 2:
+        raise DataError(
+            f"{file.label}: it has the form of the Netflix Prize, a line {rows[0].strip()!r} and "
+            "then user,rating,date of that movie; make one table of it: "
+            '(echo user,movie,rating,date; awk -F, \'/:/ {m=$1; sub(/:.*/, "", m); next} '
+            '{print $1","m","$2","$3}\' FILE) > ratings.csv'
+        )
 
 
 def _layout_of_rows(
@@ -88,7 +108,9 @@ def _layout_of_rows(
         if settings.names:
             has_header = tuple(settings.names) == tuple(first)
         else:
-            has_header = bool(wanted & set(first)) or not any(map(_is_data, first))
+            has_header = bool(wanted & set(first)) or not (
+                any(map(_is_data, first)) or _is_like_the_others(first, rows[1:], delimiter)
+            )
     if has_header:
         columns = tuple(settings.names or first)
         return TextLayout(columns, delimiter, has_header=True) if len(rows) > 1 else None
@@ -128,6 +150,9 @@ def _find_delimiter(rows: Sequence[str], wanted: set[str]) -> str:
 
 _STATED = re.compile('"?sep=(.)"?', re.IGNORECASE)
 _COMMENT = re.compile("(#|//|--|%)")
+_MOVIE = re.compile("[0-9]+:")
+_ID = re.compile(r"([A-Za-z_-]*?)\d+")  # such as u17
+_CODE = re.compile("(?=.*[0-9])[0-9A-Fa-f-]{8,}|(?=.*[0-9])[0-9A-Z]{8,}")
 _PLACE = re.compile("[1-9][0-9]*")
 _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?")
 _DATE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?(?!\d).*|\d\d?[./]\d\d?[./]\d{4}(?!\d).*")
@@ -137,6 +162,20 @@ _LARGEST_VALUE = 1_000  # of a rating or a count in a file that names nothing
 
 def _is_data(field: str) -> bool:
     return bool(_NUMBER.fullmatch(field.strip()) or _DATE.fullmatch(field.strip()))
+
+
+def _is_like_the_others(first: Sequence[str], rows: Sequence[str], delimiter: str) -> bool:
+    """Whether the first row holds ids of the form that all others have in the same column."""
+    others = [split_row(row, delimiter) for row in rows]
+    columns = zip(*others, strict=False)  # as many as each row has
+    return any(_are_alike([name, *own]) for name, own in zip(first, columns, strict=False))
+
+
+def _are_alike(column: Sequence[str]) -> bool:
+    prefixes = [found and found[1] for found in map(_ID.fullmatch, column)]
+    if prefixes[0] and len(set(prefixes)) == 1:
+        return True
+    return all(map(_CODE.fullmatch, column)) and len(set(map(len, column))) == 1
 
 
 def _assumed(
@@ -149,9 +188,11 @@ def _assumed(
     """Return the only layout that fits a file without a header, or raise a DataError."""
     split = [split_row(row, delimiter) for row in rows]
     lengths = {len(row) for row in split}
-    numbers_alone = all(_NUMBER.fullmatch(field) for row in split for field in row)
+    ids_alone = all(_NUMBER.fullmatch(field) for row in split for field in row) or all(
+        _ID.fullmatch(field) for row in split for field in row
+    )
     is_log = set(needed) == {"user_id", "item_id"}
-    if is_log and delimiter == " " and len(lengths) > 1 and numbers_alone:
+    if is_log and delimiter == " " and len(lengths) > 1 and ids_alone:
         meaning = 'each line is a user and then the items (log.format = "lists")'
         return _lists(known, assumed=meaning)
     ours = _names_that_fit(list(zip(*split, strict=True))) if len(lengths) == 1 else None
@@ -234,14 +275,30 @@ def _refuse_one_document(file: LogFile, first: str) -> None:
             f"{file.label}: it is {kind}; expected one JSON object a line; convert it with "
             "jq -c '.[]' for an array, or jq -c ."
         )
-    end = len(start)
+    end, value = len(start), None
     with suppress(ValueError, RecursionError):
-        _, end = json.JSONDecoder().raw_decode(start)
+        value, end = json.JSONDecoder().raw_decode(start)
+    if not start[end:].lstrip(JSON_END) and isinstance(value, dict):
+        _refuse_lists_of_objects(file, value)
     if start[end:].lstrip(JSON_END).startswith("{"):
         raise DataError(
             f"{file.label}: its first line holds several JSON objects; expected one a line; "
             "convert it with jq -c ."
         )
+
+
+def _refuse_lists_of_objects(file: LogFile, value: Mapping[str, Any]) -> None:
+    """Refuse an object with a list of objects that hold lists of objects, such as playlists."""
+    for outer, rows in value.items():
+        inner = rows[0] if isinstance(rows, list) and rows else None
+        for name, own in inner.items() if isinstance(inner, dict) else ():
+            if isinstance(own, list) and own and isinstance(own[0], dict):
+                flat = f".{outer}[] | (del(.{name}) as $user | .{name}[] | $user + .)"
+                raise DataError(
+                    f"{file.label}: it is one document, in which {outer!r} is a list of objects, "
+                    f"each with its {name!r}; expected one event a line; convert it with "
+                    f"jq -c '{flat}' FILE > log.jsonl"
+                )
 
 
 def _keys(record: str) -> Iterable[str]:

@@ -20,8 +20,7 @@ from recsys.settings import COLUMN_NAMES, LogSettings
 
 _FEW = 0.002  # of the rows, that may be rejected without a word
 _FEW_EMPTY = 0.05  # of the rows, without an item
-_HALF = 0.5
-_CLEARLY = 2  # times as many ids of a table of items
+_CLEARLY = 2  # times as many ids in a table
 _MOST_EMPTY = 0.9  # of the rows have no user; if more, it is another column
 _ROWS_OF_TYPES = 50
 _MOST_UNUSED = 8  # columns that are named
@@ -35,6 +34,7 @@ _NO_ITEM = re.compile(
 _ITEM_END = re.compile("(id|idx|key|code|no|number|name|title|sku)$")
 _ID_END = "(id|idx|uri|url|urn|key|code|no|number|uuid|guid|mbid|mbz?id|sku|hash)"
 _OF_PEOPLE = re.compile("birth|born|signup|regist|join|release|publish|expir|launch|index")
+_ONE_BASKET = re.compile("order|invoice|basket|cart|transaction|receipt")
 _ASIN = re.compile("[B0-9][A-Z0-9]{9}")
 _AMAZON_USER = re.compile("A[A-Z0-9]{9,}")
 
@@ -189,7 +189,7 @@ class _Guess:
     def _named(self, ours: str) -> Column | None:
         """Return the column with the likeliest name; rather one that most rows have."""
         found = self._alike(ours)
-        filled = (one for one in found if one.empty_share <= _HALF)
+        filled = (one for one in found if one.empty_share <= 0.5)
         return next(filled, next(iter(found), None))
 
     def _alike(self, ours: str) -> list[Column]:
@@ -301,6 +301,9 @@ class _Guess:
         column = self._column("value")
         if column is None or self._settings.min_value is not None or not column.values:
             return
+        if column.has_decimal_commas and self._settings.decimal == ".":
+            self._table["decimal"] = ","
+            self._said.append("numbers have a decimal comma")
         numbers = column.numbers
         if numbers is None or len(set(numbers)) == 1:
             if column.name != "value":
@@ -348,6 +351,10 @@ class _Guess:
         if self._sample.n_rows < _ROWS_OF_TYPES:
             return
         users, items = (self._columns[self._taken[ours]] for ours in ("user_id", "item_id"))
+        if _ONE_BASKET.search(plain_name(users.name)):
+            self._said.append(
+                f"each {users.name} is a user; to have its user, join the table of it"
+            )
         least, most = self._settings.max_rejected_share / 2, _MOST_EMPTY
         if least < users.empty_share < most:
             self._table["anonymous"] = "leave_out"

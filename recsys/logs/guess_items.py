@@ -25,7 +25,8 @@ from recsys.settings import ItemSettings, LogSettings, TextSettings
 _TITLES = (
     *("title", "name", "itemtitle", "itemname", "movietitle", "booktitle", "producttitle"),
     *("productname", "prodname", "artistname", "trackname", "songname", "videotitle", "headline"),
-    *("animetitle", "description", "productdescription"),
+    *("animetitle", "artikelname", "artikelbezeichnung", "produktname", "bezeichnung", "titel"),
+    *("titre", "titulo", "titolo", "nombre", "description", "productdescription"),
 )
 
 
@@ -72,6 +73,8 @@ def guess_items(
     if sample is None:
         return ItemGuess(settings)
     columns = [Column(name, values) for name, values in sample.columns.items()]
+    if settings.text.decimal == "." and any(one.has_decimal_commas for one in columns):
+        settings = replace(settings, text=replace(settings.text, decimal=","))
     if not sample.has_names:
         return _without_names(columns, settings)
     item = _item(columns, item_column)

@@ -1,9 +1,9 @@
 """Rows from all over a log or a table of items, to guess what its columns are."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,14 @@ from recsys.base.errors import ConfigError, DataError
 from recsys.logs.find_layout import find_layout, first_records
 from recsys.logs.layout import JSON_END, split_row
 from recsys.logs.records import found_encoding, text_blocks
-from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_tables, identified
+from recsys.logs.sources import (
+    LogFile,
+    LogSource,
+    TableStream,
+    files_and_tables,
+    identified,
+    listed,
+)
 from recsys.settings import LogSettings, TextSettings
 
 _MOST_ROWS = 10_000
@@ -68,7 +75,7 @@ def sample_of_all(
     every = -(-len(parts) // _MOST_FILES)
     chosen = [*parts[:-1:every], *parts[-1:]]
     n_rows = max(_FEWEST_ROWS, _MOST_ROWS // len(chosen))
-    found: list[LogSample] = []
+    found: dict[str, LogSample] = {}
     for part in chosen:
         try:
             one = sample_of(part, settings, n_rows)
@@ -76,9 +83,23 @@ def sample_of_all(
             if not found:
                 raise
             continue  # who reads it all says what is wrong
-        if one is not None and (not found or one.has_names == found[0].has_names):
-            found.append(one)
-    return _together(found) if found else None
+        if one is not None and all(one.has_names == other.has_names for other in found.values()):
+            found[part.name] = one
+    _require_one_kind(found)
+    return _together([*found.values()]) if found else None
+
+
+def _require_one_kind(samples: Mapping[str, LogSample]) -> None:
+    """Raise a DataError where files or tables have at most one column in common."""
+    for (name, one), (other_name, other) in pairwise(samples.items()):
+        both = [column for column in one.columns if column in other.columns]
+        if len(both) < 2:  # of a user and an item
+            key = f"on={both[0]!r}" if both else "left_on=..., right_on=..."
+            raise DataError(
+                f"log: {name} has the columns {listed([*one.columns])}, and {other_name} "
+                f"{listed([*other.columns])}; expected files of one kind: name the one that is the "
+                f"log, or join them first; in Python: one.merge(other, {key}).to_parquet(...)"
+            )
 
 
 def _together(samples: Sequence[LogSample]) -> LogSample:

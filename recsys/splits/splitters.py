@@ -66,8 +66,13 @@ def n_tested_by_time(log: Interactions, test_fraction: float) -> int:
     timestamp = log.require_timestamp("split_by_time")
     in_test = timestamp >= _quantile_instant(timestamp, test_fraction)
     train, test = log.select(~in_test), log.select(in_test)
-    knows_user = np.bincount(train.user_idx, minlength=len(log.users)) > 0
-    knows_item = np.bincount(train.item_idx, minlength=len(log.items)) > 0
+    return n_tested(train, test)
+
+
+def n_tested(train: Interactions, test: Interactions) -> int:
+    """Count the users of test who are tested: train knows them, and an item that is new to them."""
+    knows_user = np.bincount(train.user_idx, minlength=len(train.users)) > 0
+    knows_item = np.bincount(train.item_idx, minlength=len(train.items)) > 0
     test = test.select(knows_user[test.user_idx] & knows_item[test.item_idx])
     return len(np.unique(test.user_idx[~is_seen(train, test)]))
 

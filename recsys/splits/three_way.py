@@ -14,6 +14,7 @@ from recsys.logs.session import warn
 from recsys.settings import SplitName, SplitSettings
 from recsys.splits.common import Split, in_rows_of_train
 from recsys.splits.splitters import (
+    n_tested,
     n_tested_by_time,
     n_with_items_to_spare,
     split_by_time,
@@ -165,16 +166,21 @@ def say_few_tested(
     if name in ("given", "none") or not 0 < len(log) <= _MOST_COUNTED:
         return None
     n_others = n_with_items_to_spare(log, settings.last)
-    n_tested = n_others
-    if name == "time":
-        n_tested = n_tested_by_time(log, settings.test_fraction)
-    if n_tested >= _ENOUGH_USERS:
+    if name != "time" and n_others >= _ENOUGH_USERS:
         return None
-    few = (
-        f"only {n_tested:,} users are tested, too few to tell models apart that are nearly as good"
-    )
-    if n_others > n_tested:
+    n_users = _n_tested(log, replace(settings, split=name))
+    if n_users >= _ENOUGH_USERS:
+        return None
+    few = "only 1 user is tested" if n_users == 1 else f"only {n_users:,} users are tested"
+    few = f"{few}, too few to tell models apart that are nearly as good"
+    if n_users == 0:
+        few = "no user can be tested"
+    elif n_others < _ENOUGH_USERS:
+        n_others = _n_tested(log, replace(settings, split="last"))
+    if n_others > n_users and name != "last":
         return f"{few}; --split last (evaluation.split in the TOML) tests {n_others:,}"
+    if n_users == 0:
+        return f"{few}; --split none (evaluation.split in the TOML) publishes without a test"
     return f"{few}; no other split tests more, so go by the intervals"
 
 
@@ -196,6 +202,16 @@ def said_of_split(settings: SplitSettings) -> str:
     if settings.split not in held_out:
         return ""
     return f"tested on {held_out[settings.split]} (--split {settings.split})"
+
+
+def _n_tested(log: Interactions, settings: SplitSettings) -> int:
+    """Count the users that a split of a small log tests."""
+    if settings.split == "time":
+        return n_tested_by_time(log, settings.test_fraction)
+    try:
+        return n_tested(*split_log(log, settings))
+    except DataError:  # as nothing is held out
+        return 0
 
 
 def require_split(settings: SplitSettings) -> None:

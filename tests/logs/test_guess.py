@@ -309,3 +309,23 @@ def test_an_event_that_is_named_is_weighed_and_dislikes_are_left_out() -> None:
         guess = guess_log(table)
         assert read_log(table, guess.settings).row_counts.n_used == 40
         assert guess.sentences[1].startswith("rows with is_recommended ")
+
+
+def test_files_of_several_kinds_are_to_be_joined(tmp_path: Path) -> None:
+    (tmp_path / "products.csv").write_text("order_id,product_id,reordered\n7,i1,0\n7,i2,1\n")
+    (tmp_path / "orders.csv").write_text("order_id,user_id,eval_set\n7,u1,prior\n")
+    with pytest.raises(DataError, match=r"name the one that is the log.*on='order_id'"):
+        guess_log([tmp_path / "products.csv", tmp_path / "orders.csv"])
+
+
+def test_numbers_with_a_decimal_comma(tmp_path: Path) -> None:
+    path = tmp_path / "bestellungen.csv"
+    path.write_text("Kunde;Artikel;Menge\n" + "".join(f"u{n};i{n};{n},50\n" for n in range(9)))
+    guess = guess_log(path)
+    assert guess.table["decimal"] == ","
+    assert read_log(path, guess.settings).weight.max() == 8.5
+    path = tmp_path / "artikel.csv"
+    path.write_text("Artikel;Bezeichnung;Preis\ni1;Hut;20,99\ni2;Rad;7\n")
+    found = guess_items(path, item_column="Artikelnummer")
+    assert found.settings.columns["title"] == "Bezeichnung"
+    assert read_items(path, found.settings)["Preis"].to_pylist() == [20.99, 7]

@@ -162,9 +162,18 @@ class TestAuto:
 def test_a_test_of_few_users_is_reported(split: str, n_users: int, expected: str | None) -> None:
     """All but forty users come once and are gone, so that by time few are tested."""
     rows = [
-        (user, 3 * (user % 5) + n, 1000 * n + (100_000 if user < 40 and n == 2 else 0))
+        (user, 3 * (user % 5) + (n + user) % 3, 1000 * n + (100_000 if user < 40 and n == 2 else 0))
         for user in range(n_users)
         for n in range(3)
     ]
     found = say_few_tested(log_of(*rows), SplitSettings(split=split))  # type: ignore[arg-type]
     assert (found is None) if expected is None else re.search(expected, str(found))
+
+
+def test_users_whose_items_nobody_else_has_are_not_counted_as_tested() -> None:
+    rows = [(user, 2 * user + n, 1000 * n) for user in range(9) for n in range(2)]
+    found = say_few_tested(log_of(*rows), SplitSettings(split="last"))
+    assert str(found).startswith("no user can be tested; --split none ")
+    rows += [(0, 3, 500), (9, 1, 500)]  # one of the last items is known
+    found = say_few_tested(log_of(*rows), SplitSettings(split="last"))
+    assert str(found).startswith("only 2 users are tested, ")
