@@ -183,7 +183,8 @@ def _with_titles_of_log(found: Guessed, log: AnyLog) -> Guessed:
         return found
     name = None if isinstance(source, pa.Table) else str(source)
     data = replace(found.settings.data, items=name, item_columns=how.columns, items_text=how.text)
-    words = f"{how.columns['title']} has the titles of its items"
+    title = how.columns["title"]
+    words = f"{'column ' if title.isdigit() else ''}{title} has the titles of its items"
     return Guessed(replace(found.settings, data=data), found.log, words, source)
 
 

@@ -19,7 +19,7 @@ import typer
 import recsys
 from recsys.base.durable import replace_text, require_place
 from recsys.cli.app import app
-from recsys.cli.options import Items, LogOptions, takes_log
+from recsys.cli.options import Items, LogOptions, takes_log, with_options
 from recsys.cli.output import note
 from recsys.cli.toml import toml_key, toml_value
 
@@ -68,6 +68,9 @@ def config_command(
     if options.logs or items:
         found = options.guessed(items, options.tables())
         text = config_for(found.settings, found.log, Path() if out is None else out.parent)
+        if found.log is not None and not found.log.table:
+            for one in found.log.sentences:
+                note(with_options(f"{' '.join(options.logs or ())}: {one}"))
     else:
         text = all_settings(recsys.config.settings_from(options.tables()))
     if out is None:

@@ -314,7 +314,7 @@ def _command(table: Mapping[str, Any]) -> str:
     flags: list[str] = []
     for key, value in {**columns, **table}.items():
         flag = FLAGS.get(f"log.{key}")
-        if flag in sys.argv:
+        if any(word == flag or word.startswith(f"{flag}=") for word in sys.argv):
             continue
         if flag is not None and value != "":
             flags += [flag, f"{value:g}" if isinstance(value, float) else str(value)]

@@ -11,6 +11,7 @@ from typing import Any
 
 from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
+from recsys.logs.columns import plain_name
 from recsys.settings import TimestampUnit
 
 _READABLE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?(?!\d).*")
@@ -212,3 +213,9 @@ def _is_date(number: float) -> bool:
         and 1 <= month <= 12
         and 1 <= day <= 31
     )
+
+
+def the_only(columns: Sequence[Column], words: str) -> Column | None:
+    """Return the one column whose name has one of some words, if it is one."""
+    found = [one for one in columns if re.search(words, plain_name(one.name))]
+    return found[0] if len(found) == 1 else None

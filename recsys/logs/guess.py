@@ -6,11 +6,11 @@ a config would say, in sentences for a person and as a table for a program.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from math import ceil
 from typing import Any
 
-from recsys.logs.column_kinds import Column, described, require_one_item
+from recsys.logs.column_kinds import Column, described, require_one_item, the_only
 from recsys.logs.columns import NAMES, plain_name
 from recsys.logs.event_words import are_actions, strength, undoes, verdicts
 from recsys.logs.log_guess import LogGuess, Proposal
@@ -101,7 +101,13 @@ class _Guess:
             self._take_by_place()
         ids = {self._taken.get("user_id"), self._taken.get("item_id")}
         if not ids <= set(self._columns):  # who reads it says which column is not there
-            return LogGuess(columns=tuple(self._columns))
+            missing = [
+                f"no column {self._settings.columns.get(ours, '')}".rstrip()
+                + f" is known to be {_WORDS[ours]}: log.columns.{ours} names it"
+                for ours in ("user_id", "item_id")
+                if self._taken.get(ours) not in self._columns
+            ]
+            return LogGuess({}, tuple(missing), (), tuple(self._columns))
         require_one_item(self._columns[self._taken["item_id"]])
         self._look_at_time()
         self._look_at_events()
@@ -156,7 +162,7 @@ class _Guess:
             self._take(ours, next(fitting, None))
         if "user_id" not in self._taken:
             words = "user|customer|visitor|member|reviewer|client|buyer|candidate|guest|subscriber"
-            self._take("user_id", _only(self._free, words))
+            self._take("user_id", the_only(self._free, words))
         if "item_id" not in self._taken:
             items = [one for one in self._free if _ITEM_END.search(plain_name(one.name))]
             items = [one for one in items if not _NO_ITEM.search(plain_name(one.name))]
@@ -392,9 +398,3 @@ _WORDS = dict(
         strict=True,
     )
 )
-
-
-def _only(columns: Sequence[Column], words: str) -> Column | None:
-    """Return the one column whose name has one of some words, if it is one."""
-    found = [one for one in columns if re.search(words, plain_name(one.name))]
-    return found[0] if len(found) == 1 else None

@@ -155,7 +155,11 @@ def test_what_is_known_is_not_guessed() -> None:
 
 
 def test_a_table_that_is_no_log_is_left_to_the_reader(tmp_path: Path) -> None:
-    assert guess_log(pa.table({"x": [1], "y": [2]})).table == {}
+    guess = guess_log(pa.table({"x": [1], "y": [2]}))
+    assert guess.table == {}
+    assert [one[:38] for one in guess.sentences] == [
+        "no column is known to be the user: log", "no column is known to be the item: log"
+    ]  # fmt: skip
     named = LogSettings(columns={"user_id": "nobody", "event": "none"})
     assert guess_log(pa.table({"userId": [1], "sku": [2], "": [3]}), named).table == {}
     with pytest.raises(DataError, match="no such file"):
