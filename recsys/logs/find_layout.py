@@ -157,6 +157,7 @@ _PLACE = re.compile("[1-9][0-9]*")
 _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?")
 _DATE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?(?!\d).*|\d\d?[./]\d\d?[./]\d{4}(?!\d).*")
 _TIMES = (1e8, 4.2e9)  # seconds: 1973 to 2103
+_LONGEST_EXAMPLE = 80  # characters of names of columns
 _LARGEST_VALUE = 1_000  # of a rating or a count in a file that names nothing
 
 
@@ -197,11 +198,16 @@ def _assumed(
         return _lists(known, assumed=meaning)
     ours = _names_that_fit(list(zip(*split, strict=True))) if len(lengths) == 1 else None
     if not is_log or ours is None:
+        second = "title" if file.what == "items" else "item_id"
+        first = "item_id" if file.what == "items" else "user_id"
+        places = (f"c{n}" for n in range(3, len(split[0]) + 1))
+        example = json.dumps([first, second, *places][: len(split[0])])
+        names = f"--set '{file.key('names')}={_shortened(example)}'"
         raise DataError(
             f"{file.label}: its first row looks like data, not like names of columns: "
             f"{rows[0][:80]!r}; where the file has no header, set {file.key('names')} to the names "
-            f"of its {len(split[0])} columns in their order; where it has one, set "
-            f"{file.key('header')} = true"
+            f"of its {len(split[0])} columns in their order, as {names} does; "
+            f"where it has one, set {file.key('header')} = true"
         )
     names = ", ".join(ours)
     return TextLayout(
@@ -209,6 +215,10 @@ def _assumed(
         delimiter,
         assumed=f"the first row is data, and the columns are {names} (log.names)",
     )
+
+
+def _shortened(names: str) -> str:
+    return names if len(names) <= _LONGEST_EXAMPLE else f"{names[:_LONGEST_EXAMPLE]}...]"
 
 
 def _names_that_fit(columns: Sequence[Sequence[str]]) -> tuple[str, ...] | None:
@@ -264,6 +274,8 @@ def _json_columns(
         columns.update(dict.fromkeys(_keys(record)))
     if n_records == SAMPLE_RECORDS:
         columns.update(dict.fromkeys(_late_keys(file, settings, set(known) - set(columns))))
+    if n_records == 1 and file.what == "log" and not columns.keys() & set(known):
+        _refuse_lists_of_objects(file, json.loads(record.rstrip(JSON_END)) if columns else {})
     return tuple(columns) if n_records else None
 
 
@@ -275,11 +287,9 @@ def _refuse_one_document(file: LogFile, first: str) -> None:
             f"{file.label}: it is {kind}; expected one JSON object a line; convert it with "
             "jq -c '.[]' for an array, or jq -c ."
         )
-    end, value = len(start), None
+    end = len(start)
     with suppress(ValueError, RecursionError):
-        value, end = json.JSONDecoder().raw_decode(start)
-    if not start[end:].lstrip(JSON_END) and isinstance(value, dict):
-        _refuse_lists_of_objects(file, value)
+        _, end = json.JSONDecoder().raw_decode(start)
     if start[end:].lstrip(JSON_END).startswith("{"):
         raise DataError(
             f"{file.label}: its first line holds several JSON objects; expected one a line; "

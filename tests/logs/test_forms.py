@@ -54,3 +54,12 @@ def test_a_form_that_is_no_table_is_named_with_a_way(
     path.write_text(text)
     with pytest.raises(DataError, match=way):
         read_log(path)
+
+
+def test_a_row_of_json_may_hold_lists_of_objects(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    row = '{"user_id": 1, "item_id": %d, "parts": [{"of": [{"a": 1}]}]}\n'
+    path.write_text(row % 1)
+    assert len(read_log(path)) == 1
+    path.write_text((row % 1 + row % 2).replace("user_id", "who"))
+    assert guess_log(path).columns == ("who", "item_id", "parts")
