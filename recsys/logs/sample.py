@@ -31,7 +31,7 @@ _MOST_FILES = 20  # that are looked into
 _FEWEST_ROWS = 500  # of a file of many
 _N_PIECES = 64  # of a text file that are looked at
 _PIECE_BYTES = 32 << 10
-_MOST_BLOCKS = 64  # of a compressed file, of 4 MiB
+_MOST_BLOCKS = 32  # of a compressed file, of 4 MiB
 _WIDE = ("utf-16", "utf-32")  # in which a byte of a line feed is none
 
 
@@ -213,7 +213,7 @@ def _spread_lines(file: LogFile, settings: TextSettings, n_rows: int) -> list[st
 def _pieces(file: LogFile, settings: TextSettings) -> Iterator[bytes]:
     """Yield short pieces of a text in UTF-8, each of which may begin and end within a line.
 
-    Of a text that has to be decompressed or converted, these are of its first 256 MiB.
+    Of a text that has to be decompressed or converted, these are of its first 128 MiB.
     """
     encoding = found_encoding(file, settings.encoding) or settings.encoding
     encoding = "utf-8" if encoding == "auto" else encoding
