@@ -289,14 +289,18 @@ def print_items(found: "Described", title: str, most: int | None = None) -> None
 def _telling(attributes: Sequence[Mapping[str, Any]], title: str | None) -> list[str]:
     """Return the attributes that say most of items: the title, what kind they are of, others.
 
-    Web addresses, objects and columns that nobody named say nothing in a table.
+    Web addresses, objects, and columns without a name or a value say nothing in a table.
     """
     names = dict.fromkeys(name for known in attributes for name in known)
     telling = [
         name
         for name in names
         if name == title
-        or not (_UNNAMED.fullmatch(name) or any(_is_technical(one.get(name)) for one in attributes))
+        or (
+            not _UNNAMED.fullmatch(name)
+            and not any(_is_technical(one.get(name)) for one in attributes)
+            and any(one.get(name) not in (None, "") for one in attributes)
+        )
     ]
     return sorted(telling, key=lambda name: (name != title, not _KINDS.search(name)))[:_ATTRIBUTES]
 
