@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -187,7 +188,7 @@ def _night(report: "NightReport") -> list[RenderableType]:
     parts += [cell(f"warning: {one}") for one in report.warnings]
     if report.metrics:
         main = {name: _main_metrics(one) for name, one in report.metrics.items()}
-        parts.append(metrics_listing(main))
+        parts.append(replace(metrics_listing(main), title=""))  # for one screen
     return [*parts, cell(_last_line(report))]
 
 

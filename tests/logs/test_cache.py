@@ -248,7 +248,8 @@ def test_notes_are_repeated(tmp_path: Path) -> None:
     cache = LogCache(tmp_path / "cache")
     first, second = (read_log(tmp_path / "log", cache=cache).row_counts.notes for _ in range(2))
     assert len(cache.reused) == 2
-    assert len(first) == 3
+    for said in ("read as utf-16-le", "column 'rating' is not used", "read as gzip"):
+        assert sum(note.count(said) for note in first) == 1
     assert second == first
 
 

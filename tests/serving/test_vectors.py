@@ -70,6 +70,6 @@ def test_vectors_of_two_versions_mix_only_in_one_space(tmp_path: Path) -> None:
 
 def test_an_unknown_item_is_said_to_be_unknown_to_the_version(tmp_path: Path) -> None:
     recommender = published(tmp_path)
-    expected = f"30 items of version {recommender.version}$"
-    with pytest.raises(UnknownItemError, match=expected):
+    with pytest.raises(UnknownItemError) as raised:
         recommender.item_vectors.average(["i1", "i222"])
+    assert str(raised.value).endswith(f"30 items of version {recommender.version}")
