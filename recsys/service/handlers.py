@@ -10,11 +10,12 @@ import numpy as np
 from recsys.base.errors import RecsysError, UnknownItemError
 from recsys.base.exposition import gauge
 from recsys.base.service_settings import ServiceSettings
+from recsys.service.details import DETAILS, detailed, detailed_explanation
 from recsys.service.list_writer import json_text
 from recsys.service.opened import Opened
 from recsys.service.parameters import Arguments, Parameter, in_body
 from recsys.service.problems import ProblemError, problem_of
-from recsys.serving.results import RowList
+from recsys.serving.results import Explanation, Recommendations, RowList
 from recsys.serving.row_lists import TopKind
 from recsys.store.manifest import plain
 from recsys.vectors import Id, NamedVectors
@@ -28,6 +29,7 @@ ARROW = b"application/vnd.apache.arrow.stream"
 PROMETHEUS = b"text/plain; version=0.0.4"
 
 DEFAULT_K = 10
+LIMITS = ("max_k", "max_total_k", "max_ids", "max_body_bytes", "max_target_bytes")
 
 
 class Asked(NamedTuple):
@@ -59,6 +61,7 @@ OF_A_LIST = (
     *CONDITIONS,
     Parameter("diversity", "number", "From 0, by score alone, to 1.", default=0.0),
     Parameter("max_per", "column", "A column and a number, such as brand:2: most items of one."),
+    DETAILS,
 )
 OF_A_USER = (
     *OF_A_LIST,
@@ -78,17 +81,17 @@ OF_ANYBODY = (
     Parameter("weights", "numbers", "Strength of each item of a history without a user_id."),
 )
 _BY_NAME = {parameter.name: parameter for parameter in OF_ANYBODY}
-_OF_REQUEST = frozenset(one.name for one in OF_A_LIST) | {"include_seen"}
+_OF_REQUEST = frozenset(one.name for one in OF_A_LIST) - {"details"} | {"include_seen"}
 
 
 def of_user(asked: Asked) -> Reply:
     """Answer with the list of the user in the path."""
-    return _listed(asked.opened, _rows_of(asked.opened, asked.given, asked.path["user_id"]))
+    return _listed(asked, _rows_of(asked.opened, asked.given, asked.path["user_id"]))
 
 
 def of_anybody(asked: Asked) -> Reply:
     """Answer with the list of the user or of the history in the body."""
-    return _listed(asked.opened, _rows_of_body(asked.opened, asked.given))
+    return _listed(asked, _rows_of_body(asked.opened, asked.given))
 
 
 def batch(asked: Asked) -> Reply:
@@ -125,7 +128,7 @@ def _or_problem(make: Any) -> Any:
 
 
 def _text_of(opened: Opened, given: Arguments) -> str:
-    return opened.writer.text(_rows_of_body(opened, given))
+    return _text(opened, given, _rows_of_body(opened, given))
 
 
 def _rows_of_body(opened: Opened, given: Arguments) -> RowList:
@@ -170,8 +173,19 @@ def _request(opened: Opened, given: Arguments) -> Any:
     return opened.rows.request(conditions.pop("k", DEFAULT_K), **conditions)
 
 
-def _listed(opened: Opened, found: RowList) -> Reply:
-    return Reply(encoded(opened.writer.text(found)), found.source)
+def _listed(asked: Asked, found: RowList) -> Reply:
+    return Reply(encoded(_text(asked.opened, asked.given, found)), found.source)
+
+
+def _text(opened: Opened, given: Arguments, found: RowList) -> str:
+    if given.get("details"):
+        return detailed(opened.rows.named(found))
+    return opened.writer.text(found)
+
+
+def _named(asked: Asked, found: Recommendations) -> Reply:
+    write = detailed if asked.given.get("details") else asked.opened.writer.text_of
+    return Reply(encoded(write(found)), found.source)
 
 
 def encoded(text: str) -> bytes:
@@ -186,20 +200,42 @@ def top(asked: Asked) -> Reply:
         raise ProblemError("no_route", "expected a list of popular, trending or latest items")
     given = dict(asked.given)
     column = given.pop("column", None)
-    return _listed(asked.opened, asked.opened.rows.top(kind, _request(asked.opened, given), column))
+    return _listed(asked, asked.opened.rows.top(kind, _request(asked.opened, given), column))
 
 
 def similar(asked: Asked) -> Reply:
     """Answer with the items most similar to one."""
-    given: Arguments = {"k": DEFAULT_K} | asked.given
+    given = {name: one for name, one in asked.given.items() if name in _OF_REQUEST}
     found = asked.opened.recommender.similar_items(asked.path["item_id"], **given)
-    return Reply(encoded(asked.opened.writer.text_of(found, "similar")), "similar")
+    return _named(asked, found)
 
 
 def explanation(asked: Asked) -> Reply:
     """Answer with what each item of a user's history adds to the score of an item."""
-    why = asked.opened.recommender.explain(asked.path["user_id"], asked.path["item_id"])
-    return Reply(encoded(json_text(why.to_dict())))
+    return _explained(
+        asked, asked.opened.recommender.explain(asked.path["user_id"], asked.path["item_id"])
+    )
+
+
+def explanation_of_anybody(asked: Asked) -> Reply:
+    """Answer the same of the user or the history in the body."""
+    given, recommender = asked.given, asked.opened.recommender
+    if ("user_id" in given) == ("history" in given):
+        got = "both" if "history" in given else "neither"
+        raise ProblemError("invalid", f"expected a user_id or a history, got {got}")
+    if "history" in given:
+        history, weights = given["history"], given.get("weights")
+        why = recommender.explain_for_history(history, given["item_id"], weights=weights)
+    elif "weights" in given:
+        raise ProblemError("invalid", "weights: expected them with a history")
+    else:
+        why = recommender.explain(given["user_id"], given["item_id"])
+    return _explained(asked, why)
+
+
+def _explained(asked: Asked, why: Explanation) -> Reply:
+    known = detailed_explanation(why) if asked.given.get("details") else why.to_dict()
+    return Reply(encoded(json_text(known)))
 
 
 def find(asked: Asked) -> Reply:
@@ -208,7 +244,7 @@ def find(asked: Asked) -> Reply:
     found = asked.opened.recommender.find(
         given.get("title", ""), given.get("k", DEFAULT_K), where=given.get("where")
     )
-    return Reply(encoded(asked.opened.writer.text_of(found, "title")), "title")
+    return _named(asked, found)
 
 
 def item(asked: Asked) -> Reply:
@@ -275,7 +311,7 @@ def embeddings_by_id(asked: Asked) -> Reply:
 
 def version(asked: Asked) -> Reply:
     """Answer with what the version is."""
-    opened, manifest = asked.opened, asked.opened.manifest
+    opened, manifest, settings = asked.opened, asked.opened.manifest, asked.settings
     known = {
         "version": opened.version,
         "model": manifest.model.name,
@@ -284,6 +320,7 @@ def version(asked: Asked) -> Reply:
         "n_items": manifest.n_items,
         "space_id": manifest.space_id,
         "opened_seconds_ago": round(time.time() - opened.since, 3),
+        "limits": {name: getattr(settings, name) for name in LIMITS},
     }
     return Reply(encoded(json_text(known)))
 

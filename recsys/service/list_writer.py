@@ -1,7 +1,6 @@
 """Lists as the bytes of an answer, from ready JSON of each item: no object an item on the way."""
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pyarrow as pa
 from pydantic_core import to_json
 
 from recsys.base.lazy import lazy_property
-from recsys.serving import ScoredItem, Source
+from recsys.serving import Recommendations, Source
 from recsys.serving.results import RowList
 from recsys.store import Content
 
@@ -68,11 +67,10 @@ class ListWriter:
         """Return a list: its items with their titles, its source, and the version."""
         return self._text(found.rows.tolist(), found.scores, found.source)
 
-    def text_of(self, found: Iterable[ScoredItem], source: Source) -> str:
-        """Return the list of some items by their ids."""
-        items = tuple(found)
-        rows = self._ids.rows(item_id for item_id, _ in items).tolist()
-        return self._text(rows, np.array([score for _, score in items]), source)
+    def text_of(self, found: Recommendations) -> str:
+        """Return a list of items by their ids."""
+        rows = self._ids.rows(item_id for item_id, _ in found).tolist()
+        return self._text(rows, np.array([score for _, score in found]), found.source)
 
     def _text(self, rows: list[int], scores: "np.ndarray[Any, Any]", source: Source) -> str:
         if not rows:

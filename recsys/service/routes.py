@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from recsys.base.lazy import lazy_property
 from recsys.service import handlers
+from recsys.service.details import DETAILS
 from recsys.service.handlers import Asked, Reply
 from recsys.service.keys import Scope
 from recsys.service.parameters import Parameter
@@ -95,7 +96,7 @@ ROUTES = (
         "/v1/items/{item_id}/similar",
         "List the items most similar to one, by the cosine of their embeddings.",
         handlers.similar,
-        (_K, *handlers.CONDITIONS),
+        (_K, *handlers.CONDITIONS, DETAILS),
         example={"path": {"item_id": "i7"}, "query": {"k": 2, "exclude": ["i9"]}},
     ),
     Route(
@@ -104,7 +105,23 @@ ROUTES = (
         "/v1/users/{user_id}/explanations/{item_id}",
         "Show what each item that a user has seen adds to the score of an item.",
         handlers.explanation,
+        (DETAILS,),
         example={"path": _TWO},
+    ),
+    Route(
+        "explanations",
+        "POST",
+        "/v1/explanations",
+        "Show what each item of a user or of a history adds to the score of an item.",
+        handlers.explanation_of_anybody,
+        (
+            Parameter("item_id", "id", "Whose score is explained.", required=True),
+            Parameter("user_id", "id", "A user; without one, history is needed."),
+            Parameter("history", "ids", "Items, the last one last; the version holds them all."),
+            Parameter("weights", "numbers", "Strength of each item of the history."),
+            DETAILS,
+        ),
+        example={"body": {"history": ["i7"], "item_id": "i9"}},
     ),
     Route(
         "items",
@@ -116,6 +133,7 @@ ROUTES = (
             Parameter("title", "text", "Words, at most 256 characters; or an id.", default=""),
             _K,
             handlers.CONDITIONS[-1],
+            DETAILS,
         ),
         example={"query": {"title": "moon", "k": 2}},
     ),

@@ -121,7 +121,7 @@ class Recommender:
             order of choice.
         """
         request = self.rows.request(k, **conditions)
-        return self._answers.named(*self.rows.recommend(user_id, request, history, on_unknown))
+        return self.rows.named(self.rows.recommend(user_id, request, history, on_unknown))
 
     def recommend_for_history(
         self,
@@ -157,8 +157,7 @@ class Recommender:
             The source is "fold_in", or "popular" where the folded-in embedding is zero.
         """
         request = self.rows.request(k, **conditions)
-        found = self.rows.for_history(item_ids, request, weights, on_unknown)
-        return self._answers.named(*found)
+        return self.rows.named(self.rows.for_history(item_ids, request, weights, on_unknown))
 
     def top_items(
         self,
@@ -185,7 +184,7 @@ class Recommender:
         Recommendations
             The source is `by`; scores are numbers of users, or seconds since 1970.
         """
-        return self._answers.named(*self.rows.top(by, self.rows.request(k, **conditions), column))
+        return self.rows.named(self.rows.top(by, self.rows.request(k, **conditions), column))
 
     def recommend_many(
         self,

@@ -12,7 +12,7 @@ from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, di
 from recsys.serving.answers import Answers, ItemOrder
 from recsys.serving.fold_in import Histories
 from recsys.serving.request import NO_ITEMS, Conditions, Request
-from recsys.serving.results import RowList
+from recsys.serving.results import Recommendations, RowList
 from recsys.store import Content, ItemTable
 from recsys.vectors import Id
 from recsys.vectors.ids import checked_id, unknown_id
@@ -113,6 +113,10 @@ class RowLists:
                 f"{', '.join(dates) or 'none'}; name a column of dates or numbers by column"
             )
         return str(dates[0])
+
+    def named(self, found: RowList) -> Recommendations:
+        """Return a list of rows as one of ids."""
+        return self._answers.named(*found)
 
     def unknown_user(self, user_id: Id) -> UnknownUserError | UnknownItemError:
         """Return the error for a user that the version does not hold."""

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from recsys.service import Service
 from recsys.service.handlers import OF_ANYBODY
 from recsys.service.routes import ROUTES, Route
-from recsys.serving import Recommendations, Recommender
+from recsys.serving import Explanation, Recommendations, Recommender
 from recsys.serving import open as open_store
 from recsys.serving.request import Conditions
 from recsys.store import publish
+from recsys.store.manifest import plain
 from tests.service.asking import Answered, ask, escaped, get, post
 from tests.service.conftest import ITEMS, USERS
 from tests.store.releases import small_release
@@ -187,6 +188,67 @@ def test_embeddings_are_those_of_the_version(
             np.stack(read["embedding"].to_numpy()), vectors.matrix[::-1][: len(wanted)]
         )
         assert read.schema.metadata[b"version"].decode() == recommender.version
+
+
+def test_details_are_what_python_knows_of_each_item(
+    service: Service, recommender: Recommender
+) -> None:
+    def details(found: Recommendations | Explanation) -> list[dict]:
+        return [
+            {"item_id": item.item_id, "score": item.score}
+            | ({} if title is None else {"title": title})
+            | {"attributes": plain(known)}
+            | ({} if reason is None else {"because_of": because(reason)})
+            for item, title, known, reason in zip(
+                found.listed, found.titles, found.attributes, found.reasons, strict=True
+            )
+        ]
+
+    def because(reason) -> dict:
+        title = recommender.describe(reason.item_id)["title"]
+        return reason.to_dict() | ({} if title is None else {"title": title})
+
+    path, body = "/v1/recommendations", {"user_id": "u42", "k": 8, "details": True}
+    found = recommender.recommend("u42", 8)
+    answer = post(service, path, body).json()
+    assert answer["items"] == details(found)
+    assert any("because_of" in one for one in answer["items"])
+    assert answer["title_column"] == "title"
+    assert get(service, "/v1/users/u42/recommendations", k=8, details="true").json() == answer
+    batch = {"requests": [body, {"user_id": "u42", "k": 8}]}
+    with_details, plain_one = post(service, f"{path}:batch", batch).json()["answers"]
+    assert with_details == answer
+    assert plain_one["items"] == [
+        {name: one[name] for name in ("item_id", "title", "score") if name in one}
+        for one in answer["items"]
+    ]
+    for target, expected in (
+        ("/v1/items/i7/similar", recommender.similar_items("i7")),
+        ("/v1/items", recommender.find()),
+        ("/v1/lists/popular", recommender.top_items()),
+    ):
+        assert get(service, target, details="true").json()["items"] == details(expected)
+    why = get(service, "/v1/users/u42/explanations/j5", details="true").json()
+    assert why["parts"] == details(recommender.explain("u42", "j5"))
+
+
+def test_an_explanation_can_be_asked_of_a_user_and_of_a_history(
+    service: Service, recommender: Recommender
+) -> None:
+    path = "/v1/explanations"
+    of_user = post(service, path, {"user_id": "u42", "item_id": "j5"})
+    assert of_user.json() == get(service, "/v1/users/u42/explanations/j5").json()
+    body = {"history": ["i7", "i9"], "weights": [1, 2.5], "item_id": "j5"}
+    expected = recommender.explain_for_history(["i7", "i9"], "j5", weights=[1, 2.5])
+    assert post(service, path, body).json() == expected.to_dict()
+    for body, named in (
+        ({"item_id": "j5"}, "got neither"),
+        ({"item_id": "j5", "user_id": "u42", "history": ["i7"]}, "got both"),
+        ({"item_id": "j5", "user_id": "u42", "weights": [1]}, "with a history"),
+        ({"user_id": "u42"}, "item_id: expected it"),
+        ({"history": ["never"], "item_id": "j5"}, "not among"),
+    ):
+        assert named in post(service, path, body).json()["detail"]
 
 
 def test_unknown_ids_of_embeddings_are_an_error_or_counted(service: Service) -> None:
