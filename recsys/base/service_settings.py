@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from math import inf
+from typing import Literal, get_args
 
 from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError
+
+LogFormat = Literal["auto", "json", "text"]
+LogRequests = Literal["none", "problems", "all"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,14 @@ class ServiceSettings:
     """Requests of a worker that run or wait in threads; more are answered 503 at once."""
     poll_seconds: float = 1.0
     """How often a worker looks for a new current version and for changed keys."""
+    log_format: LogFormat = "auto"
+    """Lines of the log, on stderr: "json", "text", or "auto", JSON unless that is a terminal."""
+    log_requests: LogRequests = "problems"
+    """Which answers are logged: "none", "problems" (429, 5xx, and slow ones), or "all"."""
+    slow_seconds: float = 1.0
+    """An answer that takes longer is logged as a problem is."""
+    log_user_ids: bool = False
+    """Log paths and queries, which hold the ids of users, and the messages of failures."""
 
     def __post_init__(self) -> None:
         require_types("service", self)
@@ -63,7 +75,9 @@ class ServiceSettings:
             require(f"service.{name}", getattr(self, name), least=1)
         for name in ("max_body_bytes", "max_target_bytes", "max_header_bytes"):
             require(f"service.{name}", getattr(self, name), least=256)
-        for name in ("max_seconds", "poll_seconds"):
+        for name, choices in (("log_format", LogFormat), ("log_requests", LogRequests)):
+            require(f"service.{name}", getattr(self, name), one_of=get_args(choices))
+        for name in ("max_seconds", "poll_seconds", "slow_seconds"):
             require(f"service.{name}", getattr(self, name), above=0, below=inf)
         if self.max_per_second is not None:
             require("service.max_per_second", self.max_per_second, above=0, below=inf)

@@ -57,8 +57,6 @@ def serve(
         if check:
             say(f"would serve version {recsys.service.check(store, settings)} at {settings.url}")
             return
-        recsys.service.serve(
-            store, settings, on_start=lambda: note(f"serving {store} at {settings.url}")
-        )
+        recsys.service.serve(store, settings)
     except ConfigError as error:
         raise ConfigError(with_options(str(error))) from error

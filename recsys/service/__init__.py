@@ -12,6 +12,8 @@
     keys         API keys
     rate         requests a second
     counters     metrics of all workers
+    observer     what is kept of a request that is over
+    log_lines    lines of the log, JSON or text
     openapi      the routes as OpenAPI 3.1
     server       the processes that listen
 

@@ -13,16 +13,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, get_args
 
-from recsys.base.errors import ConfigError, RecsysError
+from recsys.base.errors import ConfigError
 from recsys.base.service_settings import ServiceSettings
 from recsys.service import handlers, routes
 from recsys.service.counters import Counters
 from recsys.service.handlers import Asked, Reply
 from recsys.service.keys import Keys
+from recsys.service.observer import Observer
 from recsys.service.openapi import document
 from recsys.service.opened import CurrentVersion
 from recsys.service.parameters import Arguments, in_body, in_query, parsed, unescaped
-from recsys.service.problems import MEDIA, ProblemError, problem_of
+from recsys.service.problems import ProblemError
 from recsys.service.rate import Rate
 from recsys.service.routes import OTHER, ROUTES, Found, Route
 from recsys.serving import Source, store_path
@@ -78,7 +79,8 @@ class Service:
         self.settings = settings or ServiceSettings()
         names = [route.name for route in ROUTES]
         self.counters = Counters([*names, OTHER], ["", *get_args(Source)], counters)
-        self.current = CurrentVersion(store_path(store), self.counters.add_event)
+        self._observer = Observer(self.settings, self.counters)
+        self.current = CurrentVersion(store_path(store), self.counters.increase)
         self._keys_signature: list[int] | None = None
         self._keys: Keys | None = None
         self._read_keys()
@@ -170,17 +172,11 @@ class Service:
                 self._require_key(route, headers)
                 reply = await self._reply(route, found, scope, headers, receive)
         except ProblemError as problem:
-            reply = _as_reply(problem, request_id)
-        except RecsysError as error:
-            known = problem_of(error)
-            if known.status >= 500:
-                log.error("%s: %s: %s", request_id, name, error)
-            reply = _as_reply(known, request_id)
-        except Exception:
-            log.exception("%s: %s failed", request_id, name)
-            reply = _as_reply(ProblemError("failed", "see the log, by the request id"), request_id)
+            reply = self._observer.refused(problem, request_id)
+        except Exception as error:
+            reply = self._observer.failed(error, name, request_id)
         seconds = perf_counter() - began
-        self.counters.add(name, reply.source, reply.status, seconds)
+        self._observer.answered(name, reply, seconds, request_id, scope)
         sent: list[tuple[bytes, bytes]] = [
             (b"content-type", reply.media),
             (b"content-length", b"%d" % len(reply.body)),
@@ -366,8 +362,3 @@ def _allowed(found: Found) -> bytes:
     methods: Iterable[str] = sorted(found.routes)
     listed = [one for name in methods for one in ((name, "HEAD") if name == "GET" else (name,))]
     return ", ".join([*listed, "OPTIONS"]).encode()
-
-
-def _as_reply(problem: ProblemError, request_id: str) -> Reply:
-    body = problem.body(request_id)
-    return Reply(body, media=MEDIA, status=problem.status, headers=problem.headers)

@@ -7,21 +7,42 @@ also over those of workers that have ended, so that no counter goes back.
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.exposition import family, head, sample
+from recsys.base.exposition import SampleLabels, family, head, sample
+from recsys.service.problems import PROBLEMS
 
 BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 """Seconds, the upper ends of the buckets."""
 
-_STATUSES = (200, 204, 400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 429, 431, 500, 503)
-EVENTS = {
-    "opened": "Versions that workers took up.",
-    "refused": "Versions that workers could not open.",
+_STATUSES = tuple(sorted({200, 201, 202, 204, *(status for status, _ in PROBLEMS.values())}))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Something that is counted beside answers: its metric, what that means, and its labels."""
+
+    metric: str
+    help: str
+    labels: SampleLabels = field(default_factory=dict)
+
+
+COUNTED = {
+    "opened": Counted("recsys_service_opened_total", "Versions that workers took up."),
+    "refused": Counted("recsys_service_refused_total", "Versions that workers could not open."),
+} | {
+    f"problem_{code}": Counted(
+        "recsys_http_problems_total", "Answers that are problems, by code.", {"code": code}
+    )
+    for code in PROBLEMS
 }
+"""What `Counters.increase` takes, by name; those of one metric stand side by side."""
+
 _PER_HISTOGRAM = len(BOUNDS) + 2  # with the bucket above all bounds, and the sum of seconds
 
 
@@ -43,8 +64,9 @@ class Counters:
         self._folder = folder
         n_pairs = len(routes) * len(sources)
         self._n_times = n_pairs * _PER_HISTOGRAM
-        self._first_event = self._n_times + len(routes) * len(_STATUSES)
-        n = self._first_event + len(EVENTS)
+        first = self._n_times + len(routes) * len(_STATUSES)
+        self._counted = {name: first + number for number, name in enumerate(COUNTED)}
+        n = first + len(COUNTED)
         if folder is None:
             values = np.zeros(n)
         else:
@@ -69,9 +91,9 @@ class Counters:
         added[first + _PER_HISTOGRAM - 1] += seconds
         added[self._first_status[route] + self._status[status]] += 1
 
-    def add_event(self, name: str) -> None:
-        """Count one of `EVENTS`."""
-        self._added[self._first_event + list(EVENTS).index(name)] += 1
+    def increase(self, name: str, by: float = 1) -> None:
+        """Count one of `COUNTED`, or several at once."""
+        self._added[self._counted[name]] += by
 
     def totals(self) -> NDArray[np.float64]:
         """Return the sum over all workers."""
@@ -87,9 +109,10 @@ class Counters:
         return "".join(self._metrics(self.totals()))
 
     def _metrics(self, totals: NDArray[np.float64]) -> Iterator[str]:
-        for number, (event, help_) in enumerate(EVENTS.items()):
-            n = float(totals[self._first_event + number])
-            yield family(f"recsys_service_{event}_total", help_, [({}, n)], "counter")
+        for metric, names in groupby(COUNTED, lambda name: COUNTED[name].metric):
+            listed = [(COUNTED[name], float(totals[self._counted[name]])) for name in names]
+            samples = [(one.labels, n) for one, n in listed if n or not one.labels]
+            yield family(metric, listed[0][0].help, samples, "counter")
         answers = [
             ({"route": route, "status": str(status)}, float(totals[first + number]))
             for route, first in self._first_status.items()

@@ -85,8 +85,9 @@ class CurrentVersion:
     def _refuse(self, reason: str) -> None:
         if reason != self._refused:
             self._on_event("refused")
-            serving = "nothing" if self.opened is None else self.opened.version
-            log.error("cannot open the current version: %s; serving %s", reason, serving)
+            serving = None if self.opened is None else self.opened.version
+            facts = {"serving": serving}
+            log.error("refused the current version: %s", reason, extra={"facts": facts})
         self._refused = reason
 
     def _open(self) -> None:
@@ -98,7 +99,7 @@ class CurrentVersion:
     def _take(self, content: Content) -> None:
         self.opened = Opened(content)
         self._on_event("opened")
-        log.info("serving version %s", self.opened.version)
+        log.info("opened", extra={"facts": {"version": self.opened.version}})
 
     @property
     def is_ready(self) -> bool:

@@ -17,13 +17,13 @@ from recsys.base.errors import ConfigError
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.app import Service
 from recsys.service.keys import Keys
+from recsys.service.log_lines import config_of, write_from_a_thread
 from recsys.serving import store_path
 from recsys.serving.open import open_content
 from recsys.store import current_or_none, versions
 
 log = logging.getLogger("recsys.service")
 
-_LINE = "%(asctime)s %(levelname)s %(name)s [%(process)d] %(message)s"
 _LOOK_SECONDS = 1.0
 _HEADER_MILLISECONDS = 10_000  # for the whole header of a request to arrive
 _STOP_SECONDS = 20  # for what is running to end, after which a worker is killed
@@ -70,13 +70,19 @@ def serve(
     _require_startable(settings)
     folder = store_path(store).absolute()
     versions(folder)  # a StoreError where there is no store: a name with a slip of the pen
-    if current_or_none(folder) is None:
-        log.warning("%s has no current version: not ready until one is published", folder)
     if settings.keys is not None:
         settings = replace(settings, keys=os.fspath(Path(settings.keys).absolute()))
     server = _server(_granian(), settings)
-    if on_start is not None:
-        server.on_startup(on_start)
+    if current_or_none(folder) is None:
+        log.warning("no current version: not ready until one is published")
+
+    def started() -> None:
+        facts = {"store": str(folder), "url": settings.url, "workers": settings.workers}
+        log.info("listening", extra={"facts": facts})
+        if on_start is not None:
+            on_start()
+
+    server.on_startup(started)
     signal.set_wakeup_fd(-1)  # Granian waits for what is running, however often it is asked to stop
     with TemporaryDirectory(prefix="recsys-service-") as counters:
         make = partial(Service, folder, settings, Path(counters))
@@ -90,6 +96,7 @@ class _Loader:
         self._make = make
 
     def __call__(self, *_: object) -> Service:
+        write_from_a_thread()
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         service: Service = self._make()
         return service
@@ -100,22 +107,6 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _logging() -> dict[str, Any]:
-    """Return where lines of the log go: to stderr, ours and those of Granian."""
-    logger = {"handlers": ["console"], "level": "INFO", "propagate": False}
-    return {
-        "formatters": {"line": {"format": _LINE}},
-        "handlers": {
-            "console": {
-                "class": "logging.StreamHandler",
-                "formatter": "line",
-                "stream": "ext://sys.stderr",
-            }
-        },
-        "loggers": {"recsys": logger, "_granian": dict(logger)},
-    }
 
 
 def _granian() -> Any:
@@ -161,5 +152,5 @@ def _made(
         respawn_interval=0.5,
         workers_kill_timeout=_STOP_SECONDS,
         log_level=LogLevels.warning,
-        log_dictconfig=_logging(),
+        log_dictconfig=config_of(settings),
     )

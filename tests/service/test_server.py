@@ -1,5 +1,6 @@
 """Real processes: they listen, are replaced, and end in peace."""
 
+import json
 import os
 import signal
 import socket
@@ -99,7 +100,10 @@ def test_it_serves_and_ends_in_peace(server: Server, store: Path) -> None:
     connection.close()
     out, err = server.process.communicate(timeout=_PATIENCE)
     assert (server.process.returncode, out) == (0, b"")
-    assert err.decode().splitlines()[0].endswith(f"at http://127.0.0.1:{server.port}")
+    lines = [json.loads(line) for line in err.decode().splitlines()]
+    assert (lines[0]["event"], lines[0]["url"]) == ("listening", f"http://127.0.0.1:{server.port}")
+    died = "Unexpected exit from worker-1"
+    assert [line["event"] for line in lines[1:]] == ["opened", died, "opened"]
     assert "u42" not in err.decode()
 
 

@@ -1,0 +1,80 @@
+"""What is kept of a request that is over: counters, and a line of the log where it matters."""
+
+import logging
+from collections.abc import Mapping
+from math import inf
+from typing import Any
+
+from recsys.base.errors import RecsysError
+from recsys.base.service_settings import ServiceSettings
+from recsys.service.counters import Counters
+from recsys.service.handlers import Reply
+from recsys.service.problems import MEDIA, ProblemError, problem_of
+
+log = logging.getLogger("recsys.service")
+
+
+_LOGGED = frozenset((429, 500, 503, 507))
+
+
+class Observer:
+    """Counts answers, and logs those that matter: by the id of the request, without its user."""
+
+    def __init__(self, settings: ServiceSettings, counters: Counters) -> None:
+        self._settings, self._counters = settings, counters
+        self._logs_all = settings.log_requests == "all"
+        is_silent = settings.log_requests == "none"
+        self._logged = frozenset[int]() if is_silent else _LOGGED
+        self._slow_seconds = inf if is_silent else settings.slow_seconds
+
+    def refused(self, problem: ProblemError, request_id: str) -> Reply:
+        """Count a problem, and return it as an answer."""
+        self._counters.increase(f"problem_{problem.code}")
+        body = problem.body(request_id)
+        return Reply(body, media=MEDIA, status=problem.status, headers=problem.headers)
+
+    def failed(self, error: Exception, route: str, request_id: str) -> Reply:
+        """Return an error of the library, or one that nobody expects, as an answer."""
+        facts = {"request_id": request_id, "route": route}
+        if isinstance(error, RecsysError):
+            known = problem_of(error)
+            if known.status >= 500:
+                log.error("cannot answer: %s", error, extra={"facts": facts})
+            return self.refused(known, request_id)
+        is_private = not self._settings.log_user_ids
+        extra = {"facts": facts, "is_private": is_private}
+        log.error("failed", exc_info=error, extra=extra)
+        return self.refused(ProblemError("failed", "see the log, by the request id"), request_id)
+
+    def answered(
+        self, route: str, reply: Reply, seconds: float, request_id: str, scope: Mapping[str, Any]
+    ) -> None:
+        """Count an answer, and log it if it is a problem of the service, slow, or all are asked."""
+        self._counters.add(route, reply.source, reply.status, seconds)
+        is_problem = reply.status in self._logged or seconds >= self._slow_seconds
+        if is_problem or self._logs_all:
+            self._log(is_problem, route, reply, seconds, request_id, scope)
+
+    def _log(
+        self,
+        is_problem: bool,
+        route: str,
+        reply: Reply,
+        seconds: float,
+        request_id: str,
+        scope: Mapping[str, Any],
+    ) -> None:
+        target = None
+        if self._settings.log_user_ids:
+            target = b"?".join(one for one in (scope["raw_path"], scope["query_string"]) if one)
+        facts = {
+            "request_id": request_id,
+            "method": scope["method"],
+            "route": route,
+            "status": reply.status,
+            "source": reply.source or None,
+            "seconds": round(seconds, 6),
+            "target": None if target is None else target.decode("ascii", "backslashreplace"),
+        }
+        level = logging.WARNING if is_problem else logging.INFO
+        log.log(level, "answered", extra={"facts": facts, "is_wanted": self._logs_all})
