@@ -22,6 +22,7 @@ from recsys.settings import (
     CompareSettings,
     DataSettings,
     EvaluationSettings,
+    EventSettings,
     GateSettings,
     IndexSettings,
     LogSettings,
@@ -49,6 +50,7 @@ _IN_TOML = {
 _PATHS = {
     "data": ("log", "test", "items"),
     "nightly": ("store", "log_file", "metrics_file"),
+    "events": ("database",),
     "service": ("keys", "tls_certificate", "tls_key"),
 }
 
@@ -72,6 +74,7 @@ class Settings(ShowsChanges):
     tune: TuneSettings = field(default_factory=TuneSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
     nightly: NightlySettings = field(default_factory=NightlySettings)
+    events: EventSettings = field(default_factory=EventSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
 
     def __post_init__(self) -> None:
@@ -320,6 +323,8 @@ def _expand(value: Any, folder: Path, where: str) -> Any:
             f"{where}: the path {value!r} needs the environment variable {missing[1]}, "
             "which is not set"
         )
+    if "://" in expanded:  # an address
+        return expanded
     path = str(folder / Path(expanded).expanduser())
     tidy = os.path.normpath(path)
     is_same = os.path.realpath(tidy) == os.path.realpath(path)  # not where a link comes before ..

@@ -13,6 +13,7 @@
     [tune]        how hyperparameters are found
     [compare]     which models are compared
     [nightly]     what a night writes, keeps and logs
+    [events]      where the events of the online service are kept
     [service]     where the online service listens, and what it lets a caller ask for
 
 `LogSettings` has a page of its own, `recsys.base.log_settings`. `recsys.config` makes these of a
@@ -26,6 +27,7 @@ from typing import Any, Literal, Self, get_args
 
 from recsys.base.checks import ShowsChanges, require, require_known, require_types
 from recsys.base.errors import ConfigError
+from recsys.base.event_settings import EventSettings as EventSettings
 from recsys.base.log_settings import COLUMN_NAMES as COLUMN_NAMES
 from recsys.base.log_settings import DuplicatePolicy as DuplicatePolicy
 from recsys.base.log_settings import HistoryOrder as HistoryOrder
@@ -42,7 +44,6 @@ ValidationName = Literal["same", "time", "last", "random"]
 IndexKind = Literal["annoy", "exact", "auto"]
 IndexStorage = Literal["float32", "int8"]
 LogLevel = Literal["debug", "info", "warning", "error"]
-
 
 METRIC_NAMES = (
     *("recall", "recall_capped", "ndcg", "precision", "map", "mrr", "hit_rate", "truncated_auc"),

@@ -12,6 +12,8 @@
     │   ├── VersionNotFoundError
     │   ├── CorruptVersionError                    a file that is not what its manifest says
     │   └── UnreadableError                        a file that cannot be read now; no damage
+    ├── EventsError                                events that cannot be kept or read now
+    │   └── EventsFullError                        a database of events, or its disk, is full
     └── GateFailedError                            a check refused the publish; carries the checks
 
 A message is one sentence: what, where, what was expected, what was found, what to do.
@@ -70,6 +72,14 @@ class UnreadableError(StoreError):
     def __init__(self, message: str, number: int | None = None) -> None:
         super().__init__(message)
         self.number = number
+
+
+class EventsError(RecsysError):
+    """Events that cannot be kept or read now: their database is not reached."""
+
+
+class EventsFullError(EventsError):
+    """A database of events that holds as many as it may, or whose disk is full."""
 
 
 class GateFailedError(RecsysError):

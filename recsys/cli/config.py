@@ -46,6 +46,7 @@ _EXAMPLES: dict[str, object] = {
     "nightly.log_file": "nightly.jsonl",
     "nightly.metrics_file": "recsys.prom",
     "nightly.mlflow": "http://127.0.0.1:5000",
+    "events.database": "postgresql://recsys@db.example/recsys",
     "service.keys": "keys.jsonl",
     "service.max_per_second": 100.0,
     "service.tls_certificate": "certificate.pem",

@@ -1,0 +1,249 @@
+"""Events in a database of PostgreSQL: for services on several machines. Ids are bytes there."""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from recsys.base.environment import extra, missing_package
+from recsys.base.errors import EventsError, EventsFullError
+from recsys.events.bell import Bell
+from recsys.events.event import Added, Changes, Deletion, Event, Kept, id_key, key_of
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS recsys_about (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    identity TEXT NOT NULL, last BIGINT NOT NULL, n_events BIGINT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS recsys_events (
+    number BIGINT PRIMARY KEY, id BYTEA UNIQUE, user_id BYTEA NOT NULL, item_id BYTEA NOT NULL,
+    time BIGINT NOT NULL, event TEXT, value DOUBLE PRECISION
+);
+CREATE INDEX IF NOT EXISTS recsys_events_of_user ON recsys_events USING hash (user_id);
+CREATE TABLE IF NOT EXISTS recsys_deletions (
+    number BIGINT PRIMARY KEY, user_key BYTEA NOT NULL, time BIGINT NOT NULL
+);
+"""
+_COLUMNS = "number, user_id, item_id, time, event, value"
+_MADE_BY_ONE = 5_237_001  # an advisory lock: two that make the tables at once would both fail
+_CONNECT_SECONDS = 5
+_ROWS_AT_ONCE = 50_000
+
+
+class PostgresEvents:
+    """Events on a server, see `EventDatabase`; threads, processes and machines may share it.
+
+    Who writes locks the row of the newest number until the commit, so that numbers become visible
+    in their order.
+
+    Parameters
+    ----------
+    address : str
+        As libpq takes it; what it lacks, such as the password, libpq finds as ever.
+    max_events : int
+        Most that it holds.
+    """
+
+    def __init__(self, address: str, max_events: int) -> None:
+        try:
+            import psycopg
+        except ImportError as error:
+            raise missing_package("events.database", "psycopg", extra("postgres")) from error
+        self._psycopg: Any = psycopg
+        self._address, self._max_events = address, max_events
+        self._write_lock, self._read_lock = Lock(), Lock()
+        self._open: dict[str, Any] = {}
+        self.bell = Bell()
+        with self._connection("write", self._write_lock) as connection, connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MADE_BY_ONE,))
+            connection.execute(_SCHEMA)
+            connection.execute(
+                "INSERT INTO recsys_about VALUES (1, %s, 0, 0) ON CONFLICT DO NOTHING",
+                (secrets.token_hex(8),),
+            )
+            found = connection.execute("SELECT identity, last FROM recsys_about").fetchone()
+        self._identity = str(found[0])
+        self.bell.ring(found[1])
+
+    @property
+    def identity(self) -> str:
+        """What tells it from another database."""
+        return self._identity
+
+    def last(self) -> int:
+        """Return the number of the newest event or deletion."""
+        return int(self._read("SELECT last FROM recsys_about")[0][0])
+
+    def n_events(self) -> int:
+        """Return how many events it holds."""
+        return int(self._read("SELECT n_events FROM recsys_about")[0][0])
+
+    def add(self, events: Sequence[Event]) -> Added:
+        """Keep events in one transaction; they are durable when this returns."""
+        with self._writing() as (connection, last, n_events):
+            if n_events + len(events) > self._max_events:
+                raise EventsFullError(
+                    f"events: expected at most {self._max_events:,} events until a night has taken "
+                    "them; run recsys nightly, or raise events.max_events"
+                )
+            found = [Kept(last + 1 + n, *event[:5]) for n, event in enumerate(events)]
+            ids = [id_key(event.event_id) for event in events]
+            rows = connection.execute(
+                f"INSERT INTO recsys_events ({_COLUMNS}, id) "  # noqa: S608
+                "SELECT * FROM unnest(%s::bigint[], %s::bytea[], %s::bytea[], %s::bigint[], "
+                "%s::text[], %s::double precision[], %s::bytea[]) "
+                "ON CONFLICT (id) DO NOTHING RETURNING number",
+                (*_as_columns(found), ids),
+            ).fetchall()
+            new = {number for (number,) in rows}
+            repeated = [n for n, one in enumerate(found) if one.number not in new]
+            others = self._others(connection, events, repeated)
+            last += len(events)
+            connection.execute(
+                "UPDATE recsys_about SET last = %s, n_events = n_events + %s", (last, len(new))
+            )
+        is_new = [one.number in new for one in found]
+        return Added(last, is_new, others, [one for one in found if one.number in new])
+
+    def _others(self, connection: Any, events: Sequence[Event], repeated: list[int]) -> list[int]:
+        """Return the positions of events whose id belongs to another event."""
+        if not repeated:
+            return []
+        rows = connection.execute(
+            "SELECT id, user_id, item_id, event, value FROM recsys_events WHERE id = ANY(%s)",
+            ([id_key(events[position].event_id) for position in repeated],),
+        ).fetchall()
+        before = {key: (user.decode(), item.decode(), *rest) for key, user, item, *rest in rows}
+        return [
+            position
+            for position in repeated
+            for event in [events[position]]
+            if before[id_key(event.event_id)]
+            != (event.user_id, event.item_id, event.event, event.value)
+        ]
+
+    def delete_user(self, user_id: str) -> int:
+        """Delete the events of a user, remember that, and return how many there were."""
+        with self._writing() as (connection, last, _):
+            n = connection.execute(
+                "DELETE FROM recsys_events WHERE user_id = %s", (user_id.encode(),)
+            ).rowcount
+            connection.execute(
+                "INSERT INTO recsys_deletions "
+                "VALUES (%s, %s, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)",
+                (last + 1, key_of(user_id)),
+            )
+            connection.execute(
+                "UPDATE recsys_about SET last = %s, n_events = n_events - %s", (last + 1, n)
+            )
+        return int(n)
+
+    def changes(self, after: int) -> Changes:
+        """Return the events and deletions of larger numbers that are still there."""
+        with self._reading() as connection:
+            (last,) = connection.execute("SELECT last FROM recsys_about").fetchone()
+            kept = connection.execute(
+                f"SELECT {_COLUMNS} FROM recsys_events "  # noqa: S608
+                "WHERE number > %s AND number <= %s ORDER BY number",
+                (after, last),
+            ).fetchall()
+            deleted = connection.execute(
+                "SELECT user_key, number FROM recsys_deletions "
+                "WHERE number > %s AND number <= %s ORDER BY number",
+                (after, last),
+            ).fetchall()
+        return Changes(last, [_as_kept(row) for row in kept], dict(deleted))
+
+    def deletions(self) -> dict[bytes, Deletion]:
+        """Return the latest deletion of each user, by `key_of`."""
+        rows = self._read("SELECT user_key, number, time FROM recsys_deletions ORDER BY number")
+        return {user: Deletion(number, time) for user, number, time in rows}
+
+    def of_user(self, user_id: str) -> list[Kept]:
+        """Return all events of a user, in order."""
+        return self._kept("user_id = %s", user_id.encode())
+
+    def batches(self, after: int, through: int) -> Iterator[list[Kept]]:
+        """Yield the events of some numbers, in order."""
+        while True:
+            found = self._kept("number > %s AND number <= %s", after, through, limit=_ROWS_AT_ONCE)
+            if not found:
+                return
+            yield found
+            after = found[-1].number
+
+    def drop(self, through: int) -> int:
+        """Delete events up to a number, which files hold; return how many."""
+        with self._writing() as (connection, _, _):
+            n = connection.execute(
+                "DELETE FROM recsys_events WHERE number <= %s", (through,)
+            ).rowcount
+            connection.execute("UPDATE recsys_about SET n_events = n_events - %s", (n,))
+        return int(n)
+
+    def close(self) -> None:
+        """Close its connections."""
+        for lock, name in ((self._write_lock, "write"), (self._read_lock, "read")):
+            with lock:
+                self._drop(name)
+
+    def _kept(self, condition: str, *values: object, limit: int | None = None) -> list[Kept]:
+        query = f"SELECT {_COLUMNS} FROM recsys_events WHERE {condition} ORDER BY number LIMIT %s"  # noqa: S608
+        return [_as_kept(row) for row in self._read(query, *values, limit)]
+
+    def _read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._reading() as connection:
+            found: list[tuple[Any, ...]] = connection.execute(query, values).fetchall()
+        return found
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        with self._connection("read", self._read_lock) as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[Any, int, int]]:
+        with self._connection("write", self._write_lock) as connection:
+            with connection.transaction():
+                last, n_events = connection.execute(
+                    "SELECT last, n_events FROM recsys_about FOR UPDATE"
+                ).fetchone()
+                yield connection, last, n_events
+                (last,) = connection.execute("SELECT last FROM recsys_about").fetchone()
+            self.bell.ring(max(last, self.bell.number))
+
+    @contextmanager
+    def _connection(self, name: str, lock: Lock) -> Iterator[Any]:
+        """Lend a connection, a new one where the last one has broken."""
+        with lock:
+            try:
+                found = self._open.get(name)
+                if found is None or found.closed:
+                    found = self._open[name] = self._psycopg.connect(
+                        self._address, autocommit=True, connect_timeout=_CONNECT_SECONDS
+                    )
+                yield found
+            except self._psycopg.Error as error:
+                is_full = isinstance(error, self._psycopg.errors.DiskFull)
+                self._drop(name)
+                kind = EventsFullError if is_full else EventsError
+                reason = (str(error).splitlines() or ["no answer"])[0]
+                raise kind(
+                    f"events.database: expected a database of PostgreSQL, got {reason}"
+                ) from error
+
+    def _drop(self, name: str) -> None:
+        found = self._open.pop(name, None)
+        if found is not None:
+            found.close()
+
+
+def _as_columns(events: list[Kept]) -> list[list[Any]]:
+    number, user, item, *rest = map(list, zip(*events, strict=True)) if events else [[]] * 6
+    return [number, [one.encode() for one in user], [one.encode() for one in item], *rest]
+
+
+def _as_kept(row: tuple[Any, ...]) -> Kept:
+    number, user, item, *rest = row
+    return Kept(number, user.decode(), item.decode(), *rest)
