@@ -3,6 +3,9 @@
 ::
 
     app          the ASGI application: size, key, route, arguments, answer
+    messages     what of ASGI a request is read from
+    admission    who may ask, and how much
+    load         threads for what takes longer than a plain list
     routes       what each path takes and what answers it
     parameters   arguments of a query or a body, held to the limits
     handlers     from arguments to the bytes of an answer

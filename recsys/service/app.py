@@ -4,35 +4,30 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import count
-from math import ceil
 from pathlib import Path
 from time import perf_counter
-from typing import Any, get_args
+from typing import NamedTuple, get_args
 
 from recsys.base.errors import ConfigError
 from recsys.base.service_settings import ServiceSettings
 from recsys.service import handlers, routes
+from recsys.service.admission import Admission
 from recsys.service.counters import Counters
 from recsys.service.handlers import Asked, Reply
-from recsys.service.keys import Keys
+from recsys.service.load import Threads
+from recsys.service.messages import Headers, Receive, Scope, Send, body_of
 from recsys.service.observer import Observer
 from recsys.service.openapi import document
-from recsys.service.opened import CurrentVersion
+from recsys.service.opened import CurrentVersion, Opened
 from recsys.service.parameters import Arguments, in_body, in_query, parsed, unescaped
 from recsys.service.problems import ProblemError
-from recsys.service.rate import Rate
 from recsys.service.routes import OTHER, ROUTES, Found, Route
 from recsys.serving import Source, store_path
-from recsys.serving.open import signature_of
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Headers = dict[bytes, bytes]
 
 log = logging.getLogger("recsys.service")
 
@@ -46,6 +41,13 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _OPEN_SECONDS = 5.0  # for a version to open before the first request
 _SHORT_QUERY, _MOST_QUERIES = 32, 1024  # bytes; kept
 _METHODS = b"GET, HEAD, POST, OPTIONS"
+
+
+class _Query(NamedTuple):
+    """What a query says, and whether it costs no more than a plain list."""
+
+    given: Arguments
+    is_plain: bool
 
 
 class Service:
@@ -81,16 +83,11 @@ class Service:
         self.counters = Counters([*names, OTHER], ["", *get_args(Source)], counters)
         self._observer = Observer(self.settings, self.counters)
         self.current = CurrentVersion(store_path(store), self.counters.increase)
-        self._keys_signature: list[int] | None = None
-        self._keys: Keys | None = None
-        self._read_keys()
-        self._pool = ThreadPoolExecutor(self.settings.threads, "recsys-answer")
+        self._admission = Admission(self.settings)
+        self._threads = Threads(self.settings)
         self._watcher = ThreadPoolExecutor(1, "recsys-watch")
         self._looked: Callable[[], None] = lambda: None
-        self._n_waiting = 0
-        per_second = self.settings.max_per_second
-        self._rate = None if per_second is None else Rate(per_second / self.settings.workers)
-        self._queries: dict[tuple[str, bytes], Arguments] = {}
+        self._queries: dict[tuple[str, bytes], _Query] = {}
         prefix = secrets.token_hex(6)
         self._request_ids = (f"{prefix}-{n:x}" for n in count())
         fixed = (*_SECURITY, _HSTS) if self.settings.tls_certificate else _SECURITY
@@ -120,8 +117,8 @@ class Service:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         watch.cancel()
-        for pool in (self._watcher, self._pool):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._watcher.shutdown(wait=False, cancel_futures=True)
+        self._threads.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _watch(self) -> None:
@@ -134,31 +131,23 @@ class Service:
     def _refresh(self) -> None:
         try:
             self.current.refresh()
-            self._read_keys()
+            self._admission.refresh()
         except ConfigError as error:
             log.error("%s; the keys of before stay valid", error)
         except Exception:
             log.exception("cannot look for a new version")
 
-    def _read_keys(self) -> None:
-        if self.settings.keys is None:
-            return
-        signature = signature_of(Path(self.settings.keys))
-        if self._keys is not None and signature == self._keys_signature:
-            return
-        self._keys_signature = signature
-        self._keys = Keys.read(self.settings.keys)
-
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
+        opened = self.current.opened  # one for the whole request
         headers: Headers = dict(scope["headers"])
-        given_id = headers.get(b"x-request-id")
         request_id = next(self._request_ids)
+        given_id = headers.get(b"x-request-id")
         if given_id is not None and _REQUEST_ID.fullmatch(given_id):
             request_id = given_id.decode()
         name, method = OTHER, scope["method"]
         try:
-            self._require_sizes(scope)
+            self._admission.require_sizes(scope)
             found = routes.found(scope["raw_path"])
             if found is None:
                 raise ProblemError(
@@ -169,66 +158,27 @@ class Service:
             else:
                 route = _route_of(found, method)
                 name = route.name
-                self._require_key(route, headers)
-                reply = await self._reply(route, found, scope, headers, receive)
+                self._admission.require_key(route, headers)
+                reply = await self._reply(route, found, scope, headers, receive, opened)
         except ProblemError as problem:
             reply = self._observer.refused(problem, request_id)
         except Exception as error:
             reply = self._observer.failed(error, name, request_id)
-        seconds = perf_counter() - began
-        self._observer.answered(name, reply, seconds, request_id, scope)
-        sent: list[tuple[bytes, bytes]] = [
+        self._observer.answered(name, reply, perf_counter() - began, request_id, scope)
+        sent = [
             (b"content-type", reply.media),
             (b"content-length", b"%d" % len(reply.body)),
             (b"x-request-id", request_id.encode()),
             *self._fixed_headers,
             *reply.headers,
         ]
+        if opened is not None:
+            sent += opened.headers[reply.source]
         if self.settings.origins:
             sent += self._cors(headers)
         await send({"type": "http.response.start", "status": reply.status, "headers": sent})
         body = b"" if method == "HEAD" else reply.body
         await send({"type": "http.response.body", "body": body})
-
-    def _require_sizes(self, scope: Scope) -> None:
-        settings = self.settings
-        if len(scope["raw_path"]) + len(scope["query_string"]) > settings.max_target_bytes:
-            raise ProblemError(
-                "too_long_a_target",
-                f"expected at most {settings.max_target_bytes:,} bytes of path and query; send "
-                "long ids in the body of a POST",
-            )
-        n_bytes = 0
-        for name, value in scope["headers"]:
-            n_bytes += len(name) + len(value)
-        if n_bytes > settings.max_header_bytes:
-            raise ProblemError(
-                "too_large_a_header", f"expected at most {settings.max_header_bytes:,} bytes"
-            )
-
-    def _require_key(self, route: Route, headers: Headers) -> None:
-        if route.scope is None:
-            return
-        if self._keys is None:
-            self._require_rate("")
-            return
-        kind, _, presented = headers.get(b"authorization", b"").partition(b" ")
-        if kind.lower() != b"bearer":
-            presented = headers.get(b"x-api-key", b"")
-        key = self._keys.find(presented.strip())
-        if key is None:
-            challenge = ((b"www-authenticate", b'Bearer realm="recsys"'),)
-            raise ProblemError("no_key", "send a key as Authorization: Bearer KEY", challenge)
-        if route.scope not in key.scopes:
-            raise ProblemError("no_scope", f"expected a key of scope {route.scope}")
-        self._require_rate(key.name)
-
-    def _require_rate(self, name: str) -> None:
-        seconds = 0.0 if self._rate is None else self._rate.seconds_to_wait(name)
-        if seconds:
-            wait = ((b"retry-after", b"%d" % ceil(seconds)),)
-            detail = f"expected at most {self.settings.max_per_second:g} requests a second"
-            raise ProblemError("too_many", detail, wait)
 
     def _options(self, found: Found, headers: Headers) -> Reply:
         allowed: tuple[tuple[bytes, bytes], ...] = ((b"allow", _allowed(found)),)
@@ -249,37 +199,42 @@ class Service:
         return [(b"vary", b"origin"), (b"access-control-allow-origin", origin)]
 
     async def _reply(
-        self, route: Route, found: Found, scope: Scope, headers: Headers, receive: Receive
+        self,
+        route: Route,
+        found: Found,
+        scope: Scope,
+        headers: Headers,
+        receive: Receive,
+        opened: Opened | None,
     ) -> Reply:
-        opened = self.current.opened
         if route.answer is None:
-            return self._own(route)
-        given = self._queried(route, scope["query_string"])
+            return self._own(route, opened)
+        given, is_plain = self._queried(route, scope["query_string"])
         if route.method == "POST":
-            body = await self._body(headers, receive)
+            body = await body_of(headers, receive, self.settings)
             given = in_body(parsed(body), route.by_name, self.settings)
         if opened is None:
             raise ProblemError("not_ready", "no version is open yet; see /health/ready")
         path = {name: unescaped(part, name) for name, part in found.path.items()}
-        answer, asked = route.answer, Asked(opened, path, given, self.settings)
-        if route.is_quick_with(given):
-            return answer(asked)
-        return await self._in_thread(lambda: answer(asked))
+        asked = Asked(opened, path, given, self.settings)
+        if is_plain:
+            return route.answer(asked)
+        return await self._threads.run(partial(route.answer, asked))
 
-    def _queried(self, route: Route, query: bytes) -> Arguments:
+    def _queried(self, route: Route, query: bytes) -> _Query:
         """Read a query; short ones, which come again and again, are kept."""
         key = route.name, query
-        given = self._queries.get(key)
-        if given is None:
+        read = self._queries.get(key)
+        if read is None:
             allowed = route.by_name if route.method == "GET" else {}
             given = in_query(query, allowed, self.settings)
+            read = _Query(given, route.is_quick_with(given))
             if len(query) <= _SHORT_QUERY and len(self._queries) < _MOST_QUERIES:
-                self._queries[key] = given
-        return given
+                self._queries[key] = read
+        return read
 
-    def _own(self, route: Route) -> Reply:
+    def _own(self, route: Route, opened: Opened | None) -> Reply:
         """Answer what needs no version."""
-        opened = self.current.opened
         if route.name == "live":
             return Reply(b'{"status":"live"}')
         if route.name == "ready":
@@ -289,64 +244,6 @@ class Service:
         if route.name == "openapi":
             return Reply(document())
         return handlers.metrics(opened, self.counters)
-
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        settings = self.settings
-        media = headers.get(b"content-type", handlers.JSON).partition(b";")[0].strip().lower()
-        if media != handlers.JSON or b"content-encoding" in headers:
-            raise ProblemError("no_media_type", "expected application/json, neither compressed")
-        too_large = ProblemError(
-            "too_large_a_body", f"expected at most {settings.max_body_bytes:,} bytes"
-        )
-        length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length[:20]) > settings.max_body_bytes:
-            raise too_large
-        parts, n_bytes = [], 0
-        try:
-            async with asyncio.timeout(settings.max_seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        raise ProblemError(
-                            "malformed", "expected a body, got the end of the connection"
-                        )
-                    parts.append(message.get("body", b""))
-                    n_bytes += len(parts[-1])
-                    if n_bytes > settings.max_body_bytes:
-                        raise too_large
-                    if not message.get("more_body", False):
-                        return b"".join(parts)
-        except TimeoutError as error:
-            raise ProblemError(
-                "too_slow_a_body", f"expected the body within {settings.max_seconds:g} seconds"
-            ) from error
-
-    async def _in_thread(self, work: Callable[[], Reply]) -> Reply:
-        """Do what takes longer in a thread; what finds too many before it is turned away at once.
-
-        A thread cannot be stopped: what is too slow keeps its place until it is done.
-        """
-        if self._n_waiting >= self.settings.max_waiting:
-            raise ProblemError("overloaded", f"{self._n_waiting} requests are waiting; ask again")
-        loop = asyncio.get_running_loop()
-        self._n_waiting += 1
-        future = self._pool.submit(work)
-
-        def done(_: object) -> None:
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self._leave)
-
-        future.add_done_callback(done)
-        try:
-            async with asyncio.timeout(self.settings.max_seconds):
-                return await asyncio.wrap_future(future)
-        except TimeoutError as error:
-            raise ProblemError(
-                "too_slow", f"expected an answer within {self.settings.max_seconds:g} seconds"
-            ) from error
-
-    def _leave(self) -> None:
-        self._n_waiting -= 1
 
 
 def _route_of(found: Found, method: str) -> Route:

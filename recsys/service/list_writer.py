@@ -1,7 +1,7 @@
 """Lists as the bytes of an answer, from ready JSON of each item: no object an item on the way."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,7 @@ from recsys.serving.results import RowList
 from recsys.store import Content
 
 _MOST_PIECES = 1 << 17  # kept; some 200 bytes each
-_SOURCES: tuple[Source, ...] = (
-    *("personal", "fold_in", "popular", "trending", "latest", "similar", "title"),
-)
+SOURCES: tuple[Source, ...] = get_args(Source)
 
 
 def json_text(value: Any) -> str:
@@ -51,7 +49,7 @@ class ListWriter:
         self._content = content
         self._ids = content.items.ids
         version = json_text(content.version.name)
-        self._ends = {source: f'],"source":"{source}","version":{version}}}' for source in _SOURCES}
+        self._ends = {source: f'],"source":"{source}","version":{version}}}' for source in SOURCES}
 
     @lazy_property
     def _pieces(self) -> _Pieces:

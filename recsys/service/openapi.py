@@ -50,6 +50,16 @@ _PROBLEM = {
         "request_id": {"type": "string"},
     },
 }
+_OF_ALL = {
+    name: {"description": what, "schema": {"type": "string"}}
+    for name, what in (
+        ("x-request-id", "The one that was sent, or a new one."),
+        ("x-recsys-version", "The version that answered; none where none is open."),
+    )
+}
+_HEADERS = _OF_ALL | {
+    "x-recsys-source": {"description": "As in the list.", "schema": _LIST["properties"]["source"]}
+}
 _LISTS = frozenset(("user_recommendations", "recommendations", "similar", "items", "list"))
 
 
@@ -80,6 +90,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "The answer.",
+                "headers": _HEADERS if route.name in _LISTS else _OF_ALL,
                 "content": {route.media.decode().partition(";")[0]: {"schema": schema}},
             },
             "default": {"description": "A problem (RFC 9457).", "content": problem},

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from recsys.base.errors import RecsysError
-from recsys.service.list_writer import ListWriter
+from recsys.service.list_writer import SOURCES, ListWriter
 from recsys.serving import Recommender
 from recsys.serving.open import open_content, signature_of
 from recsys.store import Content, current_or_none, open_version
@@ -21,7 +21,13 @@ _PLAIN_REQUESTS = 64  # kept
 
 
 class Opened:
-    """One open version, which a request keeps from its start to its end."""
+    """One open version, which a request keeps from its start to its end.
+
+    Attributes
+    ----------
+    headers : dict of str to list
+        What every answer is sent with, by the source of a list; an empty one for what is no list.
+    """
 
     def __init__(self, content: Content) -> None:
         self.content = content
@@ -31,6 +37,11 @@ class Opened:
         self.plain_request = lru_cache(_PLAIN_REQUESTS)(self.rows.request)  # of a k alone
         self.writer = ListWriter(content)
         self.version = content.version.name
+        named = (b"x-recsys-version", self.version.encode())
+        self.headers: dict[str, list[tuple[bytes, bytes]]] = {
+            source: [named, (b"x-recsys-source", source.encode())] for source in SOURCES
+        }
+        self.headers[""] = [named]
         self.since = time.time()
         self._warm()
 

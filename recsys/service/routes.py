@@ -197,20 +197,26 @@ class Found(NamedTuple):
     path: Mapping[str, bytes]
 
 
-_Compiled = tuple[tuple[bytes | None, ...], tuple[str, ...], dict[str, Route]]
+class _Path(NamedTuple):
+    """A path as it is compared: the places of its fixed parts, and of those that vary."""
+
+    fixed: tuple[tuple[int, bytes], ...]
+    varying: tuple[tuple[int, str], ...]
+    routes: Mapping[str, Route]
 
 
-def _compiled() -> dict[int, list[_Compiled]]:
-    """Return the paths by their number of parts: each part, None where it varies, and its names."""
+def _compiled() -> dict[tuple[int, bytes], list[_Path]]:
+    """Return the paths by their number of parts and the one after /v1/, which is fixed in all."""
     routes: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
         routes.setdefault(route.path, {})[route.method] = route
-    found: dict[int, list[_Compiled]] = {}
+    found: dict[tuple[int, bytes], list[_Path]] = {}
     for path, by_method in routes.items():
-        parts = path.split("/")
-        fixed = tuple(None if part.startswith("{") else part.encode() for part in parts)
-        names = tuple(part.strip("{}") for part in parts if part.startswith("{"))
-        found.setdefault(len(parts), []).append((fixed, names, by_method))
+        parts = list(enumerate(path.split("/")))
+        fixed = tuple((at, one.encode()) for at, one in parts if not one.startswith("{"))
+        varying = tuple((at, one.strip("{}")) for at, one in parts if one.startswith("{"))
+        key = len(parts), parts[min(2, len(parts) - 1)][1].encode()
+        found.setdefault(key, []).append(_Path(fixed, varying, by_method))
     return found
 
 
@@ -220,13 +226,11 @@ _COMPILED = _compiled()
 def found(raw_path: bytes) -> Found | None:
     """Return the routes of a path as it was sent: an escaped slash is part of an id."""
     parts = raw_path.split(b"/")
-    for fixed, names, by_method in _COMPILED.get(len(parts), ()):
-        varying = []
-        for expected, part in zip(fixed, parts, strict=True):
-            if expected is None:
-                varying.append(part)
-            elif expected != part:
+    n_parts = len(parts)
+    for fixed, varying, by_method in _COMPILED.get((n_parts, parts[min(2, n_parts - 1)]), ()):
+        for at, expected in fixed:
+            if parts[at] != expected:
                 break
         else:
-            return Found(by_method, dict(zip(names, varying, strict=True)))
+            return Found(by_method, {name: parts[at] for at, name in varying})
     return None

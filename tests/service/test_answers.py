@@ -28,6 +28,8 @@ def same(answer: Answered, expected: Recommendations) -> None:
     assert [(one["item_id"], one["score"]) for one in found["items"]] == list(expected.items)
     assert [one.get("title") for one in found["items"]] == list(expected.titles)
     assert (found["source"], found["version"]) == (expected.source, expected.version)
+    assert answer.headers["x-recsys-source"] == expected.source
+    assert answer.headers["x-recsys-version"] == expected.version
 
 
 def example(route: Route) -> tuple[str, object]:
@@ -45,6 +47,7 @@ def test_the_example_of_each_route_is_answered(service: Service, route: Route) -
     assert answer.status == 200, answer.body
     assert answer.headers["content-type"].encode() == route.media
     assert answer.headers["x-request-id"]
+    assert answer.headers["x-recsys-version"] == service.current.opened.version
     assert answer.headers["x-content-type-options"] == "nosniff"
     if route.media == b"application/json":
         json.loads(answer.body)

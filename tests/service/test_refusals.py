@@ -126,7 +126,7 @@ def test_too_much_at_once_is_turned_away_and_plain_lists_go_on(store: Path) -> N
     limits = ServiceSettings(threads=1, max_waiting=1, max_seconds=0.2)
     service = Service(store, limits).open()
     end = threading.Event()
-    service._pool.submit(end.wait)
+    service._threads._pool.submit(end.wait)
     body = {"user_id": "u42", "where": "price < 20"}
 
     async def three() -> list:

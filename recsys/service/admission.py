@@ -1,0 +1,82 @@
+"""Who may ask, and how much: the sizes of a request, its key, and its rate."""
+
+from math import ceil
+from pathlib import Path
+
+from recsys.base.service_settings import ServiceSettings
+from recsys.service.keys import Keys
+from recsys.service.messages import Headers, Scope
+from recsys.service.problems import ProblemError
+from recsys.service.rate import Rate
+from recsys.service.routes import Route
+from recsys.serving.open import signature_of
+
+
+class Admission:
+    """Turns away requests that are too large, have no key that allows them, or come too often.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        A ConfigError is raised where their keys cannot be read.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._signature: list[int] | None = None
+        self._keys: Keys | None = None
+        self.refresh()
+        per_second = settings.max_per_second
+        self._rate = None if per_second is None else Rate(per_second / settings.workers)
+
+    def refresh(self) -> None:
+        """Read the keys again where their file was replaced."""
+        if self._settings.keys is None:
+            return
+        signature = signature_of(Path(self._settings.keys))
+        if self._keys is not None and signature == self._signature:
+            return
+        self._signature = signature
+        self._keys = Keys.read(self._settings.keys)
+
+    def require_sizes(self, scope: Scope) -> None:
+        """Raise a problem for a path and query, or a header, that is too long."""
+        settings = self._settings
+        if len(scope["raw_path"]) + len(scope["query_string"]) > settings.max_target_bytes:
+            raise ProblemError(
+                "too_long_a_target",
+                f"expected at most {settings.max_target_bytes:,} bytes of path and query; send "
+                "long ids in the body of a POST",
+            )
+        n_bytes = 0
+        for name, value in scope["headers"]:
+            n_bytes += len(name) + len(value)
+        if n_bytes > settings.max_header_bytes:
+            raise ProblemError(
+                "too_large_a_header", f"expected at most {settings.max_header_bytes:,} bytes"
+            )
+
+    def require_key(self, route: Route, headers: Headers) -> None:
+        """Raise a problem where there is no key for a route, or it comes too often."""
+        if route.scope is None:
+            return
+        if self._keys is None:
+            self._require_rate("")
+            return
+        kind, _, presented = headers.get(b"authorization", b"").partition(b" ")
+        if kind.lower() != b"bearer":
+            presented = headers.get(b"x-api-key", b"")
+        key = self._keys.find(presented.strip())
+        if key is None:
+            challenge = ((b"www-authenticate", b'Bearer realm="recsys"'),)
+            raise ProblemError("no_key", "send a key as Authorization: Bearer KEY", challenge)
+        if route.scope not in key.scopes:
+            raise ProblemError("no_scope", f"expected a key of scope {route.scope}")
+        self._require_rate(key.name)
+
+    def _require_rate(self, name: str) -> None:
+        seconds = 0.0 if self._rate is None else self._rate.seconds_to_wait(name)
+        if seconds:
+            wait = ((b"retry-after", b"%d" % ceil(seconds)),)
+            detail = f"expected at most {self._settings.max_per_second:g} requests a second"
+            raise ProblemError("too_many", detail, wait)

@@ -1,0 +1,52 @@
+"""How much a worker takes on: threads for what takes longer, and what is turned away."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from recsys.base.service_settings import ServiceSettings
+from recsys.service.problems import ProblemError
+
+Answer = TypeVar("Answer")
+
+
+class Threads:
+    """Does what takes longer than a plain list in threads, of which few wait."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(settings.threads, "recsys-answer")
+        self._n_waiting = 0
+
+    async def run(self, work: Callable[[], Answer]) -> Answer:
+        """Do it in a thread; what finds too many before it is turned away at once.
+
+        A thread cannot be stopped: what is too slow keeps its place until it is done.
+        """
+        if self._n_waiting >= self._settings.max_waiting:
+            raise ProblemError("overloaded", f"{self._n_waiting} requests are waiting; ask again")
+        loop = asyncio.get_running_loop()
+        self._n_waiting += 1
+        future = self._pool.submit(work)
+
+        def done(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._leave)
+
+        future.add_done_callback(done)
+        try:
+            async with asyncio.timeout(self._settings.max_seconds):
+                return await asyncio.wrap_future(future)
+        except TimeoutError as error:
+            raise ProblemError(
+                "too_slow", f"expected an answer within {self._settings.max_seconds:g} seconds"
+            ) from error
+
+    def _leave(self) -> None:
+        self._n_waiting -= 1
+
+    def stop(self) -> None:
+        """End when what runs is done."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
