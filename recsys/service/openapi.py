@@ -58,7 +58,7 @@ _OF_ALL = {
     )
 }
 _HEADERS = _OF_ALL | {
-    "x-recsys-source": {"description": "As in the list.", "schema": _LIST["properties"]["source"]}
+    "x-recsys-source": {"description": "As in the list.", "schema": {"type": "string"}}
 }
 _LISTS = frozenset(("user_recommendations", "recommendations", "similar", "items", "list"))
 
