@@ -19,15 +19,17 @@ class Admission:
     ----------
     settings : ServiceSettings
         A ConfigError is raised where their keys cannot be read.
+    folder : path, optional
+        What the workers share, for their rates.
     """
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, folder: Path | None = None) -> None:
         self._settings = settings
         self._signature: list[int] | None = None
         self._keys: Keys | None = None
         self.refresh()
         per_second = settings.max_per_second
-        self._rate = None if per_second is None else Rate(per_second / settings.workers)
+        self._rate = None if per_second is None else Rate(per_second, folder)
 
     def refresh(self) -> None:
         """Read the keys again where their file was replaced."""

@@ -59,7 +59,7 @@ class Service:
         Default: $RECSYS_STORE, else ./store.
     settings : ServiceSettings, optional
     counters : path, optional
-        The folder that the workers of one service share for their counters.
+        The folder that the workers of one service share for their counters and rates.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class Service:
         self.counters = Counters([*names, OTHER], ["", *get_args(Source)], counters)
         self._observer = Observer(self.settings, self.counters)
         self.current = CurrentVersion(store_path(store), self.counters.increase)
-        self._admission = Admission(self.settings)
+        self._admission = Admission(self.settings, counters)
         self._threads = Threads(self.settings)
         self._watcher = ThreadPoolExecutor(1, "recsys-watch")
         self._looked: Callable[[], None] = lambda: None

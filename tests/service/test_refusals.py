@@ -184,7 +184,7 @@ def test_a_key_makes_so_many_requests_a_second(keyed) -> None:
     first, second = (ask(service, "GET", LIST, headers=headers) for _ in range(2))
     assert first.status == 200
     assert (second.status, second.json()["code"]) == (429, "too_many")
-    assert int(second.headers["retry-after"]) in (999, 1000)
+    assert int(second.headers["retry-after"]) in (499, 500)  # of both workers together
     other = {"authorization": f"Bearer {keys['operate']}"}
     assert ask(service, "GET", "/metrics", headers=other).status == 200  # has its own
     assert get(service, "/health/live").status == 200
