@@ -14,7 +14,8 @@
     problems     what goes wrong, as problem documents
     keys         API keys
     rate         requests a second
-    counters     metrics of all workers
+    counters     counters of all workers
+    workers      the state of each worker
     observer     what is kept of a request that is over
     log_lines    lines of the log, JSON or text
     openapi      the routes as OpenAPI 3.1

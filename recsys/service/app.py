@@ -27,6 +27,7 @@ from recsys.service.opened import CurrentVersion, Opened
 from recsys.service.parameters import Arguments, in_body, in_query, parsed, unescaped
 from recsys.service.problems import ProblemError
 from recsys.service.routes import OTHER, ROUTES, Found, Route
+from recsys.service.workers import Workers
 from recsys.serving import Source, store_path
 
 log = logging.getLogger("recsys.service")
@@ -81,6 +82,7 @@ class Service:
         self.settings = settings or ServiceSettings()
         names = [route.name for route in ROUTES]
         self.counters = Counters([*names, OTHER], ["", *get_args(Source)], counters)
+        self._workers = Workers(counters)
         self._observer = Observer(self.settings, self.counters)
         self.current = CurrentVersion(store_path(store), self.counters.increase)
         self._admission = Admission(self.settings, counters)
@@ -96,6 +98,7 @@ class Service:
     def open(self) -> "Service":
         """Open the current version now."""
         self.current.refresh()
+        self._workers.report(self.current.opened)
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,7 +133,7 @@ class Service:
 
     def _refresh(self) -> None:
         try:
-            self.current.refresh()
+            self.open()
             self._admission.refresh()
         except ConfigError as error:
             log.error("%s; the keys of before stay valid", error)
@@ -243,7 +246,8 @@ class Service:
             return Reply(b'{"status":"ready","version":"%s"}' % opened.version.encode())
         if route.name == "openapi":
             return Reply(document())
-        return handlers.metrics(opened, self.counters)
+        text = self.counters.text() + self._workers.text()
+        return Reply(text.encode(), media=handlers.PROMETHEUS)
 
 
 def _route_of(found: Found, method: str) -> Route:

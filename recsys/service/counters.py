@@ -1,12 +1,14 @@
 """Counters of all workers, in a file of each, and their text for Prometheus.
 
 A worker adds to its own file alone, mapped into memory, and whoever is asked sums over all of them:
-also over those of workers that have ended, so that no counter goes back.
+also over those of workers that have ended, so that no counter goes back. A worker that begins adds
+the files of those together, so that there are never many.
 """
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.exposition import SampleLabels, family, head, sample
+from recsys.base.locks import only_writer
 from recsys.service.problems import PROBLEMS
 
 BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -33,6 +36,7 @@ class Counted:
 
 
 COUNTED = {
+    "started": Counted("recsys_service_worker_starts_total", "Workers that were started."),
     "opened": Counted("recsys_service_opened_total", "Versions that workers took up."),
     "refused": Counted("recsys_service_refused_total", "Versions that workers could not open."),
 } | {
@@ -43,7 +47,20 @@ COUNTED = {
 }
 """What `Counters.increase` takes, by name; those of one metric stand side by side."""
 
-_PER_HISTOGRAM = len(BOUNDS) + 2  # with the bucket above all bounds, and the sum of seconds
+_BATCH = "batch"
+_OF_USERS = ("user_recommendations", "recommendations", _BATCH)
+_N_BUCKETS = len(BOUNDS) + 1  # with the one above all bounds
+_PER_HISTOGRAM = _N_BUCKETS + 1  # and the sum of seconds
+_LOCK = "lock"
+
+
+def living_workers() -> set[int]:
+    """Return this process and all others that its parent has started."""
+    pids, parent = {os.getpid()}, os.getppid()
+    with suppress(OSError):  # no /proc
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        pids |= {int(pid) for pid in children}
+    return pids
 
 
 class Counters:
@@ -66,13 +83,11 @@ class Counters:
         self._n_times = n_pairs * _PER_HISTOGRAM
         first = self._n_times + len(routes) * len(_STATUSES)
         self._counted = {name: first + number for number, name in enumerate(COUNTED)}
-        n = first + len(COUNTED)
-        if folder is None:
-            values = np.zeros(n)
-        else:
-            path = folder / f"{os.getpid()}.counters"
-            values = np.memmap(path, np.float64, "w+", shape=(n,))
-        self._values = values
+        self._in_batches = {
+            source: first + len(COUNTED) + number for number, source in enumerate(sources)
+        }
+        n = first + len(COUNTED) + len(sources)
+        self._values = values = np.zeros(n) if folder is None else self._begun(folder, n)
         self._added = memoryview(values.data).cast("B").cast("d")  # a fifth of what NumPy takes
         self._first_time = {
             (route, source): (a * len(sources) + b) * _PER_HISTOGRAM
@@ -83,25 +98,43 @@ class Counters:
             route: self._n_times + a * len(_STATUSES) for a, route in enumerate(routes)
         }
         self._status = {status: number for number, status in enumerate(_STATUSES)}
+        self.increase("started")
+
+    def _begun(self, folder: Path, n: int) -> NDArray[np.float64]:
+        """Begin the file of this worker, and add up those of workers that have ended."""
+        living = {f"{pid}.counters" for pid in living_workers() if pid != os.getpid()}
+        with only_writer(folder / _LOCK):
+            ended = [path for path in folder.glob("*.counters") if path.name not in living]
+            total = sum((np.fromfile(path) for path in ended), start=np.zeros(n))
+            for path in ended:
+                path.unlink()
+            total.tofile(folder / "ended.counters")
+            path = folder / f"{os.getpid()}.counters"
+            return np.memmap(path, np.float64, "w+", shape=(n,))
 
     def add(self, route: str, source: str, status: int, seconds: float) -> None:
         """Count one answer."""
         added, first = self._added, self._first_time[route, source]
         added[first + bisect_left(BOUNDS, seconds)] += 1
-        added[first + _PER_HISTOGRAM - 1] += seconds
+        added[first + _N_BUCKETS] += seconds
         added[self._first_status[route] + self._status[status]] += 1
 
     def increase(self, name: str, by: float = 1) -> None:
         """Count one of `COUNTED`, or several at once."""
         self._added[self._counted[name]] += by
 
+    def add_lists(self, sources: Iterable[str]) -> None:
+        """Count the lists of a batch."""
+        for source in sources:
+            self._added[self._in_batches[source]] += 1
+
     def totals(self) -> NDArray[np.float64]:
         """Return the sum over all workers."""
         if self._folder is None:
             return np.array(self._values)
-        n_bytes = self._values.nbytes
-        paths = [path for path in self._folder.glob("*.counters") if path.stat().st_size == n_bytes]
-        found: NDArray[np.float64] = np.sum([np.fromfile(path) for path in paths], axis=0)
+        with only_writer(self._folder / _LOCK):
+            paths = self._folder.glob("*.counters")
+            found: NDArray[np.float64] = np.sum([np.fromfile(path) for path in paths], axis=0)
         return found
 
     def text(self) -> str:
@@ -121,13 +154,35 @@ class Counters:
         ]
         name = "recsys_http_requests_total"
         yield family(name, "Answers by route and status.", answers, "counter")
+        lists = self._lists(totals)
+        name, help_ = "recsys_service_lists_total", "Lists by route and source, also in batches."
+        yield family(name, help_, [one for one in lists if one[1]], "counter")
+        fallbacks = [
+            ({"route": labels["route"]}, n)
+            for labels, n in lists
+            if labels["source"] == "popular" and labels["route"] in _OF_USERS
+        ]
+        name, help_ = "recsys_service_fallbacks_total", "Lists of users that nothing is known of."
+        yield family(name, help_, fallbacks, "counter")
         name = "recsys_http_request_seconds"
         yield head(name, "Time to make an answer, by route and source.", "histogram")
         for (route, source), first in self._first_time.items():
-            counts = np.cumsum(totals[first : first + _PER_HISTOGRAM - 1]).tolist()
+            counts = np.cumsum(totals[first : first + _N_BUCKETS]).tolist()
             if counts[-1]:
                 labels = {"route": route, "source": source}
                 for bound, n in zip((*map(str, BOUNDS), "+Inf"), counts, strict=True):
                     yield sample(f"{name}_bucket", labels | {"le": bound}, n)
-                yield sample(f"{name}_sum", labels, float(totals[first + _PER_HISTOGRAM - 1]))
+                yield sample(f"{name}_sum", labels, float(totals[first + _N_BUCKETS]))
                 yield sample(f"{name}_count", labels, counts[-1])
+
+    def _lists(self, totals: NDArray[np.float64]) -> list[tuple[dict[str, str], float]]:
+        found = [
+            ({"route": route, "source": source}, float(totals[first : first + _N_BUCKETS].sum()))
+            for (route, source), first in self._first_time.items()
+            if source and route != _BATCH
+        ]
+        return found + [
+            ({"route": _BATCH, "source": source}, float(totals[place]))
+            for source, place in self._in_batches.items()
+            if source
+        ]

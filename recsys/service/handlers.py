@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from recsys.base.errors import RecsysError, UnknownItemError
-from recsys.base.exposition import gauge
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.details import DETAILS, detailed, detailed_explanation
 from recsys.service.list_writer import json_text
@@ -20,9 +18,6 @@ from recsys.serving.row_lists import TopKind
 from recsys.store.manifest import plain
 from recsys.vectors import Id, NamedVectors
 from recsys.vectors.ids import Kind, unknown_id
-
-if TYPE_CHECKING:
-    from recsys.service.counters import Counters
 
 JSON = b"application/json"
 ARROW = b"application/vnd.apache.arrow.stream"
@@ -42,13 +37,14 @@ class Asked(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What is answered to it; a list has a source."""
+    """What is answered to it; a list has a source, a batch those of its lists."""
 
     body: bytes
     source: str = ""
     media: bytes = JSON
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 CONDITIONS = (
@@ -110,11 +106,12 @@ def batch(asked: Asked) -> Reply:
         for one in read
     ]
     texts = [
-        json_text({"problem": one.to_dict()}) if isinstance(one, ProblemError) else one
+        json_text({"problem": one.to_dict()}) if isinstance(one, ProblemError) else one[0]
         for one in answers
     ]
-    version = json_text(opened.version)
-    return Reply(encoded(f'{{"answers":[{",".join(texts)}],"version":{version}}}'))
+    sources = tuple(one[1] for one in answers if not isinstance(one, ProblemError))
+    body = f'{{"answers":[{",".join(texts)}],"version":{json_text(opened.version)}}}'
+    return Reply(encoded(body), sources=sources)
 
 
 def _or_problem(make: Any) -> Any:
@@ -127,8 +124,9 @@ def _or_problem(make: Any) -> Any:
         return problem_of(error)
 
 
-def _text_of(opened: Opened, given: Arguments) -> str:
-    return _text(opened, given, _rows_of_body(opened, given))
+def _text_of(opened: Opened, given: Arguments) -> tuple[str, str]:
+    found = _rows_of_body(opened, given)
+    return _text(opened, given, found), found.source
 
 
 def _rows_of_body(opened: Opened, given: Arguments) -> RowList:
@@ -323,19 +321,3 @@ def version(asked: Asked) -> Reply:
         "limits": {name: getattr(settings, name) for name in LIMITS},
     }
     return Reply(encoded(json_text(known)))
-
-
-def metrics(opened: Opened | None, counters: "Counters") -> Reply:
-    """Answer with the counters of all workers, and the version that this one has open."""
-    ready = gauge("recsys_service_ready", "1 if a version is open.", float(opened is not None))
-    if opened is None:
-        return Reply((counters.text() + ready).encode(), media=PROMETHEUS)
-    created = datetime.fromisoformat(opened.manifest.created)
-    age, labels = (datetime.now(UTC) - created).total_seconds(), {"version": opened.version}
-    text = (
-        counters.text()
-        + ready
-        + gauge("recsys_service_version_info", "The open version.", 1.0, labels)
-        + gauge("recsys_service_version_age_seconds", "Since the version was made.", age)
-    )
-    return Reply(text.encode(), media=PROMETHEUS)

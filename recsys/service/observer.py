@@ -51,6 +51,8 @@ class Observer:
     ) -> None:
         """Count an answer, and log it if it is a problem of the service, slow, or all are asked."""
         self._counters.add(route, reply.source, reply.status, seconds)
+        if reply.sources:
+            self._counters.add_lists(reply.sources)
         is_problem = reply.status in self._logged or seconds >= self._slow_seconds
         if is_problem or self._logs_all:
             self._log(is_problem, route, reply, seconds, request_id, scope)

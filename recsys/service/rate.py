@@ -2,7 +2,7 @@
 
 Of each name one number is kept, in a file that the workers map into memory: when its bucket will be
 full again. (This is the generic cell rate algorithm, of ITU-T I.371; it is the same as a bucket of
-tokens.) Workers take no lock: two that ask within the same microsecond may let one too many through.
+tokens.) Workers take no lock: two that ask within a microsecond may let one too many through.
 """
 
 import mmap
@@ -40,7 +40,7 @@ class Rate:
         self._folder, self._now = folder, now
         self._seconds = 1 / per_second  # that one request takes of the bucket
         self._most_ahead = max(per_second, 1.0) / per_second - self._seconds
-        self._full_at: dict[str, memoryview] = {}
+        self._full_at: dict[str, memoryview[float]] = {}
 
     def seconds_to_wait(self, name: str) -> float:
         """Let a request through and return 0, or return how long until there is one again."""
@@ -54,7 +54,7 @@ class Rate:
         full_at[0] = now + ahead + self._seconds
         return 0.0
 
-    def _opened(self, name: str) -> memoryview:
+    def _opened(self, name: str) -> "memoryview[float]":
         if self._folder is None:
             return memoryview(bytearray(_N_BYTES)).cast("d")
         path = self._folder / f"{sha256(name.encode()).hexdigest()[:32]}.rate"

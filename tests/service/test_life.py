@@ -3,8 +3,12 @@
 import asyncio
 import gc
 import json
+import os
+import re
 import shutil
+import time
 import weakref
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +21,7 @@ from recsys.service.problems import PROBLEMS
 from recsys.service.routes import ROUTES
 from recsys.settings import IndexSettings
 from recsys.store import activate, publish, versions
-from tests.service.asking import ask, asked, get
+from tests.service.asking import ask, asked, get, post
 from tests.service.conftest import release
 
 LIST = "/v1/users/u42/recommendations"
@@ -116,12 +120,51 @@ def test_answers_are_counted_by_route_status_and_source(store: Path) -> None:
 def test_counters_of_workers_add_up_also_of_one_that_has_ended(tmp_path: Path) -> None:
     counters = Counters(["a", "b"], ["", "x"], tmp_path)
     counters.add("a", "x", 200, 0.003)
-    (tmp_path / "7.counters").write_bytes(next(tmp_path.glob("*.counters")).read_bytes())
+    (own,) = tmp_path.glob(f"{os.getpid()}.counters")
+    (tmp_path / "7.counters").write_bytes(own.read_bytes())
     counters.add("a", "x", 200, 0.3)
     text = counters.text()
     assert 'recsys_http_requests_total{route="a",status="200"} 3.0' in text
     assert 'le="0.005"} 2.0' in text
     assert 'recsys_http_request_seconds_sum{route="a",source="x"} 0.306' in text
+    next_one = Counters(["a", "b"], ["", "x"], tmp_path)  # in a process of the same number
+    names = {path.name for path in tmp_path.glob("*.counters")}
+    assert names == {"ended.counters", own.name}
+    next_one.add("a", "x", 200, 0.003)
+    assert 'recsys_http_requests_total{route="a",status="200"} 4.0' in next_one.text()
+
+
+def test_workers_show_which_versions_are_open(store: Path, tmp_path: Path) -> None:
+    service = Service(store, counters=tmp_path)
+    assert "recsys_service_ready 0.0" in get(service, "/metrics").body.decode()
+    service.open()
+    (own,) = tmp_path.glob("*.worker")
+    (tmp_path / "7.worker").write_text(own.read_text())  # no child of our parent: it has ended
+    text = get(service, "/metrics").body.decode()
+    version = versions(store)[0]
+    assert f'recsys_service_version_info{{version="{version.name}"}} 1.0' in text
+    assert "recsys_service_ready 1.0" in text
+    assert "recsys_service_workers 1.0" in text
+    (age,) = re.findall(r"recsys_service_version_age_seconds ([\d.e+-]+)\n", text)
+    created = datetime.fromisoformat(version.manifest.created).timestamp()
+    assert 0 <= time.time() - created - float(age) < 60
+    assert re.search(r"recsys_service_private_bytes [1-9]", text)
+    assert re.search(r"recsys_service_open_files [1-9]", text)
+
+
+def test_lists_of_batches_count_and_who_is_unknown_is_a_fallback(store: Path) -> None:
+    service = Service(store).open()
+    requests = [{"user_id": one} for one in ("u42", "never", "u1")] + [{"k": 0}]
+    post(service, "/v1/recommendations:batch", {"requests": requests})
+    get(service, "/v1/users/never/recommendations")
+    get(service, "/v1/lists/popular")
+    lines = get(service, "/metrics").body.decode().splitlines()
+    lists = "recsys_service_lists_total"
+    assert f'{lists}{{route="batch",source="personal"}} 2.0' in lines
+    assert f'{lists}{{route="batch",source="popular"}} 1.0' in lines
+    assert f'{lists}{{route="list",source="popular"}} 1.0' in lines
+    fallbacks = [line for line in lines if line.startswith("recsys_service_fallbacks_total")]
+    assert [line.rpartition(" ")[2] for line in fallbacks] == ["1.0", "0.0", "1.0"]
 
 
 def test_every_status_can_be_counted(store: Path) -> None:

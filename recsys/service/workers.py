@@ -1,0 +1,111 @@
+"""What the workers of one service know of each other: who lives, which version each has open.
+
+Each keeps a small file in the folder that they share. Those that live are the children of the
+process that started this one, so what an ended worker has left is told from what is true.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from recsys.base.exposition import family, gauge
+from recsys.service.counters import living_workers
+from recsys.service.opened import Opened
+
+
+@dataclass(frozen=True)
+class State:
+    """What a worker says of itself."""
+
+    version: str | None = None
+    created: float = 0.0  # of the version, in seconds since 1970
+    opened: float = 0.0  # by the worker
+
+
+class Workers:
+    """The state of each worker.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Where their files are. Default: this process is alone.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._own = State()
+        self._write()
+
+    def report(self, opened: Opened | None) -> None:
+        """Say which version this worker has open, where it is another one than before."""
+        version = None if opened is None else opened.version
+        if version == self._own.version or opened is None:
+            return
+        created = datetime.fromisoformat(opened.manifest.created).timestamp()
+        self._own = State(version, created, opened.since)
+        self._write()
+
+    def _write(self) -> None:
+        if self._folder is None:
+            return
+        path = self._folder / f"{os.getpid()}.worker"
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(asdict(self._own)))
+        new.replace(path)
+
+    def states(self) -> dict[int, State]:
+        """Return the state of each living worker, by the number of its process."""
+        if self._folder is None:
+            return {os.getpid(): self._own}
+        found = {}
+        for pid in sorted(living_workers()):
+            with suppress(OSError, ValueError):  # of no worker, or it ended just now
+                text = (self._folder / f"{pid}.worker").read_text()
+                found[pid] = State(**json.loads(text))
+        return found
+
+    def text(self) -> str:
+        """Return the gauges for Prometheus."""
+        return "".join(self._gauges())
+
+    def _gauges(self) -> Iterator[str]:
+        states = self.states()
+        ready = [state for state in states.values() if state.version is not None]
+        yield gauge("recsys_service_workers", "Workers that live.", float(len(states)))
+        is_ready = float(len(ready) == len(states))
+        yield gauge("recsys_service_ready", "1 if every worker has a version open.", is_ready)
+        versions = sorted({str(state.version) for state in ready})
+        yield family(
+            "recsys_service_version_info",
+            "Workers that have the version open.",
+            [
+                ({"version": version}, float(sum(state.version == version for state in ready)))
+                for version in versions
+            ],
+        )
+        now = time.time()
+        age = max((now - state.created for state in ready), default=None)
+        yield gauge("recsys_service_version_age_seconds", "Of the oldest open one.", age)
+        for name, help_, amount in (
+            ("private_bytes", "Memory that workers share with nobody.", _private_bytes),
+            ("open_files", "Files and connections that workers have open.", _open_files),
+        ):
+            total = 0.0
+            for pid in states:
+                with suppress(OSError):
+                    total += amount(pid)
+            yield gauge(f"recsys_service_{name}", help_, total)
+
+
+def _private_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+
+
+def _open_files(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
