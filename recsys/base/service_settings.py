@@ -66,6 +66,10 @@ class ServiceSettings:
     """An answer that takes longer is logged as a problem is."""
     log_user_ids: bool = False
     """Log paths and queries, which hold the ids of users, and the messages of failures."""
+    telemetry: str | None = None
+    """URL of a collector of OpenTelemetry, such as "http://localhost:4318", that gets traces."""
+    telemetry_share: float = 0.01
+    """Share of the requests that are traced, where who asks has not decided that."""
 
     def __post_init__(self) -> None:
         require_types("service", self)
@@ -79,6 +83,9 @@ class ServiceSettings:
             require(f"service.{name}", getattr(self, name), one_of=get_args(choices))
         for name in ("max_seconds", "poll_seconds", "slow_seconds"):
             require(f"service.{name}", getattr(self, name), above=0, below=inf)
+        require("service.telemetry_share", self.telemetry_share, least=0, at_most=1)
+        if self.telemetry is not None and not self.telemetry.startswith(("http://", "https://")):
+            raise ConfigError(f"service.telemetry: expected an http URL, got {self.telemetry!r}")
         if self.max_per_second is not None:
             require("service.max_per_second", self.max_per_second, above=0, below=inf)
         if (self.tls_certificate is None) != (self.tls_key is None):

@@ -48,6 +48,7 @@ _EXAMPLES: dict[str, object] = {
     "nightly.mlflow": "http://127.0.0.1:5000",
     "events.database": "postgresql://recsys@db.example/recsys",
     "service.keys": "keys.jsonl",
+    "service.telemetry": "http://localhost:4318",
     "service.max_per_second": 100.0,
     "service.tls_certificate": "certificate.pem",
     "service.tls_key": "key.pem",

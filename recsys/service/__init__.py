@@ -17,6 +17,7 @@
     counters     counters of all workers
     workers      the state of each worker
     observer     what is kept of a request that is over
+    traces       spans for OpenTelemetry
     log_lines    lines of the log, JSON or text
     openapi      the routes as OpenAPI 3.1
     server       the processes that listen

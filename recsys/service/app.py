@@ -122,6 +122,7 @@ class Service:
         watch.cancel()
         self._watcher.shutdown(wait=False, cancel_futures=True)
         self._threads.stop()
+        self._observer.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _watch(self) -> None:

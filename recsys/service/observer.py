@@ -10,6 +10,7 @@ from recsys.base.service_settings import ServiceSettings
 from recsys.service.counters import Counters
 from recsys.service.handlers import Reply
 from recsys.service.problems import MEDIA, ProblemError, problem_of
+from recsys.service.traces import Traces, parent_of
 
 log = logging.getLogger("recsys.service")
 
@@ -22,6 +23,7 @@ class Observer:
 
     def __init__(self, settings: ServiceSettings, counters: Counters) -> None:
         self._settings, self._counters = settings, counters
+        self._traces = None if settings.telemetry is None else Traces(settings)
         self._logs_all = settings.log_requests == "all"
         is_silent = settings.log_requests == "none"
         self._logged = frozenset[int]() if is_silent else _LOGGED
@@ -53,6 +55,8 @@ class Observer:
         self._counters.add(route, reply.source, reply.status, seconds)
         if reply.sources:
             self._counters.add_lists(reply.sources)
+        if self._traces is not None:
+            self._traces.add(route, reply, seconds, request_id, scope)
         is_problem = reply.status in self._logged or seconds >= self._slow_seconds
         if is_problem or self._logs_all:
             self._log(is_problem, route, reply, seconds, request_id, scope)
@@ -76,7 +80,13 @@ class Observer:
             "status": reply.status,
             "source": reply.source or None,
             "seconds": round(seconds, 6),
+            "traceparent": parent_of(scope["headers"]),
             "target": None if target is None else target.decode("ascii", "backslashreplace"),
         }
         level = logging.WARNING if is_problem else logging.INFO
         log.log(level, "answered", extra={"facts": facts, "is_wanted": self._logs_all})
+
+    def close(self) -> None:
+        """Send what waits to be sent."""
+        if self._traces is not None:
+            self._traces.close()

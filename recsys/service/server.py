@@ -18,6 +18,7 @@ from recsys.base.service_settings import ServiceSettings
 from recsys.service.app import Service
 from recsys.service.keys import Keys
 from recsys.service.log_lines import config_of, write_from_a_thread
+from recsys.service.traces import require_telemetry
 from recsys.serving import store_path
 from recsys.serving.open import open_content
 from recsys.store import current_or_none, versions
@@ -40,6 +41,8 @@ def _require_startable(settings: ServiceSettings) -> None:
     settings.require_safe()
     if settings.keys is not None:
         Keys.read(settings.keys)
+    if settings.telemetry is not None:
+        require_telemetry()
 
 
 def serve(
