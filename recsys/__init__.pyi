@@ -1,4 +1,5 @@
 from . import (
+    client,
     config,
     datasets,
     errors,
@@ -28,12 +29,14 @@ from .base.errors import (
     EventsFullError,
     GateFailedError,
     RecsysError,
+    ServiceError,
     StoreError,
     UnknownItemError,
     UnknownUserError,
     UnreadableError,
     VersionNotFoundError,
 )
+from .client import AsyncClient, Client
 from .config import Settings, read_config
 from .evaluation import (
     Evaluation,
@@ -96,10 +99,12 @@ __all__ = [
     "KNN",
     "SVD",
     "AlignmentSettings",
+    "AsyncClient",
     "AutoSettings",
     "Batch",
     "Blend",
     "Budget",
+    "Client",
     "CompareSettings",
     "ConfigError",
     "CorruptVersionError",
@@ -129,6 +134,7 @@ __all__ = [
     "Recommendations",
     "Recommender",
     "RecsysError",
+    "ServiceError",
     "ServiceSettings",
     "Settings",
     "Softmax",
@@ -142,6 +148,7 @@ __all__ = [
     "Vector",
     "VersionNotFoundError",
     "activate",
+    "client",
     "compare",
     "config",
     "datasets",

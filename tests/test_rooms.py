@@ -11,7 +11,7 @@ FLOORS = {  # from the bottom up; rooms that are still to be built have their pl
     "learning": ("models", "evaluation", "tuning"),
     "answering": ("index", "store", "serving"),
     "running": ("config", "inputs", "monitoring", "training", "selection", "one_line", "nightly"),
-    "faces": ("export", "spark", "service", "pages", "cli", "__main__"),
+    "faces": ("export", "spark", "service", "client", "pages", "cli", "__main__"),
 }
 ROOMS = [room for rooms in FLOORS.values() for room in rooms]
 FITTING = {"models", "tuning", "training", "selection", "one_line", "nightly"}
@@ -19,6 +19,7 @@ NEVER = {
     "errors": {"settings"},
     "settings": {"errors"},  # so it imports base alone
     "service": FITTING | {"evaluation", "monitoring", "config"},  # it answers, and never learns
+    "client": FITTING | {"evaluation", "monitoring", "config"},  # it asks
     "pages": FITTING,  # they draw what was measured
 }
 PACKAGE = Path(__file__).parents[1] / "recsys"

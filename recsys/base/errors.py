@@ -14,6 +14,7 @@
     │   └── UnreadableError                        a file that cannot be read now; no damage
     ├── EventsError                                events that cannot be kept or read now
     │   └── EventsFullError                        a database of events, or its disk, is full
+    ├── ServiceError                               a service that does not answer, or not now
     └── GateFailedError                            a check refused the publish; carries the checks
 
 A message is one sentence: what, where, what was expected, what was found, what to do.
@@ -80,6 +81,36 @@ class EventsError(RecsysError):
 
 class EventsFullError(EventsError):
     """A database of events that holds as many as it may, or whose disk is full."""
+
+
+class ServiceError(RecsysError):
+    """A service that cannot be reached, or that did not answer what was asked.
+
+    Attributes
+    ----------
+    status : int or None
+        Of HTTP; None without an answer.
+    code : str
+        Of the problem, such as "overloaded" or "no_key"; "timeout" or "unreachable" without an
+        answer; empty where something else than the service answered.
+    request_id : str
+        Under which the log of the service has the request.
+    retry_after : float or None
+        The seconds after which it may be asked again, where it says so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str = "",
+        request_id: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+        self.request_id, self.retry_after = request_id, retry_after
 
 
 class GateFailedError(RecsysError):

@@ -73,7 +73,15 @@ OF_A_USER = (
 )
 OF_ANYBODY = (
     Parameter("user_id", "id", "A user; without one, history is needed."),
-    *OF_A_USER,
+    *OF_A_USER[:-1],
+    Parameter(
+        "on_unknown",
+        "text",
+        "The same, and of a history whose items are all unknown. Of others of its items, raise is "
+        "a 404; with ignore, only where all are unknown.",
+        ("popular", "raise", "ignore"),
+        "popular",
+    ),
     Parameter("weights", "numbers", "Strength of each item of a history without a user_id."),
 )
 _BY_NAME = {parameter.name: parameter for parameter in OF_ANYBODY}
@@ -149,17 +157,16 @@ def _rows_of(opened: Opened, given: Arguments, user_id: Id) -> RowList:
 def _rows_of_history(opened: Opened, given: Arguments) -> RowList:
     if "history" not in given:
         raise ProblemError("invalid", "expected a user_id or a history, got neither")
-    request, is_strict = _request(opened, given), given.get("on_unknown") == "raise"
-    on_unknown = "raise" if is_strict else "ignore"
+    request, on_unknown = _request(opened, given), given.get("on_unknown", "popular")
     try:
         return opened.rows.for_history(
             given["history"],
             request,
             given.get("weights"),
-            on_unknown,  # type: ignore[arg-type]
+            "raise" if on_unknown == "raise" else "ignore",
         )
     except UnknownItemError:
-        if is_strict:
+        if on_unknown != "popular":
             raise
         return opened.rows.popular(request)
 

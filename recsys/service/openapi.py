@@ -60,7 +60,9 @@ _OF_ALL = {
 _HEADERS = _OF_ALL | {
     "x-recsys-source": {"description": "As in the list.", "schema": {"type": "string"}}
 }
-_LISTS = frozenset(("user_recommendations", "recommendations", "similar", "items", "list"))
+_LISTS = frozenset(
+    ("user_recommendations", "recommendations", "similar", "similar_in_body", "items", "list")
+) | {"list_in_body"}
 
 
 @cache

@@ -100,6 +100,15 @@ ROUTES = (
         example={"path": {"item_id": "i7"}, "query": {"k": 2, "exclude": ["i9"]}},
     ),
     Route(
+        "similar_in_body",
+        "POST",
+        "/v1/items/{item_id}/similar",
+        "The same with the conditions in the body, where lists of ids may be long or empty.",
+        handlers.similar,
+        (_K, *handlers.CONDITIONS, DETAILS),
+        example={"path": {"item_id": "i7"}, "body": {"k": 2, "candidates": ["i9", "i8"]}},
+    ),
+    Route(
         "explanation",
         "GET",
         "/v1/users/{user_id}/explanations/{item_id}",
@@ -153,6 +162,15 @@ ROUTES = (
         handlers.top,
         (*handlers.OF_A_LIST, _COLUMN),
         example={"path": {"kind": "popular"}, "query": {"k": 2, "where": "price < 20"}},
+    ),
+    Route(
+        "list_in_body",
+        "POST",
+        "/v1/lists/{kind}",
+        "The same with the conditions in the body, where lists of ids may be long or empty.",
+        handlers.top,
+        (*handlers.OF_A_LIST, _COLUMN),
+        example={"path": {"kind": "popular"}, "body": {"k": 2, "exclude": ["i7"]}},
     ),
     Route(
         "embeddings",

@@ -3,13 +3,8 @@
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -20,56 +15,17 @@ from recsys.service import ServiceSettings, check
 from recsys.service.keys import new_key
 from recsys.store import versions
 from tests.command_line import run
+from tests.service.servers import PATIENCE, Server, serving
 
 pytest.importorskip("granian", reason="make install brings what serves")
 
-_PATIENCE = 60  # seconds for a busy machine; nothing is asserted of time
 LIST = "/v1/users/u42/recommendations?k=3"
-
-
-@dataclass(frozen=True)
-class Server:
-    process: subprocess.Popen[bytes]
-    port: int
-
-    def get(self, path: str) -> tuple[int, bytes]:
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)) as connection:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-
-    def wait(self, path: str = "/health/ready") -> None:
-        end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end:
-            try:
-                if self.get(path)[0] == 200:
-                    return
-            except OSError:
-                pass
-            assert self.process.poll() is None, self.process.communicate()
-            time.sleep(0.05)
-        raise TimeoutError(path)
-
-    @property
-    def workers(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(one) for one in children.read_text().split()]
 
 
 @pytest.fixture(scope="module")
 def server(store: Path) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "recsys", "serve", "--store", str(store), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    started = Server(process, port)
-    try:
-        started.wait()
+    with serving("--store", store) as started:
         yield started
-    finally:
-        process.kill()  # its workers end by themselves
-        process.communicate(timeout=_PATIENCE)
 
 
 def test_it_serves_and_ends_in_peace(server: Server, store: Path) -> None:
@@ -87,7 +43,7 @@ def test_it_serves_and_ends_in_peace(server: Server, store: Path) -> None:
     assert b'route="user_recommendations",status="200"} 3.0' in server.get("/metrics")[1]
 
     body = b'{"user_id": "u42", "k": 3}'
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=_PATIENCE)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.putrequest("POST", "/v1/recommendations")
     connection.putheader("content-length", str(len(body)))
     connection.endheaders(body[:5])
@@ -98,7 +54,7 @@ def test_it_serves_and_ends_in_peace(server: Server, store: Path) -> None:
     answer = connection.getresponse()
     assert (answer.status, b'"source":"personal"' in answer.read()) == (200, True)
     connection.close()
-    out, err = server.process.communicate(timeout=_PATIENCE)
+    out, err = server.process.communicate(timeout=PATIENCE)
     assert (server.process.returncode, out) == (0, b"")
     lines = [json.loads(line) for line in err.decode().splitlines()]
     assert (lines[0]["event"], lines[0]["url"]) == ("listening", f"http://127.0.0.1:{server.port}")

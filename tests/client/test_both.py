@@ -1,0 +1,196 @@
+"""What a recommender and the clients of a service answer alike: each test runs over all of them."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recsys.errors import DataError, UnknownItemError, UnknownUserError
+from recsys.serving import Batch, Explanation, Recommendations, Recommender
+from recsys.store.manifest import plain
+from tests.service.conftest import ITEMS, USERS, release
+from tests.service.test_answers import CONDITIONS
+
+RELEASE = release()
+SEEN = RELEASE.seen.toarray() > 0
+
+
+def alike(found: Any, expected: Any) -> None:
+    """Whether lists say the same, with all that is known of their items."""
+    assert type(found) is type(expected)
+    assert found == expected
+    assert found.titles == expected.titles
+    assert plain(found.attributes) == plain(expected.attributes)
+    assert found.reasons == expected.reasons
+    assert found.reason_titles == expected.reason_titles
+    assert (found.caption(), found.kind) == (expected.caption(), expected.kind)
+    assert found.to_dict() == expected.to_dict()
+
+
+def best(user: int, k: int) -> list[str]:
+    """The twin: all items by score, then by row, without those that the user has seen."""
+    scores = RELEASE.embeddings.items @ RELEASE.embeddings.users[user]
+    rows = [row for row in range(len(ITEMS)) if not SEEN[user, row]]
+    rows.sort(key=lambda row: (-float(scores[row]), row))
+    return [ITEMS[row] for row in rows[:k]]
+
+
+@pytest.mark.parametrize("user", range(len(USERS)))
+def test_a_user_of_any_id_gets_the_best_unseen_items(door, recommender, user: int) -> None:
+    found = door.recommend(USERS[user], 7)
+    assert [item_id for item_id, _ in found] == best(user, 7)
+    assert (found.source, len(found), found[0]) == ("personal", 7, found.items[0])
+    alike(found, recommender.recommend(USERS[user], 7))
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(conditions=CONDITIONS, user_id=st.sampled_from([*USERS, "nobody"]))
+def test_conditions(doors, conditions: dict[str, Any], user_id: str) -> None:
+    """Not by the fixture of one door, which would have the examples of each drawn anew."""
+    recommender = doors["recommender"]
+    shared = {name: one for name, one in conditions.items() if name in ("k", "where", "exclude")}
+    for door in doors.values():
+        alike(door.recommend(user_id, **conditions), recommender.recommend(user_id, **conditions))
+        alike(door.similar_items("i7", **shared), recommender.similar_items("i7", **shared))
+        on_top = {name: one for name, one in conditions.items() if name != "include_seen"}
+        alike(door.top_items(**on_top), recommender.top_items(**on_top))
+
+
+def test_who_is_unknown(door, recommender: Recommender) -> None:
+    assert door.recommend("nobody", 3).source == "popular"
+    with pytest.raises(UnknownUserError, match="user 'nobody': not among"):
+        door.recommend("nobody", on_unknown="raise")
+    alike(
+        door.recommend("nobody", history=iter(["i7", "i9"])),
+        recommender.recommend("nobody", history=["i7", "i9"]),
+    )
+    assert door.recommend("nobody", history=["never"]).source == "popular"
+    with pytest.raises(UnknownItemError, match="item 'never'"):
+        door.similar_items("never")
+    with pytest.raises(UnknownItemError, match="item 'never'"):
+        door.describe("never")
+
+
+def test_a_history(door, recommender: Recommender) -> None:
+    history, weights = ["i7", "j3", "never"], (1, 2.5, np.float32(0.5))
+    found = door.recommend_for_history(history, 6, weights=weights, where="price < 25")
+    assert found.source == "fold_in"
+    expected = recommender.recommend_for_history(history, 6, weights=weights, where="price < 25")
+    alike(found, expected)
+    with pytest.raises(UnknownItemError, match="never"):
+        door.recommend_for_history(history, on_unknown="raise")
+    with pytest.raises(UnknownItemError):
+        door.recommend_for_history(["never"])  # nothing to go by, which is no popular list
+    with pytest.raises(DataError, match="at least one item"):
+        door.recommend_for_history([])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"k": 3, "where": "price < 20", "exclude": ["j1"]},
+        {"include_seen": True, "candidates": ITEMS[:9]},
+        {"histories": [None, ["i7"], ["never"], ["j1", "j2"]]},
+    ],
+)
+def test_many(door, recommender: Recommender, options: dict[str, Any]) -> None:
+    user_ids = ["u1", "u42", "nobody", "somebody"]
+    found, expected = (one.recommend_many(user_ids, **options) for one in (door, recommender))
+    assert isinstance(found, Batch)
+    assert (len(found), found.version) == (4, expected.version)
+    assert found.to_table() == expected.to_table()
+    assert found.to_arrow() == expected.to_arrow()
+    for one, other in zip(found, expected, strict=True):
+        alike(one, other)
+    alike(found[1:3][1], expected[2])
+    assert len(door.recommend_many([])) == 0
+
+
+def test_lists_for_everybody(door, recommender: Recommender) -> None:
+    alike(door.top_items(), recommender.top_items())
+    for options in ({}, {"column": "price"}, {"column": "price", "candidates": ["i7"]}):
+        alike(door.top_items("latest", 4, **options), recommender.top_items("latest", 4, **options))
+    assert len(door.top_items(candidates=[])) == 0
+    for wrong in ({"by": "newest"}, {"column": "price"}, {"by": "trending"}):
+        with pytest.raises(DataError):
+            door.top_items(**wrong)
+
+
+def test_titles_are_searched(door, recommender: Recommender) -> None:
+    alike(door.find("ninth moon"), recommender.find("ninth moon"))
+    alike(door.find(), recommender.find())
+    alike(door.find("title", 5, where="price < 9"), recommender.find("title", 5, where="price < 9"))
+    alike(door.similar_items("The Ninth Moonbase"), recommender.similar_items("i7"))
+
+
+@pytest.mark.parametrize("item_id", ITEMS[:12], ids=lambda id_: id_[:20])
+def test_an_item_of_any_id(door, recommender: Recommender, item_id: str) -> None:
+    assert plain(door.describe(item_id)) == plain(recommender.describe(item_id))
+    alike(door.similar_items(item_id, 3), recommender.similar_items(item_id, 3))
+    why = door.explain("u42", item_id)
+    assert isinstance(why, Explanation)
+    assert why == recommender.explain("u42", item_id)
+    assert why.score == pytest.approx(sum(added for _, added in why.parts) + why.rest)
+    alike(why, recommender.explain("u42", item_id))
+
+
+def test_explanations(door, recommender: Recommender) -> None:
+    history, weights = ["i7", "j3"], [1, 2.5]
+    alike(
+        door.explain_for_history(history, "j5", weights=weights),
+        recommender.explain_for_history(history, "j5", weights=weights),
+    )
+    with pytest.raises(UnknownUserError):
+        door.explain("nobody", "i7")
+    with pytest.raises(UnknownItemError):
+        door.explain("u42", "never")
+    with pytest.raises(UnknownItemError):
+        door.explain_for_history(["i7", "never"], "j5")
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "named"),
+    [
+        ("recommend", {"user_id": None}, "user_id"),
+        ("recommend", {"user_id": 1.5}, "user_id"),
+        ("recommend", {"user_id": "u42", "k": 0}, "k: expected"),
+        ("recommend", {"user_id": "u42", "k": True}, "k: expected"),
+        ("recommend", {"user_id": "u42", "exclude": "i7"}, "exclude"),
+        ("recommend", {"user_id": "u42", "candidates": [None]}, "candidates"),
+        ("recommend", {"user_id": "u42", "where": "price <"}, "where"),
+        ("recommend", {"user_id": "u42", "where": 5}, "where"),
+        ("recommend", {"user_id": "u42", "diversity": 2}, "diversity"),
+        ("recommend", {"user_id": "u42", "max_per": "category"}, "max_per"),
+        ("recommend", {"user_id": "u42", "on_unknown": "cry"}, "on_unknown"),
+        ("recommend_for_history", {"item_ids": "i7"}, "item_ids"),
+        ("recommend_for_history", {"item_ids": ["i7"], "weights": [-1]}, "weights"),
+        ("recommend_for_history", {"item_ids": ["i7"], "weights": [1, 2]}, "weights"),
+        ("recommend_for_history", {"item_ids": ["i7"], "on_unknown": "cry"}, "on_unknown"),
+        ("recommend_many", {"user_ids": "u42"}, "user_ids"),
+        ("recommend_many", {"user_ids": ["u42"], "where": "colour = 1"}, "colour"),
+        ("recommend_many", {"user_ids": ["u42"], "histories": []}, "histories"),
+        ("similar_items", {"item_id": "i7", "exclude": 7}, "exclude"),
+        ("find", {"title": "x" * 257}, "256"),
+        ("explain", {"user_id": "u42", "item_id": []}, "item_id"),
+        ("describe", {"item_id": False}, "item_id"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_named(door, method, arguments, named: str) -> None:
+    with pytest.raises(DataError, match=named):
+        getattr(door, method)(**arguments)
+
+
+def test_an_argument_that_is_not_known_is_a_type_error(door) -> None:
+    with pytest.raises(TypeError, match="colour"):
+        door.recommend("u42", colour="red")
+
+
+def test_what_is_returned_can_be_sent_elsewhere(door) -> None:
+    found = door.recommend("u42", 4)
+    again: Recommendations = pickle.loads(pickle.dumps(found))  # noqa: S301
+    alike(again, found)
+    assert found.to_pandas().columns.tolist()[:4] == ["rank", "item_id", "title", "score"]
