@@ -20,7 +20,7 @@ help: ## list the targets
 
 install: $(STAMP) ## make the virtual environment and install everything into it
 
-$(STAMP): pyproject.toml Makefile hatch_build.py recsys/index/kernel.c
+$(STAMP): pyproject.toml Makefile hatch_build.py recsys/index/kernel.c recsys/index/plain_list.c
 	@PYTHON="$(PYTHON)" bash .ci/system-packages
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

@@ -1,4 +1,4 @@
-"""How `kernel.c` is called; there it says what each array is.
+"""How `kernel.c` and `plain_list.c` are called; there it says what each array is.
 
 It is C, compiled when the package is installed: a server should neither wait for a just-in-time
 compiler nor hold one in memory.
@@ -6,7 +6,7 @@ compiler nor hold one in memory.
 
 import ctypes
 from collections.abc import Callable
-from ctypes import POINTER, c_int32, c_int64, c_void_p
+from ctypes import POINTER, c_char_p, c_int32, c_int64, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,29 @@ class Scratch(ctypes.Structure):
     )
 
 
+class FileNumbers(ctypes.Structure):
+    """An array in a file: `file_array_t`."""
+
+    _fields_ = tuple((name, _NUMBER) for name in ("file", "offset", "n"))
+
+
+class PlainLists(ctypes.Structure):
+    """What the lists of users are made of: `lists_t`."""
+
+    _fields_ = (
+        ("catalogue", POINTER(Catalogue)),
+        ("forest", POINTER(Forest)),
+        ("allowed", c_void_p),
+        ("scratch", POINTER(Scratch)),
+        *((name, c_void_p) for name in ("json", "json_starts")),
+        *((name, c_char_p) for name in ("ending", "out")),
+        *((name, _NUMBER) for name in ("n_allowed", "n_head", "n_json", "n_ending", "n_out")),
+        *((name, _NUMBER) for name in ("n_users", "n_homes")),
+        *((name, FileNumbers) for name in ("slots", "numbers", "text", "embeddings", "scales")),
+        *((name, FileNumbers) for name in ("seen_starts", "seen")),
+    )
+
+
 _INDEX, _LIST = (POINTER(Catalogue), POINTER(Forest), POINTER(Scratch)), (c_void_p, c_void_p)
 _ARGUMENTS = {
     "search": (
@@ -95,8 +118,16 @@ _ARGUMENTS = {
         *(c_void_p, _NUMBER, _NUMBER, *_LIST),  # rows, n_rows, k
     ),
     "use_vnni": (c_int32,),
+    "plain_list": (
+        *(POINTER(PlainLists), c_char_p, c_char_p, _NUMBER),  # hash, id, n_id
+        *(_NUMBER, _NUMBER, _NUMBER),  # k, search_k, most_excluded
+    ),
+    "write_number": (ctypes.c_float, c_char_p),
 }
-_RESULTS = {"search": _NUMBER, "rank": _NUMBER, "use_vnni": c_int32}  # of others: none
+_RESULTS = {
+    **dict.fromkeys(("search", "rank", "plain_list", "write_number"), _NUMBER),
+    "use_vnni": c_int32,
+}  # of others: none
 
 
 def structure(kind: Any, *, arrays: dict[str, NDArray[Any]], **others: Any) -> Any:
@@ -111,12 +142,12 @@ def open_library() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(str(LIBRARY))
         layout = library.layout()
+        lists_layout = library.lists_layout()
         functions = {name: getattr(library, name) for name in _ARGUMENTS}
     except (OSError, AttributeError) as error:
         raise ImportError(_other_library(str(error))) from error
-    if layout != len(COUNTED) + 1000 * sum(
-        map(ctypes.sizeof, (Catalogue, ClusterPointers, Scratch))
-    ):
+    sizes = map(ctypes.sizeof, (Catalogue, ClusterPointers, Scratch))
+    if layout != len(COUNTED) + 1000 * sum(sizes) or lists_layout != ctypes.sizeof(PlainLists):
         raise ImportError(_other_library("one of another release"))
     for name, function in functions.items():
         function.argtypes, function.restype = _ARGUMENTS[name], _RESULTS.get(name)

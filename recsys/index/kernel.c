@@ -727,3 +727,5 @@ int64_t rank(const catalogue_t *c, scratch_t *s, const float *user, const int32_
     }
     return in_order(s->keys, n, rows, scores);
 }
+
+#include "plain_list.c"

@@ -264,6 +264,27 @@ class Searcher:
         wanted, most_excluded = self._n_candidates(k, allowed)
         return not wanted or all(len(rows) > most_excluded for rows in exclude)
 
+    def plain_lists(self, **others: Any) -> Any:
+        """Return what `plain_list` of plain_list.c reads, for lists among all items by this thread.
+
+        What it reads besides the index is given by its names there.
+        """
+        everything = self._everything
+        return compiled.structure(
+            compiled.PlainLists,
+            arrays={"allowed": everything.mask},
+            catalogue=pointer(self._catalogue),
+            forest=pointer(self._forest),
+            scratch=pointer(self._scratch()),
+            n_allowed=everything.n,
+            n_head=self._n_head,
+            **others,
+        )
+
+    def limits(self, k: int) -> tuple[int, int]:
+        """Return how far a search among all items goes, and up to how many exclusions."""
+        return self._n_candidates(k, self._everything)
+
     def last_work(self) -> NDArray[np.int64]:
         """Return what the last query of this thread did, in the order of `compiled.COUNTED`."""
         work: NDArray[np.int64] = self._scratch().arrays["work"]

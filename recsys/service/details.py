@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from recsys.service.list_writer import json_text
 from recsys.service.parameters import Parameter
 from recsys.serving import Explanation, Recommendations, ScoredItem
 from recsys.serving.known import Described
+from recsys.store.item_json import json_text
 from recsys.store.manifest import plain
 
 DETAILS = Parameter(

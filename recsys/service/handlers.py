@@ -9,12 +9,12 @@ import numpy as np
 from recsys.base.errors import RecsysError, UnknownItemError
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.details import DETAILS, detailed, detailed_explanation
-from recsys.service.list_writer import json_text
 from recsys.service.opened import Opened
 from recsys.service.parameters import Arguments, Parameter, in_body
 from recsys.service.problems import ProblemError, problem_of
 from recsys.serving.results import Explanation, Recommendations, RowList
 from recsys.serving.row_lists import TopKind
+from recsys.store.item_json import json_text
 from recsys.store.manifest import plain
 from recsys.vectors import Id, NamedVectors
 from recsys.vectors.ids import Kind, unknown_id
@@ -86,10 +86,16 @@ OF_ANYBODY = (
 )
 _BY_NAME = {parameter.name: parameter for parameter in OF_ANYBODY}
 _OF_REQUEST = frozenset(one.name for one in OF_A_LIST) - {"details"} | {"include_seen"}
+_PLAIN = frozenset(("k", "on_unknown"))
 
 
 def of_user(asked: Asked) -> Reply:
     """Answer with the list of the user in the path."""
+    if asked.given.keys() <= _PLAIN:
+        k = asked.given.get("k", DEFAULT_K)
+        body = asked.opened.plain_list(asked.path["user_id"], k)
+        if body is not None:
+            return Reply(body, "personal")
     return _listed(asked, _rows_of(asked.opened, asked.given, asked.path["user_id"]))
 
 

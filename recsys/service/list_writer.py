@@ -1,6 +1,5 @@
 """Lists as the bytes of an answer, from ready JSON of each item: no object an item on the way."""
 
-import json
 from typing import Any, get_args
 
 import numpy as np
@@ -11,35 +10,33 @@ from recsys.base.lazy import lazy_property
 from recsys.serving import Recommendations, Source
 from recsys.serving.results import RowList
 from recsys.store import Content
+from recsys.store.item_json import json_of, json_text, titles_of
 
-_MOST_PIECES = 1 << 17  # kept; some 200 bytes each
+_MOST_PIECES = 1 << 15  # kept; some 200 bytes each
 SOURCES: tuple[Source, ...] = get_args(Source)
 
 
-def json_text(value: Any) -> str:
-    """Return JSON without blanks, in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 class _Pieces(dict[int, str]):
-    """The JSON of each item up to its score, by row, made when it is first asked for.
+    """The JSON of each item up to its score, by row; those that lists have again are kept."""
 
-    Those that lists have again and again are kept. An item without a title has none.
-    """
-
-    def __init__(self, content: Content, titles: pa.ChunkedArray | None) -> None:
+    def __init__(self, content: Content) -> None:
         super().__init__()
-        self._ids, self._titles = content.items.ids, titles
+        self._written, self._ids = content.item_json, content.items.ids
+        self._titles: pa.ChunkedArray | None = None
+        if self._written is None:
+            self._titles = titles_of(content.attributes)
 
     def __missing__(self, row: int) -> str:
-        known: dict[str, Any] = {"item_id": self._ids[row]}
-        title = None if self._titles is None else self._titles[row].as_py()
-        if title is not None:
-            known["title"] = title
         if len(self) >= _MOST_PIECES:
             self.clear()
-        self[row] = piece = f'{json_text(known)[:-1]},"score":'
+        self[row] = piece = self._made(row).decode(errors="replace")
         return piece
+
+    def _made(self, row: int) -> bytes:
+        if self._written is not None:
+            return self._written[row]
+        title = None if self._titles is None else self._titles[row].as_py()
+        return json_of(self._ids[row], title)
 
 
 class ListWriter:
@@ -53,13 +50,7 @@ class ListWriter:
 
     @lazy_property
     def _pieces(self) -> _Pieces:
-        table, titles = self._content.attributes, None
-        if table is not None:
-            from recsys.serving.plain_titles import title_column
-
-            name = title_column(table)
-            titles = None if name is None else table[name].combine_chunks()
-        return _Pieces(self._content, titles)
+        return _Pieces(self._content)
 
     def text(self, found: RowList) -> str:
         """Return a list: its items with their titles, its source, and the version."""

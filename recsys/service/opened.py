@@ -11,6 +11,7 @@ from recsys.base.errors import RecsysError
 from recsys.service.list_writer import SOURCES, ListWriter
 from recsys.serving import Recommender
 from recsys.serving.open import open_content, signature_of
+from recsys.serving.plain_lists import PlainLists
 from recsys.store import Content, current_or_none, open_version
 from recsys.store.versions import CURRENT
 
@@ -35,6 +36,7 @@ class Opened:
         self.recommender = Recommender(content)
         self.rows = self.recommender.rows
         self.plain_request = lru_cache(_PLAIN_REQUESTS)(self.rows.request)  # of a k alone
+        self.plain_lists = PlainLists.of(content)
         self.writer = ListWriter(content)
         self.version = content.version.name
         named = (b"x-recsys-version", self.version.encode())
@@ -50,6 +52,11 @@ class Opened:
         request = self.plain_request(_WARM_K)
         for user_id in ("", self.content.user_lookup.ids[0] if self.content.user_lookup.n else ""):
             self.writer.text(self.rows.recommend(user_id, request))
+            self.plain_list(str(user_id), _WARM_K)
+
+    def plain_list(self, user_id: str, k: int) -> bytes | None:
+        """Return the list of a user as JSON; None where it takes more than one call."""
+        return None if self.plain_lists is None else self.plain_lists.json(user_id, k)
 
 
 class CurrentVersion:

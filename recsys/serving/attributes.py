@@ -89,7 +89,7 @@ class ItemAttributes:
     @lazy_property
     def title_column(self) -> str | None:
         """The column of titles; None where there is none."""
-        from recsys.serving.plain_titles import title_column
+        from recsys.store.title_column import title_column
 
         table = self._load()
         return None if table is None else title_column(table)

@@ -22,14 +22,6 @@ _TITLES_PER_BLOCK = 1 << 16  # that are Python strings at a time
 _TEXT = pa.large_string()
 _NONE = np.empty(0, dtype=np.int32)
 
-_TITLES = [
-    re.compile(spelled, re.IGNORECASE)
-    for spelled in (
-        *("^title$", "^name$", r"(\b|_)title$"),
-        "^(item|product|article|movie|film|book|artist|album|song|track|game|app|show)[ _-]?name$",
-        "^description$",
-    )
-]
 _YEAR = re.compile(r"[(\[](\d{4})[)\]]$")
 _ARTICLE = re.compile(r"^(.+), (the|an?|les?|la|das|der|die|el|il)$", re.IGNORECASE | re.DOTALL)
 # A run of letters and digits; where a script does not part its words, each of its characters.
@@ -81,24 +73,6 @@ def words_of(text: str) -> list[str]:
         spread = unicodedata.normalize("NFKD", text.casefold())
         text = "".join(filterfalse(unicodedata.combining, spread)).translate(_PLAIN)
     return _WORD.findall(text.replace("'", "").lower())
-
-
-def title_column(table: pa.Table) -> str | None:
-    """Return the column of a table of items that holds titles, or None.
-
-    It is the column of texts named title, else name, else one whose name ends with title, such as
-    "Book-Title", else the name of a thing, such as product_name, else description.
-    """
-    names = [one.name for one in table.schema if one.name != "item_id" and _are_texts(one.type)]
-    return next((name for spelled in _TITLES for name in names if spelled.search(name)), None)
-
-
-def _are_texts(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,7 @@ class Titles:
     @lazy_property
     def _written(self) -> pa.ChunkedArray | None:
         """The title of each item, (n_items,); None where the version has none."""
-        from recsys.serving.plain_titles import title_column
+        from recsys.store.title_column import title_column
 
         table = self._content.attributes
         column = None if table is None else title_column(table)

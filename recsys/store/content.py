@@ -13,6 +13,7 @@ from recsys.base.lazy import lazy_property
 from recsys.base.reading import errors_of_reading, patiently
 from recsys.index import Index, load_index
 from recsys.store import parquet_files
+from recsys.store.item_json import ItemJson
 from recsys.store.parquet_files import ItemTable, UserTable
 from recsys.store.serving_files import (
     SERVING,
@@ -92,6 +93,11 @@ class Content:
         if parquet_files.ATTRIBUTES not in self.version.manifest.files:
             return None
         return parquet_files.read_attribute_table(self.version.folder)
+
+    @lazy_property
+    def item_json(self) -> ItemJson | None:
+        """Each item as JSON; None where the version was made before there was any."""
+        return ItemJson.open(self.version.folder, len(self.items.ids))
 
     @lazy_property
     def popular(self) -> NDArray[np.int32]:

@@ -33,6 +33,7 @@ from recsys.index import IndexSummary, Sample, build_index
 from recsys.store import parquet_files
 from recsys.store.activations import make_current
 from recsys.store.content import INDEX, SIMILAR, Content
+from recsys.store.item_json import write_item_json
 from recsys.store.manifest import MANIFEST, Check, FileFacts, IndexSummaries, Manifest, files_facts
 from recsys.store.parent import Damaged, Parent, parent_of, require_comparable
 from recsys.store.parquet_files import ItemTable, UserTable
@@ -248,6 +249,7 @@ def _write_tables(folder: Path, release: Release, storage: Storage, on_step: OnS
     if release.attributes is not None:
         parquet_files.write_attribute_table(folder, release.attributes, release.items, space_id)
     write_mapped(folder, user_table, item_table, storage)
+    write_item_json(folder, release.items, release.attributes)
     on_step(3, 6)
 
 

@@ -40,6 +40,11 @@ class FileArray:
     def __len__(self) -> int:
         return self._n
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """The descriptor of the file, the byte where the numbers begin, and how many there are."""
+        return self._file, self._offset, self._n
+
     def __getitem__(self, numbers: slice, /) -> memoryview:
         """Return a slice with a start and a stop, cut to the array as that of a list is."""
         kind: Any = self._kind  # the overloads of `cast` know only literals

@@ -24,10 +24,10 @@ def test_problems_are_logged_without_users_and_the_rest_is_not(store, caplog, mo
     assert get(service, "/v1/users/u42/explanations/never").status == 404
     assert caplog.records == []
 
-    def broken(rows: object, user_id: str, *_: object) -> None:
+    def broken(opened: object, user_id: str, *_: object) -> None:
         raise KeyError(user_id)
 
-    monkeypatch.setattr(type(service.current.opened.rows), "recommend", broken)
+    monkeypatch.setattr(type(service.current.opened), "plain_list", broken)
     assert ask(service, "GET", LIST, headers={"x-request-id": "mine"}).status == 500
     failed, answered = lines_of(caplog)
     assert (failed["level"], failed["event"], failed["request_id"]) == ("error", "failed", "mine")

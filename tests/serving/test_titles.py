@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from recsys.errors import DataError, UnknownItemError
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
-from recsys.serving.plain_titles import PlainTitle, title_column, words_of
+from recsys.serving.plain_titles import PlainTitle, words_of
 from recsys.store import publish
+from recsys.store.title_column import title_column
 from tests.store.releases import small_release
 
 TITLES = [

@@ -33,6 +33,8 @@ FILES = [
     "serving/users/seen_weights.npy",
     "serving/items/popularity.npy",
     "serving/items/popular.npy",
+    "serving/items/json.npy",
+    "serving/items/json_starts.npy",
     "serving/index/forest.annoy",
     *(
         f"serving/{index}/{file}.npy"
