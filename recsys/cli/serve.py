@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 import recsys
-from recsys.cli.app import DEFAULT_STORE, Store, app
+from recsys.cli.app import DEFAULT_STORE, AsJson, Store, app
 from recsys.cli.options import Changes, Config, LogOptions, with_options
-from recsys.cli.output import note, say
+from recsys.cli.output import note, print_json, say
 from recsys.errors import ConfigError
 
 
@@ -28,6 +28,7 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option("--tls-key", help="PEM file.")] = None,
     changes: Changes = None,
     check: Annotated[bool, typer.Option("--check", help="Say whether it would start.")] = False,
+    as_json: AsJson = False,
     new_key: Annotated[
         str | None, typer.Option("--new-key", metavar="NAME", help="Make a key in --keys.")
     ] = None,
@@ -55,8 +56,24 @@ def serve(
         tables = LogOptions(config=config, changes=changes).tables(keys=typed)
         settings = recsys.config.settings_from(tables).service
         if check:
-            say(f"would serve version {recsys.service.check(store, settings)} at {settings.url}")
+            _show(recsys.service.check(store, settings), as_json=as_json)
             return
         recsys.service.serve(store, settings)
     except ConfigError as error:
         raise ConfigError(with_options(str(error))) from error
+
+
+def _show(found: "recsys.service.StartCheck", *, as_json: bool) -> None:
+    """Show what a check found; the first error ends the command."""
+    if as_json:
+        print_json(found.to_dict())
+        if found.error is not None:
+            raise typer.Exit(2 if isinstance(found.error, ConfigError) else 1)
+        return
+    for one in found.findings:
+        if one.error is None or one.error is not found.error:
+            note(f"{one.level}: {one.subject}: {with_options(one.detail)}")
+    if found.error is not None:
+        raise found.error
+    version = "no version yet" if found.version is None else f"version {found.version}"
+    say(f"would serve {version} at {found.url}")

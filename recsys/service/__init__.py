@@ -20,6 +20,8 @@
     traces       spans for OpenTelemetry
     log_lines    lines of the log, JSON or text
     openapi      the routes as OpenAPI 3.1
+    startup      whether it would start, and what is wrong
+    certificate  of TLS
     server       the processes that listen
 
 It answers and never learns. `Service` runs on any ASGI server; `serve` runs it on Granian.
@@ -28,6 +30,7 @@ It answers and never learns. `Service` runs on any ASGI server; `serve` runs it 
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.app import Service
 from recsys.service.keys import new_key
-from recsys.service.server import check, serve
+from recsys.service.server import serve
+from recsys.service.startup import StartCheck, check
 
-__all__ = ["Service", "ServiceSettings", "check", "new_key", "serve"]
+__all__ = ["Service", "ServiceSettings", "StartCheck", "check", "new_key", "serve"]

@@ -12,15 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from recsys.base.environment import extra, missing_package
-from recsys.base.errors import ConfigError
 from recsys.base.service_settings import ServiceSettings
+from recsys.base.stopping import check_stop
 from recsys.service.app import Service
-from recsys.service.keys import Keys
 from recsys.service.log_lines import config_of, write_from_a_thread
-from recsys.service.traces import require_telemetry
+from recsys.service.startup import address_of, require_startable
 from recsys.serving import store_path
-from recsys.serving.open import open_content
 from recsys.store import current_or_none, versions
 
 log = logging.getLogger("recsys.service")
@@ -28,21 +25,6 @@ log = logging.getLogger("recsys.service")
 _LOOK_SECONDS = 1.0
 _HEADER_MILLISECONDS = 10_000  # for the whole header of a request to arrive
 _STOP_SECONDS = 20  # for what is running to end, after which a worker is killed
-
-
-def check(store: str | Path | None, settings: ServiceSettings) -> str:
-    """Return the version that would be served; an error says why nothing would."""
-    _require_startable(settings)
-    _server(_granian(), settings)
-    return open_content(store).version.name
-
-
-def _require_startable(settings: ServiceSettings) -> None:
-    settings.require_safe()
-    if settings.keys is not None:
-        Keys.read(settings.keys)
-    if settings.telemetry is not None:
-        require_telemetry()
 
 
 def serve(
@@ -64,22 +46,22 @@ def serve(
     Raises
     ------
     ConfigError
-        If a setting cannot be used, the address is reached by others while no key is asked for, or
-        Granian is not installed.
+        If a setting cannot be used; `check` finds the same errors.
     StoreError
         If there is no store.
     """
     settings = settings or ServiceSettings()
-    _require_startable(settings)
+    require_startable(settings)
     folder = store_path(store).absolute()
     versions(folder)  # a StoreError where there is no store: a name with a slip of the pen
     if settings.keys is not None:
         settings = replace(settings, keys=os.fspath(Path(settings.keys).absolute()))
-    server = _server(_granian(), settings)
+    server = _server(settings)
     if current_or_none(folder) is None:
         log.warning("no current version: not ready until one is published")
 
     def started() -> None:
+        check_stop()  # a signal of before Granian listened to them
         facts = {"store": str(folder), "url": settings.url, "workers": settings.workers}
         log.info("listening", extra={"facts": facts})
         if on_start is not None:
@@ -99,6 +81,7 @@ class _Loader:
         self._make = make
 
     def __call__(self, *_: object) -> Service:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until Granian listens to it
         write_from_a_thread()
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         service: Service = self._make()
@@ -112,36 +95,18 @@ def _end_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _granian() -> Any:
-    try:
-        import granian
-    except ImportError as error:
-        raise missing_package("serve", "granian", extra("serve")) from error
-    return granian
-
-
-def _server(granian: Any, settings: ServiceSettings) -> Any:
-    certificate, key = (
-        None if one is None else Path(one) for one in (settings.tls_certificate, settings.tls_key)
-    )
-    try:
-        return _made(granian, settings, certificate, key)
-    except OSError as error:  # of the PEM files
-        raise ConfigError(
-            f"service.tls_certificate: expected a certificate and its key as PEM files, got {error}"
-        ) from error
-
-
-def _made(
-    granian: Any, settings: ServiceSettings, certificate: Path | None, key: Path | None
-) -> Any:
+def _server(settings: ServiceSettings) -> Any:
+    import granian
     from granian.constants import HTTPModes, Interfaces, RuntimeModes
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
+    certificate, key = (
+        None if one is None else Path(one) for one in (settings.tls_certificate, settings.tls_key)
+    )
     return granian.Granian(
         "recsys.service",
-        address=settings.host,
+        address=address_of(settings),
         port=settings.port,
         interface=Interfaces.ASGI,
         workers=settings.workers,
