@@ -161,7 +161,7 @@ class Blend:
         summands: FloatMatrix | None = None,
     ) -> FoldIn:
         """Prepare the fold-ins of both; see `Model.fold_in`."""
-        halves = self._halves(items)
+        halves = self.halves(items)
         embeds = [
             self.als.fold_in(halves[0], popularity, mean_weight),
             self.svd.fold_in(halves[1], popularity, mean_weight),
@@ -182,7 +182,7 @@ class Blend:
         summands: FloatMatrix | None = None,
     ) -> Contributions:
         """Prepare the contributions of both models, at their shares."""
-        halves = self._halves(items)
+        halves = self.halves(items)
         models: tuple[Model, Model] = (self.als, self.svd)
         pairs = list(zip(models, halves, strict=True))
         embeds = [one.fold_in(half, popularity, mean_weight) for one, half in pairs]
@@ -201,7 +201,7 @@ class Blend:
 
         return contributed
 
-    def _halves(self, items: FloatMatrix) -> list[FloatMatrix]:
+    def halves(self, items: FloatMatrix) -> list[FloatMatrix]:
         """Return the items of ALS and those of SVD."""
         return [np.ascontiguousarray(half) for half in np.split(items, [self.als.factors], 1)]
 

@@ -200,7 +200,7 @@ class SVD(Sized):
         projection = power_of_counts(popularity, -exponent)[:, None] * items
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
-            histories = self._powered(self._in_unit(user_items, mean_weight, len(items)))
+            histories = self.powered(user_items, mean_weight, len(items))
             users: FloatMatrix = histories @ projection
             if self.centered:  # the scores are those of D_u^a A, and so is the mean
                 users[:, -1] = power_of_counts(np.diff(histories.indptr), self.user_exponent)
@@ -224,7 +224,7 @@ class SVD(Sized):
         width = items.shape[1] - self.centered
 
         def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
-            powered = self._powered(self._in_unit(history, mean_weight))
+            powered = self.powered(history, mean_weight)
             rows = powered.indices
             similar = items[rows, :width].astype(np.float64) @ items[item_idx, :width]
             return np.asarray(powered.data * scale[rows] * similar, dtype=np.float64)
@@ -246,6 +246,12 @@ class SVD(Sized):
         normalized.data *= np.repeat(power_of_counts(per_user, -self.user_exponent), per_user)
         normalized.data *= power_of_counts(popularity, -self.item_exponent)[matrix.indices]
         return normalized
+
+    def powered(
+        self, user_items: UserItems, mean_weight: float, n_items: int | None = None
+    ) -> sp.csr_array:
+        """Return a clean copy of weights as R has them: in the unit of the fit, to the power w."""
+        return self._powered(self._in_unit(user_items, mean_weight, n_items))
 
     def _powered(self, matrix: sp.csr_array) -> sp.csr_array:
         data = matrix.data**self.weight_exponent

@@ -38,7 +38,7 @@ from recsys.models.protocol import (
 from recsys.vectors import Embeddings, FloatMatrix
 
 _CAREFUL_EPOCHS = 3  # these take two steps a row, as far from the solution one is too few
-_FOLD_IN_STEPS, _FOLD_IN_TOLERANCE = 200, 1e-6
+FOLD_IN_STEPS, FOLD_IN_TOLERANCE = 200, 1e-6
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class ALS(Sized):
                     break
             users.vectors[:] = 0  # where a fold-in starts
             solve_side(
-                users, items, in_halves=False, steps=_FOLD_IN_STEPS, tolerance=_FOLD_IN_TOLERANCE
+                users, items, in_halves=False, steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE
             )
         return self._trimmed(users, items)
 
@@ -219,7 +219,7 @@ class ALS(Sized):
             with threads() as pool:
                 solve_turned(
                     users, turned, spectrum, pool,
-                    steps=_FOLD_IN_STEPS, tolerance=_FOLD_IN_TOLERANCE,
+                    steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE,
                 )  # fmt: skip
                 turn(users.vectors, np.ascontiguousarray(basis.T), pool)
             return np.ascontiguousarray(users.vectors[:, :factors])  # (n_histories, factors)

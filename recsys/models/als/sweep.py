@@ -81,10 +81,17 @@ def sides(als: "ALS", user_items: sp.csr_array, start: Embeddings | None) -> tup
     if start is not None:
         users.vectors[:, : als.factors] = start.users
     item_users = sp.csr_array(weights.T.tocsr())
-    unobserved = als.unobserved_weight * users.dense_scale.sum()
+    return users, items_at(als, vectors, item_users, users.dense_scale)
+
+
+def items_at(
+    als: "ALS", vectors: FloatMatrix, item_users: sp.csr_array, of_users: FloatVector
+) -> Side:
+    """Return items at some vectors; `of_users` is the dense scale of all users."""
+    unobserved = als.unobserved_weight * of_users.sum()
     weight = _row_sums(item_users) + als.unobserved_regularization * unobserved
-    ones = np.ones(n_items, dtype=np.float32)
-    return users, Side(item_users, vectors, _regularization(als, weight), ones)
+    ones = np.ones(item_users.shape[0], dtype=np.float32)
+    return Side(item_users, vectors, _regularization(als, weight), ones)
 
 
 def users_at_zero(als: "ALS", weights: sp.csr_array, width: int) -> Side:

@@ -1,0 +1,202 @@
+"""Fold in items: the embeddings of items that training did not see, from their first users.
+
+Users stay as they are, and so do all other items. ALS and SVD solve a new item as they solve each
+in training; of other models the map from the users of an item to its row is learned from the items
+that they know.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.base.threads import threads
+from recsys.models.als import ALS
+from recsys.models.als.als import FOLD_IN_STEPS, FOLD_IN_TOLERANCE
+from recsys.models.als.sweep import (
+    aligned_zeros,
+    eigenbasis,
+    items_at,
+    padded,
+    solve_turned,
+    turn,
+    users_at_zero,
+    weighted,
+)
+from recsys.models.blend import Blend
+from recsys.models.popularity import Popularity
+from recsys.models.protocol import Model, in_mean_weights, popularity_of, power_of_counts
+from recsys.models.svd import SVD
+from recsys.vectors import Embeddings, FloatMatrix
+from recsys.vectors.vector import norms_of
+
+_RIDGE = 1e-3  # times the mean square of a feature
+_ALIKE = 100  # known items, of about as many users, whose median length a new one gets
+_SMALLEST = 1e-7  # of the largest singular value: below, a direction is rounding
+
+
+class NewItems(NamedTuple):
+    """Rows of new items: float32 (n_new, factors) each."""
+
+    items: FloatMatrix
+    summands: FloatMatrix | None = None  # where the model has them
+
+
+def fold_in_items(
+    model: Model,
+    known: Embeddings,
+    popularity: NDArray[np.integer],
+    user_items: sp.csr_array,
+    mean_weight: float = 1.0,
+) -> NewItems:
+    """Return the embeddings of items that training did not see, against users that stay.
+
+    Parameters
+    ----------
+    model : Model
+        That the embeddings are of.
+    known : Embeddings
+        All users, (n_users, factors), and the items that training saw, (n_known, factors).
+    popularity : ndarray of int, shape (n_known,)
+        Number of users of each of these items in training, as `Model.fold_in` takes it.
+    user_items : csr_array, shape (n_users, n_known + n_new)
+        Weights as in training; columns from n_known on are those of the new items.
+    mean_weight : float
+        Of the matrix that was fitted.
+    """
+    if isinstance(model, Blend):
+        return NewItems(_of_blend(model, known, popularity, user_items, mean_weight))
+    if isinstance(model, SVD):  # which knows when the unit of weights counts
+        return NewItems(_of_svd(model, known, user_items, mean_weight))
+    clean = in_mean_weights(user_items, mean_weight)
+    if isinstance(model, ALS):
+        return NewItems(_of_als(model, known, clean))
+    if isinstance(model, Popularity):
+        counts = popularity_of(clean)[len(known.items) :]
+        return NewItems(counts.astype(np.float32)[:, None])
+    return _learned(known, clean)
+
+
+def _learned(known: Embeddings, clean: sp.csr_array) -> NewItems:
+    """Map the mean user of each item as those of the known items are mapped best."""
+    item_users = sp.csr_array(clean.T.tocsr())  # (n_known + n_new, n_users)
+    total = item_users @ np.ones(item_users.shape[1], dtype=np.float32)
+    features = (item_users @ known.users) / np.maximum(total, np.finfo(np.float32).tiny)[:, None]
+    n_users, n_known = popularity_of(clean), len(known.items)
+    learned = _Map(features[:n_known], n_users[:n_known])
+    new = features[n_known:], n_users[n_known:]
+    summands = None if known.summands is None else learned.applied(known.summands, *new)
+    return NewItems(learned.applied(known.items, *new), summands)
+
+
+class _Map:
+    """A linear map from the mean user of an item to its row, by ridge regression."""
+
+    def __init__(self, features: FloatMatrix, n_users: NDArray[np.int64]) -> None:
+        self._features, self._n_users = features.astype(np.float64), n_users
+
+    def applied(
+        self, rows: FloatMatrix, features: FloatMatrix, n_users: NDArray[np.int64]
+    ) -> FloatMatrix:
+        """Return the rows of new items, as long as those of about as many users are."""
+        has_users = (self._n_users > 0) & rows.any(axis=1)
+        known, weight = self._features[has_users], self._n_users[has_users, None]
+        gram = known.T @ (weight * known)
+        ridge = _RIDGE * max(float(np.trace(gram)) / len(gram), _SMALLEST)
+        right = known.T @ (weight * rows[has_users])
+        found = features @ np.linalg.solve(gram + ridge * np.eye(len(gram)), right)
+        lengths = _lengths(self._n_users[has_users], norms_of(rows[has_users]), n_users)
+        own = np.linalg.norm(found, axis=1)
+        found *= np.divide(lengths, own, out=np.zeros_like(own), where=own > 0)[:, None]
+        return found.astype(np.float32)
+
+
+def _lengths(
+    of_known: NDArray[np.int64], norms: NDArray[np.floating], n_users: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the median length of the known items whose numbers of users are next to each other."""
+    if not len(of_known):
+        return np.zeros(len(n_users))
+    order = np.argsort(of_known, kind="stable")
+    start = np.searchsorted(of_known[order], n_users) - _ALIKE // 2
+    start = np.clip(start, 0, max(len(order) - _ALIKE, 0))
+    firsts, which = np.unique(start, return_inverse=True)
+    medians = [float(np.median(norms[order[first : first + _ALIKE]])) for first in firsts.tolist()]
+    return np.asarray(medians)[which]
+
+
+def _of_als(model: ALS, known: Embeddings, clean: sp.csr_array) -> FloatMatrix:
+    """Solve the rows of the items, as the half-sweep over items does, to the end."""
+    weights = weighted(model, clean, popularity_of(clean))
+    item_users = sp.csr_array(weights[:, len(known.items) :].T.tocsr())
+    of_users = users_at_zero(model, weights, 0).dense_scale
+    users = padded(known.users)  # (n_users, width)
+    with threads() as pool:
+        eigenvalues, basis = eigenbasis(users, of_users, pool, factors=known.factors)
+        turn(users, basis, pool)
+        spectrum = (model.unobserved_weight * eigenvalues).astype(np.float32)
+        vectors = aligned_zeros(item_users.shape[0], users.shape[1])
+        items = items_at(model, vectors, item_users, of_users)
+        solve_turned(items, users, spectrum, pool, steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE)
+        turn(vectors, np.ascontiguousarray(basis.T), pool)
+    return np.ascontiguousarray(vectors[:, : known.factors])
+
+
+def _of_svd(
+    model: SVD, known: Embeddings, user_items: sp.csr_array, mean_weight: float
+) -> FloatMatrix:
+    r"""Project the columns of the items on the left singular vectors.
+
+    With users :math:`X = D_u^a U S^{1 + p/2}` an item is :math:`d^c S^{-2} X' D_u^{-2a} r` of its
+    column r, and the singular values are those of :math:`X' D_u^{-2a} X = S^{2+p}`. Centered, the
+    same holds of users less their mean, and the last factor is that of the mean.
+    """
+    clean = model.powered(user_items, mean_weight)  # R to the power w
+    width = known.factors - model.centered
+    per_user = power_of_counts(np.diff(clean.indptr), -model.user_exponent)  # D_u^-a
+    turned = per_user[:, None].astype(np.float64) * known.users[:, :width]
+    mean = turned.mean(axis=0) if model.centered else np.zeros(width)
+    turned -= mean
+    columns = sp.csr_array(clean.T.tocsr()) * per_user  # (n_known + n_new, n_users): D_u^-a R
+    n_users, n_known = popularity_of(clean), len(known.items)
+    squares, basis = np.linalg.eigh(turned.T @ turned)
+    is_sound = squares > max(float(squares.max(initial=0)), 0) * _SMALLEST**2
+    inverse = np.zeros(width)
+    inverse[is_sound] = squares[is_sound] ** (-2 / (2 + model.spectral_power))
+
+    def rows_of(part: sp.csr_array, n_users: NDArray[np.int64]) -> NDArray[np.float64]:
+        of_count = power_of_counts(n_users, model.popularity_exponent)[:, None]
+        rows: NDArray[np.float64] = of_count * (part @ turned @ (basis * inverse) @ basis.T)
+        return rows
+
+    items = rows_of(columns[n_known:], n_users[n_known:])
+    if model.recency or model.window:  # X is of other weights than V: up to a scale, at best
+        before = rows_of(columns[:n_known], n_users[:n_known])
+        energy = float((before * before).sum())
+        items *= float((before * known.items[:, :width]).sum()) / energy if energy else 0.0
+    if model.centered:
+        whole = power_of_counts(n_users[n_known:], model.item_exponent + model.popularity_exponent)
+        own_mean = columns[n_known:].mean(axis=1) * power_of_counts(
+            n_users[n_known:], -model.item_exponent
+        )
+        items = np.column_stack([items, whole * own_mean - items @ mean])
+    return np.ascontiguousarray(items, dtype=np.float32)
+
+
+def _of_blend(
+    model: Blend,
+    known: Embeddings,
+    popularity: NDArray[np.integer],
+    user_items: sp.csr_array,
+    mean_weight: float,
+) -> FloatMatrix:
+    """Fold in to both; the users of each are found again, as those of the blend are scaled."""
+    parts = []
+    of_known = sp.csr_array(user_items[:, : len(known.items)])
+    models: tuple[Model, Model] = (model.als, model.svd)
+    for one, items in zip(models, model.halves(known.items), strict=True):
+        users = one.fold_in(items, popularity, mean_weight)(of_known)
+        half = Embeddings(users, items)
+        parts.append(fold_in_items(one, half, popularity, user_items, mean_weight).items)
+    return np.hstack(parts)

@@ -1,0 +1,232 @@
+"""What a log adds to a version: new users and items are folded in, and every other row stays."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.base.lazy import lazy_property
+from recsys.logs import Interactions, attributes_of, summarize
+from recsys.models import model_from
+from recsys.models.new_items import fold_in_items
+from recsys.models.protocol import popularity_of, recency_of
+from recsys.store import Content, ItemTable, Release, UserTable, Version
+from recsys.store.parquet_files import read_item_table, read_user_table
+from recsys.vectors import Embeddings, Id, Ids
+
+
+@dataclass(frozen=True)
+class Added:
+    """How many users, items and pairs of both a refresh adds, and users it leaves out."""
+
+    users: int
+    items: int
+    pairs: int
+    users_left_out: int = 0
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the version would be the same again."""
+        return not any(asdict(self).values())
+
+
+class Extension:
+    """A version with what a log knows beyond it.
+
+    The users and items of the version come first, in their order, and keep their bits: embeddings,
+    popularity, the weights of what was seen. To what its users have seen is added what they have
+    since, so that no list holds it. New users and items follow in the order of the log.
+
+    Parameters
+    ----------
+    parent : Content
+        The version.
+    log : Interactions
+        Read with the settings that the version was made with. What it no longer holds stays.
+    items : pyarrow.Table, optional
+        Attributes of items; those of new items are taken from it.
+    half_life_days : float
+        Of the popularity of new items; see `Interactions.recent_popularity`.
+    left_out : iterable of str or int
+        Users of the version that the new one does not hold.
+    """
+
+    def __init__(
+        self,
+        parent: Content,
+        log: Interactions,
+        items: pa.Table | None = None,
+        half_life_days: float = 30.0,
+        left_out: Iterable[Id] = (),
+    ) -> None:
+        self.parent, self._log, self._half_life_days = parent, log, half_life_days
+        self._spec = parent.version.manifest.model
+        self._model = model_from(self._spec.name, self._spec.parameters)
+        users, self._known_items = _tables_of(parent.version)
+        self._kept = _others(users.ids, left_out)
+        self._known_users, n_before = users, len(users.ids)
+        known = users.ids if len(self._kept) == n_before else users.ids.take(self._kept)
+        self.users, self._user_of_log = _joined(known, log.users)
+        self.items, self._item_of_log = _joined(self._known_items.ids, log.items)
+        self._n_known = len(known), len(self._known_items.ids)
+        self.seen, n_pairs = self._with_new_pairs()
+        n_users, n_items = self._n_known
+        self.added = Added(
+            len(self.users) - n_users, len(self.items) - n_items, n_pairs, n_before - n_users
+        )
+        self._attributes_of_new = items
+
+    def _with_new_pairs(self) -> tuple[sp.csr_array, int]:
+        """Return what all users have seen, and how many pairs of it the version does not hold."""
+        shape = len(self.users), len(self.items)
+        before = self._seen_before(shape)
+        of_log = self._log.user_items(recency_of(self._model)).tocoo()
+        rows = self._user_of_log[of_log.row].astype(np.int64)
+        columns = self._item_of_log[of_log.col]
+        is_new = ~np.isin(rows * shape[1] + columns, _pair_keys(before), assume_unique=True)
+        n_new = int(np.count_nonzero(is_new))
+        new = (of_log.data[is_new], (rows[is_new], columns[is_new]))
+        seen = sp.csr_array(before + sp.csr_array(new, shape=shape, dtype=np.float32))
+        seen.sort_indices()
+        return seen, n_new
+
+    def _seen_before(self, shape: tuple[int, int]) -> sp.csr_array:
+        """Return what the users of the version have seen, over all users and items."""
+        lists = self._known_users.seen
+        weight = lists.weight
+        if weight is None:
+            weight = np.ones(len(lists.item_idx), dtype=np.float32)
+        n_known = len(lists), self._n_known[1]
+        seen = sp.csr_array((weight, lists.item_idx, lists.starts), shape=n_known)
+        seen = sp.csr_array(seen[self._kept]) if len(self._kept) < len(lists) else seen
+        seen.resize(shape)
+        return seen
+
+    @lazy_property
+    def popularity(self) -> NDArray[np.int64]:
+        """Of the items of the version as it was: fold-ins go by it; then that of the new items."""
+        of_new = popularity_of(self.seen)[self._n_known[1] :]
+        return np.concatenate([self._known_items.popularity, of_new])
+
+    def embeddings(self) -> Embeddings:
+        """Fold in what is new.
+
+        New users are folded in to the items of the version, new items to all users, and then the
+        new users once more, to all items: so their rows are what a fold-in of what they have seen
+        gives in the new version.
+        """
+        model, items, unit = self._model, self._known_items, self._spec.unit
+        n_users, n_items = self._n_known
+        of_new = sp.csr_array(self.seen[n_users:])
+        users = self._known_users.embeddings[self._kept]
+        rows, summands = items.embeddings, items.summands
+        if self.added.items:
+            fold_in = model.fold_in(rows, items.popularity, unit, summands)
+            first = np.vstack([users, fold_in(sp.csr_array(of_new[:, :n_items]))])
+            known = Embeddings(first, rows, summands)
+            new = fold_in_items(model, known, items.popularity, self.seen, unit)
+            rows = np.vstack([rows, new.items])
+            summands = None if new.summands is None else np.vstack([summands, new.summands])
+        if self.added.users:
+            fold_in = model.fold_in(rows, self.popularity, unit, summands)
+            users = np.vstack([users, fold_in(of_new)])
+        return Embeddings(users, rows, summands)
+
+    def release(self, embeddings: Embeddings) -> Release:
+        """Return what is published, with the embeddings of `embeddings`.
+
+        The metrics, the settings and the model are those of the version: nothing was trained.
+        """
+        manifest = self.parent.version.manifest
+        origin = manifest.refreshed_from or manifest.version
+        facts = {"refresh": {"of": origin, **asdict(self.added)}}
+        return Release(
+            embeddings=embeddings,
+            users=self.users,
+            items=self.items,
+            seen=self.seen,
+            popularity=self.popularity,
+            model=self._spec,
+            recent=self._recent(),
+            attributes=self._attributes(),
+            data={**summarize(self._log).to_dict(), **facts},
+            metrics=manifest.metrics,
+            config=manifest.config,
+            space_id=manifest.space_id,
+            alignment={
+                "parent": manifest.version,
+                "space": "kept",
+                "reason": "a refresh leaves the rows of the version before as they are",
+            },
+        )
+
+    def _recent(self) -> NDArray[np.float32] | None:
+        """Return the popularity of late: of the items of the version as it was."""
+        before, n_items = self._known_items.recent, self._n_known[1]
+        if before is None:
+            return None
+        recent = self.popularity.astype(np.float32)
+        of_log = self._log.recent_popularity(self._half_life_days)
+        if of_log is not None:
+            recent[self._item_of_log] = of_log
+        recent[:n_items] = before
+        return recent
+
+    def _attributes(self) -> pa.Table | None:
+        """Return the attributes of the version, with rows for the new items."""
+        before, table, n_known = self.parent.attributes, self._attributes_of_new, self._n_known[1]
+        if before is None:
+            return None if table is None else attributes_of(table, self.items)
+        if not self.added.items:
+            return before
+        ids = self.items.take(np.arange(n_known, len(self.items)))
+        new = pa.table({"item_id": ids.values})
+        if table is not None:
+            new = attributes_of(table, ids)
+        columns: dict[str, Any] = {"item_id": self.items.values}
+        for column in before.schema:
+            if column.name != "item_id":
+                columns[column.name] = _with_rows(before[column.name], new, column.name)
+        return pa.table(columns).select(before.column_names)
+
+
+def _tables_of(version: Version) -> tuple[UserTable, ItemTable]:
+    """Read the tables of a version as they were published, before any coding to int8."""
+    return read_user_table(version.folder), read_item_table(version.folder)
+
+
+def _others(ids: Ids, left_out: Iterable[Id]) -> NDArray[np.intp]:
+    """Return the rows of all ids but some."""
+    gone = ids.rows(left_out)
+    return np.setdiff1d(np.arange(len(ids)), gone[gone >= 0])
+
+
+def _joined(known: Ids, others: Ids) -> tuple[Ids, NDArray[np.int32]]:
+    """Return known ids, then those of others that are new; and the row of each of the others."""
+    rows = known.rows_of(others)
+    is_new = rows < 0
+    if not is_new.any():
+        return known, rows
+    rows[is_new] = np.arange(len(known), len(known) + int(is_new.sum()))
+    values = [known.values, others.values.filter(pa.array(is_new))]
+    if known.are_integers != others.are_integers:  # the log holds an id that is no number, now
+        values = [one.cast(pa.large_string()) for one in values]
+    return Ids(pa.chunked_array(values)), rows
+
+
+def _pair_keys(matrix: sp.csr_array) -> NDArray[np.int64]:
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    return rows * matrix.shape[1] + matrix.indices
+
+
+def _with_rows(column: pa.ChunkedArray, new: pa.Table, name: str) -> pa.ChunkedArray:
+    """Return a column with the values of new rows after it; null where they have no such column."""
+    if name in new.column_names:
+        added = new[name].cast(column.type)
+    else:
+        added = pa.chunked_array([pa.nulls(len(new), column.type)])
+    return pa.chunked_array([*column.chunks, *added.chunks], type=column.type)
