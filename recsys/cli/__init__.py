@@ -25,7 +25,7 @@ __all__ = [
 _PANELS = {
     "From a log to a version": (
         *("train", "evaluate", "advise", "compare", "tune", "dimensions"),
-        *("config", "datasets", "nightly"),
+        *("config", "datasets", "nightly", "refresh"),
     ),
     "From a version to lists": (*("recommend", "items", "similar", "explain", "batch", "serve"),),
     "Versions": (

@@ -1,8 +1,9 @@
-"""Commands that train: train, datasets, nightly."""
+"""Commands that train: train, datasets, nightly, refresh."""
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from recsys.cli.app import (
     note_choice,
     read_logged,
 )
-from recsys.cli.options import Factors, Items, LogOptions, ModelName, takes_log
+from recsys.cli.options import Config, Factors, Items, LogOptions, ModelName, takes_log
 from recsys.cli.output import (
     Listing,
     cell,
@@ -156,20 +157,44 @@ def nightly_command(
     as_json: AsJson = False,
 ) -> None:
     """Run the whole night: ingest, train, test, publish; go on after a crash."""
+    settings = LogOptions(config=config).settings()
+    with _stopping():
+        _show_night(recsys.nightly.run_night(settings, store, progress=True), as_json)
+
+
+@app.command("refresh")
+def refresh_command(
+    config: Config = None,
+    store: Annotated[Path | None, typer.Option("--store", help=STORE_HELP)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fold in users and items that are new since the version, and publish; takes seconds.
+
+    All others stay as they are. Without --config, the log is that of the current version.
+    """
+    settings = None if config is None else LogOptions(config=config).settings()
+    with _stopping():
+        _show_night(recsys.nightly.run_refresh(settings, store, progress=True), as_json, "refresh")
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """End a command that was stopped, once what it does is in order."""
     try:
-        report = recsys.nightly.run_night(
-            LogOptions(config=config).settings(), store, progress=True
-        )
+        yield
     except StoppedError as stopped:
         note(f"recsys: {stopped}; the next start goes on where this one was")
         os._exit(128 + stopped.number)  # without waiting for threads
+
+
+def _show_night(report: "NightReport", as_json: bool, what: str = "night") -> None:
     if as_json:
         print_json(report.to_dict())
     else:
-        show(*_night(report))
+        show(*_night(report, what))
 
 
-def _night(report: "NightReport") -> list[RenderableType]:
+def _night(report: "NightReport", what: str) -> list[RenderableType]:
     """Return what is printed at the end of a night: stages, metrics and the version."""
     rows = [
         [
@@ -182,7 +207,7 @@ def _night(report: "NightReport") -> list[RenderableType]:
         for stage in report.stages
     ]
     headings = ["stage", "", "seconds", "MB", "what"]
-    title = f"night {report.run} on {report.store}"
+    title = f"{what} {report.run} on {report.store}"
     parts: list[RenderableType] = [Listing(headings, rows, title, left=["stage", "", "what"])]
     parts += [cell(f"not passed: {one}") for one in report.facts("gates").get("sentences", ())]
     parts += [cell(f"warning: {one}") for one in report.warnings]

@@ -308,6 +308,8 @@ def _learned(shipped: float, values: Sequence[float]) -> float:
 def ancestors(version: Version, most: int) -> list[Manifest]:
     """Return the manifests of a version, its parent, and so on, as far as they are kept.
 
+    Those that a refresh made of another are left out: they are no nights.
+
     Each of them was current once: a refused version is among them only where someone forced it.
 
     Parameters
@@ -328,6 +330,7 @@ def ancestors(version: Version, most: int) -> list[Manifest]:
             continue
         except StoreError:  # pruned
             break
-        found.append(manifest)
+        if manifest.refreshed_from is None:
+            found.append(manifest)
         name = manifest.parent
     return found

@@ -6,6 +6,8 @@ stages, which the next start goes on with after a crash.
 ::
 
     night      `run_night`: does the stages, one night at a time
+    refresh    `run_refresh`: the same with another table, between two nights
+    extension  what that folds in to a version
     stages     their table: what each does, and what its result depends on
     context    what they share: settings, store, run, results of earlier stages
     outputs    what they leave: facts, and files
@@ -17,7 +19,16 @@ stages, which the next start goes on with after a crash.
 
 from recsys.base.stopping import StoppedError
 from recsys.nightly.night import run_night
+from recsys.nightly.refresh import run_refresh
 from recsys.nightly.report import NightReport, StageReport
 from recsys.nightly.status import StoreStatus, status
 
-__all__ = ["NightReport", "StageReport", "StoppedError", "StoreStatus", "run_night", "status"]
+__all__ = [
+    "NightReport",
+    "StageReport",
+    "StoppedError",
+    "StoreStatus",
+    "run_night",
+    "run_refresh",
+    "status",
+]

@@ -130,7 +130,8 @@ class Extension:
             known = Embeddings(first, rows, summands)
             new = fold_in_items(model, known, items.popularity, self.seen, unit)
             rows = np.vstack([rows, new.items])
-            summands = None if new.summands is None else np.vstack([summands, new.summands])
+            if summands is not None and new.summands is not None:
+                summands = np.vstack([summands, new.summands])
         if self.added.users:
             fold_in = model.fold_in(rows, self.popularity, unit, summands)
             users = np.vstack([users, fold_in(of_new)])
@@ -220,7 +221,8 @@ def _joined(known: Ids, others: Ids) -> tuple[Ids, NDArray[np.int32]]:
 
 def _pair_keys(matrix: sp.csr_array) -> NDArray[np.int64]:
     rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
-    return rows * matrix.shape[1] + matrix.indices
+    keys: NDArray[np.int64] = rows * matrix.shape[1] + matrix.indices
+    return keys
 
 
 def _with_rows(column: pa.ChunkedArray, new: pa.Table, name: str) -> pa.ChunkedArray:

@@ -154,7 +154,8 @@ class Reporter:
         report.error = None if error is None else str(error) or type(error).__name__
         text = json.dumps(plain(report.to_dict()), indent=2, ensure_ascii=False)
         replace_text(run.folder / REPORT, text)
-        write_metrics(self._settings.nightly.metrics_file, self._store, report)
+        if run.is_night:
+            write_metrics(self._settings.nightly.metrics_file, self._store, report)
         run.result = report.result
         run.save()
         self._journal.write(

@@ -1,10 +1,10 @@
-"""Runs a night: one stage after the other, each once, whatever happens in between."""
+"""Runs a night, or a refresh: one stage after the other, each once, whatever happens between."""
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,7 +13,7 @@ from recsys.base.durable import errors_of_writing
 from recsys.base.environment import installed_version, peak_memory
 from recsys.base.errors import GateFailedError, RecsysError, StoreError
 from recsys.base.lazy import lazy_property
-from recsys.base.locks import HeldError, only_writer
+from recsys.base.locks import HeldError, is_held, only_writer
 from recsys.base.stopping import StoppedError, StopRequest, stoppable
 from recsys.config import Settings
 from recsys.logs import attributes_of
@@ -21,7 +21,15 @@ from recsys.logs.log_summary import fingerprint_of
 from recsys.nightly.context import Context
 from recsys.nightly.journal import Journal, Reporter
 from recsys.nightly.report import NightReport, StageReport
-from recsys.nightly.run import Finished, Run, drop_old_runs, new_run, now_of, unfinished_run
+from recsys.nightly.run import (
+    RUNS,
+    Finished,
+    Run,
+    drop_old_runs,
+    new_run,
+    now_of,
+    unfinished_run,
+)
 from recsys.nightly.stages import STAGES, Stage, published_by
 from recsys.serving import store_path
 from recsys.store import Content, current_or_none, parent_of, require_comparable, require_writable
@@ -29,6 +37,19 @@ from recsys.store.manifest import files_facts, plain
 from recsys.training import plain_settings
 
 LOCK = ".nightly.lock"
+REFRESH_LOCK = ".refresh.lock"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What is run: a table of stages, and what they share."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    runs: str  # the folder of its runs in the store
+    context: type[Context]
+    has_nothing_new: Callable[[Any], bool]  # takes the context
+    lock: Callable[[Path], AbstractContextManager[None]]  # of a store, while it runs
 
 
 def run_night(
@@ -62,48 +83,77 @@ def run_night(
     StoppedError
         If SIGTERM or SIGINT came.
     """
+    return run_pipeline(NIGHT, settings, store, progress=progress)
+
+
+def run_pipeline(
+    pipeline: Pipeline, settings: Settings, store: str | Path | None, *, progress: bool
+) -> NightReport:
+    """Do the stages of a pipeline on a store; see `run_night`."""
     folder = store_path(store or settings.nightly.store)
     journal = Journal(settings.nightly, progress=progress)
     with stoppable() as stop, journal.recording_warnings(), _refusal_logged(journal, folder):
         require_writable(folder)
-        with only_night(folder):
-            run = _run_of(folder, settings, journal)
+        with pipeline.lock(folder):
+            run = _run_of(folder, pipeline, settings, journal)
             reporter = Reporter(settings, folder, run, journal)
-            context = Context(settings, folder, run, journal, reporter.add, journal.shows)
-            return _Night(context, reporter, stop).carry_out()
+            context = pipeline.context(settings, folder, run, journal, reporter.add, journal.shows)
+            return _Night(pipeline, context, reporter, stop).carry_out()
 
 
 @contextmanager
 def only_night(store: Path) -> Iterator[None]:
-    """Lock a store for one night while the block runs."""
-    path = store / LOCK
+    """Lock a store for one night while the block runs; a refresh that runs is waited for."""
+    with _locked(store, LOCK, "night"), _locked(store, REFRESH_LOCK, "refresh", wait=True):
+        yield
+
+
+@contextmanager
+def only_refresh(store: Path) -> Iterator[None]:
+    """Lock a store for one refresh while the block runs; where a night runs, there is none."""
+    with _locked(store, REFRESH_LOCK, "refresh"):
+        if is_held(store / LOCK):
+            raise _running(store, LOCK, "night")
+        yield
+
+
+@contextmanager
+def _locked(store: Path, name: str, what: str, *, wait: bool = False) -> Iterator[None]:
+    path = store / name
     with ExitStack() as held:
         try:
-            with errors_of_writing(store, "lock it for the night"):
-                held.enter_context(only_writer(path, wait=False))
+            with errors_of_writing(store, f"lock it for the {what}"):
+                held.enter_context(only_writer(path, wait=wait))
         except HeldError as error:
-            process = path.read_bytes()[:20].decode(errors="replace").strip() or "unknown"
-            raise StoreError(
-                f"store {store}: expected no other night, got one that runs in process {process}; "
-                "let it end, or stop it with SIGTERM"
-            ) from error
+            raise _running(store, name, what) from error
         with suppress(PermissionError):  # the file of another user, which is locked all the same
             path.write_text(f"{os.getpid()}\n")
         yield
 
 
-class _Night:
-    """One night: does the stages that are not finished yet."""
+def _running(store: Path, lock: str, what: str) -> StoreError:
+    process = (store / lock).read_bytes()[:20].decode(errors="replace").strip() or "unknown"
+    return StoreError(
+        f"store {store}: expected no other {what}, got one that runs in process {process}; let it "
+        "end, or stop it with SIGTERM"
+    )
 
-    def __init__(self, context: Context, reporter: Reporter, stop: StopRequest) -> None:
-        self._context, self._reporter, self._stop = context, reporter, stop
+
+class _Night:
+    """One night, or refresh: does the stages that are not finished yet."""
+
+    def __init__(
+        self, pipeline: Pipeline, context: Context, reporter: Reporter, stop: StopRequest
+    ) -> None:
+        self._pipeline, self._context = pipeline, context
+        self._reporter, self._stop = reporter, stop
 
     def carry_out(self) -> NightReport:
         """Do all stages; whatever ends them is reported."""
         context, reporter = self._context, self._reporter
         try:
             with errors_of_writing(context.store, "write what the night makes"):
-                for stage in STAGES:
+                for stage in self._pipeline.stages:
                     self._stop.check()
                     if stage.makes_version and self._is_idle:
                         self._leave_out(stage)
@@ -111,7 +161,8 @@ class _Night:
                         self._do(stage)
                 reporter.track(context.tracker)
                 reporter.close()
-                for left in drop_old_runs(context.store, context.settings.nightly.keep_runs):
+                keep = context.settings.nightly.keep_runs
+                for left in drop_old_runs(context.store, keep, self._pipeline.runs):
                     context.journal.warn(left)
         except BaseException as error:
             stopped = None if self._stop.number is None else StoppedError(self._stop.number)
@@ -124,7 +175,7 @@ class _Night:
 
     @lazy_property
     def _is_idle(self) -> bool:
-        return has_nothing_new(self._context)
+        return self._pipeline.has_nothing_new(self._context)
 
     def _leave_out(self, stage: Stage) -> None:
         """Report a stage that would make the current version again."""
@@ -171,10 +222,10 @@ class _Night:
         return damaged is None
 
 
-def _run_of(store: Path, settings: Settings, journal: Journal) -> Run:
+def _run_of(store: Path, pipeline: Pipeline, settings: Settings, journal: Journal) -> Run:
     """Return the run to resume, or a new one."""
     with errors_of_writing(store, "begin a run"):
-        run, damaged = unfinished_run(store)
+        run, damaged = unfinished_run(store, pipeline.runs)
         if damaged is not None:
             journal.write("warning", "damaged", file=str(damaged))
         before = parent_of(store)
@@ -182,7 +233,7 @@ def _run_of(store: Path, settings: Settings, journal: Journal) -> Run:
             require_comparable(store, before)
         parent = before.name
         if run is None:
-            run = new_run(store, now_of(store), parent)
+            run = new_run(store, now_of(store), parent, pipeline.runs)
             journal.run = run.name
             journal.write("info", "started", parent=parent)
             return run
@@ -217,6 +268,8 @@ def has_nothing_new(night: Context) -> bool:
     if not settings.nightly.reuse_unchanged or parent is None or settings.data.test:
         return False
     manifest = parent.version.manifest
+    if manifest.refreshed_from is not None:  # what it folded in was not trained on
+        return False
     return (
         current_or_none(night.store) == parent.version.name
         and manifest.environment.get("packages", {}).get("recsys") == installed_version()
@@ -244,3 +297,6 @@ def _has_same_attributes(night: Context, parent: Content) -> bool:
     if new.column_names != before.column_names:
         return False
     return bool(new.drop_columns(["item_id"]).equals(before.drop_columns(["item_id"])))
+
+
+NIGHT = Pipeline("night", STAGES, RUNS, Context, has_nothing_new, only_night)

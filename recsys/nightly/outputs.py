@@ -120,6 +120,16 @@ class Gated(StageResult):
 
 
 @dataclass(frozen=True)
+class Refreshed(StageResult):
+    """What was folded in to the version before: `recsys.nightly.extension.Added`."""
+
+    users: int
+    items: int
+    pairs: int
+    users_left_out: int
+
+
+@dataclass(frozen=True)
 class Published(StageResult):
     """The version, and the one before it."""
 

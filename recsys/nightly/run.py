@@ -20,6 +20,8 @@ from recsys.store.manifest import plain
 from recsys.store.prune import delete_folder
 
 RUNS = "runs"
+REFRESHES = "refreshes"
+"""The folders of the runs of nights and of refreshes."""
 STATE = "state.json"
 _NAME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 _CLOSED = ("done", "refused")
@@ -65,6 +67,11 @@ class Run:
     def name(self) -> str:
         """Its id, such as ``20261120T020000Z``."""
         return self.folder.name
+
+    @property
+    def is_night(self) -> bool:
+        """Whether it is that of a night, not of a refresh."""
+        return self.folder.parent.name == RUNS
 
     def output(self, stage: str) -> Path:
         """Return the folder of a stage's outputs."""
@@ -118,9 +125,9 @@ class Run:
         replace_text(self.folder / STATE, text)
 
 
-def runs_in(store: Path) -> list[Path]:
+def runs_in(store: Path, name: str = RUNS) -> list[Path]:
     """Return the folders of the runs of a store, oldest first; UnreadableError where it may not."""
-    folder = store / RUNS
+    folder = store / name
     with errors_of_reading(folder):
         return sorted(
             path
@@ -136,14 +143,15 @@ def now_of(store: Path) -> int:
     older than yesterday's.
     """
     names = [version.name.partition("-")[0] for version in versions(store)[:1]]
-    names += sorted(path.name for path in runs_in(store))[-1:]
+    for folder in (RUNS, REFRESHES):
+        names += sorted(path.name for path in runs_in(store, folder))[-1:]
     known = [int(moment_of(name).timestamp()) + 1 for name in names]
     return max([int(time.time()), *known])
 
 
-def new_run(store: Path, now: int, parent: str | None) -> Run:
+def new_run(store: Path, now: int, parent: str | None, name: str = RUNS) -> Run:
     """Begin a run."""
-    folder = store / RUNS / stamp_of(datetime.fromtimestamp(now, UTC))
+    folder = store / name / stamp_of(datetime.fromtimestamp(now, UTC))
     folder.mkdir(parents=True)
     sync(folder.parent)
     run = Run(folder, now, parent)
@@ -151,12 +159,12 @@ def new_run(store: Path, now: int, parent: str | None) -> Run:
     return run
 
 
-def unfinished_run(store: Path) -> tuple[Run | None, Path | None]:
+def unfinished_run(store: Path, name: str = RUNS) -> tuple[Run | None, Path | None]:
     """Return the newest run if it is unfinished, and the path of its state if that is damaged.
 
     A run whose state cannot be trusted is not resumed: all of it is done again.
     """
-    for folder in runs_in(store)[-1:]:
+    for folder in runs_in(store, name)[-1:]:
         path = folder / STATE
         try:
             run = read_run(folder)
@@ -168,12 +176,12 @@ def unfinished_run(store: Path) -> tuple[Run | None, Path | None]:
     return None, None
 
 
-def drop_old_runs(store: Path, keep: int) -> list[str]:
+def drop_old_runs(store: Path, keep: int, name: str = RUNS) -> list[str]:
     """Delete all but the newest runs, and all outputs; called when a run is finished.
 
     Returns a sentence for everything that another user's rights protect: it is passed over.
     """
-    runs = runs_in(store)
+    runs = runs_in(store, name)
     n_dropped = max(len(runs) - keep, 0)
     left = [delete_folder(folder, "a run") for folder in runs[:n_dropped]]
     for folder in runs[n_dropped:]:

@@ -72,7 +72,9 @@ class Stage:
     """
 
     name: str
-    work: Callable[[Context, Path], StageResult]  # writes files to a folder; the result is kept
+    work: Callable[
+        [Any, Path], StageResult
+    ]  # takes the context; writes files to a folder; the result is kept
     after: tuple[str, ...] = ()  # stages whose results it uses
     settings: tuple[str, ...] = ()  # that it uses, such as "model" or "nightly.keep"
     reads: tuple[Input, ...] = ()  # files that the settings name, the current version
@@ -80,7 +82,7 @@ class Stage:
     @property
     def makes_version(self) -> bool:
         """Whether it has nothing to do where the current version stays."""
-        return self.name in ("train", "evaluate", "align", "index", "publish")
+        return self.name in ("train", "evaluate", "align", "fold_in", "index", "publish")
 
     def key(self, night: Context) -> str:
         """Return the hash of everything that the result depends on."""
@@ -93,7 +95,7 @@ class Stage:
         )
 
 
-def _ingest(night: Context, folder: Path) -> Ingested:
+def ingest(night: Context, folder: Path) -> Ingested:
     """Read the log, of its files those that are new."""
     cache = LogCache(night.store / "cache" / "log")
     log = read_log(
@@ -161,9 +163,12 @@ def _choose(night: Context, _folder: Path) -> Chosen:
 
 
 def _has_lost(store: Path, parent: Version) -> bool:
-    """Whether the newest version was refused for its metrics, after the parent was published."""
+    """Whether the newest version was refused for its metrics, after the parent was trained."""
+    trained = parent.manifest.refreshed_from or parent.name
     for found in _readable(store):
-        if found.name == parent.name:
+        if found.manifest.refreshed_from is not None:
+            continue
+        if found.name == trained:
             break
         if damage_of(found) is None:
             refusing = {check.name for check in found.manifest.checks if check.refuses}
@@ -218,13 +223,13 @@ def _align(night: Context, folder: Path) -> Aligned:
     return Aligned(release.space, alignment, alignment["space"])
 
 
-def _index(night: Context, folder: Path) -> Indexed:
+def index(night: Context, folder: Path) -> Indexed:
     """Build the indexes and measure them."""
     built = build_indexes(folder, night.release, night.settings.index)
     return Indexed(built.summaries.to_dict(), built.summaries.main.kind)
 
 
-def _publish(night: Context, _folder: Path) -> Published:
+def publish_release(night: Context, _folder: Path) -> Published:
     """Publish the version, unless an earlier start of this run has."""
     made_by = {"run": night.run.name, "key": night.keys["publish"]}
     found = published_by(night.store, **made_by)
@@ -303,7 +308,7 @@ def _prune(night: Context, _folder: Path) -> Pruned:
 
 
 STAGES = (
-    Stage("ingest", _ingest, settings=("log",), reads=("data.log",)),
+    Stage("ingest", ingest, settings=("log",), reads=("data.log",)),
     Stage(
         "validate",
         _validate,
@@ -333,10 +338,10 @@ STAGES = (
         reads=("data.test",),
     ),
     Stage("align", _align, after=("train",), settings=("alignment",), reads=("current version",)),
-    Stage("index", _index, after=("align",), settings=("index",)),
+    Stage("index", index, after=("align",), settings=("index",)),
     Stage(
         "publish",
-        _publish,
+        publish_release,
         after=("index", "evaluate"),
         settings=("gates", "data.item_columns"),
         reads=("data.items",),

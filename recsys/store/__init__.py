@@ -23,7 +23,7 @@ from recsys.store.manifest import (
 )
 from recsys.store.parent import Damaged, Parent, align_with_current, parent_of, require_comparable
 from recsys.store.parquet_files import ItemTable, SeenLists, UserTable, read_vectors
-from recsys.store.prune import Pruning, prune
+from recsys.store.prune import Pruning, prune, prune_refreshed
 from recsys.store.publish import BuiltIndexes, Gate, build_indexes, publish, require_writable
 from recsys.store.release import Release
 from recsys.store.sound import PassedOver, damage_of
@@ -64,6 +64,7 @@ __all__ = [
     "pin",
     "pinned",
     "prune",
+    "prune_refreshed",
     "publish",
     "read_vectors",
     "require_comparable",

@@ -258,6 +258,12 @@ class Manifest:
             raise GateFailedError([check.sentence for check in refusing], refusing, self.version)
 
     @property
+    def refreshed_from(self) -> str | None:
+        """The version whose model and metrics it has, where a refresh added rows to it."""
+        found: str | None = (self.data.get("refresh") or {}).get("of")
+        return found
+
+    @property
     def evaluation(self) -> EvaluationSummary | None:
         """The evaluation of the published model; None where it was not tested."""
         return self.metrics.get(self.model.name)

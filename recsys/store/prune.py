@@ -29,10 +29,13 @@ STAGING = ".staging-"
 TRASH = ".trash-"
 """Start of the name of a folder that was a version and is being deleted."""
 
+KEPT_REFRESHED = 2
+"""Versions of refreshes that are kept: the current one, and the one before."""
+
 _LEFTOVER = "a folder that recsys left"
 _OPEN_ELSEWHERE = ".nfs"  # start of the name that NFS gives a deleted file that is still open
 
-_State = Literal["accepted", "refused", "damaged", "unreadable", "of another release"]
+_State = Literal["accepted", "refused", "refreshed", "damaged", "unreadable", "of another release"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ def prune(
 ) -> Pruning:
     """Delete the oldest versions, and the folders left by crashed publishers and pruners.
 
-    Refused versions do not count, and are deleted with the accepted ones around them. In addition
+    Refused versions do not count, and are deleted with the accepted ones around them; nor do those
+    of a refresh, of which the two newest are kept. In addition
     to the newest, these are kept: the current version, the one that a rollback would take, pinned
     ones, and those that a process on this machine has open. A job that reads the Parquet files by
     their path should pin the version.
@@ -95,6 +99,33 @@ def prune(
     said = [f"deleted {name}: it was damaged" for name in damaged]
     warn_of([*left, *strays(store / VERSIONS), *said, *_worth_a_look(store, done)])
     return done
+
+
+def prune_refreshed(store: str | Path, keep: int = KEPT_REFRESHED) -> Pruning:
+    """Delete the versions that refreshes made, but for the newest; all others are kept.
+
+    As `prune` it keeps the current version, the one that a rollback would take, pinned ones and
+    those that are open, and it reads no more than manifests.
+    """
+    store = as_path("store", store)
+    with errors_of_writing(store, "prune"), only_writer(store / PUBLISH_LOCK):
+        listed = versions(store)
+        is_one = {version.name: _is_refreshed(version) for version in listed}
+        with only_writer(store / CURRENT_LOCK):
+            kept = dict.fromkeys((name for name in is_one if not is_one[name]), "of no refresh")
+            kept |= _newest_refreshed(is_one, keep) | _in_use(store, listed)
+            done = _removed(listed, kept, _move_away, without_locks=False)
+            sync(store / VERSIONS)
+        warn_of(remove_leftovers(store / VERSIONS))
+    return done
+
+
+def _is_refreshed(version: Version) -> bool:
+    """Whether a refresh has made a version; not where its manifest cannot be read."""
+    try:
+        return version.manifest.refreshed_from is not None
+    except StoreError:
+        return False
 
 
 def remove_leftovers(versions: Path) -> list[str]:
@@ -164,7 +195,15 @@ def _prune(
     without_locks: bool,
 ) -> Pruning:
     """Remove the versions that nothing keeps, oldest first."""
-    kept = _reasons(store, listed, states, keep)
+    return _removed(listed, _reasons(store, listed, states, keep), remove, without_locks)
+
+
+def _removed(
+    listed: Sequence[Version],
+    kept: dict[str, str],
+    remove: Callable[[Version], None],
+    without_locks: bool,
+) -> Pruning:
     deleted, n_bytes = [], 0
     for version in reversed(listed):
         if version.name in kept:
@@ -217,7 +256,8 @@ def _state(version: Version) -> _State:
     try:
         if damage_of(version) is not None:
             return "damaged"
-        return version.manifest.status
+        is_sound_refresh = version.manifest.status == "accepted" and _is_refreshed(version)
+        return "refreshed" if is_sound_refresh else version.manifest.status
     except UnreadableError:
         return "unreadable"
     except StoreError:
@@ -235,8 +275,13 @@ def _reasons(
     unknown = ("unreadable", "of another release")
     reasons |= {name: state for name, state in states.items() if state in unknown}
     reasons |= _newest(listed, states, keep)
+    return reasons | _in_use(store, listed)
+
+
+def _in_use(store: Path, listed: Sequence[Version]) -> dict[str, str]:
+    """Return the versions that are pinned, current, or what a rollback would take."""
     existing = {version.name for version in listed}
-    reasons |= dict.fromkeys(pinned(store) & existing, "pinned")
+    reasons = dict.fromkeys(pinned(store) & existing, "pinned")
     for name, reason in ((version_before(store), "rollback"), (current(store), "current")):
         if name is not None:
             reasons[name] = reason
@@ -244,16 +289,25 @@ def _reasons(
 
 
 def _newest(listed: Sequence[Version], states: Mapping[str, _State], keep: int) -> dict[str, str]:
-    """Return the newest accepted versions, and the others between them."""
-    reasons: dict[str, str] = {}
+    """Return the newest accepted versions, the refused between them, and few of refreshes."""
+    is_refreshed = {name: state == "refreshed" for name, state in states.items()}
+    reasons = _newest_refreshed(is_refreshed, KEPT_REFRESHED)
     n_counted = 0
     for version in listed:
         if n_counted == keep:
             break
         state = states.get(version.name, "accepted")
+        if state == "refreshed":
+            continue
         reasons[version.name] = f"newest {keep}" if state == "accepted" else state
         n_counted += state == "accepted"
     return reasons
+
+
+def _newest_refreshed(is_refreshed: Mapping[str, bool], keep: int) -> dict[str, str]:
+    """Return the newest of the versions that refreshes made."""
+    names = sorted((name for name, is_one in is_refreshed.items() if is_one), reverse=True)
+    return dict.fromkeys(names[:keep], f"newest {keep} refreshed")
 
 
 def _move_away(version: Version) -> None:

@@ -1,0 +1,121 @@
+"""A refresh: the night with another training stage, which folds in what is new since the version.
+
+Nothing is trained, chosen or tested; reading, the index, the gates and publishing are those of the
+night. It takes seconds, so that the users and items of today have a version before the next night.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from recsys.base.errors import StoreError
+from recsys.base.lazy import lazy_property
+from recsys.config import Settings, settings_from
+from recsys.nightly.context import Context
+from recsys.nightly.extension import Extension
+from recsys.nightly.night import Pipeline, only_refresh, run_pipeline
+from recsys.nightly.outputs import Pruned, Refreshed, read_embeddings, write_embeddings
+from recsys.nightly.report import NightReport
+from recsys.nightly.run import REFRESHES
+from recsys.nightly.stages import Stage, index, ingest, publish_release
+from recsys.serving import store_path
+from recsys.store import Release, find_version, prune_refreshed
+
+
+def run_refresh(
+    settings: Settings | None = None, store: str | Path | None = None, *, progress: bool = False
+) -> NightReport:
+    """Fold in the users and items of the log that the current version does not know, and publish.
+
+    The users and items that it knows keep their embeddings bit for bit, and the new version has
+    its `space_id`, model, metrics and settings. What its users have seen since is added to what
+    they have seen. Where nothing is new, the current version stays. Versions of refreshes are
+    deleted when two newer ones are there; those of nights are left to `prune`.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        Those of the night. Default: those that the current version was made with.
+    store : path, optional
+        Default: ``nightly.store``, else $RECSYS_STORE, else ./store.
+    progress : bool
+        Show what is being done where stderr is a terminal.
+
+    Raises
+    ------
+    StoreError
+        If there is no version yet, a night or another refresh runs on this store, or it cannot be
+        written.
+    GateFailedError
+        If a check refuses the version. The current one stays.
+    DataError
+        If the log cannot be used.
+    ConfigError
+        If settings contradict each other.
+    StoppedError
+        If SIGTERM or SIGINT came.
+    """
+    if settings is None:
+        settings = settings_of_version(store)
+    return run_pipeline(REFRESH, settings, store, progress=progress)
+
+
+def settings_of_version(store: str | Path | None = None) -> Settings:
+    """Return the settings that the current version of a store was made with."""
+    return settings_from(find_version(store_path(store)).manifest.config)
+
+
+class RefreshContext(Context):
+    """What the stages of a refresh share."""
+
+    @lazy_property
+    def extension(self) -> Extension:
+        """The version before, with what the log knows beyond it."""
+        if self.parent is None:
+            raise StoreError(
+                f"store {self.store}: expected a version to refresh, got none; publish one first, "
+                "with recsys train or recsys nightly"
+            )
+        return Extension(
+            self.parent,
+            self.log,
+            self.attributes,
+            self.settings.log.popular_half_life_days,
+        )
+
+    @lazy_property
+    def release(self) -> Release:
+        """What is published: the version before, with the rows that were folded in."""
+        return self.extension.release(read_embeddings(self.run.output("fold_in")))
+
+
+def _fold_in(refresh: RefreshContext, folder: Path) -> Refreshed:
+    """Fold in new users and items."""
+    write_embeddings(folder, refresh.extension.embeddings())
+    return Refreshed(**asdict(refresh.extension.added))
+
+
+def _prune(refresh: Context, _folder: Path) -> Pruned:
+    """Delete the versions of refreshes before."""
+    done = prune_refreshed(refresh.store)
+    return Pruned(len(done.deleted), done.n_bytes, len(done.kept))
+
+
+def _has_nothing_new(refresh: RefreshContext) -> bool:
+    return refresh.extension.added.is_nothing
+
+
+STAGES = (
+    Stage("ingest", ingest, settings=("log",), reads=("data.log",)),
+    Stage(
+        "fold_in",
+        _fold_in,
+        after=("ingest",),
+        settings=("data.item_columns",),
+        reads=("data.items", "current version"),
+    ),
+    Stage("index", index, after=("fold_in",), settings=("index",)),
+    Stage("publish", publish_release, after=("index",), settings=("gates",)),
+    Stage("prune", _prune, after=("publish",)),
+)
+
+REFRESH = Pipeline("refresh", STAGES, REFRESHES, RefreshContext, _has_nothing_new, only_refresh)
