@@ -111,9 +111,9 @@ def test_new_users_get_lists_of_their_own(refreshed: Path) -> None:
         assert found.source == "personal"
         assert [int(str(item_id)[1:]) % 4 for item_id, _ in found] == [taste] * 4
     # i40 is for those of the taste of its users.
-    new = recommender.item_vectors.matrix[40]
-    scores = recommender.user_vectors.matrix[:60] @ new
-    assert set(np.argsort(-scores)[:10] % 4) == {0}
+    users, new = recommender.user_vectors, recommender.item_vectors.matrix[40]
+    best = np.argsort(-(users.matrix @ new))[:10]
+    assert {int(str(user_id)[1:]) % 4 for user_id in users.ids.tolist(best)} == {0}
 
 
 def test_no_list_holds_what_was_seen_since(before: Path, refreshed: Path) -> None:
