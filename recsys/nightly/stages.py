@@ -72,9 +72,7 @@ class Stage:
     """
 
     name: str
-    work: Callable[
-        [Any, Path], StageResult
-    ]  # takes the context; writes files to a folder; the result is kept
+    work: Callable[[Any, Path], StageResult]  # takes the context, and a folder for files
     after: tuple[str, ...] = ()  # stages whose results it uses
     settings: tuple[str, ...] = ()  # that it uses, such as "model" or "nightly.keep"
     reads: tuple[Input, ...] = ()  # files that the settings name, the current version
