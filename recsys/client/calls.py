@@ -28,6 +28,7 @@ _T = TypeVar("_T")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_~-]{1,200}")  # which nothing on the way rewrites in a path
 _PLAIN = frozenset(("k", "on_unknown", "include_seen"))
 _ATTEMPTS = 3  # to get all parts of an answer from one version
+_MOST_TARGET = 65_000  # which httpx and the service take
 _JSON = "application/json"
 
 
@@ -47,6 +48,13 @@ class Ask:
     body: bytes | None = None
     method: str = ""
     is_once: bool = False  # what is not ready now is the answer
+
+    def __post_init__(self) -> None:
+        if len(self.target) > _MOST_TARGET:
+            raise DataError(
+                f"expected ids and texts of a path of at most {_MOST_TARGET:,} characters in all, "
+                f"percent-encoded, got {len(self.target):,}"
+            )
 
     @property
     def verb(self) -> str:

@@ -246,7 +246,7 @@ class Service:
                 raise ProblemError("not_ready", "no version is open and warm yet")
             return Reply(b'{"status":"ready","version":"%s"}' % opened.version.encode())
         if route.name == "openapi":
-            return Reply(document())
+            return Reply(document(self.settings))
         text = self.counters.text() + self._workers.text()
         return Reply(text.encode(), media=handlers.PROMETHEUS)
 

@@ -1,55 +1,16 @@
-"""The service as OpenAPI 3.1, made of its routes."""
+"""The service as OpenAPI 3.1, made of its routes and held to its settings."""
 
 import json
-from functools import cache
 from typing import Any
 
 from recsys.base.environment import DISTRIBUTION
-from recsys.service import handlers
+from recsys.base.service_settings import ServiceSettings
+from recsys.service import handlers, schemas
+from recsys.service.handlers import OF_ANYBODY
 from recsys.service.parameters import Parameter
 from recsys.service.problems import MEDIA, PROBLEMS
 from recsys.service.routes import ROUTES, Route
 
-_ID: dict[str, Any] = {"type": ["string", "integer"]}
-_KINDS: dict[str, dict[str, Any]] = {
-    "k": {"type": "integer", "minimum": 1},
-    "number": {"type": "number"},
-    "flag": {"type": "boolean"},
-    "id": _ID,
-    "ids": {"type": "array", "items": _ID},
-    "numbers": {"type": "array", "items": {"type": "number"}},
-    "objects": {"type": "array", "items": {"type": "object"}},
-}
-_SCORED = {
-    "type": "object",
-    "required": ["item_id", "score"],
-    "properties": {
-        "item_id": _ID,
-        "title": {"type": "string"},
-        "score": {"type": ["number", "null"]},
-    },
-}
-_LIST = {
-    "type": "object",
-    "required": ["items", "source", "version"],
-    "properties": {
-        "items": {"type": "array", "items": _SCORED},
-        "source": {"type": "string"},
-        "version": {"type": "string"},
-    },
-}
-_PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"enum": list(PROBLEMS)},
-        "request_id": {"type": "string"},
-    },
-}
 _OF_ALL = {
     name: {"description": what, "schema": {"type": "string"}}
     for name, what in (
@@ -60,55 +21,107 @@ _OF_ALL = {
 _HEADERS = _OF_ALL | {
     "x-recsys-source": {"description": "As in the list.", "schema": {"type": "string"}}
 }
-_LISTS = frozenset(
-    ("user_recommendations", "recommendations", "similar", "similar_in_body", "items", "list")
-) | {"list_in_body"}
+_LISTS = ("user_recommendations", "recommendations", "similar", "similar_in_body", "items")
+ANSWERS = dict.fromkeys((*_LISTS, "list", "list_in_body"), "List") | {
+    "batch": "Batch",
+    "explanation": "Explanation",
+    "explanations": "Explanation",
+    "item": "Item",
+    "embeddings": "Embedding",
+    "version": "Version",
+    "live": "Health",
+    "ready": "Health",
+}
+"""The schema of the answer of each route; any JSON where there is none."""
+
+_CHOICES = {"kind": ["popular", "trending", "latest"], "table": ["users", "items"]}
 
 
-@cache
-def document() -> bytes:
+def document(settings: ServiceSettings) -> bytes:
     """Return the document as JSON."""
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-    content = {
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, settings)
+    request = schemas.of_body("recommendations", OF_ANYBODY, settings)
+    content: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": DISTRIBUTION, "version": "1"},
         "paths": paths,
         "components": {
-            "schemas": {"List": _LIST, "Problem": _PROBLEM},
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas.ANSWERS | {"Request": request},
+            "responses": {
+                str(status): _problem(status)
+                for status in sorted({status for status, _ in PROBLEMS.values()})
+            },
         },
     }
+    if settings.keys is not None:
+        bearer = {"key": {"type": "http", "scheme": "bearer"}}
+        content["components"]["securitySchemes"] = bearer
     return json.dumps(content).encode()
 
 
-def _operation(route: Route) -> dict[str, Any]:
-    problem = {MEDIA.decode(): {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    schema = {"$ref": "#/components/schemas/List"} if route.name in _LISTS else {}
+def _problem(status: int) -> dict[str, Any]:
+    codes = {code: title for code, (one, title) in PROBLEMS.items() if one == status}
+    return {
+        "description": "; ".join(f"{code}: {title}" for code, title in codes.items()),
+        "headers": {"x-request-id": _OF_ALL["x-request-id"]},
+        "content": {MEDIA.decode(): {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+def _operation(route: Route, settings: ServiceSettings) -> dict[str, Any]:
     found: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
         "responses": {
             "200": {
                 "description": "The answer.",
-                "headers": _HEADERS if route.name in _LISTS else _OF_ALL,
-                "content": {route.media.decode().partition(";")[0]: {"schema": schema}},
+                "headers": _HEADERS if ANSWERS.get(route.name) == "List" else _OF_ALL,
+                "content": _content(route),
             },
-            "default": {"description": "A problem (RFC 9457).", "content": problem},
+            **{
+                str(status): {"$ref": f"#/components/responses/{status}"}
+                for status in sorted(_statuses(route, settings))
+            },
         },
     }
     listed = [_in_path(name, route) for name in _names_in(route.path)]
     if route.method == "GET":
-        listed += [_in_query(parameter, route) for parameter in route.parameters]
+        listed += [_in_query(parameter, route, settings) for parameter in route.parameters]
     else:
-        found["requestBody"] = _body(route)
+        found["requestBody"] = _body(route, settings)
     if listed:
         found["parameters"] = listed
-    if route.scope is not None:
+    if route.scope is not None and settings.keys is not None:
         found["security"] = [{"key": []}]
-        found["description"] = f"Where the service has keys: one of scope {route.scope}."
+        found["description"] = f"Needs a key of scope {route.scope}."
     return found
+
+
+def _content(route: Route) -> dict[str, Any]:
+    name, media = ANSWERS.get(route.name), route.media.decode().partition(";")[0]
+    found = {media: {"schema": {} if name is None else {"$ref": f"#/components/schemas/{name}"}}}
+    if route.name == "embeddings":
+        found[handlers.ARROW.decode()] = {"schema": {}}
+    return found
+
+
+def _statuses(route: Route, settings: ServiceSettings) -> set[int]:
+    """Return the statuses of the problems that a route may answer with."""
+    statuses = {400, 414, 431, 500}
+    if route.answer is not None or route.name == "ready":
+        statuses.add(503)
+    if route.answer is not None:
+        statuses.add(422)
+    if route.method == "POST":
+        statuses |= {408, 413, 415}
+    if "{" in route.path or any(one.name in ("on_unknown", "history") for one in route.parameters):
+        statuses.add(404)
+    if route.scope is not None:
+        statuses |= {429} if settings.max_per_second is not None else set()
+        statuses |= {401, 403} if settings.keys is not None else set()
+    return statuses
 
 
 def _names_in(path: str) -> list[str]:
@@ -116,39 +129,24 @@ def _names_in(path: str) -> list[str]:
 
 
 def _in_path(name: str, route: Route) -> dict[str, Any]:
-    found = {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    schema = {"type": "string"} | ({"enum": _CHOICES[name]} if name in _CHOICES else {})
+    found = {"name": name, "in": "path", "required": True, "schema": schema}
     return found | {"example": route.example["path"][name]}
 
 
-def _in_query(parameter: Parameter, route: Route) -> dict[str, Any]:
+def _in_query(parameter: Parameter, route: Route, settings: ServiceSettings) -> dict[str, Any]:
     found = {
         "name": parameter.name,
         "in": "query",
         "description": parameter.description,
         "required": parameter.required,
-        "schema": _schema(parameter),
+        "schema": schemas.of_parameter(parameter, settings),
     }
     example = route.example.get("query", {}).get(parameter.name)
     return found if example is None else found | {"example": example}
 
 
-def _body(route: Route) -> dict[str, Any]:
-    schema = {
-        "type": "object",
-        "properties": {
-            one.name: _schema(one) | {"description": one.description} for one in route.parameters
-        },
-        "required": [one.name for one in route.parameters if one.required],
-        "additionalProperties": False,
-    }
+def _body(route: Route, settings: ServiceSettings) -> dict[str, Any]:
+    schema = schemas.of_body(route.name, route.parameters, settings)
     content = {"schema": schema, "example": route.example["body"]}
     return {"required": True, "content": {handlers.JSON.decode(): content}}
-
-
-def _schema(parameter: Parameter) -> dict[str, Any]:
-    schema = dict(_KINDS.get(parameter.kind, {"type": "string"}))
-    if parameter.choices:
-        schema["enum"] = list(parameter.choices)
-    if parameter.default is not None:
-        schema["default"] = parameter.default
-    return schema

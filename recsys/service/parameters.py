@@ -29,6 +29,7 @@ class Parameter:
     default: Any = None
     required: bool = False
     in_query: bool = True
+    most_characters: int = 0  # of a text; 0 for no limit
 
 
 Arguments = dict[str, Any]
@@ -116,9 +117,10 @@ def _of_json(value: Any, parameter: Parameter) -> Any:
     name, kind = parameter.name, parameter.kind
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind == "k":
-        if not isinstance(value, int) or isinstance(value, bool):
+        if not is_number or value != value // 1:
             raise _misfit(name, "a whole number", value)
-    elif kind == "number":
+        return int(value)  # 10.0 is a whole number of JSON
+    if kind == "number":
         if not is_number:
             raise _misfit(name, "a number", value)
     elif kind == "flag":
@@ -164,6 +166,9 @@ def _checked(
             raise ProblemError(
                 "invalid", f"{name}: expected at most {settings.max_ids:,}, got {len(value):,}"
             )
+        if parameter.most_characters and len(value) > parameter.most_characters:
+            most = f"{name}: expected at most {parameter.most_characters} characters"
+            raise ProblemError("invalid", f"{most}, got {len(value):,}")
         if parameter.choices and value not in parameter.choices:
             raise _misfit(name, f"one of {', '.join(parameter.choices)}", value)
         if settings.where_columns is not None:

@@ -139,7 +139,7 @@ ROUTES = (
         "Find items by words of their titles or their beginnings; without any, all of them.",
         handlers.find,
         (
-            Parameter("title", "text", "Words, at most 256 characters; or an id.", default=""),
+            Parameter("title", "text", "Words; or an id.", default="", most_characters=256),
             _K,
             handlers.CONDITIONS[-1],
             DETAILS,

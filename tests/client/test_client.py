@@ -207,6 +207,9 @@ def test_a_request_says_who_asks_and_nothing_rewrites_its_path(answering) -> Non
         for part in ("%2E%2E", "%2E", "a%2F..%2Fb", "%252e", "a%20b", "%3F", "%23", "%C3%A9")
     ]
     assert {one.headers["authorization"] for one in sent} == {"Bearer secret"}
+    for too_long in (client.describe, client.find):
+        with pytest.raises(DataError, match="65,000 characters"):
+            too_long("é" * 12_000)
     client.recommend("..", k=np.int64(3))
     assert json.loads(sent[-1].content) == {"user_id": "..", "k": 3}
     client.recommend("u42", include_seen=True)

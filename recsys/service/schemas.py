@@ -1,0 +1,173 @@
+"""What arguments and answers look like, as JSON Schema, for OpenAPI."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from recsys.base.service_settings import ServiceSettings
+from recsys.service.handlers import LIMITS
+from recsys.service.parameters import Parameter
+from recsys.service.problems import PROBLEMS
+
+Schema = dict[str, Any]
+
+_ID: Schema = {"type": ["string", "integer"]}
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_SCORE: Schema = {"type": ["number", "null"]}
+
+
+def _object(required: Mapping[str, Schema], **optional: Schema) -> Schema:
+    found = {"type": "object", "required": list(required), "properties": {**required, **optional}}
+    return found | {"additionalProperties": False}
+
+
+def _list_of(schema: Schema) -> Schema:
+    return {"type": "array", "items": schema}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_SCORED = _object({"item_id": _ID, "score": _SCORE}, title=_TEXT)
+_ITEM_OF_LIST = _object(
+    {"item_id": _ID, "score": _SCORE},
+    title=_TEXT,
+    attributes={"type": "object"},
+    because_of=_ref("Scored"),
+)
+_PART = {"type": "object", "required": ["item_id", "score"], "properties": {"score": _SCORE}}
+
+ANSWERS: dict[str, Schema] = {
+    "Scored": _SCORED,
+    "Listed": _ITEM_OF_LIST,
+    "List": _object(
+        {"items": _list_of(_ref("Listed")), "source": _TEXT, "version": _TEXT},
+        title_column={"type": ["string", "null"]},
+    ),
+    "Batch": _object(
+        {
+            "answers": _list_of(
+                {"anyOf": [_ref("List"), _object({"problem": _ref("Problem")})]},
+            ),
+            "version": _TEXT,
+        }
+    ),
+    "Explanation": _object(
+        {
+            "item_id": _ID,
+            "score": _SCORE,
+            "parts": _list_of(_PART),
+            "rest": _SCORE,
+            "source": _TEXT,
+            "version": _TEXT,
+        },
+        title_column={"type": ["string", "null"]},
+    ),
+    "Item": _object(
+        {"item_id": _ID, "n_users": _COUNT, "attributes": {"type": "object"}, "version": _TEXT}
+    ),
+    "Embedding": {
+        **_object(
+            {"embedding": _list_of({"type": "number"}), "space_id": _TEXT, "version": _TEXT},
+            user_id=_ID,
+            item_id=_ID,
+        ),
+        "oneOf": [{"required": ["user_id"]}, {"required": ["item_id"]}],
+    },
+    "Version": _object(
+        {
+            "version": _TEXT,
+            "model": _TEXT,
+            "factors": _COUNT,
+            "n_users": _COUNT,
+            "n_items": _COUNT,
+            "space_id": _TEXT,
+            "opened_seconds_ago": {"type": "number"},
+            "limits": _object(dict.fromkeys(LIMITS, _COUNT)),
+        }
+    ),
+    "Health": _object({"status": {"enum": ["live", "ready"]}}, version=_TEXT),
+    "Problem": _object(
+        {
+            "type": _TEXT,
+            "title": _TEXT,
+            "status": {"enum": sorted({status for status, _ in PROBLEMS.values()})},
+            "detail": _TEXT,
+            "code": {"enum": list(PROBLEMS)},
+        },
+        request_id=_TEXT,
+    ),
+}
+"""The bodies of answers."""
+
+_OF_USER: Schema = {
+    "required": ["user_id"],
+    "properties": {
+        "user_id": _ID,
+        "weights": {"type": "null"},
+        "on_unknown": {"enum": ["popular", "raise", None]},
+    },
+}
+_OF_HISTORY: Schema = {
+    "required": ["history"],
+    "properties": {"user_id": {"type": "null"}, "history": {"type": "array", "minItems": 1}},
+}
+RULES: dict[str, Schema] = {
+    "recommendations": {"anyOf": [_OF_USER, _OF_HISTORY]},
+    "explanations": {
+        "anyOf": [
+            {
+                "required": ["user_id"],
+                "properties": {
+                    "user_id": _ID,
+                    "history": {"type": "null"},
+                    "weights": {"type": "null"},
+                },
+            },
+            _OF_HISTORY,
+        ]
+    },
+}
+"""What arguments of a body go together, by the name of the route."""
+
+
+def of_parameter(parameter: Parameter, settings: ServiceSettings) -> Schema:
+    """Return the schema of an argument of a query."""
+    kinds: dict[str, Schema] = {
+        "k": {"type": "integer", "minimum": 1, "maximum": settings.max_k},
+        "number": {"type": "number", "minimum": 0, "maximum": 1},
+        "flag": {"type": "boolean"},
+        "id": _ID,
+        "ids": _list_of(_ID) | {"maxItems": settings.max_ids},
+        "numbers": _list_of({"type": "number", "exclusiveMinimum": 0})
+        | {"maxItems": settings.max_ids},
+        "objects": _list_of(_ref("Request")) | {"maxItems": settings.max_ids},
+        "condition": _TEXT | {"format": "recsys-condition"},
+        "column": _TEXT | {"format": "recsys-column"},
+    }
+    schema = dict(kinds.get(parameter.kind, _TEXT))
+    if parameter.choices:
+        schema["enum"] = list(parameter.choices)
+    if parameter.most_characters:
+        schema["maxLength"] = parameter.most_characters
+    if parameter.default is not None:
+        schema["default"] = parameter.default
+    return schema
+
+
+def of_body(name: str, parameters: Iterable[Parameter], settings: ServiceSettings) -> Schema:
+    """Return the schema of a body, where null stands for the default."""
+    listed = tuple(parameters)
+    properties = {}
+    for one in listed:
+        schema = of_parameter(one, settings)
+        if not one.required:
+            kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+            schema["type"] = [*kinds, "null"]
+            if "enum" in schema:
+                schema["enum"] = [*schema["enum"], None]
+        properties[one.name] = schema | {"description": one.description}
+    required = [one.name for one in listed if one.required]
+    found: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return found | ({"required": required} if required else {}) | RULES.get(name, {})
