@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,7 @@ def missing_package(where: str, package: str, requirement: str, instead: str = "
     )
 
 
+@cache
 def installed_version(distribution: str = DISTRIBUTION) -> str | None:
     """Return the installed version of a distribution, None where it is not installed."""
     from importlib.metadata import PackageNotFoundError, version  # who serves needs no versions

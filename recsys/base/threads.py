@@ -1,6 +1,7 @@
 """Threads whose number never changes a result: the work is cut into the same ranges for any."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import threadpoolctl
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from recsys.base.environment import usable_cores
 from recsys.base.stopping import check_stop
@@ -66,13 +67,15 @@ class _BlasLimit:
         self._lock = Lock()
         self._blocks = 0
         self._limit: Any = None
+        self._n_modules = -1
+        self._libraries: Any = None
 
     def begin(self) -> None:
         """Enter a block; the first one sets the limit."""
         with self._lock:
             if self._blocks == 0:
                 _take_control()
-                self._limit = threadpool_limits(limits=1, user_api="blas")
+                self._limit = self._found_libraries().limit(limits=1, user_api="blas")
             self._blocks += 1
 
     def end(self) -> None:
@@ -87,6 +90,15 @@ class _BlasLimit:
         others, self._lock, self._blocks = self._blocks, Lock(), 0
         if others:
             self._restore()
+
+    def _found_libraries(self) -> Any:
+        """Return what controls the loaded libraries; looking for them takes milliseconds.
+
+        A library comes with a module that is imported: they are looked for again after imports.
+        """
+        if self._n_modules != (n_modules := len(sys.modules)):
+            self._libraries, self._n_modules = ThreadpoolController(), n_modules
+        return self._libraries
 
     def _restore(self) -> None:
         _take_control()

@@ -84,8 +84,12 @@ class Sample:
                 self.users[part], k, bounds, exclude, allowed, work[part]
             )
 
+        parts = chunks(n, least=_AT_ONCE)
+        if len(parts) == 1:  # a thread costs more than the lists of a few users
+            search(parts[0])
+            return rows, scores, work
         with ThreadPoolExecutor(usable_cores()) as pool:
-            for _ in pool.map(search, chunks(n, least=_AT_ONCE)):
+            for _ in pool.map(search, parts):
                 check_stop()
         return rows, scores, work
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from recsys.base.checks import misfit
+from recsys.base.annotations import misfit
 from recsys.base.durable import sha256_of
 from recsys.base.errors import CorruptVersionError, GateFailedError, StoreError
 from recsys.base.lazy import lazy_property

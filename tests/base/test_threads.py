@@ -1,8 +1,11 @@
 """Threads of ours, and those of BLAS, which are set for the whole process."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier, Event
 
 import numpy as np
@@ -14,6 +17,8 @@ from recsys.base.threads import one_blas_thread
 from recsys.models import ALS, popularity_of
 from tests.forks import GOT_THROUGH, in_fork
 from tests.worlds import random_user_items
+
+ROOT = Path(__file__).parents[2]
 
 
 def blas_threads() -> set[int]:
@@ -101,3 +106,24 @@ def test_a_fork_in_a_block_of_another_thread_has_its_threads_back() -> None:
         assert in_fork(in_child) == GOT_THROUGH
         leave.set()
     assert blas_threads() == {2}
+
+
+def test_a_library_that_comes_with_a_later_import_is_held_too() -> None:
+    program = """
+from threadpoolctl import threadpool_info
+from recsys.base.threads import one_blas_thread
+
+def blas():
+    return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+with one_blas_thread():
+    assert set(blas()) == {1}
+before = len(blas())
+import scipy.linalg
+assert len(blas()) > before
+with one_blas_thread():
+    assert set(blas()) == {1}
+assert set(blas()) == {2}
+"""
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env).returncode == 0
