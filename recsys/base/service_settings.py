@@ -56,6 +56,8 @@ class ServiceSettings:
     """Longest time for the body to arrive, and for an answer to be made."""
     max_waiting: int = 64
     """Requests of a worker that run or wait in threads; more are answered 503 at once."""
+    max_turn_seconds: float = 0.01
+    """How long a worker makes plain lists while others wait; those after are answered 503."""
     poll_seconds: float = 1.0
     """How often a worker looks for a new current version and for changed keys."""
     log_format: LogFormat = "auto"
@@ -81,7 +83,7 @@ class ServiceSettings:
             require(f"service.{name}", getattr(self, name), least=256)
         for name, choices in (("log_format", LogFormat), ("log_requests", LogRequests)):
             require(f"service.{name}", getattr(self, name), one_of=get_args(choices))
-        for name in ("max_seconds", "poll_seconds", "slow_seconds"):
+        for name in ("max_seconds", "max_turn_seconds", "poll_seconds", "slow_seconds"):
             require(f"service.{name}", getattr(self, name), above=0, below=inf)
         require("service.telemetry_share", self.telemetry_share, least=0, at_most=1)
         if self.telemetry is not None and not self.telemetry.startswith(("http://", "https://")):

@@ -19,7 +19,7 @@ from recsys.service import handlers, routes
 from recsys.service.admission import Admission
 from recsys.service.counters import Counters
 from recsys.service.handlers import Asked, Reply
-from recsys.service.load import Threads
+from recsys.service.load import Threads, Turns
 from recsys.service.messages import Headers, Receive, Scope, Send, body_of
 from recsys.service.observer import Observer
 from recsys.service.openapi import document
@@ -86,7 +86,7 @@ class Service:
         self._observer = Observer(self.settings, self.counters)
         self.current = CurrentVersion(store_path(store), self.counters.increase)
         self._admission = Admission(self.settings, counters)
-        self._threads = Threads(self.settings)
+        self._threads, self._turns = Threads(self.settings), Turns(self.settings)
         self._watcher = ThreadPoolExecutor(1, "recsys-watch")
         self._looked: Callable[[], None] = lambda: None
         self._queries: dict[tuple[str, bytes], _Query] = {}
@@ -162,6 +162,8 @@ class Service:
             else:
                 route = _route_of(found, method)
                 name = route.name
+                if route.is_quick:
+                    self._turns.require_place()
                 self._admission.require_key(route, headers)
                 reply = await self._reply(route, found, scope, headers, receive, opened)
         except ProblemError as problem:

@@ -4,12 +4,40 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from time import perf_counter
 from typing import TypeVar
 
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.problems import ProblemError
 
 Answer = TypeVar("Answer")
+
+_LEAST_LISTS = 32  # of a turn: a pause of the machine turns nobody away
+
+
+class Turns:
+    """Bounds how long plain lists are waited for: what has come while some were made is a turn.
+
+    The event loop takes what has come in turns, and makes one list after another. Under more load
+    than a worker can carry, turns grow until all who ask wait in one. So those that find the turn
+    too long are turned away, which costs little, and the others wait for a turn or two.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._most_seconds = settings.max_turn_seconds
+        self._n, self._began = 0, 0.0
+
+    def require_place(self) -> None:
+        """Raise a problem where this turn has taken too long."""
+        now, self._n = perf_counter(), self._n + 1
+        if self._n == 1:
+            self._began = now
+            asyncio.get_running_loop().call_soon(self._end)
+        elif self._n > _LEAST_LISTS and now - self._began > self._most_seconds:
+            raise ProblemError("overloaded", f"{self._n} requests came at once; ask again")
+
+    def _end(self) -> None:
+        self._n = 0
 
 
 class Threads:

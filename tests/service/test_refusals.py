@@ -149,6 +149,20 @@ def test_too_much_at_once_is_turned_away_and_plain_lists_go_on(store: Path) -> N
     assert any(answer.status == 200 for answer in answers)  # nothing waits any more
 
 
+def test_more_plain_lists_than_a_turn_has_time_for_are_turned_away(store: Path) -> None:
+    service = Service(store, ServiceSettings(max_turn_seconds=1e-9)).open()
+
+    async def at_once(n: int) -> list[int]:
+        answers = await asyncio.gather(*(asked(service, "GET", LIST) for _ in range(n)))
+        for answer in answers:
+            if answer.status == 503:
+                assert (answer.json()["code"], answer.headers["retry-after"]) == ("overloaded", "1")
+        return [answer.status for answer in answers]
+
+    for _ in range(2):  # the next turn begins anew
+        assert asyncio.run(at_once(40)) == [200] * 32 + [503] * 8
+
+
 @pytest.fixture
 def keyed(store: Path, tmp_path: Path) -> tuple[Service, dict[str, str], Path]:
     """A service with a key for each scope."""
