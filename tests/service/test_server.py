@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.service.keys import new_key
+from recsys.service import ServiceSettings, new_key
 from recsys.store import versions
 from tests.command_line import run
 from tests.service.servers import PATIENCE, Server, serving
@@ -62,8 +62,8 @@ def test_it_serves_and_ends_in_peace(server: Server, store: Path) -> None:
 
 
 def test_check_says_whether_it_would_start(store: Path, tmp_path: Path) -> None:
-    done = run("serve", "--check", "--store", store)
-    expected = f"would serve version {versions(store)[0].name} at http://127.0.0.1:8000\n"
+    done = run("serve", "--check", "--store", store, "--port", "0")
+    expected = f"would serve version {versions(store)[0].name} at http://127.0.0.1:0\n"
     assert (done.returncode, done.stdout) == (0, expected)
     assert "ok: store: " in done.stderr
     remote = run("serve", "--check", "--store", store, "--host", "0.0.0.0")  # noqa: S104
@@ -73,8 +73,10 @@ def test_check_says_whether_it_would_start(store: Path, tmp_path: Path) -> None:
     assert (absent.returncode, "expected a folder at" in absent.stderr) == (1, True)
     keys = tmp_path / "keys.jsonl"
     new_key(keys, "shop")
-    done = run("serve", "--check", "--store", store, "--host", "::", "--keys", keys)
-    assert done.stdout.endswith("at http://[::]:8000\n")
+    everybody = ("--host", "0.0.0.0", "--keys", keys)  # noqa: S104
+    done = run("serve", "--check", "--store", store, *everybody, "--port", "0")
+    assert done.stdout.endswith("at http://0.0.0.0:0\n")
+    assert ServiceSettings(host="::").url == "http://[::]:8000"
 
 
 def test_a_new_key_is_printed_once(tmp_path: Path) -> None:
