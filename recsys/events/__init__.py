@@ -5,7 +5,7 @@
     event      an event, and what a database of events answers
     sqlite     the database as a file
     postgres   the database as a server
-    bell       its newest number, for the processes of one machine
+    recent     which users have done something lately, for the processes of one machine
     archive    the files that a night takes events to, and reads with its log
 
 The service adds; a night takes; both delete. A version keeps in its manifest up to which number it
@@ -22,6 +22,7 @@ from recsys.events.event import (
     Event,
     EventDatabase,
     Kept,
+    OfUser,
     key_of,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "EventDatabase",
     "EventSettings",
     "Kept",
+    "OfUser",
     "Taken",
     "drop_held",
     "has_events",

@@ -57,7 +57,7 @@ class Taken:
     deleted: dict[bytes, int]
 
     def to_dict(self) -> dict[str, int]:
-        """Return what a manifest keeps under "events"."""
+        """Return what a manifest keeps under "live"."""
         return dict(self.through)
 
 
@@ -73,7 +73,7 @@ def through_of(data: Mapping[str, Any], identity: str) -> int:
     data : mapping
         Of its manifest.
     """
-    found = data.get("events")
+    found = data.get("live")
     number = found.get(identity, 0) if isinstance(found, Mapping) else 0
     return number if isinstance(number, int) else 0
 

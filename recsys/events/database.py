@@ -11,7 +11,9 @@ from recsys.events.event import EventDatabase
 DEFAULT = Path("events", "live.sqlite")
 
 
-def open_events(store: Path, settings: EventSettings, *, create: bool = True) -> EventDatabase:
+def open_events(
+    store: Path, settings: EventSettings, *, create: bool = True, shared: Path | None = None
+) -> EventDatabase:
     """Open the database of the events of a store.
 
     Parameters
@@ -20,6 +22,8 @@ def open_events(store: Path, settings: EventSettings, *, create: bool = True) ->
         Its folder.
     create : bool
         Make the file where there is none.
+    shared : path, optional
+        A folder that the processes of this machine share.
 
     Raises
     ------
@@ -29,7 +33,7 @@ def open_events(store: Path, settings: EventSettings, *, create: bool = True) ->
     if settings.is_remote:
         from recsys.events.postgres import PostgresEvents  # an extra
 
-        return PostgresEvents(str(settings.database), settings.max_events)
+        return PostgresEvents(str(settings.database), settings.max_events, shared)
     from recsys.events.sqlite import SqliteEvents
 
     return SqliteEvents(path_of(store, settings), settings.max_events, create=create)

@@ -3,9 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+from zlib import crc32
 
-_KEY_BYTES = 16
+if TYPE_CHECKING:
+    from recsys.events.recent import Recent
+
+_HASH_BYTES = 12
 
 
 class Event(NamedTuple):
@@ -73,6 +77,13 @@ class Added:
     kept: list[Kept] = field(default_factory=list)
 
 
+class OfUser(NamedTuple):
+    """The events of a user in order, and the number of the deletion of the user's data, or 0."""
+
+    kept: list[Kept]
+    deleted: int
+
+
 @dataclass(frozen=True)
 class Changes:
     """What has happened after a number.
@@ -102,6 +113,11 @@ class EventDatabase(Protocol):
         """What tells it from another, also from one that took its place."""
         ...
 
+    @property
+    def recent(self) -> "Recent":
+        """Which users have done something lately."""
+        ...
+
     def last(self) -> int:
         """Return the number of the newest event or deletion."""
         ...
@@ -126,8 +142,12 @@ class EventDatabase(Protocol):
         """Return the latest deletion of each user, by `key_of`."""
         ...
 
-    def of_user(self, user_id: str) -> list[Kept]:
-        """Return all events of a user, in order."""
+    def of_user(self, user_id: str) -> OfUser:
+        """Return all events of a user, and whether their data was deleted."""
+        ...
+
+    def newest(self, after: int, through: int) -> list[tuple[bytes, int]]:
+        """Return users by `key_of`, and the largest number of each among some numbers."""
         ...
 
     def batches(self, after: int, through: int) -> Iterator[list[Kept]]:
@@ -146,12 +166,15 @@ class EventDatabase(Protocol):
 def key_of(user_id: str) -> bytes:
     """Return what a deletion keeps of a user: a hash, by which an id is known again.
 
+    The first four bytes are a cheaper one, by which `Recent` has its slots.
+
     Examples
     --------
     >>> len(key_of("u42"))
     16
     """
-    return blake2b(user_id.encode(), digest_size=_KEY_BYTES).digest()
+    text = user_id.encode()
+    return crc32(text).to_bytes(4, "little") + blake2b(text, digest_size=_HASH_BYTES).digest()
 
 
 def id_key(event_id: str | None) -> bytes | None:

@@ -3,13 +3,14 @@
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from recsys.base.environment import extra, missing_package
 from recsys.base.errors import EventsError, EventsFullError
-from recsys.events.bell import Bell
-from recsys.events.event import Added, Changes, Deletion, Event, Kept, id_key, key_of
+from recsys.events.event import Added, Changes, Deletion, Event, Kept, OfUser, id_key, key_of
+from recsys.events.recent import Recent
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS recsys_about (
@@ -24,6 +25,7 @@ CREATE INDEX IF NOT EXISTS recsys_events_of_user ON recsys_events USING hash (us
 CREATE TABLE IF NOT EXISTS recsys_deletions (
     number BIGINT PRIMARY KEY, user_key BYTEA NOT NULL, time BIGINT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS recsys_deletions_of_user ON recsys_deletions USING hash (user_key);
 """
 _COLUMNS = "number, user_id, item_id, time, event, value"
 _MADE_BY_ONE = 5_237_001  # an advisory lock: two that make the tables at once would both fail
@@ -43,9 +45,11 @@ class PostgresEvents:
         As libpq takes it; what it lacks, such as the password, libpq finds as ever.
     max_events : int
         Most that it holds.
+    shared : path, optional
+        A folder that the processes of this machine share.
     """
 
-    def __init__(self, address: str, max_events: int) -> None:
+    def __init__(self, address: str, max_events: int, shared: Path | None = None) -> None:
         try:
             import psycopg
         except ImportError as error:
@@ -54,7 +58,6 @@ class PostgresEvents:
         self._address, self._max_events = address, max_events
         self._write_lock, self._read_lock = Lock(), Lock()
         self._open: dict[str, Any] = {}
-        self.bell = Bell()
         with self._connection("write", self._write_lock) as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MADE_BY_ONE,))
             connection.execute(_SCHEMA)
@@ -62,9 +65,10 @@ class PostgresEvents:
                 "INSERT INTO recsys_about VALUES (1, %s, 0, 0) ON CONFLICT DO NOTHING",
                 (secrets.token_hex(8),),
             )
-            found = connection.execute("SELECT identity, last FROM recsys_about").fetchone()
-        self._identity = str(found[0])
-        self.bell.ring(found[1])
+            (identity,) = connection.execute("SELECT identity FROM recsys_about").fetchone()
+        self._identity = str(identity)
+        path = None if shared is None else shared / f"{self._identity}-recent"
+        self.recent = Recent(self, path)
 
     @property
     def identity(self) -> str:
@@ -104,7 +108,9 @@ class PostgresEvents:
                 "UPDATE recsys_about SET last = %s, n_events = n_events + %s", (last, len(new))
             )
         is_new = [one.number in new for one in found]
-        return Added(last, is_new, others, [one for one in found if one.number in new])
+        kept = [one for one in found if one.number in new]
+        self.recent.mark(((one.user_id, one.number) for one in kept), last - len(events), last)
+        return Added(last, is_new, others, kept)
 
     def _others(self, connection: Any, events: Sequence[Event], repeated: list[int]) -> list[int]:
         """Return the positions of events whose id belongs to another event."""
@@ -137,6 +143,7 @@ class PostgresEvents:
             connection.execute(
                 "UPDATE recsys_about SET last = %s, n_events = n_events - %s", (last + 1, n)
             )
+        self.recent.mark([(user_id, last + 1)], last, last + 1)
         return int(n)
 
     def changes(self, after: int) -> Changes:
@@ -160,9 +167,32 @@ class PostgresEvents:
         rows = self._read("SELECT user_key, number, time FROM recsys_deletions ORDER BY number")
         return {user: Deletion(number, time) for user, number, time in rows}
 
-    def of_user(self, user_id: str) -> list[Kept]:
-        """Return all events of a user, in order."""
-        return self._kept("user_id = %s", user_id.encode())
+    def of_user(self, user_id: str) -> OfUser:
+        """Return all events of a user, and whether their data was deleted."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM recsys_events WHERE user_id = %s ORDER BY number",  # noqa: S608
+                (user_id.encode(),),
+            ).fetchall()
+            (deleted,) = connection.execute(
+                "SELECT coalesce(max(number), 0) FROM recsys_deletions WHERE user_key = %s",
+                (key_of(user_id),),
+            ).fetchone()
+        return OfUser([_as_kept(row) for row in rows], deleted)
+
+    def newest(self, after: int, through: int) -> list[tuple[bytes, int]]:
+        """Return users by `key_of`, and the largest number of each among some numbers."""
+        span = (after, through)
+        users = self._read(
+            "SELECT user_id, max(number) FROM recsys_events WHERE number > %s AND number <= %s "
+            "GROUP BY user_id",
+            *span,
+        )
+        deleted = self._read(
+            "SELECT user_key, number FROM recsys_deletions WHERE number > %s AND number <= %s",
+            *span,
+        )
+        return [*((key_of(user.decode()), number) for user, number in users), *deleted]
 
     def batches(self, after: int, through: int) -> Iterator[list[Kept]]:
         """Yield the events of some numbers, in order."""
@@ -187,6 +217,7 @@ class PostgresEvents:
         for lock, name in ((self._write_lock, "write"), (self._read_lock, "read")):
             with lock:
                 self._drop(name)
+        self.recent.close()
 
     def _kept(self, condition: str, *values: object, limit: int | None = None) -> list[Kept]:
         query = f"SELECT {_COLUMNS} FROM recsys_events WHERE {condition} ORDER BY number LIMIT %s"  # noqa: S608
@@ -204,14 +235,11 @@ class PostgresEvents:
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[Any, int, int]]:
-        with self._connection("write", self._write_lock) as connection:
-            with connection.transaction():
-                last, n_events = connection.execute(
-                    "SELECT last, n_events FROM recsys_about FOR UPDATE"
-                ).fetchone()
-                yield connection, last, n_events
-                (last,) = connection.execute("SELECT last FROM recsys_about").fetchone()
-            self.bell.ring(max(last, self.bell.number))
+        with self._connection("write", self._write_lock) as connection, connection.transaction():
+            last, n_events = connection.execute(
+                "SELECT last, n_events FROM recsys_about FOR UPDATE"
+            ).fetchone()
+            yield connection, last, n_events
 
     @contextmanager
     def _connection(self, name: str, lock: Lock) -> Iterator[Any]:

@@ -9,8 +9,8 @@ from threading import Lock
 
 from recsys.base.errors import EventsError, EventsFullError
 from recsys.base.locks import only_writer
-from recsys.events.bell import Bell
-from recsys.events.event import Added, Changes, Deletion, Event, Kept, id_key, key_of
+from recsys.events.event import Added, Changes, Deletion, Event, Kept, OfUser, id_key, key_of
+from recsys.events.recent import Recent
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (
@@ -25,6 +25,7 @@ CREATE INDEX IF NOT EXISTS events_of_user ON events (user_id);
 CREATE TABLE IF NOT EXISTS deletions (
     number INTEGER PRIMARY KEY, user BLOB NOT NULL, time INTEGER NOT NULL
 );
+CREATE INDEX IF NOT EXISTS deletions_of_user ON deletions (user);
 """
 _COLUMNS = "number, user_id, item_id, time, event, value"
 _BUSY_SECONDS = 10.0
@@ -57,10 +58,10 @@ class SqliteEvents:
                 self._prepare()
             self._reader = self._connected()
             self._inode = path.stat().st_ino
-            self.bell = Bell(path.with_name(f"{path.name}-bell"))
-            found = self._reader.execute("SELECT identity, last FROM about").fetchone()
-            self._identity = str(found[0])
-            self.bell.ring(max(self.bell.number, found[1]))
+            (identity,) = self._reader.execute("SELECT identity FROM about").fetchone()
+            self._identity = str(identity)
+            with only_writer(self._lock_path):  # so that nobody adds meanwhile
+                self.recent = Recent(self, path.with_name(f"{path.name}-recent"))
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -115,6 +116,7 @@ class SqliteEvents:
             connection.execute(
                 "UPDATE about SET last = ?, n_events = n_events + ?", (last, len(kept))
             )
+        self.recent.mark(((one.user_id, one.number) for one in kept), last - len(kept), last)
         return Added(last, is_new, others, kept)
 
     def _is_same(self, connection: sqlite3.Connection, event: Event) -> bool:
@@ -134,6 +136,7 @@ class SqliteEvents:
                 (last + 1, key_of(user_id)),
             )
             connection.execute("UPDATE about SET last = ?, n_events = n_events - ?", (last + 1, n))
+        self.recent.mark([(user_id, last + 1)], last, last + 1)
         with self._errors(), self._write_lock:  # nothing of it stays in the write-ahead log
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return n
@@ -157,9 +160,31 @@ class SqliteEvents:
             rows = connection.execute("SELECT user, number, time FROM deletions ORDER BY number")
             return {user: Deletion(number, time) for user, number, time in rows}
 
-    def of_user(self, user_id: str) -> list[Kept]:
-        """Return all events of a user, in order."""
-        return self._kept("user_id = ?", user_id)
+    def of_user(self, user_id: str) -> OfUser:
+        """Return all events of a user, and whether their data was deleted."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM events WHERE user_id = ? ORDER BY number",  # noqa: S608
+                (user_id,),
+            ).fetchall()
+            (deleted,) = connection.execute(
+                "SELECT coalesce(max(number), 0) FROM deletions WHERE user = ?", (key_of(user_id),)
+            ).fetchone()
+        return OfUser([Kept._make(row) for row in rows], deleted)
+
+    def newest(self, after: int, through: int) -> list[tuple[bytes, int]]:
+        """Return users by `key_of`, and the largest number of each among some numbers."""
+        span = (after, through)
+        with self._reading() as connection:
+            users = connection.execute(
+                "SELECT user_id, max(number) FROM events WHERE number > ? AND number <= ? "
+                "GROUP BY user_id",
+                span,
+            ).fetchall()
+            deleted = connection.execute(
+                "SELECT user, number FROM deletions WHERE number > ? AND number <= ?", span
+            ).fetchall()
+        return [*((key_of(user), number) for user, number in users), *deleted]
 
     def batches(self, after: int, through: int) -> Iterator[list[Kept]]:
         """Yield the events of some numbers, in order."""
@@ -193,6 +218,7 @@ class SqliteEvents:
         ):
             with lock:
                 connection.close()
+        self.recent.close()
 
     def _kept(self, condition: str, *values: object, limit: int = -1) -> list[Kept]:
         found = self._read(
@@ -225,13 +251,11 @@ class SqliteEvents:
             try:
                 found = self._writer.execute("SELECT last, n_events FROM about").fetchone()
                 yield self._writer, *found
-                (last,) = self._writer.execute("SELECT last FROM about").fetchone()
                 self._writer.execute("COMMIT")
             except BaseException:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
-            self.bell.ring(last)
 
     def _require_there(self) -> None:
         """Check that the file is the one that was opened: what is deleted still takes events."""

@@ -27,8 +27,8 @@ def test_what_is_added_is_there_once(database: EventDatabase) -> None:
     assert (added.last, added.is_new, added.others) == (2, [True, True, False], [])
     again = database.add([first._replace(time=5), first._replace(item_id="i2"), event("u1", "i3")])
     assert (again.is_new, again.others) == ([False, False, True], [1])
-    assert [one[1:3] for one in database.of_user("u1")] == [("u1", "i1"), ("u1", "i3")]
-    assert database.of_user(ODD)[0][1:] == (ODD, ODD, 1_700_000_000_000_000, None, None)
+    assert [one[1:3] for one in database.of_user("u1").kept] == [("u1", "i1"), ("u1", "i3")]
+    assert database.of_user(ODD).kept[0][1:] == (ODD, ODD, 1_700_000_000_000_000, None, None)
     assert [one.item_id for one in database.changes(1).kept] == [ODD, "i3"]
     assert (database.last(), database.n_events()) == (again.last, 3)
 
@@ -62,7 +62,7 @@ def test_a_file_that_is_gone_is_not_made_again(tmp_path: Path) -> None:
 def test_a_night_takes_each_event_once(tmp_path: Path, database: EventDatabase) -> None:
     database.add([event("u1", "i1"), event("u2", "i1")])
     first = take(tmp_path, database)
-    assert through_of({"events": first.to_dict()}, database.identity) == 2
+    assert through_of({"live": first.to_dict()}, database.identity) == 2
     assert take(tmp_path, database).files == first.files  # nothing new, no new file
     database.add([event("u1", "i2"), event(ODD, "i2")])
     second = take(tmp_path, database)
@@ -70,7 +70,7 @@ def test_a_night_takes_each_event_once(tmp_path: Path, database: EventDatabase) 
     assert [(row["number"], row["user_id"]) for row in rows] == [
         *((1, "u1"), (2, "u2"), (3, "u1"), (4, ODD)),
     ]
-    assert drop_held(database, [{"events": second.to_dict()}, {"events": first.to_dict()}]) == 2
+    assert drop_held(database, [{"live": second.to_dict()}, {"live": first.to_dict()}]) == 2
     assert database.n_events() == 2
 
 
