@@ -75,7 +75,9 @@ class StagedLog:
     def count(self, max_rejected_share: float, rejects: Path | None) -> RowCounts:
         """Count the rows, and find users and items; write what is rejected, and refuse too much."""
         with self._explaining():
-            row_counts = self._rows.count(has_events=self._files[0].rules.event is not None)
+            rules = self._files[0].rules
+            row_counts = self._rows.count(has_events=rules.event is not None)
+            row_counts = replace(row_counts, columns=tuple(rules.columns))
             if row_counts.rejected:
                 if rejects is not None:
                     self._rows.write_rejects(rejects)

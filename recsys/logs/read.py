@@ -126,6 +126,7 @@ def read_log(
     if settings.value_scale == "auto" and _have_long_tail(interactions.weight, settings):
         roots = np.sqrt(np.sqrt(interactions.weight))
         interactions = replace(interactions, weight=roots)
+        row_counts = replace(row_counts, is_rooted=True)
         notes.append(_LONG_TAIL)
     if settings.session_gap_minutes is not None:
         n_users = len(interactions.users)

@@ -122,6 +122,10 @@ class RowCounts:
     files : mapping of str to FileCounts
         Rows by file or table, by the name that it was given or found under, in the order of the
         log; files without rows too. A manifest keeps the last 1,000.
+    columns : tuple of str
+        Which of our columns the log has; empty in what an older release wrote.
+    is_rooted : bool
+        Whether the fourth root of each weight was taken.
     notes : tuple of str
         What was assumed of the log, and what of it was not read, one sentence each.
     """
@@ -132,6 +136,8 @@ class RowCounts:
     events: Mapping[str, int] = field(default_factory=dict)
     rejects_file: str | None = None
     files: Mapping[str, FileCounts] = field(default_factory=dict)
+    columns: tuple[str, ...] = field(default=(), compare=False)
+    is_rooted: bool = field(default=False, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -164,7 +170,8 @@ class RowCounts:
             name: FileCounts(**{k: n for k, n in counts.items() if k in _OF_A_FILE})
             for name, counts in data.get("files", {}).items()
         }
-        return cls(**known | {"files": files})
+        columns = tuple(data.get("columns", ()))
+        return cls(**known | {"files": files, "columns": columns})
 
     def __repr__(self) -> str:
         return f"RowCounts({self})"

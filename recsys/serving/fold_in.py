@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from recsys.base.errors import CorruptVersionError, DataError
 from recsys.base.lazy import lazy_property
 from recsys.index import ItemRows
+from recsys.serving.fresh import merged
 from recsys.serving.known import ScoredItem
 from recsys.serving.results import Explanation, Source
 from recsys.store import Content, ItemTable
@@ -87,6 +88,28 @@ class Histories:
         history = self.as_row(rows[rows >= 0], values[rows >= 0])
         _require_in_range(history.data, self._spec.unit)
         return self._in_order(history, np.zeros(1, dtype=np.int64), rows[rows >= 0])
+
+    def of_events(self, events: Iterable[tuple[Id, float]]) -> tuple[ItemRows, NDArray[np.float64]]:
+        """Return the rows and weights of what the version holds of some events, in their order."""
+        listed = list(events)
+        rows = self._items.ids.rows([item_id for item_id, _ in listed])
+        weights = np.array([weight for _, weight in listed], np.float64)
+        is_known = (rows >= 0) & (weights > 0)
+        return rows[is_known], weights[is_known]
+
+    def with_events(
+        self,
+        stored: tuple[ItemRows, NDArray[np.floating]],
+        fresh: tuple[ItemRows, NDArray[np.floating]],
+        duplicates: str,
+    ) -> "sp.csr_array":
+        """Return a stored history and fresh events as one row of user_items, (1, n_items)."""
+        from recsys.models.protocol import recency_of
+
+        rows, weights = merged(stored, fresh, duplicates, recency_of(self._model) or 0.0)
+        unit = self._spec.unit  # beyond these, float32 would solve wrongly
+        within = np.clip(weights, _LEAST_WEIGHT * unit, _LARGEST_WEIGHT * unit)
+        return self.as_row(rows, within)
 
     def of_unknown(
         self, user_idx: NDArray[np.int32], histories: Iterable[Iterable[Id] | None]

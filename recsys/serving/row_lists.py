@@ -61,6 +61,41 @@ class RowLists:
             raise self.unknown_user(user_id)
         return self.popular(request)
 
+    def with_events(
+        self,
+        user_id: Id,
+        request: Request,
+        events: Iterable[tuple[Id, float]],
+        duplicates: str = "sum",
+        *,
+        is_forgotten: bool = False,
+    ) -> RowList | None:
+        """Return the list of a user who has done something since the version was made.
+
+        Parameters
+        ----------
+        events : iterable of (str or int, float)
+            Items and weights, in their order; items that the version does not hold do not count.
+        duplicates : {"sum", "last", "max", "count"}
+            How several events of one item become one weight.
+        is_forgotten : bool
+            Whether what the version holds of the user must not count.
+
+        Returns
+        -------
+        RowList or None
+            None where nothing is known of the user.
+        """
+        user_idx = None if is_forgotten else self._users.find(checked_id(user_id, "user_id"))
+        fresh = self.histories.of_events(events)
+        stored = (NO_ITEMS, np.empty(0, np.float32))
+        if user_idx is not None:
+            stored = self._users.seen(user_idx), self._users.seen_weights(user_idx)
+        if not len(fresh[0]) and user_idx is not None:
+            return self.recommend(user_id, request)
+        history = self.histories.with_events(stored, fresh, duplicates)
+        return self._of_history(history, request) if history.nnz else None
+
     def popular(self, request: Request) -> RowList:
         """Return the list of a user of whom nothing is known."""
         return self._answers.answer(None, request, NO_ITEMS, "popular")

@@ -1,0 +1,107 @@
+"""What an event weighs: as the night will read it, by the settings of the log of a version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import log1p
+from typing import Any
+
+from recsys.base.errors import DataError
+
+_OTHERS = "*"  # the key of log.events for every type that it does not list
+_SMALLEST, _LARGEST = 1e-38, 3.4028234e38  # weights that a log takes
+
+
+@dataclass(frozen=True)
+class EventWeights:
+    """Weighs events as `recsys.logs` weighs the rows of the log that a version was made of.
+
+    Parameters
+    ----------
+    events : mapping of str to float
+        ``log.events``.
+    scale : {"linear", "log", "root", "none"}
+        How a value multiplies the weight; "none" also where the log has no values.
+    has_values : bool
+        Whether the log has values, so that an event needs one.
+    min_value, missing_value : float or None
+        ``log.min_value`` and ``log.missing_value``.
+    is_rooted : bool
+        Whether the fourth root of each weight was taken, as values had a long tail.
+    duplicates : {"sum", "last", "max", "count"}
+        How several events of one item become one weight.
+    """
+
+    events: Mapping[str, float] = field(default_factory=dict)
+    scale: str = "none"
+    has_values: bool = False
+    min_value: float | None = None
+    missing_value: float | None = None
+    is_rooted: bool = False
+    duplicates: str = "sum"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], row_counts: Any = None) -> "EventWeights":
+        """Return those of a version.
+
+        Parameters
+        ----------
+        config : mapping
+            The tables of its manifest.
+        row_counts : RowCounts, optional
+            Of the log; one of an older release does not know the columns.
+        """
+        known = config.get("log", {})
+        columns = tuple(getattr(row_counts, "columns", ()))
+        named = known.get("columns", {}).get("value") or known.get("min_value") is not None
+        has_values = "value" in columns if columns else bool(named)
+        scale = known.get("value_scale", "auto")
+        if scale == "auto":
+            scale = "linear" if known.get("min_value") is None else "none"
+        return cls(
+            known.get("events", {}),
+            scale if has_values else "none",
+            has_values,
+            known.get("min_value"),
+            known.get("missing_value"),
+            bool(getattr(row_counts, "is_rooted", False)),
+            known.get("duplicates", "sum"),
+        )
+
+    def weight(self, event: str | None, value: float | None) -> float:
+        """Return what an event weighs, 0 for one that is left out.
+
+        Raises
+        ------
+        DataError
+            If the night would reject it.
+        """
+        weight = self._of_type(event) * self._of_value(value)
+        if weight == 0:
+            return 0.0
+        if not _SMALLEST <= weight <= _LARGEST:
+            raise DataError(f"value: expected one above 0 that a log can hold, got {value!r}")
+        return float(weight**0.25) if self.is_rooted else weight
+
+    def _of_type(self, event: str | None) -> float:
+        if not self.events:
+            return 1.0
+        weight = self.events.get(event or "", self.events.get(_OTHERS))
+        if weight is None or not (event or "").strip():
+            known = ", ".join(name for name in self.events if name != _OTHERS)
+            raise DataError(f"event: expected a type of {known}, got {event!r}")
+        return weight
+
+    def _of_value(self, value: float | None) -> float:
+        if value is None and self.missing_value is not None:
+            return self.missing_value
+        if not self.has_values:
+            return 1.0
+        if value is None:
+            raise DataError("value: expected a number, as the log has values, got none")
+        if self.min_value is not None and value < self.min_value:
+            return 0.0
+        if self.scale != "none" and value <= 0:
+            raise DataError(f"value: expected a number above 0, got {value!r}")
+        return {"none": 1.0, "log": log1p(max(value, 0)), "root": max(value, 0) ** 0.25}.get(
+            self.scale, value
+        )

@@ -1,0 +1,224 @@
+"""What users have done since the open version was made: kept, and counted in their lists."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+
+from recsys.base.errors import DataError, EventsError
+from recsys.base.event_settings import EventSettings
+from recsys.events import (
+    Added,
+    Event,
+    EventDatabase,
+    OfUser,
+    has_events,
+    open_events,
+    through_of,
+)
+from recsys.events.weights import EventWeights
+from recsys.service.group_commit import GroupCommit, Result
+from recsys.service.problems import ProblemError
+from recsys.serving.request import Request
+from recsys.serving.results import RowList
+from recsys.serving.row_lists import RowLists
+from recsys.store import Content
+from recsys.vectors import Id
+
+log = logging.getLogger("recsys.service")
+
+_LOST_SECONDS = 1.0  # for which a database that is lost is not asked again
+
+
+class Live:
+    """The events of a store, for one worker.
+
+    Parameters
+    ----------
+    store : path
+        Its folder.
+    settings : EventSettings
+    shared : path, optional
+        The folder that the workers of one service share.
+    count : callable
+        Called with the name of something to count, and how much.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        settings: EventSettings,
+        shared: Path | None,
+        count: Callable[[str, float], None],
+    ) -> None:
+        self._store, self.settings, self._shared, self._count = store, settings, shared, count
+        self.database: EventDatabase | None = None
+        self._was_open = False  # a database that is lost is not made again: that would hide it
+        self._lost_until = 0.0
+        self._lock = Lock()
+        self._commits = GroupCommit(self._add)
+
+    async def add(self, events: Sequence[Event], seconds: float) -> Result:
+        """Keep events; they are durable, and seen by all workers, when this returns."""
+        self._require_enabled()
+        return await self._commits.add(events, seconds)
+
+    def delete_user(self, user_id: str) -> int:
+        """Delete the events of a user; return how many there were."""
+        self._require_enabled()
+        with self._lock:
+            database = self._opened(create=True)
+        n = database.delete_user(user_id)
+        self._count("users_deleted", 1)
+        return n
+
+    def of_user(self, user_id: str) -> OfUser | None:
+        """Return the events of a user; None where the database is lost: lists go on without."""
+        database = self.database
+        if database is None or time.monotonic() < self._lost_until:
+            return None
+        try:
+            return database.of_user(user_id)
+        except EventsError as error:
+            self._lost_until = time.monotonic() + _LOST_SECONDS
+            self._count("events_lost", 1)
+            log.error("lists are made without the events since the version: %s", error)
+            return None
+
+    def refresh(self, through: Callable[[EventDatabase], int]) -> None:
+        """Look at the database: open it where it is there, note what other machines added.
+
+        Parameters
+        ----------
+        through : callable
+            Returns up to which number the open version holds the events of a database.
+        """
+        if not has_events(self._store, self.settings):
+            return
+        try:
+            with self._lock:
+                database = self._opened(create=False)
+            database.recent.refresh(through(database))
+        except EventsError as error:
+            log.error("cannot look for events: %s", error)
+            self._close()
+
+    def stop(self) -> None:
+        """Keep what waits, and close."""
+        self._commits.stop()
+        self._close()
+
+    def _add(self, events: Sequence[Event]) -> Added:
+        with self._lock:
+            database = self._opened(create=True)
+        try:
+            added = database.add(events)
+        except EventsError:
+            self._close()
+            raise
+        self._count("events_added", sum(added.is_new))
+        self._count("events_repeated", len(events) - sum(added.is_new))
+        return added
+
+    def _opened(self, *, create: bool) -> EventDatabase:
+        if self.database is None:
+            create = create and not self._was_open
+            self.database = open_events(
+                self._store, self.settings, create=create, shared=self._shared
+            )
+            self._was_open = True
+        return self.database
+
+    def _close(self) -> None:
+        with self._lock:
+            database, self.database = self.database, None
+        if database is not None:
+            database.close()
+
+    def _require_enabled(self) -> None:
+        if not self.settings.enabled:
+            raise ProblemError("no_events", "this service takes no events: events.enabled is false")
+
+
+class Fresh:
+    """What one version does not hold yet.
+
+    Parameters
+    ----------
+    content : Content
+        The version.
+    rows : RowLists
+        Its lists.
+    live : Live, optional
+        None: nothing is fresh.
+    """
+
+    def __init__(self, content: Content, rows: RowLists, live: Live | None) -> None:
+        self._rows, self.live = rows, live
+        manifest = content.version.manifest
+        self._data = manifest.data
+        self.weights = EventWeights.of(manifest.config, manifest.log.row_counts)
+        self.have_integers = content.users.ids.are_integers, content.items.ids.are_integers
+        self._of: EventDatabase | None = None
+        self._through = 0
+
+    def through(self, database: EventDatabase) -> int:
+        """Return up to which number the version holds the events of a database."""
+        if database is not self._of:
+            self._through, self._of = through_of(self._data, database.identity), database
+        return self._through
+
+    def may_have(self, user_id: Id) -> bool:
+        """Whether a user may have done something since; False is certain, and costs nothing."""
+        database = None if self.live is None else self.live.database
+        if database is None:
+            return False
+        return database.recent.newest(str(user_id)) > self.through(database)
+
+    def rows_of(self, user_id: Id, request: Request) -> RowList | None:
+        """Return the list of a user who has done something since.
+
+        Returns
+        -------
+        RowList or None
+            None for a user who has not, of whom the version knows what there is to know.
+
+        Raises
+        ------
+        UnknownUserError
+            For a user whose data was deleted, and who has done nothing since.
+        """
+        found = self._since(user_id)
+        if found is None:
+            return None
+        events, is_forgotten = found
+        listed = self._rows.with_events(
+            user_id, request, events, self.weights.duplicates, is_forgotten=is_forgotten
+        )
+        if listed is None and is_forgotten:
+            raise self._rows.unknown_user(user_id)
+        return listed
+
+    def _since(self, user_id: Id) -> tuple[list[tuple[Id, float]], bool] | None:
+        """Return what counts of a user: items and weights; and whether the user was deleted."""
+        live = self.live
+        if live is None or live.database is None or not self.may_have(user_id):
+            return None
+        through, found = self.through(live.database), live.of_user(str(user_id))
+        if found is None:
+            return None
+        is_forgotten = found.deleted > through
+        is_known = not is_forgotten and self._rows.has_user(user_id)
+        kept = [one for one in found.kept if one.number > through or not is_known]
+        if not kept and not is_forgotten:
+            return None
+        latest = kept[-live.settings.max_history :]
+        events = [(one.item_id, self._weight(one.event, one.value)) for one in latest]
+        return events, is_forgotten
+
+    def _weight(self, event: str | None, value: float | None) -> float:
+        try:
+            return self.weights.weight(event, value)
+        except DataError:  # of a version that was made with other settings of the log
+            return 0.0
