@@ -60,6 +60,9 @@ class ServiceSettings:
     """How long a worker makes plain lists while others wait; those after are answered 503."""
     poll_seconds: float = 1.0
     """How often a worker looks for a new current version and for changed keys."""
+    refresh_minutes: float | None = None
+    """How long after one refresh the next one begins: new users and items are folded in, as by
+    `recsys refresh` with the same config. Default: never."""
     log_format: LogFormat = "auto"
     """Lines of the log, on stderr: "json", "text", or "auto", JSON unless that is a terminal."""
     log_requests: LogRequests = "problems"
@@ -88,6 +91,8 @@ class ServiceSettings:
         require("service.telemetry_share", self.telemetry_share, least=0, at_most=1)
         if self.telemetry is not None and not self.telemetry.startswith(("http://", "https://")):
             raise ConfigError(f"service.telemetry: expected an http URL, got {self.telemetry!r}")
+        if self.refresh_minutes is not None:
+            require("service.refresh_minutes", self.refresh_minutes, above=0, below=inf)
         if self.max_per_second is not None:
             require("service.max_per_second", self.max_per_second, above=0, below=inf)
         if (self.tls_certificate is None) != (self.tls_key is None):

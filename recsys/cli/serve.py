@@ -58,7 +58,10 @@ def serve(
         if check:
             _show(recsys.service.check(store, settings), as_json=as_json)
             return
-        recsys.service.serve(store, settings)
+        words = ["refresh", "--json", "--store", str(store.absolute())]
+        words += [] if config is None else ["--config", str(config.absolute())]
+        words += [word for change in changes or () for word in ("--set", change)]
+        recsys.service.serve(store, settings, refresh=words)
     except ConfigError as error:
         raise ConfigError(with_options(str(error))) from error
 

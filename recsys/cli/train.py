@@ -26,7 +26,7 @@ from recsys.cli.app import (
     note_choice,
     read_logged,
 )
-from recsys.cli.options import Config, Factors, Items, LogOptions, ModelName, takes_log
+from recsys.cli.options import Changes, Config, Factors, Items, LogOptions, ModelName, takes_log
 from recsys.cli.output import (
     Listing,
     cell,
@@ -166,15 +166,18 @@ def nightly_command(
 def refresh_command(
     config: Config = None,
     store: Annotated[Path | None, typer.Option("--store", help=STORE_HELP)] = None,
+    changes: Changes = None,
     as_json: AsJson = False,
 ) -> None:
     """Fold in users and items that are new since the version, and publish; takes seconds.
 
-    All others stay as they are. Without --config, the log is that of the current version.
+    All others stay as they are. What --config does not say, such as the log, is as it was when the
+    current version was made.
     """
-    settings = None if config is None else LogOptions(config=config).settings()
+    tables = LogOptions(config=config, changes=changes).tables()
     with _stopping():
-        _show_night(recsys.nightly.run_refresh(settings, store, progress=True), as_json, "refresh")
+        report = recsys.nightly.run_refresh(tables, store, progress=True)
+        _show_night(report, as_json, "refresh")
 
 
 @contextmanager

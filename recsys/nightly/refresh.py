@@ -4,8 +4,10 @@ Nothing is trained, chosen or tested; reading, the index, the gates and publishi
 night. It takes seconds, so that the users and items of today have a version before the next night.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from recsys.base.errors import StoreError
 from recsys.base.lazy import lazy_property
@@ -22,7 +24,10 @@ from recsys.store import Release, find_version, prune_refreshed
 
 
 def run_refresh(
-    settings: Settings | None = None, store: str | Path | None = None, *, progress: bool = False
+    settings: Settings | Mapping[str, Any] | None = None,
+    store: str | Path | None = None,
+    *,
+    progress: bool = False,
 ) -> NightReport:
     """Fold in the users and items of the log that the current version does not know, and publish.
 
@@ -33,8 +38,9 @@ def run_refresh(
 
     Parameters
     ----------
-    settings : Settings, optional
-        Those of the night. Default: those that the current version was made with.
+    settings : Settings or mapping, optional
+        Those of the night. Of a mapping, the tables of a config, what it does not say is as it was
+        when the current version was made. Default: all of it is.
     store : path, optional
         Default: ``nightly.store``, else $RECSYS_STORE, else ./store.
     progress : bool
@@ -54,14 +60,19 @@ def run_refresh(
     StoppedError
         If SIGTERM or SIGINT came.
     """
-    if settings is None:
-        settings = settings_of_version(store)
+    if not isinstance(settings, Settings):
+        settings = _settings_over_version(settings or {}, store)
     return run_pipeline(REFRESH, settings, store, progress=progress)
 
 
-def settings_of_version(store: str | Path | None = None) -> Settings:
-    """Return the settings that the current version of a store was made with."""
-    return settings_from(find_version(store_path(store)).manifest.config)
+def _settings_over_version(tables: Mapping[str, Any], store: str | Path | None) -> Settings:
+    """Return the settings of tables, the others as the current version was made with them."""
+    named = store or tables.get("nightly", {}).get("store")
+    config = dict(find_version(store_path(named)).manifest.config)
+    for name, table in tables.items():
+        is_model = name == "model"  # of which nothing is used
+        config[name] = config[name] if is_model else {**config.get(name, {}), **table}
+    return settings_from(config)
 
 
 class RefreshContext(Context):

@@ -5,7 +5,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from recsys.base.service_settings import ServiceSettings
 from recsys.base.stopping import check_stop
 from recsys.service.app import Service
 from recsys.service.log_lines import config_of, write_from_a_thread
+from recsys.service.refresher import Refresher
 from recsys.service.startup import address_of, require_startable
 from recsys.serving import store_path
 from recsys.store import current_or_none, versions
@@ -31,6 +33,7 @@ def serve(
     store: str | Path | None = None,
     settings: ServiceSettings | None = None,
     *,
+    refresh: Sequence[str] = (),
     on_start: Callable[[], None] | None = None,
 ) -> None:
     """Serve the current version of a store over HTTP until SIGTERM or SIGINT.
@@ -40,6 +43,8 @@ def serve(
     store : path, optional
         Default: $RECSYS_STORE, else ./store.
     settings : ServiceSettings, optional
+    refresh : sequence of str
+        Arguments of `recsys` that refresh the store every ``service.refresh_minutes``.
     on_start : callable, optional
         Called when the address is listened to.
 
@@ -69,7 +74,9 @@ def serve(
 
     server.on_startup(started)
     signal.set_wakeup_fd(-1)  # Granian waits for what is running, however often it is asked to stop
-    with TemporaryDirectory(prefix="recsys-service-") as counters:
+    with TemporaryDirectory(prefix="recsys-service-") as counters, ExitStack() as held:
+        if settings.refresh_minutes is not None and refresh:
+            held.enter_context(Refresher(refresh, settings.refresh_minutes, Path(counters)))
         make = partial(Service, folder, settings, Path(counters))
         server.serve(target_loader=_Loader(make), wrap_loader=False)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from recsys.base.exposition import family, gauge
 from recsys.service.counters import living_workers
 from recsys.service.opened import Opened
+from recsys.service.refresher import refresh_metrics
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class Workers:
                 for version in versions
             ],
         )
+        if self._folder is not None:
+            yield from refresh_metrics(self._folder)
         now = time.time()
         age = max((now - state.created for state in ready), default=None)
         yield gauge("recsys_service_version_age_seconds", "Of the oldest open one.", age)
