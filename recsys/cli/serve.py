@@ -54,14 +54,15 @@ def serve(
     }
     try:
         tables = LogOptions(config=config, changes=changes).tables(keys=typed)
-        settings = recsys.config.settings_from(tables).service
+        found = recsys.config.settings_from(tables)
+        settings = found.service
         if check:
             _show(recsys.service.check(store, settings), as_json=as_json)
             return
         words = ["refresh", "--json", "--store", str(store.absolute())]
         words += [] if config is None else ["--config", str(config.absolute())]
         words += [word for change in changes or () for word in ("--set", change)]
-        recsys.service.serve(store, settings, refresh=words)
+        recsys.service.serve(store, settings, events=found.events, refresh=words)
     except ConfigError as error:
         raise ConfigError(with_options(str(error))) from error
 

@@ -55,7 +55,10 @@ class Recent:
 
     def newest(self, user_id: str) -> int:
         """Return a number that no event or deletion of a user exceeds; of those looked at."""
-        return self._slots[crc32(user_id.encode(errors="replace")) & (_N_SLOTS - 1)]
+        try:
+            return self._slots[crc32(user_id.encode()) & (_N_SLOTS - 1)]
+        except UnicodeEncodeError:  # half a character, which no event has
+            return 0
 
     def mark(self, users: Iterable[tuple[str, int]], before: int, last: int) -> None:
         """Note what users did, by its numbers; `last` follows on `before` without a gap."""

@@ -102,6 +102,6 @@ class EventWeights:
             return 0.0
         if self.scale != "none" and value <= 0:
             raise DataError(f"value: expected a number above 0, got {value!r}")
-        return {"none": 1.0, "log": log1p(max(value, 0)), "root": max(value, 0) ** 0.25}.get(
-            self.scale, value
-        )
+        if self.scale == "none":
+            return 1.0
+        return {"linear": value, "log": log1p(value), "root": float(value**0.25)}[self.scale]

@@ -11,14 +11,16 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple, get_args
+from typing import NamedTuple, cast, get_args
 
 from recsys.base.errors import ConfigError
+from recsys.base.event_settings import EventSettings
 from recsys.base.service_settings import ServiceSettings
 from recsys.service import handlers, routes
 from recsys.service.admission import Admission
 from recsys.service.counters import Counters
 from recsys.service.handlers import Asked, Reply
+from recsys.service.live import Live
 from recsys.service.load import Threads, Turns
 from recsys.service.messages import Headers, Receive, Scope, Send, body_of
 from recsys.service.observer import Observer
@@ -41,7 +43,7 @@ _SECURITY = (
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _OPEN_SECONDS = 5.0  # for a version to open before the first request
 _SHORT_QUERY, _MOST_QUERIES = 32, 1024  # bytes; kept
-_METHODS = b"GET, HEAD, POST, OPTIONS"
+_METHODS = b"GET, HEAD, POST, DELETE, OPTIONS"
 
 
 class _Query(NamedTuple):
@@ -61,6 +63,8 @@ class Service:
     settings : ServiceSettings, optional
     counters : path, optional
         The folder that the workers of one service share for their counters and rates.
+    events : EventSettings, optional
+        Where events are kept.
 
     Raises
     ------
@@ -78,13 +82,16 @@ class Service:
         store: str | Path | None = None,
         settings: ServiceSettings | None = None,
         counters: Path | None = None,
+        events: EventSettings | None = None,
     ) -> None:
         self.settings = settings or ServiceSettings()
         names = [route.name for route in ROUTES]
         self.counters = Counters([*names, OTHER], ["", *get_args(Source)], counters)
         self._workers = Workers(counters)
         self._observer = Observer(self.settings, self.counters)
-        self.current = CurrentVersion(store_path(store), self.counters.increase)
+        folder = store_path(store)
+        self.live = Live(folder, events or EventSettings(), counters, self.counters.increase)
+        self.current = CurrentVersion(folder, self.counters.increase, self.live)
         self._admission = Admission(self.settings, counters)
         self._threads, self._turns = Threads(self.settings), Turns(self.settings)
         self._watcher = ThreadPoolExecutor(1, "recsys-watch")
@@ -122,6 +129,7 @@ class Service:
         watch.cancel()
         self._watcher.shutdown(wait=False, cancel_futures=True)
         self._threads.stop()
+        await asyncio.to_thread(self.live.stop)
         self._observer.close()
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -136,6 +144,8 @@ class Service:
         try:
             self.open()
             self._admission.refresh()
+            if self.current.opened is not None:
+                self.live.refresh(self.current.opened.fresh.through)
         except ConfigError as error:
             log.error("%s; the keys of before stay valid", error)
         except Exception:
@@ -213,7 +223,7 @@ class Service:
         receive: Receive,
         opened: Opened | None,
     ) -> Reply:
-        if route.answer is None:
+        if route.answer is None and route.wait is None:
             return self._own(route, opened)
         given, is_plain = self._queried(route, scope["query_string"])
         if route.method == "POST":
@@ -223,9 +233,12 @@ class Service:
             raise ProblemError("not_ready", "no version is open yet; see /health/ready")
         path = {name: unescaped(part, name) for name, part in found.path.items()}
         asked = Asked(opened, path, given, self.settings)
-        if is_plain:
-            return route.answer(asked)
-        return await self._threads.run(partial(route.answer, asked))
+        if route.wait is not None:
+            return await route.wait(asked)
+        answer = cast(Callable[[Asked], Reply], route.answer)  # what has none is answered above
+        if is_plain and not opened.fresh.may_have(path["user_id"]):
+            return answer(asked)
+        return await self._threads.run(partial(answer, asked))
 
     def _queried(self, route: Route, query: bytes) -> _Query:
         """Read a query; short ones, which come again and again, are kept."""

@@ -39,6 +39,12 @@ COUNTED = {
     "started": Counted("recsys_service_worker_starts_total", "Workers that were started."),
     "opened": Counted("recsys_service_opened_total", "Versions that workers took up."),
     "refused": Counted("recsys_service_refused_total", "Versions that workers could not open."),
+    "events_added": Counted("recsys_events_total", "Events kept.", {"outcome": "added"}),
+    "events_repeated": Counted("recsys_events_total", "Events kept.", {"outcome": "repeated"}),
+    "users_deleted": Counted("recsys_events_users_deleted_total", "Users whose data was deleted."),
+    "events_lost": Counted(
+        "recsys_events_unread_total", "Lists made without the events since the version."
+    ),
 } | {
     f"problem_{code}": Counted(
         "recsys_http_problems_total", "Answers that are problems, by code.", {"code": code}

@@ -1,17 +1,16 @@
 """The routes of events: what a request says of them, and the answer."""
 
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from math import inf, isfinite
 
 from recsys.base.errors import DataError
 from recsys.events import Event
 from recsys.service.handlers import Asked, Reply, encoded
-from recsys.service.list_writer import json_text
 from recsys.service.live import Fresh, Live
 from recsys.service.parameters import Arguments, Parameter, in_body
 from recsys.service.problems import ProblemError
+from recsys.store.item_json import json_text
 from recsys.vectors import Id
 from recsys.vectors.ids import canonical
 
@@ -23,12 +22,14 @@ _WHITESPACE = " \t\n\r\v\f"
 OF_AN_EVENT = (
     Parameter("user_id", "id", "Who did something."),
     Parameter("item_id", "id", "With which item; the version may not know it."),
-    Parameter("event", "text", "Its type, where the log has types."),
-    Parameter("value", "number", "Where the log has values, such as a rating."),
+    Parameter("event", "text", "Its type, where the log has types.", most_characters=256),
+    Parameter("value", "value", "Where the log has values, such as a rating."),
     Parameter("timestamp", "time", "Seconds since 1970, or ISO 8601. Default: now."),
-    Parameter("event_id", "text", "Sent again with the same id, it is kept once."),
+    Parameter(
+        "event_id", "text", "Sent again with the same id, it is kept once.", most_characters=256
+    ),
 )
-EVENTS = (*OF_AN_EVENT, Parameter("events", "objects", "Many at once, each as one alone."))
+EVENTS = (*OF_AN_EVENT, Parameter("events", "events", "Many at once, each as one alone."))
 _BY_NAME = {parameter.name: parameter for parameter in OF_AN_EVENT}
 
 
@@ -49,7 +50,9 @@ def delete_user(asked: Asked) -> Reply:
     """Answer when the events of a user are deleted; the next version leaves the user out."""
     user_id = _checked_id("user_id", asked.path["user_id"], is_integer=False)
     n = _live_of(asked).delete_user(user_id)
-    version = asked.opened.version if asked.opened.content.users.ids.find(user_id) is not None else None
+    version = (
+        asked.opened.version if asked.opened.content.users.ids.find(user_id) is not None else None
+    )
     return Reply(encoded(json_text({"deleted_events": n, "still_in_version": version})))
 
 
@@ -132,9 +135,12 @@ def _require_whole(name: str, text: str) -> None:
 
 def _checked_value(value: float) -> float:
     try:
-        return float(value)
-    except OverflowError as error:
-        raise ProblemError("invalid", "value: expected a number, got too large a one") from error
+        number = float(value)
+    except OverflowError:
+        number = inf
+    if not isfinite(number):
+        raise ProblemError("invalid", "value: expected a number, got too large a one")
+    return number
 
 
 def _microseconds(timestamp: float | str | None, now: float) -> int:
@@ -159,8 +165,3 @@ def _seconds(timestamp: float | str) -> float:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return -1.0
-
-
-def example() -> Mapping[str, Any]:
-    """Return the body of an event for OpenAPI."""
-    return {"user_id": "u42", "item_id": "i9", "event_id": "order-17"}

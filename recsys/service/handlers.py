@@ -152,7 +152,7 @@ def _rows_of_body(opened: Opened, given: Arguments) -> RowList:
 
 
 def _rows_of(opened: Opened, given: Arguments, user_id: Id) -> RowList:
-    return opened.rows.recommend(
+    return opened.fresh.recommend(
         user_id,
         _request(opened, given),
         given.get("history"),

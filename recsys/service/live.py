@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 
-from recsys.base.errors import DataError, EventsError
+from recsys.base.errors import DataError, EventsError, EventsFullError
 from recsys.base.event_settings import EventSettings
 from recsys.events import (
     Added,
@@ -22,7 +22,7 @@ from recsys.service.group_commit import GroupCommit, Result
 from recsys.service.problems import ProblemError
 from recsys.serving.request import Request
 from recsys.serving.results import RowList
-from recsys.serving.row_lists import RowLists
+from recsys.serving.row_lists import OnUnknown, RowLists
 from recsys.store import Content
 from recsys.vectors import Id
 
@@ -114,6 +114,8 @@ class Live:
             database = self._opened(create=True)
         try:
             added = database.add(events)
+        except EventsFullError:
+            raise
         except EventsError:
             self._close()
             raise
@@ -176,29 +178,30 @@ class Fresh:
             return False
         return database.recent.newest(str(user_id)) > self.through(database)
 
-    def rows_of(self, user_id: Id, request: Request) -> RowList | None:
-        """Return the list of a user who has done something since.
+    def recommend(
+        self,
+        user_id: Id,
+        request: Request,
+        history: Iterable[Id] | None = None,
+        on_unknown: OnUnknown = "popular",
+    ) -> RowList:
+        """Return the list of a user with what happened since; see `Recommender.recommend`.
 
-        Returns
-        -------
-        RowList or None
-            None for a user who has not, of whom the version knows what there is to know.
-
-        Raises
-        ------
-        UnknownUserError
-            For a user whose data was deleted, and who has done nothing since.
+        A user whose data was deleted is unknown.
         """
         found = self._since(user_id)
         if found is None:
-            return None
+            return self._rows.recommend(user_id, request, history, on_unknown)
         events, is_forgotten = found
-        listed = self._rows.with_events(
-            user_id, request, events, self.weights.duplicates, is_forgotten=is_forgotten
+        return self._rows.with_events(
+            user_id,
+            request,
+            events,
+            self.weights.duplicates,
+            history,
+            on_unknown,
+            is_forgotten=is_forgotten,
         )
-        if listed is None and is_forgotten:
-            raise self._rows.unknown_user(user_id)
-        return listed
 
     def _since(self, user_id: Id) -> tuple[list[tuple[Id, float]], bool] | None:
         """Return what counts of a user: items and weights; and whether the user was deleted."""
@@ -214,7 +217,9 @@ class Fresh:
         if not kept and not is_forgotten:
             return None
         latest = kept[-live.settings.max_history :]
-        events = [(one.item_id, self._weight(one.event, one.value)) for one in latest]
+        events: list[tuple[Id, float]] = [
+            (one.item_id, self._weight(one.event, one.value)) for one in latest
+        ]
         return events, is_forgotten
 
     def _weight(self, event: str | None, value: float | None) -> float:

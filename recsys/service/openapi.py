@@ -6,6 +6,7 @@ from typing import Any
 from recsys.base.environment import DISTRIBUTION
 from recsys.base.service_settings import ServiceSettings
 from recsys.service import handlers, schemas
+from recsys.service.events import OF_AN_EVENT
 from recsys.service.handlers import OF_ANYBODY
 from recsys.service.parameters import Parameter
 from recsys.service.problems import MEDIA, PROBLEMS
@@ -29,6 +30,8 @@ ANSWERS = dict.fromkeys((*_LISTS, "list", "list_in_body"), "List") | {
     "item": "Item",
     "embeddings": "Embedding",
     "version": "Version",
+    "add_events": "Added",
+    "delete_user": "Deleted",
     "live": "Health",
     "ready": "Health",
 }
@@ -43,12 +46,13 @@ def document(settings: ServiceSettings) -> bytes:
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, settings)
     request = schemas.of_body("recommendations", OF_ANYBODY, settings)
+    event = schemas.of_body("event", OF_AN_EVENT, settings)
     content: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": DISTRIBUTION, "version": "1"},
         "paths": paths,
         "components": {
-            "schemas": schemas.ANSWERS | {"Request": request},
+            "schemas": schemas.ANSWERS | {"Request": request, "Event": event},
             "responses": {
                 str(status): _problem(status)
                 for status in sorted({status for status, _ in PROBLEMS.values()})
@@ -89,7 +93,7 @@ def _operation(route: Route, settings: ServiceSettings) -> dict[str, Any]:
     listed = [_in_path(name, route) for name in _names_in(route.path)]
     if route.method == "GET":
         listed += [_in_query(parameter, route, settings) for parameter in route.parameters]
-    else:
+    elif route.method == "POST":
         found["requestBody"] = _body(route, settings)
     if listed:
         found["parameters"] = listed
@@ -114,6 +118,10 @@ def _statuses(route: Route, settings: ServiceSettings) -> set[int]:
         statuses.add(503)
     if route.answer is not None:
         statuses.add(422)
+    if route.wait is not None:
+        statuses |= {404, 409, 422, 503}
+    if route.scope == "write":
+        statuses.add(507)
     if route.method == "POST":
         statuses |= {408, 413, 415}
     if "{" in route.path or any(one.name in ("on_unknown", "history") for one in route.parameters):

@@ -9,6 +9,7 @@ from threading import Lock
 
 from recsys.base.errors import RecsysError
 from recsys.service.list_writer import SOURCES, ListWriter
+from recsys.service.live import Fresh, Live
 from recsys.serving import Recommender
 from recsys.serving.open import open_content, signature_of
 from recsys.serving.plain_lists import PlainLists
@@ -30,11 +31,12 @@ class Opened:
         What every answer is sent with, by the source of a list; an empty one for what is no list.
     """
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Content, live: Live | None = None) -> None:
         self.content = content
         self.manifest = content.version.manifest
         self.recommender = Recommender(content)
         self.rows = self.recommender.rows
+        self.fresh = Fresh(content, self.rows, live)
         self.plain_request = lru_cache(_PLAIN_REQUESTS)(self.rows.request)  # of a k alone
         self.plain_lists = PlainLists.of(content)
         self.writer = ListWriter(content)
@@ -68,6 +70,8 @@ class CurrentVersion:
         Its folder.
     on_event : callable
         Called with "opened" or "refused" when a version is taken up, or cannot be.
+    live : Live, optional
+        What users have done since.
 
     Attributes
     ----------
@@ -75,8 +79,10 @@ class CurrentVersion:
         None until the first one is open. A request takes it once, so it never sees two.
     """
 
-    def __init__(self, store: Path, on_event: Callable[[str], None]) -> None:
-        self.store = store
+    def __init__(
+        self, store: Path, on_event: Callable[[str], None], live: Live | None = None
+    ) -> None:
+        self.store, self._live = store, live
         self.opened: Opened | None = None
         self._on_event = on_event
         self._signature: list[int] | None = None
@@ -115,7 +121,10 @@ class CurrentVersion:
             self._take(open_version(self.store))
 
     def _take(self, content: Content) -> None:
-        self.opened = Opened(content)
+        opened = Opened(content, self._live)
+        if self._live is not None:  # before it answers: it may hold less than the one before
+            self._live.refresh(opened.fresh.through)
+        self.opened = opened
         self._on_event("opened")
         log.info("opened", extra={"facts": {"version": self.opened.version}})
 

@@ -10,12 +10,13 @@ from recsys.base.errors import did_you_mean
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.problems import ProblemError
 
-Kind = Literal[
-    "k", "number", "flag", "text", "condition", "column", "id", "ids", "numbers", "objects"
-]
+_Number = Literal["k", "number", "numbers", "value", "time"]
+_Text = Literal["text", "condition", "column"]
+Kind = Literal[_Number, _Text, "flag", "id", "ids", "objects", "events"]
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _MOST_DIGITS = 18
+_LISTS = ("ids", "numbers", "objects", "events")
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _of_json(value: Any, parameter: Parameter) -> Any:
         if not is_number or value != value // 1:
             raise _misfit(name, "a whole number", value)
         return int(value)  # 10.0 is a whole number of JSON
-    if kind == "number":
+    if kind in ("number", "value"):
         if not is_number:
             raise _misfit(name, "a number", value)
     elif kind == "flag":
@@ -130,7 +131,10 @@ def _of_json(value: Any, parameter: Parameter) -> Any:
         _require_list(name, value, (str, int), "texts and whole numbers")
     elif kind == "numbers":
         _require_list(name, value, (int, float), "numbers")
-    elif kind == "objects":
+    elif kind == "time":
+        if not (is_number or isinstance(value, str)):
+            raise _misfit(name, "a number or a text", value)
+    elif kind in ("objects", "events"):
         if not isinstance(value, list):
             raise _misfit(name, "a list of objects", value)
     elif kind == "id":
@@ -162,7 +166,10 @@ def _checked(
             raise ProblemError(
                 "invalid", f"{name}: expected 1 to {settings.max_k:,}, got {value:,}"
             )
-        if parameter.kind in ("ids", "numbers", "objects") and len(value) > settings.max_ids:
+        if (
+            parameter.kind in ("ids", "numbers", "objects", "events")
+            and len(value) > settings.max_ids
+        ):
             raise ProblemError(
                 "invalid", f"{name}: expected at most {settings.max_ids:,}, got {len(value):,}"
             )

@@ -5,6 +5,8 @@ from typing import Any
 
 from recsys.base.errors import (
     DataError,
+    EventsError,
+    EventsFullError,
     RecsysError,
     StoreError,
     UnknownItemError,
@@ -20,8 +22,10 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unknown_user": (404, "The version does not hold this user"),
     "unknown_item": (404, "The version does not hold this item"),
     "no_route": (404, "There is nothing here"),
+    "no_events": (404, "The service takes no events"),
     "no_method": (405, "The path does not take this method"),
     "too_slow_a_body": (408, "The body did not arrive in time"),
+    "other_event": (409, "The id belongs to another event"),
     "too_large_a_body": (413, "The body is too large"),
     "too_long_a_target": (414, "Path and query are too long"),
     "no_media_type": (415, "The body is not of this type"),
@@ -33,10 +37,12 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "too_slow": (503, "The answer took too long"),
     "not_ready": (503, "The service has no version open"),
     "no_version": (503, "The version cannot be read"),
+    "events_lost": (503, "The database of events is not reached"),
+    "events_full": (507, "There is no place for events"),
 }
 """The status and the title of each code."""
 
-_RETRY_SECONDS = {"overloaded": 1, "too_slow": 5, "not_ready": 1, "no_version": 5}
+_RETRY_SECONDS = {"overloaded": 1, "too_slow": 5, "not_ready": 1, "no_version": 5, "events_lost": 5}
 
 
 class ProblemError(Exception):
@@ -88,6 +94,10 @@ def problem_of(error: RecsysError) -> ProblemError:
         return ProblemError("unknown_item", str(error))
     if isinstance(error, DataError):
         return ProblemError("invalid", str(error))
+    if isinstance(error, EventsFullError):
+        return ProblemError("events_full", "no event of this request is kept; lists go on")
+    if isinstance(error, EventsError):
+        return ProblemError("events_lost", "no event of this request is kept; send them again")
     if isinstance(error, StoreError):
         return ProblemError("no_version", "the files of the version cannot be read now; ask again")
     return ProblemError("failed", "see the log of the service, by the id of the request")

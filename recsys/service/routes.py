@@ -1,11 +1,11 @@
 """The routes of the service: what each path takes and what answers it; OpenAPI is made of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from recsys.base.lazy import lazy_property
-from recsys.service import handlers
+from recsys.service import events, handlers
 from recsys.service.details import DETAILS
 from recsys.service.handlers import Asked, Reply
 from recsys.service.keys import Scope
@@ -24,6 +24,8 @@ class Route:
         Its variable parts are in braces.
     answer : callable, optional
         Makes the answer from a version. None for what the service answers by itself.
+    wait : callable, optional
+        The same for what waits for others, without a thread.
     scope : str or None
         What a key must allow; None for what needs no key.
     example : mapping
@@ -33,7 +35,7 @@ class Route:
     """
 
     name: str
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
     answer: Callable[[Asked], Reply] | None = None
@@ -42,6 +44,7 @@ class Route:
     example: Mapping[str, Any] = field(default_factory=dict)
     media: bytes = handlers.JSON
     is_quick: bool = False
+    wait: Callable[[Asked], Awaitable[Reply]] | None = None
 
     @lazy_property
     def by_name(self) -> dict[str, Parameter]:
@@ -190,6 +193,25 @@ ROUTES = (
         (_IDS, _UNKNOWN_IDS),
         example={"path": {"table": "users"}, "body": {"ids": ["u42", "u1"]}},
         media=handlers.ARROW,
+    ),
+    Route(
+        "add_events",
+        "POST",
+        "/v1/events",
+        "Keep what users did: durable when answered, once for each id, and in their next list.",
+        parameters=events.EVENTS,
+        scope="write",
+        example={"body": {"user_id": "u42", "item_id": "i9", "event_id": "order-17"}},
+        wait=events.add,
+    ),
+    Route(
+        "delete_user",
+        "DELETE",
+        "/v1/users/{user_id}",
+        "Delete the events of a user, who is unknown from now on and left out of the next version.",
+        events.delete_user,
+        scope="write",
+        example={"path": {"user_id": "u1"}},
     ),
     Route("version", "GET", "/v1/version", "What the open version is.", handlers.version),
     Route("live", "GET", "/health/live", "Whether the process answers.", scope=None),

@@ -87,6 +87,10 @@ ANSWERS: dict[str, Schema] = {
             "limits": _object(dict.fromkeys(LIMITS, _COUNT)),
         }
     ),
+    "Added": _object({"added": _COUNT, "repeated": _COUNT}),
+    "Deleted": _object(
+        {"deleted_events": _COUNT, "still_in_version": {"type": ["string", "null"]}}
+    ),
     "Health": _object({"status": {"enum": ["live", "ready"]}}, version=_TEXT),
     "Problem": _object(
         {
@@ -113,7 +117,19 @@ _OF_HISTORY: Schema = {
     "required": ["history"],
     "properties": {"user_id": {"type": "null"}, "history": {"type": "array", "minItems": 1}},
 }
+_NO_EVENT = ("user_id", "item_id", "event", "value", "timestamp", "event_id")
+_OF_EVENT: Schema = {
+    "required": ["user_id", "item_id"],
+    "properties": {"user_id": _ID, "item_id": _ID, "events": {"type": "null"}},
+}
 RULES: dict[str, Schema] = {
+    "event": _OF_EVENT,
+    "add_events": {
+        "anyOf": [
+            _OF_EVENT,
+            {"required": ["events"], "properties": {one: {"type": "null"} for one in _NO_EVENT}},
+        ]
+    },
     "recommendations": {"anyOf": [_OF_USER, _OF_HISTORY]},
     "explanations": {
         "anyOf": [
@@ -137,6 +153,9 @@ def of_parameter(parameter: Parameter, settings: ServiceSettings) -> Schema:
     kinds: dict[str, Schema] = {
         "k": {"type": "integer", "minimum": 1, "maximum": settings.max_k},
         "number": {"type": "number", "minimum": 0, "maximum": 1},
+        "value": {"type": "number"},
+        "time": {"type": ["number", "string"]},
+        "events": _list_of(_ref("Event")) | {"minItems": 1, "maxItems": settings.max_ids},
         "flag": {"type": "boolean"},
         "id": _ID,
         "ids": _list_of(_ID) | {"maxItems": settings.max_ids},

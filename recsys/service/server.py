@@ -13,8 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from recsys.base.errors import EventsError
+from recsys.base.event_settings import EventSettings
 from recsys.base.service_settings import ServiceSettings
 from recsys.base.stopping import check_stop
+from recsys.events import open_events
 from recsys.service.app import Service
 from recsys.service.log_lines import config_of, write_from_a_thread
 from recsys.service.refresher import Refresher
@@ -34,6 +37,7 @@ def serve(
     settings: ServiceSettings | None = None,
     *,
     refresh: Sequence[str] = (),
+    events: EventSettings | None = None,
     on_start: Callable[[], None] | None = None,
 ) -> None:
     """Serve the current version of a store over HTTP until SIGTERM or SIGINT.
@@ -45,6 +49,7 @@ def serve(
     settings : ServiceSettings, optional
     refresh : sequence of str
         Arguments of `recsys` that refresh the store every ``service.refresh_minutes``.
+    events : EventSettings, optional
     on_start : callable, optional
         Called when the address is listened to.
 
@@ -73,12 +78,22 @@ def serve(
             on_start()
 
     server.on_startup(started)
+    _prepare_events(folder, events or EventSettings())
     signal.set_wakeup_fd(-1)  # Granian waits for what is running, however often it is asked to stop
     with TemporaryDirectory(prefix="recsys-service-") as counters, ExitStack() as held:
         if settings.refresh_minutes is not None and refresh:
             held.enter_context(Refresher(refresh, settings.refresh_minutes, Path(counters)))
-        make = partial(Service, folder, settings, Path(counters))
+        make = partial(Service, folder, settings, Path(counters), events)
         server.serve(target_loader=_Loader(make), wrap_loader=False)
+
+
+def _prepare_events(store: Path, settings: EventSettings) -> None:
+    """Make the database of events, so that each worker has it open before the first event."""
+    if settings.enabled:
+        try:
+            open_events(store, settings).close()
+        except EventsError as error:
+            log.warning("cannot keep events: %s", error)
 
 
 class _Loader:

@@ -62,6 +62,11 @@ class Histories:
         self._spec = content.version.manifest.model
         self.version = content.version.name
 
+    @property
+    def unit(self) -> float:
+        """What an interaction weighs whose weight nobody knows."""
+        return self._spec.unit
+
     def of(
         self,
         item_ids: Iterable[Id],

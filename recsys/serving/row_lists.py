@@ -1,6 +1,6 @@
 """The lists of a version as rows: what `Recommender` names, and what a server writes as it is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -15,7 +15,7 @@ from recsys.serving.request import NO_ITEMS, Conditions, Request
 from recsys.serving.results import Recommendations, RowList
 from recsys.store import Content, ItemTable
 from recsys.vectors import Id
-from recsys.vectors.ids import checked_id, unknown_id
+from recsys.vectors.ids import checked_id, checked_ids, unknown_id
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -53,6 +53,11 @@ class RowLists:
         if user_idx is not None:
             seen = NO_ITEMS if request.include_seen else self._users.seen(user_idx)
             return self._answers.answer(self._users.embedding(user_idx), request, seen, "personal")
+        return self._of_unknown(user_id, request, history, on_unknown)
+
+    def _of_unknown(
+        self, user_id: Id, request: Request, history: Iterable[Id] | None, on_unknown: OnUnknown
+    ) -> RowList:
         if history is not None:
             folded = self.histories.of(history, None, "history")
             if folded.nnz:
@@ -61,40 +66,53 @@ class RowLists:
             raise self.unknown_user(user_id)
         return self.popular(request)
 
+    def has_user(self, user_id: Id) -> bool:
+        """Whether the version holds a user."""
+        return self._users.find(checked_id(user_id, "user_id")) is not None
+
     def with_events(
         self,
         user_id: Id,
         request: Request,
-        events: Iterable[tuple[Id, float]],
-        duplicates: str = "sum",
+        events: Sequence[tuple[Id, float]],
+        duplicates: str,
+        history: Iterable[Id] | None = None,
+        on_unknown: OnUnknown = "popular",
         *,
         is_forgotten: bool = False,
-    ) -> RowList | None:
+    ) -> RowList:
         """Return the list of a user who has done something since the version was made.
 
         Parameters
         ----------
-        events : iterable of (str or int, float)
+        events : sequence of (str or int, float)
             Items and weights, in their order; items that the version does not hold do not count.
         duplicates : {"sum", "last", "max", "count"}
             How several events of one item become one weight.
+        history, on_unknown
+            As in `recommend`. Items of the history of an unknown user come before the events.
         is_forgotten : bool
             Whether what the version holds of the user must not count.
-
-        Returns
-        -------
-        RowList or None
-            None where nothing is known of the user.
         """
         user_idx = None if is_forgotten else self._users.find(checked_id(user_id, "user_id"))
-        fresh = self.histories.of_events(events)
-        stored = (NO_ITEMS, np.empty(0, np.float32))
-        if user_idx is not None:
+        before: list[tuple[Id, float]] = []
+        if history is not None and user_idx is None:
+            done = {str(item_id) for item_id, _ in events}
+            unit = self.histories.unit
+            before = [
+                (one, unit) for one in checked_ids(history, "history") if str(one) not in done
+            ]
+        fresh = self.histories.of_events([*before, *events])
+        if user_idx is None:
+            stored = NO_ITEMS, np.empty(0, np.float32)
+        elif len(fresh[0]):
             stored = self._users.seen(user_idx), self._users.seen_weights(user_idx)
-        if not len(fresh[0]) and user_idx is not None:
+        else:
             return self.recommend(user_id, request)
-        history = self.histories.with_events(stored, fresh, duplicates)
-        return self._of_history(history, request) if history.nnz else None
+        merged = self.histories.with_events(stored, fresh, duplicates)
+        if merged.nnz:
+            return self._of_history(merged, request)
+        return self._of_unknown(user_id, request, None, on_unknown)
 
     def popular(self, request: Request) -> RowList:
         """Return the list of a user of whom nothing is known."""

@@ -1,5 +1,6 @@
 """A small store with ids of any content, and the service over it."""
 
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from recsys.base.event_settings import EventSettings
 from recsys.service import Service
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
@@ -48,6 +50,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def service(store: Path) -> Service:
     return Service(store).open()
+
+
+@pytest.fixture
+def live(store: Path, tmp_path: Path) -> Iterator[Service]:
+    """A service with events of its own."""
+    settings = EventSettings(database=str(tmp_path / "events.sqlite"), max_batch=10, max_events=50)
+    service = Service(store, events=settings).open()
+    yield service
+    service.live.stop()
 
 
 @pytest.fixture(scope="session")

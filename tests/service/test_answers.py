@@ -41,18 +41,18 @@ def example(route: Route) -> tuple[str, object]:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
-def test_the_example_of_each_route_is_answered(service: Service, route: Route) -> None:
+def test_the_example_of_each_route_is_answered(live: Service, route: Route) -> None:
     path, body = example(route)
-    answer = ask(service, route.method, path, body)
+    answer = ask(live, route.method, path, body)
     assert answer.status == 200, answer.body
     assert answer.headers["content-type"].encode() == route.media
     assert answer.headers["x-request-id"]
-    assert answer.headers["x-recsys-version"] == service.current.opened.version
+    assert answer.headers["x-recsys-version"] == live.current.opened.version
     assert answer.headers["x-content-type-options"] == "nosniff"
     if route.media == b"application/json":
         json.loads(answer.body)
     if route.method == "GET":
-        head = ask(service, "HEAD", path)
+        head = ask(live, "HEAD", path)
         assert (head.status, head.body) == (200, b"")
 
 

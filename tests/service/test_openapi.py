@@ -68,7 +68,7 @@ def test_the_schemas_are_schemas() -> None:
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=lambda one: str(one)[:40])
 def test_its_examples_are_answered_as_it_says(
-    service: Service, method: str, path: str, operation: dict[str, Any]
+    live: Service, method: str, path: str, operation: dict[str, Any]
 ) -> None:
     query = {}
     for one in operation.get("parameters", ()):
@@ -78,7 +78,7 @@ def test_its_examples_are_answered_as_it_says(
             query[one["name"]] = one["example"]
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     target = f"{path}?{urlencode(query, doseq=True)}" if query else path
-    answer = ask(service, method, target, content.get("example"))
+    answer = ask(live, method, target, content.get("example"))
     assert answer.status == 200
     assert problems_of(answer, operation) == []
     if content:
@@ -87,7 +87,7 @@ def test_its_examples_are_answered_as_it_says(
         ).is_valid(content["example"])
         body = content["example"] | {"details": True}
         for detailed in (body, {"requests": [body | {"user_id": "u42"}]}, {"kk": 1}):
-            assert problems_of(post(service, path, detailed), operation) == []
+            assert problems_of(post(live, path, detailed), operation) == []
 
 
 def test_keys_and_limits_are_those_of_the_settings() -> None:
@@ -118,7 +118,7 @@ def answer_to(service: Service, case: schemathesis.Case) -> httpx.Response:
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=lambda one: str(one)[:40])
 def test_schemathesis_finds_nothing(
-    service: Service, method: str, path: str, operation: dict[str, Any]
+    live: Service, method: str, path: str, operation: dict[str, Any]
 ) -> None:
     found = SCHEMA[path][method]
     left_out = CHECKS.get_by_names(NOT_OF_BATCH if path.endswith(":batch") else NOT_ASKED)
@@ -126,7 +126,7 @@ def test_schemathesis_finds_nothing(
     @settings(max_examples=N_EXAMPLES, phases=[Phase.generate])
     @given(case=found.as_strategy(VALID) | found.as_strategy(INVALID))
     def asked(case: schemathesis.Case) -> None:
-        answer = answer_to(service, case)
+        answer = answer_to(live, case)
         if answer.status_code not in (413, 414):  # refusals that Schemathesis takes for none
             case.validate_response(answer, excluded_checks=left_out)
 

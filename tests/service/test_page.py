@@ -21,10 +21,12 @@ CURLS = [line for line in SHELL.splitlines() if line.startswith("curl")]
 def request_of(line: str) -> tuple[str, str, bytes | None, dict[str, str]]:
     """The method, target, body and header lines of a command of curl."""
     words = iter(shlex.split(line)[1:])
-    url, data, headers, in_query = "", [], {}, False
+    url, data, headers, in_query, named = "", [], {}, False, None
     for word in words:
         if word == "-G":
             in_query = True
+        elif word == "-X":
+            named = next(words)
         elif word == "-H":
             name, _, value = next(words).partition(": ")
             headers[name] = value
@@ -40,13 +42,13 @@ def request_of(line: str) -> tuple[str, str, bytes | None, dict[str, str]]:
     target = f"{parts.path}?{query}" if query else parts.path
     if data and not in_query:
         return "POST", target, data[0].encode(), headers
-    return "GET", target, None, headers
+    return named or "GET", target, None, headers
 
 
 @pytest.mark.parametrize("line", CURLS)
-def test_what_the_page_asks_is_answered(service: Service, line: str) -> None:
+def test_what_the_page_asks_is_answered(live: Service, line: str) -> None:
     method, target, body, headers = request_of(line)
-    answer = ask(service, method, target, body, headers)
+    answer = ask(live, method, target, body, headers)
     assert answer.status == 200, answer.body
 
 
