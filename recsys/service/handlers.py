@@ -91,12 +91,12 @@ _PLAIN = frozenset(("k", "on_unknown"))
 
 def of_user(asked: Asked) -> Reply:
     """Answer with the list of the user in the path."""
-    if asked.given.keys() <= _PLAIN:
-        k = asked.given.get("k", DEFAULT_K)
-        body = asked.opened.plain_list(asked.path["user_id"], k)
+    opened, user_id = asked.opened, asked.path["user_id"]
+    if asked.given.keys() <= _PLAIN and not opened.fresh.may_have(user_id):
+        body = opened.plain_list(user_id, asked.given.get("k", DEFAULT_K))
         if body is not None:
             return Reply(body, "personal")
-    return _listed(asked, _rows_of(asked.opened, asked.given, asked.path["user_id"]))
+    return _listed(asked, _rows_of(opened, asked.given, user_id))
 
 
 def of_anybody(asked: Asked) -> Reply:
