@@ -87,7 +87,7 @@ class Service:
         self.settings = settings or ServiceSettings()
         names = [route.name for route in ROUTES]
         self.counters = Counters([*names, OTHER], ["", *get_args(Source)], counters)
-        self._workers = Workers(counters)
+        self._workers = Workers(self.settings, counters)
         self._observer = Observer(self.settings, self.counters)
         folder = store_path(store)
         self.live = Live(folder, events or EventSettings(), counters, self.counters.increase)

@@ -13,12 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from recsys.base.errors import EventsError
+from recsys.base.errors import ConfigError, EventsError
 from recsys.base.event_settings import EventSettings
 from recsys.base.service_settings import ServiceSettings
 from recsys.base.stopping import check_stop
 from recsys.events import open_events
 from recsys.service.app import Service
+from recsys.service.certificate import certificate_until
 from recsys.service.log_lines import config_of, write_from_a_thread
 from recsys.service.refresher import Refresher
 from recsys.service.startup import address_of, require_startable
@@ -123,10 +124,9 @@ def _server(settings: ServiceSettings) -> Any:
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
-    certificate, key = (
-        None if one is None else Path(one) for one in (settings.tls_certificate, settings.tls_key)
-    )
-    return granian.Granian(
+    pair = [Path(one).absolute() for one in (settings.tls_certificate, settings.tls_key) if one]
+    certificate, key = pair or (None, None)
+    server = granian.Granian(
         "recsys.service",
         address=address_of(settings),
         port=settings.port,
@@ -144,3 +144,24 @@ def _server(settings: ServiceSettings) -> Any:
         log_level=LogLevels.warning,
         log_dictconfig=config_of(settings),
     )
+    _replace_workers_on_hangup(server, *pair)
+    return server
+
+
+def _replace_workers_on_hangup(server: Any, *pair: Path) -> None:
+    """Let SIGHUP replace the workers one by one, which read the certificate as it is by then."""
+    replace_workers = server.signal_handler_reload
+    if pair:  # Granian has followed symlinks, which a renewal turns to another file
+        server.ssl_ctx = (True, *map(str, pair), *server.ssl_ctx[3:])
+
+    def handle(*_: object) -> None:
+        try:
+            if pair:
+                certificate_until(*pair)
+        except ConfigError as error:
+            log.error("the workers and their certificate stay: %s", error)
+        else:
+            log.info("replacing the workers")
+            replace_workers()
+
+    server.signal_handler_reload = handle

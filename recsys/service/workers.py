@@ -9,11 +9,13 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from recsys.base.exposition import family, gauge
+from recsys.base.service_settings import ServiceSettings
+from recsys.service.certificate import certificate_until
 from recsys.service.counters import living_workers
 from recsys.service.opened import Opened
 from recsys.service.refresher import refresh_metrics
@@ -26,6 +28,7 @@ class State:
     version: str | None = None
     created: float = 0.0  # of the version, in seconds since 1970
     opened: float = 0.0  # by the worker
+    certificate_until: float | None = None
 
 
 class Workers:
@@ -33,13 +36,17 @@ class Workers:
 
     Parameters
     ----------
+    settings : ServiceSettings
     folder : path, optional
         Where their files are. Default: this process is alone.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, settings: ServiceSettings, folder: Path | None = None) -> None:
         self._folder = folder
-        self._own = State()
+        until = None
+        if settings.tls_certificate is not None and settings.tls_key is not None:
+            until = certificate_until(settings.tls_certificate, settings.tls_key)
+        self._own = State(certificate_until=until)
         self._write()
 
     def report(self, opened: Opened | None) -> None:
@@ -48,7 +55,7 @@ class Workers:
         if version == self._own.version or opened is None:
             return
         created = datetime.fromisoformat(opened.manifest.created).timestamp()
-        self._own = State(version, created, opened.since)
+        self._own = replace(self._own, version=version, created=created, opened=opened.since)
         self._write()
 
     def _write(self) -> None:
@@ -94,6 +101,9 @@ class Workers:
         now = time.time()
         age = max((now - state.created for state in ready), default=None)
         yield gauge("recsys_service_version_age_seconds", "Of the oldest open one.", age)
+        expiries = [state.certificate_until for state in states.values() if state.certificate_until]
+        name, help_ = "recsys_service_certificate_expires_timestamp_seconds", "Since 1970."
+        yield gauge(name, help_, min(expiries, default=None))
         for name, help_, amount in (
             ("private_bytes", "Memory that workers share with nobody.", _private_bytes),
             ("open_files", "Files and connections that workers have open.", _open_files),

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +23,7 @@ pytest.importorskip("granian", reason="make install brings what serves")
 LIST = "/v1/users/u42/recommendations?k=3"
 PAGE = "https://shop.example"
 PER_SECOND = 20
+EXPIRES = "recsys_service_certificate_expires_timestamp_seconds"
 
 
 @dataclass
@@ -49,7 +51,9 @@ def operated(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     keys = {name: new_key(file, name) for name in ("rotated", "shop", "busy", "last")}
     keys["prometheus"] = new_key(file, "prometheus", ("operate",))
     options = ["--store", store, "--workers", 2, "--keys", file]
-    options += ["--tls-certificate", made, "--tls-key", key]
+    for link, file_ in ((folder / "tls.pem", made), (folder / "tls.key", key)):
+        link.symlink_to(file_)  # as certbot and Kubernetes have them
+    options += ["--tls-certificate", folder / "tls.pem", "--tls-key", folder / "tls.key"]
     for change in (f'origins=["{PAGE}"]', f"max_per_second={PER_SECOND}", "poll_seconds=0.1"):
         options += ["--set", f"service.{change}"]
     with log.open("wb") as err, serving(*options, certificate=made, log=err) as server:
@@ -135,6 +139,34 @@ def test_a_dead_worker_is_replaced_while_the_other_answers(operated: Operated) -
     assert operated.status(LIST, "shop") == 200
 
 
+def test_a_renewed_certificate_is_taken_up_and_a_wrong_one_is_not(operated: Operated) -> None:
+    server, folder = operated.server, operated.file.parent
+
+    def shown() -> str:
+        return ssl.get_server_certificate(("127.0.0.1", server.port), timeout=PATIENCE)
+
+    def point_to(made: Path, key: Path) -> None:
+        for link, file in (("tls.pem", made), ("tls.key", key)):
+            (folder / "new").symlink_to(file)
+            (folder / "new").replace(folder / link)
+        server.process.send_signal(signal.SIGHUP)
+
+    before, workers = shown(), set(server.workers)
+    point_to(folder / "own.key", folder / "own.key")
+    server.wait_until(lambda: "their certificate stay" in operated.log.read_text())
+    assert shown() == before
+    assert set(server.workers) == workers
+    point_to(*certificate(folder, "renewed"))
+    server.context.load_verify_locations(folder / "renewed.pem")
+    server.wait_until(lambda: not workers & set(server.workers))
+    assert ssl.PEM_cert_to_DER_cert(shown()) == ssl.PEM_cert_to_DER_cert(
+        (folder / "renewed.pem").read_text()
+    )
+    server.wait()
+    (expires,) = [line for line in operated.metrics() if line.startswith(EXPIRES)]
+    assert 29 < (float(expires.split()[1]) - time.time()) / 86_400 < 30
+
+
 def test_what_is_running_ends_before_the_service_does(operated: Operated) -> None:
     body, server = b'{"user_id": "u42", "k": 3}', operated.server
     with closing(server.connect()) as connection:
@@ -150,7 +182,7 @@ def test_what_is_running_ends_before_the_service_does(operated: Operated) -> Non
     assert server.process.wait(PATIENCE) == 0
     lines = operated.lines()
     assert (lines[0]["event"], lines[0]["url"]) == ("listening", server.url)
-    assert [line["event"] for line in lines].count("opened") == 3
+    assert [line["event"] for line in lines].count("opened") == 5
     text = operated.log.read_text()
     assert "u42" not in text
     assert not any(key in text for key in operated.keys.values())
