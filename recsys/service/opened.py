@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
-from recsys.base.errors import RecsysError
+from recsys.base.errors import CorruptVersionError, RecsysError
 from recsys.service.list_writer import SOURCES, ListWriter
 from recsys.service.live import Fresh, Live
 from recsys.serving import Recommender
@@ -102,8 +102,9 @@ class CurrentVersion:
                 self._open()
             except (RecsysError, OSError, ValueError) as error:
                 self._refuse(str(error))
-                if self.opened is None:
-                    return  # tried again, as it may be published or mended
+                is_damaged = isinstance(error, CorruptVersionError)
+                if self.opened is None or not is_damaged:
+                    return  # tried again: it may be published, mended, or readable by then
             self._signature = signature
 
     def _refuse(self, reason: str) -> None:
