@@ -243,6 +243,8 @@ def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_table(name: str, value: Any) -> bool:
+    if name in _keys_of("log"):  # events={"view": 1.0} are the kinds of a log
+        return is_dataclass(value)
     return name == "model" or (
         name in _TABLES and (isinstance(value, Mapping) or is_dataclass(value))
     )

@@ -262,3 +262,14 @@ def test_all_settings_have_one_place() -> None:
     classes = {name for name, one in vars(module).items() if is_dataclass(one)}
     assert classes
     assert all(getattr(recsys, name) is getattr(module, name) for name in classes)
+
+
+def test_events_are_those_of_a_log_or_an_object_of_their_table() -> None:
+    log = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "x"], "event": ["buy", "look"]})
+    given = {"event": "event", "events": {"buy": 2.0, "look": 0.0}}
+    found = inputs_of("train", log, None, given, ("log",))
+    assert len(found.log) == 1
+    assert found.settings.log.events == given["events"]
+    assert found.settings.events == recsys.EventSettings()
+    live = recsys.EventSettings(max_batch=3)
+    assert inputs_of("train", log, None, {"events": live}, ("log",)).settings.events == live
