@@ -13,7 +13,7 @@ holds the events (`through_of`): what is newer is fresh, and counts in lists unt
 """
 
 from recsys.base.event_settings import EventSettings
-from recsys.events.archive import NOTHING, Taken, seen_through_of, take, through_of
+from recsys.events.archive import NOTHING, Taken, take, through_of
 from recsys.events.database import drop_held, has_events, open_events
 from recsys.events.event import (
     Added,
@@ -41,7 +41,6 @@ __all__ = [
     "has_events",
     "key_of",
     "open_events",
-    "seen_through_of",
     "take",
     "through_of",
 ]

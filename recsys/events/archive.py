@@ -78,17 +78,6 @@ def through_of(data: Mapping[str, Any], identity: str) -> int:
     return number if isinstance(number, int) else 0
 
 
-def seen_through_of(data: Mapping[str, Any], identity: str) -> int:
-    """Return the number up to which what users have seen in a version holds the events.
-
-    It is above that of `through_of` where a refresh made the version: the users that it knew have
-    what they have seen since, and the embedding of before.
-    """
-    refresh = data.get("refresh")
-    of_refresh = through_of(refresh, identity) if isinstance(refresh, Mapping) else 0
-    return max(through_of(data, identity), of_refresh)
-
-
 def take(store: Path, database: EventDatabase) -> Taken:
     """Bring the events of a database to files, and delete from these what was deleted.
 

@@ -15,7 +15,6 @@ from recsys.events import (
     OfUser,
     has_events,
     open_events,
-    seen_through_of,
     through_of,
 )
 from recsys.events.weights import EventWeights
@@ -164,14 +163,12 @@ class Fresh:
         self.weights = EventWeights.of(manifest.config, manifest.log.row_counts)
         self.have_integers = content.users.ids.are_integers, content.items.ids.are_integers
         self._of: EventDatabase | None = None
-        self._through = self._seen_through = 0
+        self._through = 0
 
     def through(self, database: EventDatabase) -> int:
         """Return up to which number the version holds the events of a database."""
         if database is not self._of:
-            self._through = through_of(self._data, database.identity)
-            self._seen_through = seen_through_of(self._data, database.identity)
-            self._of = database
+            self._through, self._of = through_of(self._data, database.identity), database
         return self._through
 
     def may_have(self, user_id: Id) -> bool:
@@ -195,7 +192,7 @@ class Fresh:
         found = self._since(user_id)
         if found is None:
             return self._rows.recommend(user_id, request, history, on_unknown)
-        events, is_forgotten, is_behind = found
+        events, is_forgotten = found
         return self._rows.with_events(
             user_id,
             request,
@@ -204,14 +201,10 @@ class Fresh:
             history,
             on_unknown,
             is_forgotten=is_forgotten,
-            is_behind=is_behind,
         )
 
-    def _since(self, user_id: Id) -> tuple[list[tuple[Id, float]], bool, bool] | None:
-        """Return what counts of a user: items and weights; whether the user was deleted.
-
-        And whether the embedding of the user is behind what the version says the user has seen.
-        """
+    def _since(self, user_id: Id) -> tuple[list[tuple[Id, float]], bool] | None:
+        """Return what counts of a user: items and weights; and whether the user was deleted."""
         live = self.live
         if live is None or live.database is None or not self.may_have(user_id):
             return None
@@ -220,16 +213,14 @@ class Fresh:
             return None
         is_forgotten = found.deleted > through
         is_known = not is_forgotten and self._rows.has_user(user_id)
-        seen_through = self._seen_through
-        kept = [one for one in found.kept if one.number > seen_through or not is_known]
-        is_behind = is_known and any(through < one.number <= seen_through for one in found.kept)
-        if not (kept or is_forgotten or is_behind):
+        kept = [one for one in found.kept if one.number > through or not is_known]
+        if not kept and not is_forgotten:
             return None
         latest = kept[-live.settings.max_history :]
         events: list[tuple[Id, float]] = [
             (one.item_id, self._weight(one.event, one.value)) for one in latest
         ]
-        return events, is_forgotten, is_behind
+        return events, is_forgotten
 
     def _weight(self, event: str | None, value: float | None) -> float:
         try:
