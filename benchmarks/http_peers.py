@@ -1,7 +1,8 @@
 """Applications that `benchmarks.http` measures: one by name, over the store of $RECSYS_STORE.
 
-Each framework answers the same list as its users write it: a route, `recommend`, a dict. `bare` and
-its like answer a constant of the size of a list.
+Each framework answers the same list as its users write it: a route, `recommend`, a dict. So does
+implicit in FastAPI, with its model and all ids in memory. `bare` and its like answer a constant of
+the size of a list.
 """
 
 import os
@@ -33,7 +34,7 @@ async def bare_rsgi(_scope: Any, protocol: Any) -> None:
 @cache
 def _opened() -> tuple[Any, dict[Any, str]]:
     recommender = recsys.open()
-    table = recsys.store.open_version(recsys.serving.store_path()).attributes
+    table = recsys.store.open_version(os.environ["RECSYS_STORE"]).attributes
     assert table is not None
     titles = zip(table["item_id"].to_pylist(), table["title"].to_pylist(), strict=True)
     return recommender, dict(titles)
@@ -84,6 +85,40 @@ def fastapi() -> Any:
     @app.get("/bare")
     async def constant() -> Response:
         return Response(BODY, media_type="application/json")
+
+    return app
+
+
+def implicit_fastapi() -> Any:
+    """Make an application of FastAPI over a model of implicit, from the tables of the version."""
+    import numpy as np
+    import scipy.sparse as sp
+    from fastapi import FastAPI
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    content = recsys.store.open_version(os.environ["RECSYS_STORE"])
+    users, items, table = content.users, content.items, content.attributes
+    assert table is not None
+    model = AlternatingLeastSquares(factors=items.embeddings.shape[1])
+    model.user_factors = np.array(users.embeddings, dtype=np.float32)
+    model.item_factors = np.array(items.embeddings, dtype=np.float32)
+    seen = users.seen
+    ones, shape = np.ones(len(seen.item_idx), dtype=np.float32), (len(users.ids), len(items.ids))
+    user_items = sp.csr_matrix((ones, np.array(seen.item_idx), np.array(seen.starts)), shape)
+    rows = {str(user_id): row for row, user_id in enumerate(users.ids.values.to_pylist())}
+    item_ids, titles = items.ids.values.to_pylist(), table["title"].to_pylist()
+    app = FastAPI()
+
+    @app.get("/v1/users/{user_id}/recommendations")
+    async def user(user_id: str, k: int = 10) -> dict[str, Any]:
+        row = rows[user_id]
+        found, scores = model.recommend(row, user_items[row], N=k, filter_already_liked_items=True)
+        return {
+            "items": [
+                {"item_id": item_ids[item], "title": titles[item], "score": float(score)}
+                for item, score in zip(found, scores, strict=True)
+            ]
+        }
 
     return app
 

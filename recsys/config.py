@@ -1,4 +1,7 @@
-"""One TOML file to the settings of `recsys.settings` and a model; an unknown key is an error."""
+"""One TOML file to the settings of `recsys.settings` and a model; an unknown key is an error.
+
+Models are imported where one is named: their solvers take half a second, which no server waits for.
+"""
 
 import os
 import re
@@ -12,9 +15,6 @@ import numpy as np
 
 from recsys.base.checks import ShowsChanges, as_path, require
 from recsys.base.errors import ConfigError, did_you_mean
-from recsys.models import ALS, MODELS, SCORERS, Model, parameters_of
-from recsys.models.protocol import require_model, without_vectors
-from recsys.models.registry import inner_model
 from recsys.settings import AUTO as AUTO
 from recsys.settings import (
     AlignmentSettings,
@@ -34,6 +34,10 @@ from recsys.settings import (
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+    from recsys.models import Model
+else:
+    Model = Any
 
 SomeSettings = TypeVar("SomeSettings")
 _A_LIST = 'a list, such as ["a", "b"]'
@@ -91,6 +95,8 @@ class Settings(ShowsChanges):
     @property
     def chosen_model(self) -> Model:
         """The model, where one is named or has been chosen."""
+        from recsys.models.protocol import require_model
+
         if self.model is None:
             raise ConfigError(
                 f"model: expected one such as recsys.ALS(), got {AUTO!r}, for which there is no "
@@ -169,6 +175,11 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
 
 def _model(table: Mapping[str, Any]) -> Model | None:
     """Return the model of a config; hyperparameters without a name are those of ALS."""
+    if table in ({}, {"name": AUTO}):
+        return None
+    from recsys.models import ALS, MODELS, SCORERS
+    from recsys.models.protocol import without_vectors
+
     hyperparameters = dict(table)
     name = hyperparameters.pop("name", ALS.name if hyperparameters else AUTO)
     if name in SCORERS:
@@ -221,6 +232,8 @@ def changed_tables(settings: Settings) -> dict[str, dict[str, Any]]:
         if one.name != "model"
     }
     if settings.model is not None:
+        from recsys.models import parameters_of
+
         tables["model"] = {"name": settings.model.name, **parameters_of(settings.model)}
     return {name: table for name, table in tables.items() if table}
 
@@ -257,6 +270,9 @@ def _changed_model(old: Model | None, model: Any) -> Model | None:
     """Return a model that is an object, a name, or hyperparameters, without a name of the old."""
     if model is None or isinstance(model, str):
         return _model({"name": model or AUTO})
+    from recsys.models import parameters_of
+    from recsys.models.protocol import require_model
+
     if isinstance(model, Mapping):
         if old is not None and model.get("name", old.name) == old.name:
             model = {"name": old.name, **parameters_of(old), **model}
@@ -282,7 +298,9 @@ def _values(settings: type, table: Mapping[str, Any], where: str) -> dict[str, A
         if isinstance(value, Mapping) and is_dataclass(types[key]):
             values[key] = _typed(types[key], value, f"{where}.{key}")
             continue
-        if isinstance(value, Mapping) and settings in MODELS.values():
+        if isinstance(value, Mapping) and where.startswith("model"):
+            from recsys.models.registry import inner_model
+
             kind, rest = inner_model(f"{where}.{key}", value)
             values[key] = _typed(kind, rest, f"{where}.{key}")
             continue

@@ -56,7 +56,7 @@ class ServiceSettings:
     """Longest time for the body to arrive, and for an answer to be made."""
     max_waiting: int = 64
     """Requests of a worker that run or wait in threads; more are answered 503 at once."""
-    max_turn_seconds: float = 0.01
+    max_turn_seconds: float = 0.02
     """How long a worker makes plain lists while others wait; those after are answered 503."""
     poll_seconds: float = 1.0
     """How often a worker looks for a new current version and for changed keys."""
