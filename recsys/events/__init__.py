@@ -13,8 +13,9 @@ holds the events (`through_of`): what is newer is fresh, and counts in lists unt
 """
 
 from recsys.base.event_settings import EventSettings
-from recsys.events.archive import NOTHING, Taken, take, through_of
+from recsys.events.archive import NOTHING, Taken, take, through_of, trained_of
 from recsys.events.database import drop_held, has_events, open_events
+from recsys.events.deleted import without_deleted
 from recsys.events.event import (
     Added,
     Changes,
@@ -43,4 +44,6 @@ __all__ = [
     "open_events",
     "take",
     "through_of",
+    "trained_of",
+    "without_deleted",
 ]

@@ -23,8 +23,9 @@ from recsys.events.event import Deletion, EventDatabase, Kept, key_of
 
 FOLDER = Path("events", "log")
 _NAME = re.compile(r"([0-9a-f]+)-(\d{12})-(\d{12})\.parquet")
-_PURGED = "deleted.json"
+DELETED = "deleted.json"
 _ALL = np.iinfo(np.int64).max
+_MOST_FILES = 64
 _SCHEMA = pa.schema(
     [
         ("number", pa.int64()),
@@ -47,7 +48,7 @@ class Taken:
         All files of events, in order; none holds an event of a deleted user.
     through : dict of str to int
         By identity of a database, the number up to which its events are in the files. A version
-        made of them keeps it, see `Taken.to_dict`.
+        made of them keeps it, as "live" and "live_trained".
     deleted : dict of bytes to int
         Users whose data was deleted, by `key_of`, and when: microseconds since 1970.
     """
@@ -56,33 +57,41 @@ class Taken:
     through: dict[str, int]
     deleted: dict[bytes, int]
 
-    def to_dict(self) -> dict[str, int]:
-        """Return what a manifest keeps under "live"."""
-        return dict(self.through)
-
 
 NOTHING = Taken([], {}, {})
 """Where no events are taken."""
 
 
 def through_of(data: Mapping[str, Any], identity: str) -> int:
-    """Return the number up to which a version holds the events of a database.
+    """Return the number up to which a version holds the events of a database in its histories.
 
     Parameters
     ----------
     data : mapping
         Of its manifest.
     """
-    found = data.get("live")
+    return _number(data.get("live"), identity)
+
+
+def trained_of(data: Mapping[str, Any], identity: str) -> int:
+    """Return the number up to which the embeddings of a version are made of those events.
+
+    That is less after a refresh, which adds to what users have seen and leaves embeddings as they
+    are.
+    """
+    return _number(data.get("live_trained"), identity)
+
+
+def _number(found: Any, identity: str) -> int:
     number = found.get(identity, 0) if isinstance(found, Mapping) else 0
     return number if isinstance(number, int) else 0
 
 
-def take(store: Path, database: EventDatabase) -> Taken:
+def take(store: Path, database: EventDatabase | None) -> Taken:
     """Bring the events of a database to files, and delete from these what was deleted.
 
     One process at a time does, as a night that locks the store. The events stay in the database
-    until they are dropped.
+    until they are dropped. Without a database, what was taken before is returned.
 
     Raises
     ------
@@ -91,18 +100,58 @@ def take(store: Path, database: EventDatabase) -> Taken:
     StoreError
         If the store cannot be written.
     """
-    folder, identity = store / FOLDER, database.identity
-    through = database.last()  # before anything is read: what comes later is for the next night
+    folder = store / FOLDER
     with errors_of_writing(store, "keep events in files"):
-        after = max(
-            (one.through for one in _segments(folder) if one.identity == identity), default=0
-        )
-        if after < through:
-            _write(folder, _Segment(identity, after, through), database)
-        deleted = database.deletions()  # after that, so none of them is in the new file
-        _purge(folder, identity, deleted)
-    times = {user: deletion.time for user, deletion in deleted.items()}
-    return Taken([folder / one.name for one in _segments(folder)], {identity: through}, times)
+        kept = _Deleted.read(folder / DELETED)
+        through = {} if database is None else {database.identity: database.last()}  # before reading
+        if database is not None:
+            identity = database.identity
+            own = [one.through for one in _segments(folder) if one.identity == identity]
+            after = max(own, default=0)
+            if after < through[identity]:
+                _write(folder, _Segment(identity, after, through[identity]), database)
+            deleted = database.deletions()  # after that, so none of them is in the new file
+            newest = max((one.number for one in deleted.values()), default=0)
+            if newest > kept.through.get(identity, 0):
+                for segment in _segments(folder):
+                    is_own = segment.identity == identity
+                    _purge(folder / segment.name, deleted, is_own=is_own)
+                kept = kept.with_more(identity, newest, deleted)
+                folder.mkdir(parents=True, exist_ok=True)
+                kept.write(folder / DELETED)
+            _join_small(folder, identity)
+    for segment in _segments(folder):
+        if database is None or segment.identity != database.identity:
+            through[segment.identity] = max(through.get(segment.identity, 0), segment.through)
+    return Taken([folder / one.name for one in _segments(folder)], through, kept.users)
+
+
+@dataclass(frozen=True)
+class _Deleted:
+    """Users whose data was deleted, kept beside the files: a log has their rows for ever."""
+
+    through: dict[str, int]  # by database, the newest deletion that the files know
+    users: dict[bytes, int]  # microseconds since 1970
+
+    @classmethod
+    def read(cls, path: Path) -> "_Deleted":
+        try:
+            found = json.loads(path.read_text())
+        except FileNotFoundError:
+            return cls({}, {})
+        users = {bytes.fromhex(user): time for user, time in found["users"].items()}
+        return cls(found["through"], users)
+
+    def write(self, path: Path) -> None:
+        users = {user.hex(): time for user, time in self.users.items()}
+        replace_text(path, json.dumps({"through": self.through, "users": users}))
+
+    def with_more(
+        self, identity: str, newest: int, deleted: Mapping[bytes, Deletion]
+    ) -> "_Deleted":
+        times = {user: one.time for user, one in deleted.items()}
+        latest = {user: max(time, self.users.get(user, 0)) for user, time in times.items()}
+        return _Deleted({**self.through, identity: newest}, {**self.users, **latest})
 
 
 class _Segment(NamedTuple):
@@ -118,11 +167,33 @@ class _Segment(NamedTuple):
 
 
 def _segments(folder: Path) -> list[_Segment]:
-    """Return the files that there are: of a database after the other, in the order of numbers."""
+    """Return the files that there are: of a database after the other, in the order of numbers.
+
+    Those that another one has taken in, and that a crash has left, are not among them.
+    """
     if not folder.is_dir():
         return []
     found = (_NAME.fullmatch(path.name) for path in folder.iterdir())
-    return sorted(_Segment(one[1], int(one[2]), int(one[3])) for one in found if one)
+    all_ = [_Segment(one[1], int(one[2]), int(one[3])) for one in found if one]
+    kept: list[_Segment] = []
+    for one in sorted(all_, key=lambda one: (one.identity, one.after, -one.through)):
+        last = kept[-1] if kept else None
+        if last is None or last.identity != one.identity or one.through > last.through:
+            kept.append(one)
+    return kept
+
+
+def _join_small(folder: Path, identity: str) -> None:
+    """Make one file of many, as refreshes leave: a log of thousands of files is read slowly."""
+    own = [one for one in _segments(folder) if one.identity == identity]
+    if len(own) < _MOST_FILES:
+        return
+    joined = _Segment(identity, own[0].after, own[-1].through)
+    with replaced(folder / joined.name) as aside, pq.ParquetWriter(aside, _SCHEMA) as writer:
+        for one in own:
+            writer.write_table(pq.read_table(folder / one.name))
+    for one in own:  # a crash before leaves files that the joined one covers
+        (folder / one.name).unlink(missing_ok=True)
 
 
 def _write(folder: Path, segment: _Segment, database: EventDatabase) -> None:
@@ -142,20 +213,8 @@ def _as_batch(events: list[Kept]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
 
 
-def _purge(folder: Path, identity: str, deleted: Mapping[bytes, Deletion]) -> None:
-    """Write the files again that hold events of deleted users, once for each deletion."""
-    done_path = folder / _PURGED
-    done = json.loads(done_path.read_text()).get(identity, 0) if done_path.exists() else 0
-    newest = max((one.number for one in deleted.values()), default=0)
-    if newest <= done or not folder.is_dir():
-        return
-    for segment in _segments(folder):
-        is_own = segment.identity == identity
-        _purge_file(folder / segment.name, deleted, is_own=is_own)
-    replace_text(done_path, json.dumps({identity: newest}))
-
-
-def _purge_file(path: Path, deleted: Mapping[bytes, Deletion], *, is_own: bool) -> None:
+def _purge(path: Path, deleted: Mapping[bytes, Deletion], *, is_own: bool) -> None:
+    """Write a file again without what deleted users did before."""
     table = pq.read_table(path)
     users = table["user_id"].combine_chunks().dictionary_encode()
     numbers = [deleted.get(key_of(one)) for one in users.dictionary.to_pylist()]

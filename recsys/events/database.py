@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.base.event_settings import EventSettings
-from recsys.events.archive import through_of
+from recsys.events.archive import trained_of
 from recsys.events.event import EventDatabase
 
 DEFAULT = Path("events", "live.sqlite")
@@ -51,4 +51,5 @@ def has_events(store: Path, settings: EventSettings) -> bool:
 
 def drop_held(database: EventDatabase, kept: Iterable[Mapping[str, Any]]) -> int:
     """Delete from a database the events that all kept versions hold, by the data of manifests."""
-    return database.drop(min((through_of(one, database.identity) for one in kept), default=0))
+    identity = database.identity
+    return database.drop(min((trained_of(one, identity) for one in kept), default=0))

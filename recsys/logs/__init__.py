@@ -7,6 +7,7 @@ from recsys.logs.guess_items import ItemGuess, guess_items, item_ids, titles_of
 from recsys.logs.interactions import Interactions, SplitInfo, require_interactions
 from recsys.logs.item_attributes import attributes_of
 from recsys.logs.items import read_items
+from recsys.logs.live_files import LiveFiles
 from recsys.logs.log_guess import LogGuess, Proposal
 from recsys.logs.log_summary import LogSummary, summarize
 from recsys.logs.read import read_log
@@ -20,6 +21,7 @@ __all__ = [
     "Interactions",
     "ItemGuess",
     "ItemSettings",
+    "LiveFiles",
     "LogCache",
     "LogGuess",
     "LogSettings",

@@ -6,7 +6,7 @@ classifies each row by the rules of `classify`) and `encoding` (ids to rows, in 
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from recsys.logs.cache import LogCache
 from recsys.logs.columns import KEYWORDS
 from recsys.logs.encoding import StagedLog, check_times
 from recsys.logs.interactions import Interactions, keep_minimum_counts
+from recsys.logs.live_files import LiveFiles, settings_beside
 from recsys.logs.row_counts import FileCounts, RowCounts, advice_on
 from recsys.logs.session import Session, open_session
 from recsys.logs.sessions import into_sessions
@@ -41,6 +42,7 @@ def read_log(
     *,
     rejects: str | Path | None = None,
     cache: LogCache | None = None,
+    live: LiveFiles | None = None,
     now: int | None = None,
     progress: bool = False,
     **overrides: object,
@@ -67,6 +69,9 @@ def read_log(
     cache : LogCache, optional
         Keeps what became of the rows of each file, so that a file which has not changed is not read
         again; the result is the same. For files, not for tables.
+    live : LiveFiles, optional
+        Events that the online service took, which are read as a part of the log; the night has
+        them from `recsys.events.take`.
     now : int, optional
         Unix time in seconds, a day after which a timestamp is in the future. Default: the clock's.
     progress : bool
@@ -105,7 +110,10 @@ def read_log(
         open_session(settings.memory_limit, now) as session,
         spinner("reading the log", enabled=progress) as report,
     ):
-        log = StagedLog(session, _staged(session, sources.parts, settings, cache, report))
+        live_parts = [] if live is None else live.parts
+        log = StagedLog(
+            session, _staged(session, sources.parts, live_parts, settings, cache, report)
+        )
         report("checking rows, finding users and items")
         rejects = None if rejects is None else as_path("read_log: rejects", rejects)
         row_counts = log.count(settings.max_rejected_share, rejects)
@@ -123,6 +131,10 @@ def read_log(
             *sources.notes,
             *session.sentences(),
         ]
+    if live is not None:
+        interactions = live.without_deleted(replace(interactions, row_counts=row_counts))
+        row_counts = interactions.row_counts
+        _require_some_left(row_counts)
     if settings.value_scale == "auto" and _have_long_tail(interactions.weight, settings):
         roots = np.sqrt(np.sqrt(interactions.weight))
         interactions = replace(interactions, weight=roots)
@@ -132,7 +144,8 @@ def read_log(
         n_users = len(interactions.users)
         interactions = into_sessions(interactions, settings.session_gap_minutes)
         notes.append(f"{len(interactions.users):,} sessions of {n_users:,} users")
-    files = {one.name: row_counts.files.get(one.name, FileCounts()) for one in sources.parts}
+    parts = [*sources.parts, *live_parts]
+    files = {one.name: row_counts.files.get(one.name, FileCounts()) for one in parts}
     row_counts = replace(row_counts, files=files, notes=tuple(notes))
     interactions = keep_minimum_counts(
         replace(interactions, row_counts=row_counts),
@@ -146,7 +159,8 @@ def read_log(
 
 def _staged(
     session: Session,
-    sources: list[LogFile | TableStream],
+    sources: Sequence[LogFile | TableStream],
+    live: Sequence[LogFile],
     settings: LogSettings,
     cache: LogCache | None,
     report: Callable[[str], None],
@@ -154,16 +168,20 @@ def _staged(
     """Classify the rows of all files and tables that have any, but for files that the cache has."""
     if cache is not None:
         cache.begin()
-    staged = []
-    for source in sources:
+
+    def staged(source: LogFile | TableStream, settings: LogSettings) -> StagedFile | None:
         report(f"reading {source.name}")
         if cache is not None and isinstance(source, LogFile):
-            staged.append(cache.stage(session, source, settings))
-        else:
-            staged.append(stage(session, source, settings))
+            return cache.stage(session, source, settings)
+        return stage(session, source, settings)
+
+    of_log = [staged(one, settings) for one in sources]
+    with_rows = [one for one in of_log if one is not None]
+    beside = settings_beside(settings, with_rows)
+    of_live = [staged(one, beside) for one in live] if with_rows else []
     if cache is not None:
         cache.drop_others()
-    with_rows = [one for one in staged if one is not None]
+    with_rows += [one for one in of_live if one is not None]
     if not with_rows:
         names = listed([source.name for source in sources])
         raise DataError(f"log {names}: expected rows, but it is empty: nothing, or a header alone")

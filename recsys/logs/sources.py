@@ -65,6 +65,7 @@ class LogFile:
     compression: str | None
     partition: Mapping[str, str | None] = field(default_factory=dict)  # of its folders' names
     what: str = "log"  # or items
+    has_spelled_ids: bool = False  # texts that may be numbers, also in Parquet
 
     @property
     def name(self) -> str:

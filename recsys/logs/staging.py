@@ -128,7 +128,9 @@ def _stage_parquet(session: Session, file: LogFile, settings: LogSettings) -> St
     chosen = resolve_columns(schema.names, settings, file.name)
     session.note_all(unused_columns(schema.names, chosen, file.partition), file.name)
     columns = {
-        name: LogColumn(identifier(column), types[column], column, file.name)
+        name: LogColumn(
+            identifier(column), types[column], column, file.name, is_untyped=file.has_spelled_ids
+        )
         for name, column in chosen.items()
     }
     rules = rules_for(columns, settings, session.now)

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from recsys.base.lazy import lazy_property
 from recsys.config import Settings
+from recsys.events import EventDatabase, has_events, open_events
 from recsys.logs import Interactions
 from recsys.models import model_from
 from recsys.nightly.journal import Journal
@@ -67,6 +68,23 @@ class Context:
             return Content.of(version)
         self.journal.write("warning", "parent left aside", error=str(damage))
         return None
+
+    @lazy_property
+    def events(self) -> EventDatabase | None:
+        """The events of the online service; None where it has taken none."""
+        if not has_events(self.store, self.settings.events):
+            return None
+        return open_events(self.store, self.settings.events, create=False)
+
+    @lazy_property
+    def live(self) -> dict[str, int]:
+        """Up to which numbers the log has those events."""
+        return dict(Ingested.from_dict(self.run.facts("ingest")).live)
+
+    @property
+    def live_facts(self) -> dict[str, Any]:
+        """What a manifest keeps of them: what users have seen, and what was trained on."""
+        return {"live": self.live, "live_trained": self.live}
 
     @lazy_property
     def log(self) -> Interactions:

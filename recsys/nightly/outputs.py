@@ -1,7 +1,7 @@
 """What stages leave: facts, as dataclasses, and files that are read back bit for bit."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,6 +41,7 @@ class Ingested(StageResult):
     files_read: int
     files_reused: int
     newest_event: str | None
+    live: Mapping[str, int] = field(default_factory=dict)  # of the service, see recsys.events.Taken
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""

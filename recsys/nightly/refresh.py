@@ -18,7 +18,7 @@ from recsys.nightly.night import Pipeline, only_refresh, run_pipeline
 from recsys.nightly.outputs import Pruned, Refreshed, read_embeddings, write_embeddings
 from recsys.nightly.report import NightReport
 from recsys.nightly.run import REFRESHES
-from recsys.nightly.stages import Stage, index, ingest, publish_release
+from recsys.nightly.stages import Stage, drop_events, index, ingest, publish_release
 from recsys.serving import store_path
 from recsys.store import Release, find_version, prune_refreshed
 
@@ -93,6 +93,12 @@ class RefreshContext(Context):
             self.settings.log.popular_half_life_days,
         )
 
+    @property
+    def live_facts(self) -> dict[str, Any]:
+        """What users have seen is new; embeddings that were there stay."""
+        before: Any = {} if self.parent is None else self.parent.version.manifest.data
+        return {"live": self.live, "live_trained": before.get("live_trained", {})}
+
     @lazy_property
     def release(self) -> Release:
         """What is published: the version before, with the rows that were folded in."""
@@ -108,6 +114,7 @@ def _fold_in(refresh: RefreshContext, folder: Path) -> Refreshed:
 def _prune(refresh: Context, _folder: Path) -> Pruned:
     """Delete the versions of refreshes before."""
     done = prune_refreshed(refresh.store)
+    drop_events(refresh)
     return Pruned(len(done.deleted), done.n_bytes, len(done.kept))
 
 
@@ -116,7 +123,7 @@ def _has_nothing_new(refresh: RefreshContext) -> bool:
 
 
 STAGES = (
-    Stage("ingest", ingest, settings=("log",), reads=("data.log",)),
+    Stage("ingest", ingest, settings=("log", "events"), reads=("data.log", "events")),
     Stage(
         "fold_in",
         _fold_in,

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -17,7 +17,8 @@ from recsys.base.environment import installed_version
 from recsys.base.errors import DataError, StoreError, UnreadableError
 from recsys.base.reading import lacks_right
 from recsys.config import Settings
-from recsys.logs import Interactions, LogCache, read_log
+from recsys.events import NOTHING, drop_held, take, without_deleted
+from recsys.logs import Interactions, LiveFiles, LogCache, read_log
 from recsys.logs.sources import LogFile, files_and_tables
 from recsys.models import model_from, parameters_of
 from recsys.models.protocol import epoch_bar
@@ -61,7 +62,7 @@ from recsys.training import evaluate_models, gates_of, with_model
 from recsys.tuning.choice import Choice
 from recsys.vectors import Embeddings
 
-Input = Literal["data.log", "data.test", "data.items", "current version"]
+Input = Literal["data.log", "data.test", "data.items", "events", "current version"]
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,13 @@ class Stage:
 def ingest(night: Context, folder: Path) -> Ingested:
     """Read the log, of its files those that are new."""
     cache = LogCache(night.store / "cache" / "log")
+    taken = take(night.store, night.events) if night.settings.events.enabled else NOTHING
     log = read_log(
         night.settings.data.log,
         night.settings.log,
         rejects=night.store / "rejects" / f"{night.run.name}.parquet",
         cache=cache,
+        live=LiveFiles(taken.files, partial(without_deleted, deleted=taken.deleted)),
         now=night.run.now,
         progress=night.progress,
     )
@@ -115,6 +118,7 @@ def ingest(night: Context, folder: Path) -> Ingested:
         files_read=len(cache.read),
         files_reused=len(cache.reused),
         newest_event=_newest(log),
+        live=taken.through,
     )
 
 
@@ -234,7 +238,7 @@ def publish_release(night: Context, _folder: Path) -> Published:
     if found is None:
         found = publish(
             night.store,
-            replace(night.release, data={**night.release.data, **made_by}),
+            replace(night.release, data={**night.release.data, **night.live_facts, **made_by}),
             night.settings.index,
             indexes=night.indexes,
             gate=_reported(night, gates_of(night.settings)),
@@ -302,11 +306,18 @@ def _reported(night: Context, gate: Gate | None) -> Gate | None:
 def _prune(night: Context, _folder: Path) -> Pruned:
     """Delete old versions."""
     done = prune(night.store, night.settings.nightly.keep)
+    drop_events(night)
     return Pruned(len(done.deleted), done.n_bytes, len(done.kept))
 
 
+def drop_events(night: Context) -> None:
+    """Delete from the database of the service the events that all kept versions hold."""
+    if night.events is not None:
+        drop_held(night.events, [one.manifest.data for one in _readable(night.store)])
+
+
 STAGES = (
-    Stage("ingest", ingest, settings=("log",), reads=("data.log",)),
+    Stage("ingest", ingest, settings=("log", "events"), reads=("data.log", "events")),
     Stage(
         "validate",
         _validate,
@@ -362,6 +373,9 @@ def _identity(night: Context, name: Input) -> Any:
     data = night.settings.data
     if name == "current version":
         return night.run.parent
+    if name == "events":  # what comes while a run is resumed is for the next one; not deletions
+        deleted = {} if night.events is None else night.events.deletions()
+        return max((one.number for one in deleted.values()), default=0)
     if name == "data.items":
         return _identities([data.items] if data.items else [])
     source = data.log if name == "data.log" else data.test

@@ -145,7 +145,7 @@ class Service:
             self.open()
             self._admission.refresh()
             if self.current.opened is not None:
-                self.live.refresh(self.current.opened.fresh.through)
+                self.live.refresh(self.current.opened.fresh.trained)
         except ConfigError as error:
             log.error("%s; the keys of before stay valid", error)
         except Exception:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from recsys.base.errors import DataError, EventsError, EventsFullError
 from recsys.base.event_settings import EventSettings
@@ -16,6 +17,7 @@ from recsys.events import (
     has_events,
     open_events,
     through_of,
+    trained_of,
 )
 from recsys.events.weights import EventWeights
 from recsys.service.group_commit import GroupCommit, Result
@@ -86,20 +88,20 @@ class Live:
             log.error("lists are made without the events since the version: %s", error)
             return None
 
-    def refresh(self, through: Callable[[EventDatabase], int]) -> None:
+    def refresh(self, trained: Callable[[EventDatabase], int]) -> None:
         """Look at the database: open it where it is there, note what other machines added.
 
         Parameters
         ----------
-        through : callable
-            Returns up to which number the open version holds the events of a database.
+        trained : callable
+            Returns up to which number the embeddings of the open version are made of its events.
         """
         if not has_events(self._store, self.settings):
             return
         try:
             with self._lock:
                 database = self._opened(create=False)
-            database.recent.refresh(through(database))
+            database.recent.refresh(trained(database))
         except EventsError as error:
             log.error("cannot look for events: %s", error)
             self._close()
@@ -143,6 +145,14 @@ class Live:
             raise ProblemError("no_events", "this service takes no events: events.enabled is false")
 
 
+class _Since(NamedTuple):
+    """What has happened of a user since the embeddings of a version were trained."""
+
+    events: list[tuple[Id, float]]  # items and weights of what the version does not hold
+    is_forgotten: bool  # whether the user's data was deleted
+    is_outdated: bool  # whether a refresh has added to what the user has seen
+
+
 class Fresh:
     """What one version does not hold yet.
 
@@ -163,20 +173,20 @@ class Fresh:
         self.weights = EventWeights.of(manifest.config, manifest.log.row_counts)
         self.have_integers = content.users.ids.are_integers, content.items.ids.are_integers
         self._of: EventDatabase | None = None
-        self._through = 0
+        self._trained = 0
 
-    def through(self, database: EventDatabase) -> int:
-        """Return up to which number the version holds the events of a database."""
+    def trained(self, database: EventDatabase) -> int:
+        """Return up to which number embeddings are made of the events of a database."""
         if database is not self._of:
-            self._through, self._of = through_of(self._data, database.identity), database
-        return self._through
+            self._trained, self._of = trained_of(self._data, database.identity), database
+        return self._trained
 
     def may_have(self, user_id: Id) -> bool:
         """Whether a user may have done something since; False is certain, and costs nothing."""
         database = None if self.live is None else self.live.database
         if database is None:
             return False
-        return database.recent.newest(str(user_id)) > self.through(database)
+        return database.recent.newest(str(user_id)) > self.trained(database)
 
     def recommend(
         self,
@@ -192,35 +202,39 @@ class Fresh:
         found = self._since(user_id)
         if found is None:
             return self._rows.recommend(user_id, request, history, on_unknown)
-        events, is_forgotten = found
         return self._rows.with_events(
             user_id,
             request,
-            events,
+            found.events,
             self.weights.duplicates,
             history,
             on_unknown,
-            is_forgotten=is_forgotten,
+            is_forgotten=found.is_forgotten,
+            is_outdated=found.is_outdated,
         )
 
-    def _since(self, user_id: Id) -> tuple[list[tuple[Id, float]], bool] | None:
-        """Return what counts of a user: items and weights; and whether the user was deleted."""
+    def _since(self, user_id: Id) -> _Since | None:
+        """Return what has happened since of a user; None where nothing has."""
         live = self.live
         if live is None or live.database is None or not self.may_have(user_id):
             return None
-        through, found = self.through(live.database), live.of_user(str(user_id))
+        database, found = live.database, live.of_user(str(user_id))
         if found is None:
             return None
-        is_forgotten = found.deleted > through
+        trained = self.trained(database)
+        is_forgotten = found.deleted > trained
         is_known = not is_forgotten and self._rows.has_user(user_id)
-        kept = [one for one in found.kept if one.number > through or not is_known]
-        if not kept and not is_forgotten:
+        if not is_forgotten and not any(one.number > trained for one in found.kept):
             return None
-        latest = kept[-live.settings.max_history :]
+        # After a refresh, what the user has seen holds more than the embedding is made of.
+        stored = through_of(self._data, database.identity) if is_known else 0
+        latest = [one for one in found.kept if one.number > stored][-live.settings.max_history :]
         events: list[tuple[Id, float]] = [
             (one.item_id, self._weight(one.event, one.value)) for one in latest
         ]
-        return events, is_forgotten
+        return _Since(
+            events, is_forgotten, any(trained < one.number <= stored for one in found.kept)
+        )
 
     def _weight(self, event: str | None, value: float | None) -> float:
         try:

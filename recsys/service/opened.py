@@ -124,7 +124,7 @@ class CurrentVersion:
     def _take(self, content: Content) -> None:
         opened = Opened(content, self._live)
         if self._live is not None:  # before it answers: it may hold less than the one before
-            self._live.refresh(opened.fresh.through)
+            self._live.refresh(opened.fresh.trained)
         self.opened = opened
         self._on_event("opened")
         log.info("opened", extra={"facts": {"version": self.opened.version}})

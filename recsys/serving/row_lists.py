@@ -80,6 +80,7 @@ class RowLists:
         on_unknown: OnUnknown = "popular",
         *,
         is_forgotten: bool = False,
+        is_outdated: bool = False,
     ) -> RowList:
         """Return the list of a user who has done something since the version was made.
 
@@ -93,6 +94,8 @@ class RowLists:
             As in `recommend`. Items of the history of an unknown user come before the events.
         is_forgotten : bool
             Whether what the version holds of the user must not count.
+        is_outdated : bool
+            Whether the user's embedding is older than what the user has seen.
         """
         user_idx = None if is_forgotten else self._users.find(checked_id(user_id, "user_id"))
         before: list[tuple[Id, float]] = []
@@ -105,7 +108,7 @@ class RowLists:
         fresh = self.histories.of_events([*before, *events])
         if user_idx is None:
             stored = NO_ITEMS, np.empty(0, np.float32)
-        elif len(fresh[0]):
+        elif len(fresh[0]) or is_outdated:
             stored = self._users.seen(user_idx), self._users.seen_weights(user_idx)
         else:
             return self.recommend(user_id, request)
