@@ -31,6 +31,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse as sp
 
 from recsys.config import Settings, settings_from
 from recsys.events import EventSettings, open_events
@@ -80,7 +82,7 @@ class Soak:
     def release(self, number: int) -> Release:
         """Return other embeddings than before; the titles say of which number they are."""
         rng = np.random.default_rng(number)
-        seen = random_seen(self.n_users, self.n_items, np.random.default_rng(0)).astype(np.float32)
+        seen = self._seen()
         items = [f"i{row}" for row in range(self.n_items)]
         return Release(
             embeddings=Embeddings(
@@ -108,9 +110,28 @@ class Soak:
         prune(self.store, 2)
 
     def _settings(self) -> Settings:
-        tables = {"gates": {"enabled": False}, "index": {"kind": "exact"}}
-        quiet = {"nightly": {"log_file": str(self.store / "night.jsonl"), "keep_runs": 2}}
-        return settings_from(tables | quiet)
+        return settings_from(
+            {
+                "data": {"log": str(self.store.parent / "log.parquet")},
+                "gates": {"enabled": False},  # of the log: another each time, as far as they know
+                "index": {"kind": "exact"},
+                "nightly": {"log_file": str(self.store / "night.jsonl"), "keep_runs": 2},
+            }
+        )
+
+    def write_log(self) -> None:
+        """Write the log that the versions would have been trained on."""
+        seen = self._seen().tocoo()
+        table = {
+            "user_id": [f"u{row}" for row in seen.row.tolist()],
+            "item_id": [f"i{row}" for row in seen.col.tolist()],
+            "timestamp": np.arange(seen.nnz) + int(time.time()) - seen.nnz,
+        }
+        pq.write_table(pa.table(table), self.store.parent / "log.parquet")
+
+    def _seen(self) -> sp.csr_array:
+        rng = np.random.default_rng(0)
+        return sp.csr_array(random_seen(self.n_users, self.n_items, rng).astype(np.float32))
 
     def publisher(self) -> None:
         """Publish every few seconds, while the load goes on."""
@@ -225,8 +246,6 @@ class Soak:
 
     def n_lost(self) -> int:
         """Return how many acknowledged events are neither in the database nor in files."""
-        import pyarrow.parquet as pq
-
         database = open_events(self.store, EventSettings())
         n, numbers = database.last(), set()
         for batch in database.batches(0, n):
@@ -349,6 +368,7 @@ def main() -> None:
         store = Path(folder) / "store"
         soak = Soak(store, 0, given.seconds, given.rate, given.events, given.every)
         publish(store, soak.release(0), IndexSettings(kind="exact"))
+        soak.write_log()
         with served(store, given.workers) as (pid, soak.port):
             run(soak, pid)
         report(soak)
