@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -71,6 +71,7 @@ class Soak:
     failures: list[str] = field(default_factory=list)
     milliseconds: list[float] = field(default_factory=list)
     numbers: dict[str, str] = field(default_factory=dict)  # of versions, as their titles name it
+    metrics: str = ""  # of the service, at the end
     samples: list[dict[str, float]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -147,7 +148,10 @@ class Soak:
 
     def client(self, seed: int) -> None:
         """Ask at the rate of one of several clients."""
-        rng, connection = np.random.default_rng(seed), self._connected()
+        with closing(self._connected()) as connection:
+            self._asking(connection, np.random.default_rng(seed))
+
+    def _asking(self, connection: HTTPConnection, rng: np.random.Generator) -> None:
         period, due = CLIENTS / self.per_second, time.monotonic()
         while not self.over.is_set():
             method, path, body = self._request(rng)
@@ -158,6 +162,11 @@ class Soak:
                 self._check(path, headers, json.loads(answer))
             due = max(due + period, time.monotonic() - 1)
             time.sleep(max(due - time.monotonic(), 0))
+
+    def asked(self, path: str) -> bytes:
+        """Return the body of an answer."""
+        with closing(self._connected()) as connection:
+            return self._ask(connection, "GET", path, None)[2]
 
     def _connected(self) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
@@ -213,7 +222,10 @@ class Soak:
 
     def sender(self) -> None:
         """Send events, each twice; ask for the list of who has just done something."""
-        rng, connection = np.random.default_rng(99), self._connected()
+        with closing(self._connected()) as connection:
+            self._sending(connection, np.random.default_rng(99))
+
+    def _sending(self, connection: HTTPConnection, rng: np.random.Generator) -> None:
         for number in itertools.count():
             if self.over.wait(1 / self.events_per_second):
                 return
@@ -303,10 +315,10 @@ def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
         if process.poll() is not None:
             raise SystemExit("recsys serve did not start; the log of the store says why")
         try:
-            connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-            connection.request("GET", "/health/ready")
-            if connection.getresponse().status == 200:
-                return
+            with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
+                connection.request("GET", "/health/ready")
+                if connection.getresponse().status == 200:
+                    return
         except OSError:
             pass
         time.sleep(0.05)
@@ -321,6 +333,7 @@ def run(soak: Soak, pid: int) -> None:
         one.start()
     try:
         soak.publisher()
+        soak.metrics = soak.asked("/metrics").decode()
     finally:
         soak.over.set()
         for one in workers:
@@ -348,6 +361,9 @@ def report(soak: Soak) -> None:
         first = max(one[name] for one in soak.samples[:quarter])
         last = max(one[name] for one in soak.samples[-quarter:])
         print(f"{name} of all workers: {first:.0f} in the first quarter, {last:.0f} in the last")
+    for line in soak.metrics.splitlines():
+        if line.startswith(("recsys_service_refused", "recsys_service_opened")):
+            print(line)
     print(f"failed: {len(soak.failures)}")
     for one in soak.failures[:_FEW]:
         print(f"  {one}")
