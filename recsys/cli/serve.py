@@ -57,7 +57,7 @@ def serve(
         found = recsys.config.settings_from(tables)
         settings = found.service
         if check:
-            _show(recsys.service.check(store, settings), as_json=as_json)
+            _show(recsys.service.check(store, settings, found.events), as_json=as_json)
             return
         words = ["refresh", "--json", "--store", str(store.absolute())]
         words += [] if config is None else ["--config", str(config.absolute())]

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from time import perf_counter
@@ -43,6 +43,7 @@ _SECURITY = (
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _OPEN_SECONDS = 5.0  # for a version to open before the first request
 _SHORT_QUERY, _MOST_QUERIES = 32, 1024  # bytes; kept
+_BY_NAME = {route.name: route for route in ROUTES}
 _METHODS = b"GET, HEAD, POST, DELETE, OPTIONS"
 
 
@@ -96,7 +97,7 @@ class Service:
         self._threads, self._turns = Threads(self.settings), Turns(self.settings)
         self._watcher = ThreadPoolExecutor(1, "recsys-watch")
         self._looked: Callable[[], None] = lambda: None
-        self._queries: dict[tuple[str, bytes], _Query] = {}
+        self._kept_query = lru_cache(_MOST_QUERIES)(self._query_of)  # short ones come again
         prefix = secrets.token_hex(6)
         self._request_ids = (f"{prefix}-{n:x}" for n in count())
         fixed = (*_SECURITY, _HSTS) if self.settings.tls_certificate else _SECURITY
@@ -105,7 +106,11 @@ class Service:
     def open(self) -> "Service":
         """Open the current version now."""
         self.current.refresh()
-        self._workers.report(self.current.opened)
+        opened = self.current.opened
+        self._workers.report(opened)
+        caches = {"queries": self._kept_query.cache_info()}
+        caches |= {} if opened is None else opened.rows.caches
+        self._observer.count_caches(caches, None if opened is None else opened.version)
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -225,7 +230,9 @@ class Service:
     ) -> Reply:
         if route.answer is None and route.wait is None:
             return self._own(route, opened)
-        given, is_plain = self._queried(route, scope["query_string"])
+        query = scope["query_string"]
+        read = self._kept_query if len(query) <= _SHORT_QUERY else self._query_of
+        given, is_plain = read(route.name, query)
         if route.method == "POST":
             body = await body_of(headers, receive, self.settings)
             given = in_body(parsed(body), route.by_name, self.settings)
@@ -240,17 +247,11 @@ class Service:
             return answer(asked)
         return await self._threads.run(partial(answer, asked))
 
-    def _queried(self, route: Route, query: bytes) -> _Query:
-        """Read a query; short ones, which come again and again, are kept."""
-        key = route.name, query
-        read = self._queries.get(key)
-        if read is None:
-            allowed = route.by_name if route.method == "GET" else {}
-            given = in_query(query, allowed, self.settings)
-            read = _Query(given, route.is_quick_with(given))
-            if len(query) <= _SHORT_QUERY and len(self._queries) < _MOST_QUERIES:
-                self._queries[key] = read
-        return read
+    def _query_of(self, name: str, query: bytes) -> _Query:
+        """Read the query of a route."""
+        route = _BY_NAME[name]
+        given = in_query(query, route.by_name if route.method == "GET" else {}, self.settings)
+        return _Query(given, route.is_quick_with(given))
 
     def _own(self, route: Route, opened: Opened | None) -> Reply:
         """Answer what needs no version."""

@@ -35,22 +35,36 @@ class Counted:
     labels: SampleLabels = field(default_factory=dict)
 
 
-COUNTED = {
-    "started": Counted("recsys_service_worker_starts_total", "Workers that were started."),
-    "opened": Counted("recsys_service_opened_total", "Versions that workers took up."),
-    "refused": Counted("recsys_service_refused_total", "Versions that workers could not open."),
-    "events_added": Counted("recsys_events_total", "Events kept.", {"outcome": "added"}),
-    "events_repeated": Counted("recsys_events_total", "Events kept.", {"outcome": "repeated"}),
-    "users_deleted": Counted("recsys_events_users_deleted_total", "Users whose data was deleted."),
-    "events_lost": Counted(
-        "recsys_events_unread_total", "Lists made without the events since the version."
-    ),
-} | {
-    f"problem_{code}": Counted(
-        "recsys_http_problems_total", "Answers that are problems, by code.", {"code": code}
-    )
-    for code in PROBLEMS
-}
+COUNTED = (
+    {
+        "started": Counted("recsys_service_worker_starts_total", "Workers that were started."),
+        "opened": Counted("recsys_service_opened_total", "Versions that workers took up."),
+        "refused": Counted("recsys_service_refused_total", "Versions that workers could not open."),
+        "events_added": Counted("recsys_events_total", "Events kept.", {"outcome": "added"}),
+        "events_repeated": Counted("recsys_events_total", "Events kept.", {"outcome": "repeated"}),
+        "users_deleted": Counted(
+            "recsys_events_users_deleted_total", "Users whose data was deleted."
+        ),
+        "events_lost": Counted(
+            "recsys_events_unread_total", "Lists made without the events since the version."
+        ),
+    }
+    | {
+        f"problem_{code}": Counted(
+            "recsys_http_problems_total", "Answers that are problems, by code.", {"code": code}
+        )
+        for code in PROBLEMS
+    }
+    | {
+        f"{outcome}_{cache}": Counted(
+            f"recsys_service_cache_{outcome}_total",
+            f"What caches of workers {verb}.",
+            {"cache": cache},
+        )
+        for outcome, verb in (("hits", "found"), ("misses", "had to make"))
+        for cache in ("queries", "conditions", "groups")
+    }
+)
 """What `Counters.increase` takes, by name; those of one metric stand side by side."""
 
 _BATCH = "batch"
@@ -150,7 +164,7 @@ class Counters:
     def _metrics(self, totals: NDArray[np.float64]) -> Iterator[str]:
         for metric, names in groupby(COUNTED, lambda name: COUNTED[name].metric):
             listed = [(COUNTED[name], float(totals[self._counted[name]])) for name in names]
-            samples = [(one.labels, n) for one, n in listed if n or not one.labels]
+            samples = [(one.labels, n) for one, n in listed]
             yield family(metric, listed[0][0].help, samples, "counter")
         answers = [
             ({"route": route, "status": str(status)}, float(totals[first + number]))

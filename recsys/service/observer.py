@@ -27,6 +27,8 @@ class Observer:
         self._logs_all = settings.log_requests == "all"
         is_silent = settings.log_requests == "none"
         self._logged = frozenset[int]() if is_silent else _LOGGED
+        self._cached: dict[str, tuple[int, int]] = {}
+        self._version: str | None = None
         self._slow_seconds = inf if is_silent else settings.slow_seconds
 
     def refused(self, problem: ProblemError, request_id: str) -> Reply:
@@ -85,6 +87,17 @@ class Observer:
         }
         level = logging.WARNING if is_problem else logging.INFO
         log.log(level, "answered", extra={"facts": facts, "is_wanted": self._logs_all})
+
+    def count_caches(self, caches: Mapping[str, Any], version: str | None) -> None:
+        """Count what caches found, and did not, since this was last called for a version."""
+        if version != self._version:
+            self._version = version
+            self._cached = {name: n for name, n in self._cached.items() if name == "queries"}
+        for name, info in caches.items():
+            hits, misses = self._cached.get(name, (0, 0))
+            self._counters.increase(f"hits_{name}", info.hits - hits)
+            self._counters.increase(f"misses_{name}", info.misses - misses)
+            self._cached[name] = info.hits, info.misses
 
     def close(self) -> None:
         """Send what waits to be sent."""

@@ -1,5 +1,6 @@
 """Whether the service would start, and what is wrong: looked at before anything listens."""
 
+import os
 import socket
 import stat
 import warnings
@@ -11,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from recsys.base.environment import extra, missing_package, usable_cores
-from recsys.base.errors import ConfigError, RecsysError
+from recsys.base.errors import ConfigError, EventsError, RecsysError
+from recsys.base.event_settings import EventSettings
 from recsys.base.service_settings import ServiceSettings
+from recsys.events import open_events
+from recsys.events.database import path_of
 from recsys.service.certificate import certificate_until, days_until
 from recsys.service.keys import Keys
 from recsys.service.traces import require_telemetry
@@ -67,11 +71,14 @@ class StartCheck:
         }
 
 
-def check(store: str | Path | None, settings: ServiceSettings) -> StartCheck:
-    """Look at all that the service needs to start; nothing is changed, and nothing listens."""
-    findings = list(of_settings(settings))
+def check(
+    store: str | Path | None, settings: ServiceSettings, events: EventSettings | None = None
+) -> StartCheck:
+    """Look at all that the service needs to start; no file is changed, and nothing listens."""
+    findings, folder = list(of_settings(settings)), store_path(store)
     content: list[Content] = []
-    findings += _looked("store", lambda: _of_store(store_path(store), settings, content))
+    findings += _looked("store", lambda: _of_store(folder, settings, content))
+    findings += _looked("events", lambda: _of_events(folder, events or EventSettings()))
     version = content[0].version.name if content else None
     return StartCheck(settings.url, version, tuple(findings))
 
@@ -203,3 +210,24 @@ def _of_columns(settings: ServiceSettings, content: Content) -> list[Finding]:
         return []
     detail = f"service.where_columns: the version has no column {', '.join(lacking)}"
     return [Finding("store", detail, "warning")]
+
+
+def _of_events(store: Path, settings: EventSettings) -> list[Finding]:
+    if not settings.enabled:
+        return [Finding("events", "none are taken")]
+    try:
+        return [Finding("events", _database_of(store, settings))]
+    except EventsError as error:
+        return [Finding("events", f"{error}; lists would go on", "warning")]
+
+
+def _database_of(store: Path, settings: EventSettings) -> str:
+    """Return what a database of events is, after a look into it."""
+    path = path_of(store, settings)
+    if settings.is_remote or path.exists():
+        open_events(store, settings, create=False).close()
+        return "kept in PostgreSQL" if settings.is_remote else f"kept in {path}"
+    folder = next(one for one in path.absolute().parents if one.exists())
+    if not os.access(folder, os.W_OK):
+        raise EventsError(f"{path}: expected a folder that can be written, got {folder}")
+    return f"to be kept in {path}"

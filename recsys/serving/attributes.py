@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakMethod
 
 import numpy as np
@@ -13,6 +13,9 @@ from recsys.base.errors import DataError, did_you_mean
 from recsys.base.lazy import lazy_property
 from recsys.index import Allowed, Index, ItemRows
 from recsys.vectors import Ids
+
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper
 
 _T = TypeVar("_T")
 
@@ -94,6 +97,11 @@ class ItemAttributes:
         table = self._load()
         return None if table is None else title_column(table)
 
+    @property
+    def caches(self) -> dict[str, Any]:
+        """What is kept of conditions and groups: how often it was found, and was not."""
+        return {"conditions": self.matching.cache_info(), "groups": self.groups.cache_info()}
+
     def of(self, item_idx: int) -> dict[str, Any]:
         """Return the attributes of an item by column; empty where there is no table."""
         table = self._load()
@@ -161,7 +169,7 @@ def _groups_of(values: pa.ChunkedArray, column: str) -> Groups:
     return Groups(np.asarray(pc.fill_null(codes, -1), dtype=np.int32))
 
 
-def _kept(method: Callable[[str], _T], most: int) -> Callable[[str], _T]:
+def _kept(method: Callable[[str], _T], most: int) -> "_lru_cache_wrapper[_T]":
     """Return a method with a cache of its last answers that does not keep its object alive.
 
     The object holds the returned function. A cycle of the two would keep a version open, its

@@ -35,6 +35,11 @@ class RowLists:
         self.histories = Histories(content, items)
         self._by_column = lru_cache(_MOST_ORDERS)(_OrderOf(content))
 
+    @property
+    def caches(self) -> dict[str, Any]:
+        """What is kept of the attributes: how often it was found, and was not."""
+        return self._answers.attributes.caches
+
     def request(self, k: int, **conditions: Unpack[Conditions]) -> Request:
         """Check what a caller asks for; a DataError names what cannot be understood."""
         return Request.of(k, self._answers.attributes, **conditions)

@@ -167,6 +167,29 @@ def test_lists_of_batches_count_and_who_is_unknown_is_a_fallback(store: Path) ->
     assert [line.rpartition(" ")[2] for line in fallbacks] == ["1.0", "0.0", "1.0"]
 
 
+def test_what_caches_find_is_counted_also_of_versions_that_are_gone(tmp_path: Path) -> None:
+    publish(tmp_path, release(), EXACT)
+    service = Service(tmp_path).open()
+
+    def hits_and_misses(cache: str) -> list[float]:
+        service._refresh()
+        lines = get(service, "/metrics").body.decode().splitlines()
+        names = [
+            f'recsys_service_cache_{one}_total{{cache="{cache}"}} ' for one in ("hits", "misses")
+        ]
+        return [float(one.split()[1]) for name in names for one in lines if one.startswith(name)]
+
+    before = hits_and_misses("queries")
+    for condition in ("price < 20", "price < 20", "price < 3"):
+        get(service, LIST, where=condition, k=3)
+    assert hits_and_misses("conditions") == [1, 2]
+    assert hits_and_misses("queries") == [before[0] + 1, before[1] + 2]
+    publish(tmp_path, release(seed=1), EXACT)
+    service._refresh()
+    get(service, LIST, where="price < 20")
+    assert hits_and_misses("conditions") == [1, 3]
+
+
 def test_every_status_can_be_counted(store: Path) -> None:
     service = Service(store)
     for status, _ in (*PROBLEMS.values(), (200, ""), (204, "")):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import ConfigError
+from recsys.events import EventSettings, open_events
 from recsys.service import ServiceSettings, StartCheck, check, new_key
 from recsys.service.certificate import certificate_until, days_until
 from recsys.settings import IndexSettings
@@ -27,7 +28,7 @@ def test_what_is_well_is_shown(store: Path) -> None:
     checked = check(store, ServiceSettings(port=0))
     assert checked.error is None
     assert checked.version == versions(store)[0].name
-    assert set(found(checked, "ok")) == {"server", "address", "keys", "store"}
+    assert set(found(checked, "ok")) == {"server", "address", "keys", "store", "events"}
     assert found(checked, "warning") == {}
 
 
@@ -102,3 +103,21 @@ def test_a_store_that_needs_a_person_is_warned_of(tmp_path: Path) -> None:
     (folder / "CURRENT").unlink()
     done = run("serve", "--check", "--store", folder, "--json", "--port", "0")
     assert (done.returncode, json.loads(done.stdout)["version"]) == (0, None)
+
+
+def test_a_database_of_events_is_looked_at(store: Path, tmp_path: Path) -> None:
+    def seen(level: str, database: Path) -> str:
+        checked = check(store, ServiceSettings(port=0), EventSettings(database=str(database)))
+        assert checked.error is None  # lists go on without
+        return found(checked, level)["events"]
+
+    absent = tmp_path / "deep" / "live.sqlite"
+    assert seen("ok", absent) == f"to be kept in {absent}"
+    assert not absent.parent.exists()
+    open_events(store, EventSettings(database=str(absent))).close()
+    assert seen("ok", absent) == f"kept in {absent}"
+    absent.write_bytes(b"no database" * 100)
+    assert seen("warning", absent).endswith("; lists would go on")
+    assert found(check(store, ServiceSettings(port=0), EventSettings(enabled=False)), "ok")[
+        "events"
+    ].startswith("none")
