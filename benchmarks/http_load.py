@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,12 +110,14 @@ class Target:
         return Measured(per_second, refused_per_second, p50, p99, p999, used / max(n, 1) * 1e6)
 
 
-def command(server: str, app: str, workers: int, keys: Path) -> list[str]:
+def command(
+    server: str, app: str, workers: int, keys: Path, options: Sequence[str] = ()
+) -> list[str]:
     """Return how to start an application on a server."""
     python, port = sys.executable, str(PORT)
     if app == "recsys serve":
-        options = ["--port", port, "--workers", str(workers), "--keys", str(keys)]
-        return [python, "-m", "recsys", "serve", *options]
+        ours = ["--port", port, "--workers", str(workers), "--keys", str(keys)]
+        return [python, "-m", "recsys", "serve", *ours, *options]
     factory = [] if app.startswith("bare") else ["--factory"]
     target = f"benchmarks.http_peers:{app}"
     if server == "uvicorn":
@@ -128,7 +130,14 @@ def command(server: str, app: str, workers: int, keys: Path) -> list[str]:
 
 @contextmanager
 def running(
-    server: str, app: str, store: Store, *, workers: int = 1, cores: str = "0", n_bytes: int = 1700
+    server: str,
+    app: str,
+    store: Store,
+    *,
+    workers: int = 1,
+    cores: str = "0",
+    n_bytes: int = 1700,
+    options: Sequence[str] = (),
 ) -> Iterator[Target]:
     """Run a server on some cores until it has answered, and for the block."""
     with tempfile.TemporaryDirectory() as name:
@@ -136,7 +145,7 @@ def running(
         key = new_key(folder / "keys", "benchmark")
         given = {"RECSYS_STORE": str(store.folder), "HTTP_BYTES": str(n_bytes)}
         environment = os.environ | given | {"OPENBLAS_NUM_THREADS": "1"}
-        pinned = ["taskset", "-c", cores, *command(server, app, workers, folder / "keys")]
+        pinned = ["taskset", "-c", cores, *command(server, app, workers, folder / "keys", options)]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen(pinned, env=environment, **quiet)  # type: ignore[call-overload]
         try:
