@@ -12,6 +12,7 @@ from typing import Any
 from recsys.base.errors import StoreError
 from recsys.base.lazy import lazy_property
 from recsys.config import Settings, settings_from
+from recsys.events import key_of, through_of
 from recsys.nightly.context import Context
 from recsys.nightly.extension import Extension
 from recsys.nightly.night import Pipeline, only_refresh, run_pipeline
@@ -20,7 +21,8 @@ from recsys.nightly.report import NightReport
 from recsys.nightly.run import REFRESHES
 from recsys.nightly.stages import Stage, drop_events, index, ingest, publish_release
 from recsys.serving import store_path
-from recsys.store import Release, find_version, prune_refreshed
+from recsys.store import Content, Release, find_version, prune_refreshed
+from recsys.vectors import Id
 
 
 def run_refresh(
@@ -91,7 +93,25 @@ class RefreshContext(Context):
             self.log,
             self.attributes,
             self.settings.log.popular_half_life_days,
+            self._deleted(self.parent),
         )
+
+    def _deleted(self, parent: Content) -> list[Id]:
+        """Return the users of the parent whose data was deleted since, as the log knows of it.
+
+        Who came back since is in the log, and is folded in as a new user.
+        """
+        if self.events is None or self.events.identity not in self.live:
+            return []
+        identity = self.events.identity
+        since, until = through_of(parent.version.manifest.data, identity), self.live[identity]
+        deleted = {
+            user
+            for user, deletion in self.events.deletions().items()
+            if since < deletion.number <= until
+        }
+        ids = parent.users.ids.tolist() if deleted else []
+        return [user_id for user_id in ids if key_of(str(user_id)) in deleted]
 
     @property
     def live_facts(self) -> dict[str, Any]:

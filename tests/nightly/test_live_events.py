@@ -1,5 +1,6 @@
 """Events of the service in the night: each counts once, whatever is killed when."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,23 @@ def test_a_deleted_user_is_left_out_of_the_next_version(place: Path) -> None:
     night(place, nightly={"reuse_unchanged": False, "store": str(place / "store")})
     assert open_version(place / "store").users.ids.find("u1") is None
     assert open_version(place / "store").users.ids.find("other") is not None
+
+
+def test_a_deleted_user_is_left_out_by_a_refresh(place: Path) -> None:
+    """Who came back since is there again, with what was done after the deletion alone."""
+    database = database_of(place)
+    for user in ("u1", "u2"):
+        database.delete_user(user)
+    later = int(1e6 * (time.time() + 60))  # than the deletion
+    database.add([Event("u2", item, later) for item in ("i2", "i6")])
+    settings = settings_from(tables_of(place) | {"gates": {"enabled": False}})
+    report = run_refresh(settings, place / "store")
+    assert report.facts("fold_in")["users_left_out"] == 2
+    content = open_version(place / "store")
+    assert content.users.ids.find("u1") is None
+    assert seen_by(place, "u2") == ["i2", "i6"]
+    assert content.users.embeddings[content.users.ids.find("u2")].any()
+    assert run_refresh(settings, place / "store").is_idle
 
 
 def test_a_night_may_leave_events_aside(place: Path) -> None:
