@@ -29,7 +29,11 @@ CREATE INDEX IF NOT EXISTS recsys_deletions_of_user ON recsys_deletions USING ha
 """
 _COLUMNS = "number, user_id, item_id, time, event, value"
 _MADE_BY_ONE = 5_237_001  # an advisory lock: two that make the tables at once would both fail
-_CONNECT_SECONDS = 5
+_PATIENCE = {  # a server that is not reached holds up no list for longer
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "options": "-c statement_timeout=60000 -c lock_timeout=8000",
+}
 _ROWS_AT_ONCE = 50_000
 
 
@@ -249,7 +253,7 @@ class PostgresEvents:
                 found = self._open.get(name)
                 if found is None or found.closed:
                     found = self._open[name] = self._psycopg.connect(
-                        self._address, autocommit=True, connect_timeout=_CONNECT_SECONDS
+                        self._address, autocommit=True, **_PATIENCE
                     )
                 yield found
             except self._psycopg.Error as error:

@@ -92,6 +92,8 @@ class EventWeights:
         return weight
 
     def _of_value(self, value: float | None) -> float:
+        if not self.has_values:  # then all of a log's are missing
+            value = None
         if value is None and self.missing_value is not None:
             return self.missing_value
         if not self.has_values:
