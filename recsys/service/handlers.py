@@ -223,9 +223,8 @@ def similar(asked: Asked) -> Reply:
 
 def explanation(asked: Asked) -> Reply:
     """Answer with what each item of a user's history adds to the score of an item."""
-    return _explained(
-        asked, asked.opened.recommender.explain(asked.path["user_id"], asked.path["item_id"])
-    )
+    path = asked.path
+    return _explained(asked, asked.opened.fresh.explain(path["user_id"], path["item_id"]))
 
 
 def explanation_of_anybody(asked: Asked) -> Reply:
@@ -240,7 +239,7 @@ def explanation_of_anybody(asked: Asked) -> Reply:
     elif "weights" in given:
         raise ProblemError("invalid", "weights: expected them with a history")
     else:
-        why = recommender.explain(given["user_id"], given["item_id"])
+        why = asked.opened.fresh.explain(given["user_id"], given["item_id"])
     return _explained(asked, why)
 
 
@@ -280,6 +279,8 @@ def embeddings(asked: Asked) -> Reply:
     vectors = getattr(opened.recommender, f"{kind}_vectors")
     rows = vectors.ids.rows(asked_ids)
     is_known = rows >= 0
+    if kind == "user":
+        is_known &= [not opened.fresh.is_forgotten(one) for one in asked_ids]
     n_unknown = len(rows) - int(np.count_nonzero(is_known))
     if n_unknown and asked.given.get("on_unknown", "raise") == "raise":
         first = asked_ids[int(np.flatnonzero(~is_known)[0])]

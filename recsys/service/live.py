@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
 
 from recsys.base.errors import DataError, EventsError, EventsFullError
 from recsys.base.event_settings import EventSettings
@@ -22,9 +21,11 @@ from recsys.events import (
 from recsys.events.weights import EventWeights
 from recsys.service.group_commit import GroupCommit, Result
 from recsys.service.problems import ProblemError
+from recsys.serving import Recommender
+from recsys.serving.fresh import Since
 from recsys.serving.request import Request
-from recsys.serving.results import RowList
-from recsys.serving.row_lists import OnUnknown, RowLists
+from recsys.serving.results import Explanation, RowList
+from recsys.serving.row_lists import OnUnknown
 from recsys.store import Content
 from recsys.vectors import Id
 
@@ -145,14 +146,6 @@ class Live:
             raise ProblemError("no_events", "this service takes no events: events.enabled is false")
 
 
-class _Since(NamedTuple):
-    """What has happened of a user since the embeddings of a version were trained."""
-
-    events: list[tuple[Id, float]]  # items and weights of what the version does not hold
-    is_forgotten: bool  # whether the user's data was deleted
-    is_outdated: bool  # whether a refresh has added to what the user has seen
-
-
 class Fresh:
     """What one version does not hold yet.
 
@@ -160,14 +153,14 @@ class Fresh:
     ----------
     content : Content
         The version.
-    rows : RowLists
-        Its lists.
+    recommender : Recommender
+        Its answers.
     live : Live, optional
         None: nothing is fresh.
     """
 
-    def __init__(self, content: Content, rows: RowLists, live: Live | None) -> None:
-        self._rows, self.live = rows, live
+    def __init__(self, content: Content, recommender: Recommender, live: Live | None) -> None:
+        self._recommender, self._rows, self.live = recommender, recommender.rows, live
         manifest = content.version.manifest
         self._data = manifest.data
         self.weights = EventWeights.of(manifest.config, manifest.log.row_counts)
@@ -199,21 +192,23 @@ class Fresh:
 
         A user whose data was deleted is unknown.
         """
-        found = self._since(user_id)
-        if found is None:
+        since = self._since(user_id)
+        if since is None:
             return self._rows.recommend(user_id, request, history, on_unknown)
-        return self._rows.with_events(
-            user_id,
-            request,
-            found.events,
-            self.weights.duplicates,
-            history,
-            on_unknown,
-            is_forgotten=found.is_forgotten,
-            is_outdated=found.is_outdated,
-        )
+        return self._rows.with_events(user_id, request, since, history, on_unknown)
 
-    def _since(self, user_id: Id) -> _Since | None:
+    def explain(self, user_id: Id, item_id: Id) -> Explanation:
+        """Explain the score in such a list; see `Recommender.explain`."""
+        since = self._since(user_id)
+        found = None if since is None else self._rows.explain_with_events(user_id, item_id, since)
+        return self._recommender.explain(user_id, item_id) if found is None else found
+
+    def is_forgotten(self, user_id: Id) -> bool:
+        """Whether a user's data was deleted since the version was made."""
+        since = self._since(user_id)
+        return since is not None and since.is_forgotten
+
+    def _since(self, user_id: Id) -> Since | None:
         """Return what has happened since of a user; None where nothing has."""
         live = self.live
         if live is None or live.database is None or not self.may_have(user_id):
@@ -232,9 +227,8 @@ class Fresh:
         events: list[tuple[Id, float]] = [
             (one.item_id, self._weight(one.event, one.value)) for one in latest
         ]
-        return _Since(
-            events, is_forgotten, any(trained < one.number <= stored for one in found.kept)
-        )
+        is_outdated = any(trained < one.number <= stored for one in found.kept)
+        return Since(events, self.weights.duplicates, is_forgotten, is_outdated)
 
     def _weight(self, event: str | None, value: float | None) -> float:
         try:

@@ -36,7 +36,7 @@ class Opened:
         self.manifest = content.version.manifest
         self.recommender = Recommender(content)
         self.rows = self.recommender.rows
-        self.fresh = Fresh(content, self.rows, live)
+        self.fresh = Fresh(content, self.recommender, live)
         self.plain_request = lru_cache(_PLAIN_REQUESTS)(self.rows.request)  # of a k alone
         self.plain_lists = PlainLists.of(content)
         self.writer = ListWriter(content)

@@ -1,11 +1,38 @@
 """A stored history and what its user did since: one history, as the next version will hold it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.index import ItemRows
+from recsys.vectors import Id
 
 Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Since:
+    """What has happened of a user since the embeddings of a version were trained.
+
+    Parameters
+    ----------
+    events : sequence of (str or int, float)
+        Items and weights of what the version does not hold, in their order. Items that it does not
+        know do not count.
+    duplicates : {"sum", "last", "max", "count"}
+        How several events of one item become one weight.
+    is_forgotten : bool
+        Whether the user's data was deleted: what the version holds of the user must not count.
+    is_outdated : bool
+        Whether the user's embedding is older than what the version says the user has seen.
+    """
+
+    events: Sequence[tuple[Id, float]]
+    duplicates: str = "sum"
+    is_forgotten: bool = False
+    is_outdated: bool = False
 
 
 def merged(

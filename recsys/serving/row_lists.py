@@ -1,6 +1,7 @@
 """The lists of a version as rows: what `Recommender` names, and what a server writes as it is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, did_you_mean
 from recsys.serving.answers import Answers, ItemOrder
 from recsys.serving.fold_in import Histories
+from recsys.serving.fresh import Since
 from recsys.serving.request import NO_ITEMS, Conditions, Request
-from recsys.serving.results import Recommendations, RowList
+from recsys.serving.results import Explanation, Recommendations, RowList
 from recsys.store import Content, ItemTable
 from recsys.vectors import Id
 from recsys.vectors.ids import checked_id, checked_ids, unknown_id
@@ -79,48 +81,59 @@ class RowLists:
         self,
         user_id: Id,
         request: Request,
-        events: Sequence[tuple[Id, float]],
-        duplicates: str,
+        since: Since,
         history: Iterable[Id] | None = None,
         on_unknown: OnUnknown = "popular",
-        *,
-        is_forgotten: bool = False,
-        is_outdated: bool = False,
     ) -> RowList:
         """Return the list of a user who has done something since the version was made.
 
         Parameters
         ----------
-        events : sequence of (str or int, float)
-            Items and weights, in their order; items that the version does not hold do not count.
-        duplicates : {"sum", "last", "max", "count"}
-            How several events of one item become one weight.
         history, on_unknown
             As in `recommend`. Items of the history of an unknown user come before the events.
-        is_forgotten : bool
-            Whether what the version holds of the user must not count.
-        is_outdated : bool
-            Whether the user's embedding is older than what the user has seen.
         """
-        user_idx = None if is_forgotten else self._users.find(checked_id(user_id, "user_id"))
-        before: list[tuple[Id, float]] = []
-        if history is not None and user_idx is None:
-            done = {str(item_id) for item_id, _ in events}
-            unit = self.histories.unit
-            before = [
-                (one, unit) for one in checked_ids(history, "history") if str(one) not in done
-            ]
-        fresh = self.histories.of_events([*before, *events])
-        if user_idx is None:
-            stored = NO_ITEMS, np.empty(0, np.float32)
-        elif len(fresh[0]) or is_outdated:
-            stored = self._users.seen(user_idx), self._users.seen_weights(user_idx)
-        else:
+        merged = self._history_since(user_id, since, history)
+        if merged is None:
             return self.recommend(user_id, request)
-        merged = self.histories.with_events(stored, fresh, duplicates)
         if merged.nnz:
             return self._of_history(merged, request)
         return self._of_unknown(user_id, request, None, on_unknown)
+
+    def explain_with_events(self, user_id: Id, item_id: Id, since: Since) -> Explanation | None:
+        """Explain the score in such a list; None where that of the version stands."""
+        merged = self._history_since(user_id, since)
+        if merged is None:
+            return None
+        item_idx = self._items.ids.find(item_id)
+        if item_idx is None:
+            where = f"of version {self._content.version.name}"
+            raise unknown_id("item", item_id, self._items.ids, where)
+        if not merged.nnz:
+            raise self.unknown_user(user_id)
+        user = self.histories.fold_in(merged)[0]
+        found = self.histories.explain(merged, user, item_idx, "fold_in")
+        return replace(found, about=(self._answers, None))
+
+    def _history_since(
+        self, user_id: Id, since: Since, history: Iterable[Id] | None = None
+    ) -> "sp.csr_array | None":
+        """Return what is known of a user, (1, n_items); None for the embedding of the version."""
+        user_idx = None
+        if not since.is_forgotten:
+            user_idx = self._users.find(checked_id(user_id, "user_id"))
+        before: list[tuple[Id, float]] = []
+        if history is not None and user_idx is None:
+            done = {str(item_id) for item_id, _ in since.events}
+            listed = (one for one in checked_ids(history, "history") if str(one) not in done)
+            before = [(one, self.histories.unit) for one in listed]
+        fresh = self.histories.of_events([*before, *since.events])
+        if user_idx is None:
+            stored = NO_ITEMS, np.empty(0, np.float32)
+        elif len(fresh[0]) or since.is_outdated:
+            stored = self._users.seen(user_idx), self._users.seen_weights(user_idx)
+        else:
+            return None
+        return self.histories.with_events(stored, fresh, since.duplicates)
 
     def popular(self, request: Request) -> RowList:
         """Return the list of a user of whom nothing is known."""

@@ -41,6 +41,9 @@ def test_an_event_counts_in_the_next_list(live: Service, recommender: Recommende
     stored = recommender._items.ids.tolist(lookup.seen(lookup.find("u1")))
     weights = [*lookup.seen_weights(lookup.find("u1")).tolist(), recommender.rows.histories.unit]
     expected = recommender.recommend_for_history([*stored, seen], 40, weights=weights)
+    why = get(live, f"/v1/users/u1/explanations/{escaped(ids_of(after)[0])}").json()
+    assert (why["source"], why["score"]) == ("fold_in", pytest.approx(expected[0].score))
+    assert seen in [one["item_id"] for one in why["parts"]]
     assert ids_of(after) == [one.item_id for one in expected]
 
 
@@ -129,6 +132,9 @@ def test_a_deleted_user_is_unknown(live: Service) -> None:
     assert list_of(live, "u1")["source"] == "popular"
     path = "/v1/users/u1/recommendations"
     assert get(live, path, on_unknown="raise").status == 404
+    assert get(live, "/v1/users/u1/explanations/i7").json()["code"] == "unknown_user"
+    assert get(live, "/v1/embeddings/users", id="u1").json()["code"] == "unknown_user"
+    assert get(live, "/v1/embeddings/users", id="u42").status == 200
     post(live, PATH, {"user_id": "u1", "item_id": ITEMS[5]})  # and comes back
     assert list_of(live, "u1")["source"] == "fold_in"
     assert ask(live, "DELETE", "/v1/users/nobody").json()["still_in_version"] is None
