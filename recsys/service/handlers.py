@@ -280,7 +280,7 @@ def embeddings(asked: Asked) -> Reply:
     rows = vectors.ids.rows(asked_ids)
     is_known = rows >= 0
     if kind == "user":
-        is_known &= [not opened.fresh.is_forgotten(one) for one in asked_ids]
+        is_known &= np.array([not opened.fresh.is_forgotten(one) for one in asked_ids], bool)
     n_unknown = len(rows) - int(np.count_nonzero(is_known))
     if n_unknown and asked.given.get("on_unknown", "raise") == "raise":
         first = asked_ids[int(np.flatnonzero(~is_known)[0])]
