@@ -5,7 +5,8 @@
 
 A twentieth of the users and of the items of Gowalla is new: a night trains without them, then the
 log has them. `recsys refresh` folds them in; a second training starts at random with all. Both are
-tested on the given test part: new users on all their items, and all users on the new items alone.
+tested on the given test part by recall@20: new users on all their items, all users on the new items
+alone, and all users on all items.
 """
 
 import argparse
@@ -79,15 +80,16 @@ def matrix(table: pa.Table, users: Ids, items: Ids) -> sp.csr_array:
 def recalls(
     store: Path, name: str | None, train: pa.Table, test: pa.Table, new: tuple[pa.Array, pa.Array]
 ) -> list[str]:
-    """Return what new users, and all users of new items, get from a version."""
+    """Return what new users, all users of new items, and all of all get from a version."""
     folder = find_version(store, name).folder
     user_table, item_table = read_user_table(folder), read_item_table(folder)
     users, items = user_table.ids, item_table.ids
     embeddings = Embeddings(user_table.embeddings, item_table.embeddings)
     seen = matrix(train, users, items)
     found = []
-    for column, ids in zip(("user", "item"), new, strict=True):
-        part = test.filter(pc.is_in(test[column], value_set=ids))
+    pairs = zip(("user", "item"), new, strict=True)
+    parts = [test.filter(pc.is_in(test[column], value_set=ids)) for column, ids in pairs]
+    for part in (*parts, test):
         tested = evaluate(embeddings, seen, matrix(part, users, items), k=K)
         found.append(f"{tested.metrics[f'recall@{K}']:.4f}")
     return found
@@ -131,8 +133,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A refresh beside a night.")
     parser.add_argument("--sample", action="store_true", help="the bundled log")
     train, test = logs(parser.parse_args().sample)
-    print("| model | refresh | new users | new items | night | new users | new items |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    print("| model | refresh | new users | new items | all | night | new users | new items | all |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for model in MODELS:
         print(row(model, train, test), flush=True)
 

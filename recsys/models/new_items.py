@@ -29,10 +29,9 @@ from recsys.models.popularity import Popularity
 from recsys.models.protocol import Model, in_mean_weights, popularity_of, power_of_counts
 from recsys.models.svd import SVD
 from recsys.vectors import Embeddings, FloatMatrix
-from recsys.vectors.vector import norms_of
 
 _RIDGE = 1e-3  # times the mean square of a feature
-_ALIKE = 100  # known items, of about as many users, whose median length a new one gets
+_ALIKE = 100  # known items, of about as many users, that say what is usual
 _SMALLEST = 1e-7  # of the largest singular value: below, a direction is rounding
 
 
@@ -79,51 +78,84 @@ def fold_in_items(
 
 
 def _learned(known: Embeddings, clean: sp.csr_array) -> NewItems:
-    """Map the mean user of each item as those of the known items are mapped best."""
+    """Map the mean user of each item as those of the known items are mapped best.
+
+    The mean of users leads to rows that are near too many of them. So the scores that a new item
+    gets from all users are given the mean and the deviation that those of known items have which
+    about as many users know.
+    """
     item_users = sp.csr_array(clean.T.tocsr())  # (n_known + n_new, n_users)
     total = item_users @ np.ones(item_users.shape[1], dtype=np.float32)
     features = (item_users @ known.users) / np.maximum(total, np.finfo(np.float32).tiny)[:, None]
     n_users, n_known = popularity_of(clean), len(known.items)
-    learned = _Map(features[:n_known], n_users[:n_known])
-    new = features[n_known:], n_users[n_known:]
-    summands = None if known.summands is None else learned.applied(known.summands, *new)
-    return NewItems(learned.applied(known.items, *new), summands)
+    learned = _Map(features, n_users, n_known)
+    items = learned.applied(known.items)
+    summands = None
+    if known.summands is not None:
+        rows = learned.applied(known.summands)
+        lengths = learned.usual(np.linalg.norm(known.summands, axis=1).astype(np.float64))
+        summands = (rows * _ratio(lengths, np.linalg.norm(rows, axis=1))).astype(np.float32)
+    return NewItems(_as_usual(items, known, learned), summands)
+
+
+def _as_usual(rows: NDArray[np.float64], known: Embeddings, learned: "_Map") -> FloatMatrix:
+    """Give the scores of rows over all users the mean and the deviation of known items."""
+    users = known.users.astype(np.float64)
+    mean = users.mean(axis=0)
+    covariance = users.T @ users / max(len(users), 1) - np.outer(mean, mean)
+
+    def deviation(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+        variance = np.einsum("ij,ij->i", rows @ covariance, rows)
+        return np.asarray(np.sqrt(np.maximum(variance, 0)), dtype=np.float64)
+
+    usual = learned.usual(known.items @ mean), learned.usual(deviation(known.items))
+    has_users = rows.any(axis=1)
+    rows = rows * _ratio(usual[1], deviation(rows))
+    square = float(mean @ mean)
+    shift = np.where(has_users, usual[0] - rows @ mean, 0) / (square if square else 1)
+    return np.asarray(rows + shift[:, None] * mean, dtype=np.float32)
+
+
+def _ratio(wanted: NDArray[np.float64], got: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what rows are to be multiplied by, (n, 1); 0 where there is nothing."""
+    return np.divide(wanted, got, out=np.zeros_like(wanted), where=got > 0)[:, None]
 
 
 class _Map:
-    """A linear map from the mean user of an item to its row, by ridge regression."""
+    """A linear map from the mean user of an item to its row, by ridge regression.
 
-    def __init__(self, features: FloatMatrix, n_users: NDArray[np.int64]) -> None:
-        self._features, self._n_users = features.astype(np.float64), n_users
+    Parameters
+    ----------
+    features : ndarray, shape (n_known + n_new, factors)
+    n_users : ndarray of int, shape (n_known + n_new,)
+    """
 
-    def applied(
-        self, rows: FloatMatrix, features: FloatMatrix, n_users: NDArray[np.int64]
-    ) -> FloatMatrix:
-        """Return the rows of new items, as long as those of about as many users are."""
-        has_users = (self._n_users > 0) & rows.any(axis=1)
-        known, weight = self._features[has_users], self._n_users[has_users, None]
+    def __init__(self, features: FloatMatrix, n_users: NDArray[np.int64], n_known: int) -> None:
+        self._of_new, self._n_users_of_new = features[n_known:], n_users[n_known:]
+        self._is_used = n_users[:n_known] > 0
+        self._n_users = n_users[:n_known][self._is_used]
+        self._features = features[:n_known][self._is_used].astype(np.float64)
+
+    def applied(self, rows: FloatMatrix) -> NDArray[np.float64]:  # (n_new, factors)
+        """Return the rows of new items, as the map that gives known items theirs has them."""
+        known, weight = self._features, self._n_users[:, None]
         gram = known.T @ (weight * known)
         ridge = _RIDGE * max(float(np.trace(gram)) / len(gram), _SMALLEST)
-        right = known.T @ (weight * rows[has_users])
-        found = features @ np.linalg.solve(gram + ridge * np.eye(len(gram)), right)
-        lengths = _lengths(self._n_users[has_users], norms_of(rows[has_users]), n_users)
-        own = np.linalg.norm(found, axis=1)
-        found *= np.divide(lengths, own, out=np.zeros_like(own), where=own > 0)[:, None]
-        return found.astype(np.float32)
+        right = known.T @ (weight * rows[self._is_used])
+        found = self._of_new @ np.linalg.solve(gram + ridge * np.eye(len(gram)), right)
+        return np.asarray(found, dtype=np.float64)
 
-
-def _lengths(
-    of_known: NDArray[np.int64], norms: NDArray[np.floating], n_users: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the median length of the known items whose numbers of users are next to each other."""
-    if not len(of_known):
-        return np.zeros(len(n_users))
-    order = np.argsort(of_known, kind="stable")
-    start = np.searchsorted(of_known[order], n_users) - _ALIKE // 2
-    start = np.clip(start, 0, max(len(order) - _ALIKE, 0))
-    firsts, which = np.unique(start, return_inverse=True)
-    medians = [float(np.median(norms[order[first : first + _ALIKE]])) for first in firsts.tolist()]
-    return np.asarray(medians)[which]
+    def usual(self, values: NDArray[np.floating]) -> NDArray[np.float64]:  # (n_new,)
+        """Return the median of a value of the known items that about as many users know."""
+        if not len(self._n_users):
+            return np.zeros(len(self._n_users_of_new))
+        order = np.argsort(self._n_users, kind="stable")
+        sorted_values = values[self._is_used][order]
+        start = np.searchsorted(self._n_users[order], self._n_users_of_new) - _ALIKE // 2
+        start = np.clip(start, 0, max(len(order) - _ALIKE, 0))
+        firsts, which = np.unique(start, return_inverse=True)
+        medians = [float(np.median(sorted_values[one : one + _ALIKE])) for one in firsts.tolist()]
+        return np.asarray(medians)[which]
 
 
 def _of_als(model: ALS, known: Embeddings, clean: sp.csr_array) -> FloatMatrix:

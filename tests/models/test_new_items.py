@@ -136,3 +136,14 @@ def test_an_item_without_users_is_zero() -> None:
         known = model.fit(seen)
         new = fold_in_items(model, known, popularity_of(seen), wider, mean_weight_of(seen))
         assert not new.items[-1].any(), model
+
+
+@pytest.mark.parametrize("model", MODELS[4:], ids=lambda model: model.name)
+def test_learned_items_are_no_nearer_to_all_users_than_known_ones(model) -> None:
+    """All items of this world have about as many users, so one median is what is usual."""
+    matrix, seen = world()
+    known = model.fit(seen)
+    new = fold_in_items(model, known, popularity_of(seen), matrix, mean_weight_of(seen)).items
+    before, now = known.users @ known.items.T, known.users @ new.T
+    np.testing.assert_allclose(now.mean(0), np.median(before.mean(0)), atol=1e-4)
+    np.testing.assert_allclose(now.std(0), np.median(before.std(0)), rtol=0.2)
