@@ -125,7 +125,7 @@ class CurrentVersion:
         opened = Opened(content, self._live)
         if self._live is not None:  # before it answers: it may hold less than the one before
             self._live.refresh(opened.fresh.trained)
-        self.opened = opened
+        self.opened, self._refused = opened, None
         self._on_event("opened")
         log.info("opened", extra={"facts": {"version": self.opened.version}})
 

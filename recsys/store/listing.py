@@ -31,9 +31,10 @@ def describe_versions(store: str | Path, *, deep: bool = False) -> list[dict[str
     -------
     list of dict
         "version", "current", "rollback" (whether a rollback would take it), "pinned", "bytes",
-        then, from the manifest: "status", "created", "age_seconds", "parent", "space_id", "model",
-        "factors", "users", "items", "events", "window" (seconds since 1970), "fingerprint",
-        "commit", "metric" (name, value, interval), "metrics" (all, by model), "index_recall".
+        then, from the manifest: "status", "created", "age_seconds", "parent", "refreshed_from" (the
+        version that a refresh added to, or None), "space_id", "model", "factors", "users", "items",
+        "events", "window" (seconds since 1970), "fingerprint", "commit", "metric" (name, value,
+        interval), "metrics" (all, by model), "index_recall".
         "unread_bytes" are those of files of which only the size was checked. Where a file is
         missing, or has another size or checksum, "damaged" describes that; where it is the
         manifest, in the place of all after "pinned". What cannot be read now, or not by this
@@ -126,6 +127,7 @@ def _described(version: Version) -> dict[str, Any]:
         "created": manifest.created,
         "age_seconds": round(age.total_seconds()),
         "parent": manifest.parent,
+        "refreshed_from": manifest.refreshed_from,
         "space_id": manifest.space_id,
         "model": manifest.model.name,
         "factors": manifest.factors,

@@ -191,7 +191,8 @@ class Manifest:
         Why the space is the parent's or a new one, and how well they fit; see
         `recsys.vectors.Alignment`.
     data : mapping
-        The summary of the log (`log`), and the nightly run that published the version, if one did.
+        The summary of the log (`log`), the nightly run that published the version, if one did, and
+        what a `refresh` added to which version.
     metrics : mapping of str to EvaluationSummary
         By model: the evaluation on the test part.
     config : mapping
