@@ -134,4 +134,5 @@ def _make(path: Path, of: int, last: int) -> None:
         header[_SEEN] = header[_FLOOR] = last
         header[_OF] = of
         file.write(b"".join(number.to_bytes(8, "little") for number in header))
-        file.truncate(_N_BYTES)
+        file.flush()
+        os.posix_fallocate(file.fileno(), 0, _N_BYTES)  # a hole on a full disk would be a SIGBUS

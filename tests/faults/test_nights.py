@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from recsys.serving import open as open_store
 from recsys.store import current, find_version, verify, versions
 from tests.command_line import run, run_module
+from tests.disks import small_disk
 from tests.faults.readers import publish_number
 from tests.forks import GOT_THROUGH
 from tests.nightly.nights import journal_of, write_days
@@ -74,20 +74,9 @@ def test_a_night_killed_between_its_version_and_current(tmp_path: Path) -> None:
     assert after["current"] == after["versions"][0]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 8 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("no right to mount a disk; tests/store/test_faults.py limits files instead")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def test_a_disk_that_is_full(small_disk: Path) -> None:
-    lines = lines_of("full", small_disk, FULL)
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    with small_disk(tmp_path, 8) as disk:
+        lines = lines_of("full", disk, FULL)
     errors = [line["error"] for line in lines if "error" in line]
     looks = [line for line in lines if "fault" in line]
     full = [line for line in looks if line["fault"] == "full"]

@@ -8,6 +8,7 @@ import pytest
 from recsys.base.event_settings import EventSettings
 from recsys.service import Service
 from recsys.serving import Recommender
+from tests.disks import small_disk
 from tests.service.asking import ask, asked, escaped, get, post
 from tests.service.conftest import ITEMS, ODD_IDS
 
@@ -156,6 +157,25 @@ def test_a_full_database_is_507_and_a_lost_one_503_and_lists_go_on(
     (tmp_path / "elsewhere").rename(tmp_path / "events.sqlite")
     live._refresh()
     assert list_of(live, "u1")["source"] == "fold_in"
+
+
+def test_a_full_disk_is_507_and_lists_go_on(store: Path, tmp_path: Path) -> None:
+    event, sent = {"user_id": "u1", "item_id": "i7"}, 0
+    many = {"events": [event | {"event": "x" * 256}] * 500}
+    with small_disk(tmp_path, 10) as disk:
+        live = Service(store, events=EventSettings(database=str(disk / "events.sqlite"))).open()
+        (disk / "other").write_bytes(bytes(1_000_000))
+        while (answer := post(live, PATH, many)).status == 200:
+            sent += 500
+        assert (answer.status, answer.json()["code"]) == (507, "events_full")
+        assert list_of(live, "u1")["source"] == "fold_in"
+        database = live.live.database
+        assert database is not None
+        assert database.n_events() == sent
+        (disk / "other").unlink()
+        assert post(live, PATH, event).json()["added"] == 1
+        assert database.n_events() == sent + 1
+        live.live.stop()
 
 
 def test_without_events_there_is_no_route(store: Path) -> None:
