@@ -106,7 +106,7 @@ def test_prometheus_takes_the_alerts_which_fire_when_they_should(tmp_path: Path)
         pytest.skip("no promtool here; it comes with the package prometheus")
     for name in ("alerts.yml", "alerts_test.yml", "prometheus.yml"):
         shutil.copy(DEPLOY / name, tmp_path)
-    (tmp_path / "recsys.key").write_text(new_key(tmp_path / "keys.jsonl", "a", ("operate",)))
+    (tmp_path / "prometheus.key").write_text(new_key(tmp_path / "keys.jsonl", "a", ("operate",)))
     for command in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
         done = subprocess.run([tool, *command], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
