@@ -1,5 +1,6 @@
 """Who may ask, and how much: the sizes of a request, its key, and its rate."""
 
+import logging
 from math import ceil
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from recsys.service.problems import ProblemError
 from recsys.service.rate import Rate
 from recsys.service.routes import Route
 from recsys.serving.open import signature_of
+
+log = logging.getLogger("recsys.service")
 
 
 class Admission:
@@ -79,6 +82,8 @@ class Admission:
     def _require_rate(self, name: str) -> None:
         seconds = 0.0 if self._rate is None else self._rate.seconds_to_wait(name)
         if seconds:
+            if self._settings.log_requests != "none":
+                log.warning("over its rate", extra={"facts": {"key": name or None}})
             wait = ((b"retry-after", b"%d" % ceil(seconds)),)
             detail = f"expected at most {self._settings.max_per_second:g} requests a second"
             raise ProblemError("too_many", detail, wait)

@@ -122,6 +122,8 @@ def test_a_rate_holds_over_both_workers(operated: Operated) -> None:
             assert (headers["retry-after"], json.loads(body)["code"]) == ("1", "too_many")
     seconds = time.monotonic() - begin
     assert n_passed <= PER_SECOND * (1 + seconds) + 1
+    over = [line["key"] for line in operated.lines() if line["event"] == "over its rate"]
+    assert "busy" in over  # by its name, which is no secret
     limited = [line for line in operated.lines() if line.get("status") == 429]
     assert {line["pid"] for line in limited} == set(operated.server.workers)
     assert {line["route"] for line in limited} == {"user_recommendations"}
