@@ -1,20 +1,23 @@
 """The client whose methods are awaited."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from recsys.client import calls
 from recsys.client.attempts import Answer
 from recsys.client.connection import Connection
-from recsys.client.replies import Served
+from recsys.client.replies import EventsKept, Served, UserDeleted
+from recsys.client.requests import Ask, Call, some_conditions
 from recsys.serving import Batch, Explanation, Recommendations
 from recsys.serving.request import Conditions
 from recsys.serving.row_lists import OnUnknown, TopKind
 from recsys.vectors import Id, NamedVectors
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import httpx
 
 _T = TypeVar("_T")
@@ -103,7 +106,7 @@ class AsyncClient:
         where: str | None = None,
     ) -> Batch:
         """As `Client.recommend_many`."""
-        conditions = calls.some_conditions(exclude, candidates, where, include_seen)
+        conditions = some_conditions(exclude, candidates, where, include_seen)
         return await self._run(
             calls.recommend_many(user_ids, k, histories, conditions, self._details)
         )
@@ -135,7 +138,7 @@ class AsyncClient:
         where: str | None = None,
     ) -> Recommendations:
         """As `Client.similar_items`."""
-        conditions = calls.some_conditions(exclude, candidates, where)
+        conditions = some_conditions(exclude, candidates, where)
         return await self._run(calls.similar_items(item_id, k, conditions, self._details))
 
     async def explain(self, user_id: Id, item_id: Id) -> Explanation:
@@ -164,6 +167,28 @@ class AsyncClient:
         """As `Client.item_vectors`."""
         return await self._run(calls.vectors("item", item_ids, on_unknown))
 
+    async def add_event(
+        self,
+        user_id: Id,
+        item_id: Id,
+        *,
+        event: str | None = None,
+        value: float | None = None,
+        timestamp: "float | str | datetime | None" = None,
+        event_id: str | None = None,
+    ) -> EventsKept:
+        """As `Client.add_event`."""
+        told = calls.event(user_id, item_id, event, value, timestamp, event_id)
+        return await self._run(calls.add_events([told]))
+
+    async def add_events(self, events: Iterable[Mapping[str, Any]]) -> EventsKept:
+        """As `Client.add_events`."""
+        return await self._run(calls.add_events(events))
+
+    async def delete_user(self, user_id: Id) -> UserDeleted:
+        """As `Client.delete_user`."""
+        return await self._run(calls.delete_user(user_id))
+
     async def about(self) -> Served:
         """As `Client.about`."""
         return await self._run(calls.about())
@@ -172,7 +197,7 @@ class AsyncClient:
         """As `Client.is_ready`."""
         return await self._run(calls.is_ready())
 
-    async def _run(self, call: calls.Call[_T]) -> _T:
+    async def _run(self, call: Call[_T]) -> _T:
         try:
             ask = next(call)
             while True:
@@ -181,7 +206,7 @@ class AsyncClient:
             found: _T = end.value
             return found
 
-    async def _answer(self, ask: calls.Ask) -> Answer:
+    async def _answer(self, ask: Ask) -> Answer:
         for number in count():
             outcome: Answer | Exception
             try:

@@ -8,8 +8,8 @@ from recsys.base.checks import require
 from recsys.base.environment import extra, missing_package
 from recsys.base.errors import ConfigError
 from recsys.client.attempts import Answer, Attempts
-from recsys.client.calls import Ask
 from recsys.client.failures import unreached
+from recsys.client.requests import Ask
 
 if TYPE_CHECKING:
     import httpx

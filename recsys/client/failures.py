@@ -5,6 +5,8 @@ from typing import Any, NoReturn
 
 from recsys.base.errors import (
     DataError,
+    EventsError,
+    EventsFullError,
     RecsysError,
     ServiceError,
     UnknownItemError,
@@ -17,6 +19,9 @@ _BY_CODE: dict[str, type[RecsysError]] = {
     "unknown_item": UnknownItemError,
     "invalid": DataError,
     "malformed": DataError,
+    "other_event": DataError,
+    "events_lost": EventsError,
+    "events_full": EventsFullError,
     "too_large_a_body": DataError,
     "too_long_a_target": DataError,
 }

@@ -46,6 +46,34 @@ class Served:
 
 
 @dataclass(frozen=True)
+class EventsKept:
+    """What became of the events of a request: kept now, or there before under their ids."""
+
+    added: int
+    repeated: int
+
+    @classmethod
+    def of(cls, body: bytes) -> "EventsKept":
+        """Read the answer of /v1/events."""
+        known = json.loads(body)
+        return cls(known["added"], known["repeated"])
+
+
+@dataclass(frozen=True)
+class UserDeleted:
+    """How many events of a user were deleted, and the version whose files still know the user."""
+
+    deleted_events: int
+    still_in_version: str | None
+
+    @classmethod
+    def of(cls, body: bytes) -> "UserDeleted":
+        """Read the answer of a deletion."""
+        known = json.loads(body)
+        return cls(known["deleted_events"], known["still_in_version"])
+
+
+@dataclass(frozen=True)
 class Told:
     """What answers had with their items: the `Known` of lists that came over HTTP.
 

@@ -1,20 +1,23 @@
 """The client whose methods return when the answer is there."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from recsys.client import calls
 from recsys.client.attempts import Answer
 from recsys.client.connection import Connection
-from recsys.client.replies import Served
+from recsys.client.replies import EventsKept, Served, UserDeleted
+from recsys.client.requests import Ask, Call, some_conditions
 from recsys.serving import Batch, Explanation, Recommendations
 from recsys.serving.request import Conditions
 from recsys.serving.row_lists import OnUnknown, TopKind
 from recsys.vectors import Id, NamedVectors
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import httpx
 
 _T = TypeVar("_T")
@@ -138,7 +141,7 @@ class Client:
         It is asked for in as many requests as the limits of the service ask for, of which one
         version answers all.
         """
-        conditions = calls.some_conditions(exclude, candidates, where, include_seen)
+        conditions = some_conditions(exclude, candidates, where, include_seen)
         return self._run(calls.recommend_many(user_ids, k, histories, conditions, self._details))
 
     def top_items(
@@ -166,7 +169,7 @@ class Client:
         where: str | None = None,
     ) -> Recommendations:
         """Return the items most similar to one; see `Recommender.similar_items`."""
-        conditions = calls.some_conditions(exclude, candidates, where)
+        conditions = some_conditions(exclude, candidates, where)
         return self._run(calls.similar_items(item_id, k, conditions, self._details))
 
     def explain(self, user_id: Id, item_id: Id) -> Explanation:
@@ -195,6 +198,46 @@ class Client:
         """Return the embeddings of some items by their ids, in the same space."""
         return self._run(calls.vectors("item", item_ids, on_unknown))
 
+    def add_event(
+        self,
+        user_id: Id,
+        item_id: Id,
+        *,
+        event: str | None = None,
+        value: float | None = None,
+        timestamp: "float | str | datetime | None" = None,
+        event_id: str | None = None,
+    ) -> EventsKept:
+        """Keep what a user did: durable when this returns, and in that user's next list.
+
+        Parameters
+        ----------
+        event, value : optional
+            Its type and its value, where the log has them.
+        timestamp : optional
+            Seconds since 1970, ISO 8601 or a datetime. Default: now.
+        event_id : str, optional
+            Under which it is kept once. Default: a new one for this call, whose retries share it.
+
+        Raises
+        ------
+        EventsError, EventsFullError
+            Where the service cannot keep it now; nothing of it is kept.
+        """
+        told = calls.event(user_id, item_id, event, value, timestamp, event_id)
+        return self._run(calls.add_events([told]))
+
+    def add_events(self, events: Iterable[Mapping[str, Any]]) -> EventsKept:
+        """Keep many events, mappings with the arguments of `add_event`, in one request.
+
+        All of them are kept, or with an error none; but those of another event's id alone.
+        """
+        return self._run(calls.add_events(events))
+
+    def delete_user(self, user_id: Id) -> UserDeleted:
+        """Delete the events of a user, who is unknown from now on; the next version forgets."""
+        return self._run(calls.delete_user(user_id))
+
     def about(self) -> Served:
         """Return what the service answers from, and its limits."""
         return self._run(calls.about())
@@ -208,7 +251,7 @@ class Client:
         """Return whether the service has a version open and warm."""
         return self._run(calls.is_ready())
 
-    def _run(self, call: calls.Call[_T]) -> _T:
+    def _run(self, call: Call[_T]) -> _T:
         try:
             ask = next(call)
             while True:
@@ -217,7 +260,7 @@ class Client:
             found: _T = end.value
             return found
 
-    def _answer(self, ask: calls.Ask) -> Answer:
+    def _answer(self, ask: Ask) -> Answer:
         for number in count():
             outcome: Answer | Exception
             try:

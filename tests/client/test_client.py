@@ -5,6 +5,7 @@ import json
 import pickle
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,24 @@ import numpy as np
 import pytest
 
 from recsys.base.errors import RecsysError
-from recsys.client import AsyncClient, Client, Served
+from recsys.client import AsyncClient, Client, EventsKept, Served, UserDeleted
 from recsys.client.attempts import Answer, Attempts
-from recsys.errors import ConfigError, DataError, ServiceError, UnknownItemError, UnknownUserError
+from recsys.errors import (
+    ConfigError,
+    DataError,
+    EventsError,
+    EventsFullError,
+    ServiceError,
+    UnknownItemError,
+    UnknownUserError,
+)
 from recsys.service import new_key
 from recsys.service.problems import PROBLEMS
 from recsys.serving import Recommender
-from tests.service.conftest import ITEMS, USERS
+from recsys.settings import IndexSettings
+from recsys.store import publish
+from tests.client.conftest import Awaited
+from tests.service.conftest import ITEMS, USERS, release
 from tests.service.servers import Server, serving
 
 LIST = {"items": [{"item_id": "i7", "score": 0.5}], "source": "personal", "version": "v"}
@@ -99,6 +111,49 @@ def test_what_is_more_than_one_request_may_be_is_asked_in_several(
     assert "recsys serve" in str(caught.value)
 
 
+def test_events_count_in_the_next_list(tmp_path: Path) -> None:
+    """Of a store of its own, as what others see would change."""
+    publish(tmp_path / "store", release(), IndexSettings(kind="exact"))
+    with serving("--store", tmp_path / "store") as server:
+        loop = asyncio.new_event_loop()
+        with Client(server.url) as client:
+            awaited = Awaited(AsyncClient(server.url), loop)
+            for number, door in enumerate((client, awaited)):
+                for user_id in (f"new {number}", "a/b", ".."):
+                    kept = door.add_event(user_id, "i7", event_id=f"{number} {user_id}")
+                    assert (kept.added, kept.repeated) == (1, 0)
+                    found = door.recommend(user_id, 40)
+                    assert found.source == "fold_in"
+                    assert "i7" not in [item_id for item_id, _ in found]
+                told = {"user_id": f"new {number}", "item_id": "i9", "timestamp": 1.75e9}
+                same = told | {"event_id": f"same {number}", "value": None}
+                assert door.add_events([told, told, same]).added == 3  # with ids of their own
+                assert door.add_events([same]) == EventsKept(0, 1)
+                with pytest.raises(DataError, match="that of another event"):
+                    door.add_events([same | {"item_id": "i7"}])
+                with pytest.raises(DataError, match="tomorrow"):
+                    door.add_event("u", "i7", timestamp=datetime.now(UTC) + timedelta(9))
+                for wrong in ("i7", [1], [{"user_id": "u"}], [told | {"user_id": None}]):
+                    with pytest.raises(DataError, match="events"):
+                        door.add_events(wrong)
+                assert door.delete_user(f"new {number}") == UserDeleted(4, None)
+                assert door.recommend(f"new {number}").source == "popular"
+                for user_id in ("..", "a/b"):
+                    assert door.delete_user(user_id).deleted_events == 1
+            awaited.close()
+        loop.close()
+
+
+def test_an_event_is_sent_again_as_it_was(answering) -> None:
+    kept = httpx.Response(200, json={"added": 1, "repeated": 0})
+    client, sent = answering(httpx.ReadTimeout("late"), httpx.ReadError("cut"), kept)
+    assert client.add_event("u42", "i7").added == 1
+    assert len({one.content for one in sent}) == 1
+    assert len(sent) == 3
+    (told,) = json.loads(sent[0].content)["events"]
+    assert set(told) == {"user_id", "item_id", "timestamp", "event_id"}
+
+
 def problem(code: str, **headers: str) -> httpx.Response:
     status = PROBLEMS[code][0]
     body = {"code": code, "detail": f"detail of {code}", "status": status}
@@ -115,6 +170,8 @@ def test_each_problem_is_an_error_of_ours(answering, code: str) -> None:
         "unknown_item": UnknownItemError,
         "invalid": DataError,
         "malformed": DataError,
+        "events_lost": EventsError,
+        "events_full": EventsFullError,
     }
     assert type(caught.value) is expected.get(code, type(caught.value))
     assert caught.value.__notes__ == ["request r1 to GET /v1/users/u42/recommendations"]
