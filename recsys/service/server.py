@@ -22,7 +22,7 @@ from recsys.service.app import Service
 from recsys.service.certificate import certificate_until
 from recsys.service.log_lines import config_of, write_from_a_thread
 from recsys.service.refresher import Refresher
-from recsys.service.startup import address_of, require_startable
+from recsys.service.startup import address_of, require_startable, wait_for_address
 from recsys.serving import store_path
 from recsys.store import current_or_none, versions
 
@@ -62,6 +62,7 @@ def serve(
         If there is no store.
     """
     settings = settings or ServiceSettings()
+    wait_for_address(settings)
     require_startable(settings)
     folder = store_path(store).absolute()
     versions(folder)  # a StoreError where there is no store: a name with a slip of the pen

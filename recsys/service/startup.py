@@ -1,8 +1,10 @@
 """Whether the service would start, and what is wrong: looked at before anything listens."""
 
+import errno
 import os
 import socket
 import stat
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +26,7 @@ from recsys.serving import store_path
 from recsys.serving.open import open_content
 from recsys.store import Content, current_or_none, versions
 
+_FREED_SECONDS = 3.0
 _FEW_DAYS = 14  # of a certificate
 
 
@@ -146,6 +149,19 @@ def address_of(settings: ServiceSettings) -> str:
             f"{settings.host!r} and {settings.port}: {reason}"
         ) from error
     return str(where[0])
+
+
+def wait_for_address(settings: ServiceSettings) -> None:
+    """Wait a moment where the address is taken: workers of a service that was killed still end."""
+    end = time.monotonic() + _FREED_SECONDS
+    while time.monotonic() < end:
+        try:
+            address_of(settings)
+        except ConfigError as error:
+            if getattr(error.__cause__, "errno", None) == errno.EADDRINUSE:
+                time.sleep(0.1)
+                continue
+        return
 
 
 def _of_keys(settings: ServiceSettings) -> list[Finding]:

@@ -20,6 +20,7 @@ from tests.service.asking import get
 from tests.service.conftest import release
 
 COMMAND = ["serve", "--config", "/etc/recsys/serve.toml"]
+NIGHTLY = {"recsys_log_newest_event_timestamp_seconds", "recsys_version_info", "recsys_evaluation"}
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
 
 
@@ -132,6 +133,8 @@ def test_alerts_and_panels_ask_for_metrics_that_there_are(tmp_path: Path) -> Non
         for path in [ROOT / "recsys" / name]
     )
     exposed |= set(re.findall(r'"(recsys_\w+)"', source))  # with TLS, refreshes, nights
+    documented = set(re.findall(r"`(recsys_\w+)`", RUNBOOK))
+    assert {name for name in exposed if "nightly" not in name} - NIGHTLY == documented
     asked = {name for one in expressions() for name in re.findall(r"\brecsys_\w+", one)}
     asked = {re.sub(r"(_seconds)_bucket$", r"\1", name) for name in asked}
     assert asked <= exposed

@@ -3,14 +3,16 @@
 import json
 import shutil
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from recsys.errors import ConfigError
 from recsys.events import EventSettings, open_events
-from recsys.service import ServiceSettings, StartCheck, check, new_key
+from recsys.service import ServiceSettings, StartCheck, check, new_key, serve, startup
 from recsys.service.certificate import certificate_until, days_until
+from recsys.service.startup import address_of, wait_for_address
 from recsys.settings import IndexSettings
 from recsys.store import publish, versions
 from tests.command_line import run
@@ -51,7 +53,7 @@ def test_every_error_is_shown_and_not_the_first_alone(tmp_path: Path) -> None:
     assert len(shown["findings"]) == len(checked.findings)
 
 
-def test_a_port_that_another_server_has_is_refused(store: Path) -> None:
+def test_a_port_that_another_server_has_is_refused(store: Path, monkeypatch) -> None:
     """The system would share it between both, and callers would get either."""
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -59,8 +61,19 @@ def test_a_port_that_another_server_has_is_refused(store: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         assert "is free" in found(check(store, ServiceSettings(port=port)), "error")["address"]
-        done = run("serve", "--store", store, "--port", str(port))
-    assert (done.returncode, f"and {port}: Address already in use" in done.stderr) == (2, True)
+        monkeypatch.setattr(startup, "_FREED_SECONDS", 0.0)
+        with pytest.raises(ConfigError, match=f"and {port}: Address already in use"):
+            serve(store, ServiceSettings(port=port))
+
+
+def test_a_port_that_a_killed_service_still_has_is_waited_for() -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    settings = ServiceSettings(port=taken.getsockname()[1])
+    freed = threading.Timer(0.2, taken.close)
+    freed.start()
+    wait_for_address(settings)
+    freed.join()
+    assert address_of(settings) == "127.0.0.1"
 
 
 def test_keys_that_others_may_change_and_metrics_that_nobody_reads_are_warned_of(
