@@ -57,7 +57,9 @@ def test_it_serves_and_ends_in_peace(server: Server, store: Path) -> None:
     lines = [json.loads(line) for line in err.decode().splitlines()]
     assert (lines[0]["event"], lines[0]["url"]) == ("listening", f"http://127.0.0.1:{server.port}")
     died = "Unexpected exit from worker-1"
-    assert [line["event"] for line in lines[1:]] == ["opened", died, "opened"]
+    # Where threads of Granian race for the exit code of a worker, it says that it kills it.
+    events = [line["event"] for line in lines[1:] if not line["event"].startswith("Killing")]
+    assert events == ["opened", died, "opened"]
     assert "u42" not in err.decode()
 
 
