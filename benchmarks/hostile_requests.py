@@ -104,6 +104,7 @@ def first_line(rng: random.Random, user: str) -> tuple[bytes, bool]:
             b"OPTIONS * HTTP/1.1",
             b"TRACE " + path + b" HTTP/1.1",
             b"DELETE " + path + b" HTTP/1.1",
+            b"DELETE /v1/users/%2e%2e HTTP/1.1",
             b"PRI * HTTP/2.0",
             b"GET \r\n HTTP/1.1",
             b"GET " + path + b" HTTP/1.1 HTTP/1.1",
@@ -232,13 +233,14 @@ def bodies(rng: random.Random, _: str) -> tuple[bytes, bool]:
             b"Content-Encoding: gzip\r\n",
         )
     )
-    path = rng.choice((_LIST, b"/v1/recommendations:batch", b"/v1/explanations"))
+    path = rng.choice((_LIST, b"/v1/recommendations:batch", b"/v1/explanations", b"/v1/events"))
     return _post(body, path, kind), True
 
 
 _NAMES = (
     *("user_id", "history", "k", "exclude", "candidates", "where", "diversity", "max_per"),
     *("include_seen", "on_unknown", "weights", "details", "requests", "ids", "item_id", "kk"),
+    *("events", "event", "value", "timestamp", "event_id"),
 )
 
 
@@ -259,14 +261,15 @@ def _value(rng: random.Random, depth: int = 0) -> Any:
 def arguments(rng: random.Random, user: str) -> tuple[bytes, bool]:
     """Return a whole request of good JSON with arguments of any type."""
     body = {rng.choice(_NAMES): _value(rng) for _ in range(rng.randrange(1, 6))}
-    if rng.random() < 0.5:
-        body["user_id"] = user
     path = rng.choice(
         (
             *(_LIST, _LIST, b"/v1/recommendations:batch", b"/v1/explanations"),
             *(b"/v1/embeddings/users", b"/v1/items/i7/similar", b"/v1/lists/popular"),
+            *(b"/v1/events", b"/v1/events"),
         )
     )
+    if rng.random() < 0.5:  # the events of users whose lists are compared would change these
+        body["user_id"] = "somebody else" if path == b"/v1/events" else user
     return _post(json.dumps(body).encode(), path), True
 
 
