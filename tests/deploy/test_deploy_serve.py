@@ -41,6 +41,12 @@ def expressions() -> list[str]:
     return [rule["expr"] for rule in rules()] + [target["expr"] for target in targets]
 
 
+def filled(expression: str) -> str:
+    """Return an expression with what Grafana puts in the place of its variables."""
+    filled = expression.replace("$__rate_interval", "5m")
+    return re.sub(r"\$(instance|route)\b", ".*", filled)
+
+
 def test_the_settings_are_read_and_ask_for_keys() -> None:
     settings = read_config(DEPLOY / "recsys-serve.toml")
     assert not settings.service.is_local
@@ -108,7 +114,14 @@ def test_prometheus_takes_the_alerts_which_fire_when_they_should(tmp_path: Path)
     for name in ("alerts.yml", "alerts_test.yml", "prometheus.yml"):
         shutil.copy(DEPLOY / name, tmp_path)
     (tmp_path / "prometheus.key").write_text(new_key(tmp_path / "keys.jsonl", "a", ("operate",)))
-    for command in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
+    rules = [{"record": f"panel:{n}", "expr": filled(one)} for n, one in enumerate(expressions())]
+    panels = {"groups": [{"name": "panels", "rules": rules}]}
+    (tmp_path / "panels.yml").write_text(yaml.safe_dump(panels))
+    for command in (
+        ["check", "config", "prometheus.yml"],
+        ["check", "rules", "--lint-fatal", "panels.yml"],
+        ["test", "rules", "alerts_test.yml"],
+    ):
         done = subprocess.run([tool, *command], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
