@@ -5,6 +5,7 @@ also over those of workers that have ended, so that no counter goes back. A work
 the files of those together, so that there are never many.
 """
 
+import logging
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from recsys.base.exposition import SampleLabels, family, head, sample
 from recsys.base.locks import only_writer
 from recsys.service.problems import PROBLEMS
+
+log = logging.getLogger("recsys.service")
 
 BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 """Seconds, the upper ends of the buckets."""
@@ -107,7 +110,12 @@ class Counters:
             source: first + len(COUNTED) + number for number, source in enumerate(sources)
         }
         n = first + len(COUNTED) + len(sources)
-        self._values = values = np.zeros(n) if folder is None else self._begun(folder, n)
+        try:
+            values = np.zeros(n) if folder is None else self._begun(folder, n)
+        except OSError as error:  # a full disk: lists go on
+            log.error("this worker counts for itself: %s", error)
+            self._folder, values = None, np.zeros(n)
+        self._values = values
         self._added = memoryview(values.data).cast("B").cast("d")  # a fifth of what NumPy takes
         self._first_time = {
             (route, source): (a * len(sources) + b) * _PER_HISTOGRAM
@@ -126,11 +134,15 @@ class Counters:
         with only_writer(folder / _LOCK):
             ended = [path for path in folder.glob("*.counters") if path.name not in living]
             total = sum((np.fromfile(path) for path in ended), start=np.zeros(n))
+            new = folder / "ended.new"
+            total.tofile(new)
             for path in ended:
                 path.unlink()
-            total.tofile(folder / "ended.counters")
+            new.replace(folder / "ended.counters")
             path = folder / f"{os.getpid()}.counters"
-            return np.memmap(path, np.float64, "w+", shape=(n,))
+            with path.open("wb") as file:  # all of it: a page that a full disk lacks is a SIGBUS
+                os.posix_fallocate(file.fileno(), 0, 8 * n)
+            return np.memmap(path, np.float64, "r+", shape=(n,))
 
     def add(self, route: str, source: str, status: int, seconds: float) -> None:
         """Count one answer."""

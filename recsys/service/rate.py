@@ -5,11 +5,15 @@ full again. (This is the generic cell rate algorithm, of ITU-T I.371; it is the 
 tokens.) Workers take no lock: two that ask within a microsecond may let one too many through.
 """
 
+import logging
 import mmap
+import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
+
+log = logging.getLogger("recsys.service")
 
 _N_BYTES = 8  # a float64, which the processor writes whole
 
@@ -55,9 +59,14 @@ class Rate:
         return 0.0
 
     def _opened(self, name: str) -> "memoryview[float]":
+        own = memoryview(bytearray(_N_BYTES)).cast("d")
         if self._folder is None:
-            return memoryview(bytearray(_N_BYTES)).cast("d")
+            return own
         path = self._folder / f"{sha256(name.encode()).hexdigest()[:32]}.rate"
-        with path.open("a+b") as file:
-            file.truncate(_N_BYTES)  # zeros where it is new, else as it is
-            return memoryview(mmap.mmap(file.fileno(), _N_BYTES)).cast("d")
+        try:
+            with path.open("a+b") as file:
+                os.posix_fallocate(file.fileno(), 0, _N_BYTES)  # zeros where it is new
+                return memoryview(mmap.mmap(file.fileno(), _N_BYTES)).cast("d")
+        except OSError as error:  # a full disk: lists go on
+            log.error("this worker counts requests a second for itself: %s", error)
+            return own

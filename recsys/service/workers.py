@@ -5,6 +5,7 @@ process that started this one, so what an ended worker has left is told from wha
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from recsys.service.certificate import certificate_until
 from recsys.service.counters import living_workers
 from recsys.service.opened import Opened
 from recsys.service.refresher import refresh_metrics
+
+log = logging.getLogger("recsys.service")
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,18 @@ class Workers:
             return
         path = self._folder / f"{os.getpid()}.worker"
         new = path.with_suffix(".new")
-        new.write_text(json.dumps(asdict(self._own)))
-        new.replace(path)
+        try:
+            new.write_text(json.dumps(asdict(self._own)))
+            new.replace(path)
+        except OSError as error:  # a full disk: lists go on
+            log.error("this worker is not shown in metrics: %s", error)
 
     def states(self) -> dict[int, State]:
         """Return the state of each living worker, by the number of its process."""
+        found = {os.getpid(): self._own}
         if self._folder is None:
-            return {os.getpid(): self._own}
-        found = {}
-        for pid in sorted(living_workers()):
+            return found
+        for pid in living_workers() - {os.getpid()}:
             with suppress(OSError, ValueError):  # of no worker, or it ended just now
                 text = (self._folder / f"{pid}.worker").read_text()
                 found[pid] = State(**json.loads(text))

@@ -152,6 +152,20 @@ def test_workers_show_which_versions_are_open(store: Path, tmp_path: Path) -> No
     assert re.search(r"recsys_service_open_files [1-9]", text)
 
 
+def test_lists_go_on_where_workers_cannot_share_files(store: Path, tmp_path: Path, caplog) -> None:
+    settings = ServiceSettings(max_per_second=100.0)
+    service = Service(store, settings, tmp_path / "not there").open()
+    assert get(service, LIST).status == 200
+    assert {record.msg.partition(":")[0] for record in caplog.records} == {
+        "this worker counts for itself",
+        "this worker is not shown in metrics",
+        "this worker counts requests a second for itself",
+    }
+    text = get(service, "/metrics").body.decode()
+    assert "recsys_http_requests_total" in text
+    assert "recsys_service_workers 1.0" in text
+
+
 def test_lists_of_batches_count_and_who_is_unknown_is_a_fallback(store: Path) -> None:
     service = Service(store).open()
     requests = [{"user_id": one} for one in ("u42", "never", "u1")] + [{"k": 0}]
