@@ -43,6 +43,7 @@ _SECURITY = (
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _OPEN_SECONDS = 5.0  # for a version to open before the first request
 _SHORT_QUERY, _MOST_QUERIES = 32, 1024  # bytes; kept
+_LONG_BODY = 1 << 14
 _BY_NAME = {route.name: route for route in ROUTES}
 _METHODS = b"GET, HEAD, POST, DELETE, OPTIONS"
 
@@ -235,7 +236,9 @@ class Service:
         given, is_plain = read(route.name, query)
         if route.method == "POST":
             body = await body_of(headers, receive, self.settings)
-            given = in_body(parsed(body), route.by_name, self.settings)
+            read_body = partial(self._given_in, route, body)
+            is_long = len(body) > _LONG_BODY  # to read it takes as long as many plain lists
+            given = await self._threads.run(read_body) if is_long else read_body()
         if opened is None:
             raise ProblemError("not_ready", "no version is open yet; see /health/ready")
         path = {name: unescaped(part, name) for name, part in found.path.items()}
@@ -246,6 +249,9 @@ class Service:
         if is_plain and not opened.fresh.may_have(path["user_id"]):
             return answer(asked)
         return await self._threads.run(partial(answer, asked))
+
+    def _given_in(self, route: Route, body: bytes) -> Arguments:
+        return in_body(parsed(body), route.by_name, self.settings)
 
     def _query_of(self, name: str, query: bytes) -> _Query:
         """Read the query of a route."""

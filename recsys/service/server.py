@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from recsys.store import current_or_none, versions
 
 log = logging.getLogger("recsys.service")
 
+_SWITCH_SECONDS = 0.0005  # a plain list waits so long for a thread that computes; default: 0.005
 _LOOK_SECONDS = 1.0
 _HEADER_MILLISECONDS = 10_000  # for the whole header of a request to arrive
 _STOP_SECONDS = 20  # for what is running to end, after which a worker is killed
@@ -107,6 +109,7 @@ class _Loader:
     def __call__(self, *_: object) -> Service:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until Granian listens to it
         write_from_a_thread()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         service: Service = self._make()
         return service
