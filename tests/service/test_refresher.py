@@ -3,14 +3,19 @@
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from recsys.nightly import run_night
+from recsys.nightly import run_night, run_refresh
+from recsys.service import Service
 from recsys.service.refresher import Refresher, refresh_metrics
 from tests.nightly.nights import settings_of, write_days
 from tests.nightly.test_refresh import write_new
+from tests.service.asking import get, post
 from tests.service.servers import PATIENCE, serving
 
 REPORT = {
@@ -81,3 +86,31 @@ def test_a_server_takes_up_what_its_refresh_publishes(tmp_path: Path) -> None:
             assert time.monotonic() < end
             time.sleep(0.05)
         assert json.loads(answer[1])["source"] == "personal"
+
+
+def test_events_count_after_a_refresh_as_before(tmp_path: Path) -> None:
+    """No item is new: a user whom the version knew gets the list of before the refresh."""
+    write_days(tmp_path / "log")
+    settings = settings_of(tmp_path)
+    settings = replace(settings, gates=replace(settings.gates, enabled=False))
+    run_night(settings)
+    service = Service(tmp_path / "store", events=settings.events).open()
+    pairs = [("u1", "i5"), ("u1", "i6"), ("new", "i0"), ("new", "i4"), ("new", "i4")]
+    events = [{"user_id": user, "item_id": item} for user, item in pairs]
+    assert post(service, "/v1/events", {"events": events}).json()["added"] == 5
+
+    def lists() -> list[dict[str, Any]]:
+        users = ("u1", "u2", "new")
+        return [get(service, f"/v1/users/{user}/recommendations", k=30).json() for user in users]
+
+    before = lists()
+    assert [one["source"] for one in before] == ["fold_in", "personal", "fold_in"]
+    report = run_refresh(settings)
+    assert report.facts("fold_in") == {"users": 1, "items": 0, "pairs": 4, "users_left_out": 0}
+    service._refresh()
+    for old, new in zip(before, lists(), strict=True):
+        assert (new["version"], new["source"]) == (report.version, old["source"])
+        assert [one["item_id"] for one in new["items"]] == [one["item_id"] for one in old["items"]]
+        scores = [[one["score"] for one in found["items"]] for found in (old, new)]
+        np.testing.assert_allclose(*scores, rtol=1e-4, atol=1e-5)
+    service.live.stop()
