@@ -18,8 +18,9 @@ class EventSettings(ShowsChanges):
     """A file of SQLite, or the address of a PostgreSQL database, as in
     "postgresql://recsys@db.example/recsys". Default: events/live.sqlite in the store."""
     max_events: int = 10_000_000
-    """Most events in the database; beyond, the service answers 507. A night moves them to files of
-    the store, and they leave the database when no version is kept that was made without them."""
+    """Most events in the database; beyond, the service answers 507. A night takes them to files of
+    the store, and they leave the database when no version is kept that was trained without them;
+    where it is half full, when the current one was trained on them."""
     max_batch: int = 1_000
     """Most events of one request."""
     max_history: int = 1_000

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.base.event_settings import EventSettings
-from recsys.events.archive import trained_of
+from recsys.events.archive import through_of, trained_of
 from recsys.events.event import EventDatabase
 
 DEFAULT = Path("events", "live.sqlite")
@@ -49,7 +49,33 @@ def has_events(store: Path, settings: EventSettings) -> bool:
     return settings.enabled and (settings.is_remote or path_of(store, settings).exists())
 
 
-def drop_held(database: EventDatabase, kept: Iterable[Mapping[str, Any]]) -> int:
-    """Delete from a database the events that all kept versions hold, by the data of manifests."""
+def drop_held(
+    database: EventDatabase,
+    kept: Iterable[Mapping[str, Any]],
+    current: Mapping[str, Any],
+    max_events: int,
+) -> int:
+    """Delete from a database the events that versions hold; their files stay.
+
+    Those that all kept versions were trained on; above half of the most events, those that the
+    current one was, as a rollback is rarer than a full database; near the end also those that a
+    refresh has added to what users have seen.
+
+    Parameters
+    ----------
+    kept, current : mappings
+        The data of manifests.
+
+    Returns
+    -------
+    int
+        How many were deleted.
+    """
     identity = database.identity
-    return database.drop(min((trained_of(one, identity) for one in kept), default=0))
+    oldest = min((trained_of(one, identity) for one in kept), default=0)
+    trained, through = trained_of(current, identity), through_of(current, identity)
+    dropped = 0
+    for number, share in ((oldest, 0.0), (trained, 0.5), (through, 0.9)):
+        if database.n_events() > share * max_events:
+            dropped += database.drop(number)
+    return dropped

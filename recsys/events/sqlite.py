@@ -30,6 +30,7 @@ CREATE INDEX IF NOT EXISTS deletions_of_user ON deletions (user);
 _COLUMNS = "number, user_id, item_id, time, event, value"
 _BUSY_SECONDS = 10.0
 _ROWS_AT_ONCE = 50_000
+_DROPPED_AT_ONCE = 5_000  # so that who adds events waits a moment only
 
 
 class SqliteEvents:
@@ -198,16 +199,16 @@ class SqliteEvents:
     def drop(self, through: int) -> int:
         """Delete events up to a number, which files hold; return how many."""
         dropped = 0
-        while True:  # in pieces, so that who adds events waits a moment only
+        while True:
             with self._writing() as (connection, _, _):
                 n = connection.execute(
                     "DELETE FROM events WHERE number IN "
                     "(SELECT number FROM events WHERE number <= ? ORDER BY number LIMIT ?)",
-                    (through, _ROWS_AT_ONCE),
+                    (through, _DROPPED_AT_ONCE),
                 ).rowcount
                 connection.execute("UPDATE about SET n_events = n_events - ?", (n,))
             dropped += n
-            if n < _ROWS_AT_ONCE:
+            if n < _DROPPED_AT_ONCE:
                 return dropped
 
     def close(self) -> None:

@@ -313,7 +313,9 @@ def _prune(night: Context, _folder: Path) -> Pruned:
 def drop_events(night: Context) -> None:
     """Delete from the database of the service the events that all kept versions hold."""
     if night.events is not None:
-        drop_held(night.events, [one.manifest.data for one in _readable(night.store)])
+        kept = {one.name: one.manifest.data for one in _readable(night.store)}
+        of_current = kept.get(current(night.store) or "", {})
+        drop_held(night.events, kept.values(), of_current, night.settings.events.max_events)
 
 
 STAGES = (

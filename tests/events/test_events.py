@@ -130,8 +130,18 @@ def test_a_night_takes_each_event_once(tmp_path: Path, database: EventDatabase) 
     assert [(row["number"], row["user_id"]) for row in rows] == [
         *((1, "u1"), (2, "u2"), (3, "u1"), (4, ODD)),
     ]
-    assert drop_held(database, [{"live_trained": one.through} for one in (second, first)]) == 2
-    assert database.n_events() == 2
+    held = [{"live_trained": one.through} for one in (second, first)]
+    assert drop_held(database, held, held[0], 100) == 2
+    assert drop_held(database, held, held[0], 4) == 0  # half full
+    assert drop_held(database, held, held[0], 3) == 2
+    assert database.n_events() == 0
+
+
+def test_a_refresh_makes_room_in_the_end(database: EventDatabase) -> None:
+    database.add([event("u1", "i1"), event("u2", "i1")])
+    refreshed = {"live": {database.identity: 1}, "live_trained": {}}
+    assert drop_held(database, [refreshed], refreshed, 3) == 0
+    assert drop_held(database, [refreshed], refreshed, 2) == 1
 
 
 def test_a_night_deletes_what_was_deleted_from_its_files(
