@@ -1,6 +1,6 @@
 """What the stages of a night share: settings, store and run, and the results of stages before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from recsys.base.lazy import lazy_property
 from recsys.config import Settings
-from recsys.events import EventDatabase, has_events, open_events
+from recsys.events import EventDatabase, drop_held, has_events, open_events
 from recsys.logs import Interactions
 from recsys.models import model_from
 from recsys.nightly.journal import Journal
@@ -32,6 +32,7 @@ from recsys.store import (
     IndexSummaries,
     ModelSpec,
     Release,
+    current_or_none,
     damage_of,
     find_version,
 )
@@ -80,6 +81,12 @@ class Context:
     def live(self) -> dict[str, int]:
         """Up to which numbers the log has those events."""
         return dict(Ingested.from_dict(self.run.facts("ingest")).live)
+
+    def drop_events(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
+        """Delete from the database what versions hold, by their names and data of manifests."""
+        if self.events is not None:
+            of_current = kept.get(current_or_none(self.store) or "", {})
+            drop_held(self.events, kept.values(), of_current, self.settings.events.max_events)
 
     @property
     def live_facts(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from recsys.base.environment import installed_version
 from recsys.base.errors import DataError, StoreError, UnreadableError
 from recsys.base.reading import lacks_right
 from recsys.config import Settings
-from recsys.events import NOTHING, drop_held, take, without_deleted
+from recsys.events import NOTHING, take, without_deleted
 from recsys.logs import Interactions, LiveFiles, LogCache, read_log
 from recsys.logs.sources import LogFile, files_and_tables
 from recsys.models import model_from, parameters_of
@@ -312,10 +312,7 @@ def _prune(night: Context, _folder: Path) -> Pruned:
 
 def drop_events(night: Context) -> None:
     """Delete from the database of the service the events that all kept versions hold."""
-    if night.events is not None:
-        kept = {one.name: one.manifest.data for one in _readable(night.store)}
-        of_current = kept.get(current(night.store) or "", {})
-        drop_held(night.events, kept.values(), of_current, night.settings.events.max_events)
+    night.drop_events({one.name: one.manifest.data for one in _readable(night.store)})
 
 
 STAGES = (
