@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from time import perf_counter
+from time import thread_time
 from typing import TypeVar
 
 from recsys.base.service_settings import ServiceSettings
@@ -12,7 +12,7 @@ from recsys.service.problems import ProblemError
 
 Answer = TypeVar("Answer")
 
-_LEAST_LISTS = 32  # of a turn: a pause of the machine turns nobody away
+_LEAST_LISTS = 32  # of a turn; before its time is looked at
 
 
 class Turns:
@@ -28,12 +28,16 @@ class Turns:
         self._n, self._began = 0, 0.0
 
     def require_place(self) -> None:
-        """Raise a problem where this turn has taken too long."""
-        now, self._n = perf_counter(), self._n + 1
+        """Raise a problem where this turn has taken too long.
+
+        It is the time of the processor that counts: a pause of the machine turns nobody away.
+        """
+        self._n += 1
         if self._n == 1:
-            self._began = now
             asyncio.get_running_loop().call_soon(self._end)
-        elif self._n > _LEAST_LISTS and now - self._began > self._most_seconds:
+        elif self._n == _LEAST_LISTS:
+            self._began = thread_time()
+        elif self._n > _LEAST_LISTS and thread_time() - self._began > self._most_seconds:
             raise ProblemError("overloaded", f"{self._n} requests came at once; ask again")
 
     def _end(self) -> None:
