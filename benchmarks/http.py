@@ -28,6 +28,7 @@ import shutil
 import tempfile
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.http_load import (
@@ -50,6 +51,7 @@ CASES = (
     *((server, app) for app in ASGI for server in ("granian", "uvicorn")),
     *((server, "implicit_fastapi") for server in ("granian", "uvicorn")),
 )
+PACKAGES = ("starlette", "litestar", "fastapi", "uvicorn")
 SHARE, PAUSE = 0.7, 0.008  # of the load; seconds
 OVERLOADS, CALLERS = (1, 2, 5, 10), 1000
 
@@ -59,6 +61,10 @@ def applications(store: Store, arguments: argparse.Namespace) -> None:
     with running("granian", "ours", store) as target:
         n_bytes = len(target.answer())
     cases = [one for one in CASES if not arguments.only or one[1] in arguments.only]
+    missing = {name for one in cases for name in one if name in PACKAGES and not find_spec(name)}
+    for name in sorted(missing):
+        print(f"left out: {name} is not installed; pip install '.[bench]'")
+    cases = [one for one in cases if not missing & set(one)]
     best: dict[tuple[str, str], Measured] = {}
     for number in range(arguments.rounds):
         for server, app in cases:

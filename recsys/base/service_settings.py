@@ -57,7 +57,7 @@ class ServiceSettings:
     max_waiting: int = 64
     """Requests of a worker that run or wait in threads; more are answered 503 at once."""
     max_turn_seconds: float = 0.02
-    """Processor time that a worker spends on plain lists in one go; those after are answered 503."""
+    """Processor time for the plain lists that come at once; those after are answered 503."""
     poll_seconds: float = 1.0
     """How often a worker looks for a new current version and for changed keys."""
     refresh_minutes: float | None = None
