@@ -20,10 +20,11 @@ help: ## list the targets
 
 install: $(STAMP) ## make the virtual environment and install everything into it
 
-$(STAMP): pyproject.toml Makefile hatch_build.py recsys/index/kernel.c recsys/index/plain_list.c
+$(STAMP): pyproject.toml Makefile hatch_build.py .ci/compile_loops.py recsys/index/kernel.c recsys/index/plain_list.c
 	@PYTHON="$(PYTHON)" bash .ci/system-packages
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python .ci/compile_loops.py
 	@touch $@
 
 peers: $(PEERS_STAMP) ## make the environment of RecTools, which needs another NumPy, and of an MLflow server
