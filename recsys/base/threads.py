@@ -3,11 +3,11 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import count, pairwise
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import threadpoolctl
@@ -36,12 +36,53 @@ class Threads:
         self.n = n
 
     def map(self, work: Callable[[S], T], parts: Iterable[S]) -> list[T]:
-        """Run work on every part; return the results in the order of the parts."""
-        done = []
-        for result in self._pool.map(work, parts):
-            check_stop()
-            done.append(result)
-        return done
+        """Run work on every part; return the results in the order of the parts.
+
+        This thread works with the others, and each takes the next part when it is done with one:
+        small parts cost no switch of threads. Of several errors the one of the first part is
+        raised.
+        """
+        shared = _Parts(work, list(parts))
+        others = [self._pool.submit(shared.take) for _ in range(min(self.n, len(shared)) - 1)]
+        try:
+            shared.take(check_stop)
+        finally:
+            shared.is_stopped = True  # there are none left, or an error ends it
+            wait(others)
+        return shared.results()
+
+
+class _Parts(Generic[S, T]):
+    """The parts of one call, which several threads take one after the other."""
+
+    def __init__(self, work: Callable[[S], T], parts: list[S]) -> None:
+        self._work, self._parts = work, parts
+        self._next = count()
+        self._found: dict[int, T] = {}
+        self._errors: dict[int, BaseException] = {}
+        self.is_stopped = False
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def take(self, check: Callable[[], None] = lambda: None) -> None:
+        """Work until no part is left or a part had an error; `check` is called before each."""
+        while not self.is_stopped:
+            check()
+            number = next(self._next)  # which one thread at a time can do
+            if number >= len(self._parts):
+                return
+            try:
+                self._found[number] = self._work(self._parts[number])
+            except BaseException as error:
+                self._errors[number] = error
+                self.is_stopped = True
+
+    def results(self) -> list[T]:
+        """Return what was found, or raise the error of the first part that had one."""
+        if self._errors:
+            raise self._errors[min(self._errors)]
+        return [self._found[number] for number in range(len(self._parts))]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Threads of ours, and those of BLAS, which are set for the whole process."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import pytest
 import scipy.sparse as sp
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from recsys.base.threads import one_blas_thread
+from recsys.base.stopping import StoppedError, stoppable
+from recsys.base.threads import one_blas_thread, threads
 from recsys.models import ALS, popularity_of
 from tests.forks import GOT_THROUGH, in_fork
 from tests.worlds import random_user_items
@@ -127,3 +129,49 @@ assert set(blas()) == {2}
 """
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env).returncode == 0
+
+
+def test_parts_are_worked_on_once_each_in_any_number_of_threads() -> None:
+    for n in (1, 2, 5):
+        with threads(n) as pool:
+            done: list[int] = []
+            found = pool.map(lambda part, done=done: done.append(part) or -part, iter(range(50)))
+            assert found == [-part for part in range(50)]
+            assert sorted(done) == list(range(50))
+            assert pool.map(str, []) == []
+
+
+def test_threads_work_at_the_same_time() -> None:
+    together = Barrier(3, timeout=60)
+    with threads(3) as pool:
+        pool.map(lambda part: together.wait(), range(3))
+
+
+def test_the_error_of_the_first_part_ends_the_others() -> None:
+    begun, third = [], Event()
+
+    def work(part: int) -> None:
+        begun.append(part)
+        if part == 2:
+            third.wait(60)
+            raise KeyError(part)
+        if part == 3:
+            third.set()
+            raise ValueError(part)
+
+    with threads(2) as pool, pytest.raises(KeyError):
+        pool.map(work, range(1000))
+    assert len(begun) < 1000
+
+
+def test_a_signal_ends_a_long_map_between_two_parts() -> None:
+    begun = []
+
+    def work(part: int) -> None:
+        begun.append(part)
+        if part == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(StoppedError), stoppable(), threads(2) as pool:
+        pool.map(work, range(10**6))
+    assert len(begun) < 10**6
