@@ -245,7 +245,7 @@ class Service:
         asked = Asked(opened, path, given, self.settings)
         if route.wait is not None:
             return await route.wait(asked)
-        answer = cast(Callable[[Asked], Reply], route.answer)  # what has none is answered above
+        answer = cast("Callable[[Asked], Reply]", route.answer)  # what has none is answered above
         if is_plain and not opened.fresh.may_have(path["user_id"]):
             return answer(asked)
         return await self._threads.run(partial(answer, asked))
