@@ -52,6 +52,8 @@ def test_a_log_in_numbers() -> None:
                     "reasons": {"empty user_id": 1},
                 }
             },
+            "columns": ("user_id", "item_id", "event", "timestamp"),
+            "is_rooted": False,
         },
     }
     assert len(fingerprint) == 16
