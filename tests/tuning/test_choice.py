@@ -55,22 +55,6 @@ def test_the_fewest_factors_within_a_hundredth_of_the_best_are_chosen(choice: Ch
     assert best >= default.value > choice.best["popularity"].value
 
 
-def test_a_distilled_model_is_fitted_from_where_its_choice_left_it(choice: Choice) -> None:
-    tried = next(one for one in choice.tried if one.name == "distilled")
-    rows = a_task().train.users, a_task().train.items
-    began = np.random.default_rng(0).standard_normal((len(rows[0]) + len(rows[1]), tried.factors))
-    users, items = np.split(began.astype(np.float32), [len(rows[0])])
-    fitted = recsys.Embeddings(users, items, items)
-    left = Choice(tried.name, tried.parameters, "ndcg@5", 104, fitted=fitted, rows=rows)
-    model, log = tried.model, tastes(n_users=104, per_user=8)
-    assert isinstance(model, recsys.Distilled)
-    start = fitted.reindexed(*rows, to_users=log.users, to_items=log.items)
-    expected = replace(model, iterations=-(-model.iterations // 2)).fit(log, start=start)
-    np.testing.assert_array_equal(left.fit(log).items, expected.items)
-    again = Choice.from_dict(left.to_dict())  # as a manifest keeps it, without embeddings
-    np.testing.assert_array_equal(again.fit(log).items, model.fit(log).items)
-
-
 def test_what_is_larger_than_what_is_published_can_teach() -> None:
     found = choose(a_task(), AutoSettings(factors=2))
     assert found.model.factors <= 2 < max(one.factors for one in found.tried)
