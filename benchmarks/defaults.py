@@ -90,7 +90,7 @@ def row(name: str, work: float) -> str:
         found[label] = result.metrics[_METRIC], (high - low) / 2
 
     began = process_time()
-    fitted = choice.fit(parts.train)
+    fitted = choice.model.fit(parts.train)
     fit_seconds = process_time() - began
     test("chosen", fitted)
     test("ALS 64", ALS().fit(train))

@@ -121,10 +121,11 @@ def train(
         if parent.version is not None and parent.damage is None:
             warn_of_another_log(store, Content.of(parent.version), log)
     settings, choice = with_model(settings, log, test, progress=progress)
-    evaluations = evaluate_models(log, settings, choice, test=test, progress=progress)
+    evaluations = evaluate_models(log, settings, test=test, progress=progress)
     user_items = log.user_items()
     model = settings.chosen_model
-    embeddings = _fitted(model, choice, log, progress)
+    with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
+        embeddings = model.fit(log, on_epoch=on_epoch)
     metrics = {
         name: EvaluationSummary.from_dict(result.to_dict()) for name, result in evaluations.items()
     }
@@ -234,7 +235,6 @@ def release_of(
 def evaluate_models(
     log: Interactions,
     settings: Settings,
-    choice: Choice | None = None,
     *,
     test: Interactions | None = None,
     progress: bool = False,
@@ -243,8 +243,6 @@ def evaluate_models(
 
     Parameters
     ----------
-    choice : Choice, optional
-        Of the model, whose fit goes on from it: it has not seen the test part.
     test : Interactions, optional
         The test part, for ``evaluation.split = "given"``.
 
@@ -255,30 +253,22 @@ def evaluate_models(
     """
     if settings.evaluation.split == "none":
         return {}
-    split = split_log(log, settings.evaluation, test)
-    return evaluate_split(split, settings, choice, progress=progress)
+    return evaluate_split(split_log(log, settings.evaluation, test), settings, progress=progress)
 
 
 def evaluate_split(
-    split: Split, settings: Settings, choice: Choice | None = None, *, progress: bool = False
+    split: Split, settings: Settings, *, progress: bool = False
 ) -> dict[str, Evaluation]:
     """Test the model, and popularity to compare with, on a split; by the name of the model."""
     train_part, test_part = split
     results = {}
     for model in {model.name: model for model in (settings.chosen_model, Popularity())}.values():
-        embeddings = _fitted(model, choice, train_part, progress)
+        with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
+            embeddings = model.fit(train_part, on_epoch=on_epoch)
         results[model.name] = evaluate(
             embeddings, train_part, test_part, k=settings.evaluation.k, progress=progress
         )
     return results
-
-
-def _fitted(model: Model, choice: Choice | None, log: Interactions, progress: bool) -> Embeddings:
-    """Fit a model, from where its choice left it if there was one."""
-    with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
-        if choice is not None and choice.model == model:
-            return choice.fit(log, on_epoch)
-        return model.fit(log, on_epoch=on_epoch)
 
 
 def read_test(settings: Settings) -> Interactions | None:

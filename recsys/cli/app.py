@@ -141,12 +141,12 @@ def read_logged(
 
 def choose_model(
     settings: "Settings", log: "Interactions", test: "Interactions | None"
-) -> tuple["Settings", "Choice | None"]:
+) -> "Settings":
     """Choose the model where the settings name none, and say on stderr which and why."""
     settings, choice = recsys.training.with_model(settings, log, test, progress=True)
     if choice is not None:
         note_choice(choice)
-    return settings, choice
+    return settings
 
 
 def note_choice(choice: "Choice") -> None:

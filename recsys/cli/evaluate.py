@@ -66,11 +66,9 @@ def evaluate_command(
     settings = recsys.training.with_split(settings, log, test)
     train_part, test_part = recsys.splits.split_log(log, settings.evaluation, test)
     labels = None if by is None else _item_groups(settings, train_part.items, by)
-    settings, choice = choose_model(settings, log, test)
+    settings = choose_model(settings, log, test)
     name = settings.chosen_model.name
-    results = recsys.training.evaluate_split(
-        (train_part, test_part), settings, choice, progress=True
-    )
+    results = recsys.training.evaluate_split((train_part, test_part), settings, progress=True)
     new = None
     if test_part.split_info is not None and test_part.split_info.new_users is not None:
         new = recsys.evaluate_new_users(

@@ -55,7 +55,7 @@ def tune_command(
     recsys.tuning.require_study(study)
     recsys.splits.require_split(settings.evaluation)
     log, test = read_logged(settings)
-    settings, _ = choose_model(settings, log, test)
+    settings = choose_model(settings, log, test)
     tuned = recsys.selection.tune_model(log, settings, test=test, study=study, progress=True)
     with uninterrupted():  # of a search that was stopped, what it has found
         for path in configs:
@@ -130,7 +130,7 @@ def dimensions_command(
     sizes = recsys.selection.numbers_of_factors(factors)
     recsys.splits.require_split(settings.evaluation)
     log, test = read_logged(settings)
-    settings, _ = choose_model(settings, log, test)
+    settings = choose_model(settings, log, test)
     measured = recsys.selection.try_dimensions(log, settings, sizes, test=test, progress=True)
     points: list[DimensionPoint] = []
     try:

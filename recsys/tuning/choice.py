@@ -5,7 +5,7 @@ settings choose the same model on any machine, busy or not.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -13,12 +13,10 @@ import pyarrow as pa
 from recsys.base.progress import OnStep
 from recsys.base.tables import Tabular, table_of
 from recsys.evaluation import TOLERANCE
-from recsys.logs import Interactions
-from recsys.models import ALS, Distilled, Model, OnEpoch, flat, model_from, parameters_of
+from recsys.models import ALS, Model, flat, model_from, parameters_of
 from recsys.settings import AutoSettings
 from recsys.tuning.fits import Fits, Tried, best_of
 from recsys.tuning.task import Task
-from recsys.vectors import Embeddings, Ids
 
 _LEAST_USERS = 100  # of a validation part that can tell models apart
 
@@ -37,10 +35,6 @@ class Choice(Tabular):
         In their order; none where the log is too small to choose by.
     ended : str
         Why nothing more was tried; empty where nothing more gained anything.
-    fitted : Embeddings, optional
-        Of the chosen model, where a fit can go on from it.
-    rows : tuple of Ids, optional
-        The users and the items of these.
     """
 
     name: str
@@ -49,27 +43,11 @@ class Choice(Tabular):
     n_users: int
     tried: tuple[Tried, ...] = ()
     ended: str = ""
-    fitted: Embeddings | None = field(default=None, compare=False)
-    rows: tuple[Ids, Ids] | None = field(default=None, compare=False)
 
     @property
     def model(self) -> Model:
         """The model that was chosen."""
         return model_from(self.name, self.parameters)
-
-    def fit(self, log: Interactions, on_epoch: OnEpoch | None = None) -> Embeddings:
-        """Fit the model to a log.
-
-        Where a trial of it was distilled, this goes on from there in half the epochs: on Gowalla
-        that is as good as all of them from nothing (ndcg@20 .1197 and .1194 on the validation
-        part), in half the time.
-        """
-        model = self.model
-        if self.fitted is None or self.rows is None or not isinstance(model, Distilled):
-            return model.fit(log, on_epoch=on_epoch)
-        model = replace(model, iterations=-(-model.iterations // 2))
-        start = self.fitted.reindexed(*self.rows, to_users=log.users, to_items=log.items)
-        return model.fit(log, start=start, on_epoch=on_epoch)
 
     def to_arrow(self) -> pa.Table:
         """Return one row per fit, in their order: what it reached, and its hyperparameters."""
@@ -116,10 +94,7 @@ class Choice(Tabular):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types that JSON can hold."""
-        kept = ("name", "parameters", "metric", "n_users", "ended")
-        return {name: getattr(self, name) for name in kept} | {
-            "tried": list(map(asdict, self.tried))
-        }
+        return {**asdict(self), "tried": list(map(asdict, self.tried))}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Choice":
@@ -153,9 +128,7 @@ def choose(
     search.run()
     tried = tuple(search.tried.values())
     chosen = smallest_of_best(one for one in tried if 0 < one.factors <= settings.factors)
-    fitted, rows = search.fitted(chosen), (task.train.users, task.train.items)
-    chosen_as = (chosen.name, chosen.parameters, metric, task.n_users)
-    return Choice(*chosen_as, tried, search.ended, fitted, rows)
+    return Choice(chosen.name, chosen.parameters, metric, task.n_users, tried, search.ended)
 
 
 def smallest_of_best(tried: Iterable[Tried]) -> Tried:

@@ -41,7 +41,7 @@ from recsys.tuning.steps import (
 )
 from recsys.tuning.task import Task
 from recsys.tuning.work import work_of
-from recsys.vectors import Embeddings, Scorer
+from recsys.vectors import Scorer
 
 _FIRST_FACTORS = 32
 _GAIN = 0.003  # as a share: less is chance, or not worth another fit
@@ -329,11 +329,6 @@ class Fits:
             return
         if self._share(work) > self.most or self._share_of(work) > _LARGEST_SHARE:
             raise _EndError(f"the work of auto.work = {self.settings.work:g} is done")
-
-    def fitted(self, one: Tried) -> Embeddings | None:
-        """Return the embeddings of what was tried, if they are kept."""
-        key, kept = self.kept.get(one.name, ("", None))
-        return kept if self.tried.get(key) is one and isinstance(kept, Embeddings) else None
 
     def _report(self, one: Tried) -> None:
         if self.on_step is not None:

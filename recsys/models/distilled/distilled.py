@@ -168,8 +168,7 @@ class Distilled(Sized):
         """Fit the teacher, then a student of its lists; see `Model.fit`.
 
         Embeddings are unit vectors, but for zero ones, and have `summands`. A `start` is where the
-        student begins, in steps of half the length: with half the epochs, too, it gets as far as
-        without one. `n_threads` is one for each usable core by default, and does not change the
+        student begins. `n_threads` is one for each usable core by default, and does not change the
         result. `learning` are the rows of the users that train the items, all or a random sample
         by default.
         """
@@ -183,7 +182,7 @@ class Distilled(Sized):
         items, summands = self._first(matrix, start)
         targets = self._targets(user_items, matrix, histories, learning, n_threads)
         with threads(n_threads) as pool:
-            student = Student(self, items, summands, popularity, pool, start is not None)
+            student = Student(self, items, summands, popularity, pool)
             began = perf_counter()
             for number, loss in enumerate(student.epochs(targets), 1):
                 seconds, began = perf_counter() - began, perf_counter()

@@ -35,7 +35,6 @@ if TYPE_CHECKING:  # which is made of students
 N_SAMPLED = 4096  # items in a batch: more were not better, fewer were worse
 _BATCHES, _LEAST_USERS = 16, 64  # in an epoch, or more if that many steps ask for it; in a batch
 _STEPS = 512  # in all: what few epochs lack in number, smaller batches make up for
-_OF_WARM = 0.5  # of the steps, and of their length: what a start that was trained needs
 _BLOCK = 256  # users whose sampled scores a thread holds at a time
 _LENGTH = 0.8  # of a vector where training begins
 _RATE = 0.4  # times the typical size of a coordinate: the largest step
@@ -175,10 +174,8 @@ class Student:
         summands: FloatMatrix,
         popularity: NDArray[np.integer],
         pool: Threads,
-        is_warm: bool = False,  # whether the items come from a training
     ) -> None:
         self.items, self.summands = Table(items), Table(summands)
-        self._warmth = _OF_WARM if is_warm else 1.0
         self._known = np.flatnonzero(popularity)  # others are neither pulled nor pushed
         self._model, self._pool = model, pool
         self.units = unit_rows(items)  # the items at length 1
@@ -187,7 +184,7 @@ class Student:
         """Train for an epoch, and yield its mean loss, until all are done."""
         rng = np.random.default_rng(self._model.seed)
         n_users = len(targets.share)
-        n_batches = batches_of(n_users, self._model.iterations, int(_STEPS * self._warmth))
+        n_batches = batches_of(n_users, self._model.iterations)
         parts = np.array_split(rng.permutation(n_users), n_batches)
         batches = [UserBatch(targets.of(rows), self._pool) for rows in parts]
         n_steps = self._model.iterations * n_batches
@@ -196,7 +193,7 @@ class Student:
             loss = 0.0
             for place in rng.permutation(n_batches):
                 number += 1
-                rate = self._warmth * _rate(number, n_steps, self._model.factors)
+                rate = _rate(number, n_steps, self._model.factors)
                 loss += self._step(batches[place], self.sample(rng), rate, number)
             yield loss / float(targets.importance.sum(dtype=np.float64))
 
@@ -277,9 +274,9 @@ class Student:
         self._pool.map(work, chunks(len(self.units)))
 
 
-def batches_of(n_users: int, n_epochs: int, n_steps: int = _STEPS) -> int:
+def batches_of(n_users: int, n_epochs: int) -> int:
     """Return in how many batches an epoch goes through its users."""
-    return min(max(n_users // _LEAST_USERS, 1), max(_BATCHES, n_steps // n_epochs))
+    return min(max(n_users // _LEAST_USERS, 1), max(_BATCHES, _STEPS // n_epochs))
 
 
 def _rate(number: int, n_steps: int, factors: int) -> float:
