@@ -170,3 +170,63 @@ def test_the_fits_of_a_choice_are_a_table() -> None:
     assert frame["ndcg@5"].tolist() == [0.1, 0.2]
     assert frame["is_chosen"].tolist() == [False, True]
     assert choice.caption().startswith("model: svd, 2 factors, ndcg@5 0.2000")
+
+
+def test_what_a_notebook_plots_are_the_numbers_of_the_table(
+    tmp_path: Path, compared: Compared, results: dict[str, recsys.Evaluation]
+) -> None:
+    one = results["svd"]
+    (plot,) = one.charts()
+    dots = {dot.name: dot for dot in plot.dots}
+    assert dots["ndcg@5"].value == one.metrics["ndcg@5"]
+    assert dots["ndcg@5"].interval == one.intervals["ndcg@5"]
+    assert "novelty@5" not in dots  # it is no share
+
+    (plot,) = compared.charts()
+    assert [(dot.name, dot.is_marked) for dot in plot.dots] == [
+        ("svd", True),
+        ("popularity", False),
+    ]
+    assert plot.reference == results["popularity"].metrics["ndcg@5"]
+
+    groups = by_activity(one, "ndcg@5", 2, results["popularity"])
+    reached, above = groups.charts()
+    assert [dot.value for dot in reached.dots] == [group.value for group in groups]
+    assert [dot.interval for dot in above.dots] == [group.difference_interval for group in groups]
+
+    found = recsys.evaluation.compare(results, "popularity", "ndcg@5")
+    assert found.charts()[0].dots[0].interval == found[0].interval
+
+    older, newer = (publish(tmp_path, small_release(seed=seed)) for seed in range(2))
+    (nights,) = recsys.versions(tmp_path).charts()
+    assert len(nights.places or ()) == len([older, newer])
+    assert ([*nights.lines[0].y], nights.lines[0].intervals[0]) == ([0.5, 0.5], (0.4, 0.6))
+    (measures,) = recsys.drift_between(tmp_path).charts()
+    assert all(dot.value <= 3 for dot in measures.dots)
+    assert [dot.is_marked for dot in measures.dots] == [dot.value > 1 for dot in measures.dots]
+
+
+def test_a_curve_trials_and_folds_are_plotted() -> None:
+    points = list(measure_dimensions(recsys.SVD(), TRAIN, TEST, [2, 4], k=5))
+    curve = DimensionCurve("svd", points)
+    (plot,) = curve.charts()
+    assert [line.name for line in plot.lines] == ["float32", "float16", "int8"]
+    assert [*plot.lines[0].x] == [2, 4]
+    assert plot.marks[0].x == curve.points[curve.knee.place].factors
+    assert DimensionCurve("svd", points[:1]).charts() == []
+
+    trials = [
+        Trial(Candidate("als", {"factors": size}), value, False, 1.0)
+        for size, value in ((8, 0.1), (8, 0.2), (16, 0.3))
+    ]
+    (plot,) = Tuned(trials[2], {8: trials[:2], 16: trials[2:]}, "ndcg@5").charts()
+    assert [[*line.x] for line in plot.lines] == [[1, 2], [3]]
+    assert (plot.marks[0].x, plot.marks[0].y) == (3, 0.3)
+
+    tried = tuple(Tried("als", {"factors": size}, size / 100, 1.0) for size in (8, 16))
+    (plot,) = Choice("als", {"factors": 16}, "ndcg@5", 100, tried).charts()
+    assert (plot.marks[0].x, [*plot.lines[0].y]) == (2, [0.08, 0.16])
+
+    folds = recsys.evaluate_folds(recsys.SVD(4), recsys.split_folds(LOG, 2), k=5)
+    (plot,) = folds.charts()
+    assert {dot.name: dot.value for dot in plot.dots}["ndcg@5"] == folds.means["ndcg@5"]

@@ -1,26 +1,25 @@
-"""Results that are tables: Arrow, pandas, Polars, a notebook's HTML, a short text, files.
+"""Results that are tables: Arrow, pandas, Polars, a notebook's HTML, a short text.
 
 What makes or writes a table is imported then: a process that only answers needs none of it.
 """
 
-import io
-import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from recsys.base.checks import as_path
-from recsys.base.durable import replaced, require_place
+from recsys.base.drawer import drawn
 from recsys.base.environment import extra, missing_package
-from recsys.base.errors import ConfigError
 from recsys.base.progress import printable
+from recsys.base.table_files import number_columns, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+
+    from recsys.base.charts import Chart
 
 Row = TypeVar("Row")
 
@@ -28,6 +27,8 @@ _MOST_ROWS = {"text": 30, "html": 50}
 _MOST_CHARACTERS = {"text": 32, "html": 120}
 _MOST_IN_LIST = 4
 _PADDING, _WIDTH, _LEAST_WIDTH = "  ", 80, 12
+_BESIDE = "display: flex; flex-wrap: wrap; gap: 0.5em 2em; align-items: flex-start"
+_AT_MOST = "max-width: 100%; overflow-x: auto"
 _MORE = "... and more: to_pandas(), to_polars() and to_arrow() have all rows"
 
 
@@ -65,10 +66,10 @@ def metrics_table(
 
 
 class Tabular:
-    """What is a table: a subclass gives `to_arrow`, and may give a `caption`.
+    """What is a table: a subclass gives `to_arrow`, and may give a `caption` and `charts`.
 
-    It gives the table to other packages, shows itself in a notebook, and as a short text. A
-    dataclass that wants this text is declared with ``repr=False``.
+    It gives the table to other packages, shows itself in a notebook, its charts above the table,
+    and as a short text. A dataclass that wants this text is declared with ``repr=False``.
     """
 
     __slots__ = ()
@@ -80,6 +81,10 @@ class Tabular:
     def caption(self) -> str:
         """Return what is to be said above the rows, a sentence at most."""
         return type(self).__name__
+
+    def charts(self) -> "Sequence[Chart]":
+        """Return what a notebook draws of the rows, where Matplotlib is installed."""
+        return ()
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return the rows as a pandas DataFrame."""
@@ -107,7 +112,8 @@ class Tabular:
         return text_of(self.first_rows(_MOST_ROWS["text"] + 1), self.caption())
 
     def _repr_html_(self) -> str:
-        return html_of(self.first_rows(_MOST_ROWS["html"] + 1), self.caption())
+        table = self.first_rows(_MOST_ROWS["html"] + 1)
+        return html_of(table, self.caption(), drawn(self.charts()))
 
 
 class TableList(list[Row], Tabular):
@@ -139,52 +145,6 @@ def _columns_of(row: Any) -> dict[str, Any]:
     return found
 
 
-def require_table_path(path: str | Path, setting: str = "--out") -> Path:
-    """Check that a table can be written to a path, before the work whose result it is.
-
-    Raises
-    ------
-    ConfigError
-        If its suffix names no format, or its folder cannot be made or written.
-    """
-    checked = as_path(setting, path)
-    if checked.suffix.lower() not in _WRITERS:
-        raise ConfigError(
-            f"{setting}: expected a file that ends in {', '.join(_WRITERS)}, got {checked}"
-        )
-    require_place(checked, f"{setting}: expected to write a table")
-    return checked
-
-
-def write_table(table: "pa.Table", path: str | Path, setting: str = "--out") -> None:
-    """Write a table to a file, in the format that its suffix names; replaces the file when whole.
-
-    Numbers have all their digits. Lists and objects in a cell are JSON where the format has none.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-    path : path
-        Ends in .csv, .html, .json, .jsonl, .md or .parquet. Its folder is made.
-    setting : str
-        What named the path, for errors.
-
-    Raises
-    ------
-    ConfigError
-        If the suffix is another, or the file cannot be written.
-    """
-    target = require_table_path(path, setting)
-    try:
-        with replaced(target) as aside:
-            _WRITERS[target.suffix.lower()](table, aside)
-    except OSError as error:
-        got = error.strerror or str(error)
-        raise ConfigError(
-            f"{setting}: expected to write a table to {target}, got {got}; name another file"
-        ) from error
-
-
 def text_of(table: "pa.Table", caption: str = "") -> str:
     """Return the first rows and columns as aligned text, and what there is besides."""
     from textwrap import wrap
@@ -213,8 +173,11 @@ def text_of(table: "pa.Table", caption: str = "") -> str:
     return "\n".join([*wrap(caption, _WIDTH), *lines, *_left_out(table, "text")])
 
 
-def html_of(table: "pa.Table", caption: str = "") -> str:
-    """Return the first rows as an HTML table, with a line that says if there are more."""
+def html_of(table: "pa.Table", caption: str = "", pictures: str = "") -> str:
+    """Return the first rows as an HTML table, with a line that says if there are more.
+
+    `pictures` are HTML, and stand between the caption and the table.
+    """
     from html import escape
 
     (names, *rows), is_number = _shown(table, "html")
@@ -230,10 +193,13 @@ def html_of(table: "pa.Table", caption: str = "") -> str:
     above = f"<p>{escape(caption)}</p>\n" if caption else ""
     body = "\n".join(row_of("td", row) for row in rows)
     below = "".join(f"\n<p>{line}</p>" for line in _left_out(table, "html"))
-    return (
-        f"<div>{above}<table>\n<thead>{row_of('th', names)}</thead>\n"
-        f"<tbody>\n{body}\n</tbody>\n</table>{below}</div>"
+    shown = (
+        f"<table>\n<thead>{row_of('th', names)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>{below}"
     )
+    if pictures:
+        drawn_and_table = f'<div>{pictures}</div>\n<div style="{_AT_MOST}">{shown}</div>'
+        shown = f'<div style="{_BESIDE}">{drawn_and_table}</div>'
+    return f"<div>{above}{shown}</div>"
 
 
 def _shown(table: "pa.Table", medium: str) -> tuple[list[list[str]], list[bool]]:
@@ -246,21 +212,12 @@ def _shown(table: "pa.Table", medium: str) -> tuple[list[list[str]], list[bool]]
     most = _MOST_CHARACTERS[medium]
     columns = [_cells(column.to_pylist(), most) for column in table[: _MOST_ROWS[medium]].columns]
     rows = [list(map(printable, row)) for row in zip(*columns, strict=True)]
-    return [list(map(printable, table.column_names)), *rows], _are_numbers(table)
+    return [list(map(printable, table.column_names)), *rows], number_columns(table)
 
 
 def _left_out(table: "pa.Table", medium: str) -> list[str]:
     # A slice of a table without columns has as many rows as were asked for.
     return [_MORE] if table.num_columns and table.num_rows > _MOST_ROWS[medium] else []
-
-
-def _are_numbers(table: "pa.Table") -> list[bool]:
-    import pyarrow as pa
-
-    return [
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-        for kind in table.schema.types
-    ]
 
 
 def _cells(values: list[Any], most: int) -> list[str]:
@@ -287,110 +244,3 @@ def _cell(value: Any, decimals: int, most: int) -> str:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
-
-
-def _write_parquet(table: "pa.Table", path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    pq.write_table(table, path)
-
-
-def _write_csv(table: "pa.Table", path: Path) -> None:
-    import csv
-
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table.column_names)
-        for row in _rows(table):
-            writer.writerow([_flat(value) for value in row])
-
-
-def _write_json(table: "pa.Table", path: Path) -> None:
-    lines = ",\n".join(_objects(table))
-    path.write_text(f"[\n{lines}\n]\n" if lines else "[]\n", encoding="utf-8")
-
-
-def _write_jsonl(table: "pa.Table", path: Path) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in _objects(table))
-
-
-def _write_markdown(table: "pa.Table", path: Path) -> None:
-    def line(cells: Sequence[object]) -> str:
-        texts = (" ".join(str(cell).split()).replace("|", r"\|") for cell in cells)
-        return f"| {' | '.join(texts)} |\n"
-
-    with path.open("w", encoding="utf-8") as file:
-        file.write(line(table.column_names))
-        file.write(line(["---:" if right else "---" for right in _are_numbers(table)]))
-        file.writelines(line([_flat(value) for value in row]) for row in _rows(table))
-
-
-def _write_html(table: "pa.Table", path: Path) -> None:
-    from html import escape
-
-    def row_of(tag: str, row: Sequence[object]) -> str:
-        cells = "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in row)
-        return f"<tr>{cells}</tr>\n"
-
-    page = io.StringIO()
-    page.write('<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>')
-    page.write(f"{escape(path.name.removeprefix('.').removesuffix('.new'))}</title>\n")
-    page.write(f"<table>\n<thead>{row_of('th', table.column_names)}</thead>\n<tbody>\n")
-    page.writelines(row_of("td", [_flat(value) for value in row]) for row in _rows(table))
-    page.write("</tbody>\n</table>\n</html>\n")
-    path.write_text(page.getvalue(), encoding="utf-8")
-
-
-_WRITERS: dict[str, Callable[["pa.Table", Path], None]] = {
-    ".csv": _write_csv,
-    ".html": _write_html,
-    ".json": _write_json,
-    ".jsonl": _write_jsonl,
-    ".md": _write_markdown,
-    ".parquet": _write_parquet,
-}
-
-
-def _rows(table: "pa.Table") -> Iterator[tuple[Any, ...]]:
-    """Yield the rows, block by block; numbers of 32 bits with the digits that they have."""
-    for batch in table.to_batches(max_chunksize=1 << 14):
-        yield from zip(*map(_values, batch.columns), strict=True)
-
-
-def _values(column: "pa.Array") -> list[Any]:
-    import pyarrow as pa
-
-    kind = column.type
-    is_list = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
-    number = kind.value_type if is_list else kind
-    if pa.types.is_float32(number) or pa.types.is_float16(number):
-        text, wide = pa.string(), pa.float64()  # 0.1, not 0.10000000149011612
-        for step in (pa.list_(text), pa.list_(wide)) if is_list else (text, wide):
-            column = column.cast(step)
-    values: list[Any] = column.to_pylist()
-    return values
-
-
-def _flat(value: Any) -> object:
-    """Return a value as one cell of text has it."""
-    if value is None:
-        return ""
-    if isinstance(value, list | dict):
-        return json.dumps(_plain(value), ensure_ascii=False, default=str)
-    return value.isoformat() if hasattr(value, "isoformat") else value
-
-
-def _objects(table: "pa.Table") -> Iterator[str]:
-    for row in _rows(table):
-        named = zip(table.column_names, map(_plain, row), strict=True)
-        yield json.dumps(dict(named), ensure_ascii=False, default=_flat)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value in which a number that JSON does not have is None."""
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return None if isinstance(value, float) and not isfinite(value) else value

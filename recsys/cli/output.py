@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.base.progress import printable, printable_json
-from recsys.base.tables import require_table_path, write_table
+from recsys.base.table_files import require_table_path, write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,7 +8,7 @@ import typer
 
 import recsys
 from recsys.base.stopping import StoppedError, check_stop, uninterrupted
-from recsys.base.tables import require_table_path
+from recsys.base.table_files import require_table_path
 from recsys.cli.app import AsJson, app, choose_model, read_logged
 from recsys.cli.options import Factors, LogOptions, ModelName, takes_log
 from recsys.cli.output import Listing, keep_table, note, print_json, show

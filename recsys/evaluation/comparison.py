@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recsys.base.charts import Dot, DotPlot, interval_of
 from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
 from recsys.base.tables import TableList
@@ -112,6 +113,21 @@ class Comparison:
     worse: float
 
 
+class Comparisons(TableList[Comparison]):
+    """Models against one baseline: a list, and a table."""
+
+    def charts(self) -> list[DotPlot]:
+        """Return the differences with their intervals; those below the baseline are marked."""
+        dots = [
+            Dot(one.model, one.difference, interval_of(one.interval), one.interval[1] < 0)
+            for one in self
+        ]
+        if not dots:
+            return []
+        title = f"{self[0].metric} above {self[0].baseline}, 95 % interval"
+        return [DotPlot(title, dots, reference=0.0)]
+
+
 def compare(
     evaluations: Mapping[str, Evaluation],
     baseline: str,
@@ -119,7 +135,7 @@ def compare(
     *,
     n_resamples: int = 10_000,
     seed: int = 0,
-) -> TableList[Comparison]:
+) -> Comparisons:
     """Compare every model with a baseline, user by user.
 
     Parameters
@@ -164,11 +180,11 @@ def compare(
     for name in names:
         evaluations[baseline].require_same_users(evaluations[name], f"compare: {name}")
     if not names:
-        return TableList()
+        return Comparisons()
     differences = np.column_stack([evaluations[one].of_users(metric) - reference for one in names])
     intervals = bootstrap_intervals(differences, n_resamples=n_resamples, seed=seed)
     p_values = holm(permutation_p_values(differences, n_resamples=n_resamples, seed=seed))
-    return TableList(
+    return Comparisons(
         Comparison(
             model=name,
             baseline=baseline,

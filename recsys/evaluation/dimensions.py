@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from recsys.base.charts import Line, LinePlot, Mark, interval_of
 from recsys.base.errors import DataError
 from recsys.base.tables import Tabular, table_of
 from recsys.evaluation.intervals import margin_of_mean
 from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
-from recsys.vectors import Storage
+from recsys.vectors import STORAGES, Storage
 
 TOLERANCE = 0.01
 """The loss, as a share of the best mean, that counts as none."""
@@ -191,6 +192,30 @@ class DimensionCurve(Tabular):
                 | {"is_knee": place == knee.place, "is_best": place == knee.best}
             )
         return table_of(rows)
+
+    def charts(self) -> list[LinePlot]:
+        """Return accuracy by the number of factors, a line for each storage, and the knee."""
+        if len({point.factors for point in self.points}) < 2:
+            return []
+        chosen = self.points[self.knee.place]
+        mark = Mark(chosen.factors, chosen.accuracy("ndcg")[0], f"knee: {chosen.factors}")
+        lines = [
+            self._line(storage, has_intervals=storage == chosen.storage)
+            for storage in STORAGES
+            if any(point.storage == storage for point in self.points)
+        ]
+        title = f"{self.model}: {self.metric}, and 95 % interval in {chosen.storage}"
+        return [LinePlot(title, "factors", self.metric, lines, [mark], is_log=True)]
+
+    def _line(self, storage: Storage, *, has_intervals: bool) -> Line:
+        points = [point for point in self.points if point.storage == storage]
+        reached = [point.accuracy("ndcg") for point in points]
+        return Line(
+            storage,
+            [point.factors for point in points],
+            [mean for mean, _, _ in reached],
+            [interval_of(ends) for _, *ends in reached] if has_intervals else [],
+        )
 
     def caption(self) -> str:
         """Return what the knee is."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.charts import DotPlot
 from recsys.base.errors import DataError
 from recsys.base.tables import Tabular
 from recsys.evaluation.held_out import HeldOut, evaluate_pairs, lengths, pattern
@@ -39,6 +40,10 @@ class NextItem(Tabular):
     def to_arrow(self) -> pa.Table:
         """Return one row per metric, as the evaluation does."""
         return self.evaluation.to_arrow()
+
+    def charts(self) -> list[DotPlot]:
+        """Return the metrics that are means over users, with their intervals."""
+        return self.evaluation.charts()
 
     def caption(self) -> str:
         """Return the first metrics, and what the lists hold."""

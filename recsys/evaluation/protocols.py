@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
+from recsys.base.charts import Dot, DotPlot
 from recsys.base.errors import DataError
 from recsys.base.tables import Tabular, table_of
 from recsys.evaluation.evaluate import evaluate, matrices
@@ -74,6 +75,15 @@ class Folds(Tabular):
             | {f"fold {n}": one.metrics[name] for n, one in enumerate(self.evaluations, start=1)}
             for name, mean in self.means.items()
         )
+
+    def charts(self) -> list[DotPlot]:
+        """Return the means of 0 to 1 of the metrics, and how far folds are from them."""
+        dots = [
+            Dot(name, mean, (mean - self.deviations[name], mean + self.deviations[name]))
+            for name, mean in self.means.items()
+            if 0 <= mean <= 1
+        ]
+        return [DotPlot("mean and deviation over folds", dots, starts_at_zero=True)]
 
     def caption(self) -> str:
         """Return how many folds there are."""

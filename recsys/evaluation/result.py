@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.base.charts import DotPlot, dots_of_metrics
 from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
 from recsys.base.tables import Tabular, metrics_table
@@ -88,6 +89,10 @@ class Evaluation(Tabular):
             f"{name} {self.metrics[name]:.4f}" for name in self.metrics if _is_main(name)
         )
         return f"{shown}; {self.n_users:,} users, {self.n_items:,} items"
+
+    def charts(self) -> list[DotPlot]:
+        """Return the metrics that are means over users, with their intervals."""
+        return dots_of_metrics(self.metrics, self.intervals)
 
     def to_table(self, users: Ids) -> pa.Table:
         """Return one row per evaluated user, whose ids are among those of train, `users`.

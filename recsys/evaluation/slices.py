@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.charts import Dot, DotPlot, interval_of
 from recsys.base.errors import DataError
 from recsys.base.tables import TableList
 from recsys.evaluation.intervals import bootstrap_intervals, interval_of_ratio, intervals_of
@@ -49,9 +50,32 @@ class Slice:
         return self.difference_interval is not None and self.difference_interval[1] < 0
 
 
+class Slices(TableList[Slice]):
+    """Groups and what is reached in each: a list, and a table."""
+
+    def charts(self) -> list[DotPlot]:
+        """Return the groups with their intervals, and how they differ from the baseline's."""
+        dots = [
+            Dot(
+                one.group,
+                one.value,
+                interval_of(one.interval),
+                note=f"{one.value:.4f}  n {one.n:,}",
+            )
+            for one in self
+        ]
+        more = [
+            Dot(one.group, one.difference, interval_of(one.difference_interval), one.loses)
+            for one in self
+            if one.difference is not None
+        ]
+        plots = [DotPlot("by group, 95 % interval", dots)] if dots else []
+        return [*plots, DotPlot("above the baseline", more, 0.0)] if more else plots
+
+
 def slices(
     evaluation: Evaluation, labels: Labels, metric: str, baseline: Evaluation | None = None
-) -> TableList[Slice]:
+) -> Slices:
     """Return a metric by group of users, in the order in which `np.unique` has the labels.
 
     Parameters
@@ -79,7 +103,7 @@ def slices(
 
 def by_activity(
     evaluation: Evaluation, metric: str, n_groups: int = 4, baseline: Evaluation | None = None
-) -> TableList[Slice]:
+) -> Slices:
     """Return a metric by the number of items that users had in train.
 
     Parameters
@@ -139,7 +163,7 @@ def item_slices(
     evaluation: Evaluation,
     labels: Labels | SeveralLabels,
     baseline: Evaluation | None = None,
-) -> TableList[Slice]:
+) -> Slices:
     """Return the share of held-out pairs that lists hold, by group of items.
 
     Parameters
@@ -170,7 +194,7 @@ def item_slices(
 
 def by_item_popularity(
     evaluation: Evaluation, n_groups: int = 4, baseline: Evaluation | None = None
-) -> TableList[Slice]:
+) -> Slices:
     """Return the share of held-out pairs that lists hold, by users of the item in train.
 
     Parameters
@@ -194,13 +218,13 @@ def _of_users(
     names: Sequence[str],
     metric: str,
     baseline: Evaluation | None,
-) -> TableList[Slice]:
+) -> Slices:
     values = evaluation.of_users(metric)
     differences = None
     if baseline is not None:
         evaluation.require_same_users(baseline, "slices")
         differences = values - baseline.of_users(metric)
-    found = TableList[Slice]()
+    found = Slices()
     for number, name in enumerate(names):
         is_own = group_of == number
         own = values[is_own]
@@ -220,11 +244,11 @@ def _of_items(
     group_of: NDArray[np.intp],
     names: Sequence[str],
     baseline: Evaluation | None,
-) -> TableList[Slice]:
+) -> Slices:
     ours, wanted = evaluation.items.n_found, evaluation.items.n_relevant
     if baseline is not None and not np.array_equal(baseline.items.n_relevant, wanted):
         raise DataError("slices: expected a baseline on the same split, got another")
-    found = TableList[Slice]()
+    found = Slices()
     for number, name in enumerate(names):
         own = item_idx[group_of == number]
         own = own[wanted[own] > 0]

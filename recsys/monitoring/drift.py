@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.base.charts import Dot, DotPlot
 from recsys.base.errors import (
     CorruptVersionError,
     StoreError,
@@ -31,6 +32,8 @@ DEFAULT_LIMITS: Mapping[str, float] = {
 }
 """The shipped limits of the measures of drift. Those of the newest events are none of them:
 their limits are not learned, as a feed that stops would become the usual."""
+
+_EDGE = 3.0  # times its limit: what is above is drawn here
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,6 +84,21 @@ class DriftReport(Tabular):
             }
             for check in self.checks
         )
+
+    def charts(self) -> list[DotPlot]:
+        """Return the measures as shares of their limits, those above them marked."""
+        dots = [
+            Dot(
+                check.name,
+                min(check.value / check.threshold, _EDGE),
+                is_marked=not check.passed,
+                note=f"{check.value:.3g} of {check.threshold:.3g}",
+            )
+            for check in self.checks
+            if check.value is not None and check.threshold
+        ]
+        title = f"measures as shares of their limits (at most {_EDGE:g})"
+        return [DotPlot(title, dots, reference=1.0, reference_name="limit")] if dots else []
 
     def caption(self) -> str:
         """Return whether all measures are within their limits."""

@@ -1,10 +1,13 @@
 """Describe all versions of a store in plain types."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys.base.charts import Interval, LinePlot, interval_of, line_of
+from recsys.base.durable import moment_of
 from recsys.base.errors import CorruptVersionError, StoreError, UnreadableError
 from recsys.base.tables import table_of
 from recsys.index import SHORT
@@ -80,6 +83,32 @@ def table_of_described(rows: Sequence[Mapping[str, Any]]) -> "pa.Table":
     return table_of(map(_row, rows))
 
 
+def chart_of_versions(listed: Sequence[Version]) -> list[LinePlot]:
+    """Return the main metric of some versions, the oldest first, with its interval.
+
+    A line for each metric; versions that were not tested, or are damaged, are left out.
+    """
+    points: dict[str, list[tuple[float, float, Interval]]] = {}
+    places: dict[float, str] = {}
+    for place, version in enumerate(sorted(listed, key=lambda version: version.name)):
+        try:
+            metric = main_metric(version.manifest)
+        except StoreError:
+            continue
+        if metric is not None and metric["value"] is not None:
+            point = (place, metric["value"], interval_of(metric["interval"]))
+            points.setdefault(metric["name"], []).append(point)
+            places[place] = version.name
+    if len(places) < 2:
+        return []
+    moments = {place: moment_of(name.partition("-")[0]) for place, name in places.items()}
+    is_nightly = len({moment.date() for moment in moments.values()}) == len(moments)
+    shown = "%m-%d" if is_nightly else "%m-%d %H:%M"
+    nights = {place: format(moment, shown) for place, moment in moments.items()}
+    lines = list(itertools.starmap(line_of, points.items()))
+    return [LinePlot("versions", "night", ", ".join(points), lines, places=nights)]
+
+
 def _row(described: Mapping[str, Any]) -> dict[str, Any]:
     """Return a version as a row: single values, of which one that is not known is None."""
     row = {name: described.get(name) for name in _COLUMNS}
@@ -135,13 +164,13 @@ def _described(version: Version) -> dict[str, Any]:
         "items": manifest.n_items,
         **{name: manifest.data.get(name) for name in ("events", "window", "fingerprint")},
         "commit": manifest.environment.get("commit"),
-        "metric": _main_metric(manifest),
+        "metric": main_metric(manifest),
         "metrics": plain(manifest.metrics),
         "index_recall": manifest.index.main.recall[SHORT],
     }
 
 
-def _main_metric(manifest: Manifest) -> dict[str, Any] | None:
+def main_metric(manifest: Manifest) -> dict[str, Any] | None:
     """Return ndcg of the published model, or its first metric; None where it was not tested."""
     if manifest.evaluation is None:
         return None

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys.base.annotations import misfit
+from recsys.base.charts import DotPlot, dots_of_metrics
 from recsys.base.durable import sha256_of
 from recsys.base.errors import CorruptVersionError, GateFailedError, StoreError
 from recsys.base.lazy import lazy_property
@@ -125,6 +126,10 @@ class EvaluationSummary(Tabular):
     def to_arrow(self) -> "pa.Table":
         """Return one row per metric: metric, value, and the ends of its interval, low and high."""
         return metrics_table(self.metrics, self.intervals)
+
+    def charts(self) -> list[DotPlot]:
+        """Return the metrics that are means over users, with their intervals."""
+        return dots_of_metrics(self.metrics, self.intervals)
 
     def caption(self) -> str:
         """Return on how many users it was measured."""

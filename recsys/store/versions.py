@@ -25,6 +25,8 @@ from recsys.store.manifest import EvaluationSummary, Manifest, read_manifest
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from recsys.base.charts import LinePlot
+
 CURRENT = "CURRENT"
 VERSIONS = "versions"
 
@@ -90,6 +92,12 @@ class Versions(TableList[Version]):
         from recsys.store.listing import table_of_versions  # it imports this module
 
         return table_of_versions(self)
+
+    def charts(self) -> "list[LinePlot]":
+        """Return the main metric of the versions, the oldest first."""
+        from recsys.store.listing import chart_of_versions  # likewise
+
+        return chart_of_versions(self)
 
     def caption(self) -> str:
         """Return where the versions are."""

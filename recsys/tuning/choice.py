@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from recsys.base.charts import Line, LinePlot, Mark
 from recsys.base.progress import OnStep
 from recsys.base.tables import Tabular, table_of
 from recsys.evaluation import TOLERANCE
@@ -62,6 +63,24 @@ class Choice(Tabular):
             | {name: value for name, value in flat(one.parameters).items() if name != "factors"}
             for one in self.tried
         )
+
+    def charts(self) -> list[LinePlot]:
+        """Return what each fit reached, in their order, by the kind of model."""
+        numbered = list(enumerate(self.tried, start=1))
+        of = {
+            name: [(n, one.value) for n, one in numbered if one.name == name] for name in self.best
+        }
+        lines = [
+            Line(name, [n for n, _ in points], [value for _, value in points], has_line=False)
+            for name, points in of.items()
+        ]
+        marks = [
+            Mark(number, one.value, "chosen")
+            for number, one in numbered
+            if (one.name, one.parameters) == (self.name, self.parameters)
+        ]
+        title = f"{self.metric} on the validation part"
+        return [LinePlot(title, "fit", self.metric, lines, marks[:1])] if len(numbered) > 1 else []
 
     def caption(self) -> str:
         """Return what was chosen, and why."""

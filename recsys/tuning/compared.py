@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from recsys.base.charts import Dot, DotPlot, interval_of
 from recsys.base.errors import DataError, did_you_mean
 from recsys.base.lazy import lazy_property
 from recsys.base.tables import Tabular, table_of
@@ -85,6 +86,22 @@ class Compared(Tabular):
         )
         rows = (self._row(name) for name in by_value)
         return table_of(rows, ("deviation_over_seeds", "tuning_seconds", *_STANDING))
+
+    def charts(self) -> list[DotPlot]:
+        """Return the models, best first, with their intervals; the best is marked."""
+        reached = {name: one.evaluation for name, one in self.models.items()}
+        values = {name: one.metrics[self.metric] for name, one in reached.items()}
+        dots = [
+            Dot(
+                name,
+                values[name],
+                interval_of(reached[name].intervals[self.metric]),
+                is_marked=name == self.best,
+            )
+            for name in sorted(values, key=lambda name: -values[name])
+        ]
+        title = f"{self.metric}, 95 % interval"
+        return [DotPlot(title, dots, values[self.baseline], self.baseline)]
 
     def caption(self) -> str:
         """Return what the models are compared by, on how many users, and which to train."""

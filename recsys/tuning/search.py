@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from recsys.base.charts import Line, LinePlot, Mark
 from recsys.base.checks import require_whole
 from recsys.base.errors import ConfigError
 from recsys.base.progress import OnStep
@@ -90,6 +91,24 @@ class Tuned(Tabular):
             for size, trials in self.trials.items()
             for trial in trials
         )
+
+    def charts(self) -> list[LinePlot]:
+        """Return what each trial reached, in their order, by the number of factors."""
+        if self.n_trials < 2:
+            return []
+        lines, marks, number = [], [], 0
+        for size, trials in self.trials.items():
+            places = range(number + 1, number + len(trials) + 1)
+            number += len(trials)
+            name = f"{size} factors" if size else self.best.candidate.name
+            lines.append(Line(name, places, [one.value for one in trials], has_line=False))
+            marks += [
+                Mark(place, one.value, "best")
+                for place, one in zip(places, trials, strict=True)
+                if one == self.best
+            ]
+        title = f"{self.best.candidate.name}: {self.metric} on the validation part"
+        return [LinePlot(title, "trial", self.metric, lines, marks[:1])]
 
     def caption(self) -> str:
         """Return the best value, of how many trials, and what lies at an end of its range."""

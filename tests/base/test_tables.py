@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.base.errors import ConfigError
-from recsys.base.tables import Tabular, table_of, write_table
+from recsys.base.table_files import write_table
+from recsys.base.tables import Tabular, table_of
 
 TABLE = pa.table(
     {

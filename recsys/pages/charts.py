@@ -1,0 +1,302 @@
+"""Draw charts by Matplotlib: SVG of one piece that takes the colours of the page around it.
+
+Words and lines have the colour of the text around the picture, and series take variables of CSS
+(``--series-1`` and so on) where a page sets them: one SVG serves light and dark, in a page, in
+JupyterLab and in VS Code. The colours of series are legible on both where nothing sets them. Words
+stay words: they can be searched, copied and read aloud.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from importlib.util import find_spec
+from io import BytesIO
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from recsys.base.charts import NO_INTERVAL, Chart, DotPlot, Interval, Line, LinePlot
+from recsys.base.progress import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Colours that colour-blind people tell apart, each with a contrast of 3 or more to white and to
+# near-black: after Okabe and Ito, those darker that vanish on white.
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#AA5C93", "#8A7A00")
+MARKED = SERIES[1]
+MARKERS = "osD^v"
+INK = "#1b1b1b"  # stands for the colour of the text around
+
+_WIDTH, _DOT_HEIGHT, _HEAD, _LINE_HEIGHT = 5.6, 0.235, 0.78, 2.7  # inches
+_MOST_NAME, _MOST_TITLE, _MOST_PLACES, _MOST_DOTS = 28, 60, 6, 40
+_FONT = re.compile(r"'DejaVu Sans'[^;\"]*")
+_STYLE: Any = {
+    "svg.hashsalt": "recsys",  # else the names inside an SVG differ from run to run
+    "svg.fonttype": "none",  # words, not their outlines
+    "text.parse_math": False,  # a title may hold dollars
+    "font.size": 10.0,
+    "axes.titlesize": 11.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
+    ),
+}
+
+
+def figures(charts: Sequence[Chart]) -> str:
+    """Return charts as HTML for a notebook or a page; empty without Matplotlib: tables stay."""
+    if not charts or find_spec("matplotlib") is None:
+        return ""
+    return "\n".join(
+        f'<figure style="margin: 0; max-width: 35rem">{svg_of(chart)}</figure>' for chart in charts
+    )
+
+
+def svg_of(chart: Chart) -> str:
+    """Return a chart as an `<svg>` element: as wide as its place, with its alternative text."""
+    with style():
+        return themed(_drawn(chart), chart.alt, _tips_of(chart))
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the style of the project within the block."""
+    from matplotlib import rc_context
+
+    with rc_context(_STYLE), warnings.catch_warnings():
+        # The page's font has what Matplotlib's lacks: it measures here, and draws nothing.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
+def rendered(figure: "Figure", image_format: str) -> bytes:
+    """Return a figure as a file, the same bytes for the same figure."""
+    metadata = {"Date": None} if image_format == "svg" else None
+    image = BytesIO()
+    figure.savefig(image, format=image_format, dpi=150, metadata=metadata)
+    return image.getvalue()
+
+
+def themed(figure: "Figure", alt: str, tips: Sequence[Sequence[str]] = ()) -> str:
+    """Return a figure as an `<svg>` element in the colours of the page around it.
+
+    Parameters
+    ----------
+    alt : str
+        What it shows, in words.
+    tips : sequence of sequence of str
+        What stands beside the pointer over each point of the artists whose gid is "tips-0",
+        "tips-1" and so on.
+    """
+    svg = rendered(figure, "svg").decode()
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    for place, texts in enumerate(tips):
+        svg = _with_tips(svg, place, texts)
+    svg = re.sub(r' id="(?!m[0-9a-f]{10}"|p[0-9a-f]{10}")[^"]*"', "", svg)  # of two pictures alike
+    svg = _FONT.sub("system-ui, sans-serif", svg).replace(INK, "currentColor")
+    for number, color in enumerate(SERIES, start=1):
+        svg = svg.replace(color.lower(), f"var(--series-{number}, {color})")
+    width, height = (float(one) for one in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0])
+    head = (
+        f'<svg role="img" aria-label="{escape(printable(alt, one_line=True))}" '
+        f'viewBox="0 0 {width:g} {height:g}" width="{width * 4 / 3:.0f}" '
+        'style="max-width: 100%; height: auto; display: block" xmlns="http://www.w3.org/2000/svg" '
+        'xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    return re.sub(r"\n\s*", "\n", head + svg[svg.index(">") + 1 :]).strip()
+
+
+def _with_tips(svg: str, place: int, texts: Sequence[str]) -> str:
+    """Return an SVG whose points, elements `<use>` of a group, have a title each."""
+    start = svg.find(f'id="tips-{place}"')
+    if start < 0:
+        return svg
+    shown = iter(texts)
+
+    def titled(found: re.Match[str]) -> str:
+        text = escape(printable(next(shown, ""), one_line=True))
+        return f"<use{found[1]}><title>{text}</title></use>"
+
+    rest = re.sub(r"<use([^>]*)/>", titled, svg[start:], count=len(texts))
+    return svg[:start] + rest
+
+
+def _drawn(chart: Chart) -> "Figure":
+    return _dot_plot(chart) if isinstance(chart, DotPlot) else _line_plot(chart)
+
+
+def _tips_of(chart: Chart) -> list[list[str]]:
+    """Return what stands beside the pointer, by artist."""
+    if isinstance(chart, DotPlot):
+        return [[f"{dot.name}: {dot.value:.4g}{_ends(dot.interval)}"] for dot in chart.dots]
+    where = chart.places or {}
+    return [
+        [f"{where.get(x, f'{x:g}')}: {y:.4g}{_ends(interval)}" for x, y, interval in _points(line)]
+        for line in chart.lines
+    ]
+
+
+def _dot_plot(plot: DotPlot) -> "Figure":
+    dots = plot.dots[:_MOST_DOTS]
+    figure, axes = _figure(_HEAD + _DOT_HEIGHT * len(dots))
+    for place, dot in enumerate(dots):
+        color = MARKED if dot.is_marked else SERIES[0]
+        low, high = dot.interval
+        if low is not None and high is not None:
+            axes.plot([low, high], [place, place], color=color, linewidth=1.6, zorder=2)
+        (point,) = axes.plot([dot.value], [place], "o", color=color, markersize=6, zorder=3)
+        point.set_gid(f"tips-{place}")
+        axes.annotate(
+            _short(dot.note) or _number(dot.value),
+            (1.02, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontweight="bold" if dot.is_marked else "normal",
+        )
+    axes.set_yticks(range(len(dots)), [_short(dot.name) for dot in dots])
+    axes.set_ylim(len(dots) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    if plot.starts_at_zero:
+        axes.set_xlim(left=0)
+    if plot.reference is not None:
+        _reference(axes, plot.reference, plot.reference_name)
+    n_left = len(plot.dots) - len(dots)
+    _finish(axes, f"{plot.title} (and {n_left:,} more)" if n_left else plot.title)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+def _line_plot(plot: LinePlot) -> "Figure":
+    figure, axes = _figure(_LINE_HEIGHT)
+    if plot.is_log:
+        axes.set_xscale("log")
+    for place, line in enumerate(plot.lines):
+        color = SERIES[place % len(SERIES)]
+        points = _points(line)
+        _draw_intervals(axes, points, color)
+        (drawn,) = axes.plot(
+            [x for x, _, _ in points],
+            [y for _, y, _ in points],
+            marker=MARKERS[place % len(MARKERS)],
+            color=color,
+            markersize=4.5,
+            linewidth=1.6 if line.has_line else 0,
+            label=_short(line.name),
+            zorder=3,
+        )
+        drawn.set_gid(f"tips-{place}")
+    for mark in plot.marks:
+        _ring(axes, mark.x, mark.y)
+        axes.annotate(
+            _short(mark.name),
+            (mark.x, mark.y),
+            xytext=(0, 10),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontweight="bold",
+        )
+    axes.margins(x=0.06, y=0.22 if plot.marks else 0.1)
+    axes.set(xlabel=_short(plot.x_name), ylabel=_short(plot.y_name))
+    _name_places(axes, plot)
+    if len(plot.lines) > 1:
+        longest = max(len(_short(line.name)) for line in plot.lines)
+        columns = min(len(plot.lines), max(1, 60 // (longest + 8)))
+        figure.legend(loc="outside lower center", ncols=columns, frameon=False)
+    _finish(axes, plot.title)
+    return figure
+
+
+def _draw_intervals(
+    axes: "Axes", points: Sequence[tuple[float, float, Interval]], color: str
+) -> None:
+    for x, _, (low, high) in points:
+        if low is not None and high is not None:
+            axes.plot([x, x], [low, high], color=color, linewidth=1, alpha=0.6, zorder=2)
+
+
+def _name_places(axes: "Axes", plot: LinePlot) -> None:
+    """Write numbers, or the names of some places, below the horizontal axis."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
+
+    places = sorted(plot.places or {x for line in plot.lines for x in line.x})
+    if plot.places is not None:
+        step = max(1, -(-len(places) // _MOST_PLACES))
+        shown = places[::step]
+        axes.set_xticks(shown, [plot.places[place] for place in shown])
+    elif plot.is_log:
+        few = len(places) <= 2 * _MOST_PLACES
+        if few:
+            axes.xaxis.set_major_locator(FixedLocator(places))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif all(float(place).is_integer() for place in places):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _figure(height: float) -> tuple["Figure", "Axes"]:
+    """Return a figure of its own with one set of axes: no window, nothing global."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _reference(axes: "Axes", value: float, name: str) -> None:
+    axes.axvline(value, color=INK, alpha=0.55, linewidth=1, linestyle="--", zorder=1)
+    if name:
+        axes.annotate(
+            _short(name),
+            (value, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 1),
+            textcoords="offset points",
+            fontsize=9,
+            va="bottom",
+        )
+
+
+def _ring(axes: "Axes", x: float, y: float) -> None:
+    axes.plot(
+        [x], [y], "o", markersize=13, markerfacecolor="none", markeredgecolor=MARKED, zorder=4
+    )
+
+
+def _finish(axes: "Axes", title: str) -> None:
+    axes.figure.suptitle(
+        _short(title, _MOST_TITLE), x=0.01, ha="left", fontsize=11, fontweight="bold"
+    )
+    axes.grid(color=INK, alpha=0.14, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_alpha(0.5)
+
+
+def _points(line: Line) -> list[tuple[float, float, Interval]]:
+    """Return the points of a line that are numbers, each with its interval."""
+    intervals = line.intervals or [NO_INTERVAL] * len(line.x)
+    points = zip(line.x, line.y, intervals, strict=True)
+    return [point for point in points if isfinite(point[0]) and isfinite(point[1])]
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.4g}"
+
+
+def _ends(interval: Interval) -> str:
+    low, high = interval
+    return "" if low is None or high is None else f", 95 % interval {low:.4g} to {high:.4g}"
+
+
+def _short(text: str, most: int = _MOST_NAME) -> str:
+    shown = printable(text, one_line=True)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
