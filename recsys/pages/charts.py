@@ -66,11 +66,12 @@ def svg_of(chart: Chart) -> str:
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """Draw in the style of the project within the block."""
+def style(*, is_file: bool = False) -> Iterator[None]:
+    """Draw in the style of the project within the block; a file of its own is on white."""
     from matplotlib import rc_context
 
-    with rc_context(_STYLE), warnings.catch_warnings():
+    on_white = {"savefig.facecolor": "white", "svg.fonttype": "path"} if is_file else {}
+    with rc_context(_STYLE | on_white), warnings.catch_warnings():
         # The page's font has what Matplotlib's lacks: it measures here, and draws nothing.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from recsys.base.environment import extra, missing_package
 from recsys.base.errors import ConfigError
 from recsys.evaluation import TOLERANCE
 from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
+from recsys.pages.charts import INK, MARKED, SERIES, rendered, style, themed
 from recsys.vectors import STORAGES, Storage
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
 _FORMATS = (".svg", ".png", ".html")
 
-# Of Okabe and Ito's palette, which colour-blind people tell apart.
-_COLORS: dict[Storage, str] = {"float32": "#0072B2", "float16": "#E69F00", "int8": "#009E73"}
+_COLORS: dict[Storage, str] = {"float32": SERIES[0], "float16": SERIES[3], "int8": SERIES[2]}
 _MARKERS: dict[Storage, str] = {"float32": "o", "float16": "s", "int8": "D"}
-_KNEE_COLOR = "#D55E00"
 _LABEL_SIDES = (("right", "bottom", 8), ("left", "top", -8))  # how aligned, and points of offset
 _LEAST_SPAN = 6.0  # last over first of a logarithmic axis: below, it may show but one number
 _WIDE_SPAN = 100.0  # from here on powers of ten are numbers enough
@@ -89,9 +87,12 @@ def save_drawing(curve: DimensionCurve, path: str | Path) -> None:
     require_drawing(path)
     path = Path(path)
     if path.suffix == ".html":
-        content = _page_of(curve, _title(curve), _rendered(curve, "svg").decode()).encode()
+        with style():
+            picture = themed(draw(curve), f"{_title(curve)}: {curve.verdict}")
+        content = _page_of(curve, _title(curve), picture).encode()
     else:
-        content = _rendered(curve, path.suffix[1:])
+        with style(is_file=True):
+            content = rendered(draw(curve), path.suffix[1:])
     try:
         with replaced(path) as aside:
             aside.write_bytes(content)
@@ -99,17 +100,6 @@ def save_drawing(curve: DimensionCurve, path: str | Path) -> None:
         raise ConfigError(
             f"picture: expected to write {path}, got {error.strerror or error}"
         ) from error
-
-
-def _rendered(curve: DimensionCurve, image_format: str) -> bytes:
-    from matplotlib import rc_context
-
-    # Without a salt the names inside an SVG, and without this its date, differ from run to run.
-    metadata = {"Date": None} if image_format == "svg" else None
-    image = BytesIO()
-    with rc_context({"svg.hashsalt": "recsys"}):
-        draw(curve).savefig(image, format=image_format, dpi=150, metadata=metadata)
-    return image.getvalue()
 
 
 def draw(curve: DimensionCurve) -> "Figure":
@@ -136,20 +126,20 @@ def _draw_panel(axes: "Axes", panel: _Panel, curve: DimensionCurve) -> None:
         _draw_line(axes, panel, [point for point in curve.points if point.storage == storage])
     least = best.accuracy("ndcg")[0] * (1 - TOLERANCE)
     less = f"best less {TOLERANCE:.0%}"
-    axes.axhline(least, color="0.5", linewidth=1, linestyle="--", zorder=1, label=less)
+    axes.axhline(least, color=INK, alpha=0.55, linewidth=1, linestyle="--", zorder=1, label=less)
     axes.scatter(
         [panel.cost(knee)],
         [knee.accuracy("ndcg")[0]],
         s=190,
         facecolors="none",
-        edgecolors=_KNEE_COLOR,
+        edgecolors=MARKED,
         linewidths=2.2,
         label=f"knee: {knee.label}, {knee.size}",
         zorder=4,
     )
     axes.set(title=panel.title, xlabel=panel.unit)
     axes.margins(y=0.12)  # room for the labels
-    axes.grid(color="0.92", linewidth=0.8)
+    axes.grid(color=INK, alpha=0.14, linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     _use_plain_log_scale(axes, [panel.cost(point) for point in curve.points])
 
@@ -188,9 +178,9 @@ def _label_factors(axes: "Axes", panel: _Panel, curve: DimensionCurve) -> None:
                 textcoords="offset points",
                 ha=ha,
                 va=va,
-                color=_KNEE_COLOR if point is knee else "0.35",
+                color=INK,
                 fontsize=9,
-                fontweight="bold",
+                fontweight="bold" if point is knee else "normal",
             )
             label.set_in_layout(False)
             box = label.get_window_extent()
@@ -253,13 +243,13 @@ $rows
 
 
 def _page_of(curve: DimensionCurve, title: str, picture: str) -> str:
-    """Return a page with the verdict on a curve, its picture (an SVG file) and its table."""
+    """Return a page with the verdict on a curve, its picture (an element `<svg>`) and its table."""
     rows = curve.rows()
     return _PAGE.substitute(
         title=escape(title),
         verdict=escape(curve.verdict),
         rule=escape(curve.rule),
-        picture=picture[picture.index("<svg") :],  # the XML declaration before it is for a file
+        picture=picture,
         headings=_cells("th", rows[0]),
         rows="\n".join(f"<tr>{_cells('td', row.values())}</tr>" for row in rows),
     )
