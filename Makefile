@@ -13,7 +13,7 @@ PEERS_STAMP := $(PEERS)/.installed
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3) python3)
 WORKERS ?= 2
 
-.PHONY: help install peers demo test faults check bench clean
+.PHONY: help install peers demo test faults check docs site bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -38,7 +38,7 @@ $(PEERS_STAMP): benchmarks/peers.txt
 demo: $(STAMP) ## train on the bundled log and print recommendations
 	$(BIN)/python pipelines/demo.py
 
-test: $(STAMP) $(PEERS_STAMP) check ## run everything that proves it works
+test: $(STAMP) $(PEERS_STAMP) check site ## run everything that proves it works
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --doctest-modules recsys tests
 
 faults: $(STAMP) ## kill nights at 200 random moments, send 500 signals to each command, fill the disk, flip bits; hours
@@ -49,6 +49,13 @@ check: $(STAMP) ## style, types, import order
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_rooms.py
+
+docs: site ## make the site in build/site; a broken link or snippet, or a name without docstring, is an error
+	$(BIN)/python -m pytest -n $(WORKERS) tests/test_docs.py tests/test_site.py tests/test_tour.py
+
+# What `make docs` checks beside the site is among the tests, and runs once.
+site: $(STAMP)
+	$(BIN)/python -m docs.site
 
 bench: $(STAMP) ## compare with the peers, minutes
 	$(BIN)/python -m benchmarks.real_logs

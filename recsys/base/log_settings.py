@@ -21,6 +21,8 @@ ValueScale = Literal["auto", "linear", "log", "root", "none"]
 TimestampUnit = Literal["s", "ms", "us", "ns", "date", "excel"]
 DecimalMark = Literal[".", ","]
 DuplicatePolicy = Literal["sum", "last", "max", "count"]
+"""What the events of a user with one item weigh together."""
+
 HistoryOrder = Literal["time", "rows"]
 Anonymous = Literal["reject", "leave_out"]
 COLUMN_NAMES = ("user_id", "item_id", "timestamp", "event", "value")

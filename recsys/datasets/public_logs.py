@@ -192,6 +192,7 @@ _ALL = (
     ),
 )
 DATASETS: Mapping[str, Dataset] = {dataset.name: dataset for dataset in _ALL}
+"""The public logs by name."""
 
 
 def describe(datasets: Mapping[str, Dataset] = DATASETS) -> list[dict[str, str | float | bool]]:

@@ -27,7 +27,10 @@ from recsys.export.vector_table import DType, Entities, vector_tables
 from recsys.store.content import Content
 
 Format = Literal["numpy", "faiss", "pgvector", "projector", "word2vec", "schema"]
+"""The name of a format."""
+
 FORMATS: tuple[Format, ...] = get_args(Format)
+"""Every format that `export_version` writes."""
 
 ABOUT = "export.json"
 

@@ -15,6 +15,8 @@ from recsys.vectors import FloatMatrix, Id, Ids
 from recsys.vectors.storage import encode
 
 Entities = Literal["users", "items"]
+"""Whose vectors are meant."""
+
 DType = Literal["float32", "float16"]
 OnRows = Callable[[int], None]
 

@@ -29,6 +29,8 @@ class Named(Protocol):
 MODELS: Mapping[str, type[ALS | SVD | Item2Vec | Softmax | Distilled | Blend | Popularity]] = {
     model.name: model for model in (ALS, SVD, Item2Vec, Softmax, Distilled, Blend, Popularity)
 }
+"""The models by the name that they have in a config."""
+
 SCORERS: Mapping[str, type[KNN | EASE]] = {scorer.name: scorer for scorer in (KNN, EASE)}
 """What scores items from a history, by name: no models, as they have no vectors."""
 

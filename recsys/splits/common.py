@@ -18,6 +18,8 @@ from recsys.vectors import Ids
 
 Split = tuple[Interactions, Interactions]
 SPLIT_REASONS = ("user not in train", "item not in train", "seen in train")
+"""Why an event of the test part is left out, as `SplitInfo` counts them."""
+
 ANOTHER_SPLIT = (
     'choose another with --split (evaluation.split in the TOML): "random" needs a user with two '
     'items, "none" publishes without a test'

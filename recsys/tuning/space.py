@@ -65,6 +65,7 @@ class Range:
 
 
 Space = Mapping[str, Range]
+"""The hyperparameters that are searched, each with its range."""
 
 _ALS: Space = {
     "regularization": Range(0.01, 10.0, log=True),

@@ -1,0 +1,88 @@
+"""How Sphinx builds the site, which loads nothing from elsewhere."""
+
+import re
+from importlib.metadata import version as version_of
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+
+project = "recsys"
+author = "the recsys contributors"
+project_copyright = ""
+version = release = version_of("recsys-engine")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "numpydoc",
+    "myst_nb",
+    "docs.site.mathml",
+]
+root_doc = "index"
+html_math_renderer = "mathml"
+default_role = "py:obj"
+nitpicky = False  # docstrings name types of other packages, whose pages are elsewhere
+smartquotes = False
+
+myst_heading_anchors = 6
+nb_execution_mode = "off"  # the tests run the tour, and keep what it shows
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+toc_object_entries_show_parents = "hide"
+numpydoc_show_class_members = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "recsys"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_show_copyright = False
+html_theme_options: dict[str, Any] = {
+    "navbar_end": ["theme-switcher"],
+    "navbar_align": "left",
+    "header_links_before_dropdown": 8,
+    "collapse_navigation": True,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": [],
+    "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+
+
+class LinkNames(SphinxTransform):
+    """Code in a text that is a public name leads to its docstring."""
+
+    default_priority = 500
+
+    def apply(self, **_: Any) -> None:
+        """Put a reference around each name."""
+        for code in list(self.document.findall(nodes.literal)):
+            found = re.fullmatch(r"(recsys(?:\.\w+)+)(?:\(.*\))?", code.astext())
+            if found is None or isinstance(code.parent, nodes.reference | addnodes.pending_xref):
+                continue
+            reference = addnodes.pending_xref(
+                "", refdomain="py", reftype="obj", reftarget=found[1], refwarn=False
+            )
+            code.replace_self(reference)
+            reference += code
+
+
+def without_numbers(_app: Sphinx, _kind: str, _name: str, value: Any, *_: Any) -> bool | None:
+    """Leave out the fields of a NamedTuple, of which Python says the number and no more."""
+    is_number = str(getattr(value, "__doc__", "")).startswith("Alias for field number")
+    return True if is_number else None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Add what is ours to Sphinx."""
+    app.add_transform(LinkNames)
+    app.connect("autodoc-skip-member", without_numbers)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
