@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.base.durable import errors_of_writing, replace_text, replaced
+from recsys.base.errors import EventsError
 from recsys.events.event import Deletion, EventDatabase, Kept, key_of
 
 FOLDER = Path("events", "log")
@@ -87,6 +88,30 @@ def _number(found: Any, identity: str) -> int:
     return number if isinstance(number, int) else 0
 
 
+def go_on_after_files(store: Path, database: EventDatabase) -> None:
+    """Let a database that came from a backup number events after those that files hold.
+
+    An event of a number that was taken before would count in no list and in no night.
+
+    Raises
+    ------
+    EventsError
+        If the files cannot be looked at.
+    """
+    folder = store / FOLDER
+    try:
+        taken = _newest_of(folder, database.identity)
+    except OSError as error:
+        raise EventsError(f"events: expected a folder {folder}, got {error}") from error
+    if taken > database.last():
+        database.go_on_after(taken)
+
+
+def _newest_of(folder: Path, identity: str) -> int:
+    own = (one.through for one in _segments(folder) if one.identity == identity)
+    return max(own, default=0)
+
+
 def take(store: Path, database: EventDatabase | None) -> Taken:
     """Bring the events of a database to files, and delete from these what was deleted.
 
@@ -106,8 +131,7 @@ def take(store: Path, database: EventDatabase | None) -> Taken:
         through = {} if database is None else {database.identity: database.last()}  # before reading
         if database is not None:
             identity = database.identity
-            own = [one.through for one in _segments(folder) if one.identity == identity]
-            after = max(own, default=0)
+            after = _newest_of(folder, identity)
             if after < through[identity]:
                 _write(folder, _Segment(identity, after, through[identity]), database)
             deleted = database.deletions()  # after that, so none of them is in the new file

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from recsys.base.errors import EventsError
 from recsys.base.event_settings import EventSettings
-from recsys.events.archive import through_of, trained_of
+from recsys.events.archive import go_on_after_files, through_of, trained_of
 from recsys.events.event import EventDatabase
 
 DEFAULT = Path("events", "live.sqlite")
@@ -30,13 +31,21 @@ def open_events(
     EventsError
         If it cannot be opened.
     """
+    database: EventDatabase
     if settings.is_remote:
         from recsys.events.postgres import PostgresEvents  # an extra
 
-        return PostgresEvents(str(settings.database), settings.max_events, shared)
-    from recsys.events.sqlite import SqliteEvents
+        database = PostgresEvents(str(settings.database), settings.max_events, shared)
+    else:
+        from recsys.events.sqlite import SqliteEvents
 
-    return SqliteEvents(path_of(store, settings), settings.max_events, create=create)
+        database = SqliteEvents(path_of(store, settings), settings.max_events, create=create)
+    try:
+        go_on_after_files(store, database)
+    except EventsError:
+        database.close()
+        raise
+    return database
 
 
 def path_of(store: Path, settings: EventSettings) -> Path:

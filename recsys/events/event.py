@@ -126,6 +126,10 @@ class EventDatabase(Protocol):
         """Return how many events it holds."""
         ...
 
+    def go_on_after(self, number: int) -> None:
+        """Give what comes now larger numbers than this one."""
+        ...
+
     def add(self, events: Sequence[Event]) -> Added:
         """Keep events; they are durable when this returns."""
         ...

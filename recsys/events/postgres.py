@@ -87,6 +87,11 @@ class PostgresEvents:
         """Return how many events it holds."""
         return int(self._read("SELECT n_events FROM recsys_about")[0][0])
 
+    def go_on_after(self, number: int) -> None:
+        """Give what comes now larger numbers than this one."""
+        with self._writing() as (connection, last, _):
+            connection.execute("UPDATE recsys_about SET last = %s", (max(last, number),))
+
     def add(self, events: Sequence[Event]) -> Added:
         """Keep events in one transaction; they are durable when this returns."""
         with self._writing() as (connection, last, n_events):

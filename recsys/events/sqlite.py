@@ -92,6 +92,11 @@ class SqliteEvents:
         """Return how many events it holds."""
         return int(self._read("SELECT n_events FROM about")[0][0])
 
+    def go_on_after(self, number: int) -> None:
+        """Give what comes now larger numbers than this one."""
+        with self._writing() as (connection, last, _):
+            connection.execute("UPDATE about SET last = ?", (max(last, number),))
+
     def add(self, events: Sequence[Event]) -> Added:
         """Keep events in one transaction; they are durable when this returns."""
         with self._writing() as (connection, last, n_events):

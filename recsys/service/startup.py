@@ -243,6 +243,11 @@ def _database_of(store: Path, settings: EventSettings) -> str:
     if settings.is_remote or path.exists():
         open_events(store, settings, create=False).close()
         return "kept in PostgreSQL" if settings.is_remote else f"kept in {path}"
+    if path.with_name(f"{path.name}-lock").exists():
+        raise EventsError(
+            f"{path}: expected the database that was there, got none; put it back from a backup, "
+            "as a service that starts makes an empty one"
+        )
     folder = next(one for one in path.absolute().parents if one.exists())
     if not os.access(folder, os.W_OK):
         raise EventsError(f"{path}: expected a folder that can be written, got {folder}")

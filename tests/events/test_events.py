@@ -137,6 +137,18 @@ def test_a_night_takes_each_event_once(tmp_path: Path, database: EventDatabase) 
     assert database.n_events() == 0
 
 
+def test_a_database_from_a_backup_goes_on_after_the_files(tmp_path: Path, opened: Opened) -> None:
+    database = opened()
+    database.add([event("u1", "i1")])
+    (file,) = take(tmp_path, database).files
+    file.rename(file.with_name(file.name.replace("001.parquet", "007.parquet")))  # 2 to 7 are lost
+    database = opened()
+    assert database.add([event("u1", "i2")]).last == 8
+    taken = take(tmp_path, database)
+    items = [one for path in taken.files for one in pq.read_table(path)["item_id"].to_pylist()]
+    assert (items, taken.through) == (["i1", "i2"], {database.identity: 8})
+
+
 def test_a_refresh_makes_room_in_the_end(database: EventDatabase) -> None:
     database.add([event("u1", "i1"), event("u2", "i1")])
     refreshed = {"live": {database.identity: 1}, "live_trained": {}}

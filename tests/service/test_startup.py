@@ -131,6 +131,8 @@ def test_a_database_of_events_is_looked_at(store: Path, tmp_path: Path) -> None:
     assert seen("ok", absent) == f"kept in {absent}"
     absent.write_bytes(b"no database" * 100)
     assert seen("warning", absent).endswith("; lists would go on")
+    absent.unlink()
+    assert "put it back from a backup" in seen("warning", absent)
     assert found(check(store, ServiceSettings(port=0), EventSettings(enabled=False)), "ok")[
         "events"
     ].startswith("none")
