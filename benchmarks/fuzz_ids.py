@@ -40,7 +40,7 @@ async def _asked(service: Service, method: str, raw: bytes, body: bytes = b"") -
         "method": method,
         "raw_path": path,
         "query_string": query,
-        "headers": [],
+        "headers": [(b"content-type", b"application/json")],
         "http_version": "1.1",
         "path": "",
         "scheme": "http",

@@ -36,6 +36,10 @@ class ServiceSettings:
     """PEM file of the private key."""
     origins: Sequence[str] = field(default_factory=tuple)
     """Web pages that browsers let read the answers, such as "https://shop.example"."""
+    hosts: Sequence[str] = field(default_factory=tuple)
+    """Names by which the service is asked where it has no keys, beside localhost, addresses and its
+    `host`: those that a proxy passes on. A page can give its own name the address of this machine,
+    so that a browser takes the service for a part of it."""
     where_columns: Sequence[str] | None = None
     """The only columns of attributes that `where`, `max_per` and `column` may name."""
     max_k: int = 1_000

@@ -1,8 +1,11 @@
 """Who may ask, and how much: the sizes of a request, its key, and its rate."""
 
 import logging
+from functools import lru_cache
+from ipaddress import ip_address
 from math import ceil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.keys import Keys
@@ -13,6 +16,41 @@ from recsys.service.routes import Route
 from recsys.serving.open import signature_of
 
 log = logging.getLogger("recsys.service")
+
+
+_MOST_HOSTS = 64  # kept
+
+
+class Hosts:
+    """The names by which a service without keys is asked.
+
+    A page of a stranger can give its own name the address of this machine (DNS rebinding): to the
+    browser of whoever looks at it the service is then a part of that page, which may read it all.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._names = {one.lower() for one in ("localhost", settings.host, *settings.hosts)}
+        self._is_known = lru_cache(_MOST_HOSTS)(self._look)
+
+    def require(self, headers: Headers) -> None:
+        """Raise a problem for a request by another name; an address is no name."""
+        host = headers.get(b"host")
+        if host is not None and not self._is_known(host):
+            raise ProblemError(
+                "other_host",
+                "expected to be asked as localhost, by an address, or by a name of service.hosts; "
+                "or set service.keys",
+            )
+
+    def _look(self, host: bytes) -> bool:
+        try:
+            name = (urlsplit(f"//{host.decode('ascii')}").hostname or "").removesuffix(".")
+        except ValueError:
+            return False
+        try:
+            return name in self._names or bool(ip_address(name))
+        except ValueError:
+            return False
 
 
 class Admission:
@@ -31,6 +69,9 @@ class Admission:
         self._signature: list[int] | None = None
         self._keys: Keys | None = None
         self.refresh()
+        # What it is mounted in has names of its own, and no folder.
+        is_open = settings.keys is None and folder is not None
+        self._hosts = Hosts(settings) if is_open else None
         per_second = settings.max_per_second
         self._rate = None if per_second is None else Rate(per_second, folder)
 
@@ -66,6 +107,8 @@ class Admission:
         if route.scope is None:
             return
         if self._keys is None:
+            if self._hosts is not None:
+                self._hosts.require(headers)
             self._require_rate("")
             return
         kind, _, presented = headers.get(b"authorization", b"").partition(b" ")

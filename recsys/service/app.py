@@ -46,6 +46,8 @@ _SHORT_QUERY, _MOST_QUERIES = 32, 1024  # bytes; kept
 _LONG_BODY = 1 << 14
 _BY_NAME = {route.name: route for route in ROUTES}
 _METHODS = b"GET, HEAD, POST, DELETE, OPTIONS"
+_MAY_SEND = b"authorization, content-type, x-api-key, x-request-id"  # a page, and then read:
+_MAY_READ = b"retry-after, x-recsys-source, x-recsys-unknown, x-recsys-version, x-request-id"
 
 
 class _Query(NamedTuple):
@@ -208,7 +210,7 @@ class Service:
             allowed = (
                 *allowed,
                 (b"access-control-allow-methods", _METHODS),
-                (b"access-control-allow-headers", b"authorization, content-type, x-request-id"),
+                (b"access-control-allow-headers", _MAY_SEND),
                 (b"access-control-max-age", b"600"),
             )
         return Reply(b"", status=204, headers=allowed)
@@ -218,7 +220,11 @@ class Service:
         origin = headers.get(b"origin", b"")
         if origin.decode(errors="replace") not in self.settings.origins:
             return [(b"vary", b"origin")]
-        return [(b"vary", b"origin"), (b"access-control-allow-origin", origin)]
+        return [
+            (b"vary", b"origin"),
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", _MAY_READ),
+        ]
 
     async def _reply(
         self,

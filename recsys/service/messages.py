@@ -16,7 +16,8 @@ Headers = dict[bytes, bytes]
 
 async def body_of(headers: Headers, receive: Receive, settings: ServiceSettings) -> bytes:
     """Return the body of a request, which must be JSON of no more bytes, in time."""
-    media = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
+    # None is refused as well: without one, a browser sends the body of any page without asking.
+    media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media != JSON or b"content-encoding" in headers:
         raise ProblemError("no_media_type", "expected application/json, neither compressed")
     too_large = ProblemError(

@@ -128,7 +128,7 @@ def _statuses(route: Route, settings: ServiceSettings) -> set[int]:
         statuses.add(404)
     if route.scope is not None:
         statuses |= {429} if settings.max_per_second is not None else set()
-        statuses |= {401, 403} if settings.keys is not None else set()
+        statuses |= {401, 403} if settings.keys is not None else {421}
     return statuses
 
 

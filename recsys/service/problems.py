@@ -29,6 +29,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "too_large_a_body": (413, "The body is too large"),
     "too_long_a_target": (414, "Path and query are too long"),
     "no_media_type": (415, "The body is not of this type"),
+    "other_host": (421, "The service is not asked by this name"),
     "invalid": (422, "An argument cannot be used"),
     "too_many": (429, "Too many requests"),
     "too_large_a_header": (431, "The header is too large"),

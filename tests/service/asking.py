@@ -39,7 +39,8 @@ async def asked(
 ) -> Answered:
     raw = target.encode() if isinstance(target, str) else target
     path, _, query = raw.partition(b"?")
-    sent = [(name.lower().encode(), one.encode()) for name, one in (headers or {}).items()]
+    given = {"content-type": "application/json"} | dict(headers or {})
+    sent = [(name.lower().encode(), one.encode()) for name, one in given.items()]
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     parts = [data] if chunks is None else list(chunks)
     waiting = [

@@ -104,7 +104,7 @@ def test_sizes_are_limited_as_they_arrive(service: Service) -> None:
     ):
         assert ask(service, "GET", path, headers=headers).json()["code"] == code
     body, path = {"user_id": "u42"}, "/v1/recommendations"
-    for kind in ("text/csv", "application/x-www-form-urlencoded"):
+    for kind in ("text/csv", "application/x-www-form-urlencoded", ""):
         answer = post(service, path, body, headers={"content-type": kind})
         assert answer.status == 415
     assert post(service, path, body, headers={"content-encoding": "gzip"}).status == 415
@@ -273,8 +273,26 @@ def test_pages_of_others_may_not_read_unless_they_are_listed(store: Path) -> Non
     preflight = ask(service, "OPTIONS", "/v1/recommendations", headers=listed | before)
     assert (preflight.status, preflight.body) == (204, b"")
     assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert "x-api-key" in preflight.headers["access-control-allow-headers"]
+    assert "x-recsys-version" in allowed["access-control-expose-headers"]
     refused = ask(service, "OPTIONS", "/v1/recommendations", headers=other | before)
     assert "access-control-allow-origin" not in refused.headers
+
+
+def test_a_page_that_takes_the_address_of_this_machine_reads_nothing(
+    store: Path, tmp_path: Path
+) -> None:
+    def status(service: Service, host: str) -> int:
+        return ask(service, "GET", LIST, headers={"host": host}).status
+
+    settings = ServiceSettings(hosts=("Shop.example",))
+    served = Service(store, settings, tmp_path).open()
+    for host in ("127.0.0.1:8000", "[::1]:8000", "10.0.0.7", "LOCALHOST.", "shop.example:80"):
+        assert status(served, host) == 200
+    for host in ("evil.example:8000", "127.0.0.1.evil.example", "localhost@evil", "", "[", "\x00"):
+        assert status(served, host) == 421
+    assert ask(served, "GET", "/health/live", headers={"host": "evil.example"}).status == 200
+    assert status(Service(store).open(), "evil.example") == 200  # mounted: it has other names
 
 
 def test_the_id_of_a_request_is_that_of_who_asks_if_it_is_plain(service: Service) -> None:
