@@ -174,6 +174,7 @@ def test_what_is_running_ends_before_the_service_does(operated: Operated) -> Non
     with closing(server.connect()) as connection:
         connection.putrequest("POST", "/v1/recommendations")
         connection.putheader("authorization", f"Bearer {operated.keys['last']}")
+        connection.putheader("content-type", "application/json")
         connection.putheader("content-length", str(len(body)))
         connection.endheaders(body[:5])
         server.wait("/health/live")  # so a worker has begun with the half that is there

@@ -43,6 +43,7 @@ def test_it_serves_and_ends_in_peace(server: Server, store: Path) -> None:
     body = b'{"user_id": "u42", "k": 3}'
     connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.putrequest("POST", "/v1/recommendations")
+    connection.putheader("content-type", "application/json")
     connection.putheader("content-length", str(len(body)))
     connection.endheaders(body[:5])
     server.wait()  # so the worker has begun with the half that is there
