@@ -26,7 +26,8 @@ from tests.command_line import run, run_program
 from tests.markdown import ALL, DOCS, GUIDES, README, ROOT, Page, shows
 from tests.test_rooms import FLOORS, PACKAGE
 
-LANGUAGES = {"python", "console", "toml", "sql", "sh", "text"}
+LANGUAGES = {"python", "py", "console", "toml", "sql", "sh", "text"}
+"""`py` is code of another package, which may not be installed: it is compiled, and not run."""
 
 
 def pages_with(*languages: str) -> list[Page]:
@@ -69,6 +70,12 @@ def test_the_python_of_a_page_runs(page: Page, start_of: Any) -> None:
     folder = start_of(page, with_store=page.path != README)
     done = run_program(page.program, name=page.name, cwd=folder)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", pages_with("py"), ids=by_name)
+def test_the_code_of_another_package_is_python(page: Page) -> None:
+    for block in page.blocks("py"):
+        compile(block.text, page.name, "exec")
 
 
 @pytest.mark.parametrize("page", pages_with("console"), ids=by_name)
@@ -297,7 +304,7 @@ def test_every_metric_measure_and_format_is_documented() -> None:
     for name in (*METRICS, AUC):
         assert f"| `{name}` |" in evaluation
     rows = re.findall(
-        r"^\| `(\w+)` \| ([\d.]+) \| (.*) \|$", (DOCS / "versions.md").read_text(), re.MULTILINE
+        r"^\| `(\w+)` \| ([\d.]+) \| (.*) \|$", (DOCS / "nightly.md").read_text(), re.MULTILINE
     )
     assert sorted((name, float(limit), sentence) for name, limit, sentence in rows) == sorted(
         (one.name, one.limit, one.sentence) for one in MEASURES.values()

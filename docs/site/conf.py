@@ -75,6 +75,27 @@ class LinkNames(SphinxTransform):
             reference += code
 
 
+class SideBySide(SphinxTransform):
+    """In a section called "Side by side" the first two pieces of code stand beside each other."""
+
+    default_priority = 501
+
+    def apply(self, **_: Any) -> None:
+        """Put a box around them, with the line above each."""
+        for section in self.document.findall(nodes.section):
+            blocks = [one for one in section.children if isinstance(one, nodes.literal_block)]
+            if section[0].astext() != "Side by side" or len(blocks) < 2:
+                continue
+            columns = []
+            for block in blocks[:2]:
+                above = section[section.index(block) - 1]
+                section.remove(above)
+                where = section.index(block)
+                section.remove(block)
+                columns.append(nodes.container("", above, block))
+            section.insert(where - 1, nodes.container("", *columns, classes=["side-by-side"]))
+
+
 def without_numbers(_app: Sphinx, _kind: str, _name: str, value: Any, *_: Any) -> bool | None:
     """Leave out the fields of a NamedTuple, of which Python says the number and no more."""
     is_number = str(getattr(value, "__doc__", "")).startswith("Alias for field number")
@@ -84,5 +105,6 @@ def without_numbers(_app: Sphinx, _kind: str, _name: str, value: Any, *_: Any) -
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add what is ours to Sphinx."""
     app.add_transform(LinkNames)
+    app.add_transform(SideBySide)
     app.connect("autodoc-skip-member", without_numbers)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
