@@ -32,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from benchmarks.hostile_requests import HOST, Attack, attack
+from benchmarks.hostile_requests import HOST, NAME, Attack, attack
 from recsys.models.protocol import popularity_of
 from recsys.settings import IndexSettings
 from recsys.store import ModelSpec, Release, publish
@@ -43,7 +43,7 @@ N_ITEMS, FACTORS, CONNECTIONS = 400, 16, 96
 _ANSWER_SECONDS, _UNFRAMED_SECONDS = 30.0, 0.2
 _USER = re.compile(rb"secret-\d{4}")
 _HEADER = re.compile(rb"HTTP/1\.[01] (\d{3})")
-_STATUSES = {200, 204, 400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 422, 431, 503, 505}
+_STATUSES = {200, 204, 400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 421, 422, 431, 503, 505}
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def served(store: Path, log: Path, *options: str) -> Iterator[tuple[int, int]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "recsys", "serve", "--store", str(store), "--port", str(port)]
-    command += options
+    command += ["--set", f'service.hosts=["{NAME}"]', *options]
     with log.open("wb") as lines:
         process = subprocess.Popen(command, stdout=lines, stderr=lines)
     try:

@@ -8,7 +8,8 @@ import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-HOST = b"Host: service.example\r\n"
+NAME = "service.example"
+HOST = b"Host: %s\r\n" % NAME.encode()
 SMUGGLED = b"GET /v1/version HTTP/1.1\r\n" + HOST + b"X-Request-Id: smuggled\r\n\r\n"
 _LIST = b"/v1/recommendations"
 
