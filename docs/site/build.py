@@ -33,7 +33,7 @@ def build(folder: Path) -> list[str]:
 def _write_sources(source: Path) -> None:
     """Write the pages as Sphinx reads them, those that are made of the package among them."""
     stage(source)
-    below = [*write_names(source), write_commands(source), write_routes(source)]
+    below = [write_commands(source), write_routes(source), *write_names(source)]
     reference = source / "reference.md"
     reference.write_text(with_toctree(reference.read_text(encoding="utf-8"), below))
 

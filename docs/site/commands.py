@@ -25,7 +25,7 @@ def _described(name: str, command: Any) -> str:
     arguments = " ".join(one.metavar for one in command.params if not _is_option(one))
     usage = " ".join(f"recsys {name} {arguments} [OPTIONS]".split())
     rows = "\n".join(_row(one) for one in command.params if one.help)
-    table = f"\n\n| | | default |\n|---|---|---|\n{rows}" if rows else ""
+    table = f"\n\n| option | what it does | default |\n|---|---|---|\n{rows}" if rows else ""
     return f"## recsys {name}\n\n{command.help}\n\n```sh\n{usage}\n```{table}"
 
 

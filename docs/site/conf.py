@@ -40,6 +40,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "recsys"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_sidebars = {"index": [], "from-*": []}  # code stands side by side there
 html_show_sourcelink = False
 html_copy_source = False
 html_show_copyright = False
@@ -86,14 +87,12 @@ class SideBySide(SphinxTransform):
             blocks = [one for one in section.children if isinstance(one, nodes.literal_block)]
             if section[0].astext() != "Side by side" or len(blocks) < 2:
                 continue
-            columns = []
-            for block in blocks[:2]:
-                above = section[section.index(block) - 1]
-                section.remove(above)
-                where = section.index(block)
-                section.remove(block)
-                columns.append(nodes.container("", above, block))
-            section.insert(where - 1, nodes.container("", *columns, classes=["side-by-side"]))
+            columns = [(section[section.index(block) - 1], block) for block in blocks[:2]]
+            place = section.index(columns[0][0])
+            for node in (one for column in columns for one in column):
+                section.remove(node)
+            boxes = [nodes.container("", *column) for column in columns]
+            section.insert(place, nodes.container("", *boxes, classes=["side-by-side"]))
 
 
 def without_numbers(_app: Sphinx, _kind: str, _name: str, value: Any, *_: Any) -> bool | None:

@@ -34,7 +34,7 @@ def write_routes(folder: Path) -> str:
 
 def _route(method: str, path: str, operation: dict[str, Any]) -> str:
     rows = "\n".join(map(_row, (*operation.get("parameters", ()), *_in_body(operation))))
-    table = f"\n\n| argument | in | | |\n|---|---|---|---|\n{rows}" if rows else ""
+    table = f"\n\n| argument | in | type | what it is |\n|---|---|---|---|\n{rows}" if rows else ""
     answers = ", ".join(
         _kind(media["schema"]) if "schema" in media else f"`{kind}`"
         for kind, media in operation["responses"]["200"].get("content", {}).items()
@@ -84,7 +84,7 @@ def _shape(name: str, schema: dict[str, Any]) -> str:
         f"{in_a_cell(one.get('description', ''))} |"
         for key, one in schema.get("properties", {}).items()
     )
-    table = f"| | | |\n|---|---|---|\n{rows}" if rows else _kind(schema)
+    table = f"| key | type | what it is |\n|---|---|---|\n{rows}" if rows else _kind(schema)
     return f"## {name}\n\n{table}"
 
 
