@@ -40,7 +40,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "recsys"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-html_sidebars = {"index": [], "from-*": []}  # code stands side by side there
+html_sidebars: dict[str, list[str]] = {"index": [], "from-*": []}  # code stands side by side there
 html_show_sourcelink = False
 html_copy_source = False
 html_show_copyright = False
@@ -76,6 +76,18 @@ class LinkNames(SphinxTransform):
             reference += code
 
 
+class WithoutMail(SphinxTransform):
+    """A metric such as recall@20 in a docstring is no address to write to."""
+
+    default_priority = 502
+
+    def apply(self, **_: Any) -> None:
+        """Leave the text of such links."""
+        for link in list(self.document.findall(nodes.reference)):
+            if link.get("refuri", "").startswith("mailto:"):
+                link.replace_self(nodes.Text(link.astext()))
+
+
 class SideBySide(SphinxTransform):
     """In a section called "Side by side" the first two pieces of code stand beside each other."""
 
@@ -103,7 +115,7 @@ def without_numbers(_app: Sphinx, _kind: str, _name: str, value: Any, *_: Any) -
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add what is ours to Sphinx."""
-    app.add_transform(LinkNames)
-    app.add_transform(SideBySide)
+    for transform in (LinkNames, SideBySide, WithoutMail):
+        app.add_transform(transform)
     app.connect("autodoc-skip-member", without_numbers)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
