@@ -2,14 +2,18 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from recsys.cli.app import app
 from recsys.config import read_config
 from recsys.service import Service, new_key
 from recsys.service.routes import ROUTES
@@ -132,6 +136,21 @@ def test_every_alert_is_in_the_runbook_and_the_runbook_has_no_other() -> None:
     for rule in rules():
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert rule["annotations"]["summary"].endswith(".")
+
+
+def test_what_the_runbook_types_is_taken_by_the_command_line() -> None:
+    group: Any = typer.main.get_command(app)
+    typed = re.findall(r"^(?:[^#\n]*[;&|] )?recsys ([^\n|;]*)", RUNBOOK, flags=re.MULTILINE)
+    typed += re.findall(r"`recsys ([^`|]*)`", RUNBOOK)
+    assert len(typed) > 20
+    for line in typed:
+        name, *arguments = shlex.split(line, comments=True)
+        group.commands[name].make_context(name, arguments)  # raises where an option lacks
+    programs = re.findall(r"\bjq\b[^']*'", RUNBOOK)
+    assert len(programs) > 5
+    # The journal has lines of systemd and of --check, which are no JSON.
+    assert all("-R" in one for one in programs)
+    assert RUNBOOK.count("'fromjson?") == len(programs)
 
 
 def test_alerts_and_panels_ask_for_metrics_that_there_are(tmp_path: Path) -> None:
