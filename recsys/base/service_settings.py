@@ -67,6 +67,9 @@ class ServiceSettings:
     refresh_minutes: float | None = None
     """How long after one refresh the next one begins: new users and items are folded in, as by
     `recsys refresh` with the same config. Default: never."""
+    explore: bool = False
+    """Answer under /explore with the explorer, a page on which a browser shows the lists of any
+    user: who may read may then also list users, and ask for the lists of every version."""
     log_format: LogFormat = "auto"
     """Lines of the log, on stderr: "json", "text", or "auto", JSON unless that is a terminal."""
     log_requests: LogRequests = "problems"

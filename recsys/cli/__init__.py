@@ -27,7 +27,10 @@ _PANELS = {
         *("train", "evaluate", "advise", "compare", "tune", "dimensions"),
         *("config", "datasets", "nightly", "refresh"),
     ),
-    "From a version to lists": (*("recommend", "items", "similar", "explain", "batch", "serve"),),
+    "From a version to lists": (
+        *("recommend", "items", "similar", "explain", "batch"),
+        *("serve", "explore"),
+    ),
     "Versions": (
         *("status", "versions", "drift", "verify", "activate", "rollback"),
         *("pin", "unpin", "prune", "export"),

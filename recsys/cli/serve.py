@@ -1,5 +1,9 @@
-"""The command that answers over HTTP: serve."""
+"""The commands that answer over HTTP: serve, and explore for a browser on this machine."""
 
+import os
+import socket
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +14,9 @@ from recsys.cli.app import DEFAULT_STORE, AsJson, Store, app
 from recsys.cli.options import Changes, Config, LogOptions, with_options
 from recsys.cli.output import note, print_json, say
 from recsys.errors import ConfigError
+
+_LOOPBACK = "127.0.0.1"
+_SCREENS = {"DISPLAY", "WAYLAND_DISPLAY"}  # without one, a browser would take the terminal
 
 
 @app.command()
@@ -65,6 +72,53 @@ def serve(
         recsys.service.serve(store, settings, events=found.events, refresh=words)
     except ConfigError as error:
         raise ConfigError(with_options(str(error))) from error
+
+
+@app.command()
+def explore(
+    store: Store = DEFAULT_STORE,
+    config: Config = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Default: 8000, or a free one.")
+    ] = None,
+    changes: Changes = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
+    ] = True,
+) -> None:
+    """Look at the lists of any user, item and version on a page of this machine."""
+    from recsys.events.database import has_events
+
+    found = recsys.config.settings_from(LogOptions(config=config, changes=changes).tables())
+    here = replace(found.service, host=_LOOPBACK, workers=1, explore=True, refresh_minutes=None)
+    here = replace(here, port=_free_port() if port is None else port)
+    here = replace(here, tls_certificate=None, tls_key=None)
+    # What is looked at is left as it is: no database of events is made.
+    events = replace(found.events, enabled=has_events(store, found.events))
+
+    def started() -> None:
+        url = f"{here.url}/explore"
+        say(url)
+        sys.stdout.flush()
+        if browser and sys.stdout.isatty() and (os.environ.keys() & _SCREENS or os.name != "posix"):
+            import webbrowser
+
+            webbrowser.open(url)
+
+    recsys.service.serve(store, here, events=events, on_start=started)
+
+
+def _free_port() -> int:
+    """Return the usual port, or a free one where that is taken."""
+    for port in (recsys.ServiceSettings().port, 0):
+        with socket.socket() as tried:
+            try:
+                tried.bind((_LOOPBACK, port))
+            except OSError:
+                continue
+            found: int = tried.getsockname()[1]
+            return found
+    return 0
 
 
 def _show(found: "recsys.service.StartCheck", *, as_json: bool) -> None:

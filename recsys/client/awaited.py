@@ -141,6 +141,24 @@ class AsyncClient:
         conditions = some_conditions(exclude, candidates, where)
         return await self._run(calls.similar_items(item_id, k, conditions, self._details))
 
+    async def nearest_items(
+        self,
+        plus: Iterable[Id],
+        minus: Iterable[Id] = (),
+        k: int = 10,
+        *,
+        exclude: Iterable[Id] = (),
+        candidates: Iterable[Id] | None = None,
+        where: str | None = None,
+    ) -> Recommendations:
+        """As `Client.nearest_items`."""
+        conditions = some_conditions(exclude, candidates, where)
+        return await self._run(calls.nearest_items(plus, minus, k, conditions, self._details))
+
+    async def history(self, user_id: Id, k: int = 10) -> Recommendations:
+        """As `Client.history`."""
+        return await self._run(calls.history(user_id, k, self._details))
+
     async def explain(self, user_id: Id, item_id: Id) -> Explanation:
         """As `Client.explain`."""
         return await self._run(calls.explain(user_id, item_id))

@@ -181,6 +181,21 @@ def similar_items(
     return one_answer(asking(target, asked), replies.listed)
 
 
+def nearest_items(
+    plus: Iterable[Id], minus: Iterable[Id], k: int, conditions: Conditions, details: bool
+) -> Call[Recommendations]:
+    """Ask for the items nearest to some added up, less others."""
+    asked = of_list(k, conditions, details)
+    asked |= {"plus": plain_ids(plus, "plus"), "minus": plain_ids(minus, "minus")}
+    return one_answer(posting("/v1/items:nearest", asked), replies.listed)
+
+
+def history(user_id: Id, k: int, details: bool) -> Call[Recommendations]:
+    """Ask for what a user has seen."""
+    target = f"/v1/users/{part_of_path(plain_id(user_id, 'user_id'))}/history"
+    return one_answer(asking(target, of_list(k, {}, details)), replies.listed)
+
+
 def explain(user_id: Id, item_id: Id) -> Call[Explanation]:
     """Ask what the items of a user add to a score."""
     asked = {"user_id": plain_id(user_id, "user_id"), "item_id": plain_id(item_id, "item_id")}

@@ -172,6 +172,24 @@ class Client:
         conditions = some_conditions(exclude, candidates, where)
         return self._run(calls.similar_items(item_id, k, conditions, self._details))
 
+    def nearest_items(
+        self,
+        plus: Iterable[Id],
+        minus: Iterable[Id] = (),
+        k: int = 10,
+        *,
+        exclude: Iterable[Id] = (),
+        candidates: Iterable[Id] | None = None,
+        where: str | None = None,
+    ) -> Recommendations:
+        """Return the items nearest to some added up, less others; see `Recommender`."""
+        conditions = some_conditions(exclude, candidates, where)
+        return self._run(calls.nearest_items(plus, minus, k, conditions, self._details))
+
+    def history(self, user_id: Id, k: int = 10) -> Recommendations:
+        """List what a user has seen; see `Recommender.history`."""
+        return self._run(calls.history(user_id, k, self._details))
+
     def explain(self, user_id: Id, item_id: Id) -> Explanation:
         """Return what each item of a user's history adds to the score of an item."""
         return self._run(calls.explain(user_id, item_id))

@@ -21,6 +21,7 @@ from recsys.nightly.run import Run
 from recsys.nightly.telemetry import write_metrics
 from recsys.settings import LogLevel, NightlySettings
 from recsys.store.manifest import plain
+from recsys.store.nights import REPORT
 
 _LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 
@@ -105,9 +106,6 @@ def _append_line(path: Path, line: str) -> None:
         os.write(file, f"{start}{line}\n".encode(errors="replace"))
     finally:
         os.close(file)
-
-
-REPORT = "report.json"
 
 
 class Reporter:

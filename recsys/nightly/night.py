@@ -22,7 +22,6 @@ from recsys.nightly.context import Context
 from recsys.nightly.journal import Journal, Reporter
 from recsys.nightly.report import NightReport, StageReport
 from recsys.nightly.run import (
-    RUNS,
     Finished,
     Run,
     drop_old_runs,
@@ -34,9 +33,9 @@ from recsys.nightly.stages import STAGES, Stage, published_by
 from recsys.serving import store_path
 from recsys.store import Content, current_or_none, parent_of, require_comparable, require_writable
 from recsys.store.manifest import files_facts, plain
+from recsys.store.nights import NIGHT_LOCK, RUNS
 from recsys.training import plain_settings
 
-LOCK = ".nightly.lock"
 REFRESH_LOCK = ".refresh.lock"
 
 
@@ -104,7 +103,7 @@ def run_pipeline(
 @contextmanager
 def only_night(store: Path) -> Iterator[None]:
     """Lock a store for one night while the block runs; a refresh that runs is waited for."""
-    with _locked(store, LOCK, "night"), _locked(store, REFRESH_LOCK, "refresh", wait=True):
+    with _locked(store, NIGHT_LOCK, "night"), _locked(store, REFRESH_LOCK, "refresh", wait=True):
         yield
 
 
@@ -112,8 +111,8 @@ def only_night(store: Path) -> Iterator[None]:
 def only_refresh(store: Path) -> Iterator[None]:
     """Lock a store for one refresh while the block runs; where a night runs, there is none."""
     with _locked(store, REFRESH_LOCK, "refresh"):
-        if is_held(store / LOCK):
-            raise _running(store, LOCK, "night")
+        if is_held(store / NIGHT_LOCK):
+            raise _running(store, NIGHT_LOCK, "night")
         yield
 
 

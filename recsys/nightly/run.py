@@ -1,8 +1,6 @@
 """One run of the night on the disk: which stages are finished, and what they left."""
 
-import hashlib
 import json
-import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -13,17 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from recsys.base.durable import appearing, moment_of, replace_text, sha256_of, stamp_of, sync
-from recsys.base.reading import errors_of_reading
 from recsys.nightly.report import Result, StageReport
 from recsys.store import FileFacts, versions
 from recsys.store.manifest import plain
+from recsys.store.nights import RUNS, STATE, checksum_of, read_state, runs_in
 from recsys.store.prune import delete_folder
 
-RUNS = "runs"
 REFRESHES = "refreshes"
-"""The folders of the runs of nights and of refreshes."""
-STATE = "state.json"
-_NAME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+"""The folder of the runs of refreshes."""
 _CLOSED = ("done", "refused")
 
 
@@ -121,19 +116,8 @@ class Run:
             "result": self.result,
             "stages": {name: stage.to_dict() for name, stage in self.stages.items()},
         }
-        text = json.dumps(content | {"sha256": _checksum(content)})
+        text = json.dumps(content | {"sha256": checksum_of(content)})
         replace_text(self.folder / STATE, text)
-
-
-def runs_in(store: Path, name: str = RUNS) -> list[Path]:
-    """Return the folders of the runs of a store, oldest first; UnreadableError where it may not."""
-    folder = store / name
-    with errors_of_reading(folder):
-        return sorted(
-            path
-            for path in (folder.iterdir() if folder.is_dir() else ())
-            if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
-        )
 
 
 def now_of(store: Path) -> int:
@@ -196,12 +180,6 @@ def drop_old_runs(store: Path, keep: int, name: str = RUNS) -> list[str]:
 
 def read_run(folder: Path) -> Run:
     """Read the state of a run; OSError, ValueError and others where that is damaged."""
-    content = json.loads((folder / STATE).read_bytes())
-    if content.pop("sha256") != _checksum(content):
-        raise ValueError("the checksum differs")
+    content = read_state(folder)
     stages = {name: Finished.from_dict(name, stage) for name, stage in content["stages"].items()}
     return Run(folder, content["now"], content["parent"], content["result"], stages)
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,5 @@
 """The state of a store: its current version, its last nights, and what needs a person."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,32 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from recsys.base.errors import StoreError
-from recsys.base.locks import is_held
 from recsys.logs.classify import SECONDS_PER_DAY
-from recsys.nightly.journal import REPORT
-from recsys.nightly.night import LOCK
-from recsys.nightly.run import RUNS, read_run, runs_in
 from recsys.nightly.stages import STAGES
 from recsys.store import current, describe_versions
-from recsys.store.prune import lasting_leftovers, stray, strays
+from recsys.store.nights import NightSummary, nights_of
+from recsys.store.prune import lasting_leftovers, strays
 from recsys.store.versions import VERSIONS
 
 _ROOM = 2  # times the bytes of the largest version that a disk should have free
-
-
-@dataclass(frozen=True)
-class NightSummary:
-    """One of the last nights; `reported` holds the checks not passed and the warnings.
-
-    Its result is that of its report, "running", "killed", or "unknown" where it cannot be read.
-    """
-
-    run: str
-    result: str
-    version: str | None
-    newest_event: str | None
-    error: str | None
-    reported: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +77,7 @@ def status(store: str | Path, n_nights: int = 7, *, deep: bool = False) -> Store
     store = Path(store)
     now, why = _current_of(store)
     rows = describe_versions(store, deep=deep)
-    nights, unreadable = _nights_of(store, n_nights)
+    nights, unreadable = nights_of(store, n_nights, [stage.name for stage in STAGES])
     sizes = [row.get("bytes", 0) for row in rows]
     free = shutil.disk_usage(store).free
     row = next((row for row in rows if row["version"] == now), None)
@@ -164,64 +145,3 @@ def _needs_of_versions(now: str | None, rows: list[dict[str, Any]]) -> Iterator[
                 f"version {row['version']} was published in the future, {row['created']}: a clock "
                 "was wrong; the names of later versions follow it"
             )
-
-
-def _nights_of(store: Path, most: int) -> tuple[tuple[NightSummary, ...], str | None]:
-    """Return the last nights, and why they cannot be read."""
-    runs = store / RUNS
-    if os.path.lexists(runs) and not runs.is_dir():
-        return (), stray(runs, "a folder")
-    try:
-        return tuple(_nights(store, most)), None
-    except StoreError as error:
-        return (), str(error)
-
-
-def _nights(store: Path, most: int) -> Iterator[NightSummary]:
-    runs = runs_in(store)
-    is_running = is_held(store / LOCK)
-    for folder in reversed(runs[-most:]):
-        reached = _reached(folder)
-        try:
-            if reached is None:
-                yield _night(json.loads((folder / REPORT).read_bytes()))
-            elif is_running and folder == runs[-1]:
-                yield NightSummary(folder.name, "running", None, None, None, ())
-            else:
-                yield NightSummary(folder.name, "killed", None, None, _killed_in(reached), ())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = f"{folder / REPORT}: cannot be read: {error}"
-            yield NightSummary(folder.name, "unknown", None, None, reason, ())
-
-
-def _killed_in(stage: str) -> str:
-    return (
-        f"it ended in its stage {stage} and could report nothing: killed, out of memory, or the "
-        "disk was full; the next night goes on from there"
-    )
-
-
-def _reached(folder: Path) -> str | None:
-    """Return the stage that a run is in; None where it has come to an end, or does not say."""
-    names = [stage.name for stage in STAGES]
-    try:
-        run = read_run(folder)
-    except FileNotFoundError:  # killed before its first state
-        return names[0]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    left = (name for name in names if name not in run.stages)
-    return next(left, names[-1]) if run.result == "running" else None
-
-
-def _night(report: Mapping[str, Any]) -> NightSummary:
-    facts = {stage["name"]: stage["facts"] for stage in report["stages"]}
-    reported = [*facts.get("gates", {}).get("sentences", ()), *report.get("warnings", ())]
-    return NightSummary(
-        run=report["run"],
-        result=report["result"],
-        version=report["version"],
-        newest_event=facts.get("ingest", {}).get("newest_event"),
-        error=report["error"],
-        reported=tuple(reported),
-    )

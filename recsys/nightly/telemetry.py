@@ -20,7 +20,7 @@ from recsys.base.exposition import family, gauge
 from recsys.config import Settings
 from recsys.models import flat
 from recsys.nightly.report import NightReport, Result
-from recsys.nightly.run import RUNS
+from recsys.store.nights import RUNS
 
 TOTALS = "totals.json"
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, cast, get_args
 from recsys.base.errors import ConfigError
 from recsys.base.event_settings import EventSettings
 from recsys.base.service_settings import ServiceSettings
-from recsys.service import handlers, routes
+from recsys.service import handlers, routes, static
 from recsys.service.admission import Admission
 from recsys.service.counters import Counters
 from recsys.service.handlers import Asked, Reply
@@ -105,6 +105,8 @@ class Service:
         self._request_ids = (f"{prefix}-{n:x}" for n in count())
         fixed = (*_SECURITY, _HSTS) if self.settings.tls_certificate else _SECURITY
         self._fixed_headers = list(fixed)
+        policy = (b"content-security-policy", static.POLICY)
+        self._page_headers = [policy if one[0] == policy[0] else one for one in fixed]
 
     def open(self) -> "Service":
         """Open the current version now."""
@@ -182,6 +184,8 @@ class Service:
                 name = route.name
                 if route.is_quick:
                     self._turns.require_place()
+                elif route.is_of_explorer and not self.settings.explore:
+                    raise ProblemError("no_route", "expected service.explore to be true")
                 self._admission.require_key(route, headers)
                 reply = await self._reply(route, found, scope, headers, receive, opened)
         except ProblemError as problem:
@@ -193,11 +197,11 @@ class Service:
             (b"content-type", reply.media),
             (b"content-length", b"%d" % len(reply.body)),
             (b"x-request-id", request_id.encode()),
-            *self._fixed_headers,
+            *(self._page_headers if reply.is_page else self._fixed_headers),
             *reply.headers,
         ]
         if opened is not None:
-            sent += opened.headers[reply.source]
+            sent += (reply.opened or opened).headers[reply.source]
         if self.settings.origins:
             sent += self._cors(headers)
         await send({"type": "http.response.start", "status": reply.status, "headers": sent})
@@ -236,7 +240,7 @@ class Service:
         opened: Opened | None,
     ) -> Reply:
         if route.answer is None and route.wait is None:
-            return self._own(route, opened)
+            return self._own(route, found, opened)
         query = scope["query_string"]
         read = self._kept_query if len(query) <= _SHORT_QUERY else self._query_of
         given, is_plain = read(route.name, query)
@@ -265,7 +269,7 @@ class Service:
         given = in_query(query, route.by_name if route.method == "GET" else {}, self.settings)
         return _Query(given, route.is_quick_with(given))
 
-    def _own(self, route: Route, opened: Opened | None) -> Reply:
+    def _own(self, route: Route, found: Found, opened: Opened | None) -> Reply:
         """Answer what needs no version."""
         if route.name == "live":
             return Reply(b'{"status":"live"}')
@@ -275,6 +279,10 @@ class Service:
             return Reply(b'{"status":"ready","version":"%s"}' % opened.version.encode())
         if route.name == "openapi":
             return Reply(document(self.settings))
+        if route.name == "page_file":
+            return static.file(unescaped(found.path["name"], "name"))
+        if route.media == static.HTML:
+            return static.page(route.name)
         text = self.counters.text() + self._workers.text()
         return Reply(text.encode(), media=handlers.PROMETHEUS)
 

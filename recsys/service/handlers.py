@@ -37,7 +37,11 @@ class Asked(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What is answered to it; a list has a source, a batch those of its lists."""
+    """What is answered to it; a list has a source, a batch those of its lists.
+
+    `opened` is the version that answered where it is not the current one, and a page has other
+    rules of what it may load.
+    """
 
     body: bytes
     source: str = ""
@@ -45,6 +49,8 @@ class Reply(NamedTuple):
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
     sources: tuple[str, ...] = ()
+    opened: Opened | None = None
+    is_page: bool = False
 
 
 CONDITIONS = (
@@ -219,6 +225,19 @@ def similar(asked: Asked) -> Reply:
     given = {name: one for name, one in asked.given.items() if name in _OF_REQUEST}
     found = asked.opened.recommender.similar_items(asked.path["item_id"], **given)
     return _named(asked, found)
+
+
+def nearest(asked: Asked) -> Reply:
+    """Answer with the items nearest to some added up, less others."""
+    given = {name: one for name, one in asked.given.items() if name in _OF_REQUEST}
+    plus, minus = asked.given.get("plus", ()), asked.given.get("minus", ())
+    return _named(asked, asked.opened.recommender.nearest_items(plus, minus, **given))
+
+
+def history(asked: Asked) -> Reply:
+    """Answer with what a user has seen."""
+    k = asked.given.get("k", DEFAULT_K)
+    return _listed(asked, asked.opened.fresh.history(asked.path["user_id"], k))
 
 
 def explanation(asked: Asked) -> Reply:

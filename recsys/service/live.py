@@ -157,9 +157,20 @@ class Fresh:
         Its answers.
     live : Live, optional
         None: nothing is fresh.
+    is_current : bool
+        Whether what is in memory of events is what this version does not hold; of another version,
+        the database is asked each time.
     """
 
-    def __init__(self, content: Content, recommender: Recommender, live: Live | None) -> None:
+    def __init__(
+        self,
+        content: Content,
+        recommender: Recommender,
+        live: Live | None,
+        *,
+        is_current: bool = True,
+    ) -> None:
+        self._is_current = is_current
         self._recommender, self._rows, self.live = recommender, recommender.rows, live
         manifest = content.version.manifest
         self._data = manifest.data
@@ -179,6 +190,8 @@ class Fresh:
         database = None if self.live is None else self.live.database
         if database is None:
             return False
+        if not self._is_current:
+            return True
         return database.recent.newest(str(user_id)) > self.trained(database)
 
     def recommend(
@@ -202,6 +215,10 @@ class Fresh:
         since = self._since(user_id)
         found = None if since is None else self._rows.explain_with_events(user_id, item_id, since)
         return self._recommender.explain(user_id, item_id) if found is None else found
+
+    def history(self, user_id: Id, k: int) -> RowList:
+        """Return what a user has seen, with what happened since; see `Recommender.history`."""
+        return self._rows.history(user_id, k, self._since(user_id))
 
     def is_forgotten(self, user_id: Id) -> bool:
         """Whether a user's data was deleted since the version was made."""

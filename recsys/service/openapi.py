@@ -22,7 +22,10 @@ _OF_ALL = {
 _HEADERS = _OF_ALL | {
     "x-recsys-source": {"description": "As in the list.", "schema": {"type": "string"}}
 }
-_LISTS = ("user_recommendations", "recommendations", "similar", "similar_in_body", "items")
+_LISTS = (
+    *("user_recommendations", "recommendations", "similar", "similar_in_body", "items"),
+    *("history", "nearest", "of_version"),
+)
 ANSWERS = dict.fromkeys((*_LISTS, "list", "list_in_body"), "List") | {
     "batch": "Batch",
     "explanation": "Explanation",
@@ -30,6 +33,9 @@ ANSWERS = dict.fromkeys((*_LISTS, "list", "list_in_body"), "List") | {
     "item": "Item",
     "embeddings": "Embedding",
     "version": "Version",
+    "users": "Users",
+    "versions": "Versions",
+    "status": "Status",
     "add_events": "Added",
     "delete_user": "Deleted",
     "live": "Health",
@@ -44,6 +50,8 @@ def document(settings: ServiceSettings) -> bytes:
     """Return the document as JSON."""
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
+        if not route.is_of_program or (route.is_of_explorer and not settings.explore):
+            continue
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, settings)
     request = schemas.of_body("recommendations", OF_ANYBODY, settings)
     event = schemas.of_body("event", OF_AN_EVENT, settings)
@@ -124,7 +132,9 @@ def _statuses(route: Route, settings: ServiceSettings) -> set[int]:
         statuses.add(507)
     if route.method == "POST":
         statuses |= {408, 413, 415}
-    if "{" in route.path or any(one.name in ("on_unknown", "history") for one in route.parameters):
+    if "{" in route.path or any(
+        one.name in ("on_unknown", "history", "plus") for one in route.parameters
+    ):
         statuses.add(404)
     if route.scope is not None:
         statuses |= {429} if settings.max_per_second is not None else set()

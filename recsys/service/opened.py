@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,8 @@ log = logging.getLogger("recsys.service")
 
 _WARM_K = 20
 _PLAIN_REQUESTS = 64  # kept
+_MOST_OTHERS = 2  # open at a time
+_IDLE_SECONDS = 600.0  # after which another version is closed, so that it can be pruned
 
 
 class Opened:
@@ -27,16 +30,25 @@ class Opened:
 
     Attributes
     ----------
+    others : OtherVersions or None
+        Of the current version alone.
     headers : dict of str to list
         What every answer is sent with, by the source of a list; an empty one for what is no list.
     """
 
-    def __init__(self, content: Content, live: Live | None = None) -> None:
-        self.content = content
+    def __init__(
+        self,
+        content: Content,
+        live: Live | None = None,
+        *,
+        others: "OtherVersions | None" = None,
+    ) -> None:
+        self.content, self.others = content, others
+        self.store = content.version.folder.parents[1]
         self.manifest = content.version.manifest
         self.recommender = Recommender(content)
         self.rows = self.recommender.rows
-        self.fresh = Fresh(content, self.recommender, live)
+        self.fresh = Fresh(content, self.recommender, live, is_current=others is not None)
         self.plain_request = lru_cache(_PLAIN_REQUESTS)(self.rows.request)  # of a k alone
         self.plain_lists = PlainLists.of(content)
         self.writer = ListWriter(content)
@@ -61,6 +73,34 @@ class Opened:
         return None if self.plain_lists is None else self.plain_lists.json(user_id, k)
 
 
+class OtherVersions:
+    """Versions that are not current, opened when they are asked for; the last ones stay open."""
+
+    def __init__(self, store: Path, live: Live | None) -> None:
+        self._store, self._live = store, live
+        self._open: OrderedDict[str, tuple[Opened, float]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, name: str) -> Opened:
+        """Return a version, open; a StoreError where there is none, or it cannot be read."""
+        with self._lock:
+            known = self._open.pop(name, None)
+            opened = (
+                Opened(open_version(self._store, name), self._live) if known is None else known[0]
+            )
+            self._open[name] = opened, time.monotonic()
+            while len(self._open) > _MOST_OTHERS:
+                self._open.popitem(last=False)
+        return opened
+
+    def close_idle(self) -> None:
+        """Close what nobody has asked for lately."""
+        with self._lock:
+            end = time.monotonic() - _IDLE_SECONDS
+            for name in [name for name, (_, asked) in self._open.items() if asked < end]:
+                del self._open[name]
+
+
 class CurrentVersion:
     """Keeps the current version of a store open.
 
@@ -83,6 +123,7 @@ class CurrentVersion:
         self, store: Path, on_event: Callable[[str], None], live: Live | None = None
     ) -> None:
         self.store, self._live = store, live
+        self._others = OtherVersions(store, live)
         self.opened: Opened | None = None
         self._on_event = on_event
         self._signature: list[int] | None = None
@@ -94,6 +135,7 @@ class CurrentVersion:
 
         At the start a damaged one is passed over for the one before it; later the open one goes on.
         """
+        self._others.close_idle()
         with self._lock:
             signature = signature_of(self.store / CURRENT)
             if self.opened is not None and signature == self._signature:
@@ -122,7 +164,7 @@ class CurrentVersion:
             self._take(open_version(self.store))
 
     def _take(self, content: Content) -> None:
-        opened = Opened(content, self._live)
+        opened = Opened(content, self._live, others=self._others)
         if self._live is not None:  # before it answers: it may hold less than the one before
             self._live.refresh(opened.fresh.trained)
         self.opened, self._refused = opened, None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from recsys.base.lazy import lazy_property
-from recsys.service import events, handlers
+from recsys.service import events, exploring, handlers, state, static
 from recsys.service.details import DETAILS
 from recsys.service.handlers import Asked, Reply
 from recsys.service.keys import Scope
@@ -32,6 +32,8 @@ class Route:
         Of OpenAPI: the parts of the path, the query or the body; tests ask for it.
     is_quick : bool
         Whether a plain request is answered at once, and not by a thread.
+    is_of_explorer : bool
+        Whether it is there only where the settings have the explorer on.
     """
 
     name: str
@@ -45,6 +47,12 @@ class Route:
     media: bytes = handlers.JSON
     is_quick: bool = False
     wait: Callable[[Asked], Awaitable[Reply]] | None = None
+    is_of_explorer: bool = False
+
+    @property
+    def is_of_program(self) -> bool:
+        """Whether it answers programs, and not browsers that show a page."""
+        return not self.media.startswith((b"text/html", b"text/css"))
 
     @lazy_property
     def by_name(self) -> dict[str, Parameter]:
@@ -136,6 +144,30 @@ ROUTES = (
         example={"body": {"history": ["i7"], "item_id": "i9"}},
     ),
     Route(
+        "history",
+        "GET",
+        "/v1/users/{user_id}/history",
+        "List what a user has seen, with the weight of each item.",
+        handlers.history,
+        (_K, DETAILS),
+        example={"path": {"user_id": "u42"}, "query": {"k": 2}},
+    ),
+    Route(
+        "nearest",
+        "POST",
+        "/v1/items:nearest",
+        "List the items nearest to the sum of some embeddings less that of others, by the cosine.",
+        handlers.nearest,
+        (
+            Parameter("plus", "ids", "Items whose embeddings are added."),
+            Parameter("minus", "ids", "Items whose embeddings are taken away."),
+            _K,
+            *handlers.CONDITIONS,
+            DETAILS,
+        ),
+        example={"body": {"plus": ["i7", "i9"], "minus": ["j1"], "k": 2}},
+    ),
+    Route(
         "items",
         "GET",
         "/v1/items",
@@ -214,6 +246,68 @@ ROUTES = (
         example={"path": {"user_id": "u1"}},
     ),
     Route("version", "GET", "/v1/version", "What the open version is.", handlers.version),
+    Route(
+        "users",
+        "GET",
+        "/v1/users",
+        "List users whose ids begin with a text; without one, some of all.",
+        exploring.users,
+        (Parameter("start", "text", "Of an id.", default="", most_characters=256), _K),
+        example={"query": {"start": "u", "k": 2}},
+        is_of_explorer=True,
+    ),
+    Route(
+        "versions",
+        "GET",
+        "/v1/versions",
+        "List the versions of the store, newest first.",
+        exploring.listed_versions,
+        is_of_explorer=True,
+    ),
+    Route(
+        "of_version",
+        "POST",
+        "/v1/versions/{version}/recommendations",
+        "Recommend as /v1/recommendations does, from any version of the store.",
+        exploring.of_version,
+        handlers.OF_ANYBODY,
+        example={"path": {"version": exploring.CURRENT}, "body": {"history": ["i7"], "k": 2}},
+        is_of_explorer=True,
+    ),
+    Route(
+        "status",
+        "GET",
+        "/v1/status",
+        "The open version with its checks and metrics, and the last nights of the store.",
+        state.status,
+        scope="operate",
+    ),
+    Route(
+        "explore",
+        "GET",
+        "/explore",
+        "The explorer, a page for browsers.",
+        scope=None,
+        media=static.HTML,
+        is_of_explorer=True,
+    ),
+    Route(
+        "dashboard",
+        "GET",
+        "/dashboard",
+        "The state of the service, a page for browsers.",
+        scope=None,
+        media=static.HTML,
+    ),
+    Route(
+        "page_file",
+        "GET",
+        "/pages/files/{name}",
+        "Styles and scripts of the pages.",
+        scope=None,
+        example={"path": {"name": "page.css"}},
+        media=b"text/css",
+    ),
     Route("live", "GET", "/health/live", "Whether the process answers.", scope=None),
     Route("ready", "GET", "/health/ready", "Whether a version is open and warm.", scope=None),
     Route(

@@ -36,6 +36,36 @@ _ITEM_OF_LIST = _object(
     attributes={"type": "object"},
     because_of=_ref("Scored"),
 )
+_INTERVAL: Schema = {"type": ["array", "null"], "items": {"type": "number"}}
+_OR_TEXT: Schema = {"type": ["string", "null"]}
+_METRIC = _object({"name": _TEXT, "value": _SCORE, "interval": _INTERVAL}, popularity=_SCORE)
+_CHECK = _object(
+    {
+        "name": _TEXT,
+        "value": _SCORE,
+        "threshold": _SCORE,
+        "passed": {"type": "boolean"},
+        "sentence": _TEXT,
+        "refuses": {"type": "boolean"},
+    }
+)
+_NIGHT = _object(
+    {
+        "run": _TEXT,
+        "result": _TEXT,
+        "version": _OR_TEXT,
+        "newest_event": _OR_TEXT,
+        "error": _OR_TEXT,
+        "reported": _list_of(_TEXT),
+    }
+)
+_ABOUT_VERSION = {
+    "created": _TEXT,
+    "model": _TEXT,
+    "factors": _COUNT,
+    "n_users": _COUNT,
+    "n_items": _COUNT,
+}
 _PART = {"type": "object", "required": ["item_id", "score"], "properties": {"score": _SCORE}}
 
 ANSWERS: dict[str, Schema] = {
@@ -85,6 +115,49 @@ ANSWERS: dict[str, Schema] = {
             "space_id": _TEXT,
             "opened_seconds_ago": {"type": "number"},
             "limits": _object(dict.fromkeys(LIMITS, _COUNT)),
+        }
+    ),
+    "Users": _object(
+        {
+            "users": _list_of(_object({"user_id": _ID, "n_items": _COUNT})),
+            "n_users": _COUNT,
+            "version": _TEXT,
+        }
+    ),
+    "Versions": _object(
+        {
+            "versions": _list_of(
+                _object(
+                    {
+                        "version": _TEXT,
+                        "is_current": {"type": "boolean"},
+                        "is_readable": {"type": "boolean"},
+                    },
+                    **_ABOUT_VERSION,
+                    status={"enum": ["accepted", "refused"]},
+                    metric={"anyOf": [_METRIC, {"type": "null"}]},
+                )
+            ),
+            "version": _TEXT,
+        }
+    ),
+    "Status": _object(
+        {
+            "version": _TEXT,
+            "opened_seconds_ago": {"type": "number"},
+            **_ABOUT_VERSION,
+            "age_seconds": {"type": "integer"},
+            "parent": _OR_TEXT,
+            "refreshed_from": _OR_TEXT,
+            "n_events": {"type": ["integer", "null"]},
+            "newest_event": _OR_TEXT,
+            "metrics": _list_of(_METRIC),
+            "checks": _list_of(_CHECK),
+            "n_versions": _COUNT,
+            "newest_version": _OR_TEXT,
+            "nights": _list_of(_NIGHT),
+            "nights_unreadable": _OR_TEXT,
+            "explore": {"type": "boolean"},
         }
     ),
     "Added": _object({"added": _COUNT, "repeated": _COUNT}),

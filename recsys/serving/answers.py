@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from recsys.serving.results import (
     Source,
 )
 from recsys.store import Content, ItemTable, Version
-from recsys.vectors import FloatMatrix, FloatVector, Id, NamedVectors
+from recsys.vectors import FloatMatrix, FloatVector, Id, NamedVectors, Vector
 from recsys.vectors.ids import Kind
 from recsys.vectors.vector import unit_rows
 
@@ -286,9 +287,13 @@ class Similar:
 
         The rows of the request are those of the same users or items.
         """
-        row, vector = vectors.row(id_), vectors[id_]
+        exclude = np.append(request.exclude, np.int32(vectors.row(id_)))
+        return self.near(vectors, vectors[id_], replace(request, exclude=exclude))
+
+    def near(self, vectors: NamedVectors, vector: Vector, request: Request) -> Recommendations:
+        """Return the users or items nearest to a point of their space."""
         index, has_direction = self._index(vectors.kind)
-        exclude = np.append(request.exclude, np.int32(row))
+        exclude = request.exclude
         if index is None:
             among = request.allowed_rows(len(vectors))
             nearest = vectors.nearest_rows(vector, request.k, exclude=exclude, among=among)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recsys.base.errors import CorruptVersionError, DataError
 from recsys.base.lazy import lazy_property
 from recsys.index import ItemRows
-from recsys.serving.fresh import merged
+from recsys.serving.fresh import latest_first, merged
 from recsys.serving.known import ScoredItem
 from recsys.serving.results import Explanation, Source
 from recsys.store import Content, ItemTable
@@ -115,6 +115,14 @@ class Histories:
         unit = self._spec.unit  # beyond these, float32 would solve wrongly
         within = np.clip(weights, _LEAST_WEIGHT * unit, _LARGEST_WEIGHT * unit)
         return self.as_row(rows, within)
+
+    def latest_first(
+        self, rows: ItemRows, weights: NDArray[np.floating]
+    ) -> tuple[ItemRows, NDArray[np.float64]]:
+        """Return items as `of` takes them reversed: the last one first, and what each weighs."""
+        from recsys.models.protocol import recency_of
+
+        return latest_first(rows, weights, recency_of(self._model) or 0.0)
 
     def of_unknown(
         self, user_idx: NDArray[np.int32], histories: Iterable[Iterable[Id] | None]

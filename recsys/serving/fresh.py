@@ -35,6 +35,19 @@ class Since:
     is_outdated: bool = False
 
 
+def latest_first(
+    rows: ItemRows, fallen: NDArray[np.floating], recency: float
+) -> tuple[ItemRows, Weights]:
+    """Return the items of a history, the last one first, and their weights before they fell.
+
+    A version does not hold in which order its items came. By recency, the largest weight came last:
+    that is so where the events of a user weigh alike.
+    """
+    weights = np.asarray(fallen, np.float64)
+    order = np.argsort(-weights, kind="stable")
+    return rows[order], weights[order] * np.arange(1, len(rows) + 1) ** recency
+
+
 def merged(
     stored: tuple[ItemRows, NDArray[np.floating]],
     fresh: tuple[ItemRows, NDArray[np.floating]],
@@ -53,15 +66,8 @@ def merged(
         How several events of one item become one weight.
     recency : float
         Of the model.
-
-    Notes
-    -----
-    A version does not hold in which order its items came. By recency, the largest weight came last:
-    that is so where the events of a user weigh alike.
     """
-    rows, weights = stored[0], np.asarray(stored[1], np.float64)
-    order = np.argsort(-weights, kind="stable")
-    rows, weights = rows[order], weights[order] * np.arange(1, len(rows) + 1) ** recency
+    rows, weights = latest_first(*stored, recency)
     of_events = np.ones(len(fresh[0])) if duplicates == "count" else fresh[1]
     found = dict(zip(rows.tolist(), weights.tolist(), strict=True))
     latest: dict[int, None] = {}

@@ -5,24 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-import numpy as np
-
-from recsys.base.lazy import lazy_property
-from recsys.serving.answers import Answers, Similar
+from recsys.serving.answers import Answers
 from recsys.serving.known import ScoredItem
 from recsys.serving.request import Conditions, Request
 from recsys.serving.results import Batch, Explanation, Recommendations, Source
 from recsys.serving.row_lists import RowLists, TopKind
+from recsys.serving.space import Space
 from recsys.serving.titles import TitledIds, Titles
-from recsys.store import Content, ItemTable, UserTable, Version
-from recsys.vectors import FloatVector, Id, NamedVectors
-from recsys.vectors.ids import Kind, checked_id, checked_ids
+from recsys.store import Content, Version
+from recsys.vectors import FloatVector, Id
+from recsys.vectors.ids import checked_id, checked_ids, checked_k
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
 
-class Recommender:
+class Recommender(Space):
     """Answers from one version, which never changes; `recsys.open` makes one.
 
     Parameters
@@ -56,14 +54,11 @@ class Recommender:
 
     def __init__(self, content: Content) -> None:
         self._titles = Titles(content)
-        titled = TitledIds.of(content.items.ids, self._titles)
-        self._users, self._items = content.users, replace(content.items, ids=titled)
+        items = replace(content.items, ids=TitledIds.of(content.items.ids, self._titles))
+        super().__init__(content, items, Answers(content, items))
         self._user_lookup = content.user_lookup
-        self._answers = Answers(content, self._items)
         self.rows = RowLists(content, self._items, self._answers)
         self._histories = self.rows.histories
-        self._similar = Similar(content, self._answers)
-        self.version = content.version.name
         self._folder = content.version.folder.absolute()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -258,68 +253,16 @@ class Recommender:
         rows = self._titles.best(text, request.k, allowed)
         return self._answers.named(rows, self._items.popularity[rows], "title")
 
-    def similar_items(
-        self,
-        item_id: Id,
-        k: int = 10,
-        *,
-        exclude: Iterable[Id] = (),
-        candidates: Iterable[Id] | None = None,
-        where: str | None = None,
-    ) -> Recommendations:
-        """Return the items most similar to one, by the cosine of their embeddings.
-
-        Parameters
-        ----------
-        exclude, candidates, where
-            As in `recommend`.
+    def history(self, user_id: Id, k: int = 10) -> Recommendations:
+        """List what a user has seen, the last item first where the model has a `recency`.
 
         Returns
         -------
         Recommendations
-            The source is "similar", scores are cosines. The item itself and items with a zero
-            embedding are not in it.
+            The source is "history", and scores are weights: reversed, `recommend_for_history` takes
+            both. Else those with the largest weights come first.
         """
-        request = Request.of(
-            k, self._answers.attributes, exclude=exclude, candidates=candidates, where=where
-        )
-        return self._similar.to(self.item_vectors, item_id, request)
-
-    def similar_users(
-        self,
-        user_id: Id,
-        k: int = 10,
-        *,
-        exclude: Iterable[Id] = (),
-        candidates: Iterable[Id] | None = None,
-        where: str | None = None,
-    ) -> Recommendations:
-        """Return the users most similar to one, by the cosine of their embeddings.
-
-        Parameters
-        ----------
-        exclude : iterable of str or int
-            Users who must not be in the list; unknown ids are ignored.
-        candidates : iterable of str or int, optional
-            The only users who may be in the list; unknown ids are ignored.
-        where : str, optional
-            Only users who have seen an item that fulfils this condition, as in `recommend`.
-
-        Returns
-        -------
-        Recommendations
-            Of users: `item_id` is the id of a user. The source is "similar", scores are cosines.
-            The user asked for and users with a zero embedding are not in it.
-        """
-        request = Request.among(k, self._users.ids, exclude=exclude, candidates=candidates)
-        matching = Request.of(k, self._answers.attributes, where=where).matching
-        if matching is not None:
-            users = self._users.seen.users_with(matching.is_matching)
-            among = (
-                users if request.candidates is None else np.intersect1d(users, request.candidates)
-            )
-            request = replace(request, candidates=among)
-        return self._similar.to(self.user_vectors, user_id, request)
+        return self.rows.named(self.rows.history(user_id, checked_k(k)))
 
     def explain(self, user_id: Id, item_id: Id) -> Explanation:
         """Return what each item of a user's history adds to the score of an item.
@@ -371,20 +314,6 @@ class Recommender:
             Without item_id; empty where the version has no attributes.
         """
         return self._answers.attributes.of(self.item_vectors.row(item_id))
-
-    @lazy_property
-    def user_vectors(self) -> NamedVectors:
-        """The embeddings of the users by their ids; similarity and arithmetic."""
-        return self._named_vectors(self._users, "user")
-
-    @lazy_property
-    def item_vectors(self) -> NamedVectors:
-        """The embeddings of the items by their ids, in the same space as those of the users."""
-        return self._named_vectors(self._items, "item")
-
-    def _named_vectors(self, table: UserTable | ItemTable, kind: Kind) -> NamedVectors:
-        where = f"of version {self.version}"
-        return NamedVectors(table.ids, table.embeddings, kind, table.space_id, where)
 
     def _known_user(self, user_id: Id) -> int:
         user_idx = self._user_lookup.find(checked_id(user_id, "user_id"))

@@ -23,7 +23,9 @@ from recsys.serving.known import (
 from recsys.vectors import FloatMatrix, Id, Ids
 from recsys.vectors.ids import Kind
 
-Source = Literal["personal", "fold_in", "popular", "trending", "latest", "similar", "title"]
+Source = Literal[
+    "personal", "fold_in", "popular", "trending", "latest", "similar", "title", "history"
+]
 SOURCES: tuple[Source, ...] = ("popular", "personal", "fold_in")
 """Of the lists of many users, in the order of their numbers."""
 
@@ -47,10 +49,10 @@ class Recommendations(Described):
     ----------
     items : tuple of ScoredItem
         No item twice.
-    source : {"personal", "fold_in", "popular", "trending", "latest", "similar", "title"}
+    source : {"personal", "fold_in", "popular", "trending", "latest", "similar", "title", "history"}
         Where the list came from: the user's own embedding, one folded in from a history, the
-        most popular items, of all time or lately, the newest, the items most similar to one, or a
-        search by title.
+        most popular items, of all time or lately, the newest, the items most similar to one, a
+        search by title, or what the user has seen.
     version : str
         The version that answered.
     about : tuple, optional

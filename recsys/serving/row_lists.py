@@ -135,6 +135,19 @@ class RowLists:
             return None
         return self.histories.with_events(stored, fresh, since.duplicates)
 
+    def history(self, user_id: Id, k: int, since: Since | None = None) -> RowList:
+        """Return what a user has seen, and since; see `Recommender.history`."""
+        user_idx = self._users.find(checked_id(user_id, "user_id"))
+        merged = None if since is None else self._history_since(user_id, since)
+        if merged is not None and merged.nnz:
+            rows, weights = merged.indices, merged.data
+        elif merged is None and user_idx is not None:
+            rows, weights = self._users.seen(user_idx), self._users.seen_weights(user_idx)
+        else:
+            raise self.unknown_user(user_id)
+        latest, weights = self.histories.latest_first(rows, weights)
+        return RowList(latest[:k], weights[:k], "history")
+
     def popular(self, request: Request) -> RowList:
         """Return the list of a user of whom nothing is known."""
         return self._answers.answer(None, request, NO_ITEMS, "popular")

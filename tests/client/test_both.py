@@ -125,6 +125,10 @@ def test_titles_are_searched(door, recommender: Recommender) -> None:
     alike(door.find(), recommender.find())
     alike(door.find("title", 5, where="price < 9"), recommender.find("title", 5, where="price < 9"))
     alike(door.similar_items("The Ninth Moonbase"), recommender.similar_items("i7"))
+    sums = (["the ninth moonbase", "j3"], ["j4"])
+    alike(door.nearest_items(*sums, 4), recommender.nearest_items(["i7", "j3"], ["j4"], 4))
+    near = recommender.nearest_items(*sums, where="price < 9")
+    alike(door.nearest_items(*sums, where="price < 9"), near)
 
 
 @pytest.mark.parametrize("item_id", ITEMS[:12], ids=lambda id_: id_[:20])
@@ -136,6 +140,15 @@ def test_an_item_of_any_id(door, recommender: Recommender, item_id: str) -> None
     assert why == recommender.explain("u42", item_id)
     assert why.score == pytest.approx(sum(added for _, added in why.parts) + why.rest)
     alike(why, recommender.explain("u42", item_id))
+
+
+@pytest.mark.parametrize("user", range(len(USERS)))
+def test_what_a_user_has_seen(door, recommender: Recommender, user: int) -> None:
+    found = door.history(USERS[user], len(ITEMS))
+    assert {item_id for item_id, _ in found} == {ITEMS[row] for row in np.flatnonzero(SEEN[user])}
+    alike(found, recommender.history(USERS[user], len(ITEMS)))
+    with pytest.raises(UnknownUserError):
+        door.history("nobody")
 
 
 def test_explanations(door, recommender: Recommender) -> None:

@@ -21,9 +21,10 @@ from recsys.config import settings_from
 from recsys.errors import GateFailedError, StoreError
 from recsys.monitoring.drift import ancestors
 from recsys.nightly import run_night, run_refresh
-from recsys.nightly.night import LOCK, REFRESH_LOCK, only_night
-from recsys.nightly.run import REFRESHES, runs_in
+from recsys.nightly.night import REFRESH_LOCK, only_night
+from recsys.nightly.run import REFRESHES
 from recsys.store import current, find_version, open_version, prune, verify, versions
+from recsys.store.nights import NIGHT_LOCK, runs_in
 from recsys.store.parquet_files import read_item_table, read_user_table
 from tests.command_line import run
 from tests.nightly.nights import stages_of, tables_of, write_days
@@ -208,7 +209,7 @@ def test_two_versions_of_refreshes_are_kept_and_all_of_nights(place: Path) -> No
 def test_a_refresh_and_a_night_do_not_meet(place: Path) -> None:
     settings, store = settings_in(place), place / "store"
     with (
-        only_writer(store / LOCK),
+        only_writer(store / NIGHT_LOCK),
         pytest.raises(StoreError, match="expected no other night, got one that runs"),
     ):
         run_refresh(settings, store)
@@ -229,7 +230,7 @@ def test_a_night_waits_for_a_refresh(tmp_path: Path) -> None:
     thread = Thread(target=night)
     with only_writer(tmp_path / REFRESH_LOCK):
         thread.start()
-        while not is_held(tmp_path / LOCK):
+        while not is_held(tmp_path / NIGHT_LOCK):
             pass
         assert not entered.is_set()
     thread.join()

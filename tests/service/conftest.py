@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from recsys.base.event_settings import EventSettings
-from recsys.service import Service
+from recsys.service import Service, ServiceSettings
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
 from recsys.settings import IndexSettings
@@ -56,7 +56,7 @@ def service(store: Path) -> Service:
 def live(store: Path, tmp_path: Path) -> Iterator[Service]:
     """A service with events of its own."""
     settings = EventSettings(database=str(tmp_path / "events.sqlite"), max_batch=10, max_events=50)
-    service = Service(store, events=settings).open()
+    service = Service(store, ServiceSettings(explore=True), events=settings).open()
     yield service
     service.live.stop()
 

@@ -21,7 +21,7 @@ from recsys.service.schemas import ANSWERS as SCHEMAS
 from tests.service.asking import Answered, ask, escaped, post
 
 N_EXAMPLES = 10
-DOCUMENT = json.loads(document(ServiceSettings()))
+DOCUMENT = json.loads(document(ServiceSettings(explore=True)))
 OPERATIONS = [
     (method.upper(), path, operation)
     for path, methods in DOCUMENT["paths"].items()

@@ -1,0 +1,67 @@
+"""The state of a service for its dashboard: the open version, its gates, and the last nights."""
+
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from recsys.service.handlers import Asked, Reply, encoded
+from recsys.store import Manifest, versions
+from recsys.store.item_json import json_text
+from recsys.store.manifest import plain
+from recsys.store.nights import nights_of
+
+_NIGHTS = 14
+
+
+def status(asked: Asked) -> Reply:
+    """Answer with the open version, its checks, its metrics, and the last nights."""
+    opened = asked.opened
+    listed = versions(opened.store)
+    nights, unreadable = nights_of(opened.store, _NIGHTS)
+    known = {
+        "version": opened.version,
+        "opened_seconds_ago": round(time.time() - opened.since, 3),
+        **_of(opened.manifest),
+        "n_versions": len(listed),
+        "newest_version": listed[0].name if listed else None,
+        "nights": [asdict(night) for night in nights],
+        "nights_unreadable": unreadable,
+        "explore": asked.settings.explore,
+    }
+    return Reply(encoded(json_text(plain(known))))
+
+
+def _of(manifest: Manifest) -> dict[str, Any]:
+    age = datetime.now(UTC) - datetime.fromisoformat(manifest.created)
+    window = manifest.data.get("window")
+    return {
+        "created": manifest.created,
+        "age_seconds": round(age.total_seconds()),
+        "parent": manifest.parent,
+        "refreshed_from": manifest.refreshed_from,
+        "model": manifest.model.name,
+        "factors": manifest.factors,
+        "n_users": manifest.n_users,
+        "n_items": manifest.n_items,
+        "n_events": manifest.data.get("events"),
+        "newest_event": None if not window else datetime.fromtimestamp(window[1], UTC).isoformat(),
+        "metrics": _metrics(manifest),
+        "checks": [asdict(check) for check in manifest.checks],
+    }
+
+
+def _metrics(manifest: Manifest) -> list[dict[str, Any]]:
+    """Return the metrics of the published model, each beside that of popularity."""
+    own, other = manifest.evaluation, manifest.metrics.get("popularity")
+    if own is None:
+        return []
+    return [
+        {
+            "name": name,
+            "value": value,
+            "interval": own.intervals.get(name),
+            "popularity": None if other is None else other.metrics.get(name),
+        }
+        for name, value in own.metrics.items()
+    ]

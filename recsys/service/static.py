@@ -1,0 +1,42 @@
+"""The pages of the service: files without data, which ask the routes for it."""
+
+from functools import cache
+from importlib.resources import files
+
+from recsys.service.handlers import Reply
+from recsys.service.problems import ProblemError
+
+HTML = b"text/html; charset=utf-8"
+_MEDIA = {
+    "css": b"text/css; charset=utf-8",
+    "js": b"text/javascript; charset=utf-8",
+    "html": HTML,
+}
+POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    b"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Of a page: nothing is loaded from elsewhere, and no script stands in it."""
+_FILES = (
+    "page.css",
+    *("explore.js", "address.js", "items.js", "picker.js"),
+    *("dashboard.js", "metrics.js"),
+    *("ask.js", "dom.js"),
+)
+
+
+def page(name: str) -> Reply:
+    """Return a page."""
+    return Reply(_read(f"{name}.html"), media=HTML, is_page=True)
+
+
+def file(name: str) -> Reply:
+    """Return a file that pages load."""
+    if name not in _FILES:
+        raise ProblemError("no_route", "expected a file of the pages")
+    return Reply(_read(name), media=_MEDIA[name.rpartition(".")[2]], is_page=True)
+
+
+@cache
+def _read(name: str) -> bytes:
+    return files("recsys.pages").joinpath("served", name).read_bytes()
