@@ -306,7 +306,7 @@ ROUTES = (
         "Styles and scripts of the pages.",
         scope=None,
         example={"path": {"name": "page.css"}},
-        media=b"text/css",
+        media=static.CSS,
     ),
     Route("live", "GET", "/health/live", "Whether the process answers.", scope=None),
     Route("ready", "GET", "/health/ready", "Whether a version is open and warm.", scope=None),

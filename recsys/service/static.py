@@ -7,8 +7,9 @@ from recsys.service.handlers import Reply
 from recsys.service.problems import ProblemError
 
 HTML = b"text/html; charset=utf-8"
+CSS = b"text/css; charset=utf-8"
 _MEDIA = {
-    "css": b"text/css; charset=utf-8",
+    "css": CSS,
     "js": b"text/javascript; charset=utf-8",
     "html": HTML,
 }
@@ -17,12 +18,13 @@ POLICY = (
     b"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Of a page: nothing is loaded from elsewhere, and no script stands in it."""
-_FILES = (
+FILES = (
     "page.css",
     *("explore.js", "address.js", "items.js", "picker.js"),
     *("dashboard.js", "metrics.js"),
     *("ask.js", "dom.js"),
 )
+"""What pages load."""
 
 
 def page(name: str) -> Reply:
@@ -32,7 +34,7 @@ def page(name: str) -> Reply:
 
 def file(name: str) -> Reply:
     """Return a file that pages load."""
-    if name not in _FILES:
+    if name not in FILES:
         raise ProblemError("no_route", "expected a file of the pages")
     return Reply(_read(name), media=_MEDIA[name.rpartition(".")[2]], is_page=True)
 
