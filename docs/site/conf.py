@@ -38,6 +38,7 @@ numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "recsys"
+html_context = {"default_mode": "auto"}
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_sidebars: dict[str, list[str]] = {"index": [], "from-*": []}  # code stands side by side there
