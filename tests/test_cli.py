@@ -132,9 +132,7 @@ def test_recommend_under_filters(store: Path) -> None:
 def test_items_are_found_by_title_and_titles_are_taken_as_ids(store: Path) -> None:
     done = run("items", "moonbase", "ninth", "--store", store)
     assert done.returncode == 0, done.stderr
-    assert re.search(
-        r"│ 1 │ i216 │ The Ninth Moonbase +│ Space Tales │ 18.9 +│ +\d+ │", done.stdout
-    )
+    assert re.search(r"\n1  i216  The Ninth Moonbase  +Space Tales  18.9 +\d+\n", done.stdout)
     found = json.loads(run("items", "-k", "3", "--json", "--store", store).stdout)
     assert found["source"] == "title"
     assert len(found["items"]) == 3
@@ -327,7 +325,7 @@ def test_evaluate_keeps_every_user_and_shows_groups(sample: Path, tmp_path: Path
     of_all = {
         row["metric"]: row["value"] for row in rows if (row["model"], row["by"]) == ("als", "")
     }
-    assert re.search(rf"ndcg@20 +│ {of_all['ndcg@20']:.4f} ", done.stdout)
+    assert re.search(rf"ndcg@20  +{of_all['ndcg@20']:.4f} ", done.stdout)
     assert {row["by"] for row in rows} >= {"", "activity in train", "new users"}
     table = pq.read_table(out)
     assert table.column_names[:3] == ["user_id", "n_seen", "recall@20"]
@@ -624,6 +622,10 @@ def wide_commands(store: Path, log: Path, folder: Path) -> list[list[str | Path]
     ]
 
 
+WITHOUT_VALUE = {"parent", "epochs", "tuning"}
+"""Headings of columns that are empty here: a paragraph does not name them."""
+
+
 def test_nothing_is_cut_off_in_a_pipe_or_in_80_columns(
     store: Path, few_users: Path, tmp_path: Path
 ) -> None:
@@ -633,9 +635,10 @@ def test_nothing_is_cut_off_in_a_pipe_or_in_80_columns(
         assert wide.stderr.count("Traceback") == narrow.stderr.count("Traceback") == 0
         assert "…" not in wide.stdout + narrow.stdout, command
         assert max(map(len, narrow.stdout.splitlines())) <= 80, command
-        whole = [line for line in wide.stdout.splitlines() if not line.startswith("┃")]
-        words = set(re.findall(r"[^\s│━─]+", clock.sub("", "\n".join(whole))))
-        folded = "".join(re.findall(r"[^\s│┃━─]+", clock.sub("", narrow.stdout)))
+        for printed in (wide.stdout, narrow.stdout):  # a pipe gets no lines, and no blanks at ends
+            assert not re.search(r"[\u2500-\u259f]| $", printed, re.MULTILINE), command
+        words = set(clock.sub("", wide.stdout).split()) - WITHOUT_VALUE
+        folded = "".join(clock.sub("", narrow.stdout).split())
         for word in words:
             assert word in folded or not word.isalnum(), f"{command}: {word} is lost"
 

@@ -5,16 +5,19 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
-from typing import Protocol
+from typing import Protocol, TextIO
 
+from recsys.base.charts import sparkline
 from recsys.base.errors import ConfigError
 from recsys.base.stopping import check_stop
 
 SECONDS = "RECSYS_PROGRESS_SECONDS"
 """The environment variable with the seconds between two lines, 15 by default; "inf" is never."""
+
+_BAR_WIDTH = 24  # so that 80 columns hold a note as well
 
 # C0 and C1 but for the line break, and what turns the direction of writing.
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -42,6 +45,31 @@ def printable_json(value: object, *, indent: int | None = None, ascii_only: bool
 
 def _spelled(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def trend(values: Sequence[float], stream: TextIO, most: int = 16) -> str:
+    """Return the last values as a sparkline, where a stream is a terminal that can show it.
+
+    A pipe, a file and a terminal without the characters get none.
+    """
+    drawn = sparkline(values[-most:])
+    try:
+        drawn.encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return ""
+    return drawn if stream.isatty() else ""
+
+
+def growing_trend(most: int = 12) -> Callable[[float], str]:
+    """Return what draws a series on stderr as it grows, after a blank; "" as `trend` does."""
+    terminal = sys.stderr  # a bar that is shown puts another in its place
+    values: list[float] = []
+
+    def drawn(value: float) -> str:
+        values.append(value)
+        return f" {trend(values, terminal, most)}".rstrip()
+
+    return drawn
 
 
 class OnStep(Protocol):
@@ -81,7 +109,7 @@ def progress_bar(
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(_BAR_WIDTH),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}", markup=False),

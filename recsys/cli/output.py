@@ -2,7 +2,8 @@
 
 Ids, titles and names of files are data of others: what would control a terminal is spelled out, and
 what the terminal or the pipe has no character for is replaced. Nothing of a result is cut off: a
-table that does not fit is printed row by row.
+table that does not fit is printed row by row. A pipe gets columns apart from each other by blanks,
+without the lines and the sparklines of a terminal.
 """
 
 import io
@@ -23,16 +24,19 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from recsys.base.progress import printable, printable_json
+from recsys.base.charts import LinePlot
+from recsys.base.progress import printable, printable_json, trend
 from recsys.base.table_files import require_table_path, write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from recsys.base.charts import Chart
     from recsys.serving.known import Described
 
 _UNBOUNDED = 100_000  # columns
 _SENTENCE = 100  # columns of a line of prose in a pipe
+_LEAST_TREND = 3  # values
 _ATTRIBUTES = 3  # of an item that a table shows, its title first
 
 
@@ -63,7 +67,7 @@ class Listing:
             yield from console.render(cell(self.caption), prose)
 
     def _rows(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
-        fit = _Fit(is_dense=self.is_dense)
+        fit = _Fit(is_plain=not options.is_terminal, is_dense=self.is_dense)
         whole = replace(fit, joins_lines=True)
         tight = replace(fit, breaks_headings=True)
         tighter = replace(tight, breaks_cells=True)
@@ -78,7 +82,9 @@ class Listing:
 
     def _table(self, fit: "_Fit") -> Table:
         table = Table()
-        if fit.is_dense:
+        if fit.is_plain:
+            table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        elif fit.is_dense:
             table.padding, table.collapse_padding = (0, 0, 0, 0), True
         are_numbers = [heading not in self.left for heading in self.headings]
         rows = [[*map(fit.cell, row, are_numbers)] for row in self.rows]
@@ -117,6 +123,7 @@ class Listing:
 class _Fit:
     """How a table is made narrower."""
 
+    is_plain: bool = False  # no lines
     is_dense: bool = False
     joins_lines: bool = False  # of a cell, where the screen is wide enough
     breaks_headings: bool = False  # of numbers, between words
@@ -136,7 +143,13 @@ def show(*parts: RenderableType, width: int | None = None) -> None:
     for place, part in enumerate(parts):
         if place and isinstance(part, Listing) and part.title:
             console.print()
-        console.print(part)
+        if console.is_terminal:
+            console.print(part)
+            continue
+        with console.capture() as captured:
+            console.print(part)
+        lines = captured.get().removesuffix("\n").split("\n")
+        sys.stdout.writelines(f"{line.rstrip()}\n" for line in lines)
 
 
 def _console(width: int | None = None) -> Console:
@@ -144,6 +157,22 @@ def _console(width: int | None = None) -> Console:
         width = _UNBOUNDED
     # Ids and titles are data: nothing in them is markup.
     return Console(markup=False, emoji=False, highlight=False, width=width)
+
+
+def trends(charts: "Sequence[Chart]") -> list[Text]:
+    """Return a line for each series of some charts: a sparkline and its ends; none in a pipe.
+
+    The last values of a series are shown, as many as the screen has room for.
+    """
+    width, shown = _console().width, []
+    for plot in (chart for chart in charts if isinstance(chart, LinePlot)):
+        for line in (one for one in plot.lines if len(one.y) >= _LEAST_TREND):
+            what = plot.y_name if line.name == plot.y_name else f"{plot.y_name}, {line.name}"
+            before, after = f"{what} by {plot.x_name}  ", f"  {line.y[0]:.4f} to {line.y[-1]:.4f}"
+            most = max(_LEAST_TREND, width - len(before) - len(after))
+            if drawn := trend(line.y, sys.stdout, most):
+                shown.append(cell(f"{before}{drawn}{after}"))
+    return shown
 
 
 def show_command(words: Sequence[str]) -> None:

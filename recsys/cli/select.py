@@ -11,7 +11,7 @@ from recsys.base.stopping import StoppedError, check_stop, uninterrupted
 from recsys.base.table_files import require_table_path
 from recsys.cli.app import AsJson, app, choose_model, read_logged
 from recsys.cli.options import Factors, LogOptions, ModelName, takes_log
-from recsys.cli.output import Listing, keep_table, note, print_json, show
+from recsys.cli.output import Listing, keep_table, note, print_json, show, trends
 
 if TYPE_CHECKING:
     from recsys.evaluation import DimensionCurve, DimensionPoint
@@ -64,7 +64,7 @@ def tune_command(
         if as_json:
             print_json(plain_search(tuned))
         else:
-            show(trials_table(tuned), *tuned.edges)
+            show(trials_table(tuned), *trends(tuned.charts()), *tuned.edges)
         for path in configs:
             note(f"written to {path}: recsys train --config {path}")
         if not tuned.is_whole:
@@ -153,7 +153,7 @@ def _show_curve(curve: "DimensionCurve", as_json: bool) -> None:
     if as_json:
         print_json(curve.to_dict())
     else:
-        show(_dimensions(curve), curve.verdict, curve.rule)
+        show(_dimensions(curve), *trends(curve.charts())[:1], curve.verdict, curve.rule)
 
 
 def plain_search(tuned: "Tuned") -> dict[str, Any]:

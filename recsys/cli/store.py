@@ -24,6 +24,7 @@ from recsys.cli.output import (
     require_tables,
     say,
     show,
+    trends,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def versions_command(
     if as_json:
         print_json(rows)
     else:
-        show(_versions(rows, f"versions in {store}"))
+        show(_versions(rows, f"versions in {store}"), *trends(recsys.versions(store).charts()))
         for row in rows:
             for mark in _FAULTS & row.keys():
                 note(f"{mark}: {row['version']}: {row[mark]}")
@@ -68,7 +69,7 @@ def status_command(
     if as_json:
         print_json(found.to_dict())
     else:
-        show(*_status(found))
+        show(*_status(found), *trends(recsys.versions(store).charts()))
         _note_unread(found.unread_bytes)
     if found.needs:
         sys.exit(1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError, DataError
-from recsys.base.progress import progress_bar
+from recsys.base.progress import growing_trend, progress_bar
 from recsys.logs.interactions import Interactions
 from recsys.vectors import Embeddings, FloatMatrix
 
@@ -21,7 +21,6 @@ _COLUMNS_OF_EVENTS = 4  # at most: user, item, weight and time
 _ROUNDING = 1e-6  # of the mean of float32 weights
 _SMALLEST = np.finfo(np.float32).tiny
 _MOST_FACTORS = 2**16  # of which the Gram matrix still fits in the memory of a large machine
-
 
 UserItems: TypeAlias = sp.csr_array | Interactions
 """Weights of users (rows) and items, as a matrix or as the log that `user_items()` makes it of."""
@@ -202,10 +201,11 @@ OnEpoch = Callable[[Epoch], bool | None]
 @contextmanager
 def epoch_bar(description: str, *, enabled: bool = True) -> Iterator[OnEpoch]:
     """Show a `progress_bar` that moves with the epochs of a fit; yields its `on_epoch`."""
+    drawn = growing_trend()
     with progress_bar(description, enabled=enabled) as on_step:
 
         def on_epoch(epoch: Epoch) -> None:
-            note = "" if isnan(epoch.loss) else f"loss {epoch.loss:.6g}"
+            note = "" if isnan(epoch.loss) else f"loss {epoch.loss:.6g}{drawn(epoch.loss)}"
             on_step(epoch.number, epoch.n_epochs, note)
 
         yield on_epoch
