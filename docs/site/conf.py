@@ -41,6 +41,7 @@ html_title = "recsys"
 html_context = {"default_mode": "auto"}
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_sidebars: dict[str, list[str]] = {"index": [], "from-*": []}  # code stands side by side there
 html_show_sourcelink = False
 html_copy_source = False

@@ -25,7 +25,7 @@ def write_routes(folder: Path) -> str:
         "are those of the default settings. Keys, problems and examples are in "
         "[The online service](service.md).",
         *routes,
-        "# What is sent and answered",
+        "## What is sent and answered",
         *shapes,
     ]
     (folder / "routes.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -85,7 +85,7 @@ def _shape(name: str, schema: dict[str, Any]) -> str:
         for key, one in schema.get("properties", {}).items()
     )
     table = f"| key | type | what it is |\n|---|---|---|\n{rows}" if rows else _kind(schema)
-    return f"## {name}\n\n{table}"
+    return f"### {name}\n\n{table}"
 
 
 def _kind(schema: dict[str, Any]) -> str:

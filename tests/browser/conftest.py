@@ -1,0 +1,60 @@
+"""A real browser, one a process: pages may not complain, and may load nothing from elsewhere."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+_OWN = re.compile(r"(file|data|blob|about):|https?://(127\.0\.0\.1|localhost|\[::1\])[:/]")
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, which `.ci/system-packages` installs, without a window."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert program, "expected chromium, got none; `make install` brings it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Open a page as `visit(url, width=390, scheme="dark")`; what it did wrong fails the test.
+
+    An error on its console, an exception of a script, and a request to elsewhere are wrong. Other
+    options are those of a context of Playwright.
+    """
+    wrong: list[str] = []
+    contexts = []
+
+    def to_elsewhere(route: Route) -> None:
+        wrong.append(f"asks for {route.request.url}")
+        route.abort()
+
+    def visit(
+        url: str, *, width: int = 1280, height: int = 900, scheme: str = "light", **options: object
+    ) -> Page:
+        size = {"width": width, "height": height}
+        context = browser.new_context(viewport=size, color_scheme=scheme, **options)
+        contexts.append(context)
+        context.route(lambda asked: not _OWN.match(asked), to_elsewhere)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(f"raises {error}"))
+        page.on(
+            "console",
+            lambda line: wrong.append(f"prints {line.text}") if line.type == "error" else None,
+        )
+        page.goto(url)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert not wrong
