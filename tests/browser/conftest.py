@@ -2,10 +2,10 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
 
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 _OWN = re.compile(r"(file|data|blob|about):|https?://(127\.0\.0\.1|localhost|\[::1\])[:/]")
@@ -28,8 +28,9 @@ def browser() -> Iterator[Browser]:
 def visit(browser: Browser) -> Iterator[Visit]:
     """Open a page as `visit(url, width=390, scheme="dark")`; what it did wrong fails the test.
 
-    An error on its console, an exception of a script, and a request to elsewhere are wrong. Other
-    options are those of a context of Playwright.
+    An error on its console, an exception of a script, and a request to elsewhere are wrong; an
+    answer of one of the statuses `refused` is not. Other options are those of a context of
+    Playwright.
     """
     wrong: list[str] = []
     contexts = []
@@ -39,18 +40,27 @@ def visit(browser: Browser) -> Iterator[Visit]:
         route.abort()
 
     def visit(
-        url: str, *, width: int = 1280, height: int = 900, scheme: str = "light", **options: object
+        url: str,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        scheme: str = "light",
+        refused: Collection[int] = (),
+        **options: object,
     ) -> Page:
+        expected = [f"responded with a status of {status} " for status in refused]
+
+        def printed(line: ConsoleMessage) -> None:
+            if line.type == "error" and not any(one in line.text for one in expected):
+                wrong.append(f"prints {line.text}")
+
         size = {"width": width, "height": height}
         context = browser.new_context(viewport=size, color_scheme=scheme, **options)
         contexts.append(context)
         context.route(lambda asked: not _OWN.match(asked), to_elsewhere)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(f"raises {error}"))
-        page.on(
-            "console",
-            lambda line: wrong.append(f"prints {line.text}") if line.type == "error" else None,
-        )
+        page.on("console", printed)
         page.goto(url)
         return page
 

@@ -28,3 +28,7 @@ export function go(changes) {
   const to = link(changes);
   if (to !== (location.hash || "#")) location.hash = to;
 }
+
+export const toItem = (id) => link({ view: "items", item: String(id) });
+export const without = (values, value) => values.filter((one) => one !== value);
+export const withOne = (values, value) => [...without(values, value), value];

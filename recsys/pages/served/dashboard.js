@@ -1,7 +1,7 @@
 // The dashboard: asks the service every few seconds, and shows what is true now and was since.
 
 import { ask, askText } from "./ask.js";
-import { duration, el, short, show, span, sparkline, whole } from "./dom.js";
+import { $, duration, el, short, show, span, sparkline, whole } from "./dom.js";
 import { buckets, less, of, parsed, quantile, sum, value } from "./metrics.js";
 
 const EVERY = 5000; // milliseconds
@@ -9,7 +9,6 @@ const KEPT = 60; // of the last samples
 const OWN = new Set(["metrics", "status", "dashboard", "explore", "page_file", "live", "ready", "other"]);
 const SECONDS = "recsys_http_request_seconds";
 
-const $ = (id) => document.getElementById(id);
 const isTraffic = (labels) => !OWN.has(labels.route);
 
 const past = []; // the last samples: {at, samples, rate, p50, p99}

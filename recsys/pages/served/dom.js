@@ -1,5 +1,7 @@
 // Elements from data: texts are always texts, never markup.
 
+export const $ = (id) => document.getElementById(id);
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function filled(element, attributes, children) {
@@ -22,7 +24,12 @@ export function button(text, label, onclick, attributes) {
 }
 
 export function show(id, ...children) {
-  document.getElementById(id).replaceChildren(...children.flat(Infinity).filter(Boolean));
+  $(id).replaceChildren(...children.flat(Infinity).filter(Boolean));
+}
+
+// Said by a screen reader.
+export function say(text) {
+  $("said").textContent = text;
 }
 
 const NUMBERS = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -50,8 +57,8 @@ export function span(seconds) {
 
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "–";
-  if (seconds < 0.001) return `${short(seconds * 1e6)} µs`;
-  return seconds < 1 ? `${short(seconds * 1e3)} ms` : `${short(seconds)} s`;
+  const [number, unit] = seconds < 1e-3 ? [seconds * 1e6, "µs"] : seconds < 1 ? [seconds * 1e3, "ms"] : [seconds, "s"];
+  return `${Number(number.toPrecision(3))} ${unit}`;
 }
 
 // A line of numbers, the last one at the right; null where nothing was measured.

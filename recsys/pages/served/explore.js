@@ -1,210 +1,19 @@
 // The explorer: what the address says is shown, and what is done changes the address.
 
-import { go, link, state } from "./address.js";
+import { go, link, state, toItem, withOne, without } from "./address.js";
 import { ask, part, query } from "./ask.js";
-import { button, el, short, show, whole } from "./dom.js";
-import { chip, explained, findItems, listed, named, remember, titleOf } from "./items.js";
+import { $, el, say, short, show, whole } from "./dom.js";
+import { chip, findItems, listed, remember, titleOf } from "./items.js";
+import { showLess, showLists } from "./lists.js";
 import { picker } from "./picker.js";
-
-const $ = (id) => document.getElementById(id);
-const SHOWN = 30; // items of a history, at first
-
-const toItem = (id) => link({ view: "items", item: String(id) });
-const without = (values, value) => values.filter((one) => one !== value);
-const withOne = (values, value) => [...without(values, value), value];
 
 let served = null;
 let asking = new AbortController();
-let isWhole = false; // whether all of a history is shown
-
-function say(text) {
-  $("said").textContent = text;
-}
 
 function problem(error) {
   const text = error ? (error.status === undefined ? `The page failed: ${error.message}` : error.message) : "";
   $("problem").textContent = text;
   $("problem").hidden = !text;
-}
-
-// ---- what a user has seen, and what was added and removed here
-
-async function historyOf(at, signal) {
-  if (!at.user) return { items: [], isKnown: false };
-  const k = served.limits.max_k;
-  try {
-    const found = await ask(`v1/users/${part(at.user)}/history?${query({ k })}`, undefined, signal);
-    return { items: remember(found.items), isKnown: true, isCut: found.items.length === k };
-  } catch (error) {
-    if (error.status !== 404) throw error;
-    return { items: [], isKnown: false };
-  }
-}
-
-const isEdited = (at) => at.add.length > 0 || at.drop.length > 0;
-
-// Who is asked for: a user as the service knows it, or the items that are left, the last one last.
-function asked(at, history) {
-  if (!isEdited(at) && at.user) return { user_id: at.user };
-  const kept = history.items.filter((one) => !at.drop.includes(String(one.item_id)));
-  const added = at.add.filter((id) => kept.every((one) => String(one.item_id) !== id));
-  const ids = [...kept.map((one) => one.item_id).reverse(), ...added];
-  if (!ids.length) return { user_id: at.user || "", on_unknown: "popular" };
-  if (!kept.length) return { history: ids, on_unknown: "ignore" };
-  const mean = kept.reduce((sum, one) => sum + one.score, 0) / kept.length;
-  const weights = [...kept.map((one) => one.score).reverse(), ...added.map(() => mean)];
-  return { history: ids, weights, on_unknown: "ignore" };
-}
-
-function conditions(at) {
-  const found = { k: Number(at.k) || 10 };
-  if (at.where) found.where = at.where;
-  if (Number(at.diversity)) found.diversity = Number(at.diversity);
-  if (at.max_per) found.max_per = at.max_per;
-  if (at.seen) found.include_seen = true;
-  if (at.not.length) found.exclude = at.not;
-  return found;
-}
-
-function historyLine(one, at) {
-  const id = String(one.item_id);
-  const isDropped = at.drop.includes(id);
-  const isAdded = at.add.includes(id);
-  const back = isDropped || isAdded;
-  const act = isDropped
-    ? () => go({ drop: without(at.drop, id) })
-    : () => go(isAdded ? { add: without(at.add, id) } : { drop: withOne(at.drop, id) });
-  const label = `${isDropped ? "Put back" : "Remove"} ${titleOf(id) ?? id}`;
-  return el(
-    "li",
-    { "data-id": id, class: isDropped ? "dropped" : isAdded ? "added" : null },
-    named(id, toItem(id)),
-    one.score === undefined ? null : el("small", { title: "Weight" }, short(one.score)),
-    button(back && isDropped ? "↺" : "✕", label, act),
-  );
-}
-
-function showHistory(at, history) {
-  const known = new Set(history.items.map((one) => String(one.item_id)));
-  const added = at.add.filter((id) => !known.has(id)).map((id) => ({ item_id: id }));
-  const isDropped = (one) => at.drop.includes(String(one.item_id));
-  const dropped = history.items.filter(isDropped);
-  const all = [...added, ...dropped, ...history.items.filter((one) => !isDropped(one))];
-  const shown = isWhole ? all : all.slice(0, SHOWN);
-  const more = all.length - shown.length;
-  const whose = at.user ? `${whole(history.items.length)}${history.isCut ? " of more" : ""} items` : "A new visitor";
-  show(
-    "history",
-    el("p", { class: "hint" }, whose, isEdited(at) ? " · changed here: the list is folded in" : ""),
-    at.user && !history.isKnown
-      ? el("p", { class: "notice" }, "The version does not hold this user: the list is for everybody.")
-      : null,
-    el("ul", { class: "seen" }, shown.map((one) => historyLine(one, at))),
-    more > 0
-      ? button(`All ${whole(all.length)}`, "Show all items", () => {
-          isWhole = true;
-          showHistory(at, history);
-        })
-      : null,
-    isEdited(at) ? button("Undo all changes", "Undo all changes", () => go({ add: [], drop: [] })) : null,
-  );
-}
-
-// ---- the list
-
-function actions(at, who) {
-  return (one) => {
-    const id = String(one.item_id);
-    const title = titleOf(id) ?? id;
-    return el(
-      "span",
-      { class: "actions" },
-      button("+", `Add ${title} to what was seen`, () => go({ add: withOne(at.add, id), drop: without(at.drop, id) })),
-      button("⊘", `Leave out ${title}`, () => go({ not: withOne(at.not, id) })),
-      button("why", `Why ${title}`, (event) => why(event.currentTarget, who, one.item_id), { "aria-expanded": "false" }),
-    );
-  };
-}
-
-async function why(pressed, who, id) {
-  const place = pressed.closest("li").querySelector(".why");
-  const isOpen = pressed.getAttribute("aria-expanded") === "true";
-  pressed.setAttribute("aria-expanded", String(!isOpen));
-  if (isOpen) return place.replaceChildren();
-  const { on_unknown: _, ...whom } = who;
-  try {
-    const found = await ask("v1/explanations", { ...whom, item_id: id, details: true });
-    place.replaceChildren(explained(found, toItem));
-  } catch (error) {
-    const text = error.status === 404 ? "Nothing is known of this user that could explain it." : error.message;
-    place.replaceChildren(el("p", { class: "hint" }, text));
-  }
-  return undefined;
-}
-
-function above(found, milliseconds) {
-  const time = milliseconds === undefined ? "" : ` · ${whole(milliseconds)} ms`;
-  return el("p", { class: "hint" }, el("b", {}, found.source.replace("_", "-")), ` · ${whole(found.items.length)} items${time}`);
-}
-
-function leftOut(at) {
-  if (!at.not.length) return null;
-  const chips = at.not.map((id) =>
-    chip(id, toItem(id), `Allow ${titleOf(id) ?? id} again`, () => go({ not: without(at.not, id) })),
-  );
-  return [el("p", { class: "hint" }, "Left out"), el("ul", { class: "chips" }, chips)];
-}
-
-function columnsOf({ items, title_column: titleColumn }) {
-  const names = new Set(items.flatMap((one) => Object.keys(one.attributes ?? {})));
-  const [column = "column"] = [...names].filter((one) => one !== titleColumn);
-  $("where").placeholder = `${column} = '…'`;
-  $("max_per").placeholder = `${column}:2`;
-  const text = names.size ? `Columns: ${[...names].join(", ")}` : "The items have no attributes to set conditions on.";
-  $("columns").textContent = text;
-}
-
-async function showLists(at, signal) {
-  $("user").value = at.user;
-  for (const name of ["where", "max_per"]) $(name).value = at[name];
-  $("k").value = at.k || "10";
-  $("diversity").value = at.diversity || "0";
-  $("diversity-shown").textContent = at.diversity || "0";
-  $("seen").checked = Boolean(at.seen);
-  $("other").value = at.other;
-  $("list-title").textContent = at.user ? `List of ${at.user}` : "List of a new visitor";
-  const history = await historyOf(at, signal);
-  const who = asked(at, history);
-  const limits = conditions(at);
-  const began = performance.now();
-  const body = { ...who, ...limits, details: true };
-  const isPlain = !isEdited(at) && Object.keys(limits).length === 1;
-  const [found, before, beside] = await Promise.all([
-    ask("v1/recommendations", body, signal).then((one) => ({ ...one, time: performance.now() - began })),
-    isPlain ? null : ask("v1/recommendations", { user_id: at.user, k: limits.k }, signal),
-    at.other ? ask(`v1/versions/${part(at.other)}/recommendations`, body, signal).catch((error) => error) : null,
-  ]);
-  showHistory(at, history);
-  show(
-    "list",
-    above(found, found.time),
-    before ? el("p", { class: "hint" }, "Marked: how each moved from the list without changes and conditions.") : null,
-    listed(found, { href: toItem, actions: actions(at, who), before: before?.items }),
-    leftOut(at),
-  );
-  columnsOf(found);
-  $("beside").hidden = !beside;
-  $("other-title").textContent = `Version ${at.other}`;
-  if (beside instanceof Error) show("other-list", el("p", { class: "notice" }, beside.message));
-  else if (beside) {
-    show(
-      "other-list",
-      above(beside),
-      el("p", { class: "hint" }, "Marked: how each stands against the list at the left."),
-      listed(beside, { href: toItem, before: found.items }),
-    );
-  }
-  say(`${found.items.length} items, ${found.source}`);
 }
 
 // ---- items
@@ -245,10 +54,10 @@ async function showItem(at, signal) {
 
 // ---- a - b + c
 
-async function showSums(at, signal) {
+async function showSums(at, signal, { limits }) {
   const missing = [...at.plus, ...at.minus].filter((id) => titleOf(id) === undefined);
   if (missing.length) {
-    const about = { candidates: missing, k: Math.min(missing.length, served.limits.max_k) };
+    const about = { candidates: missing, k: Math.min(missing.length, limits.max_k) };
     const found = await ask("v1/lists/popular", about, signal);
     remember(found.items);
   }
@@ -271,6 +80,19 @@ async function showSums(at, signal) {
 
 // ---- the page
 
+// What was pressed is gone when its panel is made anew: the same button there, or its panel, is next.
+function kept() {
+  const panel = document.activeElement?.closest("section[aria-labelledby]");
+  const label = document.activeElement?.getAttribute("aria-label");
+  return () => {
+    if (!panel || panel.hidden || document.activeElement !== document.body) return;
+    const same = [...panel.querySelectorAll("button")].find((one) => label && one.getAttribute("aria-label") === label);
+    const next = same ?? panel.querySelector("h2");
+    if (next !== same) next.tabIndex = -1;
+    next.focus({ preventScroll: true });
+  };
+}
+
 const VIEWS = { lists: showLists, items: showItem, sums: showSums };
 
 async function render() {
@@ -285,14 +107,17 @@ async function render() {
     else one.removeAttribute("aria-current");
   }
   document.body.setAttribute("aria-busy", "true");
+  const focus = kept();
   try {
-    await VIEWS[at.view](at, signal);
+    await VIEWS[at.view](at, signal, served);
     problem(null);
   } catch (error) {
     if (error.name === "AbortError") return;
     problem(error);
   }
-  if (!signal.aborted) document.body.setAttribute("aria-busy", "false");
+  if (signal.aborted) return;
+  focus();
+  document.body.setAttribute("aria-busy", "false");
 }
 
 async function findUsers(text, signal) {
@@ -340,7 +165,7 @@ function connect() {
   };
   for (const name of ["diversity", "seen", "k"]) $(name).onchange = apply;
   addEventListener("hashchange", () => {
-    isWhole = false;
+    showLess();
     render();
   });
 }
