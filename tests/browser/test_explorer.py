@@ -20,7 +20,13 @@ from tests.service.servers import Server, serving
 from tests.store.releases import small_release
 
 N_USERS, N_ITEMS = 12, 40
-HOSTILE = ["<script>alert(1)</script>", '" onmouseover="x', "مرحبا بالعالم", "😀 & co", "a/b?c#d%2F"]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '" onmouseover="x',
+    "مرحبا بالعالم",
+    "😀 & co",
+    "a/b?c#d%2F",
+]
 USERS = ["u1", "u2", *HOSTILE, *(f"v{row}" for row in range(N_USERS - 2 - len(HOSTILE)))]
 ITEMS = [*HOSTILE, *(f"i{row}" for row in range(N_ITEMS - len(HOSTILE)))]
 TITLES = [*(f"Title {one}" for one in HOSTILE), *(f"Film {row}" for row in range(N_ITEMS - 5))]
@@ -162,7 +168,9 @@ def test_why_and_another_version(visit: Visit, explorer: str, store: Path) -> No
 def test_items_and_their_sums(visit: Visit, explorer: str) -> None:
     page = ready(visit(f"{explorer}#view=items"))
     page.locator("#item").fill("film 3")
-    expect(page.locator("#item + ul").get_by_role("option").first).to_have_text(re.compile("Film 3"))
+    expect(page.locator("#item + ul").get_by_role("option").first).to_have_text(
+        re.compile("Film 3")
+    )
     page.locator("#item").press("Enter")
     expect(page.locator("#about-item")).to_have_text("Film 3")
     expect(page.locator("#similar ol > li")).to_have_count(20)
