@@ -73,7 +73,7 @@ def line_of(name: str, points: Sequence[tuple[float, float, Interval]]) -> Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point of a `LinePlot` that is ringed, with its name."""
+    """A point that is to be noticed, with its name."""
 
     x: float
     y: float
@@ -113,7 +113,41 @@ class LinePlot:
         return f"{self.title}: {self.y_name} by {self.x_name}: {shown}{marks}"
 
 
-Chart = DotPlot | LinePlot
+@dataclass(frozen=True)
+class Cloud:
+    """Points of one group on a plane, and the name of each; an unnamed group is the rest."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class CloudPlot:
+    """Points on a plane without axes: what is near to what.
+
+    Parameters
+    ----------
+    title : str
+    clouds : sequence of Cloud
+        At most as many as there are colours, and one without a name.
+    marks : sequence of Mark
+        Points with their names written out, as far as these do not meet: the first ones first.
+    """
+
+    title: str
+    clouds: Sequence[Cloud]
+    marks: Sequence[Mark] = ()
+
+    @property
+    def alt(self) -> str:
+        """What the plot shows, in words."""
+        counts = ", ".join(f"{len(cloud.x):,} {cloud.name or 'others'}" for cloud in self.clouds)
+        return f"{self.title}: {counts}; such as {', '.join(mark.name for mark in self.marks)}"
+
+
+Chart = DotPlot | LinePlot | CloudPlot
 
 
 def dots_of_metrics(

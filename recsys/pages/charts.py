@@ -16,22 +16,41 @@ from io import BytesIO
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from recsys.base.charts import NO_INTERVAL, Chart, DotPlot, Interval, Line, LinePlot
+from recsys.base.charts import (
+    NO_INTERVAL,
+    Chart,
+    CloudPlot,
+    DotPlot,
+    Interval,
+    Line,
+    LinePlot,
+    Mark,
+)
 from recsys.base.progress import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 # Colours that colour-blind people tell apart, each with a contrast of 3 or more to white and to
 # near-black: after Okabe and Ito, those darker that vanish on white.
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#AA5C93", "#8A7A00")
+ON_DARK = ("#56B4E9", "#F28E5A", "#2FC493", "#E08FC5", "#CDBB45")  # where it is known to be dark
 MARKED = SERIES[1]
 MARKERS = "osD^v"
 INK = "#1b1b1b"  # stands for the colour of the text around
 
-_WIDTH, _DOT_HEIGHT, _HEAD, _LINE_HEIGHT = 5.6, 0.235, 0.78, 2.7  # inches
+_WIDTH, _DOT_HEIGHT, _HEAD, _LINE_HEIGHT, _CLOUD_HEIGHT = 5.6, 0.235, 0.78, 2.7, 4.6  # inches
 _MOST_NAME, _MOST_TITLE, _MOST_PLACES, _MOST_DOTS = 28, 60, 6, 40
+# JupyterLab, VS Code and the theme of the documentation say so by these; a page of our own sets the
+# variables in its stylesheet.
+_DARK = (
+    '[data-jp-theme-light="false"]',
+    ".vscode-dark",
+    ".vscode-high-contrast",
+    '[data-theme="dark"]',
+)
 _FONT = re.compile(r"'DejaVu Sans'[^;\"]*")
 _STYLE: Any = {
     "svg.hashsalt": "recsys",  # else the names inside an SVG differ from run to run
@@ -54,9 +73,22 @@ def figures(charts: Sequence[Chart]) -> str:
     """Return charts as HTML for a notebook or a page; empty without Matplotlib: tables stay."""
     if not charts or find_spec("matplotlib") is None:
         return ""
-    return "\n".join(
-        f'<figure style="margin: 0; max-width: 35rem">{svg_of(chart)}</figure>' for chart in charts
+    shown = (
+        f'<figure class="recsys-plot" style="margin: 0; max-width: 35rem">{svg_of(chart)}</figure>'
+        for chart in charts
     )
+    return "\n".join([f"<style>{dark_style()}</style>", *shown])
+
+
+def dark_style() -> str:
+    """Return the rule that gives series their colours on dark, where a notebook says it is."""
+    where = ", ".join(f"{dark} .recsys-plot" for dark in _DARK)
+    return f"{where} {{ {series_on_dark()} }}"
+
+
+def series_on_dark() -> str:
+    """Return the variables of the colours of series for the dark style of a page."""
+    return " ".join(f"--series-{number}: {color};" for number, color in enumerate(ON_DARK, 1))
 
 
 def svg_of(chart: Chart) -> str:
@@ -130,13 +162,17 @@ def _with_tips(svg: str, place: int, texts: Sequence[str]) -> str:
 
 
 def _drawn(chart: Chart) -> "Figure":
-    return _dot_plot(chart) if isinstance(chart, DotPlot) else _line_plot(chart)
+    if isinstance(chart, DotPlot):
+        return _dot_plot(chart)
+    return _line_plot(chart) if isinstance(chart, LinePlot) else _cloud_plot(chart)
 
 
 def _tips_of(chart: Chart) -> list[list[str]]:
     """Return what stands beside the pointer, by artist."""
     if isinstance(chart, DotPlot):
         return [[f"{dot.name}: {dot.value:.4g}{_ends(dot.interval)}"] for dot in chart.dots]
+    if isinstance(chart, CloudPlot):
+        return [[*cloud.names] for cloud in chart.clouds]
     where = chart.places or {}
     return [
         [f"{where.get(x, f'{x:g}')}: {y:.4g}{_ends(interval)}" for x, y, interval in _points(line)]
@@ -209,11 +245,64 @@ def _line_plot(plot: LinePlot) -> "Figure":
     axes.set(xlabel=_short(plot.x_name), ylabel=_short(plot.y_name))
     _name_places(axes, plot)
     if len(plot.lines) > 1:
-        longest = max(len(_short(line.name)) for line in plot.lines)
-        columns = min(len(plot.lines), max(1, 60 // (longest + 8)))
-        figure.legend(loc="outside lower center", ncols=columns, frameon=False)
+        _legend(figure, [_short(line.name) for line in plot.lines])
     _finish(axes, plot.title)
     return figure
+
+
+def _cloud_plot(plot: CloudPlot) -> "Figure":
+    figure, axes = _figure(_CLOUD_HEIGHT)
+    named = [cloud.name for cloud in plot.clouds if cloud.name]
+    for place, cloud in enumerate(plot.clouds):
+        number = named.index(cloud.name) if cloud.name else None
+        (drawn,) = axes.plot(
+            cloud.x,
+            cloud.y,
+            MARKERS[number % len(MARKERS)] if number is not None else "o",
+            color=INK if number is None else SERIES[number % len(SERIES)],
+            alpha=0.3 if number is None else 0.8,
+            markersize=3.5,
+            markeredgewidth=0,
+            label=_short(cloud.name) or "others",
+            zorder=1 if number is None else 2,
+        )
+        drawn.set_gid(f"tips-{place}")
+    axes.set_axis_off()
+    axes.set_aspect("equal", adjustable="datalim")
+    if named:
+        _legend(figure, [_short(name) for name in named])
+    _finish(axes, plot.title)
+    figure.draw_without_rendering()  # lays it out
+    _write_apart(axes, plot.marks)
+    return figure
+
+
+def _write_apart(axes: "Axes", marks: Sequence[Mark]) -> None:
+    """Write the names of points above them; one that would meet another, or the frame, is not."""
+    frame, written = axes.get_window_extent(), list["Bbox"]()
+    for mark in marks:
+        label = axes.annotate(
+            _short(mark.name),
+            (mark.x, mark.y),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=8.5,
+            zorder=5,
+        )
+        label.set_in_layout(False)
+        box = label.get_window_extent()
+        is_inside = all(frame.contains(*corner) for corner in box.corners())
+        if is_inside and not box.count_overlaps(written):
+            written.append(box)
+        else:
+            label.remove()
+
+
+def _legend(figure: "Figure", names: Sequence[str]) -> None:
+    columns = min(len(names) + 1, max(1, 70 // (max(map(len, names)) + 7)))
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
 def _draw_intervals(

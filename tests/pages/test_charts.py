@@ -8,6 +8,8 @@ import pytest
 
 from recsys.base.charts import (
     Chart,
+    Cloud,
+    CloudPlot,
     Dot,
     DotPlot,
     Line,
@@ -17,7 +19,7 @@ from recsys.base.charts import (
     line_of,
     sparkline,
 )
-from recsys.pages.charts import SERIES, figures, svg_of
+from recsys.pages.charts import ON_DARK, SERIES, figures, svg_of
 
 HOSTILE = "<script>alert('x')</script> \"q\" $x$ & 😀 مرحبا \x1b[31m"
 DOTS = DotPlot(
@@ -44,7 +46,12 @@ NIGHTS = LinePlot(
     [line_of("ndcg@20", [(place, 0.1, (None, None)) for place in range(40)])],
     places={float(place): f"11-{place:02d}" for place in range(40)},
 )
-CHARTS = {"dots": DOTS, "lines": LINES, "nights": NIGHTS}
+CLOUDS = CloudPlot(
+    "items",
+    [Cloud("Space", [0.0, 1.0], [0.0, 1.0], ["one", HOSTILE]), Cloud("", [2.0], [2.0], ["two"])],
+    [Mark(0.0, 0.0, "one"), Mark(0.001, 0.0, "beside one"), Mark(2.0, 2.0, "two")],
+)
+CHARTS = {"dots": DOTS, "lines": LINES, "nights": NIGHTS, "clouds": CLOUDS}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -101,12 +108,39 @@ def test_many_nights_are_named_now_and_then() -> None:
     ]
 
 
+def test_names_on_a_plane_do_not_meet() -> None:
+    root = ET.fromstring(svg_of(CLOUDS))  # noqa: S314 - our own
+    assert [text for text in texts(root) if text in ("one", "beside one", "two")] == ["one", "two"]
+    assert texts(root, "title")[:2] == ["two", "one"]  # the rest is behind
+    assert {"Space", "others"} <= set(texts(root))
+
+
+@pytest.mark.parametrize(("colors", "ground"), [(SERIES, "#ffffff"), (ON_DARK, "#1e1e1e")])
+def test_series_are_legible(colors: tuple[str, ...], ground: str) -> None:
+    assert all(contrast(color, ground) >= 3 for color in colors)
+    assert all(contrast(color, "#111111") >= 3 for color in colors)
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio of WCAG 2."""
+    light, dark = sorted(map(luminance, (one, other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(color: str) -> float:
+    parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def test_the_same_chart_is_the_same_text() -> None:
     assert svg_of(LINES) == svg_of(LINES)
 
 
 def test_without_matplotlib_there_are_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert figures([DOTS]).startswith("<figure")
+    assert figures([DOTS]).startswith("<style>[data-jp-theme-light")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert figures([DOTS]) == ""
 
