@@ -8,14 +8,19 @@ import typer
 from recsys.cli import app
 
 
+def commands() -> dict[str, Any]:
+    """Return every command by its name."""
+    group: Any = typer.main.get_command(app)
+    return dict(group.commands)
+
+
 def write_commands(folder: Path) -> str:
     """Write the page of all commands and options, and return its name."""
-    group: Any = typer.main.get_command(app)
     parts = [
         "# All options",
         "What `recsys COMMAND --help` prints. Exit codes and what holds for several commands are "
         "in [Commands](commands.md).",
-        *(_described(name, command) for name, command in sorted(group.commands.items())),
+        *(_described(name, command) for name, command in sorted(commands().items())),
     ]
     (folder / "options.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return "options.md"

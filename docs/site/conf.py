@@ -9,6 +9,10 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
+from docs.site.commands import commands
+
+COMMANDS = frozenset(commands())
+
 project = "recsys"
 author = "the recsys contributors"
 project_copyright = ""
@@ -61,21 +65,28 @@ html_theme_options: dict[str, Any] = {
 
 
 class LinkNames(SphinxTransform):
-    """Code in a text that is a public name leads to its docstring."""
+    """Code in a text that is a public name, or a command, leads to where it is described."""
 
     default_priority = 500
 
     def apply(self, **_: Any) -> None:
-        """Put a reference around each name."""
+        """Put a reference around each."""
         for code in list(self.document.findall(nodes.literal)):
-            found = re.fullmatch(r"(recsys(?:\.\w+)+)(?:\(.*\))?", code.astext())
-            if found is None or isinstance(code.parent, nodes.reference | addnodes.pending_xref):
-                continue
-            reference = addnodes.pending_xref(
-                "", refdomain="py", reftype="obj", reftarget=found[1], refwarn=False
+            reference = self._reference(code.astext())
+            if reference and not isinstance(code.parent, nodes.reference | addnodes.pending_xref):
+                code.replace_self(reference)
+                reference += code
+
+    def _reference(self, text: str) -> nodes.Element | None:
+        if name := re.fullmatch(r"(recsys(?:\.\w+)+)(?:\(.*\))?", text):
+            return addnodes.pending_xref(
+                "", refdomain="py", reftype="obj", reftarget=name[1], refwarn=False
             )
-            code.replace_self(reference)
-            reference += code
+        command = re.match(r"recsys ([a-z]+)\b", text)
+        if command is None or command[1] not in COMMANDS or self.env.docname == "options":
+            return None
+        to_root = "../" * self.env.docname.count("/")
+        return nodes.reference("", refuri=f"{to_root}options.html#recsys-{command[1]}")
 
 
 class WithoutMail(SphinxTransform):

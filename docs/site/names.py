@@ -81,7 +81,8 @@ def _page(room: str, names: list[Name]) -> str:
     title = f"recsys.{room}"
     intro = inspect.getdoc(import_module(title)) or ""
     entries = "\n".join(_entry(name) for name in names)
-    return f"{title}\n{'=' * len(title)}\n\n.. currentmodule:: recsys\n\n{intro}\n\n{entries}"
+    head = f"{title}\n{'=' * len(title)}\n\n.. py:module:: {title}\n\n.. currentmodule:: recsys"
+    return f"{head}\n\n{intro}\n\n{entries}"
 
 
 def _entry(name: Name) -> str:
