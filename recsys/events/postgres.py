@@ -32,6 +32,9 @@ _MADE_BY_ONE = 5_237_001  # an advisory lock: two that make the tables at once w
 _PATIENCE = {  # a server that is not reached holds up no list for longer
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,  # a machine that is gone is noticed while its answer is waited for
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
     "options": "-c statement_timeout=60000 -c lock_timeout=8000",
 }
 _ROWS_AT_ONCE = 50_000

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
@@ -98,6 +99,8 @@ class Service:
         self.current = CurrentVersion(folder, self.counters.increase, self.live)
         self._admission = Admission(self.settings, counters)
         self._threads, self._turns = Threads(self.settings), Turns(self.settings)
+        # A database of events that hangs keeps no thread of those that make lists.
+        self._of_events = Threads(replace(self.settings, threads=1))
         self._watcher = ThreadPoolExecutor(1, "recsys-watch")
         self._looked: Callable[[], None] = lambda: None
         self._kept_query = lru_cache(_MOST_QUERIES)(self._query_of)  # short ones come again
@@ -139,6 +142,7 @@ class Service:
         watch.cancel()
         self._watcher.shutdown(wait=False, cancel_futures=True)
         self._threads.stop()
+        self._of_events.stop()
         await asyncio.to_thread(self.live.stop)
         self._observer.close()
         await send({"type": "lifespan.shutdown.complete"})
@@ -258,7 +262,8 @@ class Service:
         answer = cast("Callable[[Asked], Reply]", route.answer)  # what has none is answered above
         if is_plain and not opened.fresh.may_have(path["user_id"]):
             return answer(asked)
-        return await self._threads.run(partial(answer, asked))
+        threads = self._of_events if route.scope == "write" else self._threads
+        return await threads.run(partial(answer, asked))
 
     def _given_in(self, route: Route, body: bytes) -> Arguments:
         return in_body(parsed(body), route.by_name, self.settings)

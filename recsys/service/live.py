@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -20,6 +21,7 @@ from recsys.events import (
 )
 from recsys.events.weights import EventWeights
 from recsys.service.group_commit import GroupCommit, Result
+from recsys.service.patience import Patience, TooSlowError
 from recsys.service.problems import ProblemError
 from recsys.serving import Recommender
 from recsys.serving.fresh import Since
@@ -32,6 +34,7 @@ from recsys.vectors import Id
 log = logging.getLogger("recsys.service")
 
 _LOST_SECONDS = 1.0  # for which a database that is lost is not asked again
+_READ_SECONDS, _LOOK_SECONDS = 1.0, 5.0  # for which lists, and new versions, wait for it
 
 
 class Live:
@@ -61,6 +64,8 @@ class Live:
         self._lost_until = 0.0
         self._lock = Lock()
         self._commits = GroupCommit(self._add)
+        self._reads = Patience("recsys-events-read", _READ_SECONDS)
+        self._looks = Patience("recsys-events-look", _LOOK_SECONDS)
 
     async def add(self, events: Sequence[Event], seconds: float) -> Result:
         """Keep events; they are durable, and seen by all workers, when this returns."""
@@ -82,7 +87,7 @@ class Live:
         if database is None or time.monotonic() < self._lost_until:
             return None
         try:
-            return database.of_user(user_id)
+            return self._reads.ask(partial(database.of_user, user_id))
         except EventsError as error:
             self._lost_until = time.monotonic() + _LOST_SECONDS
             self._count("events_lost", 1)
@@ -100,16 +105,22 @@ class Live:
         if not has_events(self._store, self.settings):
             return
         try:
-            with self._lock:
-                database = self._opened(create=False)
-            database.recent.refresh(trained(database))
+            self._looks.ask(partial(self._look, trained))
         except EventsError as error:
             log.error("cannot look for events: %s", error)
-            self._close()
+            if not isinstance(error, TooSlowError):
+                self._close()
+
+    def _look(self, trained: Callable[[EventDatabase], int]) -> None:
+        with self._lock:
+            database = self._opened(create=False)
+        database.recent.refresh(trained(database))
 
     def stop(self) -> None:
         """Keep what waits, and close."""
         self._commits.stop()
+        self._reads.stop()
+        self._looks.stop()
         self._close()
 
     def _add(self, events: Sequence[Event]) -> Added:
