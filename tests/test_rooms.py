@@ -10,7 +10,10 @@ FLOORS = {  # from the bottom up; rooms that are still to be built have their pl
     "data": ("vectors", "logs", "splits", "datasets", "events"),
     "learning": ("models", "evaluation", "tuning"),
     "answering": ("index", "store", "serving"),
-    "running": ("config", "inputs", "monitoring", "training", "selection", "one_line", "nightly"),
+    "running": (
+        *("config", "inputs", "monitoring", "maps"),
+        *("training", "selection", "one_line", "nightly"),
+    ),
     "faces": ("export", "spark", "service", "client", "pages", "cli", "__main__"),
 }
 ROOMS = [room for rooms in FLOORS.values() for room in rooms]
