@@ -11,7 +11,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from errno import ENOSPC
 from pathlib import Path
@@ -175,7 +175,8 @@ def open_session(memory_limit: str, now: int | None = None) -> Iterator[Session]
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET preserve_insertion_order = true")
             connection.execute("SET arrow_large_buffer_size = true")
-            connection.execute("SET enable_progress_bar = false")
+            with suppress(duckdb.InvalidInputException):  # without ipywidgets: then there is none
+                connection.execute("SET enable_progress_bar = false")
             yield Session(connection, Path(folder), now=int(time.time()) if now is None else now)
         finally:
             connection.close()
