@@ -40,8 +40,9 @@ def run(site: Path, *arguments: str) -> str:
 
 def test_the_wheel_holds_the_package_and_nothing_else(site: Path) -> None:
     assert {path.name.split("-")[0] for path in site.iterdir()} == {"recsys", "recsys_engine"}
-    modules = {path.relative_to(ROOT) for path in (ROOT / "recsys").rglob("*.py")}
-    assert {path.relative_to(site) for path in site.rglob("*.py")} == modules
+    for kind in ("py", "html", "css", "js"):
+        files = {path.relative_to(ROOT) for path in (ROOT / "recsys").rglob(f"*.{kind}")}
+        assert {path.relative_to(site) for path in site.rglob(f"*.{kind}")} == files
     assert (site / "recsys" / "py.typed").exists()
     assert (site / "recsys" / "__init__.pyi").exists()
     assert (site / "recsys" / "export" / "templates" / "schema.md").exists()

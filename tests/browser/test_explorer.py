@@ -96,7 +96,7 @@ def test_it_begins_with_somebody(visit: Visit, explorer: str, store: Path) -> No
 def test_a_list_changes_with_what_was_seen_and_back(visit: Visit, explorer: str) -> None:
     page = ready(visit(f"{explorer}#user=u1"))
     before, seen = ids(page.locator("#list")), ids(page.locator("#history"))
-    page.locator(f'#list li[data-id="{before[0]}"]').get_by_text("+", exact=True).click()
+    page.locator(f'#list li[data-id="{before[0]}"]').get_by_text("Add", exact=True).click()
     expect(page.locator("#history .added")).to_have_count(1)
     expect(page.locator("#list")).to_contain_text("fold-in")
     assert before[0] not in ids(ready(page).locator("#list"))

@@ -51,16 +51,17 @@ function cards(now, status) {
   const workers = value(samples, "recsys_service_workers");
   const isReady = value(samples, "recsys_service_ready") === 1;
   const series = (name) => past.map((one) => one[name]);
-  const failedChecks = status.checks.filter((one) => !one.passed).length;
+  const found = status.checks.filter((one) => !one.passed);
+  const gates = found.length ? `${found.length} reported` : status.checks.length ? "All passed" : "None";
   show(
     "cards",
     card("Version", `${span(status.age_seconds)} old`, `${status.version}, open for ${span(status.opened_seconds_ago)}`),
     card(
       "Gates",
-      failedChecks ? `${failedChecks} not passed` : status.checks.length ? "All passed" : "None",
+      gates,
       `${status.checks.length} checks of this version`,
       null,
-      failedChecks > 0,
+      found.some((one) => one.refuses),
     ),
     card(
       "Workers",
@@ -139,7 +140,7 @@ function tables({ samples }, status) {
       status.checks
         .filter((one) => one.passed === isPassed)
         .map((one) => [
-          isPassed ? { kind: "good", text: "passed" } : { kind: "bad", text: one.refuses ? "refused" : "reported" },
+          isPassed ? { kind: "good", text: "passed" } : { kind: one.refuses ? "bad" : "notable", text: one.refuses ? "refused" : "reported" },
           one.sentence,
         ]),
       "",

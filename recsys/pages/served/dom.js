@@ -62,7 +62,8 @@ export function duration(seconds) {
 }
 
 // A line of numbers, the last one at the right; null where nothing was measured.
-export function sparkline(numbers, label, size = 60) {
+export function sparkline(numbers, label) {
+  const size = Math.max(numbers.length, 12);
   const [width, height] = [240, 40];
   const known = numbers.filter((one) => one !== null);
   const most = Math.max(...known, 1e-12);

@@ -104,9 +104,9 @@ function actions(at, who) {
     return el(
       "span",
       { class: "actions" },
-      button("+", `Add ${title} to what was seen`, () => go({ add: withOne(at.add, id), drop: without(at.drop, id) })),
-      button("⊘", `Leave out ${title}`, () => go({ not: withOne(at.not, id) })),
-      button("why", `Why ${title}`, (event) => why(event.currentTarget, who, one.item_id), { "aria-expanded": "false" }),
+      button("Add", `Add ${title} to what was seen`, () => go({ add: withOne(at.add, id), drop: without(at.drop, id) })),
+      button("Leave out", `Leave out ${title}`, () => go({ not: withOne(at.not, id) })),
+      button("Why", `Why ${title}`, (event) => why(event.currentTarget, who, one.item_id), { "aria-expanded": "false" }),
     );
   };
 }
@@ -140,13 +140,17 @@ function leftOut(at) {
   return [el("p", { class: "hint" }, "Left out"), el("ul", { class: "chips" }, chips)];
 }
 
+// What conditions can be on; a list without an item says nothing of that.
 function columnsOf({ items, title_column: titleColumn }) {
-  const names = new Set(items.flatMap((one) => Object.keys(one.attributes ?? {})));
-  const [column = "column"] = [...names].filter((one) => one !== titleColumn);
-  $("where").placeholder = `${column} = '…'`;
-  $("max_per").placeholder = `${column}:2`;
-  const text = names.size ? `Columns: ${[...names].join(", ")}` : "The items have no attributes to set conditions on.";
-  $("columns").textContent = text;
+  if (!items.length) return;
+  const names = [...new Set(items.flatMap((one) => Object.keys(one.attributes ?? {})))];
+  const [column = "column"] = names.filter((one) => one !== titleColumn);
+  const none = "The items have no attributes to set conditions on.";
+  $("columns").textContent = names.length ? `Columns: ${names.join(", ")}` : none;
+  for (const [id, example] of [["where", `${column} = '…'`], ["max_per", `${column}:2`]]) {
+    $(id).placeholder = names.length ? example : "";
+    $(id).disabled = !names.length;
+  }
 }
 
 export async function showLists(at, signal, served) {
