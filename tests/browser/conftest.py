@@ -1,4 +1,4 @@
-"""A real browser, one a process: pages may not complain, and may load nothing from elsewhere."""
+"""A real browser: pages may not complain, and may load nothing from elsewhere."""
 
 import re
 import shutil
@@ -13,9 +13,13 @@ _OWN = re.compile(r"(file|data|blob|about):|https?://(127\.0\.0\.1|localhost|\[:
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, which `.ci/system-packages` installs, without a window."""
+    """Debian's Chromium, which `.ci/system-packages` installs, without a window.
+
+    One a module, not a session: while Playwright is there, its loop runs in this thread, and
+    asyncio.run of another test in this process would be an error.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     assert program, "expected chromium, got none; `make install` brings it"
     with sync_playwright() as playwright:
