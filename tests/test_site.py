@@ -120,3 +120,7 @@ def test_the_check_of_docstrings_sees_a_parameter_that_there_is_not(
     monkeypatch.setattr(docstrings, "public_names", lambda: [name])
     (found,) = wrong_docstrings()
     assert "Unknown parameters {'n'}" in found
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    assert wrong_docstrings() == []

@@ -30,6 +30,7 @@ Method = Literal["umap", "pca"]
 Positions = NDArray[np.floating]  # (n, 2)
 
 METHODS: tuple[Method, ...] = get_args(Method)
+"""The names of the methods."""
 
 N_NEIGHBORS = 15  # of a point, itself among them
 _EPOCHS = {"few": 500, "many": 200}  # of a new map
