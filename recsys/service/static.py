@@ -18,8 +18,9 @@ POLICY = (
     b"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Of a page: nothing is loaded from elsewhere, and no script stands in it."""
+_SHARED = "page.css"  # of all pages, also of those that no service shows
 FILES = (
-    "page.css",
+    *(_SHARED, "asking.css"),
     *("explore.js", "lists.js", "address.js", "items.js", "picker.js"),
     *("dashboard.js", "metrics.js"),
     *("ask.js", "dom.js"),
@@ -41,4 +42,5 @@ def file(name: str) -> Reply:
 
 @cache
 def _read(name: str) -> bytes:
-    return files("recsys.pages").joinpath("served", name).read_bytes()
+    folder = files("recsys.pages")
+    return (folder if name == _SHARED else folder / "served").joinpath(name).read_bytes()

@@ -146,7 +146,8 @@ def test_the_status_is_that_of_the_version(live: Service) -> None:
 def test_a_page_holds_no_script_no_style_and_nothing_from_elsewhere(page: str) -> None:
     assert not re.search(r"<script>|<style|\son\w+=|\sstyle=|https?:|//", page.replace("<!--", ""))
     loaded = re.findall(r'(?:src|href)="pages/files/([^"]+)"', page)
-    assert len(loaded) == 2
+    assert len(loaded) == 3
+    assert set(loaded) <= set(static.FILES)
     scripts = [static.file(name).body.decode() for name in static.FILES if name.endswith(".js")]
     imported = {name for text in scripts for name in re.findall(r'from "\./([^"]+)"', text)}
     assert imported <= set(static.FILES)
