@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
-_MOST_ROWS = {"text": 30, "html": 50}
+_MOST_ROWS = {"text": 30, "html": 30}
 _MOST_CHARACTERS = {"text": 32, "html": 120}
 _MOST_IN_LIST = 4
 _PADDING, _WIDTH, _LEAST_WIDTH = "  ", 80, 12

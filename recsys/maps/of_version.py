@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.base.charts import CloudPlot
 from recsys.base.checks import as_path
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.tables import Tabular
 from recsys.maps.kept import KeptMap, Kind, Origin, earlier_maps, keep_map, read_map
 from recsys.maps.positions import Method, between_neighbours, method_for, positions_of
+from recsys.maps.shown import cloud_plot
 from recsys.maps.strata import stratified_sample
 from recsys.store import Content, open_version
 from recsys.store.parquet_files import ItemTable, UserTable
@@ -24,6 +26,7 @@ from recsys.vectors.vector import unit_rows
 MOST_FITTED = 100_000
 """Vectors that are laid out; the others are put between those."""
 
+_MOST_DRAWN = 600  # points of a plot in a notebook: 100 kB
 _LEAST_SHARED = 0.5  # of the points, that an earlier map must know to start from it
 _ROWS_AT_ONCE = 1 << 16
 
@@ -67,18 +70,31 @@ class VectorMap(Tabular):
 
     def to_arrow(self) -> pa.Table:
         """Return id, x, y, popularity, and the attributes of items, a row for each position."""
-        taken = pa.array(self.rows)
+        return self._table_of(np.arange(len(self.rows)))
+
+    def _table_of(self, places: NDArray[np.integer]) -> pa.Table:
+        taken = pa.array(self.rows[places])
         columns = {
             f"{self.kind[:-1]}_id": self.table.ids.values.take(taken),
-            "x": pa.array(self.positions[:, 0]),
-            "y": pa.array(self.positions[:, 1]),
-            "popularity": pa.array(self.popularity),
+            "x": pa.array(self.positions[places, 0]),
+            "y": pa.array(self.positions[places, 1]),
+            "popularity": pa.array(self.popularity[places]),
         }
         attributes = self.content.attributes if self.kind == "items" else None
         if attributes is not None:
             own = attributes.take(taken)
             columns |= {name: own[name] for name in own.column_names if name not in columns}
         return pa.table(columns)
+
+    def charts(self) -> list[CloudPlot]:
+        """Return a sample by strata of popularity on the plane, with titles."""
+        ids = self.table.ids.take(self.rows)
+        sample = stratified_sample(self.popularity, ids, _MOST_DRAWN, seed=self.origin.seed)
+        return [cloud_plot(self._table_of(sample.rows), len(self.rows), self.kind)]
+
+    def first_rows(self, n: int) -> pa.Table:
+        """Return the first rows of the table."""
+        return self._table_of(np.arange(min(n, len(self.rows))))
 
     def caption(self) -> str:
         """Return what the map shows and how it was found."""
