@@ -29,7 +29,12 @@ HOSTILE = [
 ]
 USERS = ["u1", "u2", *HOSTILE, *(f"v{row}" for row in range(N_USERS - 2 - len(HOSTILE)))]
 ITEMS = [*HOSTILE, *(f"i{row}" for row in range(N_ITEMS - len(HOSTILE)))]
-TITLES = [*(f"Title {one}" for one in HOSTILE), *(f"Film {row}" for row in range(N_ITEMS - 5))]
+TITLES = [
+    *(f"Title {one}" for one in HOSTILE),
+    *(f"Film {row}" for row in range(N_ITEMS - 7)),
+    "x" * 5_000,
+    "  ",
+]
 EXACT = IndexSettings(kind="exact")
 
 
@@ -153,6 +158,23 @@ def test_titles_and_ids_are_texts(visit: Visit, explorer: str) -> None:
         expect(page.locator("#add + ul").get_by_role("option").first).to_contain_text(title)
     page.locator("#add").press("Enter")
     expect(page.locator("#history")).to_contain_text(HOSTILE[-1])
+
+
+def test_a_title_without_an_end_is_cut_and_a_blank_one_is_the_id(
+    visit: Visit, explorer: str
+) -> None:
+    long, blank = ITEMS[-2:]
+    page = ready(visit(f"{explorer}#user=u1&k=40&seen=1", refused=[404]))
+    assert page.locator(f'#list li[data-id="{long}"] a').first.text_content() == "x" * 160 + "…"
+    expect(page.locator(f'#list li[data-id="{blank}"] a').first).to_have_text(blank)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    page.goto(f"{explorer}#view=items&item={blank}")
+    expect(page.locator("#about-item")).to_have_text(blank)
+    expect(page.locator("#similar ol > li")).to_have_count(20)
+    page.goto(f"{explorer}#view=items&item=nothing")  # no answer: what was asked before is none
+    expect(page.get_by_role("alert")).to_contain_text("nothing")
+    expect(page.locator("#similar ol > li")).to_have_count(0)
+    expect(page.locator("#about-item")).to_have_text("nothing")
 
 
 def test_why_and_another_version(visit: Visit, explorer: str, store: Path) -> None:

@@ -27,13 +27,13 @@ async function showItem(at, signal) {
     show("similar");
     return;
   }
+  $("about-item").textContent = titleOf(at.item) ?? at.item;
   const [known, similar] = await Promise.all([
     ask(`v1/items/${part(at.item)}`, undefined, signal),
     ask(`v1/items/${part(at.item)}/similar?${query({ k: 20, details: true })}`, undefined, signal),
   ]);
-  const title = known.attributes[similar.title_column];
-  if (title) remember([{ item_id: known.item_id, title }]);
-  $("about-item").textContent = title ?? String(known.item_id);
+  remember([{ item_id: known.item_id, title: known.attributes[similar.title_column] }]);
+  $("about-item").textContent = titleOf(known.item_id) ?? String(known.item_id);
   $("item").value = $("about-item").textContent;
   const rows = [["id", known.item_id], ["users", whole(known.n_users)], ...Object.entries(known.attributes)];
   show(
@@ -94,6 +94,7 @@ function kept() {
 }
 
 const VIEWS = { lists: showLists, items: showItem, sums: showSums };
+const ANSWERS = { lists: ["list", "other-list"], items: ["item-known", "similar"], sums: ["near"] };
 
 async function render() {
   const at = state();
@@ -113,6 +114,7 @@ async function render() {
     problem(null);
   } catch (error) {
     if (error.name === "AbortError") return;
+    for (const id of ANSWERS[at.view]) show(id); // what was asked before is no answer to this
     problem(error);
   }
   if (signal.aborted) return;

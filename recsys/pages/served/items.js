@@ -3,11 +3,21 @@
 import { ask, part, query } from "./ask.js";
 import { button, el, short } from "./dom.js";
 
+const MOST = 160; // characters of a title that are shown; the page of the item has them all
+
 const titles = new Map(); // of ids that an answer had
+
+// A title as it is shown; undefined where there is none, or only blanks.
+function shownTitle(title) {
+  const text = String(title ?? "").trim();
+  if (!text) return undefined;
+  return text.length > MOST ? `${[...text.slice(0, 2 * MOST)].slice(0, MOST).join("")}…` : text;
+}
 
 export function remember(items) {
   for (const one of items) {
-    if (one.title !== undefined && one.title !== null) titles.set(String(one.item_id), one.title);
+    const title = shownTitle(one.title);
+    if (title !== undefined) titles.set(String(one.item_id), title);
     if (one.because_of) remember([one.because_of]);
   }
   return items;
@@ -29,8 +39,8 @@ export async function findItems(text, signal) {
     const found = await ask(`v1/items?${query({ title: text, k: 8 })}`, undefined, signal);
     return remember(found.items).map((one) => ({
       value: String(one.item_id),
-      text: one.title ?? String(one.item_id),
-      note: `${one.title === undefined ? "" : `${one.item_id} · `}${short(one.score)} users`,
+      text: titleOf(one.item_id) ?? String(one.item_id),
+      note: `${titleOf(one.item_id) === undefined ? "" : `${one.item_id} · `}${short(one.score)} users`,
     }));
   } catch (error) {
     if (error.name === "AbortError" || error.status !== 422 || !text) throw error;
@@ -58,10 +68,17 @@ function moved(by) {
   return el("span", { class: by > 0 ? "moved up" : "moved down", title: what, "aria-label": what }, text);
 }
 
+// A whole number may be a year or a code: it stays as it is.
+function valueText(value) {
+  if (Array.isArray(value)) return value.map(valueText).join(", ");
+  return typeof value === "number" && !Number.isInteger(value) ? short(value) : String(value);
+}
+
 function known(one, titleColumn) {
   return Object.entries(one.attributes ?? {})
     .filter(([name, value]) => value !== null && name !== titleColumn)
-    .map(([, value]) => (Array.isArray(value) ? value.join(", ") : String(value)))
+    .map(([, value]) => valueText(value).trim())
+    .filter(Boolean)
     .join(" · ");
 }
 
