@@ -147,21 +147,31 @@ def export_command(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Its name, or current.")],
     to: Annotated[
         str,
-        typer.Option("--to", help="numpy, faiss, pgvector, projector, word2vec, schema."),
+        typer.Option("--to", help="numpy, faiss, pgvector, projector, atlas, word2vec, schema."),
     ],
     out: Annotated[Path, typer.Option("--out", help="A folder that is not there yet.")],
     store: Store = DEFAULT_STORE,
     only: Annotated[str | None, typer.Option("--only", help="users or items.")] = None,
     dtype: Annotated[str, typer.Option("--dtype", help="float32 or float16.")] = "float32",
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample",
+            min=1,
+            help="The most rows, drawn by popularity: for projector (default 10,000) and atlas.",
+        ),
+    ] = None,
 ) -> None:
     """Write the vectors of a version, or a page on its files, for another tool."""
     content = recsys.store.open_version(store, None if version == "current" else version)
     kinds: Any = (only,) if only else ("users", "items")
     chosen: Any = (to, dtype)  # what is none of the formats is refused there
     folder = recsys.export.export_version(
-        content, chosen[0], out, kinds=kinds, dtype=chosen[1], progress=True
+        content, chosen[0], out, kinds=kinds, dtype=chosen[1], sample=sample, progress=True
     )
     say(f"{content.version}: {to} in {folder}")
+    for sentence in recsys.export.notes_of(folder):
+        say(sentence)
 
 
 @app.command("drift")

@@ -5,14 +5,17 @@ import json
 import os
 import re
 import secrets
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from recsys.base.checks import require_whole
 from recsys.base.durable import appearing, durable_file
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.progress import progress_bar
+from recsys.export.atlas import write_atlas
 from recsys.export.formats import (
     Files,
     Tables,
@@ -26,7 +29,7 @@ from recsys.export.schema import write_schema
 from recsys.export.vector_table import DType, Entities, vector_tables
 from recsys.store.content import Content
 
-Format = Literal["numpy", "faiss", "pgvector", "projector", "word2vec", "schema"]
+Format = Literal["numpy", "faiss", "pgvector", "projector", "atlas", "word2vec", "schema"]
 """The name of a format."""
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -39,12 +42,15 @@ _WRITERS: Mapping[Format, Callable[[Path, Tables, Content], Files]] = {
     "faiss": write_faiss,
     "pgvector": write_pgvector,
     "projector": write_projector,
+    "atlas": write_atlas,
     "word2vec": write_word2vec,
     "schema": write_schema,
 }
+_MOST_ROWS: Mapping[str, int] = {"projector": 10_000}
+_SAMPLED = ("projector", "atlas")
 _WITH_FLOAT16 = ("numpy", "pgvector")
 _OF_AN_EXPORT = re.compile(
-    r"(users|items)(/(vectors|metadata)\.tsv|\.(npy|faiss|copy|txt)|_ids\.jsonl)?"
+    r"(users|items)(/(vectors|metadata)\.tsv|\.(npy|faiss|copy|txt|parquet)|_ids\.jsonl)?"
     r"|load\.sql|projector_config\.pbtxt|schema\.(md|json)|export\.json"
 )
 
@@ -56,6 +62,7 @@ def export_version(
     *,
     kinds: tuple[Entities, ...] = ("users", "items"),
     dtype: DType = "float32",
+    sample: int | None = None,
     progress: bool = False,
 ) -> Path:
     """Write the vectors of a version for another tool.
@@ -68,12 +75,16 @@ def export_version(
     ----------
     content : Content
         An open version, as `open_version` returns it.
-    to : {"numpy", "faiss", "pgvector", "projector", "word2vec", "schema"}
+    to : {"numpy", "faiss", "pgvector", "projector", "atlas", "word2vec", "schema"}
     out : path
         The folder; it must not exist.
     kinds : tuple of {"users", "items"}
     dtype : {"float32", "float16"}
         float16, rounded, for numpy and pgvector only.
+    sample : int, optional
+        The most rows of a table, for projector and atlas only: of more, a sample by strata of
+        popularity, which `export.json` describes. Default: 10,000 for projector, on which it
+        computes in seconds; all for atlas.
     progress : bool
         Show a progress bar where stderr is a terminal.
 
@@ -96,7 +107,7 @@ def export_version(
         with_items = export_version(open_version("store"), "numpy", "out", kinds=("items",))
         vectors = np.load(with_items / "items.npy", mmap_mode="r")
     """
-    _check(to, dtype)
+    _check(to, dtype, sample)
     out = Path(out)
     with progress_bar(f"exporting to {to}", enabled=progress) as on_step:
         done = 0
@@ -106,14 +117,15 @@ def export_version(
             done += n
             on_step(done, sum(len(table.ids) for table in tables))
 
-        tables = vector_tables(content, kinds, dtype, on_rows)
+        most = _MOST_ROWS.get(to) if sample is None else sample
+        tables = vector_tables(content, kinds, dtype, on_rows, most)
         with _new_folder(out) as folder:
             files = _WRITERS[to](folder, tables, content)
             _write_about(folder, to, dtype, content, files)
     return out
 
 
-def _check(to: str, dtype: str) -> None:
+def _check(to: str, dtype: str, sample: int | None) -> None:
     if to not in FORMATS:
         raise ConfigError(
             f"export: expected one of {', '.join(FORMATS)}, got {to!r}{did_you_mean(to, FORMATS)}"
@@ -124,6 +136,14 @@ def _check(to: str, dtype: str) -> None:
         raise ConfigError(
             f"export: expected float32 for {to}, got float16, which goes with "
             f"{' and '.join(_WITH_FLOAT16)}"
+        )
+    if sample is None:
+        return
+    require_whole("export: sample", sample, least=1, expected="1 or more rows (--sample)")
+    if to not in _SAMPLED:
+        raise ConfigError(
+            f"export: expected no sample (--sample) for {to}, got {sample}: a sample goes with "
+            f"{' and '.join(_SAMPLED)}"
         )
 
 
@@ -196,3 +216,20 @@ def _write_about(
     }
     with durable_file(folder / ABOUT) as file:
         file.write((json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def notes_of(folder: str | Path) -> list[str]:
+    """Return what is to be known of an export: which rows are left out, and how to open it."""
+    about = json.loads((Path(folder) / ABOUT).read_text())
+    notes = []
+    for name, facts in about["files"].items():
+        if "of" in facts:
+            notes.append(
+                f"{name}: a sample, {facts['rows']:,} of {facts['of']:,}, drawn by popularity; "
+                "--sample asks for more"
+            )
+        if facts.get("without_vector"):
+            notes.append(f"{name}: {facts['without_vector']:,} without a vector are left out")
+        if "open" in facts:
+            notes.append(f"open it: {facts['open'].replace(name, shlex.quote(f'{folder}/{name}'))}")
+    return notes

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -161,9 +162,17 @@ def write_projector(folder: Path, tables: Tables, content: Content) -> Files:
             f'  metadata_path: "{metadata}"',
             "}",
         ]
-        files[vectors] = {"rows": len(table.ids), "metadata": metadata}
+        files[vectors] = {"rows": len(table.ids), "metadata": metadata, **drawn(table)}
     _write_lines(folder / "projector_config.pbtxt", [config])
     return files
+
+
+def drawn(table: VectorTable) -> Files:
+    """Say of a sample what it was drawn from; nothing where all are there."""
+    if table.sample is None:
+        return {}
+    strata = [asdict(one) for one in table.sample.strata]
+    return {"of": sum(one.n for one in table.sample.strata), "strata": strata}
 
 
 def _metadata(table: VectorTable) -> Iterator[list[str]]:
@@ -175,7 +184,7 @@ def _metadata(table: VectorTable) -> Iterator[list[str]]:
         if table.attributes is not None:
             rows = table.attributes.slice(first, len(ids))
             known = [column.to_pylist() for column in rows.columns]
-        cells = zip(ids, range(first, first + len(ids)), *known, strict=True)
+        cells = zip(ids, table.idx[first : first + len(ids)], *known, strict=True)
         yield ["\t".join(map(_cell, row)) for row in cells]
 
 

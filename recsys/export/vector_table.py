@@ -1,7 +1,10 @@
-"""Users or items to export, read in blocks, so that memory does not grow with their number."""
+"""Users or items to export, read in blocks, so that memory does not grow with their number.
+
+Or a sample of them, for a tool that cannot take all.
+"""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -9,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import ConfigError, DataError
+from recsys.maps import StratifiedSample, popularity_of, stratified_sample
 from recsys.store.content import Content
 from recsys.store.parquet_files import ItemTable, UserTable
 from recsys.vectors import FloatMatrix, Id, Ids
@@ -43,6 +47,7 @@ class VectorTable:
     attributes: pa.Table | None  # row i describes row i; without the ids
     dtype: DType  # of the vectors of the blocks
     on_rows: OnRows  # called with the number of rows after each block
+    sample: StratifiedSample | None = None  # row i is its i-th, where there is one
 
     @property
     def id_name(self) -> str:
@@ -53,6 +58,11 @@ class VectorTable:
     def idx_name(self) -> str:
         """Name of the row numbers: "user_idx" or "item_idx"."""
         return f"{self.kind[:-1]}_idx"
+
+    @property
+    def idx(self) -> "NDArray[np.int32] | range":
+        """The row of the version that each row is, (n,)."""
+        return range(len(self.ids)) if self.sample is None else self.sample.rows
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -83,9 +93,16 @@ class VectorTable:
 
 
 def vector_tables(
-    content: Content, kinds: tuple[Entities, ...], dtype: DType, on_rows: OnRows
+    content: Content,
+    kinds: tuple[Entities, ...],
+    dtype: DType,
+    on_rows: OnRows,
+    most: int | None = None,
 ) -> list[VectorTable]:
-    """Return the users, the items or both of a version, in the order asked for."""
+    """Return the users, the items or both of a version, in the order asked for.
+
+    Of more than `most` a sample by strata of popularity.
+    """
     tables: dict[Entities, UserTable | ItemTable] = {"users": content.users, "items": content.items}
     if not kinds or any(kind not in tables for kind in kinds):
         raise ConfigError(f"export: expected users, items or both, got {kinds!r}")
@@ -95,5 +112,19 @@ def vector_tables(
         if attributes is not None:
             attributes = attributes.drop_columns("item_id")
         table = tables[kind]
-        found.append(VectorTable(kind, table.ids, table.embeddings, attributes, dtype, on_rows))
+        whole = VectorTable(kind, table.ids, table.embeddings, attributes, dtype, on_rows)
+        is_large = most is not None and len(table.ids) > most
+        found.append(_sampled(whole, content, most) if most and is_large else whole)
     return found
+
+
+def _sampled(table: VectorTable, content: Content, most: int) -> VectorTable:
+    sample = stratified_sample(popularity_of(content, table.kind), table.ids, most)
+    attributes = None if table.attributes is None else table.attributes.take(pa.array(sample.rows))
+    return replace(
+        table,
+        ids=table.ids.take(sample.rows),
+        embeddings=np.asarray(table.embeddings[sample.rows], np.float32),
+        attributes=attributes,
+        sample=sample,
+    )

@@ -1,6 +1,6 @@
 """The map of a version: a position for each of its items, or users, stable from day to day."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -69,7 +69,10 @@ class VectorMap(Tabular):
         return len(self.table.ids) - len(self.rows)
 
     def to_arrow(self) -> pa.Table:
-        """Return id, x, y, popularity, and the attributes of items, a row for each position."""
+        """Return id, x, y, popularity, and the attributes of items, a row for each position.
+
+        An attribute that is called like one of these has another name: "x of item".
+        """
         return self._table_of(np.arange(len(self.rows)))
 
     def _table_of(self, places: NDArray[np.integer]) -> pa.Table:
@@ -83,7 +86,8 @@ class VectorMap(Tabular):
         attributes = self.content.attributes if self.kind == "items" else None
         if attributes is not None:
             own = attributes.take(taken)
-            columns |= {name: own[name] for name in own.column_names if name not in columns}
+            own = own.drop_columns("item_id")
+            columns |= {_free(name, columns): own[name] for name in own.column_names}
         return pa.table(columns)
 
     def charts(self) -> list[CloudPlot]:
@@ -163,6 +167,10 @@ def vector_map(
     ids = made.table.ids.take(rows)
     keep_map(store, kind, KeptMap(content.version.name, ids, made.positions, made.origin))
     return made
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    return f"{name} of item" if name in taken else name
 
 
 def popularity_of(content: Content, kind: Kind) -> NDArray[np.int64]:

@@ -59,7 +59,10 @@ def from_projector(folder: Path, kind: str) -> tuple[list, np.ndarray]:
     vectors = [floats(line, "\t") for line in lines_of(folder / kind / "vectors.tsv")]
     heading, *cells = [line.split("\t") for line in lines_of(folder / kind / "metadata.tsv")]
     assert heading[:2] == [f"{kind[:-1]}_id", f"{kind[:-1]}_idx"]
-    assert [int(row[1]) for row in cells] == list(range(len(vectors)))
+    assert all(len(row) == len(heading) for row in cells)
+    assert len(cells) == len(vectors)
+    rows = [int(row[1]) for row in cells]
+    assert rows == sorted(set(rows))
     return [unescaped(row[0]) for row in cells], np.array(vectors)
 
 
