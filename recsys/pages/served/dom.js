@@ -36,6 +36,8 @@ const NUMBERS = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export const whole = (number) => NUMBERS.format(number);
 
+export const counted = (number, word) => `${whole(number)} ${word}${number === 1 ? "" : "s"}`;
+
 export function short(number) {
   if (number === null || number === undefined || !Number.isFinite(number)) return "–";
   if (Number.isInteger(number) && Math.abs(number) < 1e9) return whole(number);

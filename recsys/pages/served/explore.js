@@ -2,7 +2,7 @@
 
 import { go, link, state, toItem, withOne, without } from "./address.js";
 import { ask, part, query } from "./ask.js";
-import { $, el, say, short, show, whole } from "./dom.js";
+import { $, counted, el, say, short, show, whole } from "./dom.js";
 import { chip, findItems, listed, remember, titleOf } from "./items.js";
 import { showLess, showLists } from "./lists.js";
 import { picker } from "./picker.js";
@@ -127,7 +127,7 @@ async function findUsers(text, signal) {
   return found.users.map((one) => ({
     value: String(one.user_id),
     text: String(one.user_id),
-    note: `${whole(one.n_items)} items`,
+    note: counted(one.n_items, "item"),
   }));
 }
 
@@ -186,7 +186,7 @@ async function start() {
   connect();
   try {
     served = await ask("v1/version");
-    $("about").textContent = `${served.version} · ${served.model}, ${served.factors} factors · ${whole(served.n_users)} users, ${whole(served.n_items)} items`;
+    $("about").textContent = `${served.version} · ${served.model}, ${served.factors} factors · ${counted(served.n_users, "user")}, ${counted(served.n_items, "item")}`;
     $("k").max = served.limits.max_k;
     versionsOf(await ask("v1/versions"));
     const at = state();

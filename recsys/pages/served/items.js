@@ -1,7 +1,7 @@
 // Items as the page shows them: their titles, where they stood before, and what can be done with them.
 
 import { ask, part, query } from "./ask.js";
-import { button, el, short } from "./dom.js";
+import { button, counted, el, short } from "./dom.js";
 
 const MOST = 160; // characters of a title that are shown; the page of the item has them all
 
@@ -40,12 +40,12 @@ export async function findItems(text, signal) {
     return remember(found.items).map((one) => ({
       value: String(one.item_id),
       text: titleOf(one.item_id) ?? String(one.item_id),
-      note: `${titleOf(one.item_id) === undefined ? "" : `${one.item_id} · `}${short(one.score)} users`,
+      note: `${titleOf(one.item_id) === undefined ? "" : `${one.item_id} · `}${counted(one.score, "user")}`,
     }));
   } catch (error) {
     if (error.name === "AbortError" || error.status !== 422 || !text) throw error;
     const one = await ask(`v1/items/${part(text)}`, undefined, signal);
-    return [{ value: String(one.item_id), text: String(one.item_id), note: `${short(one.n_users)} users` }];
+    return [{ value: String(one.item_id), text: String(one.item_id), note: counted(one.n_users, "user") }];
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { go, toItem, withOne, without } from "./address.js";
 import { ask, part, query } from "./ask.js";
-import { $, button, el, say, short, show, whole } from "./dom.js";
+import { $, button, counted, el, say, short, show, whole } from "./dom.js";
 import { chip, explained, listed, named, remember, titleOf } from "./items.js";
 
 const SHOWN = 30; // items of a history, at first
@@ -77,7 +77,7 @@ function showHistory(at, history) {
   const all = [...added, ...dropped, ...history.items.filter((one) => !isDropped(one))];
   const shown = isWhole ? all : all.slice(0, SHOWN);
   const more = all.length - shown.length;
-  const whose = at.user ? `${whole(history.items.length)}${history.isCut ? " of more" : ""} items` : "A new visitor";
+  const whose = at.user ? history.isCut ? `${whole(history.items.length)} of more items` : counted(history.items.length, "item") : "A new visitor";
   show(
     "history",
     el("p", { class: "hint" }, whose, isEdited(at) ? " · changed here: the list is folded in" : ""),
@@ -129,7 +129,7 @@ async function why(pressed, who, id) {
 
 function above(found, milliseconds) {
   const time = milliseconds === undefined ? "" : ` · ${whole(milliseconds)} ms`;
-  return el("p", { class: "hint" }, el("b", {}, found.source.replace("_", "-")), ` · ${whole(found.items.length)} items${time}`);
+  return el("p", { class: "hint" }, el("b", {}, found.source.replace("_", "-")), ` · ${counted(found.items.length, "item")}${time}`);
 }
 
 function leftOut(at) {
@@ -193,5 +193,5 @@ export async function showLists(at, signal, served) {
       listed(beside, { href: toItem, before: found.items }),
     );
   }
-  say(`${found.items.length} items, ${found.source}`);
+  say(`${counted(found.items.length, "item")}, ${found.source}`);
 }
