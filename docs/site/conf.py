@@ -101,6 +101,23 @@ class WithoutMail(SphinxTransform):
                 link.replace_self(nodes.Text(link.astext()))
 
 
+class DarkPictures(SphinxTransform):
+    """A picture NAME-light gives way to NAME-dark in the dark, where there is one."""
+
+    default_priority = 210  # before Sphinx collects the pictures
+
+    def apply(self, **_: Any) -> None:
+        """Put the one for the dark behind each."""
+        for light in list(self.document.findall(nodes.image)):
+            dark = light["uri"].replace("-light.", "-dark.")
+            if dark != light["uri"]:
+                other = light.deepcopy()
+                other["uri"] = dark
+                light["classes"].append("only-light")
+                other["classes"].append("only-dark")
+                light.replace_self([light, other])
+
+
 class SideBySide(SphinxTransform):
     """In a section called "Side by side" the first two pieces of code stand beside each other."""
 
@@ -128,7 +145,7 @@ def without_numbers(_app: Sphinx, _kind: str, _name: str, value: Any, *_: Any) -
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add what is ours to Sphinx."""
-    for transform in (LinkNames, SideBySide, WithoutMail):
+    for transform in (DarkPictures, LinkNames, SideBySide, WithoutMail):
         app.add_transform(transform)
     app.connect("autodoc-skip-member", without_numbers)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

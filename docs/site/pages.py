@@ -126,4 +126,6 @@ def _followed(link: re.Match[str], path: str, folder: Path) -> str:
     copy = folder / "files" / source
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, copy)
+    if (dark := file.with_name(file.name.replace("-light.", "-dark."))).exists():
+        shutil.copyfile(dark, copy.with_name(dark.name))
     return f"files/{source}{anchor}"
