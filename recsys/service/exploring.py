@@ -91,4 +91,7 @@ def _other(opened: Opened, name: str) -> Opened:
         raise ProblemError("no_route", f"expected a version of the store, got {name[:60]!r}")
     if opened.others is None:
         raise ProblemError("no_route", "expected the current version")
-    return opened.others.get(name)
+    try:
+        return opened.others.get(name)
+    except StoreError as error:  # no failure of the service, which answers from a sound one
+        raise ProblemError("no_route", f"version {name} cannot be opened: it is damaged") from error
