@@ -44,6 +44,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "recsys"
 html_context = {"default_mode": "auto"}
 html_static_path = ["static"]
+html_favicon = "static/favicon.svg"
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_sidebars: dict[str, list[str]] = {"index": [], "from-*": []}  # code stands side by side there

@@ -24,6 +24,9 @@ ELSEWHERE = {
 }
 """Pages whose name in the site is another; the others are called as in docs/."""
 
+_NOT_SEARCHED = {"CHANGELOG.md": "---\nnosearch: true\n---\n\n"}
+"""It has every word; what search should find is on the pages that it names."""
+
 _FENCED = re.compile(r"(^```.*?^```$)", flags=re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
 _SECTION = re.compile(r"^## (.+)\n((?:(?!^## ).*\n?)*)", flags=re.MULTILINE)
@@ -68,7 +71,8 @@ def stage(folder: Path) -> list[Section]:
     folder.mkdir(parents=True)
     for path in files_of_pages():
         text = (ROOT / path).read_text(encoding="utf-8")
-        (folder / str(page_of(path))).write_text(_moved(text, path, folder), encoding="utf-8")
+        text = f"{_NOT_SEARCHED.get(path, '')}{_moved(text, path, folder)}"
+        (folder / str(page_of(path))).write_text(text, encoding="utf-8")
     contents = (folder / "index.md").read_text(encoding="utf-8")
     sections = [
         Section(found[1], found[2], _linked(found[2])) for found in _SECTION.finditer(contents)
