@@ -29,6 +29,7 @@ _MOST_IN_LIST = 4
 _PADDING, _WIDTH, _LEAST_WIDTH = "  ", 80, 12
 _BESIDE = "display: flex; flex-wrap: wrap; gap: 0.5em 2em; align-items: flex-start"
 _AT_MOST = "max-width: 100%; overflow-x: auto"
+_LONG = 48  # characters of a cell that is broken over lines
 _MORE = "... and more: to_pandas(), to_polars() and to_arrow() have all rows"
 
 
@@ -181,12 +182,12 @@ def html_of(table: "pa.Table", caption: str = "", pictures: str = "") -> str:
     from html import escape
 
     (names, *rows), is_number = _shown(table, "html")
-    sides = ["right" if right else "left" for right in is_number]
+    styles = list(map(_cell_style, zip(*rows, strict=True), is_number)) or [""] * len(names)
 
     def row_of(tag: str, row: Sequence[str]) -> str:
         cells = (
-            f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>'
-            for side, cell in zip(sides, row, strict=True)
+            f'<{tag} style="{style}">{escape(cell)}</{tag}>'
+            for style, cell in zip(styles, row, strict=True)
         )
         return f"<tr>{''.join(cells)}</tr>"
 
@@ -200,6 +201,14 @@ def html_of(table: "pa.Table", caption: str = "", pictures: str = "") -> str:
         drawn_and_table = f'<div>{pictures}</div>\n<div style="{_AT_MOST}">{shown}</div>'
         shown = f'<div style="{_BESIDE}">{drawn_and_table}</div>'
     return f"<div>{above}{shown}</div>"
+
+
+def _cell_style(cells: Sequence[str], is_number: bool) -> str:
+    """Return the style of a column: sentences are broken over lines, and nothing else is."""
+    if is_number:
+        return "text-align: right; white-space: nowrap"
+    has_sentences = max(map(len, cells)) > _LONG
+    return f"text-align: left; {'min-width: 24em' if has_sentences else 'white-space: nowrap'}"
 
 
 def _shown(table: "pa.Table", medium: str) -> tuple[list[list[str]], list[bool]]:

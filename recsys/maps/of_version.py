@@ -26,7 +26,7 @@ from recsys.vectors.vector import unit_rows
 MOST_FITTED = 100_000
 """Vectors that are laid out; the others are put between those."""
 
-_MOST_DRAWN = 600  # points of a plot in a notebook: 100 kB
+_MOST_DRAWN = 400  # points of a plot in a notebook: 70 kB
 _LEAST_SHARED = 0.5  # of the points, that an earlier map must know to start from it
 _ROWS_AT_ONCE = 1 << 16
 
