@@ -274,7 +274,7 @@ def test_export_writes_a_folder(store: Path, tmp_path: Path) -> None:
     assert "choose another" in refused(
         "export", "current", "--to", "schema", "--out", out, "--store", store
     )
-    assert run("export", "current", "--to", "schema", "--out", out / "s", "--store", store).stdout
+    assert run("export", "--to", "schema", "--out", out / "s", "--store", store).stdout
     unknown = ("export", "current", "--to", "fais", "--out", tmp_path / "x", "--store", store)
     assert "did you mean 'faiss'" in refused(*unknown, code=2)
 

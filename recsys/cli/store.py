@@ -144,12 +144,14 @@ def verify_command(
 
 @app.command("export")
 def export_command(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its name, or current.")],
     to: Annotated[
         str,
         typer.Option("--to", help="numpy, faiss, pgvector, projector, atlas, word2vec, schema."),
     ],
     out: Annotated[Path, typer.Option("--out", help="A folder that is not there yet.")],
+    version: Annotated[
+        str, typer.Argument(metavar="[VERSION]", help="Default: the current one.")
+    ] = "current",
     store: Store = DEFAULT_STORE,
     only: Annotated[str | None, typer.Option("--only", help="users or items.")] = None,
     dtype: Annotated[str, typer.Option("--dtype", help="float32 or float16.")] = "float32",
