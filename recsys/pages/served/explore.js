@@ -3,7 +3,7 @@
 import { go, link, state, toItem, withOne, without } from "./address.js";
 import { ask, part, query } from "./ask.js";
 import { $, counted, el, say, short, show, whole } from "./dom.js";
-import { chip, findItems, listed, remember, titleOf } from "./items.js";
+import { chip, findItems, learn, listed, remember, titleOf } from "./items.js";
 import { showLess, showLists } from "./lists.js";
 import { picker } from "./picker.js";
 
@@ -55,12 +55,7 @@ async function showItem(at, signal) {
 // ---- a - b + c
 
 async function showSums(at, signal, { limits }) {
-  const missing = [...at.plus, ...at.minus].filter((id) => titleOf(id) === undefined);
-  if (missing.length) {
-    const about = { candidates: missing, k: Math.min(missing.length, limits.max_k) };
-    const found = await ask("v1/lists/popular", about, signal);
-    remember(found.items);
-  }
+  await learn([...at.plus, ...at.minus], limits, signal);
   for (const name of ["plus", "minus"]) {
     const chips = at[name].map((id) =>
       chip(id, toItem(id), `Remove ${titleOf(id) ?? id}`, () => go({ [name]: without(at[name], id) })),

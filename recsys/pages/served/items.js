@@ -25,6 +25,14 @@ export function remember(items) {
 
 export const titleOf = (id) => titles.get(String(id));
 
+// Learns the titles of items that no answer had yet, such as those of an address.
+export async function learn(ids, limits, signal) {
+  const candidates = ids.filter((id) => titleOf(id) === undefined).slice(0, limits.max_ids);
+  if (!candidates.length) return;
+  const k = Math.min(candidates.length, limits.max_k);
+  remember((await ask("v1/lists/popular", { candidates, k }, signal)).items);
+}
+
 // The title of an item as a link to what is known of it; where it has none, the id.
 export function named(id, href) {
   const title = titleOf(id);

@@ -3,7 +3,7 @@
 import { go, toItem, withOne, without } from "./address.js";
 import { ask, part, query } from "./ask.js";
 import { $, button, counted, el, say, short, show, whole } from "./dom.js";
-import { chip, explained, listed, named, remember, titleOf } from "./items.js";
+import { chip, explained, learn, listed, named, remember, titleOf } from "./items.js";
 
 const SHOWN = 30; // items of a history, at first
 
@@ -162,7 +162,10 @@ export async function showLists(at, signal, served) {
   $("seen").checked = Boolean(at.seen);
   $("other").value = at.other;
   $("list-title").textContent = at.user ? `List of ${at.user}` : "List of a new visitor";
-  const history = await historyOf(at, served.limits.max_k, signal);
+  const [history] = await Promise.all([
+    historyOf(at, served.limits.max_k, signal),
+    learn([...at.add, ...at.not], served.limits, signal),
+  ]);
   const who = asked(at, history);
   const limits = conditions(at);
   const began = performance.now();
