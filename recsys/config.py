@@ -15,6 +15,7 @@ import numpy as np
 
 from recsys.base.checks import ShowsChanges, as_path, require
 from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.query_settings import file_in, without_passwords
 from recsys.settings import AUTO as AUTO
 from recsys.settings import (
     AlignmentSettings,
@@ -53,6 +54,7 @@ _IN_TOML = {
 """Types of pydantic's errors, in the words of TOML."""
 _PATHS = {
     "data": ("log", "test", "items"),
+    "log": ("password_file",),
     "nightly": ("store", "log_file", "metrics_file"),
     "events": ("database",),
     "service": ("keys", "tls_certificate", "tls_key"),
@@ -91,6 +93,8 @@ class Settings(ShowsChanges):
             default = one.default_factory()
             if not isinstance(value, type(default)):  # a dict of some of its keys
                 object.__setattr__(self, one.name, _changed(default, one.name, value))
+        if self.data.log and self.log.sql is not None:
+            raise ConfigError("log.sql: expected one source of the log, got data.log as well")
 
     @property
     def chosen_model(self) -> Model:
@@ -307,7 +311,8 @@ def _values(settings: type, table: Mapping[str, Any], where: str) -> dict[str, A
         try:
             values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)
         except ValidationError as error:
-            raise ConfigError(f"{where}.{key}: {_expected(error)}, got {value!r}") from error
+            got = without_passwords(repr(value))
+            raise ConfigError(f"{where}.{key}: {_expected(error)}, got {got}") from None
     return values
 
 
@@ -322,11 +327,14 @@ def _refuse_unknown(table: Mapping[str, Any], known: Sequence[str], prefix: str)
 
 def _with_paths(tables: Mapping[str, Any], name: str, folder: str | Path) -> Mapping[str, Any]:
     """Return a table with its paths expanded."""
-    paths = _PATHS.get(name, ())
-    return {
+    paths, table = _PATHS.get(name, ()), tables.get(name, {})
+    expanded = {
         key: _expand(value, Path(folder), name) if key in paths else value
-        for key, value in tables.get(name, {}).items()
+        for key, value in table.items()
     }
+    if name == "log" and isinstance(table.get("uri"), str):
+        expanded["uri"] = file_in(table["uri"], Path(folder))
+    return expanded
 
 
 def _expand(value: Any, folder: Path, where: str) -> Any:

@@ -10,8 +10,10 @@ import pyarrow as pa
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.config import Settings, read_config, settings_from, with_tables
 from recsys.logs import (
+    Fetched,
     Interactions,
     LogGuess,
+    fetch,
     guess_items,
     guess_log,
     item_ids,
@@ -104,6 +106,8 @@ def inputs_of(
         test = found.data.test or None if test is None else test
         items = found.data.items if items is None and takes_items else items
     log = found.data.log or None if log is None else log
+    if log is None and found.log.sql is not None:
+        log = fetch(found.log, progress=progress)
     late = [name for name, one in options.items() if one is not None and _says_how_to_read(name)]
     if isinstance(log, Interactions) and late:
         raise ConfigError(
@@ -137,7 +141,8 @@ def _was_read(items: ItemSource, columns: Mapping[str, str]) -> bool:
 
 def _once_in_memory(log: "AnyLog | None") -> AnyLog:
     """Return a table of another library as Arrow, so that it is converted once."""
-    is_other = not isinstance(log, Interactions | str | Path | Sequence | pa.RecordBatchReader)
+    kept = Interactions | str | Path | Sequence | pa.RecordBatchReader | Fetched
+    is_other = not isinstance(log, kept)
     return arrow_table(log, "log") if is_other else log
 
 

@@ -289,5 +289,6 @@ def plain_settings(settings: Settings) -> Mapping[str, Any]:
         name: asdict(getattr(settings, name))
         for name in ("data", "log", "evaluation", "alignment", "index", "gates")
     }
+    tables["log"].pop("full")  # was for once
     model = settings.chosen_model
     return {**tables, "model": {"name": model.name, **parameters_of(model)}}

@@ -15,6 +15,7 @@ from recsys.base.checks import (
     unix_seconds,
 )
 from recsys.base.errors import ConfigError
+from recsys.base.query_settings import QuerySettings
 
 LogFormat = Literal["auto", "parquet", "csv", "jsonl", "lists"]
 ValueScale = Literal["auto", "linear", "log", "root", "none"]
@@ -82,10 +83,10 @@ class ItemSettings(ShowsChanges):
 
 
 @dataclass(frozen=True, repr=False)
-class LogSettings(TextSettings):
+class LogSettings(QuerySettings, TextSettings):
     """How a log is read and what of it is used; the ``[log]`` table.
 
-    With all of `TextSettings`.
+    With all of `TextSettings`, and of `QuerySettings` where a database has the log.
     """
 
     format: LogFormat = "auto"
@@ -158,7 +159,8 @@ class LogSettings(TextSettings):
 
     def __post_init__(self) -> None:
         require_types("log", self)
-        super().__post_init__()
+        TextSettings.__post_init__(self)
+        QuerySettings.__post_init__(self)
         require("log.format", self.format, one_of=get_args(LogFormat))
         require("log.value_scale", self.value_scale, one_of=get_args(ValueScale))
         require("log.timestamp_unit", self.timestamp_unit, one_of=get_args(TimestampUnit))

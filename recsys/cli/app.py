@@ -20,6 +20,7 @@ import recsys
 from recsys.base.environment import installed_version
 from recsys.base.errors import ConfigError, RecsysError
 from recsys.base.stopping import StoppedError, stoppable
+from recsys.cli.options import fetched
 from recsys.cli.output import note, replace_what_cannot_be_written, say
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def read_logged(
     settings: "Settings", rejects: Path | None = None
 ) -> "tuple[Interactions, Interactions | None]":
     """Read the log and its test part, if there is one; say on stderr what is read and tested."""
-    log = recsys.read_log(settings.data.log, settings.log, rejects=rejects, progress=True)
+    source = fetched(settings) if settings.log.sql else settings.data.log
+    log = recsys.read_log(source, settings.log, rejects=rejects, progress=True)
     test = recsys.training.read_test(settings)
     few = recsys.splits.say_few_tested(log, settings.evaluation, test)
     counts = replace(log.row_counts, notes=tuple(filterfalse(_was_warned_of, log.row_counts.notes)))

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 _WIDTH = 100
 _EXAMPLES: dict[str, object] = {
     "data.items": "items.csv",
+    "log.sql": "select user_id, item_id, created_at as timestamp from views",
+    "log.uri": "postgresql://ann@db.example/shop",
+    "log.password_env": "SHOP_PASSWORD",
+    "log.password_file": "shop.password",
+    "log.query_minutes": 60.0,
+    "log.watermark": "created_at",
+    "log.row_key": "id",
     "log.min_value": 4.0,
     "log.missing_value": 1.0,
     "log.session_gap_minutes": 30.0,
@@ -68,7 +75,7 @@ def config_command(
     """Print every setting with its default and meaning, or a config for LOG, columns guessed."""
     if out is not None:
         require_place(out, "config: expected to write settings")
-    if options.logs or items:
+    if options.logs or items or options.sql:
         found = options.guessed(items, options.tables())
         text = config_for(found.settings, found.log, Path() if out is None else out.parent)
         if found.log is not None and not found.log.table:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, time
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,12 +20,14 @@ import typer
 
 import recsys
 from recsys.base.errors import ConfigError, DataError
+from recsys.base.query_settings import QuerySettings, without_passwords
 from recsys.cli.output import note
 from recsys.cli.toml import toml_value
 
 if TYPE_CHECKING:
     from recsys.config import Settings
     from recsys.inputs import Guessed
+    from recsys.logs import Fetched
 
 Logs = Annotated[
     list[str] | None,
@@ -62,6 +64,8 @@ FLAGS = {
     "log.columns.event": "--event",
     "log.columns.value": "--value",
     "log.min_value": "--min-value",
+    "log.sql": "--sql",
+    "log.uri": "--uri",
     "evaluation.split": "--split",
     "evaluation.k": "-k",
     "model.name": "--model",
@@ -110,6 +114,13 @@ class LogOptions:
     k: Annotated[
         int | None, typer.Option("-k", min=1, help="Length of the lists that are tested.")
     ] = None
+    sql: Annotated[
+        str | None, typer.Option("--sql", help="A query whose rows are the log, with --uri.")
+    ] = None
+    uri: Annotated[
+        str | None,
+        typer.Option("--uri", help="Its database: postgresql://..., sqlite:///..., duckdb:///..."),
+    ] = None
     changes: Changes = None
 
     def settings(
@@ -134,10 +145,15 @@ class LogOptions:
         data = settings.data
         data = replace(data, log=list(self.logs)) if self.logs else data
         data = replace(data, items=str(items)) if items else data
-        if not data.log:
-            raise ConfigError("no log: name one on the command line, or as data.log in --config")
+        settings = replace(settings, data=data)
+        if not data.log and settings.log.sql is None:
+            raise ConfigError(
+                "no log: name one on the command line, or as data.log or log.sql in --config"
+            )
         if self.config:
-            return recsys.inputs.Guessed(replace(settings, data=data))
+            return recsys.inputs.Guessed(settings)
+        if settings.log.sql is not None:
+            return recsys.inputs.guessed(settings, fetched(settings), data.items, titles_too=False)
         folder = recsys.logs.guess_folder(data.log[0], settings.log) if len(data.log) == 1 else None
         if folder is not None:
             note(f"{data.log[0]}: {folder.sentence}")
@@ -187,6 +203,8 @@ class LogOptions:
             "log.columns.event": self.event,
             "log.columns.value": self.value,
             "log.min_value": self.min_value,
+            "log.sql": self.sql,
+            "log.uri": self.uri,
             "evaluation.split": self.split or None,
             "evaluation.k": self.k,
             "auto.factors" if is_auto else "model.factors": factors,
@@ -200,6 +218,16 @@ class LogOptions:
         if self.event and not tables["log"].get("events"):
             _put(tables, "log.events", {"*": 1.0})  # so that rows are counted by type
         return tables
+
+
+def fetched(settings: "Settings") -> "Fetched":
+    """Return the rows of the query of settings; a command asks the database once."""
+    return _fetched(settings.log.query)
+
+
+@cache
+def _fetched(query: QuerySettings) -> "Fetched":
+    return recsys.logs.fetch(query, progress=True)
 
 
 def takes_log(command: Callable[..., None]) -> Callable[..., None]:
@@ -283,7 +311,8 @@ def _parsed(change: str) -> tuple[str, Any]:
     key = key.strip()
     if not equals or not re.fullmatch(r"[\w-]+(\.[^.=]+)+", key):
         raise ConfigError(
-            f"--set: expected table.key=value, such as model.factors=64, got {change!r}; "
+            f"--set: expected table.key=value, such as model.factors=64, got "
+            f"{without_passwords(change)!r}; "
             "`recsys config` prints every table and key"
         )
     try:
@@ -297,7 +326,7 @@ def _note_guess(found: "Guessed") -> None:
     """Say what was guessed, and the command that asks for it, or for another reading."""
     data, guess = found.settings.data, found.log
     if guess is not None and guess.table:
-        log = data.log
+        log = data.log or fetched(found.settings).name
         name = log if isinstance(log, str) else " ".join(log)
         note(f"{name}: {'; '.join(guess.sentences)}")
         if not guess.proposals:

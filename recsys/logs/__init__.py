@@ -7,15 +7,19 @@ from recsys.logs.guess_items import ItemGuess, guess_items, item_ids, titles_of
 from recsys.logs.interactions import Interactions, SplitInfo, require_interactions
 from recsys.logs.item_attributes import attributes_of
 from recsys.logs.items import read_items
+from recsys.logs.kept_rows import take as take_new_rows
 from recsys.logs.live_files import LiveFiles
 from recsys.logs.log_guess import LogGuess, Proposal
 from recsys.logs.log_summary import LogSummary, summarize
+from recsys.logs.queries import fetch
 from recsys.logs.read import read_log
 from recsys.logs.row_counts import FileCounts, RowCounts
+from recsys.logs.sources import Fetched
 from recsys.settings import DuplicatePolicy, ItemSettings, LogSettings
 
 __all__ = [
     "DuplicatePolicy",
+    "Fetched",
     "FileCounts",
     "FolderGuess",
     "Interactions",
@@ -30,6 +34,7 @@ __all__ = [
     "RowCounts",
     "SplitInfo",
     "attributes_of",
+    "fetch",
     "guess_folder",
     "guess_items",
     "guess_log",
@@ -38,5 +43,6 @@ __all__ = [
     "read_log",
     "require_interactions",
     "summarize",
+    "take_new_rows",
     "titles_of",
 ]

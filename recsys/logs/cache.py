@@ -12,12 +12,13 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from recsys.base.durable import identity_of, replace_text, replaced, sha256_of
 from recsys.base.errors import DataError
+from recsys.base.query_settings import QuerySettings
 from recsys.logs.classify import FUTURE, SECONDS_PER_DAY, RowOutcome, RowRules
 from recsys.logs.session import Session
 from recsys.logs.sources import LogFile
@@ -40,6 +41,7 @@ _APPLIED_AFTERWARDS = (
     "max_rejected_share",
     "memory_limit",
 )
+_OF_THE_QUERY = tuple(one.name for one in fields(QuerySettings))  # whose rows are the file
 _RACY_NS = 2_000_000_000  # a file may change without its time changing for as long as this
 
 
@@ -65,10 +67,11 @@ class LogCache:
         self._folder = Path(folder)
         self.read: list[str] = []
         self.reused: list[str] = []
+        self._kept: set[str] = set()
 
     def begin(self) -> None:
         """Begin a log."""
-        self.read, self.reused = [], []
+        self.read, self.reused, self._kept = [], [], set()
         with self._errors_of_writing():
             self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -80,6 +83,7 @@ class LogCache:
     def _stage(self, session: Session, file: LogFile, settings: LogSettings) -> StagedFile | None:
         with _errors_of_reading(file):
             identity = identity_of(file.path)
+        self._kept.add(_key_of(file.path))
         data = self._data_of(file)
         entry = _read_entry(data, file, settings, session.now)
         if entry is None or not _is_same(entry, identity, file):
@@ -93,10 +97,9 @@ class LogCache:
 
     def drop_others(self) -> None:
         """Delete what belongs to no file of the log that was read last."""
-        kept = {_key_of(Path(name)) for name in (*self.read, *self.reused)}
         with self._errors_of_writing():
             for path in self._folder.iterdir():
-                if path.stem not in kept or path.suffix not in (".parquet", ".json"):
+                if path.stem not in self._kept or path.suffix not in (".parquet", ".json"):
                     path.unlink()
 
     def _read(
@@ -212,7 +215,8 @@ def _key_of(path: Path) -> str:
 
 def _key_of_settings(file: LogFile, settings: LogSettings) -> str:
     """Return a key of all that a row is classified by, but the time."""
-    classifying = {k: v for k, v in asdict(settings).items() if k not in _APPLIED_AFTERWARDS}
+    others = {*_APPLIED_AFTERWARDS, *_OF_THE_QUERY}
+    classifying = {k: v for k, v in asdict(settings).items() if k not in others}
     return _checksum([_FORMAT, file.format, file.compression, classifying])
 
 

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.checks import as_path, require_a, require_known
-from recsys.base.errors import DataError
+from recsys.base.errors import ConfigError, DataError
 from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
 from recsys.logs.columns import KEYWORDS
 from recsys.logs.encoding import StagedLog, check_times
 from recsys.logs.interactions import Interactions, keep_minimum_counts
 from recsys.logs.live_files import LiveFiles, settings_beside
+from recsys.logs.queries import fetch
 from recsys.logs.row_counts import FileCounts, RowCounts, advice_on
 from recsys.logs.session import Session, open_session
 from recsys.logs.sessions import into_sessions
@@ -37,7 +38,7 @@ _LONG_TAIL = (
 
 
 def read_log(
-    source: LogSource,
+    source: "LogSource | None" = None,
     settings: LogSettings | None = None,
     *,
     rejects: str | Path | None = None,
@@ -58,9 +59,10 @@ def read_log(
 
     Parameters
     ----------
-    source : path, glob, folder, table, or a list of these
+    source : path, glob, folder, table, or a list of these, optional
         Parquet, CSV or JSON lines, the last two also as .gz, .bz2, .zst or .zip; a pandas, Polars
-        or Arrow table. A folder is read recursively, sorted by path.
+        or Arrow table. A folder is read recursively, sorted by path. Default: the rows of a query,
+        ``read_log(sql="select ...", uri="postgresql://ann@db.example/shop")``.
     settings : LogSettings, optional
         How the log is read and what of it is used.
     rejects : path, optional
@@ -105,6 +107,12 @@ def read_log(
     settings = _overridden(settings, overrides)
     if cache is not None:
         require_a("read_log: cache", cache, LogCache, "recsys.logs.LogCache(folder)")
+    if source is None:
+        source = fetch(settings, progress=progress)
+    elif "sql" in overrides:
+        raise ConfigError(
+            "read_log: expected one source of the log, got sql as well; leave one out"
+        )
     sources = files_and_tables(source, settings.format)
     with (
         open_session(settings.memory_limit, now) as session,

@@ -22,7 +22,7 @@ PathLike: TypeAlias = str | Path
 ArrowTable: TypeAlias = pa.Table | pa.RecordBatch | pa.RecordBatchReader
 LogTable: TypeAlias = "ArrowTable | pd.DataFrame | pl.DataFrame | pl.LazyFrame"
 ItemSource: TypeAlias = "PathLike | LogTable"
-LogSource: TypeAlias = "PathLike | LogTable | Sequence[PathLike | LogTable]"
+LogSource: TypeAlias = "PathLike | LogTable | Fetched | Sequence[PathLike | LogTable]"
 
 FileFormat = Literal["parquet", "csv", "jsonl", "lists"]
 FORMAT_OF_SUFFIX: dict[str, FileFormat] = {
@@ -66,20 +66,35 @@ class LogFile:
     partition: Mapping[str, str | None] = field(default_factory=dict)  # of its folders' names
     what: str = "log"  # or items
     has_spelled_ids: bool = False  # texts that may be numbers, also in Parquet
+    of_query: str | None = None  # what it holds rows of, where that is no file
 
     @property
     def name(self) -> str:
-        """The path as it was given."""
-        return str(self.path)
+        """The path as it was given, or the database whose rows it holds."""
+        return self.of_query or str(self.path)
 
     @property
     def label(self) -> str:
         """What a message about it begins with."""
-        return f"{self.what} {self.path}"
+        return f"{self.what} {self.name}"
 
     def key(self, setting: str) -> str:
         """Return what a setting of how text is read is called for it."""
         return f"{'log' if self.what == 'log' else 'data.items_text'}.{setting}"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a database answered, in Parquet files, which can be read more than once."""
+
+    paths: Sequence[Path]
+    name: str  # of the database, without a password
+    notes: Sequence[str] = ()
+
+    @property
+    def files(self) -> "list[LogFile]":
+        """The files, as those of a log."""
+        return [LogFile(path, "parquet", None, of_query=self.name) for path in self.paths]
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,9 @@ def files_and_tables(source: LogSource, log_format: LogFormat = "auto") -> Sourc
     for number, one in enumerate(source if is_list else [source], start=1):  # type: ignore[arg-type]
         if isinstance(one, str | Path):
             found.parts.extend(_files_of(one, log_format, found.notes))
+        elif isinstance(one, Fetched):
+            found.parts.extend(one.files)
+            found.notes.extend(one.notes)
         else:
             found.parts.append(_as_stream(one, f"table {number}" if is_list else "table"))
     if not found.parts:

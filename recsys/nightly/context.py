@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from recsys.base.lazy import lazy_property
+from recsys.base.progress import spinner
 from recsys.config import Settings
 from recsys.events import EventDatabase, drop_held, has_events, open_events
-from recsys.logs import Interactions
+from recsys.logs import Interactions, take_new_rows
+from recsys.logs.sources import LogSource
 from recsys.models import model_from
 from recsys.nightly.journal import Journal
 from recsys.nightly.outputs import (
@@ -92,6 +94,16 @@ class Context:
     def live_facts(self) -> dict[str, Any]:
         """What a manifest keeps of them: what users have seen, and what was trained on."""
         return {"live": self.live, "live_trained": self.live}
+
+    def log_source(self) -> LogSource:
+        """Return the files of the log, or the rows of its query, asked for what is new."""
+        if self.settings.log.sql is None:
+            return self.settings.data.log
+        with spinner("reading the log", enabled=self.progress) as report:
+            fetched = take_new_rows(self.store, self.settings.log, self.run.now, report)
+        for sentence in fetched.notes:
+            self.journal.write("info", "asked", "ingest", sentence=sentence)
+        return fetched
 
     @lazy_property
     def log(self) -> Interactions:

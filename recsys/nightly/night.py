@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,6 +14,7 @@ from recsys.base.environment import installed_version, peak_memory
 from recsys.base.errors import GateFailedError, RecsysError, StoreError
 from recsys.base.lazy import lazy_property
 from recsys.base.locks import HeldError, is_held, only_writer
+from recsys.base.query_settings import QuerySettings
 from recsys.base.stopping import StoppedError, StopRequest, stoppable
 from recsys.config import Settings
 from recsys.logs import attributes_of
@@ -283,7 +284,8 @@ def _compared(config: Mapping[str, Any]) -> Any:
     """Return the settings that decide on the content of a version."""
     tables = json.loads(json.dumps(plain(config)))
     kept = {name: tables.get(name) for name in ("log", "model", "evaluation", "alignment", "index")}
-    not_of_log = ("since", "until")  # which the fingerprint answers
+    of_query = (one.name for one in fields(QuerySettings))
+    not_of_log = {"since", "until", *of_query}  # which the fingerprint answers
     kept["log"] = {k: v for k, v in (kept["log"] or {}).items() if k not in not_of_log}
     return kept
 

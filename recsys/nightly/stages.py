@@ -99,7 +99,7 @@ def ingest(night: Context, folder: Path) -> Ingested:
     cache = LogCache(night.store / "cache" / "log")
     taken = take(night.store, night.events) if night.settings.events.enabled else NOTHING
     log = read_log(
-        night.settings.data.log,
+        night.log_source(),
         night.settings.log,
         rejects=night.store / "rejects" / f"{night.run.name}.parquet",
         cache=cache,
