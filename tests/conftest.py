@@ -3,10 +3,13 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.events.servers import Server, binaries, postgres
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,6 +48,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; the others stay in their order."""
     rank = {ROOT / "tests" / name: number for number, name in enumerate(_LONG)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    if binaries() is None:
+        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+    pytest.importorskip("psycopg", reason="make install brings what reaches PostgreSQL")
+    with postgres() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 from recsys.base.checks import ShowsChanges, require
 from recsys.base.errors import ConfigError
 
-_PASSWORD = re.compile(r"(?<=://)([^/@\s]*?):([^\s]*)@|([?&]\w*password=)[^&\s'\"]*", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):(.*)@|([?&]\w*password=)[^&]*", re.IGNORECASE)
 
 
 def without_passwords(text: str) -> str:
@@ -51,7 +51,7 @@ class QuerySettings(ShowsChanges):
     """The environment variable that has the password. Default: what PostgreSQL's own clients go by,
     PGPASSWORD, PGPASSFILE or ~/.pgpass."""
     password_file: str | None = None
-    """A file that holds the password and nothing else."""
+    """A file that holds the password and nothing else; not read where `password_env` is given."""
     query_minutes: float | None = None
     """After which the query is given up. Default: as the server says."""
     watermark: str | None = None
@@ -85,10 +85,6 @@ class QuerySettings(ShowsChanges):
                 "log.uri: expected an address without a password, which settings and versions "
                 "would keep; name the environment variable that has it in log.password_env, or "
                 "its file in log.password_file"
-            )
-        if self.password_env is not None and self.password_file is not None:
-            raise ConfigError(
-                "log.password_file: expected one place of the password, got log.password_env too"
             )
         if self.row_key is not None and self.watermark is None:
             raise ConfigError("log.row_key: expected log.watermark beside it, got none")

@@ -154,10 +154,11 @@ def datasets_command(
 def nightly_command(
     config: Annotated[Path, typer.Option("--config", help="TOML file of settings.")],
     store: Annotated[Path | None, typer.Option("--store", help=STORE_HELP)] = None,
+    changes: Changes = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole night: ingest, train, test, publish; go on after a crash."""
-    settings = LogOptions(config=config).settings()
+    settings = LogOptions(config=config, changes=changes).settings()
     with _stopping():
         _show_night(recsys.nightly.run_night(settings, store, progress=True), as_json)
 

@@ -29,8 +29,8 @@ _HINTS = {
     "read-only transaction": "log.sql may only read",
     "readonly database": "log.sql may only read",
     "permission denied": "grant the user of log.uri the right to read it",
-    "string encoding": "a column holds bytes that are no text",
-    "UTF8": "a column holds bytes that are no text",
+    "encoding": "a column holds bytes that are no text",
+    "utf8 string": "a column holds bytes that are no text",
     "locked": "another process writes to it; try again, or query a copy",
     "lock on file": "another process has it open to write; try again, or query a copy",
 }

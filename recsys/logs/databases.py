@@ -143,7 +143,7 @@ class _Postgres(Database):
         self._cursor.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def _ask(self, sql: str) -> pa.Schema:
-        self._cursor.execute(sql)
+        self._cursor.execute(f"{sql}\n")  # a comment at its end would go on in the driver's COPY
         self._reader = self._cursor.fetch_record_batch()
         return self._reader.schema
 

@@ -6,16 +6,6 @@ from pathlib import Path
 import pytest
 
 from recsys.events import EventDatabase, EventSettings, open_events
-from tests.events.servers import Server, binaries, postgres
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    if binaries() is None:
-        pytest.skip("needs PostgreSQL: apt-get install postgresql")
-    pytest.importorskip("psycopg", reason="make install brings what reaches PostgreSQL")
-    with postgres() as started:
-        yield started
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
