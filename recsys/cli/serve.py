@@ -89,6 +89,7 @@ def explore(
     """Look at the lists of any user, item and version on a page of this machine."""
     from recsys.events.database import has_events
 
+    recsys.store.find_version(store)  # the error of a store without one
     found = recsys.config.settings_from(LogOptions(config=config, changes=changes).tables())
     here = replace(found.service, host=_LOOPBACK, workers=1, explore=True, refresh_minutes=None)
     here = replace(here, port=_free_port() if port is None else port)

@@ -30,6 +30,7 @@ from recsys.service.opened import CurrentVersion, Opened
 from recsys.service.parameters import Arguments, in_body, in_query, parsed, unescaped
 from recsys.service.problems import ProblemError
 from recsys.service.routes import OTHER, ROUTES, Found, Route
+from recsys.service.state import status
 from recsys.service.workers import Workers
 from recsys.serving import Source, store_path
 
@@ -244,6 +245,9 @@ class Service:
         opened: Opened | None,
     ) -> Reply:
         if route.answer is None and route.wait is None:
+            if route.name == "status":
+                find = partial(status, self.current.store, opened, self.settings)
+                return await self._threads.run(find)
             return self._own(route, found, opened)
         query = scope["query_string"]
         read = self._kept_query if len(query) <= _SHORT_QUERY else self._query_of

@@ -122,7 +122,7 @@ def _content(route: Route) -> dict[str, Any]:
 def _statuses(route: Route, settings: ServiceSettings) -> set[int]:
     """Return the statuses of the problems that a route may answer with."""
     statuses = {400, 414, 431, 500}
-    if route.answer is not None or route.name == "ready":
+    if route.answer is not None or route.name in ("ready", "status"):
         statuses.add(503)
     if route.answer is not None:
         statuses.add(422)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from recsys.base.lazy import lazy_property
-from recsys.service import events, exploring, handlers, state, static
+from recsys.service import events, exploring, handlers, static
 from recsys.service.details import DETAILS
 from recsys.service.handlers import Asked, Reply
 from recsys.service.keys import Scope
@@ -279,7 +279,6 @@ ROUTES = (
         "GET",
         "/v1/status",
         "The open version with its checks and metrics, and the last nights of the store.",
-        state.status,
         scope="operate",
     ),
     Route(

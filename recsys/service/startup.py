@@ -101,6 +101,7 @@ def of_settings(settings: ServiceSettings) -> list[Finding]:
         ("keys", _of_keys),
         ("certificate", _of_certificate),
         ("telemetry", _of_telemetry),
+        ("explorer", _of_explorer),
     )
     return [one for subject, look in looks for one in _looked(subject, partial(look, settings))]
 
@@ -197,6 +198,13 @@ def _of_telemetry(settings: ServiceSettings) -> list[Finding]:
     require_telemetry()
     detail = f"traces of {settings.telemetry_share:g} of the requests go to {settings.telemetry}"
     return [Finding("telemetry", detail)]
+
+
+def _of_explorer(settings: ServiceSettings) -> list[Finding]:
+    if not settings.explore:
+        return []
+    detail = "/explore: who may read may also list users, and ask every version of the store"
+    return [Finding("explorer", detail, "ok" if settings.keys is None else "warning")]
 
 
 def _of_store(store: Path, settings: ServiceSettings, content: list[Content]) -> list[Finding]:

@@ -3,9 +3,12 @@
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from recsys.service.handlers import Asked, Reply, encoded
+from recsys.base.service_settings import ServiceSettings
+from recsys.service.handlers import Reply, encoded
+from recsys.service.opened import Opened
 from recsys.store import Manifest, versions
 from recsys.store.item_json import json_text
 from recsys.store.manifest import plain
@@ -14,28 +17,31 @@ from recsys.store.nights import nights_of
 _NIGHTS = 14
 
 
-def status(asked: Asked) -> Reply:
-    """Answer with the open version, its checks, its metrics, and the last nights."""
-    opened = asked.opened
-    listed = versions(opened.store)
-    nights, unreadable = nights_of(opened.store, _NIGHTS)
+def status(store: Path, opened: Opened | None, settings: ServiceSettings) -> Reply:
+    """Answer with the open version, its checks, its metrics, and the last nights.
+
+    Where no version is open the nights say why.
+    """
+    listed = versions(store)
+    nights, unreadable = nights_of(store, _NIGHTS)
     known = {
-        "version": opened.version,
-        "opened_seconds_ago": round(time.time() - opened.since, 3),
-        **_of(opened.manifest),
+        "version": None if opened is None else opened.version,
+        **({} if opened is None else _of(opened)),
         "n_versions": len(listed),
         "newest_version": listed[0].name if listed else None,
         "nights": [asdict(night) for night in nights],
         "nights_unreadable": unreadable,
-        "explore": asked.settings.explore,
+        "explore": settings.explore,
     }
     return Reply(encoded(json_text(plain(known))))
 
 
-def _of(manifest: Manifest) -> dict[str, Any]:
+def _of(opened: Opened) -> dict[str, Any]:
+    manifest = opened.manifest
     age = datetime.now(UTC) - datetime.fromisoformat(manifest.created)
     window = manifest.data.get("window")
     return {
+        "opened_seconds_ago": round(time.time() - opened.since, 3),
         "created": manifest.created,
         "age_seconds": round(age.total_seconds()),
         "parent": manifest.parent,

@@ -135,6 +135,17 @@ def test_what_is_of_the_explorer_is_off_unless_it_is_on(service: Service, route)
     assert path not in get(service, "/openapi.json").json()["paths"]
 
 
+def test_the_status_without_a_version_is_that_of_the_nights(tmp_path: Path) -> None:
+    (tmp_path / "store" / "versions").mkdir(parents=True)
+    (tmp_path / "store" / "runs" / "20261120T020000Z").mkdir(parents=True)  # killed at once
+    service = Service(tmp_path / "store").open()
+    found = get(service, "/v1/status").json()
+    assert (found["version"], found["n_versions"], found["newest_version"]) == (None, 0, None)
+    assert [(one["run"], one["result"]) for one in found["nights"]] == [
+        ("20261120T020000Z", "killed")
+    ]
+
+
 def test_the_status_is_that_of_the_version(live: Service) -> None:
     manifest, found = live.current.opened.manifest, get(live, "/v1/status").json()
     assert (found["version"], found["model"]) == (manifest.version, manifest.model.name)

@@ -1,6 +1,14 @@
 // Asks the routes of the service: with the key of this tab, one answer for each question.
 
-const KEY = "recsys.key";
+// The explorer reads and the dashboard operates: each has a key of its own, or takes the other's.
+const SCOPES = ["read", "operate"];
+const own = document.body.dataset.scope;
+const slot = (scope) => `recsys.key.${scope}`;
+
+function keyOfTab() {
+  const [other] = SCOPES.filter((one) => one !== own);
+  return sessionStorage.getItem(slot(own)) ?? sessionStorage.getItem(slot(other));
+}
 
 export class Problem extends Error {
   constructor(status, code, detail) {
@@ -13,7 +21,7 @@ export class Problem extends Error {
 // Paths are relative to the page, so that it also works behind a proxy that adds a prefix.
 async function answer(path, body, signal) {
   const headers = {};
-  const key = sessionStorage.getItem(KEY);
+  const key = keyOfTab();
   if (key) headers.authorization = `Bearer ${key}`;
   if (body !== undefined) headers["content-type"] = "application/json";
   const options = { headers, signal, method: body === undefined ? "GET" : "POST" };
@@ -64,7 +72,7 @@ function newKey(reason) {
     dialog.oncancel = (event) => event.preventDefault();
     form.onsubmit = (event) => {
       event.preventDefault();
-      sessionStorage.setItem(KEY, input.value.trim());
+      sessionStorage.setItem(slot(own), input.value.trim());
       input.value = "";
       dialog.close();
       waiting = null;

@@ -9,6 +9,7 @@ const KEPT = 60; // of the last samples
 const OWN = new Set(["metrics", "status", "dashboard", "explore", "page_file", "live", "ready", "other"]);
 const SECONDS = "recsys_http_request_seconds";
 
+const published = (labels) => labels.result === "published";
 const isTraffic = (labels) => !OWN.has(labels.route);
 
 const past = []; // the last samples: {at, samples, rate, p50, p99}
@@ -55,7 +56,9 @@ function cards(now, status) {
   const gates = found.length ? `${found.length} reported` : status.checks.length ? "All passed" : "None";
   show(
     "cards",
-    card("Version", `${span(status.age_seconds)} old`, `${status.version}, open for ${span(status.opened_seconds_ago)}`),
+    status.version === null
+      ? card("Version", "None is open", "lists are answered 503 until one is", null, true)
+      : card("Version", `${span(status.age_seconds)} old`, `${status.version}, open for ${span(status.opened_seconds_ago)}`),
     card(
       "Gates",
       gates,
@@ -93,7 +96,14 @@ function cards(now, status) {
       lists ? `${short((100 * fallbacks) / lists)} %` : "–",
       `${whole(fallbacks)} of ${whole(lists)} lists since the start`,
     ),
-    card("Live events", whole(events("added")), `kept since the start; ${whole(events("repeated"))} came twice`),
+    card(
+      "Live events",
+      whole(events("added")),
+      `kept since the start; ${whole(events("repeated"))} came twice`,
+      samples.has("recsys_service_refreshes_total")
+        ? el("p", { class: "hint" }, `${whole(sum(samples, "recsys_service_refreshes_total", published))} refreshes published`)
+        : null,
+    ),
     card("Failures", whole(failed), "answers of 500 and more since the start", null, failed > 0),
   );
 }
@@ -101,7 +111,7 @@ function cards(now, status) {
 const moment = (text) => (text ? text.replace("T", " ").replace(/(\.\d+)?(\+00:00|Z)$/, " UTC") : "–");
 
 function about(status) {
-  const rows = [
+  const ofVersion = status.version === null ? [] : [
     ["Version", status.version],
     ["Model", `${status.model}, ${status.factors} factors`],
     ["Users, items", `${whole(status.n_users)}, ${whole(status.n_items)}`],
@@ -110,8 +120,11 @@ function about(status) {
     ["Published", moment(status.created)],
     ["Parent", status.parent ?? "none"],
     ...(status.refreshed_from ? [["A refresh of", status.refreshed_from]] : []),
+  ];
+  const rows = [
+    ...ofVersion,
     ["Versions in the store", whole(status.n_versions)],
-    ...(status.newest_version !== status.version ? [["Newest of them", status.newest_version]] : []),
+    ...(status.newest_version !== status.version ? [["Newest of them", status.newest_version ?? "none"]] : []),
   ];
   show("version", el("dl", {}, rows.map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)])));
 }
@@ -221,6 +234,8 @@ async function refresh() {
   clearTimeout(timer);
   try {
     const [text, status] = await Promise.all([askText("metrics"), ask("v1/status")]);
+    status.checks ??= [];
+    status.metrics ??= [];
     const now = sample(parsed(text));
     cards(now, status);
     about(status);

@@ -4,8 +4,10 @@ import { go, link, state, toItem, withOne, without } from "./address.js";
 import { ask, part, query } from "./ask.js";
 import { $, counted, el, say, short, show, whole } from "./dom.js";
 import { chip, findItems, learn, listed, remember, titleOf } from "./items.js";
-import { showLess, showLists } from "./lists.js";
+import { showFields, showLess, showLists } from "./lists.js";
 import { picker } from "./picker.js";
+
+const typed = new Set(); // fields that hold more than the address says
 
 let served = null;
 let asking = new AbortController();
@@ -96,6 +98,7 @@ async function render() {
   asking.abort();
   asking = new AbortController();
   const { signal } = asking;
+  showFields(at, typed);
   for (const view of Object.keys(VIEWS)) $(view).hidden = view !== at.view;
   for (const one of document.querySelectorAll("nav a[data-view]")) {
     one.href = link({ view: one.dataset.view });
@@ -105,6 +108,7 @@ async function render() {
   document.body.setAttribute("aria-busy", "true");
   const focus = kept();
   try {
+    await lookAtVersion(signal);
     await VIEWS[at.view](at, signal, served);
     problem(null);
   } catch (error) {
@@ -148,7 +152,9 @@ function connect() {
   $("diversity").oninput = () => {
     $("diversity-shown").textContent = $("diversity").value;
   };
-  const apply = () =>
+  for (const id of ["where", "max_per", "k"]) $(id).oninput = () => typed.add(id);
+  const apply = () => {
+    typed.clear();
     go({
       k: $("k").value === "10" ? "" : $("k").value,
       where: $("where").value.trim(),
@@ -156,6 +162,7 @@ function connect() {
       max_per: $("max_per").value.trim(),
       seen: $("seen").checked ? "1" : "",
     });
+  };
   $("conditions").onsubmit = (event) => {
     event.preventDefault();
     apply();
@@ -168,6 +175,7 @@ function connect() {
 }
 
 function versionsOf(listed) {
+  $("other").replaceChildren($("other").options[0]);
   for (const one of listed.versions) {
     if (one.is_current || !one.is_readable) continue;
     const metric = one.metric ? ` · ${one.metric.name} ${short(one.metric.value)}` : "";
@@ -177,15 +185,20 @@ function versionsOf(listed) {
   }
 }
 
+// Another version may have become current since the last look.
+async function lookAtVersion(signal) {
+  const found = await ask("v1/version", undefined, signal);
+  if (found.version === served?.version) return;
+  served = found;
+  $("about").textContent = `${served.version} · ${served.model}, ${served.factors} factors · ${counted(served.n_users, "user")}, ${counted(served.n_items, "item")}`;
+  $("k").max = served.limits.max_k;
+  versionsOf(await ask("v1/versions", undefined, signal));
+}
+
 async function start() {
   connect();
   try {
-    served = await ask("v1/version");
-    $("about").textContent = `${served.version} · ${served.model}, ${served.factors} factors · ${counted(served.n_users, "user")}, ${counted(served.n_items, "item")}`;
-    $("k").max = served.limits.max_k;
-    versionsOf(await ask("v1/versions"));
-    const at = state();
-    if (!location.hash && !at.user) {
+    if (!location.hash) {
       const [one] = await findUsers("");
       if (one) history.replaceState(null, "", link({ user: one.value }));
     }

@@ -153,13 +153,16 @@ function columnsOf({ items, title_column: titleColumn }) {
   }
 }
 
-export async function showLists(at, signal, served) {
-  $("user").value = at.user;
-  for (const name of ["where", "max_per"]) $(name).value = at[name];
-  $("k").value = at.k || "10";
+// The fields say what the address says, but for those that somebody is typing in.
+export function showFields(at, typed) {
+  const values = { user: at.user, where: at.where, max_per: at.max_per, k: at.k || "10" };
+  for (const [id, value] of Object.entries(values)) if (!typed.has(id)) $(id).value = value;
   $("diversity").value = at.diversity || "0";
-  $("diversity-shown").textContent = at.diversity || "0";
+  $("diversity-shown").textContent = $("diversity").value;
   $("seen").checked = Boolean(at.seen);
+}
+
+export async function showLists(at, signal, served) {
   $("other").value = at.other;
   $("list-title").textContent = at.user ? `List of ${at.user}` : "List of a new visitor";
   const [history] = await Promise.all([
