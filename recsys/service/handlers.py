@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -263,8 +264,19 @@ def explanation_of_anybody(asked: Asked) -> Reply:
 
 
 def _explained(asked: Asked, why: Explanation) -> Reply:
+    why = _shortened(why, asked.settings.max_k)
     known = detailed_explanation(why) if asked.given.get("details") else why.to_dict()
     return Reply(encoded(json_text(known)))
+
+
+def _shortened(why: Explanation, most: int) -> Explanation:
+    """Return an explanation with the parts that weigh most; the others become its rest."""
+    parts = why.contributions
+    if len(parts) <= most:
+        return why
+    weights = -np.abs(np.array([one.score for one in parts]))
+    kept = tuple(parts[place] for place in np.sort(np.argpartition(weights, most)[:most]))
+    return replace(why, contributions=kept, rest=why.score - sum(one.score for one in kept))
 
 
 def find(asked: Asked) -> Reply:

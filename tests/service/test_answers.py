@@ -1,6 +1,7 @@
 """What the service answers, beside what the recommender of the same version does."""
 
 import json
+from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.base.service_settings import ServiceSettings
 from recsys.service import Service
 from recsys.service.handlers import OF_ANYBODY
 from recsys.service.routes import ROUTES, Route
@@ -233,6 +235,17 @@ def test_details_are_what_python_knows_of_each_item(
         assert get(service, target, details="true").json()["items"] == details(expected)
     why = get(service, "/v1/users/u42/explanations/j5", details="true").json()
     assert why["parts"] == details(recommender.explain("u42", "j5"))
+
+
+def test_an_explanation_is_no_longer_than_a_list(store: Path, service: Service) -> None:
+    path, history = "/v1/explanations", ["i7", "i9", "j1", "j2"]
+    whole = post(service, path, {"item_id": "j5", "history": history}).json()
+    short = Service(store, ServiceSettings(max_k=2)).open()
+    found = post(short, path, {"item_id": "j5", "history": history}).json()
+    by_weight = sorted(whole["parts"], key=lambda one: -abs(one["score"]))[:2]
+    assert found["parts"] == [one for one in whole["parts"] if one in by_weight]
+    parts = sum(one["score"] for one in found["parts"])
+    assert found["score"] == whole["score"] == pytest.approx(parts + found["rest"])
 
 
 def test_an_explanation_can_be_asked_of_a_user_and_of_a_history(
