@@ -51,6 +51,7 @@ html_sidebars: dict[str, list[str]] = {"index": [], "from-*": []}  # code stands
 html_show_sourcelink = False
 html_copy_source = False
 html_show_copyright = False
+html_domain_indices = False
 html_theme_options: dict[str, Any] = {
     "navbar_end": ["theme-switcher"],
     "navbar_align": "left",
