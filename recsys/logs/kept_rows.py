@@ -74,7 +74,7 @@ class _State:
             state = cls(**found, files=files)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return cls(query)
-        is_whole = all((path.parent / one.name).is_file() for one in files)
+        is_whole = all(_size(path.parent / one.name) == one.bytes for one in files)
         if state.query == query and is_whole:
             return state
         return cls(query, made=state.made)

@@ -10,6 +10,10 @@ from recsys.base.errors import DataError, did_you_mean
 from recsys.logs.sources import listed
 
 _EPOCH = datetime(1970, 1, 1)
+_DAY = 86_400_000_000  # microseconds
+_LAST = 2**63 - 1
+# ADBC's driver adds the years from 1970 to 2000 to PostgreSQL's infinity, and goes beyond the end.
+_WRAPPED, _WRAPPED_DAY = -(2**63) + 946_684_800_000_000 - 1, -(2**31) + 10_957 - 1
 _FIRST_MOMENT = -62_135_596_800_000_000  # the year 1
 _FARTHEST_ZONE = 14 * 3600  # seconds that a clock on a wall may be ahead of UTC
 
@@ -70,7 +74,8 @@ def bound_of(newest: int, kind: str, overlap: float) -> int:
     """Return the watermark from which on is asked again."""
     if not kind.startswith(("date", "timestamp")):
         return newest - int(overlap)
-    return max(newest - int(overlap * 1_000_000), _FIRST_MOMENT)
+    bound = max(newest - int(overlap * 1_000_000), _FIRST_MOMENT)
+    return bound - bound % _DAY if kind.startswith("date") else bound
 
 
 def require_column(schema: pa.Schema, name: str | None, setting: str, shown: str) -> None:
@@ -86,14 +91,18 @@ def require_column(schema: pa.Schema, name: str | None, setting: str, shown: str
 def as_integers(column: pa.Array) -> pa.Array:
     """Return watermarks as integers; times as microseconds since 1970, rounded down."""
     kind = column.type
-    if pa.types.is_date(kind):
-        column = column.cast(pa.timestamp("us"))
-    elif pa.types.is_timestamp(kind) and kind.unit == "ns":
-        column = pc.floor_temporal(column, unit="microsecond").cast(
-            pa.timestamp("us", kind.tz), safe=False
-        )
-    elif pa.types.is_timestamp(kind) and kind.unit != "us":
-        column = column.cast(pa.timestamp("us", kind.tz))
+    if pa.types.is_date32(kind):
+        days = column.cast(pa.int32()).cast(pa.int64())
+        last = _LAST // _DAY
+        days = pc.if_else(pc.equal(days, _WRAPPED_DAY), last, days)
+        days = pc.min_element_wise(days, last, skip_nulls=False)
+        return pc.multiply(pc.max_element_wise(days, -last, skip_nulls=False), _DAY)
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        column = pc.floor_temporal(column, unit="microsecond")
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        zone = kind.tz if pa.types.is_timestamp(kind) else None
+        moments = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
+        return pc.if_else(pc.equal(moments, _WRAPPED), _LAST, moments)
     return column.cast(pa.int64())
 
 
