@@ -124,3 +124,13 @@ def test_the_check_of_docstrings_sees_a_parameter_that_there_is_not(
 
 def test_every_public_name_has_a_docstring() -> None:
     assert wrong_docstrings() == []
+
+
+def test_pictures_are_small_and_there_for_light_and_dark() -> None:
+    pictures = list((ROOT / "docs").glob("*.png"))
+    for picture in pictures:
+        assert picture.stat().st_size <= 100_000, picture
+    names = {path.stem.rpartition("-")[0] for path in pictures}
+    assert {path.stem for path in pictures} == {
+        f"{name}-{scheme}" for name in names for scheme in ("light", "dark")
+    }
