@@ -1,8 +1,9 @@
 """What each route answers: from checked arguments to the bytes of a body."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from time import monotonic
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -113,7 +114,8 @@ def of_anybody(asked: Asked) -> Reply:
 
 def batch(asked: Asked) -> Reply:
     """Answer with a list or a problem for each request of the body."""
-    requests, opened = asked.given["requests"], asked.opened
+    opened, end = asked.opened, monotonic() + asked.settings.max_seconds
+    requests = _until(end, asked.given["requests"])
     read = [_or_problem(lambda one=one: in_body(one, _BY_NAME, asked.settings)) for one in requests]
     total = sum(one.get("k", DEFAULT_K) for one in read if not isinstance(one, ProblemError))
     if total > asked.settings.max_total_k:
@@ -124,7 +126,7 @@ def batch(asked: Asked) -> Reply:
         )
     answers = [
         one if isinstance(one, ProblemError) else _or_problem(lambda one=one: _text_of(opened, one))
-        for one in read
+        for one in _until(end, read)
     ]
     texts = [
         json_text({"problem": one.to_dict()}) if isinstance(one, ProblemError) else one[0]
@@ -133,6 +135,14 @@ def batch(asked: Asked) -> Reply:
     sources = tuple(one[1] for one in answers if not isinstance(one, ProblemError))
     body = f'{{"answers":[{",".join(texts)}],"version":{json_text(opened.version)}}}'
     return Reply(encoded(body), sources=sources)
+
+
+def _until(end: float, ones: Iterable[Any]) -> Iterator[Any]:
+    """Yield in time: then nobody waits for the rest any more, and the thread is for others."""
+    for one in ones:
+        if monotonic() > end:
+            raise ProblemError("too_slow", "expected requests that are answered in time; ask fewer")
+        yield one
 
 
 def _or_problem(make: Any) -> Any:

@@ -4,6 +4,8 @@ import asyncio
 import json
 import threading
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import ConfigError
-from recsys.service import Service, ServiceSettings, new_key
+from recsys.service import Service, ServiceSettings, handlers, new_key
+from recsys.service.problems import ProblemError
 from recsys.service.routes import ROUTES
 from tests.service.asking import ask, asked, get, post, target
 
@@ -95,6 +98,26 @@ def test_a_batch_is_held_to_the_sum_of_k(service: Service) -> None:
     answer = post(service, "/v1/recommendations:batch", {"requests": requests})
     assert (answer.status, answer.json()["code"]) == (422, "invalid")
     assert "10,000 items in all" in answer.json()["detail"]
+
+
+def test_a_batch_that_is_too_slow_gives_its_thread_back(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = service.current.opened
+    assert opened is not None
+    body = {"requests": [{"user_id": "u42"}] * 3}
+    asked = handlers.Asked(opened, {}, body, ServiceSettings(max_seconds=4.0))
+    for step, n_made in ((0.6, 3), (1.0, 1), (1.5, 0)):
+        moments, made = count(0.0, step), []  # of a clock that is looked at before each
+        monkeypatch.setattr(handlers, "monotonic", lambda moments=moments: next(moments))
+        text_of = partial(lambda made, *_: made.append(1) or ("{}", "personal"), made)
+        monkeypatch.setattr(handlers, "_text_of", text_of)
+        if n_made == 3:
+            assert handlers.batch(asked).sources == ("personal",) * 3
+        else:
+            with pytest.raises(ProblemError, match="in time"):
+                handlers.batch(asked)
+        assert len(made) == n_made
 
 
 def test_sizes_are_limited_as_they_arrive(service: Service) -> None:
