@@ -33,9 +33,17 @@ def build(folder: Path) -> list[str]:
 def _write_sources(source: Path) -> None:
     """Write the pages as Sphinx reads them, those that are made of the package among them."""
     stage(source)
-    below = [write_commands(source), write_routes(source), *write_names(source)]
+    rooms = write_names(source)
+    below = [write_commands(source), write_routes(source), *rooms]
+    lines = [
+        "- [All options](options.md): what `recsys COMMAND --help` prints.",
+        "- [All routes](routes.md): the service over HTTP, with every argument and answer.",
+        "\nThe docstrings of all public names, by room:\n",
+        *(f"- [recsys.{Path(page).stem}]({page}): {line}" for page, line in rooms.items()),
+    ]
     reference = source / "reference.md"
-    reference.write_text(with_toctree(reference.read_text(encoding="utf-8"), below))
+    text = reference.read_text(encoding="utf-8").rstrip()
+    reference.write_text(with_toctree("\n".join([text, *lines, ""]), below), encoding="utf-8")
 
 
 def _of_sphinx(source: Path, folder: Path, doctrees: Path) -> Iterator[str]:

@@ -66,30 +66,34 @@ def public_names() -> list[Name]:
     return found
 
 
-def write_names(folder: Path) -> list[str]:
-    """Write the pages of the rooms, and return their names."""
+def write_names(folder: Path) -> dict[str, str]:
+    """Write the pages of the rooms, and return their names, each with what it says of its room."""
     by_room: dict[str, list[Name]] = {}
     for name in public_names():
         by_room.setdefault(name.room, []).append(name)
     (folder / "api").mkdir()
     for room, names in by_room.items():
         (folder / "api" / f"{room}.rst").write_text(_page(room, names), encoding="utf-8")
-    return [f"api/{room}.rst" for room in sorted(by_room)]
+    return {f"api/{room}.rst": _intro(room).partition("\n\n")[0] for room in sorted(by_room)}
+
+
+def _intro(room: str) -> str:
+    return inspect.getdoc(import_module(f"recsys.{room}")) or ""
 
 
 def _page(room: str, names: list[Name]) -> str:
     title = f"recsys.{room}"
-    intro = inspect.getdoc(import_module(title)) or ""
     entries = "\n".join(_entry(name) for name in names)
     head = f"{title}\n{'=' * len(title)}\n\n.. py:module:: {title}\n\n.. currentmodule:: recsys"
-    return f"{head}\n\n{intro}\n\n{entries}"
+    return f"{head}\n\n{_intro(room)}\n\n{entries}"
 
 
 def _entry(name: Name) -> str:
     if name.is_class:
         others = [one.__name__ for one in inspect.getmro(name.value)[1:] if not is_ours(one)]
         inherited = f"   :inherited-members: {', '.join(others)}\n"
-        return f".. autoclass:: {name.path}\n   :members:\n{inherited}"
+        bases = "   :show-inheritance:\n" if name.room == "errors" else ""
+        return f".. autoclass:: {name.path}\n   :members:\n{inherited}{bases}"
     if name.is_function:
         return f".. autofunction:: {name.path}\n"
     text = "\n".join(f"   {line}" for line in documented(name))
@@ -119,8 +123,10 @@ def _modules_of(name: Name) -> list[str]:
 
 
 def _room_of(value: Any) -> str:
-    room = str(value.__module__).split(".")[1]
-    return "errors" if room == "base" else {"one_line": "selection"}.get(room, room)
+    _, room, *file = str(value.__module__).split(".")
+    if room == "base":
+        return "errors" if file == ["errors"] else "settings"
+    return {"one_line": "selection"}.get(room, room)
 
 
 def _names_of(module: ModuleType) -> list[str]:
