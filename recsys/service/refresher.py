@@ -7,6 +7,7 @@ version that it publishes is taken up by the workers as any other.
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -96,7 +97,8 @@ class Refresher:
         out, err = self._process.communicate()
         if self._process.returncode:
             said = [line for line in err.splitlines() if not line.startswith("{")]
-            return "failed", {"error": "\n".join(said)[-_MOST_OF_ERROR:]}
+            error = "\n".join(said)[-_MOST_OF_ERROR:] or _ended(self._process.returncode)
+            return "failed", {"error": error}
         report = json.loads(out)
         facts = {stage["name"]: stage["facts"] for stage in report["stages"]}
         is_idle = facts["publish"].get("nothing_new", False)
@@ -104,6 +106,13 @@ class Refresher:
         if is_idle:
             return "nothing_new", found
         return "published", found | dict(facts["fold_in"])
+
+
+def _ended(code: int) -> str:
+    """Say how a process ended that has said nothing, as one that the kernel ends for its memory."""
+    if code >= 0:
+        return f"it ended with {code}"
+    return f"it was ended by {signal.Signals(-code).name}"
 
 
 def refresh_metrics(folder: Path) -> Iterator[str]:

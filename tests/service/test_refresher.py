@@ -42,18 +42,20 @@ def test_what_became_of_refreshes_is_logged_and_counted(tmp_path: Path, caplog) 
         f"print({json.dumps(idle)!r})",
         "import sys; print('{\"a\": 1}', file=sys.stderr); sys.exit('recsys: no disk')",
         "print('no report')",
+        "import os; os.kill(os.getpid(), 9)",
     ]
     one = refresher("", tmp_path)
     for program in programs:
         one._command[-1] = program
         one.refresh()
     facts = [record.facts for record in caplog.records]
-    results = ["published", "nothing_new", "failed", "failed"]
+    results = ["published", "nothing_new", "failed", "failed", "failed"]
     assert [fact["result"] for fact in facts] == results
     assert facts[0] == {"result": "published", "version": "v", "seconds": 0.5, "users": 2}
     assert facts[2]["error"] == "recsys: no disk"
+    assert facts[4]["error"] == "it was ended by SIGKILL"
     text = "".join(refresh_metrics(tmp_path))
-    for result, n in (("published", 1), ("nothing_new", 1), ("failed", 2)):
+    for result, n in (("published", 1), ("nothing_new", 1), ("failed", 3)):
         assert f'recsys_service_refreshes_total{{result="{result}"}} {n}.0' in text
     assert "recsys_service_last_refresh_timestamp_seconds" in text
     assert not list(refresh_metrics(tmp_path / "another"))
