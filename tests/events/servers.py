@@ -57,7 +57,7 @@ class Server:
     def __init__(
         self, place: Path, data: Path, folder: str, user: dict[str, Any], durable: bool
     ) -> None:
-        self._place, self._data, self._folder, self._user = place, data, folder, user
+        self._place, self.data, self._folder, self._user = place, data, folder, user
         self._options = f"-k {folder} -c listen_addresses='' -c max_connections=50"
         if not durable:
             self._options += " -c fsync=off"
@@ -67,13 +67,13 @@ class Server:
         return f"postgresql://recsys@/postgres?host={self._folder}"
 
     def start(self) -> None:
-        self._run("start", "-o", self._options, "-l", str(self._data / "log"))
+        self._run("start", "-o", self._options, "-l", str(self.data / "log"))
 
     def stop(self, how: str = "immediate") -> None:
         self._run("stop", "-m", how, check=False)
 
     def _run(self, command: str, *rest: str, check: bool = True) -> None:
-        words = [self._place / "pg_ctl", command, "-D", self._data, "-w", *rest]
+        words = [self._place / "pg_ctl", command, "-D", self.data, "-w", *rest]
         subprocess.run(
             words, check=check, stdout=subprocess.DEVNULL, cwd=self._folder, **self._user
         )

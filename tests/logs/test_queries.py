@@ -4,8 +4,10 @@ import sqlite3
 import subprocess
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import duckdb
 import pytest
@@ -15,6 +17,7 @@ from recsys.base.query_settings import QuerySettings
 from recsys.errors import ConfigError, DataError
 from recsys.inputs import inputs_of
 from recsys.logs import fetch, guess_log, read_log
+from recsys.logs.addresses import address_of
 from recsys.logs.databases import connect
 from recsys.settings import LogSettings
 from tests.command_line import run
@@ -205,17 +208,62 @@ def test_the_password_is_nowhere(
             assert part not in text
 
 
-def test_a_server_asks_for_the_password(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recsys.logs.addresses import address_of
+@pytest.fixture
+def guarded(server: Server) -> Iterator[str]:
+    """The address of a user who needs a password."""
+    import psycopg
 
+    rules = server.data / "pg_hba.conf"
+    before = rules.read_text()
+    with psycopg.connect(server.address, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS guarded")
+        connection.execute(f"CREATE ROLE guarded LOGIN PASSWORD '{SECRET}'")
+        rules.write_text("local all guarded scram-sha-256\n" + before)
+        connection.execute("SELECT pg_reload_conf()")
+        address = server.address.replace("recsys@", "guarded@")
+        while _is_let_in(address):  # until the server has read its rules
+            pass
+        yield address
+        rules.write_text(before)
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def _is_let_in(address: str) -> bool:
+    import psycopg
+
+    try:
+        psycopg.connect(address, password="wrong").close()  # noqa: S106
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def test_a_server_asks_for_the_password(
+    guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = "SELECT 1 AS user_id, 2 AS item_id"
+    (tmp_path / "password").write_text(SECRET + "\n")
     monkeypatch.setenv("SHOP", SECRET)
-    settings = QuerySettings("SELECT 1", "postgresql://ann@db:5/shop?sslmode=require", "SHOP")
-    address = address_of(settings)
-    assert address.shown == "postgresql://ann@db:5/shop"
-    assert "ann:p%2Fa%3Fss%3Aw%40rd%231%20%2541@db:5/shop?sslmode=require&connect" in address.target
+    address = address_of(QuerySettings(sql, guarded, "SHOP"))
+    assert address.shown == "postgresql://guarded@/postgres"
     assert SECRET not in repr(address)
+    assert quote(SECRET, safe="") in address.target
     monkeypatch.setenv("SHOP_URL", address.target)
-    assert address_of(LogSettings(sql="SELECT 1", uri="$SHOP_URL")).secrets == (SECRET,)
+    monkeypatch.setenv("WRONG", "wr/ong")
+    for changes in (
+        {"password_env": "SHOP"},
+        {"password_file": str(tmp_path / "password")},
+        {"uri": "$SHOP_URL"},
+        {"uri": "${SHOP_URL}", "password_env": "SHOP"},
+    ):
+        log = read_log(**{"sql": sql, "uri": guarded, **changes})
+        assert pairs(log) == {(1, 2, 1.0)}
+    for wrong in ({"password_env": "WRONG"}, {}):
+        with pytest.raises(DataError, match="log.password_env or log.password_file") as error:
+            read_log(sql=sql, uri=guarded, **wrong)
+        assert "wr/ong" not in str(error.value)
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    assert len(read_log(sql=sql, uri=guarded)) == 1
 
 
 @pytest.mark.parametrize(
