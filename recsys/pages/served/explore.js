@@ -179,8 +179,8 @@ function versionsOf(listed) {
   for (const one of listed.versions) {
     if (one.is_current || !one.is_readable) continue;
     const metric = one.metric ? ` · ${one.metric.name} ${short(one.metric.value)}` : "";
-    const refused = one.status === "refused" ? " · refused" : "";
-    const text = `${one.created.slice(0, 16).replace("T", " ")} · ${one.model} ${one.factors}${metric}${refused}`;
+    const refused = one.status === "refused" ? "refused · " : "";
+    const text = `${refused}${one.created.slice(0, 16).replace("T", " ")} · ${one.model} ${one.factors}${metric}`;
     $("other").append(el("option", { value: one.version, title: one.version }, text));
   }
 }
