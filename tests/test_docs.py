@@ -258,6 +258,19 @@ def test_commands_in_a_text_exist(path: Path) -> None:
             assert option in known[found[1]] | {"--help"}, f"{path.name}: {code}"
 
 
+@pytest.mark.parametrize("page", pages_with("sh"), ids=by_name)
+def test_commands_that_a_page_types_into_a_shell_exist(page: Page) -> None:
+    known = options_of_commands()
+    for block in page.blocks("sh"):
+        for line in block.text.replace("\\\n", " ").splitlines():
+            if not line.startswith("recsys "):
+                continue
+            command, *words = shlex.split(line, comments=True)[1:]
+            assert command in known, f"{page.name}: {line}"
+            options = {word for word in words if re.fullmatch(r"--?[a-z][\w-]*", word)}
+            assert options <= known[command], f"{page.name}: {line}"
+
+
 def keys_of(tables: dict[str, Any]) -> set[str]:
     return {f"{name}.{key}" for name, table in tables.items() for key in table}
 
