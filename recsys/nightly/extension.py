@@ -125,8 +125,10 @@ class Extension:
         users = self._known_users.embeddings[self._kept]
         rows, summands = items.embeddings, items.summands
         if self.added.items:
-            fold_in = model.fold_in(rows, items.popularity, unit, summands)
-            first = np.vstack([users, fold_in(sp.csr_array(of_new[:, :n_items]))])
+            first = users
+            if self.added.users:
+                fold_in = model.fold_in(rows, items.popularity, unit, summands)
+                first = np.vstack([users, fold_in(sp.csr_array(of_new[:, :n_items]))])
             known = Embeddings(first, rows, summands)
             new = fold_in_items(model, known, items.popularity, self.seen, unit)
             rows = np.vstack([rows, new.items])

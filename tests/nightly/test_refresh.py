@@ -178,6 +178,15 @@ def test_the_next_night_trains_on_what_was_folded_in(refreshed: Path, tmp_path: 
     assert [one.refreshed_from for one in learned] == [None, None]
 
 
+def test_a_new_item_of_known_users_alone(place: Path) -> None:
+    write_new(place, [("u0", "i40"), ("u4", "i40"), ("u8", "i40")])
+    report = run_refresh(settings_in(place), place / "store")
+    added = report.facts("fold_in")
+    assert (added["users"], added["items"]) == (0, 1)
+    version = find_version(place / "store", report.version)
+    assert np.linalg.norm(read_item_table(version.folder).embeddings[-1]) > 0
+
+
 def test_a_gate_refuses_a_refresh(place: Path) -> None:
     write_new(place)
     settings = settings_in(place, gates={"limits": {"users_appeared": 0.001}, "refuse_above": 1.5})
