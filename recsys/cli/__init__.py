@@ -6,7 +6,7 @@ know; results go to stdout, progress to stderr.
 
 from typer.models import CommandInfo
 
-from recsys.cli import ask, compare, config, evaluate, select, serve, store, train
+from recsys.cli import ask, compare, config, draw, evaluate, select, serve, store, train
 from recsys.cli.app import app, main
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "ask",
     "compare",
     "config",
+    "draw",
     "evaluate",
     "main",
     "select",
@@ -33,7 +34,7 @@ _PANELS = {
     ),
     "Versions": (
         *("status", "versions", "drift", "verify", "activate", "rollback"),
-        *("pin", "unpin", "prune", "export"),
+        *("pin", "unpin", "prune", "map", "export"),
     ),
 }
 

@@ -1,5 +1,6 @@
-"""Pages for people: dimension curves as pictures and as pages that need no other file."""
+"""Pages for people: dimension curves and maps, as pages that need no other file."""
 
 from recsys.pages.drawing import require_drawing, save_drawing
+from recsys.pages.map_page import map_page, save_map
 
-__all__ = ["require_drawing", "save_drawing"]
+__all__ = ["map_page", "require_drawing", "save_drawing", "save_map"]
