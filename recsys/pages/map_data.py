@@ -73,9 +73,10 @@ def _less(detail: _Detail) -> _Detail:
 def _packed(picture: MapPicture, detail: _Detail) -> bytes:
     low, high = picture.positions.min(axis=0), picture.positions.max(axis=0)
     width = float(max(*(high - low).tolist(), 1e-6))
+    left, bottom = low.tolist()
     arrays: dict[str, NDArray[Any]] = {
-        "x": _quantized(picture.positions[:, 0], float(low[0]), width),
-        "y": _quantized(picture.positions[:, 1], float(low[1]), width),
+        "x": _quantized(picture.positions[:, 0], left, width),
+        "y": _quantized(picture.positions[:, 1], bottom, width),
         "popularity": np.minimum(picture.popularity, 2**32 - 1).astype("<u4"),
         "neighbours": _rows(picture.neighbours[: detail.n_neighbours], len(picture.ids)),
         "ids": _texts(picture.ids[: detail.n_named], detail.most_characters),
@@ -98,8 +99,7 @@ def _packed(picture: MapPicture, detail: _Detail) -> bytes:
         "cells": 0 if picture.density is None else len(picture.density),
         "colorings": colorings,
         "regions": [
-            [one.name, (one.x - float(low[0])) / width, (one.y - float(low[1])) / width]
-            + [one.n, one.level]
+            [one.name, (one.x - left) / width, (one.y - bottom) / width, one.n, one.level]
             for one in picture.regions
         ],
         "left": detail.notes(picture),
@@ -121,7 +121,8 @@ def _joined(heading: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> b
 
 
 def _quantized(values: NDArray[np.floating], low: float, width: float) -> NDArray[Any]:
-    return np.clip((values - low) / width * _STEPS, 0, _STEPS).round().astype("<u2")
+    steps = np.clip((values - low) / width * _STEPS, 0, _STEPS)
+    return np.asarray(steps.round(), "<u2")
 
 
 def _rows(neighbours: NDArray[np.int32], n: int) -> NDArray[Any]:
