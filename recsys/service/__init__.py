@@ -10,7 +10,10 @@
     parameters   arguments of a query or a body, held to the limits
     handlers     from arguments to the bytes of an answer
     list_writer  lists from ready JSON of each item
-    opened       the open version, and the next one
+    exploring    users, versions and their lists, for the explorer
+    state        version, gates and nights, for the dashboard
+    static       the files of both pages
+    opened       the open version, the next one, and others beside it
     problems     what goes wrong, as problem documents
     keys         API keys
     rate         requests a second
