@@ -208,7 +208,7 @@ def test_items_and_their_sums(visit: Visit, explorer: str) -> None:
 def test_a_key_is_asked_for_and_kept_for_the_tab(visit: Visit, keyed) -> None:
     server, keys = keyed
     page = visit(f"{server.url}/explore#user=u1", refused=[401, 403])
-    for key in ("recsys_wrong", keys["operate"], keys["read"]):
+    for key in ("schlüssel", "recsys_wrong", keys["operate"], keys["read"]):
         page.get_by_label("Key", exact=True).fill(key)
         page.get_by_role("button", name="Go on").click()
     assert len(ids(ready(page).locator("#list"))) == 10

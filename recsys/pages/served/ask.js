@@ -19,9 +19,8 @@ export class Problem extends Error {
 }
 
 // Paths are relative to the page, so that it also works behind a proxy that adds a prefix.
-async function answer(path, body, signal) {
+async function answer(path, body, signal, key) {
   const headers = {};
-  const key = keyOfTab();
   if (key) headers.authorization = `Bearer ${key}`;
   if (body !== undefined) headers["content-type"] = "application/json";
   const options = { headers, signal, method: body === undefined ? "GET" : "POST" };
@@ -36,7 +35,8 @@ async function answer(path, body, signal) {
 
 async function asked(path, body, signal) {
   for (;;) {
-    const found = await answer(path, body, signal);
+    const key = keyOfTab();
+    const found = await answer(path, body, signal, key);
     if (found.ok) return found;
     let problem = {};
     try {
@@ -45,7 +45,9 @@ async function asked(path, body, signal) {
       // No problem document: a proxy answered.
     }
     if (found.status === 401 || found.status === 403) {
-      await newKey(problem.detail ?? "A key is needed.");
+      const isKnown = found.status === 403;
+      const wrong = isKnown ? "This key is valid, and does not allow" : "This key is not valid for";
+      await newKey(key ? `${wrong} what this page asks.` : "Who asks this service has a key of it.");
       continue;
     }
     throw new Problem(found.status, problem.code, problem.detail ?? `Status ${found.status}`);
@@ -72,7 +74,12 @@ function newKey(reason) {
     dialog.oncancel = (event) => event.preventDefault();
     form.onsubmit = (event) => {
       event.preventDefault();
-      sessionStorage.setItem(slot(own), input.value.trim());
+      const key = input.value.trim();
+      if (!/^[\x21-\x7e]+$/.test(key)) { // what a header cannot hold
+        dialog.querySelector(".reason").textContent = "A key is of plain letters, digits, - and _.";
+        return;
+      }
+      sessionStorage.setItem(slot(own), key);
       input.value = "";
       dialog.close();
       waiting = null;
