@@ -63,6 +63,7 @@ class Line:
     y: Sequence[float]
     intervals: Sequence[Interval] = ()
     has_line: bool = True  # else points alone
+    has_points: bool = True
 
 
 def line_of(name: str, points: Sequence[tuple[float, float, Interval]]) -> Line:

@@ -6,7 +6,18 @@ know; results go to stdout, progress to stderr.
 
 from typer.models import CommandInfo
 
-from recsys.cli import ask, compare, config, draw, evaluate, select, serve, store, train
+from recsys.cli import (
+    ask,
+    compare,
+    config,
+    draw,
+    evaluate,
+    report,
+    select,
+    serve,
+    store,
+    train,
+)
 from recsys.cli.app import app, main
 
 __all__ = [
@@ -17,6 +28,7 @@ __all__ = [
     "draw",
     "evaluate",
     "main",
+    "report",
     "select",
     "serve",
     "store",
@@ -33,7 +45,7 @@ _PANELS = {
         *("serve", "explore"),
     ),
     "Versions": (
-        *("status", "versions", "drift", "verify", "activate", "rollback"),
+        *("status", "versions", "report", "drift", "verify", "activate", "rollback"),
         *("pin", "unpin", "prune", "map", "export"),
     ),
 }

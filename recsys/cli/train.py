@@ -37,10 +37,12 @@ from recsys.cli.output import (
     say,
     show,
 )
+from recsys.cli.report import save_page_of_night
 from recsys.cli.store import note_below_popularity, print_checks
 from recsys.settings import AS_GOOD, BETTER, EvaluationSettings
 
 if TYPE_CHECKING:
+    from recsys.config import Settings
     from recsys.nightly import NightReport
     from recsys.store import Manifest
 
@@ -160,7 +162,19 @@ def nightly_command(
     """Run the whole night: ingest, train, test, publish; go on after a crash."""
     settings = LogOptions(config=config, changes=changes).settings()
     with _stopping():
-        _show_night(recsys.nightly.run_night(settings, store, progress=True), as_json)
+        try:
+            report = recsys.nightly.run_night(settings, store, progress=True)
+        except GateFailedError as error:
+            if error.version is not None:
+                save_page_of_night(_store_of(settings, store), error.version)
+            raise
+        _show_night(report, as_json)
+        if not report.is_idle:
+            save_page_of_night(_store_of(settings, store), report.version)
+
+
+def _store_of(settings: "Settings", store: Path | None) -> Path:
+    return recsys.serving.store_path(store or settings.nightly.store)
 
 
 @app.command("refresh")

@@ -1,4 +1,4 @@
-"""Pages for people: dimension curves and maps, as pages that need no other file."""
+"""Pages for people: dimension curves, maps and reports of versions, as pages of one file."""
 
 from recsys.pages.drawing import require_drawing, save_drawing
 from recsys.pages.map_page import map_page, save_map

@@ -1,20 +1,9 @@
-"""Draw charts by Matplotlib: SVG of one piece that takes the colours of the page around it.
+"""Draw charts by Matplotlib, for a page or a notebook."""
 
-Words and lines have the colour of the text around the picture, and series take variables of CSS
-(``--series-1`` and so on) where a page sets them: one SVG serves light and dark, in a page, in
-JupyterLab and in VS Code. The colours of series are legible on both where nothing sets them. Words
-stay words: they can be searched, copied and read aloud.
-"""
-
-import re
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from html import escape
+from collections.abc import Sequence
 from importlib.util import find_spec
-from io import BytesIO
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recsys.base.charts import (
     NO_INTERVAL,
@@ -27,46 +16,18 @@ from recsys.base.charts import (
     Mark,
 )
 from recsys.base.progress import printable
+from recsys.pages.svg import INK, MARKED, SERIES, notebook_style, style, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
-# Colours that colour-blind people tell apart, each with a contrast of 3 or more to white and to
-# near-black: after Okabe and Ito, those darker that vanish on white.
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#AA5C93", "#8A7A00")
-ON_DARK = ("#56B4E9", "#F28E5A", "#2FC493", "#E08FC5", "#CDBB45")  # where it is known to be dark
-MARKED = SERIES[1]
 MARKERS = "osD^v"
-INK = "#1b1b1b"  # stands for the colour of the text around
+_DASHES = ("-", "--", ":", "-.")  # of lines without points, which colours alone would tell apart
 
 _WIDTH, _DOT_HEIGHT, _HEAD, _LINE_HEIGHT, _CLOUD_HEIGHT = 5.6, 0.235, 0.78, 2.7, 4.6  # inches
 _MOST_NAME, _MOST_TITLE, _MOST_PLACES, _MOST_DOTS = 28, 60, 6, 40
-# JupyterLab, VS Code and the theme of the documentation say so by these; a page of our own sets the
-# variables in its stylesheet.
-_DARK = (
-    '[data-jp-theme-light="false"]',
-    ".vscode-dark",
-    ".vscode-high-contrast",
-    '[data-theme="dark"]',
-)
-_FONT = re.compile(r"'DejaVu Sans'[^;\"]*")
-_STYLE: Any = {
-    "svg.hashsalt": "recsys",  # else the names inside an SVG differ from run to run
-    "svg.fonttype": "none",  # words, not their outlines
-    "text.parse_math": False,  # a title may hold dollars
-    "font.size": 10.0,
-    "axes.titlesize": 11.0,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "savefig.facecolor": "none",
-    **dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
-    ),
-}
 
 
 def figures(charts: Sequence[Chart]) -> str:
@@ -77,88 +38,13 @@ def figures(charts: Sequence[Chart]) -> str:
         f'<figure class="recsys-plot" style="margin: 0; max-width: 35rem">{svg_of(chart)}</figure>'
         for chart in charts
     )
-    return "\n".join([f"<style>{dark_style()}</style>", *shown])
-
-
-def dark_style() -> str:
-    """Return the rule that gives series their colours on dark, where a notebook says it is."""
-    where = ", ".join(f"{dark} .recsys-plot" for dark in _DARK)
-    return f"{where} {{ {series_on_dark()} }}"
-
-
-def series_on_dark() -> str:
-    """Return the variables of the colours of series for the dark style of a page."""
-    return " ".join(f"--series-{number}: {color};" for number, color in enumerate(ON_DARK, 1))
+    return "\n".join([f"<style>{notebook_style()}</style>", *shown])
 
 
 def svg_of(chart: Chart) -> str:
     """Return a chart as an `<svg>` element: as wide as its place, with its alternative text."""
     with style():
         return themed(_drawn(chart), chart.alt, _tips_of(chart))
-
-
-@contextmanager
-def style(*, is_file: bool = False) -> Iterator[None]:
-    """Draw in the style of the project within the block; a file of its own is on white."""
-    from matplotlib import rc_context
-
-    on_white = {"savefig.facecolor": "white", "svg.fonttype": "path"} if is_file else {}
-    with rc_context(_STYLE | on_white), warnings.catch_warnings():
-        # The page's font has what Matplotlib's lacks: it measures here, and draws nothing.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        yield
-
-
-def rendered(figure: "Figure", image_format: str) -> bytes:
-    """Return a figure as a file, the same bytes for the same figure."""
-    metadata = {"Date": None} if image_format == "svg" else None
-    image = BytesIO()
-    figure.savefig(image, format=image_format, dpi=150, metadata=metadata)
-    return image.getvalue()
-
-
-def themed(figure: "Figure", alt: str, tips: Sequence[Sequence[str]] = ()) -> str:
-    """Return a figure as an `<svg>` element in the colours of the page around it.
-
-    Parameters
-    ----------
-    alt : str
-        What it shows, in words.
-    tips : sequence of sequence of str
-        What stands beside the pointer over each point of the artists whose gid is "tips-0",
-        "tips-1" and so on.
-    """
-    svg = rendered(figure, "svg").decode()
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    for place, texts in enumerate(tips):
-        svg = _with_tips(svg, place, texts)
-    svg = re.sub(r' id="(?!m[0-9a-f]{10}"|p[0-9a-f]{10}")[^"]*"', "", svg)  # of two pictures alike
-    svg = _FONT.sub("system-ui, sans-serif", svg).replace(INK, "currentColor")
-    for number, color in enumerate(SERIES, start=1):
-        svg = svg.replace(color.lower(), f"var(--series-{number}, {color})")
-    width, height = (float(one) for one in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0])
-    head = (
-        f'<svg role="img" aria-label="{escape(printable(alt, one_line=True))}" '
-        f'viewBox="0 0 {width:g} {height:g}" width="{width * 4 / 3:.0f}" '
-        'style="max-width: 100%; height: auto; display: block" xmlns="http://www.w3.org/2000/svg" '
-        'xmlns:xlink="http://www.w3.org/1999/xlink">'
-    )
-    return re.sub(r"\n\s*", "\n", head + svg[svg.index(">") + 1 :]).strip()
-
-
-def _with_tips(svg: str, place: int, texts: Sequence[str]) -> str:
-    """Return an SVG whose points, elements `<use>` of a group, have a title each."""
-    start = svg.find(f'id="tips-{place}"')
-    if start < 0:
-        return svg
-    shown = iter(texts)
-
-    def titled(found: re.Match[str]) -> str:
-        text = escape(printable(next(shown, ""), one_line=True))
-        return f"<use{found[1]}><title>{text}</title></use>"
-
-    rest = re.sub(r"<use([^>]*)/>", titled, svg[start:], count=len(texts))
-    return svg[:start] + rest
 
 
 def _drawn(chart: Chart) -> "Figure":
@@ -222,7 +108,8 @@ def _line_plot(plot: LinePlot) -> "Figure":
         (drawn,) = axes.plot(
             [x for x, _, _ in points],
             [y for _, y, _ in points],
-            marker=MARKERS[place % len(MARKERS)],
+            marker=MARKERS[place % len(MARKERS)] if line.has_points else "",
+            linestyle=_DASHES[place % len(_DASHES)] if not line.has_points else "-",
             color=color,
             markersize=4.5,
             linewidth=1.6 if line.has_line else 0,

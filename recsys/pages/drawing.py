@@ -13,7 +13,7 @@ from recsys.base.environment import extra, missing_package
 from recsys.base.errors import ConfigError
 from recsys.evaluation import TOLERANCE
 from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
-from recsys.pages.charts import INK, MARKED, SERIES, rendered, style, themed
+from recsys.pages.svg import INK, MARKED, SERIES, rendered, style, themed
 from recsys.vectors import STORAGES, Storage
 
 if TYPE_CHECKING:

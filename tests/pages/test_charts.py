@@ -19,7 +19,8 @@ from recsys.base.charts import (
     line_of,
     sparkline,
 )
-from recsys.pages.charts import ON_DARK, SERIES, figures, svg_of
+from recsys.pages.charts import figures, svg_of
+from recsys.pages.svg import ON_DARK, SERIES
 
 HOSTILE = "<script>alert('x')</script> \"q\" $x$ & 😀 مرحبا \x1b[31m"
 DOTS = DotPlot(
@@ -67,7 +68,8 @@ def test_a_chart_is_valid_and_has_the_colours_of_its_page(chart: Chart) -> None:
     assert root.get("aria-label")
     assert "currentColor" in svg
     assert f"var(--series-1, {SERIES[0]})" in svg
-    assert not re.findall(r"(?:fill|stroke): #(?!fff)", svg)  # no colour that a page cannot change
+    assert not re.findall(r"(?:fill|stroke)=\"#(?!fff)", svg)  # no colour that a page cannot change
+    assert "style" not in svg  # which the policy of a page forbids
     assert "http" not in svg.replace("http://www.w3.org/", "")
     assert len(svg) < 30_000
 
@@ -140,7 +142,7 @@ def test_the_same_chart_is_the_same_text() -> None:
 
 
 def test_without_matplotlib_there_are_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert figures([DOTS]).startswith("<style>[data-jp-theme-light")
+    assert figures([DOTS]).startswith("<style>.recsys-svg")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert figures([DOTS]) == ""
 
