@@ -57,8 +57,7 @@ def save_version_page(report: VersionReport, path: str | Path) -> int:
 def _foot() -> str:
     if _draws():
         return "The page asks nobody for anything: it may be sent, kept and printed."
-    install = f"pip install '{extra('reports')}'"
-    return f"Plots are left out, as Matplotlib is not installed: {install}"
+    return f"Plots are left out, as Matplotlib is not installed: pip install {extra('reports')}"
 
 
 def _draws() -> bool:
