@@ -12,6 +12,7 @@ from pathlib import Path
 from recsys.base.charts import Chart, Dot, DotPlot, LinePlot, interval_of
 from recsys.base.checks import as_path
 from recsys.base.errors import StoreError
+from recsys.evaluation import TOLERANCE
 from recsys.monitoring.drift import ancestors
 from recsys.monitoring.measures import MEASURES
 from recsys.monitoring.version_lists import SampleUser, long_tail, sample_users
@@ -264,9 +265,9 @@ def _why(choice: Choice, name: str, factors: int, value: float, best: float) -> 
         return "chosen"
     if not factors:
         return "it has no vectors to publish"
-    if value < best:
+    if value < (1 - TOLERANCE) * best:
         return f"{1 - value / best:.1%} below the best with vectors"
-    return "a smaller one is within 1 % of it"
+    return f"within {TOLERANCE:.0%} of the best, with more factors"
 
 
 def _parameters(manifest: Manifest) -> str:
@@ -292,7 +293,7 @@ def _index(manifest: Manifest) -> Section:
         "Times are those of the machine that built it. python -m benchmarks.index draws recall "
         "against time beside other indexes."
     ]
-    return Section("Index", sentences, tables=[ReportTable(headings, rows, headings)])
+    return Section("Index", sentences, tables=[ReportTable(headings, rows, headings[1:])])
 
 
 def _milliseconds(value: float | None) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
-MARKERS = "osD^v"
+MARKERS = "osD^vPX"  # more than colours: two series of one colour differ
 _DASHES = ("-", "--", ":", "-.")  # of lines without points, which colours alone would tell apart
 
 _WIDTH, _DOT_HEIGHT, _HEAD, _LINE_HEIGHT, _CLOUD_HEIGHT = 5.6, 0.235, 0.78, 2.7, 4.6  # inches

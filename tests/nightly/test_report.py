@@ -105,6 +105,8 @@ def test_a_terminal_is_shown_stages_and_one_screen(place: Path) -> None:
     screen = out.decode().splitlines()
     assert len(screen) < 30
     assert re.match(r"published \S+, compared with no version before it, ", screen[-1])
+    (page,) = (place / "store" / "runs").glob("*/report.html")
+    assert "Report of version" in page.read_text(encoding="utf-8")
 
 
 def test_the_textfile_is_what_prometheus_reads(place: Path) -> None:
