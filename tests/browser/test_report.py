@@ -1,7 +1,5 @@
 """The report of a version in a browser: wide and on a phone, light and dark, by the keyboard."""
 
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import expect
 

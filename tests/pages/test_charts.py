@@ -20,7 +20,7 @@ from recsys.base.charts import (
     sparkline,
 )
 from recsys.pages.charts import figures, svg_of
-from recsys.pages.svg import ON_DARK, SERIES
+from recsys.pages.svg import SERIES
 
 HOSTILE = "<script>alert('x')</script> \"q\" $x$ & 😀 مرحبا \x1b[31m"
 DOTS = DotPlot(
@@ -115,26 +115,6 @@ def test_names_on_a_plane_do_not_meet() -> None:
     assert [text for text in texts(root) if text in ("one", "beside one", "two")] == ["one", "two"]
     assert texts(root, "title")[:2] == ["two", "one"]  # the rest is behind
     assert {"Space", "others"} <= set(texts(root))
-
-
-@pytest.mark.parametrize(("colors", "ground"), [(SERIES, "#ffffff"), (ON_DARK, "#1e1e1e")])
-def test_series_are_legible(colors: tuple[str, ...], ground: str) -> None:
-    assert all(contrast(color, ground) >= 3 for color in colors)
-    assert all(contrast(color, "#111111") >= 3 for color in colors)
-
-
-def contrast(one: str, other: str) -> float:
-    """The ratio of WCAG 2."""
-    light, dark = sorted(map(luminance, (one, other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def luminance(color: str) -> float:
-    parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_the_same_chart_is_the_same_text() -> None:
