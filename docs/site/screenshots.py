@@ -18,7 +18,7 @@ from playwright.sync_api import Page, ViewportSize, sync_playwright
 from docs.site.pages import ROOT
 
 _SIZE = ViewportSize(width=1100, height=700)
-_COLORS = 64
+_COLORS = 160
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -28,6 +28,12 @@ def main() -> None:
         store = Path(temporary, "store")
         for model in ("als", "svd"):
             _recsys("train", "--config", "pipelines/sample.toml", "--model", model, store=store)
+        with _browser() as page:
+            for name in ("report", "map"):
+                path = Path(temporary, f"{name}.html")
+                _recsys(name, "--out", str(path), store=store)
+                page.goto(path.as_uri())
+                _keep(page, name)
         with _explorer(store) as url, _browser() as page:
             page.goto(f"{url}/explore#view=lists&user=u42")
             page.locator("text=because of").first.wait_for()
