@@ -151,33 +151,54 @@ def with_interval(values: list[float]) -> str:
     return f"{fmean(values):.4f} ± {t * stdev(values) / sqrt(len(values)):.4f}"
 
 
-def new_users(n_users: int = 3000) -> None:
-    """Print what users of Gowalla reach that are left out of training, and the same if trained."""
+def new_users(n_folds: int) -> None:
+    """Print what all users of Gowalla reach, a fold at a time left out of training, and trained."""
     parts = SPLITS["gowalla"]()
     histories, relevant = parts.fit.user_items(), parts.validation.user_items()
-    left_out = np.random.default_rng(0).choice(len(histories.indptr) - 1, n_users, replace=False)
-    is_trained = np.ones(histories.shape[0], dtype=np.float32)
-    is_trained[left_out] = 0
-    rest = sp.csr_array(sp.diags_array(is_trained) @ histories)
-    rest.eliminate_zeros()
-    wanted = sp.csr_array(sp.diags_array(1 - is_trained) @ relevant)
-    wanted.eliminate_zeros()
+    folds = np.array_split(np.random.default_rng(0).permutation(histories.shape[0]), n_folds)
     print("| model | factors | not in training | in training | lost | times ALS |")
     print("|---|---:|---|---|---|---|")
     of_als: NDArray[np.float64] | None = None
     for model in (TUNED["als"](64), Distilled(64)):
-        reached = []
-        for matrix in (rest, histories):
-            found = model.fit(matrix)
-            embed = model.fold_in(found.items, popularity_of(matrix), 1.0, found.summands)
-            run = evaluate(Embeddings(embed(histories), found.items), histories, wanted)
-            reached.append(np.array([run.metrics[metric] for metric in METRICS]))
-        new, trained = reached
-        of_als = new if of_als is None else of_als
-        cells = [" / ".join(f"{value:.4f}" for value in values) for values in reached]
-        cells.append(" / ".join(f"{lost:.1%}" for lost in 1 - new / trained))
-        cells.append(" / ".join(f"{times:.3f}" for times in new / of_als))
+        in_training = fitted_reach(model, histories, histories, relevant)[0]
+        found = []
+        for fold in folds:
+            rest, wanted = without_rows(histories, fold), relevant - without_rows(relevant, fold)
+            found.append(fitted_reach(model, rest, histories, wanted))
+            print(f"{model.name}: {found[-1][0]}", file=stderr, flush=True)
+        reached, n_tested = (np.array(values) for values in zip(*found, strict=True))
+        new = np.average(reached, axis=0, weights=n_tested)
+        of_als = reached if of_als is None else of_als
+        als = np.average(of_als, axis=0, weights=n_tested)
+        cells = [" / ".join(f"{value:.4f}" for value in values) for values in (new, in_training)]
+        cells.append(" / ".join(f"{lost:.1%}" for lost in 1 - new / in_training))
+        lowest, highest = (reached / of_als).min(axis=0), (reached / of_als).max(axis=0)
+        ratios = zip(new / als, lowest, highest, strict=True)
+        cells.append(
+            " / ".join(f"{one:.3f} ({low:.3f} to {high:.3f})" for one, low, high in ratios)
+        )
         print(f"| {model.name} | 64 | {' | '.join(cells)} |", flush=True)
+
+
+def without_rows(matrix: sp.csr_array, rows: NDArray[np.integer]) -> sp.csr_array:
+    """Return a matrix of the same shape without the entries of some rows."""
+    is_kept = np.ones(matrix.shape[0], dtype=np.float32)
+    is_kept[rows] = 0
+    rest = sp.csr_array(sp.diags_array(is_kept) @ matrix)
+    rest.eliminate_zeros()
+    return rest
+
+
+def fitted_reach(
+    model: Any, trained: sp.csr_array, histories: sp.csr_array, wanted: sp.csr_array
+) -> tuple[NDArray[np.float64], int]:
+    """Return the metrics of users folded in from their histories, and the number of tested ones."""
+    wanted = sp.csr_array(wanted)
+    wanted.eliminate_zeros()
+    found = model.fit(trained)
+    embed = model.fold_in(found.items, popularity_of(trained), 1.0, found.summands)
+    run = evaluate(Embeddings(embed(histories), found.items), histories, wanted)
+    return np.array([run.metrics[metric] for metric in METRICS]), run.n_users
 
 
 def all_logs() -> None:
@@ -205,6 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy on real logs.")
     parser.add_argument("--gowalla", action="store_true")
     parser.add_argument("--new-users", action="store_true")
+    parser.add_argument("--folds", type=int, default=10, help="of new users")
     parser.add_argument("--tune", choices=list(SPLITS), help="a grid for each of --models")
     parser.add_argument("--factors", type=int, nargs="+", default=FACTORS)
     parser.add_argument("--seeds", type=int, default=3)
@@ -217,7 +239,7 @@ def main() -> None:
         for name, d in itertools.product(arguments.models, arguments.factors):
             tune(parts, name, d)
     elif arguments.new_users:
-        new_users()
+        new_users(arguments.folds)
     elif arguments.gowalla:
         gowalla(
             arguments.factors,
