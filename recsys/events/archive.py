@@ -8,6 +8,7 @@ number, user_id, item_id, timestamp, event, value.
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -26,6 +27,7 @@ FOLDER = Path("events", "log")
 _NAME = re.compile(r"([0-9a-f]+)-(\d{12})-(\d{12})\.parquet")
 DELETED = "deleted.json"
 _ALL = np.iinfo(np.int64).max
+_DAY = 86_400_000_000  # microseconds
 _MOST_FILES = 64
 _SCHEMA = pa.schema(
     [
@@ -232,9 +234,18 @@ def _write(folder: Path, segment: _Segment, database: EventDatabase) -> None:
 
 
 def _as_batch(events: list[Kept]) -> pa.RecordBatch:
-    columns = zip(*events, strict=True)
+    columns = zip(*_in_time(events), strict=True)
     arrays = [pa.array(one, field.type) for one, field in zip(columns, _SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
+
+
+def _in_time(events: list[Kept]) -> list[Kept]:
+    """Give what a clock that ran ahead has put after tomorrow the time of now.
+
+    A log rejects such events, and a night stops at a file that has many of them.
+    """
+    now = int(time.time() * 1_000_000)
+    return [one if one.time <= now + _DAY else one._replace(time=now) for one in events]
 
 
 def _purge(path: Path, deleted: Mapping[bytes, Deletion], *, is_own: bool) -> None:

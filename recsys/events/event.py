@@ -134,8 +134,12 @@ class EventDatabase(Protocol):
         """Keep events; they are durable when this returns."""
         ...
 
-    def delete_user(self, user_id: str) -> int:
-        """Delete the events of a user, remember that, and return how many there were."""
+    def delete_user(self, user_id: str, not_before: int = 0) -> int:
+        """Delete the events of a user, remember that, and return how many there were.
+
+        What is remembered is when: by the clock, and no earlier than some microseconds since 1970,
+        as a clock that was set back would keep what a log has of the user.
+        """
         ...
 
     def changes(self, after: int) -> Changes:

@@ -141,7 +141,7 @@ class PostgresEvents:
             != (event.user_id, event.item_id, event.event, event.value)
         ]
 
-    def delete_user(self, user_id: str) -> int:
+    def delete_user(self, user_id: str, not_before: int = 0) -> int:
         """Delete the events of a user, remember that, and return how many there were."""
         with self._writing() as (connection, last, _):
             n = connection.execute(
@@ -149,8 +149,9 @@ class PostgresEvents:
             ).rowcount
             connection.execute(
                 "INSERT INTO recsys_deletions "
-                "VALUES (%s, %s, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)",
-                (last + 1, key_of(user_id)),
+                "VALUES (%s, %s, "
+                "greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint, %s))",
+                (last + 1, key_of(user_id), not_before),
             )
             connection.execute(
                 "UPDATE recsys_about SET last = %s, n_events = n_events - %s", (last + 1, n)

@@ -133,13 +133,13 @@ class SqliteEvents:
         ).fetchone()
         return bool(before == (event.user_id, event.item_id, event.event, event.value))
 
-    def delete_user(self, user_id: str) -> int:
+    def delete_user(self, user_id: str, not_before: int = 0) -> int:
         """Delete the events of a user, remember that, and return how many there were."""
         with self._writing() as (connection, last, _):
             n = connection.execute("DELETE FROM events WHERE user_id = ?", (user_id,)).rowcount
             connection.execute(
-                "INSERT INTO deletions VALUES (?, ?, unixepoch() * 1000000)",
-                (last + 1, key_of(user_id)),
+                "INSERT INTO deletions VALUES (?, ?, max(unixepoch() * 1000000, ?))",
+                (last + 1, key_of(user_id), not_before),
             )
             connection.execute("UPDATE about SET last = ?, n_events = n_events - ?", (last + 1, n))
         self.recent.mark([(user_id, last + 1)], last, last + 1)

@@ -49,7 +49,8 @@ async def add(asked: Asked) -> Reply:
 def delete_user(asked: Asked) -> Reply:
     """Answer when the events of a user are deleted; the next version leaves the user out."""
     user_id = _checked_id("user_id", asked.path["user_id"], is_integer=False)
-    n = _live_of(asked).delete_user(user_id)
+    created = datetime.fromisoformat(asked.opened.manifest.created)  # the version was there before
+    n = _live_of(asked).delete_user(user_id, int(created.timestamp()) * _MICROSECONDS)
     version = (
         asked.opened.version if asked.opened.content.users.ids.find(user_id) is not None else None
     )

@@ -72,12 +72,12 @@ class Live:
         self._require_enabled()
         return await self._commits.add(events, seconds)
 
-    def delete_user(self, user_id: str) -> int:
-        """Delete the events of a user; return how many there were."""
+    def delete_user(self, user_id: str, not_before: int) -> int:
+        """Delete the events of a user; see `EventDatabase.delete_user`."""
         self._require_enabled()
         with self._lock:
             database = self._opened(create=True)
-        n = database.delete_user(user_id)
+        n = database.delete_user(user_id, not_before)
         self._count("users_deleted", 1)
         return n
 

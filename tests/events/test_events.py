@@ -1,6 +1,7 @@
 """Databases of events: what is added is there, once, in order, and what is deleted is not."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as ThreadEvent
 from threading import Thread
@@ -147,6 +148,23 @@ def test_a_database_from_a_backup_goes_on_after_the_files(tmp_path: Path, opened
     taken = take(tmp_path, database)
     items = [one for path in taken.files for one in pq.read_table(path)["item_id"].to_pylist()]
     assert (items, taken.through) == (["i1", "i2"], {database.identity: 8})
+
+
+def test_a_clock_that_jumps_keeps_and_rejects_nothing(
+    tmp_path: Path, database: EventDatabase
+) -> None:
+    ahead = event("u1", "i1")._replace(time=4_000_000_000_000_000)  # of a clock that is right again
+    database.add([ahead, event("u2", "i1")])
+    (file,) = take(tmp_path, database).files
+    first, second = pq.read_table(file)["timestamp"].to_pylist()
+    assert first <= datetime.now(UTC)
+    assert second == datetime.fromtimestamp(1_700_000_000, UTC)
+    late = 5_000_000_000_000_000  # of a version, while the clock is set back
+    for user, not_before in (("u1", late), ("u2", 0)):
+        database.delete_user(user, not_before)
+    deleted = take(tmp_path, database).deleted
+    assert deleted[key_of("u1")] == late
+    assert deleted[key_of("u2")] < late
 
 
 def test_a_refresh_makes_room_in_the_end(database: EventDatabase) -> None:
