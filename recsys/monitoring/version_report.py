@@ -191,8 +191,8 @@ def _metrics(manifest: Manifest, parent: Manifest | None) -> Section:
     }
     rows = [[name, *(_with_interval(one, name) for one in shown.values())] for name in own.metrics]
     sentences = [
-        f"Means over {own.n_users:,} users of the test part, {own.n_items:,} items ranked, with 95 "
-        "% intervals."
+        f"Means over the users of the test part, {own.n_users:,}, with {own.n_items:,} items "
+        "ranked for each, and 95 % intervals."
     ]
     if parent is not None:
         sentences.append(

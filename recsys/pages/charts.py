@@ -74,7 +74,9 @@ def _dot_plot(plot: DotPlot) -> "Figure":
         low, high = dot.interval
         if low is not None and high is not None:
             axes.plot([low, high], [place, place], color=color, linewidth=1.6, zorder=2)
-        (point,) = axes.plot([dot.value], [place], "o", color=color, markersize=6, zorder=3)
+        (point,) = axes.plot(
+            [dot.value], [place], "o", color=color, markersize=6, zorder=3, clip_on=False
+        )
         point.set_gid(f"tips-{place}")
         axes.annotate(
             _short(dot.note) or _number(dot.value),
@@ -85,7 +87,7 @@ def _dot_plot(plot: DotPlot) -> "Figure":
         )
     axes.set_yticks(range(len(dots)), [_short(dot.name) for dot in dots])
     axes.set_ylim(len(dots) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=8)
     if plot.starts_at_zero:
         axes.set_xlim(left=0)
     if plot.reference is not None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from html import escape
 from importlib import import_module
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
 from recsys.base.durable import replaced
@@ -13,7 +12,8 @@ from recsys.base.environment import extra, missing_package
 from recsys.base.errors import ConfigError
 from recsys.evaluation import TOLERANCE
 from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
-from recsys.pages.svg import INK, MARKED, SERIES, rendered, style, themed
+from recsys.pages.one_file import one_file
+from recsys.pages.svg import INK, MARKED, SERIES, page_style, rendered, style, themed
 from recsys.vectors import STORAGES, Storage
 
 if TYPE_CHECKING:
@@ -213,46 +213,24 @@ def _title(curve: DimensionCurve) -> str:
     )
 
 
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
-svg { width: 100%; height: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<p><strong>$verdict.</strong></p>
-$picture
-<table>
-<thead><tr>$headings</tr></thead>
-<tbody>
-$rows
-</tbody>
-</table>
-<p>$rule.</p>
-</body>
-</html>
-""")
+_STYLE = (
+    "body { max-width: 76rem } .recsys-svg { width: 100% } "
+    "th, td { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }"
+)
 
 
 def _page_of(curve: DimensionCurve, title: str, picture: str) -> str:
     """Return a page with the verdict on a curve, its picture (an element `<svg>`) and its table."""
     rows = curve.rows()
-    return _PAGE.substitute(
-        title=escape(title),
-        verdict=escape(curve.verdict),
-        rule=escape(curve.rule),
-        picture=picture,
-        headings=_cells("th", rows[0]),
-        rows="\n".join(f"<tr>{_cells('td', row.values())}</tr>" for row in rows),
+    headings = _cells("th", rows[0])
+    cells = "\n".join(f"<tr>{_cells('td', row.values())}</tr>" for row in rows)
+    body = (
+        f"<header><h1>{escape(title)}</h1></header>\n<main>\n"
+        f"<p><strong>{escape(curve.verdict)}.</strong></p>\n{picture}\n"
+        f'<div class="scroll"><table>\n<thead><tr>{headings}</tr></thead>\n'
+        f"<tbody>\n{cells}\n</tbody>\n</table></div>\n<p>{escape(curve.rule)}.</p>\n</main>"
     )
+    return one_file(title, body, styles=page_style() + _STYLE)
 
 
 def _cells(tag: str, texts: Iterable[str]) -> str:

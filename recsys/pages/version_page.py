@@ -28,7 +28,7 @@ def version_page(report: VersionReport) -> str:
         version=_text(report.version),
         caption=_text(report.caption),
         refused=refused if report.is_refused else "",
-        links="\n".join([*links, '<a href="#users">Ten users</a>']),
+        links="\n".join([*links, '<a href="#users">Users and their lists</a>']),
         figures="\n".join(_figure(*one) for one in report.figures),
         sections="\n".join(map(_section, report.sections)),
         rule=_text(report.users_rule),
