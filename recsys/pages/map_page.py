@@ -41,7 +41,7 @@ def save_map(picture: MapPicture, path: str | Path, most_bytes: int = MOST_BYTES
         If the file cannot be there.
     """
     path = Path(path)
-    require_place(path, "the map")
+    require_place(path, "--out: expected to write the map")
     content = map_page(picture, most_bytes).encode()
     with replaced(path) as aside:
         aside.write_bytes(content)

@@ -47,7 +47,7 @@ def save_version_page(report: VersionReport, path: str | Path) -> int:
         If the file cannot be there.
     """
     path = Path(path)
-    require_place(path, "the report")
+    require_place(path, "--out: expected to write the report")
     content = version_page(report).encode()
     with replaced(path) as aside:
         aside.write_bytes(content)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recsys.errors import StoreError, VersionNotFoundError
+from recsys.errors import ConfigError, StoreError, VersionNotFoundError
 from recsys.monitoring.version_report import version_report
 from recsys.pages.version_page import save_version_page, version_page
 from recsys.store import Check, Version, publish
@@ -177,3 +177,11 @@ def test_what_is_not_there_or_damaged_is_said(nights: list[Version], tmp_path: P
     (nights[1].folder / "items.parquet").write_bytes(b"no")
     with pytest.raises(StoreError):
         version_report(tmp_path)
+
+
+def test_a_place_where_no_page_can_be_is_one_sentence(
+    nights: list[Version], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"^--out: expected to write the report to .*page\.html"):
+        save_version_page(version_report(tmp_path), tmp_path / "file" / "page.html")
