@@ -36,6 +36,22 @@ their limits are not learned, as a feed that stops would become the usual."""
 _EDGE = 3.0  # times its limit: what is above is drawn here
 
 
+def plot_of_limits(checks: Sequence[Check]) -> list[DotPlot]:
+    """Return measures as shares of their limits; no plot where none was measured."""
+    dots = [
+        Dot(
+            check.name,
+            min(check.value / check.threshold, _EDGE),
+            is_marked=not check.passed,
+            note=f"{check.value:.3g} of {check.threshold:.3g}",
+        )
+        for check in checks
+        if check.value is not None and check.threshold
+    ]
+    title = f"measures as shares of their limits (at most {_EDGE:g})"
+    return [DotPlot(title, dots, reference=1.0, reference_name="limit")] if dots else []
+
+
 @dataclass(frozen=True, repr=False)
 class DriftReport(Tabular):
     """How version b differs from version a.
@@ -87,18 +103,7 @@ class DriftReport(Tabular):
 
     def charts(self) -> list[DotPlot]:
         """Return the measures as shares of their limits, those above them marked."""
-        dots = [
-            Dot(
-                check.name,
-                min(check.value / check.threshold, _EDGE),
-                is_marked=not check.passed,
-                note=f"{check.value:.3g} of {check.threshold:.3g}",
-            )
-            for check in self.checks
-            if check.value is not None and check.threshold
-        ]
-        title = f"measures as shares of their limits (at most {_EDGE:g})"
-        return [DotPlot(title, dots, reference=1.0, reference_name="limit")] if dots else []
+        return plot_of_limits(self.checks)
 
     def caption(self) -> str:
         """Return whether all measures are within their limits."""

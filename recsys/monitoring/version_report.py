@@ -13,7 +13,7 @@ from recsys.base.charts import Chart, Dot, DotPlot, LinePlot, interval_of
 from recsys.base.checks import as_path
 from recsys.base.errors import StoreError
 from recsys.evaluation import TOLERANCE
-from recsys.monitoring.drift import ancestors
+from recsys.monitoring.drift import ancestors, plot_of_limits
 from recsys.monitoring.measures import MEASURES
 from recsys.monitoring.version_lists import SampleUser, long_tail, sample_users
 from recsys.serving import Recommender
@@ -27,7 +27,6 @@ _GROUPS = (
     "of users and the popularity of items, and with --items FILE --by COLUMN by an attribute, each "
     "beside popularity."
 )
-_SHARE_OF_LIMIT = 3.0  # what is above is drawn here
 
 
 @dataclass(frozen=True)
@@ -315,23 +314,11 @@ def _drift(manifest: Manifest) -> Section:
     if not measured:
         why = "no version before it" if manifest.parent is None else "not measured for this one"
         return Section("Drift", [f"{why[:1].upper()}{why[1:]}: recsys drift A B compares any two."])
-    dots = [
-        Dot(
-            check.name,
-            min(check.value / check.threshold, _SHARE_OF_LIMIT),
-            is_marked=not check.passed,
-            note=f"{check.value:.3g} of {check.threshold:.3g}",
-        )
-        for check in measured
-        if check.value is not None and check.threshold
-    ]
-    title = f"shares of the limits (at most {_SHARE_OF_LIMIT:g})"
-    plots = [DotPlot(title, dots, 1.0, "limit")] if dots else []
     sentence = (
         f"How it differs from {manifest.parent or 'the version before'}: 0 is no difference. "
         "recsys drift names the items that moved most."
     )
-    return Section("Drift and churn", [sentence], plots, [_table_of(measured)])
+    return Section("Drift and churn", [sentence], plot_of_limits(measured), [_table_of(measured)])
 
 
 def _table_of(checks: Sequence[Check]) -> ReportTable:
