@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from recsys.base.errors import DataError
 from recsys.base.progress import progress_bar
 from recsys.config import Settings
-from recsys.evaluation import Evaluation, evaluate
+from recsys.evaluation import Evaluation, evaluate, summaries_of
 from recsys.inputs import AnyLog, AnySettings, inputs_of
 from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
 from recsys.logs.sources import ItemSource
@@ -127,7 +127,7 @@ def train(
     with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
         embeddings = model.fit(log, on_epoch=on_epoch)
     metrics = {
-        name: EvaluationSummary.from_dict(result.to_dict()) for name, result in evaluations.items()
+        name: EvaluationSummary.from_dict(one) for name, one in summaries_of(evaluations).items()
     }
     release = release_of(
         log,

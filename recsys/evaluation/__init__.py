@@ -25,6 +25,7 @@ from recsys.evaluation.slices import (
     groups_of,
     item_slices,
     slices,
+    summaries_of,
 )
 from recsys.vectors import Scorer
 
@@ -54,4 +55,5 @@ __all__ = [
     "groups_of",
     "item_slices",
     "slices",
+    "summaries_of",
 ]

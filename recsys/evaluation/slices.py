@@ -1,8 +1,9 @@
 """Where a model is good and where it is not: by groups of users, and by groups of items."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +120,42 @@ def by_activity(
     n_seen = evaluation.n_seen
     group_of, names = _ranges(n_seen, np.ones(len(n_seen)), n_groups, "items")
     return _of_users(evaluation, group_of, names, metric, baseline)
+
+
+def summaries_of(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, Any]]:
+    """Return what a version keeps of its evaluations: all but single users, with groups of them.
+
+    Those are by activity and by popularity of the item, beside the model "popularity".
+    """
+    baseline = evaluations.get("popularity")
+    return {
+        name: one.to_dict() | {"groups": _kept_groups(one, None if one is baseline else baseline)}
+        for name, one in evaluations.items()
+    }
+
+
+def _kept_groups(evaluation: Evaluation, baseline: Evaluation | None) -> list[dict[str, Any]]:
+    metric = f"ndcg@{evaluation.k}"
+    if metric not in evaluation.per_user:
+        return []
+    share = f"pairs found in lists of {evaluation.k}"
+    by = [
+        ("activity in train", metric, by_activity(evaluation, metric, baseline=baseline)),
+        ("users of the item in train", share, by_item_popularity(evaluation, baseline=baseline)),
+    ]
+    return [
+        {
+            "by": what,
+            "metric": of,
+            "group": one.group,
+            "n": one.n,
+            "value": one.value,
+            "interval": list(one.interval),
+            "loses": one.loses,
+        }
+        for what, of, found in by
+        for one in found
+    ]
 
 
 def groups_of(values: Sequence[object]) -> tuple[list[list[str]], str]:

@@ -4,49 +4,32 @@ Nothing is fitted or evaluated here. What a version does not hold is said, with 
 measures it.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recsys.base.charts import Chart, Dot, DotPlot, LinePlot, interval_of
+from recsys.base.charts import Dot, DotPlot, LinePlot, interval_of
 from recsys.base.checks import as_path
 from recsys.base.errors import StoreError
 from recsys.evaluation import TOLERANCE
 from recsys.monitoring.drift import ancestors, plot_of_limits
 from recsys.monitoring.measures import MEASURES
+from recsys.monitoring.version_facts import (
+    by_factors,
+    groups_section,
+    index_section,
+    log_section,
+    night_section,
+)
 from recsys.monitoring.version_lists import SampleUser, long_tail, sample_users
+from recsys.monitoring.version_parts import ReportTable, Section
 from recsys.serving import Recommender
 from recsys.store import Check, Content, EvaluationSummary, Manifest, find_version
 from recsys.store.listing import chart_of_versions, main_metric
 from recsys.tuning import Choice
 
 _MOST_ANCESTORS = 30
-_GROUPS = (
-    "A version keeps no values of single users. recsys evaluate LOG shows accuracy by the activity "
-    "of users and the popularity of items, and with --items FILE --by COLUMN by an attribute, each "
-    "beside popularity."
-)
-
-
-@dataclass(frozen=True)
-class ReportTable:
-    """Rows of words and numbers, as people read them."""
-
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    numbers: Collection[str] = ()
-    """Headings of columns of numbers."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of a report: sentences, plots and tables."""
-
-    title: str
-    sentences: Sequence[str] = ()
-    charts: Sequence[Chart] = ()
-    tables: Sequence[ReportTable] = ()
 
 
 @dataclass(frozen=True)
@@ -103,14 +86,15 @@ def version_report(
     users, rule = sample_users(content, recommender, seed)
     sections = [
         _metrics(manifest, parent),
-        Section("Groups", [_GROUPS]),
+        groups_section(manifest),
         _tried(manifest),
-        _index(manifest),
+        index_section(manifest),
         _checks(manifest),
         _drift(manifest),
         Section("Long tail and coverage", covered, [tail]),
         _ancestry(store, manifest),
-        _made_of(manifest),
+        log_section(manifest),
+        night_section(store, manifest),
     ]
     return VersionReport(
         manifest.version,
@@ -256,7 +240,8 @@ def _tried(manifest: Manifest) -> Section:
     tables = [ReportTable(headings, rows, headings[1:3])] if rows else []
     curve = "recsys dimensions LOG shows what each number of factors costs and gives."
     sentences = [*choice.sentences[:1], curve, _parameters(manifest)]
-    return Section("Choice of the model", sentences, choice.charts(), tables)
+    charts = [*by_factors(choice), *choice.charts()]
+    return Section("Choice of the model", sentences, charts, tables)
 
 
 def _why(choice: Choice, name: str, factors: int, value: float, best: float) -> str:
@@ -272,31 +257,6 @@ def _why(choice: Choice, name: str, factors: int, value: float, best: float) -> 
 def _parameters(manifest: Manifest) -> str:
     listed = ", ".join(f"{name} {value}" for name, value in manifest.model.parameters.items())
     return f"Hyperparameters: {listed}."
-
-
-def _index(manifest: Manifest) -> Section:
-    index = manifest.index.main
-    rows = [
-        [
-            f"{k}",
-            "" if recall is None else f"{recall:.4f}",
-            *(_milliseconds(one) for one in (index.times[k].p50, index.times[k].p99)),
-        ]
-        for k, recall in index.recall.items()
-        if k in index.times
-    ]
-    headings = ["length of the list", "recall", "median ms", "ms of the slowest hundredth"]
-    exact = "" if index.exact_p50_ms is None else f", {index.exact_p50_ms:.4g} ms exactly"
-    sentences = [
-        f"The index is {index.kind}; recall is the share of the exact list that it finds{exact}. "
-        "Times are those of the machine that built it. python -m benchmarks.index draws recall "
-        "against time beside other indexes."
-    ]
-    return Section("Index", sentences, tables=[ReportTable(headings, rows, headings[1:])])
-
-
-def _milliseconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
 
 
 def _checks(manifest: Manifest) -> Section:
@@ -369,18 +329,3 @@ def _main_value(manifest: Manifest) -> str:
     low, high = interval_of(metric["interval"])
     half = "" if low is None or high is None else f" ± {(high - low) / 2:.4f}"
     return f"{metric['name']} {metric['value']:.4f}{half}"
-
-
-def _made_of(manifest: Manifest) -> Section:
-    log, left = manifest.log, manifest.evaluation
-    rows = [["events", "" if log.events is None else f"{log.events:,}"]]
-    if log.window is not None:
-        start, end = (f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d}" for second in log.window)
-        rows.append(["from, to", f"{start}, {end}"])
-    rows.append(["space", f"{manifest.space_id} ({manifest.alignment.get('space', 'unknown')})"])
-    if left is not None:
-        rows += [[f"left out: {why}", f"{n:,}"] for why, n in left.left_out.items()]
-    packages = manifest.environment.get("packages", {})
-    rows.append(["packages", ", ".join(f"{name} {one}" for name, one in packages.items())])
-    rows.append(["commit", str(manifest.environment.get("commit") or "not known")])
-    return Section("What it was made of", tables=[ReportTable(["what", "value"], rows)])

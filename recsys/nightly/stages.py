@@ -17,6 +17,7 @@ from recsys.base.environment import installed_version
 from recsys.base.errors import DataError, StoreError, UnreadableError
 from recsys.base.reading import lacks_right
 from recsys.config import Settings
+from recsys.evaluation import summaries_of
 from recsys.events import NOTHING, take, without_deleted
 from recsys.logs import Interactions, LiveFiles, LogCache, read_log
 from recsys.logs.sources import LogFile, files_and_tables
@@ -214,7 +215,7 @@ def _evaluate(night: Context, _folder: Path) -> Evaluated:
     From a random start always: the current version has seen what is now the test part.
     """
     found = evaluate_models(night.log, night.decided, test=night.test, progress=night.progress)
-    return Evaluated({name: result.to_dict() for name, result in found.items()})
+    return Evaluated(summaries_of(found))
 
 
 def _align(night: Context, folder: Path) -> Aligned:

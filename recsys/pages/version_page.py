@@ -11,7 +11,8 @@ from recsys.base.durable import replaced, require_place
 from recsys.base.environment import extra
 from recsys.base.progress import printable
 from recsys.monitoring.version_lists import SampleUser
-from recsys.monitoring.version_report import ReportTable, Section, VersionReport
+from recsys.monitoring.version_parts import ReportTable, Section
+from recsys.monitoring.version_report import VersionReport
 from recsys.pages.charts import svg_of
 from recsys.pages.one_file import asset, one_file
 from recsys.pages.svg import page_style

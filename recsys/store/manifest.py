@@ -18,6 +18,7 @@ from recsys.base.lazy import lazy_property
 from recsys.base.reading import fault_of
 from recsys.base.tables import Tabular, metrics_table
 from recsys.index import IndexSummary
+from recsys.store.group_summary import GroupSummary
 from recsys.vectors.ids import Kind
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class EvaluationSummary(Tabular):
         95 % intervals of those that are means over users.
     left_out : mapping of str to int
         Events and users that were not evaluated, by reason.
+    groups : tuple of GroupSummary
+        What it reached by activity of users and by popularity of items.
     """
 
     k: int = 0
@@ -115,13 +118,15 @@ class EvaluationSummary(Tabular):
     metrics: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    groups: tuple[GroupSummary, ...] = ()
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "EvaluationSummary":
         """Read what `to_dict` or `recsys.evaluation.Evaluation.to_dict` wrote."""
         given = {one.name: content[one.name] for one in fields(cls) if one.name in content}
-        intervals = content.get("intervals", {}).items()
-        return cls(**given | {"intervals": {name: (low, high) for name, (low, high) in intervals}})
+        intervals, groups = content.get("intervals", {}), content.get("groups", ())
+        given["intervals"] = {name: (low, high) for name, (low, high) in intervals.items()}
+        return cls(**given | {"groups": tuple(map(GroupSummary.from_dict, groups))})
 
     def to_arrow(self) -> "pa.Table":
         """Return one row per metric: metric, value, and the ends of its interval, low and high."""

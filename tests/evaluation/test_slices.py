@@ -7,9 +7,17 @@ import pytest
 from recsys.errors import DataError
 from recsys.evaluation import evaluate
 from recsys.evaluation.intervals import interval_of_ratio
-from recsys.evaluation.slices import by_activity, by_item_popularity, groups_of, item_slices, slices
+from recsys.evaluation.slices import (
+    by_activity,
+    by_item_popularity,
+    groups_of,
+    item_slices,
+    slices,
+    summaries_of,
+)
 from recsys.models import ALS, Popularity
 from recsys.splits import split_random
+from recsys.store import EvaluationSummary
 from tests.worlds import tastes
 
 
@@ -116,6 +124,21 @@ def test_where_the_baseline_is_better_is_said(evaluation, popularity) -> None:
     assert not slices(evaluation, labels, "ndcg@10", evaluation)[0].loses
     (items,) = item_slices(popularity, ["all"] * evaluation.n_items, evaluation)
     assert items.loses
+
+
+def test_a_version_keeps_groups_and_where_popularity_is_better(evaluation, popularity) -> None:
+    kept = summaries_of({"als": evaluation, "popularity": popularity})
+    read = EvaluationSummary.from_dict(kept["als"])
+    metric = f"ndcg@{evaluation.k}"
+    expected = by_activity(evaluation, metric, baseline=popularity)
+    own = [one for one in read.groups if one.metric == metric]
+    assert [(one.group, one.n, one.value, one.interval, one.loses) for one in own] == [
+        (one.group, one.n, one.value, one.interval, one.loses) for one in expected
+    ]
+    assert sum(one.n for one in own) == evaluation.n_users
+    assert len(read.groups) == len(own) + len(by_item_popularity(evaluation))
+    assert EvaluationSummary.from_dict(read.to_dict()) == read
+    assert not any(one["loses"] for one in kept["popularity"]["groups"])
 
 
 def test_the_interval_of_a_ratio_holds_the_truth_as_often_as_it_says() -> None:

@@ -1,7 +1,9 @@
 """The report of a version: what it says, also of small, untested, refused and hostile versions."""
 
+import json
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,9 +11,11 @@ import pyarrow as pa
 import pytest
 
 from recsys.errors import ConfigError, StoreError, VersionNotFoundError
+from recsys.logs import RowCounts
 from recsys.monitoring.version_report import version_report
 from recsys.pages.version_page import save_version_page, version_page
 from recsys.store import Check, Version, publish
+from recsys.store.group_summary import GroupSummary
 from tests.store.releases import MEASURED, ODD_IDS, small_release
 
 HOSTILE = [
@@ -185,3 +189,35 @@ def test_a_place_where_no_page_can_be_is_one_sentence(
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"^--out: expected to write the report to .*page\.html"):
         save_version_page(version_report(tmp_path), tmp_path / "file" / "page.html")
+
+
+def test_groups_the_log_and_the_night_are_shown(tmp_path: Path) -> None:
+    groups = [
+        GroupSummary("activity in train", "ndcg@20", "1 - 2 items", 7, 0.2, (0.1, 0.3)),
+        GroupSummary("activity in train", "ndcg@20", "3 - 9 items", 1, 0.4, (None, None), True),
+    ]
+    metrics = {"als": replace(MEASURED, groups=tuple(groups))}
+    counts = RowCounts(rows_read=10, rejected={"no item id": 2}, left_out={"too old": 1})
+    data = {"run": "20261120T020000Z", "account": counts.to_dict(), "days": {"a": 1, "b": 2}}
+    publish(tmp_path, small_release(metrics=metrics, data=data))
+    night = {"name": "train", "status": "done", "seconds": 1.5, "peak_bytes": 2_000_000}
+    report = {"stages": [{**night, "facts": {"factors": 8}}], "result": "done", "seconds": 2.0}
+    folder = tmp_path / "runs" / "20261120T020000Z"
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(json.dumps(report | {"warnings": ["it was late"]}))
+    sections = {section.title: section for section in version_report(tmp_path).sections}
+    assert sections["Groups"].tables[0].rows == [
+        ["1 - 2 items", "7", "0.2000 (0.1000 to 0.3000)", ""],
+        ["3 - 9 items", "1", "0.4000", "yes"],
+    ]
+    made = sections["What it was made of"]
+    assert made.sentences == ["10 rows were read, and 2 of them rejected (20.00%)."]
+    assert made.tables[1].rows == [
+        ["rejected", "no item id", "2"],
+        ["left out on request", "too old", "1"],
+    ]
+    assert sections["The night"].tables[0].rows == [["train", "done", "1.50", "2", "factors 8"]]
+    assert sections["The night"].sentences[1] == "Warning: it was late"
+    (folder / "report.json").write_text("[]")
+    (kept,) = version_report(tmp_path).sections[-1].sentences
+    assert kept == "The report of night 20261120T020000Z is not kept any more."
