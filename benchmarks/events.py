@@ -23,6 +23,7 @@ from pathlib import Path
 from threading import Thread
 
 from benchmarks.http_load import (
+    DONE,
     PORT,
     Probed,
     Target,
@@ -47,13 +48,6 @@ request = function()
   return wrk.format("POST", "/v1/events", headers, body)
 end
 delay = function() return math.floor(-{pause} * math.log(1 - math.random()) + 0.5) end
-done = function(summary, latency, requests)
-  io.write(string.format("measured %d %d %d", summary.requests, summary.duration,
-    summary.errors.status))
-  for _, share in pairs({{ 50, 99, 99.9 }}) do
-    io.write(string.format(" %d", latency:percentile(share)))
-  end
-end
 """
 
 
@@ -64,7 +58,7 @@ def send(target: Target, key: str, n_items: int, per_second: float, seconds: int
     pause = max(0.0, CONNECTIONS / per_second - 0.008) * 1000  # milliseconds; 8 are the answer's
     seed = time.time_ns() % 1_000_003
     values = {"users": users, "seed": seed, "key": key, "n_items": n_items, "pause": pause}
-    script.write_text(_WRK.format(**values))
+    script.write_text(_WRK.format(**values) + DONE)
     words = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
     words += ["--timeout", "10s", "-s", str(script), f"http://127.0.0.1:{PORT}/v1/events"]
     printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout

@@ -30,10 +30,12 @@ request = function()
   return wrk.format("GET", "/v1/users/" .. user .. "/recommendations?k={k}", headers)
 end
 {delay}
+"""
+DONE = """
 done = function(summary, latency, requests)
   io.write(string.format("measured %d %d %d", summary.requests, summary.duration,
     summary.errors.status))
-  for _, share in pairs({{ 50, 99, 99.9 }}) do
+  for _, share in pairs({ 50, 99, 99.9 }) do
     io.write(string.format(" %d", latency:percentile(share)))
   end
 end
@@ -91,10 +93,10 @@ class Target:
         users, script = self.folder / "users.lua", self.folder / "ask.lua"
         delay = _DELAY.format(milliseconds=pause * 1000) if pause else ""
         if self.is_bare:
-            text = _WRK[_WRK.index("done =") :].replace("{{", "{").replace("}}", "}")
+            text = DONE
         else:
             self.store.write_users(users)
-            text = _WRK.format(users=users, seed=1, key=self.key, k=K, delay=delay)
+            text = _WRK.format(users=users, seed=1, key=self.key, k=K, delay=delay) + DONE
         script.write_text(text)
         wrk = ["taskset", "-c", cores, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
         before = ticks(self.pid)

@@ -38,7 +38,7 @@ class Turns:
         elif self._n == _LEAST_LISTS:
             self._began = thread_time()
         elif self._n > _LEAST_LISTS and thread_time() - self._began > self._most_seconds:
-            raise ProblemError("overloaded", f"{self._n} requests came at once; ask again")
+            raise ProblemError("overloaded", "more came at once than this turn holds; ask again")
 
     def _end(self) -> None:
         self._n = 0

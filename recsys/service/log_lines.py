@@ -107,8 +107,8 @@ def _traceback(error: BaseException, *, is_private: bool) -> str:
     return f"{frames}{type(error).__qualname__}"
 
 
-class FewOfEach(logging.Filter):
-    """Lets some lines a second of each event through, and counts those it left out.
+class FewASecond:
+    """Says which lines of an event are among the first of this second.
 
     Parameters
     ----------
@@ -117,24 +117,43 @@ class FewOfEach(logging.Filter):
     """
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
-        super().__init__()
         self._now = now
         self._second = -1
         self._n: dict[str, int] = {}
+        self._left_out = 0  # and not said yet
+
+    def take(self, event: str) -> int | None:
+        """Return how many lines were left out before this one; None where it is left out too."""
+        second = int(self._now())
+        if second != self._second:
+            self._left_out += sum(max(n - _MOST_PER_SECOND, 0) for n in self._n.values())
+            self._n, self._second = {}, second
+        n = self._n[event] = self._n.get(event, 0) + 1
+        if n > _MOST_PER_SECOND:
+            return None
+        left_out, self._left_out = self._left_out, 0
+        return left_out
+
+
+class FewOfEach(logging.Filter):
+    """Lets some lines a second of each event through, and counts those it left out."""
+
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._few = FewASecond(now)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether there were few such lines in this second."""
         if record.levelno < logging.WARNING or getattr(record, "is_wanted", False):
             return True
-        second = int(self._now())
-        if second != self._second:
-            left_out = sum(max(n - _MOST_PER_SECOND, 0) for n in self._n.values())
-            self._n, self._second = {}, second
-            if left_out:
-                record.facts = {**getattr(record, "facts", {}), "lines_left_out": left_out}
-        event = str(record.msg)
-        self._n[event] = self._n.get(event, 0) + 1
-        return self._n[event] <= _MOST_PER_SECOND
+        left_out = self._few.take(str(record.msg))
+        if left_out is None:
+            return False
+        if left_out:
+            facts: Mapping[str, Any] = getattr(record, "facts", {})
+            before = facts.get("lines_left_out") or 0  # by who wrote the line
+            record.facts = {**facts, "lines_left_out": left_out + before}
+        return True
 
 
 class WaitingLines(logging.Handler):

@@ -9,6 +9,7 @@ from recsys.base.errors import RecsysError
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.counters import Counters
 from recsys.service.handlers import Reply
+from recsys.service.log_lines import FewASecond
 from recsys.service.problems import MEDIA, ProblemError, problem_of
 from recsys.service.traces import Traces, parent_of
 
@@ -29,6 +30,7 @@ class Observer:
         self._logged = frozenset[int]() if is_silent else _LOGGED
         self._cached: dict[str, tuple[int, int]] = {}
         self._version: str | None = None
+        self._few = FewASecond()
         self._slow_seconds = inf if is_silent else settings.slow_seconds
 
     def refused(self, problem: ProblemError, request_id: str) -> Reply:
@@ -61,7 +63,10 @@ class Observer:
             self._traces.add(route, reply, seconds, request_id, scope)
         is_problem = reply.status in self._logged or seconds >= self._slow_seconds
         if is_problem or self._logs_all:
-            self._log(is_problem, route, reply, seconds, request_id, scope)
+            # Under overload there are thousands a second: those left out cost no more than a count.
+            left_out = 0 if self._logs_all else self._few.take("answered")
+            if left_out is not None:
+                self._log(is_problem, route, reply, seconds, request_id, scope, left_out)
 
     def _log(
         self,
@@ -71,6 +76,7 @@ class Observer:
         seconds: float,
         request_id: str,
         scope: Mapping[str, Any],
+        left_out: int,
     ) -> None:
         target = None
         if self._settings.log_user_ids:
@@ -84,6 +90,7 @@ class Observer:
             "seconds": round(seconds, 6),
             "traceparent": parent_of(scope["headers"]),
             "target": None if target is None else target.decode("ascii", "backslashreplace"),
+            "lines_left_out": left_out or None,
         }
         level = logging.WARNING if is_problem else logging.INFO
         log.log(level, "answered", extra={"facts": facts, "is_wanted": self._logs_all})

@@ -1,6 +1,7 @@
 """What goes wrong, as problem documents (RFC 9457) with a code for programs."""
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from recsys.base.errors import (
@@ -81,7 +82,18 @@ class ProblemError(Exception):
 
     def body(self, request_id: str) -> bytes:
         """Return the document; in ASCII, as what it quotes may be half a character."""
+        if self.code in _RETRY_SECONDS:  # those of a busy service, with few details: ready-made
+            return b'%s, "request_id": "%s"}' % (
+                _ready(self.code, self.detail),
+                request_id.encode(),
+            )
         return json.dumps(self.to_dict() | {"request_id": request_id}).encode()
+
+
+@lru_cache(32)
+def _ready(code: str, detail: str) -> bytes:
+    """Return a document without its end."""
+    return json.dumps(ProblemError(code, detail).to_dict())[:-1].encode()
 
 
 def problem_of(error: RecsysError) -> ProblemError:

@@ -1,5 +1,6 @@
 """Lines of the log: JSON with ids of requests and none of users, few of each, and no waiting."""
 
+import asyncio
 import json
 import logging
 import os
@@ -8,8 +9,8 @@ import threading
 import pytest
 
 from recsys.service import Service, ServiceSettings
-from recsys.service.log_lines import FewOfEach, JsonLines, TextLines, WaitingLines
-from tests.service.asking import ask, get
+from recsys.service.log_lines import FewASecond, FewOfEach, JsonLines, TextLines, WaitingLines
+from tests.service.asking import ask, asked, get
 
 LIST = "/v1/users/u42/recommendations"
 
@@ -56,6 +57,28 @@ def test_slow_answers_are_problems_and_none_are_logged_where_that_is_asked(store
         limits = ServiceSettings(log_requests=log_requests, slow_seconds=1e-9)
         get(Service(store, limits).open(), LIST)
         assert [line["event"] for line in lines_of(caplog)] == ["answered"] * n
+
+
+def test_a_refusal_under_overload_costs_no_record_where_its_line_is_left_out(store, caplog) -> None:
+    service = Service(store, ServiceSettings(max_turn_seconds=1e-9)).open()
+    seconds = [0.5]
+    service._observer._few = FewASecond(lambda: seconds[0])
+    caplog.clear()
+
+    async def storm() -> list[int]:  # one turn of the event loop
+        return [(await asked(service, "GET", LIST)).status for _ in range(100)]
+
+    n_refused = asyncio.run(storm()).count(503)
+    assert n_refused >= 60
+    assert len(lines_of(caplog)) == 20
+    seconds[0] = 1.5
+    asyncio.run(storm())
+    lines = lines_of(caplog)
+    assert [line.get("lines_left_out", 0) for line in lines] == [
+        *[0] * 20,
+        n_refused - 20,
+        *[0] * 19,
+    ]
 
 
 def record_of(event: str, level: int = logging.WARNING, **extra: object) -> logging.LogRecord:
