@@ -86,11 +86,12 @@ def index_section(manifest: Manifest) -> Section:
         if k in index.times
     ]
     headings = ["length of the list", "recall", "median ms", "ms of the slowest hundredth"]
-    exact = "" if index.exact_p50_ms is None else f", {index.exact_p50_ms:.4g} ms exactly"
+    time = index.exact_p50_ms
+    exact = "" if time is None else f" An exact search takes {time:.4g} ms."
     sentences = [
-        f"The index is {index.kind}; recall is the share of the exact list that it finds{exact}. "
-        "Times are those of the machine that built it. python -m benchmarks.index draws recall "
-        "against time beside other indexes."
+        f"The index is {index.kind}; recall is the share of the exact list that it finds."
+        f"{exact} Times are those of the machine that built it. python -m benchmarks.index draws "
+        "recall against time beside other indexes."
     ]
     tables = [ReportTable(headings, rows, headings[1:]), *_under_conditions(index)]
     return Section("Index", sentences, _recall_by_time(index), tables)
