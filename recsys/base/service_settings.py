@@ -59,8 +59,8 @@ class ServiceSettings:
     max_seconds: float = 10.0
     """Longest time for the body to arrive, and for an answer to be made."""
     max_waiting: int = 64
-    """Requests of a worker that run or wait in threads; more are answered 503 at once."""
-    max_turn_seconds: float = 0.02
+    """Requests of a worker that run or wait in threads; more are answered 503."""
+    max_turn_seconds: float = 0.003
     """Processor time for the plain lists that come at once; those after are answered 503."""
     poll_seconds: float = 1.0
     """How often a worker looks for a new current version and for changed keys."""

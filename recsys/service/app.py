@@ -22,7 +22,7 @@ from recsys.service.admission import Admission
 from recsys.service.counters import Counters
 from recsys.service.handlers import Asked, Reply
 from recsys.service.live import Live
-from recsys.service.load import Threads, Turns
+from recsys.service.load import Held, Threads, Turns
 from recsys.service.messages import Headers, Receive, Scope, Send, body_of
 from recsys.service.observer import Observer
 from recsys.service.openapi import document
@@ -71,6 +71,8 @@ class Service:
         The folder that the workers of one service share for their counters and rates.
     events : EventSettings, optional
         Where events are kept.
+    on_open : callable, optional
+        Called when a version was opened.
 
     Raises
     ------
@@ -89,6 +91,7 @@ class Service:
         settings: ServiceSettings | None = None,
         counters: Path | None = None,
         events: EventSettings | None = None,
+        on_open: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings or ServiceSettings()
         names = [route.name for route in ROUTES]
@@ -97,9 +100,16 @@ class Service:
         self._observer = Observer(self.settings, self.counters)
         folder = store_path(store)
         self.live = Live(folder, events or EventSettings(), counters, self.counters.increase)
-        self.current = CurrentVersion(folder, self.counters.increase, self.live)
+
+        def on_event(name: str) -> None:
+            self.counters.increase(name)
+            if name == "opened":
+                on_open()
+
+        self.current = CurrentVersion(folder, on_event, self.live)
         self._admission = Admission(self.settings, counters)
         self._threads, self._turns = Threads(self.settings), Turns(self.settings)
+        self._held = Held()
         # A database of events that hangs keeps no thread of those that make lists.
         self._of_events = Threads(replace(self.settings, threads=1))
         self._watcher = ThreadPoolExecutor(1, "recsys-watch")
@@ -174,7 +184,7 @@ class Service:
         given_id = headers.get(b"x-request-id")
         if given_id is not None and _REQUEST_ID.fullmatch(given_id):
             request_id = given_id.decode()
-        name, method = OTHER, scope["method"]
+        name, method, is_busy = OTHER, scope["method"], False
         try:
             self._admission.require_sizes(scope)
             found = routes.found(scope["raw_path"])
@@ -195,9 +205,12 @@ class Service:
                 reply = await self._reply(route, found, scope, headers, receive, opened)
         except ProblemError as problem:
             reply = self._observer.refused(problem, request_id)
+            is_busy = problem.code == "overloaded"
         except Exception as error:
             reply = self._observer.failed(error, name, request_id)
         self._observer.answered(name, reply, perf_counter() - began, request_id, scope)
+        if is_busy:
+            await self._held.wait()
         sent = [
             (b"content-type", reply.media),
             (b"content-length", b"%d" % len(reply.body)),

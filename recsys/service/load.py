@@ -13,6 +13,8 @@ from recsys.service.problems import ProblemError
 Answer = TypeVar("Answer")
 
 _LEAST_LISTS = 32  # of a turn; before its time is looked at
+_HELD_SECONDS = 0.25  # before who is turned away hears of it
+_MOST_HELD = 4096
 
 
 class Turns:
@@ -20,7 +22,7 @@ class Turns:
 
     The event loop takes what has come in turns, and makes one list after another. Under more load
     than a worker can carry, turns grow until all who ask wait in one. So those that find the turn
-    too long are turned away, which costs little, and the others wait for a turn or two.
+    too long are turned away, and the others wait for a turn or two.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -42,6 +44,27 @@ class Turns:
 
     def _end(self) -> None:
         self._n = 0
+
+
+class Held:
+    """Lets those who are turned away wait, so that they do not ask again at once.
+
+    A refusal takes more than half of the time of a list, nearly all of it the server's. Who asks
+    again at once takes it from those who are let in; who waits takes none.
+    """
+
+    def __init__(self) -> None:
+        self._n = 0
+
+    async def wait(self) -> None:
+        """Wait for a moment, if few others do."""
+        if self._n >= _MOST_HELD:
+            return
+        self._n += 1
+        try:
+            await asyncio.sleep(_HELD_SECONDS)
+        finally:
+            self._n -= 1
 
 
 class Threads:

@@ -19,6 +19,7 @@ from recsys.service.counters import Counters
 from recsys.service.openapi import document
 from recsys.service.problems import PROBLEMS
 from recsys.service.routes import ROUTES
+from recsys.service.server import _set_objects_aside
 from recsys.settings import IndexSettings
 from recsys.store import activate, publish, versions
 from tests.service.asking import ask, asked, get, post
@@ -241,3 +242,20 @@ def test_methods_of_a_path_are_named(service: Service) -> None:
     answer = ask(service, "OPTIONS", "/v1/embeddings/users")
     assert (answer.status, answer.headers["allow"]) == (204, "GET, HEAD, POST, OPTIONS")
     assert ask(service, "DELETE", LIST).headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_the_collector_looks_for_garbage_once_a_version_and_not_through_what_stays() -> None:
+    class Node:
+        itself: object
+
+    try:
+        _set_objects_aside()
+        assert gc.get_freeze_count() > 1000
+        node = Node()
+        node.itself, is_left = node, weakref.ref(node)
+        gc.freeze()  # as the next version would, had nothing been collected before
+        del node
+        _set_objects_aside()
+        assert is_left() is None
+    finally:
+        gc.unfreeze()

@@ -186,6 +186,30 @@ def test_more_plain_lists_than_a_turn_has_time_for_are_turned_away(store: Path) 
         assert asyncio.run(at_once(40)) == [200] * 32 + [503] * 8
 
 
+def test_who_is_turned_away_hears_of_it_later_than_others_get_their_lists(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, over = [], asyncio.Event()
+    monkeypatch.setattr("recsys.service.load.asyncio.sleep", lambda _: over.wait())
+    service = Service(store, ServiceSettings(max_turn_seconds=1e-9)).open()
+
+    async def ask(number: int) -> int:
+        status = (await asked(service, "GET", LIST)).status
+        ended.append(number)
+        return status
+
+    async def all_of_them() -> list[int]:
+        waiting = [asyncio.create_task(ask(number)) for number in range(40)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        while len(ended) < 32:
+            await asyncio.wait([one for one in waiting if not one.done()], timeout=0.01)
+        assert sorted(ended) == list(range(32))
+        over.set()
+        return list(await asyncio.gather(*waiting))
+
+    assert asyncio.run(all_of_them()) == [200] * 32 + [503] * 8
+
+
 @pytest.fixture
 def keyed(store: Path, tmp_path: Path) -> tuple[Service, dict[str, str], Path]:
     """A service with a key for each scope."""
