@@ -77,6 +77,16 @@ def require_place(path: Path, what: str) -> None:
         raise ConfigError(f"{what} to {path}, got {got}; name another file")
 
 
+def write_or_refuse(path: Path, content: bytes, what: str) -> None:
+    """Write a file whole, or not at all; a ConfigError where it cannot be."""
+    try:
+        with replaced(path) as aside:
+            aside.write_bytes(content)
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise ConfigError(f"{what} to {path}, got {got}; name another file") from error
+
+
 def replace_text(path: Path, text: str) -> None:
     """Replace a file by one line or more. One writer at a time."""
     with replaced(path) as aside:

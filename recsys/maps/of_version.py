@@ -15,7 +15,13 @@ from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.tables import Tabular
 from recsys.maps.kept import KeptMap, Kind, Origin, earlier_maps, keep_map, read_map
-from recsys.maps.positions import Method, between_neighbours, method_for, positions_of
+from recsys.maps.positions import (
+    N_NEIGHBORS,
+    Method,
+    between_neighbours,
+    method_for,
+    positions_of,
+)
 from recsys.maps.shown import cloud_plot
 from recsys.maps.strata import stratified_sample
 from recsys.store import Content, open_version
@@ -158,8 +164,10 @@ def vector_map(
         )
     chosen = method_for(method)
     content = open_version(store, version)
-    kept = None if again else read_map(store, content.version.name, kind, chosen)
     rows = _rows_with_vector(content, kind)
+    if len(rows) <= N_NEIGHBORS:  # fewer have no neighbours to be laid out by
+        chosen = "pca"
+    kept = None if again else read_map(store, content.version.name, kind, chosen)
     if kept is not None and _is_of(kept, content, kind, rows, seed):
         return VectorMap(content, kind, rows, kept.positions, kept.origin)
     with progress_bar(f"map of {kind}", enabled=progress) as on_step:

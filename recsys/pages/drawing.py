@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys.base.durable import replaced
+from recsys.base.durable import write_or_refuse
 from recsys.base.environment import extra, missing_package
 from recsys.base.errors import ConfigError
 from recsys.evaluation import TOLERANCE
@@ -93,13 +93,7 @@ def save_drawing(curve: DimensionCurve, path: str | Path) -> None:
     else:
         with style(is_file=True):
             content = rendered(draw(curve), path.suffix[1:])
-    try:
-        with replaced(path) as aside:
-            aside.write_bytes(content)
-    except OSError as error:
-        raise ConfigError(
-            f"picture: expected to write {path}, got {error.strerror or error}"
-        ) from error
+    write_or_refuse(path, content, "picture: expected to write")
 
 
 def draw(curve: DimensionCurve) -> "Figure":

@@ -4,10 +4,12 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from recsys.base.durable import replaced, require_place
+from recsys.base.durable import require_place, write_or_refuse
 from recsys.maps import MapPicture
 from recsys.pages.map_data import MOST_BYTES, map_data
 from recsys.pages.one_file import asset, one_file
+
+_PLACE = "--out: expected to write the map"
 
 
 def map_page(picture: MapPicture, most_bytes: int = MOST_BYTES) -> str:
@@ -19,11 +21,11 @@ def map_page(picture: MapPicture, most_bytes: int = MOST_BYTES) -> str:
         Of the file: what does not fit is left out, of the least popular first, and the page says
         what.
     """
-    kind, single = picture.kind, picture.kind[:-1]
+    kind = picture.kind
     body = Template(asset("map.html")).substitute(
         heading=f"Map of the {kind}",
         caption=escape(picture.caption),
-        placeholder=escape("Title or id" if picture.titles is not None else f"Id of a {single}"),
+        placeholder=escape("Title or id" if picture.titles is not None else "Id"),
         label=escape(f"{picture.n_all:,} {kind} on a plane: what is similar is near"),
         about="\n".join(f"<p>{escape(sentence)}</p>" for sentence in _about(picture)),
     )
@@ -41,10 +43,9 @@ def save_map(picture: MapPicture, path: str | Path, most_bytes: int = MOST_BYTES
         If the file cannot be there.
     """
     path = Path(path)
-    require_place(path, "--out: expected to write the map")
+    require_place(path, _PLACE)
     content = map_page(picture, most_bytes).encode()
-    with replaced(path) as aside:
-        aside.write_bytes(content)
+    write_or_refuse(path, content, _PLACE)
     return len(content)
 
 
@@ -58,5 +59,8 @@ def _about(picture: MapPicture) -> list[str]:
             f"shading counts all of them. Drawn: {'; '.join(map(str, picture.strata))}."
         )
     if picture.n_without_vector:
-        found.append(f"{picture.n_without_vector:,} {kind} have no vector, and no place.")
+        found.append(
+            f"{kind.capitalize()} without a vector, and so without a place: "
+            f"{picture.n_without_vector:,}."
+        )
     return [*found, *(f"{note[:1].upper()}{note[1:]}." for note in picture.notes)]

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
-from recsys.base.durable import replaced, require_place
+from recsys.base.durable import require_place, write_or_refuse
 from recsys.base.environment import extra
 from recsys.base.progress import printable
 from recsys.monitoring.version_lists import SampleUser
@@ -17,6 +17,7 @@ from recsys.pages.charts import svg_of
 from recsys.pages.one_file import asset, one_file
 from recsys.pages.svg import page_style
 
+_PLACE = "--out: expected to write the report"
 _LONG = 60  # characters of a cell that is broken over lines
 
 
@@ -48,10 +49,9 @@ def save_version_page(report: VersionReport, path: str | Path) -> int:
         If the file cannot be there.
     """
     path = Path(path)
-    require_place(path, "--out: expected to write the report")
+    require_place(path, _PLACE)
     content = version_page(report).encode()
-    with replaced(path) as aside:
-        aside.write_bytes(content)
+    write_or_refuse(path, content, _PLACE)
     return len(content)
 
 

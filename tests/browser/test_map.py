@@ -77,7 +77,9 @@ def test_it_draws_and_fits(page_of_a_map: str, visit: Visit, width: int, scheme:
     assert colors > 4  # of the groups and the page
     expect(page.locator("#regions li")).not_to_have_count(0)
     expect(page.locator("#legend")).to_contain_text("Drama (200)")
-    expect(page.locator("details")).to_contain_text("1 items have no vector, and no place.")
+    expect(page.locator("details")).to_contain_text(
+        "Items without a vector, and so without a place: 1."
+    )
 
 
 def test_titles_of_any_kind_are_texts(page_of_a_map: str, visit: Visit) -> None:
