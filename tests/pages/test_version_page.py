@@ -157,6 +157,7 @@ def test_ids_and_titles_are_words(tmp_path: Path) -> None:
     assert "\x1b" not in page
     assert HOSTILE[0] in texts.words
     assert max(map(len, texts.words)) < 20_000
+    assert len(page.encode()) < 500_000  # of 2 MB: what others wrote is cut
 
 
 @pytest.mark.parametrize(("n_users", "titles"), [(1, False), (3, True)])
