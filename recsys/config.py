@@ -9,13 +9,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 
 from recsys.base.checks import ShowsChanges, as_path, require
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.base.query_settings import file_in, without_passwords
+from recsys.base.spark_settings import Engine
 from recsys.settings import AUTO as AUTO
 from recsys.settings import (
     AlignmentSettings,
@@ -29,6 +30,7 @@ from recsys.settings import (
     LogSettings,
     NightlySettings,
     ServiceSettings,
+    SparkSettings,
     SplitSettings,
     TuneSettings,
 )
@@ -58,6 +60,7 @@ _PATHS = {
     "nightly": ("store", "log_file", "metrics_file"),
     "events": ("database",),
     "service": ("keys", "tls_certificate", "tls_key"),
+    "spark": ("checkpoint",),
 }
 
 
@@ -68,6 +71,8 @@ class Settings(ShowsChanges):
     A table may be given as a dict of some of its keys, and the model by its name or as a dict.
     """
 
+    engine: Engine = "local"
+    """Where a version is made: in this process, or in the executors of Spark; no table."""
     data: DataSettings = field(default_factory=DataSettings)
     log: LogSettings = field(default_factory=LogSettings)
     model: Model | None = None
@@ -82,9 +87,11 @@ class Settings(ShowsChanges):
     nightly: NightlySettings = field(default_factory=NightlySettings)
     events: EventSettings = field(default_factory=EventSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
+    spark: SparkSettings = field(default_factory=SparkSettings)
 
     def __post_init__(self) -> None:
-        for one in fields(self):
+        require("engine", self.engine, one_of=get_args(Engine))
+        for one in TABLES:
             value = getattr(self, one.name)
             if one.default_factory is MISSING:  # the model, of which the name is enough
                 if isinstance(value, Mapping | str):
@@ -108,6 +115,11 @@ class Settings(ShowsChanges):
             )
         require_model("model", self.model)
         return self.model
+
+
+TABLES = tuple(one for one in fields(Settings) if one.name != "engine")
+"""The fields that are tables of a config."""
+_NAMES = tuple(one.name for one in fields(Settings))
 
 
 def read_config(path: str | Path) -> Settings:
@@ -140,7 +152,8 @@ def read_tables(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"config {path}: not a TOML file: {error}") from error
     try:
         settings_from(tables, folder=path.parent)
-        return {name: dict(_with_paths(tables, name, path.parent)) for name in tables}
+        whole = {one.name: dict(_with_paths(tables, one.name, path.parent)) for one in TABLES}
+        return {name: whole.get(name, value) for name, value in tables.items()}
     except ConfigError as error:
         raise ConfigError(f"config {path}: {error}") from error
 
@@ -165,16 +178,17 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
     >>> settings_from({"model": {"name": "svd", "factors": 32}}).model.factors
     32
     """
-    _refuse_unknown(tables, [table.name for table in fields(Settings)], "")
+    _refuse_unknown(tables, _NAMES, "")
     for name, table in tables.items():
-        if not isinstance(table, Mapping):
+        if name != "engine" and not isinstance(table, Mapping):
             raise ConfigError(f"{name}: expected a table [{name}], got {table!r}")
-    others = {name: type_ for name, type_ in get_type_hints(Settings).items() if name != "model"}
+    types = get_type_hints(Settings)
     found = {
-        table: _typed(type_, _with_paths(tables, table, folder), table)
-        for table, type_ in others.items()
+        one.name: _typed(types[one.name], _with_paths(tables, one.name, folder), one.name)
+        for one in TABLES
+        if one.name != "model"
     }
-    return Settings(model=_model(tables.get("model", {})), **found)
+    return Settings(tables.get("engine", "local"), model=_model(tables.get("model", {})), **found)
 
 
 def _model(table: Mapping[str, Any]) -> Model | None:
@@ -214,15 +228,17 @@ def with_tables(settings: Settings, tables: Mapping[str, Any]) -> Settings:
     >>> changed.index.kind, changed.model.factors
     ('exact', 32)
     """
-    _refuse_unknown(tables, [table.name for table in fields(Settings)], "")
+    _refuse_unknown(tables, _NAMES, "")
     return replace(
         settings,
         **{name: _changed(getattr(settings, name), name, table) for name, table in tables.items()},
     )
 
 
-def changed_tables(settings: Settings) -> dict[str, dict[str, Any]]:
+def changed_tables(settings: Settings) -> dict[str, Any]:
     """Return the tables of a config that is not empty: the keys that are not their defaults.
+
+    The engine, where it is not the default, is no table.
 
     Examples
     --------
@@ -230,11 +246,13 @@ def changed_tables(settings: Settings) -> dict[str, dict[str, Any]]:
     {'index': {'kind': 'exact'}}
     """
     defaults = Settings()
-    tables = {
+    tables: dict[str, Any] = {
         one.name: _differing(getattr(settings, one.name), getattr(defaults, one.name))
-        for one in fields(Settings)
+        for one in TABLES
         if one.name != "model"
     }
+    if settings.engine != defaults.engine:
+        tables = {"engine": settings.engine, **tables}
     if settings.model is not None:
         from recsys.models import parameters_of
 
@@ -258,6 +276,8 @@ def _differing(table: Any, default: Any) -> dict[str, Any]:
 
 
 def _changed(old: Any, name: str, table: Any) -> Any:
+    if name == "engine":  # no table
+        return table
     if name == "model":
         return _changed_model(old, table)
     if isinstance(table, type(old)):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
-from recsys.config import Settings, read_config, settings_from, with_tables
+from recsys.config import TABLES, Settings, read_config, settings_from, with_tables
 from recsys.logs import (
     Fetched,
     Interactions,
@@ -29,7 +29,7 @@ from recsys.settings import ItemSettings, SplitSettings
 AnyLog: TypeAlias = "Interactions | LogSource"
 AnySettings: TypeAlias = Settings | Mapping[str, Any] | str | Path | None
 
-_TABLES = tuple(table.name for table in fields(Settings))
+_TABLES = tuple(table.name for table in TABLES)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,9 @@
     [nightly]     what a night writes, keeps and logs
     [events]      where the events of the online service are kept
     [service]     where the online service listens, and what it lets a caller ask for
+    [spark]       where Spark runs, for engine = "spark"
 
-`LogSettings` has a page of its own, `recsys.base.log_settings`. `recsys.config` makes these of a
-TOML file. Each raises a ConfigError if a setting is out of range.
+`recsys.config` makes these of a TOML file. Each raises a ConfigError if a setting is out of range.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,6 +38,7 @@ from recsys.base.log_settings import TextSettings as TextSettings
 from recsys.base.log_settings import TimestampUnit as TimestampUnit
 from recsys.base.log_settings import ValueScale as ValueScale
 from recsys.base.service_settings import ServiceSettings as ServiceSettings
+from recsys.base.spark_settings import SparkSettings as SparkSettings
 
 SplitName = Literal["auto", "time", "last", "random", "given", "none"]
 ValidationName = Literal["same", "time", "last", "random"]
@@ -58,9 +59,8 @@ VECTORS, CHANCE = "users_with_vectors", "better_than_chance"
 
 MEASURE_NAMES = (
     *("users_vanished", "users_appeared", "items_vanished", "items_appeared"),
-    *("user_activity", "item_popularity"),
+    *("user_activity", "item_popularity", "item_norms", "user_norms", "neighbour_churn"),
     *("item_movement", "item_movement_p95", "item_movement_popular", "centroid_shift"),
-    *("item_norms", "user_norms", "neighbour_churn"),
     *("list_churn", "top_scores", "list_coverage", "list_gini"),
     *("volume", "past_days", "new_days", "event_types", "rejected_share", "duplicate_share"),
     *("mean_weight", "busiest_user", "busiest_item"),

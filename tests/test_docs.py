@@ -17,7 +17,7 @@ import typer
 
 import recsys
 from recsys.cli.config import all_settings
-from recsys.config import Settings, settings_from
+from recsys.config import TABLES, Settings, settings_from
 from recsys.evaluation.metrics import AUC, METRICS
 from recsys.export import FORMATS
 from recsys.models import MODELS
@@ -272,11 +272,12 @@ def test_commands_that_a_page_types_into_a_shell_exist(page: Page) -> None:
 
 
 def keys_of(tables: dict[str, Any]) -> set[str]:
-    return {f"{name}.{key}" for name, table in tables.items() for key in table}
+    named = {name: table for name, table in tables.items() if name != "engine"}  # no table
+    return {f"{name}.{key}" for name, table in named.items() for key in table}
 
 
 def keys_of_settings() -> Iterator[str]:
-    for table in fields(Settings):
+    for table in TABLES:
         if table.name == "model":  # its hyperparameters are on the page of the models
             yield "model.name"
             continue

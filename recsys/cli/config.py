@@ -61,6 +61,7 @@ _EXAMPLES: dict[str, object] = {
     "service.tls_certificate": "certificate.pem",
     "service.tls_key": "key.pem",
     "service.where_columns": ["category", "price"],
+    "spark.checkpoint": "checkpoint",
 }
 """What stands behind a "#" where there is no default."""
 
@@ -95,10 +96,12 @@ def all_settings(settings: "Settings | None" = None) -> str:
     """Return every table and key with its value and meaning, as TOML."""
     settings = recsys.Settings() if settings is None else settings
     parts = [
-        "\n".join(_model(settings) if name == "model" else _table(name, getattr(settings, name)))
-        for name in get_type_hints(type(settings))
+        "\n".join(_model(settings) if one.name == "model" else _table(one.name, table))
+        for one in recsys.config.TABLES
+        for table in [getattr(settings, one.name)]
     ]
-    return "\n\n".join(parts)
+    engine = _comment(meanings_of(type(settings))["engine"])
+    return "\n\n".join(["\n".join([*engine, f"engine = {toml_value(settings.engine)}"]), *parts])
 
 
 def _table(name: str, table: Any) -> Iterator[str]:
@@ -168,6 +171,7 @@ def meanings_of(settings: type) -> Mapping[str, str]:
 def config_for(settings: "Settings", guess: "LogGuess | None", folder: Path) -> str:
     """Return a config for a log: what differs from the defaults, other readings as comments."""
     tables = recsys.config.changed_tables(settings)
+    engine = tables.pop("engine", None)
     data = tables.setdefault("data", {})
     for key in {"log", "test", "items"} & set(data):
         data[key] = _from(folder, data[key])
@@ -196,7 +200,8 @@ def config_for(settings: "Settings", guess: "LogGuess | None", folder: Path) -> 
     for name, table in tables.items():
         if name not in ("data", "log"):
             lines += ["", f"[{name}]", *_pairs(table)]
-    return "\n".join(["# `recsys config` prints every other setting.", "", *lines])
+    top = [] if engine is None else [f"engine = {toml_value(engine)}", ""]
+    return "\n".join(["# `recsys config` prints every other setting.", "", *top, *lines])
 
 
 def _from(folder: Path, paths: Any) -> Any:

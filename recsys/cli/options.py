@@ -58,6 +58,7 @@ Changes = Annotated[
 ]
 
 FLAGS = {
+    "engine": "--engine",
     "log.columns.user_id": "--user",
     "log.columns.item_id": "--item",
     "log.columns.timestamp": "--time",
