@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.hostile import USERS, Hurt, Process, answers, hurt, make_store, served
+from benchmarks.hostile import USERS, Hurt, Process, answers, grown, hurt, make_store, served
 from benchmarks.hostile_requests import KINDS, Attack, attack
 
 pytest.importorskip("granian", reason="make install brings what serves")
@@ -15,7 +15,7 @@ pytest.importorskip("granian", reason="make install brings what serves")
 def test_nothing_hurts_a_real_server(tmp_path: Path) -> None:
     make_store(tmp_path / "store")
     with served(tmp_path / "store", tmp_path / "log") as (port, worker):
-        wrong = hurt(port, worker, 1_500, seed=7, first=500, most_megabytes=60)
+        wrong = hurt(port, worker, 1_500, seed=7, n_parts=3, most_megabytes=60)
         assert Process.of(worker).descriptors < 100
     assert wrong == []
     for line in (tmp_path / "log").read_text().splitlines():
@@ -27,6 +27,21 @@ def test_the_same_seed_sends_the_same() -> None:
     assert sent[0] == sent[1]
     assert {one.kind for one in sent[0]} == {kind.__name__ for kind in KINDS} | {"cut_off"}
     assert len({one.data for one in sent[0]}) > 200
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "descriptors", "n_wrong"),
+    [
+        ((200, 300, 340, 350, 340, 352), (20, 20, 20, 20, 20, 20), 0),  # full after a third
+        ((200, 300, 340, 350, 355, 365), (20, 20, 20, 20, 20, 20), 1),  # it goes on
+        ((200, 300, 340, 350, 340, 352), (20, 20, 20, 21, 22, 23), 1),
+    ],
+)
+def test_a_leak_is_seen(
+    megabytes: tuple[float, ...], descriptors: tuple[int, ...], n_wrong: int
+) -> None:
+    held = [Process(size, 9, files) for size, files in zip(megabytes, descriptors, strict=True)]
+    assert len(grown(held, 10)) == n_wrong
 
 
 def test_what_is_wrong_is_seen() -> None:
