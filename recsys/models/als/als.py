@@ -178,7 +178,7 @@ class ALS(Sized):
                 solve, unobserved_weight=self.unobserved_weight, pool=pool, factors=self.factors
             )
             for number in range(1, self.iterations + 1):
-                began, steps = perf_counter(), _steps(number, start)
+                began, steps = perf_counter(), steps_of(number, start)
                 solve_side(users, items, in_halves=True, steps=steps)
                 loss = solve_side(items, users, in_halves=True, steps=steps) + users.penalty()
                 seconds = perf_counter() - began
@@ -259,7 +259,7 @@ class ALS(Sized):
         )
 
 
-def _steps(number: int, start: Embeddings | None) -> int:
+def steps_of(number: int, start: Embeddings | None) -> int:
     """Return the steps of conjugate gradients that a row takes in an epoch."""
     return 2 if start is None and number <= _CAREFUL_EPOCHS else 1
 

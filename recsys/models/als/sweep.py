@@ -24,11 +24,11 @@ from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 if TYPE_CHECKING:  # ALS is made of sweeps
     from recsys.models.als.als import ALS
 
-_START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
-_CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
+START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
+CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
 _LINE = 64  # bytes of a cache line
-_HALF_EXPONENT = 15  # float16 goes up to 2^16
+HALF_EXPONENT = 15  # float16 goes up to 2^16
 
 
 @dataclass
@@ -71,7 +71,7 @@ def sides(als: "ALS", user_items: sp.csr_array, start: Embeddings | None) -> tup
     n_items = user_items.shape[1]
     if start is None:
         rng = np.random.default_rng(als.seed)
-        first = _START_SCALE * rng.random((n_items, als.factors), dtype=np.float32)
+        first = START_SCALE * rng.random((n_items, als.factors), dtype=np.float32)
     else:
         _require_rows(start, (*user_items.shape, als.factors))
         first = start.items
@@ -190,13 +190,13 @@ def halved(vectors: FloatMatrix, pool: Threads) -> tuple[NDArray[np.uint16], flo
     The scale, a power of two, takes the largest entry near the largest that float16 holds, so that
     entries down to 1e-9 of it keep some digits.
     """
-    bounds = range(0, len(vectors), _CHUNK)
-    largest = max(pool.map(lambda start: _largest(vectors[start : start + _CHUNK]), bounds))
-    exponent = _HALF_EXPONENT - np.frexp(largest)[1] if 0 < largest < np.inf else 0
+    bounds = range(0, len(vectors), CHUNK)
+    largest = max(pool.map(lambda start: _largest(vectors[start : start + CHUNK]), bounds))
+    exponent = HALF_EXPONENT - np.frexp(largest)[1] if 0 < largest < np.inf else 0
     scale = float(np.ldexp(1.0, exponent))
     halves = aligned_zeros(len(vectors), vectors.shape[1], np.uint16)
     pool.map(
-        lambda start: halve_rows(vectors, scale, start, min(start + _CHUNK, len(vectors)), halves),
+        lambda start: halve_rows(vectors, scale, start, min(start + CHUNK, len(vectors)), halves),
         bounds,
     )
     return halves, scale
@@ -213,8 +213,14 @@ def eigenbasis(
 
     Eigenvectors are columns, the largest entry of each positive; padding is zero.
     """
-    width = vectors.shape[1]
-    dense = gram(vectors, scale, pool)[:factors, :factors]
+    return basis_of(gram(vectors, scale, pool), factors)
+
+
+def basis_of(
+    of_rows: NDArray[np.float64], factors: int
+) -> tuple[NDArray[np.float64], FloatMatrix]:  # (width,), (width, width)
+    """Do the part of `eigenbasis` that is left when the Gram matrix is known."""
+    width, dense = len(of_rows), of_rows[:factors, :factors]
     if not np.isfinite(dense).all():  # has no eigenvectors; the loss will not be finite either
         return np.full(width, np.nan), np.eye(width, dtype=np.float32)
     found, turned = scipy.linalg.eigh(dense, driver="evd", check_finite=False)
@@ -231,14 +237,14 @@ def gram(vectors: FloatMatrix, scale: FloatVector, pool: Threads) -> NDArray[np.
     is_scaled = bool((scale != 1).any())
 
     def work(start: int) -> FloatMatrix:
-        chunk = vectors[start : start + _CHUNK]
+        chunk = vectors[start : start + CHUNK]
         if is_scaled:
-            chunk = chunk * np.sqrt(scale[start : start + _CHUNK, None])
+            chunk = chunk * np.sqrt(scale[start : start + CHUNK, None])
         product: FloatMatrix = chunk.T @ chunk  # NumPy sees the symmetry, and does half the work
         return product
 
     total = np.zeros((vectors.shape[1],) * 2)
-    for product in pool.map(work, range(0, len(vectors), _CHUNK)):
+    for product in pool.map(work, range(0, len(vectors), CHUNK)):
         total += product
     return total
 
@@ -247,7 +253,7 @@ def turn(vectors: FloatMatrix, basis: FloatMatrix, pool: Threads) -> None:
     """Multiply by the basis in place, chunk by chunk, so that no second matrix is needed."""
 
     def work(start: int) -> None:
-        chunk = vectors[start : start + _CHUNK]
+        chunk = vectors[start : start + CHUNK]
         chunk[:] = chunk @ basis
 
-    pool.map(work, range(0, len(vectors), _CHUNK))
+    pool.map(work, range(0, len(vectors), CHUNK))

@@ -1,0 +1,266 @@
+"""Our ALS on Spark: the sweeps of `recsys.models.ALS`, half a sweep a job of compiled solves."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recsys.base.errors import ConfigError, DivergedError
+from recsys.base.simd import N_LANES
+from recsys.base.threads import Threads, threads
+from recsys.models.als.als import FOLD_IN_STEPS, FOLD_IN_TOLERANCE, steps_of
+from recsys.models.protocol import Epoch, OnEpoch, power_of_counts
+from recsys.spark.blocks import Cut, make_folder
+from recsys.spark.checkpoint import Checkpoint, Progress
+from recsys.spark.exchange import Filed, Vectors
+from recsys.spark.half_sweep import Solve, run
+from recsys.spark.packed import Packing, Population, SideName, cut_of, pack, population_of
+from recsys.spark.side import SparkSide, Turned, keep, kept, whole
+from recsys.vectors import Embeddings, FloatMatrix
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from recsys.models import ALS
+    from recsys.spark.log import SparkLog
+
+BROADCAST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class SparkFit:
+    """What a fit on Spark leaves in its folder.
+
+    Parameters
+    ----------
+    users, items : SparkSide
+        `vectors` reads their embeddings block by block.
+    mean_weight : float
+        By which weights were divided.
+    """
+
+    als: ALS
+    users: SparkSide
+    items: SparkSide
+    mean_weight: float
+
+    def embeddings(self) -> Embeddings:
+        """Return all of them; they have to fit into the memory of the driver."""
+        found = (whole(side, _final(side)) for side in (self.users, self.items))
+        return Embeddings(*found)
+
+    def write(self, side: SideName, path: Path) -> FloatMatrix:
+        """Write the embeddings of one side as an array that is mapped, in the memory of a block."""
+        of = self.users if side == "users" else self.items
+        shape = (of.cut.n_rows, of.factors)
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        for block, part in of.parts(_final(of).name):
+            first, last = of.cut.rows(block)
+            array[first:last] = part[:, : of.factors]
+        array.flush()
+        return array
+
+
+def _final(side: SparkSide) -> Filed:
+    return Filed(f"{side.name}-final", str(side.folder), side.cut, 1.0)
+
+
+def fit(
+    als: ALS,
+    log: SparkLog,
+    folder: str | Path,
+    *,
+    spark: SparkSession,
+    broadcast_bytes: int = BROADCAST_BYTES,
+    on_epoch: OnEpoch | None = None,
+) -> SparkFit:
+    """Factorize the pairs of a log as `ALS.fit` does, to float tolerance.
+
+    Pairs are packed once into files of the folder, by blocks of users and of items. A half-sweep
+    is one job: each task maps its blocks, solves them by one thread, and writes their vectors.
+    After each epoch the folder holds what a fit needs to go on; the same call goes on there.
+
+    Parameters
+    ----------
+    folder : path
+        On storage that the driver and all executors see under this path. It belongs to one fit.
+    broadcast_bytes : int
+        Vectors of a side that take no more in half precision are broadcast; those of a larger side
+        stay in files, turned and rounded by the executors, and a task reads the rows that it needs.
+    on_epoch : callable, optional
+        As in `ALS.fit`.
+
+    Raises
+    ------
+    ConfigError
+        If the model asks for the order of histories.
+    DataError
+        If the folder is of another fit, or the executors do not see it.
+    DivergedError
+        If the loss is no longer finite.
+    """
+    if als.recency:
+        raise ConfigError(
+            f"als.recency: expected 0 on Spark, where the order of histories is not kept, got "
+            f'{als.recency:g}; set it to 0, or engine = "local" (--engine local)'
+        )
+    with threads() as pool:
+        started = _Fit(als, log, Path(folder), spark, broadcast_bytes, pool)
+        return started.run(on_epoch)
+
+
+class _Fit:
+    """A fit under way; what its steps share."""
+
+    def __init__(
+        self,
+        als: ALS,
+        log: SparkLog,
+        folder: Path,
+        spark: SparkSession,
+        broadcast_bytes: int,
+        pool: Threads,
+    ) -> None:
+        self.als, self.folder, self.spark, self.pool = als, folder, spark, pool
+        self.width = -(-als.factors // N_LANES) * N_LANES
+        self.limit = broadcast_bytes
+        self.scale = 1.0  # of the users as they were rounded last
+        make_folder(folder / "vectors")
+        population = population_of(log.pairs, log.n_users, log.n_items)
+        self.mean_weight = population.mean_weight
+        n_tasks = spark.sparkContext.defaultParallelism
+        cuts = {name: cut_of(population.counts(name), n_tasks) for name in _SIDES}
+        described = {
+            "model": {**asdict(als), "iterations": None},
+            "n_users": log.n_users,
+            "n_items": log.n_items,
+            "n_pairs": population.n_pairs,
+            "mean_weight": round(population.mean_weight, 6),
+        }
+        self.checkpoint = Checkpoint(folder, described)
+        if self.checkpoint.cuts is None:
+            self._pack(log, population, cuts)
+            self.checkpoint.packed(cuts)
+        else:
+            cuts = self.checkpoint.cuts
+        self.users, self.items = (self._side(name, cuts[name]) for name in _SIDES)
+
+    def _is_broadcast(self, n_rows: int) -> bool:
+        return n_rows * self.width * 2 <= self.limit
+
+    def _side(self, name: SideName, cut: Cut) -> SparkSide:
+        return SparkSide(
+            self.spark, name, cut, self.folder / name, self.folder / "vectors",
+            self.als.factors, self.width, self._is_broadcast(cut.n_rows),
+        )  # fmt: skip
+
+    def _pack(self, log: SparkLog, population: Population, cuts: dict[SideName, Cut]) -> None:
+        als, context = self.als, self.spark.sparkContext
+        scales = power_of_counts(population.user_counts, -als.unobserved_exponent)
+        exponents = {"users": als.item_exponent, "items": als.user_exponent}
+        others: dict[SideName, SideName] = {"users": "items", "items": "users"}
+        for name, other in others.items():
+            counts = population.counts(other)
+            packing = Packing(
+                als, name, self.folder / name, cuts[name], len(counts), self.mean_weight,
+                context.broadcast(counts) if exponents[name] else None,
+                float(scales.sum()), not self._is_broadcast(len(counts)),
+            )  # fmt: skip
+            pack(log.pairs, packing)
+
+    def run(self, on_epoch: OnEpoch | None) -> SparkFit:
+        """Run the epochs that are left, and the last solve of the users."""
+        done = self.checkpoint.progress
+        if done is None:
+            self.items.at_random(self.als.seed, self.pool)
+            first = 1
+        else:
+            self._go_on(done)
+            first = done.epoch + 1
+        for number in range(first, self.als.iterations + 1):
+            began = perf_counter()
+            loss = self._epoch(number)
+            seconds = perf_counter() - began
+            if on_epoch is not None and on_epoch(
+                Epoch(number, self.als.iterations, loss, seconds, self._embeddings)
+            ):
+                break
+        self._finish()
+        return SparkFit(self.als, self.users, self.items, self.mean_weight)
+
+    def _epoch(self, number: int) -> float:
+        steps, before = steps_of(number, None), self.users.shipped
+        items = self.items.turned(self.pool, f"{self.items.solved}-half", in_halves=True)
+        self._solve(self.users, items, number, steps=steps, begin=before)
+        users = self.users.turned(self.pool, f"{self.users.solved}-half", in_halves=True)
+        loss = self._solve(self.items, users, number, steps=steps, begin=items.vectors)
+        loss += users.penalty
+        if not np.isfinite(loss):
+            raise DivergedError(
+                f"als: the loss became {loss} in epoch {number}; scale weights towards 1 "
+                '(log.value_scale = "log"), or raise als.regularization'
+            )
+        keep(users.vectors, self.users)
+        self.scale = users.vectors.scale
+        sums = None if self.items.is_broadcast else self.items.sums
+        self.checkpoint.reached(Progress(number, loss, users.vectors.scale, sums))
+        for old in (before, items.vectors):
+            if old is not None:
+                old.free()
+        return loss
+
+    def _solve(
+        self,
+        rows: SparkSide,
+        fixed: Turned,
+        epoch: int,
+        *,
+        steps: int,
+        tolerance: float = 0.0,
+        begin: Vectors | None,
+        name: str | None = None,
+    ) -> float:
+        spectrum = (self.als.unobserved_weight * fixed.eigenvalues).astype(np.float32)
+        work = Solve(
+            str(rows.packed), str(rows.folder), name or rows.named(epoch), fixed.vectors, begin,
+            fixed.basis, spectrum, steps, tolerance, not rows.is_broadcast,
+        )  # fmt: skip
+        rows.sums = run(self.spark, rows.cut, work)
+        rows.solved = work.name
+        return rows.sums.loss
+
+    def _go_on(self, done: Progress) -> None:
+        """Begin where the epoch ended of which the folder has the vectors."""
+        self.items.solved, self.items.sums = self.items.named(done.epoch), done.items
+        self.users.solved = self.users.named(done.epoch)
+        self.users.shipped = kept(self.users, f"{self.users.solved}-half", done.scale)
+
+    def _finish(self) -> None:
+        """Solve the users fully, without rounding, from where a fold-in starts."""
+        last = self.users.shipped
+        items = self.items.turned(self.pool, _final(self.items).name, in_halves=False)
+        self._solve(
+            self.users, items, 0, steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE, begin=None,
+            name=_final(self.users).name,
+        )  # fmt: skip
+        keep(items.vectors, self.items)
+        for old in (last, items.vectors):
+            if old is not None:
+                old.free()
+
+    def _embeddings(self) -> Embeddings:
+        """Return the vectors as they are, for who follows a fit."""
+        name, scale = f"{self.users.solved}-half", self.scale
+        return Embeddings(
+            whole(self.users, Filed(name, str(self.users.folder), self.users.cut, scale)),
+            whole(
+                self.items, Filed(self.items.solved, str(self.items.folder), self.items.cut, 1.0)
+            ),
+        )
+
+
+_SIDES: tuple[SideName, SideName] = ("users", "items")

@@ -1,0 +1,110 @@
+"""Where a fit on Spark has come to, in its folder: what was packed, and the last whole epoch."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys.base.durable import replace_text
+from recsys.base.errors import DataError
+from recsys.spark.blocks import Cut
+from recsys.spark.half_sweep import Sums
+from recsys.spark.packed import SideName
+
+_FIT, _EPOCH = "fit.json", "epoch.json"
+_NAME = re.compile(r"\d+\.(?:users|items)-(\d+)(?:-half|-turned)?\.npy")
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """The last epoch that ended; its vectors lie in the folder.
+
+    Parameters
+    ----------
+    scale : float
+        What the rounded users are multiplied by.
+    items : Sums or None
+        Of the solved items, where they are not broadcast.
+    """
+
+    epoch: int
+    loss: float
+    scale: float
+    items: Sums | None
+
+
+class Checkpoint:
+    """The state of a fit in a folder.
+
+    Parameters
+    ----------
+    described : mapping
+        What is fitted; a folder of another fit is a DataError.
+    """
+
+    def __init__(self, folder: Path, described: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._described = json.loads(json.dumps(described))
+        self.cuts: dict[SideName, Cut] | None = None
+        found = _read(folder / _FIT)
+        if found is not None:
+            self._require_same(found)
+            self.cuts = {name: Cut(tuple(found["cuts"][name])) for name in ("users", "items")}
+        self.progress = self._progress() if found is not None else None
+
+    def _require_same(self, found: Mapping[str, Any]) -> None:
+        for name, expected in self._described.items():
+            if found.get(name) != expected:
+                raise DataError(
+                    f"{self._folder}: expected a fit with {name} {expected}, got one with "
+                    f"{found.get(name)}; name another folder (spark.checkpoint), or remove this one"
+                )
+
+    def packed(self, cuts: Mapping[SideName, Cut]) -> None:
+        """Note that all pairs are packed."""
+        edges = {name: list(cut.edges) for name, cut in cuts.items()}
+        replace_text(self._folder / _FIT, json.dumps({**self._described, "cuts": edges}))
+
+    def reached(self, progress: Progress) -> None:
+        """Note an epoch whose vectors are written, and remove those of the epochs before it."""
+        items = progress.items
+        text = json.dumps(
+            {
+                "epoch": progress.epoch,
+                "loss": progress.loss,
+                "scale": progress.scale,
+                "longest": None if items is None else items.longest,
+                "gram": None if items is None else items.gram.tolist(),
+            }
+        )
+        replace_text(self._folder / _EPOCH, text)
+        for path in (self._folder / "vectors").iterdir():
+            match = _NAME.fullmatch(path.name)
+            if match is not None and int(match[1]) < progress.epoch:
+                path.unlink(missing_ok=True)
+
+    def _progress(self) -> Progress | None:
+        found = _read(self._folder / _EPOCH)
+        if found is None:
+            return None
+        gram = np.array(found["gram"], dtype=np.float64)
+        items = None if found["gram"] is None else Sums(0.0, 0.0, found["longest"], gram)
+        return Progress(found["epoch"], found["loss"], found["scale"], items)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DataError(
+            f"{path}: expected what a fit on Spark has written, got {error}; remove the folder"
+        ) from error
+    return found

@@ -1,0 +1,208 @@
+"""Half a sweep of ALS as a job of Spark: tasks solve blocks of rows with the compiled solver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from math import isqrt
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.base.threads import Threads, threads
+from recsys.models.als.row_solver import Fixed, halve_rows
+from recsys.models.als.sweep import Side, aligned_zeros, gram, solve_turned, turn
+from recsys.spark.arrow import map_in_arrow, one_row
+from recsys.spark.blocks import Cut, block_path, write_array
+from recsys.spark.exchange import Vectors, in_float32
+from recsys.spark.packed import PackedBlock
+from recsys.vectors import FloatMatrix, FloatVector
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_SUMS = "block int, loss double, penalty double, longest double, gram binary"
+_SCHEMA = pa.schema(
+    {
+        "block": pa.int32(),
+        "loss": pa.float64(),
+        "penalty": pa.float64(),
+        "longest": pa.float64(),
+        "gram": pa.binary(),
+    }
+)
+_MOST_AT_DRIVER = 32  # parts of a sum that the driver adds up; more are added up by executors first
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What tasks find of the rows that they worked on.
+
+    Parameters
+    ----------
+    loss, penalty : float
+        Of rows that were solved; of rows that were rounded.
+    longest : float
+        Norm of the longest row.
+    gram : ndarray of float64, shape (width, width)
+        Sum of ``X' diag(scale) X``; empty where nobody asked.
+    """
+
+    loss: float
+    penalty: float
+    longest: float
+    gram: NDArray[np.float64]
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.loss + other.loss,
+            self.penalty + other.penalty,
+            max(self.longest, other.longest),
+            self.gram + other.gram,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Solve:
+    """The rows of one side are solved, those of the other are fixed.
+
+    Parameters
+    ----------
+    packed : str
+        Folder of the blocks.
+    out, name : str
+        Folder and name of the files of solved rows, float32.
+    begin : Vectors or None
+        Where rows begin, turned by `basis`; None: at zero.
+    """
+
+    packed: str
+    out: str
+    name: str
+    fixed: Vectors
+    begin: Vectors | None
+    basis: FloatMatrix
+    spectrum: FloatVector
+    steps: int
+    tolerance: float
+    wants_gram: bool
+
+    def __call__(self, block: int, pool: Threads) -> Sums:
+        """Solve the rows of a block, and write them."""
+        packed = PackedBlock.open(Path(self.packed), block)
+        n_rows, width = len(packed.dense_scale), len(self.spectrum)
+        if self.begin is None:
+            vectors = aligned_zeros(n_rows, width)
+        else:
+            vectors = in_float32(self.begin.block(block), self.begin.scale)
+            turn(vectors, self.basis, pool)
+        columns = self.fixed.take(packed.needed)
+        side = Side(
+            _matrix(packed, len(columns)), vectors, packed.regularization, packed.dense_scale
+        )
+        loss = solve_turned(
+            side, columns, self.spectrum, pool,
+            scale=self.fixed.scale, steps=self.steps, tolerance=self.tolerance,
+        )  # fmt: skip
+        write_array(block_path(Path(self.out), block, self.name), vectors)
+        if not self.wants_gram:
+            return Sums(loss, 0.0, 0.0, np.empty(0))
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        longest = float(np.sqrt(squares.max(initial=0)))
+        return Sums(loss, 0.0, longest, gram(vectors, packed.dense_scale, pool))
+
+
+def _matrix(packed: PackedBlock, n_columns: int) -> sp.csr_array:
+    """Return a block as a matrix; SciPy would look through all of it, so only parts are given."""
+    matrix = sp.csr_array((len(packed.dense_scale), n_columns), dtype=np.float32)
+    matrix.indptr, matrix.indices, matrix.data = packed.indptr, packed.columns, packed.weight
+    return matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """Solved rows are turned into the eigenbasis of their Gram matrix, and rounded for the others.
+
+    Parameters
+    ----------
+    scale : float or None
+        What halves are multiplied by; None: they stay float32.
+    """
+
+    packed: str
+    solved: Vectors
+    out: str
+    name: str
+    basis: FloatMatrix
+    scale: float | None
+
+    def __call__(self, block: int, pool: Threads) -> Sums:
+        """Turn the rows of a block, and write them."""
+        vectors = in_float32(self.solved.block(block), 1.0)
+        turn(vectors, self.basis, pool)
+        rounded: Fixed = vectors
+        if self.scale is not None:
+            rounded = aligned_zeros(len(vectors), vectors.shape[1], np.uint16)
+            halve_rows(vectors, self.scale, 0, len(vectors), rounded)
+        write_array(block_path(Path(self.out), block, self.name), rounded)
+        regularization = PackedBlock.open(Path(self.packed), block).regularization
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        penalty = float(regularization.astype(np.float64) @ squares)
+        return Sums(0.0, penalty, 0.0, np.empty(0))
+
+
+def run(spark: SparkSession, cut: Cut, work: Solve | Turn) -> Sums:
+    """Run work on all blocks, and add up what it finds, in the order of the blocks."""
+    n_blocks = len(cut)
+    blocks = spark.range(0, n_blocks, numPartitions=n_blocks)
+    found = map_in_arrow(blocks, partial(_work_on, work=work), _SUMS)
+    if n_blocks > _MOST_AT_DRIVER and isinstance(work, Solve) and work.wants_gram:
+        found = _added_in_groups(found, n_blocks)
+    return _added(found.toArrow())
+
+
+def _work_on(batches: Iterator[pa.RecordBatch], work: Solve | Turn) -> Iterator[pa.RecordBatch]:
+    """Work on the blocks whose numbers come; runs in the executors, one thread a task."""
+    with threads(1) as pool:
+        for batch in batches:
+            for block in batch.column(0).to_pylist():
+                yield _row_of(block, work(block, pool))
+
+
+def _added_in_groups(found: DataFrame, n_blocks: int) -> DataFrame:
+    """Add up runs of blocks in the executors: the middle of a tree whose root is the driver."""
+    n_groups = isqrt(n_blocks - 1) + 1
+    per_group = -(-n_blocks // n_groups)
+    group = (found["block"] / per_group).cast("int")
+    grouped = found.repartition(n_groups, group)
+    return map_in_arrow(grouped, partial(_add_group, per_group=per_group), _SUMS)
+
+
+def _add_group(batches: Iterator[pa.RecordBatch], per_group: int) -> Iterator[pa.RecordBatch]:
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    for group in sorted({row["block"] // per_group for row in rows}):
+        inside = [row for row in rows if row["block"] // per_group == group]
+        yield _row_of(inside[0]["block"], _added(pa.Table.from_pylist(inside, _SCHEMA)))
+
+
+def _added(found: pa.Table) -> Sums:
+    rows = found.sort_by("block").to_pylist()
+    sums = [
+        Sums(row["loss"], row["penalty"], row["longest"], np.frombuffer(row["gram"]))
+        for row in rows
+    ]
+    total = sums[0]
+    for one in sums[1:]:
+        total = total + one
+    width = isqrt(total.gram.size)
+    return Sums(total.loss, total.penalty, total.longest, total.gram.reshape(width, width))
+
+
+def _row_of(block: int, sums: Sums) -> pa.RecordBatch:
+    gram = sums.gram.tobytes()
+    return one_row(_SCHEMA, block, sums.loss, sums.penalty, sums.longest, gram)
