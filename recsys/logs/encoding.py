@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,19 +13,17 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError, RecsysError
 from recsys.logs.classify import FILE_INDEX
 from recsys.logs.interactions import Interactions
-from recsys.logs.row_counts import ClassifiedRows, RowCounts, shortened
+from recsys.logs.row_counts import ClassifiedRows, RowCounts
 from recsys.logs.session import Session
-from recsys.logs.sql import CANONICAL_INTEGER, SPELLED_INTEGER, WHITESPACE, literal, literals
+from recsys.logs.spellings import INTEGERS, ODD, SPELLING, Integers, Odd, Side
+from recsys.logs.sql import SPELLED_INTEGER, literals
 from recsys.logs.staging import StagedFile, outcomes_of, scanned
 from recsys.settings import DuplicatePolicy, HistoryOrder, TimestampUnit
 from recsys.vectors import Ids
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
-_Side = Literal["user", "item"]
 _CLASSIFIED = "classified"
-_BLANKS = literals(f"{WHITESPACE}\u00a0\u200b\ufeff")
-_WRAPPED = literal(r"\[.*\]|\{.*\}|b'.*'")
 _EARLY = 100_000_000  # seconds, in March 1973: no log of events on a computer ends before
 _YEARS = (1900, 2100)
 
@@ -75,15 +72,7 @@ class StagedLog:
     def count(self, max_rejected_share: float, rejects: Path | None) -> RowCounts:
         """Count the rows, and find users and items; write what is rejected, and refuse too much."""
         with self._explaining():
-            rules = self._files[0].rules
-            row_counts = self._rows.count(has_events=rules.event is not None)
-            row_counts = replace(row_counts, columns=tuple(rules.columns))
-            if row_counts.rejected:
-                if rejects is not None:
-                    self._rows.write_rejects(rejects)
-                    row_counts = replace(row_counts, rejects_file=str(rejects))
-                self._rows.check(row_counts, max_rejected_share)
-        return row_counts
+            return self._rows.counted(self._files[0].rules, max_rejected_share, rejects)
 
     def interactions(
         self,
@@ -112,12 +101,13 @@ class StagedLog:
             row_counts=row_counts,
         )
 
-    def _number_ids(self, side: _Side) -> Ids:
+    def _number_ids(self, side: Side) -> Ids:
         """Give every id of a side its row, in ascending order, and return them."""
         counts, key = f"{side}_counts", "id"
         is_integer, has_variants = self._typed_integer[side], False
         if not is_integer and "string" not in self._id_kinds[side]:
-            is_integer, has_variants = self._reads_as_integers(side)
+            found = self._integers(side)
+            is_integer, has_variants = found.are_all, found.n_variants != 0
             key = f"({SPELLED_INTEGER})" if is_integer else "id"
         if not is_integer:
             self._warn_of_spellings(side)
@@ -136,45 +126,23 @@ class StagedLog:
         batches = self._session.batches(f"SELECT {distinct} ORDER BY idx")
         return Ids(pa.chunked_array([batch.column(0).cast(type_) for batch in batches], type_))
 
-    def _reads_as_integers(self, side: _Side) -> tuple[bool, bool]:
+    def _integers(self, side: Side) -> Integers:
         """Return whether ids that are spelled are all integers, and some in another form."""
-        ((n, n_others, n_variants, example),) = self._session.rows(
-            f"SELECT count(*), count(*) FILTER (({SPELLED_INTEGER}) IS NULL), "
-            f"count(*) FILTER (NOT regexp_full_match(id, {CANONICAL_INTEGER})), "
-            f"min(id) FILTER (({SPELLED_INTEGER}) IS NULL) FROM {side}_counts WHERE outcome = 0"
-        )
-        n, n_others = int(str(n)), int(str(n_others))
-        if 0 < n_others <= max(n / 100, 1) < n / 2:
-            self._session.note(
-                f"{side} ids are strings, as {n_others:,} of {n:,} are no integers, such as "
-                f"{shortened(str(example))!r}",
-                "log",
-            )
-        return n_others == 0, n_variants != 0
+        ids = f"(SELECT id, {SPELLING} FROM {side}_counts WHERE outcome = 0)"
+        (row,) = self._session.rows(f"SELECT {', '.join(INTEGERS)} FROM {ids}")
+        found = Integers.of(row)
+        found.note(self._session, side)
+        return found
 
-    def _warn_of_spellings(self, side: _Side) -> None:
+    def _warn_of_spellings(self, side: Side) -> None:
         """Warn of ids that are strings, and may not be spelled as they are meant."""
-        ((n_padded, padded, wrapped, one, other),) = self._session.rows(
-            f"WITH ids AS (SELECT id, id[1] IN {_BLANKS} OR id[-1] IN {_BLANKS} AS is_padded, "
-            f"regexp_full_match(id, {_WRAPPED}) AS is_wrapped "
-            f"FROM {side}_counts WHERE outcome = 0), "
+        (row,) = self._session.rows(
+            f"WITH ids AS (SELECT id, {SPELLING} FROM {side}_counts WHERE outcome = 0), "
             "floats AS (SELECT min(a.id) AS one, min_by(b.id, a.id) AS other FROM ids AS a "
-            "JOIN ids AS b ON b.id = a.id[:-3] WHERE a.id[-2:] IN ('.0', ',0')) "
-            "SELECT count(*) FILTER (is_padded), min(id) FILTER (is_padded), "
-            "CASE WHEN 2 * count(*) FILTER (is_wrapped) > count(*) "
-            "THEN min(id) FILTER (is_wrapped) END, "
-            "any_value(one), any_value(other) FROM ids, floats"
+            "JOIN ids AS b ON b.id = a.id[:-3] WHERE a.is_float) "
+            f"SELECT {', '.join(ODD)}, any_value(one), any_value(other) FROM ids, floats"
         )
-        name = self._files[0].name
-        if one is not None:
-            sentence = f"so {other!r} and {one!r} are two {side}s; write ids alike"
-            self._session.warn(f"{side} ids are strings, {sentence}", name)
-        if padded is not None:
-            sentence = f"begin or end with blanks ({n_padded:,}), such as {padded!r}"
-            self._session.note(f"{side} ids {sentence}", name)
-        if wrapped is not None:
-            sentence = f"look like lists or bytes, such as {wrapped!r}; write one id a row"
-            self._session.note(f"{side} ids {sentence}", name)
+        Odd.of(row).warn(self._session, side, self._files[0].name)
 
     def _encoded(
         self, n: int, *, all_used: bool

@@ -212,11 +212,7 @@ class Interactions(Tabular):
         if self.half_life_days is None or len(self) == 0:
             return weight
         timestamp = self.require_timestamp("half_life_days")
-        age_days = _age_days(timestamp, self.end(self.half_life_days))
-        # A weight must stay above zero, or an old event would vanish from the seen items.
-        decay = np.maximum(np.exp2(-age_days / self.half_life_days), 1e-6)
-        decayed: NDArray[np.float32] = (weight * decay).astype(np.float32)
-        return decayed
+        return decayed(weight, timestamp, self.end(self.half_life_days), self.half_life_days)
 
     def end(self, half_life_days: float) -> int:
         """Return the time from which age is counted back: of the latest event, strays left out.
@@ -245,11 +241,9 @@ class Interactions(Tabular):
         """
         if self.timestamp is None or len(self) == 0:
             return None
-        latest = self._last_of_each_pair(self.timestamp)
-        age_days = _age_days(self.timestamp[latest], self.end(half_life_days))
-        counts = np.bincount(
-            self.item_idx[latest], np.exp2(-age_days / half_life_days), minlength=len(self.items)
-        )
+        latest = last_of_each(self.pair_keys(), self.timestamp)
+        fresh = freshness(self.timestamp[latest], self.end(half_life_days), half_life_days)
+        counts = np.bincount(self.item_idx[latest], fresh, minlength=len(self.items))
         return counts.astype(np.float32)
 
     def user_items(self, recency: float = 0.0) -> sp.csr_array:
@@ -269,26 +263,48 @@ class Interactions(Tabular):
         """
         shape = (len(self.users), len(self.items))
         weight = self.decayed_weight()
-        user_idx, item_idx = self.user_idx, self.item_idx
-        if self.duplicates in ("last", "max"):
-            kept = self._last_of_each_pair(weight if self.duplicates == "max" else self.timestamp)
-            user_idx, item_idx, weight = user_idx[kept], item_idx[kept], weight[kept]
-        # Building from coordinates adds up the duplicates that are left, in event order.
-        matrix = sp.coo_array((weight, (user_idx, item_idx)), shape=shape).tocsr()
-        matrix.sum_duplicates()
+        matrix = merged(
+            self.user_idx, self.item_idx, weight, self.timestamp, self.duplicates, shape
+        )
         if recency:
             fall_with_steps(matrix, self.pair_keys(), self.when, recency)
         return matrix
 
-    def _last_of_each_pair(self, by: NDArray[np.generic] | None) -> NDArray[np.intp]:
-        """Return the event of each pair with the largest value, or the last one in the log."""
-        return last_of_each(self.pair_keys(), by)
+
+def merged(
+    user_idx: NDArray[np.int32],
+    item_idx: NDArray[np.int32],
+    weight: NDArray[np.float32],
+    timestamp: NDArray[np.int64] | None,
+    duplicates: DuplicatePolicy,
+    shape: tuple[int, int],
+) -> sp.csr_array:
+    """Return the weights of events as a matrix with one entry per pair, see `user_items`."""
+    if duplicates in ("last", "max"):
+        pair = user_idx.astype(np.int64) * shape[1] + item_idx
+        kept = last_of_each(pair, weight if duplicates == "max" else timestamp)
+        user_idx, item_idx, weight = user_idx[kept], item_idx[kept], weight[kept]
+    # Building from coordinates adds up the duplicates that are left, in event order.
+    matrix = sp.coo_array((weight, (user_idx, item_idx)), shape=shape).tocsr()
+    matrix.sum_duplicates()
+    return matrix
 
 
-def _age_days(timestamp: NDArray[np.int64], end: int) -> NDArray[np.float64]:
-    """Return the age of events at the end of their log; a stray after it has none."""
-    age: NDArray[np.float64] = np.maximum(end - timestamp, 0) / SECONDS_PER_DAY
-    return age
+def decayed(
+    weight: NDArray[np.float32], timestamp: NDArray[np.int64], end: int, half_life_days: float
+) -> NDArray[np.float32]:
+    """Return weights that halve with each half-life before the end of a log."""
+    # A weight must stay above zero, or an old event would vanish from the seen items.
+    decay = np.maximum(freshness(timestamp, end, half_life_days), 1e-6)
+    fallen: NDArray[np.float32] = (weight * decay).astype(np.float32)
+    return fallen
+
+
+def freshness(timestamp: NDArray[np.int64], end: int, half_life_days: float) -> NDArray[np.float64]:
+    """Return ``2 ** -(age / half_life)`` of events; a stray after the end has no age."""
+    age_days = np.maximum(end - timestamp, 0) / SECONDS_PER_DAY
+    fresh: NDArray[np.float64] = np.exp2(-age_days / half_life_days)
+    return fresh
 
 
 def used_rows(idx: NDArray[np.int32], n_rows: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:

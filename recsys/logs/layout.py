@@ -11,6 +11,7 @@ import pyarrow as pa
 from recsys.base.errors import DataError
 from recsys.logs.records import csv_field, csv_record, escaped, may_be_quoted, rows_in
 from recsys.logs.row_counts import shortened
+from recsys.logs.sources import Span
 from recsys.logs.sql import literal, literals
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
@@ -206,15 +207,20 @@ HOW_TO_READ_PYTHON = (
 
 
 def without_margins(
-    batches: Iterator[pa.RecordBatch], layout: TextLayout, say: Callable[[str], None]
+    batches: Iterator[pa.RecordBatch],
+    layout: TextLayout,
+    say: Callable[[str], None],
+    span: Span | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Leave out the lines of a header, and a last one that is a total or the number of rows.
 
-    `say` is given a sentence on the last one.
+    `say` is given a sentence on the last one. A span has them where it begins or ends the file.
     """
-    for _ in range(layout.is_stated + layout.has_header):
-        batches = _without_first(batches)
-    if layout.delimiter is not None and not layout.is_lists:
+    if span is None or span.first == 0:
+        for _ in range(layout.is_stated + layout.has_header):
+            batches = _without_first(batches)
+    is_end = span is None or span.is_last
+    if is_end and layout.delimiter is not None and not layout.is_lists:
         batches = _without_footer(batches, layout.delimiter, say)
     return batches
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.logs.file_kind import ERRORS_OF_STREAMS, opened
-from recsys.logs.sources import LogFile
+from recsys.logs.sources import LogFile, Span
 from recsys.settings import TextSettings
 
 BLOCK_BYTES = 4 << 20
@@ -65,6 +66,9 @@ def text_blocks(file: LogFile, encoding: str = "auto") -> Iterator[tuple[bytes, 
             block = stream.read(BLOCK_BYTES)
             mark, name = _encoding_of(block, encoding)
             block, decode = block[len(mark) :], _decoder(file, name)
+            if file.span is not None:
+                yield from _blocks_of(file.path, file.span, len(mark))
+                return
             while True:
                 following = stream.read(BLOCK_BYTES)
                 yield decode(block, not following), not following
@@ -74,6 +78,16 @@ def text_blocks(file: LogFile, encoding: str = "auto") -> Iterator[tuple[bytes, 
     except ERRORS_OF_STREAMS as error:
         kind = f"damaged or truncated {file.compression} file" if file.compression else "unreadable"
         raise DataError(f"{file.label}: {kind}: {error}") from error
+
+
+def _blocks_of(path: Path, span: Span, mark: int) -> Iterator[tuple[bytes, bool]]:
+    """Yield the blocks of a span of a file that is UTF-8, and whether each is the last."""
+    place = max(span.first, mark)
+    with path.open("rb") as stream:
+        stream.seek(place)
+        while place < span.end and (block := stream.read(min(BLOCK_BYTES, span.end - place))):
+            place += len(block)
+            yield block, place >= span.end
 
 
 def found_encoding(file: LogFile, named: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from recsys.base.durable import replaced
 from recsys.base.errors import DataError
-from recsys.logs.classify import OTHER_ORDER, SECONDS_PER_DAY, RowOutcome
+from recsys.logs.classify import OTHER_ORDER, SECONDS_PER_DAY, RowOutcome, RowRules
 from recsys.logs.session import Session
 from recsys.logs.sources import listed
 from recsys.logs.sql import literal, literals
@@ -205,13 +205,28 @@ class ClassifiedRows:
     """A relation of all rows of a log, each with its outcome.
 
     Its columns are user_id, item_id, weight, seconds, nanos, event, outcome, file, file_number,
-    line and text. File number n is the n-th of `files`, from 0.
+    line and text. File number n is the n-th of `files`, from 0. Where it has one row for several of
+    those that are not rejected, as what tasks counted, `n_rows` is how many a group stands for.
     """
 
     session: Session
     relation: str
     outcomes: Sequence[RowOutcome]
     files: Sequence[str]
+    n_rows: str = "count(*)"
+
+    def counted(
+        self, rules: RowRules, max_rejected_share: float, rejects: Path | None
+    ) -> RowCounts:
+        """Count the rows, and find users and items; write what is rejected, and refuse too much."""
+        row_counts = self.count(has_events=rules.event is not None)
+        row_counts = replace(row_counts, columns=tuple(rules.columns))
+        if row_counts.rejected:
+            if rejects is not None:
+                self.write_rejects(rejects)
+                row_counts = replace(row_counts, rejects_file=str(rejects))
+            self.check(row_counts, max_rejected_share)
+        return row_counts
 
     def count(self, *, has_events: bool) -> RowCounts:
         """Count the rows by outcome, those of each file, and the used ones by event type.
@@ -220,7 +235,7 @@ class ClassifiedRows:
         """
         self.session.execute(
             "CREATE TABLE user_counts AS SELECT CASE WHEN outcome = 0 THEN user_id END AS id, "
-            f"outcome, count(*) AS n FROM {self.relation} GROUP BY ALL"
+            f"outcome, {self.n_rows} AS n FROM {self.relation} GROUP BY ALL"
         )
         self.session.execute(
             "CREATE TABLE item_counts AS "
@@ -237,7 +252,7 @@ class ClassifiedRows:
         """Count the rows of each file that fulfil a condition."""
         counts: dict[str, list[tuple[object, ...]]] = {name: [] for name in self.files}
         for number, *count in self.session.rows(
-            f"SELECT file_number, outcome, count(*) FROM {self.relation} WHERE {condition} "
+            f"SELECT file_number, outcome, {self.n_rows} FROM {self.relation} WHERE {condition} "
             "GROUP BY ALL"
         ):
             counts[self.files[int(str(number))]].append(tuple(count))  # one may be given twice
@@ -251,7 +266,7 @@ class ClassifiedRows:
 
     def _by_event(self) -> dict[str, int]:
         counts = self.session.rows(
-            f"SELECT event, count(*) AS n FROM {self.relation} WHERE outcome = 0 "
+            f"SELECT event, {self.n_rows} AS n FROM {self.relation} WHERE outcome = 0 "
             f"GROUP BY event ORDER BY n DESC, event LIMIT {_MOST_EVENTS}"
         )
         return {str(event): int(str(n)) for event, n in counts}
@@ -318,7 +333,8 @@ class ClassifiedRows:
         day = f"seconds // {SECONDS_PER_DAY}"
         newest = f"(SELECT max({day}) FROM {self.relation} WHERE outcome = 0)"
         found = self.session.rows(
-            f"SELECT {day} AS day, count(*) AS n, count(*) FILTER ({self._is_rejected}) AS n_bad "
+            f"SELECT {day} AS day, {self.n_rows} AS n, "
+            f"{self.n_rows} FILTER ({self._is_rejected}) AS n_bad "
             f"FROM {self.relation} WHERE day BETWEEN {newest} - 1 AND {newest} "
             f"GROUP BY day HAVING n_bad > {max_share!r} * n AND n >= {_ROWS_OF_A_DAY} "
             "ORDER BY day LIMIT 1"

@@ -57,6 +57,15 @@ _JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*"(?:[^"\\]|\\.)*"\s*:|\[\s*[
 
 
 @dataclass(frozen=True)
+class Span:
+    """A part of a file that is read for itself: rows of Parquet, or bytes of whole lines."""
+
+    first: int
+    end: int  # beyond the last
+    is_last: bool
+
+
+@dataclass(frozen=True)
 class LogFile:
     """One file of a log."""
 
@@ -67,6 +76,7 @@ class LogFile:
     what: str = "log"  # or items
     has_spelled_ids: bool = False  # texts that may be numbers, also in Parquet
     of_query: str | None = None  # what it holds rows of, where that is no file
+    span: Span | None = None  # None: all of it
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from recsys.logs.records import (
     read_records,
 )
 from recsys.logs.session import Session
-from recsys.logs.sources import LogFile, TableStream, identified, listed
+from recsys.logs.sources import LogFile, Span, TableStream, identified, listed
 from recsys.logs.sql import LogColumn, identifier, literal, literals
 from recsys.settings import LogSettings
 
@@ -65,14 +66,18 @@ class StagedFile:
     rules: RowRules
 
 
-def scanned(paths: Iterable[Path], select: str) -> str:
-    """Return the SQL that runs the `select` of a `StagedFile` over one or many Parquet files."""
+def scanned(paths: Iterable[Path], select: str, span: Span | None = None) -> str:
+    """Return the SQL that runs the `select` of a `StagedFile` over one or many Parquet files.
+
+    Of a span, only its rows are read.
+    """
+    rows = "" if span is None else f" WHERE file_row_number BETWEEN {span.first} AND {span.end - 1}"
     # A name may hold the characters of a pattern.
     names = literals("".join(f"[{c}]" if c in "*?[" else c for c in str(path)) for path in paths)
     return (
         f"WITH scan AS (SELECT *, CAST(file_index AS BIGINT) AS {FILE_INDEX} "
         f"FROM read_parquet({names}, binary_as_string = true, file_row_number = true, "
-        f"hive_partitioning = false)) {select}"
+        f"hive_partitioning = false){rows}) {select}"
     )
 
 
@@ -101,7 +106,8 @@ def stage_copy(session: Session, file: LogFile, settings: LogSettings) -> Staged
     if staged is None or staged.path.parent == session.folder:
         return staged
     with session.explaining(lambda: file.label):
-        return _written(session, file.name, scanned([staged.path], staged.select), staged.rules)
+        query = scanned([staged.path], staged.select, file.span)
+        return _written(session, file.name, query, staged.rules)
 
 
 def _stage_parquet(session: Session, file: LogFile, settings: LogSettings) -> StagedFile | None:
@@ -118,7 +124,7 @@ def _stage_parquet(session: Session, file: LogFile, settings: LogSettings) -> St
         if opened.metadata.num_rows == 0:
             return None
         schema = opened.schema_arrow
-        if not _can_be_scanned(schema, file, settings):
+        if not can_be_scanned(schema, file, settings):
             batches = opened.iter_batches(columns=None)
             reader = pa.RecordBatchReader.from_batches(schema, batches)
             return _stage_table(session, TableStream(reader, file.name), settings, file)
@@ -139,7 +145,7 @@ def _stage_parquet(session: Session, file: LogFile, settings: LogSettings) -> St
     return StagedFile(file.name, file.path, select, types_read, rules)
 
 
-def _can_be_scanned(schema: pa.Schema, file: LogFile, settings: LogSettings) -> bool:
+def can_be_scanned(schema: pa.Schema, file: LogFile, settings: LogSettings) -> bool:
     """Whether SQL, in which case does not matter, knows the columns of a file apart and from ours.
 
     Values in the names of folders are columns that the file itself does not have.
@@ -209,7 +215,8 @@ def _constant(value: str | None, column: str, where: str) -> LogColumn:
 
 
 def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> StagedFile | None:
-    layout = find_layout(file, settings, known_columns(settings), ("user_id", "item_id"))
+    whole = replace(file, span=None)
+    layout = find_layout(whole, settings, known_columns(settings), ("user_id", "item_id"))
     if layout is None:
         return None
     partition = {k: v for k, v in file.partition.items() if k not in layout.columns}
@@ -232,7 +239,8 @@ def _stage_text(session: Session, file: LogFile, settings: LogSettings) -> Stage
         conditions = replace(conditions, is_header=_repeats(in_file), is_another_header=is_other)
     rules = rules_for(columns, settings, session.now, conditions)
     batches = read_records(file, settings, layout.delimiter, len(layout.columns))
-    batches = without_margins(batches, layout, lambda said: session.note(said, file.name))
+    say = partial(session.note, name=file.name)
+    batches = without_margins(batches, layout, say, file.span)
     with session.stream(RECORD_SCHEMA, batches) as relation:
         parsed = f"({layout.parsed(relation, in_file)})"
         query = rules.query(parsed, "line", f"left(record, {SHOWN_CHARACTERS})")
