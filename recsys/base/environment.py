@@ -28,7 +28,18 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 def usable_cores() -> int:
     """Return the number of cores that this process may use; a container can have fewer."""
+    if _held_to:
+        return _held_to
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_held_to = 0
+
+
+def hold_to_cores(n: int) -> None:
+    """Let this process use n cores from now on, as where others of its kind use the rest."""
+    global _held_to
+    _held_to = n
 
 
 @dataclass

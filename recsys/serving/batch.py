@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.base.checks import as_path, require_a
 from recsys.base.durable import replace_text, replaced
@@ -26,7 +27,7 @@ _OF = b"recsys.batch"  # metadata of a file: the settings of its lists
 
 
 @dataclass(frozen=True)
-class _ListSettings:
+class ListSettings:
     """What the lists of a folder are; batch.json holds it."""
 
     version: str
@@ -34,6 +35,20 @@ class _ListSettings:
     include_seen: bool
     where: str | None
     users_per_part: int
+
+    def parts(self, n_users: int) -> list[str]:
+        """Return the names of the files of all users, in the order of their rows."""
+        return [f"part-{number:06}.parquet" for number in range(-(-n_users // self.users_per_part))]
+
+    def rows(self, number: int, n_users: int) -> NDArray[np.int32]:
+        """Return the rows of the users of a file."""
+        first = number * self.users_per_part
+        return np.arange(first, min(first + self.users_per_part, n_users), dtype=np.int32)
+
+    @property
+    def of(self) -> str:
+        """What a file of these lists says that it is of."""
+        return json.dumps(asdict(self), sort_keys=True)
 
 
 def write_batch(
@@ -76,19 +91,46 @@ def write_batch(
     ConfigError
         If the memory is less than 1 MB.
     """
+    settings = list_settings(
+        recommender, k, include_seen=include_seen, where=where, memory_bytes=memory_bytes
+    )
+    with (
+        lists_in(folder, settings, len(recommender.user_vectors)) as folder,
+        progress_bar("recommending", enabled=progress) as on_step,
+    ):
+        _write_files(recommender, folder, settings, on_step)
+    return folder
+
+
+def list_settings(
+    recommender: Recommender,
+    k: int,
+    *,
+    include_seen: bool = False,
+    where: str | None = None,
+    memory_bytes: int = 512 * 1024**2,
+) -> ListSettings:
+    """Return what lists are asked for; as in `write_batch`."""
     require_a("write_batch", recommender, Recommender, "a Recommender, as recsys.open returns it")
     if memory_bytes < _MIN_BYTES:
         raise ConfigError(f"memory: expected 1 MB or more, got {memory_bytes} bytes")
-    k, folder = checked_k(k), as_path("write_batch", folder)
-    users_per_part = max(1, memory_bytes // (_BYTES_PER_ENTRY * k))
-    settings = _ListSettings(recommender.version, k, include_seen, where, users_per_part)
+    k = checked_k(k)
     recommender.recommend_many([], k, where=where)  # what cannot be asked leaves no folder
+    users_per_part = max(1, memory_bytes // (_BYTES_PER_ENTRY * k))
+    return ListSettings(recommender.version, k, include_seen, where, users_per_part)
+
+
+@contextmanager
+def lists_in(folder: str | Path, settings: ListSettings, n_users: int) -> Iterator[Path]:
+    """Make a folder for lists, or see that it holds such; errors of the block name it."""
+    folder = as_path("write_batch", folder)
     with _errors_of(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _require_same(folder, settings)
-        with progress_bar("recommending", enabled=progress) as on_step:
-            _write_files(recommender, folder, settings, on_step)
-    return folder
+        names = set(settings.parts(n_users))
+        for other in sorted({one.name for one in folder.glob("part-*.parquet")} - names):
+            _require_part(folder / other, "of no user")
+        yield folder
 
 
 @contextmanager
@@ -103,7 +145,7 @@ def _errors_of(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_same(folder: Path, settings: _ListSettings) -> None:
+def _require_same(folder: Path, settings: ListSettings) -> None:
     """Write the settings of the lists, or compare them to those of the lists in the folder."""
     path, expected = folder / SETTINGS, asdict(settings)
     if not os.path.lexists(path):
@@ -143,31 +185,38 @@ def _settings_in(path: Path) -> dict[str, Any]:
 
 
 def _write_files(
-    recommender: Recommender, folder: Path, settings: _ListSettings, on_step: OnStep
+    recommender: Recommender, folder: Path, settings: ListSettings, on_step: OnStep
 ) -> None:
+    n_users = len(recommender.user_vectors)
+    for number in range(len(settings.parts(n_users))):
+        write_part(recommender, folder, settings, number)
+        on_step(int(settings.rows(number, n_users)[-1]) + 1, n_users)
+
+
+def write_part(
+    recommender: Recommender,
+    folder: Path,
+    settings: ListSettings,
+    number: int,
+    *,
+    many_writers: bool = False,
+) -> None:
+    """Write the file of some users, unless it is there; `many_writers` as in `replaced`."""
     import pyarrow.parquet as pq
 
-    users, n_users = recommender.user_vectors.ids, len(recommender.user_vectors)
-    of = json.dumps(asdict(settings), sort_keys=True)
-    firsts = range(0, n_users, settings.users_per_part)
-    names = [f"part-{number:06}.parquet" for number in range(len(firsts))]
-    for other in sorted({one.name for one in folder.glob("part-*.parquet")} - set(names)):
-        _require_part(folder / other, "of no user")
-    for name, first in zip(names, firsts, strict=True):
-        path = folder / name
-        rows = np.arange(first, min(first + settings.users_per_part, n_users), dtype=np.int32)
-        if os.path.lexists(path):
-            _require_part(path, of)
-        else:
-            table = recommender.recommend_many(
-                users.tolist(rows),
-                settings.k,
-                include_seen=settings.include_seen,
-                where=settings.where,
-            ).to_table()
-            with replaced(path) as aside:
-                pq.write_table(table.replace_schema_metadata({_OF: of}), aside, compression="zstd")
-        on_step(int(rows[-1]) + 1, n_users)
+    users = recommender.user_vectors.ids
+    path = folder / settings.parts(len(users))[number]
+    if os.path.lexists(path):
+        _require_part(path, settings.of)
+        return
+    table = recommender.recommend_many(
+        users.tolist(settings.rows(number, len(users))),
+        settings.k,
+        include_seen=settings.include_seen,
+        where=settings.where,
+    ).to_table()
+    with replaced(path, many_writers=many_writers) as aside:
+        pq.write_table(table.replace_schema_metadata({_OF: settings.of}), aside, compression="zstd")
 
 
 def _require_part(path: Path, of: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +19,8 @@ from recsys.spark.blocks import Cut, make_folder
 from recsys.spark.checkpoint import Checkpoint, Progress
 from recsys.spark.exchange import Filed, Vectors
 from recsys.spark.half_sweep import Solve, run
-from recsys.spark.packed import Packing, Population, SideName, cut_of, pack, population_of
+from recsys.spark.packed import Packing, cut_of, pack
+from recsys.spark.pairs import Pairs, SideName, cut_parts, write_pairs
 from recsys.spark.side import SparkSide, Turned, keep, kept, whole
 from recsys.vectors import Embeddings, FloatMatrix
 
@@ -130,23 +132,23 @@ class _Fit:
         self.limit = broadcast_bytes
         self.scale = 1.0  # of the users as they were rounded last
         make_folder(folder / "vectors")
-        population = population_of(log.pairs, log.n_users, log.n_items)
-        self.mean_weight = population.mean_weight
-        n_tasks = spark.sparkContext.defaultParallelism
-        cuts = {name: cut_of(population.counts(name), n_tasks) for name in _SIDES}
+        pairs = write_pairs(log.pairs, folder / "pairs", log.n_users, log.n_items)
+        self.mean_weight = pairs.mean_weight
         described = {
             "model": {**asdict(als), "iterations": None},
             "n_users": log.n_users,
             "n_items": log.n_items,
-            "n_pairs": population.n_pairs,
-            "mean_weight": round(population.mean_weight, 6),
+            "n_pairs": pairs.n,
+            "mean_weight": round(pairs.mean_weight, 6),
         }
         self.checkpoint = Checkpoint(folder, described)
-        if self.checkpoint.cuts is None:
-            self._pack(log, population, cuts)
+        cuts = self.checkpoint.cuts
+        if cuts is None:
+            n_tasks = spark.sparkContext.defaultParallelism
+            cuts = {name: cut_of(pairs.counts(name), n_tasks) for name in _SIDES}
+            self._pack(pairs, cuts)
             self.checkpoint.packed(cuts)
-        else:
-            cuts = self.checkpoint.cuts
+        shutil.rmtree(folder / "pairs")
         self.users, self.items = (self._side(name, cuts[name]) for name in _SIDES)
 
     def _is_broadcast(self, n_rows: int) -> bool:
@@ -158,19 +160,21 @@ class _Fit:
             self.als.factors, self.width, self._is_broadcast(cut.n_rows),
         )  # fmt: skip
 
-    def _pack(self, log: SparkLog, population: Population, cuts: dict[SideName, Cut]) -> None:
+    def _pack(self, pairs: Pairs, cuts: dict[SideName, Cut]) -> None:
         als, context = self.als, self.spark.sparkContext
-        scales = power_of_counts(population.user_counts, -als.unobserved_exponent)
+        cut_parts(self.spark, pairs, cuts)
+        scales = power_of_counts(pairs.user_counts, -als.unobserved_exponent)
         exponents = {"users": als.item_exponent, "items": als.user_exponent}
         others: dict[SideName, SideName] = {"users": "items", "items": "users"}
         for name, other in others.items():
-            counts = population.counts(other)
+            counts = pairs.counts(other)
             packing = Packing(
-                als, name, self.folder / name, cuts[name], len(counts), self.mean_weight,
+                als, name, self.folder / name, pairs.folder, pairs.parts, cuts[name],
+                len(counts), self.mean_weight,
                 context.broadcast(counts) if exponents[name] else None,
                 float(scales.sum()), not self._is_broadcast(len(counts)),
             )  # fmt: skip
-            pack(log.pairs, packing)
+            pack(self.spark, packing)
 
     def run(self, on_epoch: OnEpoch | None) -> SparkFit:
         """Run the epochs that are left, and the last solve of the users."""

@@ -15,7 +15,7 @@ from recsys.base.durable import replace_text
 from recsys.base.errors import DataError
 from recsys.spark.blocks import Cut
 from recsys.spark.half_sweep import Sums
-from recsys.spark.packed import SideName
+from recsys.spark.pairs import SideName
 
 _FIT, _EPOCH = "fit.json", "epoch.json"
 _NAME = re.compile(r"\d+\.(?:users|items)-(\d+)(?:-half|-turned)?\.npy")

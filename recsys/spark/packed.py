@@ -1,7 +1,6 @@
 """Pairs packed once: each block of rows as a CSR matrix in files, weights as ALS fits them.
 
-The pairs of a partition are cut by block in Python, so that what Spark shuffles are a few large
-binary values and no rows of 12 bytes. A half-sweep maps the files: no pair travels again.
+A half-sweep maps the files: no pair travels again.
 """
 
 from __future__ import annotations
@@ -9,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,66 +17,21 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.threads import ranges_of_equal_work
-from recsys.models.als.sweep import CHUNK, items_at, users_at_zero, weighted
+from recsys.models.als.sweep import CHUNK, Side, items_at, users_at_zero, weighted
 from recsys.models.protocol import power_of_counts
 from recsys.spark.arrow import map_in_arrow, one_row
 from recsys.spark.blocks import Cut, block_path, make_folder, read_array, write_block
+from recsys.spark.pairs import SideName, pairs_of_block
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import SparkSession
 
     from recsys.models import ALS
 
-SideName = Literal["users", "items"]
 PAIRS_PER_BLOCK = 16_000_000
-_PAIRS_AT_ONCE = 4_000_000  # of a partition, cut by block
-_CHUNKS = "block int, rows binary, columns binary, weight binary"
 _DONE = "block int, n_pairs long"
+_DONE_SCHEMA = pa.schema({"block": pa.int32(), "n_pairs": pa.int64()})
 _FEW_CHUNKS = 16  # of CHUNK rows in a block: below, edges stay where the work is equal
-
-
-@dataclass(frozen=True, eq=False)
-class Population:
-    """What is known of all pairs before they are packed.
-
-    Parameters
-    ----------
-    user_counts, item_counts : ndarray of int32
-        Pairs of each user and of each item.
-    mean_weight : float
-        By which weights are divided, as `recsys.models.protocol.mean_weight_of` has it.
-    """
-
-    user_counts: NDArray[np.int32]
-    item_counts: NDArray[np.int32]
-    mean_weight: float
-
-    @property
-    def n_pairs(self) -> int:
-        """All pairs."""
-        return int(self.item_counts.sum(dtype=np.int64))
-
-    def counts(self, side: SideName) -> NDArray[np.int32]:
-        """Return the pairs of each row of a side."""
-        return self.user_counts if side == "users" else self.item_counts
-
-
-def population_of(pairs: DataFrame, n_users: int, n_items: int) -> Population:
-    """Count the pairs of every row, and take the mean of their weights."""
-    from pyspark.sql.functions import mean
-
-    of_users = _counted(pairs, "user_idx", n_users)
-    of_items = _counted(pairs, "item_idx", n_items)
-    found = pairs.select(mean(pairs["weight"].cast("double"))).first()
-    average = 1.0 if found is None or found[0] is None else float(found[0])
-    return Population(of_users, of_items, 1.0 if abs(average - 1) < 1e-6 else average)
-
-
-def _counted(pairs: DataFrame, column: str, n_rows: int) -> NDArray[np.int32]:
-    table = pairs.groupBy(column).count().toArrow()
-    counts = np.zeros(n_rows, dtype=np.int32)
-    counts[table[column].to_numpy()] = table["count"].to_numpy()
-    return counts
 
 
 def cut_of(counts: NDArray[np.int32], n_tasks: int) -> Cut:
@@ -102,8 +55,10 @@ class Packing:
 
     Parameters
     ----------
-    of_others : ndarray of float32, or None
-        What the exponent of the other side makes of its counts; None where it is 0.
+    folder, pairs : Path
+        Of the blocks, and of the parts.
+    counts_of_columns : Broadcast of int32 (n_columns,), or None
+        Pairs of each row of the other side; None where no exponent asks.
     of_users : float
         Sum of the dense scales of all users, for items.
     is_compact : bool
@@ -114,89 +69,38 @@ class Packing:
     als: ALS
     side: SideName
     folder: Path
+    pairs: Path
+    parts: list[int]
     cut: Cut
     n_columns: int
     mean_weight: float
-    counts_of_columns: Any  # Broadcast of int32 (n_columns,), or None where no exponent asks
+    counts_of_columns: Any
     of_users: float
     is_compact: bool
 
 
-def pack(pairs: DataFrame, packing: Packing) -> int:
+def pack(spark: SparkSession, packing: Packing) -> int:
     """Pack the pairs into files, by block; return how many there are."""
     make_folder(packing.folder)
-    row, column = ("user_idx", "item_idx") if packing.side == "users" else ("item_idx", "user_idx")
-    chosen = pairs.select(row, column, "weight")
-    chunks = map_in_arrow(chosen, partial(_cut_pairs, cut=packing.cut), _CHUNKS)
     n_blocks = len(packing.cut)
-    by_block = (
-        chunks.repartitionById(n_blocks, chunks["block"])
-        if hasattr(chunks, "repartitionById")  # Spark 4.1
-        else chunks.repartition(n_blocks, "block")
-    )
-    done = map_in_arrow(
-        by_block.sortWithinPartitions("block"), partial(_pack_blocks, packing=packing), _DONE
-    )
-    found = done.toArrow()
-    for block in set(range(n_blocks)) - set(found["block"].to_pylist()):  # rows without pairs
-        first, last = packing.cut.rows(block)
-        empty = sp.csr_array((last - first, packing.n_columns), dtype=np.float32)
-        write_block(packing.folder, block, _arrays_of(empty, packing))
-    return int(sum(found["n_pairs"].to_pylist()))
-
-
-def _cut_pairs(batches: Iterator[pa.RecordBatch], cut: Cut) -> Iterator[pa.RecordBatch]:
-    """Gather pairs and cut them by block; runs in the executors."""
-    kept: list[pa.RecordBatch] = []
-    n_kept = 0
-    for batch in batches:
-        kept.append(batch)
-        n_kept += batch.num_rows
-        if n_kept >= _PAIRS_AT_ONCE:
-            yield from _by_block(kept, cut)
-            kept, n_kept = [], 0
-    if n_kept:
-        yield from _by_block(kept, cut)
-
-
-def _by_block(batches: list[pa.RecordBatch], cut: Cut) -> Iterator[pa.RecordBatch]:
-    table = pa.Table.from_batches(batches)
-    rows, columns, weight = (column.to_numpy() for column in table.columns)
-    blocks = cut.blocks_of(rows)
-    order = np.argsort(blocks, kind="stable")
-    ends = np.searchsorted(blocks[order], np.arange(len(cut) + 1))
-    for block in range(len(cut)):
-        some = order[ends[block] : ends[block + 1]]
-        if len(some):
-            yield one_row(
-                _CHUNK_SCHEMA,
-                block,
-                rows[some].astype(np.int32).tobytes(),
-                columns[some].astype(np.int32).tobytes(),
-                weight[some].astype(np.float32).tobytes(),
-            )
+    blocks = spark.range(0, n_blocks, numPartitions=n_blocks)
+    done = map_in_arrow(blocks, partial(_pack_blocks, packing=packing), _DONE).toArrow()
+    return int(sum(done["n_pairs"].to_pylist()))
 
 
 def _pack_blocks(batches: Iterator[pa.RecordBatch], packing: Packing) -> Iterator[pa.RecordBatch]:
-    """Write the blocks whose chunks come, in order; runs in the executors."""
-    chunks = (
-        (int(batch[0][row].as_py()), [column[row].as_buffer() for column in batch.columns[1:]])
-        for batch in batches
-        for row in range(batch.num_rows)
-    )
-    for block, of_block in groupby(chunks, key=lambda chunk: chunk[0]):
-        parts = [buffers for _, buffers in of_block]
-        rows, columns, weight = (
-            np.concatenate([np.frombuffer(buffers[place], dtype) for buffers in parts])
-            for place, dtype in enumerate((np.int32, np.int32, np.float32))
-        )
-        first, last = packing.cut.rows(block)
-        matrix = sp.coo_array(
-            (weight, (rows - first, columns)), shape=(last - first, packing.n_columns)
-        ).tocsr()
-        matrix.sort_indices()
-        write_block(packing.folder, block, _arrays_of(matrix, packing))
-        yield one_row(_DONE_SCHEMA, block, matrix.nnz)
+    """Pack the blocks whose numbers come; runs in the executors."""
+    for batch in batches:
+        for block in batch.column(0).to_pylist():
+            users, items, weight = pairs_of_block(packing.pairs, packing.parts, packing.side, block)
+            first, last = packing.cut.rows(block)
+            rows, columns = (users, items) if packing.side == "users" else (items, users)
+            matrix = sp.coo_array(
+                (weight, (rows - first, columns)), shape=(last - first, packing.n_columns)
+            ).tocsr()
+            matrix.sort_indices()
+            write_block(packing.folder, block, _arrays_of(matrix, packing))
+            yield one_row(_DONE_SCHEMA, block, matrix.nnz)
 
 
 def _arrays_of(matrix: sp.csr_array, packing: Packing) -> dict[str, NDArray[Any]]:
@@ -230,7 +134,7 @@ def _divided(weight: NDArray[np.float32], mean: float) -> NDArray[np.float32]:
     return found.astype(np.float32)
 
 
-def _user_side(matrix: sp.csr_array, packing: Packing) -> Any:
+def _user_side(matrix: sp.csr_array, packing: Packing) -> Side:
     if packing.als.item_exponent == 0:
         popularity = np.ones(packing.n_columns, dtype=np.int32)
     else:
@@ -238,7 +142,7 @@ def _user_side(matrix: sp.csr_array, packing: Packing) -> Any:
     return users_at_zero(packing.als, weighted(packing.als, matrix, popularity), 0)
 
 
-def _item_side(matrix: sp.csr_array, packing: Packing) -> Any:
+def _item_side(matrix: sp.csr_array, packing: Packing) -> Side:
     """Return a side of items, weighted by the factors of `weighted` in its order."""
     als, per_item = packing.als, np.diff(matrix.indptr)
     data = matrix.data**als.weight_exponent
@@ -268,9 +172,3 @@ class PackedBlock:
         """Map the arrays of a block."""
         names = cls.__dataclass_fields__
         return cls(**{name: read_array(block_path(folder, block, name)) for name in names})
-
-
-_CHUNK_SCHEMA = pa.schema(
-    {"block": pa.int32(), "rows": pa.binary(), "columns": pa.binary(), "weight": pa.binary()}
-)
-_DONE_SCHEMA = pa.schema({"block": pa.int32(), "n_pairs": pa.int64()})

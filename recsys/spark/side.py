@@ -23,7 +23,7 @@ from recsys.models.als.sweep import (
 from recsys.spark.blocks import Cut, block_path, read_array, write_array
 from recsys.spark.exchange import Broadcasted, Filed, Vectors, in_float32
 from recsys.spark.half_sweep import Sums, Turn, run
-from recsys.spark.packed import SideName
+from recsys.spark.pairs import SideName
 from recsys.vectors import FloatMatrix
 
 if TYPE_CHECKING:
