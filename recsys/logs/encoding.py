@@ -24,7 +24,7 @@ from recsys.vectors import Ids
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 _CLASSIFIED = "classified"
-_EARLY = 100_000_000  # seconds, in March 1973: no log of events on a computer ends before
+EARLY = 100_000_000  # seconds, in March 1973: no log of events on a computer ends before
 _YEARS = (1900, 2100)
 
 
@@ -190,7 +190,7 @@ class StagedLog:
 
 def check_times(session: Session, seconds: NDArray[np.int64] | None, unit: TimestampUnit) -> None:
     """Refuse calendar dates that are written as numbers, and warn of a log that ends too early."""
-    if seconds is None or unit in ("date", "excel") or int(seconds.max()) >= _EARLY:
+    if seconds is None or unit in ("date", "excel") or int(seconds.max()) >= EARLY:
         return
     if unit == "s" and (form := _form_of_dates(np.unique(seconds))):
         raise DataError(

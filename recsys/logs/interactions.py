@@ -20,8 +20,8 @@ from recsys.vectors import Ids
 Role = Literal["train", "history", "validation", "test"]
 ProtocolName = Literal["time", "last", "random", "folds", "users", "given"]
 
-_MOST_STRAYS = 0.001  # of the events, with a clock that is late
-_FEW_EVENTS = 20  # too few to know which is one
+MOST_STRAYS = 0.001  # of the events, with a clock that is late
+FEW_EVENTS = 20  # too few to know which is one
 _FAR = 10**15  # seconds
 
 
@@ -223,14 +223,14 @@ class Interactions(Tabular):
         """
         timestamp = self.require_timestamp("half_life_days")
         latest = int(timestamp.max())
-        if len(timestamp) < _FEW_EVENTS:
+        if len(timestamp) < FEW_EVENTS:
             return latest
-        usual = int(np.quantile(timestamp, 1 - _MOST_STRAYS, method="lower"))
-        if len(self.users) >= _FEW_EVENTS:  # a late clock has all the events of its user
+        usual = int(np.quantile(timestamp, 1 - MOST_STRAYS, method="lower"))
+        if len(self.users) >= FEW_EVENTS:  # a late clock has all the events of its user
             of_user = np.full(len(self.users), timestamp.min())
             np.maximum.at(of_user, self.user_idx, timestamp)
-            usual = min(usual, int(np.quantile(of_user, 1 - _MOST_STRAYS, method="lower")))
-        last = usual + int(min(half_life_days * SECONDS_PER_DAY, _FAR))
+            usual = min(usual, int(np.quantile(of_user, 1 - MOST_STRAYS, method="lower")))
+        last = last_usual(usual, half_life_days)
         return latest if latest <= last else int(timestamp[timestamp <= last].max())
 
     def recent_popularity(self, half_life_days: float) -> NDArray[np.float32] | None:  # (n_items,)
@@ -288,6 +288,11 @@ def merged(
     matrix = sp.coo_array((weight, (user_idx, item_idx)), shape=shape).tocsr()
     matrix.sum_duplicates()
     return matrix
+
+
+def last_usual(usual: int, half_life_days: float) -> int:
+    """Return the last second that is no stray, see `Interactions.end`."""
+    return usual + int(min(half_life_days * SECONDS_PER_DAY, _FAR))
 
 
 def decayed(

@@ -30,9 +30,9 @@ from recsys.logs.sources import LogFile, LogSource, TableStream, files_and_table
 from recsys.logs.staging import StagedFile, stage
 from recsys.settings import LogSettings
 
-_ENOUGH_EVENTS = 1000  # to tell how values are spread
-_LONG = 10.0  # times the median: a 99th percentile from here on is a long tail
-_LONG_TAIL = (
+ENOUGH_EVENTS = 1000  # to tell how values are spread
+LONG = 10.0  # times the median: a 99th percentile from here on is a long tail
+LONG_TAIL = (
     "values have a long tail: the fourth root of a weight is taken; log.value_scale says otherwise"
 )
 
@@ -125,7 +125,7 @@ def read_log(
         report("checking rows, finding users and items")
         rejects = None if rejects is None else as_path("read_log: rejects", rejects)
         row_counts = log.count(settings.max_rejected_share, rejects)
-        _require_some_left(row_counts)
+        require_some_left(row_counts)
         report("building interactions")
         interactions = log.interactions(
             row_counts,
@@ -142,12 +142,12 @@ def read_log(
     if live is not None:
         interactions = live.without_deleted(replace(interactions, row_counts=row_counts))
         row_counts = interactions.row_counts
-        _require_some_left(row_counts)
-    if settings.value_scale == "auto" and _have_long_tail(interactions.weight, settings):
+        require_some_left(row_counts)
+    if _have_long_tail(interactions.weight, settings):
         roots = np.sqrt(np.sqrt(interactions.weight))
         interactions = replace(interactions, weight=roots)
         row_counts = replace(row_counts, is_rooted=True)
-        notes.append(_LONG_TAIL)
+        notes.append(LONG_TAIL)
     if settings.session_gap_minutes is not None:
         n_users = len(interactions.users)
         interactions = into_sessions(interactions, settings.session_gap_minutes)
@@ -161,7 +161,7 @@ def read_log(
         min_item_users=settings.min_item_users,
         k_core=settings.k_core,
     )
-    _require_some_left(interactions.row_counts)
+    require_some_left(interactions.row_counts)
     return interactions
 
 
@@ -191,9 +191,20 @@ def _staged(
         cache.drop_others()
     with_rows += [one for one in of_live if one is not None]
     if not with_rows:
-        names = listed([source.name for source in sources])
-        raise DataError(f"log {names}: expected rows, but it is empty: nothing, or a header alone")
+        raise no_rows([source.name for source in sources])
     return with_rows
+
+
+def no_rows(names: Sequence[str]) -> DataError:
+    """Return the error of a log whose files and tables have no row."""
+    named = listed(names)
+    return DataError(f"log {named}: expected rows, but it is empty: nothing, or a header alone")
+
+
+def may_have_long_tail(settings: LogSettings) -> bool:
+    """Whether values are looked at for a long tail: where they are weights, and nobody said how."""
+    is_linear = settings.scale == "linear" and settings.duplicates != "count"
+    return is_linear and settings.value_scale == "auto"
 
 
 def _have_long_tail(weight: NDArray[np.float32], settings: LogSettings) -> bool:
@@ -201,12 +212,15 @@ def _have_long_tail(weight: NDArray[np.float32], settings: LogSettings) -> bool:
 
     Weights of event types that a person gave are no values, however far apart they are.
     """
-    is_linear = settings.scale == "linear" and settings.duplicates != "count"
-    if not is_linear or len(weight) < _ENOUGH_EVENTS or weight.min() == weight.max():
+    if (
+        not may_have_long_tail(settings)
+        or len(weight) < ENOUGH_EVENTS
+        or weight.min() == weight.max()
+    ):
         return False
     median, high = np.percentile(weight, [50, 99])
     has_values = len(np.unique(weight)) > len(set(settings.events.values()))
-    return bool(high >= _LONG * median) and has_values
+    return bool(high >= LONG * median) and has_values
 
 
 def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSettings:
@@ -220,7 +234,8 @@ def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSe
     return dataclasses.replace(settings, columns={**settings.columns, **columns})
 
 
-def _require_some_left(row_counts: RowCounts) -> None:
+def require_some_left(row_counts: RowCounts) -> None:
+    """Raise a DataError where no row is left, which says what became of them."""
     if row_counts.n_used == 0:
         advice = "check the column mapping, event types, time window and minimum counts under log"
         if not row_counts.left_out:

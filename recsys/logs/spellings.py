@@ -26,16 +26,17 @@ SPELLING = f"""
 
 INTEGERS = (
     "count(*) AS n",
-    "count(*) FILTER (spelled IS NULL) AS n_others",
-    "count(*) FILTER (is_variant) AS n_variants",
-    "min(id) FILTER (spelled IS NULL) AS example",
+    "count(*) FILTER (WHERE spelled IS NULL) AS n_others",
+    "count(*) FILTER (WHERE is_variant) AS n_variants",
+    "min(id) FILTER (WHERE spelled IS NULL) AS example",
 )
 """Aggregates over the columns above, in the order of `Integers`; of DuckDB and Spark alike."""
 
 ODD = (
-    "count(*) FILTER (is_padded)",
-    "min(id) FILTER (is_padded)",
-    "CASE WHEN 2 * count(*) FILTER (is_wrapped) > count(*) THEN min(id) FILTER (is_wrapped) END",
+    "count(*) FILTER (WHERE is_padded)",
+    "min(id) FILTER (WHERE is_padded)",
+    "CASE WHEN 2 * count(*) FILTER (WHERE is_wrapped) > count(*) "
+    "THEN min(id) FILTER (WHERE is_wrapped) END",
 )
 """Aggregates in the order of `Odd`, but for its last two."""
 

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recsys.base.checks import as_path
+from recsys.base.errors import ConfigError
 from recsys.config import Settings
-from recsys.logs.row_counts import RowCounts
+from recsys.logs.queries import fetch
+from recsys.logs.read import LONG_TAIL, no_rows, require_some_left
+from recsys.logs.row_counts import FileCounts, RowCounts
+from recsys.logs.session import open_session
+from recsys.logs.sources import LogFile, files_and_tables
+from recsys.settings import LogSettings
+from recsys.spark.core import core_of, require_counts
+from recsys.spark.events import PAIRS, Weighing, encoded, pairs_of, used_rows
+from recsys.spark.numbering import number_ids
+from recsys.spark.order_statistics import end_of, have_long_tail
+from recsys.spark.parts import parts_of
+from recsys.spark.session import explaining, work_folder
+from recsys.spark.staged import SIDES, StagedParts, say, stage_parts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -76,4 +91,83 @@ def read(
     ConfigError
         If a setting is out of range, or has no meaning on Spark.
     """
-    raise NotImplementedError
+    how = settings.log
+    _require_meaning(how)
+    if rejects is not None:
+        rejects = as_path("read: rejects", rejects)
+    work = work_folder(settings.spark, spark, folder) / "log"
+    source = settings.data.log or fetch(how)  # whose files go with it
+    sources = files_and_tables(source, how.format)
+    files = [one for one in sources.parts if isinstance(one, LogFile)]
+    with open_session(how.memory_limit, now) as session:
+        found = stage_parts(spark, parts_of(files, how), how, work, session.now)
+        say(session, found)
+        with_rows = [one for one in found if one.rules is not None]
+        if not with_rows:
+            raise no_rows([file.name for file in files])
+        staged = StagedParts(session, work, with_rows, files)
+        row_counts = staged.count(how.max_rejected_share, rejects)
+        require_some_left(row_counts)
+        with explaining("finding users, items and pairs"):
+            return _log_of(spark, staged, how, row_counts, sources.notes)
+
+
+def _require_meaning(settings: LogSettings) -> None:
+    if settings.session_gap_minutes is not None:
+        raise ConfigError(
+            'log.session_gap_minutes: expected none with engine = "spark", whose users are those '
+            f"of the log, got {settings.session_gap_minutes:g}; leave it out, or set engine = "
+            '"local" (--engine local)'
+        )
+
+
+def _log_of(
+    spark: SparkSession,
+    staged: StagedParts,
+    settings: LogSettings,
+    row_counts: RowCounts,
+    notes: Sequence[str],
+) -> SparkLog:
+    """Give users and items their rows, leave out those with too few, and merge their events."""
+    from pyspark import StorageLevel
+    from pyspark.sql.functions import count
+    from pyspark.sql.functions import sum as sum_
+
+    session, folder, rules = staged.session, staged.folder, staged.rules
+    users, items = (number_ids(spark, session, staged.parts, side, folder) for side in SIDES)
+    events = encoded(used_rows(spark, staged.parts, folder), users, items)
+    events = events.persist(StorageLevel.DISK_ONLY)
+    staged.check_times(events, settings.timestamp_unit)
+    has_weights = "value" in rules.columns or rules.event is not None
+    is_rooted = have_long_tail(events, settings, has_weights=has_weights)
+    said = [*notes, *session.sentences(), *([LONG_TAIL] if is_rooted else [])]
+    files = {file.name: row_counts.files.get(file.name, FileCounts()) for file in staged.files}
+    row_counts = replace(row_counts, files=files, notes=tuple(said), is_rooted=is_rooted)
+    if require_counts(settings):
+        n_before = row_counts.n_used
+        core = core_of(events, users, items, settings, folder)
+        n_left = 0 if core is None else core.events.persist(StorageLevel.DISK_ONLY).count()
+        reason = "k-core" if settings.k_core else "minimum counts"
+        row_counts = row_counts.leaving_out(reason, n_before - n_left)
+        require_some_left(row_counts)
+        if core is not None:
+            users, items, events = core.users, core.items, core.events
+    end = end_of(events, users.n) if staged.has_time else None
+    weighing = Weighing.of(settings, items.n, end, is_rooted=is_rooted)
+    pairs = pairs_of(events, weighing)
+    pairs.write.mode("overwrite").parquet(str(folder / "pairs"))
+    events.unpersist()
+    pairs = spark.read.schema(PAIRS).parquet(str(folder / "pairs"))
+    popular = pairs.groupBy("item_idx").agg(
+        count("*").alias("popularity"), sum_("fresh").cast("float").alias("recent_popularity")
+    )
+    named = items.ids.selectExpr("idx AS item_idx", "id AS item_id").join(popular, "item_idx")
+    named.write.mode("overwrite").parquet(str(folder / "items"))
+    return SparkLog(
+        pairs.drop("fresh"),
+        users.ids.selectExpr("idx AS user_idx", "id AS user_id"),
+        spark.read.schema(named.schema).parquet(str(folder / "items")),
+        users.n,
+        items.n,
+        row_counts,
+    )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import re
 import shutil
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, DataError
 from recsys.settings import SparkSettings
 
 if TYPE_CHECKING:
@@ -24,6 +28,9 @@ _SET = {
 }
 _SET_LOCALLY = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 """Both unless ``spark.conf`` says otherwise."""
+_REASON = re.compile(
+    r"(?!py4j\.|org\.apache\.spark\.SparkException: Job aborted)[\w.]+(Error|Exception): "
+)
 
 
 def spark_session(settings: SparkSettings | None = None) -> SparkSession:
@@ -76,6 +83,47 @@ def _started(settings: SparkSettings) -> SparkSession:
             f"spark.master: Spark did not start at {settings.master!r}: "
             f"{str(error).splitlines()[0]}; its own lines above say why"
         ) from error
+
+
+def work_folder(
+    settings: SparkSettings, spark: SparkSession, folder: str | Path | None = None
+) -> Path:
+    """Return a folder for what a run keeps on its way, which all machines see.
+
+    That which is given, ``spark.checkpoint``, or with executors on this machine a temporary one.
+    """
+    named = folder or settings.checkpoint
+    if named is not None:
+        return Path(named)
+    master = str(spark.sparkContext.master)
+    if not master.startswith("local"):
+        raise ConfigError(
+            f"spark.checkpoint: expected a folder that all machines of {master} see, got none; "
+            "name one: checkpoint in [spark]"
+        )
+    made = Path(tempfile.mkdtemp(prefix="recsys-spark-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+@contextmanager
+def explaining(what: str) -> Iterator[None]:
+    """Turn an error of Spark into a DataError; `what` is what it was asked for."""
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (Py4JJavaError, PySparkException) as error:
+        said = str(error)
+        if "No module named 'recsys'" in said:
+            raise ConfigError(
+                f"spark: {what}: the executors have no recsys; install it for the Python of each "
+                "(PYSPARK_PYTHON)"
+            ) from error
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        reason = next((one for one in lines if _REASON.match(one)), lines[0] if lines else "")
+        raise DataError(f"spark: {what}: {reason[:300]}") from error
 
 
 def require_java(environment: Mapping[str, str]) -> None:
