@@ -1,9 +1,13 @@
 """What all tests share."""
 
+import fcntl
+import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,11 @@ if _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free >= _ROOM:
 
 # Lines of progress appear by the clock: none in what tests compare. One test asks for them.
 os.environ["RECSYS_PROGRESS_SECONDS"] = "inf"
+
+# Bytecode is kept, also where images say not to: each process that a test starts, and each worker,
+# would otherwise compile what it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Each manifest names a commit, and git takes longer to tell it than a small store to publish.
 os.environ.setdefault("RECSYS_COMMIT", "0" * 40)
@@ -69,18 +78,45 @@ def real_logs() -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all workers of this run."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _choices(common: Path) -> None:
+    """See tests/choices.py."""
+    folder = common / "choices"
+    folder.mkdir(exist_ok=True)
+    os.environ["TESTS_CHOICES"] = str(folder)
+
+
+@contextmanager
+def one_worker(folder: Path) -> Iterator[None]:
+    """Let the other workers wait."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def demo(common: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """The store that `make demo` makes, to be copied by who changes it, and what it prints."""
     from tests.command_line import run
 
-    folder = tmp_path_factory.mktemp("demo")
-    for name in ("data", "pipelines"):
-        (folder / name).symlink_to(ROOT / name)
-    done = run("train", "--config", "pipelines/sample.toml", "--store", "store", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder / "store", done
+    folder = common / "demo"
+    printed = folder / "printed.json"
+    with one_worker(folder):
+        if not printed.exists():
+            folder.mkdir()
+            for name in ("data", "pipelines"):
+                (folder / name).symlink_to(ROOT / name)
+            config = ("--config", "pipelines/sample.toml")
+            done = run("train", *config, "--store", "store", cwd=folder)
+            assert done.returncode == 0, done.stderr
+            printed.write_text(json.dumps([done.args, 0, done.stdout, done.stderr]))
+    return folder / "store", subprocess.CompletedProcess(*json.loads(printed.read_text()))
 
 
 @pytest.fixture(scope="session")

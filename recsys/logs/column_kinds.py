@@ -33,6 +33,7 @@ _DAYS = (
 )
 _HOURS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 _FORMS = (*(day + hour for day in _DAYS for hour in _HOURS), "%a %b %d %H:%M:%S %z %Y")
+_LEAST_DIGITS = 4  # of a day and a year; to try each form on a word takes milliseconds
 _MOST_READ = 2_000  # times, to know how they are written
 _FEW_TYPES = 20
 _WITH_COMMA = re.compile(r"[-+]?\d+(,\d\d?)?")
@@ -105,6 +106,8 @@ class Column:
         if self.numbers is not None or not self.texts or self.time_unit is not None:
             return None
         few = list(islice(self.counts, _MOST_READ))
+        if any(sum(map(str.isdigit, one)) < _LEAST_DIGITS for one in few):
+            return None
         return next((form for form in _FORMS if all(_is_written(one, form) for one in few)), None)
 
     @property

@@ -154,12 +154,21 @@ def _areas_of_own_pairs(content: Content, n_users: int) -> NDArray[np.float64]:
 
 def _area_of(content: Content, row: int, rng: np.random.Generator) -> float | None:
     items, seen = content.items.embeddings, content.users.seen[row]
-    others = np.setdiff1d(rng.integers(0, len(items), 2 * _MOST_ITEMS), seen)
+    others = _without(rng.integers(0, len(items), 2 * _MOST_ITEMS), seen)
     if not len(seen) or not len(others):
         return None
     user = content.users.embeddings[row].astype(np.float64)
     a, b = (np.asarray(items[rows] @ user) for rows in (_some(seen, rng), _some(others, rng)))
     return float((a[:, None] > b).mean() + 0.5 * (a[:, None] == b).mean())
+
+
+def _without(rows: NDArray[np.integer], left_out: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Return what `np.setdiff1d` does, which would take half the time of this check."""
+    rows = np.sort(rows)
+    is_kept = np.append(True, rows[1:] != rows[:-1])
+    places = np.searchsorted(rows, left_out).clip(max=len(rows) - 1)
+    is_kept[places[rows[places] == left_out]] = False
+    return rows[is_kept]
 
 
 def _some(rows: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.integer]:

@@ -7,6 +7,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -84,8 +85,9 @@ def test_implicit(world, ours) -> None:
     assert areas.mean() == pytest.approx(theirs["auc"])
 
 
-@pytest.mark.filterwarnings("ignore::numba.core.errors.NumbaTypeSafetyWarning")  # ranx's own
-def test_ranx(world, ours) -> None:
+def test_ranx(world, ours, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its code as Python runs it: to compile it takes forty seconds, and 60 users a twentieth.
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
     import ranx
 
     relevant = {

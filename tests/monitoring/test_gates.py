@@ -21,6 +21,7 @@ from recsys.errors import ConfigError, GateFailedError
 from recsys.logs import Interactions
 from recsys.models import ALS, Popularity
 from recsys.monitoring import Gates, GateSettings, ancestors, warn_of_another_log
+from recsys.monitoring.gates import _without
 from recsys.store import (
     EvaluationSummary,
     ModelSpec,
@@ -419,3 +420,11 @@ def test_rows_that_cannot_be_used_any_more_are_refused(
         recsys.train(log, tmp_path, settings=settings())
     reasons = {check.name: check.sentence for check in caught.value.checks}
     assert "0.00% before, 5.00% now" in reasons["rejected_share"]
+
+
+def test_rows_left_out_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    for n in (1, 5, 300, 10**6):
+        for n_seen in (0, 1, 80):
+            rows, seen = rng.integers(0, n, 200), rng.integers(0, n, n_seen).astype(np.int32)
+            assert _without(rows, seen).tolist() == np.setdiff1d(rows, seen).tolist()
