@@ -103,6 +103,15 @@ class Settings(ShowsChanges):
         if self.data.log and self.log.sql is not None:
             raise ConfigError("log.sql: expected one source of the log, got data.log as well")
 
+    def require_local(self, what: str) -> None:
+        """Raise a ConfigError where the engine is not the one that something runs on."""
+        if self.engine != "local":
+            raise ConfigError(
+                f'engine: {what}: expected "local", got {self.engine!r}, on which a log is read '
+                'and a version trained and nothing else; set engine = "local" (on the command '
+                "line: --set engine=local)"
+            )
+
     @property
     def chosen_model(self) -> Model:
         """The model, where one is named or has been chosen."""

@@ -102,6 +102,7 @@ def inputs_of(
     that of ``[data]``; the test part and the items are not where an object comes with a log.
     """
     found = settings_of(what, settings, options, tables)
+    found.require_local(what)
     if log is None or not isinstance(settings, Settings):
         test = found.data.test or None if test is None else test
         items = found.data.items if items is None and takes_items else items

@@ -25,7 +25,7 @@ from recsys.cli.output import note, replace_what_cannot_be_written, say
 
 if TYPE_CHECKING:
     from recsys.config import Settings
-    from recsys.logs import Interactions
+    from recsys.logs import Interactions, RowCounts
     from recsys.tuning import Choice
 
 app = typer.Typer(
@@ -132,13 +132,18 @@ def read_logged(
     settings: "Settings", rejects: Path | None = None
 ) -> "tuple[Interactions, Interactions | None]":
     """Read the log and its test part, if there is one; say on stderr what is read and tested."""
+    settings.require_local("this command")
     source = fetched(settings) if settings.log.sql else settings.data.log
     log = recsys.read_log(source, settings.log, rejects=rejects, progress=True)
     test = recsys.training.read_test(settings)
-    few = recsys.splits.say_few_tested(log, settings.evaluation, test)
-    counts = replace(log.row_counts, notes=tuple(filterfalse(_was_warned_of, log.row_counts.notes)))
-    note(str(counts) if few is None else f"{counts}; {few}")
+    note_counts(log.row_counts, recsys.splits.say_few_tested(log, settings.evaluation, test))
     return log, test
+
+
+def note_counts(row_counts: "RowCounts", few: str | None = None) -> None:
+    """Say on stderr what became of the rows of a log, but for what a warning has said."""
+    counts = replace(row_counts, notes=tuple(filterfalse(_was_warned_of, row_counts.notes)))
+    note(str(counts) if few is None else f"{counts}; {few}")
 
 
 def choose_model(

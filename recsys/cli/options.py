@@ -310,7 +310,7 @@ def _parsed(change: str) -> tuple[str, Any]:
     """Return the key and the value of ``table.key=value``; what is no TOML is a text."""
     key, equals, text = change.partition("=")
     key = key.strip()
-    if not equals or not re.fullmatch(r"[\w-]+(\.[^.=]+)+", key):
+    if not equals or not re.fullmatch(r"engine|[\w-]+(\.[^.=]+)+", key):
         raise ConfigError(
             f"--set: expected table.key=value, such as model.factors=64, got "
             f"{without_passwords(change)!r}; "

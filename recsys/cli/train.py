@@ -24,6 +24,7 @@ from recsys.cli.app import (
     Store,
     app,
     note_choice,
+    note_counts,
     read_logged,
 )
 from recsys.cli.options import Changes, Config, Factors, Items, LogOptions, ModelName, takes_log
@@ -44,7 +45,7 @@ from recsys.settings import AS_GOOD, BETTER, EvaluationSettings
 if TYPE_CHECKING:
     from recsys.config import Settings
     from recsys.nightly import NightReport
-    from recsys.store import Manifest
+    from recsys.store import Manifest, Version
 
 _MAIN_METRICS = ("recall", "ndcg", "hit_rate", "auc", "coverage")  # of a night
 
@@ -58,24 +59,20 @@ def train_command(
     model: ModelName = None,
     factors: Factors = None,
     rejects: RejectsFile = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="local, spark: where it is trained (engine).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on a log, test, and publish a version."""
     from recsys.base.durable import stamp_of  # with hashlib, which no other command needs at once
 
-    settings = options.settings(model, factors, items)
+    settings = options.settings(model, factors, items, {"engine": engine})
     recsys.store.require_writable(store)
     rejects = rejects or store / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet"
-    log, test = read_logged(settings, rejects)
+    train = _trained_on_spark if settings.engine == "spark" else _trained
     try:
-        version = recsys.train(
-            log,
-            store,
-            settings=settings,
-            test=test,
-            items=settings.data.items,
-            progress=True,
-        )
+        version, user = train(settings, store, rejects)
     except GateFailedError as error:
         if error.version is None or as_json:
             raise
@@ -92,7 +89,32 @@ def train_command(
     print_checks(version.manifest)
     note_below_popularity(version.manifest)
     say(f"published {version.name} in {store}")
-    note(f"a list: {_command_of_a_list(str(log.users[0]), store)}")
+    note(f"a list: {_command_of_a_list(user, store)}")
+
+
+def _trained(settings: "Settings", store: Path, rejects: Path) -> tuple["Version", str]:
+    """Train on the log of some settings; return the version, and a user of the log."""
+    log, test = read_logged(settings, rejects)
+    version = recsys.train(
+        log, store, settings=settings, test=test, items=settings.data.items, progress=True
+    )
+    return version, str(log.users[0])
+
+
+def _trained_on_spark(settings: "Settings", store: Path, rejects: Path) -> tuple["Version", str]:
+    """Do the same in the executors of Spark."""
+    from recsys.spark import read, spark_session
+    from recsys.spark.train import train
+
+    spark = spark_session(settings.spark)
+    try:
+        log = read(settings, spark, rejects=rejects)
+        note_counts(log.row_counts)
+        version = train(settings, store, spark=spark, log=log, progress=True)
+        (user,) = log.users.where("user_idx = 0").select("user_id").collect()
+        return version, str(user[0])
+    finally:
+        spark.stop()
 
 
 def _command_of_a_list(user: str, store: Path) -> str:

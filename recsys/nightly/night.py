@@ -90,6 +90,7 @@ def run_pipeline(
     pipeline: Pipeline, settings: Settings, store: str | Path | None, *, progress: bool
 ) -> NightReport:
     """Do the stages of a pipeline on a store; see `run_night`."""
+    settings.require_local("nightly")
     folder = store_path(store or settings.nightly.store)
     journal = Journal(settings.nightly, progress=progress)
     with stoppable() as stop, journal.recording_warnings(), _refusal_logged(journal, folder):
