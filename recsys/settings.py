@@ -164,10 +164,13 @@ class EvaluationSettings(SplitSettings):
 
     k: int = 20
     """Length of the lists that the metrics look at."""
+    max_users: int = 50_000
+    """Users that are tested, drawn with `seed` where more have test items."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require("evaluation.k", self.k, least=1)
+        require("evaluation.max_users", self.max_users, least=1)
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,11 +206,9 @@ class IndexSettings(ShowsChanges):
     max_search_k: int = 65_536
     """Most candidates that a query may take from the forest; calibration doubles up to here."""
     similar_users: bool = True
-    """Prepare `similar_users`, which takes some 90 bytes a user at 64 factors. Without, it scores
-    every user in memory."""
+    """Prepare `similar_users`, some 90 bytes a user at 64 factors. Without, it scores them all."""
     storage: IndexStorage = "float32"
-    """What users and items are served from. "int8" takes a byte a number and a scale a vector, a
-    quarter of the disk; the Parquet files keep float32."""
+    """What is served from. "int8" takes a quarter of the disk; the Parquet files keep float32."""
     seed: int = 0
     """Of the forest, and of the sample of users that the index is measured on."""
 
@@ -241,8 +242,7 @@ class GateSettings(ShowsChanges):
     metric: str = "ndcg"
     """What the model is judged by, at ``evaluation.k``."""
     max_metric_loss: float = 0.05
-    """How far, as a share, the interval of the metric may lie below that of the current version;
-    from 0, below 1."""
+    """How far, a share from 0, its interval may lie below that of the current version."""
     min_coverage: float = 0.0
     """Least share of the catalogue that the lists of the test must hold."""
     history: int = 10

@@ -266,7 +266,13 @@ def evaluate_split(
         with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
             embeddings = model.fit(train_part, on_epoch=on_epoch)
         results[model.name] = evaluate(
-            embeddings, train_part, test_part, k=settings.evaluation.k, progress=progress
+            embeddings,
+            train_part,
+            test_part,
+            k=settings.evaluation.k,
+            most_users=settings.evaluation.max_users,
+            seed=settings.evaluation.seed,
+            progress=progress,
         )
     return results
 

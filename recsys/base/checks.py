@@ -1,5 +1,6 @@
 """Checks of settings: one line each, and one grammar of errors."""
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import MISSING, Field, fields
 from datetime import UTC, datetime
@@ -231,6 +232,24 @@ def unix_seconds(name: str, moment: str) -> float:
             f"2024-05-31T12:00:00Z, got {moment!r}"
         ) from error
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B", re.IGNORECASE)
+
+
+def size_of(name: str, size: str) -> int:
+    """Return the bytes of a size such as 2GB.
+
+    Raises
+    ------
+    ConfigError
+        If the setting is no size.
+    """
+    found = _SIZE.fullmatch(size.strip())
+    if found is None:
+        raise ConfigError(f"{name}: expected a size such as 2GB or 500MB, got {size!r}")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
 def _range_in_words(

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,6 +40,33 @@ def hold_to_cores(n: int) -> None:
     """Let this process use n cores from now on, as where others of its kind use the rest."""
     global _held_to
     _held_to = n
+
+
+def usable_memory(root: Path = Path("/")) -> int:
+    """Return the bytes of memory that this process may use; a container can have fewer."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for limit in _limits_of_memory(root):
+        with suppress(OSError, ValueError):  # "max" is no limit
+            found.append(int(limit.read_text()))
+    return min(found)
+
+
+def _limits_of_memory(root: Path) -> Iterator[Path]:
+    """Yield the files of limits of this process's control groups and of those above them."""
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, kind, place = line.split(":", 2)
+            if kind not in ("", "memory"):
+                continue
+            top = root / "sys/fs/cgroup" / kind
+            name = "memory.limit_in_bytes" if kind else "memory.max"
+            # Within a container its own group is the top one, whatever the place says.
+            for group in (top, *(top / one for one in _with_parents(place.strip("/")))):
+                yield group / name
+
+
+def _with_parents(place: str) -> list[str]:
+    return [str(one) for one in (Path(place), *Path(place).parents)]
 
 
 @dataclass

@@ -12,6 +12,7 @@ from recsys.base.checks import (
     require_encoding,
     require_time_format,
     require_types,
+    size_of,
     unix_seconds,
 )
 from recsys.base.errors import ConfigError
@@ -149,6 +150,10 @@ class LogSettings(QuerySettings, TextSettings):
     of one of its last two days, if that has 100 rows."""
     memory_limit: str = "1GB"
     """What DuckDB may use before it spills to disk."""
+    max_memory: str = "auto"
+    """What a log may take in memory, at 60 bytes an event. The events of a larger one, and the
+    matrices made of them, lie in the temporary folder, mapped; the result is the same. "auto": a
+    quarter of the memory that the process may use."""
 
     @property
     def scale(self) -> Literal["linear", "log", "root", "none"]:
@@ -191,5 +196,7 @@ class LogSettings(QuerySettings, TextSettings):
         for name in ("since", "until"):
             if getattr(self, name) is not None:
                 unix_seconds(f"log.{name}", getattr(self, name))
+        if self.max_memory != "auto":
+            size_of("log.max_memory", self.max_memory)
         share, words = self.max_rejected_share, "a share from 0 to 1"
         require("log.max_rejected_share", share, least=0, at_most=1, expected=words)

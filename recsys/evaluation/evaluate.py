@@ -9,7 +9,9 @@ from recsys.base.checks import require
 from recsys.base.errors import DataError
 from recsys.evaluation.held_out import (
     DEFAULT_BATCH_BYTES,
+    NOT_DRAWN,
     HeldOut,
+    drawn,
     evaluate_pairs,
     left_out_by_split,
     lengths,
@@ -38,6 +40,8 @@ def evaluate(
     k: int | Sequence[int] = 20,
     *,
     allow_unknown: bool = False,
+    most_users: int | None = None,
+    seed: int = 0,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     progress: bool = False,
 ) -> Evaluation:
@@ -60,6 +64,11 @@ def evaluate(
         Let users and items pass that only test has, and count them in `left_out` as "ranked". They
         are a leak: the catalogue was made with test in hand. But the code of NGCF, LightGCN and
         others has them, and their published figures are reproduced no other way.
+    most_users : int, optional
+        Users that are measured, drawn at random with the seed where more have test items; the
+        others are counted in `left_out`. The time grows with users times items.
+    seed : int
+        Of the draw.
     batch_bytes : int
         Bound on the scores that are held at a time; the result does not depend on it.
     progress : bool
@@ -106,6 +115,10 @@ def evaluate(
         left_out |= _unknown_but_ranked(seen, relevant)
     else:
         _require_known(train, seen, relevant)
+    if most_users is not None:
+        require("evaluate", most_users, least=1, expected="most_users of 1 or more")
+        relevant, n_others = drawn(relevant, most_users, seed)
+        left_out |= {NOT_DRAWN: n_others} if n_others else {}
     return evaluate_pairs(
         scorer,
         HeldOut(seen, relevant, train=seen, left_out=left_out),

@@ -10,6 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.base.mapped import made_of
+from recsys.base.packing import counts, csr_of, is_clean
 from recsys.base.progress import progress_bar
 from recsys.evaluation.beyond_accuracy import BeyondAccuracy
 from recsys.evaluation.metrics import AUC, METRICS, FloatArray, auc
@@ -20,6 +22,8 @@ from recsys.splits import SPLIT_REASONS
 from recsys.vectors import Embeddings, Scorer
 
 DEFAULT_BATCH_BYTES = 256 * 1024**2
+NOT_DRAWN = "users with test items, not drawn"
+"""Why a user is left out where fewer are measured than could be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +53,7 @@ class HeldOut:
     @property
     def popularity(self) -> NDArray[np.integer]:
         """Users of train who have each item, int64 (n_items,)."""
-        return np.bincount(self.train.indices, minlength=self.n_items)
+        return counts(self.train.indices, self.n_items)
 
     @property
     def user_idx(self) -> NDArray[np.int32]:
@@ -136,7 +140,7 @@ def _evaluation(
 ) -> Evaluation:
     histories, per_user = pairs.seen[user_idx], metrics.per_user
     means = {name: float(values.mean()) for name, values in per_user.items()}
-    n_without = pairs.seen.shape[0] - len(user_idx)
+    n_without = pairs.seen.shape[0] - len(user_idx) - pairs.left_out.get(NOT_DRAWN, 0)
     return Evaluation(
         metrics=means | beyond.overall(beyond.share_of(histories.indptr, histories.indices)),
         k=k,
@@ -149,7 +153,7 @@ def _evaluation(
         n_seen=np.diff(histories.indptr),
         items=ItemCounts(
             popularity=pairs.popularity,
-            n_relevant=np.bincount(pairs.relevant.indices, minlength=pairs.n_items),
+            n_relevant=counts(pairs.relevant.indices, pairs.n_items),
             n_found=metrics.n_found,
         ),
     )
@@ -169,11 +173,29 @@ def lengths(k: int | Sequence[int]) -> tuple[int, ...]:
 
 def pattern(matrix: sp.csr_array) -> sp.csr_array:
     """Return ones where a matrix is not zero, with ascending indices."""
-    pattern = sp.csr_array(matrix, copy=True)
-    pattern.sum_duplicates()
-    pattern.eliminate_zeros()
-    pattern.data = np.ones(pattern.nnz, dtype=np.int8)
-    return pattern
+    if not is_clean(matrix):
+        matrix = sp.csr_array(matrix, copy=True)
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+    ones = made_of(matrix.indices, np.ones_like, dtype=np.int8)
+    return csr_of(ones, matrix.indices, matrix.indptr, matrix.shape)
+
+
+def drawn(relevant: sp.csr_array, most_users: int, seed: int) -> tuple[sp.csr_array, int]:
+    """Return the rows of some users with entries, drawn at random, and how many were not drawn.
+
+    The others are empty; all are kept where no more have entries. The same seed draws the same.
+    """
+    n_entries = np.diff(relevant.indptr)
+    users = np.flatnonzero(n_entries)
+    if len(users) <= most_users:
+        return relevant, 0
+    is_drawn = np.zeros(len(n_entries), dtype=np.bool_)
+    is_drawn[np.random.default_rng(seed).choice(users, most_users, replace=False)] = True
+    kept = np.repeat(is_drawn, n_entries)
+    indptr = np.concatenate([[0], np.cumsum(n_entries * is_drawn)])
+    matrix = csr_of(relevant.data[kept], relevant.indices[kept], indptr, relevant.shape)
+    return matrix, len(users) - most_users
 
 
 def left_out_by_split(test: Interactions | sp.csr_array) -> dict[str, int]:

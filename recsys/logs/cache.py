@@ -40,6 +40,7 @@ _APPLIED_AFTERWARDS = (
     "k_core",
     "max_rejected_share",
     "memory_limit",
+    "max_memory",
 )
 _OF_THE_QUERY = tuple(one.name for one in fields(QuerySettings))  # whose rows are the file
 _RACY_NS = 2_000_000_000  # a file may change without its time changing for as long as this

@@ -1,5 +1,6 @@
 """From staged files to interactions: ids numbered, events in order, times checked."""
 
+import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -10,7 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.base.checks import size_of
+from recsys.base.environment import usable_memory
 from recsys.base.errors import DataError, RecsysError
+from recsys.base.mapped import room
 from recsys.logs.classify import FILE_INDEX
 from recsys.logs.interactions import Interactions
 from recsys.logs.row_counts import ClassifiedRows, RowCounts
@@ -26,6 +30,17 @@ from recsys.vectors import Ids
 _CLASSIFIED = "classified"
 EARLY = 100_000_000  # seconds, in March 1973: no log of events on a computer ends before
 _YEARS = (1900, 2100)
+_BYTES_OF_AN_EVENT = 60  # in memory, from its columns to a published version
+_SHARE_OF_MEMORY = 4  # a quarter
+
+
+def folder_of_log(n_events: int, max_memory: str) -> Path | None:
+    """Return the folder that the columns of a log are mapped in; None where memory holds it."""
+    if max_memory == "auto":
+        most = usable_memory() // _SHARE_OF_MEMORY
+    else:
+        most = size_of("log.max_memory", max_memory)
+    return Path(tempfile.gettempdir()) if n_events * _BYTES_OF_AN_EVENT > most else None
 
 
 class StagedLog:
@@ -81,12 +96,16 @@ class StagedLog:
         duplicates: DuplicatePolicy,
         half_life_days: float | None,
         order: HistoryOrder,
+        folder: Path | None,
     ) -> Interactions:
-        """Encode the rows that are used, in order of time or else of the log."""
+        """Encode the rows that are used, in order of time or else of the log.
+
+        The columns are mapped from files of the folder, if there is one.
+        """
         n = row_counts.n_used
         with self._explaining():
             users, items = self._number_ids("user"), self._number_ids("item")
-            columns = self._encoded(n, all_used=n == row_counts.rows_read)
+            columns = self._encoded(n, folder, all_used=n == row_counts.rows_read)
         user_idx, item_idx, weight, seconds = columns
         return Interactions(
             user_idx,
@@ -145,7 +164,7 @@ class StagedLog:
         Odd.of(row).warn(self._session, side, self._files[0].name)
 
     def _encoded(
-        self, n: int, *, all_used: bool
+        self, n: int, folder: Path | None, *, all_used: bool
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
         """Fill the columns of the events, batch by batch."""
         # What a user did at one moment stays in the order of the log.
@@ -155,11 +174,12 @@ class StagedLog:
             f"FROM {_CLASSIFIED} JOIN users ON users.id = user_id JOIN items ON items.id = item_id "
             f"{'' if all_used else 'WHERE outcome = 0'} ORDER BY {order}"
         )
+        n_times = n if self._has_time else 0
         columns = (
-            np.empty(n, dtype=np.int32),
-            np.empty(n, dtype=np.int32),
-            np.empty(n, dtype=np.float32),
-            np.empty(n if self._has_time else 0, dtype=np.int64),
+            room(folder, n, np.int32),
+            room(folder, n, np.int32),
+            room(folder, n, np.float32),
+            room(folder, n_times, np.int64),
         )
         filled: list[NDArray[Any]] = list(columns if self._has_time else columns[:3])
         start = 0

@@ -1,6 +1,7 @@
 """Interactions: the events of a log by row, and their matrix."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import require
 from recsys.base.errors import DataError
+from recsys.base.mapped import ascends, made_of, parts, taken
 from recsys.base.tables import Tabular
 from recsys.logs.classify import SECONDS_PER_DAY
 from recsys.logs.order import fall_with_steps, last_of_each
@@ -65,6 +67,9 @@ class SplitInfo:
 @dataclass(frozen=True, eq=False)
 class Interactions(Tabular):
     """The usable events of a log, one entry per event, in time order where time is known.
+
+    The columns of a log that is larger than ``log.max_memory`` are mapped from files without a
+    name, and so is all that is made of them, see `recsys.base.mapped`.
 
     Events stay apart until `user_items` merges them, so that a split by time never mixes what
     a user did before the split with what they did after it.
@@ -180,14 +185,14 @@ class Interactions(Tabular):
             )
         return self.timestamp
 
-    def select(self, events: NDArray[np.bool_] | NDArray[np.integer]) -> "Interactions":
+    def select(self, events: NDArray[np.bool_] | NDArray[np.integer] | slice) -> "Interactions":
         """Return some of the events, with the same users and items."""
         return replace(
             self,
-            user_idx=self.user_idx[events],
-            item_idx=self.item_idx[events],
-            weight=self.weight[events],
-            timestamp=None if self.timestamp is None else self.timestamp[events],
+            user_idx=taken(self.user_idx, events),
+            item_idx=taken(self.item_idx, events),
+            weight=taken(self.weight, events),
+            timestamp=None if self.timestamp is None else taken(self.timestamp, events),
         )
 
     def pair_keys(self) -> NDArray[np.int64]:
@@ -200,19 +205,22 @@ class Interactions(Tabular):
         item_rows, item_row_of = used_rows(self.item_idx, len(self.items))
         return replace(
             self,
-            user_idx=user_row_of[self.user_idx],
-            item_idx=item_row_of[self.item_idx],
+            user_idx=taken(user_row_of, self.user_idx),
+            item_idx=taken(item_row_of, self.item_idx),
             users=self.users.take(user_rows),
             items=self.items.take(item_rows),
         )
 
     def decayed_weight(self) -> NDArray[np.float32]:
         """Return ``weight * 2 ** -(age / half_life)``, age counted back from the `end`."""
-        weight = np.ones_like(self.weight) if self.duplicates == "count" else self.weight
+        weight = self.weight
+        if self.duplicates == "count":
+            weight = made_of(weight, np.ones_like, dtype=np.float32)
         if self.half_life_days is None or len(self) == 0:
             return weight
-        timestamp = self.require_timestamp("half_life_days")
-        return decayed(weight, timestamp, self.end(self.half_life_days), self.half_life_days)
+        end, timestamp = self.end(self.half_life_days), self.require_timestamp("half_life_days")
+        fall = partial(decayed, end=end, half_life_days=self.half_life_days)
+        return made_of(weight, fall, timestamp, dtype=np.float32)
 
     def end(self, half_life_days: float) -> int:
         """Return the time from which age is counted back: of the latest event, strays left out.
@@ -225,13 +233,17 @@ class Interactions(Tabular):
         latest = int(timestamp.max())
         if len(timestamp) < FEW_EVENTS:
             return latest
-        usual = int(np.quantile(timestamp, 1 - MOST_STRAYS, method="lower"))
+        usual = _late(timestamp)
         if len(self.users) >= FEW_EVENTS:  # a late clock has all the events of its user
             of_user = np.full(len(self.users), timestamp.min())
-            np.maximum.at(of_user, self.user_idx, timestamp)
-            usual = min(usual, int(np.quantile(of_user, 1 - MOST_STRAYS, method="lower")))
+            for part in parts(len(self)):
+                np.maximum.at(of_user, self.user_idx[part], timestamp[part])
+            usual = min(usual, _late(of_user))
         last = last_usual(usual, half_life_days)
-        return latest if latest <= last else int(timestamp[timestamp <= last].max())
+        if latest <= last:
+            return latest
+        cut = (timestamp[part] for part in parts(len(self)))
+        return int(max(one[one <= last].max(initial=usual) for one in cut))
 
     def recent_popularity(self, half_life_days: float) -> NDArray[np.float32] | None:  # (n_items,)
         """Return the users of each item, those of long ago counting less.
@@ -241,10 +253,17 @@ class Interactions(Tabular):
         """
         if self.timestamp is None or len(self) == 0:
             return None
-        latest = last_of_each(self.pair_keys(), self.timestamp)
-        fresh = freshness(self.timestamp[latest], self.end(half_life_days), half_life_days)
-        counts = np.bincount(self.item_idx[latest], fresh, minlength=len(self.items))
-        return counts.astype(np.float32)
+        from recsys.base.packing import packed_rows  # compiled, which not every command needs
+
+        end, found = self.end(half_life_days), np.zeros(len(self.items))
+        for rows in packed_rows(self.user_idx, self.item_idx, self.timestamp, self.shape, "max"):
+            np.add.at(found, rows.columns, freshness(rows.values, end, half_life_days))
+        return found.astype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of users and items."""
+        return len(self.users), len(self.items)
 
     def user_items(self, recency: float = 0.0) -> sp.csr_array:
         """Return the weights as a matrix with one entry per pair.
@@ -261,11 +280,8 @@ class Interactions(Tabular):
             Rows are users; column indices ascend and are unique within a row; all data are
             above 0. Several events of one pair are merged by `duplicates`.
         """
-        shape = (len(self.users), len(self.items))
-        weight = self.decayed_weight()
-        matrix = merged(
-            self.user_idx, self.item_idx, weight, self.timestamp, self.duplicates, shape
-        )
+        weight, policy = self.decayed_weight(), self.duplicates
+        matrix = merged(self.user_idx, self.item_idx, weight, self.timestamp, policy, self.shape)
         if recency:
             fall_with_steps(matrix, self.pair_keys(), self.when, recency)
         return matrix
@@ -280,14 +296,19 @@ def merged(
     shape: tuple[int, int],
 ) -> sp.csr_array:
     """Return the weights of events as a matrix with one entry per pair, see `user_items`."""
-    if duplicates in ("last", "max"):
-        pair = user_idx.astype(np.int64) * shape[1] + item_idx
-        kept = last_of_each(pair, weight if duplicates == "max" else timestamp)
+    from recsys.base.packing import packed  # compiled, which not every command needs
+
+    if duplicates == "last" and timestamp is not None and not ascends(timestamp):
+        kept = last_of_each(user_idx.astype(np.int64) * shape[1] + item_idx, timestamp)
         user_idx, item_idx, weight = user_idx[kept], item_idx[kept], weight[kept]
-    # Building from coordinates adds up the duplicates that are left, in event order.
-    matrix = sp.coo_array((weight, (user_idx, item_idx)), shape=shape).tocsr()
-    matrix.sum_duplicates()
-    return matrix
+    return packed(user_idx, item_idx, weight, shape, "sum" if duplicates == "count" else duplicates)
+
+
+def _late(timestamp: NDArray[np.int64]) -> int:
+    """Return the time that all but a thousandth are not later than."""
+    if ascends(timestamp):
+        return int(timestamp[int((len(timestamp) - 1) * (1 - MOST_STRAYS))])
+    return int(np.quantile(timestamp, 1 - MOST_STRAYS, method="lower"))
 
 
 def last_usual(usual: int, half_life_days: float) -> int:
@@ -315,7 +336,8 @@ def freshness(timestamp: NDArray[np.int64], end: int, half_life_days: float) -> 
 def used_rows(idx: NDArray[np.int32], n_rows: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
     """Return the rows that occur, ascending, and the new number of each old row, or -1."""
     is_used = np.zeros(n_rows, dtype=np.bool_)
-    is_used[idx] = True
+    for part in parts(len(idx)):
+        is_used[idx[part]] = True
     new_row_of = np.where(is_used, np.cumsum(is_used) - 1, -1).astype(np.int32)
     return np.flatnonzero(is_used), new_row_of
 

@@ -1,6 +1,7 @@
 """What a manifest keeps of a log: counts, dates, and a fingerprint of the events."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.base.mapped import ascends, parts
 from recsys.base.splitmix import GOLDEN, splitmix64
 from recsys.logs.classify import SECONDS_PER_DAY
 from recsys.logs.interactions import Interactions
@@ -97,8 +99,10 @@ class LogSummary:
 
 def summarize(log: Interactions) -> LogSummary:
     """Return what to remember of a log."""
+    from recsys.base.packing import counts  # compiled, which not every command needs
+
     timestamp = log.timestamp
-    of_user, of_item = (np.bincount(rows, minlength=1) for rows in (log.user_idx, log.item_idx))
+    of_user, of_item = counts(log.user_idx, len(log.users)), counts(log.item_idx, len(log.items))
     return LogSummary(
         events=len(log),
         fingerprint=fingerprint_of(log),
@@ -109,8 +113,8 @@ def summarize(log: Interactions) -> LogSummary:
         hours={} if timestamp is None else _by_hour(timestamp),
         duplicates=_duplicates(log),
         mean_weight=float(log.weight.mean(dtype=np.float64)) if len(log) else 0.0,
-        busiest_user=int(of_user.max()),
-        busiest_item=int(of_item.max()),
+        busiest_user=int(of_user.max(initial=0)),
+        busiest_item=int(of_item.max(initial=0)),
         busiest_user_id=log.users[int(of_user.argmax())] if len(log) else None,
         busiest_item_id=log.items[int(of_item.argmax())] if len(log) else None,
         row_counts=log.row_counts,
@@ -122,7 +126,7 @@ def _window(timestamp: NDArray[np.int64]) -> tuple[int, int] | None:
 
 
 def _by_day(timestamp: NDArray[np.int64]) -> dict[str, int]:
-    days, counts = np.unique(timestamp // SECONDS_PER_DAY, return_counts=True)
+    days, counts = _counted(timestamp, SECONDS_PER_DAY)
     is_late = days > days.max(initial=0) - MOST_DAYS
     return {
         f"{datetime.fromtimestamp(day * SECONDS_PER_DAY, UTC):%Y-%m-%d}": n
@@ -131,13 +135,25 @@ def _by_day(timestamp: NDArray[np.int64]) -> dict[str, int]:
 
 
 def _by_hour(timestamp: NDArray[np.int64]) -> dict[str, tuple[int, ...]]:
-    hours, counts = np.unique(timestamp // 3600, return_counts=True)
+    hours, counts = _counted(timestamp, 3600)
     found = {day: [0] * 24 for day in _by_day(timestamp)}
     for hour, n in zip(hours.tolist(), counts.tolist(), strict=True):
         day = f"{datetime.fromtimestamp(hour * 3600, UTC):%Y-%m-%d}"
         if day in found:
             found[day][hour % 24] = n
     return {day: tuple(events) for day, events in found.items()}
+
+
+def _counted(
+    timestamp: NDArray[np.int64], seconds: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the spans of so many seconds that have events, ascending, and how many each has."""
+    found: Counter[int] = Counter()
+    for part in parts(len(timestamp)):
+        spans, numbers = np.unique(timestamp[part] // seconds, return_counts=True)
+        found.update(dict(zip(spans.tolist(), numbers.tolist(), strict=True)))
+    ordered = sorted(found.items())
+    return np.array([one for one, _ in ordered]), np.array([number for _, number in ordered])
 
 
 def _of_a_day(text: str) -> tuple[int, ...]:
@@ -149,12 +165,15 @@ def _of_a_day(text: str) -> tuple[int, ...]:
 
 def _duplicates(log: Interactions) -> int:
     """Count the events that are the same as another one."""
-    pair = log.pair_keys()
+    from recsys.base.packing import n_repeats, packed_rows  # compiled, likewise
+
     if log.timestamp is None:
-        return len(pair) - len(np.unique(pair))
-    order = np.lexsort((log.timestamp, pair))
-    pair, timestamp = pair[order], log.timestamp[order]
-    return int(((np.diff(pair) == 0) & (np.diff(timestamp) == 0)).sum())
+        return len(log) - int(log.user_items().nnz)
+    if not ascends(log.timestamp):
+        log = log.select(np.argsort(log.timestamp, kind="stable"))
+    timestamp = log.require_timestamp("duplicates")
+    together = packed_rows(log.user_idx, log.item_idx, timestamp, log.shape, "all")
+    return sum(n_repeats(rows) for rows in together)
 
 
 def fingerprint_of(log: Interactions) -> str:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import as_path, require_a, require_known
 from recsys.base.errors import ConfigError, DataError
+from recsys.base.mapped import made_of, parts
 from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
 from recsys.logs.columns import KEYWORDS
-from recsys.logs.encoding import StagedLog, check_times
+from recsys.logs.encoding import StagedLog, check_times, folder_of_log
 from recsys.logs.interactions import Interactions, keep_minimum_counts
 from recsys.logs.live_files import LiveFiles, settings_beside
 from recsys.logs.queries import fetch
@@ -132,6 +133,7 @@ def read_log(
             duplicates=settings.duplicates,
             half_life_days=settings.half_life_days,
             order=settings.order,
+            folder=folder_of_log(row_counts.n_used, settings.max_memory),
         )
         if log.times_are_numbers:
             check_times(session, interactions.timestamp, settings.timestamp_unit)
@@ -144,7 +146,7 @@ def read_log(
         row_counts = interactions.row_counts
         require_some_left(row_counts)
     if _have_long_tail(interactions.weight, settings):
-        roots = np.sqrt(np.sqrt(interactions.weight))
+        roots = made_of(interactions.weight, lambda one: np.sqrt(np.sqrt(one)), dtype=np.float32)
         interactions = replace(interactions, weight=roots)
         row_counts = replace(row_counts, is_rooted=True)
         notes.append(LONG_TAIL)
@@ -218,9 +220,14 @@ def _have_long_tail(weight: NDArray[np.float32], settings: LogSettings) -> bool:
         or weight.min() == weight.max()
     ):
         return False
-    median, high = np.percentile(weight, [50, 99])
-    has_values = len(np.unique(weight)) > len(set(settings.events.values()))
-    return bool(high >= LONG * median) and has_values
+    ordered = made_of(weight, np.array, dtype=np.float32)
+    median, high = np.percentile(ordered, [50, 99], overwrite_input=True)
+    if high < LONG * median:
+        return False
+    found: set[float] = set()
+    for part in parts(len(weight)):
+        found.update(np.unique(weight[part]).tolist())
+    return len(found) > len(set(settings.events.values()))
 
 
 def _overridden(settings: LogSettings, overrides: Mapping[str, object]) -> LogSettings:

@@ -6,6 +6,8 @@ start without it.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import tempfile
 import time
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, RecsysError
+from recsys.base.locks import share, state_of
 from recsys.base.stopping import check_stop, interruptible
 from recsys.logs.sources import listed
 from recsys.logs.sql import literal
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     import duckdb
 
 BATCH_ROWS = 1 << 17
+_PREFIX = "recsys-reading-"
+_SECONDS_TO_LOCK = 60  # a new folder
 _NO_SPACE = "No space left on device"
 
 
@@ -159,11 +164,29 @@ def _explained(reason: str, where: Callable[[], str], folder: Path) -> DataError
 
 
 @contextmanager
+def _own_folder() -> Iterator[Path]:
+    """Make a folder for temporary files, and remove those of processes that were killed."""
+    for other in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # of another user
+            is_new = time.time() - other.stat().st_mtime < _SECONDS_TO_LOCK
+            with state_of(other) as held:
+                if held == "free" and not is_new:
+                    shutil.rmtree(other, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            share(descriptor)
+            yield Path(folder)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
 def open_session(memory_limit: str, now: int | None = None) -> Iterator[Session]:
     """Open a session; its temporary files are deleted when it ends, however it ends."""
     import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="recsys-log-") as folder:
+    with _own_folder() as folder:
         try:
             connection = duckdb.connect(config={"memory_limit": memory_limit})
         except duckdb.Error as error:
@@ -171,12 +194,12 @@ def open_session(memory_limit: str, now: int | None = None) -> Iterator[Session]
                 f"log.memory_limit: expected a size such as 1GB or 512MB, got {memory_limit!r}"
             ) from error
         try:
-            connection.execute(f"SET temp_directory = {literal(str(Path(folder) / 'spill'))}")
+            connection.execute(f"SET temp_directory = {literal(str(folder / 'spill'))}")
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET preserve_insertion_order = true")
             connection.execute("SET arrow_large_buffer_size = true")
             with suppress(duckdb.InvalidInputException):  # without ipywidgets: then there is none
                 connection.execute("SET enable_progress_bar = false")
-            yield Session(connection, Path(folder), now=int(time.time()) if now is None else now)
+            yield Session(connection, folder, now=int(time.time()) if now is None else now)
         finally:
             connection.close()

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError, DataError
+from recsys.base.mapped import made_of
+from recsys.base.packing import counts, is_clean, same_csr
 from recsys.base.progress import growing_trend, progress_bar
 from recsys.logs.interactions import Interactions
 from recsys.vectors import Embeddings, FloatMatrix
@@ -29,11 +31,11 @@ UserItems: TypeAlias = sp.csr_array | Interactions
 def checked(
     user_items: UserItems, n_items: int | None = None, recency: float = 0.0
 ) -> sp.csr_array:
-    """Return a clean copy: float32, sorted indices, no repeats and no stored zeros.
+    """Return a clean matrix: float32, sorted indices, no repeats and no stored zeros.
 
-    With a recency, weights fall with the steps back in a history, see `Interactions.user_items`.
-    A DataError if it is no log or matrix of numbers, has no rows or columns, or other items than
-    were asked for, or a weight below 0 or not finite, or no order where one is needed.
+    Its arrays are those of a matrix that is clean, not to be written to. With a recency, weights
+    fall with the steps back. A DataError if it is no log or matrix of numbers, is empty, has other
+    items than were asked for, a weight below 0 or not finite, or no order where one is needed.
     """
     if isinstance(user_items, Interactions):
         user_items = user_items.user_items(recency)
@@ -41,23 +43,22 @@ def checked(
         require_order(user_items, "recency")
     _require_matrix(user_items)
     if user_items.ndim != 2 or 0 in user_items.shape:
-        raise DataError(
-            f"user_items: expected a matrix with at least one user and one item, "
-            f"got shape {user_items.shape}"
-        )
+        expected = "a matrix with at least one user and one item"
+        raise DataError(f"user_items: expected {expected}, got shape {user_items.shape}")
     if n_items not in (None, user_items.shape[1]):
         raise DataError(
             f"user_items: expected histories with a column for each of the {n_items:,} items of "
             f"the embeddings, got shape {user_items.shape}"
         )
+    if is_clean(user_items):
+        return same_csr(user_items)
     with np.errstate(over="ignore"):  # what is too large is infinite, and said to be
         matrix = sp.csr_array(user_items, dtype=np.float32, copy=True)
     # A negative or NaN weight fails this comparison as well.
     n_bad = int((~((matrix.data >= 0) & np.isfinite(matrix.data))).sum())
     if n_bad:
-        raise DataError(
-            f"user_items: expected finite weights of 0 or more, got {n_bad} others of {matrix.nnz}"
-        )
+        expected = "finite weights of 0 or more"
+        raise DataError(f"user_items: expected {expected}, got {n_bad} others of {matrix.nnz}")
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     return matrix
@@ -125,8 +126,7 @@ def _require_matrix(user_items: object) -> None:
 def mean_weight_of(user_items: UserItems) -> float:
     """Return the mean weight of the pairs of a log or matrix, by which a fit divides them.
 
-    1 where there are none, and where it differs from 1 by rounding alone: weights that were divided
-    by their mean are not divided again.
+    1 of none, and where it is that up to rounding: weights are not divided twice.
     """
     return _mean_weight(checked(user_items))
 
@@ -151,9 +151,11 @@ def _mean_weight(matrix: sp.csr_array) -> float:
 
 
 def _divided(matrix: sp.csr_array, mean_weight: float) -> sp.csr_array:
-    """Divide weights in place; one that is so small that it would vanish remains above 0."""
+    """Divide the weights of a matrix; one that is so small that it would vanish remains above 0."""
     if mean_weight != 1:
-        matrix.data = np.maximum(matrix.data / mean_weight, _SMALLEST).astype(np.float32)
+        matrix.data = made_of(
+            matrix.data, lambda one: np.maximum(one / mean_weight, _SMALLEST), dtype=np.float32
+        )
     return matrix
 
 
@@ -161,7 +163,7 @@ def popularity_of(user_items: sp.csr_array) -> NDArray[np.int64]:
     """Return the number of users of each item, int64 (n_items,)."""
     if not isinstance(user_items, sp.csr_array):
         user_items = checked(user_items)
-    return np.bincount(user_items.indices, minlength=user_items.shape[1]).astype(np.int64)
+    return counts(user_items.indices, user_items.shape[1])
 
 
 def power_of_counts(counts: NDArray[np.integer], exponent: float) -> NDArray[np.float32]:
@@ -275,10 +277,8 @@ def fit_in_one_step(solve: Callable[[], Embeddings], on_epoch: OnEpoch | None) -
 def require_no_start(name: str, start: Embeddings | None) -> None:
     """Raise a ConfigError if a model that cannot begin at embeddings is given some."""
     if start is not None:
-        raise ConfigError(
-            f"{name}: expected no start, got embeddings; only a model that begins where another "
-            "fit ended takes one, such as als"
-        )
+        only = "only a model that begins where another fit ended takes one, such as als"
+        raise ConfigError(f"{name}: expected no start, got embeddings; {only}")
 
 
 class FoldIn(Protocol):

@@ -17,7 +17,7 @@ from recsys.settings import AS_GOOD, BETTER, CHANCE, COVERAGE, VECTORS, GateSett
 from recsys.store import Check, Content, Damaged, EvaluationSummary, Manifest
 from recsys.vectors.vector import norms_of
 
-_CHANGE_NO_ROW = ("since", "until", "max_rejected_share", "memory_limit")  # or each night
+_CHANGE_NO_ROW = ("since", "until", "max_rejected_share", "memory_limit", "max_memory")
 _SCALED_DOWN = 3.0  # times that the mean weight fell: more than a night changes it
 _LEAST_WITH_VECTORS = 0.5  # of the users
 _NEARLY_ZERO = 1e-6  # of the longest user

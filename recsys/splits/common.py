@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.base.mapped import taken
 from recsys.logs.interactions import Interactions, ProtocolName, Role, SplitInfo, used_rows
 from recsys.vectors import Ids
 
@@ -43,15 +44,26 @@ def split_by_mask(
 
     `what` is the split in words, for messages.
     """
-    n_test = int(in_test.sum())
+    n_test = int(np.count_nonzero(in_test))
     require_both_sides(len(log) - n_test, n_test, what)
-    in_train = ~in_test
+    return split_into(log, ~in_test, in_test, protocol, what)
+
+
+def split_into(
+    log: Interactions,
+    in_train: NDArray[np.bool_] | slice,
+    in_test: NDArray[np.bool_] | slice,
+    protocol: ProtocolName,
+    what: str,
+) -> Split:
+    """Split a log into two parts that have events, marked or one after the other."""
     role, held_role = roles_of_sides(log)
-    train = replace(log.select(in_train).compact(), split_info=SplitInfo(role, protocol))
+    kept = log.select(in_train)
+    train = replace(kept.compact(), split_info=SplitInfo(role, protocol))
     held = replace(log.select(in_test), split_info=SplitInfo(held_role, protocol))
     # The same renumbering as in compact().
-    _, user_row_of = used_rows(log.user_idx[in_train], len(log.users))
-    _, item_row_of = used_rows(log.item_idx[in_train], len(log.items))
+    _, user_row_of = used_rows(kept.user_idx, len(log.users))
+    _, item_row_of = used_rows(kept.item_idx, len(log.items))
     return train, in_rows_of_train(train, held, user_row_of, item_row_of, what)
 
 
@@ -69,8 +81,8 @@ def in_rows_of_train(
     n_events = len(held)
     test = replace(
         held,
-        user_idx=user_row_of[held.user_idx],
-        item_idx=item_row_of[held.item_idx],
+        user_idx=taken(user_row_of, held.user_idx),
+        item_idx=taken(item_row_of, held.item_idx),
         users=train.users,
         items=train.items,
         split_info=_info_with_new(train, held, user_row_of, item_row_of),
@@ -163,12 +175,10 @@ def _leave_out(log: Interactions, dropped: NDArray[np.bool_], reason: str) -> In
 
 def is_seen(train: Interactions, test: Interactions) -> NDArray[np.bool_]:
     """Mark the test events whose pair occurs in train."""
-    seen, asked = np.sort(train.pair_keys()), test.pair_keys()
-    order = np.argsort(asked)  # a search in ascending order stays in the cache
-    position = np.searchsorted(seen, asked[order])
-    is_seen = np.empty(len(asked), dtype=np.bool_)
-    is_seen[order] = seen[np.minimum(position, len(seen) - 1)] == asked[order]
-    return is_seen
+    from recsys.base.packing import has_pairs  # compiled, which not every command needs
+
+    plain = replace(train, duplicates="sum", half_life_days=None)  # of which no weight counts
+    return has_pairs(plain.user_items(), test.user_idx, test.item_idx)
 
 
 def require_both_sides(n_train: int, n_test: int, what: str) -> None:

@@ -42,11 +42,13 @@ def require_roles(train: Interactions, test: Interactions, what: str) -> None:
 
 def require_disjoint(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> None:
     """Refuse pairs that are in train and in test: csr_arrays of ones, shape (n_users, n_items)."""
-    common = sp.coo_array(seen * relevant)
-    if common.nnz:
+    from recsys.base.packing import n_common  # compiled, which not every command needs
+
+    n, user_idx, item_idx = n_common(seen, relevant)
+    if n:
         raise DataError(
-            f"{what}: expected no pair in both train and test, got {common.nnz:,}, such as "
-            f"user_idx {common.row[0]}, item_idx {common.col[0]}; a list never holds a seen item, "
+            f"{what}: expected no pair in both train and test, got {n:,}, such as "
+            f"user_idx {user_idx}, item_idx {item_idx}; a list never holds a seen item, "
             "so leave these out of test, as the splits do"
         )
 
@@ -81,8 +83,10 @@ def unknown_users(seen: sp.csr_array, relevant: sp.csr_array) -> NDArray[np.intp
 
 def unknown_items(seen: sp.csr_array, relevant: sp.csr_array) -> NDArray[np.intp]:
     """Return the columns that only test has entries in."""
+    from recsys.base.packing import counts
+
     n_items = seen.shape[1]
-    n_train, n_test = (np.bincount(side.indices, minlength=n_items) for side in (seen, relevant))
+    n_train, n_test = (counts(side.indices, n_items) for side in (seen, relevant))
     return np.flatnonzero((n_test > 0) & (n_train == 0))
 
 
@@ -117,8 +121,8 @@ def _require_global_order(
     train_time: NDArray[np.int64], test_time: NDArray[np.int64], what: str
 ) -> None:
     first_test = int(test_time.min())
-    n_late = int((train_time >= first_test).sum())
-    if n_late:
+    if train_time.max() >= first_test:
+        n_late = int((train_time >= first_test).sum())
         raise DataError(
             f"{what}: expected all of train before test, as a split by time has it, got {n_late:,} "
             f"events of train at or after the first of test (unix time {first_test}); training "

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import require, require_whole, unix_seconds
 from recsys.base.errors import DataError
+from recsys.base.mapped import ascends
 from recsys.logs.interactions import (
     Interactions,
     ProtocolName,
@@ -31,6 +32,7 @@ from recsys.splits.common import (
     require_both_sides,
     roles_of_sides,
     split_by_mask,
+    split_into,
 )
 from recsys.splits.leaks import require_time_order
 
@@ -58,21 +60,31 @@ def split_by_time(
     if len(log) == 0:
         require_both_sides(0, 0, "split by time")
     instant = _quantile_instant(timestamp, test_fraction) if at is None else _unix_seconds(at)
-    return split_by_mask(log, timestamp >= instant, "time", f"split by time at {_spelled(instant)}")
+    what = f"split by time at {_spelled(instant)}"
+    if not ascends(timestamp):
+        return split_by_mask(log, timestamp >= instant, "time", what)
+    n_train = int(np.searchsorted(timestamp, instant))
+    require_both_sides(n_train, len(log) - n_train, what)
+    return split_into(log, slice(n_train), slice(n_train, None), "time", what)
 
 
 def n_tested_by_time(log: Interactions, test_fraction: float) -> int:
     """Count the users that a split by time has test events of."""
     timestamp = log.require_timestamp("split_by_time")
-    in_test = timestamp >= _quantile_instant(timestamp, test_fraction)
-    train, test = log.select(~in_test), log.select(in_test)
-    return n_tested(train, test)
+    instant = _quantile_instant(timestamp, test_fraction)
+    if ascends(timestamp):
+        n_train = int(np.searchsorted(timestamp, instant))
+        return n_tested(log.select(slice(n_train)), log.select(slice(n_train, None)))
+    in_test = timestamp >= instant
+    return n_tested(log.select(~in_test), log.select(in_test))
 
 
 def n_tested(train: Interactions, test: Interactions) -> int:
     """Count the users of test who are tested: train knows them, and an item that is new to them."""
-    knows_user = np.bincount(train.user_idx, minlength=len(train.users)) > 0
-    knows_item = np.bincount(train.item_idx, minlength=len(train.items)) > 0
+    from recsys.base.packing import counts  # compiled, which not every command needs
+
+    knows_user = counts(train.user_idx, len(train.users)) > 0
+    knows_item = counts(train.item_idx, len(train.items)) > 0
     test = test.select(knows_user[test.user_idx] & knows_item[test.item_idx])
     return len(np.unique(test.user_idx[~is_seen(train, test)]))
 
@@ -304,7 +316,7 @@ def _require_fraction(what: str, name: str, fraction: float) -> None:
 
 def _quantile_instant(timestamp: NDArray[np.int64], fraction: float) -> int:
     """Return the timestamp whose share of events at or after it is closest to a fraction."""
-    ordered = np.sort(timestamp)
+    ordered = timestamp if ascends(timestamp) else np.sort(timestamp)
     n_events = len(ordered)
     split_at = ordered[min(int((1 - fraction) * n_events), n_events - 1)]
     # An instant's events stay together: T is this instant or the one after it.

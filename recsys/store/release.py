@@ -89,11 +89,12 @@ class Release:
         if not seen.has_canonical_format:
             seen = seen.copy()
             seen.sum_duplicates()
-        weight = seen.data.astype(np.float32)
+        weight = seen.data.astype(np.float32, copy=False)
+        are_ones = len(weight) == 0 or weight.min() == weight.max() == 1
         return SeenLists(
-            seen.indptr.astype(np.int64),
-            seen.indices.astype(np.int32),
-            None if (weight == 1).all() else weight,
+            seen.indptr.astype(np.int64, copy=False),
+            seen.indices.astype(np.int32, copy=False),
+            None if are_ones else weight,
         )
 
     @lazy_property

@@ -11,6 +11,7 @@ from recsys.base.checks import require, require_whole
 from recsys.base.lazy import lazy_property
 from recsys.base.stopping import check_stop
 from recsys.evaluation.evaluate import evaluate
+from recsys.evaluation.held_out import drawn
 from recsys.evaluation.metrics import METRICS
 from recsys.logs import Interactions, require_interactions
 from recsys.models import Epoch
@@ -55,17 +56,7 @@ class Task:
     @lazy_property
     def relevant(self) -> sp.csr_array:
         """The validation items of the users that are measured."""
-        matrix = self.validation.user_items()
-        users = np.flatnonzero(np.diff(matrix.indptr))
-        if len(users) <= self.most_users:
-            return matrix
-        is_chosen = np.zeros(matrix.shape[0], dtype=np.float32)
-        is_chosen[
-            np.random.default_rng(self.seed).choice(users, self.most_users, replace=False)
-        ] = 1
-        chosen = sp.csr_array(sp.diags_array(is_chosen) @ matrix)
-        chosen.eliminate_zeros()
-        return chosen
+        return drawn(self.validation.user_items(), self.most_users, self.seed)[0]
 
     def measure(self, scorer: Scorer) -> float:
         """Return the metric on the validation part."""

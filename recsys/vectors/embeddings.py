@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, DivergedError
+from recsys.base.mapped import parts
 from recsys.vectors.ids import Ids
 
 FloatMatrix = NDArray[np.float32]
@@ -73,7 +74,7 @@ class Embeddings:
                     f"embeddings of {name}: expected a float32 matrix, "
                     f"got {matrix.dtype} of shape {matrix.shape}"
                 )
-            if not np.isfinite(matrix).all():
+            if not all(np.isfinite(matrix[part]).all() for part in parts(len(matrix))):
                 raise DivergedError(
                     f"embeddings of {name}: {int((~np.isfinite(matrix)).any(axis=1).sum())} of "
                     f"{len(matrix)} rows hold numbers that are not finite; raise the "

@@ -7,7 +7,7 @@ multiplied once.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -75,7 +75,9 @@ class StoredMatrix(NDArrayOperatorsMixin):
         return self.values.nbytes + (self.scale.nbytes if has_own_scales else 0)
 
     def decode(self) -> FloatMatrix:
-        """Return the vectors in float32, shape (n_rows, factors)."""
+        """Return the vectors in float32, shape (n_rows, factors): the values, if they are that."""
+        if self.values.dtype == np.float32 and (self.scale == 1).all():
+            return cast(FloatMatrix, self.values)
         decoded: FloatMatrix = self.values.astype(np.float32)
         decoded *= self.scale
         return decoded

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 import recsys
-from recsys.base.checks import require
+from recsys.base.checks import require, size_of
 from recsys.base.errors import ConfigError
 
 RANGES: list[tuple[dict[str, Any], list[Any], list[Any], str]] = [
@@ -61,3 +61,16 @@ def test_what_is_of_another_type_is_an_error_of_ours(act: Callable[[Any], object
 
     with pytest.raises(recsys.DataError, match="expected .*, got (int|str|dict|list|ndarray)"):
         act(log)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [("2GB", 2 * 10**9), ("1.5 mb", 1_500_000), (" 7B ", 7), ("1TB", 10**12)]
+)
+def test_a_size_is_a_number_of_bytes(size: str, expected: int) -> None:
+    assert size_of("log.max_memory", size) == expected
+
+
+@pytest.mark.parametrize("size", ["2", "lots", "-1GB", "GB", "1XB"])
+def test_what_is_no_size_is_refused(size: str) -> None:
+    with pytest.raises(ConfigError, match=r"log\.max_memory: expected a size such as 2GB or 500MB"):
+        recsys.LogSettings(max_memory=size)

@@ -174,6 +174,10 @@ class ALS(Sized):
         """
         users, items = sides(self, normalized(user_items, self.recency), start)
         with threads(n_threads) as pool:
+
+            def so_far() -> Embeddings:
+                return _copied(self._trimmed(users, items))
+
             solve_side = partial(
                 solve, unobserved_weight=self.unobserved_weight, pool=pool, factors=self.factors
             )
@@ -184,11 +188,8 @@ class ALS(Sized):
                 seconds = perf_counter() - began
                 if not np.isfinite(loss):
                     raise DivergedError(_why_diverged(loss, number, users.matrix))
-                if on_epoch is not None and on_epoch(
-                    Epoch(
-                        number, self.iterations, loss, seconds, lambda: self._trimmed(users, items)
-                    )
-                ):
+                epoch = Epoch(number, self.iterations, loss, seconds, so_far)
+                if on_epoch is not None and on_epoch(epoch):
                     break
             users.vectors[:] = 0  # where a fold-in starts
             solve_side(
@@ -252,11 +253,16 @@ class ALS(Sized):
         return contributed
 
     def _trimmed(self, users: Side, items: Side) -> Embeddings:
-        """Return a copy of both sides without padding; an item without users is zero."""
+        """Return both sides without padding, not copied where there is none."""
         return Embeddings(
             np.ascontiguousarray(users.vectors[:, : self.factors]),
             np.ascontiguousarray(items.vectors[:, : self.factors]),
         )
+
+
+def _copied(embeddings: Embeddings) -> Embeddings:
+    """Return embeddings that the next epoch does not change."""
+    return Embeddings(embeddings.users.copy(), embeddings.items.copy())
 
 
 def steps_of(number: int, start: Embeddings | None) -> int:

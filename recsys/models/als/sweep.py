@@ -15,6 +15,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.base.mapped import beside, parts
+from recsys.base.packing import csr_of, row_sums, transposed
 from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, ranges_of_equal_work
 from recsys.models.als.row_solver import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
@@ -80,8 +82,7 @@ def sides(als: "ALS", user_items: sp.csr_array, start: Embeddings | None) -> tup
     users = users_at_zero(als, weights, vectors.shape[1])
     if start is not None:
         users.vectors[:, : als.factors] = start.users
-    item_users = sp.csr_array(weights.T.tocsr())
-    return users, items_at(als, vectors, item_users, users.dense_scale)
+    return users, items_at(als, vectors, transposed(weights), users.dense_scale)
 
 
 def items_at(
@@ -89,7 +90,7 @@ def items_at(
 ) -> Side:
     """Return items at some vectors; `of_users` is the dense scale of all users."""
     unobserved = als.unobserved_weight * of_users.sum()
-    weight = _row_sums(item_users) + als.unobserved_regularization * unobserved
+    weight = row_sums(item_users) + als.unobserved_regularization * unobserved
     ones = np.ones(item_users.shape[0], dtype=np.float32)
     return Side(item_users, vectors, _regularization(als, weight), ones)
 
@@ -99,18 +100,24 @@ def users_at_zero(als: "ALS", weights: sp.csr_array, width: int) -> Side:
     n_users, n_items = weights.shape
     scale = power_of_counts(np.diff(weights.indptr), -als.unobserved_exponent)  # (n_users,)
     unobserved = als.unobserved_weight * n_items * scale
-    weight = _row_sums(weights) + als.unobserved_regularization * unobserved
+    weight = row_sums(weights) + als.unobserved_regularization * unobserved
     vectors = aligned_zeros(n_users, width)
     return Side(weights, vectors, _regularization(als, weight), scale)
 
 
 def weighted(als: "ALS", user_items: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
     """Return ``w^e n_u^-a n_i^-b``: weights by the numbers of interactions of user and item."""
-    per_user = np.diff(user_items.indptr)
-    of_users = np.repeat(power_of_counts(per_user, -als.user_exponent), per_user)  # (nnz,)
-    of_items = power_of_counts(popularity, -als.item_exponent)[user_items.indices]
-    data = user_items.data**als.weight_exponent * of_users * of_items
-    return sp.csr_array((data, user_items.indices, user_items.indptr), shape=user_items.shape)
+    if not (als.user_exponent or als.item_exponent or als.weight_exponent != 1):
+        return user_items
+    indptr, indices = user_items.indptr, user_items.indices
+    of_users = power_of_counts(np.diff(indptr), -als.user_exponent)
+    of_items = power_of_counts(popularity, -als.item_exponent)
+    data = beside(indices, len(indices), np.float32)
+    for part in parts(len(indices)):
+        user = np.searchsorted(indptr, np.arange(part.start, part.stop), side="right") - 1
+        weight = user_items.data[part] ** als.weight_exponent
+        data[part] = weight * of_users[user] * of_items[indices[part]]
+    return csr_of(data, indices, indptr, user_items.shape)
 
 
 def _regularization(als: "ALS", weight: NDArray[np.floating]) -> FloatVector:
@@ -118,12 +125,6 @@ def _regularization(als: "ALS", weight: NDArray[np.floating]) -> FloatVector:
     at_least = np.maximum(weight, np.finfo(np.float32).tiny)
     powers: FloatVector = (at_least**als.regularization_exponent).astype(np.float32)
     return powers * np.float32(als.regularization)
-
-
-def _row_sums(matrix: sp.csr_array) -> NDArray[np.float64]:
-    ones = np.ones(matrix.shape[1])
-    sums: NDArray[np.float64] = matrix @ ones
-    return sums
 
 
 def _require_rows(start: Embeddings, expected: tuple[int, int, int]) -> None:
