@@ -79,6 +79,7 @@ def fit(
     spark: SparkSession,
     broadcast_bytes: int = BROADCAST_BYTES,
     on_epoch: OnEpoch | None = None,
+    replace: bool = False,
 ) -> SparkFit:
     """Factorize the pairs of a log as `ALS.fit` does, to float tolerance.
 
@@ -95,6 +96,8 @@ def fit(
         stay in files, turned and rounded by the executors, and a task reads the rows that it needs.
     on_epoch : callable, optional
         As in `ALS.fit`.
+    replace : bool
+        Whether what another fit left in the folder is removed; else it is a DataError.
 
     Raises
     ------
@@ -111,7 +114,7 @@ def fit(
             f'{als.recency:g}; set it to 0, or engine = "local" (--engine local)'
         )
     with threads() as pool:
-        started = _Fit(als, log, Path(folder), spark, broadcast_bytes, pool)
+        started = _Fit(als, log, Path(folder), spark, broadcast_bytes, pool, replace)
         return started.run(on_epoch)
 
 
@@ -126,12 +129,12 @@ class _Fit:
         spark: SparkSession,
         broadcast_bytes: int,
         pool: Threads,
+        replace: bool,
     ) -> None:
         self.als, self.folder, self.spark, self.pool = als, folder, spark, pool
         self.width = -(-als.factors // N_LANES) * N_LANES
         self.limit = broadcast_bytes
         self.scale = 1.0  # of the users as they were rounded last
-        make_folder(folder / "vectors")
         pairs = write_pairs(log.pairs, folder / "pairs", log.n_users, log.n_items)
         self.mean_weight = pairs.mean_weight
         described = {
@@ -141,7 +144,8 @@ class _Fit:
             "n_pairs": pairs.n,
             "mean_weight": round(pairs.mean_weight, 6),
         }
-        self.checkpoint = Checkpoint(folder, described)
+        self.checkpoint = Checkpoint(folder, described, replace=replace)
+        make_folder(folder / "vectors")
         cuts = self.checkpoint.cuts
         if cuts is None:
             n_tasks = spark.sparkContext.defaultParallelism

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,25 +47,41 @@ class Checkpoint:
     ----------
     described : mapping
         What is fitted; a folder of another fit is a DataError.
+    replace : bool
+        Whether what another fit left is removed instead.
     """
 
-    def __init__(self, folder: Path, described: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, described: Mapping[str, Any], *, replace: bool) -> None:
         self._folder = folder
         self._described = json.loads(json.dumps(described))
         self.cuts: dict[SideName, Cut] | None = None
         found = _read(folder / _FIT)
+        if found is not None and replace and self._other(found) is not None:
+            self._remove()
+            found = None
         if found is not None:
             self._require_same(found)
             self.cuts = {name: Cut(tuple(found["cuts"][name])) for name in ("users", "items")}
         self.progress = self._progress() if found is not None else None
 
+    def _other(self, found: Mapping[str, Any]) -> str | None:
+        """Return what is not the same of the fit in the folder."""
+        differ = (name for name, value in self._described.items() if found.get(name) != value)
+        return next(differ, None)
+
     def _require_same(self, found: Mapping[str, Any]) -> None:
-        for name, expected in self._described.items():
-            if found.get(name) != expected:
-                raise DataError(
-                    f"{self._folder}: expected a fit with {name} {expected}, got one with "
-                    f"{found.get(name)}; name another folder (spark.checkpoint), or remove this one"
-                )
+        name = self._other(found)
+        if name is not None:
+            raise DataError(
+                f"{self._folder}: expected a fit with {name} {self._described[name]}, got one with "
+                f"{found.get(name)}; name another folder (spark.checkpoint), or remove this one"
+            )
+
+    def _remove(self) -> None:
+        for name in (_EPOCH, _FIT):
+            (self._folder / name).unlink(missing_ok=True)
+        for name in ("vectors", "users", "items"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def packed(self, cuts: Mapping[SideName, Cut]) -> None:
         """Note that all pairs are packed."""

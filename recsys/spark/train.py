@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ from recsys.models.protocol import epoch_bar
 from recsys.spark.als import fit
 from recsys.spark.log import read
 from recsys.spark.release import release_of
-from recsys.spark.session import spark_session
+from recsys.spark.session import explaining, spark_session, work_folder
 from recsys.store import (
     Version,
     align_with_current,
@@ -89,10 +87,14 @@ def train(
         )
     settings = replace(settings, evaluation=replace(settings.evaluation, split="none"))
     spark = spark or spark_session(settings.spark)
-    with _shared_folder(settings, spark) as folder, tempfile.TemporaryDirectory() as scratch:
-        log = log or read(settings, spark, folder=folder / "log", rejects=rejects)
-        with epoch_bar("fitting als", enabled=progress) as on_epoch:
-            found = fit(als, log, folder / "fit", spark=spark, on_epoch=on_epoch)
+    folder = work_folder(settings.spark, spark)
+    log = log or read(settings, spark, folder=folder, rejects=rejects)
+    with (
+        epoch_bar("fitting als", enabled=progress) as on_epoch,
+        explaining("fitting als"),
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        found = fit(als, log, folder / "fit", spark=spark, on_epoch=on_epoch, replace=True)
         release = release_of(found, log, settings, Path(scratch))
         release = align_with_current(store, release, settings.alignment)
         version = publish(
@@ -111,21 +113,3 @@ def _als_of(settings: Settings) -> ALS:
             '[model] name = "als", or set engine = "local" (--engine local)'
         )
     return model
-
-
-@contextmanager
-def _shared_folder(settings: Settings, spark: SparkSession) -> Iterator[Path]:
-    """Make the folder that the driver and all executors see, or one that goes with the run."""
-    if settings.spark.checkpoint is not None:
-        folder = Path(settings.spark.checkpoint).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
-        return
-    master = str(spark.sparkContext.master)
-    if not master.startswith("local"):
-        raise ConfigError(
-            f"spark.checkpoint: expected a folder that all machines of {master} see, got none; "
-            'name one: [spark] checkpoint = "/mnt/shared/recsys"'
-        )
-    with tempfile.TemporaryDirectory(prefix="recsys-spark-") as made:
-        yield Path(made)

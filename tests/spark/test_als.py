@@ -75,6 +75,9 @@ def test_goes_on_where_it_stopped(spark: "SparkSession", tmp_path: Path) -> None
     np.testing.assert_allclose(found.users, als.fit(WORLD).users, atol=1e-3)
     with pytest.raises(DataError, match="name another folder"):
         fit(als.with_factors(4), log, tmp_path, spark=spark)
+    other = ALS(factors=4, iterations=1)
+    anew = fit(other, log, tmp_path, spark=spark, replace=True).embeddings()
+    np.testing.assert_allclose(anew.users, other.fit(WORLD).users, atol=1e-6)
 
 
 def test_the_order_of_histories_is_not_known(spark: "SparkSession", tmp_path: Path) -> None:
