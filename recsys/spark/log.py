@@ -13,14 +13,14 @@ from recsys.config import Settings
 from recsys.logs.queries import fetch
 from recsys.logs.read import LONG_TAIL, no_rows, require_some_left
 from recsys.logs.row_counts import FileCounts, RowCounts
-from recsys.logs.session import open_session
+from recsys.logs.session import Session, open_session
 from recsys.logs.sources import LogFile, files_and_tables
 from recsys.settings import LogSettings
 from recsys.spark.core import core_of, require_counts
 from recsys.spark.events import PAIRS, Weighing, encoded, pairs_of, used_rows
 from recsys.spark.numbering import number_ids
 from recsys.spark.order_statistics import end_of, have_long_tail
-from recsys.spark.parts import parts_of
+from recsys.spark.parts import Part, parts_of
 from recsys.spark.session import explaining, work_folder
 from recsys.spark.staged import SIDES, StagedParts, say, stage_parts
 
@@ -100,16 +100,28 @@ def read(
     sources = files_and_tables(source, how.format)
     files = [one for one in sources.parts if isinstance(one, LogFile)]
     with open_session(how.memory_limit, now) as session:
-        found = stage_parts(spark, parts_of(files, how), how, work, session.now)
-        say(session, found)
-        with_rows = [one for one in found if one.rules is not None]
-        if not with_rows:
-            raise no_rows([file.name for file in files])
-        staged = StagedParts(session, work, with_rows, files)
+        staged = staged_log(spark, session, parts_of(files, how), how, work)
         row_counts = staged.count(how.max_rejected_share, rejects)
         require_some_left(row_counts)
         with explaining("finding users, items and pairs"):
             return _log_of(spark, staged, how, row_counts, sources.notes)
+
+
+def staged_log(
+    spark: SparkSession,
+    session: Session,
+    parts: Sequence[Part],
+    settings: LogSettings,
+    folder: Path,
+) -> StagedParts:
+    """Classify the rows of all parts in the executors; `session` is told what is to be said."""
+    found = stage_parts(spark, parts, settings, folder, session.now)
+    say(session, found)
+    files = {one.file_number: one.file for one in parts}
+    with_rows = [one for one in found if one.rules is not None]
+    if not with_rows:
+        raise no_rows([file.name for file in files.values()])
+    return StagedParts(session, folder, with_rows, list(files.values()))
 
 
 def _require_meaning(settings: LogSettings) -> None:

@@ -33,7 +33,7 @@ class Part:
 
 
 def parts_of(
-    files: Sequence[LogFile], settings: LogSettings, part_bytes: int = PART_BYTES
+    files: Sequence[LogFile], settings: LogSettings, part_bytes: int | None = None
 ) -> list[Part]:
     """Cut the files of a log into parts.
 
@@ -42,7 +42,7 @@ def parts_of(
     """
     parts: list[Part] = []
     for file_number, file in enumerate(files):
-        for span in _spans(file, settings, part_bytes):
+        for span in _spans(file, settings, part_bytes or PART_BYTES):
             parts.append(Part(len(parts), replace(file, span=span), file_number))
     return parts
 

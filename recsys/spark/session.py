@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +71,7 @@ def _started(settings: SparkSettings) -> SparkSession:
     from pyspark.sql import SparkSession
 
     require_java(os.environ)
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")  # unused here
     # Executors run the Python of this process, unless it is said which.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(settings.master).appName("recsys")
