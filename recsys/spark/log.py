@@ -17,6 +17,7 @@ from recsys.logs.session import Session, open_session
 from recsys.logs.sources import LogFile, files_and_tables
 from recsys.settings import LogSettings
 from recsys.spark.core import core_of, require_counts
+from recsys.spark.delta import with_files_of_tables
 from recsys.spark.events import PAIRS, Weighing, encoded, pairs_of, used_rows
 from recsys.spark.numbering import number_ids
 from recsys.spark.order_statistics import end_of, have_long_tail
@@ -96,7 +97,8 @@ def read(
     if rejects is not None:
         rejects = as_path("read: rejects", rejects)
     work = work_folder(settings.spark, spark, folder) / "log"
-    source = settings.data.log or fetch(how)  # whose files go with it
+    log = settings.data.log
+    source = with_files_of_tables(log) if log else fetch(how)  # whose files go with it
     sources = files_and_tables(source, how.format)
     files = [one for one in sources.parts if isinstance(one, LogFile)]
     with open_session(how.memory_limit, now) as session:
