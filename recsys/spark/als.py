@@ -17,11 +17,11 @@ from recsys.models.als.als import FOLD_IN_STEPS, FOLD_IN_TOLERANCE, steps_of
 from recsys.models.protocol import Epoch, OnEpoch, power_of_counts
 from recsys.spark.blocks import Cut, make_folder
 from recsys.spark.checkpoint import Checkpoint, Progress
-from recsys.spark.exchange import Filed, Vectors
+from recsys.spark.exchange import Filed, Mapped, Vectors
 from recsys.spark.half_sweep import Solve, run
 from recsys.spark.packed import Packing, cut_of, pack
 from recsys.spark.pairs import Pairs, SideName, cut_parts, write_pairs
-from recsys.spark.side import SparkSide, Turned, keep, kept, whole
+from recsys.spark.side import SparkSide, Turned, in_files, keep, kept, whole
 from recsys.vectors import Embeddings, FloatMatrix
 
 if TYPE_CHECKING:
@@ -60,15 +60,23 @@ class SparkFit:
         of = self.users if side == "users" else self.items
         shape = (of.cut.n_rows, of.factors)
         array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-        for block, part in of.parts(_final(of).name):
+        vectors = _final(of)
+        for block in range(len(of.cut)):
             first, last = of.cut.rows(block)
-            array[first:last] = part[:, : of.factors]
+            array[first:last] = vectors.block(block)[:, : of.factors]
         array.flush()
         return array
 
 
-def _final(side: SparkSide) -> Filed:
-    return Filed(f"{side.name}-final", str(side.folder), side.cut, 1.0)
+def _final(side: SparkSide) -> Mapped | Filed:
+    """Return the embeddings; users are solved last, so they lie where tasks wrote them."""
+    if side.name == "users":
+        return _solved(side, _FINAL_USERS)
+    return in_files(side, _FINAL_ITEMS, 1.0)
+
+
+def _solved(side: SparkSide, name: str) -> Filed:
+    return Filed(name, str(side.folder), side.cut, 1.0)
 
 
 def fit(
@@ -92,8 +100,9 @@ def fit(
     folder : path
         On storage that the driver and all executors see under this path. It belongs to one fit.
     broadcast_bytes : int
-        Vectors of a side that take no more in half precision are broadcast; those of a larger side
-        stay in files, turned and rounded by the executors, and a task reads the rows that it needs.
+        Vectors of a side that take no more in half precision are broadcast (executors on this
+        machine map one file instead); those of a larger side stay in files by block, turned and
+        rounded by the executors, and a task reads the rows that it needs.
     on_epoch : callable, optional
         As in `ALS.fit`.
     replace : bool
@@ -134,6 +143,7 @@ class _Fit:
         self.als, self.folder, self.spark, self.pool = als, folder, spark, pool
         self.width = -(-als.factors // N_LANES) * N_LANES
         self.limit = broadcast_bytes
+        self.is_local = str(spark.sparkContext.master).startswith("local")
         self.scale = 1.0  # of the users as they were rounded last
         pairs = write_pairs(log.pairs, folder / "pairs", log.n_users, log.n_items)
         self.mean_weight = pairs.mean_weight
@@ -155,13 +165,13 @@ class _Fit:
         shutil.rmtree(folder / "pairs")
         self.users, self.items = (self._side(name, cuts[name]) for name in _SIDES)
 
-    def _is_broadcast(self, n_rows: int) -> bool:
+    def _is_whole(self, n_rows: int) -> bool:
         return n_rows * self.width * 2 <= self.limit
 
     def _side(self, name: SideName, cut: Cut) -> SparkSide:
         return SparkSide(
             self.spark, name, cut, self.folder / name, self.folder / "vectors",
-            self.als.factors, self.width, self._is_broadcast(cut.n_rows),
+            self.als.factors, self.width, self._is_whole(cut.n_rows), self.is_local,
         )  # fmt: skip
 
     def _pack(self, pairs: Pairs, cuts: dict[SideName, Cut]) -> None:
@@ -176,7 +186,7 @@ class _Fit:
                 als, name, self.folder / name, pairs.folder, pairs.parts, cuts[name],
                 len(counts), self.mean_weight,
                 context.broadcast(counts) if exponents[name] else None,
-                float(scales.sum()), not self._is_broadcast(len(counts)),
+                float(scales.sum()), not self._is_whole(len(counts)),
             )  # fmt: skip
             pack(self.spark, packing)
 
@@ -214,7 +224,7 @@ class _Fit:
             )
         keep(users.vectors, self.users)
         self.scale = users.vectors.scale
-        sums = None if self.items.is_broadcast else self.items.sums
+        sums = None if self.items.is_whole else self.items.sums
         self.checkpoint.reached(Progress(number, loss, users.vectors.scale, sums))
         for old in (before, items.vectors):
             if old is not None:
@@ -235,7 +245,7 @@ class _Fit:
         spectrum = (self.als.unobserved_weight * fixed.eigenvalues).astype(np.float32)
         work = Solve(
             str(rows.packed), str(rows.folder), name or rows.named(epoch), fixed.vectors, begin,
-            fixed.basis, spectrum, steps, tolerance, not rows.is_broadcast,
+            fixed.basis, spectrum, steps, tolerance, not rows.is_whole,
         )  # fmt: skip
         rows.sums = run(self.spark, rows.cut, work)
         rows.solved = work.name
@@ -250,10 +260,10 @@ class _Fit:
     def _finish(self) -> None:
         """Solve the users fully, without rounding, from where a fold-in starts."""
         last = self.users.shipped
-        items = self.items.turned(self.pool, _final(self.items).name, in_halves=False)
+        items = self.items.turned(self.pool, _FINAL_ITEMS, in_halves=False)
         self._solve(
             self.users, items, 0, steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE, begin=None,
-            name=_final(self.users).name,
+            name=_FINAL_USERS,
         )  # fmt: skip
         keep(items.vectors, self.items)
         for old in (last, items.vectors):
@@ -262,13 +272,10 @@ class _Fit:
 
     def _embeddings(self) -> Embeddings:
         """Return the vectors as they are, for who follows a fit."""
-        name, scale = f"{self.users.solved}-half", self.scale
-        return Embeddings(
-            whole(self.users, Filed(name, str(self.users.folder), self.users.cut, scale)),
-            whole(
-                self.items, Filed(self.items.solved, str(self.items.folder), self.items.cut, 1.0)
-            ),
-        )
+        users = in_files(self.users, f"{self.users.solved}-half", self.scale)
+        items = _solved(self.items, self.items.solved)
+        return Embeddings(whole(self.users, users), whole(self.items, items))
 
 
+_FINAL_USERS, _FINAL_ITEMS = "users-final", "items-final"
 _SIDES: tuple[SideName, SideName] = ("users", "items")

@@ -19,7 +19,7 @@ from recsys.spark.half_sweep import Sums
 from recsys.spark.pairs import SideName
 
 _FIT, _EPOCH = "fit.json", "epoch.json"
-_NAME = re.compile(r"\d+\.(?:users|items)-(\d+)(?:-half|-turned)?\.npy")
+_NAME = re.compile(r"(?:\d+|all)\.(?:users|items)-(\d+)(?:-half|-turned)?\.npy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Progress:
     scale : float
         What the rounded users are multiplied by.
     items : Sums or None
-        Of the solved items, where they are not broadcast.
+        Of the solved items, where they are not sent whole.
     """
 
     epoch: int

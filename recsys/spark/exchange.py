@@ -1,4 +1,4 @@
-"""Vectors of one side for the solve of the other: broadcast, or exchanged in blocks of files."""
+"""Vectors of one side for the solve of the other: sent whole, or exchanged in blocks of files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Broadcasted:
     Parameters
     ----------
     name : str
-        Of the vectors, unlike that of any others in the life of a worker.
+    key : str
+        Unlike that of any others in the life of a worker.
     handle : Broadcast
         Of an array (n_rows, width), of uint16 for half precision, else of float32.
     scale : float
@@ -31,20 +32,21 @@ class Broadcasted:
     """
 
     name: str
+    key: str
     handle: Any
     cut: Cut
     scale: float
 
     def all(self) -> NDArray[Any]:
         """Return all rows, each of whole cache lines."""
-        if self.name not in _kept:
+        if self.key not in _kept:
             while len(_kept) >= _MOST_KEPT:
                 _kept.pop(next(iter(_kept)))
             sent = self.handle.value
             mine = aligned_zeros(len(sent), sent.shape[1], sent.dtype.type)
             mine[:] = sent
-            _kept[self.name] = mine
-        return _kept[self.name]
+            _kept[self.key] = mine
+        return _kept[self.key]
 
     def block(self, block: int) -> NDArray[Any]:
         """Return the rows of a block."""
@@ -52,12 +54,39 @@ class Broadcasted:
         return self.all()[first:last]
 
     def take(self, _needed: NDArray[np.int32]) -> NDArray[Any]:
-        """Return all rows: blocks that are packed for what is broadcast name none."""
+        """Return all rows: blocks that are packed for vectors sent whole name none."""
         return self.all()
 
     def free(self) -> None:
         """Let the executors forget them."""
         self.handle.destroy()
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """All vectors of a side in one file, which tasks on the machine of the driver map."""
+
+    name: str
+    folder: str
+    cut: Cut
+    scale: float
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return whole_path(Path(self.folder), self.name)
+
+    def block(self, block: int) -> NDArray[Any]:
+        """Return the rows of a block."""
+        first, last = self.cut.rows(block)
+        return read_array(self.path)[first:last]
+
+    def take(self, _needed: NDArray[np.int32]) -> NDArray[Any]:
+        """Return all rows: blocks that are packed for vectors sent whole name none."""
+        return read_array(self.path)
+
+    def free(self) -> None:
+        """Do nothing: the checkpoint removes files of epochs that are past."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +130,12 @@ class Filed:
         """Do nothing: the checkpoint removes files of epochs that are past."""
 
 
-Vectors = Broadcasted | Filed
+Vectors = Broadcasted | Mapped | Filed
+
+
+def whole_path(folder: Path, name: str) -> Path:
+    """Return where all vectors of a side lie in one file."""
+    return folder / f"all.{name}.npy"
 
 
 def in_float32(vectors: NDArray[Any], scale: float) -> NDArray[np.float32]:

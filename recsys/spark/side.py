@@ -21,7 +21,14 @@ from recsys.models.als.sweep import (
     turn,
 )
 from recsys.spark.blocks import Cut, block_path, read_array, write_array
-from recsys.spark.exchange import Broadcasted, Filed, Vectors, in_float32
+from recsys.spark.exchange import (
+    Broadcasted,
+    Filed,
+    Mapped,
+    Vectors,
+    in_float32,
+    whole_path,
+)
 from recsys.spark.half_sweep import Sums, Turn, run
 from recsys.spark.pairs import SideName
 from recsys.vectors import FloatMatrix
@@ -48,12 +55,14 @@ class SparkSide:
     ----------
     packed, folder : Path
         Of its blocks of pairs, and of its vectors.
-    is_broadcast : bool
-        Whether its vectors go to the executors by broadcast; else they stay in files by block.
+    is_whole : bool
+        Whether its vectors are sent to the executors whole; else they stay in files by block.
+    is_local : bool
+        Whether the executors are on the machine of the driver.
     solved : str
         Name of the files of its rows as they were solved last, float32.
     sums : Sums
-        What the executors found when they solved them, where it is not broadcast.
+        What the executors found when they solved them, where it is not sent whole.
     shipped : Vectors or None
         Its rows as the other side got them last: where its next solve begins.
     """
@@ -65,7 +74,8 @@ class SparkSide:
     folder: Path
     factors: int
     width: int
-    is_broadcast: bool
+    is_whole: bool
+    is_local: bool
     solved: str = ""
     sums: Sums | None = None
     shipped: Vectors | None = None
@@ -91,7 +101,7 @@ class SparkSide:
 
     def turned(self, pool: Threads, name: str, *, in_halves: bool) -> Turned:
         """Turn its solved rows, round them, and give them to the executors under a name."""
-        if self.is_broadcast or self.sums is None:
+        if self.is_whole or self.sums is None:
             found = self._turned_here(name, pool, in_halves)
         else:
             found = self._turned_there(name, self.sums, in_halves)
@@ -108,7 +118,7 @@ class SparkSide:
             sent, scale = halved(vectors, pool)
         squares = np.einsum("ij,ij->i", vectors, vectors)
         penalty = float(self._row_scales("regularization").astype(np.float64) @ squares)
-        return Turned(self.broadcast(name, sent, scale), basis, eigenvalues, penalty)
+        return Turned(self.sent(name, sent, scale), basis, eigenvalues, penalty)
 
     def _turned_there(self, name: str, sums: Sums, in_halves: bool) -> Turned:
         eigenvalues, basis = basis_of(sums.gram, self.factors)
@@ -123,10 +133,13 @@ class SparkSide:
         penalty = run(self.spark, self.cut, work).penalty
         return Turned(Filed(name, str(self.folder), self.cut, scale), basis, eigenvalues, penalty)
 
-    def broadcast(self, name: str, rows: NDArray[Any], scale: float) -> Broadcasted:
-        """Send rows to the executors."""
+    def sent(self, name: str, rows: NDArray[Any], scale: float) -> Broadcasted | Mapped:
+        """Send rows to the executors whole; those on this machine map one file."""
+        if self.is_local:
+            write_array(whole_path(self.folder, name), rows)
+            return Mapped(name, str(self.folder), self.cut, scale)
         handle = self.spark.sparkContext.broadcast(rows)
-        return Broadcasted(f"{self.folder}/{name}", handle, self.cut, scale)
+        return Broadcasted(name, f"{self.folder}/{name}", handle, self.cut, scale)
 
     def rows(self) -> FloatMatrix:
         """Return its solved rows, (n_rows, width)."""
@@ -152,20 +165,23 @@ class SparkSide:
 
 
 def keep(vectors: Vectors, side: SparkSide) -> None:
-    """Write what was broadcast to files by block, where it is for the next start."""
+    """Write what was broadcast to a file, where it is for the next start."""
     if isinstance(vectors, Broadcasted):
-        name = Path(vectors.name).name
-        for block in range(len(side.cut)):
-            first, last = side.cut.rows(block)
-            write_array(block_path(side.folder, block, name), vectors.handle.value[first:last])
+        write_array(whole_path(side.folder, vectors.name), vectors.handle.value)
+
+
+def in_files(side: SparkSide, name: str, scale: float) -> Mapped | Filed:
+    """Return vectors that were kept, as files."""
+    kind = Mapped if side.is_whole else Filed
+    return kind(name, str(side.folder), side.cut, scale)
 
 
 def kept(side: SparkSide, name: str, scale: float) -> Vectors:
-    """Return what `keep` wrote, or what was in files anyway, as the executors get it."""
-    if not side.is_broadcast:
-        return Filed(name, str(side.folder), side.cut, scale)
-    parts = [part for _, part in side.parts(name)]
-    return side.broadcast(name, np.concatenate(parts), scale)
+    """Return vectors that were kept, as the executors get them."""
+    found = in_files(side, name, scale)
+    if isinstance(found, Filed) or side.is_local:
+        return found
+    return side.sent(name, np.array(read_array(found.path)), scale)
 
 
 def whole(side: SparkSide, vectors: Vectors) -> FloatMatrix:

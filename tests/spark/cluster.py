@@ -137,7 +137,7 @@ def main() -> None:
         "spark.executor.memory": "512m",
         "spark.executor.extraJavaOptions": java,
         "spark.executorEnv.PYTHONPATH": str(ROOT),
-        "spark.default.parallelism": "4",
+        "spark.default.parallelism": "2",
         "spark.sql.shuffle.partitions": "2",
         "spark.local.dir": str(folder),
         "spark.scheduler.minRegisteredResourcesRatio": "1.0",  # both workers take part
@@ -154,7 +154,7 @@ def main() -> None:
 
     spark_als.run = run_and_kill
     log = spark_log(spark, random_user_items(*WORLD))
-    als = ALS(factors=8, iterations=3)
+    als = ALS(factors=8, iterations=2)
     found = spark_als.fit(als, log, folder / "fit", spark=spark, broadcast_bytes=broadcast_bytes)
     embeddings = found.embeddings()
     np.savez(folder / "found.npz", users=embeddings.users, items=embeddings.items)

@@ -32,7 +32,7 @@ def settings(als: ALS) -> Settings:
 
 
 def test_versions_and_lists_are_those_of_one_machine(spark: "SparkSession", tmp_path: Path) -> None:
-    first, second = ALS(factors=8, iterations=2), ALS(factors=8, iterations=4)
+    first, second = ALS(factors=8, iterations=1), ALS(factors=8, iterations=2)
     log, checkpoint = spark_log(spark, WORLD), tmp_path / "shared"
     for als in (first, second):
         on_spark = replace(settings(als), spark=replace(SETTINGS.spark, checkpoint=str(checkpoint)))
