@@ -31,6 +31,9 @@ _OF_THE_FILE = frozenset(
 _LASTING = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 """What does not pass within a second: a person has to grant a right."""
 
+NOT_REACHED = errno.EHOSTUNREACH
+"""Of a service of objects, which has been asked several times by then."""
+
 _SMALL_FILE = 4096  # bytes; and an empty file cannot be mapped
 _MAGIC = re.compile(rb"\x93NUMPY\x01\x00(..)", re.DOTALL)
 _HEADER = re.compile(
@@ -84,7 +87,7 @@ def patiently(read: Callable[[], _T]) -> _T:
         try:
             return read()
         except UnreadableError as error:
-            if lacks_right(error):
+            if lacks_right(error) or error.number == NOT_REACHED:
                 raise
         time.sleep(pause)
     return read()

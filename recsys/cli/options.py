@@ -23,6 +23,7 @@ from recsys.base.errors import ConfigError, DataError
 from recsys.base.query_settings import QuerySettings, without_passwords
 from recsys.cli.output import note
 from recsys.cli.toml import toml_value
+from recsys.objects import shown
 
 if TYPE_CHECKING:
     from recsys.config import Settings
@@ -145,7 +146,7 @@ class LogOptions:
         settings = recsys.config.settings_from(tables)
         data = settings.data
         data = replace(data, log=list(self.logs)) if self.logs else data
-        data = replace(data, items=str(items)) if items else data
+        data = replace(data, items=shown(items)) if items else data
         settings = replace(settings, data=data)
         if not data.log and settings.log.sql is None:
             raise ConfigError(

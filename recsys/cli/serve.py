@@ -66,7 +66,8 @@ def serve(
         if check:
             _show(recsys.service.check(store, settings, found.events), as_json=as_json)
             return
-        words = ["refresh", "--json", "--store", str(store.absolute())]
+        folder = recsys.store.store_folder(store).absolute()
+        words = ["refresh", "--json", "--store", str(folder)]
         words += [] if config is None else ["--config", str(config.absolute())]
         words += [word for change in changes or () for word in ("--set", change)]
         recsys.service.serve(store, settings, events=found.events, refresh=words)
@@ -89,7 +90,8 @@ def explore(
     """Look at the lists of any user, item and version on a page of this machine."""
     from recsys.events.database import has_events
 
-    recsys.store.find_version(store)  # the error of a store without one
+    store = recsys.store.store_folder(store)
+    recsys.service.before_fork(recsys.store.find_version, store)  # the error of one without any
     found = recsys.config.settings_from(LogOptions(config=config, changes=changes).tables())
     here = replace(found.service, host=_LOOPBACK, workers=1, explore=True, refresh_minutes=None)
     here = replace(here, port=_free_port() if port is None else port)

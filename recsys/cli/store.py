@@ -52,7 +52,8 @@ def versions_command(
     if as_json:
         print_json(rows)
     else:
-        show(_versions(rows, f"versions in {store}"), *trends(recsys.versions(store).charts()))
+        title = f"versions in {recsys.store.shown_store(store)}"
+        show(_versions(rows, title), *trends(recsys.versions(store).charts()))
         for row in rows:
             for mark in _FAULTS & row.keys():
                 note(f"{mark}: {row['version']}: {row[mark]}")

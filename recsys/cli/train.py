@@ -69,7 +69,8 @@ def train_command(
 
     settings = options.settings(model, factors, items, {"engine": engine})
     recsys.store.require_writable(store)
-    rejects = rejects or store / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet"
+    folder = recsys.store.store_folder(store)
+    rejects = rejects or folder / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet"
     train = _trained_on_spark if settings.engine == "spark" else _trained
     try:
         version, user = train(settings, store, rejects)
@@ -88,7 +89,7 @@ def train_command(
     _show_metrics(version.manifest)
     print_checks(version.manifest)
     note_below_popularity(version.manifest)
-    say(f"published {version.name} in {store}")
+    say(f"published {version.name} in {recsys.store.shown_store(store)}")
     note(f"a list: {_command_of_a_list(user, store)}")
 
 
@@ -119,7 +120,7 @@ def _trained_on_spark(settings: "Settings", store: Path, rejects: Path) -> tuple
 
 def _command_of_a_list(user: str, store: Path) -> str:
     """Return the command that recommends items to a user."""
-    of_store = [] if store == DEFAULT_STORE else ["--store", str(store)]
+    of_store = [] if store == DEFAULT_STORE else ["--store", recsys.store.shown_store(store)]
     whom = ["--", user] if user.startswith("-") else [user]
     return shlex.join(["recsys", "recommend", *of_store, *whom])
 

@@ -11,6 +11,7 @@ from recsys.logs.kept_rows import take as take_new_rows
 from recsys.logs.live_files import LiveFiles
 from recsys.logs.log_guess import LogGuess, Proposal
 from recsys.logs.log_summary import LogSummary, summarize
+from recsys.logs.object_files import local_path
 from recsys.logs.queries import fetch
 from recsys.logs.read import read_log
 from recsys.logs.row_counts import FileCounts, RowCounts
@@ -39,6 +40,7 @@ __all__ = [
     "guess_items",
     "guess_log",
     "item_ids",
+    "local_path",
     "read_items",
     "read_log",
     "require_interactions",

@@ -11,6 +11,7 @@ import pyarrow as pa
 from recsys.base.errors import ConfigError, DataError
 from recsys.logs.column_kinds import Column
 from recsys.logs.columns import NAMES, plain_name
+from recsys.logs.object_files import local_path
 from recsys.logs.sample import LogSample, sample_of, sample_of_all, spread_sample
 from recsys.logs.sources import (
     ItemSource,
@@ -145,9 +146,10 @@ def _of_events(
 def _opened(source: ItemSource) -> Sequence[LogFile | TableStream]:
     if not isinstance(source, str | Path):
         return [TableStream(arrow_table(source, "items").to_reader(), "table")]
-    if Path(source).is_dir():
-        return files_and_tables(source).parts
-    return [as_file(Path(source), "auto", "items")]
+    path = local_path(source, "items")
+    if path.is_dir():
+        return files_and_tables(path).parts
+    return [as_file(path, "auto", "items")]
 
 
 _WORDS = {"item_id": "item", "title": "title"}

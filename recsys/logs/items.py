@@ -20,6 +20,7 @@ from recsys.logs.layout import (
     is_python,
     without_margins,
 )
+from recsys.logs.object_files import local_path
 from recsys.logs.records import (
     NOT_UTF8,
     RECORD_SCHEMA,
@@ -31,6 +32,7 @@ from recsys.logs.records import (
 from recsys.logs.session import Session, open_session, warn
 from recsys.logs.sources import ItemSource, LogFile, arrow_table, as_file, identified
 from recsys.logs.sql import SPELLED_INTEGER, case, literal, literals
+from recsys.objects import shown
 from recsys.settings import ItemSettings, TextSettings
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
@@ -109,7 +111,7 @@ def _read(source: ItemSource, text: TextSettings, item_id: str) -> tuple[str, pa
     if not isinstance(source, str | Path):
         return "the table", arrow_table(source, "items")
     try:
-        return str(source), _read_table(Path(source), text, item_id)
+        return shown(source), _read_table(local_path(source, "items"), text, item_id)
     except (OSError, pa.ArrowException) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise DataError(f"items: cannot read {source} as a table of items: {reason}") from error

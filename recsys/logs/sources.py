@@ -4,6 +4,7 @@ import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import unquote
@@ -12,6 +13,8 @@ import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.logs.file_kind import COMPRESSION_OF_SUFFIX, kind_of, zip_member
+from recsys.logs.object_files import files_of_objects
+from recsys.objects import object_address
 from recsys.settings import LogFormat
 
 if TYPE_CHECKING:
@@ -75,13 +78,13 @@ class LogFile:
     partition: Mapping[str, str | None] = field(default_factory=dict)  # of its folders' names
     what: str = "log"  # or items
     has_spelled_ids: bool = False  # texts that may be numbers, also in Parquet
-    of_query: str | None = None  # what it holds rows of, where that is no file
+    shown: str | None = None  # what it holds rows of, where that is no file: a query, an object
     span: Span | None = None  # None: all of it
 
     @property
     def name(self) -> str:
-        """The path as it was given, or the database whose rows it holds."""
-        return self.of_query or str(self.path)
+        """The path as it was given, or the database or the object whose rows it holds."""
+        return self.shown or str(self.path)
 
     @property
     def label(self) -> str:
@@ -104,7 +107,7 @@ class Fetched:
     @property
     def files(self) -> "list[LogFile]":
         """The files, as those of a log."""
-        return [LogFile(path, "parquet", None, of_query=self.name) for path in self.paths]
+        return [LogFile(path, "parquet", None, shown=self.name) for path in self.paths]
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,13 @@ def files_and_tables(source: LogSource, log_format: LogFormat = "auto") -> Sourc
     is_list = isinstance(source, list | tuple)
     for number, one in enumerate(source if is_list else [source], start=1):  # type: ignore[arg-type]
         if isinstance(one, str | Path):
-            found.parts.extend(_files_of(one, log_format, found.notes))
+            find, address = partial(_files_of, log_format=log_format), object_address(one)
+            files = (
+                find(one, found.notes)
+                if address is None
+                else files_of_objects(address, find, found.notes)
+            )
+            found.parts.extend(files)
         elif isinstance(one, Fetched):
             found.parts.extend(one.files)
             found.notes.extend(one.notes)
@@ -150,7 +159,7 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 
-def _files_of(source: PathLike, log_format: LogFormat, notes: list[str]) -> Iterable[LogFile]:
+def _files_of(source: PathLike, notes: list[str], log_format: LogFormat) -> Iterable[LogFile]:
     path = Path(source)
     try:
         if path.is_dir():

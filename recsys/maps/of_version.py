@@ -10,7 +10,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.charts import CloudPlot
-from recsys.base.checks import as_path
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.tables import Tabular
@@ -26,6 +25,7 @@ from recsys.maps.shown import cloud_plot
 from recsys.maps.strata import stratified_sample
 from recsys.store import Content, open_version
 from recsys.store.parquet_files import ItemTable, UserTable
+from recsys.store.remote import store_folder
 from recsys.vectors import Ids
 from recsys.vectors.vector import unit_rows
 
@@ -157,7 +157,7 @@ def vector_map(
 
         recsys.maps.vector_map("store").to_pandas()
     """
-    store = as_path("store", store)
+    store = store_folder(store)
     if kind not in get_args(Kind):
         raise ConfigError(
             f"kind: expected items or users, got {kind!r}{did_you_mean(str(kind), get_args(Kind))}"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from recsys.logs import Interactions
 from recsys.logs.session import warn
 from recsys.store import Content
+from recsys.store.remote import shown_store
 
 _LEAST_KEPT = 0.1  # of the items
 _LEAST_AGAIN = 0.2  # of what users had seen; ids that are small numbers are in any log
@@ -20,8 +21,8 @@ def warn_of_another_log(store: str | Path, current: Content, log: Interactions) 
     reason = reason_for_another_log(current, log)
     if reason is not None:
         warn(
-            f"store {store}: its current version {current.version.name} seems to be of another "
-            f"log, or of other columns: {reason}; the new version is compared with it and may be "
+            f"store {shown_store(store)}: its current version {current.version.name} seems to be "
+            f"of another log, or of other columns: {reason}; the new version is compared with it and may be "
             "refused: a store of its own, --store OTHER, keeps the two apart"
         )
 

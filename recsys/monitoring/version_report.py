@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from recsys.base.charts import Dot, DotPlot, LinePlot, interval_of
-from recsys.base.checks import as_path
 from recsys.base.errors import StoreError
 from recsys.evaluation import TOLERANCE
 from recsys.monitoring.drift import ancestors, plot_of_limits
@@ -27,6 +26,7 @@ from recsys.monitoring.version_parts import ReportTable, Section
 from recsys.serving import Recommender
 from recsys.store import Check, Content, EvaluationSummary, Manifest, find_version
 from recsys.store.listing import chart_of_versions, main_metric
+from recsys.store.remote import store_folder
 from recsys.tuning import Choice
 
 _MOST_ANCESTORS = 30
@@ -77,7 +77,7 @@ def version_report(
     StoreError
         If there is no such version, or it is damaged.
     """
-    store = as_path("store", store)
+    store = store_folder(store)
     found = find_version(store, version)
     content = Content.of(found)
     manifest, recommender = found.manifest, Recommender(content)

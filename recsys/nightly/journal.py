@@ -22,6 +22,7 @@ from recsys.nightly.telemetry import write_metrics
 from recsys.settings import LogLevel, NightlySettings
 from recsys.store.manifest import plain
 from recsys.store.nights import REPORT
+from recsys.store.remote import shown_store
 
 _LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 
@@ -114,7 +115,7 @@ class Reporter:
     def __init__(self, settings: Settings, store: Path, run: Run, journal: Journal) -> None:
         self._settings, self._store, self._run, self._journal = settings, store, run, journal
         self._begun = perf_counter()
-        self.report = NightReport(run=run.name, store=str(store))
+        self.report = NightReport(run=run.name, store=shown_store(store))
         self.report.stages.append(StageReport("lock", "done", 0.0))
 
     def started(self, stage: str) -> None:

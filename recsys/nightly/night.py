@@ -35,6 +35,7 @@ from recsys.serving import store_path
 from recsys.store import Content, current_or_none, parent_of, require_comparable, require_writable
 from recsys.store.manifest import files_facts, plain
 from recsys.store.nights import NIGHT_LOCK, RUNS
+from recsys.store.remote import shown_store
 from recsys.training import plain_settings
 
 REFRESH_LOCK = ".refresh.lock"
@@ -255,7 +256,7 @@ def _refusal_logged(journal: Journal, store: Path) -> Iterator[None]:
         yield
     except (StoreError, GateFailedError) as error:
         if journal.run is None:
-            journal.write("error", "refused", error=str(error), store=str(store))
+            journal.write("error", "refused", error=str(error), store=shown_store(store))
         raise
 
 

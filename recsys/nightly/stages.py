@@ -19,7 +19,7 @@ from recsys.base.reading import lacks_right
 from recsys.config import Settings
 from recsys.evaluation import summaries_of
 from recsys.events import NOTHING, take, without_deleted
-from recsys.logs import Interactions, LiveFiles, LogCache, read_log
+from recsys.logs import Interactions, LiveFiles, LogCache, local_path, read_log
 from recsys.logs.sources import LogFile, files_and_tables
 from recsys.models import model_from, parameters_of
 from recsys.models.protocol import epoch_bar
@@ -377,7 +377,7 @@ def _identity(night: Context, name: Input) -> Any:
         deleted = {} if night.events is None else night.events.deletions()
         return max((one.number for one in deleted.values()), default=0)
     if name == "data.items":
-        return _identities([data.items] if data.items else [])
+        return _identities([local_path(data.items, "items")] if data.items else [])
     source = data.log if name == "data.log" else data.test
     if not source:
         return []

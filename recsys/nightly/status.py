@@ -14,7 +14,7 @@ from recsys.nightly.stages import STAGES
 from recsys.store import current, describe_versions
 from recsys.store.nights import NightSummary, nights_of
 from recsys.store.prune import lasting_leftovers, strays
-from recsys.store.versions import VERSIONS
+from recsys.store.remote import VERSIONS, shown_store, store_folder
 
 _ROOM = 2  # times the bytes of the largest version that a disk should have free
 
@@ -74,7 +74,7 @@ def status(store: str | Path, n_nights: int = 7, *, deep: bool = False) -> Store
     StoreError
         If there is no store, or it cannot be read.
     """
-    store = Path(store)
+    store = store_folder(store)
     now, why = _current_of(store)
     rows = describe_versions(store, deep=deep)
     nights, unreadable = nights_of(store, n_nights, [stage.name for stage in STAGES])
@@ -97,7 +97,7 @@ def status(store: str | Path, n_nights: int = 7, *, deep: bool = False) -> Store
     if free < _ROOM * max(sizes, default=0):
         needs.append(f"disk: {free / 1e6:,.0f} MB free, less than two versions take")
     return StoreStatus(
-        store=str(store),
+        store=shown_store(store),
         current=now,
         age_seconds=None if row is None else row.get("age_seconds"),
         versions=len(rows),

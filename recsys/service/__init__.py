@@ -34,6 +34,14 @@ from recsys.base.service_settings import ServiceSettings
 from recsys.service.app import Service
 from recsys.service.keys import new_key
 from recsys.service.server import serve
-from recsys.service.startup import StartCheck, check
+from recsys.service.startup import StartCheck, before_fork, check
 
-__all__ = ["Service", "ServiceSettings", "StartCheck", "check", "new_key", "serve"]
+__all__ = [
+    "Service",
+    "ServiceSettings",
+    "StartCheck",
+    "before_fork",
+    "check",
+    "new_key",
+    "serve",
+]

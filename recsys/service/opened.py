@@ -12,10 +12,10 @@ from recsys.base.errors import CorruptVersionError, RecsysError
 from recsys.service.list_writer import SOURCES, ListWriter
 from recsys.service.live import Fresh, Live
 from recsys.serving import Recommender
-from recsys.serving.open import open_content, signature_of
+from recsys.serving.open import open_content
 from recsys.serving.plain_lists import PlainLists
 from recsys.store import Content, current_or_none, open_version
-from recsys.store.versions import CURRENT
+from recsys.store.versions import current_signature
 
 log = logging.getLogger("recsys.service")
 
@@ -126,7 +126,7 @@ class CurrentVersion:
         self._others = OtherVersions(store, live)
         self.opened: Opened | None = None
         self._on_event = on_event
-        self._signature: list[int] | None = None
+        self._signature: list[int] | str | None = None
         self._refused: str | None = None
         self._lock = Lock()
 
@@ -137,7 +137,7 @@ class CurrentVersion:
         """
         self._others.close_idle()
         with self._lock:
-            signature = signature_of(self.store / CURRENT)
+            signature = current_signature(self.store)
             if self.opened is not None and signature == self._signature:
                 return
             try:

@@ -24,9 +24,14 @@ from recsys.service.app import Service
 from recsys.service.certificate import certificate_until
 from recsys.service.log_lines import config_of, write_from_a_thread
 from recsys.service.refresher import Refresher
-from recsys.service.startup import address_of, require_startable, wait_for_address
+from recsys.service.startup import (
+    address_of,
+    before_fork,
+    require_startable,
+    wait_for_address,
+)
 from recsys.serving import store_path
-from recsys.store import current_or_none, versions
+from recsys.store import current_or_none, shown_store, versions
 
 log = logging.getLogger("recsys.service")
 
@@ -68,16 +73,17 @@ def serve(
     wait_for_address(settings)
     require_startable(settings)
     folder = store_path(store).absolute()
-    versions(folder)  # a StoreError where there is no store: a name with a slip of the pen
+    # A StoreError where there is no store: a name with a slip of the pen.
+    is_empty = before_fork(_is_without_current, folder)
     if settings.keys is not None:
         settings = replace(settings, keys=os.fspath(Path(settings.keys).absolute()))
     server = _server(settings)
-    if current_or_none(folder) is None:
+    if is_empty:
         log.warning("no current version: not ready until one is published")
 
     def started() -> None:
         check_stop()  # a signal of before Granian listened to them
-        facts = {"store": str(folder), "url": settings.url, "workers": settings.workers}
+        facts = {"store": shown_store(folder), "url": settings.url, "workers": settings.workers}
         log.info("listening", extra={"facts": facts})
         if on_start is not None:
             on_start()
@@ -90,6 +96,11 @@ def serve(
             held.enter_context(Refresher(refresh, settings.refresh_minutes, Path(counters)))
         make = partial(Service, folder, settings, Path(counters), events)
         server.serve(target_loader=_Loader(make), wrap_loader=False)
+
+
+def _is_without_current(store: Path) -> bool:
+    versions(store)
+    return current_or_none(store) is None
 
 
 def _prepare_events(store: Path, settings: EventSettings) -> None:

@@ -8,10 +8,12 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from recsys.base.environment import extra, missing_package, usable_cores
 from recsys.base.errors import ConfigError, EventsError, RecsysError
@@ -25,7 +27,9 @@ from recsys.service.traces import require_telemetry
 from recsys.serving import store_path
 from recsys.serving.open import open_content
 from recsys.store import Content, current_or_none, versions
+from recsys.store.remote import remote_of
 
+_Found = TypeVar("_Found")
 _FREED_SECONDS = 3.0
 _FEW_DAYS = 14  # of a certificate
 
@@ -84,6 +88,17 @@ def check(
     findings += _looked("events", lambda: _of_events(folder, events or EventSettings()))
     version = content[0].version.name if content else None
     return StartCheck(settings.url, version, tuple(findings))
+
+
+def before_fork(look: Callable[[Path], _Found], store: Path) -> _Found:
+    """Return what a look at a store finds, in a process of its own where that is at an address.
+
+    Workers are forks, and what talks to a bucket has threads, which a fork loses.
+    """
+    if remote_of(store) is None:
+        return look(store)
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(look, store).result()
 
 
 def require_startable(settings: ServiceSettings) -> None:

@@ -4,20 +4,25 @@ import os
 import warnings
 from pathlib import Path
 
-from recsys.base.checks import as_path
 from recsys.base.durable import identity_of
-from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
+from recsys.base.errors import (
+    CorruptVersionError,
+    StoreError,
+    UnreadableError,
+    VersionNotFoundError,
+)
 from recsys.serving.recommender import Recommender
 from recsys.serving.results import Recommendations
 from recsys.store import Content, current_or_none, open_version, served
+from recsys.store.remote import VERSIONS, remote_of, store_folder
 from recsys.store.sound import first_usable
-from recsys.store.versions import CURRENT
+from recsys.store.versions import Version, current_signature
 from recsys.vectors import Id
 
 
 def store_path(store: str | Path | None = None) -> Path:
     """Return the folder of the store: the given one, else $RECSYS_STORE, else ./store."""
-    return as_path("store", store or os.environ.get("RECSYS_STORE") or "store")
+    return store_folder(store or os.environ.get("RECSYS_STORE") or "store")
 
 
 def open(store: str | Path | None = None, version: str | None = None) -> Recommender:
@@ -59,6 +64,10 @@ def open_content(store: str | Path | None = None, version: str | None = None) ->
         if version is not None:
             raise
         return _opened_instead(folder, error)
+    except UnreadableError as error:
+        if version is not None:
+            raise
+        return _opened_copy(folder, error)
 
 
 def _opened_instead(store: Path, error: StoreError) -> Content:
@@ -67,6 +76,17 @@ def _opened_instead(store: Path, error: StoreError) -> Content:
     if opened is None:
         raise error
     warnings.warn(f"{error}; serving version {opened.version}", RuntimeWarning, stacklevel=4)
+    return opened
+
+
+def _opened_copy(store: Path, error: UnreadableError) -> Content:
+    """Open the local copy of what was current last, where a bucket is not reached now."""
+    remote = remote_of(store)
+    name = None if remote is None else remote.last_known
+    if name is None:
+        raise error
+    opened = Content.of(Version(name, store / VERSIONS / name))
+    warnings.warn(f"{error}; serving the local copy of {name}", RuntimeWarning, stacklevel=4)
     return opened
 
 
@@ -92,12 +112,12 @@ def recommend(user_id: Id, k: int = 10, store: str | Path | None = None) -> Reco
     return _current_recommender(store_path(store).absolute()).recommend(user_id, k)
 
 
-_open: dict[Path, tuple[list[int], Recommender]] = {}
+_open: dict[Path, tuple[list[int] | str, Recommender]] = {}
 
 
 def _current_recommender(store: Path) -> Recommender:
     """Return the recommender of the current version, opened only when CURRENT was replaced."""
-    signature = signature_of(store / CURRENT)  # taken before CURRENT is read, so never too new
+    signature = current_signature(store)  # taken before CURRENT is read, so never too new
     known = _open.get(store)
     if signature is not None and known is not None and known[0] == signature:
         return known[1]

@@ -26,6 +26,7 @@ from recsys.store.parquet_files import ItemTable, SeenLists, UserTable, read_vec
 from recsys.store.prune import Pruning, prune, prune_refreshed
 from recsys.store.publish import BuiltIndexes, Gate, build_indexes, publish, require_writable
 from recsys.store.release import Release
+from recsys.store.remote import shown_store, store_folder
 from recsys.store.sound import PassedOver, damage_of
 from recsys.store.verify import verify
 from recsys.store.versions import Version, current, current_or_none, find_version, versions
@@ -71,6 +72,8 @@ __all__ = [
     "require_writable",
     "rollback",
     "served",
+    "shown_store",
+    "store_folder",
     "table_of_described",
     "unpin",
     "verify",

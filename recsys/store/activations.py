@@ -1,15 +1,17 @@
 """Activate a version, roll back, pin; and the record of activations."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from recsys.base.checks import as_path
 from recsys.base.durable import errors_of_writing, replace_text
 from recsys.base.errors import StoreError, VersionNotFoundError
 from recsys.base.locks import only_writer
+from recsys.objects import TakenError
+from recsys.store.remote import RemoteStore, leased, remote_of, store_folder
 from recsys.store.sound import PassedOver, first_usable, require_sound, warn_of
 from recsys.store.versions import (
     CURRENT,
@@ -29,6 +31,13 @@ _Kind = Literal["activate", "rollback"]
 
 _LINE = re.compile(r"(\S+) (activate|rollback) (\S+)", re.ASCII)
 _MAX_LINES = 1000
+_TRIES = 5  # where other processes change the same object
+
+
+class Seen(NamedTuple):
+    """CURRENT as it was read; a write under this condition replaces no other one."""
+
+    etag: str | None  # None where there was none
 
 
 class Activation(NamedTuple):
@@ -58,7 +67,7 @@ def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
     StoreError
         If the store cannot be written.
     """
-    store = as_path("store", store)
+    store = store_folder(store)
     version = find_version(store, name)  # before the lock, which may not be writable
     require_sound(version)
     if not force:
@@ -67,10 +76,22 @@ def activate(store: str | Path, name: str, *, force: bool = False) -> Version:
         return _make_current(store, name, "activate")
 
 
-def make_current(store: Path, name: str) -> Version:
-    """Make a version current that was written just now."""
+def make_current(store: Path, name: str, seen: Seen | None = None) -> Version:
+    """Make a version current that was written just now, in the place of the one that was seen.
+
+    Raises
+    ------
+    StoreError
+        If another publisher has made one current since.
+    """
     with only_writer(store / CURRENT_LOCK):
-        return _make_current(store, name, "activate")
+        return _make_current(store, name, "activate", seen)
+
+
+def seen_current(store: Path) -> Seen | None:
+    """Return what CURRENT of a store at an address is now; a folder is locked instead."""
+    remote = remote_of(store)
+    return None if remote is None else Seen(remote.text(CURRENT)[1])
 
 
 def rollback(store: str | Path) -> Version:
@@ -98,7 +119,7 @@ def rollback(store: str | Path) -> Version:
     --------
     activations : which versions were current, and when
     """
-    store = as_path("store", store)
+    store = store_folder(store)
     now = find_version(store).name
     with errors_of_writing(store, "roll back"), only_writer(store / CURRENT_LOCK):
         before, passed_over = _sound_before(store)
@@ -116,14 +137,14 @@ def rollback(store: str | Path) -> Version:
 
 def activations(store: str | Path) -> list[Activation]:
     """Return all activations, oldest first; the last one made current what CURRENT names."""
-    store = as_path("store", store)
+    store = store_folder(store)
     lines, now = _lines_of(store), current_or_none(store)
     if not lines or lines[-1].version != now:
         before = lines[-2].version if len(lines) > 1 else None
         if lines and before == now:  # a process died before it replaced CURRENT
             lines.pop()
         elif now is not None:  # CURRENT was written by hand, or by a release without ACTIVATIONS
-            lines.append(Activation(_now(), "activate", now))
+            lines.append(_of_now("activate", now))
     return lines
 
 
@@ -138,7 +159,7 @@ def version_before(store: str | Path) -> str | None:
     UnreadableError
         If a version cannot be read now: then it is not known whether it is damaged.
     """
-    before, _ = _sound_before(as_path("store", store))
+    before, _ = _sound_before(store_folder(store))
     return None if before is None else before.name
 
 
@@ -160,7 +181,7 @@ def names_before(store: Path) -> list[str]:
 
 def pinned(store: str | Path) -> frozenset[str]:
     """Return the names of the pinned versions."""
-    return frozenset((read_text(as_path("store", store) / PINNED) or "").split())
+    return frozenset((read_text(store_folder(store) / PINNED) or "").split())
 
 
 def pin(store: str | Path, name: str) -> Version:
@@ -173,11 +194,15 @@ def pin(store: str | Path, name: str) -> Version:
     StoreError
         If the store cannot be written.
     """
-    store = as_path("store", store)
+    store = store_folder(store)
     find_version(store, name)
-    with errors_of_writing(store, f"pin {name}"), only_writer(store / CURRENT_LOCK):
+    with (
+        errors_of_writing(store, f"pin {name}"),
+        only_writer(store / CURRENT_LOCK),
+        leased(store, name),
+    ):
         version = find_version(store, name)  # once more, as nothing can prune it now
-        _write_pins(store, pinned(store) | {name})
+        _change_pins(store, lambda names: names | {name})
     return version
 
 
@@ -189,14 +214,14 @@ def unpin(store: str | Path, name: str) -> None:
     StoreError
         If it is not pinned, or the store cannot be written.
     """
-    store = as_path("store", store)
+    store = store_folder(store)
     if name not in pinned(store):
         known = ", ".join(sorted(pinned(store))) or "none is"
         raise StoreError(
             f"store {store}: expected a pinned version, got {name!r}; pinned are: {known}"
         )
     with errors_of_writing(store, f"unpin {name}"), only_writer(store / CURRENT_LOCK):
-        _write_pins(store, pinned(store) - {name})
+        _change_pins(store, lambda names: names - {name})
 
 
 def _sound_before(store: Path) -> tuple[Version | None, tuple[PassedOver, ...]]:
@@ -204,17 +229,57 @@ def _sound_before(store: Path) -> tuple[Version | None, tuple[PassedOver, ...]]:
     return first_usable(store, names_before(store), require_sound)
 
 
-def _make_current(store: Path, name: str, kind: _Kind) -> Version:
+def _make_current(store: Path, name: str, kind: _Kind, seen: Seen | None = None) -> Version:
     """Write ACTIVATIONS, then CURRENT; the caller holds the lock."""
-    version = find_version(store, name)  # once more, as nothing can prune it now
-    version.manifest  # noqa: B018  a version that cannot be opened must not become current
-    known = activations(store)
-    if not known or known[-1].version != name:
-        known.append(Activation(_now(), kind, name))
-        text = "\n".join(" ".join(activation) for activation in known[-_MAX_LINES:])
-        replace_text(store / ACTIVATIONS, text)
-    replace_text(store / CURRENT, name)
+    remote = remote_of(store)
+    with leased(store, name):
+        version = find_version(store, name)  # once more, as nothing can prune it now
+        version.manifest  # noqa: B018  a version that cannot be opened must not become current
+        if remote is None:
+            known = activations(store)
+            if _is_another(known, name):
+                replace_text(store / ACTIVATIONS, _text_of([*known, _of_now(kind, name)]))
+            replace_text(store / CURRENT, name)
+        else:
+            _make_current_at(remote, name, kind, seen)
     return version
+
+
+def _make_current_at(remote: RemoteStore, name: str, kind: _Kind, seen: Seen | None) -> None:
+    """Do so in a bucket, where another process may do the same: each write names what it saw."""
+    for _ in range(_TRIES):
+        now = remote.text(CURRENT)[1]
+        if seen is not None and now != seen.etag:
+            break
+        of_activations = remote.text(ACTIVATIONS)[1]
+        known = activations(remote.folder)
+        with suppress(TakenError):
+            if _is_another(known, name):
+                text = _text_of([*known, _of_now(kind, name)])
+                of_activations = remote.replace(ACTIVATIONS, text, of_activations)
+            try:
+                remote.replace(CURRENT, name, now)
+            except TakenError:  # so it was never current
+                remote.replace(ACTIVATIONS, _text_of(known), of_activations)
+                raise
+            return
+    raise StoreError(
+        f"store {remote.address}: expected version {name} to become current, but another process "
+        f"made {current(remote.folder)} current meanwhile; both are kept: recsys activate {name} "
+        "makes this one current"
+    )
+
+
+def _is_another(known: list[Activation], name: str) -> bool:
+    return not known or known[-1].version != name
+
+
+def _of_now(kind: _Kind, name: str) -> Activation:
+    return Activation(_now(), kind, name)
+
+
+def _text_of(known: list[Activation]) -> str:
+    return "\n".join(" ".join(activation) for activation in known[-_MAX_LINES:])
 
 
 def _not_undone(past: Iterable[Activation]) -> list[str]:
@@ -240,8 +305,18 @@ def _lines_of(store: Path) -> list[Activation]:
     ]
 
 
-def _write_pins(store: Path, names: frozenset[str]) -> None:
-    replace_text(store / PINNED, "\n".join(sorted(names)))
+def _change_pins(store: Path, change: Callable[[frozenset[str]], frozenset[str]]) -> None:
+    remote = remote_of(store)
+    for _ in range(_TRIES):
+        etag = None if remote is None else remote.text(PINNED)[1]
+        text = "\n".join(sorted(change(pinned(store))))
+        if remote is None:
+            replace_text(store / PINNED, text)
+            return
+        with suppress(TakenError):
+            remote.replace(PINNED, text, etag)
+            return
+    raise StoreError(f"store {store}: others change the pins again and again; try again")
 
 
 def _now() -> str:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.base.charts import Interval, LinePlot, interval_of, line_of
 from recsys.base.durable import moment_of
-from recsys.base.errors import CorruptVersionError, StoreError, UnreadableError
+from recsys.base.errors import (
+    CorruptVersionError,
+    StoreError,
+    UnreadableError,
+    VersionNotFoundError,
+)
 from recsys.base.tables import table_of
 from recsys.index import SHORT
 from recsys.store.activations import names_before, pinned
@@ -63,7 +68,8 @@ def describe_versions(store: str | Path, *, deep: bool = False) -> list[dict[str
         except (StoreError, FileNotFoundError) as error:
             errors[version.name] = error
             is_damaged = isinstance(error, CorruptVersionError | FileNotFoundError)
-            if version.folder.exists():  # else it was pruned meanwhile
+            is_pruned = isinstance(error, VersionNotFoundError)
+            if version.folder.exists() or (version.remote is not None and not is_pruned):
                 rows.append(marks | {"damaged" if is_damaged else "unreadable": str(error)})
     _mark_rollback(store, rows, errors)
     return rows

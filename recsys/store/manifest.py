@@ -308,7 +308,7 @@ class Manifest:
         return _with_checksum(content + "\n")
 
     @classmethod
-    def from_json(cls, text: str, path: Path) -> "Manifest":
+    def from_json(cls, text: str, path: Path | str) -> "Manifest":
         """Read what `to_json` wrote; a StoreError names `path` where it is of another format."""
         try:
             content = json.loads(text)
@@ -381,7 +381,7 @@ def _with_checksum(text: str) -> str:
     return f'{text.removesuffix(_END)}{_CHECKSUM} "{checksum}"{_END}'
 
 
-def _damaged(path: Path, found: str) -> str:
+def _damaged(path: Path | str, found: str) -> str:
     return f"{path}: expected the manifest of a version, got {found}; activate another version"
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys.base.checks import as_path
 from recsys.base.errors import (
     ConfigError,
     CorruptVersionError,
@@ -23,6 +22,7 @@ from recsys.store.activations import served
 from recsys.store.manifest import ModelSpec
 from recsys.store.parquet_files import read_item_table
 from recsys.store.release import Release
+from recsys.store.remote import store_folder
 from recsys.store.sound import PassedOver, first_usable, require_sound, warn_of
 from recsys.store.versions import CURRENT, Version, current, find_version, versions
 from recsys.vectors import align, shared_rows
@@ -73,7 +73,7 @@ def parent_of(store: str | Path) -> Parent:
     StoreError
         If there is no store, or it cannot be read, or another release made the current version.
     """
-    store = as_path("store", store)
+    store = store_folder(store)
     names, damaged_current = _candidates(store)
     if not damaged_current:
         _require_this_release(store)
@@ -114,7 +114,7 @@ def align_with_current(
     from recsys.settings import AlignmentSettings  # not needed to serve
 
     settings = settings or AlignmentSettings()
-    parent = parent_of(store) if Path(store).is_dir() else Parent(None)
+    parent = parent_of(store) if store_folder(store).is_dir() else Parent(None)
     if parent.version is None:
         damaged = parent.passed_over[0].reason if parent.passed_over else None
         return _in_new_space(release, None, damaged or "the first version of the store")

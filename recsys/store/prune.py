@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from recsys.base.checks import as_path, require_whole
+from recsys.base.checks import require_whole
 from recsys.base.durable import errors_of_writing, sync
 from recsys.base.errors import StoreError, UnreadableError
 from recsys.base.locks import only_writer
 from recsys.store.activations import pinned, version_before
+from recsys.store.remote import RemoteStore, remote_of, store_folder
 from recsys.store.sound import damage_of, lease_of, warn_of
 from recsys.store.versions import (
     CURRENT_LOCK,
@@ -83,12 +84,13 @@ def prune(
         If the store cannot be read or written.
     """
     require_whole("keep", keep, least=1, expected="1 or more versions to keep")
-    store = as_path("store", store)
+    store = store_folder(store)
     listed = versions(store)  # raises where there is no store
     if dry_run:
         states = _states(listed, keep)
         return _prune(store, listed, states, keep, lambda version: None, without_locks)
     with errors_of_writing(store, "prune"), only_writer(store / PUBLISH_LOCK):
+        _remove_leftover_objects(store)
         remove_leftovers(store / VERSIONS)
         states = _states(listed, keep)  # reads all files, so before the other lock
         with only_writer(store / CURRENT_LOCK):  # no version becomes current meanwhile
@@ -107,7 +109,7 @@ def prune_refreshed(store: str | Path, keep: int = KEPT_REFRESHED) -> Pruning:
     As `prune` it keeps the current version, the one that a rollback would take, pinned ones and
     those that are open, and it reads no more than manifests.
     """
-    store = as_path("store", store)
+    store = store_folder(store)
     with errors_of_writing(store, "prune"), only_writer(store / PUBLISH_LOCK):
         listed = versions(store)
         is_one = {version.name: _is_refreshed(version) for version in listed}
@@ -204,6 +206,9 @@ def _removed(
     remove: Callable[[Version], None],
     without_locks: bool,
 ) -> Pruning:
+    remote = listed[0].remote if listed else None
+    if remote is not None:
+        return _removed_objects(remote, listed, kept, is_dry=remove is not _move_away)
     deleted, n_bytes = [], 0
     for version in reversed(listed):
         if version.name in kept:
@@ -217,6 +222,37 @@ def _removed(
             remove(version)
         deleted.append(version.name)
     return Pruning(tuple(deleted), n_bytes, dict(sorted(kept.items(), reverse=True)))
+
+
+def _removed_objects(
+    remote: RemoteStore, listed: Sequence[Version], kept: dict[str, str], *, is_dry: bool
+) -> Pruning:
+    """Remove versions from a bucket, where other machines may open or activate them meanwhile."""
+    deleted, n_bytes, now = [], 0, remote.now()
+
+    def is_needed(name: str) -> bool:
+        return name in _in_use(remote.folder, listed)
+
+    for version in reversed(listed):
+        if version.name in kept:
+            continue
+        size = version.n_bytes
+        if is_dry:
+            is_open = remote.is_leased(version.name, now)
+        else:
+            is_open = not remote.delete(version.name, is_needed, now)
+        if is_open:
+            kept[version.name] = "open"
+            continue
+        n_bytes += size
+        deleted.append(version.name)
+    return Pruning(tuple(deleted), n_bytes, dict(sorted(kept.items(), reverse=True)))
+
+
+def _remove_leftover_objects(store: Path) -> None:
+    remote = remote_of(store)
+    if remote is not None:
+        remote.remove_leftovers()
 
 
 def _open_reason(held: str, without_locks: bool) -> str | None:
@@ -254,7 +290,7 @@ def _states(listed: Sequence[Version], keep: int) -> dict[str, _State]:
 
 def _state(version: Version) -> _State:
     try:
-        if damage_of(version) is not None:
+        if damage_of(version, quickly=version.remote is not None) is not None:
             return "damaged"
         is_sound_refresh = version.manifest.status == "accepted" and _is_refreshed(version)
         return "refreshed" if is_sound_refresh else version.manifest.status

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.checks import as_path
 from recsys.base.durable import (
     appear,
     durable_file,
@@ -31,7 +30,7 @@ from recsys.base.progress import OnStep, progress_bar
 from recsys.base.stopping import uninterrupted
 from recsys.index import IndexSummary, Sample, build_index
 from recsys.store import parquet_files
-from recsys.store.activations import make_current
+from recsys.store.activations import Seen, make_current, seen_current
 from recsys.store.content import INDEX, SIMILAR, Content
 from recsys.store.item_json import write_item_json
 from recsys.store.manifest import MANIFEST, Check, FileFacts, IndexSummaries, Manifest, files_facts
@@ -39,6 +38,7 @@ from recsys.store.parent import Damaged, Parent, parent_of, require_comparable
 from recsys.store.parquet_files import ItemTable, UserTable
 from recsys.store.prune import STAGING, remove_leftovers
 from recsys.store.release import Release
+from recsys.store.remote import remote_of, store_folder
 from recsys.store.serving_files import SERVING, write_mapped
 from recsys.store.sound import warn_of
 from recsys.store.versions import PUBLISH_LOCK, VERSIONS, Version, versions
@@ -58,6 +58,7 @@ Where no version is sound, the parent is a `Damaged` one, of which the manifest 
 
 _N_MEASURED = 1000  # users that the index is measured on
 _N_MEASURED_OF_SCANS = 200
+_TRIES = 3  # of publishers at once, which are compared with each other
 _WORTH_A_FOREST = range(400_000, 4_000_000)  # rows: a scan takes a millisecond, a forest minutes
 
 
@@ -107,11 +108,11 @@ def publish(
     UnreadableError
         If a version before it cannot be read now.
     StoreError
-        If the store cannot be written.
+        If the store cannot be written, or another publisher of a store at an address was first.
     """
     from recsys.settings import IndexSettings  # not needed to serve
 
-    store = as_path("store", store)
+    store = store_folder(store)
     require_writable(store)
     with (
         errors_of_writing(store, "publish a version"),
@@ -119,7 +120,7 @@ def publish(
         progress_bar("publishing", enabled=progress) as on_step,
         _staging(store / VERSIONS) as folder,
     ):
-        parent = parent_of(store)
+        seen, parent = seen_current(store), parent_of(store)
         if gate is not None:
             require_comparable(store, parent)
         settings = settings or IndexSettings()
@@ -129,15 +130,20 @@ def publish(
         for path in folder.rglob("*"):
             if path.is_file():
                 make_read_only(path)
-        manifest = _manifest(store, parent.name, release, index, files_facts(folder))
-        on_step(5, 6)
-        if gate is not None:
-            manifest = _checked(folder, manifest, parent, gate)
+        facts = files_facts(folder)
+        for _ in range(_TRIES):
+            manifest = _manifest(store, parent.name, release, index, facts)
+            on_step(5, 6)
+            if gate is not None:
+                manifest = _checked(folder, manifest, parent, gate)
+            if _uploaded(store, folder, manifest, seen):
+                break
+            seen, parent = seen_current(store), parent_of(store)
         on_step(6, 6)
         with uninterrupted():  # what appears becomes current
             _finish(store, folder, manifest)
             manifest.require_accepted()
-            return make_current(store, manifest.version)
+            return make_current(store, manifest.version, seen)
 
 
 def build_indexes(folder: Path, release: Release, settings: "IndexSettings") -> BuiltIndexes:
@@ -183,7 +189,10 @@ def require_writable(store: str | Path) -> None:
     StoreError
         If the store cannot be written.
     """
-    store = as_path("store", store)
+    store = store_folder(store)
+    remote = remote_of(store)
+    if remote is not None:
+        remote.require_writable()
     with errors_of_writing(store, "write to the store"):
         (store / VERSIONS).mkdir(parents=True, exist_ok=True)
         lacks = _lacks(store)
@@ -212,6 +221,9 @@ def _lacks(store: Path) -> list[str]:
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
     """Make a folder to write to; remove it unless it was renamed."""
+    remote = remote_of(parent.parent)
+    if remote is not None:
+        remote.remove_leftovers()
     warn_of(remove_leftovers(parent))
     folder = _new_folder(parent)
     try:
@@ -335,11 +347,30 @@ def _before(parent: Parent) -> Content | Damaged | None:
     return Content.of(parent.version)
 
 
+def _uploaded(store: Path, folder: Path, manifest: Manifest, seen: Seen | None) -> bool:
+    """Write the files to the bucket, if the store is there; whether the parent still is current.
+
+    Where another publisher was first, the version is compared with that one's and named after it.
+    """
+    remote = remote_of(store)
+    if remote is None:
+        return True
+    remote.upload(folder, manifest)
+    if seen_current(store) == seen:
+        return True
+    remote.remove(manifest.version)
+    return False
+
+
 def _finish(store: Path, folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a version, and rename its folder to its name."""
+    content = manifest.to_json().encode()
     with durable_file(folder / MANIFEST) as file:
-        file.write(manifest.to_json().encode())
+        file.write(content)
     make_read_only(folder / MANIFEST)
+    remote = remote_of(store)
+    if remote is not None:
+        remote.complete(manifest, content)
     appear(folder, store / VERSIONS / manifest.version)
 
 

@@ -21,6 +21,7 @@ from recsys.base.errors import (
 from recsys.base.locks import Held, share, state_of
 from recsys.base.reading import errors_of_reading, fault_of, patiently
 from recsys.store.manifest import MANIFEST, FileFacts
+from recsys.store.remote import opened_copy
 from recsys.store.versions import Version, find_version
 
 _Used = TypeVar("_Used")
@@ -37,6 +38,7 @@ class Lease:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._in_bucket = opened_copy(folder)
         path = folder / MANIFEST
         try:
             # Without O_NONBLOCK a pipe in its place would wait for a writer.
@@ -55,6 +57,8 @@ class Lease:
 
     def __exit__(self, *_: object) -> None:
         self._close()
+        if self._in_bucket is not None:
+            self._in_bucket.close()
 
 
 @contextmanager
@@ -108,10 +112,12 @@ def check_name(version: Version) -> None:
 def damage_of(version: Version, *, quickly: bool = False) -> CorruptVersionError | None:
     """Return the error that names the damage of a version, None where `require_sound` finds none.
 
-    Quickly, no more is checked than opening checks.
+    Quickly, no more is checked than opening checks; of objects that is their sizes.
     """
     try:
-        if quickly:
+        if quickly and version.remote is not None:
+            version.remote.check_sizes(version.name)
+        elif quickly:
             check_quickly(version)
         else:
             require_sound(version)
@@ -182,7 +188,8 @@ def _check_sizes(version: Version) -> None:
 
 def unread_bytes(version: Version) -> int:
     """Return the bytes of the files whose checksums `check_quickly` does not compare."""
-    quick = {name for name, _ in _smallest(version, MAX_CHECKED_BYTES)}
+    most = MAX_CHECKED_BYTES if version.remote is None else 0
+    quick = {name for name, _ in _smallest(version, most)}
     return sum(facts.bytes for name, facts in version.manifest.files.items() if name not in quick)
 
 

@@ -14,21 +14,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys.base.checks import as_path, require_a
-from recsys.base.durable import moment_of
+from recsys.base.checks import require_a
+from recsys.base.durable import identity_of, moment_of
 from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundError
 from recsys.base.lazy import lazy_property
 from recsys.base.reading import errors_of_reading, fault_of
 from recsys.base.tables import TableList
 from recsys.store.manifest import EvaluationSummary, Manifest, read_manifest
+from recsys.store.remote import CURRENT as CURRENT
+from recsys.store.remote import VERSIONS as VERSIONS
+from recsys.store.remote import RemoteStore, remote_of, shown_store, store_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from recsys.base.charts import LinePlot
 
-CURRENT = "CURRENT"
-VERSIONS = "versions"
 
 CURRENT_LOCK = ".current.lock"
 """Held for an instant by a process that changes CURRENT, ACTIVATIONS or PINNED, or prunes."""
@@ -58,7 +59,16 @@ class Version:
     @lazy_property
     def manifest(self) -> Manifest:
         """What the version holds and how it was made; a CorruptVersionError if it is damaged."""
-        return self.staged or read_manifest(self.folder)
+        if self.staged is not None:
+            return self.staged
+        if self.remote is not None and not self.folder.is_dir():
+            return self.remote.manifest(self.name)
+        return read_manifest(self.folder)
+
+    @property
+    def remote(self) -> RemoteStore | None:
+        """The store at an address that has it: the folder is a copy, which may not be there yet."""
+        return remote_of(self.folder.parents[1])
 
     @property
     def metrics(self) -> Mapping[str, EvaluationSummary]:
@@ -72,13 +82,15 @@ class Version:
     @property
     def n_bytes(self) -> int:
         """Bytes of all its files."""
+        if self.remote is not None:
+            return sum(facts.bytes for facts in self.remote.files(self.name).values())
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def __str__(self) -> str:
         return self.name
 
     def __repr__(self) -> str:
-        return f"Version({self.name!r} in {str(self.folder.parents[1])!r})"
+        return f"Version({self.name!r} in {shown_store(self.folder.parents[1])!r})"
 
     def _repr_html_(self) -> str:
         return Versions([self])._repr_html_()
@@ -101,7 +113,7 @@ class Versions(TableList[Version]):
 
     def caption(self) -> str:
         """Return where the versions are."""
-        return f"versions in {self[0].folder.parents[1]}" if self else "no versions"
+        return f"versions in {shown_store(self[0].folder.parents[1])}" if self else "no versions"
 
 
 def versions(store: str | Path) -> Versions:
@@ -160,6 +172,16 @@ def current_or_none(store: str | Path) -> str | None:
         return None
 
 
+def current_signature(store: str | Path) -> list[int] | str | None:
+    """Return what changes when another version becomes current; None where that is not known."""
+    store = store_folder(store)
+    try:
+        remote = remote_of(store)
+        return identity_of(store / CURRENT) if remote is None else remote.signature() or None
+    except (OSError, StoreError):
+        return None
+
+
 def find_version(store: str | Path, name: str | None = None) -> Version:
     """Return a version by name, by default the current one, without reading any of its files.
 
@@ -176,17 +198,21 @@ def find_version(store: str | Path, name: str | None = None) -> Version:
     named = current(store) if name is None else name
     if named is None:
         raise VersionNotFoundError(
-            f"store {store}: expected a current version, got none; activate one: {_known(store)}; "
-            "recsys activate VERSION does, with --force what a gate refused"
+            f"store {shown_store(store)}: expected a current version, got none; activate one: "
+            f"{_known(store)}; recsys activate VERSION does, with --force what a gate refused"
         )
-    folder = store / VERSIONS / named
+    folder, remote = store / VERSIONS / named, remote_of(store)
     with errors_of_reading(folder):
-        is_there = is_version_name(named) and folder.is_dir()
+        is_there = is_version_name(named) and (
+            folder.is_dir() if remote is None else bool(remote.files(named))
+        )
     if not is_there:
         missing = f"holds no version {_short(named)}"
         if name is None:
             missing = f"{CURRENT} names version {_short(named)}, which the store does not hold"
-        raise VersionNotFoundError(f"store {store}: {missing}; choose one: {_known(store)}")
+        raise VersionNotFoundError(
+            f"store {shown_store(store)}: {missing}; choose one: {_known(store)}"
+        )
     return Version(named, folder)
 
 
@@ -204,6 +230,9 @@ def is_version_name(name: str) -> bool:
 
 def read_text(path: Path) -> str | None:
     """Return the text of a file of a store, None where there is no such file."""
+    remote = remote_of(path.parent)
+    if remote is not None:
+        return remote.text(path.name)[0]
     try:
         return path.read_bytes().decode(errors="replace")
     except FileNotFoundError:
@@ -213,7 +242,7 @@ def read_text(path: Path) -> str | None:
 
 
 def _existing(store: str | Path) -> Path:
-    store = as_path("store", store)
+    store = store_folder(store)
     with errors_of_reading(store):
         is_there = store.is_dir()
     if not is_there:
@@ -226,6 +255,11 @@ def _existing(store: str | Path) -> Path:
 
 
 def _versions_in(store: Path) -> Iterator[Version]:
+    remote = remote_of(store)
+    if remote is not None:
+        names = filter(is_version_name, remote.names())
+        yield from (Version(name, store / VERSIONS / name) for name in names)
+        return
     try:
         for folder in (store / VERSIONS).iterdir():
             if is_version_name(folder.name) and folder.is_dir():

@@ -1,0 +1,33 @@
+"""Files of a log, or of a table of its items, that are objects: read from their local copies."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys.base.errors import ConfigError, DataError
+from recsys.objects import ObjectAddress, local_copy, object_address
+
+if TYPE_CHECKING:
+    from recsys.logs.sources import LogFile
+
+
+def files_of_objects(
+    address: ObjectAddress,
+    find: "Callable[[Path, list[str]], Iterable[LogFile]]",
+    notes: list[str],
+) -> "list[LogFile]":
+    """Return what `find` does in the local copy of an address, and says of it, by addresses."""
+    copy, said = local_copy(address), list[str]()
+    try:
+        files = [*find(copy.path, said)]
+    except (DataError, ConfigError) as error:
+        raise type(error)(copy.shown(str(error))) from error
+    notes.extend(map(copy.shown, said))
+    return [replace(file, shown=copy.shown(file.path)) for file in files]
+
+
+def local_path(source: str | Path, what: str) -> Path:
+    """Return a path as it is, and for the address of an object its local copy."""
+    address = object_address(source)
+    return Path(source) if address is None else local_copy(address, what).path

@@ -1,0 +1,15 @@
+"""Objects of S3, Google Cloud Storage and Azure: their addresses, and local copies of them."""
+
+from recsys.objects.address import ObjectAddress, object_address, shown
+from recsys.objects.bucket import Bucket, Facts, TakenError
+from recsys.objects.copies import local_copy
+
+__all__ = [
+    "Bucket",
+    "Facts",
+    "ObjectAddress",
+    "TakenError",
+    "local_copy",
+    "object_address",
+    "shown",
+]
