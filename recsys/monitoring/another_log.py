@@ -21,9 +21,9 @@ def warn_of_another_log(store: str | Path, current: Content, log: Interactions) 
     reason = reason_for_another_log(current, log)
     if reason is not None:
         warn(
-            f"store {shown_store(store)}: its current version {current.version.name} seems to be "
-            f"of another log, or of other columns: {reason}; the new version is compared with it and may be "
-            "refused: a store of its own, --store OTHER, keeps the two apart"
+            f"store {shown_store(store)}: its current version {current.version.name} seems "
+            f"to be of another log, or of other columns: {reason}; the new version is compared "
+            "with it and may be refused: a store of its own, --store OTHER, keeps the two apart"
         )
 
 

@@ -75,6 +75,7 @@ class Bucket:
 
     def __init__(self, address: ObjectAddress, error: Callable[[str], RecsysError]) -> None:
         self.address, self._error = address, error
+        self._endpoint = address.endpoint
 
     @cached_property
     def _store(self) -> Any:
@@ -82,7 +83,7 @@ class Bucket:
             from obstore.store import from_url
         except ImportError as error:
             raise missing_package(str(self.address), "obstore", extra("objects")) from error
-        endpoint = self.address.endpoint
+        endpoint = self._endpoint
         options: Any = dict(_TIMEOUTS)
         given: Any = {}
         if endpoint is not None:
@@ -272,7 +273,7 @@ class Bucket:
         advice = next((words for sign, words in _SIGNS if _has(error, sign)), None)
         if advice is None:
             advice = f"the service is not reached, or fails ({_reason_of(error)}); try again"
-        at = f" at {self.address.endpoint}" if self.address.endpoint else ""
+        at = f" at {self._endpoint}" if self._endpoint else ""
         return self._error(f"{self.address.below(key)}{at}: expected {what}, but {advice}")
 
 

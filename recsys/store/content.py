@@ -23,7 +23,7 @@ from recsys.store.serving_files import (
     open_user_lookup,
     open_users,
 )
-from recsys.store.sound import Lease, check_quickly
+from recsys.store.sound import Lease, check_quickly, of_sound_copy
 from recsys.store.versions import Version, current, find_version
 from recsys.vectors.ids import Kind
 
@@ -73,7 +73,7 @@ class Content:
         """
         version = version.absolute()  # as some files are opened later, maybe from elsewhere
         with errors_of_reading(version.folder):
-            return patiently(lambda: cls._of(version))
+            return of_sound_copy(version, lambda: patiently(lambda: cls._of(version)))
 
     @classmethod
     def _of(cls, version: Version) -> Self:

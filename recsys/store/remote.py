@@ -249,9 +249,19 @@ class RemoteStore:
         path = self.folder / VERSIONS / name
         with suppress(OSError), state_of(path / MANIFEST) as held:
             if held != "held":
-                trash = path.with_name(f".trash-{name}")
-                path.rename(trash)
-                shutil.rmtree(trash, ignore_errors=True)
+                self.take_away(name)
+
+    def take_away(self, name: str) -> bool:
+        """Delete a copy whoever has it open; return whether there was one."""
+        path = self.folder / VERSIONS / name
+        trash = path.with_name(f".trash-{name}")
+        shutil.rmtree(trash, ignore_errors=True)
+        try:
+            path.rename(trash)
+        except OSError:
+            return False
+        shutil.rmtree(trash, ignore_errors=True)
+        return True
 
     @property
     def last_known(self) -> str | None:

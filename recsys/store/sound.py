@@ -96,8 +96,19 @@ def require_sound(version: Version) -> Version:
     CorruptVersionError that names the file that differs, and what `Lease` and `read_manifest` do.
     """
     with errors_of_reading(version.folder):
-        patiently(lambda: _check_once(version))
+        of_sound_copy(version, lambda: patiently(lambda: _check_once(version)))
     return version
+
+
+def of_sound_copy(version: Version, use: Callable[[], _Used]) -> _Used:
+    """Return what `use` returns of a version; where its local copy is damaged, of a new one."""
+    try:
+        return use()
+    except CorruptVersionError:
+        remote = None if version.staged is not None else version.remote
+        if remote is None or not remote.take_away(version.name):
+            raise
+    return use()
 
 
 def check_name(version: Version) -> None:

@@ -20,7 +20,7 @@ from recsys.store.parquet_files import (
     read_user_table,
 )
 from recsys.store.serving_files import MAPPED_ITEMS, MAPPED_USERS
-from recsys.store.sound import Lease, check_files
+from recsys.store.sound import Lease, check_files, of_sound_copy
 from recsys.store.versions import Version, find_version
 from recsys.vectors import Ids
 from recsys.vectors.storage import StoredMatrix, encode
@@ -49,14 +49,18 @@ def verify(store: str | Path, version: str | None = None) -> Version:
         If it was made by another release of recsys.
     """
     found = find_version(store, version)
-    with Lease(found.folder):
-        check_files(found)
-        users, items = (read_user_table(found.folder), read_item_table(found.folder))
-        _check_shapes(found, users, items)
-        _check_users(found, users)
-        _check_items(found, items)
-        _check_copies(Content.of(found), users, items)
+    of_sound_copy(found, lambda: _check(found))
     return found
+
+
+def _check(version: Version) -> None:
+    with Lease(version.folder):
+        check_files(version)
+        users, items = (read_user_table(version.folder), read_item_table(version.folder))
+        _check_shapes(version, users, items)
+        _check_users(version, users)
+        _check_items(version, items)
+        _check_copies(Content.of(version), users, items)
 
 
 def _check_shapes(version: Version, users: UserTable, items: ItemTable) -> None:
