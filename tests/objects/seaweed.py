@@ -15,8 +15,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
+BUCKET = "shop"
 KEY, SECRET = "tester", "a-secret-of-tests"
 _START_SECONDS = 60
 
@@ -26,10 +28,13 @@ class Seaweed:
     endpoint: str
     filer: str
 
-    def make_bucket(self, name: str) -> str:
+    def make_bucket(self, name: str) -> None:
         asked = urllib.request.Request(f"{self.filer}/buckets/{name}/", method="POST")
-        urllib.request.urlopen(asked).read()
-        return name
+        try:
+            urllib.request.urlopen(asked).read()
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.CONFLICT:  # it is there
+                raise
 
     def environment(self, endpoint: str | None = None) -> dict[str, str]:
         return {
@@ -96,10 +101,10 @@ def _wait_for(found: Seaweed, process: "subprocess.Popen[bytes]", log: Path) -> 
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         try:
-            urllib.request.urlopen(found.filer).read()
+            found.make_bucket(BUCKET)
             urllib.request.urlopen(found.endpoint).read()
         except urllib.error.HTTPError as error:
-            if error.code == 403:  # it asks for a signature
+            if error.code == HTTPStatus.FORBIDDEN:  # it asks for a signature
                 return
         except OSError:
             pass
