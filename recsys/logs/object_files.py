@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys.base.errors import ConfigError, DataError
-from recsys.objects import ObjectAddress, local_copy, object_address
+from recsys.objects import local_copy, object_address
 
 if TYPE_CHECKING:
     from recsys.logs.sources import LogFile
 
 
-def files_of_objects(
-    address: ObjectAddress,
-    find: "Callable[[Path, list[str]], Iterable[LogFile]]",
+def files_at(
+    source: str | Path,
+    find: "Callable[[str | Path, list[str]], Iterable[LogFile]]",
     notes: list[str],
-) -> "list[LogFile]":
-    """Return what `find` does in the local copy of an address, and says of it, by addresses."""
+) -> "Iterable[LogFile]":
+    """Return what `find` finds at a path, or in the local copy of an address, and says of that."""
+    address = object_address(source)
+    if address is None:
+        return find(source, notes)
     copy, said = local_copy(address), list[str]()
     try:
         files = [*find(copy.path, said)]

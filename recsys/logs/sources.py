@@ -13,8 +13,7 @@ import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.logs.file_kind import COMPRESSION_OF_SUFFIX, kind_of, zip_member
-from recsys.logs.object_files import files_of_objects
-from recsys.objects import object_address
+from recsys.logs.object_files import files_at
 from recsys.settings import LogFormat
 
 if TYPE_CHECKING:
@@ -135,13 +134,8 @@ def files_and_tables(source: LogSource, log_format: LogFormat = "auto") -> Sourc
     is_list = isinstance(source, list | tuple)
     for number, one in enumerate(source if is_list else [source], start=1):  # type: ignore[arg-type]
         if isinstance(one, str | Path):
-            find, address = partial(_files_of, log_format=log_format), object_address(one)
-            files = (
-                find(one, found.notes)
-                if address is None
-                else files_of_objects(address, find, found.notes)
-            )
-            found.parts.extend(files)
+            find = partial(_files_of, log_format=log_format)
+            found.parts.extend(files_at(one, find, found.notes))
         elif isinstance(one, Fetched):
             found.parts.extend(one.files)
             found.notes.extend(one.notes)

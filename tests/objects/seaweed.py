@@ -81,6 +81,7 @@ def seaweed(folder: Path) -> Iterator[Seaweed]:
         *(program, "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
         *(f"-master.port={master}", "-master.volumeSizeLimitMB=64", "-volume.max=30"),
         *(f"-volume.port={volume}", "-filer", f"-filer.port={filer}", "-s3", f"-s3.port={s3}"),
+        *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # both have fixed ports
     ]
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
     with (folder / "log").open("w") as log:
