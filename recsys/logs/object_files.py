@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recsys.base.errors import ConfigError, DataError
 from recsys.objects import local_copy, object_address
+from recsys.settings import LogFormat
 
 if TYPE_CHECKING:
     from recsys.logs.sources import LogFile
@@ -14,16 +15,17 @@ if TYPE_CHECKING:
 
 def files_at(
     source: str | Path,
-    find: "Callable[[str | Path, list[str]], Iterable[LogFile]]",
+    find: "Callable[[str | Path, list[str], LogFormat], Iterable[LogFile]]",
     notes: list[str],
+    log_format: LogFormat,
 ) -> "Iterable[LogFile]":
     """Return what `find` finds at a path, or in the local copy of an address, and says of that."""
     address = object_address(source)
     if address is None:
-        return find(source, notes)
+        return find(source, notes, log_format)
     copy, said = local_copy(address), list[str]()
     try:
-        files = [*find(copy.path, said)]
+        files = [*find(copy.path, said, log_format)]
     except (DataError, ConfigError) as error:
         raise type(error)(copy.shown(str(error))) from error
     notes.extend(map(copy.shown, said))

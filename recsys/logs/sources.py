@@ -4,7 +4,6 @@ import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import unquote
@@ -134,8 +133,7 @@ def files_and_tables(source: LogSource, log_format: LogFormat = "auto") -> Sourc
     is_list = isinstance(source, list | tuple)
     for number, one in enumerate(source if is_list else [source], start=1):  # type: ignore[arg-type]
         if isinstance(one, str | Path):
-            find = partial(_files_of, log_format=log_format)
-            found.parts.extend(files_at(one, find, found.notes))
+            found.parts.extend(files_at(one, _files_of, found.notes, log_format))
         elif isinstance(one, Fetched):
             found.parts.extend(one.files)
             found.notes.extend(one.notes)

@@ -16,6 +16,7 @@ from recsys.serving import Recommender
 from recsys.serving.batch import ListSettings, list_settings, lists_in, write_part
 from recsys.serving.open import open_content
 from recsys.spark.arrow import map_in_arrow, one_row
+from recsys.store import shown_store, store_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -71,7 +72,7 @@ def write_lists(
     StoreError
         As `recsys.open`.
     """
-    store = Path(store).absolute()
+    store = shown_store(store_folder(store).absolute())  # an address leads executors to the bucket
     recommender = Recommender(open_content(store, version))
     n_users = len(recommender.user_vectors)
     settings = list_settings(
@@ -80,7 +81,7 @@ def write_lists(
     with lists_in(folder, settings, n_users) as folder:
         n_parts = len(settings.parts(n_users))
         parts = spark.range(0, n_parts, numPartitions=max(n_parts, 1))
-        task = _Task(str(store), str(folder.absolute()), settings)
+        task = _Task(store, str(folder.absolute()), settings)
         map_in_arrow(parts, partial(_write_parts, task=task), _WRITTEN).toArrow()
         for name in settings.parts(n_users):
             if not (folder / name).exists():
