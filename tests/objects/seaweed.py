@@ -3,6 +3,7 @@
 # ruff: noqa: S310 (the addresses are of this machine)
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ from pathlib import Path
 BUCKET = "shop"
 KEY, SECRET = "tester", "a-secret-of-tests"
 _START_SECONDS = 60
+_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,8 @@ def binary() -> str | None:
 def free_ports(n: int) -> list[int]:
     """Return ports that are free, as are those 10,000 above, which SeaweedFS takes for gRPC."""
     found: list[int] = []
-    port = 20_000 + os.getpid() % 20_000
-    while len(found) < n:
-        port += 1
+    while len(found) < n:  # at random: a server for another worker starts at the same time
+        port = 20_000 + secrets.randbelow(20_000)
         if all(_is_free(one) for one in (port, port + 10_000)):
             found.append(port)
     return found
@@ -73,6 +74,22 @@ def _is_free(port: int) -> bool:
 
 @contextmanager
 def seaweed(folder: Path) -> Iterator[Seaweed]:
+    """Run a server; with other ports again where another process has taken one meanwhile."""
+    for attempt in range(_STARTS):
+        found, process = _started(folder / str(attempt))
+        try:
+            if _answers(found, process):
+                yield found
+                return
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    log = (folder / str(_STARTS - 1) / "log").read_text()
+    raise AssertionError(f"SeaweedFS did not start: {log[-2000:]}")
+
+
+def _started(folder: Path) -> tuple[Seaweed, "subprocess.Popen[bytes]"]:
     master, volume, filer, s3 = free_ports(4)
     program = binary()
     assert program is not None
@@ -88,17 +105,10 @@ def seaweed(folder: Path) -> Iterator[Seaweed]:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, env=environment, cwd=folder, start_new_session=True
         )
-    try:
-        found = Seaweed(f"http://127.0.0.1:{s3}", f"http://127.0.0.1:{filer}")
-        _wait_for(found, process, folder / "log")
-        yield found
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    return Seaweed(f"http://127.0.0.1:{s3}", f"http://127.0.0.1:{filer}"), process
 
 
-def _wait_for(found: Seaweed, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _answers(found: Seaweed, process: "subprocess.Popen[bytes]") -> bool:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         try:
@@ -106,11 +116,11 @@ def _wait_for(found: Seaweed, process: "subprocess.Popen[bytes]", log: Path) -> 
             urllib.request.urlopen(found.endpoint).read()
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.FORBIDDEN:  # it asks for a signature
-                return
+                return True
         except OSError:
             pass
         time.sleep(0.05)
-    raise AssertionError(f"SeaweedFS did not start: {log.read_text()[-2000:]}")
+    return False
 
 
 class Proxy:
