@@ -3,6 +3,7 @@
 The process that forks must have started no threads.
 """
 
+import gc
 import json
 import os
 import signal
@@ -10,9 +11,27 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from recsys.base.environment import environment
+from recsys.base.threads import one_blas_thread
+
 FILE_OPERATIONS = {"os.mkdir", "os.rename", "os.chmod", "os.remove", "os.rmdir", "fcntl.flock"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 GOT_THROUGH = 100  # exit status of a child that got through
+
+
+def warm() -> None:
+    """Load what each fork that publishes would, and leave what is there to no collector of forks.
+
+    That is what is said of packages and of the machine, and where BLAS is: call it after all
+    imports, as others are looked through for BLAS again.
+    """
+    import pyarrow.pandas_compat  # noqa: F401
+
+    environment()
+    with one_blas_thread():
+        pass
+    gc.collect()
+    gc.freeze()
 
 
 def write_line(**facts: object) -> None:

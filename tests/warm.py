@@ -2,11 +2,8 @@
 
 Numba registers its types with the first compiled function that is called, and pydantic its own
 with the first config; the commands are made of the signatures of their functions, which takes
-most of the time of a short one. None of it starts a thread. What is there is then left out of
-garbage collection, which would copy it in each fork: import this last.
+most of the time of a short one. None of it starts a thread. Import this last.
 """
-
-import gc
 
 import numpy as np
 import pydantic
@@ -15,6 +12,7 @@ import typer.main
 import recsys.cli
 from recsys.base.jit import nth
 from tests.choices import make_choices_once
+from tests.forks import warm
 
 nth(np.arange(3.0), 1)
 pydantic.TypeAdapter(int)
@@ -22,5 +20,4 @@ commands = typer.main.get_command(recsys.cli.app)
 commands.make_context("recsys", ["recommend", "u1", "-k", "3"])
 typer.main.get_command = lambda app: commands  # as they are, for one process and one command
 make_choices_once()
-gc.collect()
-gc.freeze()
+warm()

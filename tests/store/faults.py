@@ -44,7 +44,7 @@ from recsys.store import (
     version_before,
     versions,
 )
-from tests.forks import GOT_THROUGH, in_fork, kill_before_operation, write_line
+from tests.forks import GOT_THROUGH, in_fork, kill_before_operation, warm, write_line
 from tests.store.releases import small_release
 
 READING = {"os.listdir", "os.scandir", "fcntl.flock", "mmap.__new__"}
@@ -203,6 +203,8 @@ def loop(store: str, n_versions: int = 12, keep: int | None = None) -> None:
 
 if __name__ == "__main__":
     mode, _, what = sys.argv[1].partition("-")
+    if mode in ("kill", "full"):  # which fork
+        warm()
     {
         "kill": lambda store: kill_in_copies(store, what) if what else kill(store),
         "export": export,
