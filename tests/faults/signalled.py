@@ -269,6 +269,7 @@ def signal_command(folder: Path, name: str, n_signals: int, seed: str) -> None:
 
 
 def main(folder: Path, n_signals: int, seed: str, *names: str) -> None:
+    os.environ.pop("TESTS_CHOICES", None)  # each command does all of its work
     if "compiled" not in names:  # which must not have asked for its cache before
         for module in PRELOADED:
             importlib.import_module(module)

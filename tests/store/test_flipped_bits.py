@@ -29,7 +29,7 @@ from tests.forks import GOT_THROUGH, fork, wait_for
 from tests.store.releases import small_release
 
 SHARE = float(os.environ.get("RECSYS_BITS", "0.0004"))
-N_USERS, N_ITEMS = 60, 400
+N_USERS, N_ITEMS = 60, 200
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def ask(folder: Path) -> None:
     asked: list[Any] = [
         lambda: recommender.recommend("u1", 3),
         lambda: recommender.recommend("u2", 60, where="title like 'T%'"),
-        lambda: recommender.recommend("u3", 300, include_seen=True, max_per="title:1"),
+        lambda: recommender.recommend("u3", 150, include_seen=True, max_per="title:1"),
         lambda: recommender.recommend("nobody", 3),
         lambda: recommender.recommend("nobody", 50, history=["i3", "i4"]),
         lambda: recommender.recommend_many([f"u{n}" for n in range(N_USERS)], 40).to_table(),
