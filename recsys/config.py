@@ -3,8 +3,6 @@
 Models are imported where one is named: their solvers take half a second, which no server waits for.
 """
 
-import os
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
@@ -14,8 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 import numpy as np
 
 from recsys.base.checks import ShowsChanges, as_path, require
+from recsys.base.environment import expanded
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.base.query_settings import file_in, without_passwords
+from recsys.base.rule_settings import plain_rule
 from recsys.base.spark_settings import Engine
 from recsys.settings import AUTO as AUTO
 from recsys.settings import (
@@ -29,6 +29,7 @@ from recsys.settings import (
     IndexSettings,
     LogSettings,
     NightlySettings,
+    RuleSettings,
     ServiceSettings,
     SparkSettings,
     SplitSettings,
@@ -59,6 +60,7 @@ _PATHS = {
     "log": ("password_file",),
     "nightly": ("store", "log_file", "metrics_file"),
     "events": ("database",),
+    "rules": ("sold_out",),
     "service": ("keys", "tls_certificate", "tls_key"),
     "spark": ("checkpoint",),
 }
@@ -86,6 +88,7 @@ class Settings(ShowsChanges):
     compare: CompareSettings = field(default_factory=CompareSettings)
     nightly: NightlySettings = field(default_factory=NightlySettings)
     events: EventSettings = field(default_factory=EventSettings)
+    rules: RuleSettings = field(default_factory=RuleSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
     spark: SparkSettings = field(default_factory=SparkSettings)
 
@@ -272,6 +275,8 @@ def changed_tables(settings: Settings) -> dict[str, Any]:
 def plain_setting(value: Any) -> Any:
     """Return a setting as TOML has it: settings inside a table show what is not their default."""
     kind: Any = type(value)
+    if isinstance(value, tuple) and any(map(is_dataclass, value)):
+        return [plain_rule(one) for one in value]
     return _differing(value, kind()) if is_dataclass(value) else value
 
 
@@ -337,6 +342,9 @@ def _values(settings: type, table: Mapping[str, Any], where: str) -> dict[str, A
             kind, rest = inner_model(f"{where}.{key}", value)
             values[key] = _typed(kind, rest, f"{where}.{key}")
             continue
+        if any(map(is_dataclass, get_args(types[key]))):  # a list of tables
+            values[key] = value
+            continue
         try:
             values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)
         except ValidationError as error:
@@ -357,33 +365,13 @@ def _refuse_unknown(table: Mapping[str, Any], known: Sequence[str], prefix: str)
 def _with_paths(tables: Mapping[str, Any], name: str, folder: str | Path) -> Mapping[str, Any]:
     """Return a table with its paths expanded."""
     paths, table = _PATHS.get(name, ()), tables.get(name, {})
-    expanded = {
-        key: _expand(value, Path(folder), name) if key in paths else value
+    found = {
+        key: expanded(value, Path(folder), name) if key in paths else value
         for key, value in table.items()
     }
     if name == "log" and isinstance(table.get("uri"), str):
-        expanded["uri"] = file_in(table["uri"], Path(folder))
-    return expanded
-
-
-def _expand(value: Any, folder: Path, where: str) -> Any:
-    """Fill in environment variables and make paths relative to the folder of the config."""
-    if isinstance(value, list):
-        return [_expand(part, folder, where) for part in value]
-    if not isinstance(value, str):
-        return value
-    expanded = os.path.expandvars(value)
-    if missing := re.search(r"\$\{?(\w+)", expanded):
-        raise ConfigError(
-            f"{where}: the path {value!r} needs the environment variable {missing[1]}, "
-            "which is not set"
-        )
-    if "://" in expanded:  # an address
-        return expanded
-    path = str(folder / Path(expanded).expanduser())
-    tidy = os.path.normpath(path)
-    is_same = os.path.realpath(tidy) == os.path.realpath(path)  # not where a link comes before ..
-    return tidy if is_same else path
+        found["uri"] = file_in(table["uri"], Path(folder))
+    return found
 
 
 def _expected(error: "ValidationError") -> str:

@@ -14,6 +14,7 @@
     [compare]     which models are compared
     [nightly]     what a night writes, keeps and logs
     [events]      where the events of the online service are kept
+    [rules]       what holds for every list that is answered
     [service]     where the online service listens, and what it lets a caller ask for
     [spark]       where Spark runs, for engine = "spark"
 
@@ -28,6 +29,9 @@ from typing import Any, Literal, Self, get_args
 from recsys.base.checks import ShowsChanges, require, require_known, require_types
 from recsys.base.errors import ConfigError
 from recsys.base.event_settings import EventSettings as EventSettings
+from recsys.base.index_settings import IndexKind as IndexKind
+from recsys.base.index_settings import IndexSettings as IndexSettings
+from recsys.base.index_settings import IndexStorage as IndexStorage
 from recsys.base.log_settings import COLUMN_NAMES as COLUMN_NAMES
 from recsys.base.log_settings import DuplicatePolicy as DuplicatePolicy
 from recsys.base.log_settings import HistoryOrder as HistoryOrder
@@ -37,13 +41,12 @@ from recsys.base.log_settings import LogSettings as LogSettings
 from recsys.base.log_settings import TextSettings as TextSettings
 from recsys.base.log_settings import TimestampUnit as TimestampUnit
 from recsys.base.log_settings import ValueScale as ValueScale
+from recsys.base.rule_settings import RuleSettings as RuleSettings
 from recsys.base.service_settings import ServiceSettings as ServiceSettings
 from recsys.base.spark_settings import SparkSettings as SparkSettings
 
 SplitName = Literal["auto", "time", "last", "random", "given", "none"]
 ValidationName = Literal["same", "time", "last", "random"]
-IndexKind = Literal["annoy", "exact", "auto"]
-IndexStorage = Literal["float32", "int8"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 METRIC_NAMES = (
@@ -190,41 +193,6 @@ class AlignmentSettings(ShowsChanges):
 
 
 @dataclass(frozen=True, repr=False)
-class IndexSettings(ShowsChanges):
-    """How candidates are found; the ``[index]`` table."""
-
-    kind: IndexKind = "annoy"
-    """"auto" takes whichever of the two costs less on this catalogue, once both meet the target."""
-    target_recall: float = 0.98
-    """Share of the exact best 20 items that the index has to find, above 0 and at most 1."""
-    head_share: float | None = None
-    """Share of the items, those with the largest norms, that every query scans exactly before
-    it asks the forest over the rest; at least 0 and below 1. Default: a half, or less as
-    long as that costs less."""
-    trees: int = 20
-    """Trees of the Annoy forest: more find more among as many candidates and take more disk."""
-    max_search_k: int = 65_536
-    """Most candidates that a query may take from the forest; calibration doubles up to here."""
-    similar_users: bool = True
-    """Prepare `similar_users`, some 90 bytes a user at 64 factors. Without, it scores them all."""
-    storage: IndexStorage = "float32"
-    """What is served from. "int8" takes a quarter of the disk; the Parquet files keep float32."""
-    seed: int = 0
-    """Of the forest, and of the sample of users that the index is measured on."""
-
-    def __post_init__(self) -> None:
-        require_types("index", self)
-        require("index.kind", self.kind, one_of=get_args(IndexKind))
-        require("index.target_recall", self.target_recall, above=0, at_most=1)
-        if self.head_share is not None:
-            require("index.head_share", self.head_share, least=0, below=1)
-        require("index.trees", self.trees, least=1)
-        require("index.max_search_k", self.max_search_k, least=1)
-        require("index.storage", self.storage, one_of=get_args(IndexStorage))
-        require("index.seed", self.seed, least=0, below=2**31, expected="0 to 2**31 - 1")
-
-
-@dataclass(frozen=True, repr=False)
 class GateSettings(ShowsChanges):
     """What can refuse a version before it becomes current; the ``[gates]`` table."""
 
@@ -233,8 +201,7 @@ class GateSettings(ShowsChanges):
     off: Sequence[str] = ()
     """Checks, by name, that are reported and refuse nothing."""
     refuse_above: float = 2.0
-    """A measure of drift is reported above its limit, and refuses above this many times that; from
-    1."""
+    """A measure of drift is reported above its limit, and refuses above this many, 1 or more."""
     limits: Mapping[str, float] = field(default_factory=dict)
     """Limits of measures, by name, in place of those that are learned: of drift, and of the newest
     events, "log_age" (days by which the log may age before that is reported), "newest_day" and

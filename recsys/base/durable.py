@@ -189,6 +189,14 @@ def identity_of(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
+def signature_of(path: Path) -> list[int] | None:
+    """Return numbers that change when a file is replaced; None where there is none."""
+    try:
+        return identity_of(path)
+    except OSError:
+        return None
+
+
 def stamp_of(moment: datetime) -> str:
     """Return a moment, to the second, as names of versions and runs have it.
 

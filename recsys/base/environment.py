@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -202,3 +203,23 @@ def commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
+
+
+def expanded(value: Any, folder: Path, where: str) -> Any:
+    """Fill in environment variables and make paths relative to the folder of the config."""
+    if isinstance(value, list):
+        return [expanded(part, folder, where) for part in value]
+    if not isinstance(value, str):
+        return value
+    filled = os.path.expandvars(value)
+    if missing := re.search(r"\$\{?(\w+)", filled):
+        raise ConfigError(
+            f"{where}: the path {value!r} needs the environment variable {missing[1]}, "
+            "which is not set"
+        )
+    if "://" in filled:  # an address
+        return filled
+    path = str(folder / Path(filled).expanduser())
+    tidy = os.path.normpath(path)
+    is_same = os.path.realpath(tidy) == os.path.realpath(path)  # not where a link comes before ..
+    return tidy if is_same else path

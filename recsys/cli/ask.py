@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from recsys.serving.request import Conditions
 
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="Its id, or its title.")]
+RulesConfig = Annotated[
+    Path | None, typer.Option("--config", help="TOML file, of which [rules] holds for lists.")
+]
 _SHOWN = 5  # items like one that is not known
 
 
@@ -79,11 +82,14 @@ def recommend(
     ] = None,
     where: Where = None,
     diversity: Annotated[float, typer.Option("--diversity", help="0 by score alone, to 1.")] = 0.0,
-    max_per: Annotated[str | None, typer.Option("--max-per", help="Such as brand:2.")] = None,
+    max_per: Annotated[
+        list[str] | None, typer.Option("--max-per", help="Such as brand:2; repeatable.")
+    ] = None,
     on_unknown: Annotated[
         Literal["popular", "raise"],
         typer.Option("--on-unknown", help="What a user that we do not know gets."),
     ] = "popular",
+    config: RulesConfig = None,
     store: Store = DEFAULT_STORE,
     version: VersionOption = None,
     out: Out = None,
@@ -96,7 +102,7 @@ def recommend(
             "ITEM"
         )
     require_tables(out)
-    recommender = opened(store, version)
+    recommender = opened(store, version, config)
     for option, listed in (("--exclude", exclude), ("--candidates", candidates)):
         _warn_of_unknown(recommender, option, listed or ())
     known = [_known_item(recommender, item) for item in history or ()]
@@ -106,7 +112,7 @@ def recommend(
         "candidates": candidates or None,
         "where": where,
         "diversity": diversity,
-        "max_per": max_per,
+        "max_per": max_per or (),
     }
     if user_id is None:
         found = recommender.recommend_for_history(known, k, **conditions)
@@ -129,9 +135,10 @@ def recommend(
     print_items(found, f"for {whom} · {found.source} · version {found.version}")
 
 
-def opened(store: Path, version: str | None) -> "Recommender":
+def opened(store: Path, version: str | None, config: Path | None = None) -> "Recommender":
     """Open a version; say on stderr where a newer one was refused, so that this one answers."""
-    recommender = recsys.open(store, version)
+    rules = None if config is None else recsys.config.read_config(config).rules
+    recommender = recsys.open(store, version, rules=rules)
     if version is None:
         with suppress(RecsysError):
             newest, own = recsys.versions(store)[0], recommender.version
@@ -213,12 +220,13 @@ def batch(
     memory: Annotated[
         int, typer.Option("--memory", min=1, help="MB for the lists of a part.")
     ] = 512,
+    config: RulesConfig = None,
     store: Store = DEFAULT_STORE,
     version: VersionOption = None,
 ) -> None:
     """Recommend items to all users, into Parquet files; goes on where it was interrupted."""
     folder = recsys.write_batch(
-        opened(store, version),
+        opened(store, version, config),
         out,
         k,
         include_seen=include_seen,

@@ -70,7 +70,7 @@ def serve(
         words = ["refresh", "--json", "--store", str(folder)]
         words += [] if config is None else ["--config", str(config.absolute())]
         words += [word for change in changes or () for word in ("--set", change)]
-        recsys.service.serve(store, settings, events=found.events, refresh=words)
+        recsys.service.serve(store, settings, events=found.events, rules=found.rules, refresh=words)
     except ConfigError as error:
         raise ConfigError(with_options(str(error))) from error
 
@@ -108,7 +108,7 @@ def explore(
 
             webbrowser.open(url)
 
-    recsys.service.serve(store, here, events=events, on_start=started)
+    recsys.service.serve(store, here, events=events, rules=found.rules, on_start=started)
 
 
 def _free_port() -> int:

@@ -100,13 +100,9 @@ class AsyncClient:
         k: int = 10,
         *,
         histories: Iterable[Iterable[Id] | None] | None = None,
-        exclude: Iterable[Id] = (),
-        include_seen: bool = False,
-        candidates: Iterable[Id] | None = None,
-        where: str | None = None,
+        **conditions: Unpack[Conditions],
     ) -> Batch:
         """As `Client.recommend_many`."""
-        conditions = some_conditions(exclude, candidates, where, include_seen)
         return await self._run(
             calls.recommend_many(user_ids, k, histories, conditions, self._details)
         )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import nan
 from typing import Any
 
@@ -137,7 +137,9 @@ def listed(body: bytes) -> Recommendations:
     told = _told_with(known)
     items = told.read(known["items"])
     seen = as_rows(0) if told.reasons else None
-    return Recommendations(items, known["source"], known["version"], (told, seen))
+    found = Recommendations(items, known["source"], known["version"], (told, seen))
+    boosts = tuple(one["boost"] for one in known["items"] if "boost" in one)
+    return replace(found, boosts=boosts)
 
 
 def explained(body: bytes) -> Explanation:

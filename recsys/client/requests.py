@@ -3,15 +3,17 @@
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import numpy as np
 
 from recsys.base.errors import DataError
+from recsys.base.rule_settings import plain_rule
 from recsys.client.attempts import Answer
 from recsys.client.failures import raise_problem, unreadable
-from recsys.serving.request import Conditions
+from recsys.serving.request import Conditions, rules_given
 from recsys.vectors import Id
 from recsys.vectors.ids import checked_id, checked_ids, checked_k
 
@@ -98,7 +100,19 @@ def checked_conditions(conditions: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = plain_ids(found[name], name)
     if found.get("exclude") == []:
         del found["exclude"]
-    return found
+    rules = rules_given(found.pop("boost", ()), found.pop("pin", ()), found.pop("max_per", None))
+    for name in ("boost", "pin"):
+        if listed := getattr(rules, name):
+            found[name] = [_plain(plain_rule(one)) for one in listed]
+    return found | ({"max_per": list(rules.max_per)} if rules.max_per else {})
+
+
+def _plain(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return a rule as JSON has it, dates as text."""
+    return {
+        name: one.isoformat() if isinstance(one, date) else _as_json(one)
+        for name, one in rule.items()
+    }
 
 
 def of_list(k: int, conditions: Mapping[str, Any], details: bool) -> dict[str, Any]:

@@ -131,17 +131,13 @@ class Client:
         k: int = 10,
         *,
         histories: Iterable[Iterable[Id] | None] | None = None,
-        exclude: Iterable[Id] = (),
-        include_seen: bool = False,
-        candidates: Iterable[Id] | None = None,
-        where: str | None = None,
+        **conditions: Unpack[Conditions],
     ) -> Batch:
         """Recommend items to many users; see `Recommender.recommend_many`.
 
         It is asked for in as many requests as the limits of the service ask for, of which one
         version answers all.
         """
-        conditions = some_conditions(exclude, candidates, where, include_seen)
         return self._run(calls.recommend_many(user_ids, k, histories, conditions, self._details))
 
     def top_items(

@@ -7,13 +7,13 @@ from math import ceil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from recsys.base.durable import signature_of
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.keys import Keys
 from recsys.service.messages import Headers, Scope
 from recsys.service.problems import ProblemError
 from recsys.service.rate import Rate
 from recsys.service.routes import Route
-from recsys.serving.open import signature_of
 
 log = logging.getLogger("recsys.service")
 

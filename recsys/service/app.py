@@ -16,6 +16,7 @@ from typing import NamedTuple, cast, get_args
 
 from recsys.base.errors import ConfigError
 from recsys.base.event_settings import EventSettings
+from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.base.service_settings import ServiceSettings
 from recsys.service import handlers, routes, static
 from recsys.service.admission import Admission
@@ -73,6 +74,8 @@ class Service:
         Where events are kept.
     on_open : callable, optional
         Called when a version was opened.
+    rules : RuleSettings, optional
+        What holds for every list.
 
     Raises
     ------
@@ -92,6 +95,7 @@ class Service:
         counters: Path | None = None,
         events: EventSettings | None = None,
         on_open: Callable[[], None] = lambda: None,
+        rules: RuleSettings | None = None,
     ) -> None:
         self.settings = settings or ServiceSettings()
         names = [route.name for route in ROUTES]
@@ -106,7 +110,7 @@ class Service:
             if name == "opened":
                 on_open()
 
-        self.current = CurrentVersion(folder, on_event, self.live)
+        self.current = CurrentVersion(folder, on_event, self.live, rules or NO_RULES)
         self._admission = Admission(self.settings, counters)
         self._threads, self._turns = Threads(self.settings), Turns(self.settings)
         self._held = Held()

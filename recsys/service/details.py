@@ -28,9 +28,12 @@ def detailed_explanation(why: Explanation) -> dict[str, Any]:
 
 
 def _items(found: Described) -> list[dict[str, Any]]:
-    return list(
+    items = list(
         map(_item, found.listed, found.attributes, found.titles, found.reasons, found.reason_titles)
     )
+    for item, boost in zip(items, found.boosts, strict=False):  # of none where there are no rules
+        item["boost"] = boost
+    return items
 
 
 def _item(

@@ -64,7 +64,9 @@ OF_A_LIST = (
     Parameter("k", "k", "Length of the list.", default=DEFAULT_K),
     *CONDITIONS,
     Parameter("diversity", "number", "From 0, by score alone, to 1.", default=0.0),
-    Parameter("max_per", "column", "A column and a number, such as brand:2: most items of one."),
+    Parameter("max_per", "columns", "Columns and numbers, such as brand:2: most items of one."),
+    Parameter("boost", "boosts", "What raises or lowers scores by a condition.", in_query=False),
+    Parameter("pin", "pins", "What has a position, if it may be in the list.", in_query=False),
     DETAILS,
 )
 OF_A_USER = (

@@ -60,7 +60,12 @@ def document(settings: ServiceSettings) -> bytes:
         "info": {"title": DISTRIBUTION, "version": "1"},
         "paths": paths,
         "components": {
-            "schemas": schemas.ANSWERS | {"Request": request, "Event": event},
+            "schemas": {
+                **schemas.ANSWERS,
+                **schemas.ARGUMENTS,
+                "Request": request,
+                "Event": event,
+            },
             "responses": {
                 str(status): _problem(status)
                 for status in sorted({status for status, _ in PROBLEMS.values()})
@@ -153,13 +158,15 @@ def _in_path(name: str, route: Route) -> dict[str, Any]:
 
 
 def _in_query(parameter: Parameter, route: Route, settings: ServiceSettings) -> dict[str, Any]:
-    found = {
+    found: dict[str, Any] = {
         "name": parameter.name,
         "in": "query",
         "description": parameter.description,
         "required": parameter.required,
         "schema": schemas.of_parameter(parameter, settings),
     }
+    if parameter.kind == "columns":  # a query repeats the name
+        found["schema"] = {"type": "array", "items": found["schema"]["items"]}
     example = route.example.get("query", {}).get(parameter.name)
     return found if example is None else found | {"example": example}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from recsys.base.errors import CorruptVersionError, RecsysError
+from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.service.list_writer import SOURCES, ListWriter
 from recsys.service.live import Fresh, Live
 from recsys.serving import Recommender
@@ -42,15 +43,18 @@ class Opened:
         live: Live | None = None,
         *,
         others: "OtherVersions | None" = None,
+        rules: RuleSettings = NO_RULES,
     ) -> None:
         self.content, self.others = content, others
         self.store = content.version.folder.parents[1]
         self.manifest = content.version.manifest
-        self.recommender = Recommender(content)
+        self.recommender = Recommender(content, rules)
         self.rows = self.recommender.rows
         self.fresh = Fresh(content, self.recommender, live, is_current=others is not None)
-        self.plain_request = lru_cache(_PLAIN_REQUESTS)(self.rows.request)  # of a k alone
-        self.plain_lists = PlainLists.of(content)
+        # Rules change with the time and with the file of what is sold out.
+        kept = lru_cache(_PLAIN_REQUESTS)(self.rows.request)
+        self.plain_request = self.rows.request if rules else kept  # of a k alone
+        self.plain_lists = None if rules else PlainLists.of(content)
         self.writer = ListWriter(content)
         self.version = content.version.name
         named = (b"x-recsys-version", self.version.encode())
@@ -76,8 +80,8 @@ class Opened:
 class OtherVersions:
     """Versions that are not current, opened when they are asked for; the last ones stay open."""
 
-    def __init__(self, store: Path, live: Live | None) -> None:
-        self._store, self._live = store, live
+    def __init__(self, store: Path, live: Live | None, rules: RuleSettings) -> None:
+        self._store, self._live, self._rules = store, live, rules
         self._open: OrderedDict[str, tuple[Opened, float]] = OrderedDict()
         self._lock = Lock()
 
@@ -86,7 +90,9 @@ class OtherVersions:
         with self._lock:
             known = self._open.pop(name, None)
             opened = (
-                Opened(open_version(self._store, name), self._live) if known is None else known[0]
+                Opened(open_version(self._store, name), self._live, rules=self._rules)
+                if known is None
+                else known[0]
             )
             self._open[name] = opened, time.monotonic()
             while len(self._open) > _MOST_OTHERS:
@@ -112,6 +118,8 @@ class CurrentVersion:
         Called with "opened" or "refused" when a version is taken up, or cannot be.
     live : Live, optional
         What users have done since.
+    rules : RuleSettings
+        What holds for every list.
 
     Attributes
     ----------
@@ -120,10 +128,14 @@ class CurrentVersion:
     """
 
     def __init__(
-        self, store: Path, on_event: Callable[[str], None], live: Live | None = None
+        self,
+        store: Path,
+        on_event: Callable[[str], None],
+        live: Live | None = None,
+        rules: RuleSettings = NO_RULES,
     ) -> None:
-        self.store, self._live = store, live
-        self._others = OtherVersions(store, live)
+        self.store, self._live, self._rules = store, live, rules
+        self._others = OtherVersions(store, live, rules)
         self.opened: Opened | None = None
         self._on_event = on_event
         self._signature: list[int] | str | None = None
@@ -164,7 +176,7 @@ class CurrentVersion:
             self._take(open_version(self.store))
 
     def _take(self, content: Content) -> None:
-        opened = Opened(content, self._live, others=self._others)
+        opened = Opened(content, self._live, others=self._others, rules=self._rules)
         if self._live is not None:  # before it answers: it may hold less than the one before
             self._live.refresh(opened.fresh.trained)
         self.opened, self._refused = opened, None

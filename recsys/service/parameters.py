@@ -11,12 +11,13 @@ from recsys.base.service_settings import ServiceSettings
 from recsys.service.problems import ProblemError
 
 _Number = Literal["k", "number", "numbers", "value", "time"]
-_Text = Literal["text", "condition", "column"]
-Kind = Literal[_Number, _Text, "flag", "id", "ids", "objects", "events"]
+_Text = Literal["text", "condition", "column", "columns"]
+Kind = Literal[_Number, _Text, "flag", "id", "ids", "objects", "events", "boosts", "pins"]
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _MOST_DIGITS = 18
-_LISTS = ("ids", "numbers", "objects", "events")
+_OBJECTS = ("objects", "events", "boosts", "pins")
+_LISTS = ("ids", "numbers", "columns", *_OBJECTS)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def in_query(
             if parameter is None or not parameter.in_query:
                 raise _unknown(text, parameters)
             value = unescaped(raw.replace(b"+", b" "), text)
-            if parameter.kind in ("ids", "numbers"):
+            if parameter.kind in ("ids", "numbers", "columns"):
                 found.setdefault(text, []).append(value)
             elif text in found:
                 raise ProblemError("invalid", f"{text}: expected it once, got it twice")
@@ -134,7 +135,10 @@ def _of_json(value: Any, parameter: Parameter) -> Any:
     elif kind == "time":
         if not (is_number or isinstance(value, str)):
             raise _misfit(name, "a number or a text", value)
-    elif kind in ("objects", "events"):
+    elif kind == "columns":
+        if not isinstance(value, str):
+            _require_list(name, value, (str,), "texts")
+    elif kind in _OBJECTS:
         if not isinstance(value, list):
             raise _misfit(name, "a list of objects", value)
     elif kind == "id":
@@ -166,10 +170,7 @@ def _checked(
             raise ProblemError(
                 "invalid", f"{name}: expected 1 to {settings.max_k:,}, got {value:,}"
             )
-        if (
-            parameter.kind in ("ids", "numbers", "objects", "events")
-            and len(value) > settings.max_ids
-        ):
+        if parameter.kind in _LISTS and len(value) > settings.max_ids:
             raise ProblemError(
                 "invalid", f"{name}: expected at most {settings.max_ids:,}, got {len(value):,}"
             )
@@ -185,21 +186,29 @@ def _checked(
 
 def _require_allowed(parameter: Parameter, value: Any, columns: Sequence[str]) -> None:
     """Check that an argument names no column of attributes but those that may be asked for."""
-    if parameter.kind == "condition":
-        from recsys.serving.conditions import columns_of, parse  # 28 ms, for conditions
-
-        named: Iterable[str] = columns_of(parse(value))
-    elif parameter.kind == "column":
-        named = [value.rpartition(":")[0] if parameter.name == "max_per" else value]
-    else:
-        return
-    for column in named:
+    for column in _columns_in(parameter.kind, value):
         if column not in columns:
             raise ProblemError(
                 "invalid",
                 f"{parameter.name}: expected columns of {', '.join(columns) or 'none'}, got "
                 f"{column[:60]!r}",
             )
+
+
+def _columns_in(kind: Kind, value: Any) -> Iterable[str]:
+    """Return the columns of attributes that an argument names."""
+    if kind == "condition":
+        from recsys.serving.conditions import columns_of, parse  # 28 ms, for conditions
+
+        return columns_of(parse(value))
+    if kind in ("boosts", "pins"):
+        conditions = (one.get("where") for one in value if isinstance(one, dict))
+        texts = [one for one in conditions if isinstance(one, str)]
+        return {column for text in texts for column in _columns_in("condition", text)}
+    if kind == "columns":
+        listed = [value] if isinstance(value, str) else value
+        return [one.rpartition(":")[0] for one in listed]
+    return [value] if kind == "column" else ()
 
 
 def _unknown(name: str, parameters: Mapping[str, Parameter]) -> ProblemError:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from recsys.base.rule_settings import MOST_BOOSTS, MOST_PINS
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.handlers import LIMITS
 from recsys.service.parameters import Parameter
@@ -33,6 +34,7 @@ _SCORED = _object({"item_id": _ID, "score": _SCORE}, title=_TEXT)
 _ITEM_OF_LIST = _object(
     {"item_id": _ID, "score": _SCORE},
     title=_TEXT,
+    boost=_SCORE,
     attributes={"type": "object"},
     because_of=_ref("Scored"),
 )
@@ -66,6 +68,12 @@ _ABOUT_VERSION = {
     "n_users": _COUNT,
     "n_items": _COUNT,
 }
+_LIMIT_FORMAT: Schema = {"format": "recsys-limit"}
+_LIMIT: Schema = _TEXT | _LIMIT_FORMAT
+_CONDITION: Schema = _TEXT | {"format": "recsys-condition"}
+_MOMENT: Schema = {"type": ["string", "null"], "format": "date-time"}
+_PERIOD: dict[str, Schema] = {"since": _MOMENT, "until": _MOMENT}
+_POSITION: Schema = {"type": "integer", "minimum": 1}
 _PART = {"type": "object", "required": ["item_id", "score"], "properties": {"score": _SCORE}}
 
 ANSWERS: dict[str, Schema] = {
@@ -178,6 +186,22 @@ ANSWERS: dict[str, Schema] = {
 }
 """The bodies of answers."""
 
+ARGUMENTS: dict[str, Schema] = {
+    "Boost": _object(
+        {"where": _CONDITION},
+        times={"type": "number", "exclusiveMinimum": 0},
+        plus={"type": "number"},
+        **_PERIOD,
+    ),
+    "Pin": {
+        "anyOf": [
+            _object({"position": _POSITION, "item_id": _ID}, **_PERIOD),
+            _object({"position": _POSITION, "where": _CONDITION}, **_PERIOD),
+        ]
+    },
+}
+"""What lists of objects among the arguments hold, beside whole requests and events."""
+
 _OF_USER: Schema = {
     "required": ["user_id"],
     "properties": {
@@ -237,6 +261,9 @@ def of_parameter(parameter: Parameter, settings: ServiceSettings) -> Schema:
         "objects": _list_of(_ref("Request")) | {"maxItems": settings.max_ids},
         "condition": _TEXT | {"format": "recsys-condition"},
         "column": _TEXT | {"format": "recsys-column"},
+        "columns": {"type": ["array", "string"], "items": _LIMIT, **_LIMIT_FORMAT},
+        "boosts": _list_of(_ref("Boost")) | {"maxItems": MOST_BOOSTS},
+        "pins": _list_of(_ref("Pin")) | {"maxItems": MOST_PINS},
     }
     schema = dict(kinds.get(parameter.kind, _TEXT))
     if parameter.choices:

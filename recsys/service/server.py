@@ -17,6 +17,7 @@ from typing import Any
 
 from recsys.base.errors import ConfigError, EventsError
 from recsys.base.event_settings import EventSettings
+from recsys.base.rule_settings import RuleSettings
 from recsys.base.service_settings import ServiceSettings
 from recsys.base.stopping import check_stop
 from recsys.events import open_events
@@ -47,6 +48,7 @@ def serve(
     *,
     refresh: Sequence[str] = (),
     events: EventSettings | None = None,
+    rules: RuleSettings | None = None,
     on_start: Callable[[], None] | None = None,
 ) -> None:
     """Serve the current version of a store over HTTP until SIGTERM or SIGINT.
@@ -59,6 +61,8 @@ def serve(
     refresh : sequence of str
         Arguments of `recsys` that refresh the store every ``service.refresh_minutes``.
     events : EventSettings, optional
+    rules : RuleSettings, optional
+        What holds for every list.
     on_start : callable, optional
         Called when the address is listened to.
 
@@ -94,7 +98,7 @@ def serve(
     with TemporaryDirectory(prefix="recsys-service-") as counters, ExitStack() as held:
         if settings.refresh_minutes is not None and refresh:
             held.enter_context(Refresher(refresh, settings.refresh_minutes, Path(counters)))
-        make = partial(Service, folder, settings, Path(counters), events)
+        make = partial(Service, folder, settings, Path(counters), events, rules=rules)
         server.serve(target_loader=_Loader(make), wrap_loader=False)
 
 

@@ -1,5 +1,6 @@
 """Serving: open a version and recommend."""
 
+from recsys.base.rule_settings import Boost, Pin
 from recsys.serving.batch import write_batch
 from recsys.serving.known import ScoredItem
 from recsys.serving.open import open, recommend, store_path
@@ -8,7 +9,9 @@ from recsys.serving.results import Batch, Explanation, Recommendations, Source
 
 __all__ = [
     "Batch",
+    "Boost",
     "Explanation",
+    "Pin",
     "Recommendations",
     "Recommender",
     "ScoredItem",

@@ -1,9 +1,10 @@
 """From a request to a list: of one user, of many at once, of similar items or users."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,31 @@ from numpy.typing import NDArray
 from recsys.base.environment import usable_cores
 from recsys.base.errors import StoreError
 from recsys.base.lazy import lazy_property
-from recsys.index import Allowed, Index, ItemRows
+from recsys.base.rule_settings import NO_RULES, RuleSettings
+from recsys.index import Allowed, ItemRows
 from recsys.serving.attributes import ItemAttributes
 from recsys.serving.fold_in import FoldedIn
-from recsys.serving.known import Known, ScoredItem, scored_items
-from recsys.serving.request import NO_ITEMS, Request
+from recsys.serving.known import ScoredItem, scored_items
+from recsys.serving.request import Request
 from recsys.serving.rerank import Find, reranked
 from recsys.serving.results import (
     FOLD_IN,
     PERSONAL,
     POPULAR,
+    SOURCES,
     Lists,
     Recommendations,
     RowList,
     Source,
 )
+from recsys.serving.rules import NO_ITEMS, Boosted, RowScores, Scored, added, best_of, placed
+from recsys.serving.sold_out import SoldOut
 from recsys.store import Content, ItemTable, Version
-from recsys.vectors import FloatMatrix, FloatVector, Id, NamedVectors, Vector
-from recsys.vectors.ids import Kind
+from recsys.vectors import FloatMatrix, FloatVector, Id
 from recsys.vectors.vector import unit_rows
+
+Finder = Callable[[Request, ItemRows], Find]
+"""Returns the search for the items of a request without some that are excluded."""
 
 _USERS_PER_BLOCK = 256  # that a thread takes at a time: enough to hide what a call costs
 
@@ -63,17 +70,22 @@ class ItemOrder:
 class Answers:
     """Makes lists from one version."""
 
-    def __init__(self, content: Content, items: ItemTable | None = None) -> None:
+    def __init__(
+        self, content: Content, items: ItemTable | None = None, rules: RuleSettings = NO_RULES
+    ) -> None:
         self._content = content
         self._users, self._items, self._index = content.users, items or content.items, content.index
         self.version = content.version.name
+        self._sold_out = rules.sold_out and SoldOut(Path(rules.sold_out), self._items.ids)
 
     @lazy_property
     def attributes(self) -> ItemAttributes:
         """The attributes of the items, as conditions and groups."""
         content, ids, where = self._content, self._items.ids, f"in version {self.version}"
         # Without a reference to self, so without a cycle.
-        return ItemAttributes(ids, lambda: content.attributes, self._index, where)
+        return ItemAttributes(
+            ids, lambda: content.attributes, self._index, where, self._sold_out or None
+        )
 
     @lazy_property
     def _popular(self) -> ItemOrder:
@@ -95,22 +107,49 @@ class Answers:
         """
         exclude = np.concatenate((seen, request.exclude)) if len(request.exclude) else seen
         if user is None or not np.count_nonzero(user):  # no signal: every item would score the same
-            find, source = self._popular_finder(request, exclude), "popular"
+            finder, source = partial(self._finder_in, self._popular), "popular"
         else:
             # A copy, as what is read from a file is not writable, and so its address takes longer.
-            find = self._finder(np.array(user, np.float32), request, exclude)
-        return RowList(*self._best(find, request), source, seen)
+            finder = partial(self._finder, np.array(user, np.float32))
+        return self._listed(finder, request, exclude, source, seen)
 
     def top(self, order: ItemOrder, request: Request, source: Source) -> RowList:
         """Return the first items of an order that may be in a list, which is nobody's own."""
-        is_allowed = request.is_allowed(len(self._items.ids))
+        return self._listed(partial(self._finder_in, order), request, NO_ITEMS, source)
 
-        def find(n: int) -> tuple[ItemRows, FloatVector]:
-            return order.best(n, NO_ITEMS, is_allowed)
+    def _listed(
+        self,
+        finder: Finder,
+        request: Request,
+        exclude: ItemRows,
+        source: Source,
+        seen: ItemRows | None = None,
+    ) -> RowList:
+        if request.pins:
+            rows, scores = self._with_pins(finder, request, exclude)
+        else:
+            rows, scores = self._best(finder(request, exclude), request)
+        boost = None if request.boosts is None else added(request.boosts, rows, scores)
+        return RowList(rows, scores, source, seen, boost)
 
-        return RowList(*self._best(find, request), source)
+    def _with_pins(self, finder: Finder, request: Request, exclude: ItemRows) -> RowScores:
+        """Return the best list in which each pin has its position, if an item may have it."""
+        pins: list[tuple[int, Scored]] = []
+        taken = NO_ITEMS
+        for pin in request.pins:
+            if pin.position <= request.k and len(pins) < request.k:
+                left = np.append(exclude, taken)
+                rows, scores = finder(request.of_pin(pin), left)(1)
+                if len(rows):
+                    pins.append((pin.position, Scored(int(rows[0]), float(scores[0]))))
+                    taken = np.append(taken, rows)
+        rest = replace(request, k=request.k - len(pins), pins=(), pinned=taken)
+        found: RowScores = NO_ITEMS, np.empty(0, np.float32)
+        if rest.k:
+            found = self._best(finder(rest, np.append(exclude, taken)), rest)
+        return placed(pins, *found)
 
-    def _best(self, find: Find, request: Request) -> tuple[ItemRows, FloatVector]:
+    def _best(self, find: Find, request: Request) -> RowScores:
         if request.is_by_score:
             return find(request.k)
         return reranked(find, request, self._items.embeddings)
@@ -120,7 +159,8 @@ class Answers:
     ) -> Lists:
         """Return the lists of many users, on all cores: what `answer` gives to each.
 
-        An unknown user is -1; `folded` are those of them who have a history.
+        An unknown user is -1; `folded` are those of them who have a history. Those of a request
+        with more than conditions are made one by one.
         """
         is_allowed = request.is_allowed(len(self._items.ids))
         allowed = None if is_allowed is None else self._index.allow(is_allowed)
@@ -147,6 +187,13 @@ class Answers:
         vectors, source = self._vectors_of(user_idx, folded)
         seen = self._seen_of(user_idx, folded, request)
         lists = Lists.empty(source, request.k)
+        if not request.is_of_conditions:
+            for position, (vector, own) in enumerate(zip(vectors, seen, strict=True)):
+                user = None if source[position] == POPULAR else vector
+                found = self.answer(user, request, own, SOURCES[source[position]])
+                lists.item_idx[position, : len(found.rows)] = found.rows
+                lists.scores[position, : len(found.rows)] = found.scores
+            return lists
         is_searched = source != POPULAR
         searched = [seen[position] for position in np.flatnonzero(is_searched).tolist()]
         starts = np.zeros(len(searched) + 1, dtype=np.int64)
@@ -191,13 +238,15 @@ class Answers:
         scores: NDArray[np.generic],
         source: Source,
         seen: ItemRows | None = None,
+        boost: FloatVector | None = None,
     ) -> Recommendations:
-        """Return rows of items and their scores as a list; `seen` is what gives reasons."""
+        """Return rows of items and their scores as a list; see `RowList`."""
         items = scored_items(self._items.ids.tolist(rows), scores)
         about = (self, None if source == "popular" else seen)
         # In half the time of Recommendations(...), which sets one field after another.
         found = Recommendations.__new__(Recommendations)
         found.__dict__.update(items=items, source=source, version=self.version, about=about)
+        found.__dict__.update(boosts=() if boost is None else tuple(boost.tolist()))
         return found
 
     @property
@@ -229,15 +278,40 @@ class Answers:
         return [one if unit.any() else None for one, unit in zip(found, units, strict=True)]
 
     def _finder(self, user: FloatVector, request: Request, exclude: ItemRows) -> Find:
+        """Return the search for items of a request by the dot product with a user."""
         if request.candidates is not None:
             rows = request.allowed_candidates(exclude)
-            return lambda n: self._index.rank(user, rows, n)
-        allowed = None if request.matching is None else request.matching.allowed
-        return lambda n: self._index.search(user, n, exclude, allowed)
 
-    def _popular_finder(self, request: Request, exclude: ItemRows) -> Find:
+            def ranked(n: int, group: Boosted | None = None) -> RowScores:
+                among = rows if group is None else rows[group.is_in[rows]]
+                return self._index.rank(user, among, n)
+
+            return _by_boosted_score(ranked, request)
+
+        def searched(n: int, group: Boosted | None = None) -> RowScores:
+            matching = request.matching if group is None else group
+            allowed = None if matching is None else matching.allowed
+            return self._index.search(user, n, exclude, allowed)
+
+        return _by_boosted_score(searched, request)
+
+    def _finder_in(self, order: ItemOrder, request: Request, exclude: ItemRows) -> Find:
+        """Return the search for items of a request in an order for everybody."""
         is_allowed = request.is_allowed(len(self._items.ids))
-        return lambda n: self._popular.best(n, exclude, is_allowed)
+
+        def find(n: int, group: Boosted | None = None) -> RowScores:
+            among = is_allowed
+            if group is not None:
+                among = group.is_in if among is None else among & group.is_in
+            return order.best(n, exclude, among)
+
+        return _by_boosted_score(find, request)
+
+
+def _by_boosted_score(find: Callable[..., RowScores], request: Request) -> Find:
+    """Return a search for the best items by boosted score, where a request has boosts."""
+    groups = request.boosts
+    return find if groups is None else lambda n: best_of(groups, find, n)
 
 
 class Elsewhere:
@@ -273,52 +347,3 @@ class Elsewhere:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Elsewhere, (self._folder,)
-
-
-class Similar:
-    """Searches by cosine, through the indexes of a version where it has them."""
-
-    def __init__(self, content: Content, known: Known) -> None:
-        self._content, self._known = content, known
-        self._indexes: dict[Kind, tuple[Index | None, Allowed | None]] = {}
-
-    def to(self, vectors: NamedVectors, id_: Id, request: Request) -> Recommendations:
-        """Return the users or items nearest to one of them, without itself.
-
-        The rows of the request are those of the same users or items.
-        """
-        exclude = np.append(request.exclude, np.int32(vectors.row(id_)))
-        return self.near(vectors, vectors[id_], replace(request, exclude=exclude))
-
-    def near(self, vectors: NamedVectors, vector: Vector, request: Request) -> Recommendations:
-        """Return the users or items nearest to a point of their space."""
-        index, has_direction = self._index(vectors.kind)
-        exclude = request.exclude
-        if index is None:
-            among = request.allowed_rows(len(vectors))
-            nearest = vectors.nearest_rows(vector, request.k, exclude=exclude, among=among)
-            return self._listed(tuple(map(ScoredItem._make, nearest)), vectors.kind)
-        if vector.is_zero:
-            return self._listed((), vectors.kind)
-        unit = vector.unit().values.astype(np.float32)
-        is_allowed = request.is_allowed(len(vectors))
-        if is_allowed is not None:
-            has_direction = index.allow(is_allowed & np.asarray(index.items.any(axis=1)))
-        rows, cosines = index.search(unit, request.k, exclude, has_direction)
-        found = scored_items(vectors.ids.tolist(rows), np.clip(cosines, -1, 1))
-        return self._listed(found, vectors.kind)
-
-    def _listed(self, found: tuple[ScoredItem, ...], kind: Kind) -> Recommendations:
-        about = (self._known, None) if kind == "item" else None
-        return Recommendations(found, "similar", self._content.version.name, about, kind)
-
-    def _index(self, kind: Kind) -> tuple[Index | None, Allowed | None]:
-        """Return the index by cosine, if the version has one, and the rows that are not zero."""
-        # Two threads may both do it the first time, to the same end.
-        if kind not in self._indexes:
-            index, allowed = self._content.similar(kind), None
-            if index is not None:
-                has_direction = np.asarray(index.items.any(axis=1))
-                allowed = None if has_direction.all() else index.allow(has_direction)
-            self._indexes[kind] = index, allowed
-        return self._indexes[kind]

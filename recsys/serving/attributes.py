@@ -1,6 +1,7 @@
 """The attributes of the items, as conditions and groups that limit a list."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakMethod
@@ -11,16 +12,21 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, did_you_mean
 from recsys.base.lazy import lazy_property
+from recsys.base.rule_settings import Boost
 from recsys.index import Allowed, Index, ItemRows
+from recsys.serving.rules import NO_ITEMS, BoostedItems, boosted_items
+from recsys.serving.sold_out import SoldOut
 from recsys.vectors import Ids
 
 if TYPE_CHECKING:
     from functools import _lru_cache_wrapper
 
 _T = TypeVar("_T")
+_Asked = TypeVar("_Asked", bound=Hashable)
 
 _MAX_CONDITIONS = 64  # kept; each takes a little more than a byte per item
 _MAX_GROUPINGS = 16
+_MAX_BOOSTED = 8
 
 
 class Matching(NamedTuple):
@@ -36,6 +42,12 @@ class Groups(NamedTuple):
     number: NDArray[np.int32]  # (n_items,), or (n_values,) of a column of lists
     starts: NDArray[np.int64] | None = None  # (n_items + 1,): of each, if it may be in several
 
+    def of(self, row: int) -> set[int]:
+        """Return the groups of an item."""
+        if self.starts is None:
+            return {int(self.number[row])} - {-1}
+        return set(self.number[self.starts[row] : self.starts[row + 1]].tolist()) - {-1}
+
     def within_limit(self, rows: ItemRows, most: int) -> NDArray[np.bool_]:
         """Mark the rows, best first, that come before one of their groups is full."""
         if self.starts is None:
@@ -43,7 +55,7 @@ class Groups(NamedTuple):
         fits = np.zeros(len(rows), dtype=np.bool_)
         sizes: dict[int, int] = {}
         for place, row in enumerate(rows.tolist()):
-            groups = set(self.number[self.starts[row] : self.starts[row + 1]].tolist()) - {-1}
+            groups = self.of(row)
             fits[place] = all(sizes.get(group, 0) < most for group in groups)
             if fits[place]:
                 sizes.update({group: sizes.get(group, 0) + 1 for group in groups})
@@ -62,6 +74,32 @@ class Groups(NamedTuple):
         return fits
 
 
+class Limit(NamedTuple):
+    """At most so many items of each group."""
+
+    groups: Groups
+    most: int
+
+
+def within_limits(rows: ItemRows, limits: Sequence[Limit]) -> NDArray[np.bool_]:
+    """Mark the rows, best first, that come before a group of theirs is full."""
+    if len(limits) == 1:
+        return limits[0].groups.within_limit(rows, limits[0].most)
+    fits = np.zeros(len(rows), dtype=np.bool_)
+    sizes: list[Counter[int]] = [Counter() for _ in limits]
+    for place, row in enumerate(rows.tolist()):
+        found = [limit.groups.of(row) for limit in limits]
+        fits[place] = all(
+            size[group] < limit.most
+            for limit, size, groups in zip(limits, sizes, found, strict=True)
+            for group in groups
+        )
+        if fits[place]:
+            for size, groups in zip(sizes, found, strict=True):
+                size.update(groups)
+    return fits
+
+
 class ItemAttributes:
     """Conditions on item attributes, and groups by them; the last answers are kept.
 
@@ -77,17 +115,31 @@ class ItemAttributes:
         Of the items; prepares searches under a condition.
     where : str
         What holds the items, for error messages.
+    sold_out : SoldOut, optional
+        Items that may be in no list.
     """
 
     def __init__(
-        self, ids: Ids, table: Callable[[], pa.Table | None], index: Index, where: str
+        self,
+        ids: Ids,
+        table: Callable[[], pa.Table | None],
+        index: Index,
+        where: str,
+        sold_out: SoldOut | None = None,
     ) -> None:
         self.ids = ids
+        self._sold_out = sold_out
         self._load = table
         self._index = index
         self._where = where
         self.matching = _kept(self._matching, _MAX_CONDITIONS)
         self.groups = _kept(self._groups, _MAX_GROUPINGS)
+        self._kept_boosted = _kept(self._boosted, _MAX_BOOSTED)
+
+    @property
+    def sold_out(self) -> ItemRows:
+        """The items that may be in no list now."""
+        return NO_ITEMS if self._sold_out is None else self._sold_out.rows
 
     @lazy_property
     def title_column(self) -> str | None:
@@ -117,6 +169,18 @@ class ItemAttributes:
         parsed = parse(condition)  # before the table: what is malformed needs none to be refused
         is_matching = matching_rows(parsed, self._table("where"))
         return Matching(is_matching, self._index.allow(is_matching))
+
+    def boosted(self, boosts: tuple[Boost, ...], where: str | None) -> BoostedItems:
+        """Return the items that fulfil a condition, parted by the boosts that apply to them."""
+        return self._kept_boosted((boosts, where))
+
+    def _boosted(self, asked: tuple[tuple[Boost, ...], str | None]) -> BoostedItems:
+        boosts, where = asked
+        everything = np.ones(len(self.ids), dtype=np.bool_)
+        among = everything if where is None else self.matching(where).is_matching
+        return boosted_items(
+            boosts, lambda one: self.matching(one).is_matching, among, self._index.allow
+        )
 
     def _groups(self, column: str) -> Groups:
         """Return the groups of the items by the values of a column."""
@@ -169,7 +233,7 @@ def _groups_of(values: pa.ChunkedArray, column: str) -> Groups:
     return Groups(np.asarray(pc.fill_null(codes, -1), dtype=np.int32))
 
 
-def _kept(method: Callable[[str], _T], most: int) -> "_lru_cache_wrapper[_T]":
+def _kept(method: Callable[[_Asked], _T], most: int) -> "_lru_cache_wrapper[_T]":
     """Return a method with a cache of its last answers that does not keep its object alive.
 
     The object holds the returned function. A cycle of the two would keep a version open, its
@@ -178,7 +242,7 @@ def _kept(method: Callable[[str], _T], most: int) -> "_lru_cache_wrapper[_T]":
     weak = WeakMethod(method)
 
     @lru_cache(most)
-    def ask(argument: str) -> _T:
+    def ask(argument: _Asked) -> _T:
         alive = weak()
         if alive is None:
             raise ReferenceError("the attributes are closed")

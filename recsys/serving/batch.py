@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from recsys.base.checks import as_path, require_a
 from recsys.base.durable import replace_text, replaced
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.progress import OnStep, progress_bar
+from recsys.base.rule_settings import plain_rules
 from recsys.serving.recommender import Recommender
 from recsys.vectors.ids import checked_k
 
@@ -35,6 +36,14 @@ class ListSettings:
     include_seen: bool
     where: str | None
     users_per_part: int
+    rules: Mapping[str, Any] | None = None  # of the recommender
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return them as JSON has them: without rules, as before there were any."""
+        found = asdict(self)
+        if self.rules is None:
+            del found["rules"]
+        return dict(json.loads(json.dumps(found, default=str)))  # dates as text
 
     def parts(self, n_users: int) -> list[str]:
         """Return the names of the files of all users, in the order of their rows."""
@@ -48,7 +57,7 @@ class ListSettings:
     @property
     def of(self) -> str:
         """What a file of these lists says that it is of."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(self.to_dict(), sort_keys=True)
 
 
 def write_batch(
@@ -117,7 +126,8 @@ def list_settings(
     k = checked_k(k)
     recommender.recommend_many([], k, where=where)  # what cannot be asked leaves no folder
     users_per_part = max(1, memory_bytes // (_BYTES_PER_ENTRY * k))
-    return ListSettings(recommender.version, k, include_seen, where, users_per_part)
+    rules = plain_rules(recommender.rules)
+    return ListSettings(recommender.version, k, include_seen, where, users_per_part, rules)
 
 
 @contextmanager
@@ -147,7 +157,7 @@ def _errors_of(folder: Path) -> Iterator[None]:
 
 def _require_same(folder: Path, settings: ListSettings) -> None:
     """Write the settings of the lists, or compare them to those of the lists in the folder."""
-    path, expected = folder / SETTINGS, asdict(settings)
+    path, expected = folder / SETTINGS, settings.to_dict()
     if not os.path.lexists(path):
         there = sorted(one.name for one in folder.glob("part-*.parquet"))
         if there:
@@ -158,7 +168,7 @@ def _require_same(folder: Path, settings: ListSettings) -> None:
         replace_text(path, json.dumps(expected))
         return
     found = _settings_in(path)
-    for name, value in expected.items():
+    for name, value in {"rules": None, **expected}.items():
         got = found.get(name)
         if type(got) is not type(value) or got != value:
             raise DataError(

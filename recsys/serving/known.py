@@ -16,7 +16,7 @@ from recsys.store.manifest import plain
 from recsys.vectors import Id
 from recsys.vectors.ids import Kind
 
-_OURS = {"rank", "item_id", "score", "because_of"}
+_OURS = {"rank", "item_id", "score", "boost", "because_of"}
 
 
 class ScoredItem(NamedTuple):
@@ -78,6 +78,7 @@ class Described(Tabular):
 
     about: About | None
     kind: Kind = "item"
+    boosts: tuple[float, ...] = ()
 
     @property
     def listed(self) -> tuple[ScoredItem, ...]:
@@ -136,6 +137,7 @@ class Described(Tabular):
             if column is not None:
                 row[_apart(column)] = known.get(column)
             row["score"] = item.score
+            row |= {"boost": self.boosts[rank - 1]} if self.boosts else {}
             if reason is not None:
                 row["because_of"] = str(title or reason.item_id)
             rows.append(row | {_apart(name): one for name, one in known.items()})
@@ -147,8 +149,9 @@ class Described(Tabular):
     def dicts(self) -> list[dict[str, Any]]:
         """Return each item in plain types that JSON can hold."""
         found = []
-        for item, known, reason, title in self._together():
-            row = item.to_dict() | {_apart(name): plain(one) for name, one in known.items()}
+        for place, (item, known, reason, title) in enumerate(self._together()):
+            row = item.to_dict() | ({"boost": self.boosts[place]} if self.boosts else {})
+            row |= {_apart(name): plain(one) for name, one in known.items()}
             if reason is not None:
                 named = {} if title is None else {self.title_column: title}
                 row["because_of"] = reason.to_dict() | named

@@ -2,15 +2,17 @@
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from recsys.base.durable import identity_of
 from recsys.base.errors import (
     CorruptVersionError,
     StoreError,
     UnreadableError,
     VersionNotFoundError,
 )
+from recsys.base.rule_settings import RuleSettings
 from recsys.serving.recommender import Recommender
 from recsys.serving.results import Recommendations
 from recsys.store import Content, current_or_none, open_version, served
@@ -25,7 +27,12 @@ def store_path(store: str | Path | None = None) -> Path:
     return store_folder(store or os.environ.get("RECSYS_STORE") or "store")
 
 
-def open(store: str | Path | None = None, version: str | None = None) -> Recommender:
+def open(
+    store: str | Path | None = None,
+    version: str | None = None,
+    *,
+    rules: RuleSettings | Mapping[str, Any] | None = None,
+) -> Recommender:
     """Open a version of a store.
 
     Where the current one is damaged, the one that was current before it is opened instead, with a
@@ -37,6 +44,8 @@ def open(store: str | Path | None = None, version: str | None = None) -> Recomme
         Default: $RECSYS_STORE, else ./store.
     version : str, optional
         Default: the current one.
+    rules : RuleSettings or mapping, optional
+        What holds for every list, as the table ``[rules]`` of a config has it.
 
     Returns
     -------
@@ -51,8 +60,11 @@ def open(store: str | Path | None = None, version: str | None = None) -> Recomme
         If there is no such version.
     CorruptVersionError
         If a file of the version is damaged, and no other version may stand in for it.
+    ConfigError
+        If a rule cannot be understood, or the file of what is sold out cannot be read.
     """
-    return Recommender(open_content(store, version))
+    known = RuleSettings(**rules) if isinstance(rules, Mapping) else rules
+    return Recommender(open_content(store, version), known)
 
 
 def open_content(store: str | Path | None = None, version: str | None = None) -> Content:
@@ -128,11 +140,3 @@ def _current_recommender(store: Path) -> Recommender:
     if signature is not None:
         _open[store] = (signature, recommender)
     return recommender
-
-
-def signature_of(path: Path) -> list[int] | None:
-    """Return numbers that change when a file is replaced; None where there is none."""
-    try:
-        return identity_of(path)
-    except OSError:
-        return None

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.serving.answers import Answers
 from recsys.serving.known import ScoredItem
 from recsys.serving.request import Conditions, Request
@@ -27,6 +28,8 @@ class Recommender(Space):
     ----------
     content : Content
         An open version.
+    rules : RuleSettings, optional
+        What holds for every list.
 
     Raises
     ------
@@ -52,18 +55,19 @@ class Recommender(Space):
             ...
     """
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Content, rules: RuleSettings | None = None) -> None:
+        self.rules = rules = rules or NO_RULES
         self._titles = Titles(content)
         items = replace(content.items, ids=TitledIds.of(content.items.ids, self._titles))
-        super().__init__(content, items, Answers(content, items))
+        super().__init__(content, items, Answers(content, items, rules))
         self._user_lookup = content.user_lookup
-        self.rows = RowLists(content, self._items, self._answers)
+        self.rows = RowLists(content, self._items, self._answers, rules)
         self._histories = self.rows.histories
         self._folder = content.version.folder.absolute()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place of the version: another process opens it for itself."""
-        return _opened, (self._folder,)
+        return _opened, (self._folder, self.rules)
 
     def __repr__(self) -> str:
         n_users, n_items = len(self._users.ids), len(self._items.ids)
@@ -104,10 +108,16 @@ class Recommender(Space):
         diversity : float
             From 0, by score alone, to 1: how much an item loses by its similarity to items further
             up the list (maximal marginal relevance).
-        max_per : str, optional
+        max_per : str or sequence of str, optional
             A column of attributes and a number, such as ``"brand:2"``: at most two items of one
-            brand. Items without a brand have no limit. An item with a list, such as of genres,
-            counts towards each of them, and is left out where one is full.
+            brand; several hold together. Items without a brand have no limit. An item with a list,
+            such as of genres, counts towards each of them, and is left out where one is full.
+        boost : iterable of Boost or mapping
+            Raise or lower the scores of items by conditions; see `recsys.serving.Boost`. The
+            `boosts` of the list are what that has added.
+        pin : iterable of Pin or mapping
+            Give positions to items; see `recsys.serving.Pin`. They count towards `max_per`, which
+            does not limit them.
 
         Returns
         -------
@@ -143,7 +153,7 @@ class Recommender(Space):
         on_unknown : {"ignore", "raise"}
             What happens to items that the version does not hold. A history without any that it
             holds is an error in either case.
-        exclude, include_seen, candidates, where, diversity, max_per
+        exclude, include_seen, candidates, where, diversity, max_per, boost, pin
             As in `recommend`; the seen items are those of the history.
 
         Returns
@@ -171,7 +181,7 @@ class Recommender(Space):
             has time; or by a date or number among the attributes, the largest first.
         column : str, optional
             Of "latest"; default: the only one of dates. Items without a value are left out.
-        exclude, candidates, where, diversity, max_per
+        exclude, candidates, where, diversity, max_per, boost, pin
             As in `recommend`.
 
         Returns
@@ -187,10 +197,7 @@ class Recommender(Space):
         k: int = 10,
         *,
         histories: Iterable[Iterable[Id] | None] | None = None,
-        exclude: Iterable[Id] = (),
-        include_seen: bool = False,
-        candidates: Iterable[Id] | None = None,
-        where: str | None = None,
+        **conditions: Unpack[Conditions],
     ) -> Batch:
         """Recommend items to many users, on all cores.
 
@@ -202,8 +209,9 @@ class Recommender(Space):
             One for each user, None for none: the items of users who may be unknown. Those are
             folded in, all at once, as `recommend_for_history` does; items that the version does not
             hold are ignored.
-        exclude, include_seen, candidates, where
-            As in `recommend`, the same for all users.
+        exclude, include_seen, candidates, where, diversity, max_per, boost, pin
+            As in `recommend`, the same for all users. With one of the last four, lists are made one
+            by one, in some ten times the time.
 
         Returns
         -------
@@ -212,19 +220,12 @@ class Recommender(Space):
             ``to_table()`` has all in one Arrow table.
         """
         listed = checked_ids(user_ids, "user_ids")
-        request = Request.of(
-            k,
-            self._answers.attributes,
-            exclude=exclude,
-            include_seen=include_seen,
-            candidates=candidates,
-            where=where,
-        )
+        request = self.rows.request(k, **conditions)
         user_idx = self._users.ids.rows(listed)
         folded = None if histories is None else self._histories.of_unknown(user_idx, histories)
         lists = self._answers.lists(user_idx, request, folded)
         of_folded = {} if folded is None else folded.seen()
-        reasons = None if include_seen else of_folded
+        reasons = None if request.include_seen else of_folded
         return Batch(listed, lists, self._items.ids, self.version, self._answers, reasons)
 
     def find(self, title: Id = "", k: int = 10, *, where: str | None = None) -> Recommendations:
@@ -249,8 +250,10 @@ class Recommender(Space):
         """
         request = Request.of(k, self._answers.attributes, where=where)
         text = str(checked_id(title, "title")).strip()
-        allowed = request.is_allowed(len(self._items.ids))
-        rows = self._titles.best(text, request.k, allowed)
+        matching = request.matching  # what is sold out is found
+        rows = self._titles.best(
+            text, request.k, None if matching is None else matching.is_matching
+        )
         return self._answers.named(rows, self._items.popularity[rows], "title")
 
     def history(self, user_id: Id, k: int = 10) -> Recommendations:
@@ -322,5 +325,5 @@ class Recommender(Space):
         return user_idx
 
 
-def _opened(folder: Path) -> Recommender:
-    return Recommender(Content.of(Version(folder.name, folder)))
+def _opened(folder: Path, rules: RuleSettings | None = None) -> Recommender:
+    return Recommender(Content.of(Version(folder.name, folder)), rules)

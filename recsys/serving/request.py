@@ -1,22 +1,30 @@
 """The request for a list: its length and conditions, checked once and turned into rows."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TypedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError
+from recsys.base.errors import ConfigError, DataError
+from recsys.base.rule_settings import (
+    NO_RULES,
+    Boost,
+    Pin,
+    RuleSettings,
+    column_and_number,
+    holds,
+    rules_of,
+)
 from recsys.index import ItemRows
-from recsys.serving.attributes import Groups, ItemAttributes, Matching
+from recsys.serving.attributes import ItemAttributes, Limit, Matching
+from recsys.serving.rules import NO_ITEMS, BoostedItems, PinnedRows
 from recsys.vectors import Id, Ids
 from recsys.vectors.ids import checked_ids, checked_k
 
-NO_ITEMS = np.empty(0, dtype=np.int32)
-
 _NUMBER = (int, float, np.number)
-_MOST_DIGITS = 9  # of the number in max_per
 
 
 class Conditions(TypedDict, total=False):
@@ -27,7 +35,9 @@ class Conditions(TypedDict, total=False):
     candidates: Iterable[Id] | None
     where: str | None
     diversity: float
-    max_per: str | None
+    max_per: str | Sequence[str] | None
+    boost: Iterable[Boost | Mapping[str, Any]]
+    pin: Iterable[Pin | Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +58,14 @@ class Request:
         The only items that may be in it.
     diversity : float
         From 0, by score alone, to 1.
-    groups : Groups, optional
-        Of the items.
-    per_group : int
-        Most items of one group.
+    limits : tuple of Limit
+        Of how many items of a group may be in it.
+    boosts : tuple of Boosted, optional
+        All items that match, parted by how their scores are boosted.
+    pins : tuple of PinnedRows
+        Items at positions, the first one first.
+    pinned : ndarray of int32
+        Rows that have their positions, and count towards the limits.
     """
 
     k: int
@@ -60,8 +74,10 @@ class Request:
     candidates: ItemRows | None = None
     matching: Matching | None = None
     diversity: float = 0.0
-    groups: Groups | None = None
-    per_group: int = 0
+    limits: tuple[Limit, ...] = ()
+    boosts: BoostedItems | None = None
+    pins: tuple[PinnedRows, ...] = ()
+    pinned: ItemRows = field(default_factory=lambda: NO_ITEMS)
 
     @classmethod
     def of(
@@ -74,7 +90,9 @@ class Request:
         candidates: Iterable[Id] | None = None,
         where: str | None = None,
         diversity: float = 0.0,
-        max_per: str | None = None,
+        max_per: str | Sequence[str] | None = None,
+        boost: Iterable[Boost | Mapping[str, Any]] = (),
+        pin: Iterable[Pin | Mapping[str, Any]] = (),
     ) -> "Request":
         """Check what a caller asks for; ids that `items` does not hold are left out.
 
@@ -85,16 +103,23 @@ class Request:
         """
         if where is not None and not isinstance(where, str):
             raise DataError(f"where: expected a condition as text, got {where!r}")
-        column, per_group = (None, 0) if max_per is None else _column_and_number(max_per)
+        rules = rules_given(boost, pin, max_per)
+        now = datetime.now(UTC)
+        boosts = tuple(one for one in rules.boost if holds(one, now))
+        pins = sorted((one for one in rules.pin if holds(one, now)), key=lambda one: one.position)
         return cls(
             min(checked_k(k), len(items.ids)),
-            _known_rows(exclude, "exclude", items.ids),
+            _together(_known_rows(exclude, "exclude", items.ids), items.sold_out),
             include_seen,
             _rows_or_none(candidates, items.ids),
             None if where is None else items.matching(where),
             _checked_diversity(diversity),
-            None if column is None else items.groups(column),
-            per_group,
+            tuple(
+                Limit(items.groups(column), most)
+                for column, most in map(column_and_number, rules.max_per)
+            ),
+            items.boosted(boosts, where) if boosts else None,
+            tuple(PinnedRows(one.position, _rows_of_pin(one, items)) for one in pins),
         )
 
     @classmethod
@@ -108,7 +133,19 @@ class Request:
     @property
     def is_by_score(self) -> bool:
         """Whether the list is the best items in order, without diversity or limits per group."""
-        return self.diversity == 0 and self.groups is None
+        return self.diversity == 0 and not self.limits
+
+    @property
+    def is_of_conditions(self) -> bool:
+        """Whether the list is the best items by their own scores among those that may be in it."""
+        return self.is_by_score and self.boosts is None and not self.pins
+
+    def of_pin(self, pin: PinnedRows) -> "Request":
+        """Return the request for the item that a pin puts at its position."""
+        rows = pin.rows
+        if self.candidates is not None:
+            rows = np.intersect1d(rows, self.candidates)
+        return replace(self, k=1, candidates=rows, pins=())
 
     def is_allowed(self, n_items: int) -> NDArray[np.bool_] | None:
         """Return which items may be in the lists of any user; None where all may."""
@@ -145,20 +182,35 @@ def _known_rows(listed: Iterable[Id], name: str, ids: Ids) -> ItemRows:
     return known
 
 
+def _together(rows: ItemRows, others: ItemRows) -> ItemRows:
+    return np.append(rows, others) if len(others) else rows
+
+
 def _rows_or_none(candidates: Iterable[Id] | None, ids: Ids) -> ItemRows | None:
     return None if candidates is None else np.unique(_known_rows(candidates, "candidates", ids))
 
 
-def _column_and_number(max_per: str) -> tuple[str, int]:
-    """Read ``"brand:2"``."""
-    column, _, number = str(max_per).rpartition(":")
-    is_number = number.isdecimal() and len(number) <= _MOST_DIGITS
-    if not column or not is_number or int(number) < 1:
-        raise DataError(
-            'max_per: expected a column and a number of items, such as "brand:2", got '
-            f"{str(max_per)[:60]!r}"
+def rules_given(
+    boost: Iterable[Boost | Mapping[str, Any]],
+    pin: Iterable[Pin | Mapping[str, Any]],
+    max_per: str | Sequence[str] | None,
+) -> RuleSettings:
+    """Check rules that are given as arguments, not as settings."""
+    if not boost and not pin and not max_per:
+        return NO_RULES
+    limits = (max_per,) if isinstance(max_per, str) else tuple(max_per or ())
+    try:
+        return RuleSettings(
+            rules_of(Boost, boost, "rules.boost"), rules_of(Pin, pin, "rules.pin"), limits
         )
-    return column, int(number)
+    except ConfigError as error:
+        raise DataError(str(error).removeprefix("rules.")) from error
+
+
+def _rows_of_pin(pin: Pin, items: ItemAttributes) -> ItemRows:
+    if pin.where is not None:
+        return np.flatnonzero(items.matching(pin.where).is_matching).astype(np.int32)
+    return _known_rows([] if pin.item_id is None else [pin.item_id], "pin.item_id", items.ids)
 
 
 def _checked_diversity(diversity: float) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from recsys.index import ItemRows
+from recsys.serving.attributes import within_limits
 from recsys.serving.request import Request
 from recsys.vectors import FloatMatrix, FloatVector
 from recsys.vectors.vector import unit_rows
@@ -30,8 +31,9 @@ def reranked(find: Find, request: Request, vectors: FloatMatrix) -> tuple[ItemRo
     while True:
         rows, scores = find(n)
         n_found = len(rows)
-        if request.groups is not None:
-            fits = request.groups.within_limit(rows, request.per_group)
+        if request.limits:
+            n_pinned = len(request.pinned)
+            fits = within_limits(np.append(request.pinned, rows), request.limits)[n_pinned:]
             rows, scores = rows[fits], scores[fits]
         if len(rows) >= size or n_found < n:
             break

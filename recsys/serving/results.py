@@ -20,7 +20,7 @@ from recsys.serving.known import (
     finite_or_none,
     scored_items,
 )
-from recsys.vectors import FloatMatrix, Id, Ids
+from recsys.vectors import FloatMatrix, FloatVector, Id, Ids
 from recsys.vectors.ids import Kind
 
 Source = Literal[
@@ -39,6 +39,7 @@ class RowList(NamedTuple):
     scores: NDArray[np.generic]
     source: Source
     seen: ItemRows | None = None  # what gives reasons
+    boost: FloatVector | None = None  # what rules have added to the scores
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,6 +60,8 @@ class Recommendations(Described):
         Where `attributes`, `titles` and `reasons` come from.
     kind : {"item", "user"}
         What is listed: of similar users, `item_id` is the id of a user.
+    boosts : tuple of float
+        What rules have added to each score, which it is a part of; empty where there were none.
 
     Examples
     --------
@@ -72,6 +75,7 @@ class Recommendations(Described):
     version: str
     about: About | None = field(default=None, compare=False)
     kind: Kind = field(default="item", compare=False)
+    boosts: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)

@@ -10,11 +10,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, did_you_mean
+from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.serving.answers import Answers, ItemOrder
 from recsys.serving.fold_in import Histories
 from recsys.serving.fresh import Since
-from recsys.serving.request import NO_ITEMS, Conditions, Request
+from recsys.serving.request import Conditions, Request
 from recsys.serving.results import Explanation, Recommendations, RowList
+from recsys.serving.rules import NO_ITEMS
 from recsys.store import Content, ItemTable
 from recsys.vectors import Id
 from recsys.vectors.ids import checked_id, checked_ids, unknown_id
@@ -31,8 +33,11 @@ _MOST_ORDERS = 4  # kept: 4 bytes an item, and 8 for those by a column
 class RowLists:
     """Makes the lists of one version, each from a checked request."""
 
-    def __init__(self, content: Content, items: ItemTable, answers: Answers) -> None:
+    def __init__(
+        self, content: Content, items: ItemTable, answers: Answers, rules: RuleSettings = NO_RULES
+    ) -> None:
         self._content, self._items, self._answers = content, items, answers
+        self._rules = rules
         self._users = content.user_lookup
         self.histories = Histories(content, items)
         self._by_column = lru_cache(_MOST_ORDERS)(_OrderOf(content))
@@ -43,7 +48,12 @@ class RowLists:
         return self._answers.attributes.caches
 
     def request(self, k: int, **conditions: Unpack[Conditions]) -> Request:
-        """Check what a caller asks for; a DataError names what cannot be understood."""
+        """Check what a caller asks for; a DataError names what cannot be understood.
+
+        The rules of the shop hold with those of the caller.
+        """
+        if self._rules:
+            conditions = self._rules.with_those_of(conditions)
         return Request.of(k, self._answers.attributes, **conditions)
 
     def recommend(

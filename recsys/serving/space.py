@@ -8,9 +8,10 @@ import numpy as np
 
 from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
-from recsys.serving.answers import Answers, Similar
+from recsys.serving.answers import Answers
 from recsys.serving.request import Request
 from recsys.serving.results import Recommendations
+from recsys.serving.similar import Similar
 from recsys.store import Content, ItemTable, UserTable
 from recsys.vectors import Id, NamedVectors
 from recsys.vectors.ids import Kind, checked_ids

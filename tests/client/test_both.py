@@ -178,6 +178,8 @@ def test_explanations(door, recommender: Recommender) -> None:
         ("recommend", {"user_id": "u42", "where": 5}, "where"),
         ("recommend", {"user_id": "u42", "diversity": 2}, "diversity"),
         ("recommend", {"user_id": "u42", "max_per": "category"}, "max_per"),
+        ("recommend", {"user_id": "u42", "boost": [{"where": "price <"}]}, "where"),
+        ("recommend", {"user_id": "u42", "pin": [{"position": 0, "item_id": "i7"}]}, "position"),
         ("recommend", {"user_id": "u42", "on_unknown": "cry"}, "on_unknown"),
         ("recommend_for_history", {"item_ids": "i7"}, "item_ids"),
         ("recommend_for_history", {"item_ids": ["i7"], "weights": [-1]}, "weights"),

@@ -29,7 +29,8 @@ OPERATIONS = [
 ]
 FORMATS = {
     "recsys-condition": ["price < 20", "category in ('a', 'b')", "title is null and price > 3"],
-    "recsys-column": ["category:1", "price:3"],
+    "recsys-column": ["category", "price"],
+    "recsys-limit": ["category:1", "price:3"],
 }
 for name, texts in FORMATS.items():
     schemathesis.openapi.format(name, st.sampled_from(texts))

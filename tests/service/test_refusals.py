@@ -301,10 +301,14 @@ def test_conditions_can_be_held_to_some_columns(store: Path) -> None:
         ({"where": "not (CATEGORY is null)"}, "CATEGORY"),
         ({"where": "price < 20 and price < released"}, "released"),
         ({"max_per": "category:1"}, "category"),
+        ({"max_per": ["price:1", "category:1"]}, "category"),
     ):
         detail = get(service, LIST, **query).json()["detail"]
         assert detail.endswith(f"expected columns of price, got {named!r}")
     assert get(service, "/v1/lists/latest", column="released").status == 422
+    for rule in ({"boost": [{"where": "category = 'a'"}]}, {"pin": [{"where": "category = 'a'"}]}):
+        found = post(service, "/v1/recommendations", {"user_id": "u42", **rule}).json()
+        assert found["detail"].endswith("expected columns of price, got 'category'")
     body = {"requests": [{"user_id": "u42", "where": "category = 'a'"}]}
     (only,) = post(service, "/v1/recommendations:batch", body).json()["answers"]
     assert only["problem"]["code"] == "invalid"
