@@ -168,7 +168,8 @@ def _without(rows: NDArray[np.integer], left_out: NDArray[np.integer]) -> NDArra
     is_kept = np.append(True, rows[1:] != rows[:-1])
     places = np.searchsorted(rows, left_out).clip(max=len(rows) - 1)
     is_kept[places[rows[places] == left_out]] = False
-    return rows[is_kept]
+    kept: NDArray[np.integer] = rows[is_kept]
+    return kept
 
 
 def _some(rows: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.integer]:
