@@ -9,6 +9,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from errno import EDQUOT, ENOSPC
 from math import prod
 from pathlib import Path
@@ -23,6 +24,7 @@ from recsys.base.stopping import check_stop
 Array = NDArray[Any]
 
 _SMALL = 1 << 20  # bytes, which stay in memory wherever the source lies
+_USUAL, _ON_DISK = Path("/tmp"), Path("/var/tmp")  # noqa: S108
 _AT_ONCE = 1 << 20  # entries that a pass holds in memory
 
 
@@ -58,6 +60,29 @@ def mapped(folder: Path, shape: int | tuple[int, ...], dtype: Any) -> Array:
         ) from error
     memory.folder = folder
     return np.frombuffer(memory, dtype).reshape(shape)
+
+
+def disk_folder(mounts: Path = Path("/proc/self/mounts")) -> Path:
+    """Return the folder for temporary files: that of TMPDIR, else one that is no memory itself.
+
+    /tmp is memory on many machines; /var/tmp is not.
+    """
+    usual = Path(tempfile.gettempdir())
+    is_chosen = usual != _USUAL or bool(os.environ.get("TMPDIR"))
+    if is_chosen or _file_system_of(usual, mounts) != "tmpfs" or not os.access(_ON_DISK, os.W_OK):
+        return usual
+    return usual if _file_system_of(_ON_DISK, mounts) == "tmpfs" else _ON_DISK
+
+
+def _file_system_of(folder: Path, mounts: Path) -> str | None:
+    """Return the kind of the file system that a folder lies on, on Linux."""
+    found: dict[str, str] = {}
+    with suppress(OSError):
+        for line in mounts.read_text().splitlines():
+            _, place, kind, *_ = line.split(" ")
+            found[place] = kind  # a later mount hides an earlier one
+    above = (str(one) for one in (folder.resolve(), *folder.resolve().parents))
+    return next((found[one] for one in above if one in found), None)
 
 
 def folder_of(array: Array) -> Path | None:

@@ -1,6 +1,5 @@
 """From staged files to interactions: ids numbered, events in order, times checked."""
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from recsys.base.checks import size_of
 from recsys.base.environment import usable_memory
 from recsys.base.errors import DataError, RecsysError
-from recsys.base.mapped import room
+from recsys.base.mapped import disk_folder, room
 from recsys.logs.classify import FILE_INDEX
 from recsys.logs.interactions import Interactions
 from recsys.logs.row_counts import ClassifiedRows, RowCounts
@@ -40,7 +39,7 @@ def folder_of_log(n_events: int, max_memory: str) -> Path | None:
         most = usable_memory() // _SHARE_OF_MEMORY
     else:
         most = size_of("log.max_memory", max_memory)
-    return Path(tempfile.gettempdir()) if n_events * _BYTES_OF_AN_EVENT > most else None
+    return disk_folder() if n_events * _BYTES_OF_AN_EVENT > most else None
 
 
 class StagedLog:

@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, RecsysError
 from recsys.base.locks import share, state_of
+from recsys.base.mapped import disk_folder
 from recsys.base.stopping import check_stop, interruptible
 from recsys.logs.sources import listed
 from recsys.logs.sql import literal
@@ -166,13 +167,14 @@ def _explained(reason: str, where: Callable[[], str], folder: Path) -> DataError
 @contextmanager
 def _own_folder() -> Iterator[Path]:
     """Make a folder for temporary files, and remove those of processes that were killed."""
-    for other in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    parent = disk_folder()
+    for other in parent.glob(f"{_PREFIX}*"):
         with suppress(OSError):  # of another user
             is_new = time.time() - other.stat().st_mtime < _SECONDS_TO_LOCK
             with state_of(other) as held:
                 if held == "free" and not is_new:
                     shutil.rmtree(other, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent) as folder:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             share(descriptor)

@@ -12,7 +12,17 @@ import pytest
 
 from recsys.base import mapped as module
 from recsys.base.errors import DataError
-from recsys.base.mapped import ascends, beside, folder_of, made_of, mapped, parts, room, taken
+from recsys.base.mapped import (
+    ascends,
+    beside,
+    disk_folder,
+    folder_of,
+    made_of,
+    mapped,
+    parts,
+    room,
+    taken,
+)
 
 
 def test_an_array_lies_where_its_source_does(tmp_path: Path) -> None:
@@ -57,6 +67,33 @@ def test_ascends_looks_across_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ascends(np.array([1, 2, 3, 4, 5]))
     assert not ascends(np.array([1, 2, 3, 4, 0]))
     assert not ascends(np.array([1, 5, 4, 6]))
+
+
+DISK, MEMORY = "/dev/sda / ext4 rw 0 0", "tmpfs {} tmpfs rw 0 0"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "given", "is_usual"),
+    [
+        ((DISK,), "", True),
+        ((DISK, MEMORY.format(module._USUAL)), "", False),
+        ((DISK, MEMORY.format(module._USUAL)), str(module._USUAL), True),
+        ((MEMORY.format("/"),), "", True),  # there is no disk
+        ((), "", True),
+    ],
+)
+def test_temporary_files_lie_on_a_disk(
+    mounts: tuple[str, ...],
+    given: str,
+    is_usual: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "mounts").write_text("\n".join(mounts))
+    monkeypatch.setenv("TMPDIR", given)
+    monkeypatch.setattr("tempfile.tempdir", str(module._USUAL))
+    expected = module._USUAL if is_usual else module._ON_DISK
+    assert disk_folder(tmp_path / "mounts") == expected
 
 
 def test_a_full_disk_is_an_error_before_anything_is_written(
