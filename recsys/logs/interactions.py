@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import require
 from recsys.base.errors import DataError
-from recsys.base.mapped import ascends, made_of, parts, taken
+from recsys.base.lazy import lazy_property
+from recsys.base.mapped import ascends, folder_of, made_of, parts, taken
 from recsys.base.tables import Tabular
 from recsys.logs.classify import SECONDS_PER_DAY
 from recsys.logs.order import fall_with_steps, last_of_each
@@ -278,13 +279,24 @@ class Interactions(Tabular):
         -------
         scipy.sparse.csr_array of float32, shape (n_users, n_items)
             Rows are users; column indices ascend and are unique within a row; all data are
-            above 0. Several events of one pair are merged by `duplicates`.
+            above 0. Several events of one pair are merged by `duplicates`. Of a log that is mapped
+            it is made once, and its arrays are not to be written to.
         """
-        weight, policy = self.decayed_weight(), self.duplicates
-        matrix = merged(self.user_idx, self.item_idx, weight, self.timestamp, policy, self.shape)
+        from recsys.base.packing import same_csr  # compiled, which not every command needs
+
+        is_mapped = folder_of(self.weight) is not None
+        matrix = same_csr(self._kept_matrix) if is_mapped else self._merged()
         if recency:
             fall_with_steps(matrix, self.pair_keys(), self.when, recency)
         return matrix
+
+    @lazy_property
+    def _kept_matrix(self) -> sp.csr_array:
+        return self._merged()
+
+    def _merged(self) -> sp.csr_array:
+        weight, policy = self.decayed_weight(), self.duplicates
+        return merged(self.user_idx, self.item_idx, weight, self.timestamp, policy, self.shape)
 
 
 def merged(

@@ -177,8 +177,9 @@ def is_seen(train: Interactions, test: Interactions) -> NDArray[np.bool_]:
     """Mark the test events whose pair occurs in train."""
     from recsys.base.packing import has_pairs  # compiled, which not every command needs
 
-    plain = replace(train, duplicates="sum", half_life_days=None)  # of which no weight counts
-    return has_pairs(plain.user_items(), test.user_idx, test.item_idx)
+    if train.half_life_days is not None:  # no weight counts
+        train = replace(train, half_life_days=None)
+    return has_pairs(train.user_items(), test.user_idx, test.item_idx)
 
 
 def require_both_sides(n_train: int, n_test: int, what: str) -> None:
