@@ -289,11 +289,17 @@ def _has(error: BaseException, sign: str) -> bool:
     return sign in str(error)
 
 
+_REASONS = (
+    ("Connection refused", "connection refused"),
+    ("dns error", "no such host"),
+    ("timed out", "no answer in time"),
+    ("status code: 5", "an error of the service"),
+    ("bytes of", "half an answer"),
+    ("Error performing", "no answer"),
+)
+
+
 def _reason_of(error: BaseException) -> str:
-    """Return a few words of what obstore says."""
-    text = str(error)
-    for sign in ("Connection refused", "dns error", "timed out", "status code: 5", "bytes of"):
-        if sign in text:
-            return sign.removesuffix(": 5").lower()
-    lines = text.splitlines() or [type(error).__name__]
-    return lines[0].partition(": ")[2][:80].strip() or lines[0][:80]
+    """Return a few words of what obstore says, the same each time."""
+    found = (words for sign, words in _REASONS if _has(error, sign))
+    return next(found, (str(error).splitlines() or [type(error).__name__])[0][:80])

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from recsys.base.errors import ConfigError, EventsError
+from recsys.base.errors import ConfigError, EventsError, UnreadableError
 from recsys.base.event_settings import EventSettings
 from recsys.base.rule_settings import RuleSettings
 from recsys.base.service_settings import ServiceSettings
@@ -33,6 +33,7 @@ from recsys.service.startup import (
 )
 from recsys.serving import store_path
 from recsys.store import current_or_none, shown_store, versions
+from recsys.store.remote import remote_of
 
 log = logging.getLogger("recsys.service")
 
@@ -103,7 +104,13 @@ def serve(
 
 
 def _is_without_current(store: Path) -> bool:
-    versions(store)
+    try:
+        versions(store)
+    except UnreadableError:
+        remote = remote_of(store)
+        if remote is None or remote.last_known is None:
+            raise
+        return False  # the copy of what was current last is served
     return current_or_none(store) is None
 
 

@@ -27,6 +27,7 @@ from recsys.base.errors import (
 )
 from recsys.base.locks import only_writer, state_of
 from recsys.base.reading import NOT_REACHED
+from recsys.base.stopping import check_stop
 from recsys.objects import Bucket, Facts, ObjectAddress, TakenError, object_address
 from recsys.store.manifest import MANIFEST, FileFacts, Manifest
 from recsys.store.object_leases import LEASE_SECONDS, LEASES, ObjectLease
@@ -276,6 +277,7 @@ class RemoteStore:
     def upload(self, folder: Path, manifest: Manifest) -> None:
         """Write the files of a version; it is no version yet."""
         for file in manifest.files:
+            check_stop()
             self.bucket.upload(f"{VERSIONS}/{manifest.version}/{file}", folder / file)
         found = self._versions(manifest.version).get(manifest.version, {})
         for file, facts in manifest.files.items():

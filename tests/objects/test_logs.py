@@ -102,7 +102,11 @@ def test_what_cannot_be_read_is_said_by_its_address(place: Place) -> None:
     [
         ("AWS_SECRET_ACCESS_KEY", "wr0ng-secret", "the secret key is wrong"),
         ("AWS_ACCESS_KEY_ID", "nobody", "the access key is not known there"),
-        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", "the service is not reached.*refused"),
+        (
+            "AWS_ENDPOINT_URL",
+            "http://127.0.0.1:9",
+            "the service is not reached.*connection refused",
+        ),
     ],
 )
 def test_who_may_not_or_cannot_reach_the_service_is_told_so(
