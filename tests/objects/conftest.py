@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -89,10 +88,13 @@ class Publishers:
             cwd=ROOT,
         )
 
-    def start(self, machine: Machine, seed: int) -> int:
-        line: dict[str, Any] = {"store": machine.address, "seed": seed}
-        self._write(json.dumps(line | {"environment": machine.environment}))
-        return int(self._read())
+    def start(self, *machines: tuple[Machine, int]) -> list[int]:
+        lines = [
+            {"store": one.address, "seed": seed, "environment": one.environment}
+            for one, seed in machines
+        ]
+        self._write(json.dumps(lines))
+        return [int(self._read()) for _ in lines]
 
     def end(self) -> int:
         return int(self._read())
@@ -111,14 +113,8 @@ class Publishers:
         return self._process.stdout.readline()
 
 
-@pytest.fixture
-def publishers() -> Iterator[Callable[[], Publishers]]:
-    made: list[Publishers] = []
-
-    def start() -> Publishers:
-        made.append(Publishers())
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.close()
+@pytest.fixture(scope="module")
+def publishers() -> Iterator[Publishers]:
+    started = Publishers()
+    yield started
+    started.close()

@@ -35,12 +35,12 @@ from tests.objects.conftest import Machine, Publishers
 from tests.store.releases import small_release
 
 ALL_KILLS = os.environ.get("RECSYS_OBJECT_KILLS") == "all"  # `make faults` has it
-SETTINGS = IndexSettings(kind="exact")
+SETTINGS = IndexSettings(kind="exact", similar_users=False)
 Machines = Callable[..., Machine]
 
 
 def published(machine: Machine, seed: int = 0) -> Version:
-    return publish(machine.store, small_release(seed=seed), SETTINGS)
+    return publish(machine.store, small_release(seed=seed, titles=False), SETTINGS)
 
 
 def bucket_of(machine: Machine) -> Bucket:
@@ -94,45 +94,53 @@ def test_a_version_that_somebody_has_open_is_kept_until_the_lease_runs_out(
     assert opened.popular.size == 30
 
 
-@pytest.mark.parametrize("what", ["activated", "opened", "pinned"])
-def test_what_is_taken_up_while_it_is_being_deleted_stays(machine: Machines, what: str) -> None:
+def test_what_is_taken_up_while_it_is_being_deleted_stays(machine: Machines) -> None:
     other = machine()
-    first, *_ = (published(other, seed) for seed in range(3))
-    take_up = {"activated": activate, "opened": open_version, "pinned": pin}[what]
+    names = [published(other, seed).name for seed in range(5)]
+    take_up = [activate, open_version, pin]
     held: list[object] = []
 
     def at(_: int, line: str) -> str:
-        if line.startswith("PUT") and "DELETED" in line and not held:
-            held.append(take_up(other.store, first.name))
+        if line.startswith("PUT") and "DELETED" in line:
+            held.append(take_up[len(held)](other.store, names[len(held)]))
         return "pass"
 
-    deleted = prune(machine(at).store, 1).deleted
-    assert (first.name in deleted) is False
-    assert verify(machine().store, first.name)
+    assert prune(machine(at).store, 1).deleted == ()
+    assert len(held) == 3
+    assert [one.name for one in versions(other.store)] == names[::-1]
     held.clear()
 
-
-def test_what_is_being_deleted_is_neither_opened_nor_activated(machine: Machines) -> None:
-    one = machine()
-    first, second, _ = (published(one, seed) for seed in range(3))
-    bucket_of(one).put(f"versions/{first.name}/DELETED", b"")  # a prune was killed after that
-    for take_up in (activate, open_version, pin):
+    bucket = bucket_of(other)
+    bucket.put(f"versions/{names[1]}/DELETED", b"")  # a prune was killed after that
+    for take in take_up:
         with pytest.raises(VersionNotFoundError):
-            take_up(one.store, first.name)
-    prune(one.store, 3)  # ends what the other began
-    assert [one.name for one in versions(one.store)][-1] == second.name
-    assert not [key for key in bucket_of(one).listing() if first.name in key]
+            take(other.store, names[1])
+    prune(other.store, 5)  # ends what the other began
+    assert not [key for key in bucket.listing() if names[1] in key]
+    assert verify(machine().store).name == names[0]
+
+    reader = machine()
+    for name in names[2:]:
+        open_version(reader.store, name)
+    open_version(reader.store)
+    copies = {path.name for path in (reader.store / "versions").iterdir()}
+    assert copies == {names[0], *names[3:]}  # they do not grow without end
+
+    path = reader.store / "versions" / names[0] / "users.parquet"
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-10])
+    assert open_version(reader.store).version.name == names[0]  # of a new copy
 
 
 def test_a_publisher_killed_at_any_request_leaves_whole_versions(
     machine: Machines,
-    publishers: Callable[[], Publishers],
+    publishers: Publishers,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    reader, process = machine(), publishers()
+    reader = machine()
     counted = machine(lambda *_: "pass")
-    assert process.start(counted, 0)
-    assert process.end() == 0
+    publishers.start((counted, 0))
+    assert publishers.end() == 0
     n_requests, known = len(counted.proxy.lines), {current(reader.store)}
     verify(reader.store)
     deaths = [(n, how) for n in range(1, n_requests + 4) for how in ("cut before", "cut after")]
@@ -141,9 +149,9 @@ def test_a_publisher_killed_at_any_request_leaves_whole_versions(
         deaths = [(n_requests // 2, "cut after"), *((n + 1, "cut after") for n in late)]
     for seed, (at, how) in enumerate(deaths, 1):
         death = Death(at, how)
-        death.pid = process.start(machine(death), seed)
+        (death.pid,) = publishers.start((machine(death), seed))
         death.known.set()
-        ended = process.end()
+        ended = publishers.end()
         assert ended in (0, -signal.SIGKILL)
         names = {one.name for one in versions(reader.store)}
         for name in names - known:
@@ -225,19 +233,16 @@ def test_of_two_publishers_that_meet_at_current_one_is_refused_and_kept(
 
 
 def test_publishers_at_once_lose_and_mix_no_version(
-    machine: Machines, publishers: Callable[[], Publishers]
+    machine: Machines, publishers: Publishers
 ) -> None:
-    pair = [(publishers(), machine()) for _ in range(2)]
-    n_done = 0
-    for seed in range(6 if ALL_KILLS else 2):
-        for n, (process, at) in enumerate(pair):
-            process.start(at, 10 * seed + n)
-        ended = [process.end() for process, _ in pair]
-        assert 0 in ended
-        n_done += 2
+    pair = [machine(), machine()]
+    n_rounds = 6 if ALL_KILLS else 1
+    for seed in range(n_rounds):
+        publishers.start(*((at, 10 * seed + n) for n, at in enumerate(pair)))
+        assert 0 in [publishers.end() for _ in pair]
     reader = machine()
     names = {one.name for one in versions(reader.store)}
-    assert len(names) == n_done
+    assert len(names) == 2 * n_rounds
     for name in names:
         verify(reader.store, name)
     assert current(reader.store) in names
@@ -304,22 +309,3 @@ def test_a_server_takes_up_the_next_version_whole_and_outlives_the_bucket(
 def _look(machine: Machine) -> None:
     """Let CURRENT be looked at again: it is known for a second."""
     remote.remote_of(machine.store)._signature = (0.0, "")
-
-
-def test_a_damaged_copy_is_made_again(machine: Machines) -> None:
-    one = machine()
-    version = published(one)
-    path = version.folder / "users.parquet"
-    path.chmod(0o644)
-    path.write_bytes(path.read_bytes()[:-10])
-    assert open_version(one.store).version.name == version.name
-
-
-def test_a_copy_does_not_grow_without_end(machine: Machines) -> None:
-    one = machine()
-    reader = machine()
-    for seed in range(5):
-        published(one, seed)
-        open_version(reader.store)
-    copies = [path for path in (reader.store / "versions").iterdir() if path.is_dir()]
-    assert len(copies) == 3
