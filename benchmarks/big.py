@@ -72,7 +72,8 @@ def measure(rows: int, options: argparse.Namespace) -> Iterator[Measured]:
     commands = {
         "train": [
             *(*command, "train", str(log), "--store", str(store)),
-            *("--model", "als", "--factors", str(FACTORS), *set_),
+            *("--model", "als", "--factors", str(FACTORS)),
+            *("--set", "gates.enabled=false", *set_),  # drawn events have no taste to learn
         ],
         "batch": [*command, "batch", str(lists), "--store", str(store)],
     }
