@@ -12,6 +12,10 @@ from recsys.models import ALS
 from tests.worlds import random_user_items
 
 pytest.importorskip("pyspark", reason="make install brings pyspark")
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("RECSYS_CLUSTER"),
+    reason="RECSYS_CLUSTER=1 runs it: it starts six virtual machines of Java",
+)
 
 
 def test_a_fit_survives_a_worker(tmp_path: Path) -> None:
