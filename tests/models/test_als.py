@@ -87,6 +87,14 @@ def test_the_loss_that_is_told_is_the_loss(als: ALS) -> None:
     assert reported == sorted(reported, reverse=True)
 
 
+def test_a_later_epoch_does_not_change_the_embeddings_of_an_earlier_one() -> None:
+    kept: list[Embeddings] = []
+    als = ALS(factors=16, iterations=3)  # as wide as a cache line: there is no padding to cut off
+    als.fit(WORLD, on_epoch=lambda epoch: kept.append(epoch.embeddings()))
+    assert not np.shares_memory(kept[0].items, kept[1].items)
+    assert (kept[0].items != kept[1].items).any()
+
+
 def test_from_alpha_solves_the_problem_of_hu_koren_and_volinsky() -> None:
     """Their optimum, found by their own normal equations, has our scores times 1 + 1 / alpha."""
     world = sp.csr_array((WORLD.toarray() > 0).astype(np.float32))
