@@ -65,7 +65,7 @@ def _sample_user(recommender: Recommender, user_id: str | int, n_seen: int) -> S
     history = _titles(recommender.history(user_id, _LENGTH)) if n_seen else []
     listed = recommender.recommend(user_id, _LENGTH)
     reasons = [
-        "" if reason is None else _short(str(title or reason.item_id))
+        "" if reason is None else _named(title, reason.item_id)
         for reason, title in zip(listed.reasons, listed.reason_titles, strict=True)
     ]
     items = list(zip(_titles(listed), reasons, strict=True))
@@ -73,10 +73,13 @@ def _sample_user(recommender: Recommender, user_id: str | int, n_seen: int) -> S
 
 
 def _titles(listed: Recommendations) -> list[str]:
-    return [
-        _short(str(title or item.item_id))
-        for item, title in zip(listed, listed.titles, strict=True)
-    ]
+    return [_named(title, item.item_id) for item, title in zip(listed, listed.titles, strict=True)]
+
+
+def _named(title: object, item_id: str | int) -> str:
+    """Return the title of an item, or its id where it has none that can be seen."""
+    text = "" if title is None else str(title)
+    return _short(text if text.strip() else str(item_id))
 
 
 def _short(text: str) -> str:

@@ -222,3 +222,13 @@ def test_groups_the_log_and_the_night_are_shown(tmp_path: Path) -> None:
     (folder / "report.json").write_text("[]")
     (kept,) = version_report(tmp_path).sections[-1].sentences
     assert kept == "The report of night 20261120T020000Z is not kept any more."
+
+
+def test_an_item_with_a_blank_title_is_named_by_its_id(tmp_path: Path) -> None:
+    release = small_release()
+    titles = [(None, "", "  ")[row % 3] for row in range(len(release.items))]
+    attributes = pa.table({"item_id": release.items.values, "title": titles})
+    publish(tmp_path, replace(release, attributes=attributes))
+    ids = set(release.items.values.to_pylist())
+    for user in version_report(tmp_path).users:
+        assert {*user.history, *(item for item, _ in user.items)} <= ids
