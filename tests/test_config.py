@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys.config import Settings, read_config, settings_from
+import recsys
+from recsys.config import Settings, changed_tables, read_config, settings_from
 from recsys.errors import ConfigError
 from recsys.models import SVD
 
@@ -108,3 +109,13 @@ def test_a_file_that_is_no_config(tmp_path: Path, content: bytes | None, message
     with pytest.raises(ConfigError, match=message) as caught:
         read_config(path)
     assert str(path) in str(caught.value)
+
+
+def test_the_engine_is_no_table_and_what_does_not_run_on_it_says_so() -> None:
+    settings = settings_from({"engine": "spark", "spark": {"master": "local[2]"}})
+    assert changed_tables(settings) == {"engine": "spark", "spark": {"master": "local[2]"}}
+    assert settings_from(changed_tables(settings)) == settings
+    with pytest.raises(ConfigError, match=r'engine: train: expected "local", got .spark., on'):
+        recsys.train("log.csv", settings=settings)
+    with pytest.raises(ConfigError, match="engine: expected one of local, spark, got 'sparc'"):
+        settings_from({"engine": "sparc"})

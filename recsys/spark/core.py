@@ -53,6 +53,7 @@ def core_of(
         n_before = n
     new_users = in_order(pairs.selectExpr("user_idx AS id").distinct(), folder / "users-left")
     new_items = in_order(pairs.selectExpr("item_idx AS id").distinct(), folder / "items-left")
+    shutil.rmtree(folder / f"core-{number}", ignore_errors=True)
     left = events
     for side, new in (("user_idx", new_users), ("item_idx", new_items)):
         rows = new.rows.selectExpr(f"raw AS {side}", "idx AS new_idx")

@@ -150,7 +150,7 @@ def _log_of(
     session, folder, rules = staged.session, staged.folder, staged.rules
     users, items = (number_ids(spark, session, staged.parts, side, folder) for side in SIDES)
     events = encoded(used_rows(spark, staged.parts, folder), users, items)
-    events = events.persist(StorageLevel.DISK_ONLY)
+    kept = [events.persist(StorageLevel.DISK_ONLY)]
     staged.check_times(events, settings.timestamp_unit)
     has_weights = "value" in rules.columns or rules.event is not None
     is_rooted = have_long_tail(events, settings, has_weights=has_weights)
@@ -160,7 +160,10 @@ def _log_of(
     if require_counts(settings):
         n_before = row_counts.n_used
         core = core_of(events, users, items, settings, folder)
-        n_left = 0 if core is None else core.events.persist(StorageLevel.DISK_ONLY).count()
+        n_left = 0
+        if core is not None:
+            kept.append(core.events.persist(StorageLevel.DISK_ONLY))
+            n_left = core.events.count()
         reason = "k-core" if settings.k_core else "minimum counts"
         row_counts = row_counts.leaving_out(reason, n_before - n_left)
         require_some_left(row_counts)
@@ -170,17 +173,19 @@ def _log_of(
     weighing = Weighing.of(settings, items.n, end, is_rooted=is_rooted)
     pairs = pairs_of(events, weighing)
     pairs.write.mode("overwrite").parquet(str(folder / "pairs"))
-    events.unpersist()
+    for one in kept:
+        one.unpersist()
     pairs = spark.read.schema(PAIRS).parquet(str(folder / "pairs"))
     popular = pairs.groupBy("item_idx").agg(
         count("*").alias("popularity"), sum_("fresh").cast("float").alias("recent_popularity")
     )
     named = items.ids.selectExpr("idx AS item_idx", "id AS item_id").join(popular, "item_idx")
-    named.write.mode("overwrite").parquet(str(folder / "items"))
+    named.write.mode("overwrite").parquet(str(folder / "items-by-row"))
+    staged.remove()
     return SparkLog(
         pairs.drop("fresh"),
         users.ids.selectExpr("idx AS user_idx", "id AS user_id"),
-        spark.read.schema(named.schema).parquet(str(folder / "items")),
+        spark.read.schema(named.schema).parquet(str(folder / "items-by-row")),
         users.n,
         items.n,
         row_counts,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
 SIDES: tuple[Side, Side] = ("user", "item")
+_KINDS = ("rows", "users", "items")
 _NO_ROWS = "no rows"
 _COUNTS = pa.schema(
     [
@@ -77,7 +78,7 @@ def stage_parts(
     spark: SparkSession, parts: Sequence[Part], settings: LogSettings, folder: Path, now: int
 ) -> list[StagedPart]:
     """Classify the rows of all parts, each in a task; raise the first error in their order."""
-    for kind in ("rows", *(f"{side}s" for side in SIDES)):
+    for kind in _KINDS:
         (folder / kind).mkdir(parents=True, exist_ok=True)
     staged = _run(spark, parts, settings, folder, now)
     quoted = {one.part.file_number for one in staged if one.n_lines is None}
@@ -206,6 +207,11 @@ class StagedParts:
             self.session, "classified", outcomes_of(whole), names, n_rows="sum(n_alike)"
         )
         return rows.counted(self.rules, max_rejected_share, rejects)
+
+    def remove(self) -> None:
+        """Remove what tasks wrote, when pairs have been made of it."""
+        for kind in _KINDS:
+            shutil.rmtree(self.folder / kind, ignore_errors=True)
 
     def check_times(self, events: DataFrame, unit: TimestampUnit) -> None:
         """Refuse calendar dates written as numbers, and warn of a log that ends too early."""
