@@ -111,6 +111,8 @@ class Answers:
         else:
             # A copy, as what is read from a file is not writable, and so its address takes longer.
             finder = partial(self._finder, np.array(user, np.float32))
+        if request.is_of_conditions:  # nearly all are
+            return RowList(*finder(request, exclude)(request.k), source, seen)
         return self._listed(finder, request, exclude, source, seen)
 
     def top(self, order: ItemOrder, request: Request, source: Source) -> RowList:
@@ -246,7 +248,8 @@ class Answers:
         # In half the time of Recommendations(...), which sets one field after another.
         found = Recommendations.__new__(Recommendations)
         found.__dict__.update(items=items, source=source, version=self.version, about=about)
-        found.__dict__.update(boosts=() if boost is None else tuple(boost.tolist()))
+        if boost is not None:
+            found.__dict__["boosts"] = tuple(boost.tolist())
         return found
 
     @property

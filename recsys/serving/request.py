@@ -103,23 +103,29 @@ class Request:
         """
         if where is not None and not isinstance(where, str):
             raise DataError(f"where: expected a condition as text, got {where!r}")
-        rules = rules_given(boost, pin, max_per)
-        now = datetime.now(UTC)
-        boosts = tuple(one for one in rules.boost if holds(one, now))
-        pins = sorted((one for one in rules.pin if holds(one, now)), key=lambda one: one.position)
-        return cls(
+        request = cls(
             min(checked_k(k), len(items.ids)),
             _together(_known_rows(exclude, "exclude", items.ids), items.sold_out),
             include_seen,
             _rows_or_none(candidates, items.ids),
             None if where is None else items.matching(where),
             _checked_diversity(diversity),
-            tuple(
-                Limit(items.groups(column), most)
-                for column, most in map(column_and_number, rules.max_per)
-            ),
-            items.boosted(boosts, where) if boosts else None,
-            tuple(PinnedRows(one.position, _rows_of_pin(one, items)) for one in pins),
+        )
+        if not boost and not pin and not max_per:
+            return request
+        return request._under(rules_given(boost, pin, max_per), items, where)
+
+    def _under(self, rules: RuleSettings, items: ItemAttributes, where: str | None) -> "Request":
+        """Return the request under the rules that hold now."""
+        now = datetime.now(UTC)
+        boosts = tuple(one for one in rules.boost if holds(one, now))
+        pins = sorted((one for one in rules.pin if holds(one, now)), key=lambda one: one.position)
+        limits = map(column_and_number, rules.max_per)
+        return replace(
+            self,
+            limits=tuple(Limit(items.groups(column), most) for column, most in limits),
+            boosts=items.boosted(boosts, where) if boosts else None,
+            pins=tuple(PinnedRows(one.position, _rows_of_pin(one, items)) for one in pins),
         )
 
     @classmethod
