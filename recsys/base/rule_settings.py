@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
-from math import inf
 from typing import Any, TypeVar
 
 from recsys.base.checks import require, require_types
@@ -13,6 +12,7 @@ Moment = str | date | datetime
 T = TypeVar("T", "Boost", "Pin")
 
 MOST_BOOSTS = 8  # of one list: their combinations are searched one by one
+MOST_TIMES, MOST_PLUS = 1e3, 1e9  # of one: what all of them make of a score, float32 holds
 MOST_PINS = 64
 _MOST_DIGITS = 9  # of the number in max_per
 
@@ -29,8 +29,9 @@ class Boost:
     where : str
         As in `Recommender.recommend`.
     times : float
-        Above 0; below 1 it lowers.
+        From 0.001 to 1,000; below 1 it lowers.
     plus : float
+        At most 1e9, up or down.
     since, until : date, datetime or str in ISO 8601, optional
         From when to when it holds, without the end; without a zone in UTC. Default: always.
 
@@ -48,8 +49,8 @@ class Boost:
 
     def __post_init__(self) -> None:
         require_types("rules.boost", self)
-        require("rules.boost.times", self.times, above=0, below=inf)
-        require("rules.boost.plus", self.plus, above=-inf, below=inf)
+        require("rules.boost.times", self.times, least=1 / MOST_TIMES, at_most=MOST_TIMES)
+        require("rules.boost.plus", self.plus, least=-MOST_PLUS, at_most=MOST_PLUS)
         _require_period("rules.boost", self.since, self.until)
 
 

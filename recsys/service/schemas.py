@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recsys.base.rule_settings import MOST_BOOSTS, MOST_PINS
+from recsys.base.rule_settings import MOST_BOOSTS, MOST_PINS, MOST_PLUS, MOST_TIMES
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.handlers import LIMITS
 from recsys.service.parameters import Parameter
@@ -189,8 +189,8 @@ ANSWERS: dict[str, Schema] = {
 ARGUMENTS: dict[str, Schema] = {
     "Boost": _object(
         {"where": _CONDITION},
-        times={"type": "number", "exclusiveMinimum": 0},
-        plus={"type": "number"},
+        times={"type": "number", "minimum": 1 / MOST_TIMES, "maximum": MOST_TIMES},
+        plus={"type": "number", "minimum": -MOST_PLUS, "maximum": MOST_PLUS},
         **_PERIOD,
     ),
     "Pin": {

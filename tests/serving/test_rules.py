@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.base.rule_settings import MOST_BOOSTS
 from recsys.errors import DataError
 from recsys.serving import Boost, Pin
 from tests.serving.test_request import N_ITEMS, N_USERS, World
@@ -145,6 +146,16 @@ def test_a_boost_is_told_apart_from_the_score(world: World) -> None:
     assert world.recommender.recommend("u2").boosts == ()
 
 
+@pytest.mark.parametrize(("times", "plus"), [(1000.0, 1e9), (0.001, -1e9)])
+@pytest.mark.parametrize("user", ["u1", "u2"])  # u1 gets the popular list
+def test_the_most_of_boosts_is_a_number(world: World, user: str, times: float, plus: float) -> None:
+    found = world.recommender.recommend(
+        user, N_ITEMS, boost=[Boost(where="price < 20", times=times, plus=plus)] * MOST_BOOSTS
+    )
+    assert np.isfinite([one.score for one in found]).all()
+    assert np.isfinite(found.boosts).all()
+
+
 def test_rules_hold_from_since_to_until(world: World) -> None:
     first = world.recommender.recommend("u2", 1)[0].item_id
     last = world.recommender.recommend("u2", N_ITEMS)[-1].item_id
@@ -168,8 +179,9 @@ def test_rules_hold_from_since_to_until(world: World) -> None:
     [
         (
             {"boost": [{"where": "price < 1", "times": 0}]},
-            "boost.times: expected a finite number above 0",
+            "boost.times: expected 0.001 to 1000",
         ),
+        ({"boost": [{"where": "price < 1", "plus": 1e300}]}, "boost.plus: expected"),
         ({"boost": [{"times": 2}]}, "boost.where: expected it"),
         ({"boost": [{"wher": "price < 1"}]}, "boost.wher: unknown key"),
         ({"boost": {"where": "price < 1"}}, "boost: expected a list of rules"),
