@@ -148,20 +148,16 @@ def _rule_of(kind: type[T], one: T | Mapping[str, Any], name: str) -> T:
                 f"{name}.{key}: unknown key, expected one of {', '.join(known)}"
                 f"{did_you_mean(key, known)}"
             )
-    lacking = next((each for each in ("where", "position") if each in _needed(kind) - set(one)), "")
-    if lacking:
-        raise ConfigError(f"{name}.{lacking}: expected it, got none")
+    needed = "where" if kind is Boost else "position"
+    if needed not in one:
+        raise ConfigError(f"{name}.{needed}: expected it, got none")
     return kind(**one)
-
-
-def _needed(kind: type) -> set[str]:
-    return {"where"} if kind is Boost else {"position"}
 
 
 def plain_rule(rule: Boost | Pin) -> dict[str, Any]:
     """Return what of a rule is not its default."""
-    found = {one.name: getattr(rule, one.name) for one in fields(rule)}
-    return {one.name: found[one.name] for one in fields(rule) if found[one.name] != one.default}
+    found = {one.name: (getattr(rule, one.name), one.default) for one in fields(rule)}
+    return {name: value for name, (value, default) in found.items() if value != default}
 
 
 def plain_rules(rules: RuleSettings) -> dict[str, Any] | None:

@@ -80,13 +80,9 @@ def some_conditions(
     exclude: Iterable[Id],
     candidates: Iterable[Id] | None,
     where: str | None,
-    include_seen: bool = False,
 ) -> Conditions:
     """Return the conditions of a list that has no more of them."""
-    found: Conditions = {"exclude": exclude, "candidates": candidates, "where": where}
-    if include_seen:
-        found["include_seen"] = include_seen
-    return found
+    return {"exclude": exclude, "candidates": candidates, "where": where}
 
 
 def checked_conditions(conditions: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,6 @@ class SoldOut:
         return self._rows
 
     def _read(self) -> ItemRows:
-        listed = [line for line in self._path.read_text(encoding="utf-8").splitlines() if line]
+        listed = [line for line in self._path.read_text(encoding="utf-8").split("\n") if line]
         rows = self._ids.rows(listed)
         return np.unique(rows[rows >= 0]).astype(np.int32)

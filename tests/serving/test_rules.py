@@ -105,24 +105,22 @@ pins = st.lists(
 @given(
     user=st.integers(0, N_USERS - 1),
     k=st.integers(1, 12),
-    where=st.sampled_from([None, *CONDITIONS]),
-    boost=boosts,
-    pin=pins,
-    max_per=st.sampled_from([[], ["color:2"], ["color:3", "price:1"], ["price:2", "color:1"]]),
+    asked=st.fixed_dictionaries(
+        {
+            "where": st.sampled_from([None, *CONDITIONS]),
+            "boost": boosts,
+            "pin": pins,
+            "max_per": st.sampled_from(
+                [[], ["color:2"], ["color:3", "price:1"], ["price:2", "color:1"]]
+            ),
+        }
+    ),
     as_candidates=st.booleans(),
 )
 def test_lists_are_those_of_the_twin(
-    world: World,
-    user: int,
-    k: int,
-    where: str | None,
-    boost: list[dict[str, Any]],
-    pin: list[dict[str, Any]],
-    max_per: list[str],
-    as_candidates: bool,
+    world: World, user: int, k: int, asked: dict[str, Any], as_candidates: bool
 ) -> None:
-    expected = twin(world, user, k, where=where, boost=boost, pin=pin, max_per=max_per)
-    asked: dict[str, Any] = {"where": where, "boost": boost, "pin": pin, "max_per": max_per}
+    expected = twin(world, user, k, **asked)
     if as_candidates:
         asked["candidates"] = [f"i{row}" for row in range(N_ITEMS)]
     found = world.recommender.recommend(f"u{user}", k, **asked)

@@ -13,6 +13,8 @@ from recsys.errors import ConfigError, DataError
 from recsys.service import Service
 from recsys.serving import Boost, Pin, Recommender, write_batch
 from recsys.serving import open as open_store
+from recsys.serving.sold_out import SoldOut
+from recsys.vectors import Ids
 from tests.command_line import run
 from tests.service.asking import get
 from tests.serving.test_request import World
@@ -84,6 +86,12 @@ def test_a_config_holds_for_every_list(world: World, config: Path, tmp_path: Pat
     assert json.loads((folder / "batch.json").read_text())["rules"]["max_per"] == ["color:2"]
     with pytest.raises(DataError, match="rules"):
         write_batch(open_store(store_of(world)), folder, 6)
+
+
+def test_an_id_of_a_file_of_what_is_sold_out_ends_with_its_line(tmp_path: Path) -> None:
+    file, ids = tmp_path / "sold_out.txt", ["a\u2028b", "c", "d\x85", "e f"]
+    file.write_bytes("\r\n".join([ids[0], ids[3], ""]).encode())
+    assert SoldOut(file, Ids(ids)).rows.tolist() == Ids(ids).rows([ids[0], ids[3]]).tolist()
 
 
 def test_what_is_sold_out_holds_at_once(world: World, tmp_path: Path) -> None:
