@@ -40,11 +40,13 @@ from .base.errors import (
 from .client import AsyncClient, Client
 from .config import Settings, read_config
 from .evaluation import (
+    Catalogues,
     Evaluation,
     Folds,
     evaluate,
     evaluate_folds,
     evaluate_held_out,
+    evaluate_new_items,
     evaluate_new_users,
     evaluate_next,
 )
@@ -77,6 +79,7 @@ from .splits import (
     split_by_time,
     split_folds,
     split_given,
+    split_items,
     split_last,
     split_parts,
     split_random,
@@ -107,6 +110,7 @@ __all__ = [
     "Batch",
     "Blend",
     "Budget",
+    "Catalogues",
     "Client",
     "CompareSettings",
     "ConfigError",
@@ -163,6 +167,7 @@ __all__ = [
     "evaluate",
     "evaluate_folds",
     "evaluate_held_out",
+    "evaluate_new_items",
     "evaluate_new_users",
     "evaluate_next",
     "evaluation",
@@ -191,6 +196,7 @@ __all__ = [
     "split_by_time",
     "split_folds",
     "split_given",
+    "split_items",
     "split_last",
     "split_parts",
     "split_random",

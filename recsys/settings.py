@@ -45,8 +45,8 @@ from recsys.base.rule_settings import RuleSettings as RuleSettings
 from recsys.base.service_settings import ServiceSettings as ServiceSettings
 from recsys.base.spark_settings import SparkSettings as SparkSettings
 
-SplitName = Literal["auto", "time", "last", "random", "given", "none"]
-ValidationName = Literal["same", "time", "last", "random"]
+SplitName = Literal["auto", "time", "last", "random", "items", "given", "none"]
+ValidationName = Literal["same", "time", "last", "random", "items"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 METRIC_NAMES = (
@@ -135,15 +135,17 @@ class SplitSettings(ShowsChanges):
 
     split: SplitName = "auto"
     """"time": all events from an instant on are the test part. "last": each user's last items.
-    "random": a random share of each user's items. "given": the file named by ``data.test``.
+    "random": a random share of each user's items. "items": a share of the items, whole, and of
+    each user's others. "given": the file named by ``data.test``.
     "none": publish without a test. "auto": "given" where there is such a file; "random" without
     times; "time", or "last" where by time few users would be tested: below 100, and below half."""
     test_fraction: float = 0.2
-    """Share of the events ("time") or of each user's items ("random") that are tested on."""
+    """Share of the events ("time"), of each user's items ("random", "items") and of all items
+    ("items") that are tested on."""
     last: int = 1
     """Items per user ("last")."""
     seed: int = 0
-    """Of the random split."""
+    """Of the random splits, "random" and "items"."""
     validation: ValidationName = "same"
     """How the validation part is cut from train, with the same `test_fraction`, `last` and
     `seed`. "same": as `split` says; where test is given, by time if train has it, else at

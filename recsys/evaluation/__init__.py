@@ -10,6 +10,7 @@ from recsys.evaluation.dimensions import (
 )
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.metrics import METRICS, RankedHits
+from recsys.evaluation.new_items import Catalogues, evaluate_new_items
 from recsys.evaluation.next_item import NextItem, evaluate_next
 from recsys.evaluation.protocols import (
     Folds,
@@ -32,6 +33,7 @@ from recsys.vectors import Scorer
 __all__ = [
     "METRICS",
     "TOLERANCE",
+    "Catalogues",
     "ComparedModel",
     "Comparison",
     "DimensionCurve",
@@ -49,6 +51,7 @@ __all__ = [
     "evaluate",
     "evaluate_folds",
     "evaluate_held_out",
+    "evaluate_new_items",
     "evaluate_new_users",
     "evaluate_next",
     "find_knee",

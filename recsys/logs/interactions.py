@@ -21,7 +21,7 @@ from recsys.settings import DuplicatePolicy, HistoryOrder
 from recsys.vectors import Ids
 
 Role = Literal["train", "history", "validation", "test"]
-ProtocolName = Literal["time", "last", "random", "folds", "users", "given"]
+ProtocolName = Literal["time", "last", "random", "folds", "users", "items", "given"]
 
 MOST_STRAYS = 0.001  # of the events, with a clock that is late
 FEW_EVENTS = 20  # too few to know which is one
@@ -48,12 +48,15 @@ class SplitInfo:
         "history" is what is known of users whom train does not hold (strong generalization). What
         is held out of a train part is a validation part; a test part remains one, however it is
         divided.
-    protocol : {"time", "last", "random", "folds", "users", "given"}
+    protocol : {"time", "last", "random", "folds", "users", "items", "given"}
         The split that made it. "time" and "last" promise an order of train and test, which
         `recsys.splits.leaks` holds them to.
     new_users : Interactions or None
         The held-out events of users whom train does not know with items that it does know, over
         those users and the items of train; None where there are none.
+    new_items : Interactions or None
+        The held-out events of users whom train does know with items that it does not, over the
+        users of train and those items; None where there are none.
     n_new_users, n_new_items : int
         Users and items of the held-out events that train does not know.
     """
@@ -61,6 +64,7 @@ class SplitInfo:
     role: Role
     protocol: ProtocolName
     new_users: "Interactions | None" = None
+    new_items: "Interactions | None" = None
     n_new_users: int = 0
     n_new_items: int = 0
 

@@ -2,7 +2,9 @@
 
 from recsys.settings import SplitSettings
 from recsys.splits.common import SPLIT_REASONS
+from recsys.splits.feature_leaks import require_features_before
 from recsys.splits.leaks import require_validation
+from recsys.splits.new_items import split_items
 from recsys.splits.splitters import (
     HeldOutUsers,
     split_by_time,
@@ -29,6 +31,7 @@ __all__ = [
     "SplitSettings",
     "ThreeWaySplit",
     "decide_split",
+    "require_features_before",
     "require_split",
     "require_validation",
     "said_of_split",
@@ -36,6 +39,7 @@ __all__ = [
     "split_by_time",
     "split_folds",
     "split_given",
+    "split_items",
     "split_last",
     "split_log",
     "split_parts",

@@ -3,10 +3,12 @@
 Train has the users and items of its own events. Test is over the same users and items. Its events
 of users or items that train does not know, and of pairs that train has, are left out and counted by
 reason in ``test.row_counts.left_out``; users that train does not know stay in
-``test.split_info.new_users``. `Interactions.split_info` says what each part is for.
+``test.split_info.new_users``, items in ``test.split_info.new_items``. `Interactions.split_info`
+says what each part is for.
 """
 
 from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,8 @@ from recsys.vectors import Ids
 Split = tuple[Interactions, Interactions]
 SPLIT_REASONS = ("user not in train", "item not in train", "seen in train")
 """Why an event of the test part is left out, as `SplitInfo` counts them."""
+
+_COLUMNS = ("user_idx", "item_idx", "weight", "timestamp")  # of events
 
 ANOTHER_SPLIT = (
     'choose another with --split (evaluation.split in the TOML): "random" needs a user with two '
@@ -124,6 +128,22 @@ def of_new_users(
     )
 
 
+def _of_new_items(
+    train: Interactions, held: Interactions, user_row_of: NDArray[np.int32]
+) -> Interactions:
+    """Return the events of train's users, over them and over items that train does not know."""
+    user_idx = user_row_of[held.user_idx]
+    known = held.select(user_idx >= 0)
+    item_rows, item_row_of = used_rows(known.item_idx, len(held.items))
+    return replace(
+        known,
+        user_idx=user_idx[user_idx >= 0],
+        item_idx=item_row_of[known.item_idx],
+        users=train.users,
+        items=held.items.take(item_rows),
+    )
+
+
 def _info_with_new(
     train: Interactions,
     held: Interactions,
@@ -139,31 +159,36 @@ def _info_with_new(
     fresh = [of_new_users(train, replace(held.select(is_new), split_info=None), item_row_of)]
     if info.new_users is not None:  # of a train part that this train was cut from
         fresh.append(of_new_users(train, info.new_users, item_row_of))
-    new_users = _together([events for events in fresh if len(events)])
+    new_users = _together([events for events in fresh if len(events)], "users")
+    unknown = [
+        _of_new_items(train, replace(held.select(is_new_item), split_info=None), user_row_of)
+    ]
+    if info.new_items is not None:
+        unknown.append(_of_new_items(train, info.new_items, user_row_of))
     return replace(
         info,
         new_users=new_users,
+        new_items=_together([events for events in unknown if len(events)], "items"),
         n_new_users=info.n_new_users + len(np.unique(held.user_idx[is_new])),
         n_new_items=info.n_new_items + len(np.unique(held.item_idx[is_new_item])),
     )
 
 
-def _together(logs: list[Interactions]) -> Interactions | None:
-    """Return the events of logs over the same items and different users, or None of none."""
+def _together(logs: list[Interactions], side: Literal["users", "items"]) -> Interactions | None:
+    """Return the events of logs that share all but the ids of one side, or None of none."""
     if len(logs) < 2:
         return logs[0] if logs else None
     first, second = logs
-    timestamp = None
-    if first.timestamp is not None and second.timestamp is not None:
-        timestamp = np.concatenate([first.timestamp, second.timestamp])
-    return replace(
-        first,
-        user_idx=np.concatenate([first.user_idx, second.user_idx + np.int32(len(first.users))]),
-        item_idx=np.concatenate([first.item_idx, second.item_idx]),
-        weight=np.concatenate([first.weight, second.weight]),
-        timestamp=timestamp,
-        users=Ids(pa.concat_arrays([first.users.values, second.users.values])),
-    )
+    ids, others = getattr(first, side), getattr(second, side)
+    idx = "user_idx" if side == "users" else "item_idx"
+    columns = {name: (getattr(first, name), getattr(second, name)) for name in _COLUMNS}
+    columns[idx] = (getattr(first, idx), getattr(second, idx) + np.int32(len(ids)))
+    joined: dict[str, Any] = {
+        name: None if a is None or b is None else np.concatenate([a, b])
+        for name, (a, b) in columns.items()
+    }
+    joined[side] = Ids(pa.concat_arrays([ids.values, others.values]))
+    return replace(first, **joined)
 
 
 def _leave_out(log: Interactions, dropped: NDArray[np.bool_], reason: str) -> Interactions:

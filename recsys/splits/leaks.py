@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.logs.interactions import Interactions
+from recsys.vectors import Ids
 
 
 def require_validation(part: Interactions, what: str) -> None:
@@ -55,14 +56,22 @@ def require_disjoint(seen: sp.csr_array, relevant: sp.csr_array, what: str) -> N
 
 def require_strangers(train: Interactions, held_out: Interactions, what: str) -> None:
     """Refuse held-out users whom train knows."""
-    theirs = held_out.users.values
-    if train.users.are_integers != held_out.users.are_integers:
+    _require_unknown("user", train.users, held_out.users, what, "split_users")
+
+
+def require_new_items(train: Interactions, held_out: Interactions, what: str) -> None:
+    """Refuse held-out items that train knows."""
+    _require_unknown("item", train.items, held_out.items, what, "split_items")
+
+
+def _require_unknown(kind: str, ours: Ids, others: Ids, what: str, split: str) -> None:
+    if ours.are_integers != others.are_integers:
         return
-    known = theirs.filter(pc.is_in(theirs, value_set=train.users.values))
+    known = others.values.filter(pc.is_in(others.values, value_set=ours.values))
     if len(known):
         raise DataError(
-            f"{what}: expected held-out users that train does not hold, got {len(known):,} that "
-            f"it does, such as {known[0].as_py()!r}; hold users out with split_users"
+            f"{what}: expected held-out {kind}s that train does not hold, got {len(known):,} that "
+            f"it does, such as {known[0].as_py()!r}; hold {kind}s out with {split}"
         )
 
 

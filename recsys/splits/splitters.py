@@ -56,7 +56,7 @@ def split_by_time(
     """
     require_interactions("split_by_time", log)
     timestamp = log.require_timestamp("split_by_time")
-    _require_fraction("split_by_time", "test_fraction", test_fraction)
+    require_fraction("split_by_time", "test_fraction", test_fraction)
     if len(log) == 0:
         require_both_sides(0, 0, "split by time")
     instant = _quantile_instant(timestamp, test_fraction) if at is None else _unix_seconds(at)
@@ -122,9 +122,9 @@ def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0
     to test. The draw does not depend on the order of events.
     """
     require_interactions("split_random", log)
-    _require_fraction("split_random", "test_fraction", test_fraction)
+    require_fraction("split_random", "test_fraction", test_fraction)
     require_whole("split_random: seed", seed, least=0)
-    held = _drawn_of_each_user(log, test_fraction, np.random.default_rng(seed))
+    held = drawn_of_each_user(log, test_fraction, np.random.default_rng(seed))
     return split_by_mask(log, held, "random", f"random split of {test_fraction:g}")
 
 
@@ -243,8 +243,8 @@ def split_users(
     """
     require_interactions("split_users", log)
     require_whole("split_users: seed", seed, least=0)
-    _require_fraction("split_users", "user_fraction", user_fraction)
-    _require_fraction("split_users", "test_fraction", test_fraction)
+    require_fraction("split_users", "user_fraction", user_fraction)
+    require_fraction("split_users", "test_fraction", test_fraction)
     rng = np.random.default_rng(seed)
     n_users = len(log.users)
     is_held = np.zeros(n_users, dtype=np.bool_)
@@ -253,7 +253,7 @@ def split_users(
     train = log.select(~of_held).compact()
     _, item_row_of = used_rows(log.item_idx[~of_held], len(log.items))  # as compact() numbers them
     held = of_new_users(train, log.select(of_held), item_row_of)
-    in_test = _drawn_of_each_user(held, test_fraction, rng)
+    in_test = drawn_of_each_user(held, test_fraction, rng)
     role, held_role = roles_of_sides(log)
     parts = HeldOutUsers(
         train=replace(train, split_info=SplitInfo(role, "users")),
@@ -299,7 +299,7 @@ class _Pairs:
         return held
 
 
-def _drawn_of_each_user(
+def drawn_of_each_user(
     log: Interactions, fraction: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Mark the events of a random share of each user's items, of all but one at most."""
@@ -310,7 +310,8 @@ def _drawn_of_each_user(
     return held[pairs.of_event]
 
 
-def _require_fraction(what: str, name: str, fraction: float) -> None:
+def require_fraction(what: str, name: str, fraction: float) -> None:
+    """Raise a ConfigError where a fraction is not between 0 and 1."""
     require(what, fraction, above=0, below=1, expected=f"{name} between 0 and 1")
 
 

@@ -13,6 +13,7 @@ from recsys.logs.interactions import Interactions, require_interactions
 from recsys.logs.session import warn
 from recsys.settings import SplitName, SplitSettings
 from recsys.splits.common import Split, in_rows_of_train
+from recsys.splits.new_items import split_items
 from recsys.splits.splitters import (
     n_tested,
     n_tested_by_time,
@@ -197,6 +198,7 @@ def said_of_split(settings: SplitSettings) -> str:
         "time": f"the last {share} of the events",
         "last": "each user's last " + ("item" if last == 1 else f"{last} items"),
         "random": f"a random {share} of each user's items",
+        "items": f"{share} of the items, and of each user's others",
         "given": "the test part that was given",
     }
     if settings.split not in held_out:
@@ -253,6 +255,9 @@ def split_log(
         return split_last(log, n=settings.last)
     if settings.split == "random":
         return split_random(log, test_fraction=settings.test_fraction, seed=settings.seed)
+    if settings.split == "items":
+        share = settings.test_fraction
+        return split_items(log, share=share, test_fraction=share, seed=settings.seed)
     return split_by_time(log, test_fraction=settings.test_fraction)
 
 
