@@ -1,6 +1,7 @@
 """Functions that Numba compiles at their first call and keeps in a cache; `nth`, for all rooms."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from numba import njit
@@ -25,6 +26,15 @@ def compiled(**options: Any) -> Callable[[F], F]:
         return found
 
     return decorate
+
+
+def keep_compiled(function: Any) -> None:
+    """Have Numba keep what it compiles of a function of another package, where that can be written.
+
+    A function that is not one of Numba stays as it is.
+    """
+    with suppress(AttributeError, RuntimeError):
+        function.enable_caching()
 
 
 @compiled()

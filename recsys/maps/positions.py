@@ -11,6 +11,7 @@ projection that comes nearest to it.
 """
 
 import warnings
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from recsys.base.environment import extra, missing_package
 from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.jit import keep_compiled
 from recsys.base.progress import OnStep
 from recsys.base.threads import threads
 from recsys.index import Searcher
@@ -156,11 +158,7 @@ def nearest(
 def _umap(
     units: FloatMatrix, seed: int, start: Positions | None, on_step: OnStep
 ) -> NDArray[np.float32]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what its import finds or misses
-        from umap.layouts import optimize_layout_euclidean
-        from umap.umap_ import find_ab_params, fuzzy_simplicial_set, make_epochs_per_sample
-
+    layouts, umap_ = _umap_modules()
     n, k = len(units), min(N_NEIGHBORS, len(units) - 1)
     on_step(0, 3, "neighbours")
     others, cosines = nearest(units, units, k - 1, without_itself=True)
@@ -168,7 +166,7 @@ def _umap(
     distances = np.hstack([np.zeros((n, 1)), np.maximum(1 - cosines, 0)]).astype(np.float32)
     random = np.random.RandomState(seed)
     on_step(1, 3, "UMAP")
-    graph, _, _ = fuzzy_simplicial_set(
+    graph, _, _ = umap_.fuzzy_simplicial_set(
         units, k, random, "cosine", knn_indices=rows, knn_dists=distances
     )
     if start is None:
@@ -177,18 +175,18 @@ def _umap(
     else:
         begin, rate, epochs = _filled(start, others, cosines), _RATE_AGAIN, _EPOCHS_AGAIN
     graph = _worth_a_step(graph.tocoo(), epochs)
-    a, b = find_ab_params(_SPREAD, _LEAST_DISTANCE)
+    a, b = umap_.find_ab_params(_SPREAD, _LEAST_DISTANCE)
     found = _apart(begin, seed)
     state = random.randint(np.iinfo(np.int32).min + 1, np.iinfo(np.int32).max - 1, 3)
     on_step(2, 3, "UMAP")
-    laid_out: NDArray[np.float32] = optimize_layout_euclidean(
+    laid_out: NDArray[np.float32] = layouts.optimize_layout_euclidean(
         found,
         found,
         graph.row,
         graph.col,
         epochs,
         n,
-        make_epochs_per_sample(graph.data, epochs),
+        umap_.make_epochs_per_sample(graph.data, epochs),
         a,
         b,
         state.astype(np.int64),
@@ -200,6 +198,23 @@ def _umap(
     )
     on_step(3, 3, "UMAP")
     return laid_out
+
+
+@cache
+def _umap_modules() -> tuple[Any, Any]:
+    """Import what of UMAP is used, and have it compiled once for all processes, not in each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what its import finds or misses
+        import umap.layouts as layouts
+        import umap.umap_ as umap_
+
+    for module, name in (
+        (umap_, "smooth_knn_dist"),
+        (umap_, "compute_membership_strengths"),
+        (layouts, "_nb_optimize_layout_euclidean_single_epoch"),
+    ):
+        keep_compiled(getattr(module, name, None))  # another release may name them otherwise
+    return layouts, umap_
 
 
 def _worth_a_step(graph: Any, epochs: int) -> Any:

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.base.threads import one_blas_thread
 from recsys.vectors.embeddings import Embeddings, FloatMatrix
 from recsys.vectors.ids import Ids
 from recsys.vectors.vector import unit_rows
@@ -134,16 +135,18 @@ def align(
     _require_enough(int(shared.sum()), blocks)
     ours, theirs = items[shared], onto[shared]
     weights = np.ones(len(ours)) if weight is None else weight[shared].astype(np.float64)
-    rotation = _rotation(ours, theirs, weights, blocks, rounds)
-    cosines = _cosines(_rotated(ours, rotation), theirs)
-    return Alignment(
-        rotation=rotation,
-        n_shared=len(ours),
-        residual=_relative_residual(ours, theirs, rotation),
-        cosine_raw=_mean(_cosines(ours, theirs)),
-        cosine_aligned=_mean(cosines),
-        agreement=_agreement(ours, theirs, weights, blocks, rounds),
-    )
+    # Its products are small: a second thread would cost more than it does, and change last bits.
+    with one_blas_thread():
+        rotation = _rotation(ours, theirs, weights, blocks, rounds)
+        cosines = _cosines(_rotated(ours, rotation), theirs)
+        return Alignment(
+            rotation=rotation,
+            n_shared=len(ours),
+            residual=_relative_residual(ours, theirs, rotation),
+            cosine_raw=_mean(_cosines(ours, theirs)),
+            cosine_aligned=_mean(cosines),
+            agreement=_agreement(ours, theirs, weights, blocks, rounds),
+        )
 
 
 def shared_rows(ids: Ids, parent: Ids) -> tuple[NDArray[np.integer], NDArray[np.integer]]:

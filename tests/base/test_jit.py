@@ -30,15 +30,24 @@ print(module.twice(21), type(module.twice._cache).__name__)
 """
 
 
-def answer(folder: Path, disk: str) -> list[str]:
-    (folder / "module.py").write_text(SOURCE)
-    command = [sys.executable, "-c", ASK, str(folder), disk]
+def answer(folder: Path, disk: str, source: str = SOURCE, ask: str = ASK) -> list[str]:
+    (folder / "module.py").write_text(source)
+    command = [sys.executable, "-c", ask, str(folder), disk]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.split()
 
 
 def test_the_code_is_kept(tmp_path: Path) -> None:
     assert answer(tmp_path, "free") == ["42", "FunctionCache"]
+    assert list(tmp_path.rglob("*.nbi"))
+
+
+def test_the_code_of_another_package_is_kept(tmp_path: Path) -> None:
+    source = SOURCE.replace("from recsys.base.jit import compiled", "from numba import njit")
+    source = source.replace("@compiled()", "@njit")
+    keep = "from recsys.base.jit import keep_compiled\nimport module\nkeep_compiled(module.twice)"
+    ask = ASK.replace("import module\n", f"{keep}\nkeep_compiled(None)\n")
+    assert answer(tmp_path, "free", source, ask) == ["42", "FunctionCache"]
     assert list(tmp_path.rglob("*.nbi"))
 
 

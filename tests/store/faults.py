@@ -203,7 +203,8 @@ def loop(store: str, n_versions: int = 12, keep: int | None = None) -> None:
 
 if __name__ == "__main__":
     mode, _, what = sys.argv[1].partition("-")
-    if mode in ("kill", "full"):  # which fork
+    if mode in ("kill", "full"):  # which fork: Numba is ready with the first function called
+        small_release()
         warm()
     {
         "kill": lambda store: kill_in_copies(store, what) if what else kill(store),
