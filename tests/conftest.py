@@ -26,6 +26,10 @@ if _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free >= _ROOM:
 # Lines of progress appear by the clock: none in what tests compare. One test asks for them.
 os.environ["RECSYS_PROGRESS_SECONDS"] = "inf"
 
+# The workers share the cores, and BLAS of each, with a thread for every core, would mostly wait for
+# its own. That more threads change no bits, tests with more of them show (tests/test_same_bits.py).
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Bytecode is kept, also where images say not to: each process that a test starts, and each worker,
 # would otherwise compile what it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

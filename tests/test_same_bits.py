@@ -25,7 +25,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str
     """What two processes found: one with all cores, the other one with a single core."""
     stores = [tmp_path_factory.mktemp(name) for name in ("all", "one")]
     processes = [
-        start(stores[0], PYTHONHASHSEED="1"),
+        start(stores[0], PYTHONHASHSEED="1", OPENBLAS_NUM_THREADS="2"),
         start(stores[1], "1", PYTHONHASHSEED="2", OPENBLAS_NUM_THREADS="1"),
     ]
     outputs = [process.communicate(timeout=300)[0] for process in processes]
