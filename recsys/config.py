@@ -15,7 +15,7 @@ from recsys.base.checks import ShowsChanges, as_path, require
 from recsys.base.environment import expanded
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.base.query_settings import file_in, without_passwords
-from recsys.base.rule_settings import plain_rule
+from recsys.base.rule_settings import NewItems, plain_rule
 from recsys.base.spark_settings import Engine
 from recsys.settings import AUTO as AUTO
 from recsys.settings import (
@@ -277,6 +277,8 @@ def plain_setting(value: Any) -> Any:
     kind: Any = type(value)
     if isinstance(value, tuple) and any(map(is_dataclass, value)):
         return [plain_rule(one) for one in value]
+    if isinstance(value, NewItems):
+        return plain_rule(value)
     return _differing(value, kind()) if is_dataclass(value) else value
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
+from math import ceil, floor
 from typing import Any, TypeVar
 
 from recsys.base.checks import require, require_types
@@ -14,6 +15,7 @@ T = TypeVar("T", "Boost", "Pin")
 MOST_BOOSTS = 8  # of one list: their combinations are searched one by one
 MOST_TIMES, MOST_PLUS = 1e3, 1e9  # of one: what all of them make of a score, float32 holds
 MOST_PINS = 64
+_ROUNDING = 1e-9  # of a product of a share
 _MOST_DIGITS = 9  # of the number in max_per
 
 
@@ -91,6 +93,45 @@ class Pin:
         _require_period("rules.pin", self.since, self.until)
 
 
+@dataclass(frozen=True, kw_only=True)
+class NewItems:
+    """How much of every list new items have: those that fewer than so many users know.
+
+    Parameters
+    ----------
+    share : float
+        From 0, none, to 1. Of the first m items of a list, at most ``share * m`` are new, and of
+        k items as many as that allows, where there are so many: one in ten, at the tenth place.
+    users : int
+        At least 1: an item is new to the version while fewer users than this have it.
+    exploration : float
+        0 takes the new items with the best scores; more of it others as well, drawn for each user
+        and day in proportion to ``exp(score / (exploration * spread))``, the spread that of the
+        scores of the new items.
+
+    Examples
+    --------
+    >>> NewItems(share=0.1).places(25)
+    [10, 20]
+    """
+
+    share: float
+    users: int = 1
+    exploration: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_types("rules.new_items", self)
+        words = "a share from 0 to 1"
+        require("rules.new_items.share", self.share, least=0, at_most=1, expected=words)
+        require("rules.new_items.users", self.users, least=1)
+        require("rules.new_items.exploration", self.exploration, least=0, at_most=MOST_TIMES)
+
+    def places(self, k: int) -> list[int]:
+        """Return the places of a list, from 1, that new items have."""
+        n = floor(self.share * k + _ROUNDING)
+        return [ceil(number / self.share - _ROUNDING) for number in range(1, n + 1)]
+
+
 @dataclass(frozen=True)
 class RuleSettings:
     """What holds for every list that is answered; the ``[rules]`` table."""
@@ -105,10 +146,14 @@ class RuleSettings:
     sold_out: str | None = None
     """A text file of the ids of items that are in no list, one a line. A changed file holds at
     once, without a new version."""
+    new_items: NewItems | None = None
+    """The share of every list that new items have, at most, and from how many users on an item is
+    not new: {share = 0.1, users = 5}. Default: they compete by their scores."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "boost", rules_of(Boost, self.boost, "rules.boost"))
         object.__setattr__(self, "pin", rules_of(Pin, self.pin, "rules.pin"))
+        object.__setattr__(self, "new_items", new_items_of(self.new_items))
         require("rules.boost", len(self.boost), at_most=MOST_BOOSTS)
         require("rules.pin", len(self.pin), at_most=MOST_PINS)
         require_types("rules", self)
@@ -120,13 +165,35 @@ class RuleSettings:
         own = conditions.get("max_per")
         limits = (own,) if isinstance(own, str) else tuple(own or ())
         return conditions | {
+            "new_items": _least(self.new_items, conditions.get("new_items")),
             "boost": (*self.boost, *conditions.get("boost", ())),
             "pin": (*self.pin, *conditions.get("pin", ())),
             "max_per": (*self.max_per, *limits),
         }
 
     def __bool__(self) -> bool:
-        return bool(self.boost or self.pin or self.max_per or self.sold_out)
+        rules = (self.boost, self.pin, self.max_per, self.sold_out, self.new_items)
+        return any(map(bool, rules))
+
+
+def new_items_of(given: "NewItems | Mapping[str, Any] | float | None") -> NewItems | None:
+    """Return the share of new items, given as such, as its fields, or as the share alone."""
+    if given is None or isinstance(given, NewItems):
+        return given
+    fields_of = dict(given) if isinstance(given, Mapping) else {"share": given}
+    _require_keys(NewItems, fields_of, "rules.new_items", "share")
+    return NewItems(**fields_of)
+
+
+def _least(rule: NewItems | None, asked: Any) -> Any:
+    """Return what is asked for, but no larger share than the rule has."""
+    if rule is None or asked is None:
+        return asked if rule is None else rule
+    try:
+        own = new_items_of(asked)
+    except ConfigError:
+        return asked  # whoever reads it says what is wrong
+    return rule if own is None or own.share > rule.share else own
 
 
 def rules_of(kind: type[T], listed: Iterable[T | Mapping[str, Any]], name: str) -> tuple[T, ...]:
@@ -141,20 +208,23 @@ def _rule_of(kind: type[T], one: T | Mapping[str, Any], name: str) -> T:
         return one
     if not isinstance(one, Mapping):
         raise ConfigError(f"{name}: expected a {kind.__name__} or its fields, got {one!r}")
+    _require_keys(kind, one, name, "where" if kind is Boost else "position")
+    return kind(**one)
+
+
+def _require_keys(kind: type[Any], given: Mapping[str, Any], name: str, needed: str) -> None:
     known = [each.name for each in fields(kind)]
-    for key in one:
+    for key in given:
         if key not in known:
             raise ConfigError(
                 f"{name}.{key}: unknown key, expected one of {', '.join(known)}"
                 f"{did_you_mean(key, known)}"
             )
-    needed = "where" if kind is Boost else "position"
-    if needed not in one:
+    if needed not in given:
         raise ConfigError(f"{name}.{needed}: expected it, got none")
-    return kind(**one)
 
 
-def plain_rule(rule: Boost | Pin) -> dict[str, Any]:
+def plain_rule(rule: Boost | Pin | NewItems) -> dict[str, Any]:
     """Return what of a rule is not its default."""
     found = {one.name: (getattr(rule, one.name), one.default) for one in fields(rule)}
     return {name: value for name, (value, default) in found.items() if value != default}
@@ -165,7 +235,9 @@ def plain_rules(rules: RuleSettings) -> dict[str, Any] | None:
     if not rules:
         return None
     lists = {name: [plain_rule(one) for one in getattr(rules, name)] for name in ("boost", "pin")}
-    return {**lists, "max_per": list(rules.max_per), "sold_out": rules.sold_out}
+    share = None if rules.new_items is None else plain_rule(rules.new_items)
+    others = {"max_per": list(rules.max_per), "sold_out": rules.sold_out, "new_items": share}
+    return {**lists, **others}
 
 
 def column_and_number(max_per: str) -> tuple[str, int]:

@@ -85,6 +85,9 @@ def recommend(
     max_per: Annotated[
         list[str] | None, typer.Option("--max-per", help="Such as brand:2; repeatable.")
     ] = None,
+    new_items: Annotated[
+        float | None, typer.Option("--new-items", help="Share of the list, at most: 0 to 1.")
+    ] = None,
     on_unknown: Annotated[
         Literal["popular", "raise"],
         typer.Option("--on-unknown", help="What a user that we do not know gets."),
@@ -113,6 +116,7 @@ def recommend(
         "where": where,
         "diversity": diversity,
         "max_per": max_per or (),
+        "new_items": new_items,
     }
     if user_id is None:
         found = recommender.recommend_for_history(known, k, **conditions)

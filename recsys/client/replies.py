@@ -84,10 +84,15 @@ class Told:
     attributes: dict[Id, dict[str, Any]] = field(default_factory=dict)
     reasons: dict[tuple[int, Id], ScoredItem] = field(default_factory=dict)
     numbers: dict[Id, int] = field(default_factory=dict)  # of the list of each user
+    new: set[Id] = field(default_factory=set)
 
     def attributes_of(self, item_ids: Iterable[Id]) -> list[dict[str, Any]]:
         """Return the attributes of items, empty where none came."""
         return [self.attributes.get(item_id, {}) for item_id in item_ids]
+
+    def are_new(self, item_ids: Iterable[Id]) -> list[bool]:
+        """Return which items the service said to be new: it does with details."""
+        return [item_id in self.new for item_id in item_ids]
 
     def seen_by(self, user_id: Id) -> ItemRows:
         """Return what gives the reasons of a user's list."""
@@ -108,6 +113,8 @@ class Told:
             self.attributes[item.item_id] = attributes
         elif _TITLE in one:
             self.attributes[item.item_id] = {_TITLE: one[_TITLE]}
+        if one.get("new_item"):
+            self.new.add(item.item_id)
         reason = one.get("because_of")
         if reason is not None:
             self.reasons[number, item.item_id] = of_history = _scored(reason)
@@ -149,9 +156,8 @@ def explained(body: bytes) -> Explanation:
     parts = told.read(known["parts"])
     score, rest = (nan if known[name] is None else known[name] for name in ("score", "rest"))
     about = told, None
-    return Explanation(
-        known["item_id"], score, parts, rest, known["source"], known["version"], about
-    )
+    found = (known["item_id"], score, parts, rest, known["source"], known["version"], about)
+    return Explanation(*found, known.get("new_item", False))
 
 
 def batch(user_ids: list[Id], answers: Sequence[dict[str, Any]], version: str) -> Batch:

@@ -96,7 +96,15 @@ def checked_conditions(conditions: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = plain_ids(found[name], name)
     if found.get("exclude") == []:
         del found["exclude"]
-    rules = rules_given(found.pop("boost", ()), found.pop("pin", ()), found.pop("max_per", None))
+    given = (found.pop("boost", ()), found.pop("pin", ()), found.pop("max_per", None))
+    rules = rules_given(*given, found.pop("new_items", None))
+    if rules.new_items is not None:
+        if plain_rule(rules.new_items).keys() != {"share"}:
+            raise DataError(
+                "new_items: expected a share alone, as users and exploration are those of the "
+                "service ([rules] in its TOML)"
+            )
+        found["new_items"] = rules.new_items.share
     for name in ("boost", "pin"):
         if listed := getattr(rules, name):
             found[name] = [_plain(plain_rule(one)) for one in listed]

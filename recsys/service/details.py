@@ -33,6 +33,9 @@ def _items(found: Described) -> list[dict[str, Any]]:
     )
     for item, boost in zip(items, found.boosts, strict=False):  # of none where there are no rules
         item["boost"] = boost
+    for item, is_new in zip(items, found.are_new, strict=True):
+        if is_new:
+            item["new_item"] = True
     return items
 
 

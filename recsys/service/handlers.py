@@ -65,6 +65,7 @@ OF_A_LIST = (
     *CONDITIONS,
     Parameter("diversity", "number", "From 0, by score alone, to 1.", default=0.0),
     Parameter("max_per", "columns", "Columns and numbers, such as brand:2: most items of one."),
+    Parameter("new_items", "number", "Share of the list, from 0 to 1, of new items, at most."),
     Parameter("boost", "boosts", "What raises or lowers scores by a condition.", in_query=False),
     Parameter("pin", "pins", "What has a position, if it may be in the list.", in_query=False),
     DETAILS,

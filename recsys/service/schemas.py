@@ -35,6 +35,7 @@ _ITEM_OF_LIST = _object(
     {"item_id": _ID, "score": _SCORE},
     title=_TEXT,
     boost=_SCORE,
+    new_item={"type": "boolean"},
     attributes={"type": "object"},
     because_of=_ref("Scored"),
 )
@@ -101,6 +102,7 @@ ANSWERS: dict[str, Schema] = {
             "version": _TEXT,
         },
         title_column={"type": ["string", "null"]},
+        new_item={"type": "boolean"},
     ),
     "Item": _object(
         {"item_id": _ID, "n_users": _COUNT, "attributes": {"type": "object"}, "version": _TEXT}

@@ -1,6 +1,6 @@
 """Serving: open a version and recommend."""
 
-from recsys.base.rule_settings import Boost, Pin
+from recsys.base.rule_settings import Boost, NewItems, Pin
 from recsys.serving.batch import write_batch
 from recsys.serving.known import ScoredItem
 from recsys.serving.open import open, recommend, store_path
@@ -11,6 +11,7 @@ __all__ = [
     "Batch",
     "Boost",
     "Explanation",
+    "NewItems",
     "Pin",
     "Recommendations",
     "Recommender",

@@ -84,7 +84,12 @@ class Answers:
         content, ids, where = self._content, self._items.ids, f"in version {self.version}"
         # Without a reference to self, so without a cycle.
         return ItemAttributes(
-            ids, lambda: content.attributes, self._index, where, self._sold_out or None
+            ids,
+            lambda: content.attributes,
+            self._index,
+            where,
+            self._sold_out or None,
+            self._items.popularity,
         )
 
     @lazy_property
@@ -113,10 +118,12 @@ class Answers:
             finder = partial(self._finder, np.array(user, np.float32))
         if request.is_of_conditions:  # nearly all are
             return RowList(*finder(request, exclude)(request.k), source, seen)
-        return self._listed(finder, request, exclude, source, seen)
+        who = b"" if user is None else np.asarray(user, np.float32).tobytes()
+        return self._listed(finder, request, exclude, source, seen, who)
 
     def top(self, order: ItemOrder, request: Request, source: Source) -> RowList:
         """Return the first items of an order that may be in a list, which is nobody's own."""
+        request = request.unexposed
         return self._listed(partial(self._finder_in, order), request, NO_ITEMS, source)
 
     def _listed(
@@ -126,16 +133,23 @@ class Answers:
         exclude: ItemRows,
         source: Source,
         seen: ItemRows | None = None,
+        who: bytes = b"",
     ) -> RowList:
-        if request.pins:
-            rows, scores = self._with_pins(finder, request, exclude)
+        if request.pins or request.exposure is not None:
+            rows, scores = self._with_pins(finder, request, exclude, who)
         else:
             rows, scores = self._best(finder(request, exclude), request)
-        boost = None if request.boosts is None else added(request.boosts, rows, scores)
+        boosts = request.all_boosts
+        boost = None if boosts is None else added(boosts, rows, scores)
         return RowList(rows, scores, source, seen, boost)
 
-    def _with_pins(self, finder: Finder, request: Request, exclude: ItemRows) -> RowScores:
-        """Return the best list in which each pin has its position, if an item may have it."""
+    def _with_pins(
+        self, finder: Finder, request: Request, exclude: ItemRows, who: bytes
+    ) -> RowScores:
+        """Return the best list in which each pin has its position, if an item may have it.
+
+        New items have theirs where a share of the list is for them.
+        """
         pins: list[tuple[int, Scored]] = []
         taken = NO_ITEMS
         for pin in request.pins:
@@ -145,6 +159,13 @@ class Answers:
                 if len(rows):
                     pins.append((pin.position, Scored(int(rows[0]), float(scores[0]))))
                     taken = np.append(taken, rows)
+        new: list[tuple[int, Scored]] = []
+        if request.exposure is not None:
+            find = finder(request.of_new_items, np.append(exclude, taken))
+            who = self.version.encode() + who
+            new = request.exposure.placed(find, replace(request, pinned=taken), pins, who)
+        taken = np.append(taken, np.array([one.row for _, one in new], np.int32))
+        pins = sorted([*pins, *new], key=lambda one: one[0])
         rest = replace(request, k=request.k - len(pins), pins=(), pinned=taken)
         found: RowScores = NO_ITEMS, np.empty(0, np.float32)
         if rest.k:
@@ -261,6 +282,12 @@ class Answers:
         """Return the attributes of items, by column."""
         return [self.attributes.of(row) for row in self._items.ids.rows(item_ids).tolist()]
 
+    def are_new(self, item_ids: Iterable[Id]) -> list[bool]:
+        """Return which items nobody has yet."""
+        rows = self._items.ids.rows(item_ids)
+        is_new: list[bool] = ((rows >= 0) & (self._items.popularity[rows] == 0)).tolist()
+        return is_new
+
     def seen_by(self, user_id: Id) -> ItemRows:
         """Return the rows of what a user has seen."""
         user_idx = self._users.ids.find(user_id)
@@ -338,6 +365,11 @@ class Elsewhere:
         """Return the attributes of items, empty where there is no version."""
         known = self._answers
         return [{} for _ in item_ids] if known is None else known.attributes_of(item_ids)
+
+    def are_new(self, item_ids: Iterable[Id]) -> list[bool]:
+        """Return which items nobody has yet."""
+        known = self._answers
+        return [False for _ in item_ids] if known is None else known.are_new(item_ids)
 
     def seen_by(self, user_id: Id) -> ItemRows:
         """Return the rows of what a user has seen."""

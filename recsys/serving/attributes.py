@@ -26,7 +26,8 @@ _Asked = TypeVar("_Asked", bound=Hashable)
 
 _MAX_CONDITIONS = 64  # kept; each takes a little more than a byte per item
 _MAX_GROUPINGS = 16
-_MAX_BOOSTED = 8
+_MAX_BOOSTED = 16
+_MAX_APART = 16
 
 
 class Matching(NamedTuple):
@@ -34,6 +35,14 @@ class Matching(NamedTuple):
 
     is_matching: NDArray[np.bool_]  # (n_items,)
     allowed: Allowed
+
+
+class Apart(NamedTuple):
+    """The items that fulfil a condition, and of these the new ones and the others."""
+
+    whole: Matching | None  # None: all fulfil it
+    new: Matching
+    others: Matching
 
 
 class Groups(NamedTuple):
@@ -117,6 +126,8 @@ class ItemAttributes:
         What holds the items, for error messages.
     sold_out : SoldOut, optional
         Items that may be in no list.
+    popularity : ndarray of int64, shape (n_items,), optional
+        Users of each item, by which one is new. Default: none is.
     """
 
     def __init__(
@@ -126,14 +137,17 @@ class ItemAttributes:
         index: Index,
         where: str,
         sold_out: SoldOut | None = None,
+        popularity: NDArray[np.int64] | None = None,
     ) -> None:
         self.ids = ids
+        self._popularity = popularity
         self._sold_out = sold_out
         self._load = table
         self._index = index
         self._where = where
         self.matching = _kept(self._matching, _MAX_CONDITIONS)
         self.groups = _kept(self._groups, _MAX_GROUPINGS)
+        self._kept_apart = _kept(self._apart, _MAX_APART)
         self._kept_boosted = _kept(self._boosted, _MAX_BOOSTED)
 
     @property
@@ -170,14 +184,39 @@ class ItemAttributes:
         is_matching = matching_rows(parsed, self._table("where"))
         return Matching(is_matching, self._index.allow(is_matching))
 
-    def boosted(self, boosts: tuple[Boost, ...], where: str | None) -> BoostedItems:
-        """Return the items that fulfil a condition, parted by the boosts that apply to them."""
-        return self._kept_boosted((boosts, where))
+    def is_new(self, users: int) -> NDArray[np.bool_]:
+        """Return which items fewer than so many users have, (n_items,)."""
+        if self._popularity is None:
+            return np.zeros(len(self.ids), dtype=np.bool_)
+        return np.asarray(self._popularity < users)
 
-    def _boosted(self, asked: tuple[tuple[Boost, ...], str | None]) -> BoostedItems:
-        boosts, where = asked
-        everything = np.ones(len(self.ids), dtype=np.bool_)
-        among = everything if where is None else self.matching(where).is_matching
+    def apart(self, where: str | None, users: int) -> Apart:
+        """Return the items that fulfil a condition, those that are new and the others."""
+        return self._kept_apart((where, users))
+
+    def _apart(self, asked: tuple[str | None, int]) -> Apart:
+        where, users = asked
+        whole, is_new = None if where is None else self.matching(where), self.is_new(users)
+        among = np.ones(len(is_new), dtype=np.bool_) if whole is None else whole.is_matching
+        parts = (among & is_new, among & ~is_new)
+        return Apart(whole, *(Matching(one, self._index.allow(one)) for one in parts))
+
+    def boosted(
+        self, boosts: tuple[Boost, ...], where: str | None, users: int = 0, *, new: bool = False
+    ) -> BoostedItems:
+        """Return the items that fulfil a condition, parted by the boosts that apply to them.
+
+        Those that fewer than `users` users have, with `new`, or else the others.
+        """
+        return self._kept_boosted((boosts, where, users, new))
+
+    def _boosted(self, asked: tuple[tuple[Boost, ...], str | None, int, bool]) -> BoostedItems:
+        boosts, where, users, new = asked
+        among = np.ones(len(self.ids), dtype=np.bool_)
+        if where is not None:
+            among = self.matching(where).is_matching
+        if users:
+            among = among & (self.is_new(users) == new)
         return boosted_items(
             boosts, lambda one: self.matching(one).is_matching, among, self._index.allow
         )

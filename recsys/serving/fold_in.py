@@ -247,6 +247,7 @@ class Histories:
             score - float(added.sum()),
             source,
             self.version,
+            is_new_item=int(self._items.popularity[item_idx]) == 0,
         )
 
 

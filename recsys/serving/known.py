@@ -16,7 +16,7 @@ from recsys.store.manifest import plain
 from recsys.vectors import Id
 from recsys.vectors.ids import Kind
 
-_OURS = {"rank", "item_id", "score", "boost", "because_of"}
+_OURS = {"rank", "item_id", "score", "boost", "new_item", "because_of"}
 
 
 class ScoredItem(NamedTuple):
@@ -56,6 +56,10 @@ class Known(Protocol):
         """Return the attributes of items, by column."""
         ...
 
+    def are_new(self, item_ids: Iterable[Id]) -> list[bool]:
+        """Return which items nobody has yet: their embeddings come from their attributes."""
+        ...
+
     def seen_by(self, user_id: Id) -> ItemRows:
         """Return the rows of what a user has seen."""
         ...
@@ -91,6 +95,13 @@ class Described(Tabular):
         if self.about is None:
             return tuple({} for _ in self.listed)
         return tuple(self.about[0].attributes_of(item_id for item_id, _ in self.listed))
+
+    @lazy_property
+    def are_new(self) -> tuple[bool, ...]:
+        """Whether each item is one that nobody has yet, so that attributes alone speak for it."""
+        if self.about is None or self.kind != "item":
+            return (False,) * len(self.listed)
+        return tuple(self.about[0].are_new(item_id for item_id, _ in self.listed))
 
     @lazy_property
     def title_column(self) -> str | None:
@@ -138,6 +149,7 @@ class Described(Tabular):
                 row[_apart(column)] = known.get(column)
             row["score"] = item.score
             row |= {"boost": self.boosts[rank - 1]} if self.boosts else {}
+            row |= {"new_item": self.are_new[rank - 1]} if any(self.are_new) else {}
             if reason is not None:
                 row["because_of"] = str(title or reason.item_id)
             rows.append(row | {_apart(name): one for name, one in known.items()})
@@ -151,6 +163,7 @@ class Described(Tabular):
         found = []
         for place, (item, known, reason, title) in enumerate(self._together()):
             row = item.to_dict() | ({"boost": self.boosts[place]} if self.boosts else {})
+            row |= {"new_item": True} if self.are_new[place] else {}
             row |= {_apart(name): plain(one) for name, one in known.items()}
             if reason is not None:
                 named = {} if title is None else {self.title_column: title}

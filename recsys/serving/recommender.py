@@ -118,6 +118,10 @@ class Recommender(Space):
         pin : iterable of Pin or mapping
             Give positions to items; see `recsys.serving.Pin`. They count towards `max_per`, which
             does not limit them.
+        new_items : float, NewItems or mapping, optional
+            The share of the list, at most, that items have which nobody has yet: those with the
+            best scores, and some others, drawn for each user and day; see
+            `recsys.serving.NewItems`. 0 is none. Default: they compete by their scores.
 
         Returns
         -------
@@ -153,7 +157,7 @@ class Recommender(Space):
         on_unknown : {"ignore", "raise"}
             What happens to items that the version does not hold. A history without any that it
             holds is an error in either case.
-        exclude, include_seen, candidates, where, diversity, max_per, boost, pin
+        exclude, include_seen, candidates, where, diversity, max_per, boost, pin, new_items
             As in `recommend`; the seen items are those of the history.
 
         Returns
@@ -209,8 +213,8 @@ class Recommender(Space):
             One for each user, None for none: the items of users who may be unknown. Those are
             folded in, all at once, as `recommend_for_history` does; items that the version does not
             hold are ignored.
-        exclude, include_seen, candidates, where, diversity, max_per, boost, pin
-            As in `recommend`, the same for all users. With one of the last four, lists are made one
+        exclude, include_seen, candidates, where, diversity, max_per, boost, pin, new_items
+            As in `recommend`, the same for all users. With one of the last five, lists are made one
             by one, in some ten times the time.
 
         Returns

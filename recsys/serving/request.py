@@ -12,14 +12,17 @@ from recsys.base.errors import ConfigError, DataError
 from recsys.base.rule_settings import (
     NO_RULES,
     Boost,
+    NewItems,
     Pin,
     RuleSettings,
     column_and_number,
     holds,
+    new_items_of,
     rules_of,
 )
 from recsys.index import ItemRows
 from recsys.serving.attributes import ItemAttributes, Limit, Matching
+from recsys.serving.exposure import Exposure
 from recsys.serving.rules import NO_ITEMS, BoostedItems, PinnedRows
 from recsys.vectors import Id, Ids
 from recsys.vectors.ids import checked_ids, checked_k
@@ -38,6 +41,7 @@ class Conditions(TypedDict, total=False):
     max_per: str | Sequence[str] | None
     boost: Iterable[Boost | Mapping[str, Any]]
     pin: Iterable[Pin | Mapping[str, Any]]
+    new_items: NewItems | Mapping[str, Any] | float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +70,8 @@ class Request:
         Items at positions, the first one first.
     pinned : ndarray of int32
         Rows that have their positions, and count towards the limits.
+    exposure : Exposure, optional
+        Of new items, which `matching` and `boosts` then leave out.
     """
 
     k: int
@@ -78,6 +84,7 @@ class Request:
     boosts: BoostedItems | None = None
     pins: tuple[PinnedRows, ...] = ()
     pinned: ItemRows = field(default_factory=lambda: NO_ITEMS)
+    exposure: Exposure | None = None
 
     @classmethod
     def of(
@@ -93,6 +100,7 @@ class Request:
         max_per: str | Sequence[str] | None = None,
         boost: Iterable[Boost | Mapping[str, Any]] = (),
         pin: Iterable[Pin | Mapping[str, Any]] = (),
+        new_items: NewItems | Mapping[str, Any] | float | None = None,
     ) -> "Request":
         """Check what a caller asks for; ids that `items` does not hold are left out.
 
@@ -111,9 +119,9 @@ class Request:
             None if where is None else items.matching(where),
             _checked_diversity(diversity),
         )
-        if not boost and not pin and not max_per:
+        if not boost and not pin and not max_per and new_items is None:
             return request
-        return request._under(rules_given(boost, pin, max_per), items, where)
+        return request._under(rules_given(boost, pin, max_per, new_items), items, where)
 
     def _under(self, rules: RuleSettings, items: ItemAttributes, where: str | None) -> "Request":
         """Return the request under the rules that hold now."""
@@ -121,11 +129,26 @@ class Request:
         boosts = tuple(one for one in rules.boost if holds(one, now))
         pins = sorted((one for one in rules.pin if holds(one, now)), key=lambda one: one.position)
         limits = map(column_and_number, rules.max_per)
-        return replace(
+        found = replace(
             self,
             limits=tuple(Limit(items.groups(column), most) for column, most in limits),
             boosts=items.boosted(boosts, where) if boosts else None,
             pins=tuple(PinnedRows(one.position, _rows_of_pin(one, items)) for one in pins),
+        )
+        new = rules.new_items
+        if new is None or not items.is_new(new.users).any():
+            return found
+        apart, by_users = items.apart(where, new.users), (where, new.users)
+        return replace(
+            found,
+            matching=apart.others,
+            boosts=items.boosted(boosts, *by_users) if boosts else None,
+            exposure=Exposure(
+                new,
+                f"{now:%Y-%m-%d}",
+                apart,
+                items.boosted(boosts, *by_users, new=True) if boosts else None,
+            ),
         )
 
     @classmethod
@@ -144,14 +167,38 @@ class Request:
     @property
     def is_of_conditions(self) -> bool:
         """Whether the list is the best items by their own scores among those that may be in it."""
-        return self.is_by_score and self.boosts is None and not self.pins
+        is_by_own_score = self.is_by_score and self.boosts is None and not self.pins
+        return is_by_own_score and (self.exposure is None or not self.exposure.rule.share)
+
+    @property
+    def all_boosts(self) -> BoostedItems | None:
+        """The boosts of new items as well."""
+        if self.exposure is None or self.boosts is None:
+            return self.boosts
+        return self.boosts + (self.exposure.boosts or ())
+
+    @property
+    def unexposed(self) -> "Request":
+        """The request in which new items are items like all others."""
+        if self.exposure is None:
+            return self
+        matching = self.exposure.apart.whole
+        return replace(self, matching=matching, boosts=self.all_boosts, exposure=None)
+
+    @property
+    def of_new_items(self) -> "Request":
+        """The request for new items alone."""
+        if self.exposure is None:
+            return replace(self, candidates=NO_ITEMS)
+        matching, boosts = self.exposure.apart.new, self.exposure.boosts
+        return replace(self, matching=matching, boosts=boosts, exposure=None)
 
     def of_pin(self, pin: PinnedRows) -> "Request":
         """Return the request for the item that a pin puts at its position."""
         rows = pin.rows
         if self.candidates is not None:
             rows = np.intersect1d(rows, self.candidates)
-        return replace(self, k=1, candidates=rows, pins=())
+        return replace(self.unexposed, k=1, candidates=rows, pins=())
 
     def is_allowed(self, n_items: int) -> NDArray[np.bool_] | None:
         """Return which items may be in the lists of any user; None where all may."""
@@ -200,14 +247,18 @@ def rules_given(
     boost: Iterable[Boost | Mapping[str, Any]],
     pin: Iterable[Pin | Mapping[str, Any]],
     max_per: str | Sequence[str] | None,
+    new_items: NewItems | Mapping[str, Any] | float | None = None,
 ) -> RuleSettings:
     """Check rules that are given as arguments, not as settings."""
-    if not boost and not pin and not max_per:
+    if not boost and not pin and not max_per and new_items is None:
         return NO_RULES
     limits = (max_per,) if isinstance(max_per, str) else tuple(max_per or ())
     try:
         return RuleSettings(
-            rules_of(Boost, boost, "rules.boost"), rules_of(Pin, pin, "rules.pin"), limits
+            rules_of(Boost, boost, "rules.boost"),
+            rules_of(Pin, pin, "rules.pin"),
+            limits,
+            new_items=new_items_of(new_items),
         )
     except ConfigError as error:
         raise DataError(str(error).removeprefix("rules.")) from error

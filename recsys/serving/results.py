@@ -120,6 +120,8 @@ class Explanation(Described):
     source : {"personal", "fold_in"}
     about : tuple, optional
         Where `attributes` and `titles` of the contributions come from.
+    is_new_item : bool
+        Whether nobody has the item yet: its embedding comes from its attributes.
 
     Examples
     --------
@@ -135,6 +137,7 @@ class Explanation(Described):
     source: Source
     version: str
     about: About | None = field(default=None, compare=False)
+    is_new_item: bool = False
 
     @property
     def listed(self) -> tuple[ScoredItem, ...]:
@@ -143,7 +146,8 @@ class Explanation(Described):
 
     def caption(self) -> str:
         """Return what is explained, and its score."""
-        return f"score {self.score:.4g} of item {self.item_id} · version {self.version}"
+        new = ", a new item" if self.is_new_item else ""
+        return f"score {self.score:.4g} of item {self.item_id}{new} · version {self.version}"
 
     @property
     def parts(self) -> tuple[ScoredItem, ...]:
@@ -159,6 +163,7 @@ class Explanation(Described):
             "rest": finite_or_none(self.rest),
             "source": self.source,
             "version": self.version,
+            **({"new_item": True} if self.is_new_item else {}),
         }
 
 

@@ -1,6 +1,8 @@
 """Boosts, pins and several limits, against a twin that ranks the whole catalogue by hand."""
 
 from datetime import UTC, datetime, timedelta
+from math import floor
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 
 from recsys.base.rule_settings import MOST_BOOSTS
 from recsys.errors import DataError
-from recsys.serving import Boost, Pin
+from recsys.serving import Boost, NewItems, Pin
+from recsys.serving import open as open_store
 from tests.serving.test_request import N_ITEMS, N_USERS, World
 
 NOW = datetime.now(UTC)
@@ -39,8 +42,12 @@ def twin(
     boost: list[dict[str, Any]],
     pin: list[dict[str, Any]],
     max_per: list[str],
+    new_items: dict[str, Any] | None = None,
 ) -> list[tuple[str, float]]:
-    """Score all items, boost them, put pins to their places, and fill up with the best ones."""
+    """Score all items, boost them, put pins to their places, and fill up with the best ones.
+
+    New items come where the beginning of the list may have one more.
+    """
     is_popular = not world.users[user].any()
     own = world.popularity if is_popular else world.items.astype(np.float64) @ world.users[user]
     scores = own.astype(np.float32).astype(np.float64)
@@ -73,6 +80,19 @@ def twin(
             for column, most in limits
         )
 
+    is_new = np.zeros(N_ITEMS, bool)
+    if new_items is not None:
+        is_new = world.popularity < new_items["users"]
+        best = [row for row in order if is_new[row] and row not in counted]
+        n_new, places = int(is_new[counted].sum()), {position for position, _ in pinned}
+        for place in range(1, k + 1):
+            best = [row for row in best if fits_in(row)]
+            if best and place not in places and n_new < floor(new_items["share"] * place + 1e-9):
+                pinned.append((place, best[0]))
+                counted.append(best.pop(0))
+                n_new += 1
+        pinned.sort()
+        order = [row for row in order if not is_new[row]]
     for row in order:
         if row not in {one for _, one in pinned} and len(listed) < k - len(pinned) and fits_in(row):
             listed.append(row)
@@ -112,6 +132,14 @@ pins = st.lists(
             "pin": pins,
             "max_per": st.sampled_from(
                 [[], ["color:2"], ["color:3", "price:1"], ["price:2", "color:1"]]
+            ),
+            "new_items": st.none()
+            | st.fixed_dictionaries(
+                {
+                    "share": st.sampled_from([0, 0.1, 0.25, 0.5, 1]),
+                    "users": st.sampled_from([1, 2, 3]),
+                    "exploration": st.just(0),
+                }
             ),
         }
     ),
@@ -198,8 +226,65 @@ def test_rules_hold_from_since_to_until(world: World) -> None:
             "pin.until: expected it after since",
         ),
         ({"max_per": ["color"]}, "max_per: expected a column and a number"),
+        ({"new_items": 1.5}, "new_items.share: expected a share from 0 to 1, got 1.5"),
+        ({"new_items": {"users": 3}}, "new_items.share: expected it, got none"),
+        ({"new_items": {"share": 0.1, "user": 3}}, "new_items.user: unknown key"),
     ],
 )
 def test_a_rule_that_cannot_be_is_named(world: World, asked: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         world.recommender.recommend("u2", 3, **asked)
+
+
+def new_of(world: World, found: Any, users: int) -> list[int]:
+    """Return the places, from 1, at which a list has items that fewer users have."""
+    rows = [int(str(one.item_id)[1:]) for one in found]
+    return (np.flatnonzero(world.popularity[rows] < users) + 1).tolist()
+
+
+def test_new_items_are_drawn_for_a_user_and_a_day(world: World, monkeypatch) -> None:
+    rule = NewItems(share=0.2, users=2, exploration=1.0)
+    lists = {
+        f"u{user}": world.recommender.recommend(f"u{user}", 20, new_items=rule)
+        for user in range(1, 8)
+    }
+    for user, found in lists.items():
+        assert new_of(world, found, 2) == [5, 10, 15, 20]
+        assert world.recommender.recommend(user, 20, new_items=rule).items == found.items
+    drawn = {
+        tuple(found[place - 1].item_id for place in (5, 10, 15, 20)) for found in lists.values()
+    }
+    assert len(drawn) == len(lists)
+    popular = world.recommender.recommend("nobody", 20, new_items=rule)
+    assert new_of(world, popular, 2) == [5, 10, 15, 20]
+    another_day = datetime(2030, 1, 2, tzinfo=UTC)
+    monkeypatch.setattr(
+        "recsys.serving.request.datetime", SimpleNamespace(now=lambda _: another_day)
+    )
+    others = world.recommender.recommend("u2", 20, new_items=rule)
+    assert new_of(world, others, 2) == [5, 10, 15, 20]
+    assert others.items != lists["u2"].items
+
+
+def test_a_rule_bounds_the_share_that_a_caller_asks_for(world: World) -> None:
+    store = world.recommender._folder.parents[1]
+    ruled = open_store(store, rules={"new_items": {"share": 0.1, "users": 2}})
+    for asked, places in ((None, [10, 20]), (0.5, [10, 20]), (0.05, [20]), (0, [])):
+        found = ruled.recommend("u2", 20, new_items=asked)
+        assert new_of(world, found, 2 if asked in (None, 0.5) else 1) in (places, []), asked
+    assert new_of(world, ruled.recommend("u2", 20), 2) == [10, 20]
+    assert ruled.top_items("popular", 20).items == world.recommender.top_items("popular", 20).items
+
+
+def test_what_nobody_has_is_said_to_be_new(world: World) -> None:
+    found = world.recommender.recommend("u2", 10, new_items=NewItems(share=0.5))
+    (item_id, *_) = [
+        one.item_id for one, is_new in zip(found, found.are_new, strict=True) if is_new
+    ]
+    assert found.to_arrow()["new_item"].to_pylist() == list(found.are_new)
+    assert [one.get("new_item", False) for one in found.to_dict()["items"]] == list(found.are_new)
+    assert not any(world.recommender.recommend("u2", 10, new_items=0).are_new)
+    why = world.recommender.explain("u2", item_id)
+    assert why.is_new_item
+    assert why.to_dict()["new_item"]
+    assert "a new item" in why.caption()
