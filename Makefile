@@ -15,7 +15,7 @@ WORKERS ?= 2
 # Bytecode is kept, also where an image says not to: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install peers demo test faults check docs site bench clean
+.PHONY: help install peers azurite demo test faults check docs site bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -36,6 +36,11 @@ $(PEERS_STAMP): benchmarks/peers.txt
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
+
+azurite: .azurite/node_modules ## install Azurite by npm, 190 MB: what the tests of abfs:// talk to
+
+.azurite/node_modules:
+	npm install --silent --no-audit --no-fund --omit=optional --prefix .azurite azurite
 
 demo: $(STAMP) ## train on the bundled log and print recommendations
 	$(BIN)/python pipelines/demo.py

@@ -14,7 +14,8 @@ from recsys.nightly.stages import STAGES
 from recsys.store import current, describe_versions
 from recsys.store.nights import NightSummary, nights_of
 from recsys.store.prune import lasting_leftovers, strays
-from recsys.store.remote import VERSIONS, shown_store, store_folder
+from recsys.store.remote import shown_store, store_folder
+from recsys.store.version_copies import VERSIONS
 
 _ROOM = 2  # times the bytes of the largest version that a disk should have free
 

@@ -3,13 +3,17 @@
 from recsys.objects.address import ObjectAddress, object_address, shown
 from recsys.objects.bucket import Bucket, Facts, TakenError
 from recsys.objects.copies import local_copy
+from recsys.objects.transfer import Wanted, fetched, upload
 
 __all__ = [
     "Bucket",
     "Facts",
     "ObjectAddress",
     "TakenError",
+    "Wanted",
+    "fetched",
     "local_copy",
     "object_address",
     "shown",
+    "upload",
 ]

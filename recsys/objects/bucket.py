@@ -4,7 +4,6 @@ One layer for S3, Google Cloud Storage and Azure: obstore, whose put takes a con
 What a cut connection has left open is asked again, a number of times, by obstore and by us.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -21,7 +20,6 @@ from recsys.objects.address import ObjectAddress
 
 _Got = TypeVar("_Got")
 
-_RANGE = 16 << 20  # bytes of an object that are asked for at once
 _TRIES = 3
 _PAUSE = 0.2  # seconds before the second try, doubled before each further one
 _RETRIES: Any = {
@@ -34,6 +32,12 @@ _RETRIES: Any = {
     },
 }
 _TIMEOUTS = {"connect_timeout": "5s", "timeout": "60s"}
+_NO_CREDENTIALS = "no credentials are set; set {credentials}"
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "abfs": "AZURE_STORAGE_ACCOUNT_KEY",
+}
 _SIGNS = (  # in what obstore says, which tells kinds of errors apart less than these
     ("NoSuchBucket", "there is no such bucket; make it, or correct the address"),
     ("container does not exist", "there is no such container; make it, or correct the address"),
@@ -41,10 +45,12 @@ _SIGNS = (  # in what obstore says, which tells kinds of errors apart less than 
     ("InvalidAccessKeyId", "the access key is not known there; set AWS_ACCESS_KEY_ID"),
     ("SignatureDoesNotMatch", "the secret key is wrong; set AWS_SECRET_ACCESS_KEY"),
     ("ExpiredToken", "the session token has expired; get a new one"),
+    ("AuthenticationFailed", "the account's key is wrong; set AZURE_STORAGE_ACCOUNT_KEY"),
     ("AccessDenied", "these credentials have no right to do so; grant it, or use others"),
     ("403 Forbidden", "these credentials have no right to do so; grant it, or use others"),
     ("401 Unauthorized", "the credentials are not accepted; set others"),
-    ("169.254.169.254", "no credentials are set; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    ("169.254.169.254", _NO_CREDENTIALS),
+    ("metadata.google.internal", _NO_CREDENTIALS),
     ("NoSuchUpload", "an upload was taken away meanwhile; try again"),
 )
 
@@ -58,7 +64,7 @@ class Facts:
     """What a listing says of an object."""
 
     bytes: int
-    etag: str
+    etag: str  # in quotes, as a condition takes it; a listing of Azure has none
     modified: datetime  # by the clock of the service
 
 
@@ -103,13 +109,13 @@ class Bucket:
         return store
 
     def read(self, key: str) -> tuple[bytes, str] | None:
-        """Return the bytes of a small object and its ETag; None where there is none."""
+        """Return the bytes of a small object and its tag; None where there is none."""
         obstore = self._package
 
         def got() -> tuple[bytes, str] | None:
             with suppress(FileNotFoundError):
                 found = obstore.get(self._store, self._at(key))
-                return bytes(found.bytes()), str(found.meta["e_tag"])
+                return bytes(found.bytes()), self._tag_of(found.meta)
             return None
 
         return self._asked(key, "to read it", got)
@@ -126,17 +132,18 @@ class Bucket:
         return self._asked(key, "to find it", got)
 
     def write(self, key: str, content: bytes, *, over: str | None = None) -> str:
-        """Write an object that is not there, or over the one of an ETag; return the new ETag.
+        """Write an object that is not there, or over the one of a tag; return the new tag.
 
         Raises
         ------
         TakenError
-            If it is there, or has another ETag. Where a lost answer may have said that this very
+            If it is there, or has another tag. Where a lost answer may have said that this very
             write was done, what is there is compared first.
         """
         obstore = self._package
 
-        mode: Any = "create" if over is None else {"e_tag": over}
+        name = "version" if self._has_generations else "e_tag"
+        mode: Any = "create" if over is None else {name: over}
         kinds = (
             obstore.exceptions.AlreadyExistsError,
             obstore.exceptions.PreconditionError,
@@ -152,7 +159,7 @@ class Bucket:
                 if _has(error, "NoSuchBucket"):
                     raise
                 raise TakenError(key) from error
-            return str(done["e_tag"])
+            return self._tag_of(done)
 
         try:
             return self._asked(key, "to write it", put)
@@ -182,25 +189,13 @@ class Bucket:
             lambda: obstore.put(self._store, self._at(key), path, max_concurrency=4),
         )
 
-    def download(self, key: str, path: Path, etag: str | None = None) -> str:
-        """Write an object to a new file, range by range; return its SHA-256, in hexadecimal.
+    def part(self, key: str, start: int, end: int, etag: str) -> bytes:
+        """Return some bytes of an object.
 
         An object that is replaced meanwhile, or that there is not, is a `TakenError`.
         """
-        found = self.facts(key)
-        if found is None or etag not in (None, found.etag):
-            raise TakenError(key)
-        digest = hashlib.sha256()
-        with path.open("xb") as file:
-            for start in range(0, found.bytes, _RANGE):
-                check_stop()
-                end = min(start + _RANGE, found.bytes)
-                part = self._range(key, start, end, found.etag)
-                digest.update(part)
-                file.write(part)
-        return digest.hexdigest()
-
-    def _range(self, key: str, start: int, end: int, etag: str) -> bytes:
+        if start == end:
+            return b""
         obstore = self._package
 
         def got() -> bytes:
@@ -255,6 +250,15 @@ class Bucket:
         if paths:
             self._asked("", "to delete objects", done)
 
+    @property
+    def _has_generations(self) -> bool:
+        """Whether a write is conditional on the generation of an object, not on its ETag."""
+        return self.address.kind == "gs"
+
+    def _tag_of(self, meta: Any) -> str:
+        """Return what a write over an object is conditional on."""
+        return str(meta["version"] if self._has_generations else meta["e_tag"])
+
     def _at(self, key: str) -> str:
         return f"{self.address.key}/{key}".strip("/")
 
@@ -277,12 +281,15 @@ class Bucket:
         advice = next((words for sign, words in _SIGNS if _has(error, sign)), None)
         if advice is None:
             advice = f"the service is not reached, or fails ({_reason_of(error)}); try again"
+        advice = advice.replace("{credentials}", _CREDENTIALS[self.address.kind])
         at = f" at {self._endpoint}" if self._endpoint else ""
         return self._error(f"{self.address.below(key)}{at}: expected {what}, but {advice}")
 
 
 def _facts_of(meta: Any) -> Facts:
-    return Facts(meta["size"], str(meta["e_tag"]), meta["last_modified"])
+    etag = str(meta["e_tag"])
+    quoted = etag if etag.endswith('"') else f'"{etag}"'
+    return Facts(meta["size"], quoted, meta["last_modified"])
 
 
 def _has(error: BaseException, sign: str) -> bool:

@@ -17,7 +17,8 @@ from recsys.base.durable import replace_text
 from recsys.base.errors import DataError
 from recsys.base.locks import only_writer
 from recsys.objects.address import CACHE, ObjectAddress
-from recsys.objects.bucket import Bucket, Facts, TakenError
+from recsys.objects.bucket import Bucket, Facts
+from recsys.objects.transfer import Wanted, fetched
 
 _STATE = "etags.json"
 _LOCK = ".lock"
@@ -71,19 +72,28 @@ def _fetch(address: ObjectAddress, what: str, bucket: Bucket, folder: Path) -> N
             f"{what} {address}: expected an object, or some below it, got none; correct the address"
         )
     kept = {key: etag for key, etag in state.items() if not _is_of(address, key)}
+
+    def is_new(key: str, facts: Facts) -> bool:
+        return state.get(key) != facts.etag or not _is_whole(objects / key, facts)
+
     for key in state.keys() - kept.keys() - found.keys():
         (objects / key).unlink(missing_ok=True)
     replace_text(folder / _STATE, json.dumps(kept | {k: state[k] for k in found if k in state}))
-    is_new = False
+    kept |= {key: facts.etag for key, facts in found.items() if not is_new(key, facts)}
+    aside = folder / _ASIDE
+    aside.unlink(missing_ok=True)
+    new = [Wanted(key, facts, aside) for key, facts in found.items() if key not in kept]
     try:
-        for key, facts in found.items():
+        for one in fetched(bucket, new):
+            key, etag = one.wanted.key, one.wanted.facts.etag
+            if one.sha256 is None:
+                etag = _fetched_now(bucket, key, aside)
             target = objects / key
-            if state.get(key) != facts.etag or not _is_whole(target, facts):
-                is_new = True
-                state[key] = _fetched(bucket, key, target, folder / _ASIDE)
-            kept[key] = state[key]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            aside.replace(target)
+            kept[key] = etag
     finally:  # what was fetched before an error is not fetched again
-        if is_new:
+        if new:
             replace_text(folder / _STATE, json.dumps(kept))
 
 
@@ -140,16 +150,14 @@ def _is_whole(path: Path, facts: Facts) -> bool:
     return False
 
 
-def _fetched(bucket: Bucket, key: str, target: Path, aside: Path) -> str:
-    """Fetch an object in the place of its copy; return its ETag."""
+def _fetched_now(bucket: Bucket, key: str, aside: Path) -> str:
+    """Fetch an object that was replaced after it was listed; return its ETag."""
     for _ in range(_REPLACED):
-        aside.unlink(missing_ok=True)
         facts = bucket.facts(key)
-        with suppress(TakenError):
-            bucket.download(key, aside, None if facts is None else facts.etag)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            aside.replace(target)
-            return "" if facts is None else facts.etag
+        if facts is not None:
+            (one,) = fetched(bucket, [Wanted(key, facts, aside)])
+            if one.sha256 is not None:
+                return facts.etag
         time.sleep(0.1)
     raise DataError(
         f"log {bucket.address.below(key)}: it is replaced or deleted again and again while it is "

@@ -108,7 +108,7 @@ def _is_without_current(store: Path) -> bool:
         versions(store)
     except UnreadableError:
         remote = remote_of(store)
-        if remote is None or remote.last_known is None:
+        if remote is None or remote.copies.last_known is None:
             raise
         return False  # the copy of what was current last is served
     return current_or_none(store) is None

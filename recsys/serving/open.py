@@ -16,8 +16,9 @@ from recsys.base.rule_settings import RuleSettings
 from recsys.serving.recommender import Recommender
 from recsys.serving.results import Recommendations
 from recsys.store import Content, current_or_none, open_version, served
-from recsys.store.remote import VERSIONS, remote_of, store_folder
+from recsys.store.remote import remote_of, store_folder
 from recsys.store.sound import first_usable
+from recsys.store.version_copies import VERSIONS
 from recsys.store.versions import Version, current_signature
 from recsys.vectors import Id
 
@@ -94,7 +95,7 @@ def _opened_instead(store: Path, error: StoreError) -> Content:
 def _opened_copy(store: Path, error: UnreadableError) -> Content:
     """Open the local copy of what was current last, where a bucket is not reached now."""
     remote = remote_of(store)
-    name = None if remote is None else remote.last_known
+    name = None if remote is None else remote.copies.last_known
     if name is None:
         raise error
     opened = Content.of(Version(name, store / VERSIONS / name))

@@ -25,15 +25,22 @@ from recsys.base.errors import (
     UnreadableError,
     VersionNotFoundError,
 )
-from recsys.base.locks import only_writer, state_of
+from recsys.base.locks import only_writer
 from recsys.base.reading import NOT_REACHED
-from recsys.base.stopping import check_stop
-from recsys.objects import Bucket, Facts, ObjectAddress, TakenError, object_address
-from recsys.store.manifest import MANIFEST, FileFacts, Manifest
+from recsys.objects import (
+    Bucket,
+    Facts,
+    ObjectAddress,
+    TakenError,
+    Wanted,
+    fetched,
+    object_address,
+    upload,
+)
+from recsys.store.manifest import MANIFEST, Manifest
 from recsys.store.object_leases import LEASE_SECONDS, LEASES, ObjectLease
+from recsys.store.version_copies import CURRENT, VERSIONS, VersionCopies
 
-CURRENT = "CURRENT"
-VERSIONS = "versions"
 DELETED = "DELETED"
 """An object of a version that is being deleted; no reader opens one that has it."""
 
@@ -41,7 +48,6 @@ _ADDRESS = "ADDRESS"  # file of a local copy: of what
 _FETCH_LOCK = ".fetch.lock"
 _FETCHING = ".fetching"
 _CLOCK = f"{LEASES}/.clock"
-_KEPT_COPIES = 2  # of versions beside the one that was fetched last, and those that are open
 _UPLOAD_DAYS = 1.0  # after which files without a manifest are of a publisher that was killed
 _SIGNATURE_SECONDS = 1.0  # for which CURRENT is not looked at again
 
@@ -93,6 +99,7 @@ class RemoteStore:
     def __init__(self, address: ObjectAddress, folder: Path) -> None:
         self.address, self.folder = address, folder
         self.bucket = Bucket(address, unreached)
+        self.copies = VersionCopies(folder)
         self._signature: tuple[float, str] = (0.0, "")
 
     def text(self, name: str) -> tuple[str | None, str | None]:
@@ -102,15 +109,8 @@ class RemoteStore:
             return None, None
         text = found[0].decode(errors="replace")
         if name == CURRENT:
-            self._remember(text.strip())
+            self.copies.remember(text.strip())
         return text, found[1]
-
-    def _remember(self, name: str) -> None:
-        """Keep what is current for a time in which the bucket is not reached."""
-        path = self.folder / CURRENT
-        with suppress(OSError):
-            if not path.exists() or path.read_text(encoding="utf-8").strip() != name:
-                replace_text(path, name)
 
     def replace(self, name: str, text: str, etag: str | None) -> str:
         """Replace such an object, if it is still the one that was read; else a `TakenError`.
@@ -166,12 +166,8 @@ class RemoteStore:
 
     def check_sizes(self, name: str) -> None:
         """Raise a CorruptVersionError for the first object that has not the size that it should."""
-        files = self.files(name)
-        for file, facts in self.manifest(name).files.items():
-            found = files.get(file)
-            if found is None or found.bytes != facts.bytes:
-                size = "no object" if found is None else f"{found.bytes}"
-                raise self._differs(name, file, f"{facts.bytes} bytes", size)
+        for file, expected, size in _of_other_sizes(self.manifest(name), self.files(name)):
+            raise self._differs(name, file, f"{expected} bytes", size)
 
     def _differs(self, name: str, file: str, expected: str, found: str) -> CorruptVersionError:
         at = self.address.below(f"{VERSIONS}/{name}/{file}")
@@ -181,13 +177,15 @@ class RemoteStore:
 
     # Reading: a version is leased in the bucket, then fetched whole.
 
-    def require(self, name: str) -> None:
-        """Raise a VersionNotFoundError where there is no such version, or none any more."""
-        if not self.files(name):
+    def require(self, name: str) -> dict[str, Facts]:
+        """Return the objects of a version; a VersionNotFoundError where there are none any more."""
+        found = self.files(name)
+        if not found:
             raise VersionNotFoundError(
                 f"{self.address.below(f'{VERSIONS}/{name}')}: expected a version, got one that has "
                 "been pruned; open another"
             )
+        return found
 
     def lease(self, name: str) -> ObjectLease:
         """Keep a version from being pruned by anybody, while the lease lives."""
@@ -210,83 +208,43 @@ class RemoteStore:
                 appear(aside, target)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
-            self._drop_copies(name)
+            self.copies.drop_others(name)
 
     def _download(self, name: str, aside: Path) -> None:
-        manifest = None
-        try:
-            self.require(name)
-            content, _ = self.bucket.read(f"{VERSIONS}/{name}/{MANIFEST}") or (b"", "")
-            manifest = self._manifest_of(name, content)
-            for file, facts in manifest.files.items():
-                path = aside / file
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._download_file(name, file, facts, path)
-        except TakenError as error:
-            if manifest is not None and self.files(name):
-                raise self._differs(name, str(error), "to be there", "no object") from error
-            self.require(name)
-            raise
+        found = self.require(name)
+        content, _ = self.bucket.read(f"{VERSIONS}/{name}/{MANIFEST}") or (b"", "")
+        manifest = self._manifest_of(name, content)
+        wanted = []
+        for file in manifest.files:
+            if file not in found:
+                raise self._differs(name, file, "to be there", "no object")
+            (aside / file).parent.mkdir(parents=True, exist_ok=True)
+            wanted.append(Wanted(f"{VERSIONS}/{name}/{file}", found[file], aside / file))
+        for one in fetched(self.bucket, wanted):
+            file = one.wanted.path.relative_to(aside).as_posix()
+            if one.sha256 is None:
+                self.require(name)
+                raise self._differs(name, file, "to stay as it is", "another object")
+            expected = manifest.files[file].sha256
+            if one.sha256 != expected:
+                raise self._differs(name, file, f"sha256 {expected}", one.sha256)
+            make_read_only(one.wanted.path)
         with durable_file(aside / MANIFEST) as out:
             out.write(content)
         make_read_only(aside / MANIFEST)
-
-    def _download_file(self, name: str, file: str, facts: FileFacts, path: Path) -> None:
-        sha256 = self.bucket.download(f"{VERSIONS}/{name}/{file}", path)
-        if sha256 != facts.sha256:
-            raise self._differs(name, file, f"sha256 {facts.sha256}", sha256)
-        make_read_only(path)
-
-    def _drop_copies(self, kept: str) -> None:
-        """Delete copies of versions that are not open, but for the newest ones."""
-        copies = [path for path in (self.folder / VERSIONS).iterdir() if path.name != kept]
-        copies = [path for path in copies if path.is_dir() and not path.name.startswith(".")]
-        copies.sort(key=lambda path: path.name, reverse=True)
-        for path in copies[_KEPT_COPIES:]:
-            self.drop_copy(path.name)
-
-    def drop_copy(self, name: str) -> None:
-        """Delete the local copy of a version, unless a process of this machine has it open."""
-        path = self.folder / VERSIONS / name
-        with suppress(OSError), state_of(path / MANIFEST) as held:
-            if held != "held":
-                self.take_away(name)
-
-    def take_away(self, name: str) -> bool:
-        """Delete a copy whoever has it open; return whether there was one."""
-        path = self.folder / VERSIONS / name
-        trash = path.with_name(f".trash-{name}")
-        shutil.rmtree(trash, ignore_errors=True)
-        try:
-            path.rename(trash)
-        except OSError:
-            return False
-        shutil.rmtree(trash, ignore_errors=True)
-        return True
-
-    @property
-    def last_known(self) -> str | None:
-        """What was current when the bucket was reached last, if there is a copy of it."""
-        with suppress(OSError):
-            name = (self.folder / CURRENT).read_text(encoding="utf-8").strip()
-            return name if (self.folder / VERSIONS / name / MANIFEST).is_file() else None
-        return None
 
     # Writing: files, then the manifest.
 
     def upload(self, folder: Path, manifest: Manifest) -> None:
         """Write the files of a version; it is no version yet."""
-        for file in manifest.files:
-            check_stop()
-            self.bucket.upload(f"{VERSIONS}/{manifest.version}/{file}", folder / file)
+        below = f"{VERSIONS}/{manifest.version}"
+        upload(self.bucket, ((f"{below}/{file}", folder / file) for file in manifest.files))
         found = self._versions(manifest.version).get(manifest.version, {})
-        for file, facts in manifest.files.items():
-            size = found[file].bytes if file in found else None
-            if size != facts.bytes:
-                raise unreached(
-                    f"{self.address}: expected {facts.bytes} bytes of {file} after it was written, "
-                    f"got {size}; publish again"
-                )
+        for file, expected, size in _of_other_sizes(manifest, found):
+            raise unreached(
+                f"{self.address}: expected {expected} bytes of {file} after it was written, "
+                f"got {size}; publish again"
+            )
 
     def complete(self, manifest: Manifest, content: bytes) -> None:
         """Write the manifest of a version, which makes it one."""
@@ -345,7 +303,7 @@ class RemoteStore:
         for some in ([MANIFEST], files.keys() - {MANIFEST, DELETED}, [DELETED]):
             self.bucket.delete(f"{VERSIONS}/{name}/{file}" for file in some)
         self.bucket.delete(self.bucket.listing(f"{LEASES}/{name}"))
-        self.drop_copy(name)
+        self.copies.drop(name)
 
     def remove_leftovers(self) -> None:
         """Delete what publishers and pruners that were killed have left."""
@@ -360,6 +318,14 @@ class RemoteStore:
             is_old = DELETED in files or now - newest > timedelta(days=_UPLOAD_DAYS)
             if is_old and not self.is_leased(name, now):
                 self.remove(name)
+
+
+def _of_other_sizes(manifest: Manifest, found: dict[str, Facts]) -> Iterator[tuple[str, int, str]]:
+    """Yield the files that are not as long as they should be, with how long they should be."""
+    for file, facts in manifest.files.items():
+        size = found[file].bytes if file in found else None
+        if size != facts.bytes:
+            yield file, facts.bytes, "no object" if size is None else str(size)
 
 
 def opened_copy(folder: Path) -> ObjectLease | None:

@@ -106,7 +106,7 @@ def of_sound_copy(version: Version, use: Callable[[], _Used]) -> _Used:
         return use()
     except CorruptVersionError:
         remote = None if version.staged is not None else version.remote
-        if remote is None or not remote.take_away(version.name):
+        if remote is None or not remote.copies.take_away(version.name):
             raise
     return use()
 

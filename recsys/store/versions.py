@@ -21,9 +21,9 @@ from recsys.base.lazy import lazy_property
 from recsys.base.reading import errors_of_reading, fault_of
 from recsys.base.tables import TableList
 from recsys.store.manifest import EvaluationSummary, Manifest, read_manifest
-from recsys.store.remote import CURRENT as CURRENT
-from recsys.store.remote import VERSIONS as VERSIONS
 from recsys.store.remote import RemoteStore, remote_of, shown_store, store_folder
+from recsys.store.version_copies import CURRENT as CURRENT
+from recsys.store.version_copies import VERSIONS as VERSIONS
 
 if TYPE_CHECKING:
     import pyarrow as pa

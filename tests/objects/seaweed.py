@@ -1,4 +1,4 @@
-"""A SeaweedFS with an S3 gateway, started for tests, and a proxy that cuts its connections."""
+"""A SeaweedFS with an S3 gateway, started for tests."""
 
 # ruff: noqa: S310 (the addresses are of this machine)
 
@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -29,6 +28,13 @@ _STARTS = 3
 class Seaweed:
     endpoint: str
     filer: str
+    root = f"s3://{BUCKET}"
+    endpoint_name = "AWS_ENDPOINT_URL"
+    secrets = (KEY, SECRET)
+    wrong = (
+        ("AWS_SECRET_ACCESS_KEY", "wr0ng-secret", "the secret key is wrong"),
+        ("AWS_ACCESS_KEY_ID", "nobody", "the access key is not known there"),
+    )
 
     def make_bucket(self, name: str) -> None:
         asked = urllib.request.Request(f"{self.filer}/buckets/{name}/", method="POST")
@@ -47,7 +53,7 @@ class Seaweed:
         }
 
 
-def binary() -> str | None:
+def program() -> str | None:
     beside = Path(sys.executable).with_name("weed")
     return str(beside) if beside.exists() else shutil.which("weed")
 
@@ -91,11 +97,11 @@ def seaweed(folder: Path) -> Iterator[Seaweed]:
 
 def _started(folder: Path) -> tuple[Seaweed, "subprocess.Popen[bytes]"]:
     master, volume, filer, s3 = free_ports(4)
-    program = binary()
-    assert program is not None
+    found = program()
+    assert found is not None
     (folder / "data").mkdir(parents=True)
     command = [
-        *(program, "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *(found, "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
         *(f"-master.port={master}", "-master.volumeSizeLimitMB=64", "-volume.max=30"),
         *(f"-volume.port={volume}", "-filer", f"-filer.port={filer}", "-s3", f"-s3.port={s3}"),
         *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # both have fixed ports
@@ -121,80 +127,3 @@ def _answers(found: Seaweed, process: "subprocess.Popen[bytes]") -> bool:
             pass
         time.sleep(0.05)
     return False
-
-
-class Proxy:
-    """A TCP proxy before a server. It counts requests, and can cut, hang or kill at one of them.
-
-    Parameters
-    ----------
-    at : callable
-        Called with the number of each request, from 1, and its first line; returns "pass",
-        "cut before" (the request does not arrive), "cut after" (its answer does not), or
-        "half" (half of the answer does).
-    """
-
-    def __init__(self, endpoint: str, at: "object") -> None:
-        self.at, self.lines = at, list[str]()
-        host, _, port = endpoint.removeprefix("http://").partition(":")
-        self._target = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._lock = threading.Lock()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError), client, socket.create_connection(self._target) as server:
-            while True:
-                request = _message_of(client)
-                if not request:
-                    return
-                line = request.partition(b"\r\n")[0].decode()
-                with self._lock:
-                    self.lines.append(line)
-                    number = len(self.lines)
-                what = self.at(number, line)
-                if what == "cut before":
-                    return
-                server.sendall(request)
-                answer = _message_of(server, is_head=line.startswith("HEAD"))
-                if what == "cut after":
-                    return
-                client.sendall(answer[: len(answer) // 2] if what == "half" else answer)
-                if what == "half" or not answer:
-                    return
-
-
-def _message_of(sender: socket.socket, *, is_head: bool = False) -> bytes:
-    """Read a whole message of HTTP/1.1: its head, and a body of a known length or in chunks."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        part = sender.recv(1 << 16)
-        if not part:
-            return b""
-        data += part
-    head, _, body = data.partition(b"\r\n\r\n")
-    fields = dict(line.split(b":", 1) for line in head.lower().split(b"\r\n")[1:] if b":" in line)
-    status = head.split(b" ", 2)[1]
-    if is_head or status in (b"204", b"304"):
-        return data
-    if b"expect" in fields and not body:
-        sender.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-    length = int(fields.get(b"content-length", b"0"))
-    is_chunked = b"chunked" in fields.get(b"transfer-encoding", b"")
-    while (not body.endswith(b"0\r\n\r\n")) if is_chunked else len(body) < length:
-        part = sender.recv(1 << 16)
-        if not part:
-            break
-        data += part
-        body += part
-    return data

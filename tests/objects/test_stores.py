@@ -5,11 +5,13 @@ import random
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from recsys.errors import CorruptVersionError, StoreError, VersionNotFoundError
-from recsys.objects import Bucket, object_address
+from recsys.objects import Bucket, TakenError, object_address
 from recsys.service.opened import CurrentVersion
 from recsys.serving import open as open_store
 from recsys.settings import IndexSettings
@@ -74,7 +76,7 @@ def test_what_one_machine_publishes_another_opens_activates_pins_and_prunes(
     assert first.name in prune(other.store, 1, dry_run=True).deleted
     assert prune(other.store, 1).deleted == (first.name,)
     assert {one.name for one in versions(one.store)} == {second.name, third.name}
-    with pytest.raises(VersionNotFoundError, match=f"s3://.*holds no version '{first.name}"):
+    with pytest.raises(VersionNotFoundError, match=f"://.*holds no version '{first.name}"):
         open_version(one.store, first.name)
     assert not [key for key in bucket_of(one).listing() if first.name in key]
     assert verify(other.store).name == third.name
@@ -232,6 +234,26 @@ def test_of_two_publishers_that_meet_at_current_one_is_refused_and_kept(
         verify(other.store, name)
 
 
+def test_of_writers_that_meet_under_one_condition_one_wins(machine: Machines) -> None:
+    bucket = bucket_of(machine())
+
+    def has_won(key: str, text: bytes, over: str | None) -> bool:
+        try:
+            bucket.write(key, text, over=over)
+        except TakenError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as writers:
+        for n in range(100 if ALL_KILLS else 1):
+            for over in (None, bucket.write(f"replaced-{n}", b"first")):
+                key = f"{'created' if over is None else 'replaced'}-{n}"
+                texts = [f"writer {one}".encode() for one in range(8)]
+                won = list(writers.map(partial(has_won, key, over=over), texts))
+                assert won.count(True) == 1
+                assert bucket.read(key)[0] == texts[won.index(True)]
+
+
 def test_publishers_at_once_lose_and_mix_no_version(
     machine: Machines, publishers: Publishers
 ) -> None:
@@ -291,7 +313,7 @@ def test_a_server_takes_up_the_next_version_whole_and_outlives_the_bucket(
     serving.refresh()
     assert serving.opened.version == second.name
     assert events == ["opened", "opened", "refused"]
-    with pytest.raises(CorruptVersionError, match=r"s3://.*users\.parquet: expected sha256"):
+    with pytest.raises(CorruptVersionError, match=r"://.*users\.parquet: expected sha256"):
         verify(machine().store)
 
     activate(one.store, second.name)
