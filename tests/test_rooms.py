@@ -8,7 +8,7 @@ import pytest
 FLOORS = {  # from the bottom up; rooms that are still to be built have their place
     "ground": ("base", "errors", "settings"),
     "data": ("objects", "vectors", "logs", "splits", "datasets", "events"),
-    "learning": ("models", "evaluation", "tuning"),
+    "learning": ("cuda", "models", "evaluation", "tuning"),
     "answering": ("index", "store", "serving"),
     "running": (
         *("config", "inputs", "monitoring", "maps"),
@@ -72,6 +72,8 @@ def test_a_file_imports_from_its_floor_and_those_below(path: Path) -> None:
         ("logs", "splits", False),  # to its right
         ("store", "models", True),  # a floor below
         ("models", "store", False),  # a floor above
+        ("models", "cuda", True),
+        ("cuda", "models", False),  # to its right: kernels know no model
         ("settings", "base", True),
         ("settings", "errors", False),
         ("cli", "pages", True),

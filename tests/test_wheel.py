@@ -41,7 +41,7 @@ def run(site: Path, *arguments: str) -> str:
 
 def test_the_wheel_holds_the_package_and_nothing_else(site: Path) -> None:
     assert {path.name.split("-")[0] for path in site.iterdir()} == {"recsys", "recsys_engine"}
-    for kind in ("py", "html", "css", "js"):
+    for kind in ("py", "html", "css", "js", "cu"):
         files = {path.relative_to(ROOT) for path in (ROOT / "recsys").rglob(f"*.{kind}")}
         assert {path.relative_to(site) for path in site.rglob(f"*.{kind}")} == files
     assert (site / "recsys" / "py.typed").exists()
