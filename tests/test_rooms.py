@@ -7,7 +7,7 @@ import pytest
 
 FLOORS = {  # from the bottom up; rooms that are still to be built have their place
     "ground": ("base", "errors", "settings"),
-    "data": ("objects", "vectors", "logs", "splits", "datasets", "events"),
+    "data": ("objects", "vectors", "logs", "splits", "datasets", "events", "features"),
     "learning": ("cuda", "models", "evaluation", "tuning"),
     "answering": ("index", "store", "serving"),
     "running": (

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError
 from recsys.base.threads import chunks, threads
+from recsys.features import Features
 from recsys.models.als import ALS
 from recsys.models.als.sweep import gram
+from recsys.models.mapped import mapped, with_priors
 from recsys.models.protocol import (
     Contributions,
     Epoch,
@@ -126,6 +128,7 @@ class Blend:
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
+        features: Features | None = None,
     ) -> Embeddings:
         """Fit SVD, then ALS, whose epochs are those of the blend; see `Model.fit`."""
         require_no_start(self.name, start)
@@ -136,7 +139,8 @@ class Blend:
                 return False
             return on_epoch(replace(epoch, embeddings=lambda: blended(epoch.embeddings())))
 
-        return blended(self.als.fit(user_items, on_epoch=on_als_epoch))
+        found = blended(self.als.fit(user_items, on_epoch=on_als_epoch))
+        return mapped(found, user_items, features)
 
     def of(self, user_items: UserItems, als: Embeddings, svd: Embeddings) -> Embeddings:
         """Return the blend of both, fitted to the same log, (n, factors of both)."""
@@ -166,13 +170,13 @@ class Blend:
             self.als.fold_in(halves[0], popularity, mean_weight),
             self.svd.fold_in(halves[1], popularity, mean_weight),
         ]
-        scales = [self._scale_of(half) for half in halves]
+        scales = self._scales_of(halves, popularity)
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
             histories = checked(user_items, len(items))
             return self._joined(histories, [one(histories) for one in embeds], scales)
 
-        return embed
+        return with_priors(embed)
 
     def contributions(
         self,
@@ -187,7 +191,7 @@ class Blend:
         pairs = list(zip(models, halves, strict=True))
         embeds = [one.fold_in(half, popularity, mean_weight) for one, half in pairs]
         of_halves = [one.contributions(half, popularity, mean_weight) for one, half in pairs]
-        scales = [self._scale_of(half) for half in halves]
+        scales = self._scales_of(halves, popularity)
 
         def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
             clean = checked(history)
@@ -207,6 +211,13 @@ class Blend:
 
     def _shares(self) -> tuple[float, float]:
         return 1 - self.svd_share, self.svd_share
+
+    def _scales_of(
+        self, halves: Sequence[FloatMatrix], popularity: NDArray[np.integer]
+    ) -> list[_Scale]:
+        """Prepare the scales of both; an item that nobody has touched was zero in the fit."""
+        is_known = (np.asarray(popularity) > 0)[:, None]
+        return [self._scale_of(half if is_known.all() else half * is_known) for half in halves]
 
     def _scale_of(self, items: FloatMatrix) -> _Scale:
         """Prepare what users of one of both are multiplied by."""

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from recsys.base.jit import compiled, nth
 from recsys.base.threads import ranges_of_equal_work, threads
+from recsys.features import Features
+from recsys.models.mapped import mapped, with_priors
 from recsys.models.protocol import (
     Contributions,
     FoldIn,
@@ -115,13 +117,15 @@ class Item2Vec(Sized):
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
+        features: Features | None = None,
     ) -> Embeddings:
         """Factorize the associations of the items; see `Model.fit`.
 
         An item that shares no user with another has a zero embedding.
         """
         require_no_start(self.name, start)
-        return fit_in_one_step(lambda: self._factorized(checked(user_items)), on_epoch)
+        found = fit_in_one_step(lambda: self._factorized(checked(user_items)), on_epoch)
+        return mapped(found, user_items, features)
 
     def _factorized(self, user_items: sp.csr_array) -> Embeddings:
         popularity = popularity_of(user_items)
@@ -153,7 +157,7 @@ class Item2Vec(Sized):
             users: FloatMatrix = histories @ summands
             return users
 
-        return embed
+        return with_priors(embed)
 
     def contributions(
         self,

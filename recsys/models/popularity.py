@@ -7,6 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.features import Features
+from recsys.models.mapped import mapped, with_priors
 from recsys.models.protocol import (
     Contributions,
     FoldIn,
@@ -53,10 +55,12 @@ class Popularity(Unsized):
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
+        features: Features | None = None,
     ) -> Embeddings:
         """Count the users of each item; see `Model.fit`."""
         require_no_start(self.name, start)
-        return fit_in_one_step(lambda: self._counted(checked(user_items)), on_epoch)
+        found = fit_in_one_step(lambda: self._counted(checked(user_items)), on_epoch)
+        return mapped(found, user_items, features)
 
     def _counted(self, user_items: sp.csr_array) -> Embeddings:
         popularity = popularity_of(user_items)
@@ -76,7 +80,7 @@ class Popularity(Unsized):
             n_users = checked(user_items, len(items)).shape[0]
             return np.ones((n_users, items.shape[1]), dtype=np.float32)
 
-        return embed
+        return with_priors(embed)
 
     def contributions(
         self,

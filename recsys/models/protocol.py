@@ -1,10 +1,8 @@
 """What every model is: frozen hyperparameters whose `fit` returns embeddings."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import Field, dataclass, fields, is_dataclass, replace
-from math import inf, isnan, nan
-from time import perf_counter
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, fields, is_dataclass, replace
+from math import inf
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -15,8 +13,12 @@ from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.mapped import made_of
 from recsys.base.packing import counts, is_clean, same_csr
-from recsys.base.progress import growing_trend, progress_bar
+from recsys.features import Features
 from recsys.logs.interactions import Interactions
+from recsys.models.epochs import Epoch as Epoch
+from recsys.models.epochs import OnEpoch as OnEpoch
+from recsys.models.epochs import epoch_bar as epoch_bar
+from recsys.models.epochs import fit_in_one_step as fit_in_one_step
 from recsys.vectors import Embeddings, FloatMatrix
 
 _COLUMNS_OF_EVENTS = 4  # at most: user, item, weight and time
@@ -173,46 +175,6 @@ def power_of_counts(counts: NDArray[np.integer], exponent: float) -> NDArray[np.
     return powers
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What a fit reports after each epoch; a model that is fitted in one step reports one.
-
-    Parameters
-    ----------
-    number, n_epochs : int
-        Epochs done, and in all.
-    loss : float
-        What the fit minimizes, at the embeddings as they are; NaN where it takes one step.
-    seconds : float
-        Time of the epoch.
-    embeddings : callable
-        Returns the embeddings as they are; later epochs do not change what it returned.
-    """
-
-    number: int
-    n_epochs: int
-    loss: float
-    seconds: float
-    embeddings: Callable[[], Embeddings]
-
-
-OnEpoch = Callable[[Epoch], bool | None]
-"""Called after each epoch; True stops the fit there."""
-
-
-@contextmanager
-def epoch_bar(description: str, *, enabled: bool = True) -> Iterator[OnEpoch]:
-    """Show a `progress_bar` that moves with the epochs of a fit; yields its `on_epoch`."""
-    drawn = growing_trend()
-    with progress_bar(description, enabled=enabled) as on_step:
-
-        def on_epoch(epoch: Epoch) -> None:
-            note = "" if isnan(epoch.loss) else f"loss {epoch.loss:.6g}{drawn(epoch.loss)}"
-            on_step(epoch.number, epoch.n_epochs, note)
-
-        yield on_epoch
-
-
 class Sized:
     """What models of any dimension share; `factors` and `seed` are fields of theirs."""
 
@@ -265,15 +227,6 @@ def require_hyperparameters(
         require(f"{model.name}.{name}", getattr(model, name), above=-inf, below=inf)
 
 
-def fit_in_one_step(solve: Callable[[], Embeddings], on_epoch: OnEpoch | None) -> Embeddings:
-    """Solve, and report the solution as the only epoch."""
-    began = perf_counter()
-    embeddings = solve()
-    if on_epoch is not None:
-        on_epoch(Epoch(1, 1, nan, perf_counter() - began, lambda: embeddings))
-    return embeddings
-
-
 def require_no_start(name: str, start: Embeddings | None) -> None:
     """Raise a ConfigError if a model that cannot begin at embeddings is given some."""
     if start is not None:
@@ -284,8 +237,16 @@ def require_no_start(name: str, start: Embeddings | None) -> None:
 class FoldIn(Protocol):
     """Histories to user embeddings, against item embeddings that stay as they are."""
 
-    def __call__(self, user_items: sp.csr_array, /) -> FloatMatrix:
+    def __call__(
+        self, user_items: sp.csr_array, /, priors: FloatMatrix | None = None
+    ) -> FloatMatrix:
         """Return one embedding per history, float32 (n_histories, factors).
+
+        Parameters
+        ----------
+        priors : ndarray of float32, shape (n_histories, factors), optional
+            What the features of each user say, where they are known: `vectors_of_features` of the
+            `user_map`. ALS is regularized towards it; of others an empty history becomes it.
 
         A history is a row of weights over the same items, in the same order, as in training: where
         the model has a `recency`, those of ``log.user_items(recency)``.
@@ -335,6 +296,7 @@ class Model(Protocol):
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
+        features: Features | None = None,
     ) -> Embeddings:
         """Factorize a matrix of weights.
 
@@ -350,11 +312,14 @@ class Model(Protocol):
             Where to begin instead of at random, with the rows of this matrix.
         on_epoch : callable, optional
             Called after every epoch, once where there is one step; True stops there.
+        features : Features, optional
+            Of the items, the users or both, with the rows of the matrix.
 
         Returns
         -------
         Embeddings
-            A user or an item without interactions has a zero embedding.
+            A user or an item without interactions has a zero embedding, or what its features say;
+            then there are the maps `item_map` and `user_map`.
 
         Raises
         ------

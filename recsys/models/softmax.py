@@ -10,7 +10,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.threads import Threads, threads
+from recsys.features import Features
 from recsys.models.als import ALS
+from recsys.models.mapped import mapped, with_priors
 from recsys.models.protocol import (
     Contributions,
     Epoch,
@@ -107,6 +109,7 @@ class Softmax(Sized):
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
+        features: Features | None = None,
         n_threads: int | None = None,
     ) -> Embeddings:
         """Polish an ALS of the same matrix; see `Model.fit`.
@@ -133,7 +136,7 @@ class Softmax(Sized):
                     epoch = Epoch(number, self.iterations, loss, seconds, embeddings)
                     if on_epoch is not None and on_epoch(epoch):
                         break
-        return embeddings()
+        return mapped(embeddings(), user_items, features)
 
     def fold_in(
         self,
@@ -144,10 +147,14 @@ class Softmax(Sized):
     ) -> FoldIn:
         """Prepare the steps of users against these items; see `Model.fold_in`.
 
-        The popularity is not needed: an item without users is a zero vector.
+        An item without users was a zero vector in the fit, and is one here.
         """
-        return lambda user_items: self._folded_in(
-            in_mean_weights(user_items, mean_weight, len(items)), items
+        is_known = (np.asarray(popularity) > 0)[:, None]
+        fitted = items if is_known.all() else items * is_known
+        return with_priors(
+            lambda histories: self._folded_in(
+                in_mean_weights(histories, mean_weight, len(items)), fitted
+            )
         )
 
     def contributions(

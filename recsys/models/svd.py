@@ -8,8 +8,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.errors import ConfigError
+from recsys.features import Features
 from recsys.logs.interactions import Interactions
 from recsys.logs.order import windows
+from recsys.models.mapped import mapped, with_priors
 from recsys.models.protocol import (
     Contributions,
     FoldIn,
@@ -133,10 +135,12 @@ class SVD(Sized):
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
+        features: Features | None = None,
     ) -> Embeddings:
         """Factorize a matrix of weights; see `Model.fit`."""
         require_no_start(self.name, start)
-        return fit_in_one_step(lambda: self._factorized(user_items), on_epoch)
+        found = fit_in_one_step(lambda: self._factorized(user_items), on_epoch)
+        return mapped(found, user_items, features)
 
     def _in_unit(
         self, user_items: UserItems, mean_weight: float, n_items: int | None = None
@@ -206,7 +210,7 @@ class SVD(Sized):
                 users[:, -1] = power_of_counts(np.diff(histories.indptr), self.user_exponent)
             return users
 
-        return embed
+        return with_priors(embed)
 
     def contributions(
         self,

@@ -180,10 +180,7 @@ def read_interactions(folder: Path, row_counts: RowCounts, settings: Settings) -
 
 def write_embeddings(folder: Path, embeddings: Embeddings) -> None:
     """Write embeddings."""
-    arrays = {"users": embeddings.users, "items": embeddings.items}
-    if embeddings.summands is not None:
-        arrays["summands"] = embeddings.summands
-    _write_arrays(folder / "embeddings.npz", arrays)
+    _write_arrays(folder / "embeddings.npz", embeddings.matrices)
 
 
 def read_embeddings(folder: Path) -> Embeddings:

@@ -75,12 +75,8 @@ class Alignment:
 
     def apply(self, embeddings: Embeddings) -> Embeddings:
         """Return users and items in the other space; every score stays, up to rounding."""
-        summands = embeddings.summands
-        return Embeddings(
-            _rotated(embeddings.users, self.rotation),
-            _rotated(embeddings.items, self.rotation),
-            None if summands is None else _rotated(summands, self.rotation),
-        )
+        matrices = embeddings.matrices.items()
+        return Embeddings(**{name: _rotated(one, self.rotation) for name, one in matrices})
 
 
 def align(

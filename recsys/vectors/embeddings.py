@@ -12,6 +12,7 @@ from recsys.vectors.ids import Ids
 
 FloatMatrix = NDArray[np.float32]
 FloatVector = NDArray[np.float32]
+_MATRICES = ("users", "items", "summands", "item_map", "user_map")
 
 
 class Scorer(Protocol):
@@ -38,6 +39,9 @@ class Embeddings:
     summands : ndarray of float32, shape (n_items, factors), optional
         What each item of a history adds to the embedding of its user, where a fold-in cannot tell
         it from the items; see `recsys.Distilled`.
+    item_map, user_map : ndarray of float32, shape (n_features, factors), optional
+        From the features of an item or a user to its embedding, where a fit was given features;
+        see `recsys.features`.
 
     Raises
     ------
@@ -59,11 +63,11 @@ class Embeddings:
     users: FloatMatrix
     items: FloatMatrix
     summands: FloatMatrix | None = None
+    item_map: FloatMatrix | None = None
+    user_map: FloatMatrix | None = None
 
     def __post_init__(self) -> None:
-        matrices = {"users": self.users, "items": self.items}
-        if self.summands is not None:
-            matrices["summands"] = self.summands
+        matrices = self.matrices
         for name, matrix in matrices.items():
             if not isinstance(matrix, np.ndarray):
                 raise DataError(
@@ -85,11 +89,23 @@ class Embeddings:
                 "embeddings: users and items must have the same number of factors, "
                 f"got {self.users.shape[1]} and {self.items.shape[1]}"
             )
+        for name in ("item_map", "user_map"):
+            if name in matrices and matrices[name].shape[1] != self.factors:
+                raise DataError(
+                    f"embeddings: expected {name} of {self.factors} factors, as the items have, "
+                    f"got {matrices[name].shape[1]}"
+                )
         if self.summands is not None and self.summands.shape != self.items.shape:
             raise DataError(
                 f"embeddings: expected summands of the shape of the items, {self.items.shape}, "
                 f"got {self.summands.shape}"
             )
+
+    @property
+    def matrices(self) -> dict[str, FloatMatrix]:
+        """The matrices that there are, by the names of the parameters."""
+        found = {name: getattr(self, name) for name in _MATRICES}
+        return {name: one for name, one in found.items() if one is not None}
 
     def __repr__(self) -> str:
         n_users, n_items = len(self.users), len(self.items)
@@ -103,8 +119,7 @@ class Embeddings:
     @property
     def n_bytes(self) -> int:
         """Bytes of the matrices."""
-        of_summands = 0 if self.summands is None else self.summands.nbytes
-        return self.users.nbytes + self.items.nbytes + of_summands
+        return sum(one.nbytes for one in self.matrices.values())
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -141,6 +156,8 @@ class Embeddings:
             _rows_of(self.users, users, to_users),
             _rows_of(self.items, items, to_items),
             None if self.summands is None else _rows_of(self.summands, items, to_items),
+            self.item_map,
+            self.user_map,
         )
 
 

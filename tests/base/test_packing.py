@@ -141,6 +141,7 @@ def _solved(matrix: sp.csr_array, fixed: Any) -> Any:
     rows, ones = np.zeros((3, 16), np.float32), np.ones(16, np.float32)
     solve_rows(
         matrix.indptr.astype(np.int64, copy=False), matrix.indices, matrix.data, fixed, 1.0, rows,
-        ones, ones[:3], ones[:3], np.zeros((N_SCRATCH, 16), np.float32), 1, 3, 2, 0.0,
+        ones, ones[:3], ones[:3], np.zeros((0, 16), np.float32),
+        np.zeros((N_SCRATCH, 16), np.float32), 1, 3, 2, 0.0,
     )  # fmt: skip
     return rows

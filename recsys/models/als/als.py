@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from recsys.base.checks import require
 from recsys.base.errors import DivergedError
 from recsys.base.threads import threads
+from recsys.features import Features
+from recsys.models.als.prior import FixedPrior
 from recsys.models.als.sweep import (
     Side,
     eigenbasis,
@@ -62,6 +64,10 @@ class ALS(Sized):
     weight in units of the mean weight of all pairs, so that the unit of a log does not count.
     :math:`\kappa = 1` is the paper's; 0 lets one regularization do for catalogues of any size.
 
+    With features f of items, the last sum is :math:`\sum_i r_i^\nu |y_i - W' f_i|^2 + \mu |W|^2`
+    instead, and W is solved in closed form each epoch: a popular item is governed by its events, a
+    rare one by its features, and one without any is :math:`W' f_i`. So with users.
+
     Each half-sweep solves all rows of one side by one or two steps of conjugate gradients from
     where they are, preconditioned in the eigenbasis of the other side's Gram matrix (see
     `recsys.models.als.sweep`), that side rounded to half precision; only the last solve of the
@@ -87,6 +93,9 @@ class ALS(Sized):
     recency : float
         Above 0, weights fall with the steps back in the history, to this power, before e is; see
         `Interactions.user_items`.
+    feature_ridge : float
+        mu, above 0, where `fit` is given features: about so many mean rows of nothing are added to
+        each feature.
     iterations : int
         Epochs: times that both sides are solved.
     seed : int
@@ -115,6 +124,7 @@ class ALS(Sized):
     item_exponent: float = 0.0
     unobserved_exponent: float = 0.0
     recency: float = 0.0
+    feature_ridge: float = 1.0
     iterations: int = 15
     seed: int = 0
 
@@ -124,7 +134,7 @@ class ALS(Sized):
         require_hyperparameters(
             self,
             least={"factors": 1, "iterations": 1, **dict.fromkeys(from_0, 0)},
-            above={"regularization": 0, "unobserved_weight": 0},
+            above={"regularization": 0, "unobserved_weight": 0, "feature_ridge": 0},
             finite=("user_exponent", "item_exponent", "unobserved_exponent"),
         )
 
@@ -157,6 +167,7 @@ class ALS(Sized):
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
+        features: Features | None = None,
         n_threads: int | None = None,
     ) -> Embeddings:
         """Factorize a matrix of weights; see `Model.fit`.
@@ -172,7 +183,7 @@ class ALS(Sized):
         n_threads : int, optional
             Default: one for each usable core. The result is the same for any.
         """
-        users, items = sides(self, normalized(user_items, self.recency), start)
+        users, items = sides(self, normalized(user_items, self.recency), start, features)
         with threads(n_threads) as pool:
 
             def so_far() -> Embeddings:
@@ -184,17 +195,23 @@ class ALS(Sized):
             for number in range(1, self.iterations + 1):
                 began, steps = perf_counter(), steps_of(number, start)
                 solve_side(users, items, in_halves=True, steps=steps)
-                loss = solve_side(items, users, in_halves=True, steps=steps) + users.penalty()
+                loss = solve_side(items, users, in_halves=True, steps=steps)
+                loss += users.penalty(pool)
+                loss += 0.0 if items.prior is None else items.prior.penalty()
                 seconds = perf_counter() - began
                 if not np.isfinite(loss):
                     raise DivergedError(_why_diverged(loss, number, users.matrix))
                 epoch = Epoch(number, self.iterations, loss, seconds, so_far)
                 if on_epoch is not None and on_epoch(epoch):
                     break
-            users.vectors[:] = 0  # where a fold-in starts
             solve_side(
-                users, items, in_halves=False, steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE
-            )
+                users, items, in_halves=False, from_zero=True,
+                steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE,
+            )  # fmt: skip
+            if items.prior is not None:
+                items.prior.solve(items.vectors, pool)
+            for side in (users, items):
+                side.fill(pool)
         return self._trimmed(users, items)
 
     def fold_in(
@@ -208,20 +225,25 @@ class ALS(Sized):
         factors = items.shape[1]
         turned = padded(items)  # (n_items, width)
         with threads() as pool:
-            ones = np.ones(len(items), dtype=np.float32)
-            eigenvalues, basis = eigenbasis(turned, ones, pool, factors=factors)
+            # An item that nobody has touched was not there when the users were solved.
+            is_known = (np.asarray(popularity) > 0).astype(np.float32)
+            eigenvalues, basis = eigenbasis(turned, is_known, pool, factors=factors)
             turn(turned, basis, pool)
         spectrum = (self.unobserved_weight * eigenvalues).astype(np.float32)  # (width,)
 
-        def embed(user_items: sp.csr_array) -> FloatMatrix:
+        def embed(user_items: sp.csr_array, priors: FloatMatrix | None = None) -> FloatMatrix:
             histories = in_mean_weights(user_items, mean_weight, len(items))
             weights = weighted(self, histories, popularity)
             users = users_at_zero(self, weights, turned.shape[1])
             with threads() as pool:
+                if priors is not None:
+                    users.prior = FixedPrior(padded(priors))
+                    turn(users.prior.map, basis, pool)
                 solve_turned(
                     users, turned, spectrum, pool,
                     steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE,
                 )  # fmt: skip
+                users.fill(pool)
                 turn(users.vectors, np.ascontiguousarray(basis.T), pool)
             return np.ascontiguousarray(users.vectors[:, :factors])  # (n_histories, factors)
 
@@ -239,7 +261,8 @@ class ALS(Sized):
         W is the inverse of the system that a fold-in solves; the score of item j is the sum of
         the contributions over the history.
         """
-        gram = (items.T @ items).astype(np.float64)  # (factors, factors)
+        known = items[np.asarray(popularity) > 0]
+        gram = (known.T @ known).astype(np.float64)  # (factors, factors)
 
         def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
             weights = weighted(self, in_mean_weights(history, mean_weight), popularity)
@@ -254,15 +277,21 @@ class ALS(Sized):
 
     def _trimmed(self, users: Side, items: Side) -> Embeddings:
         """Return both sides without padding, not copied where there is none."""
+        maps = {
+            f"{name}_map": np.ascontiguousarray(side.prior.map[:, : self.factors])
+            for name, side in (("user", users), ("item", items))
+            if side.prior is not None
+        }
         return Embeddings(
             np.ascontiguousarray(users.vectors[:, : self.factors]),
             np.ascontiguousarray(items.vectors[:, : self.factors]),
+            **maps,
         )
 
 
 def _copied(embeddings: Embeddings) -> Embeddings:
     """Return embeddings that the next epoch does not change."""
-    return Embeddings(embeddings.users.copy(), embeddings.items.copy())
+    return Embeddings(**{name: one.copy() for name, one in embeddings.matrices.items()})
 
 
 def steps_of(number: int, start: Embeddings | None) -> int:

@@ -4,7 +4,9 @@ All rows share the dense part of their system. In the eigenbasis of the Gram mat
 diagonal, which costs nothing per row and is a near-perfect preconditioner; what is left of a row is
 a sum over its observed columns::
 
-    (diag(dense) + Z' diag(w) Z) x = Z' w        Z: the vectors of the row's columns, (n, width)
+    (diag(dense) + Z' diag(w) Z) x = Z' w + l p     Z: the vectors of the row's columns, (n, width)
+
+where a row is regularized, with weight l, towards p, what its features say, and else towards 0.
 
 Preconditioned conjugate gradients (Hestenes and Stiefel 1952) solve it, as Takács, Pilászy and Tikk
 (RecSys 2011) proposed for ALS, in the notation of Saad (2003, algorithm 9.1)::
@@ -173,6 +175,18 @@ def _start(dense: Floats, x: Floats, residual: Floats, direction: Floats) -> Num
 
 
 @_inline
+def _pull(prior: Floats, regularization: Number, x: Floats, residual: Floats) -> Number:
+    """Regularize towards a prior rather than 0: add to the residual; return the loss added."""
+    times, loss = same(regularization), same(np.float32(0))
+    for f in range(0, x.shape[0], N_LANES):
+        pull = times * load(prior, f)
+        store(residual, f, load(residual, f) + pull)
+        loss += pull * (load(prior, f) - load(x, f) - load(x, f))
+    summed: Number = total(loss)
+    return summed
+
+
+@_inline
 def _add(vector: Floats, alpha: Number, x: Floats) -> None:
     """Add ``alpha * vector`` to x."""
     times = same(alpha)
@@ -208,6 +222,8 @@ def _solve_row(
     stop: int,
     x: Floats,  # the row, (width,), and so are the next four
     dense: Floats,
+    prior: Floats,  # (n, width): its first row is that of this one, or there is none
+    regularization: Number,
     residual: Floats,
     direction: Floats,
     image: Floats,
@@ -217,6 +233,8 @@ def _solve_row(
     """Improve one row in place; return its loss."""
     zero, one = np.float32(0), np.float32(1)
     loss = _start(dense, x, residual, direction)
+    if prior.shape[0] > 0:
+        loss += _pull(prior[0], regularization, x, residual)
     loss += _add_residual(fixed, down, columns, weight, start, stop, x, one, residual)
     curvature = _precondition(residual, dense, zero, direction)
     # Of the first direction, rho and the dense part of the curvature are both r' r / dense.
@@ -267,6 +285,7 @@ def solve_rows(
     spectrum: Floats,  # (width,): the unobserved weight times the eigenvalues of the Gram matrix
     dense_scale: Floats,  # (n_rows,)
     regularization: Floats,  # (n_rows,)
+    prior: Floats,  # (n_rows, width): what rows are regularized towards; (0, width): towards 0
     scratch: Floats,  # (N_SCRATCH, width)
     first: int,
     last: int,
@@ -276,12 +295,13 @@ def solve_rows(
     """Improve rows ``first..last-1`` in place, from where they are; return their loss.
 
     The loss is ``sum w (1 - z.x)^2 + x' diag(dense) x`` after the last step, where a row's dense
-    part is ``dense_scale * spectrum + regularization``, above 0. A row without interactions becomes
-    zero.
+    part is ``dense_scale * spectrum + regularization``, above 0; with a prior p its regularization
+    is that of x - p. A row without interactions becomes zero.
     """
     down = np.float32(1 / scale)
     columns, weight, fixed = borrowed(columns), borrowed(weight), borrowed(fixed)
     rows, spectrum, scratch = borrowed(rows), borrowed(spectrum), borrowed(scratch)
+    prior = borrowed(prior)
     dense, residual, direction, image = scratch[0], scratch[1], scratch[2], scratch[3]
     losses: Number = 0.0
     for row in range(first, last):
@@ -300,6 +320,8 @@ def solve_rows(
             stop,
             x,
             dense,
+            prior[row : row + 1],
+            regularization[row],
             residual,
             direction,
             image,

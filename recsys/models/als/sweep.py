@@ -19,6 +19,8 @@ from recsys.base.mapped import beside, parts
 from recsys.base.packing import csr_of, row_sums, transposed
 from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, ranges_of_equal_work
+from recsys.features import Features
+from recsys.models.als.prior import FixedPrior, Prior
 from recsys.models.als.row_solver import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
 from recsys.models.protocol import popularity_of, power_of_counts
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
@@ -41,11 +43,27 @@ class Side:
     vectors: FloatMatrix  # (n_rows, width), as `padded` makes them
     regularization: FloatVector  # (n_rows,), above 0
     dense_scale: FloatVector  # (n_rows,): weight of a row's unobserved pairs, in unobserved weights
+    prior: Prior | FixedPrior | None = None  # what rows are regularized towards; None: towards 0
 
-    def penalty(self) -> float:
-        """Return ``sum regularization |x|^2``."""
-        squares = np.einsum("ij,ij->i", self.vectors, self.vectors)
-        return float(self.regularization.astype(np.float64) @ squares)
+    def penalty(self, pool: Threads) -> float:
+        """Return ``sum regularization |x - p|^2`` with the ridge of the map, p = 0 without one."""
+        distance, of_map = self.vectors, 0.0
+        if self.prior is not None:
+            distance, of_map = distance - self.prior.rows(pool), self.prior.penalty()
+        squares = np.einsum("ij,ij->i", distance, distance)
+        return float(self.regularization.astype(np.float64) @ squares) + of_map
+
+    def turn(self, basis: FloatMatrix, pool: Threads) -> None:
+        """Multiply all that is in its space by a basis."""
+        turn(self.vectors, basis, pool)
+        if self.prior is not None:
+            turn(self.prior.map, basis, pool)
+
+    def fill(self, pool: Threads) -> None:
+        """Give the rows without interactions their prior."""
+        if self.prior is not None:
+            is_empty = np.diff(self.matrix.indptr) == 0
+            self.vectors[is_empty] = self.prior.rows(pool)[is_empty]
 
 
 def padded(vectors: FloatMatrix) -> FloatMatrix:
@@ -68,7 +86,12 @@ def aligned_zeros(n_rows: int, width: int, dtype: type[np.generic] = np.float32)
     return room[first : first + n_bytes].view(dtype).reshape(n_rows, width)
 
 
-def sides(als: "ALS", user_items: sp.csr_array, start: Embeddings | None) -> tuple[Side, Side]:
+def sides(
+    als: "ALS",
+    user_items: sp.csr_array,
+    start: Embeddings | None,
+    features: Features | None = None,
+) -> tuple[Side, Side]:
     """Return users and items where a fit begins: at random, or at the rows of `start`."""
     n_items = user_items.shape[1]
     if start is None:
@@ -82,7 +105,19 @@ def sides(als: "ALS", user_items: sp.csr_array, start: Embeddings | None) -> tup
     users = users_at_zero(als, weights, vectors.shape[1])
     if start is not None:
         users.vectors[:, : als.factors] = start.users
-    return users, items_at(als, vectors, transposed(weights), users.dense_scale)
+    items = items_at(als, vectors, transposed(weights), users.dense_scale)
+    if features is not None:
+        features.require_rows(*user_items.shape)
+        for side, described in ((users, features.users), (items, features.items)):
+            if described is not None:
+                side.prior = _prior_of(als, side, described)
+    return users, items
+
+
+def _prior_of(als: "ALS", side: Side, features: sp.csr_array) -> Prior:
+    """Return the prior of a side; only rows with interactions tell what the map is."""
+    weights = np.where(np.diff(side.matrix.indptr) > 0, side.regularization, 0)
+    return Prior(features, weights, als.feature_ridge, side.vectors.shape[1])
 
 
 def items_at(
@@ -146,15 +181,20 @@ def solve(
     in_halves: bool,
     steps: int,
     tolerance: float = 0.0,
+    from_zero: bool = False,
 ) -> float:
     """Solve one side with the other fixed, both turned into the eigenbasis of the fixed one.
 
     Scores do not change when both sides turn. Turning back is not needed: the next half-sweep
-    turns both again.
+    turns both again. With features, the map from them to the rows is solved first.
     """
     eigenvalues, basis = eigenbasis(fixed.vectors, fixed.dense_scale, pool, factors=factors)
-    turn(fixed.vectors, basis, pool)
-    turn(rows.vectors, basis, pool)
+    fixed.turn(basis, pool)
+    rows.turn(basis, pool)
+    if rows.prior is not None:
+        rows.prior.solve(rows.vectors, pool)
+    if from_zero:  # where a fold-in starts
+        rows.vectors[:] = 0
     spectrum = (unobserved_weight * eigenvalues).astype(np.float32)
     columns, scale = halved(fixed.vectors, pool) if in_halves else (fixed.vectors, 1.0)
     return solve_turned(
@@ -174,11 +214,13 @@ def solve_turned(
 ) -> float:
     """Do the part of `solve` that is left when both sides are in the eigenbasis."""
     indptr = rows.matrix.indptr.astype(np.int64, copy=False)
+    none = np.zeros((0, fixed.shape[1]), dtype=np.float32)
+    prior = none if rows.prior is None else rows.prior.rows(pool)
 
     def work(part: tuple[int, int]) -> Number:
         return solve_rows(
             indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors, spectrum,
-            rows.dense_scale, rows.regularization, aligned_zeros(N_SCRATCH, fixed.shape[1]),
+            rows.dense_scale, rows.regularization, prior, aligned_zeros(N_SCRATCH, fixed.shape[1]),
             *part, steps, tolerance,
         )  # fmt: skip
 

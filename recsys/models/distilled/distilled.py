@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from recsys.base.checks import require, require_whole
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.threads import threads
+from recsys.features import Features
 from recsys.models.distilled.student import (
     N_SAMPLED,
     Student,
@@ -20,6 +21,7 @@ from recsys.models.distilled.student import (
     typical_size,
 )
 from recsys.models.distilled.teacher import Given, Teacher, strongest_unseen, teacher_for
+from recsys.models.mapped import mapped, with_priors
 from recsys.models.protocol import (
     Contributions,
     Epoch,
@@ -162,6 +164,7 @@ class Distilled(Sized):
         *,
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
+        features: Features | None = None,
         n_threads: int | None = None,
         learning: NDArray[np.integer] | None = None,
     ) -> Embeddings:
@@ -178,7 +181,8 @@ class Distilled(Sized):
         histories = self._powered(recent)
         if not matrix.nnz:
             nothing = np.zeros((matrix.shape[1], self.factors), dtype=np.float32)
-            return self._embeddings(histories, popularity, nothing, nothing)
+            found = self._embeddings(histories, popularity, nothing, nothing)
+            return mapped(found, user_items, features)
         items, summands = self._first(matrix, start)
         targets = self._targets(user_items, matrix, histories, learning, n_threads)
         with threads(n_threads) as pool:
@@ -197,7 +201,8 @@ class Distilled(Sized):
                 )
                 if on_epoch is not None and on_epoch(epoch):
                     break
-        return self._embeddings(histories, popularity, student.units, student.summands.vectors)
+        found = self._embeddings(histories, popularity, student.units, student.summands.vectors)
+        return mapped(found, user_items, features)
 
     def fold_in(
         self,
@@ -211,7 +216,9 @@ class Distilled(Sized):
         Neither the items nor the unit of the weights counts.
         """
         added = _required(summands)
-        return lambda user_items: unit_rows(self._powered(checked(user_items, len(added))) @ added)
+        return with_priors(
+            lambda histories: unit_rows(self._powered(checked(histories, len(added))) @ added)
+        )
 
     def contributions(
         self,

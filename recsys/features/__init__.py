@@ -1,0 +1,32 @@
+"""Attributes of items and users as numbers, and the linear map from them to embeddings.
+
+A table of attributes and the names of some of its columns become a sparse float32 matrix with named
+columns. What is learned on the way (categories, words, knots) is a `FeatureEncoder`, which encodes
+a later table in the same way and is kept in a version::
+
+    encoder = FeatureEncoder.learn(table, ["category", "price", "title"])
+    rows = Encoded.of(encoder, table, Ids(table["item_id"]))
+    features = Features(items=rows.of(log.items))       # csr (n_items, n_features)
+    embeddings = ALS().fit(log, features=features)      # .item_map is (n_features, factors)
+
+`Model.fit` with features returns embeddings with `item_map` and `user_map`, W: an item that nobody
+has touched has the embedding ``F W`` of its row of features, as `vectors_of_features` returns it,
+and so has a row of the matrix without any weight. ALS regularizes each row towards its ``F W`` and
+solves W anew each epoch; for other models W is found after the fit (`feature_map`).
+"""
+
+from recsys.features.columns import FEATURE_KINDS, FeatureKind
+from recsys.features.encoder import Encoded, FeatureEncoder
+from recsys.features.features import Features
+from recsys.features.ridge import Ridge, feature_map, vectors_of_features
+
+__all__ = [
+    "FEATURE_KINDS",
+    "Encoded",
+    "FeatureEncoder",
+    "FeatureKind",
+    "Features",
+    "Ridge",
+    "feature_map",
+    "vectors_of_features",
+]

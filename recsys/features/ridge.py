@@ -1,0 +1,155 @@
+r"""The linear map from features to embeddings, by weighted ridge regression.
+
+.. math::
+
+    W = \arg\min_W \sum_i r_i\, |y_i - W' f_i|^2 + \mu |W|^2
+      = (F' R F + \mu I)^{-1} F' R\, Y
+
+in closed form (Hoerl and Kennard 1970), by the smaller of two systems: that of the features, or
+that of the rows, :math:`W = F' (F F' + \mu R^{-1})^{-1} Y`. It does not depend on the embeddings,
+so it is factorized once and serves every epoch of a fit.
+"""
+
+from typing import TypeVar
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.base.errors import DataError
+from recsys.base.threads import Threads, threads
+from recsys.vectors import FloatMatrix
+
+DEFAULT_RIDGE = 1.0
+_Numbers = TypeVar("_Numbers", FloatMatrix, NDArray[np.float64])
+_CHUNK = 2048  # rows that one thread multiplies at a time
+_DENSE = 0.1  # share of entries from which a product of dense rows is faster
+_LEAST = 1e-9  # of the largest entry on the diagonal: a system without a ridge stays solvable
+
+
+class Ridge:
+    """The regression of rows of some features and weights, for any embeddings.
+
+    Parameters
+    ----------
+    features : csr_array, shape (n, n_features)
+    weights : ndarray, shape (n,)
+        r, 0 or more; a row of weight 0 says nothing.
+    ridge : float
+        The weight of :math:`|W|^2` in mean weights of the rows that count: about so many rows of
+        nothing are added to each feature.
+    """
+
+    def __init__(
+        self, features: sp.csr_array, weights: NDArray[np.floating], ridge: float, pool: Threads
+    ) -> None:
+        self.features = features
+        self._counts = np.flatnonzero((np.asarray(weights) > 0) & (np.diff(features.indptr) > 0))
+        self._roots = np.sqrt(np.asarray(weights, dtype=np.float64)[self._counts])
+        self.penalty = ridge * float((self._roots**2).mean()) if len(self._counts) else 1.0
+        rows = sp.csr_array(features[self._counts].astype(np.float64))
+        self._rows = sp.csr_array(sp.diags_array(self._roots) @ rows)  # R^1/2 F
+        self._columns = sp.csr_array(self._rows.T.tocsr())
+        self._is_primal = features.shape[1] <= len(self._counts)
+        system = _gram(self._columns if self._is_primal else self._rows, pool)
+        largest = float(system.diagonal().max(initial=0.0))
+        system[np.diag_indices_from(system)] += max(self.penalty, _LEAST * largest, _LEAST)
+        self._factor = scipy.linalg.cho_factor(
+            system, lower=True, overwrite_a=True, check_finite=False
+        )
+
+    def map_of(self, vectors: FloatMatrix, pool: Threads) -> FloatMatrix:
+        """Return W, float32 (n_features, factors), of embeddings (n, factors)."""
+        weighted = vectors[self._counts].astype(np.float64) * self._roots[:, None]
+        if self._is_primal:
+            found = self._solved(product(self._columns, weighted, pool))
+        else:
+            found = product(self._columns, self._solved(weighted), pool)
+        return np.asarray(found, dtype=np.float32)
+
+    def applied(self, to: FloatMatrix, pool: Threads) -> FloatMatrix:
+        """Return the embeddings of all rows by a map, ``F W``, float32 (n, factors)."""
+        return product(self.features, to, pool)
+
+    def _solved(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not np.isfinite(right).all():  # of a fit that diverges, which says so itself
+            return np.full_like(right, np.nan)
+        return np.asarray(scipy.linalg.cho_solve(self._factor, right, check_finite=False))
+
+
+def feature_map(
+    features: sp.csr_array,
+    vectors: FloatMatrix,
+    weights: NDArray[np.floating],
+    ridge: float = DEFAULT_RIDGE,
+) -> FloatMatrix:
+    """Return the linear map from features to embeddings, by weighted ridge regression.
+
+    Parameters
+    ----------
+    features : csr_array, shape (n, n_features)
+    vectors : ndarray of float32, shape (n, factors)
+        Embeddings of the same rows.
+    weights : ndarray, shape (n,)
+        How much each row counts; 0 for one without an embedding.
+    ridge : float
+        In mean weights, above 0: about so many rows of nothing are added to each feature.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_features, factors)
+    """
+    if not features.shape[0] == len(vectors) == len(weights):
+        raise DataError(
+            f"feature_map: expected as many rows of features as embeddings and weights, got "
+            f"{features.shape[0]:,}, {len(vectors):,} and {len(weights):,}"
+        )
+    with threads() as pool:
+        return Ridge(features, weights, ridge, pool).map_of(vectors, pool)
+
+
+def vectors_of_features(features: sp.csr_array, to: FloatMatrix) -> FloatMatrix:
+    """Return the embeddings that a map gives rows of features, float32 (n, factors).
+
+    Parameters
+    ----------
+    features : csr_array, shape (n, n_features)
+        A row of zeros has a zero embedding: nothing is known of it.
+    to : ndarray of float32, shape (n_features, factors)
+        A map, as `feature_map` returns it or `recsys.vectors.Embeddings` holds it.
+    """
+    if features.shape[1] != len(to):
+        raise DataError(
+            f"vectors_of_features: expected features of {len(to):,} columns, as the map has rows, "
+            f"got {features.shape[1]:,}; encode them with the encoder of that map"
+        )
+    with threads() as pool:
+        return product(features, to, pool)
+
+
+def product(matrix: sp.csr_array, dense: _Numbers, pool: Threads) -> _Numbers:
+    """Multiply rows chunk by chunk, so that threads share the work and none changes the result."""
+    bounds = range(0, matrix.shape[0], _CHUNK)
+    parts = pool.map(lambda start: matrix[start : start + _CHUNK] @ dense, bounds)
+    if not parts:
+        return np.zeros((0, dense.shape[1]), dtype=dense.dtype)
+    return np.concatenate(parts)
+
+
+def _gram(rows: sp.csr_array, pool: Threads) -> NDArray[np.float64]:
+    """Return ``A A'`` of the rows of a matrix, dense."""
+    n, width = rows.shape
+    if rows.nnz < _DENSE * n * width:
+        return np.asarray((rows @ rows.T.tocsr()).toarray())
+    columns = sp.csr_array(rows.T.tocsr())  # (width, n)
+
+    def work(start: int) -> NDArray[np.float64]:
+        chunk = columns[start : start + _CHUNK].toarray()
+        product: NDArray[np.float64] = chunk.T @ chunk
+        return product
+
+    total = np.zeros((n, n))
+    for product in pool.map(work, range(0, width, _CHUNK)):
+        total += product
+    return total

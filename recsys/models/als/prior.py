@@ -1,0 +1,67 @@
+"""What the rows of one side of ALS are regularized towards: a linear map of their features."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.base.threads import Threads
+from recsys.features.ridge import Ridge, product
+from recsys.vectors import FloatMatrix
+
+
+@dataclass
+class FixedPrior:
+    """What each row of a side is regularized towards, found before."""
+
+    map: FloatMatrix  # (n_rows, width): each row is a feature of its own
+
+    def solve(self, vectors: FloatMatrix, pool: Threads) -> None:
+        """Leave it as it is."""
+
+    def rows(self, _pool: Threads) -> FloatMatrix:
+        """Return it."""
+        return self.map
+
+    def penalty(self) -> float:
+        """Return 0: nothing was solved."""
+        return 0.0
+
+
+class Prior:
+    r"""The map W of one side, which minimizes :math:`\sum_i r_i |y_i - W' f_i|^2 + \mu |W|^2`.
+
+    Its system depends on features and weights alone, so it is factorized once for all epochs.
+
+    Parameters
+    ----------
+    features : csr_array, shape (n_rows, n_features)
+    weights : ndarray, shape (n_rows,)
+        r, the regularization of each row; 0 for a row without interactions.
+    ridge : float
+        In mean weights.
+    """
+
+    def __init__(
+        self, features: sp.csr_array, weights: NDArray[np.floating], ridge: float, width: int
+    ) -> None:
+        self._features, self._weights, self._ridge = features, weights, ridge
+        self._regression: Ridge | None = None
+        self.map: FloatMatrix = np.zeros((features.shape[1], width), dtype=np.float32)
+
+    def solve(self, vectors: FloatMatrix, pool: Threads) -> None:
+        """Solve the map for the rows as they are."""
+        if self._regression is None:
+            self._regression = Ridge(self._features, self._weights, self._ridge, pool)
+        self.map = self._regression.map_of(vectors, pool)
+
+    def rows(self, pool: Threads) -> FloatMatrix:
+        """Return what each row is regularized towards, (n_rows, width)."""
+        return product(self._features, self.map, pool)
+
+    def penalty(self) -> float:
+        """Return the ridge, ``mu |W|^2``."""
+        if self._regression is None:
+            return 0.0
+        return self._regression.penalty * float(np.square(self.map, dtype=np.float64).sum())

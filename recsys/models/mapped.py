@@ -1,0 +1,54 @@
+"""The maps from features to embeddings of a model that is fitted without them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.features import Features, feature_map, vectors_of_features
+from recsys.models.protocol import FoldIn, UserItems, checked, popularity_of
+from recsys.vectors import Embeddings, FloatMatrix
+
+_EXPONENT = 0.5  # of a row's number of interactions: as ALS weighs its rows
+
+
+def mapped(embeddings: Embeddings, user_items: UserItems, features: Features | None) -> Embeddings:
+    """Return the embeddings of a fit with the maps of features, see `recsys.features`.
+
+    The map is the ridge regression of all rows with interactions, weighted by the square root of
+    their number. What it gives an item is the mean of what it gives known items like it: also the
+    part of their lengths that is popularity. A row without interactions, which was zero, becomes
+    what the map gives.
+    """
+    if features is None:
+        return embeddings
+    matrix = checked(user_items)
+    features.require_rows(*matrix.shape)
+    found: dict[str, FloatMatrix] = {}
+    for name, described, rows, counts in (
+        ("item", features.items, embeddings.items, popularity_of(matrix)),
+        ("user", features.users, embeddings.users, np.diff(matrix.indptr)),
+    ):
+        if described is not None:
+            to = feature_map(described, rows, counts**_EXPONENT)
+            said = vectors_of_features(described, to)
+            found |= {f"{name}_map": to, f"{name}s": _filled(rows, said, counts)}
+    return replace(embeddings, **found)
+
+
+def with_priors(embed: Callable[[sp.csr_array], FloatMatrix]) -> FoldIn:
+    """Return a fold-in by which an empty history becomes what the features of its user say."""
+
+    def embedded(user_items: sp.csr_array, /, priors: FloatMatrix | None = None) -> FloatMatrix:
+        users = embed(user_items)
+        if priors is None:
+            return users
+        return _filled(users, priors, np.diff(sp.csr_array(user_items).indptr))
+
+    return embedded
+
+
+def _filled(rows: FloatMatrix, said: FloatMatrix, counts: NDArray[np.integer]) -> FloatMatrix:
+    return np.where((counts > 0)[:, None], rows, said)
