@@ -10,6 +10,7 @@ them, so `csr_of` sets the arrays of a matrix as they are.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from recsys.base.jit import compiled
 from recsys.base.mapped import beside, folder_of
 from recsys.base.stopping import check_stop
+from recsys.base.threads import Threads, ranges_of_equal_work
 
 Rows = NDArray[np.int32]
 Offsets = NDArray[np.int64]
@@ -116,19 +118,33 @@ def _packed_range(
     return PackedRows(rows[0], indptr, columns[:n], values[:n])
 
 
-def transposed(matrix: sp.csr_array) -> sp.csr_array:
-    """Return the transpose, rows sorted, beside the matrix."""
+def transposed(matrix: sp.csr_array, pool: Threads) -> sp.csr_array:
+    """Return the transpose, rows sorted, beside the matrix.
+
+    Each thread writes the entries of a range of rows, where those of the ranges before it end.
+    """
     n_rows, n_columns = matrix.shape
     indptr, indices = offsets_of(matrix), matrix.indices
+    ranges = ranges_of_equal_work(indptr, pool.n)
+    of_ranges = pool.map(
+        lambda rows: counts(indices[indptr[rows[0]] : indptr[rows[1]]], n_columns), ranges
+    )
     starts = np.zeros(n_columns + 1, dtype=np.int64)
-    np.cumsum(counts(indices, n_columns), out=starts[1:])
+    np.cumsum(sum(of_ranges), out=starts[1:])
+    places = [starts[:-1].copy()]
+    for of_range in of_ranges[:-1]:
+        places.append(places[-1] + of_range)
     rows = beside(indices, len(indices), np.int32)
     data = beside(indices, len(indices), matrix.data.dtype)
     region = len(indices) if folder_of(indices) is None else _REGION
-    for first, last in pairwise(edges_of(starts, region)):
+
+    def write(part: int, columns: tuple[int, int]) -> None:
+        place = places[part]
+        turn_columns(indptr, indices, matrix.data, *ranges[part], *columns, place, rows, data)
+
+    for columns in pairwise(edges_of(starts, region)):
         check_stop()
-        place = starts[first:last].copy()
-        turn_columns(indptr, indices, matrix.data, first, last, place, rows, data)
+        pool.map(partial(write, columns=columns), range(len(ranges)))
     return csr_of(data, rows, starts, (n_columns, n_rows))
 
 
@@ -145,10 +161,17 @@ def counts(numbers: NDArray[np.integer], n: int) -> Offsets:
     return found
 
 
-def row_sums(matrix: sp.csr_array) -> NDArray[np.float64]:
+def row_sums(matrix: sp.csr_array, pool: Threads | None = None) -> NDArray[np.float64]:
     """Return the sum of each row, added up in float64 from left to right."""
-    sums = np.zeros(matrix.shape[0])
-    add_rows(offsets_of(matrix), matrix.data, sums)
+    sums, indptr = np.zeros(matrix.shape[0]), offsets_of(matrix)
+
+    def add(rows: tuple[int, int]) -> None:
+        add_rows(indptr[rows[0] : rows[1] + 1], matrix.data, sums[rows[0] : rows[1]])
+
+    if pool is None:
+        add((0, len(sums)))
+    else:
+        pool.map(add, ranges_of_equal_work(indptr, pool.n))
     return sums
 
 
@@ -276,13 +299,22 @@ def merge_pairs(indptr: Any, columns: Any, values: Any, merge: int) -> int:
 
 @compiled()
 def turn_columns(
-    indptr: Any, indices: Any, data: Any, first: int, last: int, place: Any, rows: Any, turned: Any
+    indptr: Any,
+    indices: Any,
+    data: Any,
+    first_row: int,
+    last_row: int,
+    first: int,
+    last: int,
+    place: Any,
+    rows: Any,
+    turned: Any,
 ) -> None:
-    """Write the entries of some columns where the transpose has them."""
-    for row in range(len(indptr) - 1):
+    """Write the entries of some rows and columns where the transpose has them, from `place` on."""
+    for row in range(first_row, last_row):
         for at in range(indptr[row], indptr[row + 1]):
-            column = indices[at] - first
-            if 0 <= column < last - first:
+            column = indices[at]
+            if first <= column < last:
                 to = place[column]
                 place[column] = to + 1
                 rows[to] = row

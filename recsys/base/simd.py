@@ -136,6 +136,37 @@ def _total(_context: Any, lanes: Any) -> Any:
     return types.float32(lanes), generate
 
 
+def _four_totals(_context: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Add in pairs what lies in two registers, so that four sums take the steps of one."""
+        n = N_LANES
+
+        def taken(one: Any, other: Any, lanes: list[int]) -> Any:
+            mask = ir.Constant(ir.VectorType(_INT, len(lanes)), lanes)
+            return builder.shuffle_vector(one, other, mask)
+
+        def added(one: Any, other: Any, step: int) -> Any:
+            """Add the halves of every four lanes, by runs of `step` lanes of one and the other."""
+            runs = [
+                range(q + at, q + at + step) for q in range(0, n, 4) for at in range(0, 2, step)
+            ]
+            low = [lane for run in runs for lane in (*run, *(n + own for own in run))]
+            high = [lane + 2 for lane in low]
+            return builder.fadd(taken(one, other, low), taken(one, other, high), flags=("fast",))
+
+        ab, cd = added(arguments[0], arguments[1], 1), added(arguments[2], arguments[3], 1)
+        sums = added(ab, cd, 2)  # every four lanes are sums of a, b, c and d
+        for half in (n // 2, n // 4):
+            lanes = list(range(2 * half))
+            halves = taken(sums, sums, lanes[:half]), taken(sums, sums, lanes[half:])
+            sums = builder.fadd(*halves, flags=("fast",))
+        numbers = [builder.extract_element(sums, ir.Constant(_INT, i)) for i in range(4)]
+        return context.make_tuple(builder, signature.return_type, numbers)
+
+    four: Any = types.UniTuple
+    return four(types.float32, 4)(a, b, c, d), generate
+
+
 def _prefetch(_context: Any, array: Any, at: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = address_of(context, builder, signature, arguments)
@@ -182,6 +213,9 @@ same: Any = intrinsic(_same)
 
 total: Any = intrinsic(_total)
 """``total(lanes)``: their sum."""
+
+four_totals: Any = intrinsic(_four_totals)
+"""``four_totals(a, b, c, d)``: the sum of each, in half the instructions of four `total`."""
 
 prefetch: Any = intrinsic(_prefetch)
 """``prefetch(array, at)``: ask for the cache line of that entry; never faults.

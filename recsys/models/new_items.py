@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from recsys.base.threads import threads
 from recsys.models.als import ALS
-from recsys.models.als.als import FOLD_IN_STEPS, FOLD_IN_TOLERANCE
+from recsys.models.als.basis import diagonal
 from recsys.models.als.sweep import (
+    EXACT,
+    EXACT_STEPS,
     aligned_zeros,
     eigenbasis,
     items_at,
     padded,
-    solve_turned,
+    solve_side,
     turn,
     users_at_zero,
     weighted,
@@ -167,10 +169,10 @@ def _of_als(model: ALS, known: Embeddings, clean: sp.csr_array) -> FloatMatrix:
     with threads() as pool:
         eigenvalues, basis = eigenbasis(users, of_users, pool, factors=known.factors)
         turn(users, basis, pool)
-        spectrum = (model.unobserved_weight * eigenvalues).astype(np.float32)
+        dense = diagonal(eigenvalues, model.unobserved_weight)
         vectors = aligned_zeros(item_users.shape[0], users.shape[1])
         items = items_at(model, vectors, item_users, of_users)
-        solve_turned(items, users, spectrum, pool, steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE)
+        solve_side(items, users, dense, pool, steps=EXACT_STEPS, tolerance=EXACT)
         turn(vectors, np.ascontiguousarray(basis.T), pool)
     return np.ascontiguousarray(vectors[:, : known.factors])
 

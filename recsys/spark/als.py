@@ -13,7 +13,9 @@ import numpy as np
 from recsys.base.errors import ConfigError, DivergedError
 from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, threads
-from recsys.models.als.als import FOLD_IN_STEPS, FOLD_IN_TOLERANCE, steps_of
+from recsys.models.als.als import bases_of, steps_of
+from recsys.models.als.basis import Basis
+from recsys.models.als.sweep import EXACT, EXACT_STEPS
 from recsys.models.protocol import Epoch, OnEpoch, power_of_counts
 from recsys.spark.blocks import Cut, make_folder
 from recsys.spark.checkpoint import Checkpoint, Progress
@@ -21,7 +23,7 @@ from recsys.spark.exchange import Filed, Mapped, Vectors
 from recsys.spark.half_sweep import Solve, run
 from recsys.spark.packed import Packing, cut_of, pack
 from recsys.spark.pairs import Pairs, SideName, cut_parts, write_pairs
-from recsys.spark.side import SparkSide, Turned, in_files, keep, kept, whole
+from recsys.spark.side import Given, SparkSide, in_files, keep, kept, whole
 from recsys.vectors import Embeddings, FloatMatrix
 
 if TYPE_CHECKING:
@@ -211,12 +213,15 @@ class _Fit:
         return SparkFit(self.als, self.users, self.items, self.mean_weight)
 
     def _epoch(self, number: int) -> float:
-        steps, before = steps_of(number, None), self.users.shipped
-        items = self.items.turned(self.pool, f"{self.items.solved}-half", in_halves=True)
+        steps, (first, second) = steps_of(number, None), bases_of(number, None)
+        before, pool = self.users.shipped, self.pool
+        items = self._given(self.items, self.users, first)
         self._solve(self.users, items, number, steps=steps, begin=before)
-        users = self.users.turned(self.pool, f"{self.users.solved}-half", in_halves=True)
-        loss = self._solve(self.items, users, number, steps=steps, begin=items.vectors)
-        loss += users.penalty
+        users = self._given(self.users, self.items, second)
+        self._solve(self.items, users, number, steps=steps, begin=items.vectors)
+        of_users, of_items = self.users.known(pool), self.items.known(pool)
+        everywhere = self.als.unobserved_weight * float((of_users.gram * of_items.gram).sum())
+        loss = of_items.loss + everywhere + of_users.penalty + of_items.penalty
         if not np.isfinite(loss):
             raise DivergedError(
                 f"als: the loss became {loss} in epoch {number}; scale weights towards 1 "
@@ -224,47 +229,47 @@ class _Fit:
             )
         keep(users.vectors, self.users)
         self.scale = users.vectors.scale
-        sums = None if self.items.is_whole else self.items.sums
-        self.checkpoint.reached(Progress(number, loss, users.vectors.scale, sums))
+        self.checkpoint.reached(Progress(number, loss, users.vectors.scale, of_users, of_items))
         for old in (before, items.vectors):
             if old is not None:
                 old.free()
         return loss
 
+    def _given(self, fixed: SparkSide, rows: SparkSide, into: Basis) -> Given:
+        name, weight = f"{fixed.solved}-half", self.als.unobserved_weight
+        return fixed.given(rows, self.pool, name, weight, into)
+
     def _solve(
         self,
         rows: SparkSide,
-        fixed: Turned,
+        fixed: Given,
         epoch: int,
         *,
         steps: int,
         tolerance: float = 0.0,
         begin: Vectors | None,
         name: str | None = None,
-    ) -> float:
-        spectrum = (self.als.unobserved_weight * fixed.eigenvalues).astype(np.float32)
+    ) -> None:
         work = Solve(
             str(rows.packed), str(rows.folder), name or rows.named(epoch), fixed.vectors, begin,
-            fixed.basis, spectrum, steps, tolerance, not rows.is_whole,
+            fixed.basis, fixed.dense, steps, tolerance, not rows.is_whole,
         )  # fmt: skip
         rows.sums = run(self.spark, rows.cut, work)
         rows.solved = work.name
-        return rows.sums.loss
 
     def _go_on(self, done: Progress) -> None:
         """Begin where the epoch ended of which the folder has the vectors."""
         self.items.solved, self.items.sums = self.items.named(done.epoch), done.items
-        self.users.solved = self.users.named(done.epoch)
+        self.users.solved, self.users.sums = self.users.named(done.epoch), done.users
         self.users.shipped = kept(self.users, f"{self.users.solved}-half", done.scale)
 
     def _finish(self) -> None:
         """Solve the users fully, without rounding, from where a fold-in starts."""
         last = self.users.shipped
-        items = self.items.turned(self.pool, _FINAL_ITEMS, in_halves=False)
+        items = self.items.given_exactly(self.pool, _FINAL_ITEMS, self.als.unobserved_weight)
         self._solve(
-            self.users, items, 0, steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE, begin=None,
-            name=_FINAL_USERS,
-        )  # fmt: skip
+            self.users, items, 0, steps=EXACT_STEPS, tolerance=EXACT, begin=None, name=_FINAL_USERS
+        )
         keep(items.vectors, self.items)
         for old in (last, items.vectors):
             if old is not None:

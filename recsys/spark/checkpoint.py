@@ -30,14 +30,15 @@ class Progress:
     ----------
     scale : float
         What the rounded users are multiplied by.
-    items : Sums or None
-        Of the solved items, where they are not sent whole.
+    users, items : Sums
+        Their longest rows, and their Gram matrices in the basis in which both are.
     """
 
     epoch: int
     loss: float
     scale: float
-    items: Sums | None
+    users: Sums
+    items: Sums
 
 
 class Checkpoint:
@@ -90,14 +91,13 @@ class Checkpoint:
 
     def reached(self, progress: Progress) -> None:
         """Note an epoch whose vectors are written, and remove those of the epochs before it."""
-        items = progress.items
         text = json.dumps(
             {
                 "epoch": progress.epoch,
                 "loss": progress.loss,
                 "scale": progress.scale,
-                "longest": None if items is None else items.longest,
-                "gram": None if items is None else items.gram.tolist(),
+                "users": _described(progress.users),
+                "items": _described(progress.items),
             }
         )
         replace_text(self._folder / _EPOCH, text)
@@ -110,9 +110,15 @@ class Checkpoint:
         found = _read(self._folder / _EPOCH)
         if found is None:
             return None
-        gram = np.array(found["gram"], dtype=np.float64)
-        items = None if found["gram"] is None else Sums(0.0, 0.0, found["longest"], gram)
-        return Progress(found["epoch"], found["loss"], found["scale"], items)
+        users, items = (
+            Sums(0.0, 0.0, found[side]["longest"], np.array(found[side]["gram"]))
+            for side in ("users", "items")
+        )
+        return Progress(found["epoch"], found["loss"], found["scale"], users, items)
+
+
+def _described(sums: Sums) -> dict[str, Any]:
+    return {"longest": sums.longest, "gram": sums.gram.tolist()}
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -15,13 +15,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.threads import Threads, threads
+from recsys.models.als.basis import Dense
 from recsys.models.als.row_solver import Fixed, halve_rows
-from recsys.models.als.sweep import Side, aligned_zeros, gram, solve_turned, turn
+from recsys.models.als.sweep import Side, aligned_zeros, solve_side, turn
 from recsys.spark.arrow import map_in_arrow, one_row
 from recsys.spark.blocks import Cut, block_path, write_array
 from recsys.spark.exchange import Vectors, in_float32
 from recsys.spark.packed import PackedBlock
-from recsys.vectors import FloatMatrix, FloatVector
+from recsys.vectors import FloatMatrix
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -46,7 +47,7 @@ class Sums:
     Parameters
     ----------
     loss, penalty : float
-        Of rows that were solved; of rows that were rounded.
+        Of rows that were solved: the observed part of their loss, and their penalty.
     longest : float
         Norm of the longest row.
     gram : ndarray of float64, shape (width, width)
@@ -78,7 +79,9 @@ class Solve:
     out, name : str
         Folder and name of the files of solved rows, float32.
     begin : Vectors or None
-        Where rows begin, turned by `basis`; None: at zero.
+        Where rows begin; None: at zero.
+    basis : ndarray of float32, shape (width, width), or None
+        What turns them first, as it turned the other side; None: nothing does.
     """
 
     packed: str
@@ -86,8 +89,8 @@ class Solve:
     name: str
     fixed: Vectors
     begin: Vectors | None
-    basis: FloatMatrix
-    spectrum: FloatVector
+    basis: FloatMatrix | None
+    dense: Dense
     steps: int
     tolerance: float
     wants_gram: bool
@@ -95,26 +98,24 @@ class Solve:
     def __call__(self, block: int, pool: Threads) -> Sums:
         """Solve the rows of a block, and write them."""
         packed = PackedBlock.open(Path(self.packed), block)
-        n_rows, width = len(packed.dense_scale), len(self.spectrum)
+        n_rows, width = len(packed.dense_scale), len(self.dense.spectrum)
         if self.begin is None:
             vectors = aligned_zeros(n_rows, width)
         else:
             vectors = in_float32(self.begin.block(block), self.begin.scale)
-            turn(vectors, self.basis, pool)
+            if self.basis is not None:
+                turn(vectors, self.basis, pool)
         columns = self.fixed.take(packed.needed)
         side = Side(
             _matrix(packed, len(columns)), vectors, packed.regularization, packed.dense_scale
         )
-        loss = solve_turned(
-            side, columns, self.spectrum, pool,
+        loss = solve_side(
+            side, columns, self.dense, pool,
             scale=self.fixed.scale, steps=self.steps, tolerance=self.tolerance,
         )  # fmt: skip
         write_array(block_path(Path(self.out), block, self.name), vectors)
-        if not self.wants_gram:
-            return Sums(loss, 0.0, 0.0, np.empty(0))
-        squares = np.einsum("ij,ij->i", vectors, vectors)
-        longest = float(np.sqrt(squares.max(initial=0)))
-        return Sums(loss, 0.0, longest, gram(vectors, packed.dense_scale, pool))
+        of_rows = side.gram(pool) if self.wants_gram else np.empty(0)
+        return Sums(loss, side.penalty, side.longest, of_rows)
 
 
 def _matrix(packed: PackedBlock, n_columns: int) -> sp.csr_array:
@@ -130,30 +131,29 @@ class Turn:
 
     Parameters
     ----------
+    basis : ndarray of float32, shape (width, width), or None
+        None: they stay in the basis in which they are.
     scale : float or None
         What halves are multiplied by; None: they stay float32.
     """
 
-    packed: str
     solved: Vectors
     out: str
     name: str
-    basis: FloatMatrix
+    basis: FloatMatrix | None
     scale: float | None
 
     def __call__(self, block: int, pool: Threads) -> Sums:
         """Turn the rows of a block, and write them."""
         vectors = in_float32(self.solved.block(block), 1.0)
-        turn(vectors, self.basis, pool)
+        if self.basis is not None:
+            turn(vectors, self.basis, pool)
         rounded: Fixed = vectors
         if self.scale is not None:
             rounded = aligned_zeros(len(vectors), vectors.shape[1], np.uint16)
             halve_rows(vectors, self.scale, 0, len(vectors), rounded)
         write_array(block_path(Path(self.out), block, self.name), rounded)
-        regularization = PackedBlock.open(Path(self.packed), block).regularization
-        squares = np.einsum("ij,ij->i", vectors, vectors)
-        penalty = float(regularization.astype(np.float64) @ squares)
-        return Sums(0.0, penalty, 0.0, np.empty(0))
+        return Sums(0.0, 0.0, 0.0, np.empty(0))
 
 
 def run(spark: SparkSession, cut: Cut, work: Solve | Turn) -> Sums:

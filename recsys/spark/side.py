@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.threads import Threads
+from recsys.models.als.basis import Basis, Dense, Outline, basis_of, choose, diagonal
 from recsys.models.als.sweep import (
-    HALF_EXPONENT,
     START_SCALE,
     aligned_zeros,
-    basis_of,
     gram,
     halved,
+    longest_of,
+    scale_of_halves,
     turn,
 )
 from recsys.spark.blocks import Cut, block_path, read_array, write_array
@@ -38,13 +39,12 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Turned:
-    """A side turned into the eigenbasis of its Gram matrix, as the solve of the other needs it."""
+class Given:
+    """A side as the solve of the other needs it, turned into its eigenbasis or not."""
 
     vectors: Vectors
-    basis: FloatMatrix
-    eigenvalues: NDArray[np.float64]
-    penalty: float  # of its rows as they are now
+    basis: FloatMatrix | None  # that turned it
+    dense: Dense
 
 
 @dataclass
@@ -61,8 +61,8 @@ class SparkSide:
         Whether the executors are on the machine of the driver.
     solved : str
         Name of the files of its rows as they were solved last, float32.
-    sums : Sums
-        What the executors found when they solved them, where it is not sent whole.
+    sums : Sums or None
+        What the executors found when they solved them; see `known`.
     shipped : Vectors or None
         Its rows as the other side got them last: where its next solve begins.
     """
@@ -93,47 +93,62 @@ class SparkSide:
             write_array(block_path(self.folder, block, self.solved), vectors)
             total += gram(vectors, np.ones(len(vectors), dtype=np.float32), pool)
             longest = max(longest, float(np.linalg.norm(vectors, axis=1).max(initial=0)))
-        self.sums = Sums(0.0, 0.0, longest, total)
+        self.sums = Sums(0.0, 0.0, longest, np.empty(0) if self.is_whole else total)
 
     def named(self, epoch: int) -> str:
         """Return the name of its solved rows of an epoch."""
         return f"{self.name}-{epoch:04}"
 
-    def turned(self, pool: Threads, name: str, *, in_halves: bool) -> Turned:
-        """Turn its solved rows, round them, and give them to the executors under a name."""
-        if self.is_whole or self.sums is None:
-            found = self._turned_here(name, pool, in_halves)
-        else:
-            found = self._turned_there(name, self.sums, in_halves)
-        self.shipped = found.vectors
-        return found
+    def known(self, pool: Threads) -> Sums:
+        """Return what is known of its rows; the Gram matrix of those sent whole is made here."""
+        if not self.solved:  # at zero
+            return Sums(0.0, 0.0, 0.0, np.zeros((self.width, self.width)))
+        if self.sums is None or not self.sums.gram.size:
+            rows = self.rows()
+            sums = self.sums or Sums(0.0, 0.0, longest_of(rows), np.empty(0))
+            self.sums = replace(sums, gram=gram(rows, self._row_scales("dense_scale"), pool))
+        return self.sums
 
-    def _turned_here(self, name: str, pool: Threads, in_halves: bool) -> Turned:
-        vectors, scales = self.rows(), self._row_scales("dense_scale")
-        eigenvalues, basis = basis_of(gram(vectors, scales, pool), self.factors)
-        turn(vectors, basis, pool)
-        sent: NDArray[Any] = vectors
-        scale = 1.0
-        if in_halves:
-            sent, scale = halved(vectors, pool)
-        squares = np.einsum("ij,ij->i", vectors, vectors)
-        penalty = float(self._row_scales("regularization").astype(np.float64) @ squares)
-        return Turned(self.sent(name, sent, scale), basis, eigenvalues, penalty)
+    def _outline(self, pool: Threads) -> Outline:
+        means = (self._row_scales(name).mean() for name in ("dense_scale", "regularization"))
+        return Outline(self.known(pool).gram, *map(float, means))
 
-    def _turned_there(self, name: str, sums: Sums, in_halves: bool) -> Turned:
-        eigenvalues, basis = basis_of(sums.gram, self.factors)
-        # No turn makes an entry larger than the norm of its row.
-        longest, scale = sums.longest, 1.0
-        if in_halves and 0 < longest < np.inf:
-            scale = float(np.ldexp(1.0, HALF_EXPONENT - int(np.frexp(longest)[1])))
+    def given(
+        self, rows: SparkSide, pool: Threads, name: str, unobserved_weight: float, into: Basis
+    ) -> Given:
+        """Turn its solved rows, or not, round them, and give them to the executors under a name.
+
+        `rows` is the other side, which the tasks turn likewise.
+        """
+        outlines = self._outline(pool), rows._outline(pool)
+        choice = choose(*outlines, unobserved_weight, self.factors, into)
+        for side, of_side in ((self, choice.of_fixed), (rows, choice.of_rows)):
+            side.sums = replace(side.known(pool), gram=of_side)
+        self.shipped = self._turned(name, choice.basis, pool, in_halves=True)
+        return Given(self.shipped, choice.basis, choice.dense)
+
+    def given_exactly(self, pool: Threads, name: str, unobserved_weight: float) -> Given:
+        """Turn its solved rows into their eigenbasis, and give them to the executors in float32."""
+        eigenvalues, basis = basis_of(self.known(pool).gram, self.factors)
+        self.shipped = self._turned(name, basis, pool, in_halves=False)
+        return Given(self.shipped, basis, diagonal(eigenvalues, unobserved_weight))
+
+    def _turned(
+        self, name: str, basis: FloatMatrix | None, pool: Threads, *, in_halves: bool
+    ) -> Vectors:
+        longest = self.known(pool).longest
+        if self.is_whole:
+            vectors = self.rows()
+            if basis is not None:
+                turn(vectors, basis, pool)
+            rounded = halved(vectors, longest, pool) if in_halves else (vectors, 1.0)
+            return self.sent(name, *rounded)
+        scale = scale_of_halves(longest) if in_halves else None
         solved = Filed(self.solved, str(self.folder), self.cut, 1.0)
-        work = Turn(
-            str(self.packed), solved, str(self.folder), name, basis, scale if in_halves else None
-        )
-        penalty = run(self.spark, self.cut, work).penalty
-        return Turned(Filed(name, str(self.folder), self.cut, scale), basis, eigenvalues, penalty)
+        run(self.spark, self.cut, Turn(solved, str(self.folder), name, basis, scale))
+        return Filed(name, str(self.folder), self.cut, scale or 1.0)
 
-    def sent(self, name: str, rows: NDArray[Any], scale: float) -> Broadcasted | Mapped:
+    def sent(self, name: str, rows: NDArray[Any], scale: float) -> Vectors:
         """Send rows to the executors whole; those on this machine map one file."""
         if self.is_local:
             write_array(whole_path(self.folder, name), rows)

@@ -23,6 +23,7 @@ from recsys.base.packing import (
     same_csr,
     transposed,
 )
+from recsys.base.threads import threads
 from recsys.models.als.row_solver import N_SCRATCH, solve_rows
 from recsys.store.parquet_files import SeenLists
 
@@ -78,10 +79,12 @@ def test_the_transpose_is_scipys(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = sp.csr_array(matrix.T.tocsr())
     monkeypatch.setattr(packing, "_REGION", 50)
     monkeypatch.setattr(packing, "folder_of", lambda _: Path())  # as if mapped: in many regions
-    found = transposed(matrix)
+    with threads(3) as pool:
+        found, sums = transposed(matrix, pool), row_sums(matrix, pool)
     for name in ("indptr", "indices", "data"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-    np.testing.assert_array_equal(row_sums(matrix), matrix @ np.ones(SHAPE[1]))
+    np.testing.assert_array_equal(sums, matrix @ np.ones(SHAPE[1]))
+    np.testing.assert_array_equal(row_sums(matrix), sums)
 
 
 def test_what_is_asked_of_matrices() -> None:
@@ -141,7 +144,7 @@ def _solved(matrix: sp.csr_array, fixed: Any) -> Any:
     rows, ones = np.zeros((3, 16), np.float32), np.ones(16, np.float32)
     solve_rows(
         matrix.indptr.astype(np.int64, copy=False), matrix.indices, matrix.data, fixed, 1.0, rows,
-        ones, ones[:3], ones[:3], np.zeros((0, 16), np.float32),
-        np.zeros((N_SCRATCH, 16), np.float32), 1, 3, 2, 0.0,
+        ones, rows[:0], ones[:3], ones[:3], rows[:0], np.zeros((N_SCRATCH, 16), np.float32),
+        1, 3, 2, 0.0,
     )  # fmt: skip
     return rows

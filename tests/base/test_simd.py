@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from recsys.base.simd import N_LANES, borrowed, load, per_line, same, store, total
+from recsys.base.simd import N_LANES, borrowed, four_totals, load, per_line, same, store, total
 from recsys.base.threads import threads
-from recsys.models.als.sweep import aligned_zeros, halved
+from recsys.models.als.sweep import aligned_zeros, halved, longest_of
 
 WIDTH = 3 * N_LANES
 
@@ -44,6 +44,20 @@ def test_lanes_compute_what_numpy_does() -> None:
     np.testing.assert_allclose(summed, expected.sum(), rtol=1e-5, atol=1e-5)
 
 
+@njit
+def sums_of_four(matrix: np.ndarray, sums: np.ndarray) -> None:
+    """Add up the first lanes of four rows."""
+    four = four_totals(load(matrix, 0), load(matrix, 16), load(matrix, 32), load(matrix, 48))
+    sums[0], sums[1], sums[2], sums[3] = four
+
+
+def test_four_sums_at_once_are_those_of_four_rows() -> None:
+    rows = np.random.default_rng(0).integers(-9999, 9999, 64).astype(np.float32)
+    sums = np.zeros(4, dtype=np.float32)
+    sums_of_four(rows, sums)
+    np.testing.assert_array_equal(sums, rows.reshape(4, 16).sum(axis=1))  # whole numbers: exact
+
+
 @given(st.lists(st.floats(-60000, 60000, width=32), min_size=WIDTH, max_size=WIDTH))
 def test_halves_are_numpys(values: list[float]) -> None:
     numbers = np.array(values, dtype=np.float32)
@@ -62,7 +76,7 @@ def test_vectors_of_any_size_keep_three_digits_in_half_precision(
     vectors = (rng.standard_normal((n_rows, N_LANES)) * 2.0**exponent).astype(np.float32)
     before = vectors.copy()
     with threads() as pool:
-        halves, scale = halved(vectors, pool)
+        halves, scale = halved(vectors, longest_of(vectors), pool)
     assert np.log2(scale) == int(np.log2(scale))
     np.testing.assert_array_equal(halves.view(np.float16).astype(np.float32), vectors * scale)
     np.testing.assert_allclose(vectors, before, rtol=2.0**-11, atol=1e-9 * abs(before).max())
@@ -70,7 +84,7 @@ def test_vectors_of_any_size_keep_three_digits_in_half_precision(
 
 def test_zeros_have_halves() -> None:
     with threads() as pool:
-        halves, scale = halved(np.zeros((3, N_LANES), dtype=np.float32), pool)
+        halves, scale = halved(np.zeros((3, N_LANES), dtype=np.float32), 0.0, pool)
     assert scale == 1
     assert not halves.any()
 

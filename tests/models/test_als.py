@@ -8,9 +8,12 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.base.threads import threads
 from recsys.errors import DataError, DivergedError
 from recsys.models import ALS
-from recsys.models.protocol import Epoch, mean_weight_of, popularity_of
+from recsys.models.als.basis import dense_of
+from recsys.models.als.sweep import gram, padded, solve_side, users_at_zero, weighted
+from recsys.models.protocol import Epoch, in_mean_weights, mean_weight_of, popularity_of
 from recsys.vectors import Embeddings
 from tests.models import als_twin as reference
 from tests.worlds import random_user_items
@@ -55,6 +58,31 @@ def test_fold_in_is_the_exact_row_solve(als: ALS) -> None:
     folded = als.fold_in(items, popularity_of(WORLD), mean_weight_of(WORLD))(WORLD)
     exact = reference.solve_users(als, WORLD, items)
     np.testing.assert_allclose(folded, exact, rtol=1e-3, atol=2e-5)
+
+
+def test_rows_are_solved_in_any_basis(als: ALS) -> None:
+    """Steps by a diagonal that is not the dense part's lead to the exact rows all the same."""
+    rng = np.random.default_rng(0)
+    left, singular, _ = np.linalg.svd(rng.standard_normal((50, als.factors)), full_matrices=False)
+    rotation = np.eye(als.factors) + 0.1 * rng.standard_normal((als.factors, als.factors))
+    beside = np.linalg.qr(rotation)[0]  # the eigenbasis
+    items = (left * singular @ beside).astype(np.float32)
+    with threads() as pool:
+        weights = weighted(als, in_mean_weights(WORLD, mean_weight_of(WORLD)), popularity_of(WORLD))
+        fixed = padded(items)
+        users = users_at_zero(als, weights, fixed.shape[1])
+        dense = dense_of(gram(fixed, np.ones(50, dtype=np.float32), pool), als.unobserved_weight)
+        assert dense.matrix is not None
+        assert abs(dense.matrix - np.diag(dense.spectrum)).max() > 0.02 * dense.spectrum.max()
+        for _ in range(100):
+            observed = solve_side(users, fixed, dense, pool, steps=2)
+    exact, terms = reference.solve_users(als, WORLD, items), reference.terms_of(als, WORLD)
+    np.testing.assert_allclose(users.vectors[:, : als.factors], exact, rtol=1e-3, atol=2e-5)
+    of_observed = (terms.W * (1 - exact @ items.T) ** 2).sum()
+    np.testing.assert_allclose(observed, of_observed, rtol=1e-4)
+    squares = (exact**2).sum(axis=1)
+    np.testing.assert_allclose(users.penalty, terms.reg_users @ squares, rtol=1e-4)
+    np.testing.assert_allclose(users.longest, np.sqrt(squares.max()), rtol=1e-4)
 
 
 def test_the_twin_is_where_the_gradient_vanishes(als: ALS) -> None:

@@ -14,14 +14,19 @@ from recsys.base.checks import require
 from recsys.base.errors import DivergedError
 from recsys.base.threads import threads
 from recsys.features import Features
+from recsys.models.als.basis import Basis, diagonal
 from recsys.models.als.prior import FixedPrior
 from recsys.models.als.sweep import (
+    EXACT,
+    EXACT_STEPS,
     Side,
     eigenbasis,
+    half_sweep,
+    loss_of,
     padded,
     sides,
-    solve,
-    solve_turned,
+    solve_exactly,
+    solve_side,
     turn,
     users_at_zero,
     weighted,
@@ -40,7 +45,7 @@ from recsys.models.protocol import (
 from recsys.vectors import Embeddings, FloatMatrix
 
 _CAREFUL_EPOCHS = 3  # these take two steps a row, as far from the solution one is too few
-FOLD_IN_STEPS, FOLD_IN_TOLERANCE = 200, 1e-6
+_TURNING_EPOCHS = 2  # in which Gram matrices change too much for one basis of both
 
 
 @dataclass(frozen=True)
@@ -183,31 +188,27 @@ class ALS(Sized):
         n_threads : int, optional
             Default: one for each usable core. The result is the same for any.
         """
-        users, items = sides(self, normalized(user_items, self.recency), start, features)
+        matrix = normalized(user_items, self.recency)
         with threads(n_threads) as pool:
+            users, items = sides(self, matrix, start, features, pool)
 
             def so_far() -> Embeddings:
                 return _copied(self._trimmed(users, items))
 
-            solve_side = partial(
-                solve, unobserved_weight=self.unobserved_weight, pool=pool, factors=self.factors
-            )
+            sweep = partial(half_sweep, unobserved_weight=self.unobserved_weight, pool=pool)
             for number in range(1, self.iterations + 1):
                 began, steps = perf_counter(), steps_of(number, start)
-                solve_side(users, items, in_halves=True, steps=steps)
-                loss = solve_side(items, users, in_halves=True, steps=steps)
-                loss += users.penalty(pool)
-                loss += 0.0 if items.prior is None else items.prior.penalty()
+                first, second = bases_of(number, start)
+                sweep(users, items, factors=self.factors, steps=steps, into=first)
+                observed = sweep(items, users, factors=self.factors, steps=steps, into=second)
+                loss = loss_of(observed, users, items, self.unobserved_weight, pool)
                 seconds = perf_counter() - began
                 if not np.isfinite(loss):
                     raise DivergedError(_why_diverged(loss, number, users.matrix))
                 epoch = Epoch(number, self.iterations, loss, seconds, so_far)
                 if on_epoch is not None and on_epoch(epoch):
                     break
-            solve_side(
-                users, items, in_halves=False, from_zero=True,
-                steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE,
-            )  # fmt: skip
+            solve_exactly(users, items, self.unobserved_weight, pool, factors=self.factors)
             if items.prior is not None:
                 items.prior.solve(items.vectors, pool)
             for side in (users, items):
@@ -229,7 +230,7 @@ class ALS(Sized):
             is_known = (np.asarray(popularity) > 0).astype(np.float32)
             eigenvalues, basis = eigenbasis(turned, is_known, pool, factors=factors)
             turn(turned, basis, pool)
-        spectrum = (self.unobserved_weight * eigenvalues).astype(np.float32)  # (width,)
+        dense = diagonal(eigenvalues, self.unobserved_weight)
 
         def embed(user_items: sp.csr_array, priors: FloatMatrix | None = None) -> FloatMatrix:
             histories = in_mean_weights(user_items, mean_weight, len(items))
@@ -239,10 +240,7 @@ class ALS(Sized):
                 if priors is not None:
                     users.prior = FixedPrior(padded(priors))
                     turn(users.prior.map, basis, pool)
-                solve_turned(
-                    users, turned, spectrum, pool,
-                    steps=FOLD_IN_STEPS, tolerance=FOLD_IN_TOLERANCE,
-                )  # fmt: skip
+                solve_side(users, turned, dense, pool, steps=EXACT_STEPS, tolerance=EXACT)
                 users.fill(pool)
                 turn(users.vectors, np.ascontiguousarray(basis.T), pool)
             return np.ascontiguousarray(users.vectors[:, :factors])  # (n_histories, factors)
@@ -297,6 +295,17 @@ def _copied(embeddings: Embeddings) -> Embeddings:
 def steps_of(number: int, start: Embeddings | None) -> int:
     """Return the steps of conjugate gradients that a row takes in an epoch."""
     return 2 if start is None and number <= _CAREFUL_EPOCHS else 1
+
+
+def bases_of(number: int, start: Embeddings | None) -> tuple[Basis, Basis]:
+    """Return the basis in which users are solved in an epoch, and that in which items are.
+
+    A start is near the end of a fit, but may be in any basis.
+    """
+    last = _TURNING_EPOCHS if start is None else 1
+    if number <= last:
+        return "own", "own"
+    return "common" if number == last + 1 else "kept", "kept"
 
 
 def _why_diverged(loss: float, number: int, matrix: sp.csr_array) -> str:

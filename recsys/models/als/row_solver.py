@@ -1,12 +1,16 @@
 """The hot loop of ALS: solve rows by preconditioned conjugate gradients, compiled.
 
-All rows share the dense part of their system. In the eigenbasis of the Gram matrix that part is a
-diagonal, which costs nothing per row and is a near-perfect preconditioner; what is left of a row is
-a sum over its observed columns::
+All rows share the dense part G of their system. In its eigenbasis it is a diagonal, which costs
+nothing per row and is a near-perfect preconditioner; what is left of a row is a sum over its
+observed columns::
 
-    (diag(dense) + Z' diag(w) Z) x = Z' w + l p     Z: the vectors of the row's columns, (n, width)
+    (s G + l + Z' diag(w) Z) x = Z' w + l p      Z: the vectors of the row's columns, (n, width)
 
 where a row is regularized, with weight l, towards p, what its features say, and else towards 0.
+
+Near the eigenbasis the diagonal is still nearly all of G. There the residual takes the dense part
+as it is, from ``pulls = X G``, one product for many rows; so where the steps lead to is right in
+any basis. The diagonal alone stands for it in the preconditioner and in the length of a step.
 
 Preconditioned conjugate gradients (Hestenes and Stiefel 1952) solve it, as Takács, Pilászy and Tikk
 (RecSys 2011) proposed for ALS, in the notation of Saad (2003, algorithm 9.1)::
@@ -16,8 +20,9 @@ Preconditioned conjugate gradients (Hestenes and Stiefel 1952) solve it, as Tak�
 A step is a pass over the columns, four at a time: a dot product and an update each, 4 * width
 flops. Columns are prefetched and read in place; copying them into a buffer first was measured
 slower, as after the first pass they are in the cache either way. The last step needs only the dot
-products, as its length follows from them, and the loss needs no pass at all: it falls by
-``alpha * rho`` a step. So one step costs 6, two cost 10 flops per column and factor.
+products, as its length follows from them, and so does what a step changes in the observed part of
+the loss, whatever stood for the dense one. So one step costs 6, two cost 10 flops per column and
+factor.
 
 The first pass waits for memory, not for arithmetic. The epochs read columns in half precision,
 which is half as many bytes.
@@ -30,13 +35,23 @@ from numba import njit
 from numpy.typing import NDArray
 
 from recsys.base.jit import compiled
-from recsys.base.simd import N_LANES, borrowed, load, per_line, prefetch, same, store, total
+from recsys.base.simd import (
+    N_LANES,
+    borrowed,
+    four_totals,
+    load,
+    per_line,
+    prefetch,
+    same,
+    store,
+    total,
+)
 
 Floats = NDArray[np.float32]
 Fixed = NDArray[np.float32] | NDArray[np.uint16]  # the latter is float16, see `halve_rows`
 Number = float | np.floating[Any]  # a compiled function infers the type of a scalar
 Four = tuple[Number, Number, Number, Number]
-N_SCRATCH = 4  # vectors that solving a row needs: dense part, residual, direction, image
+N_SCRATCH = 6  # vectors that solving a row needs; see `solve_rows`
 
 _AHEAD = 16  # columns; of 4, 8, 16 and 24 the fastest, or as fast
 
@@ -93,7 +108,8 @@ def _four_scores(fixed: Fixed, down: Number, four: tuple[int, int, int, int], x:
         s1 += load(fixed, (c1, f)) * part
         s2 += load(fixed, (c2, f)) * part
         s3 += load(fixed, (c3, f)) * part
-    return total(s0) * down, total(s1) * down, total(s2) * down, total(s3) * down
+    t0, t1, t2, t3 = four_totals(s0, s1, s2, s3)
+    return t0 * down, t1 * down, t2 * down, t3 * down
 
 
 @_compile
@@ -150,11 +166,58 @@ def _squared_scores(
 
 
 @_inline
-def _precondition(residual: Floats, dense: Floats, beta: Number, direction: Floats) -> Number:
+def _dense_part(
+    spectrum: Floats, scale: Number, regularization: Number, dense: Floats, inverse: Floats
+) -> None:
+    """Set ``dense = scale * spectrum + regularization`` and its inverse."""
+    times, plus, one = same(scale), same(regularization), same(np.float32(1))
+    for f in range(0, dense.shape[0], N_LANES):
+        part = times * load(spectrum, f) + plus
+        store(dense, f, part)
+        store(inverse, f, one / part)
+
+
+@_inline
+def _pull(
+    x: Floats,
+    dense: Floats,
+    pulls: Floats,
+    at: int,
+    scale: Number,
+    regularization: Number,
+    prior: Floats,  # (n, width): its first row is that of this one, or there is none
+    pull: Floats,
+) -> None:
+    """Set ``pull = scale * G x + regularization (x - prior)``, of ``G x = pulls[at]`` if given."""
+    times, plus = same(scale), same(regularization)
+    if pulls.shape[0] == 0:  # G is a diagonal
+        for f in range(0, x.shape[0], N_LANES):
+            store(pull, f, load(dense, f) * load(x, f))
+    else:
+        for f in range(0, x.shape[0], N_LANES):
+            store(pull, f, times * load(pulls, (at, f)) + plus * load(x, f))
+    if prior.shape[0] > 0:
+        for f in range(0, x.shape[0], N_LANES):
+            store(pull, f, load(pull, f) - plus * load(prior, (0, f)))
+
+
+@_inline
+def _start(pull: Floats, residual: Floats, direction: Floats) -> None:
+    """Set the residual to that of the dense part, and the direction to zero."""
+    zero = same(np.float32(0))
+    for f in range(0, pull.shape[0], N_LANES):
+        store(residual, f, zero - load(pull, f))
+        store(direction, f, zero)
+
+
+@_inline
+def _precondition(
+    residual: Floats, dense: Floats, inverse: Floats, beta: Number, direction: Floats
+) -> Number:
     """Set ``direction = residual / dense + beta * direction``; return its squared length."""
     length, previous = same(np.float32(0)), same(beta)
     for f in range(0, residual.shape[0], N_LANES):
-        next_direction = load(residual, f) / load(dense, f) + previous * load(direction, f)
+        next_direction = load(residual, f) * load(inverse, f) + previous * load(direction, f)
         store(direction, f, next_direction)
         length += load(dense, f) * next_direction * next_direction
     summed: Number = total(length)
@@ -162,27 +225,25 @@ def _precondition(residual: Floats, dense: Floats, beta: Number, direction: Floa
 
 
 @_inline
-def _start(dense: Floats, x: Floats, residual: Floats, direction: Floats) -> Number:
-    """Set the residual to the dense part's, and the direction to zero; return its loss."""
-    loss = zero = same(np.float32(0))
-    for f in range(0, x.shape[0], N_LANES):
-        pull = load(dense, f) * load(x, f)
-        store(residual, f, zero - pull)
-        store(direction, f, zero)
-        loss += pull * load(x, f)
-    summed: Number = total(loss)
+def _dot(a: Floats, b: Floats) -> Number:
+    """Return the dot product."""
+    products = same(np.float32(0))
+    for f in range(0, a.shape[0], N_LANES):
+        products += load(a, f) * load(b, f)
+    summed: Number = total(products)
     return summed
 
 
 @_inline
-def _pull(prior: Floats, regularization: Number, x: Floats, residual: Floats) -> Number:
-    """Regularize towards a prior rather than 0: add to the residual; return the loss added."""
-    times, loss = same(regularization), same(np.float32(0))
+def _square_of(x: Floats, prior: Floats) -> Number:
+    """Return ``|x - prior|^2``; without a prior, that of x."""
+    if prior.shape[0] == 0:
+        return _dot(x, x)
+    squares = same(np.float32(0))
     for f in range(0, x.shape[0], N_LANES):
-        pull = times * load(prior, f)
-        store(residual, f, load(residual, f) + pull)
-        loss += pull * (load(prior, f) - load(x, f) - load(x, f))
-    summed: Number = total(loss)
+        distance = load(x, f) - load(prior, (0, f))
+        squares += distance * distance
+    summed: Number = total(squares)
     return summed
 
 
@@ -196,18 +257,25 @@ def _add(vector: Floats, alpha: Number, x: Floats) -> None:
 
 @_inline
 def _lower(
-    residual: Floats, alpha: Number, image: Floats, dense: Floats, direction: Floats
+    residual: Floats,
+    alpha: Number,
+    image: Floats,
+    dense: Floats,
+    inverse: Floats,
+    direction: Floats,
+    pull: Floats,
 ) -> Number:
     """Take a step's image from the residual; return ``residual' residual / dense``.
 
-    `image` holds the negative of its observed part.
+    `image` holds the negative of its observed part; the dense part goes to the pull as well.
     """
     times, rho = same(alpha), same(np.float32(0))
     for f in range(0, residual.shape[0], N_LANES):
-        change = load(image, f) - load(dense, f) * load(direction, f)
-        lowered = load(residual, f) + times * change
+        of_dense = load(dense, f) * load(direction, f)
+        lowered = load(residual, f) + times * (load(image, f) - of_dense)
         store(residual, f, lowered)
-        rho += lowered * lowered / load(dense, f)
+        store(pull, f, load(pull, f) + times * of_dense)
+        rho += lowered * lowered * load(inverse, f)
     summed: Number = total(rho)
     return summed
 
@@ -220,58 +288,48 @@ def _solve_row(
     weight: Floats,
     start: int,
     stop: int,
-    x: Floats,  # the row, (width,), and so are the next four
+    x: Floats,  # the row, (width,)
+    pull: Floats,  # (width,), and so are the next five; of x at the beginning
     dense: Floats,
-    prior: Floats,  # (n, width): its first row is that of this one, or there is none
-    regularization: Number,
+    inverse: Floats,
     residual: Floats,
     direction: Floats,
     image: Floats,
     steps: int,
     tolerance: Number,
 ) -> Number:
-    """Improve one row in place; return its loss."""
-    zero, one = np.float32(0), np.float32(1)
-    loss = _start(dense, x, residual, direction)
-    if prior.shape[0] > 0:
-        loss += _pull(prior[0], regularization, x, residual)
-    loss += _add_residual(fixed, down, columns, weight, start, stop, x, one, residual)
-    curvature = _precondition(residual, dense, zero, direction)
+    """Improve one row in place; return the observed part of its loss."""
+    zero, one, two = np.float32(0), np.float32(1), np.float32(2)
+    _start(pull, residual, direction)
+    loss = _add_residual(fixed, down, columns, weight, start, stop, x, one, residual)
+    curvature = _precondition(residual, dense, inverse, zero, direction)
     # Of the first direction, rho and the dense part of the curvature are both r' r / dense.
     rho = np.float32(curvature)
     enough = tolerance * tolerance * rho
     for step in range(steps):
         is_last = step + 1 == steps
         if is_last:
-            curvature += _squared_scores(fixed, down, columns, weight, start, stop, direction)
+            squares = _squared_scores(fixed, down, columns, weight, start, stop, direction)
         else:
             image[:] = zero
-            curvature += _add_residual(
+            squares = _add_residual(
                 fixed, down, columns, weight, start, stop, direction, zero, image
             )
+        curvature += squares
         if not curvature > zero:  # solved as exactly as float32 can
             break
         alpha = rho / curvature
-        loss -= alpha * rho
+        # The observed part of the residual is r + pull, and p' r is rho.
+        loss -= alpha * (two * (rho + _dot(direction, pull)) - alpha * squares)
         _add(direction, alpha, x)
         if is_last:
             break
-        next_rho = _lower(residual, alpha, image, dense, direction)
+        next_rho = _lower(residual, alpha, image, dense, inverse, direction, pull)
         if next_rho <= enough:
             break
-        curvature = _precondition(residual, dense, next_rho / rho, direction)
+        curvature = _precondition(residual, dense, inverse, next_rho / rho, direction)
         rho = np.float32(next_rho)
     return loss
-
-
-@_inline
-def _dense_part(
-    spectrum: Floats, dense_scale: Number, regularization: Number, dense: Floats
-) -> None:
-    """Set ``dense = dense_scale * spectrum + regularization``."""
-    times, plus = same(dense_scale), same(regularization)
-    for f in range(0, dense.shape[0], N_LANES):
-        store(dense, f, times * load(spectrum, f) + plus)
 
 
 @_compile
@@ -282,7 +340,8 @@ def solve_rows(
     fixed: Fixed,  # (n_fixed, width)
     scale: float,
     rows: Floats,  # (n_rows, width): where the iteration starts, and its result
-    spectrum: Floats,  # (width,): the unobserved weight times the eigenvalues of the Gram matrix
+    spectrum: Floats,  # (width,): the diagonal of G
+    pulls: Floats,  # (last - first, width): rows first..last-1 times G; (0, width) if diagonal
     dense_scale: Floats,  # (n_rows,)
     regularization: Floats,  # (n_rows,)
     prior: Floats,  # (n_rows, width): what rows are regularized towards; (0, width): towards 0
@@ -291,27 +350,32 @@ def solve_rows(
     last: int,
     steps: int,
     tolerance: float,
-) -> Number:
-    """Improve rows ``first..last-1`` in place, from where they are; return their loss.
+) -> tuple[Number, Number, Number]:
+    """Improve rows ``first..last-1`` in place, from where they are; return what they sum to.
 
-    The loss is ``sum w (1 - z.x)^2 + x' diag(dense) x`` after the last step, where a row's dense
-    part is ``dense_scale * spectrum + regularization``, above 0; with a prior p its regularization
-    is that of x - p. A row without interactions becomes zero.
+    The dense part of a row is ``dense_scale * G + regularization``, above 0. A row without
+    interactions becomes zero. Returned are the observed part of the loss, ``sum w (1 - z.x)^2``
+    after the last step, the penalty ``sum regularization |x - p|^2``, and the largest ``|x|^2``.
     """
     down = np.float32(1 / scale)
     columns, weight, fixed = borrowed(columns), borrowed(weight), borrowed(fixed)
     rows, spectrum, scratch = borrowed(rows), borrowed(spectrum), borrowed(scratch)
-    prior = borrowed(prior)
-    dense, residual, direction, image = scratch[0], scratch[1], scratch[2], scratch[3]
-    losses: Number = 0.0
+    pulls, prior = borrowed(pulls), borrowed(prior)
+    dense, inverse, pull = scratch[0], scratch[1], scratch[2]
+    residual, direction, image = scratch[3], scratch[4], scratch[5]
+    observed: Number = 0.0
+    penalty: Number = 0.0
+    longest: Number = np.float32(0)
     for row in range(first, last):
         start, stop = indptr[row], indptr[row + 1]
         x = rows[row]
         if start == stop:
             x[:] = np.float32(0)
             continue
-        _dense_part(spectrum, dense_scale[row], regularization[row], dense)
-        losses += _solve_row(
+        _dense_part(spectrum, dense_scale[row], regularization[row], dense, inverse)
+        of_row = prior[row : row + 1]
+        _pull(x, dense, pulls, row - first, dense_scale[row], regularization[row], of_row, pull)
+        observed += _solve_row(
             fixed,
             down,
             columns,
@@ -319,13 +383,15 @@ def solve_rows(
             start,
             stop,
             x,
+            pull,
             dense,
-            prior[row : row + 1],
-            regularization[row],
+            inverse,
             residual,
             direction,
             image,
             steps,
             np.float32(tolerance),
         )
-    return losses
+        penalty += regularization[row] * _square_of(x, of_row)
+        longest = max(longest, _dot(x, x))
+    return observed, penalty, longest

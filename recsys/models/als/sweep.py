@@ -1,16 +1,17 @@
-"""One side of ALS at a time: the shared dense part, its eigenbasis, and all rows in parallel.
+"""One side of ALS at a time: the dense part that rows share, and all rows in parallel.
 
 The work of a half-sweep over n_rows rows with n_fixed columns, nnz interactions and d factors is
-``n_fixed d^2`` flops for the Gram matrix, ``2 (n_rows + n_fixed) d^2`` to turn both sides into its
-eigenbasis, and 6 or 10 ``nnz d`` for the rows. Results do not depend on the number of threads:
-every row is solved by itself, and sums over rows are made chunk by chunk, in order.
+``n_rows d^2`` flops for the Gram matrix of the result, 6 or 10 ``nnz d`` for the rows, and
+``2 n_rows d^2`` for their pulls or, where both sides turn (see `recsys.models.als.basis`),
+``2 (n_rows + n_fixed) d^2``.
+Results do not depend on the number of threads: every row is solved by itself, and sums over rows
+are made chunk by chunk, in order.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -20,6 +21,14 @@ from recsys.base.packing import csr_of, row_sums, transposed
 from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, ranges_of_equal_work
 from recsys.features import Features
+from recsys.models.als.basis import (
+    Basis,
+    Dense,
+    Outline,
+    basis_of,
+    choose,
+    diagonal,
+)
 from recsys.models.als.prior import FixedPrior, Prior
 from recsys.models.als.row_solver import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
 from recsys.models.protocol import popularity_of, power_of_counts
@@ -31,8 +40,10 @@ if TYPE_CHECKING:  # ALS is made of sweeps
 START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
 CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
+_RUN = 512  # rows whose pulls are made at a time, and are in a cache when they are read
+EXACT_STEPS, EXACT = 200, 1e-6  # at most so many; and the share of the residual that may be left
 _LINE = 64  # bytes of a cache line
-HALF_EXPONENT = 15  # float16 goes up to 2^16
+_HALF_EXPONENT = 15  # float16 goes up to 2^16
 
 
 @dataclass
@@ -44,14 +55,22 @@ class Side:
     regularization: FloatVector  # (n_rows,), above 0
     dense_scale: FloatVector  # (n_rows,): weight of a row's unobserved pairs, in unobserved weights
     prior: Prior | FixedPrior | None = None  # what rows are regularized towards; None: towards 0
+    longest: float = 0.0  # norm of the longest vector
+    penalty: float = 0.0  # of vectors that were solved, and of the map of their prior
+    sums: NDArray[np.float64] | None = None  # see `gram`; None where nobody has asked
 
-    def penalty(self, pool: Threads) -> float:
-        """Return ``sum regularization |x - p|^2`` with the ridge of the map, p = 0 without one."""
-        distance, of_map = self.vectors, 0.0
-        if self.prior is not None:
-            distance, of_map = distance - self.prior.rows(pool), self.prior.penalty()
-        squares = np.einsum("ij,ij->i", distance, distance)
-        return float(self.regularization.astype(np.float64) @ squares) + of_map
+    def gram(self, pool: Threads) -> NDArray[np.float64]:
+        """Return ``X' diag(dense_scale) X`` of the vectors as they are, (width, width)."""
+        if not self.longest:
+            return np.zeros((self.vectors.shape[1],) * 2)
+        if self.sums is None:
+            self.sums = gram(self.vectors, self.dense_scale, pool)
+        return self.sums
+
+    def outline(self, pool: Threads) -> Outline:
+        """Return what the choice of a basis asks for."""
+        scale, penalty = float(self.dense_scale.mean()), float(self.regularization.mean())
+        return Outline(self.gram(pool), scale, penalty)
 
     def turn(self, basis: FloatMatrix, pool: Threads) -> None:
         """Multiply all that is in its space by a basis."""
@@ -64,6 +83,14 @@ class Side:
         if self.prior is not None:
             is_empty = np.diff(self.matrix.indptr) == 0
             self.vectors[is_empty] = self.prior.rows(pool)[is_empty]
+
+
+def loss_of(
+    observed: float, users: Side, items: Side, unobserved_weight: float, pool: Threads
+) -> float:
+    """Return the loss after the items were solved; all pairs together cost a product of sums."""
+    everywhere = unobserved_weight * float((users.gram(pool) * items.gram(pool)).sum())
+    return observed + everywhere + users.penalty + items.penalty
 
 
 def padded(vectors: FloatMatrix) -> FloatMatrix:
@@ -90,7 +117,8 @@ def sides(
     als: "ALS",
     user_items: sp.csr_array,
     start: Embeddings | None,
-    features: Features | None = None,
+    features: Features | None,
+    pool: Threads,
 ) -> tuple[Side, Side]:
     """Return users and items where a fit begins: at random, or at the rows of `start`."""
     n_items = user_items.shape[1]
@@ -102,10 +130,12 @@ def sides(
         first = start.items
     vectors = padded(first)  # (n_items, width)
     weights = weighted(als, user_items, popularity_of(user_items))
-    users = users_at_zero(als, weights, vectors.shape[1])
+    users = users_at_zero(als, weights, vectors.shape[1], pool)
     if start is not None:
         users.vectors[:, : als.factors] = start.users
-    items = items_at(als, vectors, transposed(weights), users.dense_scale)
+        users.longest = longest_of(start.users)
+    items = items_at(als, vectors, transposed(weights, pool), users.dense_scale, pool)
+    items.longest = longest_of(first)
     if features is not None:
         features.require_rows(*user_items.shape)
         for side, described in ((users, features.users), (items, features.items)):
@@ -121,21 +151,27 @@ def _prior_of(als: "ALS", side: Side, features: sp.csr_array) -> Prior:
 
 
 def items_at(
-    als: "ALS", vectors: FloatMatrix, item_users: sp.csr_array, of_users: FloatVector
+    als: "ALS",
+    vectors: FloatMatrix,
+    item_users: sp.csr_array,
+    of_users: FloatVector,
+    pool: Threads | None = None,
 ) -> Side:
     """Return items at some vectors; `of_users` is the dense scale of all users."""
     unobserved = als.unobserved_weight * of_users.sum()
-    weight = row_sums(item_users) + als.unobserved_regularization * unobserved
+    weight = row_sums(item_users, pool) + als.unobserved_regularization * unobserved
     ones = np.ones(item_users.shape[0], dtype=np.float32)
     return Side(item_users, vectors, _regularization(als, weight), ones)
 
 
-def users_at_zero(als: "ALS", weights: sp.csr_array, width: int) -> Side:
+def users_at_zero(
+    als: "ALS", weights: sp.csr_array, width: int, pool: Threads | None = None
+) -> Side:
     """Return users at zero vectors, for weights as `weighted` returns them."""
     n_users, n_items = weights.shape
     scale = power_of_counts(np.diff(weights.indptr), -als.unobserved_exponent)  # (n_users,)
     unobserved = als.unobserved_weight * n_items * scale
-    weight = row_sums(weights) + als.unobserved_regularization * unobserved
+    weight = row_sums(weights, pool) + als.unobserved_regularization * unobserved
     vectors = aligned_zeros(n_users, width)
     return Side(weights, vectors, _regularization(als, weight), scale)
 
@@ -171,82 +207,120 @@ def _require_rows(start: Embeddings, expected: tuple[int, int, int]) -> None:
         )
 
 
-def solve(
+def half_sweep(
     rows: Side,
     fixed: Side,
     unobserved_weight: float,
     pool: Threads,
     *,
     factors: int,
-    in_halves: bool,
     steps: int,
-    tolerance: float = 0.0,
-    from_zero: bool = False,
+    into: Basis,
 ) -> float:
-    """Solve one side with the other fixed, both turned into the eigenbasis of the fixed one.
+    """Improve one side with the other fixed, and that rounded; return the observed loss.
 
-    Scores do not change when both sides turn. Turning back is not needed: the next half-sweep
-    turns both again. With features, the map from them to the rows is solved first.
+    Scores do not change when both sides turn, and turning back is not needed. With features, the
+    map from them to the rows is solved first.
     """
-    eigenvalues, basis = eigenbasis(fixed.vectors, fixed.dense_scale, pool, factors=factors)
-    fixed.turn(basis, pool)
-    rows.turn(basis, pool)
+    outlines = fixed.outline(pool), rows.outline(pool)
+    choice = choose(*outlines, unobserved_weight, factors, into)
+    for side, of_side in ((fixed, choice.of_fixed), (rows, choice.of_rows)):
+        if choice.basis is not None and side.longest:  # else there is nothing to turn
+            side.turn(choice.basis, pool)
+        side.sums = of_side
     if rows.prior is not None:
         rows.prior.solve(rows.vectors, pool)
-    if from_zero:  # where a fold-in starts
-        rows.vectors[:] = 0
-    spectrum = (unobserved_weight * eigenvalues).astype(np.float32)
-    columns, scale = halved(fixed.vectors, pool) if in_halves else (fixed.vectors, 1.0)
-    return solve_turned(
-        rows, columns, spectrum, pool, scale=scale, steps=steps, tolerance=tolerance
-    )
+    columns, scale = halved(fixed.vectors, fixed.longest, pool)
+    return solve_side(rows, columns, choice.dense, pool, scale=scale, steps=steps)
 
 
-def solve_turned(
+def solve_exactly(
+    rows: Side, fixed: Side, unobserved_weight: float, pool: Threads, *, factors: int
+) -> None:
+    """Solve one side from zero to the end, both in the eigenbasis of the fixed one, not rounded."""
+    eigenvalues, basis = basis_of(fixed.gram(pool), factors)
+    fixed.turn(basis, pool)
+    if rows.prior is not None:
+        rows.turn(basis, pool)
+        rows.prior.solve(rows.vectors, pool)
+    rows.vectors[:] = 0  # where a fold-in starts
+    dense = diagonal(eigenvalues, unobserved_weight)
+    solve_side(rows, fixed.vectors, dense, pool, steps=EXACT_STEPS, tolerance=EXACT)
+
+
+def solve_side(
     rows: Side,
     fixed: Fixed,
-    spectrum: FloatVector,
+    dense: Dense,
     pool: Threads,
     *,
     scale: float = 1.0,
-    steps: int,
+    steps: int = EXACT_STEPS,
     tolerance: float = 0.0,
 ) -> float:
-    """Do the part of `solve` that is left when both sides are in the eigenbasis."""
+    """Solve rows from where they are; return the observed part of their loss."""
     indptr = rows.matrix.indptr.astype(np.int64, copy=False)
-    none = np.zeros((0, fixed.shape[1]), dtype=np.float32)
+    width = fixed.shape[1]
+    none = np.zeros((0, width), dtype=np.float32)
     prior = none if rows.prior is None else rows.prior.rows(pool)
 
-    def work(part: tuple[int, int]) -> Number:
-        return solve_rows(
-            indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors, spectrum,
-            rows.dense_scale, rows.regularization, prior, aligned_zeros(N_SCRATCH, fixed.shape[1]),
-            *part, steps, tolerance,
-        )  # fmt: skip
+    def work(part: tuple[int, int]) -> list[tuple[Number, Number, Number]]:
+        scratch = aligned_zeros(N_SCRATCH, width)
+        runs = range(part[0], part[1], _RUN)
+        room = none
+        if dense.matrix is not None:
+            room = aligned_zeros(min(_RUN, part[1] - part[0]), width)
+        found = []
+        for first in runs:
+            last = min(first + _RUN, part[1])
+            pulls = room[: last - first]
+            if dense.matrix is not None:
+                np.matmul(rows.vectors[first:last], dense.matrix, out=pulls)
+            found.append(
+                solve_rows(
+                    indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors,
+                    dense.spectrum, pulls, rows.dense_scale, rows.regularization, prior, scratch,
+                    first, last, steps, tolerance,
+                )
+            )  # fmt: skip
+        return found
 
-    return float(sum(pool.map(work, ranges_of_equal_work(indptr, _N_PARTS))))
+    parts = pool.map(work, ranges_of_equal_work(indptr, _N_PARTS))
+    observed, penalties, squares = zip(*(run for part in parts for run in part), strict=True)
+    rows.penalty, rows.longest = float(sum(penalties)), float(np.sqrt(max(squares)))
+    rows.penalty += 0.0 if rows.prior is None else rows.prior.penalty()
+    rows.sums = None
+    return float(sum(observed))
 
 
-def halved(vectors: FloatMatrix, pool: Threads) -> tuple[NDArray[np.uint16], float]:
+def halved(vectors: FloatMatrix, longest: float, pool: Threads) -> tuple[NDArray[np.uint16], float]:
     """Round vectors to half precision in place; return them in it, and what they are multiplied by.
 
-    The scale, a power of two, takes the largest entry near the largest that float16 holds, so that
-    entries down to 1e-9 of it keep some digits.
+    `longest` is the norm of the longest of them.
     """
-    bounds = range(0, len(vectors), CHUNK)
-    largest = max(pool.map(lambda start: _largest(vectors[start : start + CHUNK]), bounds))
-    exponent = HALF_EXPONENT - np.frexp(largest)[1] if 0 < largest < np.inf else 0
-    scale = float(np.ldexp(1.0, exponent))
+    scale = scale_of_halves(longest)
     halves = aligned_zeros(len(vectors), vectors.shape[1], np.uint16)
     pool.map(
         lambda start: halve_rows(vectors, scale, start, min(start + CHUNK, len(vectors)), halves),
-        bounds,
+        range(0, len(vectors), CHUNK),
     )
     return halves, scale
 
 
-def _largest(vectors: FloatMatrix) -> float:
-    return float(max(vectors.max(), -vectors.min()))
+def scale_of_halves(longest: float) -> float:
+    """Return the power of two that takes a norm near the largest number of float16.
+
+    No entry exceeds the norm of the longest vector, in any basis, and entries down to 1e-8 of it
+    keep some digits.
+    """
+    exponent = _HALF_EXPONENT - np.frexp(longest)[1] if 0 < longest < np.inf else 0
+    return float(np.ldexp(1.0, exponent))
+
+
+def longest_of(vectors: FloatMatrix) -> float:
+    """Return the norm of the longest vector."""
+    squares = np.einsum("ij,ij->i", vectors, vectors)
+    return float(np.sqrt(squares.max(initial=0)))
 
 
 def eigenbasis(
@@ -257,22 +331,6 @@ def eigenbasis(
     Eigenvectors are columns, the largest entry of each positive; padding is zero.
     """
     return basis_of(gram(vectors, scale, pool), factors)
-
-
-def basis_of(
-    of_rows: NDArray[np.float64], factors: int
-) -> tuple[NDArray[np.float64], FloatMatrix]:  # (width,), (width, width)
-    """Do the part of `eigenbasis` that is left when the Gram matrix is known."""
-    width, dense = len(of_rows), of_rows[:factors, :factors]
-    if not np.isfinite(dense).all():  # has no eigenvectors; the loss will not be finite either
-        return np.full(width, np.nan), np.eye(width, dtype=np.float32)
-    found, turned = scipy.linalg.eigh(dense, driver="evd", check_finite=False)
-    found, turned = found[::-1], turned[:, ::-1]
-    largest = np.abs(turned).argmax(axis=0)
-    signs = np.where(turned[largest, np.arange(factors)] < 0, -1.0, 1.0)
-    eigenvalues, basis = np.zeros(width), np.zeros((width, width), dtype=np.float32)
-    eigenvalues[:factors], basis[:factors, :factors] = found.clip(min=0), turned * signs
-    return eigenvalues, basis
 
 
 def gram(vectors: FloatMatrix, scale: FloatVector, pool: Threads) -> NDArray[np.float64]:
