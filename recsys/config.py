@@ -17,6 +17,7 @@ from recsys.base.errors import ConfigError, did_you_mean
 from recsys.base.query_settings import file_in, without_passwords
 from recsys.base.rule_settings import NewItems, plain_rule
 from recsys.base.spark_settings import Engine
+from recsys.objects import use_cache
 from recsys.settings import AUTO as AUTO
 from recsys.settings import (
     AlignmentSettings,
@@ -56,7 +57,7 @@ _IN_TOML = {
 }
 """Types of pydantic's errors, in the words of TOML."""
 _PATHS = {
-    "data": ("log", "test", "items"),
+    "data": ("log", "test", "items", "cache"),
     "log": ("password_file",),
     "nightly": ("store", "log_file", "metrics_file"),
     "events": ("database",),
@@ -173,6 +174,8 @@ def read_tables(path: str | Path) -> dict[str, Any]:
 def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settings:
     """Return settings from the tables of a config.
 
+    The folder that ``data.cache`` names is that of the process from then on.
+
     Parameters
     ----------
     tables : mapping
@@ -200,7 +203,12 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
         for one in TABLES
         if one.name != "model"
     }
-    return Settings(tables.get("engine", "local"), model=_model(tables.get("model", {})), **found)
+    settings = Settings(
+        tables.get("engine", "local"), model=_model(tables.get("model", {})), **found
+    )
+    if settings.data.cache is not None:
+        use_cache(settings.data.cache)
+    return settings
 
 
 def _model(table: Mapping[str, Any]) -> Model | None:

@@ -94,6 +94,9 @@ class DataSettings(ShowsChanges):
     items_text: TextSettings = field(default_factory=TextSettings)
     """How its text is taken apart: the keys header, names, delimiter, decimal, comment, encoding
     and null_values, as in ``[log]``."""
+    cache: str | None = None
+    """The folder for copies of what lies in a bucket, where neither ``recsys --cache`` nor
+    $RECSYS_CACHE names one. Default: recsys in $XDG_CACHE_HOME or ~/.cache."""
 
     @property
     def item_settings(self) -> ItemSettings:

@@ -296,5 +296,6 @@ def plain_settings(settings: Settings) -> Mapping[str, Any]:
         for name in ("data", "log", "evaluation", "alignment", "index", "gates")
     }
     tables["log"].pop("full")  # was for once
+    tables["data"].pop("cache")  # of the machine
     model = settings.chosen_model
     return {**tables, "model": {"name": model.name, **parameters_of(model)}}

@@ -22,6 +22,7 @@ from recsys.base.errors import ConfigError, RecsysError
 from recsys.base.stopping import StoppedError, stoppable
 from recsys.cli.options import fetched
 from recsys.cli.output import note, replace_what_cannot_be_written, say
+from recsys.objects.address import CACHE
 
 if TYPE_CHECKING:
     from recsys.config import Settings
@@ -66,9 +67,14 @@ Where = Annotated[
 
 @app.callback()
 def common(
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder for copies of what lies in a bucket.")
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Interaction logs to embeddings, embeddings to recommendations."""
+    if cache is not None:
+        os.environ[CACHE] = str(cache.absolute())
     if version:
         say(f"recsys {installed_version() or 'of a checkout'}")
         raise typer.Exit

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _WIDTH = 100
 _EXAMPLES: dict[str, object] = {
     "data.items": "items.csv",
+    "data.cache": "cache",
     "log.sql": "select user_id, item_id, created_at as timestamp from views",
     "log.uri": "postgresql://ann@db.example/shop",
     "log.password_env": "SHOP_PASSWORD",
@@ -175,7 +176,7 @@ def config_for(settings: "Settings", guess: "LogGuess | None", folder: Path) -> 
     tables = recsys.config.changed_tables(settings)
     engine = tables.pop("engine", None)
     data = tables.setdefault("data", {})
-    for key in {"log", "test", "items"} & set(data):
+    for key in {"log", "test", "items", "cache"} & set(data):
         data[key] = _from(folder, data[key])
     lines = ["[data]", *_pairs(data)]
     if "items" not in data:

@@ -1,6 +1,6 @@
 """Objects of S3, Google Cloud Storage and Azure: their addresses, and local copies of them."""
 
-from recsys.objects.address import ObjectAddress, object_address, shown
+from recsys.objects.address import ObjectAddress, object_address, shown, use_cache
 from recsys.objects.bucket import Bucket, Facts, TakenError
 from recsys.objects.copies import local_copy
 from recsys.objects.transfer import Wanted, fetched, upload
@@ -16,4 +16,5 @@ __all__ = [
     "object_address",
     "shown",
     "upload",
+    "use_cache",
 ]

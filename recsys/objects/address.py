@@ -115,6 +115,19 @@ def shown(place: str | Path) -> str:
     return str(place) if address is None else str(address)
 
 
+_of_config: str | None = None
+
+
+def use_cache(folder: str | Path) -> None:
+    """Keep local copies in the folder that a config names, unless the environment has another.
+
+    Processes that this one starts keep theirs there, too.
+    """
+    global _of_config
+    if os.environ.get(CACHE) in (None, "", _of_config):
+        os.environ[CACHE] = _of_config = str(Path(folder).expanduser().absolute())
+
+
 def cache_folder() -> Path:
     """Return the folder of local copies: $RECSYS_CACHE, else recsys in the user's cache folder."""
     if given := os.environ.get(CACHE):

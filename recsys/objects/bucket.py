@@ -239,16 +239,18 @@ class Bucket:
 
         paths = [self._at(key) for key in keys]
 
-        def done() -> None:
-            try:
-                obstore.delete(self._store, paths)
-            except FileNotFoundError:  # where a service does not pass over it
-                for path in paths:
-                    with suppress(FileNotFoundError):
-                        obstore.delete(self._store, path)
+        def were_there(some: list[str]) -> bool:
+            with suppress(FileNotFoundError):
+                obstore.delete(self._store, some)
+                return True
+            return False
 
-        if paths:
-            self._asked("", "to delete objects", done)
+        def asked(some: list[str]) -> bool:
+            return self._asked("", "to delete objects", lambda: were_there(some))
+
+        if paths and not asked(paths):  # a service that does not pass over what is not there
+            for path in paths:
+                asked([path])
 
     @property
     def _has_generations(self) -> bool:

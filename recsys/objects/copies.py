@@ -16,7 +16,7 @@ from pathlib import Path
 from recsys.base.durable import replace_text
 from recsys.base.errors import DataError
 from recsys.base.locks import only_writer
-from recsys.objects.address import CACHE, ObjectAddress
+from recsys.objects.address import ObjectAddress
 from recsys.objects.bucket import Bucket, Facts
 from recsys.objects.transfer import Wanted, fetched
 
@@ -180,5 +180,6 @@ def _errors_of_keeping(address: ObjectAddress, what: str, folder: Path) -> Itera
     except OSError as error:
         raise DataError(
             f"{what} {address}: cannot be kept at {error.filename or folder}: "
-            f"{error.strerror or error}; free space there, or set {CACHE} to another folder"
+            f"{error.strerror or error}; free space there, or name "
+            "another folder: data.cache, or recsys --cache"
         ) from error

@@ -116,7 +116,7 @@ class Service:
         self._held = Held()
         # A database of events that hangs keeps no thread of those that make lists.
         self._of_events = Threads(replace(self.settings, threads=1))
-        self._watcher = ThreadPoolExecutor(1, "recsys-watch")
+        self._watcher, self._is_ending = ThreadPoolExecutor(1, "recsys-watch"), False
         self._looked: Callable[[], None] = lambda: None
         self._kept_query = lru_cache(_MOST_QUERIES)(self._query_of)  # short ones come again
         prefix = secrets.token_hex(6)
@@ -154,6 +154,7 @@ class Service:
                 await opened.wait()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        self._is_ending = True
         watch.cancel()
         self._watcher.shutdown(wait=False, cancel_futures=True)
         self._threads.stop()
@@ -178,7 +179,8 @@ class Service:
         except ConfigError as error:
             log.error("%s; the keys of before stay valid", error)
         except Exception:
-            log.exception("cannot look for a new version")
+            if not self._is_ending:  # threads are no longer given to a look that takes long
+                log.exception("cannot look for a new version")
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()

@@ -67,7 +67,8 @@ def store_folder(store: str | Path) -> Path:
         except OSError as error:
             raise StoreError(
                 f"store {address}: expected to keep a local copy at {folder}, got "
-                f"{error.strerror!r}; set RECSYS_CACHE to a folder that you may write to"
+                f"{error.strerror!r}; name a folder that you may write to (data.cache, or recsys "
+                "--cache)"
             ) from error
         remote_of.cache_clear()
     return folder

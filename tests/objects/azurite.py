@@ -29,6 +29,7 @@ _START_SECONDS = 60
 class Azurite:
     endpoint: str
     root = f"abfs://{CONTAINER}@{ACCOUNT}.dfs.core.windows.net"
+    no_bucket = "there is no such container"
     endpoint_name = "AZURE_STORAGE_ENDPOINT"
     secrets = (KEY,)
     # Azure itself says AuthenticationFailed.

@@ -32,6 +32,7 @@ class Service(Protocol):
     endpoint_name: str  # of its variable
     wrong: tuple[tuple[str, str, str], ...]  # a variable, what is refused of it, what is said
     secrets: tuple[str, ...]
+    no_bucket: str  # what is said where there is none
 
     def environment(self, endpoint: str | None = None) -> dict[str, str]: ...
 

@@ -34,6 +34,7 @@ _EDGE = secrets.token_hex(16)
 class FakeGcs:
     endpoint: str
     root = f"gs://{BUCKET}"
+    no_bucket = "an error of the service"  # it answers 500, where Google says NoSuchBucket
     endpoint_name = "GOOGLE_BASE_URL"
     secrets = (TOKEN,)
     wrong = ()  # it looks at no token

@@ -29,6 +29,7 @@ class Seaweed:
     endpoint: str
     filer: str
     root = f"s3://{BUCKET}"
+    no_bucket = "there is no such bucket"
     endpoint_name = "AWS_ENDPOINT_URL"
     secrets = (KEY, SECRET)
     wrong = (

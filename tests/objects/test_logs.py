@@ -94,7 +94,7 @@ def test_what_cannot_be_read_is_said_by_its_address(place: Place, service: Servi
     with pytest.raises(ConfigError, match=r"expected an address such as s3://bucket/folder"):
         recsys.read_log("s3://shop/../other")
     other = service.root.replace("shop", "no-such-bucket")
-    with pytest.raises(DataError, match=f"{other}/.*there is no such (bucket|container)"):
+    with pytest.raises(DataError, match=f"{other}/.*{service.no_bucket}"):
         recsys.read_log(f"{other}/log/*.csv")
 
 
@@ -157,10 +157,26 @@ def test_commands_take_addresses_for_the_log_its_items_and_the_store(
         ("serve", "--check", "--store", store),
         ("batch", tmp_path / "lists", "--store", store),
         ("status", "--store", store),
+        ("--cache", tmp_path / "cache-of-option", "versions", "--store", store),
     ):
         done = run(*words, cwd=tmp_path, **environment)
         assert done.returncode == 0, (words, done.stderr)
-    assert f"store         {store}" in done.stdout
+        assert "status" not in words or f"store         {store}" in done.stdout
+    assert (tmp_path / "cache-of-option" / "stores").is_dir()
+
+
+def test_copies_lie_where_the_environment_says_else_a_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, address = tmp_path / "shop.toml", address_of("s3://shop/log")
+    monkeypatch.setenv("RECSYS_CACHE", "")
+    for name in ("one", "other"):
+        config.write_text(f'[data]\ncache = "{name}"\n')
+        recsys.read_config(config)
+        assert (tmp_path / name) in address.cached_in("logs").parents
+    monkeypatch.setenv("RECSYS_CACHE", str(tmp_path / "third"))
+    recsys.read_config(config)
+    assert (tmp_path / "third") in address.cached_in("logs").parents
 
 
 def test_addresses() -> None:
