@@ -55,6 +55,7 @@ METRIC_NAMES = (
 """The keys of `recsys.evaluation.METRICS`."""
 
 BETTER, AS_GOOD, COVERAGE = "better_than_popularity", "as_good_as_current", "catalogue_coverage"
+NEW_AS_GOOD = "new_items_as_good_as_current"
 """Gates that look at the metrics."""
 
 VECTORS, CHANCE = "users_with_vectors", "better_than_chance"
@@ -227,9 +228,8 @@ class GateSettings(ShowsChanges):
 
     def __post_init__(self) -> None:
         require_types("gates", self)
-        require_known(
-            "gates.off", self.off, (BETTER, AS_GOOD, COVERAGE, VECTORS, CHANCE, *MEASURE_NAMES)
-        )
+        of_metrics = (BETTER, AS_GOOD, NEW_AS_GOOD, COVERAGE, VECTORS, CHANCE)
+        require_known("gates.off", self.off, (*of_metrics, *MEASURE_NAMES))
         require_known("gates.limits", self.limits, (*MEASURE_NAMES, *FEED_NAMES))
         require("gates.metric", self.metric, one_of=METRIC_NAMES)
         for name, limit in self.limits.items():

@@ -39,6 +39,7 @@ from recsys.splits.leaks import (
 from recsys.vectors import Embeddings, FloatMatrix, Scorer
 
 CATALOGUES = ("warm", "cold", "mixed")
+_OF_CATALOGUE = {"cold": "new items", "mixed": "all items"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -165,6 +166,18 @@ def evaluate_new_items(
         pairs = HeldOut(excluded, wanted, train=excluded, left_out=own_left_out)
         found[name] = evaluate_pairs(_columns_of(scorer, columns), pairs, ks, progress=progress)
     return Catalogues(**found)
+
+
+def on_catalogue(model: str, catalogue: str) -> str:
+    """Return the name of an evaluation among those of a version: that of the model if warm.
+
+    Examples
+    --------
+    >>> on_catalogue("als", "warm"), on_catalogue("als", "cold"), on_catalogue("als", "mixed")
+    ('als', 'als, new items', 'als, all items')
+    """
+    what = _OF_CATALOGUE.get(catalogue)
+    return model if what is None else f"{model}, {what}"
 
 
 def new_items_of(test: Interactions, what: str) -> Interactions:

@@ -129,9 +129,16 @@ def summaries_of(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, A
     """
     baseline = evaluations.get("popularity")
     return {
-        name: one.to_dict() | {"groups": _kept_groups(one, None if one is baseline else baseline)}
+        name: one.to_dict() | {"groups": _kept_groups(one, _comparable(one, baseline))}
         for name, one in evaluations.items()
     }
+
+
+def _comparable(one: Evaluation, baseline: Evaluation | None) -> Evaluation | None:
+    """Return the baseline, unless it is this one, or of another catalogue."""
+    if baseline is None or one is baseline or one.n_items != baseline.n_items:
+        return None
+    return baseline
 
 
 def _kept_groups(evaluation: Evaluation, baseline: Evaluation | None) -> list[dict[str, Any]]:

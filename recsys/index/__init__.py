@@ -5,6 +5,7 @@ from recsys.index.index_summary import IndexSummary
 from recsys.index.measurement import Sample
 from recsys.index.plain import Allowed, ItemRows, PlainIndex
 from recsys.index.searcher import LONG, SHORT, Searcher
+from recsys.index.with_more import IndexWithMore
 
 __all__ = [
     "LONG",
@@ -12,6 +13,7 @@ __all__ = [
     "Allowed",
     "Index",
     "IndexSummary",
+    "IndexWithMore",
     "ItemRows",
     "PlainIndex",
     "Sample",

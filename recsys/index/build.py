@@ -33,6 +33,7 @@ from recsys.index.measurement import (
 from recsys.index.plain import PlainIndex
 from recsys.index.quantized import open_codes, write_codes
 from recsys.index.searcher import LONG, SHORT, Searcher
+from recsys.index.with_more import IndexWithMore
 from recsys.vectors import FloatMatrix
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 _KINDS = ("annoy", CLUSTERS, "exact")
 
-Index = Searcher | PlainIndex
+Index = Searcher | PlainIndex | IndexWithMore
 """What answers queries: the second takes over where the first fails on a machine."""
 
 

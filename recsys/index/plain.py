@@ -20,11 +20,14 @@ class Allowed(NamedTuple):
         How many they are.
     is_all : bool
         Whether nothing is left out that has a direction.
+    beside : Allowed, optional
+        Of the items that are kept beside an index, see `IndexWithMore`.
     """
 
     mask: NDArray[np.uint16] | NDArray[np.bool_]
     n: int
     is_all: bool = False
+    beside: "Allowed | None" = None
 
 
 class PlainIndex:

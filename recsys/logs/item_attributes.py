@@ -57,6 +57,37 @@ def attributes_of(table: pa.Table, items: Ids) -> pa.Table:
     return aligned.set_column(aligned.column_names.index("item_id"), "item_id", items.values)
 
 
+def with_more_rows(before: pa.Table | None, more: pa.Table, ids: Ids) -> pa.Table:
+    """Return a table of items with the attributes of some more items after its own.
+
+    Parameters
+    ----------
+    before : pyarrow.Table or None
+        Row i describes item i, for all but the last items.
+    more : pyarrow.Table
+        A row for each of the last items. A column that `before` lacks is left out, unless there is
+        no table before; one that it lacks itself is null.
+    ids : Ids
+        Of all items.
+    """
+    if before is None:
+        nothing = {
+            name: pa.nulls(len(ids) - len(more), more[name].type) for name in more.column_names
+        }
+        before = pa.table(nothing)
+    columns: dict[str, Any] = {}
+    for name in before.column_names:
+        column = before[name]
+        if name == "item_id":
+            columns[name] = ids.values
+            continue
+        added = pa.chunked_array([pa.nulls(len(more), column.type)])
+        if name in more.column_names:
+            added = more[name].cast(column.type)
+        columns[name] = pa.chunked_array([*column.chunks, *added.chunks], type=column.type)
+    return pa.table(columns)
+
+
 def _warn_of_several(table: pa.Table, ids: pa.Array) -> None:
     """Warn of ids with several rows that differ."""
     counts = ids.value_counts()

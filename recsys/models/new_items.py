@@ -2,7 +2,7 @@
 
 Users stay as they are, and so do all other items. ALS and SVD solve a new item as they solve each
 in training; of other models the map from the users of an item to its row is learned from the items
-that they know.
+that they know. What its attributes say counts beside its users, and alone where it has none.
 """
 
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recsys.base.threads import threads
 from recsys.models.als import ALS
 from recsys.models.als.basis import diagonal
+from recsys.models.als.prior import FixedPrior
 from recsys.models.als.sweep import (
     EXACT,
     EXACT_STEPS,
@@ -34,6 +35,7 @@ from recsys.vectors import Embeddings, FloatMatrix
 
 _RIDGE = 1e-3  # times the mean square of a feature
 _ALIKE = 100  # known items, of about as many users, that say what is usual
+_PRIOR_USERS = 5.0
 _SMALLEST = 1e-7  # of the largest singular value: below, a direction is rounding
 
 
@@ -50,6 +52,7 @@ def fold_in_items(
     popularity: NDArray[np.integer],
     user_items: sp.csr_array,
     mean_weight: float = 1.0,
+    priors: FloatMatrix | None = None,
 ) -> NewItems:
     """Return the embeddings of items that training did not see, against users that stay.
 
@@ -65,12 +68,36 @@ def fold_in_items(
         Weights as in training; columns from n_known on are those of the new items.
     mean_weight : float
         Of the matrix that was fitted.
+    priors : ndarray of float32, shape (n_new, factors), optional
+        What the attributes of the new items say, rows of zeros where they say nothing: ALS
+        regularizes their rows towards it, as training does. In the others it weighs as much as
+        five users, and is the whole row of an item without any.
     """
+    clean = in_mean_weights(user_items, mean_weight)
+    if priors is not None and isinstance(model, ALS):
+        return NewItems(_of_als(model, known, clean, priors))
+    found = _of_users(model, known, popularity, user_items, clean, mean_weight)
+    if priors is None:
+        return found
+    n_users = popularity_of(clean)[len(known.items) :, None]
+    is_described = np.asarray(priors.any(axis=1))[:, None]
+    share = np.where(is_described, _PRIOR_USERS / (n_users + _PRIOR_USERS), 0)
+    items = (1 - share) * found.items + share * priors
+    return found._replace(items=items.astype(np.float32))
+
+
+def _of_users(
+    model: Model,
+    known: Embeddings,
+    popularity: NDArray[np.integer],
+    user_items: sp.csr_array,
+    clean: sp.csr_array,  # in mean weights
+    mean_weight: float,
+) -> NewItems:
     if isinstance(model, Blend):
         return NewItems(_of_blend(model, known, popularity, user_items, mean_weight))
     if isinstance(model, SVD):  # which knows when the unit of weights counts
         return NewItems(_of_svd(model, known, user_items, mean_weight))
-    clean = in_mean_weights(user_items, mean_weight)
     if isinstance(model, ALS):
         return NewItems(_of_als(model, known, clean))
     if isinstance(model, Popularity):
@@ -160,7 +187,9 @@ class _Map:
         return np.asarray(medians)[which]
 
 
-def _of_als(model: ALS, known: Embeddings, clean: sp.csr_array) -> FloatMatrix:
+def _of_als(
+    model: ALS, known: Embeddings, clean: sp.csr_array, priors: FloatMatrix | None = None
+) -> FloatMatrix:
     """Solve the rows of the items, as the half-sweep over items does, to the end."""
     weights = weighted(model, clean, popularity_of(clean))
     item_users = sp.csr_array(weights[:, len(known.items) :].T.tocsr())
@@ -172,7 +201,11 @@ def _of_als(model: ALS, known: Embeddings, clean: sp.csr_array) -> FloatMatrix:
         dense = diagonal(eigenvalues, model.unobserved_weight)
         vectors = aligned_zeros(item_users.shape[0], users.shape[1])
         items = items_at(model, vectors, item_users, of_users)
+        if priors is not None:
+            items.prior = FixedPrior(padded(priors))
+            turn(items.prior.map, basis, pool)
         solve_side(items, users, dense, pool, steps=EXACT_STEPS, tolerance=EXACT)
+        items.fill(pool)
         turn(vectors, np.ascontiguousarray(basis.T), pool)
     return np.ascontiguousarray(vectors[:, : known.factors])
 

@@ -8,12 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.evaluation.new_items import on_catalogue
 from recsys.monitoring.drift import ancestors, drift, drift_of_manifests, learned_limits
 from recsys.monitoring.feed import feed_checks
 from recsys.monitoring.log import Log
 from recsys.monitoring.measures import MEASURES, not_measured
 from recsys.monitoring.vectors import TOO_FEW
-from recsys.settings import AS_GOOD, BETTER, CHANCE, COVERAGE, VECTORS, GateSettings, LogSettings
+from recsys.settings import (
+    AS_GOOD,
+    BETTER,
+    CHANCE,
+    COVERAGE,
+    NEW_AS_GOOD,
+    VECTORS,
+    GateSettings,
+    LogSettings,
+)
 from recsys.store import Check, Content, Damaged, EvaluationSummary, Manifest
 from recsys.vectors.vector import norms_of
 
@@ -87,7 +97,20 @@ class Gates:
         if before is not None:
             loss = self.settings.max_metric_loss
             checks.append(_not_below(AS_GOOD, metric, own, before, loss, "the current version"))
-        return checks
+        return [*checks, *self._of_new_items(new, current)]
+
+    def _of_new_items(self, new: Manifest, current: Manifest | None) -> list[Check]:
+        """Compare recall over new items alone to that of the current version, if both have it."""
+        if current is None or _metrics_to_reach(new, current) is None:
+            return []
+        own, before = (
+            one.metrics.get(on_catalogue(one.model.name, "cold")) for one in (new, current)
+        )
+        if own is None or before is None:
+            return []
+        loss = self.settings.max_metric_loss
+        metric = f"recall@{own.k}"
+        return [_not_below(NEW_AS_GOOD, metric, own, before, loss, "the current version")]
 
     def _refusing(self, checks: list[Check]) -> list[Check]:
         """Mark the checks that refuse: all that did not pass, unless they are off."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from recsys.base.charts import Dot, DotPlot, LinePlot, interval_of
 from recsys.base.errors import StoreError
 from recsys.evaluation import TOLERANCE
+from recsys.evaluation.new_items import on_catalogue
 from recsys.monitoring.drift import ancestors, plot_of_limits
 from recsys.monitoring.measures import MEASURES
 from recsys.monitoring.version_facts import (
@@ -172,11 +173,17 @@ def _metrics(manifest: Manifest, parent: Manifest | None) -> Section:
     shown = {manifest.model.name: own} | {
         name: one for name, one in others.items() if one is not None and one is not own
     }
-    rows = [[name, *(_with_interval(one, name) for one in shown.values())] for name in own.metrics]
+    compared = dict(shown)
     sentences = [
         f"Means over the users of the test part, {own.n_users:,}, with {own.n_items:,} items "
         "ranked for each, and 95 % intervals."
     ]
+    for catalogue in ("cold", "mixed"):
+        name = on_catalogue(manifest.model.name, catalogue)
+        if name in manifest.metrics:
+            one = shown[name] = manifest.metrics[name]
+            sentences.append(f"{name}: {one.n_users:,} users, {one.n_items:,} items ranked.")
+    rows = [[name, *(_with_interval(one, name) for one in shown.values())] for name in own.metrics]
     if parent is not None:
         sentences.append(
             f"The parent, {parent.version}, was tested on the test part of its own log."
@@ -184,7 +191,7 @@ def _metrics(manifest: Manifest, parent: Manifest | None) -> Section:
     elif manifest.parent is not None:
         sentences.append(f"The parent, {manifest.parent}, is not in the store any more.")
     table = ReportTable(["metric", *shown], rows, list(shown))
-    return Section("Accuracy", sentences, [*_beside(manifest, shown), *own.charts()], [table])
+    return Section("Accuracy", sentences, [*_beside(manifest, compared), *own.charts()], [table])
 
 
 def _beside(manifest: Manifest, shown: dict[str, EvaluationSummary]) -> list[DotPlot]:

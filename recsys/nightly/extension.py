@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.base.lazy import lazy_property
 from recsys.logs import Interactions, attributes_of, summarize
+from recsys.logs.item_attributes import with_more_rows
 from recsys.models import model_from
 from recsys.models.new_items import fold_in_items
 from recsys.models.protocol import popularity_of, recency_of
@@ -70,8 +70,8 @@ class Extension:
         self._kept = _others(users.ids, left_out)
         self._known_users, n_before = users, len(users.ids)
         known = users.ids if len(self._kept) == n_before else users.ids.take(self._kept)
-        self.users, self._user_of_log = _joined(known, log.users)
-        self.items, self._item_of_log = _joined(self._known_items.ids, log.items)
+        self.users, self._user_of_log = known.joined(log.users)
+        self.items, self._item_of_log = self._known_items.ids.joined(log.items)
         self._n_known = len(known), len(self._known_items.ids)
         self.seen, n_pairs = self._with_new_pairs()
         n_users, n_items = self._n_known
@@ -190,11 +190,7 @@ class Extension:
         new = pa.table({"item_id": ids.values})
         if table is not None:
             new = attributes_of(table, ids)
-        columns: dict[str, Any] = {"item_id": self.items.values}
-        for column in before.schema:
-            if column.name != "item_id":
-                columns[column.name] = _with_rows(before[column.name], new, column.name)
-        return pa.table(columns).select(before.column_names)
+        return with_more_rows(before, new, self.items)
 
 
 def _tables_of(version: Version) -> tuple[UserTable, ItemTable]:
@@ -208,29 +204,7 @@ def _others(ids: Ids, left_out: Iterable[Id]) -> NDArray[np.intp]:
     return np.setdiff1d(np.arange(len(ids)), gone[gone >= 0])
 
 
-def _joined(known: Ids, others: Ids) -> tuple[Ids, NDArray[np.int32]]:
-    """Return known ids, then those of others that are new; and the row of each of the others."""
-    rows = known.rows_of(others)
-    is_new = rows < 0
-    if not is_new.any():
-        return known, rows
-    rows[is_new] = np.arange(len(known), len(known) + int(is_new.sum()))
-    values = [known.values, others.values.filter(pa.array(is_new))]
-    if known.are_integers != others.are_integers:  # the log holds an id that is no number, now
-        values = [one.cast(pa.large_string()) for one in values]
-    return Ids(pa.chunked_array(values)), rows
-
-
 def _pair_keys(matrix: sp.csr_array) -> NDArray[np.int64]:
     rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
     keys: NDArray[np.int64] = rows * matrix.shape[1] + matrix.indices
     return keys
-
-
-def _with_rows(column: pa.ChunkedArray, new: pa.Table, name: str) -> pa.ChunkedArray:
-    """Return a column with the values of new rows after it; null where they have no such column."""
-    if name in new.column_names:
-        added = new[name].cast(column.type)
-    else:
-        added = pa.chunked_array([pa.nulls(len(new), column.type)])
-    return pa.chunked_array([*column.chunks, *added.chunks], type=column.type)

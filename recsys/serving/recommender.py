@@ -20,6 +20,10 @@ from recsys.vectors.ids import checked_id, checked_ids, checked_k
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+    from recsys.logs import Interactions
+    from recsys.logs.sources import ItemSource
+    from recsys.serving.with_more import More
+
 
 class Recommender(Space):
     """Answers from one version, which never changes; `recsys.open` makes one.
@@ -60,14 +64,14 @@ class Recommender(Space):
         self._titles = Titles(content)
         items = replace(content.items, ids=TitledIds.of(content.items.ids, self._titles))
         super().__init__(content, items, Answers(content, items, rules))
-        self._user_lookup = content.user_lookup
+        self._content, self._user_lookup = content, content.user_lookup
         self.rows = RowLists(content, self._items, self._answers, rules)
         self._histories = self.rows.histories
         self._folder = content.version.folder.absolute()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place of the version: another process opens it for itself."""
-        return _opened, (self._folder, self.rules)
+        return _opened, (self._folder, self.rules, getattr(self._content, "more", None))
 
     def __repr__(self) -> str:
         n_users, n_items = len(self._users.ids), len(self._items.ids)
@@ -232,6 +236,40 @@ class Recommender(Space):
         reasons = None if request.include_seen else of_folded
         return Batch(listed, lists, self._items.ids, self.version, self._answers, reasons)
 
+    def add_items(self, items: "ItemSource", events: "Interactions | None" = None) -> list[Id]:
+        """Take up items that the version does not hold: they are in the next list of this process.
+
+        A new item has the embedding that its attributes say, by the map that the model has learned
+        (`model.item_features`), or the one that its first users say, or both: ALS solves its row
+        as training does. All other embeddings stay, and nothing is written: `recsys refresh` does
+        the same for a store. Searches score every new item exactly.
+
+        Parameters
+        ----------
+        items : table or path
+            Attributes, as `recsys.read_items` takes or returns them. Items that the version holds
+            stay as they are, one that was added before is taken anew.
+        events : Interactions, optional
+            The first events of new items, as `recsys.read_log` returns them. Those of users whom
+            the version does not hold do not count, and a user's list may still hold the item.
+
+        Returns
+        -------
+        list of str or int
+            The ids of the items that were added: those without a known attribute or a user are not.
+
+        Raises
+        ------
+        DataError
+            Also if none of the items gets an embedding.
+        """
+        from recsys.serving.new_items import with_items  # the solvers are not needed to answer
+
+        content, added = with_items(self._content, items, events)
+        if added:
+            self.__dict__ = Recommender(content, self.rules).__dict__
+        return added
+
     def find(self, title: Id = "", k: int = 10, *, where: str | None = None) -> Recommendations:
         """Find items by their titles.
 
@@ -329,5 +367,12 @@ class Recommender(Space):
         return user_idx
 
 
-def _opened(folder: Path, rules: RuleSettings | None = None) -> Recommender:
-    return Recommender(Content.of(Version(folder.name, folder)), rules)
+def _opened(
+    folder: Path, rules: RuleSettings | None = None, more: "More | None" = None
+) -> Recommender:
+    content = Content.of(Version(folder.name, folder))
+    if more is None:
+        return Recommender(content, rules)
+    from recsys.serving.with_more import ContentWithMore
+
+    return Recommender(ContentWithMore.after(content, more), rules)

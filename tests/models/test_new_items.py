@@ -147,3 +147,19 @@ def test_learned_items_are_no_nearer_to_all_users_than_known_ones(model) -> None
     before, now = known.users @ known.items.T, known.users @ new.T
     np.testing.assert_allclose(now.mean(0), np.median(before.mean(0)), atol=1e-4)
     np.testing.assert_allclose(now.std(0), np.median(before.std(0)), rtol=0.2)
+
+
+@pytest.mark.parametrize("model", [MODELS[0], MODELS[1]], ids=lambda model: model.name)
+def test_attributes_count_beside_users_and_alone_without_any(model) -> None:
+    matrix, seen = world()
+    known = model.fit(seen)
+    lonely = sp.csr_array(sp.hstack([matrix, sp.csr_array((matrix.shape[0], 1))], format="csr"))
+    said = np.full((5, known.factors), 0.5, dtype=np.float32)
+    said[1] = 0  # nothing is known of it
+    args = (model, known, popularity_of(seen), lonely, mean_weight_of(seen))
+    alone, both = (fold_in_items(*args, priors).items for priors in (None, said))
+    np.testing.assert_allclose(both[4], said[4], rtol=1e-5)
+    np.testing.assert_allclose(both[1], alone[1], rtol=1e-3, atol=1e-4)
+    for item in (0, 2, 3):
+        before, after = (np.linalg.norm(one[item] - said[item]) for one in (alone, both))
+        assert after < before

@@ -1,0 +1,80 @@
+"""Vectors for items that a version does not hold: of attributes, of first users, or of both."""
+
+import numpy as np
+import pyarrow.compute as pc
+import scipy.sparse as sp
+
+from recsys.base.errors import DataError
+from recsys.logs import Interactions, attributes_of, read_items
+from recsys.logs.sources import ItemSource
+from recsys.models import model_from
+from recsys.models.new_items import fold_in_items
+from recsys.models.protocol import popularity_of, recency_of
+from recsys.serving.with_more import ContentWithMore, More
+from recsys.store import Content
+from recsys.vectors import Embeddings, FloatMatrix, Id, Ids
+
+
+def with_items(
+    content: Content, items: ItemSource, events: Interactions | None = None
+) -> tuple[Content, list[Id]]:
+    """Return a version with more items, and the ids of those; see `Recommender.add_items`."""
+    base = content.base if isinstance(content, ContentWithMore) else content
+    table = read_items(items)
+    table = table.filter(pc.is_valid(table["item_id"]))
+    given = Ids(pc.unique(table["item_id"]))
+    new = given.take(np.flatnonzero(base.items.ids.rows_of(given) < 0))
+    if not len(new):
+        return content, []
+    vectors, n_users = _vectors(base, new, events)
+    found = np.flatnonzero(vectors.any(axis=1))
+    if not len(found):
+        raise DataError(
+            f"add_items: expected attributes that the model of version {base.version.name} has "
+            f"learned from, or events of its users, got neither for {len(new):,} items; train with "
+            "model.item_features, or pass events"
+        )
+    added = new.take(found)
+    more = More(attributes_of(table, added), vectors[found], n_users[found])
+    if isinstance(content, ContentWithMore):
+        more = content.more.with_those_of(more)
+    return ContentWithMore.after(base, more), added.tolist()
+
+
+def _vectors(
+    content: Content, new: Ids, events: Interactions | None
+) -> tuple[FloatMatrix, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Return the embeddings of new items, (n_new, factors), and the users of each."""
+    priors = None
+    n_users = np.zeros(len(new), dtype=np.int64)
+    if events is None or not len(events):
+        if priors is None:
+            priors = np.zeros((len(new), content.items.embeddings.shape[1]), np.float32)
+        return priors, n_users
+    spec = content.version.manifest.model
+    model = model_from(spec.name, spec.parameters)
+    user_items = _with_events(content, new, events, recency_of(model))
+    known = Embeddings(
+        np.asarray(content.users.embeddings),
+        np.asarray(content.items.embeddings),
+        content.items.summands,
+    )
+    found = fold_in_items(model, known, content.items.popularity, user_items, spec.unit, priors)
+    return found.items, popularity_of(user_items)[len(content.items.ids) :]
+
+
+def _with_events(
+    content: Content, new: Ids, events: Interactions, recency: float
+) -> sp.csr_array:  # (n_users, n_known + n_new)
+    """Return what the users of a version have seen, with their events of new items."""
+    seen, n_known = content.users.seen, len(content.items.ids)
+    weight = seen.weight if seen.weight is not None else np.ones(len(seen.item_idx), np.float32)
+    shape = len(seen), n_known + len(new)
+    before = sp.csr_array((weight, seen.item_idx, seen.starts), shape=(len(seen), n_known))
+    before.resize(shape)
+    pairs = events.user_items(recency).tocoo()
+    rows = content.users.ids.rows_of(events.users)[pairs.row]
+    columns = new.rows_of(events.items)[pairs.col]
+    is_ours = (rows >= 0) & (columns >= 0)
+    more = (pairs.data[is_ours], (rows[is_ours], columns[is_ours] + n_known))
+    return sp.csr_array(before + sp.csr_array(more, shape=shape, dtype=np.float32))

@@ -1,0 +1,108 @@
+"""An open version with some more items, which are known to this process alone."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.base.lazy import lazy_property
+from recsys.index import Index, IndexWithMore
+from recsys.store import Content, ItemTable
+from recsys.store.item_json import ItemJson
+from recsys.vectors import FloatMatrix, Ids
+from recsys.vectors.ids import Kind
+
+
+@dataclass(frozen=True, eq=False)
+class More:
+    """Items that a version does not hold.
+
+    Parameters
+    ----------
+    attributes : pyarrow.Table
+        One row for each, with a column item_id.
+    vectors : ndarray of float32, shape (n, factors)
+    n_users : ndarray of int64, shape (n,)
+    """
+
+    attributes: pa.Table
+    vectors: FloatMatrix
+    n_users: NDArray[np.int64]
+
+    @property
+    def ids(self) -> Ids:
+        """The ids of the items."""
+        return Ids(self.attributes["item_id"])
+
+    def with_those_of(self, other: "More") -> "More":
+        """Return these items, but for those that another one has, and then all of the other."""
+        kept = np.flatnonzero(other.ids.rows_of(self.ids) < 0)
+        tables = [self.attributes.take(pa.array(kept)), other.attributes]
+        return More(
+            pa.concat_tables(tables, promote_options="permissive"),
+            np.vstack([self.vectors[kept], other.vectors]),
+            np.concatenate([self.n_users[kept], other.n_users]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ContentWithMore(Content):
+    """A version whose last items are not in its files."""
+
+    base: Content
+    more: More
+
+    @classmethod
+    def after(cls, base: Content, more: More) -> Self:
+        """Return a version with items after its own."""
+        items = _items_with(base.items, more)
+        shared = {one.name: getattr(base, one.name) for one in fields(Content)}
+        index = IndexWithMore(base.index, items.embeddings)
+        return cls(**{**shared, "items": items, "index": index}, base=base, more=more)
+
+    @lazy_property
+    def attributes(self) -> pa.Table | None:
+        """Row i describes item i."""
+        from recsys.logs.item_attributes import with_more_rows  # which opening does without
+
+        return with_more_rows(self.base.attributes, self.more.attributes, self.items.ids)
+
+    @lazy_property
+    def item_json(self) -> ItemJson | None:
+        """None: lists are written item by item."""
+        return None
+
+    @lazy_property
+    def popular(self) -> NDArray[np.int32]:
+        """The rows of the items, the most popular first."""
+        recent = self.items.recent
+        popularity = self.items.popularity if recent is None else recent
+        before = self.base.popular
+        rows = np.append(before, np.arange(len(before), len(popularity), dtype=np.int32))
+        return rows[np.argsort(-popularity.astype(np.float64)[rows], kind="stable")]
+
+    def similar(self, kind: Kind) -> Index | None:
+        """Return the index by cosine of users or of items; None where there is none."""
+        found = self.base.similar(kind)
+        if found is None or kind == "user":
+            return found
+        return IndexWithMore(found, self.items.embeddings, cosine=True)
+
+
+def _items_with(items: ItemTable, more: More) -> ItemTable:
+    ids, _ = items.ids.joined(more.ids)
+    recent, summands = items.recent, items.summands
+    if recent is not None:
+        recent = np.concatenate([recent, more.n_users.astype(np.float32)])
+    if summands is not None:  # what a new item adds to a user is not known
+        summands = np.vstack([np.asarray(summands), np.zeros_like(more.vectors)])
+    return replace(
+        items,
+        ids=ids,
+        embeddings=np.vstack([np.asarray(items.embeddings), more.vectors]),
+        popularity=np.concatenate([items.popularity, more.n_users]),
+        recent=recent,
+        summands=summands,
+    )

@@ -1,0 +1,169 @@
+"""Items that are added to an open version, against a version that was published with them."""
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.errors import DataError
+from recsys.models import ALS
+from recsys.models.protocol import popularity_of
+from recsys.serving import Recommender
+from recsys.serving import open as open_store
+from recsys.serving.with_more import ContentWithMore, More
+from recsys.settings import IndexSettings
+from recsys.store import ModelSpec, Release, open_version, publish
+from recsys.vectors import Embeddings, Ids
+from tests.serving.test_request import CONDITIONS, N_ITEMS, N_USERS, World
+from tests.worlds import as_interactions, tastes
+
+N_KNOWN = N_ITEMS - 30
+
+
+def known_part(world: World, content: Any) -> Release:
+    """Return what a version held before the last items came."""
+    table = content.attributes.slice(0, N_KNOWN)
+    seen = sp.csr_array(world.seen[:, :N_KNOWN])
+    return Release(
+        embeddings=Embeddings(world.users, world.items[:N_KNOWN]),
+        users=content.users.ids,
+        items=Ids(table["item_id"]),
+        seen=seen,
+        popularity=world.popularity[:N_KNOWN],
+        model=ModelSpec("als", {"factors": world.items.shape[1]}),
+        attributes=table,
+    )
+
+
+@pytest.fixture(scope="module")
+def both(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[World, Recommender, Recommender]:
+    """A version with all items whose last ones nobody has, and one to which these were added."""
+    folder = tmp_path_factory.mktemp("added")
+    world = World(folder / "whole", "exact")
+    whole = open_version(folder / "whole")
+    world.seen = sp.csr_array(world.seen.multiply(np.arange(N_ITEMS) < N_KNOWN))
+    world.seen.eliminate_zeros()
+    world.popularity = popularity_of(world.seen)
+    release = known_part(world, whole)
+    publish(folder / "known", release, IndexSettings(kind="exact"))
+    seen = sp.csr_array(world.seen)
+    publish(
+        folder / "all",
+        replace(
+            release,
+            embeddings=Embeddings(world.users, world.items),
+            items=Ids(whole.attributes["item_id"]),  # type: ignore[index]
+            seen=seen,
+            popularity=world.popularity,
+            attributes=whole.attributes,
+        ),
+        IndexSettings(kind="exact"),
+    )
+    table = whole.attributes
+    assert table is not None
+    more = More(
+        table.slice(N_KNOWN), world.items[N_KNOWN:], np.zeros(N_ITEMS - N_KNOWN, dtype=np.int64)
+    )
+    content = ContentWithMore.after(open_version(folder / "known"), more)
+    return world, open_store(folder / "all"), Recommender(content)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    user=st.integers(0, N_USERS - 1),
+    k=st.integers(1, 40),
+    asked=st.fixed_dictionaries(
+        {},
+        optional={
+            "where": st.sampled_from(list(CONDITIONS)),
+            "exclude": st.lists(st.integers(0, N_ITEMS - 1).map("i{}".format), max_size=20),
+            "candidates": st.lists(st.integers(0, N_ITEMS - 1).map("i{}".format), max_size=60),
+            "max_per": st.just("color:3"),
+            "diversity": st.just(0.3),
+            "boost": st.just([{"where": "price < 20", "times": 2.0}]),
+            "pin": st.just([{"position": 2, "item_id": f"i{N_ITEMS - 1}"}]),
+            "new_items": st.just({"share": 0.2, "exploration": 0}),
+        },
+    ),
+)
+def test_lists_are_those_of_a_version_with_all_items(both, user: int, k: int, asked: Any) -> None:
+    _, expected, added = both
+    lists = [one.recommend(f"u{user}", k, **asked) for one in (expected, added)]
+    assert [one.item_id for one in lists[1]] == [one.item_id for one in lists[0]]
+    assert lists[1].are_new == lists[0].are_new
+    (of_many,) = added.recommend_many([f"u{user}"], k, **asked)
+    assert [one.item_id for one in of_many] == [one.item_id for one in lists[0]]
+
+
+def test_all_else_knows_them(both) -> None:
+    _, expected, added = both
+    new = f"i{N_ITEMS - 2}"
+    asked = {
+        "similar": lambda one: [item.item_id for item in one.similar_items("i3", 50)],
+        "to new": lambda one: [item.item_id for item in one.similar_items(new, 20)],
+        "described": lambda one: one.describe(new),
+        "history": lambda one: one.recommend_for_history(["i3"], 30).items[0].item_id,
+        "explained": lambda one: [part.item_id for part in one.explain("u2", new).contributions],
+        "popular": lambda one: [item.item_id for item in one.top_items("popular", N_ITEMS)],
+        "found": lambda one: one.find(new, 1)[0].item_id,
+        "vector": lambda one: one.item_vectors[new].values.tolist(),
+    }
+    for name, ask in asked.items():
+        assert ask(added) == ask(expected), name
+    assert added.explain("u2", new).is_new_item
+    again = pickle.loads(pickle.dumps(added))  # noqa: S301
+    assert again.recommend("u2", 50).items == added.recommend("u2", 50).items
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A version of all items but i39, which ten users of its taste have."""
+    log = tastes(n_users=80, per_user=8)
+    kept = log.select(log.item_idx != 39).compact()
+    user_items = kept.user_items()
+    model = ALS(factors=4, iterations=5)
+    store = tmp_path_factory.mktemp("trained")
+    release = Release(
+        embeddings=model.fit(kept),
+        users=kept.users,
+        items=kept.items,
+        seen=user_items,
+        popularity=popularity_of(user_items),
+        model=ModelSpec("als", {"factors": 4, "iterations": 5}),
+    )
+    publish(store, release, IndexSettings(kind="exact"))
+    return store, log.select(log.item_idx == 39)
+
+
+def test_first_users_give_a_new_item_its_vector(trained) -> None:
+    store, events = trained
+    recommender = open_store(store)
+    table = pa.table({"item_id": ["i39", "i1"], "title": ["The last one", "one that is there"]})
+    own = [f"u{user}" for user in range(3, 80, 4)]
+    before = recommender.recommend(own[0], 5)
+    assert recommender.add_items(table, events) == ["i39"]
+    lists = recommender.recommend_many([f"u{user}" for user in range(80)], 10)
+    with_it = [user for user, found in enumerate(lists) if "i39" in [one.item_id for one in found]]
+    assert sum(user % 4 == 3 for user in with_it) > 15 > 5 > sum(user % 4 != 3 for user in with_it)
+    assert recommender.describe("i39") == {"title": "The last one"}
+    assert recommender.find("last", 1)[0].item_id == "i39"
+    assert recommender.version == before.version
+    assert not recommender.recommend(own[1], 10).are_new[0]
+    assert recommender.add_items(table.slice(1)) == []
+
+
+def test_items_of_which_nothing_is_known_are_refused(trained) -> None:
+    recommender = open_store(trained[0])
+    with pytest.raises(
+        DataError, match="add_items: expected attributes that the model .* got neither"
+    ):
+        recommender.add_items(pa.table({"item_id": ["new"]}), as_interactions(sp.eye_array(3)))
