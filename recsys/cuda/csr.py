@@ -1,7 +1,9 @@
 """Sparse matrices on a card: brought there, transposed there, or taken in parts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,28 +31,28 @@ class Rows:
 class RowParts:
     """The rows of a matrix, in one part or several.
 
-    Parts of a matrix that a backend holds are made once; others are brought there again each time
+    A matrix that a backend holds is one part; the parts of another are brought there each time
     that the rows are gone through.
     """
 
-    def __init__(self, backend: Backend, matrix: sp.csr_array, most_bytes: int) -> None:
-        self._backend, self._matrix = backend, matrix
-        self._edges = part_edges(matrix, min(most_bytes // BYTES_PER_PAIR, _MOST_PAIRS))
-        self._held: list[Rows] | None = None
+    def __init__(self, parts: Callable[[], Iterable[Rows]], *, are_held: bool) -> None:
+        self._parts, self.are_held = parts, are_held
 
     @classmethod
-    def held(cls, backend: Backend, rows: Rows) -> "RowParts":
-        """Return the whole of a matrix that the backend holds."""
-        found = cls.__new__(cls)
-        found._backend, found._held = backend, [rows]
-        return found
+    def held(cls, rows: Rows) -> Self:
+        """Return the whole of a matrix that a backend holds."""
+        return cls(lambda: [rows], are_held=True)
+
+    @classmethod
+    def of(cls, backend: Backend, matrix: sp.csr_array, most_bytes: int) -> Self:
+        """Return parts of at most so many bytes of pairs; a row is in one part."""
+        edges = part_edges(matrix, min(most_bytes // BYTES_PER_PAIR, _MOST_PAIRS))
+        return cls(
+            lambda: (rows_of(backend, matrix, *ends) for ends in pairwise(edges)), are_held=False
+        )
 
     def __iter__(self) -> Iterator[Rows]:
-        if self._held is not None:
-            yield from self._held
-            return
-        for first, last in zip(self._edges[:-1], self._edges[1:], strict=True):
-            yield rows_of(self._backend, self._matrix, first, last)
+        return iter(self._parts())
 
 
 def part_edges(matrix: sp.csr_array, most_pairs: int) -> list[int]:

@@ -20,7 +20,7 @@ WIDTHS = (32, 64, 128, 256, 512)
 """Factors that kernels are made for; others are padded to the next."""
 
 Number = Literal["Bfloat16", "Float32"]
-"""Of the vectors that are gathered: bfloat16 has the range of float32, and so needs no scale."""
+"""Type of the gathered vectors: bfloat16 has the range of float32, and so needs no scale."""
 
 _SUM_PADDING = 4  # of a sum of vectors: its squares, and the start of a 16-byte piece
 _STATE = 3  # numbers of a long row between passes

@@ -1,5 +1,6 @@
 """Alternating least squares for implicit feedback."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -11,10 +12,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.checks import require
+from recsys.base.devices import Device, device_of
 from recsys.base.errors import DivergedError
 from recsys.base.threads import threads
 from recsys.features import Features
 from recsys.models.als.basis import Basis, diagonal
+from recsys.models.als.on_card import CardSweeps, sweeps_on_card
 from recsys.models.als.prior import FixedPrior
 from recsys.models.als.sweep import (
     EXACT,
@@ -174,6 +177,7 @@ class ALS(Sized):
         on_epoch: OnEpoch | None = None,
         features: Features | None = None,
         n_threads: int | None = None,
+        device: Device | None = None,
     ) -> Embeddings:
         """Factorize a matrix of weights; see `Model.fit`.
 
@@ -187,8 +191,20 @@ class ALS(Sized):
             `recsys.vectors.Embeddings.reindexed`.
         n_threads : int, optional
             Default: one for each usable core. The result is the same for any.
+        device : {"auto", "cpu", "cuda"}, optional
+            Where the epochs run; up to rounding the result is the same. "cuda" needs a CUDA card,
+            which "auto" takes where one is and the fit is large. Default: that of the block
+            around, such as a run by a config, else "cpu".
+
+        Raises
+        ------
+        ConfigError
+            If a card is asked for that is not there, or cannot do this fit.
         """
         matrix = normalized(user_items, self.recency)
+        on_card = sweeps_on_card(self, matrix, start, features, device_of(device))
+        if on_card is not None:
+            return self._fit_on_card(on_card, matrix, start, on_epoch)
         with threads(n_threads) as pool:
             users, items = sides(self, matrix, start, features, pool)
 
@@ -196,24 +212,53 @@ class ALS(Sized):
                 return _copied(self._trimmed(users, items))
 
             sweep = partial(half_sweep, unobserved_weight=self.unobserved_weight, pool=pool)
-            for number in range(1, self.iterations + 1):
-                began, steps = perf_counter(), steps_of(number, start)
+
+            def solve_both(number: int) -> float:
+                steps = steps_of(number, start)
                 first, second = bases_of(number, start)
                 sweep(users, items, factors=self.factors, steps=steps, into=first)
                 observed = sweep(items, users, factors=self.factors, steps=steps, into=second)
-                loss = loss_of(observed, users, items, self.unobserved_weight, pool)
-                seconds = perf_counter() - began
-                if not np.isfinite(loss):
-                    raise DivergedError(_why_diverged(loss, number, users.matrix))
-                epoch = Epoch(number, self.iterations, loss, seconds, so_far)
-                if on_epoch is not None and on_epoch(epoch):
-                    break
+                return loss_of(observed, users, items, self.unobserved_weight, pool)
+
+            self._run(solve_both, so_far, users.matrix, on_epoch)
             solve_exactly(users, items, self.unobserved_weight, pool, factors=self.factors)
             if items.prior is not None:
                 items.prior.solve(items.vectors, pool)
             for side in (users, items):
                 side.fill(pool)
         return self._trimmed(users, items)
+
+    def _fit_on_card(
+        self,
+        sweeps: CardSweeps,
+        matrix: sp.csr_array,
+        start: Embeddings | None,
+        on_epoch: OnEpoch | None,
+    ) -> Embeddings:
+        def solve_both(number: int) -> float:
+            return sweeps.epoch(number, steps_of(number, start))
+
+        self._run(solve_both, sweeps.embeddings, matrix, on_epoch)
+        sweeps.solve_users(EXACT_STEPS, EXACT)
+        return sweeps.embeddings()
+
+    def _run(
+        self,
+        solve_both: Callable[[int], float],
+        so_far: Callable[[], Embeddings],
+        matrix: sp.csr_array,
+        on_epoch: OnEpoch | None,
+    ) -> None:
+        """Go through the epochs; `solve_both` runs one by its number, and returns the loss."""
+        for number in range(1, self.iterations + 1):
+            began = perf_counter()
+            loss = solve_both(number)
+            seconds = perf_counter() - began
+            if not np.isfinite(loss):
+                raise DivergedError(_why_diverged(loss, number, matrix))
+            epoch = Epoch(number, self.iterations, loss, seconds, so_far)
+            if on_epoch is not None and on_epoch(epoch):
+                break
 
     def fold_in(
         self,

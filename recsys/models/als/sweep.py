@@ -121,13 +121,7 @@ def sides(
     pool: Threads,
 ) -> tuple[Side, Side]:
     """Return users and items where a fit begins: at random, or at the rows of `start`."""
-    n_items = user_items.shape[1]
-    if start is None:
-        rng = np.random.default_rng(als.seed)
-        first = START_SCALE * rng.random((n_items, als.factors), dtype=np.float32)
-    else:
-        _require_rows(start, (*user_items.shape, als.factors))
-        first = start.items
+    first = first_items(als, user_items.shape, start)
     vectors = padded(first)  # (n_items, width)
     weights = weighted(als, user_items, popularity_of(user_items))
     users = users_at_zero(als, weights, vectors.shape[1], pool)
@@ -144,6 +138,15 @@ def sides(
     return users, items
 
 
+def first_items(als: "ALS", shape: tuple[int, int], start: Embeddings | None) -> FloatMatrix:
+    """Return the items that a fit begins at, (n_items, factors)."""
+    if start is not None:
+        _require_rows(start, (*shape, als.factors))
+        return start.items
+    rng = np.random.default_rng(als.seed)
+    return START_SCALE * rng.random((shape[1], als.factors), dtype=np.float32)
+
+
 def _prior_of(als: "ALS", side: Side, features: sp.csr_array) -> Prior:
     """Return the prior of a side; only rows with interactions tell what the map is."""
     weights = np.where(np.diff(side.matrix.indptr) > 0, side.regularization, 0)
@@ -158,22 +161,35 @@ def items_at(
     pool: Threads | None = None,
 ) -> Side:
     """Return items at some vectors; `of_users` is the dense scale of all users."""
-    unobserved = als.unobserved_weight * of_users.sum()
-    weight = row_sums(item_users, pool) + als.unobserved_regularization * unobserved
+    regularization = item_regularization(als, row_sums(item_users, pool), of_users)
     ones = np.ones(item_users.shape[0], dtype=np.float32)
-    return Side(item_users, vectors, _regularization(als, weight), ones)
+    return Side(item_users, vectors, regularization, ones)
 
 
 def users_at_zero(
     als: "ALS", weights: sp.csr_array, width: int, pool: Threads | None = None
 ) -> Side:
     """Return users at zero vectors, for weights as `weighted` returns them."""
-    n_users, n_items = weights.shape
+    regularization, scale = user_terms(als, weights, row_sums(weights, pool))
+    vectors = aligned_zeros(weights.shape[0], width)
+    return Side(weights, vectors, regularization, scale)
+
+
+def user_terms(
+    als: "ALS", weights: sp.csr_array, sums: NDArray[np.float64]
+) -> tuple[FloatVector, FloatVector]:
+    """Return the regularization and the dense scale of users, whose weights sum to `sums`."""
     scale = power_of_counts(np.diff(weights.indptr), -als.unobserved_exponent)  # (n_users,)
-    unobserved = als.unobserved_weight * n_items * scale
-    weight = row_sums(weights, pool) + als.unobserved_regularization * unobserved
-    vectors = aligned_zeros(n_users, width)
-    return Side(weights, vectors, _regularization(als, weight), scale)
+    unobserved = als.unobserved_weight * weights.shape[1] * scale
+    return _regularization(als, sums + als.unobserved_regularization * unobserved), scale
+
+
+def item_regularization(
+    als: "ALS", sums: NDArray[np.float64], of_users: FloatVector
+) -> FloatVector:
+    """Return the regularization of items, whose weights sum to `sums`."""
+    unobserved = als.unobserved_weight * of_users.sum()
+    return _regularization(als, sums + als.unobserved_regularization * unobserved)
 
 
 def weighted(als: "ALS", user_items: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
