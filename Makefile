@@ -47,7 +47,7 @@ demo: $(STAMP) ## train on the bundled log and print recommendations
 
 test: $(STAMP) $(PEERS_STAMP) ## run everything that proves it works
 	$(MAKE) --jobs=2 --output-sync=target check site
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --doctest-modules recsys tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --doctest-modules recsys tests --ignore=recsys/cuda/card.py
 
 faults: $(STAMP) ## kill nights at 200 random moments, send 500 signals to each command, fill the disk, flip bits; hours
 	RECSYS_SIGNALS=500 RECSYS_KILLS=200 RECSYS_FULL=1000 RECSYS_PARTS=10 RECSYS_PUBLISHED=200 RECSYS_BITS=0.05 RECSYS_OBJECT_KILLS=all $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/objects tests/store/test_faults.py tests/store/test_verify.py tests/store/test_flipped_bits.py

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -56,6 +57,16 @@ def run_module(
     """Run a module of these tests to its end as ``python -m`` does; it may fork in its turn."""
     listed = [name, *map(str, arguments)]
     return _run_process(_module, listed, None, {}, timeout)
+
+
+def start_module(name: str, *arguments: str | Path, err: Path) -> BaseProcess:
+    """Start what `run_module` runs; what it writes to stderr is in a file."""
+    listed, env = [name, *map(str, arguments)], dict(os.environ)
+    process = _SERVER.Process(
+        target=_be_process, args=(_module, listed, None, env, Path(os.devnull), err)
+    )
+    process.start()
+    return process
 
 
 def _run_process(

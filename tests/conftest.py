@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -62,6 +63,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; the others stay in their order."""
     rank = {ROOT / "tests" / name: number for number, name in enumerate(_LONG)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and tests, which stay, to no collector, which would look through them."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ def fork(work: Callable[[], None]) -> int:
     """Start some work in a fork, which exits with GOT_THROUGH at its end; return its process id."""
     child = os.fork()
     if child == 0:
+        gc.freeze()  # what was there is left to no collector, which would write to all of its pages
         try:
             work()
             os._exit(GOT_THROUGH)

@@ -2,14 +2,22 @@
 
 Numba registers its types with the first compiled function that is called, and pydantic its own
 with the first config; the commands are made of the signatures of their functions, which takes
-most of the time of a short one. None of it starts a thread. Import this last.
+most of the time of a short one; each night draws a page. None of it starts a thread. Import this
+last.
 """
 
+# ruff: noqa: F401
+
+import matplotlib.backends.backend_svg
+import matplotlib.figure
 import numpy as np
+import pyarrow.dataset
 import pydantic
 import typer.main
 
 import recsys.cli
+import recsys.monitoring.version_report
+import recsys.pages.version_page
 from recsys.base.jit import nth
 from tests.choices import make_choices_once
 from tests.forks import warm

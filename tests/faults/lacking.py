@@ -15,7 +15,7 @@ from tests.faults.signalled import PRELOADED, Moment, clear, prepare, run
 from tests.forks import write_line
 
 COMMANDS = (
-    *("train", "nightly", "rollback", "nightly", "nightly", "versions", "status", "recommend"),
+    *("train", "nightly", "rollback", "train", "nightly", "versions", "status", "recommend"),
     *("batch", "export", "verify", "prune", "prune without locks"),
 )
 

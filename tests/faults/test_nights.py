@@ -12,7 +12,7 @@ import pytest
 
 from recsys.serving import open as open_store
 from recsys.store import current, find_version, verify, versions
-from tests.command_line import run, run_module
+from tests.command_line import run, run_module, start_module
 from tests.disks import small_disk
 from tests.faults.readers import publish_number
 from tests.forks import GOT_THROUGH
@@ -159,11 +159,10 @@ def test_two_nights_at_once(tmp_path: Path) -> None:
 def test_readers_never_see_a_mix_of_versions(tmp_path: Path) -> None:
     """While versions are published and the one before is pruned at once."""
     publish_number(tmp_path, 1)
-    publisher = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.readers", str(tmp_path), PUBLISHED], cwd=ROOT
-    )
+    err = tmp_path.with_name(f"{tmp_path.name}.err")
+    publisher = start_module("tests.faults.readers", tmp_path, PUBLISHED, err=err)
     seen = [0]
-    while publisher.poll() is None:
+    while publisher.is_alive():
         recommender = open_store(tmp_path)
         listed = list(recommender.recommend("u1", 3))
         number = int(recommender.describe(listed[0].item_id)["title"])
@@ -172,7 +171,7 @@ def test_readers_never_see_a_mix_of_versions(tmp_path: Path) -> None:
         again = [score for _, score in recommender.recommend("u2", 3)]
         assert again == [4 * number**2] * 3
         seen.append(number)
-    assert publisher.returncode == 0
+    assert publisher.exitcode == 0, err.read_text()
     assert seen == sorted(seen)
     assert len(set(seen)) > 10
 

@@ -3,16 +3,20 @@
 import struct
 import sys
 import xml.etree.ElementTree as ET
+from functools import cache
 from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from recsys.errors import ConfigError
-from recsys.evaluation.dimensions import DimensionCurve
 from recsys.pages.drawing import draw, require_drawing, save_drawing
 from tests.curves import curve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RISING = curve([0.10, 0.20, 0.30, 0.35, 0.36])
 CURVES = {
@@ -90,9 +94,15 @@ def test_the_same_curve_gives_the_same_file(tmp_path: Path, ending: str) -> None
     assert sorted(tmp_path.iterdir()) == paths  # and leaves nothing else behind
 
 
-@pytest.mark.parametrize("drawn", CURVES.values(), ids=CURVES)
-def test_no_word_is_written_over_another(drawn: DimensionCurve) -> None:
-    figure = draw(drawn)
+@cache
+def figure_of(name: str) -> "Figure":
+    """The picture of a curve, drawn once for what looks at it."""
+    return draw(CURVES[name])
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_no_word_is_written_over_another(name: str) -> None:
+    figure = figure_of(name)
     figure.draw_without_rendering()
     for axes in figure.axes:
         boxes = [text.get_window_extent() for text in axes.texts]
@@ -107,10 +117,11 @@ def test_no_word_is_written_over_another(drawn: DimensionCurve) -> None:
             assert box.y1 <= frame.y1
 
 
-@pytest.mark.parametrize("drawn", CURVES.values(), ids=CURVES)
-def test_the_knee_is_marked_in_every_panel(drawn: DimensionCurve) -> None:
+@pytest.mark.parametrize("name", CURVES)
+def test_the_knee_is_marked_in_every_panel(name: str) -> None:
+    drawn = CURVES[name]
     knee = drawn.points[drawn.knee.place]
-    figure = draw(drawn)
+    figure = figure_of(name)
     for axes in figure.axes:
         assert f"knee: {knee.factors}" in [text.get_text() for text in axes.texts]
         (low, high), (left, right) = axes.get_ylim(), axes.get_xlim()

@@ -5,6 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -12,29 +15,25 @@ import pytest
 from recsys.serving import open as open_store
 from recsys.serving import recommend
 from recsys.store import current, find_version, pin, publish, rollback, verify, versions
-from tests.command_line import run_module
+from tests.command_line import run_module, start_module
 from tests.forks import GOT_THROUGH
 from tests.store.releases import small_release
 
 ROOT = Path(__file__).parents[2]
 
 
-def start(mode: str, store: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def lines_of_process(mode: str, store: Path) -> list[dict]:
+    """Have a process of its own work, whose own forks are cheaper, and which prints to a pipe."""
+    done = subprocess.run(
         [sys.executable, "-m", "tests.store.faults", mode, str(store)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        timeout=900,
     )
-
-
-def lines_of_process(mode: str, store: Path) -> list[dict]:
-    """Have a process of its own work, whose own forks are cheaper, and which prints to a pipe."""
-    process = start(mode, store)
-    output, _ = process.communicate(timeout=900)
-    assert process.returncode == 0
-    return [json.loads(line) for line in output.splitlines()]
+    assert done.returncode == 0
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def lines_of(mode: str, store: Path) -> list[dict]:
@@ -162,18 +161,25 @@ def test_a_disk_that_is_full_at_any_size(tmp_path: Path) -> None:
     assert reports[-1]["current"] != first
 
 
+@contextmanager
+def publishing(mode: str, store: Path) -> Iterator[BaseProcess]:
+    """Let a fork of the server publish while the block runs, and to its end."""
+    err = store.with_name(f"{store.name}.err")
+    process = start_module("tests.store.faults", mode, store, err=err)
+    yield process
+    process.join(900)
+    assert process.exitcode == 0, err.read_text()
+
+
 def test_readers_see_whole_versions_while_others_publish(tmp_path: Path) -> None:
     publish(tmp_path, small_release())
-    process = start("loop", tmp_path)
     served = []
-    while process.poll() is None:
-        recommender = open_store(tmp_path)
-        answer = recommender.recommend("u1", 3)
-        assert len(answer) == 3
-        served.append(answer.version)
-    assert process.returncode == 0
-    assert process.stdout is not None
-    process.stdout.close()
+    with publishing("loop", tmp_path) as process:
+        while process.is_alive():
+            recommender = open_store(tmp_path)
+            answer = recommender.recommend("u1", 3)
+            assert len(answer) == 3
+            served.append(answer.version)
     assert len(versions(tmp_path)) == 13
     assert open_store(tmp_path).version == find_version(tmp_path).name
     changes = [
@@ -184,21 +190,16 @@ def test_readers_see_whole_versions_while_others_publish(tmp_path: Path) -> None
 
 def test_readers_read_on_while_versions_are_published_and_pruned(tmp_path: Path) -> None:
     publish(tmp_path, small_release())
-    process = start("pruning-loop", tmp_path)
-    while process.poll() is None:
-        assert len(open_store(tmp_path).recommend("u1", 3)) == 3
-        assert len(recommend("nobody", 3, store=tmp_path)) == 3
-    assert process.returncode == 0
-    assert process.stdout is not None
-    process.stdout.close()
+    with publishing("pruning-loop", tmp_path) as process:
+        while process.is_alive():
+            assert len(open_store(tmp_path).recommend("u1", 3)) == 3
+            assert len(recommend("nobody", 3, store=tmp_path)) == 3
     assert len(versions(tmp_path)) <= 4  # those that were open here for the last prune
 
 
 def test_two_publishers_at_once_both_get_through(tmp_path: Path) -> None:
     publish(tmp_path, small_release())
-    processes = [start("loop", tmp_path) for _ in range(2)]
-    for process in processes:
-        process.communicate(timeout=900)
-        assert process.returncode == 0
+    with publishing("loop", tmp_path), publishing("loop", tmp_path):
+        pass
     assert len(versions(tmp_path)) == 25
     assert current(tmp_path) in {version.name for version in versions(tmp_path)}
