@@ -54,7 +54,16 @@ from .logs import Interactions, read_items, read_log
 from .models import ALS, EASE, KNN, SVD, Blend, Distilled, Item2Vec, Popularity, Softmax
 from .monitoring import drift_between
 from .one_line import compare, dimensions, tune
-from .serving import Batch, Explanation, Recommendations, Recommender, open, recommend, write_batch
+from .serving import (
+    Batch,
+    Explanation,
+    Recommendations,
+    Recommender,
+    open,
+    recommend,
+    write_audiences,
+    write_batch,
+)
 from .settings import (
     AlignmentSettings,
     AutoSettings,
@@ -211,5 +220,6 @@ __all__ = [
     "unpin",
     "verify",
     "versions",
+    "write_audiences",
     "write_batch",
 ]

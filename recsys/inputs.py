@@ -256,8 +256,11 @@ def _is_table(name: str, value: Any) -> bool:
     )
 
 
+_OF_A_VERSION = {"popular_half_life_days", "trending_days"}  # and not of how a log is read
+
+
 def _says_how_to_read(name: str) -> bool:
-    return name in KEYWORDS or name in set(_keys_of("log")) - {"popular_half_life_days"}
+    return name in KEYWORDS or name in set(_keys_of("log")) - _OF_A_VERSION
 
 
 def _keys_of(table: str) -> list[str]:

@@ -5,16 +5,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
 from recsys.base.errors import DataError
 from recsys.base.progress import progress_bar
+from recsys.base.rule_settings import plain_rules
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate, summaries_of
 from recsys.inputs import AnyLog, AnySettings, inputs_of
 from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
 from recsys.logs.sources import ItemSource
+from recsys.logs.visits import NO_DAY, Visits, visits_of
 from recsys.models import Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
 from recsys.monitoring import Gates, warn_of_another_log
@@ -24,6 +27,7 @@ from recsys.store import (
     Content,
     EvaluationSummary,
     Gate,
+    ItemTimes,
     ModelSpec,
     Release,
     Version,
@@ -217,6 +221,7 @@ def release_of(
         What was fitted.
     """
     recency = recency_of(settings.chosen_model)
+    visits = visits_of(log, settings.log.trending_days)
     return Release(
         embeddings=embeddings,
         users=log.users,
@@ -225,11 +230,22 @@ def release_of(
         popularity=popularity_of(user_items),
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
+        times=times_of(visits),
+        seen_day=None if visits is None else visits.last_day,
         model=replace(model, mean_weight=mean_weight_of(user_items)),
         data=summarize(log).to_dict(),
         metrics=metrics,
         config=plain_settings(settings),
     )
+
+
+def times_of(visits: Visits | None) -> ItemTimes | None:
+    """Return what a version keeps of the visits of items."""
+    if visits is None:
+        return None
+    first_day = np.where(visits.first_day == NO_DAY, np.nan, visits.first_day).astype(np.float32)
+    velocity = np.full_like(first_day, np.nan) if visits.velocity is None else visits.velocity
+    return ItemTimes(first_day, velocity, visits.repeat_share, visits.repeat_gap)
 
 
 def evaluate_models(
@@ -297,5 +313,8 @@ def plain_settings(settings: Settings) -> Mapping[str, Any]:
     }
     tables["log"].pop("full")  # was for once
     tables["data"].pop("cache")  # of the machine
+    rules = plain_rules(settings.rules)
+    if rules is not None:
+        tables["rules"] = rules
     model = settings.chosen_model
     return {**tables, "model": {"name": model.name, **parameters_of(model)}}

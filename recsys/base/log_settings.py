@@ -130,6 +130,9 @@ class LogSettings(QuerySettings, TextSettings):
     popular_half_life_days: float = 30.0
     """In the popular list, a user whose latest event with an item is this much older than the
     end of the log counts half as much."""
+    trending_days: float = 7.0
+    """What is of late in the list of what is trending: so many days before the end of the log, at
+    most half of all its days."""
     duplicates: DuplicatePolicy = "sum"
     """How several events of one user and item become one weight: their sum, the latest, the
     largest, or their number, which ignores their weights."""
@@ -193,6 +196,7 @@ class LogSettings(QuerySettings, TextSettings):
         if self.half_life_days is not None:
             require("log.half_life_days", self.half_life_days, above=0)
         require("log.popular_half_life_days", self.popular_half_life_days, above=0)
+        require("log.trending_days", self.trending_days, least=1, below=inf)
         for name in ("since", "until"):
             if getattr(self, name) is not None:
                 unix_seconds(f"log.{name}", getattr(self, name))

@@ -143,6 +143,9 @@ class RuleSettings:
     """Items at a position, such as [[rules.pin]] with position = 1 and item_id = "i7"."""
     max_per: Sequence[str] = field(default_factory=tuple)
     """Columns and numbers, such as ["brand:2", "category:5"]: most items of one in a list."""
+    repeat: float | None = None
+    """What people buy again may return to the lists of those who have seen it: items of which at
+    least this share of their users came back, above 0 to 1, once their usual gap is over."""
     sold_out: str | None = None
     """A text file of the ids of items that are in no list, one a line. A changed file holds at
     once, without a new version."""
@@ -157,6 +160,8 @@ class RuleSettings:
         require("rules.boost", len(self.boost), at_most=MOST_BOOSTS)
         require("rules.pin", len(self.pin), at_most=MOST_PINS)
         require_types("rules", self)
+        if self.repeat is not None:
+            require("rules.repeat", self.repeat, above=0, at_most=1)
         for one in self.max_per:
             column_and_number(one)
 
@@ -164,16 +169,17 @@ class RuleSettings:
         """Return conditions of a list with these rules before their own."""
         own = conditions.get("max_per")
         limits = (own,) if isinstance(own, str) else tuple(own or ())
+        repeat = conditions.get("repeat")
         return conditions | {
             "new_items": _least(self.new_items, conditions.get("new_items")),
-            "boost": (*self.boost, *conditions.get("boost", ())),
-            "pin": (*self.pin, *conditions.get("pin", ())),
+            "repeat": self.repeat if repeat is None else repeat,
+            "boost": _after(self.boost, conditions.get("boost", ())),
+            "pin": _after(self.pin, conditions.get("pin", ())),
             "max_per": (*self.max_per, *limits),
         }
 
     def __bool__(self) -> bool:
-        rules = (self.boost, self.pin, self.max_per, self.sold_out, self.new_items)
-        return any(map(bool, rules))
+        return any(getattr(self, one.name) for one in fields(self))
 
 
 def new_items_of(given: "NewItems | Mapping[str, Any] | float | None") -> NewItems | None:
@@ -224,6 +230,12 @@ def _require_keys(kind: type[Any], given: Mapping[str, Any], name: str, needed: 
         raise ConfigError(f"{name}.{needed}: expected it, got none")
 
 
+def _after(own: Sequence[Any], given: Any) -> Any:
+    """Return rules with those of a caller after them; what is no list, as it is, to be refused."""
+    is_list = isinstance(given, Iterable) and not isinstance(given, str | Mapping)
+    return (*own, *given) if is_list else given
+
+
 def plain_rule(rule: Boost | Pin | NewItems) -> dict[str, Any]:
     """Return what of a rule is not its default."""
     found = {one.name: (getattr(rule, one.name), one.default) for one in fields(rule)}
@@ -237,7 +249,8 @@ def plain_rules(rules: RuleSettings) -> dict[str, Any] | None:
     lists = {name: [plain_rule(one) for one in getattr(rules, name)] for name in ("boost", "pin")}
     share = None if rules.new_items is None else plain_rule(rules.new_items)
     others = {"max_per": list(rules.max_per), "sold_out": rules.sold_out, "new_items": share}
-    return {**lists, **others}
+    found = {**lists, **others}
+    return found if rules.repeat is None else found | {"repeat": rules.repeat}
 
 
 def column_and_number(max_per: str) -> tuple[str, int]:

@@ -41,7 +41,7 @@ _PANELS = {
         *("config", "datasets", "nightly", "refresh"),
     ),
     "From a version to lists": (
-        *("recommend", "items", "similar", "explain", "batch"),
+        *("recommend", "items", "similar", "explain", "batch", "audience"),
         *("serve", "explore"),
     ),
     "Versions": (

@@ -1,4 +1,4 @@
-"""Commands that ask a version: items, recommend, explain, batch, similar.
+"""Commands that ask a version: items, recommend, explain, batch, audience, similar.
 
 What is typed as an item may be its title; where it is neither, the error lists items like it.
 """
@@ -23,7 +23,15 @@ from recsys.cli.app import (
     Where,
     app,
 )
-from recsys.cli.output import keep_table, note, print_items, print_json, require_tables, say
+from recsys.cli.output import (
+    keep_table,
+    note,
+    print_items,
+    print_json,
+    print_rows,
+    require_tables,
+    say,
+)
 
 if TYPE_CHECKING:
     from recsys.serving import Recommender
@@ -88,21 +96,33 @@ def recommend(
     new_items: Annotated[
         float | None, typer.Option("--new-items", help="Share of the list, at most: 0 to 1.")
     ] = None,
+    repeat: Annotated[
+        float | None,
+        typer.Option("--repeat", help="What at least this share buys again may return: 0 to 1."),
+    ] = None,
     on_unknown: Annotated[
         Literal["popular", "raise"],
         typer.Option("--on-unknown", help="What a user that we do not know gets."),
     ] = "popular",
+    of_all: Annotated[
+        Literal["popular", "trending", "latest"] | None,
+        typer.Option("--list", help="A list for everybody, in place of that of a user."),
+    ] = None,
     config: RulesConfig = None,
     store: Store = DEFAULT_STORE,
     version: VersionOption = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recommend items to a user, or to one with a history."""
-    if user_id is None and not history:
+    """Recommend items to a user, to one with a history, or to everybody."""
+    if user_id is None and not history and of_all is None:
         raise ConfigError(
             f"no user: name one{_some_user(store, version)}, or items of a new user by --history "
-            "ITEM"
+            "ITEM, or a list for everybody by --list popular"
+        )
+    if of_all is not None and (user_id is not None or history):
+        raise ConfigError(
+            f"--list: expected no user and no history beside it, got {user_id or history}"
         )
     require_tables(out)
     recommender = opened(store, version, config)
@@ -117,8 +137,11 @@ def recommend(
         "diversity": diversity,
         "max_per": max_per or (),
         "new_items": new_items,
+        "repeat": repeat,
     }
-    if user_id is None:
+    if of_all is not None:
+        found = recommender.top_items(of_all, k, **conditions)
+    elif user_id is None:
         found = recommender.recommend_for_history(known, k, **conditions)
     else:
         found = recommender.recommend(
@@ -135,7 +158,7 @@ def recommend(
     if as_json:
         print_json(found.to_dict())
         return
-    whom = user_id or ", ".join(known)
+    whom = user_id or ", ".join(known) or "everybody"
     print_items(found, f"for {whom} · {found.source} · version {found.version}")
 
 
@@ -239,6 +262,60 @@ def batch(
         progress=True,
     )
     say(folder)
+
+
+@app.command()
+def audience(
+    items_asked: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ITEM]...", help="Ids or titles; default with --folder: all."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Users of each item.")] = 10,
+    per_user: Annotated[
+        int | None, typer.Option("--per-user", min=1, help="Audiences of a user, at most.")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", help="A condition on users, such as n_items >= 5.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="For Parquet files; goes on if interrupted.")
+    ] = None,
+    memory: Annotated[
+        int, typer.Option("--memory", min=1, help="MB for the audiences of a part.")
+    ] = 512,
+    store: Store = DEFAULT_STORE,
+    version: VersionOption = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the users who should hear of an item, or of each of many."""
+    require_tables(out)
+    if not items_asked and folder is None:
+        raise ConfigError("no item: name one or more, or a --folder for the audiences of all items")
+    if folder is not None and (out or as_json):
+        raise ConfigError("--folder: expected no --out and no --json beside it")
+    recommender = opened(store, version)
+    known = [_known_item(recommender, item) for item in items_asked or ()]
+    if folder is not None:
+        written = recsys.write_audiences(
+            recommender,
+            folder,
+            known or None,
+            k,
+            per_user=per_user,
+            where=where,
+            memory_bytes=memory * 1024**2,
+            progress=True,
+        )
+        say(written)
+        return
+    found = recommender.audiences(known, k, per_user=per_user, where=where)
+    keep_table(found.to_arrow, out)
+    rows = found.to_arrow().to_pylist()
+    if as_json:
+        print_json({"audiences": rows, "version": found.version})
+    else:
+        print_rows(rows, title=f"audience · version {found.version}")
 
 
 @app.command()

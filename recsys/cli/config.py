@@ -58,6 +58,7 @@ _EXAMPLES: dict[str, object] = {
     "service.keys": "keys.jsonl",
     "service.telemetry": "http://localhost:4318",
     "service.max_per_second": 100.0,
+    "rules.repeat": 0.2,
     "rules.sold_out": "sold_out.txt",
     "rules.new_items": {"share": 0.1},
     "service.refresh_minutes": 10.0,

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from recsys.base.durable import durable_file
 from recsys.export.formats import Files, Tables
 from recsys.store.content import Content
+from recsys.store.item_times import TIMES
 from recsys.store.manifest import plain
 from recsys.store.parquet_files import ATTRIBUTES, ITEMS, USERS, errors_of_parquet
 
@@ -22,8 +23,13 @@ _MEANINGS = {
     "embedding": "Coordinates in the space of this version; all 0 where nothing is known.",
     "seen": "Rows of items.parquet that the user interacted with, ascending.",
     "seen_weight": "How much each seen item counted in training; absent where all are 1.",
+    "seen_day": "Day of the last event with each seen item, where people come back to items.",
     "popularity": "Users of the item.",
     "recent_popularity": "The same, with old interactions counting less.",
+    "first_day": "Day of the first event of the item.",
+    "velocity": "How much more often the item is met of late than its own past lets expect.",
+    "repeat_share": "Of the users of the item, those who come back to it on a later day.",
+    "repeat_gap": "Days after which they usually do.",
     "summand": "What the item adds to the embedding of a user who has it in the history.",
 }
 _OTHER_MEANING = "As the table of items had it."
@@ -41,7 +47,7 @@ def write_schema(folder: Path, _tables: Tables, content: Content) -> Files:
 
 def _described(content: Content) -> dict[str, Any]:
     manifest, folder = content.version.manifest, content.version.folder
-    names = [name for name in (USERS, ITEMS, ATTRIBUTES) if name in manifest.files]
+    names = [name for name in (USERS, ITEMS, ATTRIBUTES, TIMES) if name in manifest.files]
     return {
         "version": manifest.version,
         "parent": manifest.parent,
@@ -61,11 +67,17 @@ def _file(path: Path) -> dict[str, Any]:
         {
             "name": field.name,
             "type": _type(field.type),
-            "meaning": _MEANINGS.get(field.name, _OTHER_MEANING),
+            "meaning": _meaning(field.name, path.name),
         }
         for field in schema
     ]
     return {"rows": rows, "columns": columns}
+
+
+def _meaning(name: str, file: str) -> str:
+    """Return what a column is; those of the table of items may have any name."""
+    own = name != "item_id" and file == ATTRIBUTES
+    return _OTHER_MEANING if own else _MEANINGS.get(name, _OTHER_MEANING)
 
 
 def _type(type_: pa.DataType) -> str:

@@ -136,6 +136,28 @@ def _milliseconds(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
+def rules_sections(manifest: Manifest) -> list[Section]:
+    """Return the rules of the config that a version was made with, where there were any."""
+    rules: Mapping[str, Any] = manifest.config.get("rules") or {}
+    rows = []
+    for name, value in rules.items():
+        listed = value if isinstance(value, list) else [value]
+        rows += [[name, _rule_in_words(one)] for one in listed if one is not None]
+    if not rows:
+        return []
+    sentence = (
+        "What the config of its training has in [rules]. Those that hold are the rules of the "
+        "config of who answers: recsys serve, recommend and batch --config."
+    )
+    return [Section("Rules", [sentence], tables=[ReportTable(["rule", "what"], rows)])]
+
+
+def _rule_in_words(rule: Any) -> str:
+    if not isinstance(rule, Mapping):
+        return str(rule)
+    return ", ".join(f"{key} {value}" for key, value in rule.items())
+
+
 def log_section(manifest: Manifest) -> Section:
     """Return what a version was made of, and what of the log was rejected, and why."""
     log, left = manifest.log, manifest.evaluation

@@ -21,6 +21,7 @@ from recsys.monitoring.version_facts import (
     index_section,
     log_section,
     night_section,
+    rules_sections,
 )
 from recsys.monitoring.version_lists import SampleUser, long_tail, sample_users
 from recsys.monitoring.version_parts import ReportTable, Section
@@ -95,6 +96,7 @@ def version_report(
         Section("Long tail and coverage", covered, [tail]),
         _ancestry(store, manifest),
         log_section(manifest),
+        *rules_sections(manifest),
         night_section(store, manifest),
     ]
     return VersionReport(

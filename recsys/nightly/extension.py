@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from recsys.base.lazy import lazy_property
 from recsys.logs import Interactions, attributes_of, summarize
 from recsys.logs.item_attributes import with_more_rows
+from recsys.logs.visits import Visits, visits_of
 from recsys.models import model_from
 from recsys.models.new_items import fold_in_items
 from recsys.models.protocol import popularity_of, recency_of
-from recsys.store import Content, ItemTable, Release, UserTable, Version
+from recsys.store import Content, ItemTable, ItemTimes, Release, UserTable, Version
 from recsys.store.parquet_files import read_item_table, read_user_table
+from recsys.training import times_of
 from recsys.vectors import Embeddings, Id, Ids
 
 
@@ -53,6 +55,8 @@ class Extension:
         Of the popularity of new items; see `Interactions.recent_popularity`.
     left_out : iterable of str or int
         Users of the version that the new one does not hold.
+    trending_days : float
+        See `recsys.logs.visits.visits_of`.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class Extension:
         items: pa.Table | None = None,
         half_life_days: float = 30.0,
         left_out: Iterable[Id] = (),
+        trending_days: float = 7.0,
     ) -> None:
         self.parent, self._log, self._half_life_days = parent, log, half_life_days
+        self._trending_days = trending_days
         self._spec = parent.version.manifest.model
         self._model = model_from(self._spec.name, self._spec.parameters)
         users, self._known_items = _tables_of(parent.version)
@@ -94,10 +100,12 @@ class Extension:
         seen.sort_indices()
         return seen, n_new
 
-    def _seen_before(self, shape: tuple[int, int]) -> sp.csr_array:
-        """Return what the users of the version have seen, over all users and items."""
+    def _seen_before(
+        self, shape: tuple[int, int], values: NDArray[np.float32] | None = None
+    ) -> sp.csr_array:
+        """Return the weights, or values, of what the version's users have seen, over all rows."""
         lists = self._known_users.seen
-        weight = lists.weight
+        weight = lists.weight if values is None else values
         if weight is None:
             weight = np.ones(len(lists.item_idx), dtype=np.float32)
         n_known = len(lists), self._n_known[1]
@@ -155,6 +163,8 @@ class Extension:
             popularity=self.popularity,
             model=self._spec,
             recent=self._recent(),
+            times=self._times(),
+            seen_day=self._seen_day(),
             attributes=self._attributes(),
             data={**summarize(self._log).to_dict(), **facts},
             metrics=manifest.metrics,
@@ -178,6 +188,39 @@ class Extension:
             recent[self._item_of_log] = of_log
         recent[:n_items] = before
         return recent
+
+    @lazy_property
+    def _visits(self) -> Visits | None:
+        """What the log says of its pairs and items, where the version has such."""
+        return None if self.parent.times is None else visits_of(self._log, self._trending_days)
+
+    def _times(self) -> ItemTimes | None:
+        """Return what the time of events says: of the items of the version as it was."""
+        before = self.parent.times
+        if before is None or not self.added.items:
+            return before
+        of_log = np.full(len(self.items), -1)
+        of_log[self._item_of_log] = np.arange(len(self._log.items))
+        rows, of_visits = of_log[self._n_known[1] :], times_of(self._visits)
+        if of_visits is None:  # a log without time
+            return before.with_others(before.take(np.full(len(rows), -1)))
+        return before.with_others(of_visits.take(rows))
+
+    def _seen_day(self) -> NDArray[np.uint16] | None:
+        """Return the day of the last event of each pair, of the version or later; 0 if unknown."""
+        before, visits = self._known_users.seen.day, self._visits
+        if before is None:
+            return None
+        days = self._seen_before(self.seen.shape, before.astype(np.float32) + 1)
+        if visits is not None and visits.last_day is not None:
+            pairs = self._log.user_items().tocoo()
+            rows, columns = self._user_of_log[pairs.row], self._item_of_log[pairs.col]
+            of_log = visits.last_day.astype(np.float32) + 1
+            days = days.maximum(sp.csr_array((of_log, (rows, columns)), shape=self.seen.shape))
+        every = sp.csr_array(days + self.seen.sign() * np.float32(0.5))  # also unknown ones
+        every.sort_indices()
+        found: NDArray[np.uint16] = np.maximum(np.floor(every.data) - 1, 0).astype(np.uint16)
+        return found
 
     def _attributes(self) -> pa.Table | None:
         """Return the attributes of the version, with rows for the new items."""

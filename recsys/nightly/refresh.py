@@ -94,6 +94,7 @@ class RefreshContext(Context):
             self.attributes,
             self.settings.log.popular_half_life_days,
             self._deleted(self.parent),
+            self.settings.log.trending_days,
         )
 
     def _deleted(self, parent: Content) -> list[Id]:

@@ -73,6 +73,12 @@ OF_A_LIST = (
 OF_A_USER = (
     *OF_A_LIST,
     Parameter("include_seen", "flag", "Keep items that the user has seen.", default=False),
+    Parameter(
+        "repeat",
+        "number",
+        "Seen items return that at least this share of their users came back to, once the usual "
+        "gap is over.",
+    ),
     Parameter("history", "ids", "Items of a user who may be unknown, the last one last."),
     Parameter(
         "on_unknown",
@@ -96,7 +102,7 @@ OF_ANYBODY = (
     Parameter("weights", "numbers", "Strength of each item of a history without a user_id."),
 )
 _BY_NAME = {parameter.name: parameter for parameter in OF_ANYBODY}
-_OF_REQUEST = frozenset(one.name for one in OF_A_LIST) - {"details"} | {"include_seen"}
+_OF_REQUEST = frozenset(one.name for one in OF_A_LIST) - {"details"} | {"include_seen", "repeat"}
 _PLAIN = frozenset(("k", "on_unknown"))
 
 

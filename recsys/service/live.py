@@ -33,6 +33,7 @@ from recsys.vectors import Id
 
 log = logging.getLogger("recsys.service")
 
+_MICROSECONDS_PER_DAY = 86_400_000_000
 _LOST_SECONDS = 1.0  # for which a database that is lost is not asked again
 _READ_SECONDS, _LOOK_SECONDS = 1.0, 5.0  # for which lists, and new versions, wait for it
 
@@ -256,7 +257,8 @@ class Fresh:
             (one.item_id, self._weight(one.event, one.value)) for one in latest
         ]
         is_outdated = any(trained < one.number <= stored for one in found.kept)
-        return Since(events, self.weights.duplicates, is_forgotten, is_outdated)
+        days = [one.time // _MICROSECONDS_PER_DAY for one in latest]
+        return Since(events, self.weights.duplicates, is_forgotten, is_outdated, days)
 
     def _weight(self, event: str | None, value: float | None) -> float:
         try:

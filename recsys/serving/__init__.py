@@ -1,6 +1,7 @@
 """Serving: open a version and recommend."""
 
 from recsys.base.rule_settings import Boost, NewItems, Pin
+from recsys.serving.audience_files import write_audiences
 from recsys.serving.batch import write_batch
 from recsys.serving.known import ScoredItem
 from recsys.serving.open import open, recommend, store_path
@@ -20,5 +21,6 @@ __all__ = [
     "open",
     "recommend",
     "store_path",
+    "write_audiences",
     "write_batch",
 ]

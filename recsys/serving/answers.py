@@ -90,6 +90,7 @@ class Answers:
             where,
             self._sold_out or None,
             self._items.popularity,
+            lambda: content.times,
         )
 
     @lazy_property
@@ -164,6 +165,7 @@ class Answers:
             find = finder(request.of_new_items, np.append(exclude, taken))
             who = self.version.encode() + who
             new = request.exposure.placed(find, replace(request, pinned=taken), pins, who)
+            new = new[: request.k - len(pins)]  # pins of one position have the next ones too
         taken = np.append(taken, np.array([one.row for _, one in new], np.int32))
         pins = sorted([*pins, *new], key=lambda one: one[0])
         rest = replace(request, k=request.k - len(pins), pins=(), pinned=taken)
@@ -250,7 +252,12 @@ class Answers:
         """Return the items that must not be in the list of each user."""
         if request.include_seen:
             return [NO_ITEMS] * len(user_idx)
-        seen = [self._users.seen[row] if row >= 0 else NO_ITEMS for row in user_idx.tolist()]
+        known = self._users.seen
+        seen = [known[row] if row >= 0 else NO_ITEMS for row in user_idx.tolist()]
+        if request.repeats is not None:
+            for place, row in enumerate(user_idx.tolist()):
+                if row >= 0:
+                    seen[place] = request.left_out(seen[place], known.days(row))
         for user, items in folded.seen().items():
             seen[user] = items
         return seen

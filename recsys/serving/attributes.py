@@ -14,8 +14,10 @@ from recsys.base.errors import DataError, did_you_mean
 from recsys.base.lazy import lazy_property
 from recsys.base.rule_settings import Boost
 from recsys.index import Allowed, Index, ItemRows
+from recsys.serving.repeats import Repeats
 from recsys.serving.rules import NO_ITEMS, BoostedItems, boosted_items
 from recsys.serving.sold_out import SoldOut
+from recsys.store import ItemTimes
 from recsys.vectors import Ids
 
 if TYPE_CHECKING:
@@ -128,6 +130,8 @@ class ItemAttributes:
         Items that may be in no list.
     popularity : ndarray of int64, shape (n_items,), optional
         Users of each item, by which one is new. Default: none is.
+    times : callable, optional
+        Returns what the time of events says of the items, or None where nothing.
     """
 
     def __init__(
@@ -138,11 +142,12 @@ class ItemAttributes:
         where: str,
         sold_out: SoldOut | None = None,
         popularity: NDArray[np.int64] | None = None,
+        times: Callable[[], ItemTimes | None] = lambda: None,
     ) -> None:
         self.ids = ids
         self._popularity = popularity
         self._sold_out = sold_out
-        self._load = table
+        self._load, self._times = table, times
         self._index = index
         self._where = where
         self.matching = _kept(self._matching, _MAX_CONDITIONS)
@@ -154,6 +159,10 @@ class ItemAttributes:
     def sold_out(self) -> ItemRows:
         """The items that may be in no list now."""
         return NO_ITEMS if self._sold_out is None else self._sold_out.rows
+
+    def repeats(self, share: float) -> Repeats:
+        """Return what lets seen items back into lists; see `Repeats`."""
+        return Repeats.of(share, self._times(), self._where)
 
     @lazy_property
     def title_column(self) -> str | None:

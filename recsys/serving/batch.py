@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from recsys.base.progress import OnStep, progress_bar
 from recsys.base.rule_settings import plain_rules
 from recsys.serving.recommender import Recommender
 from recsys.vectors.ids import checked_k
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SETTINGS = "batch.json"
 
@@ -130,8 +133,20 @@ def list_settings(
     return ListSettings(recommender.version, k, include_seen, where, users_per_part, rules)
 
 
+class Parted(Protocol):
+    """What lists of a folder are, and the files that they are in."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        ...
+
+    def parts(self, n: int, /) -> list[str]:
+        """Return the names of the files of so many lists."""
+        ...
+
+
 @contextmanager
-def lists_in(folder: str | Path, settings: ListSettings, n_users: int) -> Iterator[Path]:
+def lists_in(folder: str | Path, settings: Parted, n_users: int) -> Iterator[Path]:
     """Make a folder for lists, or see that it holds such; errors of the block name it."""
     folder = as_path("write_batch", folder)
     with _errors_of(folder):
@@ -139,7 +154,7 @@ def lists_in(folder: str | Path, settings: ListSettings, n_users: int) -> Iterat
         _require_same(folder, settings)
         names = set(settings.parts(n_users))
         for other in sorted({one.name for one in folder.glob("part-*.parquet")} - names):
-            _require_part(folder / other, "of no user")
+            require_part(folder / other, "of no user")
         yield folder
 
 
@@ -155,7 +170,7 @@ def _errors_of(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_same(folder: Path, settings: ListSettings) -> None:
+def _require_same(folder: Path, settings: Parted) -> None:
     """Write the settings of the lists, or compare them to those of the lists in the folder."""
     path, expected = folder / SETTINGS, settings.to_dict()
     if not os.path.lexists(path):
@@ -212,12 +227,10 @@ def write_part(
     many_writers: bool = False,
 ) -> None:
     """Write the file of some users, unless it is there; `many_writers` as in `replaced`."""
-    import pyarrow.parquet as pq
-
     users = recommender.user_vectors.ids
     path = folder / settings.parts(len(users))[number]
     if os.path.lexists(path):
-        _require_part(path, settings.of)
+        require_part(path, settings.of)
         return
     table = recommender.recommend_many(
         users.tolist(settings.rows(number, len(users))),
@@ -225,11 +238,18 @@ def write_part(
         include_seen=settings.include_seen,
         where=settings.where,
     ).to_table()
+    keep_part(table, path, settings.of, many_writers=many_writers)
+
+
+def keep_part(table: "pa.Table", path: Path, of: str, *, many_writers: bool = False) -> None:
+    """Write a file that says of which lists it is; it appears when it is complete."""
+    import pyarrow.parquet as pq
+
     with replaced(path, many_writers=many_writers) as aside:
-        pq.write_table(table.replace_schema_metadata({_OF: settings.of}), aside, compression="zstd")
+        pq.write_table(table.replace_schema_metadata({_OF: of}), aside, compression="zstd")
 
 
-def _require_part(path: Path, of: str) -> None:
+def require_part(path: Path, of: str) -> None:
     """Raise a DataError for a file that was not written for these lists."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -27,12 +27,15 @@ class Since:
         Whether the user's data was deleted: what the version holds of the user must not count.
     is_outdated : bool
         Whether the user's embedding is older than what the version says the user has seen.
+    days : sequence of int
+        The day of each event, since 1970.
     """
 
     events: Sequence[tuple[Id, float]]
     duplicates: str = "sum"
     is_forgotten: bool = False
     is_outdated: bool = False
+    days: Sequence[int] = ()
 
 
 def latest_first(

@@ -46,8 +46,18 @@ _COMPARE: dict[str, Callable[..., pa.Array]] = {
 _MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-def matching_rows(condition: Condition, table: pa.Table) -> NDArray[np.bool_]:
+_OF_ITEMS = ("attributes of items", "; describe(item_id) has them")
+
+
+def matching_rows(
+    condition: Condition, table: pa.Table, about: tuple[str, str] = _OF_ITEMS
+) -> NDArray[np.bool_]:
     """Return which rows fulfil a condition, bool (n_rows,).
+
+    Parameters
+    ----------
+    about : pair of str
+        What the columns are, and who has their names: for the error of an unknown one.
 
     Raises
     ------
@@ -55,7 +65,7 @@ def matching_rows(condition: Condition, table: pa.Table) -> NDArray[np.bool_]:
         If a column is unknown, or a comparison does not fit its type.
     """
     try:
-        truth = _Table(table).truth(condition)
+        truth = _Table(table, about).truth(condition)
     except pa.ArrowException as error:  # a type that Arrow cannot compare, or a number too large
         raise DataError(
             "where: expected values that the columns can be compared with, got others"
@@ -66,8 +76,8 @@ def matching_rows(condition: Condition, table: pa.Table) -> NDArray[np.bool_]:
 class _Table:
     """A table whose columns are found by name, decoded, and asked."""
 
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
+    def __init__(self, table: pa.Table, about: tuple[str, str]) -> None:
+        self._table, self._about = table, about
 
     def truth(self, condition: Condition) -> pa.Array:
         """Return a boolean array with nulls, one value a row."""
@@ -163,8 +173,8 @@ class _Table:
                 f"where: expected one column {column.name!r}, got {len(alike)}: {', '.join(alike)}"
             )
         raise DataError(  # without the names of all, as a stranger may ask
-            f"where: expected a condition on attributes of items, got the column {column.name!r}"
-            f"{did_you_mean(column.name, names)}; describe(item_id) has them"
+            f"where: expected a condition on {self._about[0]}, got the column {column.name!r}"
+            f"{did_you_mean(column.name, names)}{self._about[1]}"
         )
 
 

@@ -1,5 +1,6 @@
 """The recommender: one open version, and its answers."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,7 @@ class Recommender(Space):
     """
 
     def __init__(self, content: Content, rules: RuleSettings | None = None) -> None:
-        self.rules = rules = rules or NO_RULES
+        self.rules = rules = _rules_for(content, rules or NO_RULES)
         self._titles = Titles(content)
         items = replace(content.items, ids=TitledIds.of(content.items.ids, self._titles))
         super().__init__(content, items, Answers(content, items, rules))
@@ -126,6 +127,9 @@ class Recommender(Space):
             The share of the list, at most, that items have which nobody has yet: those with the
             best scores, and some others, drawn for each user and day; see
             `recsys.serving.NewItems`. 0 is none. Default: they compete by their scores.
+        repeat : float, optional
+            Seen items may return that people buy again: those of which at least this share of the
+            users came back, above 0 to 1, once the usual gap since the user's last event is over.
 
         Returns
         -------
@@ -162,7 +166,8 @@ class Recommender(Space):
             What happens to items that the version does not hold. A history without any that it
             holds is an error in either case.
         exclude, include_seen, candidates, where, diversity, max_per, boost, pin, new_items
-            As in `recommend`; the seen items are those of the history.
+            As in `recommend`; the seen items are those of the history. When they were met is not
+            known, so `repeat` lets none of them return.
 
         Returns
         -------
@@ -185,17 +190,20 @@ class Recommender(Space):
         Parameters
         ----------
         by : {"popular", "trending", "latest"}
-            By the number of users; by that number with old interactions counting less, if the log
-            has time; or by a date or number among the attributes, the largest first.
+            By the number of users; by how much more often an item is met of late than its own past
+            lets expect (`recsys.logs.visits.velocity_of`), if the log has time; or by a date or
+            number among the attributes, the largest first.
         column : str, optional
-            Of "latest"; default: the only one of dates. Items without a value are left out.
+            Of "latest"; default: the only one of dates, or where there is none the day on which
+            the log has an item first. Items without a value are left out.
         exclude, candidates, where, diversity, max_per, boost, pin
             As in `recommend`.
 
         Returns
         -------
         Recommendations
-            The source is `by`; scores are numbers of users, or seconds since 1970.
+            The source is `by`; scores are numbers of users, the ratio (1 is as expected), or
+            seconds since 1970.
         """
         return self.rows.named(self.rows.top(by, self.rows.request(k, **conditions), column))
 
@@ -217,7 +225,7 @@ class Recommender(Space):
             One for each user, None for none: the items of users who may be unknown. Those are
             folded in, all at once, as `recommend_for_history` does; items that the version does not
             hold are ignored.
-        exclude, include_seen, candidates, where, diversity, max_per, boost, pin, new_items
+        exclude, include_seen, candidates, where, repeat, diversity, max_per, boost, pin, new_items
             As in `recommend`, the same for all users. With one of the last five, lists are made one
             by one, in some ten times the time.
 
@@ -376,3 +384,16 @@ def _opened(
     from recsys.serving.with_more import ContentWithMore
 
     return Recommender(ContentWithMore.after(content, more), rules)
+
+
+def _rules_for(content: Content, rules: RuleSettings) -> RuleSettings:
+    """Return the rules that a version can keep: lists without one of them are better than none."""
+    if rules.repeat is None or content.times is not None:
+        return rules
+    warnings.warn(
+        f"rules.repeat: version {content.version.name} does not know when items were met, as its "
+        "log had no timestamps or an older release made it; what was seen stays out of lists",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return replace(rules, repeat=None)

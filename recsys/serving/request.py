@@ -23,6 +23,7 @@ from recsys.base.rule_settings import (
 from recsys.index import ItemRows
 from recsys.serving.attributes import ItemAttributes, Limit, Matching
 from recsys.serving.exposure import Exposure
+from recsys.serving.repeats import Days, Repeats
 from recsys.serving.rules import NO_ITEMS, BoostedItems, PinnedRows
 from recsys.vectors import Id, Ids
 from recsys.vectors.ids import checked_ids, checked_k
@@ -42,6 +43,7 @@ class Conditions(TypedDict, total=False):
     boost: Iterable[Boost | Mapping[str, Any]]
     pin: Iterable[Pin | Mapping[str, Any]]
     new_items: NewItems | Mapping[str, Any] | float | None
+    repeat: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,8 @@ class Request:
         Rows that have their positions, and count towards the limits.
     exposure : Exposure, optional
         Of new items, which `matching` and `boosts` then leave out.
+    repeats : Repeats, optional
+        What lets seen items back into the list.
     """
 
     k: int
@@ -85,6 +89,7 @@ class Request:
     pins: tuple[PinnedRows, ...] = ()
     pinned: ItemRows = field(default_factory=lambda: NO_ITEMS)
     exposure: Exposure | None = None
+    repeats: Repeats | None = None
 
     @classmethod
     def of(
@@ -101,6 +106,7 @@ class Request:
         boost: Iterable[Boost | Mapping[str, Any]] = (),
         pin: Iterable[Pin | Mapping[str, Any]] = (),
         new_items: NewItems | Mapping[str, Any] | float | None = None,
+        repeat: float | None = None,
     ) -> "Request":
         """Check what a caller asks for; ids that `items` does not hold are left out.
 
@@ -118,6 +124,7 @@ class Request:
             _rows_or_none(candidates, items.ids),
             None if where is None else items.matching(where),
             _checked_diversity(diversity),
+            repeats=None if repeat is None else items.repeats(repeat),
         )
         if not boost and not pin and not max_per and new_items is None:
             return request
@@ -192,6 +199,12 @@ class Request:
             return replace(self, candidates=NO_ITEMS)
         matching, boosts = self.exposure.apart.new, self.exposure.boosts
         return replace(self, matching=matching, boosts=boosts, exposure=None)
+
+    def left_out(self, seen: ItemRows, days: Days | None) -> ItemRows:
+        """Return those of a user's seen items, beside their last days, that are left out."""
+        if self.include_seen:
+            return NO_ITEMS
+        return seen if self.repeats is None else self.repeats.left_out(seen, days)
 
     def of_pin(self, pin: PinnedRows) -> "Request":
         """Return the request for the item that a pin puts at its position."""

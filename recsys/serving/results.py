@@ -24,7 +24,15 @@ from recsys.vectors import FloatMatrix, FloatVector, Id, Ids
 from recsys.vectors.ids import Kind
 
 Source = Literal[
-    "personal", "fold_in", "popular", "trending", "latest", "similar", "title", "history"
+    "personal",
+    "fold_in",
+    "popular",
+    "trending",
+    "latest",
+    "similar",
+    "title",
+    "history",
+    "audience",
 ]
 SOURCES: tuple[Source, ...] = ("popular", "personal", "fold_in")
 """Of the lists of many users, in the order of their numbers."""
@@ -50,16 +58,17 @@ class Recommendations(Described):
     ----------
     items : tuple of ScoredItem
         No item twice.
-    source : {"personal", "fold_in", "popular", "trending", "latest", "similar", "title", "history"}
-        Where the list came from: the user's own embedding, one folded in from a history, the
-        most popular items, of all time or lately, the newest, the items most similar to one, a
-        search by title, or what the user has seen.
+    source : str
+        Where the list came from: the user's own embedding ("personal"), one folded in from a
+        history ("fold_in"), the most popular items ("popular"), those that are met more than they
+        used to be ("trending"), the newest ("latest"), the items most similar to one ("similar"), a
+        search by "title", what the user has seen ("history"), or the "audience" of an item.
     version : str
         The version that answered.
     about : tuple, optional
         Where `attributes`, `titles` and `reasons` come from.
     kind : {"item", "user"}
-        What is listed: of similar users, `item_id` is the id of a user.
+        What is listed: of similar users and of an audience, `item_id` is the id of a user.
     boosts : tuple of float
         What rules have added to each score, which it is a part of; empty where there were none.
 
@@ -290,7 +299,7 @@ class Batch(Tabular):
             {
                 "user_id": of_user.take(pa.array(user)),
                 "rank": pa.array(rank + 1, pa.int32()),
-                "item_id": _as_written(
+                "item_id": as_written(
                     self.items.values.take(pa.array(self.lists.item_idx[is_there]))
                 ),
                 "score": pa.array(self.lists.scores[is_there]),
@@ -299,5 +308,6 @@ class Batch(Tabular):
         )
 
 
-def _as_written(ids: pa.Array) -> pa.Array:
+def as_written(ids: pa.Array) -> pa.Array:
+    """Return ids as files have them: texts in the type that every reader knows."""
     return ids.cast(pa.string()) if pa.types.is_large_string(ids.type) else ids

@@ -14,6 +14,7 @@ from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.serving.answers import Answers, ItemOrder
 from recsys.serving.fold_in import Histories
 from recsys.serving.fresh import Since
+from recsys.serving.repeats import Days
 from recsys.serving.request import Conditions, Request
 from recsys.serving.results import Explanation, Recommendations, RowList
 from recsys.serving.rules import NO_ITEMS
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 OnUnknown = Literal["popular", "raise"]
 TopKind = Literal["popular", "trending", "latest"]
 
+FIRST_DAY = ""
+"""Of "latest", the name of what is no attribute: the day of the first event of an item."""
+
+_SECONDS_PER_DAY = 86_400
 _MOST_ORDERS = 4  # kept: 4 bytes an item, and 8 for those by a column
 
 
@@ -68,7 +73,8 @@ class RowLists:
             raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
         user_idx = self._users.find(checked_id(user_id, "user_id"))
         if user_idx is not None:
-            seen = NO_ITEMS if request.include_seen else self._users.seen(user_idx)
+            days = None if request.repeats is None else self._users.seen_days(user_idx)
+            seen = request.left_out(self._users.seen(user_idx), days)
             return self._answers.answer(self._users.embedding(user_idx), request, seen, "personal")
         return self._of_unknown(user_id, request, history, on_unknown)
 
@@ -106,8 +112,26 @@ class RowLists:
         if merged is None:
             return self.recommend(user_id, request)
         if merged.nnz:
-            return self._of_history(merged, request)
+            days = None
+            if request.repeats is not None:
+                days = self._days_since(user_id, since, merged, request.repeats.day)
+            return self._of_history(merged, request, days)
         return self._of_unknown(user_id, request, None, on_unknown)
+
+    def _days_since(self, user_id: Id, since: Since, history: "sp.csr_array", day: int) -> Days:
+        """Return the last day of each item of a history; `day` where it is not known."""
+        found: dict[int, int] = {}
+        user_idx = self._users.find(checked_id(user_id, "user_id"))
+        if user_idx is not None and not since.is_forgotten:
+            of_version = self._users.seen_days(user_idx)
+            if of_version is not None:
+                found = dict(
+                    zip(self._users.seen(user_idx).tolist(), of_version.tolist(), strict=True)
+                )
+        rows = self._items.ids.rows([item_id for item_id, _ in since.events])
+        for row, last in zip(rows.tolist(), since.days, strict=True):
+            found[row] = max(found.get(row, 0), last)
+        return np.array([found.get(row, day) for row in history.indices.tolist()])
 
     def explain_with_events(self, user_id: Id, item_id: Id, since: Since) -> Explanation | None:
         """Explain the score in such a list; None where that of the version stands."""
@@ -177,8 +201,10 @@ class RowLists:
             self.histories.of(item_ids, weights, "item_ids", known=known), request
         )
 
-    def _of_history(self, history: "sp.csr_array", request: Request) -> RowList:
-        seen = NO_ITEMS if request.include_seen else history.indices
+    def _of_history(
+        self, history: "sp.csr_array", request: Request, days: Days | None = None
+    ) -> RowList:
+        seen = request.left_out(history.indices, days)
         user = self.histories.fold_in(history)[0]
         return self._answers.answer(user, request, seen, "fold_in")
 
@@ -204,10 +230,13 @@ class RowLists:
                 )
             return column
         dates = [one.name for one in fields if pa.types.is_temporal(one.type)]
+        if not dates and self._content.times is not None:
+            return FIRST_DAY
         if len(dates) != 1:
             raise DataError(
                 f"latest: expected one column of dates among the attributes {where}, got "
-                f"{', '.join(dates) or 'none'}; name a column of dates or numbers by column"
+                f"{', '.join(dates) or 'none, nor events with times'}; name a column of dates or "
+                "numbers by column"
             )
         return str(dates[0])
 
@@ -240,15 +269,26 @@ class _OrderOf:
         items = self._content.items
         if by == "popular":
             return _descending(items.popularity)
+        times = self._content.times
         if by == "trending":
-            if items.recent is None:
-                raise DataError(
-                    f"trending: expected a log with timestamps, and version "
-                    f"{self._content.version.name} was trained on one without; ask for popular"
-                )
-            return _descending(items.recent, items.popularity)
+            return self._by_velocity()
+        if column == FIRST_DAY and times is not None:
+            return _descending(times.first_day.astype(np.float64) * _SECONDS_PER_DAY)
         table: Any = self._content.attributes  # the column was found in it
         return _descending(as_numbers(table[column]))
+
+    def _by_velocity(self) -> ItemOrder:
+        """Return the order by velocity; by recent popularity where an older release made it."""
+        items, times = self._content.items, self._content.times
+        if times is not None and times.has_velocity:
+            return _descending(times.velocity, items.popularity)
+        if times is None and items.recent is not None:
+            return _descending(items.recent, items.popularity)
+        got = "without" if times is None else "shorter than two days"
+        raise DataError(
+            "trending: expected a log with timestamps, of two days or more, and version "
+            f"{self._content.version.name} was trained on one {got}; ask for popular"
+        )
 
 
 def as_numbers(values: pa.ChunkedArray) -> NDArray[np.float64]:

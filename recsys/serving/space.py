@@ -8,7 +8,9 @@ import numpy as np
 
 from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
+from recsys.index import ItemRows
 from recsys.serving.answers import Answers
+from recsys.serving.audience import Audience, Audiences
 from recsys.serving.request import Request
 from recsys.serving.results import Recommendations
 from recsys.serving.similar import Similar
@@ -26,6 +28,7 @@ class Space:
     def __init__(self, content: Content, items: ItemTable, answers: Answers) -> None:
         self._users, self._items, self._answers = content.users, items, answers
         self._similar = Similar(content, answers)
+        self.audience_rows = Audience(content.users, items)
         self.version = content.version.name
 
     def similar_items(
@@ -129,6 +132,75 @@ class Space:
             )
             request = replace(request, candidates=among)
         return self._similar.to(self.user_vectors, user_id, request)
+
+    def audience(
+        self,
+        item_id: Id,
+        k: int = 10,
+        *,
+        exclude: Iterable[Id] = (),
+        candidates: Iterable[Id] | None = None,
+        where: str | None = None,
+    ) -> Recommendations:
+        """List the users who should hear of an item, exact over all users.
+
+        Parameters
+        ----------
+        exclude, candidates : iterable of str or int
+            Of users, as in `similar_users`.
+        where : str, optional
+            A condition on users, such as ``"n_items >= 5 and last_day >= '2026-11-01'"``: how many
+            items a user has had, and, where the version knows it, the day of the last event.
+
+        Returns
+        -------
+        Recommendations
+            Of users who have not had the item: `item_id` is the id of a user. The source is
+            "audience". A score is by how many standard deviations the item stands out of all items
+            for the user, and the logarithm of 1 and the number of the user's items: so scores of
+            different users can be compared. Users with a zero embedding are not in it.
+        """
+        return self.audiences([item_id], k, exclude=exclude, candidates=candidates, where=where)[0]
+
+    def audiences(
+        self,
+        item_ids: Iterable[Id],
+        k: int = 10,
+        *,
+        per_user: int | None = None,
+        exclude: Iterable[Id] = (),
+        candidates: Iterable[Id] | None = None,
+        where: str | None = None,
+    ) -> Audiences:
+        """List the users who should hear of each of some items; see `audience`.
+
+        Parameters
+        ----------
+        per_user : int, optional
+            In so many audiences a user is at most: all pairs are gone through by score, the best
+            first (equal ones in the order of the items, then of users), and a pair is taken if
+            neither is full.
+
+        Returns
+        -------
+        Audiences
+            Iterates over `Recommendations`; ``to_arrow()`` has all in one table.
+        """
+        rows = self.item_rows(item_ids)
+        request = Request.among(k, self._users.ids, exclude=exclude, candidates=candidates)
+        is_allowed = self.audience_rows.allowed(request, where)
+        found = self.audience_rows.of(rows, request.k, is_allowed)
+        if per_user is not None:
+            found = self.audience_rows.assigned(rows, found, request.k, per_user, is_allowed)
+        return Audiences(rows, found, self._items.ids, self._users.ids, self.version)
+
+    def item_rows(self, item_ids: Iterable[Id]) -> ItemRows:
+        """Return the rows of items, each of which is known and there once."""
+        listed = checked_ids(item_ids, "item_ids")
+        rows = np.array([self.item_vectors.row(one) for one in listed], np.int32)
+        if len(np.unique(rows)) < len(rows):
+            raise DataError("item_ids: expected each item once, got one twice")
+        return rows
 
     @lazy_property
     def user_vectors(self) -> NamedVectors:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.base.lazy import lazy_property
 from recsys.index import Index, IndexWithMore
-from recsys.store import Content, ItemTable
+from recsys.store import Content, ItemTable, ItemTimes
 from recsys.store.item_json import ItemJson
 from recsys.vectors import FloatMatrix, Ids
 from recsys.vectors.ids import Kind
@@ -68,6 +68,14 @@ class ContentWithMore(Content):
         from recsys.logs.item_attributes import with_more_rows  # which opening does without
 
         return with_more_rows(self.base.attributes, self.more.attributes, self.items.ids)
+
+    @lazy_property
+    def times(self) -> ItemTimes | None:
+        """What the time of events says of items; of those that are not in the files, nothing."""
+        before = self.base.times
+        if before is None:
+            return None
+        return before.with_others(before.take(np.full(len(self.more.n_users), -1)))
 
     @lazy_property
     def item_json(self) -> ItemJson | None:

@@ -12,6 +12,7 @@ from recsys.store.activations import (
     version_before,
 )
 from recsys.store.content import Content, open_version
+from recsys.store.item_times import ItemTimes
 from recsys.store.listing import describe_versions, table_of_described
 from recsys.store.manifest import (
     Check,
@@ -42,6 +43,7 @@ __all__ = [
     "Gate",
     "IndexSummaries",
     "ItemTable",
+    "ItemTimes",
     "Manifest",
     "ModelSpec",
     "Parent",

@@ -14,6 +14,7 @@ from recsys.base.reading import errors_of_reading, patiently
 from recsys.index import Index, load_index
 from recsys.store import parquet_files
 from recsys.store.item_json import ItemJson
+from recsys.store.item_times import TIMES, ItemTimes, read_item_times
 from recsys.store.parquet_files import ItemTable, UserTable
 from recsys.store.serving_files import (
     SERVING,
@@ -93,6 +94,13 @@ class Content:
         if parquet_files.ATTRIBUTES not in self.version.manifest.files:
             return None
         return parquet_files.read_attribute_table(self.version.folder)
+
+    @lazy_property
+    def times(self) -> ItemTimes | None:
+        """What the time of events says of items; None without time, and in old versions."""
+        if TIMES not in self.version.manifest.files:
+            return None
+        return read_item_times(self.version.folder)
 
     @lazy_property
     def item_json(self) -> ItemJson | None:

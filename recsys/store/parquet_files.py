@@ -34,12 +34,15 @@ class SeenLists:
         Ascending and unique within a user.
     weight : ndarray of float32, shape (n_seen,), optional
         In training. Default: 1.
+    day : ndarray of uint16, shape (n_seen,), optional
+        Of the last event with each, since 1970-01-01.
     """
 
     starts: NDArray[np.int64]
     item_idx: NDArray[np.int32]
     weight: NDArray[np.float32] | None = None
     path: Path = Path(USERS)  # of the file that holds them, for errors
+    day: NDArray[np.uint16] | None = None
 
     def __getitem__(self, user_idx: int) -> NDArray[np.int32]:
         start, end = self._ends(user_idx)
@@ -67,6 +70,10 @@ class SeenLists:
         if self.weight is None:
             return np.ones(end - start, dtype=np.float32)
         return self.weight[start:end]
+
+    def days(self, user_idx: int) -> NDArray[np.uint16] | None:
+        """Return the day of the last event with each seen item of a user, where it is known."""
+        return None if self.day is None else self.day[slice(*self._ends(user_idx))]
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -98,15 +105,20 @@ class ItemTable:
 
 
 def write_user_table(folder: Path, users: UserTable) -> None:
-    """Write users.parquet: user_id, embedding, seen, and seen_weight where not all are 1."""
+    """Write users.parquet: user_id, embedding, seen, and seen_weight where not all are 1.
+
+    And seen_day, where it is known when a user had an item last.
+    """
     table = {
-        "user_id": _id_column(users.ids),
+        "user_id": id_column(users.ids),
         "embedding": _embedding_column(users.embeddings),
         "seen": _list_column(users.seen.starts, users.seen.item_idx, pa.int32()),
     }
     if users.seen.weight is not None:
         table["seen_weight"] = _list_column(users.seen.starts, users.seen.weight, pa.float32())
-    _write(folder / USERS, pa.table(table), users.space_id)
+    if users.seen.day is not None:
+        table["seen_day"] = _list_column(users.seen.starts, users.seen.day, pa.date32())
+    write(folder / USERS, pa.table(table), users.space_id)
 
 
 def write_item_table(folder: Path, items: ItemTable) -> None:
@@ -115,7 +127,7 @@ def write_item_table(folder: Path, items: ItemTable) -> None:
     And summand, where the model has one for each item.
     """
     table = {
-        "item_id": _id_column(items.ids),
+        "item_id": id_column(items.ids),
         "embedding": _embedding_column(items.embeddings),
         "popularity": pa.array(items.popularity, pa.int64()),
     }
@@ -123,21 +135,19 @@ def write_item_table(folder: Path, items: ItemTable) -> None:
         table["recent_popularity"] = pa.array(items.recent, pa.float32())
     if items.summands is not None:
         table["summand"] = _embedding_column(items.summands)
-    _write(folder / ITEMS, pa.table(table), items.space_id)
+    write(folder / ITEMS, pa.table(table), items.space_id)
 
 
 def write_attribute_table(folder: Path, attributes: pa.Table, items: Ids, space_id: str) -> None:
     """Write attributes.parquet: item_id and the other columns of the table of items."""
     column = attributes.column_names.index("item_id")
-    _write(
-        folder / ATTRIBUTES, attributes.set_column(column, "item_id", _id_column(items)), space_id
-    )
+    write(folder / ATTRIBUTES, attributes.set_column(column, "item_id", id_column(items)), space_id)
 
 
 def read_user_table(folder: Path) -> UserTable:
     """Read users.parquet; a CorruptVersionError names it if it is damaged."""
     with errors_of_parquet(folder / USERS):
-        table, space_id = _read(folder / USERS)
+        table, space_id = read(folder / USERS)
         return UserTable(
             ids=Ids(table["user_id"]),
             embeddings=_vectors_of(table["embedding"]),
@@ -149,13 +159,13 @@ def read_user_table(folder: Path) -> UserTable:
 def read_item_table(folder: Path) -> ItemTable:
     """Read items.parquet; a CorruptVersionError names it if it is damaged."""
     with errors_of_parquet(folder / ITEMS):
-        table, space_id = _read(folder / ITEMS)
+        table, space_id = read(folder / ITEMS)
         return ItemTable(
             ids=Ids(table["item_id"]),
             embeddings=_vectors_of(table["embedding"]),
-            popularity=_column_of(table["popularity"], np.int64),
+            popularity=column_of(table["popularity"], np.int64),
             space_id=space_id,
-            recent=_column_of(table["recent_popularity"], np.float32)
+            recent=column_of(table["recent_popularity"], np.float32)
             if "recent_popularity" in table.column_names
             else None,
             summands=_vectors_of(table["summand"]) if "summand" in table.column_names else None,
@@ -165,7 +175,7 @@ def read_item_table(folder: Path) -> ItemTable:
 def read_attribute_table(folder: Path) -> pa.Table:
     """Read attributes.parquet; a CorruptVersionError names it if it is damaged."""
     with errors_of_parquet(folder / ATTRIBUTES):
-        table, _ = _read(folder / ATTRIBUTES)
+        table, _ = read(folder / ATTRIBUTES)
         table.column("item_id")  # a KeyError where a bit of the name was flipped
         return table
 
@@ -226,7 +236,8 @@ def errors_of_parquet(path: Path) -> AbstractContextManager[None]:
     return errors_of_reading(path, *kinds)
 
 
-def _write(path: Path, table: pa.Table, space_id: str) -> None:
+def write(path: Path, table: pa.Table, space_id: str) -> None:
+    """Write a table of a version, durable, with its space."""
     import pyarrow.parquet as pq
 
     table = table.replace_schema_metadata({"recsys.format": str(FORMAT), "space_id": space_id})
@@ -262,7 +273,8 @@ def leaf_columns(field: pa.Field) -> list[str]:
     return [f"{path}.{leaf}" for child in inside for leaf in leaf_columns(child)]
 
 
-def _read(path: Path) -> tuple[pa.Table, str]:
+def read(path: Path) -> tuple[pa.Table, str]:
+    """Return a table of a version, and its space."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
@@ -270,7 +282,7 @@ def _read(path: Path) -> tuple[pa.Table, str]:
     return table, (table.schema.metadata or {})[b"space_id"].decode()
 
 
-def _id_column(ids: Ids) -> pa.ChunkedArray:
+def id_column(ids: Ids) -> pa.ChunkedArray:
     """Return ids as string or int64; in chunks, because a string array holds at most 2 GiB."""
     type_ = pa.int64() if ids.are_integers else pa.string()
     chunks = [
@@ -295,7 +307,12 @@ def _list_column(
     for first in range(0, len(starts) - 1, _ROWS_PER_GROUP):
         block = starts[first : first + _ROWS_PER_GROUP + 1]
         offsets = pa.array((block - block[0]).astype(np.int32))
-        inside = pa.array(values[block[0] : block[-1]], type_)
+        some = values[block[0] : block[-1]]
+        inside = (
+            pa.array(some.astype(np.int32)).view(type_)
+            if pa.types.is_date32(type_)
+            else pa.array(some, type_)
+        )
         chunks.append(pa.ListArray.from_arrays(offsets, inside, type=list_type))
     return pa.chunked_array(chunks, type=list_type)
 
@@ -312,7 +329,11 @@ def _seen_of(table: pa.Table) -> SeenLists:
     weight = None
     if "seen_weight" in table.column_names:
         weight = _inside(table["seen_weight"], np.float32)
-    return SeenLists(starts, _inside(column, np.int32), weight)
+    day = None
+    if "seen_day" in table.column_names:
+        days = table["seen_day"].cast(pa.list_(pa.field("element", pa.int32(), nullable=False)))
+        day = _inside(days, np.int32).astype(np.uint16)
+    return SeenLists(starts, _inside(column, np.int32), weight, day=day)
 
 
 def _inside(lists: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
@@ -320,7 +341,8 @@ def _inside(lists: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
     return _joined([_numbers(chunk.flatten(), dtype) for chunk in lists.chunks], dtype)
 
 
-def _column_of(column: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
+def column_of(column: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return a column of numbers without nulls, read-only."""
     return _joined([_numbers(chunk, dtype) for chunk in column.chunks], dtype)
 
 

@@ -33,6 +33,7 @@ from recsys.store import parquet_files
 from recsys.store.activations import Seen, make_current, seen_current
 from recsys.store.content import INDEX, SIMILAR, Content
 from recsys.store.item_json import write_item_json
+from recsys.store.item_times import write_item_times
 from recsys.store.manifest import MANIFEST, Check, FileFacts, IndexSummaries, Manifest, files_facts
 from recsys.store.parent import Damaged, Parent, parent_of, require_comparable
 from recsys.store.parquet_files import ItemTable, UserTable
@@ -260,6 +261,8 @@ def _write_tables(folder: Path, release: Release, storage: Storage, on_step: OnS
     parquet_files.write_item_table(folder, item_table)
     if release.attributes is not None:
         parquet_files.write_attribute_table(folder, release.attributes, release.items, space_id)
+    if release.times is not None:
+        write_item_times(folder, release.times, release.items, space_id)
     write_mapped(folder, user_table, item_table, storage)
     write_item_json(folder, release.items, release.attributes)
     on_step(3, 6)

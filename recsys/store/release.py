@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
+from recsys.store.item_times import ItemTimes
 from recsys.store.manifest import EvaluationSummary, ModelSpec
 from recsys.store.parquet_files import SeenLists
 from recsys.vectors import Embeddings, Ids, space_id_of
@@ -32,6 +33,10 @@ class Release:
         Number of users of each item.
     recent : ndarray of float32, shape (n_items,), optional
         The same with old interactions counting less; ranks the popular list.
+    times : ItemTimes, optional
+        What the time of events says of the items.
+    seen_day : ndarray of uint16, shape (n_seen,), optional
+        The day of the last event of each entry of `seen`, which is then in canonical form.
     attributes : pyarrow.Table, optional
         Row i describes item i: item_id, and any columns such as title and category.
     data, metrics, config : mapping
@@ -55,6 +60,8 @@ class Release:
     model: ModelSpec
     recent: NDArray[np.float32] | None = None
     attributes: pa.Table | None = None
+    times: ItemTimes | None = None
+    seen_day: NDArray[np.uint16] | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, EvaluationSummary] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -68,10 +75,14 @@ class Release:
             ("item ids", len(self.items), n_items),
             ("popularity", len(self.popularity), n_items),
             ("recent", n_items if self.recent is None else len(self.recent), n_items),
+            ("times", n_items if self.times is None else len(self.times), n_items),
             ("seen", tuple(self.seen.shape), (n_users, n_items)),
         ):
             if found != expected:
                 raise DataError(f"release: expected {name} of {expected} rows, got {found}")
+        n_days = self.seen.nnz if self.seen_day is None else len(self.seen_day)
+        if n_days != self.seen.nnz:
+            raise DataError(f"release: expected a day of {self.seen.nnz} pairs, got {n_days}")
         if self.attributes is None:
             return
         if "item_id" not in self.attributes.column_names:
@@ -95,6 +106,7 @@ class Release:
             seen.indptr.astype(np.int64, copy=False),
             seen.indices.astype(np.int32, copy=False),
             None if are_ones else weight,
+            day=self.seen_day,
         )
 
     @lazy_property

@@ -119,6 +119,7 @@ class UserLookup:
     starts: FileArray  # of the seen lists
     item_idx: FileArray
     weight: FileArray | None
+    day: FileArray | None
     factors: int
 
     def find(self, user_id: Id) -> int | None:
@@ -151,6 +152,12 @@ class UserLookup:
             return np.ones(end - start, dtype=np.float32)
         return np.frombuffer(self.weight.read(start, end), np.float32)
 
+    def seen_days(self, user_idx: int) -> NDArray[np.uint16] | None:
+        """Return the day of the last event with each seen item of a row, where it is known."""
+        if self.day is None:
+            return None
+        return np.frombuffer(self.day.read(*self._ends(user_idx)), np.uint16)
+
     def _ends(self, user_idx: int) -> tuple[int, int]:
         """Return the start and the end of the seen items of a row."""
         start, end = _ENDS.unpack(self.starts.read(user_idx, user_idx + 2))
@@ -167,6 +174,7 @@ _EMBEDDINGS, _SCALE = "embeddings.npy", "scale.npy"
 _SUMMANDS, _POPULARITY = "summands.npy", "popularity.npy"
 _SEEN_STARTS, _SEEN_ITEMS = "seen_starts.npy", "seen_items.npy"
 _SEEN_WEIGHTS, _RECENT, _POPULAR = "seen_weights.npy", "recent.npy", "popular.npy"
+_SEEN_DAYS = "seen_days.npy"
 
 
 def write_mapped(
@@ -185,6 +193,8 @@ def write_mapped(
     np.save(version / MAPPED_USERS / _SEEN_ITEMS, users.seen.item_idx)
     if users.seen.weight is not None:
         np.save(version / MAPPED_USERS / _SEEN_WEIGHTS, users.seen.weight)
+    if users.seen.day is not None:
+        np.save(version / MAPPED_USERS / _SEEN_DAYS, users.seen.day)
     np.save(version / MAPPED_ITEMS / _POPULARITY, items.popularity)
     if items.recent is not None:
         np.save(version / MAPPED_ITEMS / _RECENT, items.recent)
@@ -201,6 +211,7 @@ def open_users(version: Path, space_id: str, shape: tuple[int, int], n_seen: int
         item_idx=open_array(folder / _SEEN_ITEMS, np.int32, (n_seen,)),
         weight=_array_if_there(folder / _SEEN_WEIGHTS, np.float32, (n_seen,)),
         path=folder / _SEEN_STARTS,
+        day=_array_if_there(folder / _SEEN_DAYS, np.uint16, (n_seen,)),
     )
     return UserTable(
         ids=_open_ids(folder, shape[0]),
@@ -227,6 +238,7 @@ def open_user_lookup(version: Path, users: UserTable, n_items: int) -> UserLooku
         starts=file(folder / _SEEN_STARTS, seen.starts),
         item_idx=file(folder / _SEEN_ITEMS, seen.item_idx),
         weight=None if seen.weight is None else file(folder / _SEEN_WEIGHTS, seen.weight),
+        day=None if seen.day is None else file(folder / _SEEN_DAYS, seen.day),
         factors=users.embeddings.shape[1],
     )
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import CorruptVersionError
 from recsys.store.content import Content
+from recsys.store.item_times import TIMES, read_item_times
 from recsys.store.parquet_files import (
     ATTRIBUTES,
     ITEMS,
@@ -97,6 +98,9 @@ def _check_items(version: Version, items: ItemTable) -> None:
         attributes = read_attribute_table(folder)
         same = Ids(attributes["item_id"]) == items.ids
         _require(same, folder / ATTRIBUTES, f"items of {ITEMS}, in order", "others")
+    if TIMES in version.manifest.files:
+        n = len(read_item_times(folder))
+        _require(n == len(items.ids), folder / TIMES, f"{len(items.ids)} items", str(n))
 
 
 def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:
@@ -106,6 +110,7 @@ def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:
         (copied_seen.starts, seen.starts),
         (copied_seen.item_idx, seen.item_idx),
         (copied_seen.weight, seen.weight),
+        (copied_seen.day, seen.day),
     )
     of_items = (
         (content.items.popularity, items.popularity),

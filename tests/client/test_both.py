@@ -55,7 +55,9 @@ def test_conditions(doors, conditions: dict[str, Any], user_id: str) -> None:
     for door in doors.values():
         alike(door.recommend(user_id, **conditions), recommender.recommend(user_id, **conditions))
         alike(door.similar_items("i7", **shared), recommender.similar_items("i7", **shared))
-        on_top = {name: one for name, one in conditions.items() if name != "include_seen"}
+        on_top = {
+            name: one for name, one in conditions.items() if name not in ("include_seen", "repeat")
+        }
         alike(door.top_items(**on_top), recommender.top_items(**on_top))
 
 

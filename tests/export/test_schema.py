@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.export import export_version
-from recsys.store import Content, publish
+from recsys.store import Content, ItemTimes, publish
 from recsys.vectors import Embeddings
 from tests.command_line import run_program
 from tests.store.releases import small_release
@@ -21,7 +22,10 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
     users, items = (rng.standard_normal((n, 4)).astype(np.float32) for n in (12, 30))
     items[3] = 0
     folder = tmp_path_factory.mktemp("it's a store")
-    return Content.of(publish(folder, small_release(embeddings=Embeddings(users, items))))
+    release = small_release(embeddings=Embeddings(users, items))
+    days = np.zeros(release.seen.nnz, np.uint16)
+    times = ItemTimes(*np.zeros((4, 30), np.float32))
+    return Content.of(publish(folder, replace(release, times=times, seen_day=days)))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,12 @@ def test_there_is_a_snippet_for_spark(page: Path) -> None:
 def test_the_columns_are_those_of_the_files(content: Content, page: Path) -> None:
     described = json.loads((page / "schema.json").read_text())
     assert described["space_id"] == content.version.manifest.space_id
-    assert set(described["files"]) == {"users.parquet", "items.parquet", "attributes.parquet"}
+    names = ("users", "items", "attributes", "times")
+    assert set(described["files"]) == {f"{name}.parquet" for name in names}
+    of_times = {
+        one["name"]: one["meaning"] for one in described["files"]["times.parquet"]["columns"]
+    }
+    assert len(set(of_times.values())) == 5  # each explained
     text = (page / "schema.md").read_text()
     for name, facts in described["files"].items():
         file = pq.ParquetFile(content.version.folder / name)

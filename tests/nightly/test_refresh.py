@@ -21,9 +21,11 @@ from recsys.config import settings_from
 from recsys.errors import GateFailedError, StoreError
 from recsys.monitoring.drift import ancestors
 from recsys.nightly import run_night, run_refresh
+from recsys.nightly.extension import Extension
 from recsys.nightly.night import REFRESH_LOCK, only_night
 from recsys.nightly.run import REFRESHES
 from recsys.store import current, find_version, open_version, prune, verify, versions
+from recsys.store.item_times import read_item_times
 from recsys.store.nights import NIGHT_LOCK, runs_in
 from recsys.store.parquet_files import read_item_table, read_user_table
 from tests.command_line import run
@@ -98,6 +100,10 @@ def test_what_the_version_knew_keeps_its_bits(before: Path, refreshed: Path) -> 
     assert now_items.recent is not None
     assert items.recent is not None
     assert now_items.recent[:40].tobytes() == items.recent.tobytes()
+    times, now_times = read_item_times(old.folder), read_item_times(new.folder)
+    assert now_times.velocity[:40].tobytes() == times.velocity.tobytes()
+    assert now_times.repeat_gap[:40].tobytes() == times.repeat_gap.tobytes()
+    assert now_times.first_day[40] == LATER // 86_400
     a, b = old.manifest, new.manifest
     assert (b.space_id, b.model, b.metrics, b.config) == (a.space_id, a.model, a.metrics, a.config)
     assert (b.parent, b.refreshed_from, a.refreshed_from) == (a.version, a.version, None)
@@ -321,3 +327,31 @@ def test_the_command(refreshed: Path, tmp_path: Path) -> None:
     nothing = run("refresh", "--config", place / "n.toml", "--store", place / "store", "--json")
     assert '"nothing_new": true' in nothing.stdout
     assert run("refresh", "--store", tmp_path / "none").returncode == 1
+
+
+def test_when_a_user_had_an_item_last_is_kept_and_learned(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def events(n_users: int, n_items: int, days: range) -> pa.Table:
+        n = 60
+        day = rng.integers(days.start, days.stop, n)
+        users, items = rng.integers(n_users, size=n), rng.integers(n_items, size=n)
+        names = ([f"u{row}" for row in users], [f"i{row}" for row in items])
+        return pa.table({"user_id": names[0], "item_id": names[1], "timestamp": day * 86_400})
+
+    old, new = events(6, 5, range(20_000, 20_030)), events(8, 7, range(20_031, 20_040))
+    options = {"split": "none", "gates": {"enabled": False}}
+    recsys.train(old, tmp_path, model=recsys.ALS(2, iterations=1), **options)
+    both = pa.concat_tables([old.slice(30), new])  # the log no longer holds all of it
+    extension = Extension(open_version(tmp_path), recsys.read_log(both), left_out=["u3"])
+    release = extension.release(extension.embeddings())
+    last: dict[tuple[str, str], int] = {}
+    for row in sorted(pa.concat_tables([old, new]).to_pylist(), key=lambda row: row["timestamp"]):
+        last[row["user_id"], row["item_id"]] = row["timestamp"] // 86_400
+    pairs = release.seen.tocoo()
+    users, items = release.users.tolist(pairs.row), release.items.tolist(pairs.col)
+    assert release.seen_day is not None
+    for pair, day in zip(zip(users, items, strict=True), release.seen_day.tolist(), strict=True):
+        if pair[0] != "u3":  # who is left out, and comes back as new
+            assert day == last[pair], pair
+    assert {pair for pair in last if pair[0] != "u3"} <= set(zip(users, items, strict=True))

@@ -69,7 +69,8 @@ def nights(tmp_path: Path) -> list[Version]:
         Check("list_churn", 0.2, 0.3, True, "list_churn 0.2 (limit 0.3): 20% changed"),
         Check("as_good_as_current", 0.4, 0.5, False, "as_good_as_current: it is not"),
     )
-    release = small_release(seed=1, metrics=measured(0.3) | popular)
+    rules = {"boost": [{"where": "price < 5", "times": 2.0}], "pin": [], "sold_out": None}
+    release = small_release(seed=1, metrics=measured(0.3) | popular, config={"rules": rules})
     second = publish(tmp_path, release, gate=lambda staged, parent: checks)
     return [first, second]
 
@@ -95,6 +96,7 @@ def test_a_report_stands_beside_parent_and_popularity(
     ]
     (drift,) = sections["Drift and churn"].charts
     assert [(dot.name, round(dot.value, 3)) for dot in drift.dots] == [("list_churn", 0.667)]
+    assert sections["Rules"].tables[0].rows == [["boost", "where price < 5, times 2.0"]]
     assert [row[0] for row in sections["Ancestors"].tables[0].rows] == [second.name, first.name]
     assert [*sections["Ancestors"].charts[0].lines[0].y] == [0.4, 0.3]
     earlier = version_report(tmp_path, first.name)

@@ -1,6 +1,7 @@
 """A small store with ids of any content, and the service over it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from recsys.service import Service, ServiceSettings
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
 from recsys.settings import IndexSettings
-from recsys.store import publish
+from recsys.store import ItemTimes, publish
 from tests.store.releases import ODD_IDS, small_release
 
 N_ITEMS = 40
@@ -30,7 +31,7 @@ def release(seed: int = 0):
         "price": (rows * 7 % 31).astype(np.float64),
         "released": [date(2000 + row % 20, 1, 1) for row in rows.tolist()],
     }
-    return small_release(
+    found = small_release(
         len(USERS),
         N_ITEMS,
         seed=seed,
@@ -38,6 +39,9 @@ def release(seed: int = 0):
         item_ids=ITEMS,
         attributes=pa.table(attributes),
     )
+    times = np.float32([20_000 + rows % 9, rows * np.nan, rows % 5 / 5, rows % 3 + 1])
+    seen_day = np.full(found.seen.nnz, 20_000, np.uint16)
+    return replace(found, times=ItemTimes(*times), seen_day=seen_day)
 
 
 @pytest.fixture(scope="session")

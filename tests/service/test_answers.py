@@ -92,6 +92,7 @@ CONDITIONS = st.fixed_dictionaries(
         "include_seen": st.booleans(),
         "where": st.sampled_from(["price < 20", "category in ('a', 'b')", "title is null"]),
         "diversity": st.floats(0, 1),
+        "repeat": st.sampled_from([0.2, 0.6]),
         "max_per": st.sampled_from(["category:1", ["category:3", "price:1"]]),
         "boost": st.just([{"where": "price < 20", "times": 2.5, "until": "2999-01-01"}]),
         "pin": st.lists(

@@ -18,11 +18,12 @@ from recsys.serving import Recommender
 from recsys.serving import open as open_store
 from recsys.serving.attributes import ItemAttributes
 from recsys.settings import IndexSettings
-from recsys.store import publish
+from recsys.store import ItemTimes, publish
 from recsys.vectors import Embeddings, Ids
 from tests.store.releases import small_release
 
 N_USERS, N_ITEMS, FACTORS = 8, 400, 4
+TODAY = 20_000  # for who asks what may be bought again
 COLORS = ["red", "green", "blue", None]
 
 
@@ -30,7 +31,7 @@ class World:
     """A published version, and everything in it as plain arrays."""
 
     def __init__(self, folder: Path, kind: str) -> None:
-        self.kind = kind
+        self.kind, self.store = kind, folder
         rng = np.random.default_rng(0)
         seen = sp.random_array((N_USERS, N_ITEMS), density=0.1, rng=rng, format="csr")
         full = np.ones((1, N_ITEMS))
@@ -44,6 +45,12 @@ class World:
         self.popularity = popularity_of(self.seen)
         self.price = rng.integers(1, 50, N_ITEMS)
         self.color = [COLORS[place] for place in rng.integers(0, 4, N_ITEMS)]
+        rng = np.random.default_rng(1)
+        self.seen.sort_indices()
+        self.last_day = (TODAY - rng.integers(0, 40, self.seen.nnz)).astype(np.uint16)
+        self.share, self.gap = rng.random((2, N_ITEMS), np.float32) * [[1], [30]]
+        nothing = np.full(N_ITEMS, np.nan, np.float32)
+        times = ItemTimes(nothing, nothing, *np.float32([self.share, self.gap]))
         ids = [f"i{row}" for row in range(N_ITEMS)]
         release = small_release(
             N_USERS,
@@ -51,6 +58,8 @@ class World:
             embeddings=Embeddings(self.users, self.items),
             seen=self.seen,
             popularity=self.popularity,
+            times=times,
+            seen_day=self.last_day,
             attributes=pa.table({"item_id": ids, "price": self.price, "color": self.color}),
         )
         publish(folder, release, IndexSettings(kind=kind, target_recall=1.0, trees=3))

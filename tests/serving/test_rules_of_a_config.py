@@ -23,6 +23,7 @@ CONFIG = """
 [rules]
 max_per = ["color:2"]
 sold_out = "sold_out.txt"
+repeat = 0.2
 
 [[rules.boost]]
 where = "price < 20"
@@ -60,6 +61,7 @@ def asked_for(world: World, user: str, k: int) -> list[str]:
         pin=[Pin(position=2, where="color = 'red'")],
         max_per="color:2",
         exclude=["i7"],
+        repeat=0.2,
     )
     return [one.item_id for one in found]
 

@@ -1,0 +1,240 @@
+"""Who should hear of an item: the users who will most likely take it, exact over all of them.
+
+Scores of two users cannot be compared as they are: the lengths of vectors are what a model makes
+of them. So a score counts by how far it stands out of the user's own, less their mean and by their
+standard deviation, both over all items; and who takes more takes this sooner, so the logarithm of 1
+and the user's number of items is added. Mean and deviation come from the mean and the covariance of
+the items, so no list is made of any user. `python -m benchmarks.audiences` compares other scales.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys.base.checks import require_a, require_whole
+from recsys.base.lazy import lazy_property
+from recsys.base.tables import Tabular
+from recsys.index import ItemRows
+from recsys.serving.assignment import NO_SCORES, Suited, assigned
+from recsys.serving.known import scored_items
+from recsys.serving.request import Request
+from recsys.serving.results import Recommendations, as_written
+from recsys.serving.rules import NO_ITEMS
+from recsys.store import ItemTable, UserTable
+from recsys.vectors import FloatMatrix, FloatVector, Ids
+
+_SCORES_AT_ONCE = 1 << 24  # 64 MB of them
+_ITEMS_AT_ONCE = 256
+_NORMS_AT_ONCE = 1 << 16
+
+
+_NOBODY = Suited(NO_ITEMS, NO_SCORES)
+
+
+class Audience:
+    """Finds the users whom items of a version suit best; threads may share one.
+
+    Users without an embedding are in no audience: nothing stands out of scores of 0.
+    """
+
+    def __init__(self, users: UserTable, items: ItemTable) -> None:
+        self._users, self._items = users, items
+        self._activity = UserActivity(users)
+
+    def allowed(self, request: Request, where: str | None) -> NDArray[np.bool_] | None:
+        """Return which users may be in an audience; None where all may.
+
+        Parameters
+        ----------
+        request : Request
+            In rows of users.
+        """
+        is_allowed = request.is_allowed(len(self._users.ids))
+        if where is None:
+            return is_allowed
+        matching = self._activity.matching(where)
+        return matching if is_allowed is None else matching & is_allowed
+
+    def assigned(
+        self,
+        items: ItemRows,
+        lists: Sequence[Suited],
+        k: int,
+        per_user: int,
+        is_allowed: NDArray[np.bool_] | None,
+    ) -> list[Suited]:
+        """Return audiences in which no user is too often; see `recsys.serving.assignment`."""
+        require_whole("per_user", per_user, least=1)
+
+        def deeper(place: int, n: int) -> Suited:
+            return self.of(items[[place]], n, is_allowed)[0]
+
+        return assigned(lists, k, per_user, len(self._users.ids), deeper)
+
+    @lazy_property
+    def _mean(self) -> FloatVector:
+        """The mean of the items, (factors,)."""
+        mean: FloatVector = np.asarray(self._items.embeddings).mean(axis=0, dtype=np.float64)
+        return mean.astype(np.float32)
+
+    @lazy_property
+    def _deviation(self) -> FloatVector:
+        """The standard deviation of the scores of each user, (n_users,)."""
+        centered = np.asarray(self._items.embeddings).astype(np.float64) - self._mean
+        covariance = (centered.T @ centered / max(len(centered), 1)).astype(np.float32)
+        found = np.empty(len(self._users.ids), np.float32)
+        for first in range(0, len(found), _NORMS_AT_ONCE):
+            block = slice(first, first + _NORMS_AT_ONCE)
+            users = self._users.embeddings[block]
+            found[block] = np.einsum("ij,ij->i", users @ covariance, users)
+        return np.sqrt(np.maximum(found, 0))
+
+    def of(
+        self, items: ItemRows, k: int, is_allowed: NDArray[np.bool_] | None = None
+    ) -> list[Suited]:
+        """Return the best k users of each item, without those who have had it.
+
+        Parameters
+        ----------
+        is_allowed : ndarray of bool, shape (n_users,), optional
+            Who may be in an audience. Default: everybody.
+        """
+        found: list[Suited] = []
+        for first in range(0, len(items), _ITEMS_AT_ONCE):
+            found += self._of_some(items[first : first + _ITEMS_AT_ONCE], k, is_allowed)
+        return found
+
+    def _of_some(
+        self, items: ItemRows, k: int, is_allowed: NDArray[np.bool_] | None
+    ) -> list[Suited]:
+        asked = np.asarray(self._items.embeddings[items]) - self._mean  # (n, d)
+        place_of = np.full(len(self._items.ids), -1, np.int32)
+        place_of[items] = np.arange(len(items))
+        best = [_NOBODY] * len(items)
+        n_users = len(self._users.ids)
+        step = max(_SCORES_AT_ONCE // max(len(items), 1), 1)
+        for first in range(0, n_users, step):
+            block = slice(first, min(first + step, n_users))
+            standing = self._standing(asked, block, is_allowed)
+            standing[self._had(place_of, block)] = -np.inf
+            for place, row in enumerate(standing):
+                best[place] = _merged(best[place], row, first, k)
+        return best
+
+    def _standing(
+        self, asked: FloatMatrix, users: slice, is_allowed: NDArray[np.bool_] | None
+    ) -> FloatMatrix:
+        """Return the standing of some items with some users, (n_items, n_users)."""
+        deviation = self._deviation[users]
+        is_in = deviation > 0
+        if is_allowed is not None:
+            is_in = is_in & is_allowed[users]
+        found: FloatMatrix = asked @ np.asarray(self._users.embeddings[users]).T
+        found *= np.divide(1, deviation, out=np.zeros_like(deviation), where=is_in)
+        found += np.log1p(np.diff(self._users.seen.starts[users.start : users.stop + 1]))
+        found[:, ~is_in] = -np.inf
+        return found
+
+    def _had(self, place_of: NDArray[np.int32], users: slice) -> tuple[NDArray[np.integer], ...]:
+        """Return the items, by their places, and the users of a block who have had them."""
+        seen = self._users.seen
+        starts = seen.starts[users.start : users.stop + 1]
+        place = place_of[seen.item_idx[starts[0] : starts[-1]]]
+        asked = np.flatnonzero(place >= 0)
+        return place[asked], np.searchsorted(starts - starts[0], asked, side="right") - 1
+
+
+def _merged(best: Suited, row: FloatVector, first: int, k: int) -> Suited:
+    """Return the best k of some users and of those of a block, whose rows are larger.
+
+    So of equals the ones that were there before stay.
+    """
+    floor = best.standing[-1] if len(best.rows) == k else -np.inf
+    better = np.flatnonzero(row > floor)
+    if len(better) == 0:
+        return best
+    if len(better) > 2 * k:
+        least = np.partition(row[better], len(better) - k)[len(better) - k]
+        better = better[row[better] >= least]
+    rows = np.concatenate([best.rows, (better + first).astype(np.int32)])
+    standing = np.concatenate([best.standing, row[better]])
+    order = np.lexsort((rows, -standing))[:k]
+    return Suited(rows[order], standing[order])
+
+
+class UserActivity:
+    """What a version knows of its users, as a table that conditions ask."""
+
+    def __init__(self, users: UserTable) -> None:
+        self._users = users
+
+    @lazy_property
+    def table(self) -> pa.Table:
+        """A row for each user: n_items, and last_day where the version knows it."""
+        seen = self._users.seen
+        n_items = np.diff(seen.starts)
+        columns = {"n_items": pa.array(n_items)}
+        if seen.day is not None:
+            last = np.zeros(len(n_items), np.int32)
+            has_any = n_items > 0
+            last[has_any] = np.maximum.reduceat(seen.day, seen.starts[:-1][has_any])
+            columns["last_day"] = pa.array(last, mask=~has_any).view(pa.date32())
+        return pa.table(columns)
+
+    def matching(self, where: str) -> NDArray[np.bool_]:
+        """Return which users fulfil a condition; see `recsys.serving.conditions`."""
+        from recsys.serving.conditions import parse  # with Arrow's compute 28 ms, for conditions
+        from recsys.serving.matching import matching_rows
+
+        require_a("where", where, str, "a condition as text")
+        about = "what is known of users", f": there are {', '.join(self.table.column_names)}"
+        return matching_rows(parse(where), self.table, about)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Audiences(Tabular):
+    """The audiences of some items; iterates over `Recommendations` of users, in their order.
+
+    A position gives the `Recommendations` of one item.
+    """
+
+    item_idx: ItemRows
+    lists: Sequence[Suited]
+    items: Ids
+    users: Ids
+    version: str
+
+    def __len__(self) -> int:
+        return len(self.lists)
+
+    def __iter__(self) -> Iterator[Recommendations]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, position: int) -> Recommendations:
+        found = self.lists[position]
+        listed = scored_items(self.users.tolist(found.rows), found.standing)
+        return Recommendations(listed, "audience", self.version, kind="user")
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row per user of an audience: item_id, rank from 1, user_id, score."""
+        lengths = [len(one.rows) for one in self.lists]
+        users = np.concatenate([NO_ITEMS, *(one.rows for one in self.lists)])
+        ranks = np.concatenate([NO_ITEMS, *(np.arange(n) + 1 for n in lengths)])
+        scores = np.concatenate([NO_SCORES, *(one.standing for one in self.lists)])
+        return pa.table(
+            {
+                "item_id": as_written(
+                    self.items.values.take(pa.array(np.repeat(self.item_idx, lengths)))
+                ),
+                "rank": pa.array(ranks, pa.int32()),
+                "user_id": as_written(self.users.values.take(pa.array(users))),
+                "score": pa.array(scores, pa.float32()),
+            }
+        )
+
+    def caption(self) -> str:
+        """Return how many items there are, and the version."""
+        return f"audiences of {len(self):,} items · version {self.version}"
