@@ -23,6 +23,7 @@ from recsys.settings import (
     AlignmentSettings,
     AutoSettings,
     CompareSettings,
+    ComputeSettings,
     DataSettings,
     EvaluationSettings,
     EventSettings,
@@ -92,6 +93,7 @@ class Settings(ShowsChanges):
     rules: RuleSettings = field(default_factory=RuleSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
     spark: SparkSettings = field(default_factory=SparkSettings)
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
 
     def __post_init__(self) -> None:
         require("engine", self.engine, one_of=get_args(Engine))

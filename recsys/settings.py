@@ -17,6 +17,7 @@
     [rules]       what holds for every list that is answered
     [service]     where the online service listens, and what it lets a caller ask for
     [spark]       where Spark runs, for engine = "spark"
+    [compute]     whether a CUDA card does what it can
 
 `recsys.config` makes these of a TOML file. Each raises a ConfigError if a setting is out of range.
 """
@@ -27,6 +28,7 @@ from math import inf
 from typing import Any, Literal, Self, get_args
 
 from recsys.base.checks import ShowsChanges, require, require_known, require_types
+from recsys.base.devices import ComputeSettings as ComputeSettings
 from recsys.base.errors import ConfigError
 from recsys.base.event_settings import EventSettings as EventSettings
 from recsys.base.index_settings import IndexKind as IndexKind

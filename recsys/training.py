@@ -1,6 +1,7 @@
 """The offline flow on one page: split, fit, evaluate, fit on everything, publish."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from recsys.base.errors import DataError
+from recsys.base.devices import on_device
+from recsys.base.errors import ConfigError, DataError
 from recsys.base.progress import progress_bar
 from recsys.base.rule_settings import plain_rules
 from recsys.config import Settings
@@ -18,7 +20,7 @@ from recsys.inputs import AnyLog, AnySettings, inputs_of
 from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
 from recsys.logs.sources import ItemSource
 from recsys.logs.visits import NO_DAY, Visits, visits_of
-from recsys.models import Model, Popularity, parameters_of, popularity_of
+from recsys.models import ALS, Blend, Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
 from recsys.monitoring import Gates, warn_of_another_log
 from recsys.splits import ThreeWaySplit, decide_split, split_log, split_parts
@@ -128,7 +130,10 @@ def train(
     evaluations = evaluate_models(log, settings, test=test, progress=progress)
     user_items = log.user_items()
     model = settings.chosen_model
-    with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
+    with (
+        computed_on(settings),
+        epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch,
+    ):
         embeddings = model.fit(log, on_epoch=on_epoch)
     metrics = {
         name: EvaluationSummary.from_dict(one) for name, one in summaries_of(evaluations).items()
@@ -279,7 +284,10 @@ def evaluate_split(
     train_part, test_part = split
     results = {}
     for model in {model.name: model for model in (settings.chosen_model, Popularity())}.values():
-        with epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch:
+        with (
+            computed_on(settings),
+            epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch,
+        ):
             embeddings = model.fit(train_part, on_epoch=on_epoch)
         results[model.name] = evaluate(
             embeddings,
@@ -291,6 +299,22 @@ def evaluate_split(
             progress=progress,
         )
     return results
+
+
+@contextmanager
+def computed_on(settings: Settings) -> Iterator[None]:
+    """Let the fits of the block take the device of the settings.
+
+    A ConfigError where that is a card by name, and the model is none that is fitted on one.
+    """
+    device, model = settings.compute.device, settings.chosen_model
+    if device == "cuda" and not isinstance(model, ALS | Blend):
+        raise ConfigError(
+            f'compute.device: expected "auto" or "cpu" for the model {model.name}, which is not '
+            f'fitted on a card, got "cuda"; or take als (--model als)'
+        )
+    with on_device(device):
+        yield
 
 
 def read_test(settings: Settings) -> Interactions | None:

@@ -24,8 +24,8 @@ class ComputeSettings(ShowsChanges):
     """Where heavy work is done; the ``[compute]`` table."""
 
     device: Device = "auto"
-    """"cpu"; "cuda": ALS and exact lists on a CUDA card, which the extra ``[cuda]`` needs; "auto":
-    there, where a card is and the work is large enough to pay."""
+    """"cpu"; "cuda": fits of ALS on a CUDA card, by the extra ``[cuda]``; "auto": on the card,
+    where one is and the fit is large enough to pay. A version does not depend on it."""
 
     def __post_init__(self) -> None:
         require("compute.device", self.device, one_of=DEVICES)
@@ -33,7 +33,7 @@ class ComputeSettings(ShowsChanges):
 
 @contextmanager
 def on_device(device: Device | None) -> Iterator[None]:
-    """Let the fits and lists of the block, however deep, take a device; None leaves what is."""
+    """Let the fits of the block, however deep, take a device; None leaves what is."""
     token = _of_block.set(device_of(device))
     try:
         yield

@@ -14,7 +14,7 @@ from recsys.base.durable import replaced, require_place
 from recsys.base.errors import ConfigError, did_you_mean
 from recsys.base.tables import table_of
 from recsys.cli.app import AsJson, Out, RejectsFile, app, choose_model, read_logged
-from recsys.cli.options import Factors, Items, LogOptions, ModelName, takes_log
+from recsys.cli.options import DeviceName, Factors, Items, LogOptions, ModelName, takes_log
 from recsys.cli.output import (
     Listing,
     cell,
@@ -54,11 +54,12 @@ def evaluate_command(
     by: Annotated[
         str | None, typer.Option("--by", help="A column of --items: accuracy by its values.")
     ] = None,
+    device: DeviceName = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on one part of a log, test on the other, and publish nothing."""
-    settings = options.settings(model, factors, items)
+    settings = options.settings(model, factors, items, {"compute.device": device})
     require_tables(out)
     if users_out:
         require_place(users_out, "--users: expected to write every user's metrics")

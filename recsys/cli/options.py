@@ -51,6 +51,10 @@ Factors = Annotated[
     int | None,
     typer.Option("--factors", min=1, help="Of the model; of auto, tune, compare: at most."),
 ]
+DeviceName = Annotated[
+    str | None,
+    typer.Option("--device", help="auto, cpu, cuda: whether a card fits (compute.device)."),
+]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
@@ -60,6 +64,7 @@ Changes = Annotated[
 
 FLAGS = {
     "engine": "--engine",
+    "compute.device": "--device",
     "log.columns.user_id": "--user",
     "log.columns.item_id": "--item",
     "log.columns.timestamp": "--time",

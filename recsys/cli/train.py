@@ -27,7 +27,16 @@ from recsys.cli.app import (
     note_counts,
     read_logged,
 )
-from recsys.cli.options import Changes, Config, Factors, Items, LogOptions, ModelName, takes_log
+from recsys.cli.options import (
+    Changes,
+    Config,
+    DeviceName,
+    Factors,
+    Items,
+    LogOptions,
+    ModelName,
+    takes_log,
+)
 from recsys.cli.output import (
     Listing,
     cell,
@@ -62,12 +71,13 @@ def train_command(
     engine: Annotated[
         str | None, typer.Option("--engine", help="local, spark: where it is trained (engine).")
     ] = None,
+    device: DeviceName = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on a log, test, and publish a version."""
     from recsys.base.durable import stamp_of  # with hashlib, which no other command needs at once
 
-    settings = options.settings(model, factors, items, {"engine": engine})
+    settings = options.settings(model, factors, items, {"engine": engine, "compute.device": device})
     recsys.store.require_writable(store)
     folder = recsys.store.store_folder(store)
     rejects = rejects or folder / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet"
@@ -180,10 +190,12 @@ def nightly_command(
     config: Annotated[Path, typer.Option("--config", help="TOML file of settings.")],
     store: Annotated[Path | None, typer.Option("--store", help=STORE_HELP)] = None,
     changes: Changes = None,
+    device: DeviceName = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole night: ingest, train, test, publish; go on after a crash."""
-    settings = LogOptions(config=config, changes=changes).settings()
+    options = LogOptions(config=config, changes=changes)
+    settings = options.settings(keys={"compute.device": device})
     with _stopping():
         try:
             report = recsys.nightly.run_night(settings, store, progress=True)

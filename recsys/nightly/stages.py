@@ -59,7 +59,7 @@ from recsys.store import (
     publish,
     versions,
 )
-from recsys.training import evaluate_models, gates_of, with_model
+from recsys.training import computed_on, evaluate_models, gates_of, with_model
 from recsys.tuning.choice import Choice
 from recsys.vectors import Embeddings
 
@@ -188,11 +188,11 @@ def _train(night: Context, folder: Path) -> Trained:
         epochs = night.settings.nightly.warm_iterations
         if epochs is not None:
             model = model_from(model.name, parameters_of(model) | {"iterations": epochs})
-    with epoch_bar(f"fitting {model.name}{source}", enabled=night.progress) as on_epoch:
+    bar = epoch_bar(f"fitting {model.name}{source}", enabled=night.progress)
+    with computed_on(night.decided), bar as on_epoch:
         embeddings = model.fit(night.log, start=start, on_epoch=on_epoch)
     write_embeddings(folder, embeddings)
-    warm = "cold" if start is None else "warm"
-    return Trained(warm, embeddings.factors, parameters_of(model))
+    return Trained("cold" if start is None else "warm", embeddings.factors, parameters_of(model))
 
 
 def _start(night: Context) -> Embeddings | None:

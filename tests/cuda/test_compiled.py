@@ -27,9 +27,8 @@ def registers(program: Program, folder: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.skipif(NVCC is None, reason="no nvcc, which says how many registers a kernel takes")
-@pytest.mark.parametrize("width", [64, 256])
-def test_rows_keep_to_their_registers(width: int, tmp_path: Path) -> None:
-    found = registers(program_of(width, "Bfloat16"), tmp_path)
+def test_rows_keep_to_their_registers(tmp_path: Path) -> None:
+    found = registers(program_of(64, "Bfloat16"), tmp_path)
     assert found.keys() == {"step_rows", "solve_rows", "sum_pieces", "step_long_rows", "round_rows"}
     # Three blocks of 256 threads have 80 each: with 128, measured, a sweep takes 1.7 times as long.
     assert all(used <= 80 for used, _ in found.values())

@@ -11,12 +11,15 @@ import pytest
 import scipy.sparse as sp
 
 from recsys.base.devices import on_device
+from recsys.config import settings_from
 from recsys.cuda import device
 from recsys.errors import ConfigError, DivergedError
+from recsys.features import Features
 from recsys.models import ALS
 from recsys.models.als import on_card
 from recsys.models.als.on_card import CardSweeps
 from recsys.models.protocol import Epoch, mean_weight_of, normalized, popularity_of
+from recsys.training import computed_on
 from recsys.vectors import Embeddings
 from tests.cuda.emulator import Emulator
 from tests.models import als_twin
@@ -60,6 +63,13 @@ def fitted(name: str, on: str) -> tuple[Embeddings, tuple[float, ...], Embedding
             WORLD, on_epoch=lambda epoch: epochs.append((epoch.loss, epoch.embeddings()))
         )
     return embeddings, tuple(loss for loss, _ in epochs), epochs[-1][1]
+
+
+def losses_and_vectors(als: ALS) -> tuple[list[float], Embeddings]:
+    """Return the losses of a fit on the device of the block, and what it gives."""
+    losses: list[float] = []
+    embeddings = als.fit(WORLD, on_epoch=lambda epoch: losses.append(epoch.loss))
+    return losses, embeddings
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -138,6 +148,22 @@ def test_auto_takes_the_card_where_the_work_pays(monkeypatch: pytest.MonkeyPatch
     assert too_wide.fit(WORLD, device="auto").factors == 600  # by the CPU
     with pytest.raises(ConfigError, match="als.factors: expected at most 512 on a card, got 600"):
         too_wide.fit(WORLD, device="cuda")
+
+
+def test_the_device_of_a_config_is_that_of_its_fits_and_a_model_without_kernels_an_error() -> None:
+    chosen = {"model": {"name": "als", "factors": 12}, "compute": {"device": "cuda"}}
+    with computed_on(settings_from(chosen)):
+        _, there = losses_and_vectors(PLAIN)
+    assert there.items.tobytes() == fitted("plain", "cuda")[0].items.tobytes()
+    chosen["model"] = {"name": "svd"}
+    words = r'compute.device: expected "auto" or "cpu" for the model svd, which is not fitted on a'
+    with pytest.raises(ConfigError, match=words), computed_on(settings_from(chosen)):
+        pass
+    with pytest.raises(ConfigError, match="compute.device: expected 'auto', 'cpu' or 'cuda', got"):
+        settings_from({"compute": {"device": "gpu"}})
+    described = Features(items=sp.csr_array(np.ones((WORLD.shape[1], 1), dtype=np.float32)))
+    with pytest.raises(ConfigError, match="for a fit with attributes, which a card does not do"):
+        PLAIN.fit(WORLD, features=described, device="cuda")
 
 
 @pytest.mark.skipif(find_spec("cupy") is not None, reason="CuPy is here")
