@@ -221,7 +221,7 @@ def machine() -> None:
     for factors in FACTORS:
         seconds = seconds_per_epoch(world, factors)
         rows = sum(world.shape)
-        work = 12 * factors * world.nnz + 5 * rows * factors**2  # with one step a row
+        work = 12 * factors * world.nnz + 3 * rows * factors**2  # with one step, and no turn
         moved = 2 * world.nnz * (2 * factors + 8)  # halves of each vector once, column, weight
         print(
             f"20 M interactions, {factors} factors: {seconds:.3f} s per epoch, "

@@ -77,10 +77,10 @@ class ALS(Sized):
     rare one by its features, and one without any is :math:`W' f_i`. So with users.
 
     Each half-sweep solves all rows of one side by one or two steps of conjugate gradients from
-    where they are, preconditioned in the eigenbasis of the other side's Gram matrix (see
-    `recsys.models.als.sweep`), that side rounded to half precision; only the last solve of the
+    where they are, preconditioned in or near the eigenbasis of the other side's Gram matrix (see
+    `recsys.models.als.basis`), that side rounded to half precision; only the last solve of the
     users and fold-ins do without rounding. The result does not depend on the number of threads.
-    Embeddings are returned in that basis: the first coordinate carries the most.
+    Embeddings are returned in the eigenbasis of the items: the first coordinate carries the most.
 
     Parameters
     ----------
