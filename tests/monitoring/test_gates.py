@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -428,3 +429,30 @@ def test_rows_left_out_are_those_of_numpy() -> None:
         for n_seen in (0, 1, 80):
             rows, seen = rng.integers(0, n, 200), rng.integers(0, n, n_seen).astype(np.int32)
             assert _without(rows, seen).tolist() == np.setdiff1d(rows, seen).tolist()
+
+
+def tested_on_new(low: float, high: float) -> Any:
+    """Return what the gate reads of a version whose recall over new items has this interval."""
+    summary = EvaluationSummary(
+        k=20,
+        n_users=9,
+        n_items=9,
+        metrics={"recall@20": (low + high) / 2},
+        intervals={"recall@20": (low, high)},
+        left_out={},
+    )
+    model = ModelSpec("als", {})
+    metrics = {"als": summary, "als, new items": summary}
+    return SimpleNamespace(metrics=metrics, model=model, evaluation=summary, config={})
+
+
+def test_recall_over_new_items_is_held_to_that_of_the_version_before() -> None:
+    before = tested_on_new(0.20, 0.24)
+    for new, passes in ((tested_on_new(0.16, 0.195), True), (tested_on_new(0.10, 0.15), False)):
+        (check,) = Gates()._of_new_items(new, before)
+        assert check.passed == passes
+        assert check.sentence.startswith("new_items_as_good_as_current: recall@20 0.")
+    without = tested_on_new(0.1, 0.2)
+    del without.metrics["als, new items"]
+    assert Gates()._of_new_items(before, without) == []
+    assert Gates()._of_new_items(before, None) == []
