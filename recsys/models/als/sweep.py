@@ -58,6 +58,7 @@ class Side:
     longest: float = 0.0  # norm of the longest vector
     penalty: float = 0.0  # of vectors that were solved, and of the map of their prior
     sums: NDArray[np.float64] | None = None  # see `gram`; None where nobody has asked
+    halves: NDArray[np.uint16] | None = None  # its vectors as they were rounded last
 
     def gram(self, pool: Threads) -> NDArray[np.float64]:
         """Return ``X' diag(dense_scale) X`` of the vectors as they are, (width, width)."""
@@ -246,7 +247,8 @@ def half_sweep(
         side.sums = of_side
     if rows.prior is not None:
         rows.prior.solve(rows.vectors, pool)
-    columns, scale = halved(fixed.vectors, fixed.longest, pool)
+    columns, scale = halved(fixed.vectors, fixed.longest, pool, fixed.halves)
+    fixed.halves = columns  # whose memory the next epoch takes again
     return solve_side(rows, columns, choice.dense, pool, scale=scale, steps=steps)
 
 
@@ -254,6 +256,7 @@ def solve_exactly(
     rows: Side, fixed: Side, unobserved_weight: float, pool: Threads, *, factors: int
 ) -> None:
     """Solve one side from zero to the end, both in the eigenbasis of the fixed one, not rounded."""
+    rows.halves = fixed.halves = None
     eigenvalues, basis = basis_of(fixed.gram(pool), factors)
     fixed.turn(basis, pool)
     if rows.prior is not None:
@@ -280,42 +283,46 @@ def solve_side(
     none = np.zeros((0, width), dtype=np.float32)
     prior = none if rows.prior is None else rows.prior.rows(pool)
 
-    def work(part: tuple[int, int]) -> list[tuple[Number, Number, Number]]:
-        scratch = aligned_zeros(N_SCRATCH, width)
-        runs = range(part[0], part[1], _RUN)
-        room = none
+    ranges = ranges_of_equal_work(indptr, _N_PARTS)
+    if dense.matrix is not None:
+        ranges = [
+            (start, min(start + _RUN, last))
+            for first, last in ranges
+            for start in range(first, last, _RUN)
+        ]
+    n_pulls = 0 if dense.matrix is None else _RUN
+    rooms = [[aligned_zeros(n, width) for n in (N_SCRATCH, n_pulls)] for _ in range(pool.n)]
+
+    def work(part: tuple[int, int]) -> tuple[Number, Number, Number]:
+        first, last = part
+        scratch, room = mine = rooms.pop()  # each thread works on one part at a time
+        pulls = room[: last - first]
         if dense.matrix is not None:
-            room = aligned_zeros(min(_RUN, part[1] - part[0]), width)
-        found = []
-        for first in runs:
-            last = min(first + _RUN, part[1])
-            pulls = room[: last - first]
-            if dense.matrix is not None:
-                np.matmul(rows.vectors[first:last], dense.matrix, out=pulls)
-            found.append(
-                solve_rows(
-                    indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors,
-                    dense.spectrum, pulls, rows.dense_scale, rows.regularization, prior, scratch,
-                    first, last, steps, tolerance,
-                )
-            )  # fmt: skip
+            np.matmul(rows.vectors[first:last], dense.matrix, out=pulls)
+        found: tuple[Number, Number, Number] = solve_rows(
+            indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors,
+            dense.spectrum, pulls, rows.dense_scale, rows.regularization, prior, scratch,
+            first, last, steps, tolerance,
+        )  # fmt: skip
+        rooms.append(mine)
         return found
 
-    parts = pool.map(work, ranges_of_equal_work(indptr, _N_PARTS))
-    observed, penalties, squares = zip(*(run for part in parts for run in part), strict=True)
+    observed, penalties, squares = zip(*pool.map(work, ranges), strict=True)
     rows.penalty, rows.longest = float(sum(penalties)), float(np.sqrt(max(squares)))
     rows.penalty += 0.0 if rows.prior is None else rows.prior.penalty()
     rows.sums = None
     return float(sum(observed))
 
 
-def halved(vectors: FloatMatrix, longest: float, pool: Threads) -> tuple[NDArray[np.uint16], float]:
+def halved(
+    vectors: FloatMatrix, longest: float, pool: Threads, room: NDArray[np.uint16] | None = None
+) -> tuple[NDArray[np.uint16], float]:
     """Round vectors to half precision in place; return them in it, and what they are multiplied by.
 
-    `longest` is the norm of the longest of them.
+    `longest` is the norm of the longest of them, `room` an array of their shape to write them to.
     """
     scale = scale_of_halves(longest)
-    halves = aligned_zeros(len(vectors), vectors.shape[1], np.uint16)
+    halves = aligned_zeros(len(vectors), vectors.shape[1], np.uint16) if room is None else room
     pool.map(
         lambda start: halve_rows(vectors, scale, start, min(start + CHUNK, len(vectors)), halves),
         range(0, len(vectors), CHUNK),
