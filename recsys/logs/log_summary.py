@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from recsys.vectors import Id, Ids
 MOST_DAYS = 60  # eight weeks, and a bit: enough to know what a Tuesday is like
 _EVENTS_AT_ONCE = 1 << 18  # whose numbers stay in a cache
 _NO_TIME = GOLDEN
+_ABOVE_0, _BELOW_0 = np.uint32(0), np.uint32(1 << 31)  # the bit of the sign of a weight
 
 Hashes = NDArray[np.uint64]
 
@@ -34,7 +35,11 @@ class LogSummary:
     Parameters
     ----------
     events, users, items : int
-        How many.
+        How many; dislikes are no events.
+    dislikes : int
+        Events that say that a user does not want an item.
+    mean_dislike : float
+        Confidence of a dislike, before decay; 0 where there are none.
     fingerprint : str
         The same for the same events, see `fingerprint_of`.
     window : (int, int) or None
@@ -67,6 +72,8 @@ class LogSummary:
     busiest_user_id: Id | None = None
     busiest_item_id: Id | None = None
     row_counts: RowCounts | None = None
+    dislikes: int | None = None
+    mean_dislike: float | None = None
 
     def __repr__(self) -> str:
         return f"LogSummary({self.events} events, {self.users} users, {self.items} items)"
@@ -112,13 +119,19 @@ def summarize(log: Interactions) -> LogSummary:
         days={} if timestamp is None else _by_day(timestamp),
         hours={} if timestamp is None else _by_hour(timestamp),
         duplicates=_duplicates(log),
-        mean_weight=float(log.weight.mean(dtype=np.float64)) if len(log) else 0.0,
+        mean_weight=_mean(log.weight),
         busiest_user=int(of_user.max(initial=0)),
         busiest_item=int(of_item.max(initial=0)),
         busiest_user_id=log.users[int(of_user.argmax())] if len(log) else None,
         busiest_item_id=log.items[int(of_item.argmax())] if len(log) else None,
         row_counts=log.row_counts,
+        dislikes=log.n_rows - len(log),
+        mean_dislike=0.0 if log.dislikes is None else _mean(log.dislikes.weight),
     )
+
+
+def _mean(weight: NDArray[np.float32]) -> float:
+    return float(weight.mean(dtype=np.float64)) if len(weight) else 0.0
 
 
 def _window(timestamp: NDArray[np.int64]) -> tuple[int, int] | None:
@@ -168,7 +181,7 @@ def _duplicates(log: Interactions) -> int:
     from recsys.base.packing import n_repeats, packed_rows  # compiled, likewise
 
     if log.timestamp is None:
-        return len(log) - int(log.user_items().nnz)
+        return len(log) - int(replace(log, dislikes=None).user_items().nnz)
     if not ascends(log.timestamp):
         log = log.select(np.argsort(log.timestamp, kind="stable"))
     timestamp = log.require_timestamp("duplicates")
@@ -179,23 +192,33 @@ def _duplicates(log: Interactions) -> int:
 def fingerprint_of(log: Interactions) -> str:
     """Return the fingerprint of the events of a log.
 
-    It depends on the user id, item id, weight and time of every event and on how often each occurs,
-    not on their order, nor on the rows that users and items happen to have. Events are hashed to 64
-    bits and the hashes added up, as is usual for multisets: it shows that data differs, and does
-    not resist forgery. 16 hexadecimal digits.
+    It depends on the user id, item id, weight and time of every event, dislikes among them, and on
+    how often each occurs, not on their order, nor on the rows that users and items happen to have.
+    Events are hashed to 64 bits and the hashes added up, as is usual for multisets: it shows that
+    data differs, and does not resist forgery. 16 hexadecimal digits.
     """
     users, items = _of_ids(log.users), _of_ids(log.items)
+    total = _total_of(log, users, items)
+    if log.dislikes is not None:
+        total += _total_of(log.dislikes, users, items, _BELOW_0)
+    text = f"{log.n_rows} {total[0]} {total[1]}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _total_of(
+    log: Interactions, users: Hashes, items: Hashes, sign: np.uint32 = _ABOVE_0
+) -> Hashes:
+    """Add up two hashes of every event; `sign` is the bit of a weight below 0."""
     time = None if log.timestamp is None else log.timestamp.view(np.uint64)
     total = np.zeros(2, dtype=np.uint64)
     for first in range(0, len(log), _EVENTS_AT_ONCE):
         some = slice(first, first + _EVENTS_AT_ONCE)
         event = splitmix64(users[log.user_idx[some]])
         event = splitmix64(event ^ items[log.item_idx[some]])
-        event = splitmix64(event ^ log.weight[some].view(np.uint32))
+        event = splitmix64(event ^ (log.weight[some].view(np.uint32) | sign))
         event = splitmix64(event ^ (_NO_TIME if time is None else time[some]))
         total += event.sum(), splitmix64(event).sum()
-    text = f"{len(log)} {total[0]} {total[1]}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return total
 
 
 def _of_ids(ids: Ids) -> Hashes:

@@ -133,6 +133,14 @@ def _require_meaning(settings: LogSettings) -> None:
             f"of the log, got {settings.session_gap_minutes:g}; leave it out, or set engine = "
             '"local" (--engine local)'
         )
+    if settings.may_dislike:
+        name = "log.max_disliked_value"
+        if settings.max_disliked_value is None:
+            name = "log.events: a weight below 0"
+        raise ConfigError(
+            f'{name}: expected no dislikes with engine = "spark", which learns from likes alone; '
+            'leave them out by a weight of 0, or set engine = "local" (--engine local)'
+        )
 
 
 def _log_of(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys.logs.classify import SECONDS_PER_DAY
-from recsys.logs.interactions import FEW_EVENTS, MOST_STRAYS, last_usual
+from recsys.logs.decay import FEW_EVENTS, MOST_STRAYS, last_usual
 from recsys.logs.read import ENOUGH_EVENTS, LONG, may_have_long_tail
 from recsys.settings import LogSettings
 

@@ -9,6 +9,7 @@ are made chunk by chunk, in order.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError
 from recsys.base.mapped import beside, parts
 from recsys.base.packing import csr_of, row_sums, transposed
+from recsys.base.signed import has_dislikes, liked, likes_per_row
 from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, ranges_of_equal_work
 from recsys.features import Features
@@ -29,8 +31,9 @@ from recsys.models.als.basis import (
     choose,
     diagonal,
 )
+from recsys.models.als.columns import Fixed, Number
 from recsys.models.als.prior import FixedPrior, Prior
-from recsys.models.als.row_solver import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
+from recsys.models.als.row_solver import N_SCRATCH, halve_rows, solve_rows
 from recsys.models.protocol import popularity_of, power_of_counts
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
@@ -50,7 +53,7 @@ _HALF_EXPONENT = 15  # float16 goes up to 2^16
 class Side:
     """Users or items: their interactions, and their vectors so far."""
 
-    matrix: sp.csr_array  # weights (n_rows, n_fixed); columns are rows of the other side
+    matrix: sp.csr_array  # weights (n_rows, n_fixed), below 0 of dislikes; columns: the other side
     vectors: FloatMatrix  # (n_rows, width), as `padded` makes them
     regularization: FloatVector  # (n_rows,), above 0
     dense_scale: FloatVector  # (n_rows,): weight of a row's unobserved pairs, in unobserved weights
@@ -59,6 +62,11 @@ class Side:
     penalty: float = 0.0  # of vectors that were solved, and of the map of their prior
     sums: NDArray[np.float64] | None = None  # see `gram`; None where nobody has asked
     halves: NDArray[np.uint16] | None = None  # its vectors as they were rounded last
+
+    @cached_property
+    def dislikes(self) -> bool | None:
+        """True where a weight is below 0, else None: `solve_rows` has a kernel for each."""
+        return has_dislikes(self.matrix) or None
 
     def gram(self, pool: Threads) -> NDArray[np.float64]:
         """Return ``X' diag(dense_scale) X`` of the vectors as they are, (width, width)."""
@@ -124,7 +132,7 @@ def sides(
     """Return users and items where a fit begins: at random, or at the rows of `start`."""
     first = first_items(als, user_items.shape, start)
     vectors = padded(first)  # (n_items, width)
-    weights = weighted(als, user_items, popularity_of(user_items))
+    weights = weighted(als, user_items, popularity_of(liked(user_items)))
     users = users_at_zero(als, weights, vectors.shape[1], pool)
     if start is not None:
         users.vectors[:, : als.factors] = start.users
@@ -180,7 +188,7 @@ def user_terms(
     als: "ALS", weights: sp.csr_array, sums: NDArray[np.float64]
 ) -> tuple[FloatVector, FloatVector]:
     """Return the regularization and the dense scale of users, whose weights sum to `sums`."""
-    scale = power_of_counts(np.diff(weights.indptr), -als.unobserved_exponent)  # (n_users,)
+    scale = power_of_counts(likes_per_row(weights), -als.unobserved_exponent)  # (n_users,)
     unobserved = als.unobserved_weight * weights.shape[1] * scale
     return _regularization(als, sums + als.unobserved_regularization * unobserved), scale
 
@@ -194,16 +202,20 @@ def item_regularization(
 
 
 def weighted(als: "ALS", user_items: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
-    """Return ``w^e n_u^-a n_i^-b``: weights by the numbers of interactions of user and item."""
+    """Return ``w^e n_u^-a n_i^-b``: weights by the numbers of interactions of user and item.
+
+    A dislike is none of these, and keeps its sign.
+    """
     if not (als.user_exponent or als.item_exponent or als.weight_exponent != 1):
         return user_items
     indptr, indices = user_items.indptr, user_items.indices
-    of_users = power_of_counts(np.diff(indptr), -als.user_exponent)
+    of_users = power_of_counts(likes_per_row(user_items), -als.user_exponent)
     of_items = power_of_counts(popularity, -als.item_exponent)
     data = beside(indices, len(indices), np.float32)
     for part in parts(len(indices)):
         user = np.searchsorted(indptr, np.arange(part.start, part.stop), side="right") - 1
-        weight = user_items.data[part] ** als.weight_exponent
+        signed = user_items.data[part]
+        weight = np.copysign(np.abs(signed) ** als.weight_exponent, signed)
         data[part] = weight * of_users[user] * of_items[indices[part]]
     return csr_of(data, indices, indptr, user_items.shape)
 
@@ -302,7 +314,7 @@ def solve_side(
         found: tuple[Number, Number, Number] = solve_rows(
             indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors,
             dense.spectrum, pulls, rows.dense_scale, rows.regularization, prior, scratch,
-            first, last, steps, tolerance,
+            first, last, steps, tolerance, rows.dislikes,
         )  # fmt: skip
         rooms.append(mine)
         return found
