@@ -1,6 +1,7 @@
 """The k-th smallest of a column on Spark, exactly, without sorting it.
 
-Values are counted by bucket; then those of the one bucket that has the k-th are counted by value.
+Few values, as of types of events or ratings, are counted at once: one job. Others are counted by
+bucket; then those of the one bucket that has the k-th are counted by value.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _OF_WEIGHTS = "int(floor(log2(double(value)) * 64))"
 _OF_TIMES = f"int(value div {SECONDS_PER_DAY})"
+_FEW_VALUES = 10_000  # that the driver counts as they are
 _HIGH = (0.5, 0.99)  # quantiles whose ratio tells a long tail
 
 
@@ -43,9 +45,22 @@ class Ordered:
     bucket: str
 
     @cached_property
+    def _found(self) -> list[tuple[int, int, float]]:
+        from pyspark.sql.functions import count
+        from pyspark.sql.functions import max as max_
+
+        columns = self.frame.selectExpr(f"{self.bucket} AS bucket", "value")
+        counts = columns.groupBy("bucket").agg(count("*"), max_("value"))
+        return sorted((row[0], row[1], row[2]) for row in counts.collect())
+
+    @cached_property
     def _counts(self) -> list[tuple[int, int]]:
-        counts = self.frame.selectExpr(f"{self.bucket} AS bucket").groupBy("bucket").count()
-        return sorted((row[0], row[1]) for row in counts.collect())
+        return [(bucket, n) for bucket, n, _ in self._found]
+
+    @property
+    def largest(self) -> float:
+        """The largest value."""
+        return self._found[-1][2]
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -70,13 +85,34 @@ class Ordered:
         found: float = values[bisect_right(ends, place - self._ends[number] + n)][0]
         return found
 
-    def quantile(self, share: float) -> float:
-        """Return a quantile, between two values in proportion."""
-        place = (self.n - 1) * share
-        low = int(place)
-        below = self.at(low)
-        above = self.at(low + 1) if place > low else below
-        return float(np.float32(below) + (np.float32(above) - np.float32(below)) * (place - low))
+
+@dataclass(frozen=True)
+class Counted:
+    """A column of few values, in ascending order, each with how often it occurs."""
+
+    counts: list[tuple[float, int]]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(n for _, n in self.counts))
+
+    @property
+    def n(self) -> int:
+        """How many values there are, each as often as it occurs."""
+        return self._ends[-1]
+
+    def at(self, place: int) -> float:
+        """Return the value at a place, from 0."""
+        return self.counts[bisect_right(self._ends, place)][0]
+
+
+def quantile(values: Ordered | Counted, share: float) -> float:
+    """Return a quantile, between two values in proportion."""
+    place = (values.n - 1) * share
+    low = int(place)
+    below = values.at(low)
+    above = values.at(low + 1) if place > low else below
+    return float(np.float32(below) + (np.float32(above) - np.float32(below)) * (place - low))
 
 
 def have_long_tail(events: DataFrame, settings: LogSettings, *, has_weights: bool) -> bool:
@@ -86,15 +122,17 @@ def have_long_tail(events: DataFrame, settings: LogSettings, *, has_weights: boo
     """
     if not may_have_long_tail(settings) or not has_weights:
         return False
-    (row,) = events.selectExpr("count(*)", "min(weight)", "max(weight)").collect()
-    if row[0] < ENOUGH_EVENTS or row[1] == row[2]:
+    counts = events.groupBy("weight").count().limit(_FEW_VALUES + 1).collect()
+    is_counted = len(counts) <= _FEW_VALUES
+    weights: Ordered | Counted = (
+        Counted(sorted((row[0], row[1]) for row in counts))
+        if is_counted
+        else Ordered(events.selectExpr("weight AS value"), _OF_WEIGHTS)
+    )
+    if weights.n < ENOUGH_EVENTS or len(counts) == 1:
         return False
-    weights = Ordered(events.selectExpr("weight AS value"), _OF_WEIGHTS)
-    median, high = (weights.quantile(share) for share in _HIGH)
-    if high < LONG * median:
-        return False
-    n_given = len(set(settings.events.values()))
-    return events.select("weight").distinct().limit(n_given + 1).count() > n_given
+    median, high = (quantile(weights, share) for share in _HIGH)
+    return high >= LONG * median and len(counts) > len(set(settings.events.values()))
 
 
 def end_of(events: DataFrame, n_users: int) -> Callable[[float], int]:
@@ -103,8 +141,7 @@ def end_of(events: DataFrame, n_users: int) -> Callable[[float], int]:
     of_users = Ordered(
         events.groupBy("user_idx").agg({"seconds": "max"}).toDF("u", "value"), _OF_TIMES
     )
-    (row,) = events.selectExpr("max(seconds)").collect()
-    latest = int(row[0])
+    latest = int(times.largest)
 
     def end(half_life_days: float) -> int:
         if times.n < FEW_EVENTS:
