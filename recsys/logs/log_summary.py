@@ -109,6 +109,7 @@ def summarize(log: Interactions) -> LogSummary:
     from recsys.base.packing import counts  # compiled, which not every command needs
 
     timestamp = log.timestamp
+    hours = {} if timestamp is None else _hours_of(timestamp)
     of_user, of_item = counts(log.user_idx, len(log.users)), counts(log.item_idx, len(log.items))
     return LogSummary(
         events=len(log),
@@ -116,8 +117,8 @@ def summarize(log: Interactions) -> LogSummary:
         users=len(log.users),
         items=len(log.items),
         window=None if timestamp is None else _window(timestamp),
-        days={} if timestamp is None else _by_day(timestamp),
-        hours={} if timestamp is None else _by_hour(timestamp),
+        days=by_day(hours),
+        hours=by_hour(hours),
         duplicates=_duplicates(log),
         mean_weight=_mean(log.weight),
         busiest_user=int(of_user.max(initial=0)),
@@ -138,35 +139,30 @@ def _window(timestamp: NDArray[np.int64]) -> tuple[int, int] | None:
     return (int(timestamp.min()), int(timestamp.max())) if len(timestamp) else None
 
 
-def _by_day(timestamp: NDArray[np.int64]) -> dict[str, int]:
-    days, counts = _counted(timestamp, SECONDS_PER_DAY)
-    is_late = days > days.max(initial=0) - MOST_DAYS
+def by_day(hours: Mapping[int, int]) -> dict[str, int]:
+    """Return the events of each of the last days, of those of each hour since 1970."""
+    return {day: sum(events) for day, events in by_hour(hours).items()}
+
+
+def by_hour(hours: Mapping[int, int]) -> dict[str, tuple[int, ...]]:
+    """Return the events of the 24 hours of each of the last days, likewise."""
+    days = sorted({hour // 24 for hour in hours})
+    late = [day for day in days if day > days[-1] - MOST_DAYS]
     return {
-        f"{datetime.fromtimestamp(day * SECONDS_PER_DAY, UTC):%Y-%m-%d}": n
-        for day, n in zip(days[is_late].tolist(), counts[is_late].tolist(), strict=True)
+        f"{datetime.fromtimestamp(day * SECONDS_PER_DAY, UTC):%Y-%m-%d}": tuple(
+            hours.get(24 * day + hour, 0) for hour in range(24)
+        )
+        for day in late
     }
 
 
-def _by_hour(timestamp: NDArray[np.int64]) -> dict[str, tuple[int, ...]]:
-    hours, counts = _counted(timestamp, 3600)
-    found = {day: [0] * 24 for day in _by_day(timestamp)}
-    for hour, n in zip(hours.tolist(), counts.tolist(), strict=True):
-        day = f"{datetime.fromtimestamp(hour * 3600, UTC):%Y-%m-%d}"
-        if day in found:
-            found[day][hour % 24] = n
-    return {day: tuple(events) for day, events in found.items()}
-
-
-def _counted(
-    timestamp: NDArray[np.int64], seconds: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the spans of so many seconds that have events, ascending, and how many each has."""
+def _hours_of(timestamp: NDArray[np.int64]) -> Counter[int]:
+    """Count the events of each hour."""
     found: Counter[int] = Counter()
     for part in parts(len(timestamp)):
-        spans, numbers = np.unique(timestamp[part] // seconds, return_counts=True)
-        found.update(dict(zip(spans.tolist(), numbers.tolist(), strict=True)))
-    ordered = sorted(found.items())
-    return np.array([one for one, _ in ordered]), np.array([number for _, number in ordered])
+        hours, numbers = np.unique(timestamp[part] // 3600, return_counts=True)
+        found.update(dict(zip(hours.tolist(), numbers.tolist(), strict=True)))
+    return found
 
 
 def _of_a_day(text: str) -> tuple[int, ...]:

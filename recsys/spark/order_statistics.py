@@ -7,7 +7,8 @@ bucket; then those of the one bucket that has the k-th are counted by value.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _OF_WEIGHTS = "int(floor(log2(double(value)) * 64))"
-_OF_TIMES = f"int(value div {SECONDS_PER_DAY})"
+_OF_TIMES = f"int(floor(value / {SECONDS_PER_DAY}))"
 _FEW_VALUES = 10_000  # that the driver counts as they are
 _HIGH = (0.5, 0.99)  # quantiles whose ratio tells a long tail
 
@@ -39,28 +40,20 @@ class Ordered:
         With a column `value`.
     bucket : str
         SQL of an integer that does not fall as the value rises; few of them.
+    known : mapping of int to int, optional
+        How many values each bucket has, where that is known.
     """
 
     frame: DataFrame
     bucket: str
-
-    @cached_property
-    def _found(self) -> list[tuple[int, int, float]]:
-        from pyspark.sql.functions import count
-        from pyspark.sql.functions import max as max_
-
-        columns = self.frame.selectExpr(f"{self.bucket} AS bucket", "value")
-        counts = columns.groupBy("bucket").agg(count("*"), max_("value"))
-        return sorted((row[0], row[1], row[2]) for row in counts.collect())
+    known: Mapping[int, int] | None = None
 
     @cached_property
     def _counts(self) -> list[tuple[int, int]]:
-        return [(bucket, n) for bucket, n, _ in self._found]
-
-    @property
-    def largest(self) -> float:
-        """The largest value."""
-        return self._found[-1][2]
+        if self.known is not None:
+            return sorted(self.known.items())
+        counts = self.frame.selectExpr(f"{self.bucket} AS bucket").groupBy("bucket").count()
+        return sorted((row[0], row[1]) for row in counts.collect())
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -135,13 +128,56 @@ def have_long_tail(events: DataFrame, settings: LogSettings, *, has_weights: boo
     return high >= LONG * median and len(counts) > len(set(settings.events.values()))
 
 
-def end_of(events: DataFrame, n_users: int) -> Callable[[float], int]:
+@dataclass(frozen=True)
+class Times:
+    """When the events of a log were, and what they weigh, in one job.
+
+    Parameters
+    ----------
+    hours : mapping of int to int
+        Events of each hour since 1970; empty in a log without time.
+    window : (int, int) or None
+        The first and the last second.
+    mean_weight : float
+        Of an event.
+    """
+
+    hours: Mapping[int, int]
+    window: tuple[int, int] | None
+    mean_weight: float
+
+    @property
+    def days(self) -> Counter[int]:
+        """Events of each day since 1970."""
+        found: Counter[int] = Counter()
+        for hour, n in self.hours.items():
+            found[hour // 24] += n
+        return found
+
+
+def times_of(events: DataFrame, *, has_time: bool, is_rooted: bool) -> Times:
+    """Count the events of each hour; `is_rooted` is whether weights are the fourth roots."""
+    from pyspark.sql.functions import expr
+
+    hour = "int(floor(seconds / 3600))" if has_time else "int(null)"
+    weight = "sqrt(sqrt(double(weight)))" if is_rooted else "double(weight)"
+    columns = ("count(*)", f"sum({weight})", "min(seconds)", "max(seconds)")
+    found = events.groupBy(expr(hour).alias("hour")).agg(*map(expr, columns)).collect()
+    n = sum(row[1] for row in found)
+    return Times(
+        {row[0]: row[1] for row in found} if has_time else {},
+        (min(row[3] for row in found), max(row[4] for row in found)) if has_time else None,
+        sum(row[2] for row in found) / n,
+    )
+
+
+def end_of(events: DataFrame, n_users: int, found: Times) -> Callable[[float], int]:
     """Return what gives the end of a log by a half-life, as `Interactions.end` does."""
-    times = Ordered(events.selectExpr("seconds AS value"), _OF_TIMES)
+    times = Ordered(events.selectExpr("seconds AS value"), _OF_TIMES, found.days)
     of_users = Ordered(
         events.groupBy("user_idx").agg({"seconds": "max"}).toDF("u", "value"), _OF_TIMES
     )
-    latest = int(times.largest)
+    latest = 0 if found.window is None else found.window[1]
 
     def end(half_life_days: float) -> int:
         if times.n < FEW_EVENTS:
