@@ -216,8 +216,14 @@ def test_details_are_what_python_knows_of_each_item(
             | ({} if title is None else {"title": title})
             | {"attributes": plain(known)}
             | ({} if reason is None else {"because_of": because(reason)})
-            for item, title, known, reason in zip(
-                found.listed, found.titles, found.attributes, found.reasons, strict=True
+            | ({"new_item": True} if is_new else {})
+            for item, title, known, reason, is_new in zip(
+                found.listed,
+                found.titles,
+                found.attributes,
+                found.reasons,
+                found.are_new,
+                strict=True,
             )
         ]
 
