@@ -21,7 +21,7 @@ from recsys.inputs import AnyLog, AnySettings, inputs_of
 from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
 from recsys.logs.session import warn
 from recsys.logs.sources import ItemSource
-from recsys.logs.visits import NO_DAY, Visits, visits_of
+from recsys.logs.visits import LAST_DAY, NO_DAY, Visits, visits_of
 from recsys.models import ALS, Blend, Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
 from recsys.models.requirements import learns_dislikes
@@ -263,12 +263,12 @@ def release_of(
 def _seen_days(
     log: Interactions, seen: sp.csr_array, visits: Visits | None
 ) -> NDArray[np.uint16] | None:
-    """Return the day of the last event of each pair that was seen; 0 of one that was disliked."""
+    """Return the day of the last event of each seen pair; `LAST_DAY` of what never returns."""
     days = None if visits is None else visits.last_day
     if days is None or log.dislikes is None:
         return days
     of_pairs, likes = (_keys_of(one) for one in (seen, replace(log, dislikes=None).user_items()))
-    found = np.zeros(len(of_pairs), dtype=np.uint16)
+    found = np.full(len(of_pairs), LAST_DAY, dtype=np.uint16)  # which disliked ones keep
     found[np.searchsorted(of_pairs, likes)] = days
     return found
 

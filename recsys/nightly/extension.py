@@ -12,7 +12,7 @@ from recsys.base.lazy import lazy_property
 from recsys.base.signed import liked
 from recsys.logs import Interactions, attributes_of, summarize
 from recsys.logs.item_attributes import with_more_rows
-from recsys.logs.visits import Visits, visits_of
+from recsys.logs.visits import LAST_DAY, Visits, visits_of
 from recsys.models import model_from
 from recsys.models.new_items import fold_in_items
 from recsys.models.protocol import popularity_of, recency_of
@@ -216,7 +216,10 @@ class Extension:
         return before.with_others(of_visits.take(rows))
 
     def _seen_day(self) -> NDArray[np.uint16] | None:
-        """Return the day of the last event of each pair, of the version or later; 0 if unknown."""
+        """Return the day of the last event of each pair, of the version or later.
+
+        What has none, as a dislike, never returns to a list.
+        """
         before, visits = self._known_users.seen.day, self._visits
         if before is None:
             return None
@@ -226,9 +229,12 @@ class Extension:
             rows, columns = self._user_of_log[pairs.row], self._item_of_log[pairs.col]
             of_log = visits.last_day.astype(np.float32) + 1
             days = days.maximum(sp.csr_array((of_log, (rows, columns)), shape=self.seen.shape))
-        every = sp.csr_array(days + abs(self.seen.sign()) * np.float32(0.5))  # also unknown ones
+        every = sp.csr_array(
+            days + abs(abs(self.seen.sign())) * np.float32(0.5)
+        )  # also unknown ones
         every.sort_indices()
-        found: NDArray[np.uint16] = np.maximum(np.floor(every.data) - 1, 0).astype(np.uint16)
+        known = np.floor(every.data) - 1
+        found: NDArray[np.uint16] = np.where(known < 0, LAST_DAY, known).astype(np.uint16)
         return found
 
     def _attributes(self) -> pa.Table | None:

@@ -19,6 +19,7 @@ from recsys.base.tables import Tabular
 from recsys.index import ItemRows
 from recsys.serving.assignment import NO_SCORES, Suited, assigned
 from recsys.serving.known import scored_items
+from recsys.serving.repeats import NEVER_AGAIN
 from recsys.serving.request import Request
 from recsys.serving.results import Recommendations, as_written
 from recsys.serving.rules import NO_ITEMS
@@ -169,7 +170,8 @@ class UserActivity:
         if seen.day is not None:
             last = np.zeros(len(n_items), np.int32)
             has_any = n_items > 0
-            last[has_any] = np.maximum.reduceat(seen.day, seen.starts[:-1][has_any])
+            day = np.where(seen.day == NEVER_AGAIN, 0, seen.day)
+            last[has_any] = np.maximum.reduceat(day, seen.starts[:-1][has_any])
             columns["last_day"] = pa.array(last, mask=~has_any).view(pa.date32())
         return pa.table(columns)
 

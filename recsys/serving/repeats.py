@@ -14,6 +14,8 @@ from recsys.index import ItemRows
 from recsys.store import Content, ItemTimes
 
 _SECONDS_PER_DAY = 86_400
+NEVER_AGAIN = int(np.iinfo(np.uint16).max)
+"""The day of what was disliked: no gap after it is ever over."""
 Days = NDArray[np.integer]
 
 

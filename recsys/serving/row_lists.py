@@ -14,7 +14,7 @@ from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.serving.answers import Answers, ItemOrder
 from recsys.serving.fold_in import Histories
 from recsys.serving.fresh import Since
-from recsys.serving.repeats import Days
+from recsys.serving.repeats import NEVER_AGAIN, Days
 from recsys.serving.request import Conditions, Request
 from recsys.serving.results import Explanation, Recommendations, RowList
 from recsys.serving.rules import NO_ITEMS
@@ -139,8 +139,8 @@ class RowLists:
                     zip(self._users.seen(user_idx).tolist(), of_version.tolist(), strict=True)
                 )
         rows = self._items.ids.rows([item_id for item_id, _ in since.events])
-        for row, last in zip(rows.tolist(), since.days, strict=True):
-            found[row] = max(found.get(row, 0), last)
+        for row, last, (_, weight) in zip(rows.tolist(), since.days, since.events, strict=True):
+            found[row] = max(found.get(row, 0), last if weight > 0 else NEVER_AGAIN)
         return np.array([found.get(row, day) for row in history.indices.tolist()])
 
     def explain_with_events(self, user_id: Id, item_id: Id, since: Since) -> Explanation | None:
