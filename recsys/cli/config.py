@@ -18,6 +18,7 @@ import typer
 
 import recsys
 from recsys.base.durable import replace_text, require_place
+from recsys.base.feature_settings import KEYS, FeatureSettings
 from recsys.cli.app import app
 from recsys.cli.options import Items, LogOptions, takes_log, with_options
 from recsys.cli.output import note
@@ -137,6 +138,10 @@ def _model(settings: "Settings") -> Iterator[str]:
     if chosen is not None:
         for key, value in recsys.models.parameters_of(chosen).items():
             yield f"{key} = {toml_value(value)}"
+    meanings, said = meanings_of(FeatureSettings), settings.features.to_dict()
+    for name, key in KEYS.items():
+        yield from _comment(meanings[name])
+        yield f"{key} = {toml_value(said.get(key, []))}"
 
 
 def _comment(text: str, indent: str = "") -> list[str]:

@@ -59,11 +59,11 @@ from recsys.store import (
     publish,
     versions,
 )
-from recsys.training import evaluate_models, gates_of, with_model
+from recsys.training import evaluate_models, features_of, gates_of, with_model
 from recsys.tuning.choice import Choice
 from recsys.vectors import Embeddings
 
-Input = Literal["data.log", "data.test", "data.items", "events", "current version"]
+Input = Literal["data.log", "data.test", "data.items", "data.users", "events", "current version"]
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,8 @@ def _train(night: Context, folder: Path) -> Trained:
         if epochs is not None:
             model = model_from(model.name, parameters_of(model) | {"iterations": epochs})
     with epoch_bar(f"fitting {model.name}{source}", enabled=night.progress) as on_epoch:
-        embeddings = model.fit(night.log, start=start, on_epoch=on_epoch)
+        log, features = night.log_of_fit, features_of(night.described, night.log_of_fit)
+        embeddings = model.fit(log, start=start, on_epoch=on_epoch, features=features)
     write_embeddings(folder, embeddings)
     warm = "cold" if start is None else "warm"
     return Trained(warm, embeddings.factors, parameters_of(model))
@@ -205,7 +206,7 @@ def _start(night: Context) -> Embeddings | None:
         return None
     of_users, of_items = (np.asarray(one.embeddings) for one in (parent.users, parent.items))
     before = Embeddings(of_users, of_items, parent.items.summands)
-    users, items = night.log.users, night.log.items
+    users, items = night.log_of_fit.users, night.log_of_fit.items
     return before.reindexed(parent.users.ids, parent.items.ids, to_users=users, to_items=items)
 
 
@@ -214,7 +215,13 @@ def _evaluate(night: Context, _folder: Path) -> Evaluated:
 
     From a random start always: the current version has seen what is now the test part.
     """
-    found = evaluate_models(night.log, night.decided, test=night.test, progress=night.progress)
+    found = evaluate_models(
+        night.log,
+        night.decided,
+        test=night.test,
+        described=night.described,
+        progress=night.progress,
+    )
     return Evaluated(summaries_of(found))
 
 
@@ -336,15 +343,15 @@ STAGES = (
         "train",
         _train,
         after=("ingest", "choose"),
-        settings=("model", "nightly.warm_start", "nightly.warm_iterations"),
-        reads=("current version",),
+        settings=("model", "features", "nightly.warm_start", "nightly.warm_iterations"),
+        reads=("current version", "data.items", "data.users"),
     ),
     Stage(
         "evaluate",
         _evaluate,
         after=("ingest", "choose"),
-        settings=("model", "evaluation"),
-        reads=("data.test",),
+        settings=("model", "features", "evaluation"),
+        reads=("data.test", "data.items", "data.users"),
     ),
     Stage("align", _align, after=("train",), settings=("alignment",), reads=("current version",)),
     Stage("index", index, after=("align",), settings=("index",)),
@@ -376,8 +383,9 @@ def _identity(night: Context, name: Input) -> Any:
     if name == "events":  # what comes while a run is resumed is for the next one; not deletions
         deleted = {} if night.events is None else night.events.deletions()
         return max((one.number for one in deleted.values()), default=0)
-    if name == "data.items":
-        return _identities([local_path(data.items, "items")] if data.items else [])
+    if name in ("data.items", "data.users"):
+        table = data.items if name == "data.items" else data.users
+        return _identities([local_path(table, name.removeprefix("data."))] if table else [])
     source = data.log if name == "data.log" else data.test
     if not source:
         return []

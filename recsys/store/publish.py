@@ -28,10 +28,12 @@ from recsys.base.environment import environment
 from recsys.base.locks import has_flock, only_writer
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.stopping import uninterrupted
+from recsys.features import facts_of
 from recsys.index import IndexSummary, Sample, build_index
 from recsys.store import parquet_files
 from recsys.store.activations import Seen, make_current, seen_current
 from recsys.store.content import INDEX, SIMILAR, Content
+from recsys.store.feature_files import write_feature_map
 from recsys.store.item_json import write_item_json
 from recsys.store.manifest import MANIFEST, Check, FileFacts, IndexSummaries, Manifest, files_facts
 from recsys.store.parent import Damaged, Parent, parent_of, require_comparable
@@ -260,6 +262,8 @@ def _write_tables(folder: Path, release: Release, storage: Storage, on_step: OnS
     parquet_files.write_item_table(folder, item_table)
     if release.attributes is not None:
         parquet_files.write_attribute_table(folder, release.attributes, release.items, space_id)
+    for side, found in release.feature_maps.items():
+        write_feature_map(folder, side, found, space_id)
     write_mapped(folder, user_table, item_table, storage)
     write_item_json(folder, release.items, release.attributes)
     on_step(3, 6)
@@ -328,6 +332,7 @@ def _manifest(
         config=release.config,
         environment=environment(),
         files=facts,
+        features=facts_of(release.encoders),
     )
 
 

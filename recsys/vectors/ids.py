@@ -264,6 +264,18 @@ class Ids:
         """Return the ids of some rows, in that order."""
         return Ids(self.values.take(pa.array(rows)))
 
+    def joined(self, others: "Ids") -> tuple["Ids", NDArray[np.int32]]:
+        """Return these ids, then the others that are new; and the row of each of the others."""
+        rows = self.rows_of(others)
+        is_new = rows < 0
+        if not is_new.any():
+            return self, rows
+        rows[is_new] = np.arange(len(self), len(self) + int(is_new.sum()))
+        values = [self.values, others.values.filter(pa.array(is_new))]
+        if self.are_integers != others.are_integers:  # an id that is no number, now
+            values = [one.cast(pa.large_string()) for one in values]
+        return Ids(pa.chunked_array(values)), rows
+
     def tolist(self, rows: NDArray[np.integer] | None = None) -> list[Id]:
         """Return the ids of some rows (default: of all) as Python values."""
         if rows is not None and len(rows) <= _FEW:

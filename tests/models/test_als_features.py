@@ -10,7 +10,7 @@ from recsys.models.protocol import popularity_of
 from recsys.vectors import Embeddings
 
 N_USERS, N_ITEMS, N_FEATURES = 60, 45, 7
-MODEL = ALS(factors=6, iterations=150, regularization=2.0, unobserved_weight=0.2)
+MODEL = ALS(factors=6, iterations=150, regularization=2.0, unobserved_weight=0.2, feature_share=0.7)
 
 
 def _world() -> tuple[sp.csr_array, Features]:
@@ -37,7 +37,7 @@ def _solved(weights: np.ndarray, features: sp.csr_array, W: np.ndarray, fixed: n
     gram = MODEL.unobserved_weight * fixed.T @ fixed
     for row in np.flatnonzero(has):
         system = gram + fixed.T @ (weights[row][:, None] * fixed) + r[row] * np.eye(len(gram))
-        right = fixed.T @ weights[row] + r[row] * (F[row] @ W)
+        right = fixed.T @ weights[row] + MODEL.feature_share * r[row] * (F[row] @ W)
         rows[row] = np.linalg.solve(system, right)
     left = F[has].T @ (r[has, None] * F[has])
     left += MODEL.feature_ridge * r[has].mean() * np.eye(F.shape[1])
