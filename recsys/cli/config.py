@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _WIDTH = 100
 _EXAMPLES: dict[str, object] = {
     "data.items": "items.csv",
+    "data.users": "users.csv",
     "log.sql": "select user_id, item_id, created_at as timestamp from views",
     "log.uri": "postgresql://ann@db.example/shop",
     "log.password_env": "SHOP_PASSWORD",

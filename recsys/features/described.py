@@ -16,7 +16,7 @@ from recsys.features.ridge import vectors_of_features
 from recsys.logs import Interactions, attributes_of
 from recsys.vectors import FloatMatrix, Ids
 
-_FLAGS = {"item": "--items", "user": "--users"}
+_FLAGS = {"item": "--items", "user": "--user-table"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from recsys.base.errors import DivergedError
 from recsys.base.threads import threads
 from recsys.features import Features
 from recsys.models.als.basis import Basis, diagonal
-from recsys.models.als.prior import FixedPrior
+from recsys.models.als.prior import FixedPrior, Prior
 from recsys.models.als.sweep import (
     EXACT,
     EXACT_STEPS,
@@ -72,8 +72,9 @@ class ALS(Sized):
     With features f of items, a share :math:`\theta` of the last sum becomes
     :math:`\sum_i r_i^\nu |y_i - W' f_i|^2 + \mu |W|^2`, and W is solved in closed form each epoch:
     a popular item is governed by its events, a rare one by its features, and one without events is
-    :math:`W' f_i`. So with users. (Without the rest, which pulls to 0, the norms of one side were
-    free: users would shrink, items and W grow, and rows be tied to their features too tightly.)
+    :math:`W' f_i`, of a last W by which all rows count alike. So with users. Without the rest,
+    which pulls to 0, the norms of one side were free: users would shrink, items and W grow, and
+    rows be tied to their features too tightly.
 
     Each half-sweep solves all rows of one side by one or two steps of conjugate gradients from
     where they are, preconditioned in the eigenbasis of the other side's Gram matrix (see
@@ -133,8 +134,8 @@ class ALS(Sized):
     item_exponent: float = 0.0
     unobserved_exponent: float = 0.0
     recency: float = 0.0
-    feature_share: float = 0.5
-    feature_ridge: float = 3.0
+    feature_share: float = 0.3
+    feature_ridge: float = 2.0
     iterations: int = 15
     seed: int = 0
 
@@ -214,7 +215,8 @@ class ALS(Sized):
                 if on_epoch is not None and on_epoch(epoch):
                     break
             solve_exactly(users, items, self.unobserved_weight, pool, factors=self.factors)
-            if items.prior is not None:
+            if isinstance(items.prior, Prior):
+                items.prior = items.prior.alike()
                 items.prior.solve(items.vectors, pool)
             for side in (users, items):
                 side.fill(pool)

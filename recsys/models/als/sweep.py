@@ -295,7 +295,7 @@ def solve_side(
 
 
 def _penalty_of_prior(side: Side, prior: FloatMatrix) -> float:
-    """Return what the solve of rows leaves out: it regularizes them towards a share of the prior."""
+    """Return what a solve leaves out: it regularizes rows towards a share of the prior."""
     squares = np.einsum("ij,ij->i", prior, prior) * (np.diff(side.matrix.indptr) > 0)
     of_rows = (1 - side.share) * float(side.regularization.astype(np.float64) @ squares)
     return side.share * (of_rows + (0.0 if side.prior is None else side.prior.penalty()))
