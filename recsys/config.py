@@ -14,6 +14,7 @@ import numpy as np
 from recsys.base.checks import ShowsChanges, as_path, require
 from recsys.base.environment import expanded
 from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.feature_settings import FeatureSettings
 from recsys.base.query_settings import file_in, without_passwords
 from recsys.base.rule_settings import NewItems, plain_rule
 from recsys.base.spark_settings import Engine
@@ -58,7 +59,7 @@ _IN_TOML = {
 }
 """Types of pydantic's errors, in the words of TOML."""
 _PATHS = {
-    "data": ("log", "test", "items", "cache"),
+    "data": ("log", "test", "items", "users", "cache"),
     "log": ("password_file",),
     "nightly": ("store", "log_file", "metrics_file"),
     "events": ("database",),
@@ -94,9 +95,15 @@ class Settings(ShowsChanges):
     service: ServiceSettings = field(default_factory=ServiceSettings)
     spark: SparkSettings = field(default_factory=SparkSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    """Columns of items and users that the model knows: item_features and user_features of
+    ``[model]``."""
 
     def __post_init__(self) -> None:
         require("engine", self.engine, one_of=get_args(Engine))
+        features, model = self.features.changed(self.model)
+        object.__setattr__(self, "features", features)
+        object.__setattr__(self, "model", model or None)
         for one in TABLES:
             value = getattr(self, one.name)
             if one.default_factory is MISSING:  # the model, of which the name is enough
@@ -132,9 +139,9 @@ class Settings(ShowsChanges):
         return self.model
 
 
-TABLES = tuple(one for one in fields(Settings) if one.name != "engine")
+TABLES = tuple(one for one in fields(Settings) if one.name not in ("engine", "features"))
 """The fields that are tables of a config."""
-_NAMES = tuple(one.name for one in fields(Settings))
+_NAMES = ("engine", *(one.name for one in TABLES))
 
 
 def read_config(path: str | Path) -> Settings:
@@ -205,9 +212,9 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
         for one in TABLES
         if one.name != "model"
     }
-    settings = Settings(
-        tables.get("engine", "local"), model=_model(tables.get("model", {})), **found
-    )
+    features, model = FeatureSettings().changed(tables.get("model", {}))
+    engine = tables.get("engine", "local")
+    settings = Settings(engine, model=_model(model), features=features, **found)
     if settings.data.cache is not None:
         use_cache(settings.data.cache)
     return settings
@@ -251,9 +258,13 @@ def with_tables(settings: Settings, tables: Mapping[str, Any]) -> Settings:
     ('exact', 32)
     """
     _refuse_unknown(tables, _NAMES, "")
+    features, model = settings.features.changed(tables.get("model"))
+    others = {name: table for name, table in tables.items() if name != "model"}
+    changed = others | ({"model": model} if "model" in tables and model != {} else {})
     return replace(
         settings,
-        **{name: _changed(getattr(settings, name), name, table) for name, table in tables.items()},
+        features=features,
+        **{name: _changed(getattr(settings, name), name, table) for name, table in changed.items()},
     )
 
 
@@ -279,6 +290,8 @@ def changed_tables(settings: Settings) -> dict[str, Any]:
         from recsys.models import parameters_of
 
         tables["model"] = {"name": settings.model.name, **parameters_of(settings.model)}
+    if settings.features:
+        tables["model"] = tables.get("model", {}) | settings.features.to_dict()
     return {name: table for name, table in tables.items() if table}
 
 

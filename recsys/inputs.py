@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.feature_settings import KEYS
 from recsys.config import TABLES, Settings, read_config, settings_from, with_tables
 from recsys.logs import (
     Fetched,
@@ -19,6 +20,7 @@ from recsys.logs import (
     item_ids,
     read_items,
     read_log,
+    read_users,
     titles_of,
 )
 from recsys.logs.columns import KEYWORDS, known_columns
@@ -40,6 +42,7 @@ class Inputs:
     log: Interactions
     test: Interactions | None
     items: pa.Table | None
+    users: pa.Table | None = None
 
 
 def settings_of(
@@ -68,6 +71,7 @@ def settings_of(
     given = {name: value for name, value in options.items() if value is not None}
     if isinstance(given.get("split"), SplitSettings):
         given["evaluation"] = given.pop("split")
+    features = {key: given.pop(key) for key in KEYS.values() if key in given}
     factors = given.pop("factors", None) if "tune" not in tables else None
     whole = {name: given.pop(name) for name in [*given] if _is_table(name, given[name])}
     found = with_tables(found, whole)
@@ -79,6 +83,8 @@ def settings_of(
         log = keys.setdefault("log", {})
         log["columns"] = {**found.log.columns, **log.get("columns", {}), **columns}
     found = with_tables(found, keys)
+    if features:
+        found = with_tables(found, {"model": features})
     return found if factors is None else _with_factors(found, factors)
 
 
@@ -91,6 +97,7 @@ def inputs_of(
     *,
     test: "AnyLog | None" = None,
     items: "ItemSource | None" = None,
+    users: "ItemSource | None" = None,
     takes_items: bool = False,
     progress: bool = False,
 ) -> Inputs:
@@ -106,6 +113,7 @@ def inputs_of(
     if log is None or not isinstance(settings, Settings):
         test = found.data.test or None if test is None else test
         items = found.data.items if items is None and takes_items else items
+        users = found.data.users if users is None and takes_items else users
     log = found.data.log or None if log is None else log
     if log is None and found.log.sql is not None:
         log = fetch(found.log, progress=progress)
@@ -132,7 +140,13 @@ def inputs_of(
         _interactions(log, found, progress),
         None if test is None else _interactions(test, found, progress),
         attributes,
+        None if users is None else users_of(found, users),
     )
+
+
+def users_of(settings: Settings, source: ItemSource) -> pa.Table:
+    """Read a table of user attributes as settings say."""
+    return read_users(source, settings.data.user_columns, settings.log.columns.get("user_id"))
 
 
 def _was_read(items: ItemSource, columns: Mapping[str, str]) -> bool:

@@ -100,6 +100,10 @@ class DataSettings(ShowsChanges):
     cache: str | None = None
     """The folder for copies of what lies in a bucket, where neither ``recsys --cache`` nor
     $RECSYS_CACHE names one. Default: recsys in $XDG_CACHE_HOME or ~/.cache."""
+    users: str | None = None
+    """A table of user attributes, read as that of items is, which a model knows users by."""
+    user_columns: Mapping[str, str] = field(default_factory=dict)
+    """Our name to the name in the table of users: user_id, where it is called otherwise."""
 
     @property
     def item_settings(self) -> ItemSettings:

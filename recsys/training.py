@@ -16,14 +16,22 @@ from recsys.base.progress import progress_bar
 from recsys.base.rule_settings import plain_rules
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate, summaries_of
-from recsys.inputs import AnyLog, AnySettings, inputs_of
+from recsys.evaluation.new_items import of_other_catalogues
+from recsys.features import Described, Features
+from recsys.inputs import AnyLog, AnySettings, inputs_of, users_of
 from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
 from recsys.logs.sources import ItemSource
 from recsys.logs.visits import NO_DAY, Visits, visits_of
 from recsys.models import ALS, Blend, Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
 from recsys.monitoring import Gates, warn_of_another_log
-from recsys.splits import ThreeWaySplit, decide_split, split_log, split_parts
+from recsys.splits import (
+    ThreeWaySplit,
+    decide_split,
+    require_features_before,
+    split_log,
+    split_parts,
+)
 from recsys.splits.common import Split
 from recsys.store import (
     Content,
@@ -54,6 +62,7 @@ def train(
     settings: AnySettings = None,
     test: "AnyLog | None" = None,
     items: "ItemSource | None" = None,
+    users: "ItemSource | None" = None,
     progress: bool = False,
     **options: Any,
 ) -> Version:
@@ -74,12 +83,13 @@ def train(
         that of a TOML file.
     test : as `log`, optional
         The test part, for ``evaluation.split = "given"``.
-    items : table or path, optional
-        Item attributes, as `recsys.read_items` takes or returns them.
+    items, users : table or path, optional
+        Attributes of items, as `recsys.read_items` takes or returns them, and of users, likewise.
     progress : bool
         Show progress bars where stderr is a terminal.
     **options
-        Single settings, which win: `model`, an object, a name or a dict; `factors`; the columns
+        Single settings, which win: `model`, an object, a name or a dict; `factors`;
+        `item_features` and `user_features`, columns that the model is to know; the columns
         `user`, `item`, `time`, `event`, `value` of the log; the keys of ``[evaluation]``,
         ``[log]`` and ``[index]``, such as ``split="last", k=10, min_value=4``; a table as a dict,
         such as ``gates={"enabled": False}``.
@@ -115,6 +125,7 @@ def train(
         _TABLES,
         test=test,
         items=items,
+        users=users,
         takes_items=True,
         progress=progress,
     )
@@ -127,14 +138,16 @@ def train(
         if parent.version is not None and parent.damage is None:
             warn_of_another_log(store, Content.of(parent.version), log)
     settings, choice = with_model(settings, log, test, progress=progress)
-    evaluations = evaluate_models(log, settings, test=test, progress=progress)
+    known = Described.of(settings.features, given.items, given.users)
+    evaluations = evaluate_models(log, settings, test=test, described=known, progress=progress)
+    log = log if known is None else known.with_new_items(log)
     user_items = log.user_items()
     model = settings.chosen_model
     with (
         computed_on(settings),
         epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch,
     ):
-        embeddings = model.fit(log, on_epoch=on_epoch)
+        embeddings = model.fit(log, on_epoch=on_epoch, features=features_of(known, log))
     metrics = {
         name: EvaluationSummary.from_dict(one) for name, one in summaries_of(evaluations).items()
     }
@@ -146,6 +159,7 @@ def train(
         metrics=metrics,
         items=given.items,
         model=spec_of(model, choice),
+        described=known,
     )
     release = align_with_current(store, release, settings.alignment)
     return publish(store, release, settings.index, gate=gates_of(settings), progress=progress)
@@ -211,6 +225,7 @@ def release_of(
     metrics: Mapping[str, EvaluationSummary],
     items: pa.Table | None = None,
     model: ModelSpec,
+    described: Described | None = None,
 ) -> Release:
     """Put together what is published.
 
@@ -224,6 +239,8 @@ def release_of(
         As in `train`.
     model : ModelSpec
         What was fitted.
+    described : Described, optional
+        What the model knows of items and users.
     """
     recency = recency_of(settings.chosen_model)
     visits = visits_of(log, settings.log.trending_days)
@@ -241,6 +258,7 @@ def release_of(
         data=summarize(log).to_dict(),
         metrics=metrics,
         config=plain_settings(settings),
+        encoders={} if described is None else described.encoders,
     )
 
 
@@ -253,11 +271,17 @@ def times_of(visits: Visits | None) -> ItemTimes | None:
     return ItemTimes(first_day, velocity, visits.repeat_share, visits.repeat_gap)
 
 
+def features_of(described: Described | None, log: Interactions) -> Features | None:
+    """Return the features of the rows of a log; None where a model knows of none."""
+    return None if described is None else described.features(log)
+
+
 def evaluate_models(
     log: Interactions,
     settings: Settings,
     *,
     test: Interactions | None = None,
+    described: Described | None = None,
     progress: bool = False,
 ) -> dict[str, Evaluation]:
     """Test the model, and popularity to compare with, on the split that the settings name.
@@ -266,6 +290,8 @@ def evaluate_models(
     ----------
     test : Interactions, optional
         The test part, for ``evaluation.split = "given"``.
+    described : Described, optional
+        What the model knows of items and users.
 
     Returns
     -------
@@ -274,21 +300,33 @@ def evaluate_models(
     """
     if settings.evaluation.split == "none":
         return {}
-    return evaluate_split(split_log(log, settings.evaluation, test), settings, progress=progress)
+    parts = split_log(log, settings.evaluation, test)
+    return evaluate_split(parts, settings, described=described, progress=progress)
 
 
 def evaluate_split(
-    split: Split, settings: Settings, *, progress: bool = False
+    split: Split,
+    settings: Settings,
+    *,
+    described: Described | None = None,
+    progress: bool = False,
 ) -> dict[str, Evaluation]:
-    """Test the model, and popularity to compare with, on a split; by the name of the model."""
+    """Test the model, and popularity to compare with, on a split; by the name of the model.
+
+    A model that knows items by their attributes is tested on new items alone as well, and on all:
+    see `recsys.evaluate_new_items`. Attributes that know of the test are a DataError.
+    """
     train_part, test_part = split
-    results = {}
+    results, features = {}, features_of(described, train_part)
+    if described is not None and described.items is not None:
+        used = tuple(described.items.encoder.columns)
+        require_features_before(described.items.table, test_part, "evaluate", used)
     for model in {model.name: model for model in (settings.chosen_model, Popularity())}.values():
         with (
             computed_on(settings),
             epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch,
         ):
-            embeddings = model.fit(train_part, on_epoch=on_epoch)
+            embeddings = model.fit(train_part, on_epoch=on_epoch, features=features)
         results[model.name] = evaluate(
             embeddings,
             train_part,
@@ -298,6 +336,11 @@ def evaluate_split(
             seed=settings.evaluation.seed,
             progress=progress,
         )
+        of_new = None if described is None else described.vectors_of_new(test_part, embeddings)
+        if of_new is not None:
+            results |= of_other_catalogues(
+                model.name, embeddings, of_new, split, settings.evaluation
+            )
     return results
 
 
@@ -329,6 +372,17 @@ def read_attributes(settings: Settings) -> pa.Table | None:
     return read_items(settings.data.items, settings.data.item_settings)
 
 
+def read_described(settings: Settings, items: pa.Table | None = None) -> Described | None:
+    """Read and encode the tables that the settings name, where a model is to know of them."""
+    if not settings.features:
+        return None
+    if items is None and settings.features.items:
+        items = read_attributes(settings)
+    users = settings.data.users if settings.features.users else None
+    table = None if users is None else users_of(settings, users)
+    return Described.of(settings.features, items, table)
+
+
 def plain_settings(settings: Settings) -> Mapping[str, Any]:
     """Return the settings as the tables of a config."""
     tables = {
@@ -341,4 +395,5 @@ def plain_settings(settings: Settings) -> Mapping[str, Any]:
     if rules is not None:
         tables["rules"] = rules
     model = settings.chosen_model
-    return {**tables, "model": {"name": model.name, **parameters_of(model)}}
+    features = settings.features.to_dict()
+    return {**tables, "model": {"name": model.name, **parameters_of(model), **features}}

@@ -18,6 +18,7 @@ import typer
 
 import recsys
 from recsys.base.durable import replace_text, require_place
+from recsys.base.feature_settings import KEYS, FeatureSettings
 from recsys.cli.app import app
 from recsys.cli.options import Items, LogOptions, takes_log, with_options
 from recsys.cli.output import note
@@ -31,6 +32,7 @@ _WIDTH = 100
 _EXAMPLES: dict[str, object] = {
     "data.items": "items.csv",
     "data.cache": "cache",
+    "data.users": "users.csv",
     "log.sql": "select user_id, item_id, created_at as timestamp from views",
     "log.uri": "postgresql://ann@db.example/shop",
     "log.password_env": "SHOP_PASSWORD",
@@ -139,6 +141,10 @@ def _model(settings: "Settings") -> Iterator[str]:
     if chosen is not None:
         for key, value in recsys.models.parameters_of(chosen).items():
             yield f"{key} = {toml_value(value)}"
+    meanings, said = meanings_of(FeatureSettings), settings.features.to_dict()
+    for name, key in KEYS.items():
+        yield from _comment(meanings[name])
+        yield f"{key} = {toml_value(said.get(key, []))}"
 
 
 def _comment(text: str, indent: str = "") -> list[str]:

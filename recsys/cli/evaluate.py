@@ -69,7 +69,10 @@ def evaluate_command(
     labels = None if by is None else _item_groups(settings, train_part.items, by)
     settings = choose_model(settings, log, test)
     name = settings.chosen_model.name
-    results = recsys.training.evaluate_split((train_part, test_part), settings, progress=True)
+    described = recsys.training.read_described(settings)
+    results = recsys.training.evaluate_split(
+        (train_part, test_part), settings, described=described, progress=True
+    )
     new = None
     if test_part.split_info is not None and test_part.split_info.new_users is not None:
         new = recsys.evaluate_new_users(
@@ -79,7 +82,8 @@ def evaluate_command(
             popular_half_life_days=settings.log.popular_half_life_days,
         )
     metric = f"ndcg@{settings.evaluation.k}"
-    sliced = _sliced(results, metric, by, labels)
+    warm = {one: result for one, result in results.items() if ", " not in one}
+    sliced = _sliced(warm, metric, by, labels)
     if users_out:
         import pyarrow.parquet as pq
 
@@ -158,15 +162,19 @@ def _plain_evaluations(
     """Return all that the tables show, for JSON."""
     found: dict[str, Any] = {}
     for name, result in results.items():
-        groups = [
-            {
-                "metric": one.metric,
-                "by": one.by,
-                "unit": one.unit,
-                "groups": [asdict(own) | {"loses": own.loses} for own in one.by_model[name]],
-            }
-            for one in sliced
-        ]
+        groups = (
+            []
+            if ", " in name
+            else [
+                {
+                    "metric": one.metric,
+                    "by": one.by,
+                    "unit": one.unit,
+                    "groups": [asdict(own) | {"loses": own.loses} for own in one.by_model[name]],
+                }
+                for one in sliced
+            ]
+        )
         found[name] = result.to_dict() | {"by": groups}
     return found if new is None else found | {"new users": new.to_dict()}
 

@@ -211,6 +211,9 @@ class Manifest:
         Python, platform and package versions, cores, and the commit of the training code.
     files : mapping of str to FileFacts
         By path inside the version: every file but the manifest.
+    features : mapping
+        What the model knows beside the log, by "items" and "users": the columns with their kinds,
+        and the number of features; empty without any.
     status : {"accepted", "refused"}
         Whether the gates let it become current; a refused version is kept for inspection.
     checks : tuple of Check
@@ -235,6 +238,7 @@ class Manifest:
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileFacts] = field(default_factory=dict)
+    features: Mapping[str, Any] = field(default_factory=dict)
     status: Literal["accepted", "refused"] = "accepted"
     checks: tuple[Check, ...] = ()
     format: int = FORMAT

@@ -18,7 +18,7 @@ from recsys.base.threads import threads
 from recsys.features import Features
 from recsys.models.als.basis import Basis, diagonal
 from recsys.models.als.on_card import CardSweeps, sweeps_on_card
-from recsys.models.als.prior import FixedPrior
+from recsys.models.als.prior import FixedPrior, Prior
 from recsys.models.als.sweep import (
     EXACT,
     EXACT_STEPS,
@@ -72,9 +72,12 @@ class ALS(Sized):
     weight in units of the mean weight of all pairs, so that the unit of a log does not count.
     :math:`\kappa = 1` is the paper's; 0 lets one regularization do for catalogues of any size.
 
-    With features f of items, the last sum is :math:`\sum_i r_i^\nu |y_i - W' f_i|^2 + \mu |W|^2`
-    instead, and W is solved in closed form each epoch: a popular item is governed by its events, a
-    rare one by its features, and one without any is :math:`W' f_i`. So with users.
+    With features f of items, a share :math:`\theta` of the last sum becomes
+    :math:`\sum_i r_i^\nu |y_i - W' f_i|^2 + \mu |W|^2`, and W is solved in closed form each epoch:
+    a popular item is governed by its events, a rare one by its features, and one without events is
+    :math:`W' f_i`, of a last W by which all rows count alike. So with users. Without the rest,
+    which pulls to 0, the norms of one side were free: users would shrink, items and W grow, and
+    rows be tied to their features too tightly.
 
     Each half-sweep solves all rows of one side by one or two steps of conjugate gradients from
     where they are, preconditioned in or near the eigenbasis of the other side's Gram matrix (see
@@ -101,9 +104,11 @@ class ALS(Sized):
     recency : float
         Above 0, weights fall with the steps back in the history, to this power, before e is; see
         `Interactions.user_items`.
+    feature_share : float
+        theta, from 0 to 1, where `fit` is given features: the share of the regularization that
+        pulls a row to what its features say, rather than to 0.
     feature_ridge : float
-        mu, above 0, where `fit` is given features: about so many mean rows of nothing are added to
-        each feature.
+        mu, above 0: about so many mean rows of nothing are added to each feature.
     iterations : int
         Epochs: times that both sides are solved.
     seed : int
@@ -132,12 +137,13 @@ class ALS(Sized):
     item_exponent: float = 0.0
     unobserved_exponent: float = 0.0
     recency: float = 0.0
-    feature_ridge: float = 1.0
+    feature_share: float = 0.3
+    feature_ridge: float = 2.0
     iterations: int = 15
     seed: int = 0
 
     def __post_init__(self) -> None:
-        shares = ("regularization_exponent", "unobserved_regularization")
+        shares = ("regularization_exponent", "unobserved_regularization", "feature_share")
         from_0 = ("weight_exponent", "recency", "seed", *shares)
         require_hyperparameters(
             self,
@@ -222,7 +228,8 @@ class ALS(Sized):
 
             self._run(solve_both, so_far, users.matrix, on_epoch)
             solve_exactly(users, items, self.unobserved_weight, pool, factors=self.factors)
-            if items.prior is not None:
+            if isinstance(items.prior, Prior):
+                items.prior = items.prior.alike()
                 items.prior.solve(items.vectors, pool)
             for side in (users, items):
                 side.fill(pool)

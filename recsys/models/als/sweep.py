@@ -54,7 +54,8 @@ class Side:
     vectors: FloatMatrix  # (n_rows, width), as `padded` makes them
     regularization: FloatVector  # (n_rows,), above 0
     dense_scale: FloatVector  # (n_rows,): weight of a row's unobserved pairs, in unobserved weights
-    prior: Prior | FixedPrior | None = None  # what rows are regularized towards; None: towards 0
+    prior: Prior | FixedPrior | None = None  # what features say of the rows
+    share: float = 0.0  # of the regularization that pulls rows there; the rest pulls them to 0
     longest: float = 0.0  # norm of the longest vector
     penalty: float = 0.0  # of vectors that were solved, and of the map of their prior
     sums: NDArray[np.float64] | None = None  # see `gram`; None where nobody has asked
@@ -163,7 +164,7 @@ def items_at(
     """Return items at some vectors; `of_users` is the dense scale of all users."""
     regularization = item_regularization(als, row_sums(item_users, pool), of_users)
     ones = np.ones(item_users.shape[0], dtype=np.float32)
-    return Side(item_users, vectors, regularization, ones)
+    return Side(item_users, vectors, regularization, ones, share=als.feature_share)
 
 
 def users_at_zero(
@@ -278,7 +279,7 @@ def solve_side(
     indptr = rows.matrix.indptr.astype(np.int64, copy=False)
     width = fixed.shape[1]
     none = np.zeros((0, width), dtype=np.float32)
-    prior = none if rows.prior is None else rows.prior.rows(pool)
+    prior = none if rows.prior is None else np.float32(rows.share) * rows.prior.rows(pool)
 
     def work(part: tuple[int, int]) -> list[tuple[Number, Number, Number]]:
         scratch = aligned_zeros(N_SCRATCH, width)
@@ -304,9 +305,16 @@ def solve_side(
     parts = pool.map(work, ranges_of_equal_work(indptr, _N_PARTS))
     observed, penalties, squares = zip(*(run for part in parts for run in part), strict=True)
     rows.penalty, rows.longest = float(sum(penalties)), float(np.sqrt(max(squares)))
-    rows.penalty += 0.0 if rows.prior is None else rows.prior.penalty()
+    rows.penalty += 0.0 if rows.prior is None else _penalty_of_prior(rows, rows.prior.rows(pool))
     rows.sums = None
     return float(sum(observed))
+
+
+def _penalty_of_prior(side: Side, prior: FloatMatrix) -> float:
+    """Return what a solve leaves out: it regularizes rows towards a share of the prior."""
+    squares = np.einsum("ij,ij->i", prior, prior) * (np.diff(side.matrix.indptr) > 0)
+    of_rows = (1 - side.share) * float(side.regularization.astype(np.float64) @ squares)
+    return side.share * (of_rows + (0.0 if side.prior is None else side.prior.penalty()))
 
 
 def halved(vectors: FloatMatrix, longest: float, pool: Threads) -> tuple[NDArray[np.uint16], float]:
