@@ -1,19 +1,29 @@
 """Compile the hot loops into their cache, so that the first training need not wait for it.
 
-The default training of a small log compiles what that of a large one calls.
+The default training of a small log compiles what that of a large one calls; then each model, on top
+of the version before, and a map by UMAP.
 """
 
 import tempfile
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
 
 import recsys
+from recsys.maps import vector_map
+from recsys.models import MODELS
 
 warnings.simplefilter("ignore")  # a log of noise has no good model
 rng = np.random.default_rng(0)
 log = pd.DataFrame({"user_id": rng.integers(0, 400, 8_000), "item_id": rng.zipf(1.3, 8_000) % 500})
-settings = {"evaluation.split": "none", "gates.enabled": False}
+log["timestamp"] = np.arange(len(log)) * 3600
+settings = {"gates.enabled": False}
 with tempfile.TemporaryDirectory() as store:
-    recsys.train(log, store, settings=settings)
+    for model in (None, *MODELS):
+        split = "none" if model is None else "time"
+        named = {} if model is None else {"model.name": model}
+        recsys.train(log, store, settings={**settings, **named, "evaluation.split": split})
+    if find_spec("umap") is not None:
+        vector_map(store, method="umap")

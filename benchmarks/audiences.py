@@ -11,11 +11,11 @@ items (over 600 that are drawn, where there are more), with a 95 % interval of 2
 samples of the items.
 
     score           as it is: user · item
-    score / root    by the root of the norm of the user
+    score / root    by the root of the norm of the user: what is used
     cosine          of user and item
     rank            minus the place of the item among those that the user has not had
     standing        (score - mean) / deviation, both of the user's scores of all items
-    standing + log  and the logarithm of 1 and the number of items of the user: what is used
+    standing + log  and the logarithm of 1 and the number of items of the user
     active          the number of items of the user: no model at all
 """
 

@@ -128,7 +128,7 @@ class Settings(ShowsChanges):
     @property
     def chosen_model(self) -> Model:
         """The model, where one is named or has been chosen."""
-        from recsys.models.protocol import require_model
+        from recsys.models.requirements import require_model
 
         if self.model is None:
             raise ConfigError(
@@ -225,7 +225,7 @@ def _model(table: Mapping[str, Any]) -> Model | None:
     if table in ({}, {"name": AUTO}):
         return None
     from recsys.models import ALS, MODELS, SCORERS
-    from recsys.models.protocol import without_vectors
+    from recsys.models.requirements import without_vectors
 
     hyperparameters = dict(table)
     name = hyperparameters.pop("name", ALS.name if hyperparameters else AUTO)
@@ -334,7 +334,7 @@ def _changed_model(old: Model | None, model: Any) -> Model | None:
     if model is None or isinstance(model, str):
         return _model({"name": model or AUTO})
     from recsys.models import parameters_of
-    from recsys.models.protocol import require_model
+    from recsys.models.requirements import require_model
 
     if isinstance(model, Mapping):
         if old is not None and model.get("name", old.name) == old.name:

@@ -12,7 +12,7 @@ from recsys.evaluation import DimensionCurve
 from recsys.inputs import AnyLog, AnySettings, inputs_of
 from recsys.logs.session import warn
 from recsys.models import flat, parameters_of
-from recsys.models.protocol import require_fit
+from recsys.models.requirements import require_fit
 from recsys.selection import compare_models, try_dimensions, tune_model
 from recsys.training import with_model
 from recsys.tuning import Compared, Tuned

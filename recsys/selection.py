@@ -193,7 +193,9 @@ def measure_dimensions(
 def _compile(model: Model, train: Interactions, user_items: sp.csr_array) -> None:
     """Fit the most active users, so that the first measured fit does not wait for the compiler."""
     most_active = np.argsort(-np.diff(user_items.indptr), kind="stable")[:_WARM_UP_USERS]
-    model.fit(train.select(np.isin(train.user_idx, most_active)).compact())
+    is_active = np.isin(np.arange(len(train.users)), most_active)
+    every_item = np.ones(len(train.items), dtype=np.bool_)
+    model.fit(train.select_pairs(is_active, every_item).compact())
 
 
 def _query_microseconds(embeddings: Embeddings, user_items: sp.csr_array, k: int) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from recsys.base.devices import on_device
 from recsys.base.errors import ConfigError, DataError
@@ -20,10 +21,12 @@ from recsys.evaluation.new_items import of_other_catalogues
 from recsys.features import Described, Features
 from recsys.inputs import AnyLog, AnySettings, inputs_of, users_of
 from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
+from recsys.logs.session import warn
 from recsys.logs.sources import ItemSource
 from recsys.logs.visits import NO_DAY, Visits, visits_of
 from recsys.models import ALS, Blend, Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
+from recsys.models.requirements import learns_dislikes
 from recsys.monitoring import Gates, warn_of_another_log
 from recsys.splits import (
     ThreeWaySplit,
@@ -143,6 +146,7 @@ def train(
     log = log if known is None else known.with_new_items(log)
     user_items = log.user_items()
     model = settings.chosen_model
+    warn_of_unused_dislikes(model, log)
     with (
         computed_on(settings),
         epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch,
@@ -211,6 +215,15 @@ def spec_of(model: Model, choice: Choice | None = None) -> ModelSpec:
     return ModelSpec(model.name, parameters_of(model), choice=chosen)
 
 
+def warn_of_unused_dislikes(model: Model, log: Interactions) -> None:
+    """Say once that a model learns nothing from dislikes, where a log has some."""
+    if log.dislikes is not None and not learns_dislikes(model):
+        warn(
+            f"model.name: {model.name} learns nothing from the {len(log.dislikes):,} dislikes of "
+            "the log, which are only left out of lists; als, blend and distilled learn from them"
+        )
+
+
 def gates_of(settings: Settings) -> Gate | None:
     """Return the gates that a version has to pass; None where they are switched off."""
     return Gates(settings.gates) if settings.gates.enabled else None
@@ -244,22 +257,44 @@ def release_of(
     """
     recency = recency_of(settings.chosen_model)
     visits = visits_of(log, settings.log.trending_days)
+    seen = user_items
+    if recency or log.dislikes is not None:
+        seen = log.user_items(recency, signed=True)
     return Release(
         embeddings=embeddings,
         users=log.users,
         items=log.items,
-        seen=log.user_items(recency) if recency else user_items,
+        seen=seen,
         popularity=popularity_of(user_items),
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
         times=times_of(visits),
-        seen_day=None if visits is None else visits.last_day,
+        seen_day=_seen_days(log, seen, visits),
         model=replace(model, mean_weight=mean_weight_of(user_items)),
         data=summarize(log).to_dict(),
         metrics=metrics,
         config=plain_settings(settings),
         encoders={} if described is None else described.encoders,
     )
+
+
+def _seen_days(
+    log: Interactions, seen: sp.csr_array, visits: Visits | None
+) -> NDArray[np.uint16] | None:
+    """Return the day of the last event of each pair that was seen; 0 of one that was disliked."""
+    days = None if visits is None else visits.last_day
+    if days is None or log.dislikes is None:
+        return days
+    of_pairs, likes = (_keys_of(one) for one in (seen, replace(log, dislikes=None).user_items()))
+    found = np.zeros(len(of_pairs), dtype=np.uint16)
+    found[np.searchsorted(of_pairs, likes)] = days
+    return found
+
+
+def _keys_of(matrix: sp.csr_array) -> NDArray[np.int64]:
+    """Return a number for each entry, ascending."""
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    return np.asarray(rows * matrix.shape[1] + matrix.indices)
 
 
 def times_of(visits: Visits | None) -> ItemTimes | None:

@@ -98,17 +98,22 @@ class LogSettings(QuerySettings, TextSettings):
     the log spells differently. The last three are optional, unless named here; one that is named
     "" is not read, also where the log has a column of our name."""
     events: Mapping[str, float] = field(default_factory=dict)
-    """Weight of each event type. An event type with weight 0 is left out; one that is not
-    listed weighs what "*" does, and is rejected where that is not listed. Empty: every event
-    weighs 1."""
+    """Weight of each event type. Below 0 it is a dislike, of that confidence: the item is never
+    recommended, and models that can learn that it should not be. An event type with weight 0 is
+    left out; one that is not listed weighs what "*" does, and is rejected where that is not listed.
+    Empty: every event weighs 1."""
     value_scale: ValueScale = "auto"
     """How the value column multiplies the event's weight: by ``value`` ("linear"), by ``log(1 +
     value)``, by its fourth root ("root"), which does not depend on the unit, or not at all
-    ("none"). "auto" is none where `min_value` is set; else linear, unless values have a long tail
-    (of 1,000 events or more, the 99th percentile of weights is ten times the median or more): then
-    the fourth root of the weight is taken."""
+    ("none"). "auto" is none where `min_value` or `max_disliked_value` is set; else linear, unless
+    values have a long tail (of 1,000 events or more, the 99th percentile of weights is ten times
+    the median or more): then the fourth root of the weight is taken."""
     min_value: float | None = None
     """Rows whose value is below are left out (for ratings, the least that counts as a like)."""
+    max_disliked_value: float | None = None
+    """Rows whose value is this or less are dislikes, whatever the scale (for ratings, 2)."""
+    disliked_value_weight: float = 1.0
+    """What such a row weighs in place of its scaled value: the confidence of the dislike."""
     missing_value: float | None = None
     """What a row without a value weighs, in place of its scaled value; `min_value` does not concern
     it. 0: it is left out. Default: it is rejected."""
@@ -162,8 +167,15 @@ class LogSettings(QuerySettings, TextSettings):
     def scale(self) -> Literal["linear", "log", "root", "none"]:
         """`value_scale`, with "auto" decided as far as it can be without the values."""
         if self.value_scale == "auto":
-            return "linear" if self.min_value is None else "none"
+            limits = (self.min_value, self.max_disliked_value)
+            return "linear" if limits == (None, None) else "none"
         return self.value_scale
+
+    @property
+    def may_dislike(self) -> bool:
+        """Whether a row can be a dislike."""
+        has_kind = any(weight < 0 for weight in self.events.values())
+        return has_kind or self.max_disliked_value is not None
 
     def __post_init__(self) -> None:
         require_types("log", self)
@@ -184,8 +196,9 @@ class LogSettings(QuerySettings, TextSettings):
             words = f"our name on the left, one of {', '.join(COLUMN_NAMES)}"
             require("log.columns", name, one_of=COLUMN_NAMES, expected=words)
         for event, weight in self.events.items():
-            words = "a weight of 0 or more"
-            require(f"log.events.{event}", weight, least=0, below=inf, expected=words)
+            words = "a finite weight, below 0 for a dislike"
+            require(f"log.events.{event}", weight, above=-inf, below=inf, expected=words)
+        self._check_disliked_values()
         if self.missing_value is not None:
             words = "a weight of 0 or more"
             require("log.missing_value", self.missing_value, least=0, below=inf, expected=words)
@@ -204,3 +217,13 @@ class LogSettings(QuerySettings, TextSettings):
             size_of("log.max_memory", self.max_memory)
         share, words = self.max_rejected_share, "a share from 0 to 1"
         require("log.max_rejected_share", share, least=0, at_most=1, expected=words)
+
+    def _check_disliked_values(self) -> None:
+        words = "a weight above 0"
+        weight = self.disliked_value_weight
+        require("log.disliked_value_weight", weight, above=0, below=inf, expected=words)
+        most, least = self.max_disliked_value, self.min_value
+        if most is not None:
+            words = "a finite number" if least is None else f"less than log.min_value = {least:g}"
+            below = inf if least is None else least
+            require("log.max_disliked_value", most, above=-inf, below=below, expected=words)

@@ -26,10 +26,10 @@ from recsys.base.threads import Threads, ranges_of_equal_work
 Rows = NDArray[np.int32]
 Offsets = NDArray[np.int64]
 Numbers = NDArray[Any]
-Merge = Literal["all", "sum", "last", "max"]
-"""What the entries of one pair become: stay apart, or one."""
+Merge = Literal["all", "sum", "last", "max", "strongest"]
+"""What the entries of one pair become: stay apart, or one; the strongest is the largest in size."""
 
-_MERGES = ("all", "sum", "last", "max")
+_MERGES = ("all", "sum", "last", "max", "strongest")
 _ENTRIES = 1 << 24  # events of a part; which take 8 or 12 bytes each
 _MOST_PARTS = 16
 _REGION = 1 << 26  # entries of a mapped matrix that are written at random at a time
@@ -67,8 +67,9 @@ def packed(
     ----------
     row, column : ndarray of int32, shape (n,)
     value : ndarray, shape (n,)
-    merge : {"sum", "last", "max"}
-        What the entries of one pair become. They are added up in their order.
+    merge : {"sum", "last", "max", "strongest"}
+        What the entries of one pair become. They are added up in their order; of equal sizes the
+        last one is the strongest.
     """
     data, indices = beside(value, len(value), value.dtype), beside(value, len(value), np.int32)
     indptr = np.zeros(shape[0] + 1, dtype=np.int64)
@@ -162,7 +163,7 @@ def counts(numbers: NDArray[np.integer], n: int) -> Offsets:
 
 
 def row_sums(matrix: sp.csr_array, pool: Threads | None = None) -> NDArray[np.float64]:
-    """Return the sum of each row, added up in float64 from left to right."""
+    """Return the sum of the sizes of each row, added up in float64 from left to right."""
     sums, indptr = np.zeros(matrix.shape[0]), offsets_of(matrix)
 
     def add(rows: tuple[int, int]) -> None:
@@ -175,15 +176,15 @@ def row_sums(matrix: sp.csr_array, pool: Threads | None = None) -> NDArray[np.fl
     return sums
 
 
-def is_clean(matrix: object) -> bool:
+def is_clean(matrix: object, *, signed: bool = False) -> bool:
     """Return whether something is a csr_array of float32 and int32, as the others here take it.
 
-    Rows are sorted and without repeats, and all data finite and above 0.
+    Rows are sorted and without repeats, and all data finite and above 0; `signed`, or below it.
     """
     return (
         isinstance(matrix, sp.csr_array)
         and (matrix.ndim, matrix.dtype, matrix.indices.dtype) == (2, np.float32, np.int32)
-        and bool(rows_are_clean(offsets_of(matrix), matrix.indices, matrix.data))
+        and bool(rows_are_clean(offsets_of(matrix), matrix.indices, matrix.data, signed))
     )
 
 
@@ -277,7 +278,7 @@ def merge_runs(
 
 @compiled()
 def merge_pairs(indptr: Any, columns: Any, values: Any, merge: int) -> int:
-    """Make the entries of each pair one, in place: 1 adds up, 2 takes the last, 3 the largest."""
+    """Make the entries of each pair one, in place; `merge` is a place in `_MERGES`."""
     n = 0
     start = indptr[0]
     for row in range(len(indptr) - 1):
@@ -287,6 +288,8 @@ def merge_pairs(indptr: Any, columns: Any, values: Any, merge: int) -> int:
             if n > first and columns[n - 1] == column:
                 if merge == 1:
                     values[n - 1] += value
+                elif merge == 4:
+                    values[n - 1] = value if abs(value) >= abs(values[n - 1]) else values[n - 1]
                 elif merge == 2 or value > values[n - 1]:
                     values[n - 1] = value
             else:
@@ -323,21 +326,25 @@ def turn_columns(
 
 @compiled()
 def add_rows(indptr: Any, data: Any, sums: Any) -> None:
-    """Add up each row."""
+    """Add up each row, dislikes by their sizes."""
     for row in range(len(indptr) - 1):
         total = 0.0
         for at in range(indptr[row], indptr[row + 1]):
-            total += data[at]
+            total += abs(data[at])
         sums[row] = total
 
 
 @compiled()
-def rows_are_clean(indptr: Any, indices: Any, data: Any) -> bool:
-    """Return whether rows are sorted and without repeats, and all data finite and above 0."""
+def rows_are_clean(indptr: Any, indices: Any, data: Any, signed: bool) -> bool:
+    """Return whether rows are sorted and without repeats, and all data finite and above 0.
+
+    `signed`: or below 0.
+    """
     for row in range(len(indptr) - 1):
         before = -1
         for at in range(indptr[row], indptr[row + 1]):
-            if indices[at] <= before or not 0 < data[at] < np.inf:
+            size = abs(data[at]) if signed else data[at]
+            if indices[at] <= before or not 0 < size < np.inf:
                 return False
             before = indices[at]
     return True

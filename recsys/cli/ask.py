@@ -81,6 +81,10 @@ def recommend(
         list[str] | None,
         typer.Option("--history", help="An item of a user who is not in the log; repeatable."),
     ] = None,
+    dislikes: Annotated[
+        list[str] | None,
+        typer.Option("--dislikes", help="An item that such a user does not want; repeatable."),
+    ] = None,
     candidates: Annotated[
         list[str] | None,
         typer.Option("--candidates", help="An item that may be in the list; repeatable."),
@@ -115,7 +119,12 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to a user, to one with a history, or to everybody."""
-    if user_id is None and not history and of_all is None:
+    if user_id is not None and dislikes:
+        raise ConfigError(
+            f"--dislikes: expected them with --history, of a user who is not in the log, got user "
+            f"{user_id}"
+        )
+    if user_id is None and not history and not dislikes and of_all is None:
         raise ConfigError(
             f"no user: name one{_some_user(store, version)}, or items of a new user by --history "
             "ITEM, or a list for everybody by --list popular"
@@ -129,6 +138,7 @@ def recommend(
     for option, listed in (("--exclude", exclude), ("--candidates", candidates)):
         _warn_of_unknown(recommender, option, listed or ())
     known = [_known_item(recommender, item) for item in history or ()]
+    disliked = [_known_item(recommender, item) for item in dislikes or ()]
     conditions: Conditions = {
         "exclude": exclude or (),
         "include_seen": include_seen,
@@ -142,7 +152,7 @@ def recommend(
     if of_all is not None:
         found = recommender.top_items(of_all, k, **conditions)
     elif user_id is None:
-        found = recommender.recommend_for_history(known, k, **conditions)
+        found = recommender.recommend_for_history(known, k, dislikes=disliked, **conditions)
     else:
         found = recommender.recommend(
             user_id, k, history=known or None, on_unknown=on_unknown, **conditions
@@ -158,7 +168,7 @@ def recommend(
     if as_json:
         print_json(found.to_dict())
         return
-    whom = user_id or ", ".join(known) or "everybody"
+    whom = user_id or ", ".join([*known, *(f"not {item}" for item in disliked)]) or "everybody"
     print_items(found, f"for {whom} · {found.source} · version {found.version}")
 
 

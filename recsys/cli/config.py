@@ -41,6 +41,7 @@ _EXAMPLES: dict[str, object] = {
     "log.watermark": "created_at",
     "log.row_key": "id",
     "log.min_value": 4.0,
+    "log.max_disliked_value": 2.0,
     "log.missing_value": 1.0,
     "log.session_gap_minutes": 30.0,
     "log.since": "2025-01-01",

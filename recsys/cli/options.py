@@ -10,6 +10,7 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, time
 from functools import cache, wraps
@@ -85,6 +86,7 @@ FLAGS = {
     "log.columns.timestamp": "--time",
     "log.columns.event": "--event",
     "log.columns.value": "--value",
+    "log.events": "--weight",
     "log.min_value": "--min-value",
     "log.sql": "--sql",
     "log.uri": "--uri",
@@ -129,6 +131,12 @@ class LogOptions:
     time: _column("--time", "The column of times.") = None  # type: ignore[valid-type]
     event: _column("--event", "The column of types of events.") = None  # type: ignore[valid-type]
     value: _column("--value", "The column of ratings or counts.") = None  # type: ignore[valid-type]
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weight", metavar="TYPE=WEIGHT", help="Such as dislike=-3, a dislike; repeatable."
+        ),
+    ] = None
     min_value: Annotated[
         float | None, typer.Option("--min-value", help="Rows with a lower value are left out.")
     ] = None
@@ -240,9 +248,29 @@ class LogOptions:
                 _put(tables, key, value)
         for change in self.changes or ():
             _put(tables, *_parsed(change))
-        if self.event and not tables["log"].get("events"):
+        if (self.event or self.weights) and not tables.get("log", {}).get("events"):
             _put(tables, "log.events", {"*": 1.0})  # so that rows are counted by type
+        for typed_weight in self.weights or ():
+            tables["log"]["events"] |= _weight_of(typed_weight)
         return tables
+
+
+def _weight_of(text: str) -> dict[str, float]:
+    """Return a type of event and its weight, as they are typed.
+
+    Examples
+    --------
+    >>> _weight_of("dislike=-3")
+    {'dislike': -3.0}
+    """
+    event, _, weight = text.rpartition("=")
+    with suppress(ValueError):
+        if event:
+            return {event: float(weight)}
+    raise ConfigError(
+        f"--weight (log.events): expected a type of event and its weight, such as dislike=-3, got "
+        f"{text!r}"
+    )
 
 
 def fetched(settings: "Settings") -> "Fetched":

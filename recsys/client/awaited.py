@@ -86,12 +86,15 @@ class AsyncClient:
         k: int = 10,
         *,
         weights: Iterable[float] | None = None,
+        dislikes: Iterable[Id] = (),
         on_unknown: Literal["ignore", "raise"] = "ignore",
         **conditions: Unpack[Conditions],
     ) -> Recommendations:
         """As `Client.recommend_for_history`."""
         return await self._run(
-            calls.recommend_for_history(item_ids, k, weights, on_unknown, conditions, self._details)
+            calls.recommend_for_history(
+                item_ids, k, weights, dislikes, on_unknown, conditions, self._details
+            )
         )
 
     async def recommend_many(
@@ -160,10 +163,15 @@ class AsyncClient:
         return await self._run(calls.explain(user_id, item_id))
 
     async def explain_for_history(
-        self, item_ids: Iterable[Id], item_id: Id, *, weights: Iterable[float] | None = None
+        self,
+        item_ids: Iterable[Id],
+        item_id: Id,
+        *,
+        weights: Iterable[float] | None = None,
+        dislikes: Iterable[Id] = (),
     ) -> Explanation:
         """As `Client.explain_for_history`."""
-        return await self._run(calls.explain_for_history(item_ids, item_id, weights))
+        return await self._run(calls.explain_for_history(item_ids, item_id, weights, dislikes))
 
     async def describe(self, item_id: Id) -> dict[str, Any]:
         """As `Client.describe`."""

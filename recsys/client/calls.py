@@ -65,6 +65,7 @@ def recommend_for_history(
     item_ids: Iterable[Id],
     k: int,
     weights: Iterable[float] | None,
+    dislikes: Iterable[Id],
     on_unknown: Literal["ignore", "raise"],
     conditions: Conditions,
     details: bool,
@@ -73,13 +74,18 @@ def recommend_for_history(
     if on_unknown not in ("ignore", "raise"):
         raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
     asked = of_list(k, conditions, details)
-    asked |= {"on_unknown": on_unknown, **_history(item_ids, weights)}
+    asked |= {"on_unknown": on_unknown, **_history(item_ids, weights, dislikes)}
     return one_answer(posting("/v1/recommendations", asked), replies.listed)
 
 
-def _history(item_ids: Iterable[Id], weights: Iterable[float] | None) -> dict[str, Any]:
+def _history(
+    item_ids: Iterable[Id], weights: Iterable[float] | None, dislikes: Iterable[Id]
+) -> dict[str, Any]:
     found: dict[str, Any] = {"history": plain_ids(item_ids, "item_ids")}
-    return found if weights is None else found | {"weights": list(weights)}
+    if weights is not None:
+        found["weights"] = list(weights)
+    disliked = plain_ids(dislikes, "dislikes")
+    return found | {"dislikes": disliked} if disliked else found
 
 
 def recommend_many(
@@ -203,10 +209,13 @@ def explain(user_id: Id, item_id: Id) -> Call[Explanation]:
 
 
 def explain_for_history(
-    item_ids: Iterable[Id], item_id: Id, weights: Iterable[float] | None
+    item_ids: Iterable[Id],
+    item_id: Id,
+    weights: Iterable[float] | None,
+    dislikes: Iterable[Id],
 ) -> Call[Explanation]:
     """Ask what the items of a history add to a score."""
-    asked = {"item_id": plain_id(item_id, "item_id"), **_history(item_ids, weights)}
+    asked = {"item_id": plain_id(item_id, "item_id"), **_history(item_ids, weights, dislikes)}
     return one_answer(posting("/v1/explanations", asked | {"details": True}), replies.explained)
 
 

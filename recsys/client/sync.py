@@ -117,12 +117,15 @@ class Client:
         k: int = 10,
         *,
         weights: Iterable[float] | None = None,
+        dislikes: Iterable[Id] = (),
         on_unknown: Literal["ignore", "raise"] = "ignore",
         **conditions: Unpack[Conditions],
     ) -> Recommendations:
         """Recommend items to a user of whom only a history is known; see `Recommender`."""
         return self._run(
-            calls.recommend_for_history(item_ids, k, weights, on_unknown, conditions, self._details)
+            calls.recommend_for_history(
+                item_ids, k, weights, dislikes, on_unknown, conditions, self._details
+            )
         )
 
     def recommend_many(
@@ -191,10 +194,15 @@ class Client:
         return self._run(calls.explain(user_id, item_id))
 
     def explain_for_history(
-        self, item_ids: Iterable[Id], item_id: Id, *, weights: Iterable[float] | None = None
+        self,
+        item_ids: Iterable[Id],
+        item_id: Id,
+        *,
+        weights: Iterable[float] | None = None,
+        dislikes: Iterable[Id] = (),
     ) -> Explanation:
         """Return what each item of a folded-in history adds to the score of an item."""
-        return self._run(calls.explain_for_history(item_ids, item_id, weights))
+        return self._run(calls.explain_for_history(item_ids, item_id, weights, dislikes))
 
     def describe(self, item_id: Id) -> dict[str, Any]:
         """Return what the version knows of an item, such as its title, by column."""

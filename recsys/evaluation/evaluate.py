@@ -11,6 +11,7 @@ from recsys.evaluation.held_out import (
     DEFAULT_BATCH_BYTES,
     NOT_DRAWN,
     HeldOut,
+    dislikes_of,
     drawn,
     evaluate_pairs,
     left_out_by_split,
@@ -78,8 +79,8 @@ def evaluate(
     -------
     Evaluation
         The metrics of `recsys.evaluation.metrics` and `recsys.evaluation.beyond_accuracy`, by
-        name and length, those of single users with intervals; "auc", of the whole ranking, has
-        no length.
+        name and length ("disliked" where test has dislikes), those of single users with intervals;
+        "auc", of the whole ranking, has no length.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def evaluate(
         left_out |= {NOT_DRAWN: n_others} if n_others else {}
     return evaluate_pairs(
         scorer,
-        HeldOut(seen, relevant, train=seen, left_out=left_out),
+        HeldOut(seen, relevant, _likes_of(train, seen), left_out, _dislikes_of(test)),
         ks,
         batch_bytes=batch_bytes,
         progress=progress,
@@ -131,7 +132,7 @@ def evaluate(
 def matrices(
     train: Interactions | sp.csr_array, test: Interactions | sp.csr_array
 ) -> tuple[sp.csr_array, sp.csr_array]:
-    """Return which pairs are in train and in test, as matrices of ones."""
+    """Return which pairs are seen in train and liked in test, as matrices of ones."""
     if isinstance(train, Interactions) and isinstance(test, Interactions):
         for name, ours, theirs in (
             ("users", train.users, test.users),
@@ -143,7 +144,7 @@ def matrices(
                     f"and {len(theirs):,} that are not the same; use one of the splits, or "
                     "split_given for two logs"
                 )
-        return pattern(train.user_items()), pattern(test.user_items())
+        return pattern(train.user_items(signed=True)), pattern(test.user_items())
     if isinstance(train, Interactions) or isinstance(test, Interactions):
         raise DataError("evaluate: expected two Interactions or two matrices, got one of each")
     for part in (train, test):
@@ -157,6 +158,17 @@ def matrices(
             f"evaluate: expected train and test of equal shape, got {train.shape} and {test.shape}"
         )
     return pattern(train), pattern(test)
+
+
+def _likes_of(train: Interactions | sp.csr_array, seen: sp.csr_array) -> sp.csr_array:
+    """Return the pairs that make items popular: what is seen, but for dislikes."""
+    if isinstance(train, Interactions) and train.dislikes is not None:
+        return pattern(train.user_items())
+    return seen
+
+
+def _dislikes_of(test: Interactions | sp.csr_array) -> sp.csr_array | None:
+    return dislikes_of(test) if isinstance(test, Interactions) else None
 
 
 def _require_rows(scorer: Scorer, seen: sp.csr_array) -> None:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.base.mapped import made_of
-from recsys.base.packing import counts, csr_of, is_clean
+from recsys.base.packing import counts, csr_of, has_pairs, is_clean
 from recsys.base.progress import progress_bar
+from recsys.base.signed import disliked as disliked_of
 from recsys.evaluation.beyond_accuracy import BeyondAccuracy
-from recsys.evaluation.metrics import AUC, METRICS, FloatArray, auc
+from recsys.evaluation.metrics import AUC, DISLIKED, METRICS, FloatArray, auc
 from recsys.evaluation.ranking import RankedBlock, rank
 from recsys.evaluation.result import Evaluation, ItemCounts
 from recsys.logs import Interactions
@@ -38,12 +39,15 @@ class HeldOut:
         The users who make an item popular: those of `seen`, where these were trained on.
     left_out : mapping of str to int
         What the split left out.
+    disliked : csr_array of ones, shape (n_users, n_items), optional
+        What the same users disliked in test: how much of it lists hold is measured.
     """
 
     seen: sp.csr_array
     relevant: sp.csr_array
     train: sp.csr_array
     left_out: Mapping[str, int]
+    disliked: sp.csr_array | None = None
 
     @property
     def n_items(self) -> int:
@@ -80,7 +84,7 @@ def evaluate_pairs(
     user_idx = pairs.user_idx
     items = scorer.items if isinstance(scorer, Embeddings) else None
     beyond = BeyondAccuracy(pairs.popularity, pairs.train.shape[0], items, ks, len(user_idx))
-    metrics = _UserMetrics(ks, len(user_idx), beyond, pairs.n_items)
+    metrics = _UserMetrics(ks, user_idx, beyond, pairs)
     with progress_bar("evaluating", enabled=progress) as on_step:
         rank(
             scorer,
@@ -102,14 +106,20 @@ class _UserMetrics:
     """
 
     def __init__(
-        self, ks: Sequence[int], n_users: int, beyond: BeyondAccuracy, n_items: int
+        self,
+        ks: Sequence[int],
+        user_idx: NDArray[np.int32],
+        beyond: BeyondAccuracy,
+        pairs: HeldOut,
     ) -> None:
-        self.n_found = np.zeros(n_items, dtype=np.int64)  # users in whose list an item is a hit
+        self.n_found = np.zeros(pairs.n_items, dtype=np.int64)  # users whose list has it as a hit
+        self._user_idx, self._disliked = user_idx, pairs.disliked
         self._counting = Lock()
         self._ks = ks
         self._beyond = beyond
-        names = [*(f"{name}@{k}" for k in ks for name in METRICS), AUC]
-        self._per_user: dict[str, FloatArray] = {name: np.empty(n_users) for name in names}
+        kinds = METRICS if pairs.disliked is None else (*METRICS, DISLIKED)
+        names = [*(f"{name}@{k}" for k in ks for name in kinds), AUC]
+        self._per_user: dict[str, FloatArray] = {name: np.empty(len(user_idx)) for name in names}
 
     def take(self, block: RankedBlock) -> None:
         """Measure a block of users; threads call it at the same time."""
@@ -120,10 +130,24 @@ class _UserMetrics:
                 self._per_user[f"{name}@{k}"][place] = metric(shorter)
         areas = auc(block.n_misordered, ranked.n_relevant, ranked.n_unseen)
         self._per_user[AUC][place] = areas
+        if self._disliked is not None:
+            self._measure_dislikes(self._disliked, place, block.columns)
         found = np.bincount(block.columns[ranked.hits], minlength=len(self.n_found))
         with self._counting:
             self.n_found += found
         self._beyond.take(block.start, block.columns, ranked.hits)
+
+    def _measure_dislikes(
+        self, disliked: sp.csr_array, place: slice, columns: NDArray[np.int32]
+    ) -> None:
+        users = np.repeat(self._user_idx[place], columns.shape[1])
+        listed = columns.ravel()
+        is_disliked = has_pairs(disliked, users, np.maximum(listed, 0)) & (listed >= 0)
+        counted = is_disliked.reshape(columns.shape).cumsum(axis=1)  # (n, largest k)
+        n_listed = np.maximum((columns >= 0).cumsum(axis=1), 1)
+        for k in self._ks:
+            last = min(k, columns.shape[1]) - 1
+            self._per_user[f"{DISLIKED}@{k}"][place] = counted[:, last] / n_listed[:, last]
 
     @property
     def per_user(self) -> Mapping[str, FloatArray]:
@@ -172,13 +196,20 @@ def lengths(k: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def pattern(matrix: sp.csr_array) -> sp.csr_array:
-    """Return ones where a matrix is not zero, with ascending indices."""
-    if not is_clean(matrix):
+    """Return ones where a matrix is not zero, dislikes among it, with ascending indices."""
+    if not is_clean(matrix, signed=True):
         matrix = sp.csr_array(matrix, copy=True)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
     ones = made_of(matrix.indices, np.ones_like, dtype=np.int8)
     return csr_of(ones, matrix.indices, matrix.indptr, matrix.shape)
+
+
+def dislikes_of(test: Interactions) -> sp.csr_array | None:
+    """Return ones where users disliked an item; None in a log without dislikes."""
+    if test.dislikes is None:
+        return None
+    return pattern(disliked_of(test.user_items(signed=True)))
 
 
 def drawn(relevant: sp.csr_array, most_users: int, seed: int) -> tuple[sp.csr_array, int]:

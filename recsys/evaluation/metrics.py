@@ -208,6 +208,10 @@ METRICS: Mapping[str, Callable[[RankedHits], FloatArray]] = {
 }
 """Each metric of one user's list by the name it is reported under, before the @ and k."""
 
+DISLIKED = "disliked"
+"""The share of one user's list that the user disliked in test, where test has dislikes: the fewer
+the better. Items that were disliked in train are seen, and in no list."""
+
 AUC = "auc"
 """The name of the metric of one user's whole ranking."""
 

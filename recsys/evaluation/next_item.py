@@ -15,7 +15,8 @@ from recsys.base.tables import Tabular
 from recsys.evaluation.held_out import HeldOut, evaluate_pairs, lengths, pattern
 from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions, require_interactions
-from recsys.models.protocol import epoch_bar, require_fit
+from recsys.models.protocol import epoch_bar
+from recsys.models.requirements import require_fit
 from recsys.vectors import Scorer
 
 
@@ -148,7 +149,7 @@ def _last_events(log: Interactions) -> NDArray[np.bool_]:
 
 def _measured(scorer: Scorer, parts: _Parts, ks: Sequence[int], include_seen: bool) -> Evaluation:
     """Rank all items, or all that users have not met: a target among these is a miss."""
-    train = pattern(parts.train.user_items())
-    seen = sp.csr_array(train.shape, dtype=np.int8) if include_seen else train
+    train, known = (pattern(parts.train.user_items(signed=one)) for one in (False, True))
+    seen = sp.csr_array(train.shape, dtype=np.int8) if include_seen else known
     left_out = {"item not in train": parts.n_unknown} if parts.n_unknown else {}
     return evaluate_pairs(scorer, HeldOut(seen, parts.target, train, left_out), ks)

@@ -12,12 +12,20 @@ from recsys.base.charts import Dot, DotPlot
 from recsys.base.errors import DataError
 from recsys.base.tables import Tabular, table_of
 from recsys.evaluation.evaluate import evaluate, matrices
-from recsys.evaluation.held_out import HeldOut, evaluate_pairs, left_out_by_split, lengths, pattern
+from recsys.evaluation.held_out import (
+    HeldOut,
+    dislikes_of,
+    evaluate_pairs,
+    left_out_by_split,
+    lengths,
+    pattern,
+)
 from recsys.evaluation.metrics import FloatArray
 from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions, require_interactions
 from recsys.models import Model, popularity_of
-from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of, require_model
+from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
+from recsys.models.requirements import as_taken, require_model
 from recsys.splits import HeldOutUsers
 from recsys.splits.common import Split
 from recsys.splits.leaks import (
@@ -214,8 +222,9 @@ def evaluate_held_out(
     embed = model.fold_in(
         found.items, popularity_of(user_items), mean_weight_of(user_items), found.summands
     )
-    users = embed(history.user_items(recency_of(model)))
-    pairs = HeldOut(seen, relevant, pattern(user_items), left_out_by_split(test))
+    users = embed(as_taken(model, history.user_items(recency_of(model), signed=True)))
+    left_out, disliked = left_out_by_split(test), dislikes_of(test)
+    pairs = HeldOut(seen, relevant, pattern(user_items), left_out, disliked)
     return evaluate_pairs(Embeddings(users, found.items), pairs, ks, progress=progress)
 
 

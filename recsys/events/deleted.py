@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.events.event import key_of
 from recsys.logs import Interactions
@@ -28,10 +29,14 @@ def without_deleted(log: Interactions, deleted: Mapping[bytes, int]) -> Interact
         return log
     until = np.zeros(len(moments), np.int64)  # in seconds, before which events are left out
     until[rows] = [-(-(moments[row] or 0) // 1_000_000) for row in rows]
+    dislikes = slice(None) if log.dislikes is None else _is_kept(log.dislikes, until)
+    kept = log.select(_is_kept(log, until), dislikes)
+    row_counts = log.row_counts.leaving_out(REASON, log.n_rows - kept.n_rows)
+    return replace(kept, row_counts=row_counts).compact()
+
+
+def _is_kept(log: Interactions, until: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Mark the events that are not left out; `until` is 0 of users without a deletion."""
     if log.timestamp is None:
-        is_kept = until[log.user_idx] == 0
-    else:
-        is_kept = log.timestamp >= until[log.user_idx]
-    n = len(log) - int(np.count_nonzero(is_kept))
-    row_counts = log.row_counts.leaving_out(REASON, n)
-    return replace(log.select(is_kept), row_counts=row_counts).compact()
+        return np.asarray(until[log.user_idx] == 0)
+    return np.asarray(log.timestamp >= until[log.user_idx])

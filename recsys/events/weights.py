@@ -18,13 +18,15 @@ class EventWeights:
     Parameters
     ----------
     events : mapping of str to float
-        ``log.events``.
+        ``log.events``; below 0 for dislikes.
     scale : {"linear", "log", "root", "none"}
         How a value multiplies the weight; "none" also where the log has no values.
     has_values : bool
         Whether the log has values, so that an event needs one.
-    min_value, missing_value : float or None
-        ``log.min_value`` and ``log.missing_value``.
+    min_value, missing_value, max_disliked_value : float or None
+        ``log.min_value`` and so on.
+    disliked_value_weight : float
+        ``log.disliked_value_weight``.
     is_rooted : bool
         Whether the fourth root of each weight was taken, as values had a long tail.
     duplicates : {"sum", "last", "max", "count"}
@@ -36,6 +38,8 @@ class EventWeights:
     has_values: bool = False
     min_value: float | None = None
     missing_value: float | None = None
+    max_disliked_value: float | None = None
+    disliked_value_weight: float = 1.0
     is_rooted: bool = False
     duplicates: str = "sum"
 
@@ -52,35 +56,45 @@ class EventWeights:
         """
         known = config.get("log", {})
         columns = tuple(getattr(row_counts, "columns", ()))
-        named = known.get("columns", {}).get("value") or known.get("min_value") is not None
+        limits = (known.get("min_value"), known.get("max_disliked_value"))
+        named = known.get("columns", {}).get("value") or limits != (None, None)
         has_values = "value" in columns if columns else bool(named)
         scale = known.get("value_scale", "auto")
         if scale == "auto":
-            scale = "linear" if known.get("min_value") is None else "none"
+            scale = "linear" if limits == (None, None) else "none"
         return cls(
             known.get("events", {}),
             scale if has_values else "none",
             has_values,
             known.get("min_value"),
             known.get("missing_value"),
+            known.get("max_disliked_value"),
+            known.get("disliked_value_weight", 1.0),
             bool(getattr(row_counts, "is_rooted", False)),
             known.get("duplicates", "sum"),
         )
 
     def weight(self, event: str | None, value: float | None) -> float:
-        """Return what an event weighs, 0 for one that is left out.
+        """Return what an event weighs: below 0 for a dislike, 0 for one that is left out.
 
         Raises
         ------
         DataError
             If the night would reject it.
         """
-        weight = self._of_type(event) * self._of_value(value)
-        if weight == 0:
+        of_type, is_disliked = self._of_type(event), self._is_disliked(value)
+        size = abs(of_type) * (self.disliked_value_weight if is_disliked else self._of_value(value))
+        if size == 0:
             return 0.0
-        if not _SMALLEST <= weight <= _LARGEST:
+        if not _SMALLEST <= size <= _LARGEST:
             raise DataError(f"value: expected one above 0 that a log can hold, got {value!r}")
-        return float(weight**0.25) if self.is_rooted else weight
+        size = float(size**0.25) if self.is_rooted else size
+        return -size if of_type < 0 or is_disliked else size
+
+    def _is_disliked(self, value: float | None) -> bool:
+        """Whether a value says a dislike."""
+        most = self.max_disliked_value
+        return self.has_values and most is not None and value is not None and value <= most
 
     def _of_type(self, event: str | None) -> float:
         if not self.events:

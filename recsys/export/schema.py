@@ -22,7 +22,8 @@ _MEANINGS = {
     "item_id": "The item, as the log spells it; unique.",
     "embedding": "Coordinates in the space of this version; all 0 where nothing is known.",
     "seen": "Rows of items.parquet that the user interacted with, ascending.",
-    "seen_weight": "How much each seen item counted in training; absent where all are 1.",
+    "seen_weight": "How much each seen item counted in training, below 0 what the user disliked; "
+    "absent where all are 1.",
     "seen_day": "Day of the last event with each seen item, where people come back to items.",
     "popularity": "Users of the item.",
     "recent_popularity": "The same, with old interactions counting less.",

@@ -5,7 +5,7 @@ Every file or table gets one query, which `RowRules.query` puts together::
     SELECT
         <id>                                    AS user_id,   -- id_field
         <id>                                    AS item_id,
-        TRY_CAST(<event's> * <value> AS FLOAT)  AS weight,    -- rules_for, number_field
+        TRY_CAST(<event's> * <value> AS FLOAT)  AS weight,    -- rules_for; below 0 of a dislike
         TRY_CAST(floor(<time>) AS BIGINT)       AS seconds,   -- time_field
         <what is left of that second>           AS nanos,
         <event>                                 AS event,     -- event_field
@@ -75,7 +75,7 @@ class RowRules:
 
     user_id: str
     item_id: str
-    weight: str
+    weight: str  # below 0 of a dislike
     seconds: str | None  # None in a log without time
     nanos: str  # of the second, where the outcome is 0
     event: str | None  # None where no event types are read
@@ -147,14 +147,13 @@ def rules_for(
         RowOutcome("unreadable user_id", True, user.is_unreadable),
         RowOutcome("unreadable item_id", True, item.is_unreadable),
     ]
-    weight, event, seconds, nanos = "1.0", None, None, "0"
+    weight, event, seconds, nanos, is_dislike = "1.0", None, None, "0", "false"
     if "event" in columns and settings.events:
         event = event_field(columns["event"])
-        listed = {name: one for name, one in settings.events.items() if name != OTHERS}
-        weight = case(
-            ((f"{event} = {literal(name)}", repr(float(one))) for name, one in listed.items()),
-            otherwise=repr(float(settings.events[OTHERS])) if OTHERS in settings.events else "NULL",
-        )
+        weight = _by_type(event, {name: abs(one) for name, one in settings.events.items()}, "NULL")
+        if any(one < 0 for one in settings.events.values()):
+            signs = {name: float(one < 0) for name, one in settings.events.items()}
+            is_dislike = f"{_by_type(event, signs, '0.0')} = 1.0"
         outcomes += _event_outcomes(event, settings.events)
     if "value" in columns or settings.missing_value is not None:
         value = NumberField("NULL::DOUBLE", "true")
@@ -166,6 +165,10 @@ def rules_for(
             RowOutcome("non-finite value", True, f"{weight} > {_LARGEST_WEIGHT}"),
             RowOutcome("non-positive weight", True, f"{weight} < {_SMALLEST_WEIGHT}"),
         ]
+        if settings.max_disliked_value is not None:
+            is_dislike = f"({is_dislike}) OR ({_is_disliked(value, settings)})"
+    if is_dislike != "false":
+        weight = case([(is_dislike, f"-({weight})")], otherwise=weight)
     times_are_numbers = False
     if "timestamp" in columns:
         time = time_field(columns["timestamp"], settings.timestamp_unit, settings.timestamp_format)
@@ -184,6 +187,23 @@ def rules_for(
         {ours: column.name for ours, column in columns.items()},
         tuple(outcomes),
     )
+
+
+def _by_type(event: str, weights: Mapping[str, float], otherwise: str) -> str:
+    """Return what stands for the type of an event, or "*" for the types that are not listed."""
+    listed = {name: one for name, one in weights.items() if name != OTHERS}
+    return case(
+        ((f"{event} = {literal(name)}", repr(float(one))) for name, one in listed.items()),
+        otherwise=repr(float(weights[OTHERS])) if OTHERS in weights else otherwise,
+    )
+
+
+def _is_disliked(value: NumberField, settings: LogSettings) -> str:
+    """Return the condition that a value says a dislike."""
+    most = settings.max_disliked_value
+    if most is None:
+        return "false"
+    return f"NOT ({value.is_absent}) AND {value.sql} <= {float(most)!r}"
 
 
 def _event_outcomes(event: str, events: Mapping[str, float]) -> list[RowOutcome]:
@@ -211,8 +231,14 @@ def _scaled(weight: str, value: NumberField, settings: LogSettings) -> str:
         "root": f"CASE WHEN {value.sql} > 0 THEN sqrt(sqrt({value.sql})) ELSE 0 END",
         "linear": value.sql,
     }[settings.scale]
+    special = []
     if settings.missing_value is not None:
-        scaled = case([(value.is_absent, repr(float(settings.missing_value)))], otherwise=scaled)
+        special.append((value.is_absent, repr(float(settings.missing_value))))
+    if settings.max_disliked_value is not None:
+        weight_of_dislike = repr(float(settings.disliked_value_weight))
+        special.append((_is_disliked(value, settings), weight_of_dislike))
+    if special:
+        scaled = case(special, otherwise=scaled)
     return weight if scaled == "1.0" else f"{weight} * {scaled}"
 
 
@@ -229,6 +255,8 @@ def _value_outcomes(value: NumberField, settings: LogSettings) -> list[RowOutcom
     ]
     if settings.min_value is not None:
         below = f"{value.sql} < {float(settings.min_value)!r}"
+        if settings.max_disliked_value is not None:
+            below = f"{below} AND NOT ({_is_disliked(value, settings)})"
         outcomes.append(RowOutcome("value below min_value", False, below))
     return outcomes
 

@@ -202,8 +202,11 @@ def _needs(settings: LogSettings) -> dict[str, str | None]:
     needs: dict[str, str | None] = {"user_id": "every log", "item_id": "every log"}
     if settings.events or "event" in settings.columns:
         needs["event"] = "log.events" if settings.events else None
-    if settings.min_value is not None:
-        needs["value"] = "log.min_value"
+    limits = [
+        one for one in ("min_value", "max_disliked_value") if getattr(settings, one) is not None
+    ]
+    if limits:
+        needs["value"] = f"log.{limits[0]}"
     elif settings.scale != "none" or "value" in settings.columns:
         needs["value"] = None
     needs_time = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from recsys.base.checks import size_of
 from recsys.base.environment import usable_memory
 from recsys.base.errors import DataError, RecsysError
-from recsys.base.mapped import disk_folder, room
+from recsys.base.mapped import disk_folder, parts, room
 from recsys.logs.classify import FILE_INDEX
 from recsys.logs.interactions import Interactions
 from recsys.logs.row_counts import ClassifiedRows, RowCounts
@@ -96,28 +97,36 @@ class StagedLog:
         half_life_days: float | None,
         order: HistoryOrder,
         folder: Path | None,
+        may_dislike: bool = False,
     ) -> Interactions:
         """Encode the rows that are used, in order of time or else of the log.
 
-        The columns are mapped from files of the folder, if there is one.
+        The columns are mapped from files of the folder, if there is one. `may_dislike`: rows of a
+        weight below 0 are dislikes.
         """
-        n = row_counts.n_used
+        n, n_dislikes = row_counts.n_used, 0
         with self._explaining():
             users, items = self._number_ids("user"), self._number_ids("item")
-            columns = self._encoded(n, folder, all_used=n == row_counts.rows_read)
-        user_idx, item_idx, weight, seconds = columns
-        return Interactions(
-            user_idx,
-            item_idx,
-            weight,
-            seconds if self._has_time else None,
-            users,
-            items,
+            if may_dislike:
+                n_dislikes = self._n_dislikes()
+            rooms = [
+                _Columns(size, folder, self._has_time) for size in (n - n_dislikes, n_dislikes)
+            ]
+            self._encode(n, *rooms, all_used=n == row_counts.rows_read)
+        likes, dislikes = (one.interactions(users, items) for one in rooms)
+        return replace(
+            likes,
             duplicates=duplicates,
             half_life_days=half_life_days,
             order=order,
-            row_counts=row_counts,
+            row_counts=replace(row_counts, dislikes=n_dislikes),
+            dislikes=dislikes if n_dislikes else None,
         )
+
+    def _n_dislikes(self) -> int:
+        query = f"SELECT count(*) FROM {_CLASSIFIED} WHERE outcome = 0 AND weight < 0"
+        ((n,),) = self._session.rows(query)
+        return int(str(n))
 
     def _number_ids(self, side: Side) -> Ids:
         """Give every id of a side its row, in ascending order, and return them."""
@@ -162,10 +171,8 @@ class StagedLog:
         )
         Odd.of(row).warn(self._session, side, self._files[0].name)
 
-    def _encoded(
-        self, n: int, folder: Path | None, *, all_used: bool
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
-        """Fill the columns of the events, batch by batch."""
+    def _encode(self, n: int, likes: "_Columns", dislikes: "_Columns", *, all_used: bool) -> None:
+        """Fill the columns of the events and of the dislikes, batch by batch."""
         # What a user did at one moment stays in the order of the log.
         order = f"{'seconds, nanos, user_idx, ' if self._has_time else ''}file_number, line"
         query = (
@@ -173,22 +180,15 @@ class StagedLog:
             f"FROM {_CLASSIFIED} JOIN users ON users.id = user_id JOIN items ON items.id = item_id "
             f"{'' if all_used else 'WHERE outcome = 0'} ORDER BY {order}"
         )
-        n_times = n if self._has_time else 0
-        columns = (
-            room(folder, n, np.int32),
-            room(folder, n, np.int32),
-            room(folder, n, np.float32),
-            room(folder, n_times, np.int64),
-        )
-        filled: list[NDArray[Any]] = list(columns if self._has_time else columns[:3])
-        start = 0
         for batch in self._session.batches(query):
-            for position, column in enumerate(filled):
-                column[start : start + batch.num_rows] = batch.column(position).to_numpy()
-            start += batch.num_rows
-        if start != n:
-            raise DataError(f"log: it changed while it was read: {n:,} rows became {start:,}")
-        return columns
+            if dislikes.n:
+                is_like = batch.column(2).to_numpy() > 0
+                dislikes.add(batch.filter(pa.array(~is_like)))
+                batch = batch.filter(pa.array(is_like))
+            likes.add(batch)
+        n_found = likes.n_filled + dislikes.n_filled
+        if n_found != n:
+            raise DataError(f"log: it changed while it was read: {n:,} rows became {n_found:,}")
 
     def _explaining(self) -> AbstractContextManager[None]:
         return self._session.explaining(self._broken_file)
@@ -205,6 +205,29 @@ class StagedLog:
             except RecsysError:
                 return f"log {file.name}"
         return f"log {self._files[0].name}"
+
+
+class _Columns:
+    """The columns of events, which are filled batch by batch."""
+
+    def __init__(self, n: int, folder: Path | None, has_time: bool) -> None:
+        self.n, self.n_filled = n, 0
+        types = (np.int32, np.int32, np.float32, np.int64)[: 4 if has_time else 3]
+        self._arrays: list[NDArray[Any]] = [room(folder, n, one) for one in types]
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Write a batch of user_idx, item_idx, weight and seconds after those before."""
+        end = self.n_filled + batch.num_rows
+        for position, array in enumerate(self._arrays):
+            array[self.n_filled : end] = batch.column(position).to_numpy()
+        self.n_filled = end
+
+    def interactions(self, users: Ids, items: Ids) -> Interactions:
+        """Return the events; a weight below 0 is that of a dislike, by its size."""
+        user_idx, item_idx, weight, *times = self._arrays
+        for part in parts(len(weight)):
+            np.abs(weight[part], out=weight[part])
+        return Interactions(user_idx, item_idx, weight, times[0] if times else None, users, items)
 
 
 def check_times(session: Session, seconds: NDArray[np.int64] | None, unit: TimestampUnit) -> None:

@@ -1,8 +1,9 @@
 """Interactions: the events of a log by row, and their matrix."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -12,20 +13,19 @@ from numpy.typing import NDArray
 from recsys.base.checks import require
 from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
-from recsys.base.mapped import ascends, folder_of, made_of, parts, taken
+from recsys.base.mapped import folder_of, made_of, parts, taken
 from recsys.base.tables import Tabular
-from recsys.logs.classify import SECONDS_PER_DAY
-from recsys.logs.order import fall_with_steps, last_of_each
+from recsys.logs.decay import decayed, end_of, freshness
+from recsys.logs.merging import joined, merged, merged_with_dislikes
+from recsys.logs.order import fall_with_steps
 from recsys.logs.row_counts import RowCounts
 from recsys.settings import DuplicatePolicy, HistoryOrder
 from recsys.vectors import Ids
 
 Role = Literal["train", "history", "validation", "test"]
 ProtocolName = Literal["time", "last", "random", "folds", "users", "items", "given"]
-
-MOST_STRAYS = 0.001  # of the events, with a clock that is late
-FEW_EVENTS = 20  # too few to know which is one
-_FAR = 10**15  # seconds
+Events: TypeAlias = NDArray[np.bool_] | NDArray[np.integer] | slice
+UsedRows: TypeAlias = tuple[NDArray[np.intp], NDArray[np.int32]]
 
 
 def require_interactions(what: str, *logs: object) -> None:
@@ -103,6 +103,10 @@ class Interactions(Tabular):
         What was rejected and left out on the way here.
     split_info : SplitInfo or None
         What this part of a log is for, where a split made it.
+    dislikes : Interactions or None
+        What users disliked, over the same users and items: events of their own kind, which none of
+        the columns above holds. Their weight is the confidence of a zero. Only `user_items` brings
+        both together.
 
     Raises
     ------
@@ -124,6 +128,7 @@ class Interactions(Tabular):
     session_gap_minutes: float | None = None
     row_counts: RowCounts = field(default_factory=RowCounts)
     split_info: SplitInfo | None = None
+    dislikes: "Interactions | None" = None
 
     def __post_init__(self) -> None:
         columns = (self.user_idx, self.item_idx, self.weight, self.timestamp)
@@ -135,16 +140,44 @@ class Interactions(Tabular):
         if self.half_life_days is not None:
             require("half_life_days", self.half_life_days, above=0)
             self.require_timestamp("half_life_days")
+        if self.dislikes is not None:
+            self._check_dislikes(self.dislikes)
+
+    def _check_dislikes(self, dislikes: "Interactions") -> None:
+        has_times = self.timestamp is not None
+        if not len(dislikes):
+            object.__setattr__(self, "dislikes", None)
+        elif dislikes.shape != self.shape or (dislikes.timestamp is not None) != has_times:
+            raise DataError(
+                f"interactions: expected dislikes over the same {self.shape} users and items, with "
+                f"times where the others have them, got others of {dislikes.shape}"
+            )
+        elif self.duplicates == "last" and not has_times:
+            raise DataError(
+                'log.duplicates: "last" needs timestamps to tell whether a like or a dislike came '
+                "last, and this log has none; map log.columns.timestamp, or choose another"
+            )
 
     def __len__(self) -> int:
         return len(self.user_idx)
 
+    @property
+    def n_rows(self) -> int:
+        """Events and dislikes."""
+        return len(self) + (0 if self.dislikes is None else len(self.dislikes))
+
     def __repr__(self) -> str:
-        return f"Interactions({len(self)} events, {len(self.users)} users, {len(self.items)} items)"
+        n_users, n_items = len(self.users), len(self.items)
+        also = "" if self.dislikes is None else f", {len(self.dislikes)} dislikes"
+        return f"Interactions({len(self)} events, {n_users} users, {n_items} items{also})"
 
     def to_arrow(self) -> pa.Table:
-        """Return one row per event: user_id, item_id, weight and, where it is known, timestamp."""
-        return self.first_rows(len(self))
+        """Return one row per event: user_id, item_id, weight, timestamp if known; dislikes last."""
+        table = self.first_rows(len(self))
+        if self.dislikes is None:
+            return table
+        part = replace(self.dislikes, weight=-self.dislikes.weight)
+        return pa.concat_tables([table, part.first_rows(len(part))])
 
     def first_rows(self, n: int) -> pa.Table:
         """Return the first rows of the table."""
@@ -160,7 +193,8 @@ class Interactions(Tabular):
     def caption(self) -> str:
         """Return how many events, users and items there are."""
         n_users, n_items = len(self.users), len(self.items)
-        return f"{len(self):,} events of {n_users:,} users with {n_items:,} items"
+        also = "" if self.dislikes is None else f", and {len(self.dislikes):,} dislikes"
+        return f"{len(self):,} events of {n_users:,} users with {n_items:,} items{also}"
 
     @property
     def account(self) -> RowCounts:
@@ -190,40 +224,82 @@ class Interactions(Tabular):
             )
         return self.timestamp
 
-    def select(self, events: NDArray[np.bool_] | NDArray[np.integer] | slice) -> "Interactions":
-        """Return some of the events, with the same users and items."""
+    def select(self, events: Events, dislikes: Events = slice(None)) -> "Interactions":
+        """Return some of the events, and of the dislikes, with the same users and items."""
+        part = self.dislikes
         return replace(
             self,
             user_idx=taken(self.user_idx, events),
             item_idx=taken(self.item_idx, events),
             weight=taken(self.weight, events),
             timestamp=None if self.timestamp is None else taken(self.timestamp, events),
+            dislikes=None if part is None else part.select(dislikes),
         )
+
+    def select_pairs(self, users: NDArray[np.bool_], items: NDArray[np.bool_]) -> "Interactions":
+        """Return the events and dislikes of some users with some items, which are marked."""
+        part = self.dislikes
+        kept = slice(None) if part is None else users[part.user_idx] & items[part.item_idx]
+        return self.select(users[self.user_idx] & items[self.item_idx], kept)
 
     def pair_keys(self) -> NDArray[np.int64]:
         """Return a number per event that names its (user, item) pair and sorts like it."""
         return self.user_idx.astype(np.int64) * len(self.items) + self.item_idx
 
+    def liked(self) -> "Interactions":
+        """Return the log without dislikes, and without events of pairs that count as disliked."""
+        if self.dislikes is None:
+            return self
+        from recsys.base.packing import has_pairs  # compiled, which not every command needs
+
+        alone = replace(self, dislikes=None)
+        return alone.select(has_pairs(self.user_items(), self.user_idx, self.item_idx))
+
     def compact(self) -> "Interactions":
         """Return the same events over only those users and items that have any."""
-        user_rows, user_row_of = used_rows(self.user_idx, len(self.users))
-        item_rows, item_row_of = used_rows(self.item_idx, len(self.items))
+        (user_rows, user_row_of), (item_rows, item_row_of) = self.used_rows()
+        users, items = self.users.take(user_rows), self.items.take(item_rows)
+        return self.in_rows(user_row_of, item_row_of, users, items)
+
+    def used_rows(self) -> tuple[UsedRows, UsedRows]:
+        """Return which users and which items have an event, dislikes among them."""
+        both = [self] if self.dislikes is None else [self, self.dislikes]
+        users = used_rows([one.user_idx for one in both], len(self.users))
+        return users, used_rows([one.item_idx for one in both], len(self.items))
+
+    def in_rows(
+        self,
+        user_row_of: NDArray[np.int32],  # (n_users,): the new row of each
+        item_row_of: NDArray[np.int32],  # (n_items,)
+        users: Ids,
+        items: Ids,
+    ) -> "Interactions":
+        """Return the events over other users and items; dislikes in no row (-1) are left out."""
+        part = self.dislikes
+        if part is not None:
+            part = part.select_pairs(user_row_of >= 0, item_row_of >= 0)
+            part = part.in_rows(user_row_of, item_row_of, users, items)
         return replace(
             self,
             user_idx=taken(user_row_of, self.user_idx),
             item_idx=taken(item_row_of, self.item_idx),
-            users=self.users.take(user_rows),
-            items=self.items.take(item_rows),
+            users=users,
+            items=items,
+            dislikes=part,
         )
 
     def decayed_weight(self) -> NDArray[np.float32]:
         """Return ``weight * 2 ** -(age / half_life)``, age counted back from the `end`."""
-        weight = self.weight
+        return self._decayed(self)
+
+    def _decayed(self, part: "Interactions") -> NDArray[np.float32]:
+        """Return the weights of this log, or of its dislikes, as this log lets them fall."""
+        weight = part.weight
         if self.duplicates == "count":
             weight = made_of(weight, np.ones_like, dtype=np.float32)
         if self.half_life_days is None or len(self) == 0:
             return weight
-        end, timestamp = self.end(self.half_life_days), self.require_timestamp("half_life_days")
+        end, timestamp = self.end(self.half_life_days), part.require_timestamp("half_life_days")
         fall = partial(decayed, end=end, half_life_days=self.half_life_days)
         return made_of(weight, fall, timestamp, dtype=np.float32)
 
@@ -235,20 +311,7 @@ class Interactions(Tabular):
         would make all others old.
         """
         timestamp = self.require_timestamp("half_life_days")
-        latest = int(timestamp.max())
-        if len(timestamp) < FEW_EVENTS:
-            return latest
-        usual = _late(timestamp)
-        if len(self.users) >= FEW_EVENTS:  # a late clock has all the events of its user
-            of_user = np.full(len(self.users), timestamp.min())
-            for part in parts(len(self)):
-                np.maximum.at(of_user, self.user_idx[part], timestamp[part])
-            usual = min(usual, _late(of_user))
-        last = last_usual(usual, half_life_days)
-        if latest <= last:
-            return latest
-        cut = (timestamp[part] for part in parts(len(self)))
-        return int(max(one[one <= last].max(initial=usual) for one in cut))
+        return end_of(timestamp, self.user_idx, len(self.users), half_life_days)
 
     def recent_popularity(self, half_life_days: float) -> NDArray[np.float32] | None:  # (n_items,)
         """Return the users of each item, those of long ago counting less.
@@ -261,7 +324,9 @@ class Interactions(Tabular):
         from recsys.base.packing import packed_rows  # compiled, which not every command needs
 
         end, found = self.end(half_life_days), np.zeros(len(self.items))
-        for rows in packed_rows(self.user_idx, self.item_idx, self.timestamp, self.shape, "max"):
+        likes = self.liked()
+        time = likes.require_timestamp("half_life_days")
+        for rows in packed_rows(likes.user_idx, likes.item_idx, time, self.shape, "max"):
             np.add.at(found, rows.columns, freshness(rows.values, end, half_life_days))
         return found.astype(np.float32)
 
@@ -270,123 +335,65 @@ class Interactions(Tabular):
         """The numbers of users and items."""
         return len(self.users), len(self.items)
 
-    def user_items(self, recency: float = 0.0) -> sp.csr_array:
+    def user_items(self, recency: float = 0.0, *, signed: bool = False) -> sp.csr_array:
         """Return the weights as a matrix with one entry per pair.
 
         Parameters
         ----------
         recency : float
             Above 0, an item weighs ``steps ** -recency`` of its weight, where its steps are 1 and
-            the number of items that the same user met later, by `order`.
+            the number of items that the same user met later, by `order`. Dislikes are no steps, and
+            do not fall.
+        signed : bool
+            With what users disliked, as weights below 0: all that they have seen.
 
         Returns
         -------
         scipy.sparse.csr_array of float32, shape (n_users, n_items)
-            Rows are users; column indices ascend and are unique within a row; all data are
-            above 0. Several events of one pair are merged by `duplicates`. Of a log that is mapped
-            it is made once, and its arrays are not to be written to.
+            Rows are users; column indices ascend and are unique within a row; without dislikes all
+            data are above 0. Several events of one pair are merged by `duplicates`: "sum" and
+            "count" take dislikes from likes, "last" takes the latest event, "max" the one of the
+            largest weight, and of equals the dislike. Of a log that is mapped it is made once, and
+            its arrays are not to be written to.
         """
         from recsys.base.packing import same_csr  # compiled, which not every command needs
+        from recsys.base.signed import liked, with_data_of
 
         is_mapped = folder_of(self.weight) is not None
         matrix = same_csr(self._kept_matrix) if is_mapped else self._merged()
+        likes = matrix if self.dislikes is None else liked(matrix)
         if recency:
-            fall_with_steps(matrix, self.pair_keys(), self.when, recency)
-        return matrix
+            events = self.liked()
+            fall_with_steps(likes, events.pair_keys(), events.when, recency)
+        if not signed or likes is matrix:
+            return likes
+        return with_data_of(matrix, likes)
 
     @lazy_property
     def _kept_matrix(self) -> sp.csr_array:
         return self._merged()
 
     def _merged(self) -> sp.csr_array:
-        weight, policy = self.decayed_weight(), self.duplicates
-        return merged(self.user_idx, self.item_idx, weight, self.timestamp, policy, self.shape)
+        weight, policy, part = self.decayed_weight(), self.duplicates, self.dislikes
+        if part is None:
+            return merged(self.user_idx, self.item_idx, weight, self.timestamp, policy, self.shape)
+        time = None
+        if self.timestamp is not None and part.timestamp is not None:
+            time = joined(self.timestamp, part.timestamp)
+        return merged_with_dislikes(
+            joined(self.user_idx, part.user_idx),
+            joined(self.item_idx, part.item_idx),
+            joined(weight, -self._decayed(part)),
+            time,
+            policy,
+            self.shape,
+        )
 
 
-def merged(
-    user_idx: NDArray[np.int32],
-    item_idx: NDArray[np.int32],
-    weight: NDArray[np.float32],
-    timestamp: NDArray[np.int64] | None,
-    duplicates: DuplicatePolicy,
-    shape: tuple[int, int],
-) -> sp.csr_array:
-    """Return the weights of events as a matrix with one entry per pair, see `user_items`."""
-    from recsys.base.packing import packed  # compiled, which not every command needs
-
-    if duplicates == "last" and timestamp is not None and not ascends(timestamp):
-        kept = last_of_each(user_idx.astype(np.int64) * shape[1] + item_idx, timestamp)
-        user_idx, item_idx, weight = user_idx[kept], item_idx[kept], weight[kept]
-    return packed(user_idx, item_idx, weight, shape, "sum" if duplicates == "count" else duplicates)
-
-
-def _late(timestamp: NDArray[np.int64]) -> int:
-    """Return the time that all but a thousandth are not later than."""
-    if ascends(timestamp):
-        return int(timestamp[int((len(timestamp) - 1) * (1 - MOST_STRAYS))])
-    return int(np.quantile(timestamp, 1 - MOST_STRAYS, method="lower"))
-
-
-def last_usual(usual: int, half_life_days: float) -> int:
-    """Return the last second that is no stray, see `Interactions.end`."""
-    return usual + int(min(half_life_days * SECONDS_PER_DAY, _FAR))
-
-
-def decayed(
-    weight: NDArray[np.float32], timestamp: NDArray[np.int64], end: int, half_life_days: float
-) -> NDArray[np.float32]:
-    """Return weights that halve with each half-life before the end of a log."""
-    # A weight must stay above zero, or an old event would vanish from the seen items.
-    decay = np.maximum(freshness(timestamp, end, half_life_days), 1e-6)
-    fallen: NDArray[np.float32] = (weight * decay).astype(np.float32)
-    return fallen
-
-
-def freshness(timestamp: NDArray[np.int64], end: int, half_life_days: float) -> NDArray[np.float64]:
-    """Return ``2 ** -(age / half_life)`` of events; a stray after the end has no age."""
-    age_days = np.maximum(end - timestamp, 0) / SECONDS_PER_DAY
-    fresh: NDArray[np.float64] = np.exp2(-age_days / half_life_days)
-    return fresh
-
-
-def used_rows(idx: NDArray[np.int32], n_rows: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+def used_rows(columns: Sequence[NDArray[np.int32]], n_rows: int) -> UsedRows:
     """Return the rows that occur, ascending, and the new number of each old row, or -1."""
     is_used = np.zeros(n_rows, dtype=np.bool_)
-    for part in parts(len(idx)):
-        is_used[idx[part]] = True
+    for some in (idx[part] for idx in columns for part in parts(len(idx))):
+        is_used[some] = True
     new_row_of = np.where(is_used, np.cumsum(is_used) - 1, -1).astype(np.int32)
     return np.flatnonzero(is_used), new_row_of
-
-
-Mask = NDArray[np.bool_]
-
-
-def keep_minimum_counts(
-    log: Interactions, *, min_user_items: int = 1, min_item_users: int = 1, k_core: bool = False
-) -> Interactions:
-    """Leave out users with too few distinct items and items with too few distinct users.
-
-    Both are counted once, on the whole log; with `k_core` again until both hold for all that is
-    left: the core of the bipartite graph, which does not depend on the order of removal.
-    """
-    if min_user_items <= 1 and min_item_users <= 1:
-        return log
-    pairs = replace(log, duplicates="count", half_life_days=None).user_items()
-    users, items = _enough(pairs, min_user_items, min_item_users)
-    while k_core:
-        pairs = sp.csr_array(sp.diags_array(users * 1.0) @ pairs @ sp.diags_array(items * 1.0))
-        pairs.eliminate_zeros()
-        before = int(users.sum()) + int(items.sum())
-        users, items = _enough(pairs, min_user_items, min_item_users)
-        if int(users.sum()) + int(items.sum()) == before:
-            break
-    kept = users[log.user_idx] & items[log.item_idx]
-    reason = "k-core" if k_core else "minimum counts"
-    row_counts = log.row_counts.leaving_out(reason, len(log) - int(kept.sum()))
-    return replace(log.select(kept), row_counts=row_counts).compact()
-
-
-def _enough(pairs: sp.csr_array, min_user_items: int, min_item_users: int) -> tuple[Mask, Mask]:
-    items_of_user = np.diff(pairs.indptr)
-    users_of_item = np.bincount(pairs.indices, minlength=pairs.shape[1])
-    return items_of_user >= min_user_items, users_of_item >= min_item_users

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from recsys.vectors import Id, Ids
 MOST_DAYS = 60  # eight weeks, and a bit: enough to know what a Tuesday is like
 _EVENTS_AT_ONCE = 1 << 18  # whose numbers stay in a cache
 _NO_TIME = GOLDEN
+_ABOVE_0, _BELOW_0 = np.uint32(0), np.uint32(1 << 31)  # the bit of the sign of a weight
 
 Hashes = NDArray[np.uint64]
 
@@ -34,7 +35,11 @@ class LogSummary:
     Parameters
     ----------
     events, users, items : int
-        How many.
+        How many; dislikes are no events.
+    dislikes : int
+        Events that say that a user does not want an item.
+    mean_dislike : float
+        Confidence of a dislike, before decay; 0 where there are none.
     fingerprint : str
         The same for the same events, see `fingerprint_of`.
     window : (int, int) or None
@@ -67,6 +72,8 @@ class LogSummary:
     busiest_user_id: Id | None = None
     busiest_item_id: Id | None = None
     row_counts: RowCounts | None = None
+    dislikes: int | None = None
+    mean_dislike: float | None = None
 
     def __repr__(self) -> str:
         return f"LogSummary({self.events} events, {self.users} users, {self.items} items)"
@@ -102,6 +109,7 @@ def summarize(log: Interactions) -> LogSummary:
     from recsys.base.packing import counts  # compiled, which not every command needs
 
     timestamp = log.timestamp
+    hours = {} if timestamp is None else _hours_of(timestamp)
     of_user, of_item = counts(log.user_idx, len(log.users)), counts(log.item_idx, len(log.items))
     return LogSummary(
         events=len(log),
@@ -109,51 +117,52 @@ def summarize(log: Interactions) -> LogSummary:
         users=len(log.users),
         items=len(log.items),
         window=None if timestamp is None else _window(timestamp),
-        days={} if timestamp is None else _by_day(timestamp),
-        hours={} if timestamp is None else _by_hour(timestamp),
+        days=by_day(hours),
+        hours=by_hour(hours),
         duplicates=_duplicates(log),
-        mean_weight=float(log.weight.mean(dtype=np.float64)) if len(log) else 0.0,
+        mean_weight=_mean(log.weight),
         busiest_user=int(of_user.max(initial=0)),
         busiest_item=int(of_item.max(initial=0)),
         busiest_user_id=log.users[int(of_user.argmax())] if len(log) else None,
         busiest_item_id=log.items[int(of_item.argmax())] if len(log) else None,
         row_counts=log.row_counts,
+        dislikes=log.n_rows - len(log),
+        mean_dislike=0.0 if log.dislikes is None else _mean(log.dislikes.weight),
     )
+
+
+def _mean(weight: NDArray[np.float32]) -> float:
+    return float(weight.mean(dtype=np.float64)) if len(weight) else 0.0
 
 
 def _window(timestamp: NDArray[np.int64]) -> tuple[int, int] | None:
     return (int(timestamp.min()), int(timestamp.max())) if len(timestamp) else None
 
 
-def _by_day(timestamp: NDArray[np.int64]) -> dict[str, int]:
-    days, counts = _counted(timestamp, SECONDS_PER_DAY)
-    is_late = days > days.max(initial=0) - MOST_DAYS
+def by_day(hours: Mapping[int, int]) -> dict[str, int]:
+    """Return the events of each of the last days, of those of each hour since 1970."""
+    return {day: sum(events) for day, events in by_hour(hours).items()}
+
+
+def by_hour(hours: Mapping[int, int]) -> dict[str, tuple[int, ...]]:
+    """Return the events of the 24 hours of each of the last days, likewise."""
+    days = sorted({hour // 24 for hour in hours})
+    late = [day for day in days if day > days[-1] - MOST_DAYS]
     return {
-        f"{datetime.fromtimestamp(day * SECONDS_PER_DAY, UTC):%Y-%m-%d}": n
-        for day, n in zip(days[is_late].tolist(), counts[is_late].tolist(), strict=True)
+        f"{datetime.fromtimestamp(day * SECONDS_PER_DAY, UTC):%Y-%m-%d}": tuple(
+            hours.get(24 * day + hour, 0) for hour in range(24)
+        )
+        for day in late
     }
 
 
-def _by_hour(timestamp: NDArray[np.int64]) -> dict[str, tuple[int, ...]]:
-    hours, counts = _counted(timestamp, 3600)
-    found = {day: [0] * 24 for day in _by_day(timestamp)}
-    for hour, n in zip(hours.tolist(), counts.tolist(), strict=True):
-        day = f"{datetime.fromtimestamp(hour * 3600, UTC):%Y-%m-%d}"
-        if day in found:
-            found[day][hour % 24] = n
-    return {day: tuple(events) for day, events in found.items()}
-
-
-def _counted(
-    timestamp: NDArray[np.int64], seconds: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the spans of so many seconds that have events, ascending, and how many each has."""
+def _hours_of(timestamp: NDArray[np.int64]) -> Counter[int]:
+    """Count the events of each hour."""
     found: Counter[int] = Counter()
     for part in parts(len(timestamp)):
-        spans, numbers = np.unique(timestamp[part] // seconds, return_counts=True)
-        found.update(dict(zip(spans.tolist(), numbers.tolist(), strict=True)))
-    ordered = sorted(found.items())
-    return np.array([one for one, _ in ordered]), np.array([number for _, number in ordered])
+        hours, numbers = np.unique(timestamp[part] // 3600, return_counts=True)
+        found.update(dict(zip(hours.tolist(), numbers.tolist(), strict=True)))
+    return found
 
 
 def _of_a_day(text: str) -> tuple[int, ...]:
@@ -168,7 +177,7 @@ def _duplicates(log: Interactions) -> int:
     from recsys.base.packing import n_repeats, packed_rows  # compiled, likewise
 
     if log.timestamp is None:
-        return len(log) - int(log.user_items().nnz)
+        return len(log) - int(replace(log, dislikes=None).user_items().nnz)
     if not ascends(log.timestamp):
         log = log.select(np.argsort(log.timestamp, kind="stable"))
     timestamp = log.require_timestamp("duplicates")
@@ -179,23 +188,33 @@ def _duplicates(log: Interactions) -> int:
 def fingerprint_of(log: Interactions) -> str:
     """Return the fingerprint of the events of a log.
 
-    It depends on the user id, item id, weight and time of every event and on how often each occurs,
-    not on their order, nor on the rows that users and items happen to have. Events are hashed to 64
-    bits and the hashes added up, as is usual for multisets: it shows that data differs, and does
-    not resist forgery. 16 hexadecimal digits.
+    It depends on the user id, item id, weight and time of every event, dislikes among them, and on
+    how often each occurs, not on their order, nor on the rows that users and items happen to have.
+    Events are hashed to 64 bits and the hashes added up, as is usual for multisets: it shows that
+    data differs, and does not resist forgery. 16 hexadecimal digits.
     """
     users, items = _of_ids(log.users), _of_ids(log.items)
+    total = _total_of(log, users, items)
+    if log.dislikes is not None:
+        total += _total_of(log.dislikes, users, items, _BELOW_0)
+    text = f"{log.n_rows} {total[0]} {total[1]}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _total_of(
+    log: Interactions, users: Hashes, items: Hashes, sign: np.uint32 = _ABOVE_0
+) -> Hashes:
+    """Add up two hashes of every event; `sign` is the bit of a weight below 0."""
     time = None if log.timestamp is None else log.timestamp.view(np.uint64)
     total = np.zeros(2, dtype=np.uint64)
     for first in range(0, len(log), _EVENTS_AT_ONCE):
         some = slice(first, first + _EVENTS_AT_ONCE)
         event = splitmix64(users[log.user_idx[some]])
         event = splitmix64(event ^ items[log.item_idx[some]])
-        event = splitmix64(event ^ log.weight[some].view(np.uint32))
+        event = splitmix64(event ^ (log.weight[some].view(np.uint32) | sign))
         event = splitmix64(event ^ (_NO_TIME if time is None else time[some]))
         total += event.sum(), splitmix64(event).sum()
-    text = f"{len(log)} {total[0]} {total[1]}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return total
 
 
 def _of_ids(ids: Ids) -> Hashes:

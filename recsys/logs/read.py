@@ -21,8 +21,9 @@ from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
 from recsys.logs.columns import KEYWORDS
 from recsys.logs.encoding import StagedLog, check_times, folder_of_log
-from recsys.logs.interactions import Interactions, keep_minimum_counts
+from recsys.logs.interactions import Interactions
 from recsys.logs.live_files import LiveFiles, settings_beside
+from recsys.logs.minimum_counts import keep_minimum_counts
 from recsys.logs.queries import fetch
 from recsys.logs.row_counts import FileCounts, RowCounts, advice_on
 from recsys.logs.session import Session, open_session
@@ -134,7 +135,10 @@ def read_log(
             half_life_days=settings.half_life_days,
             order=settings.order,
             folder=folder_of_log(row_counts.n_used, settings.max_memory),
+            may_dislike=settings.may_dislike,
         )
+        row_counts = interactions.row_counts
+        require_likes(interactions)
         if log.times_are_numbers:
             check_times(session, interactions.timestamp, settings.timestamp_unit)
         notes = [
@@ -146,8 +150,7 @@ def read_log(
         row_counts = interactions.row_counts
         require_some_left(row_counts)
     if _have_long_tail(interactions.weight, settings):
-        roots = made_of(interactions.weight, lambda one: np.sqrt(np.sqrt(one)), dtype=np.float32)
-        interactions = replace(interactions, weight=roots)
+        interactions = _rooted(interactions)
         row_counts = replace(row_counts, is_rooted=True)
         notes.append(LONG_TAIL)
     if settings.session_gap_minutes is not None:
@@ -164,7 +167,16 @@ def read_log(
         k_core=settings.k_core,
     )
     require_some_left(interactions.row_counts)
-    return interactions
+    require_likes(interactions)
+    n_dislikes = interactions.n_rows - len(interactions)
+    return replace(interactions, row_counts=replace(interactions.row_counts, dislikes=n_dislikes))
+
+
+def _rooted(log: Interactions) -> Interactions:
+    """Return a log with the fourth root of each weight."""
+    roots = made_of(log.weight, lambda one: np.sqrt(np.sqrt(one)), dtype=np.float32)
+    part = None if log.dislikes is None else _rooted(log.dislikes)
+    return replace(log, weight=roots, dislikes=part)
 
 
 def _staged(
@@ -248,3 +260,13 @@ def require_some_left(row_counts: RowCounts) -> None:
         if not row_counts.left_out:
             advice = advice_on(row_counts.rejected) or advice
         raise DataError(f"log: no row is left: {row_counts}; {advice}")
+
+
+def require_likes(log: Interactions) -> None:
+    """Raise a DataError where all that is left are dislikes: nothing can be learned to be liked."""
+    if not len(log) and log.dislikes is not None:
+        raise DataError(
+            f"log: expected events that are no dislikes, got {len(log.dislikes):,} dislikes alone; "
+            "give other event types a weight above 0 in log.events, or lower "
+            "log.max_disliked_value"
+        )

@@ -126,6 +126,8 @@ class RowCounts:
         Which of our columns the log has; empty in what an older release wrote.
     is_rooted : bool
         Whether the fourth root of each weight was taken.
+    dislikes : int
+        Rows that became dislikes, among those that became events.
     notes : tuple of str
         What was assumed of the log, and what of it was not read, one sentence each.
     """
@@ -138,6 +140,7 @@ class RowCounts:
     files: Mapping[str, FileCounts] = field(default_factory=dict)
     columns: tuple[str, ...] = field(default=(), compare=False)
     is_rooted: bool = field(default=False, compare=False)
+    dislikes: int = 0
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -183,6 +186,8 @@ class RowCounts:
             if rows:
                 by_reason = ", ".join(f"{reason} {n:,}" for reason, n in sorted(rows.items()))
                 clauses.append(f"{sum(rows.values()):,} {what}: {by_reason}")
+        if self.dislikes:
+            clauses.append(f"{self.dislikes:,} of those used are dislikes")
         if self.rejected and len(self.files) > 1:
             clauses.append(f"most of the rejected in {most_rejected(self.files)}")
         if self.rejects_file:

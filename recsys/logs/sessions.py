@@ -7,20 +7,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.logs.interactions import Interactions
+from recsys.logs.merging import joined
 from recsys.vectors import Ids
 
 _SECONDS = 60
 
 
 def into_sessions(log: Interactions, gap_minutes: float) -> Interactions:
-    """Return the events of a log with sessions in place of users.
+    """Return the events, and dislikes, of a log with sessions in place of users.
 
     A session of a user ends where the next event is more than so many minutes later. The n-th of
     user 7 is "7/n".
     """
-    timestamp = log.require_timestamp("log.session_gap_minutes")
-    order = np.lexsort((timestamp, log.user_idx))
-    user, time = log.user_idx[order], timestamp[order]
+    timestamp, part = log.require_timestamp("log.session_gap_minutes"), log.dislikes
+    of_event = log.user_idx
+    if part is not None:
+        of_event = joined(of_event, part.user_idx)
+        timestamp = joined(timestamp, part.require_timestamp("log.session_gap_minutes"))
+    order = np.lexsort((timestamp, of_event))
+    user, time = of_event[order], timestamp[order]
     is_new_user = np.diff(user, prepend=-1) != 0
     is_first = is_new_user | (np.diff(time, prepend=0) > gap_minutes * _SECONDS)
     session = np.cumsum(is_first) - 1  # (n_events,) in that order
@@ -37,8 +42,15 @@ def into_sessions(log: Interactions, gap_minutes: float) -> Interactions:
     by_name = pc.sort_indices(names).to_numpy()  # as users are
     row_of = np.empty(len(owner), dtype=np.int32)
     row_of[by_name] = np.arange(len(owner), dtype=np.int32)
-    user_idx = np.empty(len(log), dtype=np.int32)
+    user_idx = np.empty(len(of_event), dtype=np.int32)
     user_idx[order] = row_of[session]
+    sessions, n = Ids(names.take(by_name)), len(log)
+    if part is not None:
+        part = replace(part, user_idx=user_idx[n:], users=sessions)
     return replace(
-        log, user_idx=user_idx, users=Ids(names.take(by_name)), session_gap_minutes=gap_minutes
+        log,
+        user_idx=user_idx[:n],
+        users=sessions,
+        session_gap_minutes=gap_minutes,
+        dislikes=part,
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError
+from recsys.base.signed import liked
 from recsys.base.threads import chunks, threads
 from recsys.features import Features
 from recsys.models.als import ALS
@@ -72,6 +73,7 @@ class Blend:
 
     name: ClassVar[str] = "blend"
     can_warm_start: ClassVar[bool] = False
+    takes_dislikes: ClassVar[bool] = True
 
     als: ALS = field(default_factory=ALS)
     svd: SVD = field(default_factory=SVD)
@@ -173,8 +175,10 @@ class Blend:
         scales = self._scales_of(halves, popularity)
 
         def embed(user_items: sp.csr_array) -> FloatMatrix:
-            histories = checked(user_items, len(items))
-            return self._joined(histories, [one(histories) for one in embeds], scales)
+            histories = checked(user_items, len(items), signed=True)
+            likes = liked(histories)
+            users = [embed(of) for embed, of in zip(embeds, (histories, likes), strict=True)]
+            return self._joined(likes, users, scales)
 
         return with_priors(embed)
 
@@ -194,13 +198,15 @@ class Blend:
         scales = self._scales_of(halves, popularity)
 
         def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
-            clean = checked(history)
+            clean = checked(history, signed=True)
+            likes, is_liked = liked(clean), clean.data > 0
+            taken = ((clean, np.ones_like(is_liked)), (likes, is_liked))  # SVD has no dislikes
             total = np.zeros(clean.nnz)
-            for share, scale, embed, of_half in zip(
-                self._shares(), scales, embeds, of_halves, strict=True
+            for share, scale, embed, of_half, (own, is_own) in zip(
+                self._shares(), scales, embeds, of_halves, taken, strict=True
             ):
-                scaled = share * float(scale(embed(clean), clean)[0])
-                total += scaled * of_half(clean, item_idx)
+                scaled = share * float(scale(embed(own), likes)[0])
+                total[is_own] += scaled * of_half(own, item_idx)
             return total
 
         return contributed

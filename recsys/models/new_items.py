@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.signed import liked
 from recsys.base.threads import threads
 from recsys.models.als import ALS
 from recsys.models.als.basis import diagonal
@@ -29,7 +30,13 @@ from recsys.models.als.sweep import (
 )
 from recsys.models.blend import Blend
 from recsys.models.popularity import Popularity
-from recsys.models.protocol import Model, in_mean_weights, popularity_of, power_of_counts
+from recsys.models.protocol import (
+    Model,
+    in_mean_weights,
+    popularity_of,
+    power_of_counts,
+)
+from recsys.models.requirements import as_taken
 from recsys.models.svd import SVD
 from recsys.vectors import Embeddings, FloatMatrix
 
@@ -65,7 +72,8 @@ def fold_in_items(
     popularity : ndarray of int, shape (n_known,)
         Number of users of each of these items in training, as `Model.fold_in` takes it.
     user_items : csr_array, shape (n_users, n_known + n_new)
-        Weights as in training; columns from n_known on are those of the new items.
+        Weights as in training, below 0 of dislikes; columns from n_known on are those of the new
+        items.
     mean_weight : float
         Of the matrix that was fitted.
     priors : ndarray of float32, shape (n_new, factors), optional
@@ -73,13 +81,14 @@ def fold_in_items(
         regularizes their rows towards it, as training does. In the others it weighs as much as
         five users, and is the whole row of an item without any.
     """
-    clean = in_mean_weights(user_items, mean_weight)
+    user_items = as_taken(model, user_items)
+    clean = in_mean_weights(user_items, mean_weight, signed=True)
     if priors is not None and isinstance(model, ALS):
         return NewItems(_of_als(model, known, clean, priors))
     found = _of_users(model, known, popularity, user_items, clean, mean_weight)
     if priors is None:
         return found
-    n_users = popularity_of(clean)[len(known.items) :, None]
+    n_users = popularity_of(liked(clean))[len(known.items) :, None]
     is_described = np.asarray(priors.any(axis=1))[:, None]
     share = np.where(is_described, _PRIOR_USERS / (n_users + _PRIOR_USERS), 0)
     items = (1 - share) * found.items + share * priors
@@ -191,7 +200,7 @@ def _of_als(
     model: ALS, known: Embeddings, clean: sp.csr_array, priors: FloatMatrix | None = None
 ) -> FloatMatrix:
     """Solve the rows of the items, as the half-sweep over items does, to the end."""
-    weights = weighted(model, clean, popularity_of(clean))
+    weights = weighted(model, clean, popularity_of(liked(clean)))
     item_users = sp.csr_array(weights[:, len(known.items) :].T.tocsr())
     of_users = users_at_zero(model, weights, 0).dense_scale
     users = padded(known.users)  # (n_users, width)
@@ -263,7 +272,7 @@ def _of_blend(
     of_known = sp.csr_array(user_items[:, : len(known.items)])
     models: tuple[Model, Model] = (model.als, model.svd)
     for one, items in zip(models, model.halves(known.items), strict=True):
-        users = one.fold_in(items, popularity, mean_weight)(of_known)
+        users = one.fold_in(items, popularity, mean_weight)(as_taken(one, of_known))
         half = Embeddings(users, items)
         parts.append(fold_in_items(one, half, popularity, user_items, mean_weight).items)
     return np.hstack(parts)

@@ -13,6 +13,7 @@ from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.mapped import made_of
 from recsys.base.packing import counts, is_clean, same_csr
+from recsys.base.signed import SMALLEST, liked
 from recsys.features import Features
 from recsys.logs.interactions import Interactions
 from recsys.models.epochs import Epoch as Epoch
@@ -23,7 +24,6 @@ from recsys.vectors import Embeddings, FloatMatrix
 
 _COLUMNS_OF_EVENTS = 4  # at most: user, item, weight and time
 _ROUNDING = 1e-6  # of the mean of float32 weights
-_SMALLEST = np.finfo(np.float32).tiny
 _MOST_FACTORS = 2**16  # of which the Gram matrix still fits in the memory of a large machine
 
 UserItems: TypeAlias = sp.csr_array | Interactions
@@ -31,16 +31,21 @@ UserItems: TypeAlias = sp.csr_array | Interactions
 
 
 def checked(
-    user_items: UserItems, n_items: int | None = None, recency: float = 0.0
+    user_items: UserItems,
+    n_items: int | None = None,
+    recency: float = 0.0,
+    *,
+    signed: bool = False,
 ) -> sp.csr_array:
     """Return a clean matrix: float32, sorted indices, no repeats and no stored zeros.
 
     Its arrays are those of a matrix that is clean, not to be written to. With a recency, weights
-    fall with the steps back. A DataError if it is no log or matrix of numbers, is empty, has other
-    items than were asked for, a weight below 0 or not finite, or no order where one is needed.
+    fall with the steps back. `signed`: dislikes are in it, by weights below 0. A DataError if it is
+    no log or matrix of numbers, is empty, has other items than were asked for, a weight below 0
+    that is not asked for or not finite, or no order where one is needed.
     """
     if isinstance(user_items, Interactions):
-        user_items = user_items.user_items(recency)
+        user_items = user_items.user_items(recency, signed=signed)
     elif recency:
         require_order(user_items, "recency")
     _require_matrix(user_items)
@@ -52,14 +57,14 @@ def checked(
             f"user_items: expected histories with a column for each of the {n_items:,} items of "
             f"the embeddings, got shape {user_items.shape}"
         )
-    if is_clean(user_items):
+    if is_clean(user_items, signed=signed):
         return same_csr(user_items)
     with np.errstate(over="ignore"):  # what is too large is infinite, and said to be
         matrix = sp.csr_array(user_items, dtype=np.float32, copy=True)
-    # A negative or NaN weight fails this comparison as well.
-    n_bad = int((~((matrix.data >= 0) & np.isfinite(matrix.data))).sum())
+    is_good = np.isfinite(matrix.data) if signed else (matrix.data >= 0) & (matrix.data < np.inf)
+    n_bad = int((~is_good).sum())
     if n_bad:
-        expected = "finite weights of 0 or more"
+        expected = "finite weights" if signed else "finite weights of 0 or more"
         raise DataError(f"user_items: expected {expected}, got {n_bad} others of {matrix.nnz}")
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
@@ -89,29 +94,6 @@ def takes_order(model: object) -> bool:
     return any(takes_order(one) for one in inner if is_dataclass(one))
 
 
-def require_fit(what: str, model: object) -> None:
-    """Raise a ConfigError if something is neither a model nor a scorer."""
-    if isinstance(model, type) or not callable(getattr(model, "fit", None)):
-        got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-        raise ConfigError(f"{what}: expected a model such as recsys.ALS(), got {got}")
-
-
-def require_model(what: str, model: object) -> None:
-    """Raise a ConfigError if something is no model, or has no vectors."""
-    require_fit(what, model)
-    if not hasattr(model, "fold_in"):
-        raise without_vectors(what, getattr(model, "name", type(model).__name__))
-
-
-def without_vectors(what: str, name: str) -> ConfigError:
-    """Return the error that a scorer stands where a model is needed."""
-    return ConfigError(
-        f"{what}: expected a model with vectors, which can be published, got {name}, which has "
-        f'none; distil it: [model] name = "distilled", teacher = {{ name = "{name}" }}, or '
-        f"recsys.Distilled(teacher=...)"
-    )
-
-
 def _require_matrix(user_items: object) -> None:
     """Raise a DataError if something is no matrix: a table of ids would pass for one of weights."""
     is_matrix, got = sp.issparse(user_items), type(user_items).__name__
@@ -126,38 +108,45 @@ def _require_matrix(user_items: object) -> None:
 
 
 def mean_weight_of(user_items: UserItems) -> float:
-    """Return the mean weight of the pairs of a log or matrix, by which a fit divides them.
+    """Return the mean weight of the likes of a log or matrix, by which a fit divides weights.
 
     1 of none, and where it is that up to rounding: weights are not divided twice.
     """
-    return _mean_weight(checked(user_items))
+    return _mean_weight(checked(user_items, signed=True))
 
 
-def normalized(user_items: UserItems, recency: float = 0.0) -> sp.csr_array:
+def normalized(
+    user_items: UserItems, recency: float = 0.0, *, signed: bool = False
+) -> sp.csr_array:
     """Return the matrix that is fitted: clean, of mean weight 1 before it falls by recency."""
-    matrix = checked(user_items)
+    matrix = checked(user_items, signed=signed)
     mean_weight = _mean_weight(matrix)
-    return _divided(checked(user_items, recency=recency) if recency else matrix, mean_weight)
+    if recency:
+        matrix = checked(user_items, recency=recency, signed=signed)
+    return _divided(matrix, mean_weight)
 
 
 def in_mean_weights(
-    histories: UserItems, mean_weight: float, n_items: int | None = None
+    histories: UserItems, mean_weight: float, n_items: int | None = None, *, signed: bool = False
 ) -> sp.csr_array:
     """Return a clean copy of histories in the unit of a fit: the mean weight of its matrix."""
-    return _divided(checked(histories, n_items), mean_weight)
+    return _divided(checked(histories, n_items, signed=signed), mean_weight)
 
 
 def _mean_weight(matrix: sp.csr_array) -> float:
-    mean = float(matrix.data.mean(dtype=np.float64)) if matrix.nnz else 1.0
+    weight = liked(matrix).data
+    mean = float(weight.mean(dtype=np.float64)) if len(weight) else 1.0
     return 1.0 if abs(mean - 1) < _ROUNDING else mean
 
 
 def _divided(matrix: sp.csr_array, mean_weight: float) -> sp.csr_array:
     """Divide the weights of a matrix; one that is so small that it would vanish remains above 0."""
+
+    def divided(one: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.copysign(np.maximum(np.abs(one) / mean_weight, SMALLEST), one)
+
     if mean_weight != 1:
-        matrix.data = made_of(
-            matrix.data, lambda one: np.maximum(one / mean_weight, _SMALLEST), dtype=np.float32
-        )
+        matrix.data = made_of(matrix.data, divided, dtype=np.float32)
     return matrix
 
 
@@ -307,7 +296,8 @@ class Model(Protocol):
         ----------
         user_items : csr_array, shape (n_users, n_items), or Interactions
             Finite weights above 0; rows are users. Of a log, those of its `user_items`. A model
-            with a `recency` or a `window` needs the log, for the order of histories.
+            with a `recency` or a `window` needs the log, for the order of histories. Of a model
+            with `takes_dislikes`, a weight below 0 is a dislike.
         start : Embeddings, optional
             Where to begin instead of at random, with the rows of this matrix.
         on_epoch : callable, optional

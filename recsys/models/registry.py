@@ -14,7 +14,8 @@ from recsys.models.ease import EASE
 from recsys.models.item2vec import Item2Vec
 from recsys.models.neighbors import KNN
 from recsys.models.popularity import Popularity
-from recsys.models.protocol import Model, without_vectors
+from recsys.models.protocol import Model
+from recsys.models.requirements import without_vectors
 from recsys.models.softmax import Softmax
 from recsys.models.svd import SVD
 

@@ -39,7 +39,7 @@ def reason_for_another_log(current: Content, log: Interactions) -> str | None:
     user_of = log.users.rows_of(current.users.ids)
     shared = np.flatnonzero(user_of >= 0)
     shared = shared[:: -(-len(shared) // _MOST_USERS) or 1]
-    seen = [row_of[np.asarray(current.users.seen[row])] for row in shared.tolist()]
+    seen = [row_of[np.asarray(current.users.seen.liked(row))] for row in shared.tolist()]
     if sum(map(len, seen)) < _FEWEST_PAIRS:
         return None
     before = _pairs(np.repeat(user_of[shared], list(map(len, seen))), np.concatenate(seen), log)

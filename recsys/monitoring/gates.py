@@ -176,8 +176,8 @@ def _areas_of_own_pairs(content: Content, n_users: int) -> NDArray[np.float64]:
 
 
 def _area_of(content: Content, row: int, rng: np.random.Generator) -> float | None:
-    items, seen = content.items.embeddings, content.users.seen[row]
-    others = _without(rng.integers(0, len(items), 2 * _MOST_ITEMS), seen)
+    items, seen = content.items.embeddings, content.users.seen.liked(row)
+    others = _without(rng.integers(0, len(items), 2 * _MOST_ITEMS), content.users.seen[row])
     if not len(seen) or not len(others):
         return None
     user = content.users.embeddings[row].astype(np.float64)
@@ -264,7 +264,8 @@ def _log_settings(manifest: Manifest) -> dict[str, Any]:
     """Return the settings as JSON holds them, those that an older release lacked by default."""
     settings = json.loads(json.dumps({**asdict(LogSettings()), **manifest.config.get("log", {})}))
     if settings["value_scale"] == "auto":
-        settings["value_scale"] = "linear" if settings["min_value"] is None else "none"
+        limits = (settings["min_value"], settings["max_disliked_value"])
+        settings["value_scale"] = "linear" if limits == (None, None) else "none"
     return {name: value for name, value in settings.items() if name not in _CHANGE_NO_ROW}
 
 

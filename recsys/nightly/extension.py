@@ -1,7 +1,7 @@
 """What a log adds to a version: new users and items are folded in, and every other row stays."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.lazy import lazy_property
+from recsys.base.signed import liked
 from recsys.features import FeatureMap
 from recsys.logs import Interactions, attributes_of, summarize
 from recsys.logs.item_attributes import with_more_rows
@@ -17,6 +18,7 @@ from recsys.logs.visits import Visits, visits_of
 from recsys.models import model_from
 from recsys.models.new_items import fold_in_items
 from recsys.models.protocol import popularity_of, recency_of
+from recsys.models.requirements import as_taken
 from recsys.store import Content, ItemTable, ItemTimes, Release, UserTable, Version
 from recsys.store.parquet_files import read_item_table, read_user_table
 from recsys.training import times_of
@@ -107,13 +109,20 @@ class Extension:
         return joined.take(kept), said[is_kept]
 
     def _with_new_pairs(self) -> tuple[sp.csr_array, int]:
-        """Return what all users have seen, and how many pairs of it the version does not hold."""
+        """Return what all users have seen, and how many pairs of it the version does not hold.
+
+        A pair that it holds weighs what it did, unless what was liked is disliked now, or is again.
+        """
         shape = len(self.users), len(self.items)
         before = self._seen_before(shape)
-        of_log = self._log.user_items(recency_of(self._model)).tocoo()
+        of_log = self._log.user_items(recency_of(self._model), signed=True).tocoo()
         rows = self._user_of_log[of_log.row].astype(np.int64)
         columns = self._item_of_log[of_log.col]
-        is_new = ~np.isin(rows * shape[1] + columns, _pair_keys(before), assume_unique=True)
+        keys, known = rows * shape[1] + columns, _pair_keys(before)
+        is_new = ~np.isin(keys, known, assume_unique=True)
+        place, now = np.searchsorted(known, keys[~is_new]), of_log.data[~is_new]
+        before.data = np.array(before.data)  # a file can be behind it
+        before.data[place] = np.where(before.data[place] * now < 0, now, before.data[place])
         n_new = int(np.count_nonzero(is_new))
         new = (of_log.data[is_new], (rows[is_new], columns[is_new]))
         seen = sp.csr_array(before + sp.csr_array(new, shape=shape, dtype=np.float32))
@@ -137,7 +146,7 @@ class Extension:
     @lazy_property
     def popularity(self) -> NDArray[np.int64]:
         """Of the items of the version as it was: fold-ins go by it; then that of the new items."""
-        of_new = popularity_of(self.seen)[self._n_known[1] :]
+        of_new = popularity_of(liked(self.seen))[self._n_known[1] :]
         return np.concatenate([self._known_items.popularity, of_new])
 
     def embeddings(self) -> Embeddings:
@@ -149,7 +158,7 @@ class Extension:
         """
         model, items, unit = self._model, self._known_items, self._spec.unit
         n_users, n_items = self._n_known
-        of_new = sp.csr_array(self.seen[n_users:])
+        of_new = as_taken(model, sp.csr_array(self.seen[n_users:]))
         users = self._known_users.embeddings[self._kept]
         rows, summands = items.embeddings, items.summands
         if self.added.items:
@@ -242,11 +251,11 @@ class Extension:
             return None
         days = self._seen_before(self.seen.shape, before.astype(np.float32) + 1)
         if visits is not None and visits.last_day is not None:
-            pairs = self._log.user_items().tocoo()
+            pairs = replace(self._log, dislikes=None).user_items().tocoo()
             rows, columns = self._user_of_log[pairs.row], self._item_of_log[pairs.col]
             of_log = visits.last_day.astype(np.float32) + 1
             days = days.maximum(sp.csr_array((of_log, (rows, columns)), shape=self.seen.shape))
-        every = sp.csr_array(days + self.seen.sign() * np.float32(0.5))  # also unknown ones
+        every = sp.csr_array(days + abs(self.seen.sign()) * np.float32(0.5))  # also unknown ones
         every.sort_indices()
         found: NDArray[np.uint16] = np.maximum(np.floor(every.data) - 1, 0).astype(np.uint16)
         return found

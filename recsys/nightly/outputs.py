@@ -1,7 +1,7 @@
 """What stages leave: facts, as dataclasses, and files that are read back bit for bit."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -147,34 +147,46 @@ class Pruned(StageResult):
     kept: int
 
 
+_DISLIKED = "disliked_"  # before the names of the columns of dislikes
+
+
 def write_interactions(folder: Path, log: Interactions) -> None:
     """Write a log, but for its row counts."""
-    columns: dict[str, Any] = {
-        "user_idx": log.user_idx,
-        "item_idx": log.item_idx,
-        "weight": log.weight,
-    }
-    if log.timestamp is not None:
-        columns["timestamp"] = log.timestamp
+    columns = _columns_of(log)
+    if log.dislikes is not None:
+        columns |= {f"{_DISLIKED}{name}": one for name, one in _columns_of(log.dislikes).items()}
     _write_arrays(folder / "events.npz", columns)
     _write_ids(folder / "users.parquet", log.users)
     _write_ids(folder / "items.parquet", log.items)
 
 
+def _columns_of(log: Interactions) -> dict[str, Any]:
+    columns = {"user_idx": log.user_idx, "item_idx": log.item_idx, "weight": log.weight}
+    return columns if log.timestamp is None else {**columns, "timestamp": log.timestamp}
+
+
 def read_interactions(folder: Path, row_counts: RowCounts, settings: Settings) -> Interactions:
     """Read a log as it was written, bit for bit."""
     columns = _read_arrays(folder / "events.npz")
-    return Interactions(
-        columns["user_idx"],
-        columns["item_idx"],
-        columns["weight"],
-        columns.get("timestamp"),
-        _read_ids(folder / "users.parquet"),
-        _read_ids(folder / "items.parquet"),
+    users, items = _read_ids(folder / "users.parquet"), _read_ids(folder / "items.parquet")
+
+    def part(kind: str) -> Interactions:
+        return Interactions(
+            columns[f"{kind}user_idx"],
+            columns[f"{kind}item_idx"],
+            columns[f"{kind}weight"],
+            columns.get(f"{kind}timestamp"),
+            users,
+            items,
+        )
+
+    return replace(
+        part(""),
         duplicates=settings.log.duplicates,
         half_life_days=settings.log.half_life_days,
         order=settings.log.order,
         row_counts=row_counts,
+        dislikes=part(_DISLIKED) if f"{_DISLIKED}user_idx" in columns else None,
     )
 
 

@@ -36,6 +36,7 @@ _DARK = (
 )
 _FITTED = ".recsys-svg { display: block; max-width: 100%; height: auto }"
 _FONT = re.compile(r"'DejaVu Sans'[^;\"]*")
+_DPI = 150
 _STYLE: Any = {
     "svg.hashsalt": "recsys",  # else the names inside an SVG differ from run to run
     "svg.fonttype": "none",  # words, not their outlines
@@ -83,9 +84,18 @@ def style(*, is_file: bool = False) -> Iterator[None]:
 
 def rendered(figure: "Figure", image_format: str) -> bytes:
     """Return a figure as a file, the same bytes for the same figure."""
-    metadata = {"Date": None} if image_format == "svg" else None
+    from matplotlib import rcParams
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     image = BytesIO()
-    figure.savefig(image, format=image_format, dpi=150, metadata=metadata)
+    if image_format != "svg":
+        figure.savefig(image, format=image_format, dpi=_DPI)
+        return image.getvalue()
+    # `savefig` would write the same bytes, and draw all of it once before to lay it out.
+    figure.set_facecolor(rcParams["savefig.facecolor"])
+    figure.set_dpi(_DPI)
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(image, metadata={"Date": None})
     return image.getvalue()
 
 

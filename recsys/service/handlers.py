@@ -100,6 +100,7 @@ OF_ANYBODY = (
         "popular",
     ),
     Parameter("weights", "numbers", "Strength of each item of a history without a user_id."),
+    Parameter("dislikes", "ids", "What the user of a history without a user_id does not want."),
 )
 _BY_NAME = {parameter.name: parameter for parameter in OF_ANYBODY}
 _OF_REQUEST = frozenset(one.name for one in OF_A_LIST) - {"details"} | {"include_seen", "repeat"}
@@ -172,8 +173,11 @@ def _text_of(opened: Opened, given: Arguments) -> tuple[str, str]:
 def _rows_of_body(opened: Opened, given: Arguments) -> RowList:
     if "user_id" not in given:
         return _rows_of_history(opened, given)
-    if "weights" in given:
-        raise ProblemError("invalid", "weights: expected them with a history and without a user_id")
+    for name in ("weights", "dislikes"):
+        if name in given:
+            raise ProblemError(
+                "invalid", f"{name}: expected them with a history and without a user_id"
+            )
     return _rows_of(opened, given, given["user_id"])
 
 
@@ -196,6 +200,7 @@ def _rows_of_history(opened: Opened, given: Arguments) -> RowList:
             request,
             given.get("weights"),
             "raise" if on_unknown == "raise" else "ignore",
+            given.get("dislikes", ()),
         )
     except UnknownItemError:
         if on_unknown != "popular":
@@ -273,10 +278,15 @@ def explanation_of_anybody(asked: Asked) -> Reply:
         got = "both" if "history" in given else "neither"
         raise ProblemError("invalid", f"expected a user_id or a history, got {got}")
     if "history" in given:
-        history, weights = given["history"], given.get("weights")
-        why = recommender.explain_for_history(history, given["item_id"], weights=weights)
-    elif "weights" in given:
-        raise ProblemError("invalid", "weights: expected them with a history")
+        why = recommender.explain_for_history(
+            given["history"],
+            given["item_id"],
+            weights=given.get("weights"),
+            dislikes=given.get("dislikes", ()),
+        )
+    elif "weights" in given or "dislikes" in given:
+        name = "weights" if "weights" in given else "dislikes"
+        raise ProblemError("invalid", f"{name}: expected them with a history")
     else:
         why = asked.opened.fresh.explain(given["user_id"], given["item_id"])
     return _explained(asked, why)

@@ -139,6 +139,7 @@ ROUTES = (
             Parameter("user_id", "id", "A user; without one, history is needed."),
             Parameter("history", "ids", "Items, the last one last; the version holds them all."),
             Parameter("weights", "numbers", "Strength of each item of the history."),
+            Parameter("dislikes", "ids", "What the user of the history does not want."),
             DETAILS,
         ),
         example={"body": {"history": ["i7"], "item_id": "i9"}},

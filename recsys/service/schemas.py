@@ -209,6 +209,7 @@ _OF_USER: Schema = {
     "properties": {
         "user_id": _ID,
         "weights": {"type": "null"},
+        "dislikes": {"type": "null"},
         "on_unknown": {"enum": ["popular", "raise", None]},
     },
 }
@@ -238,6 +239,7 @@ RULES: dict[str, Schema] = {
                     "user_id": _ID,
                     "history": {"type": "null"},
                     "weights": {"type": "null"},
+                    "dislikes": {"type": "null"},
                 },
             },
             _OF_HISTORY,

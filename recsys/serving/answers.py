@@ -76,6 +76,7 @@ class Answers:
         self._content = content
         self._users, self._items, self._index = content.users, items or content.items, content.index
         self.version = content.version.name
+        self.has_dislikes = bool(content.version.manifest.log.dislikes)
         self._sold_out = rules.sold_out and SoldOut(Path(rules.sold_out), self._items.ids)
 
     @lazy_property
@@ -250,16 +251,18 @@ class Answers:
         self, user_idx: NDArray[np.int32], folded: FoldedIn, request: Request
     ) -> list[ItemRows]:
         """Return the items that must not be in the list of each user."""
-        if request.include_seen:
+        if request.include_seen and not self.has_dislikes:
             return [NO_ITEMS] * len(user_idx)
         known = self._users.seen
         seen = [known[row] if row >= 0 else NO_ITEMS for row in user_idx.tolist()]
-        if request.repeats is not None:
+        if request.repeats is not None or request.include_seen:
             for place, row in enumerate(user_idx.tolist()):
                 if row >= 0:
-                    seen[place] = request.left_out(seen[place], known.days(row))
+                    left_out = request.left_out(seen[place], known.days(row))
+                    disliked = known.disliked(row) if self.has_dislikes else NO_ITEMS
+                    seen[place] = np.union1d(left_out, disliked).astype(np.int32)
         for user, items in folded.seen().items():
-            seen[user] = items
+            seen[user] = NO_ITEMS if request.include_seen else items
         return seen
 
     def named(
@@ -267,7 +270,7 @@ class Answers:
         rows: ItemRows,
         scores: NDArray[np.generic],
         source: Source,
-        seen: ItemRows | None = None,
+        seen: ItemRows | Callable[[], ItemRows] | None = None,
         boost: FloatVector | None = None,
     ) -> Recommendations:
         """Return rows of items and their scores as a list; see `RowList`."""
@@ -296,9 +299,9 @@ class Answers:
         return is_new
 
     def seen_by(self, user_id: Id) -> ItemRows:
-        """Return the rows of what a user has seen."""
+        """Return the rows of what a user has seen and not disliked: what gives reasons."""
         user_idx = self._users.ids.find(user_id)
-        return NO_ITEMS if user_idx is None else self._users.seen[user_idx]
+        return NO_ITEMS if user_idx is None else self._users.seen.liked(user_idx)
 
     def closest(self, item_ids: Sequence[Id], seen: ItemRows) -> list[ScoredItem | None]:
         """Return the most similar of some seen items to each item, None where there is none."""

@@ -28,10 +28,10 @@ class Suited(NamedTuple):
 
 
 NO_SCORES = np.empty(0, np.float32)
-Deeper = Callable[[int, int], Suited]
-"""Returns the best n users of the item at a place; fewer only where there are no more."""
+Deeper = Callable[[list[int], int], Sequence[Suited]]
+"""Returns the best n users of the items at some places; fewer only where there are no more."""
 
-_DEEPER = 4
+DEEPER = 4  # times as many users as an item lacks or has, so that few passes over users are needed
 
 
 class _Pairs(NamedTuple):
@@ -65,13 +65,21 @@ def assigned(
     held = _NONE
     while True:
         lacking = k - np.bincount(held.item, minlength=len(lists))
-        offers = [_NONE]
-        for place in np.flatnonzero(lacking > 0).tolist():
-            end = offered[place] + int(lacking[place])
-            if end > len(known[place].rows) and not is_whole[place]:
-                n = max(end, _DEEPER * len(known[place].rows))
-                found = deeper(place, n)
+        ends = {
+            place: offered[place] + int(lacking[place])
+            for place in np.flatnonzero(lacking > 0).tolist()
+        }
+        short = [
+            place
+            for place, end in ends.items()
+            if end > len(known[place].rows) and not is_whole[place]
+        ]
+        if short:
+            n = max(max(ends[place], DEEPER * len(known[place].rows)) for place in short)
+            for place, found in zip(short, deeper(short, n), strict=True):
                 known[place], is_whole[place] = _longer(known[place], found), len(found.rows) < n
+        offers = [_NONE]
+        for place, end in ends.items():
             some = slice(offered[place], end)
             rows, scores = known[place].rows[some], known[place].standing[some]
             offers.append(_Pairs(np.full(len(rows), place, np.int32), rows, scores))
@@ -81,8 +89,8 @@ def assigned(
             break
         held = _kept(held, together, per_user, n_users)
     order = np.lexsort((held.user, -held.score, held.item))
-    ends = np.cumsum(np.bincount(held.item, minlength=len(lists)))[:-1]
-    of_items = zip(np.split(held.user[order], ends), np.split(held.score[order], ends), strict=True)
+    cuts = np.cumsum(np.bincount(held.item, minlength=len(lists)))[:-1]
+    of_items = zip(np.split(held.user[order], cuts), np.split(held.score[order], cuts), strict=True)
     return [Suited(users, scores) for users, scores in of_items]
 
 

@@ -1,10 +1,9 @@
 """Who should hear of an item: the users who will most likely take it, exact over all of them.
 
-Scores of two users cannot be compared as they are: the lengths of vectors are what a model makes
-of them. So a score counts by how far it stands out of the user's own, less their mean and by their
-standard deviation, both over all items; and who takes more takes this sooner, so the logarithm of 1
-and the user's number of items is added. Mean and deviation come from the mean and the covariance of
-the items, so no list is made of any user. `python -m benchmarks.audiences` compares other scales.
+Scores of two users cannot be compared as they are: the lengths of vectors are what a model makes of
+them. Without lengths, who does little is taken for as sure as who does much. So a score counts by
+the root of the length of the user's vector, halfway: of the scales that `python -m
+benchmarks.audiences` compares, this finds most of the users that were held out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +36,7 @@ _NOBODY = Suited(NO_ITEMS, NO_SCORES)
 class Audience:
     """Finds the users whom items of a version suit best; threads may share one.
 
-    Users without an embedding are in no audience: nothing stands out of scores of 0.
+    Users whose embedding is zero are in no audience: nothing is known of their taste.
     """
 
     def __init__(self, users: UserTable, items: ItemTable) -> None:
@@ -69,28 +68,19 @@ class Audience:
         """Return audiences in which no user is too often; see `recsys.serving.assignment`."""
         require_whole("per_user", per_user, least=1)
 
-        def deeper(place: int, n: int) -> Suited:
-            return self.of(items[[place]], n, is_allowed)[0]
+        def deeper(places: list[int], n: int) -> list[Suited]:
+            return self.of(items[places], n, is_allowed)
 
         return assigned(lists, k, per_user, len(self._users.ids), deeper)
 
     @lazy_property
-    def _mean(self) -> FloatVector:
-        """The mean of the items, (factors,)."""
-        mean: FloatVector = np.asarray(self._items.embeddings).mean(axis=0, dtype=np.float64)
-        return mean.astype(np.float32)
-
-    @lazy_property
-    def _deviation(self) -> FloatVector:
-        """The standard deviation of the scores of each user, (n_users,)."""
-        centered = np.asarray(self._items.embeddings).astype(np.float64) - self._mean
-        covariance = (centered.T @ centered / max(len(centered), 1)).astype(np.float32)
+    def _roots(self) -> FloatVector:
+        """The root of the norm of each user, (n_users,)."""
         found = np.empty(len(self._users.ids), np.float32)
         for first in range(0, len(found), _NORMS_AT_ONCE):
             block = slice(first, first + _NORMS_AT_ONCE)
-            users = self._users.embeddings[block]
-            found[block] = np.einsum("ij,ij->i", users @ covariance, users)
-        return np.sqrt(np.maximum(found, 0))
+            found[block] = np.sqrt(np.linalg.norm(self._users.embeddings[block], axis=1))
+        return found
 
     def of(
         self, items: ItemRows, k: int, is_allowed: NDArray[np.bool_] | None = None
@@ -110,7 +100,7 @@ class Audience:
     def _of_some(
         self, items: ItemRows, k: int, is_allowed: NDArray[np.bool_] | None
     ) -> list[Suited]:
-        asked = np.asarray(self._items.embeddings[items]) - self._mean  # (n, d)
+        asked = np.asarray(self._items.embeddings[items])  # (n, d)
         place_of = np.full(len(self._items.ids), -1, np.int32)
         place_of[items] = np.arange(len(items))
         best = [_NOBODY] * len(items)
@@ -128,13 +118,12 @@ class Audience:
         self, asked: FloatMatrix, users: slice, is_allowed: NDArray[np.bool_] | None
     ) -> FloatMatrix:
         """Return the standing of some items with some users, (n_items, n_users)."""
-        deviation = self._deviation[users]
-        is_in = deviation > 0
+        roots = self._roots[users]
+        is_in = roots > 0
         if is_allowed is not None:
             is_in = is_in & is_allowed[users]
         found: FloatMatrix = asked @ np.asarray(self._users.embeddings[users]).T
-        found *= np.divide(1, deviation, out=np.zeros_like(deviation), where=is_in)
-        found += np.log1p(np.diff(self._users.seen.starts[users.start : users.stop + 1]))
+        found *= np.divide(1, roots, out=np.zeros_like(roots), where=is_in)
         found[:, ~is_in] = -np.inf
         return found
 

@@ -16,7 +16,7 @@ from recsys.base.checks import require_a, require_whole
 from recsys.base.errors import ConfigError
 from recsys.base.progress import OnStep, progress_bar
 from recsys.index import ItemRows
-from recsys.serving.assignment import Suited
+from recsys.serving.assignment import DEEPER, Suited
 from recsys.serving.audience import Audiences
 from recsys.serving.batch import keep_part, lists_in, require_part
 from recsys.serving.recommender import Recommender
@@ -25,7 +25,6 @@ from recsys.vectors import Id
 
 _BYTES_PER_ENTRY = 64  # of an audience while its file is made
 _MIN_BYTES = 1 << 20
-_CANDIDATES = 4  # times k: users of whom an item first gets those whom other items leave
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class AudienceSettings:
     @property
     def n_candidates(self) -> int:
         """How many users of each item are found first."""
-        return self.k if self.per_user is None else _CANDIDATES * self.k
+        return self.k if self.per_user is None else DEEPER * self.k
 
     def parts(self, n_items: int) -> list[str]:
         """Return the names of the files of all items, in their order."""
@@ -119,7 +118,7 @@ def write_audiences(
     is_allowed = recommender.audience_rows.allowed(request, where)
     if per_user is not None:
         require_whole("per_user", per_user, least=1)
-    per_item = _BYTES_PER_ENTRY * request.k * (1 if per_user is None else _CANDIDATES)
+    per_item = _BYTES_PER_ENTRY * request.k * (1 if per_user is None else DEEPER)
     settings = AudienceSettings(
         recommender.version,
         request.k,

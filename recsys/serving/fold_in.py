@@ -60,6 +60,7 @@ class Histories:
     def __init__(self, content: Content, items: ItemTable) -> None:
         self._items = items
         self._spec = content.version.manifest.model
+        self._mean_dislike = content.version.manifest.log.mean_dislike
         self.version = content.version.name
 
     @property
@@ -74,32 +75,50 @@ class Histories:
         name: str,
         *,
         known: Literal["all", "one", "any"] = "any",
+        dislikes: Iterable[Id] = (),
     ) -> "sp.csr_array":
-        """Return a history as one row of user_items, (1, n_items)."""
-        listed = checked_ids(item_ids, name)
-        if not listed:
+        """Return a history as one row of user_items, (1, n_items), below 0 of dislikes.
+
+        What is in both was disliked.
+        """
+        listed, disliked = checked_ids(item_ids, name), checked_ids(dislikes, "dislikes")
+        if not listed and not disliked:
             raise DataError(f"{name}: expected a history of at least one item, got none")
-        rows = self._items.ids.rows(listed)
-        unknown = np.flatnonzero(rows < 0)
-        if (known == "all" and len(unknown)) or (known == "one" and len(unknown) == len(rows)):
+        rows, others = (self._items.ids.rows(ids) for ids in (listed, disliked))
+        all_ids, all_rows = [*listed, *disliked], np.append(rows, others)
+        unknown = np.flatnonzero(all_rows < 0)
+        if (known == "all" and len(unknown)) or (known == "one" and len(unknown) == len(all_rows)):
             raise unknown_id(
-                "item", listed[unknown[0]], self._items.ids, f"of version {self.version}"
+                "item", all_ids[unknown[0]], self._items.ids, f"of version {self.version}"
             )
         values = (
             np.full(len(rows), self._spec.unit)
             if weights is None
             else _checked_weights(weights, len(rows))
         )
-        history = self.as_row(rows[rows >= 0], values[rows >= 0])
+        is_liked = (rows >= 0) & ~np.isin(rows, others)
+        history = self.as_row(rows[is_liked], values[is_liked])
         _require_in_range(history.data, self._spec.unit)
-        return self._in_order(history, np.zeros(1, dtype=np.int64), rows[rows >= 0])
+        history = self._in_order(history, np.zeros(1, dtype=np.int64), rows[is_liked])
+        return self._with_dislikes(history, np.unique(others[others >= 0]))
+
+    def _with_dislikes(self, history: "sp.csr_array", disliked: ItemRows) -> "sp.csr_array":
+        """Add dislikes, of the confidence that those of the log have on average."""
+        if not len(disliked):
+            return history
+        confidence = self._mean_dislike or self._spec.unit
+        weights = np.append(history.data, np.full(len(disliked), -confidence))
+        return self.as_row(np.append(history.indices, disliked), weights)
 
     def of_events(self, events: Iterable[tuple[Id, float]]) -> tuple[ItemRows, NDArray[np.float64]]:
-        """Return the rows and weights of what the version holds of some events, in their order."""
+        """Return the rows and weights of what the version holds of some events, in their order.
+
+        Those of weight 0 are left out.
+        """
         listed = list(events)
         rows = self._items.ids.rows([item_id for item_id, _ in listed])
         weights = np.array([weight for _, weight in listed], np.float64)
-        is_known = (rows >= 0) & (weights > 0)
+        is_known = (rows >= 0) & (weights != 0)
         return rows[is_known], weights[is_known]
 
     def with_events(
@@ -113,16 +132,20 @@ class Histories:
 
         rows, weights = merged(stored, fresh, duplicates, recency_of(self._model) or 0.0)
         unit = self._spec.unit  # beyond these, float32 would solve wrongly
-        within = np.clip(weights, _LEAST_WEIGHT * unit, _LARGEST_WEIGHT * unit)
-        return self.as_row(rows, within)
+        within = np.clip(np.abs(weights), _LEAST_WEIGHT * unit, _LARGEST_WEIGHT * unit)
+        return self.as_row(rows, np.copysign(within, weights))
 
     def latest_first(
         self, rows: ItemRows, weights: NDArray[np.floating]
     ) -> tuple[ItemRows, NDArray[np.float64]]:
-        """Return items as `of` takes them reversed: the last one first, and what each weighs."""
+        """Return items as `of` takes them reversed: the last one first, and what each weighs.
+
+        What was disliked is none of them.
+        """
         from recsys.models.protocol import recency_of
 
-        return latest_first(rows, weights, recency_of(self._model) or 0.0)
+        likes = weights > 0
+        return latest_first(rows[likes], weights[likes], recency_of(self._model) or 0.0)
 
     def of_unknown(
         self, user_idx: NDArray[np.int32], histories: Iterable[Iterable[Id] | None]
@@ -209,10 +232,12 @@ class Histories:
             ) from error
 
     def fold_in(self, histories: "sp.csr_array") -> FloatMatrix:  # (n_histories, factors)
-        """Embed histories as training embeds users."""
+        """Embed histories as training embeds users; a model without dislikes takes the rest."""
+        from recsys.models.requirements import as_taken
+
         fold_in = self._fold_in
         with self._solvable():
-            users = fold_in(histories)
+            users = fold_in(as_taken(self._model, histories))
         if not np.isfinite(users).all():
             raise DataError(
                 "history: expected one with a finite embedding, got weights that the model of "
@@ -234,6 +259,9 @@ class Histories:
         self, history: "sp.csr_array", user: FloatVector, item_idx: int, source: Source
     ) -> Explanation:
         """Explain the score of an item for a user with this history and this embedding."""
+        from recsys.models.requirements import as_taken
+
+        history = as_taken(self._model, history)
         score = float(user.astype(np.float64) @ self._items.embeddings[item_idx])
         contributions = self._contributions
         with self._solvable():

@@ -10,6 +10,7 @@ from recsys.index import ItemRows
 from recsys.vectors import Id
 
 Weights = NDArray[np.float64]
+_LEAST = float(np.finfo(np.float32).tiny)  # of what likes and dislikes leave nothing of
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Since:
     Parameters
     ----------
     events : sequence of (str or int, float)
-        Items and weights of what the version does not hold, in their order. Items that it does not
-        know do not count.
+        Items and weights, below 0 of dislikes, of what the version does not hold, in their order.
+        Items that it does not know do not count.
     duplicates : {"sum", "last", "max", "count"}
         How several events of one item become one weight.
     is_forgotten : bool
@@ -57,7 +58,9 @@ def merged(
     duplicates: str,
     recency: float,
 ) -> tuple[ItemRows, Weights]:
-    """Return the items of a history, each once, and their weights.
+    """Return the items of a history, each once, and their weights, below 0 of dislikes.
+
+    Dislikes come after all others; they are no steps, and do not fall.
 
     Parameters
     ----------
@@ -70,19 +73,30 @@ def merged(
     recency : float
         Of the model.
     """
-    rows, weights = latest_first(*stored, recency)
-    of_events = np.ones(len(fresh[0])) if duplicates == "count" else fresh[1]
+    is_liked = np.asarray(stored[1]) > 0
+    rows, weights = latest_first(stored[0][is_liked], stored[1][is_liked], recency)
     found = dict(zip(rows.tolist(), weights.tolist(), strict=True))
+    found |= dict(zip(stored[0][~is_liked].tolist(), stored[1][~is_liked].tolist(), strict=True))
+    of_events = np.sign(fresh[1]) if duplicates == "count" else fresh[1]
     latest: dict[int, None] = {}
     for row, weight in zip(fresh[0].tolist(), of_events.tolist(), strict=True):
         before = found.get(row)
-        if before is None or duplicates == "last":
-            found[row] = weight
-        else:
-            found[row] = max(before, weight) if duplicates == "max" else before + weight
+        found[row] = weight if before is None else _as_one(before, weight, duplicates)
         latest.pop(row, None)
         latest[row] = None
-    newest_first = [*reversed(latest), *(row for row in rows.tolist() if row not in latest)]
+    older = (row for row in rows.tolist() if row not in latest)
+    newest_first = [row for row in (*reversed(latest), *older) if found[row] > 0]
     steps = np.arange(1, len(newest_first) + 1)
     fallen = np.array([found[row] for row in newest_first]) * steps**-recency
-    return np.array(newest_first, np.int32), fallen
+    disliked = [row for row, weight in found.items() if weight <= 0]
+    of_disliked = np.array([found[row] or -_LEAST for row in disliked])
+    return np.array(newest_first + disliked, np.int32), np.concatenate([fallen, of_disliked])
+
+
+def _as_one(before: float, weight: float, duplicates: str) -> float:
+    """Return what an item weighs after one more event, as `Interactions.user_items` has it."""
+    if duplicates == "last":
+        return weight
+    if duplicates == "max":
+        return weight if abs(weight) > abs(before) or weight == -abs(before) else before
+    return before + weight

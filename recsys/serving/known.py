@@ -61,7 +61,7 @@ class Known(Protocol):
         ...
 
     def seen_by(self, user_id: Id) -> ItemRows:
-        """Return the rows of what a user has seen."""
+        """Return the rows of what a user has seen and not disliked."""
         ...
 
     def closest(self, item_ids: Sequence[Id], seen: ItemRows) -> list[ScoredItem | None]:

@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from recsys.base.errors import DataError
+from recsys.base.signed import liked
 from recsys.logs import Interactions, attributes_of, read_items
 from recsys.logs.sources import ItemSource
 from recsys.models import model_from
@@ -62,7 +63,7 @@ def _vectors(
         content.items.summands,
     )
     found = fold_in_items(model, before, content.items.popularity, user_items, spec.unit, priors)
-    return found.items, popularity_of(user_items)[len(content.items.ids) :]
+    return found.items, popularity_of(liked(user_items))[len(content.items.ids) :]
 
 
 def _with_events(

@@ -1,6 +1,5 @@
 """The recommender: one open version, and its answers."""
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.serving.answers import Answers
 from recsys.serving.known import ScoredItem
+from recsys.serving.repeats import rules_for
 from recsys.serving.request import Conditions, Request
 from recsys.serving.results import Batch, Explanation, Recommendations, Source
 from recsys.serving.row_lists import RowLists, TopKind
@@ -61,7 +61,7 @@ class Recommender(Space):
     """
 
     def __init__(self, content: Content, rules: RuleSettings | None = None) -> None:
-        self.rules = rules = _rules_for(content, rules or NO_RULES)
+        self.rules = rules = rules_for(content, rules or NO_RULES)
         self._titles = Titles(content)
         items = replace(content.items, ids=TitledIds.of(content.items.ids, self._titles))
         super().__init__(content, items, Answers(content, items, rules))
@@ -104,7 +104,7 @@ class Recommender(Space):
         exclude : iterable of str or int
             Items that must not be in the list; unknown ids are ignored.
         include_seen : bool
-            Keep items that the user has seen.
+            Keep items that the user has seen, but for what the user disliked.
         candidates : iterable of str or int, optional
             The only items that may be in the list; unknown ids are ignored.
         where : str, optional
@@ -146,6 +146,7 @@ class Recommender(Space):
         k: int = 10,
         *,
         weights: Iterable[float] | None = None,
+        dislikes: Iterable[Id] = (),
         on_unknown: Literal["ignore", "raise"] = "ignore",
         **conditions: Unpack[Conditions],
     ) -> Recommendations:
@@ -162,6 +163,10 @@ class Recommender(Space):
             Strength of each interaction, above 0, as the log has it; default: the mean weight of
             the log's pairs. Those of a repeated item add up, to a millionth to a million times the
             mean.
+        dislikes : iterable of str or int, optional
+            What the user does not want, also of the history: in no list, not even with
+            `include_seen`. Each has the mean confidence of the log's dislikes, where the model
+            learns from them.
         on_unknown : {"ignore", "raise"}
             What happens to items that the version does not hold. A history without any that it
             holds is an error in either case.
@@ -175,7 +180,8 @@ class Recommender(Space):
             The source is "fold_in", or "popular" where the folded-in embedding is zero.
         """
         request = self.rows.request(k, **conditions)
-        return self.rows.named(self.rows.for_history(item_ids, request, weights, on_unknown))
+        found = self.rows.for_history(item_ids, request, weights, on_unknown, dislikes)
+        return self.rows.named(found)
 
     def top_items(
         self,
@@ -309,6 +315,8 @@ class Recommender(Space):
     def history(self, user_id: Id, k: int = 10) -> Recommendations:
         """List what a user has seen, the last item first where the model has a `recency`.
 
+        What the user disliked is not in it.
+
         Returns
         -------
         Recommendations
@@ -324,6 +332,7 @@ class Recommender(Space):
         -------
         Explanation
             Contributions that sum to the score (Hu, Koren and Volinsky 2008, section 5, for ALS).
+            Of dislikes, where the model learns from them, they are below 0 as a rule.
         """
         user_idx, users = self._known_user(user_id), self._user_lookup
         item_idx = self.item_vectors.row(item_id)
@@ -332,10 +341,15 @@ class Recommender(Space):
         return self._explained(history, user, item_idx, "personal")
 
     def explain_for_history(
-        self, item_ids: Iterable[Id], item_id: Id, *, weights: Iterable[float] | None = None
+        self,
+        item_ids: Iterable[Id],
+        item_id: Id,
+        *,
+        weights: Iterable[float] | None = None,
+        dislikes: Iterable[Id] = (),
     ) -> Explanation:
         """Return what each item of a folded-in history adds to the score of an item."""
-        history = self._histories.of(item_ids, weights, "item_ids", known="all")
+        history = self._histories.of(item_ids, weights, "item_ids", known="all", dislikes=dislikes)
         user = self._histories.fold_in(history)[0]
         return self._explained(history, user, self.item_vectors.row(item_id), "fold_in")
 
@@ -346,7 +360,7 @@ class Recommender(Space):
         return replace(found, about=(self._answers, None))
 
     def closest_seen(self, user_id: Id, item_id: Id) -> ScoredItem | None:
-        """Return the item seen by a user that is most similar to another: a reason to give.
+        """Return the item liked by a user that is most similar to another: a reason to give.
 
         Returns
         -------
@@ -354,7 +368,7 @@ class Recommender(Space):
             Its score is the cosine. None where the user has seen no other item with a direction.
         """
         user_idx = self._known_user(user_id)
-        seen = self._items.ids.tolist(self._user_lookup.seen(user_idx))
+        seen = self._items.ids.tolist(self._user_lookup.liked(user_idx))
         closest = self.item_vectors.nearest(checked_id(item_id, "item_id"), 1, among=seen)
         return ScoredItem._make(closest[0]) if closest else None
 
@@ -384,16 +398,3 @@ def _opened(
     from recsys.serving.with_more import ContentWithMore
 
     return Recommender(ContentWithMore.after(content, more), rules)
-
-
-def _rules_for(content: Content, rules: RuleSettings) -> RuleSettings:
-    """Return the rules that a version can keep: lists without one of them are better than none."""
-    if rules.repeat is None or content.times is not None:
-        return rules
-    warnings.warn(
-        f"rules.repeat: version {content.version.name} does not know when items were met, as its "
-        "log had no timestamps or an older release made it; what was seen stays out of lists",
-        RuntimeWarning,
-        stacklevel=3,
-    )
-    return replace(rules, repeat=None)

@@ -1,14 +1,17 @@
 """Seen items that may be in a list again: what people buy again, once the usual gap is over."""
 
 import time
+import warnings
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.base.rule_settings import RuleSettings
 from recsys.index import ItemRows
-from recsys.store import ItemTimes
+from recsys.store import Content, ItemTimes
 
 _SECONDS_PER_DAY = 86_400
 Days = NDArray[np.integer]
@@ -51,3 +54,16 @@ class Repeats(NamedTuple):
         is_usual = self.times.repeat_share[seen] >= self.share
         kept: ItemRows = seen[~(is_usual & (passed >= self.times.repeat_gap[seen]))]
         return kept
+
+
+def rules_for(content: Content, rules: RuleSettings) -> RuleSettings:
+    """Return the rules that a version can keep: lists without one of them are better than none."""
+    if rules.repeat is None or content.times is not None:
+        return rules
+    warnings.warn(
+        f"rules.repeat: version {content.version.name} does not know when items were met, as its "
+        "log had no timestamps or an older release made it; what was seen stays out of lists",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return replace(rules, repeat=None)

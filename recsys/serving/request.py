@@ -57,7 +57,7 @@ class Request:
     exclude : ndarray of int32
         Rows that must not be in it, in addition to those that the user has seen.
     include_seen : bool
-        Whether items that the user has seen may be in it.
+        Whether items that the user has seen may be in it; what the user disliked may not.
     candidates : ndarray of int32, optional
         The only rows that may be in it, ascending and unique.
     matching : Matching, optional

@@ -1,7 +1,7 @@
 """What a recommender gives: the list of one user, those of many, and explanations."""
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, overload
@@ -46,7 +46,7 @@ class RowList(NamedTuple):
     rows: ItemRows
     scores: NDArray[np.generic]
     source: Source
-    seen: ItemRows | None = None  # what gives reasons
+    seen: ItemRows | Callable[[], ItemRows] | None = None  # what gives reasons
     boost: FloatVector | None = None  # what rules have added to the scores
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
@@ -73,10 +73,20 @@ class RowLists:
             raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
         user_idx = self._users.find(checked_id(user_id, "user_id"))
         if user_idx is not None:
-            days = None if request.repeats is None else self._users.seen_days(user_idx)
-            seen = request.left_out(self._users.seen(user_idx), days)
-            return self._answers.answer(self._users.embedding(user_idx), request, seen, "personal")
+            return self._of_known(user_id, user_idx, request)
         return self._of_unknown(user_id, request, history, on_unknown)
+
+    def _of_known(self, user_id: Id, user_idx: int, request: Request) -> RowList:
+        days = None if request.repeats is None else self._users.seen_days(user_idx)
+        seen = request.left_out(self._users.seen(user_idx), days)
+        user, has_dislikes = self._users.embedding(user_idx), self._answers.has_dislikes
+        if not has_dislikes:
+            return self._answers.answer(user, request, seen, "personal")
+        left_out = np.union1d(seen, self._users.disliked(user_idx)).astype(np.int32)
+        found = self._answers.answer(user, request, left_out, "personal")
+        if request.include_seen:
+            return found._replace(seen=NO_ITEMS)
+        return found._replace(seen=partial(self._answers.seen_by, user_id))
 
     def _of_unknown(
         self, user_id: Id, request: Request, history: Iterable[Id] | None, on_unknown: OnUnknown
@@ -192,21 +202,26 @@ class RowLists:
         request: Request,
         weights: Iterable[float] | None = None,
         on_unknown: Literal["ignore", "raise"] = "ignore",
+        dislikes: Iterable[Id] = (),
     ) -> RowList:
         """Return the list of a history; see `Recommender.recommend_for_history`."""
         if on_unknown not in ("ignore", "raise"):
             raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
         known: Literal["all", "one"] = "all" if on_unknown == "raise" else "one"
         return self._of_history(
-            self.histories.of(item_ids, weights, "item_ids", known=known), request
+            self.histories.of(item_ids, weights, "item_ids", known=known, dislikes=dislikes),
+            request,
         )
 
     def _of_history(
         self, history: "sp.csr_array", request: Request, days: Days | None = None
     ) -> RowList:
-        seen = request.left_out(history.indices, days)
+        is_liked = history.data > 0
+        liked = NO_ITEMS if request.include_seen else history.indices[is_liked]
+        left_out = request.left_out(history.indices, days)
+        seen = np.union1d(left_out, history.indices[~is_liked]).astype(np.int32)
         user = self.histories.fold_in(history)[0]
-        return self._answers.answer(user, request, seen, "fold_in")
+        return self._answers.answer(user, request, seen, "fold_in")._replace(seen=liked)
 
     def top(self, by: TopKind, request: Request, column: str | None = None) -> RowList:
         """Return a list that is the same for everybody; see `Recommender.top_items`."""

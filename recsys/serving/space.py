@@ -10,6 +10,7 @@ from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
 from recsys.index import ItemRows
 from recsys.serving.answers import Answers
+from recsys.serving.assignment import DEEPER
 from recsys.serving.audience import Audience, Audiences
 from recsys.serving.request import Request
 from recsys.serving.results import Recommendations
@@ -156,8 +157,7 @@ class Space:
         -------
         Recommendations
             Of users who have not had the item: `item_id` is the id of a user. The source is
-            "audience". A score is by how many standard deviations the item stands out of all items
-            for the user, and the logarithm of 1 and the number of the user's items: so scores of
+            "audience". A score is that of the pair by the root of the norm of the user, by which
             different users can be compared. Users with a zero embedding are not in it.
         """
         return self.audiences([item_id], k, exclude=exclude, candidates=candidates, where=where)[0]
@@ -189,7 +189,8 @@ class Space:
         rows = self.item_rows(item_ids)
         request = Request.among(k, self._users.ids, exclude=exclude, candidates=candidates)
         is_allowed = self.audience_rows.allowed(request, where)
-        found = self.audience_rows.of(rows, request.k, is_allowed)
+        n = request.k if per_user is None else DEEPER * request.k
+        found = self.audience_rows.of(rows, n, is_allowed)
         if per_user is not None:
             found = self.audience_rows.assigned(rows, found, request.k, per_user, is_allowed)
         return Audiences(rows, found, self._items.ids, self._users.ids, self.version)

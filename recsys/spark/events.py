@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from recsys.logs.interactions import decayed, freshness, merged
+from recsys.logs.decay import decayed, freshness
+from recsys.logs.merging import merged
 from recsys.logs.order import last_of_each
 from recsys.settings import DuplicatePolicy, LogSettings
 from recsys.spark.arrow import map_in_arrow

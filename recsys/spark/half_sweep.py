@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from recsys.base.threads import Threads, threads
 from recsys.models.als.basis import Dense
-from recsys.models.als.row_solver import Fixed, halve_rows
+from recsys.models.als.columns import Fixed
+from recsys.models.als.row_solver import halve_rows
 from recsys.models.als.sweep import Side, aligned_zeros, solve_side, turn
 from recsys.spark.arrow import map_in_arrow, one_row
 from recsys.spark.blocks import Cut, block_path, write_array

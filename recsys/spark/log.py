@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from recsys.base.checks import as_path
 from recsys.base.errors import ConfigError
 from recsys.config import Settings
+from recsys.logs.log_summary import LogSummary, by_day, by_hour
 from recsys.logs.queries import fetch
 from recsys.logs.read import LONG_TAIL, no_rows, require_some_left
 from recsys.logs.row_counts import FileCounts, RowCounts
@@ -20,7 +21,7 @@ from recsys.spark.core import core_of, require_counts
 from recsys.spark.delta import with_files_of_tables
 from recsys.spark.events import PAIRS, Weighing, encoded, pairs_of, used_rows
 from recsys.spark.numbering import number_ids
-from recsys.spark.order_statistics import end_of, have_long_tail
+from recsys.spark.order_statistics import Times, end_of, have_long_tail, times_of
 from recsys.spark.parts import Part, parts_of
 from recsys.spark.session import explaining, work_folder
 from recsys.spark.staged import SIDES, StagedParts, say, stage_parts
@@ -47,6 +48,8 @@ class SparkLog:
         How many.
     row_counts : RowCounts
         What became of the rows of the log.
+    summary : LogSummary, optional
+        What a manifest keeps of it: all but the fingerprint, duplicates, and who is busiest.
     """
 
     pairs: DataFrame
@@ -55,6 +58,7 @@ class SparkLog:
     n_users: int
     n_items: int
     row_counts: RowCounts
+    summary: LogSummary | None = None
 
     def __repr__(self) -> str:
         return f"SparkLog({self.n_users} users, {self.n_items} items; {self.row_counts})"
@@ -133,6 +137,14 @@ def _require_meaning(settings: LogSettings) -> None:
             f"of the log, got {settings.session_gap_minutes:g}; leave it out, or set engine = "
             '"local" (--engine local)'
         )
+    if settings.may_dislike:
+        name = "log.max_disliked_value"
+        if settings.max_disliked_value is None:
+            name = "log.events: a weight below 0"
+        raise ConfigError(
+            f'{name}: expected no dislikes with engine = "spark", which learns from likes alone; '
+            'leave them out by a weight of 0, or set engine = "local" (--engine local)'
+        )
 
 
 def _log_of(
@@ -169,7 +181,8 @@ def _log_of(
         require_some_left(row_counts)
         if core is not None:
             users, items, events = core.users, core.items, core.events
-    end = end_of(events, users.n) if staged.has_time else None
+    times = times_of(events, has_time=staged.has_time, is_rooted=is_rooted)
+    end = end_of(events, users.n, times) if staged.has_time else None
     weighing = Weighing.of(settings, items.n, end, is_rooted=is_rooted)
     pairs = pairs_of(events, weighing)
     pairs.write.mode("overwrite").parquet(str(folder / "pairs"))
@@ -189,4 +202,19 @@ def _log_of(
         users.n,
         items.n,
         row_counts,
+        _summary(times, users.n, items.n, row_counts),
+    )
+
+
+def _summary(times: Times, n_users: int, n_items: int, row_counts: RowCounts) -> LogSummary:
+    """Return what one pass tells of a log; what needs its events together is left out."""
+    return LogSummary(
+        events=row_counts.n_used,
+        users=n_users,
+        items=n_items,
+        window=times.window,
+        days=by_day(times.hours),
+        hours=by_hour(times.hours),
+        mean_weight=times.mean_weight,
+        row_counts=row_counts,
     )

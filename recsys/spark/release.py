@@ -52,9 +52,14 @@ def release_of(found: SparkFit, log: SparkLog, settings: Settings, scratch: Path
         recent=_recent(items["recent_popularity"]),
         attributes=attributes,
         model=replace(spec_of(found.als), mean_weight=found.mean_weight),
-        data=LogSummary(users=log.n_users, items=log.n_items, row_counts=log.row_counts).to_dict(),
+        data=_summary_of(log).to_dict(),
         config=plain_settings(settings),
     )
+
+
+def _summary_of(log: SparkLog) -> LogSummary:
+    known = LogSummary(users=log.n_users, items=log.n_items, row_counts=log.row_counts)
+    return known if log.summary is None else log.summary
 
 
 def _recent(column: pa.ChunkedArray) -> NDArray[np.float32] | None:

@@ -5,21 +5,24 @@ of users or items that train does not know, and of pairs that train has, are lef
 reason in ``test.row_counts.left_out``; users that train does not know stay in
 ``test.split_info.new_users``, items in ``test.split_info.new_items``. `Interactions.split_info`
 says what each part is for.
+
+Dislikes are split beside the events: those of train are seen and learned from, those of test are
+what a list should not hold. They count in no reason.
 """
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
-from recsys.base.mapped import taken
 from recsys.logs.interactions import Interactions, ProtocolName, Role, SplitInfo, used_rows
 from recsys.vectors import Ids
 
 Split = tuple[Interactions, Interactions]
+Marks: TypeAlias = NDArray[np.bool_] | None
 SPLIT_REASONS = ("user not in train", "item not in train", "seen in train")
 """Why an event of the test part is left out, as `SplitInfo` counts them."""
 
@@ -42,15 +45,19 @@ def roles_of_sides(log: Interactions) -> tuple[Role, Role]:
 
 
 def split_by_mask(
-    log: Interactions, in_test: NDArray[np.bool_], protocol: ProtocolName, what: str
+    log: Interactions,
+    in_test: NDArray[np.bool_],
+    protocol: ProtocolName,
+    what: str,
+    dislikes: Marks = None,
 ) -> Split:
     """Split a log by a mark on each event, and bring both sides to the common form.
 
-    `what` is the split in words, for messages.
+    `what` is the split in words, for messages; `dislikes` marks those of test, if there are any.
     """
     n_test = int(np.count_nonzero(in_test))
     require_both_sides(len(log) - n_test, n_test, what)
-    return split_into(log, ~in_test, in_test, protocol, what)
+    return split_into(log, ~in_test, in_test, protocol, what, dislikes)
 
 
 def split_into(
@@ -59,15 +66,15 @@ def split_into(
     in_test: NDArray[np.bool_] | slice,
     protocol: ProtocolName,
     what: str,
+    dislikes: Marks = None,
 ) -> Split:
     """Split a log into two parts that have events, marked or one after the other."""
     role, held_role = roles_of_sides(log)
-    kept = log.select(in_train)
+    of_test = np.zeros(log.n_rows - len(log), np.bool_) if dislikes is None else dislikes
+    kept = log.select(in_train, ~of_test)
     train = replace(kept.compact(), split_info=SplitInfo(role, protocol))
-    held = replace(log.select(in_test), split_info=SplitInfo(held_role, protocol))
-    # The same renumbering as in compact().
-    _, user_row_of = used_rows(kept.user_idx, len(log.users))
-    _, item_row_of = used_rows(kept.item_idx, len(log.items))
+    held = replace(log.select(in_test, of_test), split_info=SplitInfo(held_role, protocol))
+    (_, user_row_of), (_, item_row_of) = kept.used_rows()  # as compact() numbers them
     return train, in_rows_of_train(train, held, user_row_of, item_row_of, what)
 
 
@@ -84,17 +91,15 @@ def in_rows_of_train(
     """
     n_events = len(held)
     test = replace(
-        held,
-        user_idx=taken(user_row_of, held.user_idx),
-        item_idx=taken(item_row_of, held.item_idx),
-        users=train.users,
-        items=train.items,
+        held.in_rows(user_row_of, item_row_of, train.users, train.items),
         split_info=_info_with_new(train, held, user_row_of, item_row_of),
     )
     user_reason, item_reason, seen_reason = SPLIT_REASONS
     test = _leave_out(test, test.user_idx < 0, user_reason)
     test = _leave_out(test, test.item_idx < 0, item_reason)
     test = _leave_out(test, is_seen(train, test), seen_reason)
+    if test.dislikes is not None:
+        test = test.select(slice(None), ~is_seen(train, test.dislikes))
     if len(test) == 0:
         left_out = test.row_counts.left_out
         reasons = ", ".join(f"{left_out[r]:,} {r}" for r in SPLIT_REASONS if r in left_out)
@@ -112,36 +117,21 @@ def of_new_users(
 
     Events with an item whose row in train is -1 are left out and counted.
     """
-    item_idx = item_row_of[held.item_idx]
-    is_known = item_idx >= 0
+    is_known = item_row_of[held.item_idx] >= 0
     n_unknown = int((~is_known).sum())
     row_counts = held.row_counts.leaving_out(SPLIT_REASONS[1], n_unknown)
-    known = held.select(is_known)
-    user_rows, user_row_of = used_rows(known.user_idx, len(held.users))
-    return replace(
-        known,
-        user_idx=user_row_of[known.user_idx],
-        item_idx=item_idx[is_known],
-        users=held.users.take(user_rows),
-        items=train.items,
-        row_counts=row_counts,
-    )
+    known = replace(held.select(is_known), row_counts=row_counts)
+    user_rows, user_row_of = used_rows([known.user_idx], len(held.users))
+    return known.in_rows(user_row_of, item_row_of, held.users.take(user_rows), train.items)
 
 
 def _of_new_items(
     train: Interactions, held: Interactions, user_row_of: NDArray[np.int32]
 ) -> Interactions:
     """Return the events of train's users, over them and over items that train does not know."""
-    user_idx = user_row_of[held.user_idx]
-    known = held.select(user_idx >= 0)
-    item_rows, item_row_of = used_rows(known.item_idx, len(held.items))
-    return replace(
-        known,
-        user_idx=user_idx[user_idx >= 0],
-        item_idx=item_row_of[known.item_idx],
-        users=train.users,
-        items=held.items.take(item_rows),
-    )
+    known = held.select(user_row_of[held.user_idx] >= 0)
+    item_rows, item_row_of = used_rows([known.item_idx], len(held.items))
+    return known.in_rows(user_row_of, item_row_of, train.users, held.items.take(item_rows))
 
 
 def _info_with_new(
@@ -188,7 +178,7 @@ def _together(logs: list[Interactions], side: Literal["users", "items"]) -> Inte
         for name, (a, b) in columns.items()
     }
     joined[side] = Ids(pa.concat_arrays([ids.values, others.values]))
-    return replace(first, **joined)
+    return replace(first, **joined, dislikes=None)  # nothing was learned of these
 
 
 def _leave_out(log: Interactions, dropped: NDArray[np.bool_], reason: str) -> Interactions:
@@ -199,12 +189,12 @@ def _leave_out(log: Interactions, dropped: NDArray[np.bool_], reason: str) -> In
 
 
 def is_seen(train: Interactions, test: Interactions) -> NDArray[np.bool_]:
-    """Mark the test events whose pair occurs in train."""
+    """Mark the test events whose pair occurs in train, as a dislike as well."""
     from recsys.base.packing import has_pairs  # compiled, which not every command needs
 
     if train.half_life_days is not None:  # no weight counts
         train = replace(train, half_life_days=None)
-    return has_pairs(train.user_items(), test.user_idx, test.item_idx)
+    return has_pairs(train.user_items(signed=True), test.user_idx, test.item_idx)
 
 
 def require_both_sides(n_train: int, n_test: int, what: str) -> None:

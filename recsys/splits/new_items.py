@@ -6,7 +6,12 @@ from recsys.base.checks import require_whole
 from recsys.base.errors import DataError
 from recsys.logs.interactions import Interactions, require_interactions
 from recsys.splits.common import Split, split_by_mask
-from recsys.splits.splitters import drawn_of_each_user, require_fraction, split_by_time
+from recsys.splits.splitters import (
+    drawn_dislikes,
+    drawn_of_each_user,
+    require_fraction,
+    split_by_time,
+)
 
 
 def split_items(
@@ -62,7 +67,11 @@ def split_items(
         in_test = is_held[log.item_idx]
         warm = np.flatnonzero(~in_test)
         in_test[warm] = drawn_of_each_user(log.select(warm), test_fraction, rng)
-        parts = split_by_mask(log, in_test, "items", f"split of {share:g} of the items")
+        dislikes = drawn_dislikes(log, test_fraction, rng)
+        if log.dislikes is not None and dislikes is not None:
+            dislikes |= is_held[log.dislikes.item_idx]
+        what = f"split of {share:g} of the items"
+        parts = split_by_mask(log, in_test, "items", what, dislikes)
     info = parts[1].split_info
     if info is None or info.new_items is None:
         what = f"a share of {share:g}" if since is None else f"the time {since}"

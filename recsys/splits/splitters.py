@@ -21,10 +21,10 @@ from recsys.logs.interactions import (
     ProtocolName,
     SplitInfo,
     require_interactions,
-    used_rows,
 )
 from recsys.splits.common import (
     ANOTHER_SPLIT,
+    Marks,
     Split,
     in_rows_of_train,
     is_seen,
@@ -34,6 +34,7 @@ from recsys.splits.common import (
     split_by_mask,
     split_into,
 )
+from recsys.splits.dislikes import dislikes_after_train, later_dislikes
 from recsys.splits.leaks import require_time_order
 
 
@@ -62,10 +63,12 @@ def split_by_time(
     instant = _quantile_instant(timestamp, test_fraction) if at is None else _unix_seconds(at)
     what = f"split by time at {_spelled(instant)}"
     if not ascends(timestamp):
-        return split_by_mask(log, timestamp >= instant, "time", what)
+        return split_by_mask(log, timestamp >= instant, "time", what, later_dislikes(log, instant))
     n_train = int(np.searchsorted(timestamp, instant))
     require_both_sides(n_train, len(log) - n_train, what)
-    return split_into(log, slice(n_train), slice(n_train, None), "time", what)
+    return split_into(
+        log, slice(n_train), slice(n_train, None), "time", what, later_dislikes(log, instant)
+    )
 
 
 def n_tested_by_time(log: Interactions, test_fraction: float) -> int:
@@ -110,8 +113,9 @@ def split_last(log: Interactions, n: int = 1) -> Split:
     latest = np.empty(len(pairs.user_idx), dtype=np.int64)
     latest[pairs.of_event[by_time]] = np.arange(len(log))  # of repeats, the last assignment stays
     n_held = np.where(pairs.n_items > n, n, 0)
-    held = pairs.last_of_each_user(latest, n_held)
-    return split_by_mask(log, held[pairs.of_event], "last", f"split by each user's last {n}")
+    held = pairs.last_of_each_user(latest, n_held)[pairs.of_event]
+    what = f"split by each user's last {n}"
+    return split_by_mask(log, held, "last", what, dislikes_after_train(log, held))
 
 
 def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0) -> Split:
@@ -124,8 +128,10 @@ def split_random(log: Interactions, *, test_fraction: float = 0.2, seed: int = 0
     require_interactions("split_random", log)
     require_fraction("split_random", "test_fraction", test_fraction)
     require_whole("split_random: seed", seed, least=0)
-    held = drawn_of_each_user(log, test_fraction, np.random.default_rng(seed))
-    return split_by_mask(log, held, "random", f"random split of {test_fraction:g}")
+    rng = np.random.default_rng(seed)
+    held = drawn_of_each_user(log, test_fraction, rng)
+    dislikes = drawn_dislikes(log, test_fraction, rng)
+    return split_by_mask(log, held, "random", f"random split of {test_fraction:g}", dislikes)
 
 
 def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterator[Split]:
@@ -137,15 +143,26 @@ def split_folds(log: Interactions, n_folds: int = 5, *, seed: int = 0) -> Iterat
     require_interactions("split_folds", log)
     require_whole("split_folds", n_folds, least=2, expected="2 folds or more")
     require_whole("split_folds: seed", seed, least=0)
-    pairs = _Pairs.of(log)
     rng = np.random.default_rng(seed)
+    fold_of = _dealt_of_each_user(log, n_folds, rng)
+    of_dislikes = None if log.dislikes is None else _dealt_of_each_user(log.dislikes, n_folds, rng)
+    for fold in range(n_folds):
+        what = f"fold {fold + 1} of {n_folds}"
+        dislikes = None if of_dislikes is None else of_dislikes == fold
+        yield split_by_mask(log, fold_of == fold, "folds", what, dislikes)
+
+
+def _dealt_of_each_user(
+    log: Interactions, n_folds: int, rng: np.random.Generator
+) -> NDArray[np.integer]:
+    """Return the fold of each event: the items of a user are dealt at random."""
+    pairs = _Pairs.of(log)
     order = np.lexsort((rng.permutation(len(pairs.user_idx)), pairs.user_idx))
     position = np.empty(len(order), dtype=np.int64)
     position[order] = np.arange(len(order))
-    fold_of = (position + rng.integers(n_folds, size=len(pairs.n_items))[pairs.user_idx]) % n_folds
-    for fold in range(n_folds):
-        what = f"fold {fold + 1} of {n_folds}"
-        yield split_by_mask(log, (fold_of == fold)[pairs.of_event], "folds", what)
+    first = rng.integers(n_folds, size=len(pairs.n_items))[pairs.user_idx]
+    fold_of_pair: NDArray[np.integer] = (position + first) % n_folds
+    return fold_of_pair[pairs.of_event]
 
 
 def split_given(
@@ -249,16 +266,20 @@ def split_users(
     n_users = len(log.users)
     is_held = np.zeros(n_users, dtype=np.bool_)
     is_held[rng.permutation(n_users)[: round(user_fraction * n_users)]] = True
-    of_held = is_held[log.user_idx]
-    train = log.select(~of_held).compact()
-    _, item_row_of = used_rows(log.item_idx[~of_held], len(log.items))  # as compact() numbers them
-    held = of_new_users(train, log.select(of_held), item_row_of)
+    every_item = np.ones(len(log.items), dtype=np.bool_)
+    others = log.select_pairs(~is_held, every_item)
+    train, (_, (_, item_row_of)) = others.compact(), others.used_rows()  # as compact() numbers them
+    held = of_new_users(train, log.select_pairs(is_held, every_item), item_row_of)
     in_test = drawn_of_each_user(held, test_fraction, rng)
-    role, held_role = roles_of_sides(log)
+    dislikes = drawn_dislikes(held, test_fraction, rng)
+    in_history = slice(None) if dislikes is None else ~dislikes
+    in_role, held_role = roles_of_sides(log)
+    history = held.select(~in_test, in_history)
+    test = held.select(in_test, slice(0) if dislikes is None else dislikes)
     parts = HeldOutUsers(
-        train=replace(train, split_info=SplitInfo(role, "users")),
-        history=replace(held.select(~in_test), split_info=SplitInfo("history", "users")),
-        test=replace(held.select(in_test), split_info=SplitInfo(held_role, "users")),
+        train=replace(train, split_info=SplitInfo(in_role, "users")),
+        history=replace(history, split_info=SplitInfo("history", "users")),
+        test=replace(test, split_info=SplitInfo(held_role, "users")),
     )
     for name, part in parts._asdict().items():
         if len(part) == 0:
@@ -310,8 +331,13 @@ def drawn_of_each_user(
     return held[pairs.of_event]
 
 
+def drawn_dislikes(log: Interactions, fraction: float, rng: np.random.Generator) -> Marks:
+    """Mark a random share of what each user disliked, after the draw of events."""
+    return None if log.dislikes is None else drawn_of_each_user(log.dislikes, fraction, rng)
+
+
 def require_fraction(what: str, name: str, fraction: float) -> None:
-    """Raise a ConfigError where a fraction is not between 0 and 1."""
+    """Raise a ConfigError if a share is not between 0 and 1."""
     require(what, fraction, above=0, below=1, expected=f"{name} between 0 and 1")
 
 

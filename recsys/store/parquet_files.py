@@ -33,7 +33,7 @@ class SeenLists:
     item_idx : ndarray of int32, shape (n_seen,)
         Ascending and unique within a user.
     weight : ndarray of float32, shape (n_seen,), optional
-        In training. Default: 1.
+        In training; below 0 of what the user disliked. Default: 1.
     day : ndarray of uint16, shape (n_seen,), optional
         Of the last event with each, since 1970-01-01.
     """
@@ -49,8 +49,10 @@ class SeenLists:
         return self.item_idx[start:end]
 
     def users_with(self, is_item: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """Return the users who have seen one of some items, (n,), ascending."""
+        """Return the users who have seen, and not disliked, one of some items, (n,), ascending."""
         places = np.flatnonzero(is_item[self.item_idx])
+        if self.weight is not None:
+            places = places[self.weight[places] > 0]
         users = np.searchsorted(self.starts, places, side="right") - 1
         return np.unique(users).astype(np.int32)
 
@@ -74,6 +76,14 @@ class SeenLists:
     def days(self, user_idx: int) -> NDArray[np.uint16] | None:
         """Return the day of the last event with each seen item of a user, where it is known."""
         return None if self.day is None else self.day[slice(*self._ends(user_idx))]
+
+    def liked(self, user_idx: int) -> NDArray[np.int32]:
+        """Return what a user has seen and not disliked."""
+        return self[user_idx] if self.weight is None else self[user_idx][self.weights(user_idx) > 0]
+
+    def disliked(self, user_idx: int) -> NDArray[np.int32]:
+        """Return what a user disliked."""
+        return self[user_idx][self.weights(user_idx) < 0]
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -29,7 +29,7 @@ class Release:
     users, items : Ids
         Of the rows of the embeddings.
     seen : csr_array, shape (n_users, n_items)
-        An entry for every item that a user has seen: its weight in training.
+        An entry for every item that a user has seen: its weight in training, below 0 of a dislike.
     popularity : ndarray of int64, shape (n_items,)
         Number of users of each item.
     recent : ndarray of float32, shape (n_items,), optional

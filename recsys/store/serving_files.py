@@ -158,6 +158,14 @@ class UserLookup:
             return None
         return np.frombuffer(self.day.read(*self._ends(user_idx)), np.uint16)
 
+    def liked(self, user_idx: int) -> NDArray[np.int32]:
+        """Return what the user of a row has seen and not disliked, ascending."""
+        return self.seen(user_idx)[self.seen_weights(user_idx) > 0]
+
+    def disliked(self, user_idx: int) -> NDArray[np.int32]:
+        """Return what the user of a row disliked, ascending."""
+        return self.seen(user_idx)[self.seen_weights(user_idx) < 0]
+
     def _ends(self, user_idx: int) -> tuple[int, int]:
         """Return the start and the end of the seen items of a row."""
         start, end = _ENDS.unpack(self.starts.read(user_idx, user_idx + 2))

@@ -265,7 +265,7 @@ class Fits:
         key, kept = self.kept.get(model.name, ("", None))
         if key == repr(model):
             return kept
-        data = self.task.train if takes_order(model) else self.task.user_items
+        data = self.task.train if self._asks_for_log(model) else self.task.user_items
         match model:
             case Blend():
                 return model.of(data, self._fitted(model.als), self._fitted(model.svd))
@@ -273,6 +273,10 @@ class Fits:
                 given = None if teacher is None else Given(self._fitted(teacher))
                 return replace(model, teacher=given).fit(data, learning=self.learning)
         return model.fit(data)
+
+    def _asks_for_log(self, model: Any) -> bool:
+        """Whether a matrix of likes is not all that a model can learn from."""
+        return takes_order(model) or self.task.train.dislikes is not None
 
     @lazy_property
     def learning(self) -> NDArray[np.integer]:

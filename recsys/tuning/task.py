@@ -45,8 +45,15 @@ class Task:
 
     @lazy_property
     def user_items(self) -> sp.csr_array:
-        """The matrix of what trials are fitted to."""
+        """The matrix of what trials are fitted to, without dislikes."""
         return self.train.user_items()
+
+    @lazy_property
+    def seen(self) -> sp.csr_array:
+        """What no list holds: dislikes as well."""
+        return (
+            self.user_items if self.train.dislikes is None else self.train.user_items(signed=True)
+        )
 
     @property
     def n_users(self) -> int:
@@ -60,14 +67,14 @@ class Task:
 
     def measure(self, scorer: Scorer) -> float:
         """Return the metric on the validation part."""
-        found = evaluate(scorer, self.user_items, self.relevant, self.k)
+        found = evaluate(scorer, self.seen, self.relevant, self.k)
         return found.metrics[f"{self.metric}@{self.k}"]
 
     @lazy_property
     def fingerprint(self) -> str:
         """A hash of all that two searches share if their trials can be compared."""
         hashed = blake2b(f"{self.metric}@{self.k}, {self.seed}".encode(), digest_size=16)
-        for matrix in (self.user_items, self.relevant):
+        for matrix in (self.seen, self.relevant):
             for array in (matrix.indptr, matrix.indices, matrix.data):
                 hashed.update(array.tobytes())
         return hashed.hexdigest()

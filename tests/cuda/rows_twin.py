@@ -9,6 +9,8 @@ from recsys.cuda.backend import Backend
 from recsys.cuda.csr import Rows
 from recsys.cuda.rows import Number, Plan, Schedule, System, program_of, rounded, widened
 
+_BEHIND = np.ones(4096)
+
 
 class Case(NamedTuple):
     """Rows, and what they are solved for."""
@@ -24,7 +26,11 @@ def case_of(lengths: list[int], width: int, n_fixed: int = 50, seed: int = 0) ->
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     weights = rng.uniform(0.5, 1.5, indptr[-1]) * rng.choice([1, 1, 1, -1], indptr[-1])
     columns = rng.integers(0, n_fixed, indptr[-1]).astype(np.int32)
-    rows = Rows(0, indptr, columns, weights.astype(np.float32))
+    # Behind the pairs lies memory of the same array: a fault that reads there gets what it should
+    # not, and no crash.
+    columns, weights = np.append(columns, _BEHIND), np.append(weights, _BEHIND)
+    nnz = indptr[-1]
+    rows = Rows(0, indptr, columns.astype(np.int32)[:nnz], weights.astype(np.float32)[:nnz])
     vectors = (rng.standard_normal((n, width)) * 0.1).astype(np.float32)
     return Case(
         rows,

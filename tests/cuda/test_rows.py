@@ -69,7 +69,7 @@ FAULTS = {  # an expression of the kernels, and what would be wrong in its place
         "j + 1 < stop ? a.columns[j] : -1",
     ),
     "a weight behind the row counts": ("j < stop ? a.weights[j] : 0.0f", "a.weights[j]"),
-    "pieces of a long row overlap": ("piece_stop[piece]", "piece_stop[piece] + 1"),
+    "pieces of a long row overlap": ("piece_start[piece]", "piece_start[piece] - 1"),
     "a row of many lanes counts squares twice": ("(1.0f / SHARERS)", "1.0f"),
     "groups of a warp are not summed": ("offset < WARP", "offset < GROUP"),
     "a disliked column pulls up": ("tile.weight[i] > 0", "tile.weight[i] != 0"),

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.logs.interactions import Interactions, keep_minimum_counts
+from recsys.logs.interactions import Interactions
+from recsys.logs.minimum_counts import keep_minimum_counts
 from recsys.vectors import Ids
 from tests.worlds import as_interactions, random_user_items
 

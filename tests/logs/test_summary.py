@@ -54,7 +54,10 @@ def test_a_log_in_numbers() -> None:
             },
             "columns": ("user_id", "item_id", "event", "timestamp"),
             "is_rooted": False,
+            "dislikes": 0,
         },
+        "dislikes": 0,
+        "mean_dislike": 0.0,
     }
     assert len(fingerprint) == 16
 

@@ -30,6 +30,9 @@ def full(user_items: sp.csr_array) -> sp.csr_array:
 
 
 WORLD = full(random_user_items(80, 50, 0.15, seed=1))
+DISLIKES = sp.random_array((80, 50), density=0.1, rng=3, dtype=np.float32)
+LIKES = WORLD.toarray()
+SIGNED = sp.csr_array(np.where(LIKES > 0, LIKES, -3 * DISLIKES.toarray()))  # confidence up to 3
 MODELS = {
     "plain": ALS(factors=6, regularization=0.05, iterations=60, seed=4),
     "uniform": ALS(factors=6, regularization=1.0, regularization_exponent=0.0, iterations=60),
@@ -53,11 +56,28 @@ def als(request: pytest.FixtureRequest) -> ALS:
     return MODELS[request.param]
 
 
-def test_fold_in_is_the_exact_row_solve(als: ALS) -> None:
+@pytest.fixture(params=["likes", "dislikes"])
+def world(request: pytest.FixtureRequest) -> sp.csr_array:
+    return {"likes": WORLD, "dislikes": SIGNED}[request.param]
+
+
+def test_fold_in_is_the_exact_row_solve(als: ALS, world: sp.csr_array) -> None:
     items = np.random.default_rng(0).standard_normal((50, als.factors)).astype(np.float32)
-    folded = als.fold_in(items, popularity_of(WORLD), mean_weight_of(WORLD))(WORLD)
-    exact = reference.solve_users(als, WORLD, items)
-    np.testing.assert_allclose(folded, exact, rtol=1e-3, atol=2e-5)
+    fold_in = als.fold_in(items, popularity_of(WORLD), mean_weight_of(world))
+    exact = reference.solve_users(als, world, items)
+    np.testing.assert_allclose(fold_in(world), exact, rtol=1e-3, atol=2e-5)
+
+
+def test_a_dislike_takes_from_what_is_like_it(als: ALS) -> None:
+    items = np.random.default_rng(0).random((50, als.factors), dtype=np.float32)
+    given = items, popularity_of(WORLD), mean_weight_of(SIGNED)
+    history = sp.csr_array(SIGNED[[0]])
+    user, is_liked = als.fold_in(*given)(history)[0], history.data > 0
+    for item_idx in range(50):
+        added = als.contributions(*given)(history, item_idx)
+        assert added.sum() == pytest.approx(user @ items[item_idx], rel=1e-3, abs=1e-5)
+    disliked = int(history.indices[~is_liked][0])
+    assert als.contributions(*given)(history, disliked)[history.indices == disliked] < 0
 
 
 def test_rows_are_solved_in_any_basis(als: ALS) -> None:
@@ -96,21 +116,21 @@ def test_the_twin_is_where_the_gradient_vanishes(als: ALS) -> None:
             assert reference.loss(als, WORLD, Embeddings(users, embeddings.items)) > best
 
 
-def test_the_solver_reaches_the_loss_of_the_twin(als: ALS) -> None:
+def test_the_solver_reaches_the_loss_of_the_twin(als: ALS, world: sp.csr_array) -> None:
     start = 0.1 * np.random.default_rng(als.seed).random((50, als.factors), dtype=np.float32)
-    twin = reference.loss(als, WORLD, reference.fit(als, WORLD, start))
-    assert reference.loss(als, WORLD, als.fit(WORLD)) <= 1.01 * twin
+    twin = reference.loss(als, world, reference.fit(als, world, start))
+    assert reference.loss(als, world, als.fit(world)) <= 1.01 * twin
 
 
-def test_the_loss_that_is_told_is_the_loss(als: ALS) -> None:
+def test_the_loss_that_is_told_is_the_loss(als: ALS, world: sp.csr_array) -> None:
     epochs: list[tuple[float, Embeddings]] = []
 
     def keep(epoch: Epoch) -> None:
         epochs.append((epoch.loss, epoch.embeddings()))
 
-    replace(als, iterations=6).fit(WORLD, on_epoch=keep)
+    replace(als, iterations=6).fit(world, on_epoch=keep)
     reported = [loss for loss, _ in epochs]
-    exact = [reference.loss(als, WORLD, embeddings) for _, embeddings in epochs]
+    exact = [reference.loss(als, world, embeddings) for _, embeddings in epochs]
     np.testing.assert_allclose(reported, exact, rtol=1e-4)
     assert reported == sorted(reported, reverse=True)
 

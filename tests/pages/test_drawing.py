@@ -5,6 +5,7 @@ import sys
 import xml.etree.ElementTree as ET
 from functools import cache
 from html.parser import HTMLParser
+from io import BytesIO
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import pytest
 
 from recsys.errors import ConfigError
 from recsys.pages.drawing import draw, require_drawing, save_drawing
+from recsys.pages.svg import rendered, style
 from tests.curves import curve
 
 if TYPE_CHECKING:
@@ -37,6 +39,13 @@ def test_an_svg_is_valid_and_says_what_it_shows(tmp_path: Path) -> None:
     assert root.tag == f"{SVG}svg"
     groups = {element.get("id") for element in root.iter(f"{SVG}g")}
     assert {"axes_1", "axes_2", "axes_3", "legend_1"} <= groups
+
+
+def test_an_svg_is_what_matplotlib_saves() -> None:
+    image, drawn = BytesIO(), CURVES["one size"]
+    with style(is_file=True):
+        draw(drawn).savefig(image, format="svg", dpi=150, metadata={"Date": None})
+        assert rendered(draw(drawn), "svg") == image.getvalue()
 
 
 def test_a_png_is_valid(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ N_USERS, N_ITEMS, DAY = 60, 12, 20_000
 
 
 class World:
-    """A published version of many users, and what stands out for whom."""
+    """A published version of many users, and their standing with each item."""
 
     def __init__(self, folder: Path, storage: str = "float32") -> None:
         rng = np.random.default_rng(0)
@@ -45,10 +45,8 @@ class World:
         )
         publish(folder, release, IndexSettings(kind="exact", storage=storage))
         self.recommender = open_store(folder)
-        scores = np.float64(self.users) @ np.float64(self.items).T
-        spread = np.maximum(scores.std(axis=1)[:, None], 1e-12)
-        standing = (scores - scores.mean(axis=1)[:, None]) / spread
-        standing += np.log1p(self.had.sum(axis=1))[:, None]
+        norms = np.maximum(np.linalg.norm(np.float64(self.users), axis=1)[:, None], 1e-12)
+        standing = np.float64(self.users) @ np.float64(self.items).T / np.sqrt(norms)
         self.standing = np.where(self.had | ~self.users.any(axis=1)[:, None], -np.inf, standing)
 
     def best(self, item: int, k: int, may: np.ndarray) -> list[str]:

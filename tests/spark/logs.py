@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from recsys.config import Settings
-from recsys.logs import Interactions, LogSettings, RowCounts, read_log
+from recsys.logs import Interactions, LogSettings, RowCounts, read_log, summarize
 from recsys.settings import DataSettings
 from recsys.spark import SparkLog, read
 
@@ -30,9 +31,9 @@ def read_locally(log: Sequence[str], settings: LogSettings, **how: Any) -> Inter
     return read_log([*map(str, log)], settings, now=LATER, **how)
 
 
-def without_place(counts: RowCounts) -> RowCounts:
+def without_place(counts: Any) -> Any:
     """Counts without the name of the rejects file, which each reader has its own of."""
-    return replace(counts, rejects_file=None)
+    return replace(counts, rejects_file=None) if isinstance(counts, RowCounts) else counts
 
 
 def require_same(found: SparkLog, log: Interactions, recent: float) -> None:
@@ -40,6 +41,11 @@ def require_same(found: SparkLog, log: Interactions, recent: float) -> None:
     assert without_place(found.row_counts) == without_place(log.row_counts)
     for name in ("columns", "is_rooted", "notes"):
         assert getattr(found.row_counts, name) == getattr(log.row_counts, name), name
+    summary, of_one = found.summary, summarize(log)
+    assert summary is not None
+    for name in ("events", "users", "items", "window", "days", "hours", "row_counts"):
+        assert without_place(getattr(summary, name)) == without_place(getattr(of_one, name)), name
+    assert summary.mean_weight == pytest.approx(of_one.mean_weight)
     users = dict(sorted(map(tuple, found.users.collect())))
     items = sorted(map(tuple, found.items.collect()))
     assert users == dict(enumerate(log.users.values.to_pylist()))

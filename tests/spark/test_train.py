@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 import recsys
 from recsys.base.errors import ConfigError
+from recsys.cli import app
 from recsys.config import Settings, settings_from
 from recsys.models import ALS, SVD
 from recsys.spark.lists import write_lists
@@ -72,3 +74,17 @@ def test_what_is_written_stays(spark: "SparkSession", tmp_path: Path) -> None:
 def test_another_model_is_refused(spark: "SparkSession", tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r'model\.name: expected "als" for engine = "spark"'):
         train(replace(SETTINGS, model=SVD(8)), tmp_path, spark=spark)
+
+
+def test_the_command_trains_on_spark(spark: "SparkSession", tmp_path: Path) -> None:
+    rows = "".join(f"u{n % 12},i{n % 7},{1_700_000_000 + 3600 * n}\n" for n in range(120))
+    log, store = tmp_path / "log.csv", tmp_path / "store"
+    log.write_text(f"user_id,item_id,timestamp\n{rows}")
+    typed = f"train {log} --store {store} --engine spark --model als --factors 4 --split none"
+    checkpoint = f"spark.checkpoint={tmp_path / 'shared'}"
+    more = [word for one in ("index.kind=exact", checkpoint) for word in ("--set", one)]
+    done = CliRunner().invoke(app, [*typed.split(), *more])
+    assert done.exit_code == 0, done.output
+    data = recsys.versions(store)[0].manifest.data
+    assert (data["events"], data["users"], data["items"]) == (120, 12, 7)
+    assert sum(data["days"].values()) == 120

@@ -66,7 +66,7 @@ class ALS(Sized):
 
     with :math:`a_0` = `unobserved_weight` on all pairs, :math:`\lambda` = `regularization`,
     :math:`\nu` = `regularization_exponent`, and r the weight of all terms in which a row takes
-    part: :math:`r_u = \sum_i \tilde w_{ui} + \kappa a_0 s_u N`. Weights are normalized by the
+    part: :math:`r_u = \sum_i |\tilde w_{ui}| + \kappa a_0 s_u N`. Weights are normalized by the
     numbers of interactions of the user, n_u, and of the item, n_i:
     :math:`\tilde w_{ui} = w_{ui}^e n_u^{-a} n_i^{-b}` and :math:`s_u = n_u^{-c}`, where w is the
     weight in units of the mean weight of all pairs, so that the unit of a log does not count.
@@ -78,6 +78,9 @@ class ALS(Sized):
     :math:`W' f_i`, of a last W by which all rows count alike. So with users. Without the rest,
     which pulls to 0, the norms of one side were free: users would shrink, items and W grow, and
     rows be tied to their features too tightly.
+    A weight below 0 is a dislike, a known zero of that confidence: its term is
+    :math:`|\tilde w_{ui}| (x_u \cdot y_i)^2`, and it is none of the interactions that the mean
+    weight, n_u and n_i are of.
 
     Each half-sweep solves all rows of one side by one or two steps of conjugate gradients from
     where they are, preconditioned in or near the eigenbasis of the other side's Gram matrix (see
@@ -126,6 +129,7 @@ class ALS(Sized):
 
     name: ClassVar[str] = "als"
     can_warm_start: ClassVar[bool] = True
+    takes_dislikes: ClassVar[bool] = True
 
     factors: int = 64
     regularization: float = 1.0
@@ -207,7 +211,7 @@ class ALS(Sized):
         ConfigError
             If a card is asked for that is not there, or cannot do this fit.
         """
-        matrix = normalized(user_items, self.recency)
+        matrix = normalized(user_items, self.recency, signed=True)
         on_card = sweeps_on_card(self, matrix, start, features, device_of(device))
         if on_card is not None:
             return self._fit_on_card(on_card, matrix, start, on_epoch)
@@ -285,7 +289,7 @@ class ALS(Sized):
         dense = diagonal(eigenvalues, self.unobserved_weight)
 
         def embed(user_items: sp.csr_array, priors: FloatMatrix | None = None) -> FloatMatrix:
-            histories = in_mean_weights(user_items, mean_weight, len(items))
+            histories = in_mean_weights(user_items, mean_weight, len(items), signed=True)
             weights = weighted(self, histories, popularity)
             users = users_at_zero(self, weights, turned.shape[1])
             with threads() as pool:
@@ -308,20 +312,29 @@ class ALS(Sized):
     ) -> Contributions:
         r"""Prepare :math:`w_i\, y_i' W y_j` (Hu et al. 2008, section 5).
 
-        W is the inverse of the system that a fold-in solves; the score of item j is the sum of
-        the contributions over the history.
+        W is the inverse of the system that a fold-in solves without dislikes; the score of item j
+        is the sum of the contributions over the history. A dislike d takes
+        :math:`|w_d|\, (x' y_d)\, y_d' W y_j` from it, where x is the user: what is left of its own
+        score times how similar it is. That is exact, as :math:`W^{-1} x = \sum_i w_i y_i
+        - \sum_d |w_d|\, y_d (y_d' x)`.
         """
         known = items[np.asarray(popularity) > 0]
         gram = (known.T @ known).astype(np.float64)  # (factors, factors)
 
         def contributed(history: sp.csr_array, item_idx: int) -> NDArray[np.float64]:
-            weights = weighted(self, in_mean_weights(history, mean_weight), popularity)
+            clean = in_mean_weights(history, mean_weight, signed=True)
+            weights = weighted(self, clean, popularity)
             user, Y = users_at_zero(self, weights, 0), items[weights.indices].astype(np.float64)
             system = self.unobserved_weight * float(user.dense_scale[0]) * gram
-            system += Y.T @ (weights.data[:, None] * Y)
             system += float(user.regularization[0]) * np.eye(len(gram))
+            likes, dislikes = (np.maximum(sign * weights.data, 0)[:, None] for sign in (1, -1))
+            system += Y.T @ (likes * Y)
+            pull = likes[:, 0].astype(np.float64)  # (nnz,)
+            if dislikes.any():
+                x = np.linalg.solve(system + Y.T @ (dislikes * Y), Y.T @ pull)
+                pull -= dislikes[:, 0] * (Y @ x)
             similar = Y @ np.linalg.solve(system, items[item_idx])  # (nnz,)
-            return np.asarray(weights.data * similar, dtype=np.float64)
+            return np.asarray(pull * similar, dtype=np.float64)
 
         return contributed
 

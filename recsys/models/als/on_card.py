@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from recsys.base.devices import Device
 from recsys.base.errors import ConfigError
 from recsys.base.packing import row_sums, transposed
+from recsys.base.signed import has_dislikes
 from recsys.base.stopping import check_stop
 from recsys.base.threads import threads
 from recsys.cuda import csr
@@ -60,10 +61,13 @@ def sweeps_on_card(
     device: Device,
 ) -> "CardSweeps | None":
     """Return the epochs of a fit on a card; None where the CPU runs them."""
-    if features is not None:
+    if device == "cpu":
+        return None
+    if features is not None or has_dislikes(user_items):
         if device == "cuda":
+            what = "attributes" if features is not None else "dislikes"
             raise ConfigError(
-                'device: expected "cpu" or "auto" for a fit with attributes, which a card does not '
+                f'device: expected "cpu" or "auto" for a fit with {what}, which a card does not '
                 'do, got "cuda"; take one of them (--device cpu, [compute] device)'
             )
         return None

@@ -8,6 +8,10 @@ observed columns::
 
 where a row is regularized, with weight l, towards p, what its features say, and else towards 0.
 
+A weight below 0 is that of a dislike: its size counts on the left, and 0 stands for it on the
+right, as the score should be 0 there. A kernel of its own does that (`dislikes` is True, not None:
+Numba compiles one for each), so that a log without dislikes pays nothing.
+
 Near the eigenbasis the diagonal is still nearly all of G. There the residual takes the dense part
 as it is, from ``pulls = X G``, one product for many rows; so where the steps lead to is right in
 any basis. The diagonal alone stands for it in the preconditioner and in the length of a step.
@@ -28,34 +32,27 @@ The first pass waits for memory, not for arithmetic. The epochs read columns in 
 which is half as many bytes.
 """
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from recsys.base.jit import compiled
-from recsys.base.simd import (
-    N_LANES,
-    borrowed,
-    four_totals,
-    load,
-    per_line,
-    prefetch,
-    same,
-    store,
-    total,
+from recsys.base.simd import N_LANES, borrowed, load, per_line, prefetch, same, store, total
+from recsys.models.als.columns import (
+    Fixed,
+    Floats,
+    Number,
+    aim,
+    four_columns,
+    four_scores,
+    four_weights,
+    inlined,
+    size,
 )
 
-Floats = NDArray[np.float32]
-Fixed = NDArray[np.float32] | NDArray[np.uint16]  # the latter is float16, see `halve_rows`
-Number = float | np.floating[Any]  # a compiled function infers the type of a scalar
-Four = tuple[Number, Number, Number, Number]
 N_SCRATCH = 6  # vectors that solving a row needs; see `solve_rows`
 
 _AHEAD = 16  # columns; of 4, 8, 16 and 24 the fastest, or as fast
 
-_inline = njit(inline="always", fastmath=True, boundscheck=False, error_model="numpy")
 _compile = compiled(fastmath=True)
 
 
@@ -78,63 +75,35 @@ def halve_rows(
             store(vectors, (row, f), load(halves, (row, f)) * down)
 
 
-@_inline
-def _four_columns(columns: NDArray[np.int32], j: int, stop: int) -> tuple[int, int, int, int]:
-    """Return four columns from j; repeat the last column past the end."""
-    end = stop - 1
-    return columns[j], columns[min(j + 1, end)], columns[min(j + 2, end)], columns[min(j + 3, end)]
-
-
-@_inline
-def _four_weights(weight: Floats, j: int, stop: int) -> Four:
-    """Return four weights from j; 0 past the end."""
-    zero = np.float32(0)
-    return (
-        weight[j],
-        weight[j + 1] if j + 1 < stop else zero,
-        weight[j + 2] if j + 2 < stop else zero,
-        weight[j + 3] if j + 3 < stop else zero,
-    )
-
-
-@_inline
-def _four_scores(fixed: Fixed, down: Number, four: tuple[int, int, int, int], x: Floats) -> Four:
-    """Return the dot products of four columns with x."""
-    c0, c1, c2, c3 = four
-    s0 = s1 = s2 = s3 = same(np.float32(0))
-    for f in range(0, x.shape[0], N_LANES):
-        part = load(x, f)
-        s0 += load(fixed, (c0, f)) * part
-        s1 += load(fixed, (c1, f)) * part
-        s2 += load(fixed, (c2, f)) * part
-        s3 += load(fixed, (c3, f)) * part
-    t0, t1, t2, t3 = four_totals(s0, s1, s2, s3)
-    return t0 * down, t1 * down, t2 * down, t3 * down
-
-
 @_compile
 def _add_residual(
     fixed: Fixed,  # (n_fixed, width)
     down: Number,  # 1 / the scale of `fixed`
     columns: NDArray[np.int32],  # (nnz,), those of the row from start to stop
-    weight: Floats,  # (nnz,)
+    weight: Floats,  # (nnz,), below 0 of a dislike
     start: int,
     stop: int,
     x: Floats,  # (width,)
     target: Number,  # what the scores should be: 1, or 0 for the image of a direction
+    dislikes: bool | None,
     out: Floats,  # (width,)
 ) -> Number:
-    """Add ``Z' w (target - Z x)`` to out; return ``sum(w (target - Z x)^2)``."""
+    """Add ``Z' |w| (target - Z x)`` to out; return ``sum(|w| (target - Z x)^2)``."""
     loss: Number = np.float32(0)
     line = per_line(fixed)
     for j in range(start, stop, 4):
         for ahead in range(j + _AHEAD, min(j + _AHEAD + 4, columns.shape[0])):
             for f in range(0, x.shape[0], line):
                 prefetch(fixed, (columns[ahead], f))
-        four = _four_columns(columns, j, stop)
-        s0, s1, s2, s3 = _four_scores(fixed, down, four, x)
-        w0, w1, w2, w3 = _four_weights(weight, j, stop)
-        s0, s1, s2, s3 = target - s0, target - s1, target - s2, target - s3
+        four = four_columns(columns, j, stop)
+        s0, s1, s2, s3 = four_scores(fixed, down, four, x)
+        w0, w1, w2, w3 = four_weights(weight, j, stop)
+        if dislikes is None:
+            s0, s1, s2, s3 = target - s0, target - s1, target - s2, target - s3
+        else:
+            s0, s1 = aim(target, w0) - s0, aim(target, w1) - s1
+            s2, s3 = aim(target, w2) - s2, aim(target, w3) - s3
+            w0, w1, w2, w3 = size(w0), size(w1), size(w2), size(w3)
         w0, w1, w2, w3 = w0 * s0, w1 * s1, w2 * s2, w3 * s3
         loss += w0 * s0 + w1 * s1 + w2 * s2 + w3 * s3
         c0, c1, c2, c3 = four
@@ -155,17 +124,20 @@ def _squared_scores(
     start: int,
     stop: int,
     x: Floats,
+    dislikes: bool | None,
 ) -> Number:
-    """Return ``sum(w (Z x)^2)``."""
+    """Return ``sum(|w| (Z x)^2)``."""
     squares: Number = np.float32(0)
     for j in range(start, stop, 4):
-        s0, s1, s2, s3 = _four_scores(fixed, down, _four_columns(columns, j, stop), x)
-        w0, w1, w2, w3 = _four_weights(weight, j, stop)
+        s0, s1, s2, s3 = four_scores(fixed, down, four_columns(columns, j, stop), x)
+        w0, w1, w2, w3 = four_weights(weight, j, stop)
+        if dislikes is not None:
+            w0, w1, w2, w3 = size(w0), size(w1), size(w2), size(w3)
         squares += w0 * s0 * s0 + w1 * s1 * s1 + w2 * s2 * s2 + w3 * s3 * s3
     return squares
 
 
-@_inline
+@inlined
 def _dense_part(
     spectrum: Floats, scale: Number, regularization: Number, dense: Floats, inverse: Floats
 ) -> None:
@@ -177,7 +149,7 @@ def _dense_part(
         store(inverse, f, one / part)
 
 
-@_inline
+@inlined
 def _pull(
     x: Floats,
     dense: Floats,
@@ -201,7 +173,7 @@ def _pull(
             store(pull, f, load(pull, f) - plus * load(prior, (0, f)))
 
 
-@_inline
+@inlined
 def _start(pull: Floats, residual: Floats, direction: Floats) -> None:
     """Set the residual to that of the dense part, and the direction to zero."""
     zero = same(np.float32(0))
@@ -210,7 +182,7 @@ def _start(pull: Floats, residual: Floats, direction: Floats) -> None:
         store(direction, f, zero)
 
 
-@_inline
+@inlined
 def _precondition(
     residual: Floats, dense: Floats, inverse: Floats, beta: Number, direction: Floats
 ) -> Number:
@@ -224,7 +196,7 @@ def _precondition(
     return summed
 
 
-@_inline
+@inlined
 def _dot(a: Floats, b: Floats) -> Number:
     """Return the dot product."""
     products = same(np.float32(0))
@@ -234,7 +206,7 @@ def _dot(a: Floats, b: Floats) -> Number:
     return summed
 
 
-@_inline
+@inlined
 def _square_of(x: Floats, prior: Floats) -> Number:
     """Return ``|x - prior|^2``; without a prior, that of x."""
     if prior.shape[0] == 0:
@@ -247,7 +219,7 @@ def _square_of(x: Floats, prior: Floats) -> Number:
     return summed
 
 
-@_inline
+@inlined
 def _add(vector: Floats, alpha: Number, x: Floats) -> None:
     """Add ``alpha * vector`` to x."""
     times = same(alpha)
@@ -255,7 +227,7 @@ def _add(vector: Floats, alpha: Number, x: Floats) -> None:
         store(x, f, load(x, f) + times * load(vector, f))
 
 
-@_inline
+@inlined
 def _lower(
     residual: Floats,
     alpha: Number,
@@ -280,7 +252,7 @@ def _lower(
     return summed
 
 
-@_inline
+@inlined
 def _solve_row(
     fixed: Fixed,
     down: Number,
@@ -297,11 +269,12 @@ def _solve_row(
     image: Floats,
     steps: int,
     tolerance: Number,
+    dislikes: bool | None,
 ) -> Number:
     """Improve one row in place; return the observed part of its loss."""
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
     _start(pull, residual, direction)
-    loss = _add_residual(fixed, down, columns, weight, start, stop, x, one, residual)
+    loss = _add_residual(fixed, down, columns, weight, start, stop, x, one, dislikes, residual)
     curvature = _precondition(residual, dense, inverse, zero, direction)
     # Of the first direction, rho and the dense part of the curvature are both r' r / dense.
     rho = np.float32(curvature)
@@ -309,11 +282,13 @@ def _solve_row(
     for step in range(steps):
         is_last = step + 1 == steps
         if is_last:
-            squares = _squared_scores(fixed, down, columns, weight, start, stop, direction)
+            squares = _squared_scores(
+                fixed, down, columns, weight, start, stop, direction, dislikes
+            )
         else:
             image[:] = zero
             squares = _add_residual(
-                fixed, down, columns, weight, start, stop, direction, zero, image
+                fixed, down, columns, weight, start, stop, direction, zero, dislikes, image
             )
         curvature += squares
         if not curvature > zero:  # solved as exactly as float32 can
@@ -336,7 +311,7 @@ def _solve_row(
 def solve_rows(
     indptr: NDArray[np.int64],  # (n_rows + 1,)
     columns: NDArray[np.int32],  # (nnz,)
-    weight: Floats,  # (nnz,)
+    weight: Floats,  # (nnz,), below 0 of a dislike
     fixed: Fixed,  # (n_fixed, width)
     scale: float,
     rows: Floats,  # (n_rows, width): where the iteration starts, and its result
@@ -350,12 +325,14 @@ def solve_rows(
     last: int,
     steps: int,
     tolerance: float,
+    dislikes: bool | None = None,
 ) -> tuple[Number, Number, Number]:
     """Improve rows ``first..last-1`` in place, from where they are; return what they sum to.
 
     The dense part of a row is ``dense_scale * G + regularization``, above 0. A row without
-    interactions becomes zero. Returned are the observed part of the loss, ``sum w (1 - z.x)^2``
-    after the last step, the penalty ``sum regularization |x - p|^2``, and the largest ``|x|^2``.
+    interactions becomes zero. Returned are the observed part of the loss, ``sum |w| (t - z.x)^2``
+    after the last step with t 1, or 0 of a dislike, the penalty ``sum regularization |x - p|^2``,
+    and the largest ``|x|^2``.
     """
     down = np.float32(1 / scale)
     columns, weight, fixed = borrowed(columns), borrowed(weight), borrowed(fixed)
@@ -391,6 +368,7 @@ def solve_rows(
             image,
             steps,
             np.float32(tolerance),
+            dislikes,
         )
         penalty += regularization[row] * _square_of(x, of_row)
         longest = max(longest, _dot(x, x))

@@ -9,6 +9,7 @@ are made chunk by chunk, in order.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError
 from recsys.base.mapped import beside, parts
 from recsys.base.packing import csr_of, row_sums, transposed
+from recsys.base.signed import has_dislikes, liked, likes_per_row
 from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, ranges_of_equal_work
 from recsys.features import Features
@@ -29,8 +31,9 @@ from recsys.models.als.basis import (
     choose,
     diagonal,
 )
+from recsys.models.als.columns import Fixed, Number
 from recsys.models.als.prior import FixedPrior, Prior
-from recsys.models.als.row_solver import N_SCRATCH, Fixed, Number, halve_rows, solve_rows
+from recsys.models.als.row_solver import N_SCRATCH, halve_rows, solve_rows
 from recsys.models.protocol import popularity_of, power_of_counts
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
@@ -50,7 +53,7 @@ _HALF_EXPONENT = 15  # float16 goes up to 2^16
 class Side:
     """Users or items: their interactions, and their vectors so far."""
 
-    matrix: sp.csr_array  # weights (n_rows, n_fixed); columns are rows of the other side
+    matrix: sp.csr_array  # weights (n_rows, n_fixed), below 0 of dislikes; columns: the other side
     vectors: FloatMatrix  # (n_rows, width), as `padded` makes them
     regularization: FloatVector  # (n_rows,), above 0
     dense_scale: FloatVector  # (n_rows,): weight of a row's unobserved pairs, in unobserved weights
@@ -59,6 +62,12 @@ class Side:
     longest: float = 0.0  # norm of the longest vector
     penalty: float = 0.0  # of vectors that were solved, and of the map of their prior
     sums: NDArray[np.float64] | None = None  # see `gram`; None where nobody has asked
+    halves: NDArray[np.uint16] | None = None  # its vectors as they were rounded last
+
+    @cached_property
+    def dislikes(self) -> bool | None:
+        """True where a weight is below 0, else None: `solve_rows` has a kernel for each."""
+        return has_dislikes(self.matrix) or None
 
     def gram(self, pool: Threads) -> NDArray[np.float64]:
         """Return ``X' diag(dense_scale) X`` of the vectors as they are, (width, width)."""
@@ -124,7 +133,7 @@ def sides(
     """Return users and items where a fit begins: at random, or at the rows of `start`."""
     first = first_items(als, user_items.shape, start)
     vectors = padded(first)  # (n_items, width)
-    weights = weighted(als, user_items, popularity_of(user_items))
+    weights = weighted(als, user_items, popularity_of(liked(user_items)))
     users = users_at_zero(als, weights, vectors.shape[1], pool)
     if start is not None:
         users.vectors[:, : als.factors] = start.users
@@ -180,7 +189,7 @@ def user_terms(
     als: "ALS", weights: sp.csr_array, sums: NDArray[np.float64]
 ) -> tuple[FloatVector, FloatVector]:
     """Return the regularization and the dense scale of users, whose weights sum to `sums`."""
-    scale = power_of_counts(np.diff(weights.indptr), -als.unobserved_exponent)  # (n_users,)
+    scale = power_of_counts(likes_per_row(weights), -als.unobserved_exponent)  # (n_users,)
     unobserved = als.unobserved_weight * weights.shape[1] * scale
     return _regularization(als, sums + als.unobserved_regularization * unobserved), scale
 
@@ -194,16 +203,20 @@ def item_regularization(
 
 
 def weighted(als: "ALS", user_items: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
-    """Return ``w^e n_u^-a n_i^-b``: weights by the numbers of interactions of user and item."""
+    """Return ``w^e n_u^-a n_i^-b``: weights by the numbers of interactions of user and item.
+
+    A dislike is none of these, and keeps its sign.
+    """
     if not (als.user_exponent or als.item_exponent or als.weight_exponent != 1):
         return user_items
     indptr, indices = user_items.indptr, user_items.indices
-    of_users = power_of_counts(np.diff(indptr), -als.user_exponent)
+    of_users = power_of_counts(likes_per_row(user_items), -als.user_exponent)
     of_items = power_of_counts(popularity, -als.item_exponent)
     data = beside(indices, len(indices), np.float32)
     for part in parts(len(indices)):
         user = np.searchsorted(indptr, np.arange(part.start, part.stop), side="right") - 1
-        weight = user_items.data[part] ** als.weight_exponent
+        signed = user_items.data[part]
+        weight = np.copysign(np.abs(signed) ** als.weight_exponent, signed)
         data[part] = weight * of_users[user] * of_items[indices[part]]
     return csr_of(data, indices, indptr, user_items.shape)
 
@@ -247,7 +260,8 @@ def half_sweep(
         side.sums = of_side
     if rows.prior is not None:
         rows.prior.solve(rows.vectors, pool)
-    columns, scale = halved(fixed.vectors, fixed.longest, pool)
+    columns, scale = halved(fixed.vectors, fixed.longest, pool, fixed.halves)
+    fixed.halves = columns  # whose memory the next epoch takes again
     return solve_side(rows, columns, choice.dense, pool, scale=scale, steps=steps)
 
 
@@ -255,6 +269,7 @@ def solve_exactly(
     rows: Side, fixed: Side, unobserved_weight: float, pool: Threads, *, factors: int
 ) -> None:
     """Solve one side from zero to the end, both in the eigenbasis of the fixed one, not rounded."""
+    rows.halves = fixed.halves = None
     eigenvalues, basis = basis_of(fixed.gram(pool), factors)
     fixed.turn(basis, pool)
     if rows.prior is not None:
@@ -281,29 +296,31 @@ def solve_side(
     none = np.zeros((0, width), dtype=np.float32)
     prior = none if rows.prior is None else np.float32(rows.share) * rows.prior.rows(pool)
 
-    def work(part: tuple[int, int]) -> list[tuple[Number, Number, Number]]:
-        scratch = aligned_zeros(N_SCRATCH, width)
-        runs = range(part[0], part[1], _RUN)
-        room = none
+    ranges = ranges_of_equal_work(indptr, _N_PARTS)
+    if dense.matrix is not None:
+        ranges = [
+            (start, min(start + _RUN, last))
+            for first, last in ranges
+            for start in range(first, last, _RUN)
+        ]
+    n_pulls = 0 if dense.matrix is None else _RUN
+    rooms = [[aligned_zeros(n, width) for n in (N_SCRATCH, n_pulls)] for _ in range(pool.n)]
+
+    def work(part: tuple[int, int]) -> tuple[Number, Number, Number]:
+        first, last = part
+        scratch, room = mine = rooms.pop()  # each thread works on one part at a time
+        pulls = room[: last - first]
         if dense.matrix is not None:
-            room = aligned_zeros(min(_RUN, part[1] - part[0]), width)
-        found = []
-        for first in runs:
-            last = min(first + _RUN, part[1])
-            pulls = room[: last - first]
-            if dense.matrix is not None:
-                np.matmul(rows.vectors[first:last], dense.matrix, out=pulls)
-            found.append(
-                solve_rows(
-                    indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors,
-                    dense.spectrum, pulls, rows.dense_scale, rows.regularization, prior, scratch,
-                    first, last, steps, tolerance,
-                )
-            )  # fmt: skip
+            np.matmul(rows.vectors[first:last], dense.matrix, out=pulls)
+        found: tuple[Number, Number, Number] = solve_rows(
+            indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors,
+            dense.spectrum, pulls, rows.dense_scale, rows.regularization, prior, scratch,
+            first, last, steps, tolerance, rows.dislikes,
+        )  # fmt: skip
+        rooms.append(mine)
         return found
 
-    parts = pool.map(work, ranges_of_equal_work(indptr, _N_PARTS))
-    observed, penalties, squares = zip(*(run for part in parts for run in part), strict=True)
+    observed, penalties, squares = zip(*pool.map(work, ranges), strict=True)
     rows.penalty, rows.longest = float(sum(penalties)), float(np.sqrt(max(squares)))
     rows.penalty += 0.0 if rows.prior is None else _penalty_of_prior(rows, rows.prior.rows(pool))
     rows.sums = None
@@ -317,13 +334,15 @@ def _penalty_of_prior(side: Side, prior: FloatMatrix) -> float:
     return side.share * (of_rows + (0.0 if side.prior is None else side.prior.penalty()))
 
 
-def halved(vectors: FloatMatrix, longest: float, pool: Threads) -> tuple[NDArray[np.uint16], float]:
+def halved(
+    vectors: FloatMatrix, longest: float, pool: Threads, room: NDArray[np.uint16] | None = None
+) -> tuple[NDArray[np.uint16], float]:
     """Round vectors to half precision in place; return them in it, and what they are multiplied by.
 
-    `longest` is the norm of the longest of them.
+    `longest` is the norm of the longest of them, `room` an array of their shape to write them to.
     """
     scale = scale_of_halves(longest)
-    halves = aligned_zeros(len(vectors), vectors.shape[1], np.uint16)
+    halves = aligned_zeros(len(vectors), vectors.shape[1], np.uint16) if room is None else room
     pool.map(
         lambda start: halve_rows(vectors, scale, start, min(start + CHUNK, len(vectors)), halves),
         range(0, len(vectors), CHUNK),

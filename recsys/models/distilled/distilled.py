@@ -12,6 +12,7 @@ from recsys.base.checks import require, require_whole
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.threads import threads
 from recsys.features import Features
+from recsys.logs.interactions import Interactions
 from recsys.models.distilled.student import (
     N_SAMPLED,
     Student,
@@ -35,6 +36,7 @@ from recsys.models.protocol import (
     require_hyperparameters,
     takes_order,
 )
+from recsys.models.requirements import takes_dislikes
 from recsys.models.svd import SVD
 from recsys.vectors import Embeddings, FloatMatrix, Scorer
 from recsys.vectors.vector import unit_rows
@@ -74,7 +76,8 @@ class Distilled(Sized):
     and Wang, KDD 2018 (arXiv 1809.07428), with the softmax of cosines of `Softmax`, and linear
     users as in FISM (Kabbur, Ning, Karypis, KDD 2013).
 
-    The denominator is sampled where the catalogue is large, see `recsys.models.distilled.student`.
+    Dislikes count through the teacher, and no list holds what its user disliked. The denominator is
+    sampled where the catalogue is large, see `recsys.models.distilled.student`.
     The teacher is fitted first; its lists take ``2 n_users n_items factors`` flops. Where these and
     the epochs would take more than 5e13, some five minutes on two cores, a random sample of the
     users trains the items, as many as that allows: users are sums of items, so that the others need
@@ -239,6 +242,11 @@ class Distilled(Sized):
         return contributed
 
     @property
+    def learns_dislikes(self) -> bool:
+        """Whether the teacher takes dislikes; a fold-in does not."""
+        return self._teacher is None or takes_dislikes(self._teacher)
+
+    @property
     def _teacher(self) -> Teacher | None:
         """The teacher; embeddings have become one."""
         return None if isinstance(self.teacher, Embeddings) else self.teacher
@@ -291,9 +299,15 @@ class Distilled(Sized):
         learning: NDArray[np.integer] | None,
         n_threads: int | None,
     ) -> Targets:
-        """Fit the teacher, and return what users, or a sample of them, learn from its lists."""
+        """Fit the teacher, and return what users, or a sample of them, learn from its lists.
+
+        No list holds what its user disliked.
+        """
         teacher = teacher_for(matrix, self.recency) if self._teacher is None else self._teacher
-        scorer = teacher.fit(log if takes_order(teacher) else matrix)
+        seen = matrix
+        if isinstance(log, Interactions) and log.dislikes is not None:
+            seen = log.user_items(signed=True)
+        scorer = teacher.fit(log if takes_order(teacher) or seen is not matrix else matrix)
         users = np.flatnonzero(np.diff(matrix.indptr)) if learning is None else learning
         allowed = max(int(MOST_WORK / self._work_of_user(scorer, matrix.shape[1])), 1)
         most = min(allowed, self.most_users or allowed)
@@ -302,7 +316,7 @@ class Distilled(Sized):
             users = np.sort(rng.choice(users, most, replace=False))
         with threads(n_threads) as pool:
             length = max(_LISTED, self.list_length)
-            lists = strongest_unseen(scorer, matrix, users, length, pool)
+            lists = strongest_unseen(scorer, seen, users, length, pool)
         lists = lists._replace(user_idx=np.arange(len(users)))
         return targets_of(sp.csr_array(histories[users]), lists, self)
 

@@ -1,0 +1,63 @@
+"""Four columns of a row at a time: their numbers, weights and dot products, for the row solver."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from recsys.base.simd import N_LANES, four_totals, load, same
+
+Floats = NDArray[np.float32]
+Fixed = NDArray[np.float32] | NDArray[np.uint16]  # the latter is float16, see `halve_rows`
+Number = float | np.floating[Any]  # a compiled function infers the type of a scalar
+Four = tuple[Number, Number, Number, Number]
+
+inlined = njit(inline="always", fastmath=True, boundscheck=False, error_model="numpy")
+
+
+@inlined
+def four_columns(columns: NDArray[np.int32], j: int, stop: int) -> tuple[int, int, int, int]:
+    """Return four columns from j; repeat the last column past the end."""
+    end = stop - 1
+    return columns[j], columns[min(j + 1, end)], columns[min(j + 2, end)], columns[min(j + 3, end)]
+
+
+@inlined
+def four_weights(weight: Floats, j: int, stop: int) -> Four:
+    """Return four weights from j; 0 past the end."""
+    zero = np.float32(0)
+    return (
+        weight[j],
+        weight[j + 1] if j + 1 < stop else zero,
+        weight[j + 2] if j + 2 < stop else zero,
+        weight[j + 3] if j + 3 < stop else zero,
+    )
+
+
+@inlined
+def aim(target: Number, w: Number) -> Number:
+    """Return what a score should be: 0 where the weight says a dislike."""
+    return target if w > np.float32(0) else np.float32(0)
+
+
+@inlined
+def size(w: Number) -> Number:
+    """Return the size of a weight."""
+    found: Number = np.abs(w)
+    return found
+
+
+@inlined
+def four_scores(fixed: Fixed, down: Number, four: tuple[int, int, int, int], x: Floats) -> Four:
+    """Return the dot products of four columns with x."""
+    c0, c1, c2, c3 = four
+    s0 = s1 = s2 = s3 = same(np.float32(0))
+    for f in range(0, x.shape[0], N_LANES):
+        part = load(x, f)
+        s0 += load(fixed, (c0, f)) * part
+        s1 += load(fixed, (c1, f)) * part
+        s2 += load(fixed, (c2, f)) * part
+        s3 += load(fixed, (c3, f)) * part
+    t0, t1, t2, t3 = four_totals(s0, s1, s2, s3)
+    return t0 * down, t1 * down, t2 * down, t3 * down
