@@ -96,8 +96,7 @@ class Settings(ShowsChanges):
     spark: SparkSettings = field(default_factory=SparkSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     features: FeatureSettings = field(default_factory=FeatureSettings)
-    """Columns of items and users that the model knows: item_features and user_features of
-    ``[model]``."""
+    """item_features and user_features of ``[model]``."""
 
     def __post_init__(self) -> None:
         require("engine", self.engine, one_of=get_args(Engine))
@@ -401,6 +400,6 @@ def _with_paths(tables: Mapping[str, Any], name: str, folder: str | Path) -> Map
 
 def _expected(error: "ValidationError") -> str:
     """Return what a value should be, in the words of TOML."""
-    first = error.errors()[0]
-    said = first["msg"].removeprefix("Input should be ")
-    return f"expected {_IN_TOML.get(first['type'], said[:1].lower() + said[1:])}"
+    kind, said = (error.errors()[0][key] for key in ("type", "msg"))
+    said = said.removeprefix("Input should be ")
+    return f"expected {_IN_TOML.get(kind, said[:1].lower() + said[1:])}"

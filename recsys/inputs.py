@@ -10,6 +10,7 @@ import pyarrow as pa
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.feature_settings import KEYS
 from recsys.config import TABLES, Settings, read_config, settings_from, with_tables
+from recsys.features import Described
 from recsys.logs import (
     Fetched,
     Interactions,
@@ -312,3 +313,26 @@ def _with_factors(settings: Settings, factors: int) -> Settings:
     if settings.model is None:
         return with_tables(settings, {"auto": {"factors": factors}})
     return replace(settings, model=settings.model.with_factors(factors))
+
+
+def read_test(settings: Settings) -> Interactions | None:
+    """Read the test part that the settings name, if they do."""
+    return read_log(settings.data.test, settings.log) if settings.data.test else None
+
+
+def read_attributes(settings: Settings) -> pa.Table | None:
+    """Read the table of item attributes that the settings name, if they do."""
+    if settings.data.items is None:
+        return None
+    return read_items(settings.data.items, settings.data.item_settings)
+
+
+def read_described(settings: Settings, items: pa.Table | None = None) -> Described | None:
+    """Read and encode the tables that the settings name, where a model is to know of them."""
+    if not settings.features:
+        return None
+    if items is None and settings.features.items:
+        items = read_attributes(settings)
+    users = settings.data.users if settings.features.users else None
+    table = None if users is None else users_of(settings, users)
+    return Described.of(settings.features, items, table)

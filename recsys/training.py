@@ -19,11 +19,14 @@ from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate, summaries_of
 from recsys.evaluation.new_items import of_other_catalogues
 from recsys.features import Described, Features
-from recsys.inputs import AnyLog, AnySettings, inputs_of, users_of
-from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
+from recsys.inputs import AnyLog, AnySettings, inputs_of
+from recsys.inputs import read_attributes as read_attributes
+from recsys.inputs import read_described as read_described
+from recsys.inputs import read_test as read_test
+from recsys.logs import Interactions, attributes_of, summarize
 from recsys.logs.session import warn
 from recsys.logs.sources import ItemSource
-from recsys.logs.visits import NO_DAY, Visits, visits_of
+from recsys.logs.visits import Visits, visits_of
 from recsys.models import ALS, Blend, Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
 from recsys.models.requirements import learns_dislikes
@@ -268,7 +271,7 @@ def release_of(
         popularity=popularity_of(user_items),
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
-        times=times_of(visits),
+        times=ItemTimes.of(visits),
         seen_day=_seen_days(log, seen, visits),
         model=replace(model, mean_weight=mean_weight_of(user_items)),
         data=summarize(log).to_dict(),
@@ -295,15 +298,6 @@ def _keys_of(matrix: sp.csr_array) -> NDArray[np.int64]:
     """Return a number for each entry, ascending."""
     rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
     return np.asarray(rows * matrix.shape[1] + matrix.indices)
-
-
-def times_of(visits: Visits | None) -> ItemTimes | None:
-    """Return what a version keeps of the visits of items."""
-    if visits is None:
-        return None
-    first_day = np.where(visits.first_day == NO_DAY, np.nan, visits.first_day).astype(np.float32)
-    velocity = np.full_like(first_day, np.nan) if visits.velocity is None else visits.velocity
-    return ItemTimes(first_day, velocity, visits.repeat_share, visits.repeat_gap)
 
 
 def features_of(described: Described | None, log: Interactions) -> Features | None:
@@ -393,29 +387,6 @@ def computed_on(settings: Settings) -> Iterator[None]:
         )
     with on_device(device):
         yield
-
-
-def read_test(settings: Settings) -> Interactions | None:
-    """Read the test part that the settings name, if they do."""
-    return read_log(settings.data.test, settings.log) if settings.data.test else None
-
-
-def read_attributes(settings: Settings) -> pa.Table | None:
-    """Read the table of item attributes that the settings name, if they do."""
-    if settings.data.items is None:
-        return None
-    return read_items(settings.data.items, settings.data.item_settings)
-
-
-def read_described(settings: Settings, items: pa.Table | None = None) -> Described | None:
-    """Read and encode the tables that the settings name, where a model is to know of them."""
-    if not settings.features:
-        return None
-    if items is None and settings.features.items:
-        items = read_attributes(settings)
-    users = settings.data.users if settings.features.users else None
-    table = None if users is None else users_of(settings, users)
-    return Described.of(settings.features, items, table)
 
 
 def plain_settings(settings: Settings) -> Mapping[str, Any]:

@@ -41,21 +41,6 @@ Config = Annotated[Path | None, typer.Option("--config", help="TOML file of sett
 Items = Annotated[
     Path | None, typer.Option("--items", help="Table of item attributes (data.items).")
 ]
-Users = Annotated[
-    Path | None, typer.Option("--user-table", help="Table of user attributes (data.users).")
-]
-ItemFeatures = Annotated[
-    str | None,
-    typer.Option(
-        "--item-features",
-        metavar="COLUMNS",
-        help="Columns of items that the model knows, such as category,price,title.",
-    ),
-]
-UserFeatures = Annotated[
-    str | None,
-    typer.Option("--user-features", metavar="COLUMNS", help="Likewise of users."),
-]
 ModelName = Annotated[
     str | None,
     typer.Option(
@@ -281,21 +266,6 @@ def fetched(settings: "Settings") -> "Fetched":
 @cache
 def _fetched(query: QuerySettings) -> "Fetched":
     return recsys.logs.fetch(query, progress=True)
-
-
-def feature_keys(
-    users: Path | None, item_features: str | None, user_features: str | None
-) -> dict[str, Any]:
-    """Return the keys of the config of what was typed of features."""
-    return {
-        "data.users": None if users is None else shown(users),
-        "model.item_features": _columns(item_features),
-        "model.user_features": _columns(user_features),
-    }
-
-
-def _columns(typed: str | None) -> list[str] | None:
-    return None if typed is None else [one.strip() for one in typed.split(",") if one.strip()]
 
 
 def takes_log(command: Callable[..., None]) -> Callable[..., None]:

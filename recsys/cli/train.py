@@ -27,18 +27,15 @@ from recsys.cli.app import (
     note_counts,
     read_logged,
 )
+from recsys.cli.feature_options import ItemFeatures, UserFeatures, Users, feature_keys
 from recsys.cli.options import (
     Changes,
     Config,
     DeviceName,
     Factors,
-    ItemFeatures,
     Items,
     LogOptions,
     ModelName,
-    UserFeatures,
-    Users,
-    feature_keys,
     takes_log,
 )
 from recsys.cli.output import (

@@ -21,7 +21,6 @@ from recsys.models.protocol import popularity_of, recency_of
 from recsys.models.requirements import as_taken
 from recsys.store import Content, ItemTable, ItemTimes, Release, UserTable, Version
 from recsys.store.parquet_files import read_item_table, read_user_table
-from recsys.training import times_of
 from recsys.vectors import Embeddings, FloatMatrix, Id, Ids
 from recsys.vectors.ids import Kind
 
@@ -239,7 +238,7 @@ class Extension:
             return before
         of_log = np.full(len(self.items), -1)
         of_log[self._item_of_log] = np.arange(len(self._log.items))
-        rows, of_visits = of_log[self._n_known[1] :], times_of(self._visits)
+        rows, of_visits = of_log[self._n_known[1] :], ItemTimes.of(self._visits)
         if of_visits is None:  # a log without time
             return before.with_others(before.take(np.full(len(rows), -1)))
         return before.with_others(of_visits.take(rows))

@@ -3,9 +3,8 @@
 The work of a half-sweep over n_rows rows with n_fixed columns, nnz interactions and d factors is
 ``n_rows d^2`` flops for the Gram matrix of the result, 6 or 10 ``nnz d`` for the rows, and
 ``2 n_rows d^2`` for their pulls or, where both sides turn (see `recsys.models.als.basis`),
-``2 (n_rows + n_fixed) d^2``.
-Results do not depend on the number of threads: every row is solved by itself, and sums over rows
-are made chunk by chunk, in order.
+``2 (n_rows + n_fixed) d^2``. No result depends on the number of threads: every row is solved by
+itself, and sums over rows are made chunk by chunk, in order.
 """
 
 from dataclasses import dataclass
