@@ -150,16 +150,6 @@ def users_of(settings: Settings, source: ItemSource) -> pa.Table:
     return read_users(source, settings.data.user_columns, settings.log.columns.get("user_id"))
 
 
-def read_described(settings: Settings, items: pa.Table | None = None) -> Described | None:
-    """Read and encode the tables that the settings name, where a model is to know of them."""
-    features, data = settings.features, settings.data
-    if items is None and features.items and data.items is not None:
-        items = read_items(data.items, data.item_settings)
-    has_users = features.users and data.users is not None
-    users = users_of(settings, data.users) if has_users and data.users is not None else None
-    return Described.of(features, items, users)
-
-
 def _was_read(items: ItemSource, columns: Mapping[str, str]) -> bool:
     """Whether a table is one that `recsys.read_items` returned, whose columns have our names."""
     return isinstance(items, pa.Table) and set(columns) <= set(items.column_names)
@@ -323,3 +313,26 @@ def _with_factors(settings: Settings, factors: int) -> Settings:
     if settings.model is None:
         return with_tables(settings, {"auto": {"factors": factors}})
     return replace(settings, model=settings.model.with_factors(factors))
+
+
+def read_test(settings: Settings) -> Interactions | None:
+    """Read the test part that the settings name, if they do."""
+    return read_log(settings.data.test, settings.log) if settings.data.test else None
+
+
+def read_attributes(settings: Settings) -> pa.Table | None:
+    """Read the table of item attributes that the settings name, if they do."""
+    if settings.data.items is None:
+        return None
+    return read_items(settings.data.items, settings.data.item_settings)
+
+
+def read_described(settings: Settings, items: pa.Table | None = None) -> Described | None:
+    """Read and encode the tables that the settings name, where a model is to know of them."""
+    if not settings.features:
+        return None
+    if items is None and settings.features.items:
+        items = read_attributes(settings)
+    users = settings.data.users if settings.features.users else None
+    table = None if users is None else users_of(settings, users)
+    return Described.of(settings.features, items, table)

@@ -17,17 +17,26 @@ from recsys.base.progress import progress_bar
 from recsys.base.rule_settings import plain_rules
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate, summaries_of
+from recsys.evaluation.new_items import of_other_catalogues
 from recsys.features import Described, features_of
 from recsys.inputs import AnyLog, AnySettings, inputs_of
-from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
+from recsys.inputs import read_attributes as read_attributes
+from recsys.inputs import read_test as read_test
+from recsys.logs import Interactions, attributes_of, summarize
 from recsys.logs.session import warn
 from recsys.logs.sources import ItemSource
-from recsys.logs.visits import LAST_DAY, NO_DAY, Visits, visits_of
+from recsys.logs.visits import LAST_DAY, Visits, visits_of
 from recsys.models import ALS, Blend, Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
 from recsys.models.requirements import learns_dislikes
 from recsys.monitoring import Gates, warn_of_another_log
-from recsys.splits import ThreeWaySplit, decide_split, split_log, split_parts
+from recsys.splits import (
+    ThreeWaySplit,
+    decide_split,
+    require_features_before,
+    split_log,
+    split_parts,
+)
 from recsys.splits.common import Split
 from recsys.store import (
     Content,
@@ -261,7 +270,7 @@ def release_of(
         popularity=popularity_of(user_items),
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
-        times=times_of(visits),
+        times=ItemTimes.of(visits),
         seen_day=_seen_days(log, seen, visits),
         model=replace(model, mean_weight=mean_weight_of(user_items)),
         data=summarize(log).to_dict(),
@@ -288,15 +297,6 @@ def _keys_of(matrix: sp.csr_array) -> NDArray[np.int64]:
     """Return a number for each entry, ascending."""
     rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
     return np.asarray(rows * matrix.shape[1] + matrix.indices)
-
-
-def times_of(visits: Visits | None) -> ItemTimes | None:
-    """Return what a version keeps of the visits of items."""
-    if visits is None:
-        return None
-    first_day = np.where(visits.first_day == NO_DAY, np.nan, visits.first_day).astype(np.float32)
-    velocity = np.full_like(first_day, np.nan) if visits.velocity is None else visits.velocity
-    return ItemTimes(first_day, velocity, visits.repeat_share, visits.repeat_gap)
 
 
 def evaluate_models(
@@ -334,9 +334,16 @@ def evaluate_split(
     described: Described | None = None,
     progress: bool = False,
 ) -> dict[str, Evaluation]:
-    """Test the model, and popularity to compare with, on a split; by the name of the model."""
+    """Test the model, and popularity to compare with, on a split; by the name of the model.
+
+    A model that knows items by their attributes is tested on new items alone as well, and on all:
+    see `recsys.evaluate_new_items`. Attributes that know of the test are a DataError.
+    """
     train_part, test_part = split
     results, features = {}, features_of(described, train_part)
+    if described is not None and described.items is not None:
+        used = tuple(described.items.encoder.columns)
+        require_features_before(described.items.table, test_part, "evaluate", used)
     for model in {model.name: model for model in (settings.chosen_model, Popularity())}.values():
         with (
             computed_on(settings),
@@ -352,6 +359,11 @@ def evaluate_split(
             seed=settings.evaluation.seed,
             progress=progress,
         )
+        of_new = None if described is None else described.vectors_of_new(test_part, embeddings)
+        if of_new is not None:
+            results |= of_other_catalogues(
+                model.name, embeddings, of_new, split, settings.evaluation
+            )
     return results
 
 
@@ -369,18 +381,6 @@ def computed_on(settings: Settings) -> Iterator[None]:
         )
     with on_device(device):
         yield
-
-
-def read_test(settings: Settings) -> Interactions | None:
-    """Read the test part that the settings name, if they do."""
-    return read_log(settings.data.test, settings.log) if settings.data.test else None
-
-
-def read_attributes(settings: Settings) -> pa.Table | None:
-    """Read the table of item attributes that the settings name, if they do."""
-    if settings.data.items is None:
-        return None
-    return read_items(settings.data.items, settings.data.item_settings)
 
 
 def plain_settings(settings: Settings) -> Mapping[str, Any]:

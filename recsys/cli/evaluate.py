@@ -82,7 +82,8 @@ def evaluate_command(
             popular_half_life_days=settings.log.popular_half_life_days,
         )
     metric = f"ndcg@{settings.evaluation.k}"
-    sliced = _sliced(results, metric, by, labels)
+    warm = {one: result for one, result in results.items() if ", " not in one}
+    sliced = _sliced(warm, metric, by, labels)
     if users_out:
         import pyarrow.parquet as pq
 
@@ -161,15 +162,19 @@ def _plain_evaluations(
     """Return all that the tables show, for JSON."""
     found: dict[str, Any] = {}
     for name, result in results.items():
-        groups = [
-            {
-                "metric": one.metric,
-                "by": one.by,
-                "unit": one.unit,
-                "groups": [asdict(own) | {"loses": own.loses} for own in one.by_model[name]],
-            }
-            for one in sliced
-        ]
+        groups = (
+            []
+            if ", " in name
+            else [
+                {
+                    "metric": one.metric,
+                    "by": one.by,
+                    "unit": one.unit,
+                    "groups": [asdict(own) | {"loses": own.loses} for own in one.by_model[name]],
+                }
+                for one in sliced
+            ]
+        )
         found[name] = result.to_dict() | {"by": groups}
     return found if new is None else found | {"new users": new.to_dict()}
 

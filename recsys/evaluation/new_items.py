@@ -29,6 +29,8 @@ from recsys.evaluation.held_out import (
 )
 from recsys.evaluation.result import Evaluation
 from recsys.logs import Interactions, require_interactions
+from recsys.settings import EvaluationSettings
+from recsys.splits.common import Split
 from recsys.splits.leaks import (
     require_disjoint,
     require_known_items,
@@ -166,6 +168,19 @@ def evaluate_new_items(
         pairs = HeldOut(excluded, wanted, train=excluded, left_out=own_left_out)
         found[name] = evaluate_pairs(_columns_of(scorer, columns), pairs, ks, progress=progress)
     return Catalogues(**found)
+
+
+def of_other_catalogues(
+    name: str, found: Embeddings, of_new: FloatMatrix, split: Split, settings: EvaluationSettings
+) -> dict[str, Evaluation]:
+    """Evaluate a model on new items alone and on all, by the names that a version keeps.
+
+    `of_new` are the vectors of the new items of the split.
+    """
+    whole = Embeddings(found.users, np.vstack([found.items, of_new]))
+    drawn_users, seed = settings.max_users, settings.seed
+    tested = evaluate_new_items(whole, *split, settings.k, most_users=drawn_users, seed=seed)
+    return {on_catalogue(name, one): tested_on for one, tested_on in tested if one != "warm"}
 
 
 def on_catalogue(model: str, catalogue: str) -> str:

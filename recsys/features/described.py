@@ -14,7 +14,7 @@ from recsys.features.encoder import Encoded, FeatureEncoder
 from recsys.features.features import Features
 from recsys.features.ridge import vectors_of_features
 from recsys.logs import Interactions, attributes_of
-from recsys.vectors import FloatMatrix, Ids
+from recsys.vectors import Embeddings, FloatMatrix, Ids
 
 _FLAGS = {"item": "--items", "user": "--user-table"}
 
@@ -70,6 +70,13 @@ class Described:
             None if self.items is None else self.items.rows(log.items),
             None if self.users is None else self.users.rows(log.users),
         )
+
+    def vectors_of_new(self, test: Interactions, embeddings: Embeddings) -> FloatMatrix | None:
+        """Return the embeddings of the new items of a test part; None where nothing is known."""
+        new = None if test.split_info is None else test.split_info.new_items
+        if self.items is None or embeddings.item_map is None or new is None:
+            return None
+        return vectors_of_features(self.items.rows(new.items), embeddings.item_map)
 
     def with_new_items(self, log: Interactions) -> Interactions:
         """Return a log with the items of the table that nobody has touched, after its own."""

@@ -155,16 +155,19 @@ class Encoded:
     ids : Ids
         Of the rows.
     matrix : csr_array, shape (len(ids), n_features)
+    table : pyarrow.Table
+        That was encoded.
     """
 
     encoder: FeatureEncoder
     ids: Ids
     matrix: sp.csr_array
+    table: pa.Table
 
     @classmethod
     def of(cls, encoder: FeatureEncoder, table: pa.Table, ids: Ids) -> Self:
         """Encode a table with those ids."""
-        return cls(encoder, ids, encoder.encode(table))
+        return cls(encoder, ids, encoder.encode(table), table)
 
     def rows(self, ids: Ids) -> sp.csr_array:
         """Return the features of other ids, in their order; zeros for one that is not here."""

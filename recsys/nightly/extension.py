@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.lazy import lazy_property
 from recsys.base.signed import liked
+from recsys.features import FeatureMap
 from recsys.logs import Interactions, attributes_of, summarize
 from recsys.logs.item_attributes import with_more_rows
 from recsys.logs.visits import LAST_DAY, Visits, visits_of
@@ -19,8 +21,8 @@ from recsys.models.protocol import popularity_of, recency_of
 from recsys.models.requirements import as_taken
 from recsys.store import Content, ItemTable, ItemTimes, Release, UserTable, Version
 from recsys.store.parquet_files import read_item_table, read_user_table
-from recsys.training import times_of
-from recsys.vectors import Embeddings, Id, Ids
+from recsys.vectors import Embeddings, FloatMatrix, Id, Ids
+from recsys.vectors.ids import Kind
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class Extension:
         self._known_users, n_before = users, len(users.ids)
         known = users.ids if len(self._kept) == n_before else users.ids.take(self._kept)
         self.users, self._user_of_log = known.joined(log.users)
-        self.items, self._item_of_log = self._known_items.ids.joined(log.items)
+        found, self._item_of_log = self._known_items.ids.joined(log.items)
+        self.items, self._priors = self._with_described(found, items)
         self._n_known = len(known), len(self._known_items.ids)
         self.seen, n_pairs = self._with_new_pairs()
         n_users, n_items = self._n_known
@@ -87,6 +90,22 @@ class Extension:
             len(self.users) - n_users, len(self.items) - n_items, n_pairs, n_before - n_users
         )
         self._attributes_of_new = items
+
+    def _with_described(self, items: Ids, table: pa.Table | None) -> tuple[Ids, FloatMatrix | None]:
+        """Return the items with those of the table that attributes alone speak for.
+
+        And what attributes say of all new items, (n_new, factors); None where the model knows none.
+        """
+        known = self._known.get("item")
+        if known is None or table is None:
+            return items, None
+        table = table.filter(pc.is_valid(table["item_id"]))
+        joined, _ = items.joined(Ids(pc.unique(table["item_id"])))
+        new = np.arange(len(self._known_items.ids), len(joined))
+        said = known.vectors(attributes_of(table, joined.take(new)))
+        is_kept = said.any(axis=1) | (new < len(items))
+        kept = np.concatenate([np.arange(len(self._known_items.ids)), new[is_kept]])
+        return joined.take(kept), said[is_kept]
 
     def _with_new_pairs(self) -> tuple[sp.csr_array, int]:
         """Return what all users have seen, and how many pairs of it the version does not hold.
@@ -147,14 +166,22 @@ class Extension:
                 fold_in = model.fold_in(rows, items.popularity, unit, summands)
                 first = np.vstack([users, fold_in(sp.csr_array(of_new[:, :n_items]))])
             known = Embeddings(first, rows, summands)
-            new = fold_in_items(model, known, items.popularity, self.seen, unit)
+            new = fold_in_items(model, known, items.popularity, self.seen, unit, self._priors)
             rows = np.vstack([rows, new.items])
             if summands is not None and new.summands is not None:
                 summands = np.vstack([summands, new.summands])
         if self.added.users:
             fold_in = model.fold_in(rows, self.popularity, unit, summands)
             users = np.vstack([users, fold_in(of_new)])
-        return Embeddings(users, rows, summands)
+        maps = {f"{side}_map": one.map for side, one in self._known.items()}
+        return Embeddings(users, rows, summands, **maps)
+
+    @lazy_property
+    def _known(self) -> dict[str, FeatureMap]:
+        """How attributes become embeddings, by "item" and "user": as in the version."""
+        sides: tuple[Kind, ...] = ("item", "user")
+        found = {side: self.parent.feature_map(side) for side in sides}
+        return {side: one for side, one in found.items() if one is not None}
 
     def release(self, embeddings: Embeddings) -> Release:
         """Return what is published, with the embeddings of `embeddings`.
@@ -179,6 +206,7 @@ class Extension:
             metrics=manifest.metrics,
             config=manifest.config,
             space_id=manifest.space_id,
+            encoders={side: one.encoder for side, one in self._known.items()},
             alignment={
                 "parent": manifest.version,
                 "space": "kept",
@@ -210,7 +238,7 @@ class Extension:
             return before
         of_log = np.full(len(self.items), -1)
         of_log[self._item_of_log] = np.arange(len(self._log.items))
-        rows, of_visits = of_log[self._n_known[1] :], times_of(self._visits)
+        rows, of_visits = of_log[self._n_known[1] :], ItemTimes.of(self._visits)
         if of_visits is None:  # a log without time
             return before.with_others(before.take(np.full(len(rows), -1)))
         return before.with_others(of_visits.take(rows))

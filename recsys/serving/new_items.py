@@ -1,6 +1,7 @@
 """Vectors for items that a version does not hold: of attributes, of first users, or of both."""
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
@@ -27,7 +28,7 @@ def with_items(
     new = given.take(np.flatnonzero(base.items.ids.rows_of(given) < 0))
     if not len(new):
         return content, []
-    vectors, n_users = _vectors(base, new, events)
+    vectors, n_users = _vectors(base, attributes_of(table, new), new, events)
     found = np.flatnonzero(vectors.any(axis=1))
     if not len(found):
         raise DataError(
@@ -43,10 +44,11 @@ def with_items(
 
 
 def _vectors(
-    content: Content, new: Ids, events: Interactions | None
+    content: Content, more: pa.Table, new: Ids, events: Interactions | None
 ) -> tuple[FloatMatrix, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """Return the embeddings of new items, (n_new, factors), and the users of each."""
-    priors = None
+    known = content.feature_map("item")
+    priors = None if known is None else known.vectors(more)
     n_users = np.zeros(len(new), dtype=np.int64)
     if events is None or not len(events):
         if priors is None:
@@ -55,12 +57,12 @@ def _vectors(
     spec = content.version.manifest.model
     model = model_from(spec.name, spec.parameters)
     user_items = _with_events(content, new, events, recency_of(model))
-    known = Embeddings(
+    before = Embeddings(
         np.asarray(content.users.embeddings),
         np.asarray(content.items.embeddings),
         content.items.summands,
     )
-    found = fold_in_items(model, known, content.items.popularity, user_items, spec.unit, priors)
+    found = fold_in_items(model, before, content.items.popularity, user_items, spec.unit, priors)
     return found.items, popularity_of(liked(user_items))[len(content.items.ids) :]
 
 

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.logs.visits import NO_DAY, Visits
 from recsys.store.parquet_files import column_of, errors_of_parquet, id_column, read, write
 from recsys.vectors import Ids
 
@@ -34,6 +36,16 @@ class ItemTimes:
     velocity: NDArray[np.float32]
     repeat_share: NDArray[np.float32]
     repeat_gap: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, visits: Visits | None) -> Self | None:
+        """Return what a version keeps of the visits of items."""
+        if visits is None:
+            return None
+        is_never = visits.first_day == NO_DAY
+        first_day = np.where(is_never, np.nan, visits.first_day).astype(np.float32)
+        velocity = np.full_like(first_day, np.nan) if visits.velocity is None else visits.velocity
+        return cls(first_day, velocity, visits.repeat_share, visits.repeat_gap)
 
     def __len__(self) -> int:
         return len(self.first_day)
