@@ -14,6 +14,8 @@ import numpy as np
 from recsys.base.checks import ShowsChanges, as_path, require
 from recsys.base.environment import expanded
 from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.feature_settings import FeatureSettings
+from recsys.base.in_toml import expected_in_toml
 from recsys.base.query_settings import file_in, without_passwords
 from recsys.base.rule_settings import NewItems, plain_rule
 from recsys.base.spark_settings import Engine
@@ -39,26 +41,13 @@ from recsys.settings import (
 )
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
-
     from recsys.models import Model
 else:
     Model = Any
 
 SomeSettings = TypeVar("SomeSettings")
-_A_LIST = 'a list, such as ["a", "b"]'
-_IN_TOML = {
-    "bool_type": "true or false",
-    "dict_type": 'a table, such as { title = "name" }',
-    "float_type": "a number",
-    "int_type": "an integer",
-    "sequence_str": _A_LIST,
-    "string_type": "a text in quotes",
-    "tuple_type": _A_LIST,
-}
-"""Types of pydantic's errors, in the words of TOML."""
 _PATHS = {
-    "data": ("log", "test", "items", "cache"),
+    "data": ("log", "test", "items", "users", "cache"),
     "log": ("password_file",),
     "nightly": ("store", "log_file", "metrics_file"),
     "events": ("database",),
@@ -94,9 +83,14 @@ class Settings(ShowsChanges):
     service: ServiceSettings = field(default_factory=ServiceSettings)
     spark: SparkSettings = field(default_factory=SparkSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    """Columns that the model knows: item_features and user_features of ``[model]``."""
 
     def __post_init__(self) -> None:
         require("engine", self.engine, one_of=get_args(Engine))
+        features, model = self.features.changed(self.model)
+        object.__setattr__(self, "features", features)
+        object.__setattr__(self, "model", model or None)
         for one in TABLES:
             value = getattr(self, one.name)
             if one.default_factory is MISSING:  # the model, of which the name is enough
@@ -132,9 +126,9 @@ class Settings(ShowsChanges):
         return self.model
 
 
-TABLES = tuple(one for one in fields(Settings) if one.name != "engine")
+TABLES = tuple(one for one in fields(Settings) if one.name not in ("engine", "features"))
 """The fields that are tables of a config."""
-_NAMES = tuple(one.name for one in fields(Settings))
+_NAMES = ("engine", *(one.name for one in TABLES))
 
 
 def read_config(path: str | Path) -> Settings:
@@ -205,9 +199,8 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
         for one in TABLES
         if one.name != "model"
     }
-    settings = Settings(
-        tables.get("engine", "local"), model=_model(tables.get("model", {})), **found
-    )
+    found["features"], model = FeatureSettings().changed(tables.get("model", {}))
+    settings = Settings(tables.get("engine", "local"), model=_model(model), **found)
     if settings.data.cache is not None:
         use_cache(settings.data.cache)
     return settings
@@ -251,9 +244,14 @@ def with_tables(settings: Settings, tables: Mapping[str, Any]) -> Settings:
     ('exact', 32)
     """
     _refuse_unknown(tables, _NAMES, "")
+    features, model = settings.features.changed(tables.get("model"))
+    changed = {name: model if name == "model" else table for name, table in tables.items()}
+    if model == {}:  # it was of features alone
+        del changed["model"]
     return replace(
         settings,
-        **{name: _changed(getattr(settings, name), name, table) for name, table in tables.items()},
+        features=features,
+        **{name: _changed(getattr(settings, name), name, table) for name, table in changed.items()},
     )
 
 
@@ -279,6 +277,8 @@ def changed_tables(settings: Settings) -> dict[str, Any]:
         from recsys.models import parameters_of
 
         tables["model"] = {"name": settings.model.name, **parameters_of(settings.model)}
+    if settings.features:
+        tables["model"] = tables.get("model", {}) | settings.features.to_dict()
     return {name: table for name, table in tables.items() if table}
 
 
@@ -361,7 +361,7 @@ def _values(settings: type, table: Mapping[str, Any], where: str) -> dict[str, A
             values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)
         except ValidationError as error:
             got = without_passwords(repr(value))
-            raise ConfigError(f"{where}.{key}: {_expected(error)}, got {got}") from None
+            raise ConfigError(f"{where}.{key}: {expected_in_toml(error)}, got {got}") from None
     return values
 
 
@@ -384,10 +384,3 @@ def _with_paths(tables: Mapping[str, Any], name: str, folder: str | Path) -> Map
     if name == "log" and isinstance(table.get("uri"), str):
         found["uri"] = file_in(table["uri"], Path(folder))
     return found
-
-
-def _expected(error: "ValidationError") -> str:
-    """Return what a value should be, in the words of TOML."""
-    first = error.errors()[0]
-    said = first["msg"].removeprefix("Input should be ")
-    return f"expected {_IN_TOML.get(first['type'], said[:1].lower() + said[1:])}"

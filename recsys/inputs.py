@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, TypeAlias
 import pyarrow as pa
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.feature_settings import KEYS
 from recsys.config import TABLES, Settings, read_config, settings_from, with_tables
+from recsys.features import Described
 from recsys.logs import (
     Fetched,
     Interactions,
@@ -19,6 +21,7 @@ from recsys.logs import (
     item_ids,
     read_items,
     read_log,
+    read_users,
     titles_of,
 )
 from recsys.logs.columns import KEYWORDS, known_columns
@@ -40,6 +43,7 @@ class Inputs:
     log: Interactions
     test: Interactions | None
     items: pa.Table | None
+    users: pa.Table | None = None
 
 
 def settings_of(
@@ -68,6 +72,7 @@ def settings_of(
     given = {name: value for name, value in options.items() if value is not None}
     if isinstance(given.get("split"), SplitSettings):
         given["evaluation"] = given.pop("split")
+    features = {key: given.pop(key) for key in KEYS.values() if key in given}
     factors = given.pop("factors", None) if "tune" not in tables else None
     whole = {name: given.pop(name) for name in [*given] if _is_table(name, given[name])}
     found = with_tables(found, whole)
@@ -79,6 +84,8 @@ def settings_of(
         log = keys.setdefault("log", {})
         log["columns"] = {**found.log.columns, **log.get("columns", {}), **columns}
     found = with_tables(found, keys)
+    if features:
+        found = with_tables(found, {"model": features})
     return found if factors is None else _with_factors(found, factors)
 
 
@@ -91,6 +98,7 @@ def inputs_of(
     *,
     test: "AnyLog | None" = None,
     items: "ItemSource | None" = None,
+    users: "ItemSource | None" = None,
     takes_items: bool = False,
     progress: bool = False,
 ) -> Inputs:
@@ -106,6 +114,7 @@ def inputs_of(
     if log is None or not isinstance(settings, Settings):
         test = found.data.test or None if test is None else test
         items = found.data.items if items is None and takes_items else items
+        users = found.data.users if users is None and takes_items else users
     log = found.data.log or None if log is None else log
     if log is None and found.log.sql is not None:
         log = fetch(found.log, progress=progress)
@@ -132,7 +141,23 @@ def inputs_of(
         _interactions(log, found, progress),
         None if test is None else _interactions(test, found, progress),
         attributes,
+        None if users is None else users_of(found, users),
     )
+
+
+def users_of(settings: Settings, source: ItemSource) -> pa.Table:
+    """Read a table of user attributes as settings say."""
+    return read_users(source, settings.data.user_columns, settings.log.columns.get("user_id"))
+
+
+def read_described(settings: Settings, items: pa.Table | None = None) -> Described | None:
+    """Read and encode the tables that the settings name, where a model is to know of them."""
+    features, data = settings.features, settings.data
+    if items is None and features.items and data.items is not None:
+        items = read_items(data.items, data.item_settings)
+    has_users = features.users and data.users is not None
+    users = users_of(settings, data.users) if has_users and data.users is not None else None
+    return Described.of(features, items, users)
 
 
 def _was_read(items: ItemSource, columns: Mapping[str, str]) -> bool:

@@ -97,6 +97,10 @@ class DataSettings(ShowsChanges):
     items_text: TextSettings = field(default_factory=TextSettings)
     """How its text is taken apart: the keys header, names, delimiter, decimal, comment, encoding
     and null_values, as in ``[log]``."""
+    users: str | None = None
+    """A table of user attributes, read as that of items is, which a model knows users by."""
+    user_columns: Mapping[str, str] = field(default_factory=dict)
+    """Our name to the name in the table of users: user_id, where it is called otherwise."""
     cache: str | None = None
     """The folder for copies of what lies in a bucket, where neither ``recsys --cache`` nor
     $RECSYS_CACHE names one. Default: recsys in $XDG_CACHE_HOME or ~/.cache."""

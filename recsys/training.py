@@ -17,6 +17,7 @@ from recsys.base.progress import progress_bar
 from recsys.base.rule_settings import plain_rules
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate, summaries_of
+from recsys.features import Described, features_of
 from recsys.inputs import AnyLog, AnySettings, inputs_of
 from recsys.logs import Interactions, attributes_of, read_items, read_log, summarize
 from recsys.logs.session import warn
@@ -57,6 +58,7 @@ def train(
     settings: AnySettings = None,
     test: "AnyLog | None" = None,
     items: "ItemSource | None" = None,
+    users: "ItemSource | None" = None,
     progress: bool = False,
     **options: Any,
 ) -> Version:
@@ -77,12 +79,13 @@ def train(
         that of a TOML file.
     test : as `log`, optional
         The test part, for ``evaluation.split = "given"``.
-    items : table or path, optional
-        Item attributes, as `recsys.read_items` takes or returns them.
+    items, users : table or path, optional
+        Attributes of items, as `recsys.read_items` takes or returns them, and of users, likewise.
     progress : bool
         Show progress bars where stderr is a terminal.
     **options
-        Single settings, which win: `model`, an object, a name or a dict; `factors`; the columns
+        Single settings, which win: `model`, an object, a name or a dict; `factors`;
+        `item_features` and `user_features`, columns that the model is to know; the columns
         `user`, `item`, `time`, `event`, `value` of the log; the keys of ``[evaluation]``,
         ``[log]`` and ``[index]``, such as ``split="last", k=10, min_value=4``; a table as a dict,
         such as ``gates={"enabled": False}``.
@@ -118,6 +121,7 @@ def train(
         _TABLES,
         test=test,
         items=items,
+        users=users,
         takes_items=True,
         progress=progress,
     )
@@ -130,7 +134,9 @@ def train(
         if parent.version is not None and parent.damage is None:
             warn_of_another_log(store, Content.of(parent.version), log)
     settings, choice = with_model(settings, log, test, progress=progress)
-    evaluations = evaluate_models(log, settings, test=test, progress=progress)
+    known = Described.of(settings.features, given.items, given.users)
+    evaluations = evaluate_models(log, settings, test=test, described=known, progress=progress)
+    log = log if known is None else known.with_new_items(log)
     user_items = log.user_items()
     model = settings.chosen_model
     warn_of_unused_dislikes(model, log)
@@ -138,7 +144,7 @@ def train(
         computed_on(settings),
         epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch,
     ):
-        embeddings = model.fit(log, on_epoch=on_epoch)
+        embeddings = model.fit(log, on_epoch=on_epoch, features=features_of(known, log))
     metrics = {
         name: EvaluationSummary.from_dict(one) for name, one in summaries_of(evaluations).items()
     }
@@ -150,6 +156,7 @@ def train(
         metrics=metrics,
         items=given.items,
         model=spec_of(model, choice),
+        described=known,
     )
     release = align_with_current(store, release, settings.alignment)
     return publish(store, release, settings.index, gate=gates_of(settings), progress=progress)
@@ -224,6 +231,7 @@ def release_of(
     metrics: Mapping[str, EvaluationSummary],
     items: pa.Table | None = None,
     model: ModelSpec,
+    described: Described | None = None,
 ) -> Release:
     """Put together what is published.
 
@@ -237,6 +245,8 @@ def release_of(
         As in `train`.
     model : ModelSpec
         What was fitted.
+    described : Described, optional
+        What the model knows of items and users.
     """
     recency = recency_of(settings.chosen_model)
     visits = visits_of(log, settings.log.trending_days)
@@ -257,6 +267,7 @@ def release_of(
         data=summarize(log).to_dict(),
         metrics=metrics,
         config=plain_settings(settings),
+        encoders={} if described is None else described.encoders,
     )
 
 
@@ -293,6 +304,7 @@ def evaluate_models(
     settings: Settings,
     *,
     test: Interactions | None = None,
+    described: Described | None = None,
     progress: bool = False,
 ) -> dict[str, Evaluation]:
     """Test the model, and popularity to compare with, on the split that the settings name.
@@ -301,6 +313,8 @@ def evaluate_models(
     ----------
     test : Interactions, optional
         The test part, for ``evaluation.split = "given"``.
+    described : Described, optional
+        What the model knows of items and users.
 
     Returns
     -------
@@ -309,21 +323,26 @@ def evaluate_models(
     """
     if settings.evaluation.split == "none":
         return {}
-    return evaluate_split(split_log(log, settings.evaluation, test), settings, progress=progress)
+    parts = split_log(log, settings.evaluation, test)
+    return evaluate_split(parts, settings, described=described, progress=progress)
 
 
 def evaluate_split(
-    split: Split, settings: Settings, *, progress: bool = False
+    split: Split,
+    settings: Settings,
+    *,
+    described: Described | None = None,
+    progress: bool = False,
 ) -> dict[str, Evaluation]:
     """Test the model, and popularity to compare with, on a split; by the name of the model."""
     train_part, test_part = split
-    results = {}
+    results, features = {}, features_of(described, train_part)
     for model in {model.name: model for model in (settings.chosen_model, Popularity())}.values():
         with (
             computed_on(settings),
             epoch_bar(f"fitting {model.name}", enabled=progress) as on_epoch,
         ):
-            embeddings = model.fit(train_part, on_epoch=on_epoch)
+            embeddings = model.fit(train_part, on_epoch=on_epoch, features=features)
         results[model.name] = evaluate(
             embeddings,
             train_part,
@@ -376,4 +395,5 @@ def plain_settings(settings: Settings) -> Mapping[str, Any]:
     if rules is not None:
         tables["rules"] = rules
     model = settings.chosen_model
-    return {**tables, "model": {"name": model.name, **parameters_of(model)}}
+    features = settings.features.to_dict()
+    return {**tables, "model": {"name": model.name, **parameters_of(model), **features}}

@@ -279,7 +279,7 @@ def keys_of(tables: dict[str, Any]) -> set[str]:
 def keys_of_settings() -> Iterator[str]:
     for table in TABLES:
         if table.name == "model":  # its hyperparameters are on the page of the models
-            yield "model.name"
+            yield from ("model.name", "model.item_features", "model.user_features")
             continue
         yield from (f"{table.name}.{key.name}" for key in fields(getattr(Settings(), table.name)))
 

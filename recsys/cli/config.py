@@ -18,6 +18,7 @@ import typer
 
 import recsys
 from recsys.base.durable import replace_text, require_place
+from recsys.base.feature_settings import KEYS, FeatureSettings
 from recsys.cli.app import app
 from recsys.cli.options import Items, LogOptions, takes_log, with_options
 from recsys.cli.output import note
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _WIDTH = 100
 _EXAMPLES: dict[str, object] = {
     "data.items": "items.csv",
+    "data.users": "users.csv",
     "data.cache": "cache",
     "log.sql": "select user_id, item_id, created_at as timestamp from views",
     "log.uri": "postgresql://ann@db.example/shop",
@@ -140,6 +142,10 @@ def _model(settings: "Settings") -> Iterator[str]:
     if chosen is not None:
         for key, value in recsys.models.parameters_of(chosen).items():
             yield f"{key} = {toml_value(value)}"
+    meanings, said = meanings_of(FeatureSettings), settings.features.to_dict()
+    for name, key in KEYS.items():
+        yield from _comment(meanings[name])
+        yield f"{key} = {toml_value(said.get(key, []))}"
 
 
 def _comment(text: str, indent: str = "") -> list[str]:

@@ -69,7 +69,10 @@ def evaluate_command(
     labels = None if by is None else _item_groups(settings, train_part.items, by)
     settings = choose_model(settings, log, test)
     name = settings.chosen_model.name
-    results = recsys.training.evaluate_split((train_part, test_part), settings, progress=True)
+    described = recsys.inputs.read_described(settings)
+    results = recsys.training.evaluate_split(
+        (train_part, test_part), settings, described=described, progress=True
+    )
     new = None
     if test_part.split_info is not None and test_part.split_info.new_users is not None:
         new = recsys.evaluate_new_users(

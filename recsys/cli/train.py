@@ -27,6 +27,7 @@ from recsys.cli.app import (
     note_counts,
     read_logged,
 )
+from recsys.cli.features import ItemFeatures, UserFeatures, Users, feature_keys
 from recsys.cli.options import (
     Changes,
     Config,
@@ -65,6 +66,9 @@ def train_command(
     options: LogOptions,
     store: Store = DEFAULT_STORE,
     items: Items = None,
+    users: Users = None,
+    item_features: ItemFeatures = None,
+    user_features: UserFeatures = None,
     model: ModelName = None,
     factors: Factors = None,
     rejects: RejectsFile = None,
@@ -77,7 +81,9 @@ def train_command(
     """Train on a log, test, and publish a version."""
     from recsys.base.durable import stamp_of  # with hashlib, which no other command needs at once
 
-    settings = options.settings(model, factors, items, {"engine": engine, "compute.device": device})
+    keys = feature_keys(users, item_features, user_features)
+    keys |= {"engine": engine, "compute.device": device}
+    settings = options.settings(model, factors, items, keys)
     recsys.store.require_writable(store)
     folder = recsys.store.store_folder(store)
     rejects = rejects or folder / "rejects" / f"{stamp_of(datetime.now(UTC))}.parquet"
@@ -107,7 +113,13 @@ def _trained(settings: "Settings", store: Path, rejects: Path) -> tuple["Version
     """Train on the log of some settings; return the version, and a user of the log."""
     log, test = read_logged(settings, rejects)
     version = recsys.train(
-        log, store, settings=settings, test=test, items=settings.data.items, progress=True
+        log,
+        store,
+        settings=settings,
+        test=test,
+        items=settings.data.items,
+        users=settings.data.users,
+        progress=True,
     )
     return version, str(log.users[0])
 

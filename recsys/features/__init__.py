@@ -16,17 +16,22 @@ solves W anew each epoch; for other models W is found after the fit (`feature_ma
 """
 
 from recsys.features.columns import FEATURE_KINDS, FeatureKind
+from recsys.features.described import Described, FeatureMap, facts_of, features_of
 from recsys.features.encoder import Encoded, FeatureEncoder
 from recsys.features.features import Features
 from recsys.features.ridge import Ridge, feature_map, vectors_of_features
 
 __all__ = [
     "FEATURE_KINDS",
+    "Described",
     "Encoded",
     "FeatureEncoder",
     "FeatureKind",
+    "FeatureMap",
     "Features",
     "Ridge",
+    "facts_of",
     "feature_map",
+    "features_of",
     "vectors_of_features",
 ]

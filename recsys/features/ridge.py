@@ -21,7 +21,7 @@ from recsys.base.errors import DataError
 from recsys.base.threads import Threads, threads
 from recsys.vectors import FloatMatrix
 
-DEFAULT_RIDGE = 1.0
+DEFAULT_RIDGE = 2.0
 _Numbers = TypeVar("_Numbers", FloatMatrix, NDArray[np.float64])
 _CHUNK = 2048  # rows that one thread multiplies at a time
 _DENSE = 0.1  # share of entries from which a product of dense rows is faster

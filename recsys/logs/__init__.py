@@ -16,6 +16,7 @@ from recsys.logs.queries import fetch
 from recsys.logs.read import read_log
 from recsys.logs.row_counts import FileCounts, RowCounts
 from recsys.logs.sources import Fetched
+from recsys.logs.users import read_users
 from recsys.settings import DuplicatePolicy, ItemSettings, LogSettings
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "local_path",
     "read_items",
     "read_log",
+    "read_users",
     "require_interactions",
     "summarize",
     "take_new_rows",

@@ -11,16 +11,14 @@ from recsys.features import Features, feature_map, vectors_of_features
 from recsys.models.protocol import FoldIn, UserItems, checked, popularity_of
 from recsys.vectors import Embeddings, FloatMatrix
 
-_EXPONENT = 0.5  # of a row's number of interactions: as ALS weighs its rows
-
 
 def mapped(embeddings: Embeddings, user_items: UserItems, features: Features | None) -> Embeddings:
     """Return the embeddings of a fit with the maps of features, see `recsys.features`.
 
-    The map is the ridge regression of all rows with interactions, weighted by the square root of
-    their number. What it gives an item is the mean of what it gives known items like it: also the
-    part of their lengths that is popularity. A row without interactions, which was zero, becomes
-    what the map gives.
+    The map is the ridge regression of all rows with interactions, which count alike: most are rare,
+    and so are new ones at first. What it gives an item is the mean of what it gives known items
+    like it: also the part of their lengths that is popularity. A row without interactions, which
+    was zero, becomes what the map gives.
     """
     if features is None:
         return embeddings
@@ -32,7 +30,7 @@ def mapped(embeddings: Embeddings, user_items: UserItems, features: Features | N
         ("user", features.users, embeddings.users, np.diff(matrix.indptr)),
     ):
         if described is not None:
-            to = feature_map(described, rows, counts**_EXPONENT)
+            to = feature_map(described, rows, (counts > 0).astype(np.float64))
             said = vectors_of_features(described, to)
             found |= {f"{name}_map": to, f"{name}s": _filled(rows, said, counts)}
     return replace(embeddings, **found)

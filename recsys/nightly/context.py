@@ -11,6 +11,8 @@ from recsys.base.lazy import lazy_property
 from recsys.base.progress import spinner
 from recsys.config import Settings
 from recsys.events import EventDatabase, drop_held, has_events, open_events
+from recsys.features import Described
+from recsys.inputs import read_described
 from recsys.logs import Interactions, take_new_rows
 from recsys.logs.sources import LogSource
 from recsys.models import model_from
@@ -38,7 +40,12 @@ from recsys.store import (
     damage_of,
     find_version,
 )
-from recsys.training import read_attributes, read_test, release_of, with_split
+from recsys.training import (
+    read_attributes,
+    read_test,
+    release_of,
+    with_split,
+)
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -131,7 +138,7 @@ class Context:
     @lazy_property
     def user_items(self) -> "sp.csr_array":
         """The matrix of the whole log, (n_users, n_items)."""
-        return self.log.user_items()
+        return self.log_of_fit.user_items()
 
     @lazy_property
     def test(self) -> Interactions | None:
@@ -144,18 +151,29 @@ class Context:
         return read_attributes(self.settings)
 
     @lazy_property
+    def described(self) -> Described | None:
+        """What the model knows of items and users, where the settings name columns."""
+        return read_described(self.settings, self.attributes)
+
+    @lazy_property
+    def log_of_fit(self) -> Interactions:
+        """The whole log, with the items that a model knows of by their attributes alone."""
+        return self.log if self.described is None else self.described.with_new_items(self.log)
+
+    @lazy_property
     def trained(self) -> Release:
         """What was trained, in coordinates of its own."""
         parameters = Trained.from_dict(self.run.facts("train")).model
         metrics = Evaluated.from_dict(self.run.facts("evaluate")).metrics
         return release_of(
-            self.log,
+            self.log_of_fit,
             self.user_items,
             read_embeddings(self.run.output("train")),
             self.decided,
             metrics={name: EvaluationSummary.from_dict(one) for name, one in metrics.items()},
             items=self.attributes,
             model=ModelSpec(self.chosen.model["name"], parameters, choice=self.chosen.choice),
+            described=self.described,
         )
 
     @lazy_property

@@ -1,30 +1,27 @@
 """The stages of a night, in order: what each does, and what its result depends on."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from recsys.base.durable import identity_of
 from recsys.base.environment import installed_version
-from recsys.base.errors import DataError, StoreError, UnreadableError
+from recsys.base.errors import StoreError, UnreadableError
 from recsys.base.reading import lacks_right
-from recsys.config import Settings
 from recsys.evaluation import summaries_of
 from recsys.events import NOTHING, take, without_deleted
-from recsys.logs import Interactions, LiveFiles, LogCache, local_path, read_log
-from recsys.logs.sources import LogFile, files_and_tables
+from recsys.features import features_of
+from recsys.logs import Interactions, LiveFiles, LogCache, read_log
 from recsys.models import model_from, parameters_of
 from recsys.models.protocol import epoch_bar
 from recsys.monitoring import warn_of_another_log
 from recsys.nightly.context import Context
+from recsys.nightly.keys import Input, hashed, identity, setting
 from recsys.nightly.outputs import (
     Aligned,
     Chosen,
@@ -63,8 +60,6 @@ from recsys.training import computed_on, evaluate_models, gates_of, with_model
 from recsys.tuning.choice import Choice
 from recsys.vectors import Embeddings
 
-Input = Literal["data.log", "data.test", "data.items", "events", "current version"]
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -86,12 +81,12 @@ class Stage:
 
     def key(self, night: Context) -> str:
         """Return the hash of everything that the result depends on."""
-        return _hashed(
+        return hashed(
             installed_version() or "checkout",
             self.name,
             {name: night.keys[name] for name in self.after},
-            {name: _setting(night.settings, name) for name in self.settings},
-            {name: _identity(night, name) for name in self.reads},
+            {name: setting(night.settings, name) for name in self.settings},
+            {name: identity(night, name) for name in self.reads},
         )
 
 
@@ -190,7 +185,8 @@ def _train(night: Context, folder: Path) -> Trained:
             model = model_from(model.name, parameters_of(model) | {"iterations": epochs})
     bar = epoch_bar(f"fitting {model.name}{source}", enabled=night.progress)
     with computed_on(night.decided), bar as on_epoch:
-        embeddings = model.fit(night.log, start=start, on_epoch=on_epoch)
+        log, features = night.log_of_fit, features_of(night.described, night.log_of_fit)
+        embeddings = model.fit(log, start=start, on_epoch=on_epoch, features=features)
     write_embeddings(folder, embeddings)
     return Trained("cold" if start is None else "warm", embeddings.factors, parameters_of(model))
 
@@ -205,7 +201,7 @@ def _start(night: Context) -> Embeddings | None:
         return None
     of_users, of_items = (np.asarray(one.embeddings) for one in (parent.users, parent.items))
     before = Embeddings(of_users, of_items, parent.items.summands)
-    users, items = night.log.users, night.log.items
+    users, items = night.log_of_fit.users, night.log_of_fit.items
     return before.reindexed(parent.users.ids, parent.items.ids, to_users=users, to_items=items)
 
 
@@ -214,7 +210,13 @@ def _evaluate(night: Context, _folder: Path) -> Evaluated:
 
     From a random start always: the current version has seen what is now the test part.
     """
-    found = evaluate_models(night.log, night.decided, test=night.test, progress=night.progress)
+    found = evaluate_models(
+        night.log,
+        night.decided,
+        test=night.test,
+        described=night.described,
+        progress=night.progress,
+    )
     return Evaluated(summaries_of(found))
 
 
@@ -336,15 +338,15 @@ STAGES = (
         "train",
         _train,
         after=("ingest", "choose"),
-        settings=("model", "nightly.warm_start", "nightly.warm_iterations"),
-        reads=("current version",),
+        settings=("model", "features", "nightly.warm_start", "nightly.warm_iterations"),
+        reads=("current version", "data.items", "data.users"),
     ),
     Stage(
         "evaluate",
         _evaluate,
         after=("ingest", "choose"),
-        settings=("model", "evaluation"),
-        reads=("data.test",),
+        settings=("model", "features", "evaluation"),
+        reads=("data.test", "data.items", "data.users"),
     ),
     Stage("align", _align, after=("train",), settings=("alignment",), reads=("current version",)),
     Stage("index", index, after=("align",), settings=("index",)),
@@ -357,44 +359,3 @@ STAGES = (
     ),
     Stage("prune", _prune, after=("publish",), settings=("nightly.keep",)),
 )
-
-
-def _setting(settings: Settings, name: str) -> Any:
-    """Return the value of a setting, or all values of a table, in plain types."""
-    value = reduce(getattr, name.split("."), settings)
-    if name == "model":
-        model = settings.model
-        return None if model is None else {"name": model.name, **parameters_of(model)}
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-
-
-def _identity(night: Context, name: Input) -> Any:
-    """Return a value that changes when an input does."""
-    data = night.settings.data
-    if name == "current version":
-        return night.run.parent
-    if name == "events":  # what comes while a run is resumed is for the next one; not deletions
-        deleted = {} if night.events is None else night.events.deletions()
-        return max((one.number for one in deleted.values()), default=0)
-    if name == "data.items":
-        return _identities([local_path(data.items, "items")] if data.items else [])
-    source = data.log if name == "data.log" else data.test
-    if not source:
-        return []
-    found = files_and_tables(source, night.settings.log.format).parts
-    return _identities(file.path for file in found if isinstance(file, LogFile))
-
-
-def _identities(paths: Iterable[str | Path]) -> list[list[Any]]:
-    """Return path and identity of files, which differ once a file was written again."""
-    try:
-        return [[str(Path(path).absolute()), *identity_of(Path(path))] for path in paths]
-    except OSError as error:
-        raise DataError(
-            f"{error.filename}: expected a file, got {error.strerror!r}; correct the path in [data]"
-        ) from error
-
-
-def _hashed(*plain: Any) -> str:
-    text = json.dumps(plain, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -112,4 +112,10 @@ def _als_of(settings: Settings) -> ALS:
             f'model.name: expected "als" for engine = "spark", got {got}; name it: --model als, or '
             '[model] name = "als", or set engine = "local" (--engine local)'
         )
+    if settings.features:
+        named, columns = next(iter(settings.features.to_dict().items()))
+        raise ConfigError(
+            f'model.{named}: expected none for engine = "spark", which fits events alone, got '
+            f'{columns}; leave them out, or set engine = "local" (--engine local)'
+        )
     return model

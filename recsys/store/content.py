@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,9 @@ from recsys.store.serving_files import (
 from recsys.store.sound import Lease, check_quickly, of_sound_copy
 from recsys.store.versions import Version, current, find_version
 from recsys.vectors.ids import Kind
+
+if TYPE_CHECKING:
+    from recsys.features import FeatureMap
 
 INDEX = f"{SERVING}/index"
 SIMILAR: dict[Kind, str] = {"item": f"{SERVING}/similar_items", "user": f"{SERVING}/similar_users"}
@@ -94,6 +97,17 @@ class Content:
         if parquet_files.ATTRIBUTES not in self.version.manifest.files:
             return None
         return parquet_files.read_attribute_table(self.version.folder)
+
+    def feature_map(self, side: Kind) -> "FeatureMap | None":
+        """Return how attributes of an item or a user become its embedding; None where unknown."""
+        from recsys.store.feature_files import read_feature_map  # not needed to serve
+
+        manifest = self.version.manifest
+        facts = manifest.features.get(f"{side}s")
+        if facts is None:
+            return None
+        shape = int(facts["n_features"]), manifest.factors
+        return read_feature_map(self.version.folder, side, shape, manifest.space_id)
 
     @lazy_property
     def times(self) -> ItemTimes | None:

@@ -201,12 +201,11 @@ class Manifest:
         Why the space is the parent's or a new one, and how well they fit; see
         `recsys.vectors.Alignment`.
     data : mapping
-        The summary of the log (`log`), the nightly run that published the version, if one did, and
-        what a `refresh` added to which version.
+        The summary of the log, the night that published it, and what a `refresh` added to what.
     metrics : mapping of str to EvaluationSummary
         By model: the evaluation on the test part.
-    config : mapping
-        The settings of the run, seeds among them.
+    config, features : mapping
+        The settings of the run, seeds among them; the columns that the model knows, by side.
     environment : mapping
         Python, platform and package versions, cores, and the commit of the training code.
     files : mapping of str to FileFacts
@@ -235,6 +234,7 @@ class Manifest:
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileFacts] = field(default_factory=dict)
+    features: Mapping[str, Any] = field(default_factory=dict)
     status: Literal["accepted", "refused"] = "accepted"
     checks: tuple[Check, ...] = ()
     format: int = FORMAT

@@ -121,7 +121,7 @@ def write_user_table(folder: Path, users: UserTable) -> None:
     """
     table = {
         "user_id": id_column(users.ids),
-        "embedding": _embedding_column(users.embeddings),
+        "embedding": embedding_column(users.embeddings),
         "seen": _list_column(users.seen.starts, users.seen.item_idx, pa.int32()),
     }
     if users.seen.weight is not None:
@@ -138,13 +138,13 @@ def write_item_table(folder: Path, items: ItemTable) -> None:
     """
     table = {
         "item_id": id_column(items.ids),
-        "embedding": _embedding_column(items.embeddings),
+        "embedding": embedding_column(items.embeddings),
         "popularity": pa.array(items.popularity, pa.int64()),
     }
     if items.recent is not None:
         table["recent_popularity"] = pa.array(items.recent, pa.float32())
     if items.summands is not None:
-        table["summand"] = _embedding_column(items.summands)
+        table["summand"] = embedding_column(items.summands)
     write(folder / ITEMS, pa.table(table), items.space_id)
 
 
@@ -160,7 +160,7 @@ def read_user_table(folder: Path) -> UserTable:
         table, space_id = read(folder / USERS)
         return UserTable(
             ids=Ids(table["user_id"]),
-            embeddings=_vectors_of(table["embedding"]),
+            embeddings=vectors_of(table["embedding"]),
             seen=_seen_of(table),
             space_id=space_id,
         )
@@ -172,13 +172,13 @@ def read_item_table(folder: Path) -> ItemTable:
         table, space_id = read(folder / ITEMS)
         return ItemTable(
             ids=Ids(table["item_id"]),
-            embeddings=_vectors_of(table["embedding"]),
+            embeddings=vectors_of(table["embedding"]),
             popularity=column_of(table["popularity"], np.int64),
             space_id=space_id,
             recent=column_of(table["recent_popularity"], np.float32)
             if "recent_popularity" in table.column_names
             else None,
-            summands=_vectors_of(table["summand"]) if "summand" in table.column_names else None,
+            summands=vectors_of(table["summand"]) if "summand" in table.column_names else None,
         )
 
 
@@ -302,7 +302,8 @@ def id_column(ids: Ids) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, type=type_)
 
 
-def _embedding_column(vectors: FloatMatrix) -> pa.Array:
+def embedding_column(vectors: FloatMatrix) -> pa.Array:
+    """Return vectors as a column of lists of one length."""
     type_ = pa.list_(pa.field("element", pa.float32(), nullable=False), vectors.shape[1])
     flat = pa.array(np.ascontiguousarray(vectors).ravel())
     return pa.FixedSizeListArray.from_arrays(flat, type=type_)
@@ -327,7 +328,8 @@ def _list_column(
     return pa.chunked_array(chunks, type=list_type)
 
 
-def _vectors_of(column: pa.ChunkedArray) -> FloatMatrix:
+def vectors_of(column: pa.ChunkedArray) -> FloatMatrix:
+    """Return what `embedding_column` made a column of."""
     return _inside(column, np.float32).reshape(-1, column.type.list_size)
 
 

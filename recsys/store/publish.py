@@ -28,10 +28,12 @@ from recsys.base.environment import environment
 from recsys.base.locks import has_flock, only_writer
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.stopping import uninterrupted
+from recsys.features import facts_of
 from recsys.index import IndexSummary, Sample, build_index
 from recsys.store import parquet_files
 from recsys.store.activations import Seen, make_current, seen_current
 from recsys.store.content import INDEX, SIMILAR, Content
+from recsys.store.feature_files import write_feature_map
 from recsys.store.item_json import write_item_json
 from recsys.store.item_times import write_item_times
 from recsys.store.manifest import MANIFEST, Check, FileFacts, IndexSummaries, Manifest, files_facts
@@ -263,6 +265,8 @@ def _write_tables(folder: Path, release: Release, storage: Storage, on_step: OnS
         parquet_files.write_attribute_table(folder, release.attributes, release.items, space_id)
     if release.times is not None:
         write_item_times(folder, release.times, release.items, space_id)
+    for side, found in release.feature_maps.items():
+        write_feature_map(folder, side, found, space_id)
     write_mapped(folder, user_table, item_table, storage)
     write_item_json(folder, release.items, release.attributes)
     on_step(3, 6)
@@ -331,6 +335,7 @@ def _manifest(
         config=release.config,
         environment=environment(),
         files=facts,
+        features=facts_of(release.encoders),
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
+from recsys.features import FeatureEncoder, FeatureMap
 from recsys.store.item_times import ItemTimes
 from recsys.store.manifest import EvaluationSummary, ModelSpec
 from recsys.store.parquet_files import SeenLists
@@ -43,6 +44,8 @@ class Release:
         For the manifest: the summary of the log, the evaluations by model, the settings.
     space_id : str, optional
         Of the version whose coordinates the embeddings share. Default: a space of their own.
+    encoders : mapping of {"item", "user"} to FeatureEncoder
+        Of the features that the maps of the embeddings are of.
     alignment : mapping
         For the manifest: why the space is kept or new; `align_with_current` fills it in.
 
@@ -67,6 +70,7 @@ class Release:
     config: Mapping[str, Any] = field(default_factory=dict)
     space_id: str | None = None
     alignment: Mapping[str, Any] = field(default_factory=dict)
+    encoders: Mapping[str, FeatureEncoder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n_users, n_items = len(self.embeddings.users), len(self.embeddings.items)
@@ -108,6 +112,16 @@ class Release:
             None if are_ones else weight,
             day=self.seen_day,
         )
+
+    @property
+    def feature_maps(self) -> dict[str, FeatureMap]:
+        """The maps from features to embeddings by side, with what encodes the features."""
+        maps = {"item": self.embeddings.item_map, "user": self.embeddings.user_map}
+        return {
+            side: FeatureMap(self.encoders[side], one)
+            for side, one in maps.items()
+            if one is not None and side in self.encoders
+        }
 
     @lazy_property
     def space(self) -> str:

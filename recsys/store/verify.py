@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import CorruptVersionError
 from recsys.store.content import Content
+from recsys.store.feature_files import FEATURES
 from recsys.store.item_times import TIMES, read_item_times
 from recsys.store.parquet_files import (
     ATTRIBUTES,
@@ -24,6 +25,7 @@ from recsys.store.serving_files import MAPPED_ITEMS, MAPPED_USERS
 from recsys.store.sound import Lease, check_files, of_sound_copy
 from recsys.store.versions import Version, find_version
 from recsys.vectors import Ids
+from recsys.vectors.ids import Kind
 from recsys.vectors.storage import StoredMatrix, encode
 
 _Table = UserTable | ItemTable
@@ -61,6 +63,7 @@ def _check(version: Version) -> None:
         _check_shapes(version, users, items)
         _check_users(version, users)
         _check_items(version, items)
+        _check_features(version)
         _check_copies(Content.of(version), users, items)
 
 
@@ -101,6 +104,17 @@ def _check_items(version: Version, items: ItemTable) -> None:
     if TIMES in version.manifest.files:
         n = len(read_item_times(folder))
         _require(n == len(items.ids), folder / TIMES, f"{len(items.ids)} items", str(n))
+
+
+def _check_features(version: Version) -> None:
+    """Read the maps, which are of the features that the manifest names, in the space of both."""
+    content = Content.of(version)
+    kinds: tuple[Kind, ...] = ("item", "user")
+    for side in kinds:
+        found = content.feature_map(side)
+        if found is not None:
+            is_finite = bool(np.isfinite(found.map).all())
+            _require(is_finite, version.folder / FEATURES[side], "finite embeddings", "others")
 
 
 def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:

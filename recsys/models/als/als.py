@@ -18,7 +18,7 @@ from recsys.base.threads import threads
 from recsys.features import Features
 from recsys.models.als.basis import Basis, diagonal
 from recsys.models.als.on_card import CardSweeps, sweeps_on_card
-from recsys.models.als.prior import FixedPrior
+from recsys.models.als.prior import FixedPrior, Prior
 from recsys.models.als.sweep import (
     EXACT,
     EXACT_STEPS,
@@ -72,9 +72,12 @@ class ALS(Sized):
     weight in units of the mean weight of all pairs, so that the unit of a log does not count.
     :math:`\kappa = 1` is the paper's; 0 lets one regularization do for catalogues of any size.
 
-    With features f of items, the last sum is :math:`\sum_i r_i^\nu |y_i - W' f_i|^2 + \mu |W|^2`
-    instead, and W is solved in closed form each epoch: a popular item is governed by its events, a
-    rare one by its features, and one without any is :math:`W' f_i`. So with users.
+    With features f of items, a share :math:`\theta` of the last sum becomes
+    :math:`\sum_i r_i^\nu |y_i - W' f_i|^2 + \mu |W|^2`, and W is solved in closed form each epoch:
+    a popular item is governed by its events, a rare one by its features, and one without events is
+    :math:`W' f_i`, of a last W by which all rows count alike. So with users. Without the rest,
+    which pulls to 0, the norms of one side were free: users would shrink, items and W grow, and
+    rows be tied to their features too tightly.
     A weight below 0 is a dislike, a known zero of that confidence: its term is
     :math:`|\tilde w_{ui}| (x_u \cdot y_i)^2`, and it is none of the interactions that the mean
     weight, n_u and n_i are of.
@@ -104,9 +107,11 @@ class ALS(Sized):
     recency : float
         Above 0, weights fall with the steps back in the history, to this power, before e is; see
         `Interactions.user_items`.
+    feature_share : float
+        theta, from 0 to 1, where `fit` is given features: the share of the regularization that
+        pulls a row to what its features say, rather than to 0.
     feature_ridge : float
-        mu, above 0, where `fit` is given features: about so many mean rows of nothing are added to
-        each feature.
+        mu, above 0: about so many mean rows of nothing are added to each feature.
     iterations : int
         Epochs: times that both sides are solved.
     seed : int
@@ -136,12 +141,13 @@ class ALS(Sized):
     item_exponent: float = 0.0
     unobserved_exponent: float = 0.0
     recency: float = 0.0
-    feature_ridge: float = 1.0
+    feature_share: float = 0.3
+    feature_ridge: float = 2.0
     iterations: int = 15
     seed: int = 0
 
     def __post_init__(self) -> None:
-        shares = ("regularization_exponent", "unobserved_regularization")
+        shares = ("regularization_exponent", "unobserved_regularization", "feature_share")
         from_0 = ("weight_exponent", "recency", "seed", *shares)
         require_hyperparameters(
             self,
@@ -226,7 +232,8 @@ class ALS(Sized):
 
             self._run(solve_both, so_far, users.matrix, on_epoch)
             solve_exactly(users, items, self.unobserved_weight, pool, factors=self.factors)
-            if items.prior is not None:
+            if isinstance(items.prior, Prior):
+                items.prior = items.prior.alike()
                 items.prior.solve(items.vectors, pool)
             for side in (users, items):
                 side.fill(pool)

@@ -1,6 +1,7 @@
 """What the rows of one side of ALS are regularized towards: a linear map of their features."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 from recsys.base.threads import Threads
 from recsys.features.ridge import Ridge, product
 from recsys.vectors import FloatMatrix
+
+if TYPE_CHECKING:
+    from recsys.models.als.sweep import Side
 
 
 @dataclass
@@ -50,6 +54,15 @@ class Prior:
         self._regression: Ridge | None = None
         self.map: FloatMatrix = np.zeros((features.shape[1], width), dtype=np.float32)
 
+    def alike(self) -> "Prior":
+        """Return the same with all rows counting alike, for rows that nobody has touched.
+
+        Most rows are rare, and so are new ones at first: what popular items have in common says
+        less of them (``python -m benchmarks.features``).
+        """
+        ones = (self._weights > 0).astype(np.float64)
+        return Prior(self._features, ones, self._ridge, self.map.shape[1])
+
     def solve(self, vectors: FloatMatrix, pool: Threads) -> None:
         """Solve the map for the rows as they are."""
         if self._regression is None:
@@ -65,3 +78,11 @@ class Prior:
         if self._regression is None:
             return 0.0
         return self._regression.penalty * float(np.square(self.map, dtype=np.float64).sum())
+
+
+def penalty_of(side: "Side", prior: Prior | FixedPrior, pool: Threads) -> float:
+    """Return what a solve of rows leaves out: it regularizes them towards a share of the prior."""
+    said = prior.rows(pool)
+    squares = np.einsum("ij,ij->i", said, said) * (np.diff(side.matrix.indptr) > 0)
+    of_rows = (1 - side.share) * float(side.regularization.astype(np.float64) @ squares)
+    return side.share * (of_rows + prior.penalty())

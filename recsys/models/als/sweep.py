@@ -32,7 +32,7 @@ from recsys.models.als.basis import (
     diagonal,
 )
 from recsys.models.als.columns import Fixed, Number
-from recsys.models.als.prior import FixedPrior, Prior
+from recsys.models.als.prior import FixedPrior, Prior, penalty_of
 from recsys.models.als.row_solver import N_SCRATCH, halve_rows, solve_rows
 from recsys.models.protocol import popularity_of, power_of_counts
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
@@ -57,7 +57,8 @@ class Side:
     vectors: FloatMatrix  # (n_rows, width), as `padded` makes them
     regularization: FloatVector  # (n_rows,), above 0
     dense_scale: FloatVector  # (n_rows,): weight of a row's unobserved pairs, in unobserved weights
-    prior: Prior | FixedPrior | None = None  # what rows are regularized towards; None: towards 0
+    prior: Prior | FixedPrior | None = None  # what features say of the rows
+    share: float = 0.0  # of the regularization that pulls rows there; the rest pulls them to 0
     longest: float = 0.0  # norm of the longest vector
     penalty: float = 0.0  # of vectors that were solved, and of the map of their prior
     sums: NDArray[np.float64] | None = None  # see `gram`; None where nobody has asked
@@ -172,7 +173,7 @@ def items_at(
     """Return items at some vectors; `of_users` is the dense scale of all users."""
     regularization = item_regularization(als, row_sums(item_users, pool), of_users)
     ones = np.ones(item_users.shape[0], dtype=np.float32)
-    return Side(item_users, vectors, regularization, ones)
+    return Side(item_users, vectors, regularization, ones, share=als.feature_share)
 
 
 def users_at_zero(
@@ -181,7 +182,7 @@ def users_at_zero(
     """Return users at zero vectors, for weights as `weighted` returns them."""
     regularization, scale = user_terms(als, weights, row_sums(weights, pool))
     vectors = aligned_zeros(weights.shape[0], width)
-    return Side(weights, vectors, regularization, scale)
+    return Side(weights, vectors, regularization, scale, share=als.feature_share)
 
 
 def user_terms(
@@ -293,7 +294,7 @@ def solve_side(
     indptr = rows.matrix.indptr.astype(np.int64, copy=False)
     width = fixed.shape[1]
     none = np.zeros((0, width), dtype=np.float32)
-    prior = none if rows.prior is None else rows.prior.rows(pool)
+    prior = none if rows.prior is None else np.float32(rows.share) * rows.prior.rows(pool)
 
     ranges = ranges_of_equal_work(indptr, _N_PARTS)
     if dense.matrix is not None:
@@ -321,7 +322,7 @@ def solve_side(
 
     observed, penalties, squares = zip(*pool.map(work, ranges), strict=True)
     rows.penalty, rows.longest = float(sum(penalties)), float(np.sqrt(max(squares)))
-    rows.penalty += 0.0 if rows.prior is None else rows.prior.penalty()
+    rows.penalty += 0.0 if rows.prior is None else penalty_of(rows, rows.prior, pool)
     rows.sums = None
     return float(sum(observed))
 

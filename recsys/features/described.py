@@ -1,0 +1,128 @@
+"""Tables of items and users that a model knows, encoded: what a fit and a version take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.base.errors import ConfigError
+from recsys.base.feature_settings import FeatureSettings
+from recsys.features.encoder import Encoded, FeatureEncoder
+from recsys.features.features import Features
+from recsys.features.ridge import vectors_of_features
+from recsys.logs import Interactions, attributes_of
+from recsys.vectors import FloatMatrix, Ids
+
+_FLAGS = {"item": "--items", "user": "--user-table"}
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMap:
+    """How attributes become embeddings: the encoder, and the map of what it encodes.
+
+    Parameters
+    ----------
+    encoder : FeatureEncoder
+    map : ndarray of float32, shape (n_features, factors)
+    """
+
+    encoder: FeatureEncoder
+    map: FloatMatrix
+
+    def vectors(self, table: pa.Table) -> FloatMatrix:
+        """Return the embeddings of rows of a table by their attributes, (n, factors).
+
+        A row without any value has a zero embedding: nothing is known of it.
+        """
+        return vectors_of_features(self.encoder.encode(table), self.map)
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """What is known of items and users by id; None where a model is not to know it."""
+
+    items: Encoded | None = None
+    users: Encoded | None = None
+
+    @classmethod
+    def of(
+        cls, settings: FeatureSettings, items: pa.Table | None, users: pa.Table | None
+    ) -> Self | None:
+        """Encode the tables as settings say; None where they name no column.
+
+        Raises
+        ------
+        ConfigError
+            If there is no table of what is to be known.
+        DataError
+            If a column is missing, or cannot be encoded.
+        """
+        if not settings:
+            return None
+        return cls(_encoded("item", settings.items, items), _encoded("user", settings.users, users))
+
+    def features(self, log: Interactions) -> Features:
+        """Return the features of the rows of a log."""
+        return Features(
+            None if self.items is None else self.items.rows(log.items),
+            None if self.users is None else self.users.rows(log.users),
+        )
+
+    def with_new_items(self, log: Interactions) -> Interactions:
+        """Return a log with the items of the table that nobody has touched, after its own."""
+        if self.items is None:
+            return log
+        is_known = np.diff(self.items.matrix.indptr) > 0
+        joined, _ = log.items.joined(self.items.ids.take(np.flatnonzero(is_known)))
+        return log if len(joined) == len(log.items) else replace(log, items=joined)
+
+    @property
+    def encoders(self) -> Mapping[str, FeatureEncoder]:
+        """The encoders by side, "item" and "user"."""
+        found = {"item": self.items, "user": self.users}
+        return {side: one.encoder for side, one in found.items() if one is not None}
+
+
+def features_of(described: Described | None, log: Interactions) -> Features | None:
+    """Return the features of the rows of a log; None where a model knows of none."""
+    return None if described is None else described.features(log)
+
+
+def _encoded(side: str, columns: Mapping[str, str], table: pa.Table | None) -> Encoded | None:
+    """Encode the first row of each id of a table."""
+    if not columns:
+        return None
+    if table is None:
+        raise ConfigError(
+            f"model.{side}_features: expected a table with the columns "
+            f"{', '.join(columns)}, got none; name it: {_FLAGS[side]} (data.{side}s)"
+        )
+    table = table.rename_columns(
+        ["item_id" if name == f"{side}_id" else name for name in table.column_names]
+    )
+    table = table.filter(pc.is_valid(table["item_id"]))
+    ids = Ids(pc.unique(_plain_ids(table["item_id"])))
+    rows = attributes_of(table, ids)
+    return Encoded.of(FeatureEncoder.learn(rows, columns, of=side), rows, ids)
+
+
+def _plain_ids(column: pa.ChunkedArray) -> pa.Array:
+    """Return ids as integers or text; whole floats are integers."""
+    found = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    if pa.types.is_floating(found.type) or pa.types.is_decimal(found.type):
+        found = found.cast(pa.int64())
+    return found.combine_chunks()
+
+
+def facts_of(encoders: Mapping[str, FeatureEncoder]) -> dict[str, Any]:
+    """Return what a manifest keeps of encoders: columns with their kinds, and how many features."""
+    return {
+        f"{side}s": {
+            "columns": {name: one["kind"] for name, one in encoder.to_dict().items()},
+            "n_features": len(encoder),
+        }
+        for side, encoder in encoders.items()
+    }

@@ -1,0 +1,158 @@
+"""Attributes from the settings to a version: what is trained, kept, aligned, verified and read."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import recsys
+from recsys.config import Settings, changed_tables, settings_from, with_tables
+from recsys.errors import ConfigError, CorruptVersionError
+from recsys.features import vectors_of_features
+from recsys.nightly import run_night
+from recsys.store import Content
+
+N_USERS, N_ITEMS, N_NEW = 60, 30, 4
+KINDS = ["tea", "pots", "lamps"]
+
+
+def _tables() -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Return events of users of one kind of items each, items, of which some are new, and users."""
+    rng = np.random.default_rng(0)
+    user, item = np.nonzero(
+        rng.random((N_USERS, N_ITEMS))
+        < np.where(np.arange(N_USERS)[:, None] % 3 == np.arange(N_ITEMS) % 3, 0.7, 0.05)
+    )
+    ids = np.arange(N_ITEMS + N_NEW)
+    events = pa.table(
+        {
+            "user_id": [f"u{one}" for one in user],
+            "item_id": [f"i{one}" for one in item],
+            "timestamp": rng.integers(1_700_000_000, 1_710_000_000, len(user)),
+        }
+    )
+    items = pa.table(
+        {
+            "item_id": [f"i{one}" for one in ids],
+            "kind": [KINDS[one % 3] for one in ids],
+            "price": 1.0 + ids % 7,
+        }
+    )
+    users = pa.table(
+        {
+            "user_id": [f"u{one}" for one in range(N_USERS)],
+            "likes": [KINDS[one % 3] for one in range(N_USERS)],
+        }
+    )
+    return events, items, users
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("features")
+    events, items, users = _tables()
+    for name, table in (("events", events), ("items", items), ("users", users)):
+        pq.write_table(table, folder / f"{name}.parquet")
+    (folder / "recsys.toml").write_text(
+        """
+        [data]
+        log = ["events.parquet"]
+        items = "items.parquet"
+        users = "users.parquet"
+        [model]
+        name = "als"
+        factors = 8
+        item_features = { kind = "category", price = "number" }
+        user_features = ["likes"]
+        [evaluation]
+        split = "random"
+        k = 5
+        [gates]
+        enabled = false
+        """
+    )
+    recsys.train(
+        events, folder / "store", model=recsys.ALS(8), items=items, users=users,
+        item_features={"kind": "category", "price": "number"}, user_features=["likes"],
+        split="random", k=5, gates={"enabled": False},
+    )  # fmt: skip
+    return folder
+
+
+def test_a_version_has_the_new_items_and_the_maps(store: Path) -> None:
+    found = Content.of(recsys.versions(store / "store")[0])
+    manifest, items = found.version.manifest, found.items
+    assert manifest.features["items"]["columns"] == {"kind": "category", "price": "number"}
+    assert manifest.config["model"]["user_features"] == ["likes"]
+    assert manifest.n_items == N_ITEMS + N_NEW
+    assert (items.popularity == 0).sum() == N_NEW
+    for side in ("item", "user"):
+        table = pq.read_table(found.version.folder / f"{side}_features.parquet")
+        assert table.schema.metadata[b"space_id"].decode() == manifest.space_id
+        assert table["feature"][0].as_py() == "*"
+    of_items = found.feature_map("item")
+    assert of_items is not None
+    new = _tables()[1].slice(N_ITEMS)
+    rows = items.ids.rows(new["item_id"].to_pylist())
+    np.testing.assert_allclose(of_items.vectors(new), items.embeddings[rows], atol=1e-6)
+    recsys.verify(store / "store")
+    recommender = recsys.open(store / "store")
+    assert recommender.similar_items(f"i{N_ITEMS}", k=3).items  # of the kind that it is of
+    listed = [int(one.item_id[1:]) % 3 for one in recommender.similar_items(f"i{N_ITEMS}", k=5)]
+    assert listed.count(N_ITEMS % 3) >= 4
+
+
+def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
+    before = Content.of(recsys.versions(store / "store")[0])
+    report = run_night(settings_from_file(store), store / "store")
+    after = Content.of(recsys.versions(store / "store")[0])
+    assert report.version == after.version.name != before.version.name
+    assert after.version.manifest.space_id == before.version.manifest.space_id
+    old, new = before.feature_map("item"), after.feature_map("item")
+    assert old is not None
+    assert new is not None
+    cosine = np.sum(old.map * new.map) / np.linalg.norm(old.map) / np.linalg.norm(new.map)
+    assert cosine > 0.95
+    features = after.feature_map("user")
+    assert features is not None
+    encoded = features.encoder.encode(_tables()[2])
+    assert vectors_of_features(encoded, features.map).shape == (N_USERS, 8)
+    recsys.verify(store / "store")
+
+
+def settings_from_file(folder: Path) -> Settings:
+    return recsys.config.read_config(folder / "recsys.toml")
+
+
+def test_settings_say_it_in_the_table_of_the_model() -> None:
+    settings = settings_from({"model": {"item_features": ["a", "b"], "name": "svd"}})
+    assert settings.features.items == {"a": "auto", "b": "auto"}
+    assert changed_tables(settings)["model"]["item_features"] == ["a", "b"]
+    other = with_tables(settings, {"model": {"user_features": {"age": "number"}}})
+    assert (other.features.items, other.model) == (settings.features.items, settings.model)
+    assert settings_from(json.loads(json.dumps(changed_tables(other)))).features == other.features
+    assert Settings(model={"item_features": "title"}).features.items == {"title": "auto"}
+    with pytest.raises(ConfigError, match=r'model.item_features: .* \["category", "price"\]'):
+        settings_from({"model": {"item_features": [3]}})
+
+
+def test_what_is_missing_is_said(store: Path, tmp_path: Path) -> None:
+    events, items, _ = _tables()
+    given = {"model": recsys.ALS(4), "split": "none"}
+    with pytest.raises(ConfigError, match=r"model.item_features: expected a table .*--items"):
+        recsys.train(events, tmp_path, item_features=["kind"], **given)
+    with pytest.raises(recsys.DataError, match="'kin'.* did you mean"):
+        recsys.train(events, tmp_path, items=items, item_features=["kin"], **given)
+    with pytest.raises(recsys.DataError, match="users: .*user_id"):
+        recsys.train(events, tmp_path, users=items, user_features=["kind"], **given)
+    found = Content.of(recsys.versions(store / "store")[-1])
+    copied = tmp_path / "item_features.parquet"
+    table = pq.read_table(found.version.folder / "item_features.parquet").slice(1)
+    pq.write_table(table, copied)
+    from recsys.store.feature_files import read_feature_map
+
+    with pytest.raises(CorruptVersionError, match="expected the names of its encoder"):
+        read_feature_map(tmp_path, "item", (len(table) + 1, 8), found.version.manifest.space_id)
