@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 import recsys
 from recsys.config import Settings, read_config, settings_from
 from recsys.errors import GateFailedError
+from recsys.inputs import read_attributes
 from recsys.logs import Interactions, attributes_of
 from recsys.models import ALS, model_from, parameters_of
 from recsys.monitoring import DEFAULT_LIMITS
 from recsys.store import Manifest, Version, activate, current, find_version
-from recsys.training import read_attributes
 
 ROOT = Path(__file__).parents[1]
 DAY = 86_400

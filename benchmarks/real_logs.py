@@ -11,9 +11,10 @@ from time import perf_counter
 
 from recsys.config import Settings, read_config
 from recsys.evaluation import Evaluation
+from recsys.inputs import read_test
 from recsys.logs import read_log
 from recsys.models import ALS
-from recsys.training import evaluate_models, read_test, with_split
+from recsys.training import evaluate_models, with_split
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "pipelines" / "examples"

@@ -6,10 +6,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from recsys.base.devices import on_device
 from recsys.base.errors import ConfigError, DataError
@@ -20,12 +18,10 @@ from recsys.evaluation import Evaluation, evaluate, summaries_of
 from recsys.evaluation.new_items import of_other_catalogues
 from recsys.features import Described, features_of
 from recsys.inputs import AnyLog, AnySettings, inputs_of
-from recsys.inputs import read_attributes as read_attributes
-from recsys.inputs import read_test as read_test
 from recsys.logs import Interactions, attributes_of, summarize
 from recsys.logs.session import warn
 from recsys.logs.sources import ItemSource
-from recsys.logs.visits import LAST_DAY, Visits, visits_of
+from recsys.logs.visits import seen_days, visits_of
 from recsys.models import ALS, Blend, Model, Popularity, parameters_of, popularity_of
 from recsys.models.protocol import epoch_bar, mean_weight_of, recency_of
 from recsys.models.requirements import learns_dislikes
@@ -271,32 +267,13 @@ def release_of(
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
         times=ItemTimes.of(visits),
-        seen_day=_seen_days(log, seen, visits),
+        seen_day=seen_days(log, seen, visits),
         model=replace(model, mean_weight=mean_weight_of(user_items)),
         data=summarize(log).to_dict(),
         metrics=metrics,
         config=plain_settings(settings),
         encoders={} if described is None else described.encoders,
     )
-
-
-def _seen_days(
-    log: Interactions, seen: sp.csr_array, visits: Visits | None
-) -> NDArray[np.uint16] | None:
-    """Return the day of the last event of each seen pair; `LAST_DAY` of what never returns."""
-    days = None if visits is None else visits.last_day
-    if days is None or log.dislikes is None:
-        return days
-    of_pairs, likes = (_keys_of(one) for one in (seen, replace(log, dislikes=None).user_items()))
-    found = np.full(len(of_pairs), LAST_DAY, dtype=np.uint16)  # which disliked ones keep
-    found[np.searchsorted(of_pairs, likes)] = days
-    return found
-
-
-def _keys_of(matrix: sp.csr_array) -> NDArray[np.int64]:
-    """Return a number for each entry, ascending."""
-    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
-    return np.asarray(rows * matrix.shape[1] + matrix.indices)
 
 
 def evaluate_models(

@@ -1,3 +1,4 @@
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_the_examples_are_valid_and_short(
         ({"log": {"duplicates": "mean"}}, "log.duplicates: .*'sum'.*, got 'mean'"),
         ({"log": {"min_user_items": 0}}, "log.min_user_items: expected 1 or more, got 0"),
         ({"log": {"columns": {"user": "u"}}}, "log.columns: .*'user'"),
-        ({"log": {"events": {"view": -1}}}, "log.events.view: expected a weight of 0 or more"),
+        ({"log": {"events": {"view": inf}}}, "log.events.view: expected a finite weight"),
         ({"evaluation": {"test_fraction": 1.5}}, "evaluation.test_fraction"),
         ({"evaluation": {"validation": "x"}}, "evaluation.validation: .*'same'.*, got 'x'"),
         ({"evaluation": {"k": 0}}, "evaluation.k: expected 1 or more, got 0"),

@@ -141,7 +141,7 @@ def read_logged(
     settings.require_local("this command")
     source = fetched(settings) if settings.log.sql else settings.data.log
     log = recsys.read_log(source, settings.log, rejects=rejects, progress=True)
-    test = recsys.training.read_test(settings)
+    test = recsys.inputs.read_test(settings)
     note_counts(log.row_counts, recsys.splits.say_few_tested(log, settings.evaluation, test))
     return log, test
 

@@ -106,7 +106,7 @@ def evaluate_command(
 
 def _item_groups(settings: "Settings", ids: "Ids", column: str) -> list[list[str]]:
     """Return the groups of each item by a column of the table of items; say what divides them."""
-    table = recsys.training.read_attributes(settings)
+    table = recsys.inputs.read_attributes(settings)
     if table is None:
         raise ConfigError(f"--by {column}: expected a table of items, got none; add --items")
     if column not in table.column_names:

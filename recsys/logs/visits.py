@@ -5,10 +5,11 @@ an item rise.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.mapped import ascends, beside, folder_of
@@ -121,6 +122,25 @@ def visits_of(log: Interactions, trending_days: float = 7.0) -> Visits | None:
         _usual_gaps(np.concatenate(gaps), n_items),
         _cut(last_day, n_pairs) if returned.any() else None,
     )
+
+
+def seen_days(
+    log: Interactions, seen: sp.csr_array, visits: Visits | None
+) -> NDArray[np.uint16] | None:
+    """Return the day of the last event of each seen pair; `LAST_DAY` of what never returns."""
+    days = None if visits is None else visits.last_day
+    if days is None or log.dislikes is None:
+        return days
+    of_pairs, likes = (_keys_of(one) for one in (seen, replace(log, dislikes=None).user_items()))
+    found = np.full(len(of_pairs), LAST_DAY, dtype=np.uint16)  # which disliked ones keep
+    found[np.searchsorted(of_pairs, likes)] = days
+    return found
+
+
+def _keys_of(matrix: sp.csr_array) -> NDArray[np.int64]:
+    """Return a number for each entry, ascending."""
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    return np.asarray(rows * matrix.shape[1] + matrix.indices)
 
 
 def velocity_of(recent: Counts, past: Counts, first_day: Counts, window: "_Window") -> Shares:

@@ -12,7 +12,7 @@ from recsys.base.progress import spinner
 from recsys.config import Settings
 from recsys.events import EventDatabase, drop_held, has_events, open_events
 from recsys.features import Described
-from recsys.inputs import read_described
+from recsys.inputs import read_attributes, read_described, read_test
 from recsys.logs import Interactions, take_new_rows
 from recsys.logs.sources import LogSource
 from recsys.models import model_from
@@ -40,12 +40,7 @@ from recsys.store import (
     damage_of,
     find_version,
 )
-from recsys.training import (
-    read_attributes,
-    read_test,
-    release_of,
-    with_split,
-)
+from recsys.training import release_of, with_split
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
