@@ -58,7 +58,7 @@ class Prior:
         """Return the same with all rows counting alike, for rows that nobody has touched.
 
         Most rows are rare, and so are new ones at first: what popular items have in common says
-        less of them (``python -m benchmarks.features``).
+        less of them.
         """
         ones = (self._weights > 0).astype(np.float64)
         return Prior(self._features, ones, self._ridge, self.map.shape[1])
