@@ -45,7 +45,7 @@ MODELS: dict[str, Any] = {
     "item2vec": Item2Vec(),
     "distilled": Distilled(),
 }
-RIDGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+PULLS = ((0.3, 2.0), (0.3, 1.0), (0.1, 2.0), (0.6, 2.0), (0.3, 4.0), (1.0, 8.0))  # share, ridge
 MOST_LOST = 0.02  # of warm accuracy on validation
 VALIDATION_USERS = 2_000
 
@@ -143,8 +143,9 @@ def best_of(
 
 def feature_trials(n: int) -> Iterator[tuple[Any, Callable[[Part], Scorer]]]:
     """Yield ALS with settings of its features."""
-    for ridge in RIDGES[:n]:
-        yield ridge, partial(_ours, model=replace(ALS(), feature_ridge=ridge))
+    for share, ridge in PULLS[:n]:
+        tried = replace(ALS(), feature_share=share, feature_ridge=ridge)
+        yield (share, ridge), partial(_ours, model=tried)
 
 
 def _ours(part: Part, model: Any) -> Scorer:
@@ -176,8 +177,8 @@ def measure(name: str, log: Log, models: list[str], n_trials: int) -> None:
             train, test = validation.train, validation.test
             plain = evaluate(without, train, test, K, most_users=VALIDATION_USERS)
             least = (1 - MOST_LOST) * plain.metrics[RECALL]
-            ridge, _ = best_of("als", feature_trials(n_trials), validation, least)
-            model = replace(model, feature_ridge=ridge)
+            (share, ridge), _ = best_of("als", feature_trials(n_trials), validation, least)
+            model = replace(model, feature_share=share, feature_ridge=ridge)
         found[of] = whole.evaluated(_ours(whole, model))
         warm[of] = warm_of(name, log, whole, model)
     report(found, warm, models)
