@@ -12,6 +12,7 @@ import recsys
 from recsys.errors import RecsysError
 from recsys.evaluation import compare
 from recsys.models import popularity_of
+from recsys.models.requirements import takes_dislikes
 from recsys.selection import compare_models, measure_dimensions, try_dimensions, tune_model
 from recsys.tuning import Budget, Task, tune
 from recsys.tuning.candidates import Candidate
@@ -116,6 +117,8 @@ def test_what_is_no_log(name: str) -> None:
 def test_what_is_no_matrix_of_weights(model: Any) -> None:
     fold_in = model.fold_in(model.fit(MATRIX).items, popularity_of(MATRIX))
     for name, wrong in NO_WEIGHTS.items():
+        if name == "negative" and takes_dislikes(model):
+            continue  # they are dislikes
         refused(lambda wrong=wrong: model.fit(wrong), name)
         refused(lambda wrong=wrong: fold_in(wrong), name)
     refused(lambda: fold_in(sp.csr_array(MATRIX.T)), "transposed")

@@ -13,6 +13,7 @@ from recsys.base.errors import ConfigError
 from recsys.base.signed import liked
 from recsys.base.threads import chunks, threads
 from recsys.features import Features
+from recsys.logs.interactions import Interactions
 from recsys.models.als import ALS
 from recsys.models.als.sweep import gram
 from recsys.models.mapped import mapped, with_priors
@@ -134,7 +135,7 @@ class Blend:
     ) -> Embeddings:
         """Fit SVD, then ALS, whose epochs are those of the blend; see `Model.fit`."""
         require_no_start(self.name, start)
-        blended = self._with(user_items, self.svd.fit(user_items))
+        blended = self._with(user_items, self.svd.fit(_likes_of(user_items)))
 
         def on_als_epoch(epoch: Epoch) -> bool | None:
             if on_epoch is None:
@@ -150,7 +151,8 @@ class Blend:
 
     def _with(self, user_items: UserItems, svd: Embeddings) -> Callable[[Embeddings], Embeddings]:
         """Prepare the blend of an SVD with any epoch of ALS."""
-        matrix, of_svd = checked(user_items, recency=self.recency), self._scale_of(svd.items)
+        matrix = checked(_likes_of(user_items), recency=self.recency)
+        of_svd = self._scale_of(svd.items)
 
         def blended(als: Embeddings) -> Embeddings:
             scales = [self._scale_of(als.items), of_svd]
@@ -241,6 +243,13 @@ class Blend:
                 for share, x, scale in zip(self._shares(), users, scales, strict=True)
             ]
         )
+
+
+def _likes_of(user_items: UserItems) -> UserItems:
+    """Return a matrix without its dislikes; a log has them apart."""
+    if isinstance(user_items, Interactions):
+        return user_items
+    return liked(checked(user_items, signed=True))
 
 
 def _per_mean_score(users: FloatMatrix, items: FloatMatrix, histories: sp.csr_array) -> FloatVector:

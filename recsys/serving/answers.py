@@ -76,7 +76,7 @@ class Answers:
         self._content = content
         self._users, self._items, self._index = content.users, items or content.items, content.index
         self.version = content.version.name
-        self.has_dislikes = bool(content.version.manifest.log.dislikes)
+        self.has_dislikes = bool(content.version.manifest.data.get("dislikes"))
         self._sold_out = rules.sold_out and SoldOut(Path(rules.sold_out), self._items.ids)
 
     @lazy_property

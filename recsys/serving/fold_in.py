@@ -59,8 +59,8 @@ class Histories:
 
     def __init__(self, content: Content, items: ItemTable) -> None:
         self._items = items
-        self._spec = content.version.manifest.model
-        self._mean_dislike = content.version.manifest.log.mean_dislike
+        self._manifest = content.version.manifest
+        self._spec = self._manifest.model
         self.version = content.version.name
 
     @property
@@ -106,7 +106,7 @@ class Histories:
         """Add dislikes, of the confidence that those of the log have on average."""
         if not len(disliked):
             return history
-        confidence = self._mean_dislike or self._spec.unit
+        confidence = self._manifest.log.mean_dislike or self._spec.unit
         weights = np.append(history.data, np.full(len(disliked), -confidence))
         return self.as_row(np.append(history.indices, disliked), weights)
 

@@ -8,20 +8,23 @@ JSON.
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from recsys.base.durable import durable_file
 from recsys.base.reading import damaged
-from recsys.features import FeatureEncoder, FeatureMap
 from recsys.store.manifest import FORMAT
 from recsys.store.parquet_files import embedding_column, errors_of_parquet, vectors_of
+
+if TYPE_CHECKING:
+    from recsys.features import FeatureMap
 
 FEATURES = {"item": "item_features.parquet", "user": "user_features.parquet"}
 _ENCODER = "recsys.encoder"
 
 
-def write_feature_map(folder: Path, side: str, found: FeatureMap, space_id: str) -> None:
+def write_feature_map(folder: Path, side: str, found: "FeatureMap", space_id: str) -> None:
     """Write the map of one side: feature, embedding."""
     import pyarrow.parquet as pq
 
@@ -36,9 +39,13 @@ def write_feature_map(folder: Path, side: str, found: FeatureMap, space_id: str)
         pq.write_table(table, file, write_statistics=False, write_page_checksum=True)
 
 
-def read_feature_map(folder: Path, side: str, shape: tuple[int, int], space_id: str) -> FeatureMap:
+def read_feature_map(
+    folder: Path, side: str, shape: tuple[int, int], space_id: str
+) -> "FeatureMap":
     """Read the map of one side; a CorruptVersionError where it is damaged, or of another space."""
     import pyarrow.parquet as pq
+
+    from recsys.features import FeatureEncoder, FeatureMap  # not needed to serve
 
     path = folder / FEATURES[side]
     with errors_of_parquet(path):

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.logs.visits import NO_DAY, Visits
 from recsys.store.parquet_files import column_of, errors_of_parquet, id_column, read, write
 from recsys.vectors import Ids
+
+if TYPE_CHECKING:
+    from recsys.logs.visits import Visits
 
 TIMES = "times.parquet"
 
@@ -38,8 +40,10 @@ class ItemTimes:
     repeat_gap: NDArray[np.float32]
 
     @classmethod
-    def of(cls, visits: Visits | None) -> Self | None:
+    def of(cls, visits: "Visits | None") -> Self | None:
         """Return what a version keeps of the visits of items."""
+        from recsys.logs.visits import NO_DAY  # a server reads no log
+
         if visits is None:
             return None
         is_never = visits.first_day == NO_DAY

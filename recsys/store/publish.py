@@ -28,7 +28,6 @@ from recsys.base.environment import environment
 from recsys.base.locks import has_flock, only_writer
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.stopping import uninterrupted
-from recsys.features import facts_of
 from recsys.index import IndexSummary, Sample, build_index
 from recsys.store import parquet_files
 from recsys.store.activations import Seen, make_current, seen_current
@@ -317,6 +316,8 @@ def _manifest(
     facts: dict[str, FileFacts],
 ) -> Manifest:
     """Name the version and describe it."""
+    from recsys.features import facts_of  # not needed to serve
+
     name, created = _free_name(store, facts)
     return Manifest(
         version=name,

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
-from recsys.features import FeatureEncoder, FeatureMap
 from recsys.store.item_times import ItemTimes
 from recsys.store.manifest import EvaluationSummary, ModelSpec
 from recsys.store.parquet_files import SeenLists
@@ -18,6 +17,8 @@ from recsys.vectors import Embeddings, Ids, space_id_of
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+    from recsys.features import FeatureEncoder, FeatureMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class Release:
     config: Mapping[str, Any] = field(default_factory=dict)
     space_id: str | None = None
     alignment: Mapping[str, Any] = field(default_factory=dict)
-    encoders: Mapping[str, FeatureEncoder] = field(default_factory=dict)
+    encoders: Mapping[str, "FeatureEncoder"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n_users, n_items = len(self.embeddings.users), len(self.embeddings.items)
@@ -114,8 +115,10 @@ class Release:
         )
 
     @property
-    def feature_maps(self) -> dict[str, FeatureMap]:
+    def feature_maps(self) -> "dict[str, FeatureMap]":
         """The maps from features to embeddings by side, with what encodes the features."""
+        from recsys.features import FeatureMap  # not needed to serve
+
         maps = {"item": self.embeddings.item_map, "user": self.embeddings.user_map}
         return {
             side: FeatureMap(self.encoders[side], one)

@@ -68,7 +68,7 @@ class Embeddings:
 
     def __post_init__(self) -> None:
         matrices = self.matrices
-        for name, matrix in matrices.items():
+        for name, matrix in ({"users": self.users, "items": self.items} | matrices).items():
             if not isinstance(matrix, np.ndarray):
                 raise DataError(
                     f"embeddings of {name}: expected a float32 matrix, got {type(matrix).__name__}"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recsys.monitoring.another_log import reason_for_another_log
+from recsys.store.parquet_files import SeenLists
 from recsys.vectors import Ids
 from tests.worlds import as_interactions, random_user_items
 
@@ -14,7 +15,7 @@ from tests.worlds import as_interactions, random_user_items
 def version_of(log: Any) -> Any:
     """Return what is compared of a version: its ids, and what its users had seen."""
     matrix = log.user_items()
-    seen = [matrix.indices[a:b] for a, b in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)]
+    seen = SeenLists(matrix.indptr, matrix.indices)
     return SimpleNamespace(
         users=SimpleNamespace(ids=log.users, seen=seen), items=SimpleNamespace(ids=log.items)
     )

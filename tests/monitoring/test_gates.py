@@ -431,7 +431,7 @@ def test_rows_left_out_are_those_of_numpy() -> None:
             assert _without(rows, seen).tolist() == np.setdiff1d(rows, seen).tolist()
 
 
-def tested_on_new(low: float, high: float) -> Any:
+def evaluation_of_new(low: float, high: float) -> Any:
     """Return what the gate reads of a version whose recall over new items has this interval."""
     summary = EvaluationSummary(
         k=20,
@@ -447,12 +447,15 @@ def tested_on_new(low: float, high: float) -> Any:
 
 
 def test_recall_over_new_items_is_held_to_that_of_the_version_before() -> None:
-    before = tested_on_new(0.20, 0.24)
-    for new, passes in ((tested_on_new(0.16, 0.195), True), (tested_on_new(0.10, 0.15), False)):
+    before = evaluation_of_new(0.20, 0.24)
+    for new, passes in (
+        (evaluation_of_new(0.16, 0.195), True),
+        (evaluation_of_new(0.10, 0.15), False),
+    ):
         (check,) = Gates()._of_new_items(new, before)
         assert check.passed == passes
         assert check.sentence.startswith("new_items_as_good_as_current: recall@20 0.")
-    without = tested_on_new(0.1, 0.2)
+    without = evaluation_of_new(0.1, 0.2)
     del without.metrics["als, new items"]
     assert Gates()._of_new_items(before, without) == []
     assert Gates()._of_new_items(before, None) == []
