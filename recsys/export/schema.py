@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from recsys.base.durable import durable_file
 from recsys.export.formats import Files, Tables
 from recsys.store.content import Content
+from recsys.store.feature_files import FEATURES
 from recsys.store.item_times import TIMES
 from recsys.store.manifest import plain
 from recsys.store.parquet_files import ATTRIBUTES, ITEMS, USERS, errors_of_parquet
@@ -25,12 +26,14 @@ _MEANINGS = {
     "seen_weight": "How much each seen item counted in training, below 0 what the user disliked; "
     "absent where all are 1.",
     "seen_day": "Day of the last event with each seen item, where people come back to items.",
-    "popularity": "Users of the item.",
+    "popularity": "Users of the item; 0 of an item that only its attributes speak for.",
     "recent_popularity": "The same, with old interactions counting less.",
     "first_day": "Day of the first event of the item.",
     "velocity": "How much more often the item is met of late than its own past lets expect.",
     "repeat_share": "Of the users of the item, those who come back to it on a later day.",
     "repeat_gap": "Days after which they usually do.",
+    "feature": "What an attribute says: its column, and the value, word or number. What is known "
+    "by attributes alone has the sum over its features for an embedding.",
     "summand": "What the item adds to the embedding of a user who has it in the history.",
 }
 _OTHER_MEANING = "As the table of items had it."
@@ -48,7 +51,8 @@ def write_schema(folder: Path, _tables: Tables, content: Content) -> Files:
 
 def _described(content: Content) -> dict[str, Any]:
     manifest, folder = content.version.manifest, content.version.folder
-    names = [name for name in (USERS, ITEMS, ATTRIBUTES, TIMES) if name in manifest.files]
+    of_a_version = (USERS, ITEMS, ATTRIBUTES, TIMES, *FEATURES.values())
+    names = [name for name in of_a_version if name in manifest.files]
     return {
         "version": manifest.version,
         "parent": manifest.parent,

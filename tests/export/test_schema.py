@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from recsys.export import export_version
+from recsys.features import FeatureEncoder
 from recsys.store import Content, ItemTimes, publish
 from recsys.vectors import Embeddings
 from tests.command_line import run_program
@@ -22,7 +24,10 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
     users, items = (rng.standard_normal((n, 4)).astype(np.float32) for n in (12, 30))
     items[3] = 0
     folder = tmp_path_factory.mktemp("it's a store")
-    release = small_release(embeddings=Embeddings(users, items))
+    encoder = FeatureEncoder.learn(pa.table({"kind": ["a", "b"] * 15}), ["kind"])
+    item_map = np.ones((len(encoder.names), 4), np.float32)
+    release = small_release(embeddings=Embeddings(users, items, item_map=item_map))
+    release = replace(release, encoders={"item": encoder})
     days = np.zeros(release.seen.nnz, np.uint16)
     times = ItemTimes(*np.zeros((4, 30), np.float32))
     return Content.of(publish(folder, replace(release, times=times, seen_day=days)))
@@ -54,7 +59,7 @@ def test_there_is_a_snippet_for_spark(page: Path) -> None:
 def test_the_columns_are_those_of_the_files(content: Content, page: Path) -> None:
     described = json.loads((page / "schema.json").read_text())
     assert described["space_id"] == content.version.manifest.space_id
-    names = ("users", "items", "attributes", "times")
+    names = ("users", "items", "attributes", "times", "item_features")
     assert set(described["files"]) == {f"{name}.parquet" for name in names}
     of_times = {
         one["name"]: one["meaning"] for one in described["files"]["times.parquet"]["columns"]
