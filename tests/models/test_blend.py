@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recsys.base.signed import liked
 from recsys.config import settings_from
 from recsys.errors import ConfigError
 from recsys.models import ALS, SVD, Blend, Epoch, model_from, parameters_of
@@ -76,3 +77,12 @@ def test_a_config_names_the_parameters_of_both() -> None:
 def test_what_is_wrong_is_named(tables: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         settings_from({"model": {"name": "blend", **tables}})
+
+
+def test_dislikes_of_a_matrix_reach_the_half_of_als_alone() -> None:
+    signed = random_user_items(30, 20, 0.3)
+    signed.data[::4] *= -1
+    model = Blend(ALS(factors=4, iterations=2), SVD(factors=4))
+    with_dislikes, without = (model.fit(one).items for one in (signed, liked(signed)))
+    np.testing.assert_array_equal(with_dislikes[:, 4:], without[:, 4:])
+    assert not np.allclose(with_dislikes[:, :4], without[:, :4])
