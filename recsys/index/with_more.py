@@ -65,9 +65,8 @@ class IndexWithMore:
     ) -> tuple[NDArray[np.int32], FloatMatrix]:
         """Return the lists of many users; see `Searcher.search_many`."""
         of_more = exclude >= self._n
-        before = np.concatenate([[0], np.cumsum(of_more)])[
-            starts
-        ]  # those of more, before each user
+        counts = np.concatenate([[0], np.cumsum(of_more)])
+        before = counts[starts]  # exclusions among more, before those of each user
         own = None if allowed is None else _own(allowed)
         beside = None if allowed is None else allowed.beside
         lists = (

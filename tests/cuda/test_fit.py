@@ -1,6 +1,7 @@
 """A whole fit on a card that is emulated, beside the fit of the CPU."""
 
 import sys
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,23 +24,15 @@ from recsys.training import computed_on
 from recsys.vectors import Embeddings
 from tests.cuda.emulator import Emulator
 from tests.models import als_twin
+from tests.models.test_als import MODELS as MODELS_OF_THE_CPU
 from tests.models.test_als import full
 from tests.worlds import random_user_items
 
 WORLD = full(random_user_items(70, 40, 0.15, seed=1))
 MODELS = {
     "plain": ALS(factors=12, regularization=0.1, iterations=8, seed=4),
-    "weighted": ALS(
-        factors=33,
-        regularization=0.05,
-        regularization_exponent=1.0,
-        unobserved_regularization=1.0,
-        unobserved_weight=0.3,
-        weight_exponent=0.5,
-        user_exponent=0.6,
-        item_exponent=0.25,
-        unobserved_exponent=0.4,
-        iterations=8,
+    "weighted": replace(
+        MODELS_OF_THE_CPU["weighted"], factors=33, regularization=0.05, iterations=8
     ),
 }
 PLAIN = MODELS["plain"]
