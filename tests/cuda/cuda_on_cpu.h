@@ -167,6 +167,31 @@ inline uint32_t __ballot_sync(unsigned, bool is_set) {
 inline float __uint_as_float(uint32_t bits) { float x; memcpy(&x, &bits, 4); return x; }
 inline uint32_t __float_as_uint(float x) { uint32_t bits; memcpy(&bits, &x, 4); return bits; }
 inline float __fdividef(float a, float b) { return a / b; }
+inline float half_of(uint32_t bits) {
+    const uint16_t low = (uint16_t)bits;
+    _Float16 x;
+    memcpy(&x, &low, 2);
+    return (float)x;
+}
+inline void unpack_halves(uint32_t pair, float& low, float& high) { low = half_of(pair), high = half_of(pair >> 16); }
+
+// mma.sync.m16n8k16, row by column: what each lane holds of A, B and C is in the PTX manual.
+inline void multiply_add(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+    struct Fragment {
+        uint32_t a[4], b[2];
+    };
+    const auto held = block.exchange(Fragment{{a0, a1, a2, a3}, {b0, b1}});
+    const int g = block.lane() / 4, t = block.lane() % 4;
+    for (int pair = 0; pair < 8; ++pair) {  // of factors
+        float x[2][2], y[2][2];
+        for (int one = 0; one < 2; ++one) {  // rows g and g + 8 of A, columns 2 t and 2 t + 1 of B
+            unpack_halves(held(g * 4 + pair % 4).a[pair / 4 * 2 + one], x[one][0], x[one][1]);
+            unpack_halves(held((2 * t + one) * 4 + pair % 4).b[pair / 4], y[one][0], y[one][1]);
+        }
+        for (int i = 0; i < 4; ++i) c[i] += x[i / 2][0] * y[i % 2][0] + x[i / 2][1] * y[i % 2][1];
+    }
+}
+
 inline int __popc(uint32_t x) { return __builtin_popcount(x); }
 inline int __ffs(uint32_t x) { return __builtin_ffs((int)x); }
 template <class T> T atomicAdd(T* at, T x) { const T old = *at; *at += x; return old; }

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,22 @@ _OUTCOMES = {1: "deadlock: not all threads come to a barrier", 2: "written behin
 
 Change = Callable[[str], str]
 """Of a source, to plant a fault in it."""
+
+
+def planted(file: str, faults: Mapping[str, tuple[str, str]]) -> Change:
+    """Plant faults in a file, of which the variable `fault` chooses one by its number from 1.
+
+    Each is an expression of the kernels, and what would be wrong in its place.
+    """
+
+    def change(source: str) -> str:
+        for number, (right, wrong) in enumerate(faults.values(), start=1):
+            if file in source:
+                assert right in source, right
+                source = source.replace(right, f"(fault == {number} ? {wrong} : {right})")
+        return f'extern "C" {{ int fault = 0; }}\n{source}'
+
+    return change
 
 
 class KernelError(Exception):

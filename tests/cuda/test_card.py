@@ -10,6 +10,7 @@ from recsys.cuda.rows import Number
 from recsys.errors import ConfigError
 from tests.cuda.rows_twin import case_of
 from tests.cuda.test_fit import MODELS, WORLD, losses_and_vectors
+from tests.cuda.test_lists import FACTORS, are_right, world_of
 from tests.cuda.test_rows import LENGTHS, OF_LOSSES, OF_ROWS, SHAPES, errors
 from tests.models import als_twin
 
@@ -42,3 +43,11 @@ def test_a_fit_is_as_good_as_that_of_the_cpu_and_the_same_twice(card: Backend, n
     exact = als_twin.solve_users(als, WORLD, embeddings.items)
     off = np.linalg.norm(embeddings.users - exact, axis=1) / np.linalg.norm(exact, axis=1)
     assert off.max() < 1e-5
+
+
+@pytest.mark.parametrize("factors", FACTORS)
+def test_lists_are_those_of_numpy_and_the_same_twice(card: Backend, factors: int) -> None:
+    world = world_of(factors, seed=factors, n_users=300)
+    for by_groups in (False, True):
+        assert are_right(card, world, by_groups=by_groups)
+        assert are_right(card, world, by_groups=by_groups)

@@ -9,7 +9,7 @@ from recsys.cuda.backend import Backend
 from recsys.cuda.csr import Rows
 from recsys.cuda.rows import WIDTHS, Number, Plan, Schedule, program_of, rounded, width_of
 from recsys.errors import ConfigError
-from tests.cuda.emulator import Emulator, KernelError
+from tests.cuda.emulator import Emulator, KernelError, planted
 from tests.cuda.rows_twin import Case, by_kernels, by_numpy, case_of
 
 # One column more and less than what a warp, a tile and a block hold; classes of 1, 2 and 3 warps;
@@ -76,17 +76,8 @@ FAULTS = {  # an expression of the kernels, and what would be wrong in its place
 }
 
 
-def with_faults(source: str) -> str:
-    """Return kernels with all the faults in them, of which the variable `fault` chooses one."""
-    for number, (right, wrong) in enumerate(FAULTS.values(), start=1):
-        if "rows.cu" in source:
-            assert right in source
-            source = source.replace(right, f"(fault == {number} ? {wrong} : {right})")
-    return f'extern "C" {{ int fault = 0; }}\n{source}'
-
-
 def test_every_fault_in_the_kernels_is_found(kernels: Path) -> None:
-    emulator = Emulator(kernels, change=with_faults)
+    emulator = Emulator(kernels, change=planted("rows.cu", FAULTS))
     # Of the widths, the one has dot products of two columns in a lane, the other of one in two.
     cases = [case_of(LENGTHS, width, seed=width) for width in (32, 128)]
 
