@@ -17,10 +17,21 @@ inlined = njit(inline="always", fastmath=True, boundscheck=False, error_model="n
 
 
 @inlined
+def _entry(array: NDArray[Any], i: int) -> Any:
+    """Return ``array[i]``; of a signed i, Numba would look whether it counts from the end."""
+    return array[np.uint64(i)]
+
+
+@inlined
 def four_columns(columns: NDArray[np.int32], j: int, stop: int) -> tuple[int, int, int, int]:
     """Return four columns from j; repeat the last column past the end."""
     end = stop - 1
-    return columns[j], columns[min(j + 1, end)], columns[min(j + 2, end)], columns[min(j + 3, end)]
+    return (
+        _entry(columns, j),
+        _entry(columns, min(j + 1, end)),
+        _entry(columns, min(j + 2, end)),
+        _entry(columns, min(j + 3, end)),
+    )
 
 
 @inlined
@@ -28,10 +39,10 @@ def four_weights(weight: Floats, j: int, stop: int) -> Four:
     """Return four weights from j; 0 past the end."""
     zero = np.float32(0)
     return (
-        weight[j],
-        weight[j + 1] if j + 1 < stop else zero,
-        weight[j + 2] if j + 2 < stop else zero,
-        weight[j + 3] if j + 3 < stop else zero,
+        _entry(weight, j),
+        _entry(weight, j + 1) if j + 1 < stop else zero,
+        _entry(weight, j + 2) if j + 2 < stop else zero,
+        _entry(weight, j + 3) if j + 3 < stop else zero,
     )
 
 

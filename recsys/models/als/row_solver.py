@@ -22,8 +22,9 @@ Preconditioned conjugate gradients (Hestenes and Stiefel 1952) solve it, as TakÃ
     alpha = rho / p' A p;  x += alpha p;  r -= alpha A p;  rho = r' M^-1 r;  p = M^-1 r + beta p
 
 A step is a pass over the columns, four at a time: a dot product and an update each, 4 * width
-flops. Columns are prefetched and read in place; copying them into a buffer first was measured
-slower, as after the first pass they are in the cache either way. The last step needs only the dot
+flops. Columns are read in place; copying them into a buffer first was measured slower, as after the
+first pass they are in the cache either way. Only that pass prefetches: in the later ones it would
+take as long as the arithmetic. The last step needs only the dot
 products, as its length follows from them, and so does what a step changes in the observed part of
 the loss, whatever stood for the dense one. So one step costs 6, two cost 10 flops per column and
 factor.
@@ -86,13 +87,14 @@ def _add_residual(
     x: Floats,  # (width,)
     target: Number,  # what the scores should be: 1, or 0 for the image of a direction
     dislikes: bool | None,
+    is_far: bool,  # the columns are in no cache yet
     out: Floats,  # (width,)
 ) -> Number:
     """Add ``Z' |w| (target - Z x)`` to out; return ``sum(|w| (target - Z x)^2)``."""
     loss: Number = np.float32(0)
     line = per_line(fixed)
     for j in range(start, stop, 4):
-        for ahead in range(j + _AHEAD, min(j + _AHEAD + 4, columns.shape[0])):
+        for ahead in range(j + _AHEAD, min(j + _AHEAD + 4, columns.shape[0]) if is_far else 0):
             for f in range(0, x.shape[0], line):
                 prefetch(fixed, (columns[ahead], f))
         four = four_columns(columns, j, stop)
@@ -274,7 +276,9 @@ def _solve_row(
     """Improve one row in place; return the observed part of its loss."""
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
     _start(pull, residual, direction)
-    loss = _add_residual(fixed, down, columns, weight, start, stop, x, one, dislikes, residual)
+    loss = _add_residual(
+        fixed, down, columns, weight, start, stop, x, one, dislikes, True, residual
+    )
     curvature = _precondition(residual, dense, inverse, zero, direction)
     # Of the first direction, rho and the dense part of the curvature are both r' r / dense.
     rho = np.float32(curvature)
@@ -288,7 +292,7 @@ def _solve_row(
         else:
             image[:] = zero
             squares = _add_residual(
-                fixed, down, columns, weight, start, stop, direction, zero, dislikes, image
+                fixed, down, columns, weight, start, stop, direction, zero, dislikes, False, image
             )
         curvature += squares
         if not curvature > zero:  # solved as exactly as float32 can
