@@ -327,12 +327,19 @@ def read_attributes(settings: Settings) -> pa.Table | None:
     return read_items(settings.data.items, settings.data.item_settings)
 
 
-def read_described(settings: Settings, items: pa.Table | None = None) -> Described | None:
+def read_user_attributes(settings: Settings) -> pa.Table | None:
+    """Read the table of user attributes that the settings name, if they do."""
+    return None if settings.data.users is None else users_of(settings, settings.data.users)
+
+
+def read_described(
+    settings: Settings, items: pa.Table | None = None, users: pa.Table | None = None
+) -> Described | None:
     """Read and encode the tables that the settings name, where a model is to know of them."""
     if not settings.features:
         return None
     if items is None and settings.features.items:
         items = read_attributes(settings)
-    users = settings.data.users if settings.features.users else None
-    table = None if users is None else users_of(settings, users)
-    return Described.of(settings.features, items, table)
+    if users is None and settings.features.users:
+        users = read_user_attributes(settings)
+    return Described.of(settings.features, items, users)

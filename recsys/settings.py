@@ -98,7 +98,8 @@ class DataSettings(ShowsChanges):
     """How its text is taken apart: the keys header, names, delimiter, decimal, comment, encoding
     and null_values, as in ``[log]``."""
     users: str | None = None
-    """A table of user attributes, read as that of items is, which a model knows users by."""
+    """A table of user attributes, read as that of items is: for conditions on audiences, and what a
+    model may know users by."""
     user_columns: Mapping[str, str] = field(default_factory=dict)
     """Our name to the name in the table of users: user_id, where it is called otherwise."""
     cache: str | None = None

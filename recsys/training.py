@@ -85,7 +85,8 @@ def train(
     test : as `log`, optional
         The test part, for ``evaluation.split = "given"``.
     items, users : table or path, optional
-        Attributes of items, as `recsys.read_items` takes or returns them, and of users, likewise.
+        Attributes of items, as `recsys.read_items` takes or returns them, and of users, likewise:
+        the version keeps both, for conditions.
     progress : bool
         Show progress bars where stderr is a terminal.
     **options
@@ -160,6 +161,7 @@ def train(
         settings,
         metrics=metrics,
         items=given.items,
+        users=given.users,
         model=spec_of(model, choice),
         described=known,
     )
@@ -235,6 +237,7 @@ def release_of(
     *,
     metrics: Mapping[str, EvaluationSummary],
     items: pa.Table | None = None,
+    users: pa.Table | None = None,
     model: ModelSpec,
     described: Described | None = None,
 ) -> Release:
@@ -246,8 +249,8 @@ def release_of(
         Of the log.
     metrics : mapping of str to EvaluationSummary
         By model.
-    items : pyarrow.Table, optional
-        As in `train`.
+    items, users : pyarrow.Table, optional
+        As in `train`, read.
     model : ModelSpec
         What was fitted.
     described : Described, optional
@@ -266,6 +269,7 @@ def release_of(
         popularity=popularity_of(user_items),
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
+        user_attributes=None if users is None else attributes_of(users, log.users, "user"),
         times=ItemTimes.of(visits),
         seen_day=seen_days(log, seen, visits),
         model=replace(model, mean_weight=mean_weight_of(user_items)),

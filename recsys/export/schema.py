@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 
 from recsys.base.durable import durable_file
 from recsys.export.formats import Files, Tables
+from recsys.store.attribute_files import ATTRIBUTES
 from recsys.store.content import Content
 from recsys.store.feature_files import FEATURES
 from recsys.store.item_times import TIMES
 from recsys.store.manifest import plain
-from recsys.store.parquet_files import ATTRIBUTES, ITEMS, USERS, errors_of_parquet
+from recsys.store.parquet_files import ITEMS, USERS, errors_of_parquet
 
 _TEMPLATE = Path(__file__).with_name("templates") / "schema.md"
 
@@ -51,7 +52,7 @@ def write_schema(folder: Path, _tables: Tables, content: Content) -> Files:
 
 def _described(content: Content) -> dict[str, Any]:
     manifest, folder = content.version.manifest, content.version.folder
-    of_a_version = (USERS, ITEMS, ATTRIBUTES, TIMES, *FEATURES.values())
+    of_a_version = (USERS, ITEMS, *ATTRIBUTES.values(), TIMES, *FEATURES.values())
     names = [name for name in of_a_version if name in manifest.files]
     return {
         "version": manifest.version,
@@ -80,9 +81,11 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _meaning(name: str, file: str) -> str:
-    """Return what a column is; those of the table of items may have any name."""
-    own = name != "item_id" and file == ATTRIBUTES
-    return _OTHER_MEANING if own else _MEANINGS.get(name, _OTHER_MEANING)
+    """Return what a column is; those of the tables of items and users may have any name."""
+    side = next((one for one, its in ATTRIBUTES.items() if its == file), None)
+    if side is None or name == f"{side}_id":
+        return _MEANINGS.get(name, _OTHER_MEANING)
+    return f"As the table of {side}s had it."
 
 
 def _type(type_: pa.DataType) -> str:

@@ -15,6 +15,7 @@ from recsys.features.features import Features
 from recsys.features.ridge import vectors_of_features
 from recsys.logs import Interactions, attributes_of
 from recsys.vectors import Embeddings, FloatMatrix, Ids
+from recsys.vectors.ids import Kind
 
 _FLAGS = {"item": "--items", "user": "--user-table"}
 
@@ -98,7 +99,7 @@ def features_of(described: Described | None, log: Interactions) -> Features | No
     return None if described is None else described.features(log)
 
 
-def _encoded(side: str, columns: Mapping[str, str], table: pa.Table | None) -> Encoded | None:
+def _encoded(side: Kind, columns: Mapping[str, str], table: pa.Table | None) -> Encoded | None:
     """Encode the first row of each id of a table."""
     if not columns:
         return None
@@ -107,12 +108,10 @@ def _encoded(side: str, columns: Mapping[str, str], table: pa.Table | None) -> E
             f"model.{side}_features: expected a table with the columns "
             f"{', '.join(columns)}, got none; name it: {_FLAGS[side]} (data.{side}s)"
         )
-    table = table.rename_columns(
-        ["item_id" if name == f"{side}_id" else name for name in table.column_names]
-    )
-    table = table.filter(pc.is_valid(table["item_id"]))
-    ids = Ids(pc.unique(_plain_ids(table["item_id"])))
-    rows = attributes_of(table, ids)
+    key = f"{side}_id"
+    table = table.filter(pc.is_valid(table[key]))
+    ids = Ids(pc.unique(_plain_ids(table[key])))
+    rows = attributes_of(table, ids, side)
     return Encoded.of(FeatureEncoder.learn(rows, columns, of=side), rows, ids)
 
 

@@ -1,11 +1,11 @@
 """From an interaction log to `Interactions`: read, classify, reject, weigh, count."""
 
+from recsys.logs.attribute_rows import attributes_of
 from recsys.logs.cache import LogCache
 from recsys.logs.guess import guess_log
 from recsys.logs.guess_folder import FolderGuess, guess_folder
 from recsys.logs.guess_items import ItemGuess, guess_items, item_ids, titles_of
 from recsys.logs.interactions import Interactions, SplitInfo, require_interactions
-from recsys.logs.item_attributes import attributes_of
 from recsys.logs.items import read_items
 from recsys.logs.kept_rows import take as take_new_rows
 from recsys.logs.live_files import LiveFiles

@@ -12,7 +12,7 @@ from recsys.base.progress import spinner
 from recsys.config import Settings
 from recsys.events import EventDatabase, drop_held, has_events, open_events
 from recsys.features import Described
-from recsys.inputs import read_attributes, read_described, read_test
+from recsys.inputs import read_attributes, read_described, read_test, read_user_attributes
 from recsys.logs import Interactions, take_new_rows
 from recsys.logs.sources import LogSource
 from recsys.models import model_from
@@ -146,9 +146,14 @@ class Context:
         return read_attributes(self.settings)
 
     @lazy_property
+    def user_attributes(self) -> pa.Table | None:
+        """The table of user attributes, where the settings name one."""
+        return read_user_attributes(self.settings)
+
+    @lazy_property
     def described(self) -> Described | None:
         """What the model knows of items and users, where the settings name columns."""
-        return read_described(self.settings, self.attributes)
+        return read_described(self.settings, self.attributes, self.user_attributes)
 
     @lazy_property
     def log_of_fit(self) -> Interactions:
@@ -167,6 +172,7 @@ class Context:
             self.decided,
             metrics={name: EvaluationSummary.from_dict(one) for name, one in metrics.items()},
             items=self.attributes,
+            users=self.user_attributes,
             model=ModelSpec(self.chosen.model["name"], parameters, choice=self.chosen.choice),
             described=self.described,
         )

@@ -13,7 +13,7 @@ from recsys.base.lazy import lazy_property
 from recsys.base.signed import liked
 from recsys.features import FeatureMap
 from recsys.logs import Interactions, attributes_of, summarize
-from recsys.logs.item_attributes import with_more_rows
+from recsys.logs.attribute_rows import with_more_rows
 from recsys.logs.visits import LAST_DAY, Visits, visits_of
 from recsys.models import model_from
 from recsys.models.new_items import fold_in_items
@@ -53,8 +53,8 @@ class Extension:
         The version.
     log : Interactions
         Read with the settings that the version was made with. What it no longer holds stays.
-    items : pyarrow.Table, optional
-        Attributes of items; those of new items are taken from it.
+    items, user_attributes : pyarrow.Table, optional
+        Attributes of items and of users; those of new ones are taken from it.
     half_life_days : float
         Of the popularity of new items; see `Interactions.recent_popularity`.
     left_out : iterable of str or int
@@ -68,6 +68,7 @@ class Extension:
         parent: Content,
         log: Interactions,
         items: pa.Table | None = None,
+        user_attributes: pa.Table | None = None,
         half_life_days: float = 30.0,
         left_out: Iterable[Id] = (),
         trending_days: float = 7.0,
@@ -89,7 +90,7 @@ class Extension:
         self.added = Added(
             len(self.users) - n_users, len(self.items) - n_items, n_pairs, n_before - n_users
         )
-        self._attributes_of_new = items
+        self._attributes_of_new, self._user_attributes_of_new = items, user_attributes
 
     def _with_described(self, items: Ids, table: pa.Table | None) -> tuple[Ids, FloatMatrix | None]:
         """Return the items with those of the table that attributes alone speak for.
@@ -202,6 +203,7 @@ class Extension:
             times=self._times(),
             seen_day=self._seen_day(),
             attributes=self._attributes(),
+            user_attributes=self._user_attributes(),
             data={**summarize(self._log).to_dict(), **facts},
             metrics=manifest.metrics,
             config=manifest.config,
@@ -266,17 +268,31 @@ class Extension:
         return found
 
     def _attributes(self) -> pa.Table | None:
-        """Return the attributes of the version, with rows for the new items."""
-        before, table, n_known = self.parent.attributes, self._attributes_of_new, self._n_known[1]
-        if before is None:
-            return None if table is None else attributes_of(table, self.items)
-        if not self.added.items:
-            return before
-        ids = self.items.take(np.arange(n_known, len(self.items)))
-        new = pa.table({"item_id": ids.values})
-        if table is not None:
-            new = attributes_of(table, ids)
-        return with_more_rows(before, new, self.items)
+        """Return the attributes of the items of the version, with rows for the new ones."""
+        table = self._attributes_of_new
+        return _extended("item", self.parent.attributes, table, self.items, self._n_known[1])
+
+    def _user_attributes(self) -> pa.Table | None:
+        """Return those of its users, but for who is left out, with rows for the new ones."""
+        before, table = self.parent.user_attributes, self._user_attributes_of_new
+        if before is not None and len(self._kept) < len(before):
+            before = before.take(pa.array(self._kept))
+        return _extended("user", before, table, self.users, self._n_known[0])
+
+
+def _extended(
+    side: Kind, before: pa.Table | None, table: pa.Table | None, ids: Ids, n_known: int
+) -> pa.Table | None:
+    """Return the attributes of a version with rows for what is new, which a table describes."""
+    if before is None:
+        return None if table is None else attributes_of(table, ids, side)
+    if len(ids) == n_known:
+        return before
+    of_new = ids.take(np.arange(n_known, len(ids)))
+    new = pa.table({f"{side}_id": of_new.values})
+    if table is not None:
+        new = attributes_of(table, of_new, side)
+    return with_more_rows(before, new, ids, side)
 
 
 def _tables_of(version: Version) -> tuple[UserTable, ItemTable]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import pyarrow as pa
+
 from recsys.base.durable import errors_of_writing
 from recsys.base.environment import installed_version, peak_memory
 from recsys.base.errors import GateFailedError, RecsysError, StoreError
@@ -32,11 +34,13 @@ from recsys.nightly.run import (
 )
 from recsys.nightly.stages import STAGES, Stage, published_by
 from recsys.serving import store_path
-from recsys.store import Content, current_or_none, parent_of, require_comparable, require_writable
+from recsys.store import current_or_none, parent_of, require_comparable, require_writable
 from recsys.store.manifest import files_facts, plain
 from recsys.store.nights import NIGHT_LOCK, RUNS
 from recsys.store.remote import shown_store
 from recsys.training import plain_settings
+from recsys.vectors import Ids
+from recsys.vectors.ids import Kind
 
 REFRESH_LOCK = ".refresh.lock"
 
@@ -278,7 +282,8 @@ def has_nothing_new(night: Context) -> bool:
         and _compared(manifest.config) == _compared(plain_settings(night.decided))
         and manifest.log.events == len(night.log)
         and manifest.log.fingerprint == fingerprint_of(night.log)
-        and _has_same_attributes(night, parent)
+        and _are_same("item", night.attributes, parent.attributes, night.log_of_fit.items)
+        and _are_same("user", night.user_attributes, parent.user_attributes, night.log.users)
     )
 
 
@@ -292,14 +297,14 @@ def _compared(config: Mapping[str, Any]) -> Any:
     return kept
 
 
-def _has_same_attributes(night: Context, parent: Content) -> bool:
-    before = parent.attributes
-    if night.attributes is None or before is None:
-        return night.attributes is None and before is None
-    new = attributes_of(night.attributes, night.log.items)
+def _are_same(side: Kind, now: pa.Table | None, before: pa.Table | None, ids: Ids) -> bool:
+    """Whether a table of attributes says of some ids what a version says."""
+    if now is None or before is None:
+        return now is before
+    new, key = attributes_of(now, ids, side), f"{side}_id"
     if new.column_names != before.column_names:
         return False
-    return bool(new.drop_columns(["item_id"]).equals(before.drop_columns(["item_id"])))
+    return bool(new.drop_columns([key]).equals(before.drop_columns([key])))
 
 
 NIGHT = Pipeline("night", STAGES, RUNS, Context, has_nothing_new, only_night)

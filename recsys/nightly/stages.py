@@ -135,6 +135,7 @@ def _validate(night: Context, _folder: Path) -> Validated:
     if settings.evaluation.split != "none":
         train_part, test_part = split_log(night.log, settings.evaluation, night.test)
         train_events, test_events = len(train_part), len(test_part)
+    _ = night.user_attributes  # raises where they cannot be read
     described = None if night.attributes is None else night.attributes.num_rows
     return Validated(train_events, test_events, described)
 
@@ -324,8 +325,8 @@ STAGES = (
         "validate",
         _validate,
         after=("ingest",),
-        settings=("evaluation", "data.item_columns", "nightly.mlflow"),
-        reads=("data.test", "data.items"),
+        settings=("evaluation", "data.item_columns", "data.user_columns", "nightly.mlflow"),
+        reads=("data.test", "data.items", "data.users"),
     ),
     Stage(
         "choose",
@@ -354,8 +355,8 @@ STAGES = (
         "publish",
         publish_release,
         after=("index", "evaluate"),
-        settings=("gates", "data.item_columns"),
-        reads=("data.items",),
+        settings=("gates", "data.item_columns", "data.user_columns"),
+        reads=("data.items", "data.users"),
     ),
     Stage("prune", _prune, after=("publish",), settings=("nightly.keep",)),
 )

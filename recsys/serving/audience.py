@@ -13,17 +13,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.checks import require_a, require_whole
+from recsys.base.checks import require_whole
 from recsys.base.lazy import lazy_property
 from recsys.base.tables import Tabular
 from recsys.index import ItemRows
 from recsys.serving.assignment import NO_SCORES, Suited, assigned
 from recsys.serving.known import scored_items
-from recsys.serving.repeats import NEVER_AGAIN
 from recsys.serving.request import Request
 from recsys.serving.results import Recommendations, as_written
 from recsys.serving.rules import NO_ITEMS
-from recsys.store import ItemTable, UserTable
+from recsys.serving.user_conditions import UserConditions
+from recsys.store import Content, ItemTable
 from recsys.vectors import FloatMatrix, FloatVector, Ids
 
 _SCORES_AT_ONCE = 1 << 24  # 64 MB of them
@@ -40,9 +40,9 @@ class Audience:
     Users whose embedding is zero are in no audience: nothing is known of their taste.
     """
 
-    def __init__(self, users: UserTable, items: ItemTable) -> None:
-        self._users, self._items = users, items
-        self._activity = UserActivity(users)
+    def __init__(self, content: Content, items: ItemTable) -> None:
+        self._users, self._items = content.users, items
+        self._conditions = UserConditions(content)
 
     def allowed(self, request: Request, where: str | None) -> NDArray[np.bool_] | None:
         """Return which users may be in an audience; None where all may.
@@ -55,7 +55,7 @@ class Audience:
         is_allowed = request.is_allowed(len(self._users.ids))
         if where is None:
             return is_allowed
-        matching = self._activity.matching(where)
+        matching = self._conditions.matching(where)
         return matching if is_allowed is None else matching & is_allowed
 
     def assigned(
@@ -153,36 +153,6 @@ def _merged(best: Suited, row: FloatVector, first: int, k: int) -> Suited:
     standing = np.concatenate([best.standing, row[better]])
     order = np.lexsort((rows, -standing))[:k]
     return Suited(rows[order], standing[order])
-
-
-class UserActivity:
-    """What a version knows of its users, as a table that conditions ask."""
-
-    def __init__(self, users: UserTable) -> None:
-        self._users = users
-
-    @lazy_property
-    def table(self) -> pa.Table:
-        """A row for each user: n_items, and last_day where the version knows it."""
-        seen = self._users.seen
-        n_items = np.diff(seen.starts)
-        columns = {"n_items": pa.array(n_items)}
-        if seen.day is not None:
-            last = np.zeros(len(n_items), np.int32)
-            has_any = n_items > 0
-            day = np.where(seen.day == NEVER_AGAIN, 0, seen.day)
-            last[has_any] = np.maximum.reduceat(day, seen.starts[:-1][has_any])
-            columns["last_day"] = pa.array(last, mask=~has_any).view(pa.date32())
-        return pa.table(columns)
-
-    def matching(self, where: str) -> NDArray[np.bool_]:
-        """Return which users fulfil a condition; see `recsys.serving.conditions`."""
-        from recsys.serving.conditions import parse  # with Arrow's compute 28 ms, for conditions
-        from recsys.serving.matching import matching_rows
-
-        require_a("where", where, str, "a condition as text")
-        about = "what is known of users", f": there are {', '.join(self.table.column_names)}"
-        return matching_rows(parse(where), self.table, about)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -46,18 +46,21 @@ _COMPARE: dict[str, Callable[..., pa.Array]] = {
 _MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-_OF_ITEMS = ("attributes of items", "; describe(item_id) has them")
+class About(NamedTuple):
+    """What the columns of a table are: for the error of an unknown one."""
+
+    what: str
+    end: str  # of the sentence: who has the names
+    names: Sequence[str] | None = None  # that may be meant; default: those of the table
+
+
+_OF_ITEMS = About("attributes of items", "; describe(item_id) has them")
 
 
 def matching_rows(
-    condition: Condition, table: pa.Table, about: tuple[str, str] = _OF_ITEMS
+    condition: Condition, table: pa.Table, about: About = _OF_ITEMS
 ) -> NDArray[np.bool_]:
     """Return which rows fulfil a condition, bool (n_rows,).
-
-    Parameters
-    ----------
-    about : pair of str
-        What the columns are, and who has their names: for the error of an unknown one.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def matching_rows(
 class _Table:
     """A table whose columns are found by name, decoded, and asked."""
 
-    def __init__(self, table: pa.Table, about: tuple[str, str]) -> None:
+    def __init__(self, table: pa.Table, about: About) -> None:
         self._table, self._about = table, about
 
     def truth(self, condition: Condition) -> pa.Array:
@@ -173,8 +176,8 @@ class _Table:
                 f"where: expected one column {column.name!r}, got {len(alike)}: {', '.join(alike)}"
             )
         raise DataError(  # without the names of all, as a stranger may ask
-            f"where: expected a condition on {self._about[0]}, got the column {column.name!r}"
-            f"{did_you_mean(column.name, names)}{self._about[1]}"
+            f"where: expected a condition on {self._about.what}, got the column {column.name!r}"
+            f"{did_you_mean(column.name, self._about.names or names)}{self._about.end}"
         )
 
 

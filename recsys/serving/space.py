@@ -29,7 +29,7 @@ class Space:
     def __init__(self, content: Content, items: ItemTable, answers: Answers) -> None:
         self._users, self._items, self._answers = content.users, items, answers
         self._similar = Similar(content, answers)
-        self.audience_rows = Audience(content.users, items)
+        self.audience_rows = Audience(content, items)
         self.version = content.version.name
 
     def similar_items(
@@ -150,8 +150,9 @@ class Space:
         exclude, candidates : iterable of str or int
             Of users, as in `similar_users`.
         where : str, optional
-            A condition on users, such as ``"n_items >= 5 and last_day >= '2026-11-01'"``: how many
-            items a user has had, and, where the version knows it, the day of the last event.
+            A condition on users, such as ``"n_items >= 5 and country = 'DE'"``: how many items a
+            user has had, `last_day`, the day of the last event, where the version knows it, and
+            the attributes of the table of users that the version was trained with.
 
         Returns
         -------

@@ -65,7 +65,7 @@ class ContentWithMore(Content):
     @lazy_property
     def attributes(self) -> pa.Table | None:
         """Row i describes item i."""
-        from recsys.logs.item_attributes import with_more_rows  # which opening does without
+        from recsys.logs.attribute_rows import with_more_rows  # which opening does without
 
         return with_more_rows(self.base.attributes, self.more.attributes, self.items.ids)
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.inputs import read_user_attributes
 from recsys.logs import attributes_of, read_items
 from recsys.logs.log_summary import LogSummary
 from recsys.spark.als import SparkFit
@@ -43,6 +44,7 @@ def release_of(found: SparkFit, log: SparkLog, settings: Settings, scratch: Path
         attributes = attributes_of(
             read_items(settings.data.items, settings.data.item_settings), item_ids
         )
+    of_users = read_user_attributes(settings)
     return Release(
         embeddings=embeddings,
         users=users,
@@ -51,6 +53,7 @@ def release_of(found: SparkFit, log: SparkLog, settings: Settings, scratch: Path
         popularity=items["popularity"].to_numpy().astype(np.int64),
         recent=_recent(items["recent_popularity"]),
         attributes=attributes,
+        user_attributes=None if of_users is None else attributes_of(of_users, users, "user"),
         model=replace(spec_of(found.als), mean_weight=found.mean_weight),
         data=_summary_of(log).to_dict(),
         config=plain_settings(settings),

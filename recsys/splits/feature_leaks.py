@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
+from recsys.logs.attribute_rows import attributes_of
 from recsys.logs.interactions import Interactions
-from recsys.logs.item_attributes import attributes_of
 
 _FEWEST, _FEWEST_VALUES = 20, 5  # items, and different values, that tell a rule from chance
 _GOES_WITH = 0.95  # rank correlation; what is known of an item before it is sold has far less

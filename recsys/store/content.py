@@ -1,5 +1,6 @@
 """Open a version: lease it, check it, map it into memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -12,7 +13,12 @@ from recsys.base.errors import StoreError
 from recsys.base.lazy import lazy_property
 from recsys.base.reading import errors_of_reading, patiently
 from recsys.index import Index, load_index
-from recsys.store import parquet_files
+from recsys.store.attribute_files import (
+    ATTRIBUTES,
+    attribute_schema,
+    read_attribute_table,
+    read_some_attributes,
+)
 from recsys.store.item_json import ItemJson
 from recsys.store.item_times import TIMES, ItemTimes, read_item_times
 from recsys.store.parquet_files import ItemTable, UserTable
@@ -94,9 +100,29 @@ class Content:
     @lazy_property
     def attributes(self) -> pa.Table | None:
         """Row i describes item i; None where the version has no attributes."""
-        if parquet_files.ATTRIBUTES not in self.version.manifest.files:
-            return None
-        return parquet_files.read_attribute_table(self.version.folder)
+        return read_attribute_table(self.version.folder) if self._has("item") else None
+
+    @property
+    def user_attributes(self) -> pa.Table | None:
+        """Row i describes user i; None where the version has no attributes of users.
+
+        It is read each time: of many users, a table takes more memory than all that serves them.
+        """
+        return read_attribute_table(self.version.folder, "user") if self._has("user") else None
+
+    @lazy_property
+    def user_columns(self) -> tuple[str, ...]:
+        """The names of the attributes of users; none where the version has no such."""
+        if not self._has("user"):
+            return ()
+        return tuple(attribute_schema(self.version.folder, "user").names)
+
+    def some_user_attributes(self, names: Sequence[str]) -> pa.Table:
+        """Return some of the attributes of users, read now."""
+        return read_some_attributes(self.version.folder, "user", names, len(self.users.ids))
+
+    def _has(self, side: Kind) -> bool:
+        return ATTRIBUTES[side] in self.version.manifest.files
 
     def feature_map(self, side: Kind) -> "FeatureMap | None":
         """Return how attributes of an item or a user become its embedding; None where unknown."""

@@ -18,7 +18,6 @@ from recsys.vectors import FloatMatrix, Ids, NamedVectors
 
 USERS = "users.parquet"
 ITEMS = "items.parquet"
-ATTRIBUTES = "attributes.parquet"
 
 _ROWS_PER_GROUP = 1 << 18
 
@@ -148,12 +147,6 @@ def write_item_table(folder: Path, items: ItemTable) -> None:
     write(folder / ITEMS, pa.table(table), items.space_id)
 
 
-def write_attribute_table(folder: Path, attributes: pa.Table, items: Ids, space_id: str) -> None:
-    """Write attributes.parquet: item_id and the other columns of the table of items."""
-    column = attributes.column_names.index("item_id")
-    write(folder / ATTRIBUTES, attributes.set_column(column, "item_id", id_column(items)), space_id)
-
-
 def read_user_table(folder: Path) -> UserTable:
     """Read users.parquet; a CorruptVersionError names it if it is damaged."""
     with errors_of_parquet(folder / USERS):
@@ -180,14 +173,6 @@ def read_item_table(folder: Path) -> ItemTable:
             else None,
             summands=vectors_of(table["summand"]) if "summand" in table.column_names else None,
         )
-
-
-def read_attribute_table(folder: Path) -> pa.Table:
-    """Read attributes.parquet; a CorruptVersionError names it if it is damaged."""
-    with errors_of_parquet(folder / ATTRIBUTES):
-        table, _ = read(folder / ATTRIBUTES)
-        table.column("item_id")  # a KeyError where a bit of the name was flipped
-        return table
 
 
 def read_vectors(users: str | Path, items: str | Path) -> tuple[NamedVectors, NamedVectors]:

@@ -31,6 +31,7 @@ from recsys.base.stopping import uninterrupted
 from recsys.index import IndexSummary, Sample, build_index
 from recsys.store import parquet_files
 from recsys.store.activations import Seen, make_current, seen_current
+from recsys.store.attribute_files import write_attribute_table
 from recsys.store.content import INDEX, SIMILAR, Content
 from recsys.store.feature_files import write_feature_map
 from recsys.store.item_json import write_item_json
@@ -261,7 +262,9 @@ def _write_tables(folder: Path, release: Release, storage: Storage, on_step: OnS
     on_step(1, 6)
     parquet_files.write_item_table(folder, item_table)
     if release.attributes is not None:
-        parquet_files.write_attribute_table(folder, release.attributes, release.items, space_id)
+        write_attribute_table(folder, release.attributes, release.items, space_id)
+    if release.user_attributes is not None:
+        write_attribute_table(folder, release.user_attributes, release.users, space_id, "user")
     if release.times is not None:
         write_item_times(folder, release.times, release.items, space_id)
     for side, found in release.feature_maps.items():

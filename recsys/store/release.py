@@ -14,6 +14,7 @@ from recsys.store.item_times import ItemTimes
 from recsys.store.manifest import EvaluationSummary, ModelSpec
 from recsys.store.parquet_files import SeenLists
 from recsys.vectors import Embeddings, Ids, space_id_of
+from recsys.vectors.ids import Kind
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -41,6 +42,8 @@ class Release:
         The day of the last event of each entry of `seen`, which is then in canonical form.
     attributes : pyarrow.Table, optional
         Row i describes item i: item_id, and any columns such as title and category.
+    user_attributes : pyarrow.Table, optional
+        Row i describes user i: user_id, and any columns such as country.
     data, metrics, config : mapping
         For the manifest: the summary of the log, the evaluations by model, the settings.
     space_id : str, optional
@@ -64,6 +67,7 @@ class Release:
     model: ModelSpec
     recent: NDArray[np.float32] | None = None
     attributes: pa.Table | None = None
+    user_attributes: pa.Table | None = None
     times: ItemTimes | None = None
     seen_day: NDArray[np.uint16] | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -88,15 +92,8 @@ class Release:
         n_days = self.seen.nnz if self.seen_day is None else len(self.seen_day)
         if n_days != self.seen.nnz:
             raise DataError(f"release: expected a day of {self.seen.nnz} pairs, got {n_days}")
-        if self.attributes is None:
-            return
-        if "item_id" not in self.attributes.column_names:
-            raise DataError(
-                "release: expected a column item_id in the attributes, got "
-                f"{', '.join(self.attributes.column_names)}"
-            )
-        if Ids(self.attributes["item_id"]) != self.items:
-            raise DataError("release: expected row i of the attributes to describe item i")
+        _require_described("item", self.attributes, self.items)
+        _require_described("user", self.user_attributes, self.users)
 
     @lazy_property
     def seen_lists(self) -> SeenLists:
@@ -132,3 +129,16 @@ class Release:
         if self.space_id is not None:
             return self.space_id
         return space_id_of(self.embeddings.items)
+
+
+def _require_described(side: Kind, attributes: pa.Table | None, ids: Ids) -> None:
+    if attributes is None:
+        return
+    key = f"{side}_id"
+    if key not in attributes.column_names:
+        raise DataError(
+            f"release: expected a column {key} in the attributes of {side}s, got "
+            f"{', '.join(attributes.column_names)}"
+        )
+    if Ids(attributes[key]) != ids:
+        raise DataError(f"release: expected row i of the attributes to describe {side} i")

@@ -8,16 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.errors import CorruptVersionError
+from recsys.store.attribute_files import ATTRIBUTES, read_attribute_table
 from recsys.store.content import Content
 from recsys.store.feature_files import FEATURES
 from recsys.store.item_times import TIMES, read_item_times
 from recsys.store.parquet_files import (
-    ATTRIBUTES,
     ITEMS,
     USERS,
     ItemTable,
     UserTable,
-    read_attribute_table,
     read_item_table,
     read_user_table,
 )
@@ -88,6 +87,19 @@ def _check_users(version: Version, users: UserTable) -> None:
     starts = seen.starts[1:-1]
     ascends[starts[(starts > 0) & (starts < len(seen.item_idx))] - 1] = True
     _require(bool(ascends.all()), path, "seen items that ascend within a user", "others")
+    _check_attributes(version, "user", users.ids)
+
+
+def _check_attributes(version: Version, side: Kind, ids: Ids) -> None:
+    if ATTRIBUTES[side] in version.manifest.files:
+        attributes = read_attribute_table(version.folder, side)
+        same = Ids(attributes[f"{side}_id"]) == ids
+        _require(
+            same,
+            version.folder / ATTRIBUTES[side],
+            f"{side}s of {side}s.parquet, in order",
+            "others",
+        )
 
 
 def _check_items(version: Version, items: ItemTable) -> None:
@@ -97,10 +109,7 @@ def _check_items(version: Version, items: ItemTable) -> None:
         _require(is_finite, folder / ITEMS, f"finite {name}", "others")
     is_count = bool((items.popularity >= 0).all())
     _require(is_count, folder / ITEMS, "popularity of 0 or more", "less")
-    if ATTRIBUTES in version.manifest.files:
-        attributes = read_attribute_table(folder)
-        same = Ids(attributes["item_id"]) == items.ids
-        _require(same, folder / ATTRIBUTES, f"items of {ITEMS}, in order", "others")
+    _check_attributes(version, "item", items.ids)
     if TIMES in version.manifest.files:
         n = len(read_item_times(folder))
         _require(n == len(items.ids), folder / TIMES, f"{len(items.ids)} items", str(n))

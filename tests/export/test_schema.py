@@ -30,7 +30,9 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
     release = replace(release, encoders={"item": encoder})
     days = np.zeros(release.seen.nnz, np.uint16)
     times = ItemTimes(*np.zeros((4, 30), np.float32))
-    return Content.of(publish(folder, replace(release, times=times, seen_day=days)))
+    users = pa.table({"user_id": release.users.values, "seen": ["DE"] * 12})
+    release = replace(release, times=times, seen_day=days, user_attributes=users)
+    return Content.of(publish(folder, release))
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +61,18 @@ def test_there_is_a_snippet_for_spark(page: Path) -> None:
 def test_the_columns_are_those_of_the_files(content: Content, page: Path) -> None:
     described = json.loads((page / "schema.json").read_text())
     assert described["space_id"] == content.version.manifest.space_id
-    names = ("users", "items", "attributes", "times", "item_features")
+    names = ("users", "items", "attributes", "user_attributes", "times", "item_features")
     assert set(described["files"]) == {f"{name}.parquet" for name in names}
     of_times = {
         one["name"]: one["meaning"] for one in described["files"]["times.parquet"]["columns"]
     }
     assert len(set(of_times.values())) == 5  # each explained
+    of_users = described["files"]["user_attributes.parquet"]["columns"]
+    assert of_users[1] == {
+        "name": "seen",
+        "type": "string",
+        "meaning": "As the table of users had it.",
+    }
     text = (page / "schema.md").read_text()
     for name, facts in described["files"].items():
         file = pq.ParquetFile(content.version.folder / name)

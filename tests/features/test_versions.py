@@ -107,6 +107,13 @@ def test_a_version_has_the_new_items_and_the_maps(store: Path) -> None:
 
 def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
     before = Content.of(recsys.versions(store / "store")[0])
+    known = before.user_attributes
+    assert known is not None
+    assert known["user_id"].to_pylist() == before.users.ids.tolist()
+    assert known.sort_by("user_id").equals(_tables()[2].sort_by("user_id"))
+    countries = pa.array([("DE", "FR", None)[one % 3] for one in range(N_USERS)])
+    more = _tables()[2].append_column("country", countries)  # another table: not idle
+    pq.write_table(more.take(pa.array(range(N_USERS)[::-1])), store / "users.parquet")
     report = run_night(settings_from_file(store), store / "store")
     after = Content.of(recsys.versions(store / "store")[0])
     assert report.version == after.version.name != before.version.name
@@ -121,6 +128,11 @@ def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
     encoded = features.encoder.encode(_tables()[2])
     assert vectors_of_features(encoded, features.map).shape == (N_USERS, 8)
     recsys.verify(store / "store")
+    found = recsys.open(store / "store").audience("i0", 50, where="country = 'DE' and n_items > 0")
+    assert 0 < len(found) <= N_USERS / 3
+    assert {int(str(one.item_id)[1:]) % 3 for one in found} == {0}
+    again = run_night(settings_from_file(store), store / "store")
+    assert again.version == after.version.name  # nothing is new
 
 
 def settings_from_file(folder: Path) -> Settings:

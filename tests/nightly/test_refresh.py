@@ -341,10 +341,18 @@ def test_when_a_user_had_an_item_last_is_kept_and_learned(tmp_path: Path) -> Non
 
     old, new = events(6, 5, range(20_000, 20_030)), events(8, 7, range(20_031, 20_040))
     options = {"split": "none", "gates": {"enabled": False}}
-    recsys.train(old, tmp_path, model=recsys.ALS(2, iterations=1), **options)
+    ages = {"user_id": ["u0", "u3", "u5", "u2"], "age": [10, 13, 15, 12]}
+    of_users = pa.table(ages)
+    recsys.train(old, tmp_path, model=recsys.ALS(2, iterations=1), users=of_users, **options)
     both = pa.concat_tables([old.slice(30), new])  # the log no longer holds all of it
-    extension = Extension(open_version(tmp_path), recsys.read_log(both), left_out=["u3"])
+    now = pa.table({"user_id": ["u0", "u3", "u6", "u7"], "age": [99, 23, 16, 17]})
+    of_now = {"left_out": ["u3"], "user_attributes": now}
+    extension = Extension(open_version(tmp_path), recsys.read_log(both), **of_now)
     release = extension.release(extension.embeddings())
+    assert release.user_attributes is not None  # of who was there as before, of who is new as now
+    of_release = dict(zip(*release.user_attributes.to_pydict().values(), strict=True))
+    expected = {"u0": 10, "u5": 15, "u2": 12, "u6": 16, "u7": 17, "u3": 23, "u1": None, "u4": None}
+    assert of_release == {one: expected[one] for one in release.users.tolist()}
     last: dict[tuple[str, str], int] = {}
     for row in sorted(pa.concat_tables([old, new]).to_pylist(), key=lambda row: row["timestamp"]):
         last[row["user_id"], row["item_id"]] = row["timestamp"] // 86_400

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
@@ -20,6 +21,7 @@ from tests.command_line import run
 from tests.store.releases import small_release
 
 N_USERS, N_ITEMS, DAY = 60, 12, 20_000
+COUNTRIES = ["DE", "FR", None, "IT"]
 
 
 class World:
@@ -42,6 +44,14 @@ class World:
             seen=seen.astype(np.float32),
             popularity=self.had.sum(axis=0),
             seen_day=self.last.astype(np.uint16),
+            user_attributes=pa.table(
+                {
+                    "user_id": [f"u{row}" for row in range(N_USERS)],
+                    "Country": [COUNTRIES[row % 4] for row in range(N_USERS)],
+                    "n_items": [row % 5 for row in range(N_USERS)],  # another number than ours
+                    "likes": [["tea", "cats"][: row % 3] for row in range(N_USERS)],
+                }
+            ),
         )
         publish(folder, release, IndexSettings(kind="exact", storage=storage))
         self.recommender = open_store(folder)
@@ -88,6 +98,14 @@ CONDITIONS = {
         (last_days(world) >= DAY + 5) | (world.had.sum(axis=1) < 2)
     ),
     "n_items > 99": lambda world: np.zeros(N_USERS, bool),
+    "country in ('DE', 'IT') and n_items >= 2": lambda world: (
+        np.isin(np.arange(N_USERS) % 4, [0, 3]) & (world.had.sum(axis=1) >= 2)
+    ),
+    "'cats' in likes or user_n_items = 4 or country is null": lambda world: (
+        (np.arange(N_USERS) % 3 == 2)
+        | (np.arange(N_USERS) % 5 == 4)
+        | (np.arange(N_USERS) % 4 == 2)
+    ),
 }
 
 
@@ -152,8 +170,14 @@ def test_int8_embeddings_have_audiences_too(tmp_path: Path, world: World) -> Non
         (
             {"item_ids": ["i1"], "where": "price < 3"},
             DataError,
-            "what is known of users, got the column 'price': there are n_items, last_day",
+            "users, got the column 'price': there are n_items, last_day, Country, user_n_items,",
         ),
+        (
+            {"item_ids": ["i1"], "where": "contry = 'DE'"},
+            DataError,
+            "got the column 'contry'; did you mean 'Country'",
+        ),
+        ({"item_ids": ["i1"], "where": "country < 3"}, DataError, "country holds large_string"),
     ],
 )
 def test_what_cannot_be_asked_is_named(world: World, asked, error, said: str) -> None:

@@ -22,8 +22,9 @@ from recsys.export import export_version
 from recsys.serving import Recommender
 from recsys.settings import IndexSettings
 from recsys.store import Content, Version, publish, sound
+from recsys.store.attribute_files import read_attribute_table
 from recsys.store.manifest import MANIFEST, Manifest, read_manifest
-from recsys.store.parquet_files import read_attribute_table, read_item_table, read_user_table
+from recsys.store.parquet_files import read_item_table, read_user_table
 from recsys.vectors import NamedVectors
 from tests.forks import GOT_THROUGH, fork, wait_for
 from tests.store.releases import small_release

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.store.parquet_files import leaf_columns, write_attribute_table
+from recsys.store.attribute_files import write_attribute_table
+from recsys.store.parquet_files import leaf_columns
 from recsys.vectors import Ids
 
 NESTED = {
