@@ -253,6 +253,31 @@ def test_a_history_with_dislikes(recommender: Recommender) -> None:
     assert own.rest == pytest.approx(0, abs=1e-3)
 
 
+def test_dislikes_of_anybody_in_one_list_and_in_many(recommender: Recommender) -> None:
+    """Of who is unknown they are folded in; of everybody, they are in no list."""
+    users, ids = [1, 2, 900, 901, 902, 903], recommender.item_vectors.ids.tolist()
+    histories = [["a0"], None, ["a0", "b2"], None, ["a0"], ["a0", "nothing"]]
+    dislikes = [["a1", "b2"], None, ["b0", "a0"], ["b0"], ["a0"], ["nothing"]]
+    for asked in ({}, {"include_seen": True}, {"diversity": 0.3}):
+        many = recommender.recommend_many(
+            users, len(ids), histories=histories, dislikes=dislikes, **asked
+        )
+        for user, history, disliked, found in zip(users, histories, dislikes, many, strict=True):
+            given = {"history": history, "dislikes": disliked or ()}
+            alone = recommender.recommend(user, len(ids), **given, **asked)
+            assert [one.item_id for one in found] == [one.item_id for one in alone]
+            assert (found.source, found.reasons) == (alone.source, alone.reasons)
+            assert not {one.item_id for one in found} & {*given["dislikes"]}
+            if user >= 900 and history:
+                twin = recommender.recommend_for_history(
+                    history, len(ids), dislikes=disliked or (), **asked
+                )
+                assert [one.item_id for one in twin] == [one.item_id for one in found]
+    assert many[3].source == "fold_in"  # a dislike alone says something
+    with pytest.raises(DataError, match="dislikes: expected one for each of 1 users, got 2"):
+        recommender.recommend_many([1], dislikes=[["b0"], None])
+
+
 def test_what_happens_today_counts_with_its_sign(recommender: Recommender) -> None:
     request = recommender.rows.request(2 * N_ITEMS)
     before = recommender.recommend(0, 2 * N_ITEMS)
@@ -278,9 +303,16 @@ def test_over_http(store: Path, recommender: Recommender, tmp_path: Path) -> Non
         listed = post(service, "/v1/recommendations", asked).json()["items"]
         expected = recommender.recommend_for_history(["a0", "b2"], 20, dislikes=["b0"])
         assert [one["item_id"] for one in listed] == [one.item_id for one in expected]
-        refused = post(service, "/v1/recommendations", {"user_id": 1, "dislikes": ["b0"]})
-        assert refused.status == 422
-        assert "dislikes: expected them with a history" in refused.json()["detail"]
+        alone = post(service, "/v1/recommendations", {"dislikes": ["b0"], "k": 20}).json()["items"]
+        expected = recommender.recommend_for_history([], 20, dislikes=["b0"])
+        assert [one["item_id"] for one in alone] == [one.item_id for one in expected]
+        path = "/v1/users/somebody/recommendations?k=20&history=a0&history=b2&dislikes=b0"
+        assert get(service, path).json()["items"] == listed
+        event = {"user_id": "somebody", "item_id": "a1"}  # what was said counts beside it
+        assert post(service, "/v1/events", event).json()["added"] == 1
+        after = get(service, path).json()["items"]
+        assert {"b0", "a1"}.isdisjoint(one["item_id"] for one in after)
+        assert after != listed
         del asked["k"]
         why = post(service, "/v1/explanations", {**asked, "item_id": "b5"}).json()
         assert {one["item_id"]: one["score"] for one in why["parts"]}["b0"] < 0
@@ -325,8 +357,10 @@ def test_the_command_line_reads_and_asks(store: Path, tmp_path: Path) -> None:
     )
     assert listed.returncode == 0, listed.stderr
     assert "b0" not in {one["item_id"] for one in json.loads(listed.stdout)["items"]}
-    refused = run("recommend", "1", "--dislikes", "b0", "--store", store)
-    assert (refused.returncode, "--dislikes: expected them with" in refused.stderr) == (2, True)
+    of_known = run("recommend", "1", "--dislikes", "a1", "-k", "99", "--store", store, "--json")
+    assert "a1" not in {one["item_id"] for one in json.loads(of_known.stdout)["items"]}
+    refused = run("recommend", "--list", "popular", "--dislikes", "b0", "--store", store)
+    assert (refused.returncode, "no dislikes beside it" in refused.stderr) == (2, True)
     refused = run("train", log, "--weight", "dislike", "--store", tmp_path)
     assert refused.returncode == 2
     assert "such as dislike=-3, got 'dislike'" in refused.stderr

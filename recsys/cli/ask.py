@@ -83,7 +83,7 @@ def recommend(
     ] = None,
     dislikes: Annotated[
         list[str] | None,
-        typer.Option("--dislikes", help="An item that such a user does not want; repeatable."),
+        typer.Option("--dislikes", help="An item that the user does not want; repeatable."),
     ] = None,
     candidates: Annotated[
         list[str] | None,
@@ -119,19 +119,15 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to a user, to one with a history, or to everybody."""
-    if user_id is not None and dislikes:
-        raise ConfigError(
-            f"--dislikes: expected them with --history, of a user who is not in the log, got user "
-            f"{user_id}"
-        )
     if user_id is None and not history and not dislikes and of_all is None:
         raise ConfigError(
             f"no user: name one{_some_user(store, version)}, or items of a new user by --history "
             "ITEM, or a list for everybody by --list popular"
         )
-    if of_all is not None and (user_id is not None or history):
+    if of_all is not None and (user_id is not None or history or dislikes):
         raise ConfigError(
-            f"--list: expected no user and no history beside it, got {user_id or history}"
+            "--list: expected no user, no history and no dislikes beside it, got "
+            f"{user_id or history or dislikes}"
         )
     require_tables(out)
     recommender = opened(store, version, config)
@@ -155,7 +151,12 @@ def recommend(
         found = recommender.recommend_for_history(known, k, dislikes=disliked, **conditions)
     else:
         found = recommender.recommend(
-            user_id, k, history=known or None, on_unknown=on_unknown, **conditions
+            user_id,
+            k,
+            history=known or None,
+            dislikes=disliked,
+            on_unknown=on_unknown,
+            **conditions,
         )
         if known and found.source != "fold_in":
             note(f"recsys: warning: --history: user {user_id} is known, the own history counts")

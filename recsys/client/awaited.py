@@ -72,12 +72,13 @@ class AsyncClient:
         k: int = 10,
         *,
         history: Iterable[Id] | None = None,
+        dislikes: Iterable[Id] = (),
         on_unknown: OnUnknown = "popular",
         **conditions: Unpack[Conditions],
     ) -> Recommendations:
         """As `Client.recommend`."""
         return await self._run(
-            calls.recommend(user_id, k, history, on_unknown, conditions, self._details)
+            calls.recommend(user_id, k, history, dislikes, on_unknown, conditions, self._details)
         )
 
     async def recommend_for_history(
@@ -103,11 +104,12 @@ class AsyncClient:
         k: int = 10,
         *,
         histories: Iterable[Iterable[Id] | None] | None = None,
+        dislikes: Iterable[Iterable[Id] | None] | None = None,
         **conditions: Unpack[Conditions],
     ) -> Batch:
         """As `Client.recommend_many`."""
         return await self._run(
-            calls.recommend_many(user_ids, k, histories, conditions, self._details)
+            calls.recommend_many(user_ids, k, histories, dislikes, conditions, self._details)
         )
 
     async def top_items(

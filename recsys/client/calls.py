@@ -45,6 +45,7 @@ def recommend(
     user_id: Id,
     k: int,
     history: Iterable[Id] | None,
+    dislikes: Iterable[Id],
     on_unknown: OnUnknown,
     conditions: Conditions,
     details: bool,
@@ -55,6 +56,7 @@ def recommend(
         asked["on_unknown"] = on_unknown
     if history is not None:
         asked["history"] = plain_ids(history, "history")
+    asked |= _disliked(plain_ids(dislikes, "dislikes"))
     id_ = plain_id(user_id, "user_id")
     if asked.keys() <= _PLAIN and _PLAIN_ID.fullmatch(str(id_)):
         return one_answer(asking(f"/v1/users/{id_}/recommendations", asked), replies.listed)
@@ -84,14 +86,18 @@ def _history(
     found: dict[str, Any] = {"history": plain_ids(item_ids, "item_ids")}
     if weights is not None:
         found["weights"] = list(weights)
-    disliked = plain_ids(dislikes, "dislikes")
-    return found | {"dislikes": disliked} if disliked else found
+    return found | _disliked(plain_ids(dislikes, "dislikes"))
+
+
+def _disliked(item_ids: list[Id]) -> dict[str, Any]:
+    return {"dislikes": item_ids} if item_ids else {}
 
 
 def recommend_many(
     user_ids: Iterable[Id],
     k: int,
     histories: Iterable[Iterable[Id] | None] | None,
+    dislikes: Iterable[Iterable[Id] | None] | None,
     conditions: Conditions,
     details: bool,
 ) -> Call[Batch]:
@@ -99,15 +105,18 @@ def recommend_many(
     listed = plain_ids(user_ids, "user_ids")
     shared = of_list(k, conditions, details)
     requests = [{"user_id": user_id, **shared} for user_id in listed]
-    if histories is not None:
-        of_each = list(histories)
+    for name, key, given in (
+        ("histories", "history", histories),
+        ("dislikes", "dislikes", dislikes),
+    ):
+        of_each = [None] * len(listed) if given is None else list(given)
         if len(of_each) != len(listed):
             raise DataError(
-                f"histories: expected one for each of {len(listed)} users, got {len(of_each)}"
+                f"{name}: expected one for each of {len(listed)} users, got {len(of_each)}"
             )
-        for request, history in zip(requests, of_each, strict=True):
-            if history is not None:
-                request["history"] = plain_ids(history, "histories")
+        for request, own in zip(requests, of_each, strict=True):
+            if own is not None:
+                request[key] = plain_ids(own, name)
     served = yield from about()
     parts = _parts(requests, served, max(served.limits["max_total_k"] // k, 1))
 

@@ -91,7 +91,7 @@ class Told:
         return [self.attributes.get(item_id, {}) for item_id in item_ids]
 
     def are_new(self, item_ids: Iterable[Id]) -> list[bool]:
-        """Return which items the service said to be new: it does with details."""
+        """Return which items the service said to be new."""
         return [item_id in self.new for item_id in item_ids]
 
     def seen_by(self, user_id: Id) -> ItemRows:

@@ -103,12 +103,13 @@ class Client:
         k: int = 10,
         *,
         history: Iterable[Id] | None = None,
+        dislikes: Iterable[Id] = (),
         on_unknown: OnUnknown = "popular",
         **conditions: Unpack[Conditions],
     ) -> Recommendations:
         """Recommend items to a user; see `Recommender.recommend`."""
         return self._run(
-            calls.recommend(user_id, k, history, on_unknown, conditions, self._details)
+            calls.recommend(user_id, k, history, dislikes, on_unknown, conditions, self._details)
         )
 
     def recommend_for_history(
@@ -134,6 +135,7 @@ class Client:
         k: int = 10,
         *,
         histories: Iterable[Iterable[Id] | None] | None = None,
+        dislikes: Iterable[Iterable[Id] | None] | None = None,
         **conditions: Unpack[Conditions],
     ) -> Batch:
         """Recommend items to many users; see `Recommender.recommend_many`.
@@ -141,7 +143,9 @@ class Client:
         It is asked for in as many requests as the limits of the service ask for, of which one
         version answers all.
         """
-        return self._run(calls.recommend_many(user_ids, k, histories, conditions, self._details))
+        return self._run(
+            calls.recommend_many(user_ids, k, histories, dislikes, conditions, self._details)
+        )
 
     def top_items(
         self,

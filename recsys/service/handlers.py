@@ -80,6 +80,7 @@ OF_A_USER = (
         "gap is over.",
     ),
     Parameter("history", "ids", "Items of a user who may be unknown, the last one last."),
+    Parameter("dislikes", "ids", "What the user does not want: in no list, and not like these."),
     Parameter(
         "on_unknown",
         "text",
@@ -100,7 +101,6 @@ OF_ANYBODY = (
         "popular",
     ),
     Parameter("weights", "numbers", "Strength of each item of a history without a user_id."),
-    Parameter("dislikes", "ids", "What the user of a history without a user_id does not want."),
 )
 _BY_NAME = {parameter.name: parameter for parameter in OF_ANYBODY}
 _OF_REQUEST = frozenset(one.name for one in OF_A_LIST) - {"details"} | {"include_seen", "repeat"}
@@ -173,11 +173,8 @@ def _text_of(opened: Opened, given: Arguments) -> tuple[str, str]:
 def _rows_of_body(opened: Opened, given: Arguments) -> RowList:
     if "user_id" not in given:
         return _rows_of_history(opened, given)
-    for name in ("weights", "dislikes"):
-        if name in given:
-            raise ProblemError(
-                "invalid", f"{name}: expected them with a history and without a user_id"
-            )
+    if "weights" in given:
+        raise ProblemError("invalid", "weights: expected them with a history and without a user_id")
     return _rows_of(opened, given, given["user_id"])
 
 
@@ -187,16 +184,17 @@ def _rows_of(opened: Opened, given: Arguments, user_id: Id) -> RowList:
         _request(opened, given),
         given.get("history"),
         given.get("on_unknown", "popular"),
+        given.get("dislikes", ()),
     )
 
 
 def _rows_of_history(opened: Opened, given: Arguments) -> RowList:
-    if "history" not in given:
+    if "history" not in given and "dislikes" not in given:
         raise ProblemError("invalid", "expected a user_id or a history, got neither")
     request, on_unknown = _request(opened, given), given.get("on_unknown", "popular")
     try:
         return opened.rows.for_history(
-            given["history"],
+            given.get("history", ()),
             request,
             given.get("weights"),
             "raise" if on_unknown == "raise" else "ignore",

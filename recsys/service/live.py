@@ -212,6 +212,7 @@ class Fresh:
         request: Request,
         history: Iterable[Id] | None = None,
         on_unknown: OnUnknown = "popular",
+        dislikes: Iterable[Id] = (),
     ) -> RowList:
         """Return the list of a user with what happened since; see `Recommender.recommend`.
 
@@ -219,8 +220,8 @@ class Fresh:
         """
         since = self._since(user_id)
         if since is None:
-            return self._rows.recommend(user_id, request, history, on_unknown)
-        return self._rows.with_events(user_id, request, since, history, on_unknown)
+            return self._rows.recommend(user_id, request, history, on_unknown, dislikes)
+        return self._rows.with_events(user_id, request, since, history, on_unknown, dislikes)
 
     def explain(self, user_id: Id, item_id: Id) -> Explanation:
         """Explain the score in such a list; see `Recommender.explain`."""

@@ -209,13 +209,16 @@ _OF_USER: Schema = {
     "properties": {
         "user_id": _ID,
         "weights": {"type": "null"},
-        "dislikes": {"type": "null"},
         "on_unknown": {"enum": ["popular", "raise", None]},
     },
 }
 _OF_HISTORY: Schema = {
     "required": ["history"],
     "properties": {"user_id": {"type": "null"}, "history": {"type": "array", "minItems": 1}},
+}
+_OF_DISLIKES: Schema = {
+    "required": ["dislikes"],
+    "properties": {"user_id": {"type": "null"}, "dislikes": {"type": "array", "minItems": 1}},
 }
 _NO_EVENT = ("user_id", "item_id", "event", "value", "timestamp", "event_id")
 _OF_EVENT: Schema = {
@@ -230,7 +233,7 @@ RULES: dict[str, Schema] = {
             {"required": ["events"], "properties": {one: {"type": "null"} for one in _NO_EVENT}},
         ]
     },
-    "recommendations": {"anyOf": [_OF_USER, _OF_HISTORY]},
+    "recommendations": {"anyOf": [_OF_USER, _OF_HISTORY, _OF_DISLIKES]},
     "explanations": {
         "anyOf": [
             {

@@ -251,7 +251,7 @@ class Answers:
         self, user_idx: NDArray[np.int32], folded: FoldedIn, request: Request
     ) -> list[ItemRows]:
         """Return the items that must not be in the list of each user."""
-        if request.include_seen and not self.has_dislikes:
+        if request.include_seen and not self.has_dislikes and folded.disliked is None:
             return [NO_ITEMS] * len(user_idx)
         known = self._users.seen
         seen = [known[row] if row >= 0 else NO_ITEMS for row in user_idx.tolist()]
@@ -261,8 +261,11 @@ class Answers:
                     left_out = request.left_out(seen[place], known.days(row))
                     disliked = known.disliked(row) if self.has_dislikes else NO_ITEMS
                     seen[place] = np.union1d(left_out, disliked).astype(np.int32)
-        for user, items in folded.seen().items():
+        for user, items in folded.liked().items():
             seen[user] = NO_ITEMS if request.include_seen else items
+        for user, items in enumerate(folded.disliked or ()):
+            if len(items):
+                seen[user] = np.union1d(seen[user], items).astype(np.int32)
         return seen
 
     def named(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from recsys.index import ItemRows
 from recsys.serving.fresh import latest_first, merged
 from recsys.serving.known import ScoredItem
 from recsys.serving.results import Explanation, Source
+from recsys.serving.rules import NO_ITEMS
 from recsys.store import Content, ItemTable
 from recsys.vectors import FloatMatrix, FloatVector, Id
 from recsys.vectors.ids import checked_ids, unknown_id
@@ -29,11 +30,12 @@ _LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-6, 1e6  # times the mean in training
 
 @dataclass(frozen=True, eq=False)
 class FoldedIn:
-    """Users who are known by a history alone, among all who are asked for."""
+    """What is said of users beside what the version knows of them, in the order asked for."""
 
     position: NDArray[np.int64]  # (n_users,): the row of a user's history, -1 for one without
     histories: "sp.csr_array | None"  # (n_histories, n_items); None without any
     vectors: FloatMatrix  # (n_histories, factors)
+    disliked: "Sequence[ItemRows] | None" = None  # of each user, also of known ones
 
     @classmethod
     def nobody(cls, n_users: int, factors: int) -> "FoldedIn":
@@ -41,16 +43,18 @@ class FoldedIn:
         return cls(np.full(n_users, -1), None, np.empty((0, factors), dtype=np.float32))
 
     def __getitem__(self, users: slice) -> "FoldedIn":
-        return FoldedIn(self.position[users], self.histories, self.vectors)
+        disliked = None if self.disliked is None else self.disliked[users]
+        return FoldedIn(self.position[users], self.histories, self.vectors, disliked)
 
-    def seen(self) -> dict[int, ItemRows]:
-        """Return the items of each history, by the number of the user."""
+    def liked(self) -> dict[int, ItemRows]:
+        """Return the items of each history that are no dislikes, by the number of the user."""
         found: dict[int, ItemRows] = {}
         if self.histories is None:
             return found
         for user in np.flatnonzero(self.position >= 0).tolist():
             start, end = self.histories.indptr[self.position[user] :][:2]
-            found[user] = np.asarray(self.histories.indices[start:end], dtype=np.int32)
+            rows = np.asarray(self.histories.indices[start:end], dtype=np.int32)
+            found[user] = rows[self.histories.data[start:end] > 0]
         return found
 
 
@@ -102,12 +106,16 @@ class Histories:
         history = self._in_order(history, np.zeros(1, dtype=np.int64), rows[is_liked])
         return self._with_dislikes(history, np.unique(others[others >= 0]))
 
+    @property
+    def dislike_unit(self) -> float:
+        """What a dislike weighs whose confidence nobody knows: what those of the log do in mean."""
+        return -(self._manifest.log.mean_dislike or self._spec.unit)
+
     def _with_dislikes(self, history: "sp.csr_array", disliked: ItemRows) -> "sp.csr_array":
-        """Add dislikes, of the confidence that those of the log have on average."""
+        """Add dislikes to a history."""
         if not len(disliked):
             return history
-        confidence = self._manifest.log.mean_dislike or self._spec.unit
-        weights = np.append(history.data, np.full(len(disliked), -confidence))
+        weights = np.append(history.data, np.full(len(disliked), self.dislike_unit))
         return self.as_row(np.append(history.indices, disliked), weights)
 
     def of_events(self, events: Iterable[tuple[Id, float]]) -> tuple[ItemRows, NDArray[np.float64]]:
@@ -148,34 +156,64 @@ class Histories:
         return latest_first(rows[likes], weights[likes], recency_of(self._model) or 0.0)
 
     def of_unknown(
-        self, user_idx: NDArray[np.int32], histories: Iterable[Iterable[Id] | None]
+        self,
+        user_idx: NDArray[np.int32],
+        histories: Iterable[Iterable[Id] | None] | None,
+        dislikes: Iterable[Iterable[Id] | None] | None = None,
     ) -> FoldedIn:
-        """Fold in the histories of unknown users, those whose row is -1, all at once."""
-        listed = [histories] if isinstance(histories, str) else list(histories)
-        if len(listed) != len(user_idx):
-            raise DataError(
-                f"histories: expected one for each of {len(user_idx)} users, got {len(listed)}"
-            )
+        """Fold in what unknown users have and dislike, those whose row is -1, all at once."""
+        nobody = FoldedIn.nobody(len(user_idx), self._items.embeddings.shape[1])
+        if histories is None and dislikes is None:
+            return nobody
+        of_each = self._rows_of_each(histories, len(user_idx), "histories")
+        disliked = self._rows_of_each(dislikes, len(user_idx), "dislikes")
         unknown = np.flatnonzero(user_idx < 0)
-        rows = self.of_many([listed[place] for place in unknown.tolist()], "histories")
+        rows = self._of_many(*([one[place] for place in unknown] for one in (of_each, disliked)))
         known = np.flatnonzero(np.diff(rows.indptr))
+        kept = None if dislikes is None else disliked
         if len(known) == 0:
-            return FoldedIn.nobody(len(user_idx), self._items.embeddings.shape[1])
+            return replace(nobody, disliked=kept)
         position = np.full(len(user_idx), -1)
         position[unknown[known]] = np.arange(len(known))
-        return FoldedIn(position, rows[known], self.fold_in(rows[known]))
+        return FoldedIn(position, rows[known], self.fold_in(rows[known]), kept)
 
-    def of_many(self, histories: Sequence[Iterable[Id] | None], name: str) -> "sp.csr_array":
-        """Return histories as rows of user_items, (n_histories, n_items); None is an empty one."""
+    def _rows_of_each(
+        self, listed: Iterable[Iterable[Id] | None] | None, n: int, name: str
+    ) -> list[ItemRows]:
+        """Return the rows of what each of n users has, in order; those of unknown ids are not."""
+        if listed is None:
+            return [NO_ITEMS] * n
+        of_each = [listed] if isinstance(listed, str) else list(listed)
+        if len(of_each) != n:
+            raise DataError(f"{name}: expected one for each of {n} users, got {len(of_each)}")
+        ids = [[] if one is None else checked_ids(one, name) for one in of_each]
+        rows = self._items.ids.rows([id_ for one in ids for id_ in one])
+        ends = np.cumsum([len(one) for one in ids])[:-1]
+        return [one[one >= 0] for one in np.split(rows, ends)] if n else []
+
+    def _of_many(
+        self, histories: Sequence[ItemRows], dislikes: Sequence[ItemRows]
+    ) -> "sp.csr_array":
+        """Return histories as rows of user_items, (n_histories, n_items), below 0 of dislikes."""
         import scipy.sparse as sp
 
-        listed = [[] if one is None else checked_ids(one, name) for one in histories]
-        rows = self._items.ids.rows([id_ for one in listed for id_ in one])
-        of = np.repeat(np.arange(len(listed)), [len(one) for one in listed])[rows >= 0]
-        weights = np.full(len(of), self._spec.unit, dtype=np.float32)
-        shape = (len(listed), len(self._items.ids))
-        histories = sp.csr_array((weights, (of, rows[rows >= 0])), shape=shape)
-        return self._in_order(histories, of, rows[rows >= 0])
+        liked = [
+            rows[~np.isin(rows, others)] if len(others) else rows
+            for rows, others in zip(histories, dislikes, strict=True)
+        ]
+        shape = (len(liked), len(self._items.ids))
+
+        def matrix(listed: Sequence[ItemRows], weight: float) -> "sp.csr_array":
+            of = np.repeat(np.arange(len(listed)), [len(one) for one in listed])
+            rows = np.concatenate([NO_ITEMS, *listed])
+            weights = np.full(len(of), weight, dtype=np.float32)
+            found = sp.csr_array((weights, (of, rows)), shape=shape)
+            return self._in_order(found, of, rows) if weight > 0 else found
+
+        found = matrix(liked, self._spec.unit)
+        if not any(map(len, dislikes)):
+            return found
+        return sp.csr_array(found + matrix([np.unique(one) for one in dislikes], self.dislike_unit))
 
     def _in_order(
         self, histories: "sp.csr_array", of: NDArray[np.int64], rows: ItemRows

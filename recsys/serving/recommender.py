@@ -84,6 +84,7 @@ class Recommender(Space):
         k: int = 10,
         *,
         history: Iterable[Id] | None = None,
+        dislikes: Iterable[Id] = (),
         on_unknown: Literal["popular", "raise"] = "popular",
         **conditions: Unpack[Conditions],
     ) -> Recommendations:
@@ -98,8 +99,10 @@ class Recommender(Space):
         history : iterable of str or int, optional
             The items of a user who may be unknown: an unknown one is folded in, as by
             `recommend_for_history`.
+        dislikes : iterable of str or int, optional
+            What the user does not want: in no list. They count where an unknown user is folded in.
         on_unknown : {"popular", "raise"}
-            What an unknown user without a history gets. A known one whose embedding is zero gets
+            What an unknown user without either gets. A known one whose embedding is zero gets
             the popular list in either case.
         exclude : iterable of str or int
             Items that must not be in the list; unknown ids are ignored.
@@ -138,7 +141,8 @@ class Recommender(Space):
             order of choice.
         """
         request = self.rows.request(k, **conditions)
-        return self.rows.named(self.rows.recommend(user_id, request, history, on_unknown))
+        found = self.rows.recommend(user_id, request, history, on_unknown, dislikes)
+        return self.rows.named(found)
 
     def recommend_for_history(
         self,
@@ -219,6 +223,7 @@ class Recommender(Space):
         k: int = 10,
         *,
         histories: Iterable[Iterable[Id] | None] | None = None,
+        dislikes: Iterable[Iterable[Id] | None] | None = None,
         **conditions: Unpack[Conditions],
     ) -> Batch:
         """Recommend items to many users, on all cores.
@@ -231,6 +236,8 @@ class Recommender(Space):
             One for each user, None for none: the items of users who may be unknown. Those are
             folded in, all at once, as `recommend_for_history` does; items that the version does not
             hold are ignored.
+        dislikes : iterable of iterable of str or int, optional
+            Likewise: what each user does not want, as in `recommend`.
         exclude, include_seen, candidates, where, repeat, diversity, max_per, boost, pin, new_items
             As in `recommend`, the same for all users. With one of the last five, lists are made one
             by one, in some ten times the time.
@@ -244,10 +251,9 @@ class Recommender(Space):
         listed = checked_ids(user_ids, "user_ids")
         request = self.rows.request(k, **conditions)
         user_idx = self._users.ids.rows(listed)
-        folded = None if histories is None else self._histories.of_unknown(user_idx, histories)
+        folded = self._histories.of_unknown(user_idx, histories, dislikes)
         lists = self._answers.lists(user_idx, request, folded)
-        of_folded = {} if folded is None else folded.seen()
-        reasons = None if request.include_seen else of_folded
+        reasons = None if request.include_seen else folded.liked()
         return Batch(listed, lists, self._items.ids, self.version, self._answers, reasons)
 
     def add_items(self, items: "ItemSource", events: "Interactions | None" = None) -> list[Id]:
@@ -371,16 +377,6 @@ class Recommender(Space):
         seen = self._items.ids.tolist(self._user_lookup.liked(user_idx))
         closest = self.item_vectors.nearest(checked_id(item_id, "item_id"), 1, among=seen)
         return ScoredItem._make(closest[0]) if closest else None
-
-    def describe(self, item_id: Id) -> dict[str, Any]:
-        """Return what the version knows of an item, such as its title, by column.
-
-        Returns
-        -------
-        dict
-            Without item_id; empty where the version has no attributes.
-        """
-        return self._answers.attributes.of(self.item_vectors.row(item_id))
 
     def _known_user(self, user_id: Id) -> int:
         user_idx = self._user_lookup.find(checked_id(user_id, "user_id"))

@@ -1,6 +1,6 @@
 """The lists of a version as rows: what `Recommender` names, and what a server writes as it is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -67,14 +67,24 @@ class RowLists:
         request: Request,
         history: Iterable[Id] | None = None,
         on_unknown: OnUnknown = "popular",
+        dislikes: Iterable[Id] = (),
     ) -> RowList:
         """Return the list of a user; see `Recommender.recommend`."""
         if on_unknown not in ("popular", "raise"):
             raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
+        disliked = checked_ids(dislikes, "dislikes")
+        request = self._without(request, disliked)
         user_idx = self._users.find(checked_id(user_id, "user_id"))
         if user_idx is not None:
             return self._of_known(user_id, user_idx, request)
-        return self._of_unknown(user_id, request, history, on_unknown)
+        return self._of_unknown(user_id, request, history, on_unknown, disliked)
+
+    def _without(self, request: Request, disliked: Sequence[Id]) -> Request:
+        """Return a request for what is none of some items."""
+        rows = self._items.ids.rows(disliked)
+        if not (rows >= 0).any():
+            return request
+        return replace(request, exclude=np.append(request.exclude, rows[rows >= 0]))
 
     def _of_known(self, user_id: Id, user_idx: int, request: Request) -> RowList:
         days = None if request.repeats is None else self._users.seen_days(user_idx)
@@ -89,10 +99,17 @@ class RowLists:
         return found._replace(seen=partial(self._answers.seen_by, user_id))
 
     def _of_unknown(
-        self, user_id: Id, request: Request, history: Iterable[Id] | None, on_unknown: OnUnknown
+        self,
+        user_id: Id,
+        request: Request,
+        history: Iterable[Id] | None,
+        on_unknown: OnUnknown,
+        disliked: Sequence[Id] = (),
     ) -> RowList:
-        if history is not None:
-            folded = self.histories.of(history, None, "history")
+        if history is not None or disliked:
+            folded = self.histories.of(
+                () if history is None else history, None, "history", dislikes=disliked
+            )
             if folded.nnz:
                 return self._of_history(folded, request)
         if on_unknown == "raise":
@@ -110,15 +127,18 @@ class RowLists:
         since: Since,
         history: Iterable[Id] | None = None,
         on_unknown: OnUnknown = "popular",
+        dislikes: Iterable[Id] = (),
     ) -> RowList:
         """Return the list of a user who has done something since the version was made.
 
         Parameters
         ----------
-        history, on_unknown
-            As in `recommend`. Items of the history of an unknown user come before the events.
+        history, on_unknown, dislikes
+            As in `recommend`. What is said of an unknown user comes before the events.
         """
-        merged = self._history_since(user_id, since, history)
+        disliked = checked_ids(dislikes, "dislikes")
+        request = self._without(request, disliked)
+        merged = self._history_since(user_id, since, history, disliked)
         if merged is None:
             return self.recommend(user_id, request)
         if merged.nnz:
@@ -159,17 +179,23 @@ class RowLists:
         return replace(found, about=(self._answers, None))
 
     def _history_since(
-        self, user_id: Id, since: Since, history: Iterable[Id] | None = None
+        self,
+        user_id: Id,
+        since: Since,
+        history: Iterable[Id] | None = None,
+        disliked: Sequence[Id] = (),
     ) -> "sp.csr_array | None":
         """Return what is known of a user, (1, n_items); None for the embedding of the version."""
         user_idx = None
         if not since.is_forgotten:
             user_idx = self._users.find(checked_id(user_id, "user_id"))
         before: list[tuple[Id, float]] = []
-        if history is not None and user_idx is None:
+        if user_idx is None:
             done = {str(item_id) for item_id, _ in since.events}
-            listed = (one for one in checked_ids(history, "history") if str(one) not in done)
-            before = [(one, self.histories.unit) for one in listed]
+            said = {str(one): (one, self.histories.dislike_unit) for one in disliked}
+            listed = () if history is None else checked_ids(history, "history")
+            before = [(one, self.histories.unit) for one in listed if str(one) not in said]
+            before = [one for one in [*before, *said.values()] if str(one[0]) not in done]
         fresh = self.histories.of_events([*before, *since.events])
         if user_idx is None:
             stored = NO_ITEMS, np.empty(0, np.float32)

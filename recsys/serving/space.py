@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -195,6 +195,16 @@ class Space:
         if per_user is not None:
             found = self.audience_rows.assigned(rows, found, request.k, per_user, is_allowed)
         return Audiences(rows, found, self._items.ids, self._users.ids, self.version)
+
+    def describe(self, item_id: Id) -> dict[str, Any]:
+        """Return what the version knows of an item, such as its title, by column.
+
+        Returns
+        -------
+        dict
+            Without item_id; empty where the version has no attributes.
+        """
+        return self._answers.attributes.of(self.item_vectors.row(item_id))
 
     def item_rows(self, item_ids: Iterable[Id]) -> ItemRows:
         """Return the rows of items, each of which is known and there once."""

@@ -1,7 +1,7 @@
 """Each item as JSON, ready to be copied into answers: a file of a version, made when it is written.
 
 The JSON of an item ends where its score begins:
-``{"item_id":"i7","title":"The Ninth Moon","score":``.
+``{"item_id":"i7","title":"The Ninth Moon","score":``. One that nobody has yet says so.
 """
 
 import json
@@ -27,11 +27,12 @@ def json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def json_of(item_id: Id, title: str | None) -> bytes:
+def json_of(item_id: Id, title: str | None, *, is_new: bool = False) -> bytes:
     """Return an item as JSON up to its score; one without a title has none."""
     titled = "" if title is None else f',"title":{json_text(title)}'
+    new = ',"new_item":true' if is_new else ""
     # Half a character, which UTF-8 cannot hold, becomes a question mark.
-    return f'{{"item_id":{json_text(item_id)}{titled},"score":'.encode(errors="replace")
+    return f'{{"item_id":{json_text(item_id)}{titled}{new},"score":'.encode(errors="replace")
 
 
 def titles_of(attributes: pa.Table | None) -> pa.ChunkedArray | None:
@@ -71,22 +72,30 @@ class ItemJson:
         return cls(text, starts, folder / _STARTS)
 
 
-def write_item_json(version: Path, ids: Ids, attributes: pa.Table | None) -> None:
+def write_item_json(
+    version: Path, ids: Ids, attributes: pa.Table | None, is_new: NDArray[np.bool_]
+) -> None:
     """Write the JSON of each item, a block of them at a time."""
     folder = version / MAPPED_ITEMS
     lengths = np.zeros(len(ids) + 1, dtype=np.int64)
     blocks = []
-    for first, pieces in _pieces(ids, titles_of(attributes)):
+    for first, pieces in _pieces(ids, titles_of(attributes), is_new):
         lengths[first + 1 : first + 1 + len(pieces)] = [len(piece) for piece in pieces]
         blocks.append(np.frombuffer(b"".join(pieces), dtype=np.uint8))
     np.save(folder / _JSON, np.concatenate(blocks or [np.empty(0, dtype=np.uint8)]))
     np.save(folder / _STARTS, np.cumsum(lengths))
 
 
-def _pieces(ids: Ids, titles: pa.ChunkedArray | None) -> Iterator[tuple[int, list[bytes]]]:
+def _pieces(
+    ids: Ids, titles: pa.ChunkedArray | None, is_new: NDArray[np.bool_]
+) -> Iterator[tuple[int, list[bytes]]]:
     for first in range(0, len(ids), _ITEMS_PER_BLOCK):
         listed = ids.values.slice(first, _ITEMS_PER_BLOCK).to_pylist()
         named: Iterable[str | None] = [None] * len(listed)
         if titles is not None:
             named = titles.slice(first, _ITEMS_PER_BLOCK).to_pylist()
-        yield first, list(map(json_of, listed, named))
+        new = is_new[first : first + len(listed)].tolist()
+        yield (
+            first,
+            [json_of(*one, is_new=new) for *one, new in zip(listed, named, new, strict=True)],
+        )

@@ -270,7 +270,7 @@ def _write_tables(folder: Path, release: Release, storage: Storage, on_step: OnS
     for side, found in release.feature_maps.items():
         write_feature_map(folder, side, found, space_id)
     write_mapped(folder, user_table, item_table, storage)
-    write_item_json(folder, release.items, release.attributes)
+    write_item_json(folder, release.items, release.attributes, release.popularity == 0)
     on_step(3, 6)
 
 

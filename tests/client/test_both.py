@@ -8,10 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import recsys
 from recsys.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.serving import Batch, Explanation, Recommendations, Recommender
 from recsys.store.manifest import plain
 from tests.service.conftest import ITEMS, USERS, release
+from tests.service.servers import PATIENCE
 from tests.service.test_answers import CONDITIONS
 
 RELEASE = release()
@@ -70,6 +72,8 @@ def test_who_is_unknown(door, recommender: Recommender) -> None:
         recommender.recommend("nobody", history=["i7", "i9"]),
     )
     assert door.recommend("nobody", history=["never"]).source == "popular"
+    of_both = {"history": ["i7", "i9"], "dislikes": ["j3"]}
+    alike(door.recommend("nobody", **of_both), recommender.recommend("nobody", **of_both))
     with pytest.raises(UnknownItemError, match="item 'never'"):
         door.similar_items("never")
     with pytest.raises(UnknownItemError, match="item 'never'"):
@@ -97,6 +101,7 @@ def test_a_history(door, recommender: Recommender) -> None:
         {"k": 3, "where": "price < 20", "exclude": ["j1"]},
         {"include_seen": True, "candidates": ITEMS[:9]},
         {"histories": [None, ["i7"], ["never"], ["j1", "j2"]]},
+        {"histories": [None, ["i7"], None, ["j1"]], "dislikes": [["j3"], ["i9"], ["j2"], None]},
     ],
 )
 def test_many(door, recommender: Recommender, options: dict[str, Any]) -> None:
@@ -110,6 +115,18 @@ def test_many(door, recommender: Recommender, options: dict[str, Any]) -> None:
         alike(one, other)
     alike(found[1:3][1], expected[2])
     assert len(door.recommend_many([])) == 0
+
+
+def test_lists_without_details_say_which_items_are_new(doors, recommender: Recommender) -> None:
+    plain_ones = (recsys.Client(doors["client"]._to.url, timeout=PATIENCE), doors["client"])
+    expected = recommender.recommend("u42", 99)
+    assert any(expected.are_new)
+    for client in plain_ones:
+        found = client.recommend("u42", 99)
+        assert (found.are_new, found.titles) == (expected.are_new, expected.titles)
+        (of_many,) = client.recommend_many(["u42"], 99)
+        assert of_many.are_new == expected.are_new
+    plain_ones[0].close()
 
 
 def test_lists_for_everybody(door, recommender: Recommender) -> None:

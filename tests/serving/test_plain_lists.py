@@ -40,6 +40,7 @@ def twin(content: Content, user_id: str | int, k: int) -> dict | None:
     items = [
         {"item_id": content.items.ids[row]}
         | ({} if titles[row] is None else {"title": titles[row]})
+        | ({} if content.items.popularity[row] else {"new_item": True})
         | {"score": score}
         for row, score in zip(found.rows.tolist(), found.scores.tolist(), strict=True)
     ]
@@ -132,7 +133,8 @@ def test_the_json_of_items_is_read_from_the_file_of_the_version(tmp_path) -> Non
     written = ItemJson.open(content.version.folder, 30)
     titles = content.attributes["title"].to_pylist()
     for row, item_id in enumerate(content.items.ids.values.to_pylist()):
-        assert written[row] == json_of(item_id, titles[row])
+        is_new = content.items.popularity[row] == 0
+        assert written[row] == json_of(item_id, titles[row], is_new=is_new)
         known = json.loads(written[row] + b"0}")
         assert known["item_id"] == item_id
         assert known.get("title") == titles[row]
