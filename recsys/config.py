@@ -19,7 +19,6 @@ from recsys.base.in_toml import expected_in_toml
 from recsys.base.query_settings import file_in, without_passwords
 from recsys.base.rule_settings import NewItems, plain_rule
 from recsys.base.spark_settings import Engine
-from recsys.objects import use_cache
 from recsys.settings import AUTO as AUTO
 from recsys.settings import (
     AlignmentSettings,
@@ -170,8 +169,6 @@ def read_tables(path: str | Path) -> dict[str, Any]:
 def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settings:
     """Return settings from the tables of a config.
 
-    The folder that ``data.cache`` names is that of the process from then on.
-
     Parameters
     ----------
     tables : mapping
@@ -200,10 +197,7 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
         if one.name != "model"
     }
     found["features"], model = FeatureSettings().changed(tables.get("model", {}))
-    settings = Settings(tables.get("engine", "local"), model=_model(model), **found)
-    if settings.data.cache is not None:
-        use_cache(settings.data.cache)
-    return settings
+    return Settings(tables.get("engine", "local"), model=_model(model), **found)
 
 
 def _model(table: Mapping[str, Any]) -> Model | None:

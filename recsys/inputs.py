@@ -27,6 +27,7 @@ from recsys.logs import (
 from recsys.logs.columns import KEYWORDS, known_columns
 from recsys.logs.session import warn
 from recsys.logs.sources import ItemSource, LogSource, arrow_table
+from recsys.objects import use_cache
 from recsys.settings import ItemSettings, SplitSettings
 
 AnyLog: TypeAlias = "Interactions | LogSource"
@@ -111,6 +112,7 @@ def inputs_of(
     """
     found = settings_of(what, settings, options, tables)
     found.require_local(what)
+    use_cache(found.data.cache)
     if log is None or not isinstance(settings, Settings):
         test = found.data.test or None if test is None else test
         items = found.data.items if items is None and takes_items else items

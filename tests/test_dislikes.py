@@ -273,7 +273,7 @@ def test_dislikes_of_anybody_in_one_list_and_in_many(recommender: Recommender) -
                     history, len(ids), dislikes=disliked or (), **asked
                 )
                 assert [one.item_id for one in twin] == [one.item_id for one in found]
-    assert many[3].source == "fold_in"  # a dislike alone says something
+    assert many[3].source == "popular"  # dislikes alone say nothing of taste
     with pytest.raises(DataError, match="dislikes: expected one for each of 1 users, got 2"):
         recommender.recommend_many([1], dislikes=[["b0"], None])
 

@@ -32,6 +32,7 @@ from recsys.cli.output import (
     require_tables,
     say,
 )
+from recsys.objects import use_cache
 
 if TYPE_CHECKING:
     from recsys.serving import Recommender
@@ -175,8 +176,9 @@ def recommend(
 
 def opened(store: Path, version: str | None, config: Path | None = None) -> "Recommender":
     """Open a version; say on stderr where a newer one was refused, so that this one answers."""
-    rules = None if config is None else recsys.config.read_config(config).rules
-    recommender = recsys.open(store, version, rules=rules)
+    settings = recsys.Settings() if config is None else recsys.config.read_config(config)
+    use_cache(settings.data.cache)
+    recommender = recsys.open(store, version, rules=settings.rules)
     if version is None:
         with suppress(RecsysError):
             newest, own = recsys.versions(store)[0], recommender.version

@@ -24,7 +24,7 @@ from recsys.base.errors import ConfigError, DataError
 from recsys.base.query_settings import QuerySettings, without_passwords
 from recsys.cli.output import note
 from recsys.cli.toml import toml_value
-from recsys.objects import shown
+from recsys.objects import shown, use_cache
 
 if TYPE_CHECKING:
     from recsys.config import Settings
@@ -237,6 +237,7 @@ class LogOptions:
             _put(tables, "log.events", {"*": 1.0})  # so that rows are counted by type
         for typed_weight in self.weights or ():
             tables["log"]["events"] |= _weight_of(typed_weight)
+        use_cache(tables.get("data", {}).get("cache"))  # before the command opens a log or a store
         return tables
 
 

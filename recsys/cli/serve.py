@@ -41,7 +41,7 @@ def serve(
     ] = None,
     scopes: Annotated[
         list[str] | None,
-        typer.Option("--scope", help="Of the new key: read, write, operate; repeatable."),
+        typer.Option("--scope", help="Of the new key: read, write, operate, audience; repeatable."),
     ] = None,
 ) -> None:
     """Answer over HTTP from the current version, and from each that becomes current."""
@@ -90,9 +90,9 @@ def explore(
     """Look at the lists of any user, item and version on a page of this machine."""
     from recsys.events.database import has_events
 
+    found = recsys.config.settings_from(LogOptions(config=config, changes=changes).tables())
     store = recsys.store.store_folder(store)
     recsys.service.before_fork(recsys.store.find_version, store)  # the error of one without any
-    found = recsys.config.settings_from(LogOptions(config=config, changes=changes).tables())
     here = replace(found.service, host=_LOOPBACK, workers=1, explore=True, refresh_minutes=None)
     here = replace(here, port=_free_port() if port is None else port)
     here = replace(here, tls_certificate=None, tls_key=None)

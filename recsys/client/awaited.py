@@ -156,6 +156,19 @@ class AsyncClient:
         conditions = some_conditions(exclude, candidates, where)
         return await self._run(calls.nearest_items(plus, minus, k, conditions, self._details))
 
+    async def audience(
+        self,
+        item_id: Id,
+        k: int = 10,
+        *,
+        exclude: Iterable[Id] = (),
+        candidates: Iterable[Id] | None = None,
+        where: str | None = None,
+    ) -> Recommendations:
+        """As `Client.audience`."""
+        conditions = some_conditions(exclude, candidates, where)
+        return await self._run(calls.audience(item_id, k, conditions))
+
     async def history(self, user_id: Id, k: int = 10) -> Recommendations:
         """As `Client.history`."""
         return await self._run(calls.history(user_id, k, self._details))

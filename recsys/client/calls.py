@@ -205,6 +205,12 @@ def nearest_items(
     return one_answer(posting("/v1/items:nearest", asked), replies.listed)
 
 
+def audience(item_id: Id, k: int, conditions: Conditions) -> Call[Recommendations]:
+    """Ask for the users who should hear of an item."""
+    target = f"/v1/items/{part_of_path(plain_id(item_id, 'item_id'))}/audience"
+    return one_answer(asking(target, of_list(k, conditions, details=False)), replies.audience)
+
+
 def history(user_id: Id, k: int, details: bool) -> Call[Recommendations]:
     """Ask for what a user has seen."""
     target = f"/v1/users/{part_of_path(plain_id(user_id, 'user_id'))}/history"

@@ -149,6 +149,13 @@ def listed(body: bytes) -> Recommendations:
     return replace(found, boosts=boosts)
 
 
+def audience(body: bytes) -> Recommendations:
+    """Read a list of users."""
+    known = json.loads(body)
+    users = tuple(_scored(one | {"item_id": one["user_id"]}) for one in known["users"])
+    return Recommendations(users, known["source"], known["version"], kind="user")
+
+
 def explained(body: bytes) -> Explanation:
     """Read an explanation with details."""
     known = json.loads(body)

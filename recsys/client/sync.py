@@ -189,6 +189,22 @@ class Client:
         conditions = some_conditions(exclude, candidates, where)
         return self._run(calls.nearest_items(plus, minus, k, conditions, self._details))
 
+    def audience(
+        self,
+        item_id: Id,
+        k: int = 10,
+        *,
+        exclude: Iterable[Id] = (),
+        candidates: Iterable[Id] | None = None,
+        where: str | None = None,
+    ) -> Recommendations:
+        """List the users who should hear of an item, with a key of scope audience.
+
+        As `Recommender.audience`, without those who have met it since the version was made.
+        """
+        conditions = some_conditions(exclude, candidates, where)
+        return self._run(calls.audience(item_id, k, conditions))
+
     def history(self, user_id: Id, k: int = 10) -> Recommendations:
         """List what a user has seen; see `Recommender.history`."""
         return self._run(calls.history(user_id, k, self._details))

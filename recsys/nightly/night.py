@@ -33,6 +33,7 @@ from recsys.nightly.run import (
     unfinished_run,
 )
 from recsys.nightly.stages import STAGES, Stage, published_by
+from recsys.objects import use_cache
 from recsys.serving import store_path
 from recsys.store import current_or_none, parent_of, require_comparable, require_writable
 from recsys.store.manifest import files_facts, plain
@@ -96,6 +97,7 @@ def run_pipeline(
 ) -> NightReport:
     """Do the stages of a pipeline on a store; see `run_night`."""
     settings.require_local("nightly")
+    use_cache(settings.data.cache)
     folder = store_path(store or settings.nightly.store)
     journal = Journal(settings.nightly, progress=progress)
     with stoppable() as stop, journal.recording_warnings(), _refusal_logged(journal, folder):

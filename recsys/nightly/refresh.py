@@ -20,6 +20,7 @@ from recsys.nightly.outputs import Pruned, Refreshed, read_embeddings, write_emb
 from recsys.nightly.report import NightReport
 from recsys.nightly.run import REFRESHES
 from recsys.nightly.stages import Stage, drop_events, index, ingest, publish_release
+from recsys.objects import use_cache
 from recsys.serving import store_path
 from recsys.store import Content, Release, find_version, prune_refreshed
 from recsys.vectors import Id
@@ -69,6 +70,7 @@ def run_refresh(
 
 def _settings_over_version(tables: Mapping[str, Any], store: str | Path | None) -> Settings:
     """Return the settings of tables, the others as the current version was made with them."""
+    use_cache(tables.get("data", {}).get("cache"))
     named = store or tables.get("nightly", {}).get("store")
     config = dict(find_version(store_path(named)).manifest.config)
     for name, table in tables.items():

@@ -118,13 +118,14 @@ def shown(place: str | Path) -> str:
 _of_config: str | None = None
 
 
-def use_cache(folder: str | Path) -> None:
-    """Keep local copies in the folder that a config names, unless the environment has another.
+def use_cache(folder: str | Path | None) -> None:
+    """Keep local copies in the folder that settings name, unless the environment has another.
 
-    Processes that this one starts keep theirs there, too.
+    Who opens a log or a store by settings calls it first. Processes that this one starts keep their
+    copies there, too. Where the settings name none, nothing changes.
     """
     global _of_config
-    if os.environ.get(CACHE) in (None, "", _of_config):
+    if folder is not None and os.environ.get(CACHE) in (None, "", _of_config):
         os.environ[CACHE] = _of_config = str(Path(folder).expanduser().absolute())
 
 

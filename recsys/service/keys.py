@@ -15,7 +15,7 @@ from typing import Literal, Self, get_args
 
 from recsys.base.errors import ConfigError
 
-Scope = Literal["read", "write", "operate"]
+Scope = Literal["read", "write", "operate", "audience"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 _PREFIX = "recsys_"

@@ -233,6 +233,13 @@ class Fresh:
         """Return what a user has seen, with what happened since; see `Recommender.history`."""
         return self._rows.history(user_id, k, self._since(user_id))
 
+    def has_not_met(self, user_id: Id, item_id: Id) -> bool:
+        """Whether nothing that happened since says that a user has met an item, or is forgotten."""
+        since = self._since(user_id)
+        if since is None:
+            return True
+        return not since.is_forgotten and str(item_id) not in {str(one) for one, _ in since.events}
+
     def is_forgotten(self, user_id: Id) -> bool:
         """Whether a user's data was deleted since the version was made."""
         since = self._since(user_id)

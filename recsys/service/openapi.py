@@ -28,6 +28,8 @@ _LISTS = (
 )
 ANSWERS = dict.fromkeys((*_LISTS, "list", "list_in_body"), "List") | {
     "batch": "Batch",
+    "audience": "Audience",
+    "audience_in_body": "Audience",
     "explanation": "Explanation",
     "explanations": "Explanation",
     "item": "Item",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from recsys.base.lazy import lazy_property
-from recsys.service import events, exploring, handlers, static
+from recsys.service import audiences, events, exploring, handlers, static
 from recsys.service.details import DETAILS
 from recsys.service.handlers import Asked, Reply
 from recsys.service.keys import Scope
@@ -118,6 +118,26 @@ ROUTES = (
         handlers.similar,
         (_K, *handlers.CONDITIONS, DETAILS),
         example={"path": {"item_id": "i7"}, "body": {"k": 2, "candidates": ["i9", "i8"]}},
+    ),
+    Route(
+        "audience",
+        "GET",
+        "/v1/items/{item_id}/audience",
+        "List the users who should hear of an item, exact over all of them.",
+        audiences.audience,
+        audiences.OF_AN_AUDIENCE,
+        scope="audience",
+        example={"path": {"item_id": "i7"}, "query": {"k": 2, "where": "n_items >= 1"}},
+    ),
+    Route(
+        "audience_in_body",
+        "POST",
+        "/v1/items/{item_id}/audience",
+        "The same with the conditions in the body, where lists of ids may be long or empty.",
+        audiences.audience,
+        audiences.OF_AN_AUDIENCE,
+        scope="audience",
+        example={"path": {"item_id": "i7"}, "body": {"k": 2, "exclude": ["u1"]}},
     ),
     Route(
         "explanation",

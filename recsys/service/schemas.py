@@ -92,6 +92,14 @@ ANSWERS: dict[str, Schema] = {
             "version": _TEXT,
         }
     ),
+    "Audience": _object(
+        {
+            "item_id": _ID,
+            "users": _list_of(_object({"user_id": _ID, "score": _SCORE})),
+            "source": {"const": "audience"},
+            "version": _TEXT,
+        }
+    ),
     "Explanation": _object(
         {
             "item_id": _ID,

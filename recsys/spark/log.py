@@ -16,6 +16,7 @@ from recsys.logs.read import LONG_TAIL, no_rows, require_some_left
 from recsys.logs.row_counts import FileCounts, RowCounts
 from recsys.logs.session import Session, open_session
 from recsys.logs.sources import LogFile, files_and_tables
+from recsys.objects import use_cache
 from recsys.settings import LogSettings
 from recsys.spark.core import core_of, require_counts
 from recsys.spark.delta import with_files_of_tables
@@ -96,6 +97,7 @@ def read(
     ConfigError
         If a setting is out of range, or has no meaning on Spark.
     """
+    use_cache(settings.data.cache)
     how = settings.log
     _require_meaning(how)
     if rejects is not None:

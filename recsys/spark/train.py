@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from recsys.base.errors import ConfigError
 from recsys.models import ALS
 from recsys.models.protocol import epoch_bar
+from recsys.objects import use_cache
 from recsys.spark.als import fit
 from recsys.spark.log import read
 from recsys.spark.release import release_of
@@ -75,6 +76,7 @@ def train(
         As `recsys.train`.
     """
     als = _als_of(settings)
+    use_cache(settings.data.cache)
     require_writable(store)
     if settings.gates.enabled:
         require_comparable(store, parent_of(store))

@@ -117,6 +117,17 @@ def test_many(door, recommender: Recommender, options: dict[str, Any]) -> None:
     assert len(door.recommend_many([])) == 0
 
 
+def test_an_audience(door, recommender: Recommender) -> None:
+    for asked in ({}, {"k": 3, "where": "n_items >= 2", "exclude": ["u1"]}, {"candidates": []}):
+        found, expected = door.audience("i7", **asked), recommender.audience("i7", **asked)
+        assert (found, found.kind, found.source) == (expected, "user", "audience")
+    assert len(door.audience("i7", k=3)) == 3
+    with pytest.raises(DataError, match="what is known of users, got the column 'price'"):
+        door.audience("i7", where="price < 3")
+    with pytest.raises(UnknownItemError, match="item 'never'"):
+        door.audience("never")
+
+
 def test_lists_without_details_say_which_items_are_new(doors, recommender: Recommender) -> None:
     plain_ones = (recsys.Client(doors["client"]._to.url, timeout=PATIENCE), doors["client"])
     expected = recommender.recommend("u42", 99)

@@ -1,5 +1,6 @@
 """Logs and tables of items in a bucket, and what is said where that cannot be read."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,10 +173,16 @@ def test_copies_lie_where_the_environment_says_else_a_config(
     monkeypatch.setenv("RECSYS_CACHE", "")
     for name in ("one", "other"):
         config.write_text(f'[data]\ncache = "{name}"\n')
-        recsys.read_config(config)
+        before = os.environ["RECSYS_CACHE"]
+        settings = recsys.read_config(config)
+        assert os.environ["RECSYS_CACHE"] == before  # reading settings has no effect
+        with pytest.raises(recsys.DataError, match="no-log"):
+            recsys.train(tmp_path / "no-log.csv", tmp_path / "store", settings=config)
         assert (tmp_path / name) in address.cached_in("logs").parents
+        assert settings.data.cache == str(tmp_path / name)
     monkeypatch.setenv("RECSYS_CACHE", str(tmp_path / "third"))
-    recsys.read_config(config)
+    with pytest.raises(recsys.DataError, match="no-log"):
+        recsys.train(tmp_path / "no-log.csv", tmp_path / "store", settings=config)
     assert (tmp_path / "third") in address.cached_in("logs").parents
 
 

@@ -77,6 +77,20 @@ def test_only_an_item_that_the_version_does_not_know(live: Service) -> None:
     assert list_of(live, "u1")["source"] == "personal"
 
 
+def test_who_has_met_an_item_since_is_not_in_its_audience(live: Service) -> None:
+    def audience(**asked: object) -> list[str]:
+        found = get(live, "/v1/items/i7/audience", **asked).json()
+        return [one["user_id"] for one in found["users"]]
+
+    before = audience()
+    assert len(before) > 4
+    assert post(live, PATH, {"user_id": before[0], "item_id": "i7"}).json()["added"] == 1
+    post(live, PATH, {"user_id": before[1], "item_id": "i9"})
+    assert ask(live, "DELETE", f"/v1/users/{escaped(before[2])}").status == 200
+    assert audience() == [before[1], *before[3:]]
+    assert audience(k=2) == [before[1], before[3]]  # as long as it was asked for
+
+
 def test_an_event_of_one_id_is_kept_once(live: Service) -> None:
     event = {"user_id": "u1", "item_id": "i9", "event_id": "order-1"}
     assert [post(live, PATH, event).json()["added"] for _ in range(2)] == [1, 0]

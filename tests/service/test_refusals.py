@@ -214,7 +214,8 @@ def test_who_is_turned_away_hears_of_it_later_than_others_get_their_lists(
 def keyed(store: Path, tmp_path: Path) -> tuple[Service, dict[str, str], Path]:
     """A service with a key for each scope."""
     file = tmp_path / "keys.jsonl"
-    keys = {scope: new_key(file, f"shop-{scope}", (scope,)) for scope in ("read", "operate")}
+    scopes = ("read", "operate", "audience")
+    keys = {scope: new_key(file, f"shop-{scope}", (scope,)) for scope in scopes}
     return Service(store, ServiceSettings(keys=str(file))).open(), keys, file
 
 
@@ -235,6 +236,9 @@ def test_a_key_opens_what_its_scope_allows(keyed) -> None:
     assert status(LIST, authorization=read) == status(LIST, **{"x-api-key": keys["read"]}) == 200
     assert status(LIST, authorization=operate) == status("/metrics", authorization=read) == 403
     assert status("/metrics", authorization=operate) == 200
+    users = "/v1/items/i7/audience"  # who may ask for lists does not learn who the users are
+    assert status(users, authorization=read) == status(users, authorization=operate) == 403
+    assert status(users, authorization=f"Bearer {keys['audience']}") == 200
     assert "www-authenticate" in ask(service, "GET", LIST).headers
     assert not any(key in file.read_text() for key in keys.values())
     assert file.stat().st_mode & 0o077 == 0
