@@ -88,13 +88,21 @@ class AsyncClient:
         *,
         weights: Iterable[float] | None = None,
         dislikes: Iterable[Id] = (),
+        user_attributes: Mapping[str, Any] | None = None,
         on_unknown: Literal["ignore", "raise"] = "ignore",
         **conditions: Unpack[Conditions],
     ) -> Recommendations:
         """As `Client.recommend_for_history`."""
         return await self._run(
             calls.recommend_for_history(
-                item_ids, k, weights, dislikes, on_unknown, conditions, self._details
+                item_ids,
+                k,
+                weights,
+                dislikes,
+                user_attributes,
+                on_unknown,
+                conditions,
+                self._details,
             )
         )
 

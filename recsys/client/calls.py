@@ -68,6 +68,7 @@ def recommend_for_history(
     k: int,
     weights: Iterable[float] | None,
     dislikes: Iterable[Id],
+    user_attributes: Mapping[str, Any] | None,
     on_unknown: Literal["ignore", "raise"],
     conditions: Conditions,
     details: bool,
@@ -77,6 +78,8 @@ def recommend_for_history(
         raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
     asked = of_list(k, conditions, details)
     asked |= {"on_unknown": on_unknown, **_history(item_ids, weights, dislikes)}
+    if user_attributes is not None:
+        asked["user_attributes"] = dict(user_attributes)
     return one_answer(posting("/v1/recommendations", asked), replies.listed)
 
 

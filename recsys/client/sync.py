@@ -119,13 +119,21 @@ class Client:
         *,
         weights: Iterable[float] | None = None,
         dislikes: Iterable[Id] = (),
+        user_attributes: Mapping[str, Any] | None = None,
         on_unknown: Literal["ignore", "raise"] = "ignore",
         **conditions: Unpack[Conditions],
     ) -> Recommendations:
         """Recommend items to a user of whom only a history is known; see `Recommender`."""
         return self._run(
             calls.recommend_for_history(
-                item_ids, k, weights, dislikes, on_unknown, conditions, self._details
+                item_ids,
+                k,
+                weights,
+                dislikes,
+                user_attributes,
+                on_unknown,
+                conditions,
+                self._details,
             )
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.feature_settings import FeatureSettings
 from recsys.features.encoder import Encoded, FeatureEncoder
 from recsys.features.features import Features
@@ -39,6 +39,31 @@ class FeatureMap:
         A row without any value has a zero embedding: nothing is known of it.
         """
         return vectors_of_features(self.encoder.encode(table), self.map)
+
+    def vector_of(self, attributes: Mapping[str, Any], name: str) -> FloatMatrix:
+        """Return the embedding of one by what is known of it, (1, factors).
+
+        A DataError names the argument where a column is unknown, or its value cannot be read.
+        """
+        columns = self.encoder.columns
+        for column in attributes:
+            if column not in columns:
+                raise DataError(
+                    f"{name}: expected attributes that the model knows, {', '.join(columns)}, got "
+                    f"{column!r}{did_you_mean(str(column), columns)}"
+                )
+        nothing = {"vector": pa.list_(pa.float32())}
+        try:
+            table = {
+                column: pa.array([attributes.get(column)], nothing.get(encoder.kind))
+                for column, encoder in columns.items()
+            }
+            return self.vectors(pa.table(table))
+        except (pa.ArrowException, DataError, TypeError) as error:
+            raise DataError(
+                f"{name}: expected values as the table of {name.removesuffix('_attributes')}s has "
+                f"them, got others: {error}"
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Who should hear of an item: a list of users, to keys of a scope of its own."""
 
-from recsys.service.handlers import DEFAULT_K, OF_A_LIST, Asked, Reply, encoded
+from recsys.service.handlers import Asked, Reply, encoded
+from recsys.service.of_lists import DEFAULT_K, OF_A_LIST
 from recsys.service.parameters import Parameter
 from recsys.store.item_json import json_text
 

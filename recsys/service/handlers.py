@@ -10,9 +10,10 @@ import numpy as np
 
 from recsys.base.errors import RecsysError, UnknownItemError
 from recsys.base.service_settings import ServiceSettings
-from recsys.service.details import DETAILS, detailed, detailed_explanation
+from recsys.service.details import detailed, detailed_explanation
+from recsys.service.of_lists import DEFAULT_K, OF_A_LIST, OF_ANYBODY
 from recsys.service.opened import Opened
-from recsys.service.parameters import Arguments, Parameter, in_body
+from recsys.service.parameters import Arguments, in_body
 from recsys.service.problems import ProblemError, problem_of
 from recsys.serving.results import Explanation, Recommendations, RowList
 from recsys.serving.row_lists import TopKind
@@ -25,7 +26,6 @@ JSON = b"application/json"
 ARROW = b"application/vnd.apache.arrow.stream"
 PROMETHEUS = b"text/plain; version=0.0.4"
 
-DEFAULT_K = 10
 LIMITS = ("max_k", "max_total_k", "max_ids", "max_body_bytes", "max_target_bytes")
 
 
@@ -55,55 +55,10 @@ class Reply(NamedTuple):
     is_page: bool = False
 
 
-CONDITIONS = (
-    Parameter("exclude", "ids", "Items that must not be in the list; unknown ones are ignored."),
-    Parameter("candidates", "ids", "The only items that may be in the list."),
-    Parameter("where", "condition", "A condition on attributes of items, such as price < 20."),
-)
-OF_A_LIST = (
-    Parameter("k", "k", "Length of the list.", default=DEFAULT_K),
-    *CONDITIONS,
-    Parameter("diversity", "number", "From 0, by score alone, to 1.", default=0.0),
-    Parameter("max_per", "columns", "Columns and numbers, such as brand:2: most items of one."),
-    Parameter("new_items", "number", "Share of the list, from 0 to 1, of new items, at most."),
-    Parameter("boost", "boosts", "What raises or lowers scores by a condition.", in_query=False),
-    Parameter("pin", "pins", "What has a position, if it may be in the list.", in_query=False),
-    DETAILS,
-)
-OF_A_USER = (
-    *OF_A_LIST,
-    Parameter("include_seen", "flag", "Keep items that the user has seen.", default=False),
-    Parameter(
-        "repeat",
-        "number",
-        "Seen items return that at least this share of their users came back to, once the usual "
-        "gap is over.",
-    ),
-    Parameter("history", "ids", "Items of a user who may be unknown, the last one last."),
-    Parameter("dislikes", "ids", "What the user does not want: in no list, and not like these."),
-    Parameter(
-        "on_unknown",
-        "text",
-        "What an unknown user without a history gets: the popular list, or 404.",
-        ("popular", "raise"),
-        "popular",
-    ),
-)
-OF_ANYBODY = (
-    Parameter("user_id", "id", "A user; without one, history is needed."),
-    *OF_A_USER[:-1],
-    Parameter(
-        "on_unknown",
-        "text",
-        "The same, and of a history whose items are all unknown. Of others of its items, raise is "
-        "a 404; with ignore, only where all are unknown.",
-        ("popular", "raise", "ignore"),
-        "popular",
-    ),
-    Parameter("weights", "numbers", "Strength of each item of a history without a user_id."),
-)
 _BY_NAME = {parameter.name: parameter for parameter in OF_ANYBODY}
 _OF_REQUEST = frozenset(one.name for one in OF_A_LIST) - {"details"} | {"include_seen", "repeat"}
+_SAID = frozenset(("history", "dislikes", "user_attributes"))  # of who has no user_id
+_OF_NO_USER = frozenset(("weights", "user_attributes"))
 _PLAIN = frozenset(("k", "on_unknown"))
 
 
@@ -173,8 +128,8 @@ def _text_of(opened: Opened, given: Arguments) -> tuple[str, str]:
 def _rows_of_body(opened: Opened, given: Arguments) -> RowList:
     if "user_id" not in given:
         return _rows_of_history(opened, given)
-    if "weights" in given:
-        raise ProblemError("invalid", "weights: expected them with a history and without a user_id")
+    for name in _OF_NO_USER & given.keys():
+        raise ProblemError("invalid", f"{name}: expected them with a history and without a user_id")
     return _rows_of(opened, given, given["user_id"])
 
 
@@ -189,7 +144,7 @@ def _rows_of(opened: Opened, given: Arguments, user_id: Id) -> RowList:
 
 
 def _rows_of_history(opened: Opened, given: Arguments) -> RowList:
-    if "history" not in given and "dislikes" not in given:
+    if not given.keys() & _SAID:
         raise ProblemError("invalid", "expected a user_id or a history, got neither")
     request, on_unknown = _request(opened, given), given.get("on_unknown", "popular")
     try:
@@ -199,6 +154,7 @@ def _rows_of_history(opened: Opened, given: Arguments) -> RowList:
             given.get("weights"),
             "raise" if on_unknown == "raise" else "ignore",
             given.get("dislikes", ()),
+            given.get("user_attributes"),
         )
     except UnknownItemError:
         if on_unknown != "popular":

@@ -7,7 +7,7 @@ from recsys.base.environment import DISTRIBUTION
 from recsys.base.service_settings import ServiceSettings
 from recsys.service import handlers, schemas
 from recsys.service.events import OF_AN_EVENT
-from recsys.service.handlers import OF_ANYBODY
+from recsys.service.of_lists import OF_ANYBODY
 from recsys.service.parameters import Parameter
 from recsys.service.problems import MEDIA, PROBLEMS
 from recsys.service.routes import ROUTES, Route

@@ -12,7 +12,7 @@ from recsys.service.problems import ProblemError
 
 _Number = Literal["k", "number", "numbers", "value", "time"]
 _Text = Literal["text", "condition", "column", "columns"]
-Kind = Literal[_Number, _Text, "flag", "id", "ids", "objects", "events", "boosts", "pins"]
+Kind = Literal[_Number, _Text, "flag", "id", "ids", "object", "objects", "events", "boosts", "pins"]
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _MOST_DIGITS = 18
@@ -141,6 +141,9 @@ def _of_json(value: Any, parameter: Parameter) -> Any:
     elif kind in _OBJECTS:
         if not isinstance(value, list):
             raise _misfit(name, "a list of objects", value)
+    elif kind == "object":
+        if not isinstance(value, dict):
+            raise _misfit(name, "an object", value)
     elif kind == "id":
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise _misfit(name, "a text or a whole number", value)

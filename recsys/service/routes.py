@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from recsys.base.lazy import lazy_property
-from recsys.service import audiences, events, exploring, handlers, static
+from recsys.service import audiences, events, exploring, handlers, of_lists, static
 from recsys.service.details import DETAILS
 from recsys.service.handlers import Asked, Reply
 from recsys.service.keys import Scope
@@ -69,7 +69,7 @@ _UNKNOWN_IDS = Parameter(
     "on_unknown", "text", "Ids that are not known: 404, or left out.", ("raise", "ignore"), "raise"
 )
 _COLUMN = Parameter("column", "column", "Of the latest: a column of dates or numbers.")
-_K = handlers.OF_A_LIST[0]
+_K = of_lists.OF_A_LIST[0]
 _ONE, _TWO = {"user_id": "u42"}, {"user_id": "u42", "item_id": "i9"}
 
 ROUTES = (
@@ -79,7 +79,7 @@ ROUTES = (
         "/v1/users/{user_id}/recommendations",
         "Recommend items to a user.",
         handlers.of_user,
-        handlers.OF_A_USER,
+        of_lists.OF_A_USER,
         example={"path": _ONE, "query": {"k": 3}},
         is_quick=True,
     ),
@@ -89,7 +89,7 @@ ROUTES = (
         "/v1/recommendations",
         "Recommend items to a user or to a history, under every condition there is.",
         handlers.of_anybody,
-        handlers.OF_ANYBODY,
+        of_lists.OF_ANYBODY,
         example={"body": {"history": ["i7", "i9"], "k": 3, "where": "price < 20"}},
     ),
     Route(
@@ -107,7 +107,7 @@ ROUTES = (
         "/v1/items/{item_id}/similar",
         "List the items most similar to one, by the cosine of their embeddings.",
         handlers.similar,
-        (_K, *handlers.CONDITIONS, DETAILS),
+        (_K, *of_lists.CONDITIONS, DETAILS),
         example={"path": {"item_id": "i7"}, "query": {"k": 2, "exclude": ["i9"]}},
     ),
     Route(
@@ -116,7 +116,7 @@ ROUTES = (
         "/v1/items/{item_id}/similar",
         "The same with the conditions in the body, where lists of ids may be long or empty.",
         handlers.similar,
-        (_K, *handlers.CONDITIONS, DETAILS),
+        (_K, *of_lists.CONDITIONS, DETAILS),
         example={"path": {"item_id": "i7"}, "body": {"k": 2, "candidates": ["i9", "i8"]}},
     ),
     Route(
@@ -183,7 +183,7 @@ ROUTES = (
             Parameter("plus", "ids", "Items whose embeddings are added."),
             Parameter("minus", "ids", "Items whose embeddings are taken away."),
             _K,
-            *handlers.CONDITIONS,
+            *of_lists.CONDITIONS,
             DETAILS,
         ),
         example={"body": {"plus": ["i7", "i9"], "minus": ["j1"], "k": 2}},
@@ -197,7 +197,7 @@ ROUTES = (
         (
             Parameter("title", "text", "Words; or an id.", default="", most_characters=256),
             _K,
-            handlers.CONDITIONS[-1],
+            of_lists.CONDITIONS[-1],
             DETAILS,
         ),
         example={"query": {"title": "moon", "k": 2}},
@@ -216,7 +216,7 @@ ROUTES = (
         "/v1/lists/{kind}",
         "List popular, trending or latest items, the same for everybody.",
         handlers.top,
-        (*handlers.OF_A_LIST, _COLUMN),
+        (*of_lists.OF_A_LIST, _COLUMN),
         example={"path": {"kind": "popular"}, "query": {"k": 2, "where": "price < 20"}},
     ),
     Route(
@@ -225,7 +225,7 @@ ROUTES = (
         "/v1/lists/{kind}",
         "The same with the conditions in the body, where lists of ids may be long or empty.",
         handlers.top,
-        (*handlers.OF_A_LIST, _COLUMN),
+        (*of_lists.OF_A_LIST, _COLUMN),
         example={"path": {"kind": "popular"}, "body": {"k": 2, "exclude": ["i7"]}},
     ),
     Route(
@@ -291,7 +291,7 @@ ROUTES = (
         "/v1/versions/{version}/recommendations",
         "Recommend as /v1/recommendations does, from any version of the store.",
         exploring.of_version,
-        handlers.OF_ANYBODY,
+        of_lists.OF_ANYBODY,
         example={"path": {"version": exploring.CURRENT}, "body": {"history": ["i7"], "k": 2}},
         is_of_explorer=True,
     ),

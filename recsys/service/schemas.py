@@ -217,6 +217,7 @@ _OF_USER: Schema = {
     "properties": {
         "user_id": _ID,
         "weights": {"type": "null"},
+        "user_attributes": {"type": "null"},
         "on_unknown": {"enum": ["popular", "raise", None]},
     },
 }
@@ -227,6 +228,10 @@ _OF_HISTORY: Schema = {
 _OF_DISLIKES: Schema = {
     "required": ["dislikes"],
     "properties": {"user_id": {"type": "null"}, "dislikes": {"type": "array", "minItems": 1}},
+}
+_OF_ATTRIBUTES: Schema = {
+    "required": ["user_attributes"],
+    "properties": {"user_id": {"type": "null"}, "user_attributes": {"type": "object"}},
 }
 _NO_EVENT = ("user_id", "item_id", "event", "value", "timestamp", "event_id")
 _OF_EVENT: Schema = {
@@ -241,7 +246,7 @@ RULES: dict[str, Schema] = {
             {"required": ["events"], "properties": {one: {"type": "null"} for one in _NO_EVENT}},
         ]
     },
-    "recommendations": {"anyOf": [_OF_USER, _OF_HISTORY, _OF_DISLIKES]},
+    "recommendations": {"anyOf": [_OF_USER, _OF_HISTORY, _OF_DISLIKES, _OF_ATTRIBUTES]},
     "explanations": {
         "anyOf": [
             {
@@ -273,6 +278,7 @@ def of_parameter(parameter: Parameter, settings: ServiceSettings) -> Schema:
         "ids": _list_of(_ID) | {"maxItems": settings.max_ids},
         "numbers": _list_of({"type": "number", "exclusiveMinimum": 0})
         | {"maxItems": settings.max_ids},
+        "object": {"type": "object"},
         "objects": _list_of(_ref("Request")) | {"maxItems": settings.max_ids},
         "condition": _TEXT | {"format": "recsys-condition"},
         "column": _TEXT | {"format": "recsys-column"},

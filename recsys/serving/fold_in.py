@@ -1,6 +1,6 @@
 """Fold in a history: the embedding of a user whom training did not see, and explanations."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.checks import require_a
 from recsys.base.errors import CorruptVersionError, DataError
 from recsys.base.lazy import lazy_property
 from recsys.index import ItemRows
@@ -22,6 +23,7 @@ from recsys.vectors.ids import checked_ids, unknown_id
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+    from recsys.features import FeatureMap
     from recsys.models import Contributions, FoldIn
 
 
@@ -62,7 +64,7 @@ class Histories:
     """Histories of items of one version: folded in, and as contributions to scores."""
 
     def __init__(self, content: Content, items: ItemTable) -> None:
-        self._items = items
+        self._content, self._items = content, items
         self._manifest = content.version.manifest
         self._spec = self._manifest.model
         self.version = content.version.name
@@ -80,13 +82,14 @@ class Histories:
         *,
         known: Literal["all", "one", "any"] = "any",
         dislikes: Iterable[Id] = (),
+        may_be_empty: bool = False,
     ) -> "sp.csr_array":
         """Return a history as one row of user_items, (1, n_items), below 0 of dislikes.
 
         What is in both was disliked.
         """
         listed, disliked = checked_ids(item_ids, name), checked_ids(dislikes, "dislikes")
-        if not listed and not disliked:
+        if not listed and not disliked and not may_be_empty:
             raise DataError(f"{name}: expected a history of at least one item, got none")
         rows, others = (self._items.ids.rows(ids) for ids in (listed, disliked))
         all_ids, all_rows = [*listed, *disliked], np.append(rows, others)
@@ -269,13 +272,56 @@ class Histories:
                 f"others ({error}); run recsys verify, or activate another version"
             ) from error
 
-    def fold_in(self, histories: "sp.csr_array") -> FloatMatrix:  # (n_histories, factors)
-        """Embed histories as training embeds users; a model without dislikes takes the rest."""
+    def folded(
+        self,
+        item_ids: Iterable[Id],
+        weights: Iterable[float] | None,
+        known: Literal["all", "one"],
+        dislikes: Iterable[Id],
+        user_attributes: Mapping[str, Any] | None,
+    ) -> "tuple[sp.csr_array, FloatVector]":
+        """Return a history, which may be empty where attributes are given, and its embedding."""
+        prior = self.prior_of(user_attributes)
+        is_enough = known == "one" and prior is not None
+        history = self.of(
+            item_ids,
+            weights,
+            "item_ids",
+            known="any" if is_enough else known,
+            dislikes=dislikes,
+            may_be_empty=prior is not None,
+        )
+        return history, self.fold_in(history, prior)[0]
+
+    def prior_of(self, attributes: Mapping[str, Any] | None) -> FloatMatrix | None:
+        """Return what a user's attributes say, (1, factors); None where none are given."""
+        if attributes is None:
+            return None
+        require_a("user_attributes", attributes, Mapping, "a mapping of columns to values")
+        known = self._user_map
+        if known is None:
+            raise DataError(
+                f"user_attributes: expected a version whose model knows attributes of users, and "
+                f"that of version {self.version} knows none; train with model.user_features"
+            )
+        return known.vector_of(attributes, "user_attributes")
+
+    @lazy_property
+    def _user_map(self) -> "FeatureMap | None":
+        return self._content.feature_map("user")
+
+    def fold_in(
+        self, histories: "sp.csr_array", priors: FloatMatrix | None = None
+    ) -> FloatMatrix:  # (n_histories, factors)
+        """Embed histories as training embeds users; a model without dislikes takes the rest.
+
+        `priors` are what attributes say of each, see `prior_of`.
+        """
         from recsys.models.requirements import as_taken
 
         fold_in = self._fold_in
         with self._solvable():
-            users = fold_in(as_taken(self._model, histories))
+            users = fold_in(as_taken(self._model, histories), priors)
         if not np.isfinite(users).all():
             raise DataError(
                 "history: expected one with a finite embedding, got weights that the model of "

@@ -1,6 +1,6 @@
 """The recommender: one open version, and its answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -151,6 +151,7 @@ class Recommender(Space):
         *,
         weights: Iterable[float] | None = None,
         dislikes: Iterable[Id] = (),
+        user_attributes: Mapping[str, Any] | None = None,
         on_unknown: Literal["ignore", "raise"] = "ignore",
         **conditions: Unpack[Conditions],
     ) -> Recommendations:
@@ -171,9 +172,12 @@ class Recommender(Space):
             What the user does not want, also of the history: in no list, not even with
             `include_seen`. Each has the mean confidence of the log's dislikes, where the model
             learns from them.
+        user_attributes : mapping, optional
+            What is known of the user, by columns of `model.user_features`: ALS pulls the embedding
+            towards what it says, and it speaks alone where the history is empty.
         on_unknown : {"ignore", "raise"}
             What happens to items that the version does not hold. A history without any that it
-            holds is an error in either case.
+            holds is an error in either case, where no attributes are given.
         exclude, include_seen, candidates, where, diversity, max_per, boost, pin, new_items
             As in `recommend`; the seen items are those of the history. When they were met is not
             known, so `repeat` lets none of them return.
@@ -181,11 +185,11 @@ class Recommender(Space):
         Returns
         -------
         Recommendations
-            The source is "fold_in", or "popular" where the folded-in embedding is zero.
+            The source is "fold_in", "attributes", or "popular" where the embedding is zero.
         """
         request = self.rows.request(k, **conditions)
-        found = self.rows.for_history(item_ids, request, weights, on_unknown, dislikes)
-        return self.rows.named(found)
+        given = weights, on_unknown, dislikes, user_attributes
+        return self.rows.named(self.rows.for_history(item_ids, request, *given))
 
     def top_items(
         self,
@@ -334,11 +338,8 @@ class Recommender(Space):
     def explain(self, user_id: Id, item_id: Id) -> Explanation:
         """Return what each item of a user's history adds to the score of an item.
 
-        Returns
-        -------
-        Explanation
-            Contributions that sum to the score (Hu, Koren and Volinsky 2008, section 5, for ALS).
-            Of dislikes, where the model learns from them, they are below 0 as a rule.
+        Contributions sum to the score (Hu, Koren and Volinsky 2008, section 5, for ALS). Of
+        dislikes, where the model learns from them, they are below 0 as a rule.
         """
         user_idx, users = self._known_user(user_id), self._user_lookup
         item_idx = self.item_vectors.row(item_id)
@@ -353,10 +354,13 @@ class Recommender(Space):
         *,
         weights: Iterable[float] | None = None,
         dislikes: Iterable[Id] = (),
+        user_attributes: Mapping[str, Any] | None = None,
     ) -> Explanation:
-        """Return what each item of a folded-in history adds to the score of an item."""
-        history = self._histories.of(item_ids, weights, "item_ids", known="all", dislikes=dislikes)
-        user = self._histories.fold_in(history)[0]
+        """Return what each item of a folded-in history adds to the score of an item.
+
+        What attributes of the user add is in the `rest`.
+        """
+        history, user = self._histories.folded(item_ids, weights, "all", dislikes, user_attributes)
         return self._explained(history, user, self.item_vectors.row(item_id), "fold_in")
 
     def _explained(
@@ -368,10 +372,7 @@ class Recommender(Space):
     def closest_seen(self, user_id: Id, item_id: Id) -> ScoredItem | None:
         """Return the item liked by a user that is most similar to another: a reason to give.
 
-        Returns
-        -------
-        ScoredItem or None
-            Its score is the cosine. None where the user has seen no other item with a direction.
+        Its score is the cosine. None where the user has seen no other item with a direction.
         """
         user_idx = self._known_user(user_id)
         seen = self._items.ids.tolist(self._user_lookup.liked(user_idx))

@@ -26,6 +26,7 @@ from recsys.vectors.ids import Kind
 Source = Literal[
     "personal",
     "fold_in",
+    "attributes",
     "popular",
     "trending",
     "latest",
@@ -60,9 +61,10 @@ class Recommendations(Described):
         No item twice.
     source : str
         Where the list came from: the user's own embedding ("personal"), one folded in from a
-        history ("fold_in"), the most popular items ("popular"), those that are met more than they
-        used to be ("trending"), the newest ("latest"), the items most similar to one ("similar"), a
-        search by "title", what the user has seen ("history"), or the "audience" of an item.
+        history ("fold_in"), one that "attributes" of the user say, the most popular items
+        ("popular"), those that are met more than they used to be ("trending"), the newest
+        ("latest"), the items most similar to one ("similar"), a search by "title", what the user
+        has seen ("history"), or the "audience" of an item.
     version : str
         The version that answered.
     about : tuple, optional

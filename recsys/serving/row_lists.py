@@ -1,6 +1,6 @@
 """The lists of a version as rows: what `Recommender` names, and what a server writes as it is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -16,10 +16,10 @@ from recsys.serving.fold_in import Histories
 from recsys.serving.fresh import Since
 from recsys.serving.repeats import NEVER_AGAIN, Days
 from recsys.serving.request import Conditions, Request
-from recsys.serving.results import Explanation, Recommendations, RowList
+from recsys.serving.results import Explanation, Recommendations, RowList, Source
 from recsys.serving.rules import NO_ITEMS
 from recsys.store import Content, ItemTable
-from recsys.vectors import Id
+from recsys.vectors import FloatVector, Id
 from recsys.vectors.ids import checked_id, checked_ids, unknown_id
 
 if TYPE_CHECKING:
@@ -229,25 +229,30 @@ class RowLists:
         weights: Iterable[float] | None = None,
         on_unknown: Literal["ignore", "raise"] = "ignore",
         dislikes: Iterable[Id] = (),
+        user_attributes: Mapping[str, Any] | None = None,
     ) -> RowList:
         """Return the list of a history; see `Recommender.recommend_for_history`."""
         if on_unknown not in ("ignore", "raise"):
             raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
-        known: Literal["all", "one"] = "all" if on_unknown == "raise" else "one"
-        return self._of_history(
-            self.histories.of(item_ids, weights, "item_ids", known=known, dislikes=dislikes),
-            request,
+        history, user = self.histories.folded(
+            item_ids, weights, "all" if on_unknown == "raise" else "one", dislikes, user_attributes
         )
+        return self._of_history(history, request, user=user)
 
     def _of_history(
-        self, history: "sp.csr_array", request: Request, days: Days | None = None
+        self,
+        history: "sp.csr_array",
+        request: Request,
+        days: Days | None = None,
+        user: FloatVector | None = None,
     ) -> RowList:
         is_liked = history.data > 0
         liked = NO_ITEMS if request.include_seen else history.indices[is_liked]
         left_out = request.left_out(history.indices, days)
         seen = np.union1d(left_out, history.indices[~is_liked]).astype(np.int32)
-        user = self.histories.fold_in(history)[0]
-        return self._answers.answer(user, request, seen, "fold_in")._replace(seen=liked)
+        user = self.histories.fold_in(history)[0] if user is None else user
+        source: Source = "fold_in" if is_liked.any() else "attributes"  # or popular: it is zero
+        return self._answers.answer(user, request, seen, source)._replace(seen=liked)
 
     def top(self, by: TopKind, request: Request, column: str | None = None) -> RowList:
         """Return a list that is the same for everybody; see `Recommender.top_items`."""

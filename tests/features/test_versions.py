@@ -14,6 +14,7 @@ from recsys.errors import ConfigError, CorruptVersionError
 from recsys.features import vectors_of_features
 from recsys.nightly import run_night
 from recsys.store import Content
+from tests.service.asking import post
 
 N_USERS, N_ITEMS, N_NEW = 60, 30, 4
 KINDS = ["tea", "pots", "lamps"]
@@ -131,6 +132,32 @@ def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
     found = recsys.open(store / "store").audience("i0", 50, where="country = 'DE' and n_items > 0")
     assert 0 < len(found) <= N_USERS / 3
     assert {int(str(one.item_id)[1:]) % 3 for one in found} == {0}
+    recommender = recsys.open(store / "store")  # by attributes alone, and beside a history
+    known = recommender.recommend_for_history([], 9, user_attributes={"likes": "pots"})
+    assert known.source == "attributes"
+    user = features.vectors(pa.table({"likes": ["pots"]}))[0]
+    scores = recommender.item_vectors.matrix @ user
+    ids = recommender.item_vectors.ids.tolist()
+    best = sorted(range(len(ids)), key=lambda row: (-scores[row], row))[:9]
+    assert [one.item_id for one in known] == [ids[row] for row in best]
+    np.testing.assert_allclose([one.score for one in known], scores[best], rtol=1e-3)
+    alone = recommender.recommend_for_history(["i0"], 9)
+    both = recommender.recommend_for_history(["i0"], 9, user_attributes={"likes": "pots"})
+    assert (both.source, alone.source) == ("fold_in", "fold_in")
+    assert both != alone
+    why = recommender.explain_for_history(["i0"], "i3", user_attributes={"likes": "tea"})
+    assert why.rest > 0.01 * why.score  # what the attributes say
+    assert why.score == pytest.approx(sum(added for _, added in why.parts) + why.rest)
+    with pytest.raises(recsys.DataError, match="user_attributes: .* knows, likes, got 'like'; did"):
+        recommender.recommend_for_history([], user_attributes={"like": "tea"})
+    with pytest.raises(recsys.DataError, match="user_attributes: expected a mapping"):
+        recommender.recommend_for_history([], user_attributes=["likes"])
+    app = recsys.service.Service(store / "store").open()
+    told = post(app, "/v1/recommendations", {"user_attributes": {"likes": "pots"}, "k": 9}).json()
+    assert ([one["item_id"] for one in told["items"]], told["source"]) == (
+        [one.item_id for one in known],
+        "attributes",
+    )
     again = run_night(settings_from_file(store), store / "store")
     assert again.version == after.version.name  # nothing is new
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recsys.base.service_settings import ServiceSettings
 from recsys.service import Service
-from recsys.service.handlers import OF_ANYBODY
+from recsys.service.of_lists import OF_ANYBODY
 from recsys.service.routes import ROUTES, Route
 from recsys.serving import Explanation, Recommendations, Recommender
 from recsys.serving import open as open_store
