@@ -29,6 +29,7 @@ from recsys.models.als.sweep import (
     weighted,
 )
 from recsys.models.blend import Blend
+from recsys.models.mapped import summands_of
 from recsys.models.popularity import Popularity
 from recsys.models.protocol import (
     Model,
@@ -79,7 +80,7 @@ def fold_in_items(
     priors : ndarray of float32, shape (n_new, factors), optional
         What the attributes of the new items say, rows of zeros where they say nothing: ALS
         regularizes their rows towards it, as training does. In the others it weighs as much as
-        five users, and is the whole row of an item without any.
+        five users, and is the whole row of an item without any; their summands likewise.
     """
     user_items = as_taken(model, user_items)
     clean = in_mean_weights(user_items, mean_weight, signed=True)
@@ -92,7 +93,11 @@ def fold_in_items(
     is_described = np.asarray(priors.any(axis=1))[:, None]
     share = np.where(is_described, _PRIOR_USERS / (n_users + _PRIOR_USERS), 0)
     items = (1 - share) * found.items + share * priors
-    return found._replace(items=items.astype(np.float32))
+    summands = found.summands
+    if summands is not None:
+        of_priors = summands_of(priors, known, popularity)
+        summands = ((1 - share) * summands + share * of_priors).astype(np.float32)
+    return NewItems(items.astype(np.float32), summands)
 
 
 def _of_users(

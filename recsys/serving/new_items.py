@@ -10,11 +10,12 @@ from recsys.base.signed import liked
 from recsys.logs import Interactions, attributes_of, read_items
 from recsys.logs.sources import ItemSource
 from recsys.models import model_from
-from recsys.models.new_items import fold_in_items
+from recsys.models.mapped import summands_of
+from recsys.models.new_items import NewItems, fold_in_items
 from recsys.models.protocol import popularity_of, recency_of
 from recsys.serving.with_more import ContentWithMore, More
 from recsys.store import Content
-from recsys.vectors import Embeddings, FloatMatrix, Id, Ids
+from recsys.vectors import Embeddings, Id, Ids
 
 
 def with_items(
@@ -28,8 +29,8 @@ def with_items(
     new = given.take(np.flatnonzero(base.items.ids.rows_of(given) < 0))
     if not len(new):
         return content, []
-    vectors, n_users = _vectors(base, attributes_of(table, new), new, events)
-    found = np.flatnonzero(vectors.any(axis=1))
+    rows, n_users = _rows(base, attributes_of(table, new), new, events)
+    found = np.flatnonzero(rows.items.any(axis=1))
     if not len(found):
         raise DataError(
             f"add_items: expected attributes that the model of version {base.version.name} has "
@@ -37,33 +38,37 @@ def with_items(
             "model.item_features, or pass events"
         )
     added = new.take(found)
-    more = More(attributes_of(table, added), vectors[found], n_users[found])
+    summands = None if rows.summands is None else rows.summands[found]
+    more = More(attributes_of(table, added), rows.items[found], n_users[found], summands)
     if isinstance(content, ContentWithMore):
         more = content.more.with_those_of(more)
     return ContentWithMore.after(base, more), added.tolist()
 
 
-def _vectors(
+def _rows(
     content: Content, more: pa.Table, new: Ids, events: Interactions | None
-) -> tuple[FloatMatrix, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """Return the embeddings of new items, (n_new, factors), and the users of each."""
+) -> tuple[NewItems, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Return the embeddings of new items, and the users of each."""
     known = content.feature_map("item")
     priors = None if known is None else known.vectors(more)
-    n_users = np.zeros(len(new), dtype=np.int64)
-    if events is None or not len(events):
-        if priors is None:
-            priors = np.zeros((len(new), content.items.embeddings.shape[1]), np.float32)
-        return priors, n_users
-    spec = content.version.manifest.model
-    model = model_from(spec.name, spec.parameters)
-    user_items = _with_events(content, new, events, recency_of(model))
+    popularity = content.items.popularity
     before = Embeddings(
         np.asarray(content.users.embeddings),
         np.asarray(content.items.embeddings),
         content.items.summands,
     )
-    found = fold_in_items(model, before, content.items.popularity, user_items, spec.unit, priors)
-    return found.items, popularity_of(liked(user_items))[len(content.items.ids) :]
+    if events is None or not len(events):
+        if priors is None:
+            priors = np.zeros((len(new), before.factors), np.float32)
+        summands = None
+        if before.summands is not None:
+            summands = summands_of(priors, before, popularity)
+        return NewItems(priors, summands), np.zeros(len(new), dtype=np.int64)
+    spec = content.version.manifest.model
+    model = model_from(spec.name, spec.parameters)
+    user_items = _with_events(content, new, events, recency_of(model))
+    found = fold_in_items(model, before, popularity, user_items, spec.unit, priors)
+    return found, popularity_of(liked(user_items))[len(content.items.ids) :]
 
 
 def _with_events(

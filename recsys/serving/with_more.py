@@ -25,11 +25,14 @@ class More:
         One row for each, with a column item_id.
     vectors : ndarray of float32, shape (n, factors)
     n_users : ndarray of int64, shape (n,)
+    summands : ndarray of float32, shape (n, factors), optional
+        What each adds to a user, of a model that has them.
     """
 
     attributes: pa.Table
     vectors: FloatMatrix
     n_users: NDArray[np.int64]
+    summands: FloatMatrix | None = None
 
     @property
     def ids(self) -> Ids:
@@ -40,10 +43,14 @@ class More:
         """Return these items, but for those that another one has, and then all of the other."""
         kept = np.flatnonzero(other.ids.rows_of(self.ids) < 0)
         tables = [self.attributes.take(pa.array(kept)), other.attributes]
+        summands = None
+        if self.summands is not None and other.summands is not None:
+            summands = np.vstack([self.summands[kept], other.summands])
         return More(
             pa.concat_tables(tables, promote_options="permissive"),
             np.vstack([self.vectors[kept], other.vectors]),
             np.concatenate([self.n_users[kept], other.n_users]),
+            summands,
         )
 
 
@@ -104,8 +111,9 @@ def _items_with(items: ItemTable, more: More) -> ItemTable:
     recent, summands = items.recent, items.summands
     if recent is not None:
         recent = np.concatenate([recent, more.n_users.astype(np.float32)])
-    if summands is not None:  # what a new item adds to a user is not known
-        summands = np.vstack([np.asarray(summands), np.zeros_like(more.vectors)])
+    if summands is not None:
+        of_more = np.zeros_like(more.vectors) if more.summands is None else more.summands
+        summands = np.vstack([np.asarray(summands), of_more])
     return replace(
         items,
         ids=ids,

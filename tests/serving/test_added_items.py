@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import DataError
-from recsys.models import ALS
+from recsys.models import ALS, SVD, Distilled
 from recsys.models.protocol import popularity_of
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
 from recsys.serving.with_more import ContentWithMore, More
 from recsys.settings import IndexSettings
 from recsys.store import ModelSpec, Release, open_version, publish
+from recsys.training import train
 from recsys.vectors import Embeddings, Ids
 from tests.serving.test_request import CONDITIONS, N_ITEMS, N_USERS, World
 from tests.worlds import as_interactions, tastes
@@ -159,6 +160,26 @@ def test_first_users_give_a_new_item_its_vector(trained) -> None:
     assert recommender.version == before.version
     assert not recommender.recommend(own[1], 10).are_new[0]
     assert recommender.add_items(table.slice(1)) == []
+
+
+def test_a_new_item_of_a_distilled_model_counts_in_a_history(tmp_path: Path) -> None:
+    """Users are sums of what items add: of a new one, what known items of its attributes add."""
+    log = tastes(n_users=80, per_user=8)
+    table = pa.table(
+        {"item_id": [f"i{n}" for n in range(44)], "taste": [f"t{n % 4}" for n in range(44)]}
+    )
+    model = Distilled(8, teacher=SVD(8), iterations=4)
+    known = log.select(log.item_idx < 36).compact()
+    options = {"split": "none", "gates": {"enabled": False}, "item_features": ["taste"]}
+    train(known, tmp_path, model=model, items=table.slice(0, 40), **options)
+    recommender = open_store(tmp_path)
+    assert recommender.add_items(table) == ["i40", "i41", "i42", "i43"]
+    for new in ("i38", "i42"):  # in the version, and in the process
+        found = recommender.recommend_for_history([new], 5)
+        assert found.source == "fold_in"
+        assert {int(str(one.item_id)[1:]) % 4 for one in found} == {2}
+        why = recommender.explain_for_history([new, "i1"], "i2")
+        assert dict(why.parts)[new] > dict(why.parts)["i1"]
 
 
 def test_items_of_which_nothing_is_known_are_refused(trained) -> None:
