@@ -306,9 +306,9 @@ def test_over_http(store: Path, recommender: Recommender, tmp_path: Path) -> Non
         alone = post(service, "/v1/recommendations", {"dislikes": ["b0"], "k": 20}).json()["items"]
         expected = recommender.recommend_for_history([], 20, dislikes=["b0"])
         assert [one["item_id"] for one in alone] == [one.item_id for one in expected]
-        path = "/v1/users/somebody/recommendations?k=20&history=a0&history=b2&dislikes=b0"
+        path = "/v1/users/950/recommendations?k=20&history=a0&history=b2&dislikes=b0"
         assert get(service, path).json()["items"] == listed
-        event = {"user_id": "somebody", "item_id": "a1"}  # what was said counts beside it
+        event = {"user_id": 950, "item_id": "a1", "event": "view"}  # what was said counts beside it
         assert post(service, "/v1/events", event).json()["added"] == 1
         after = get(service, path).json()["items"]
         assert {"b0", "a1"}.isdisjoint(one["item_id"] for one in after)

@@ -110,7 +110,10 @@ class Described:
             return log
         is_known = np.diff(self.items.matrix.indptr) > 0
         joined, _ = log.items.joined(self.items.ids.take(np.flatnonzero(is_known)))
-        return log if len(joined) == len(log.items) else replace(log, items=joined)
+        if len(joined) == len(log.items):
+            return log
+        dislikes = None if log.dislikes is None else replace(log.dislikes, items=joined)
+        return replace(log, items=joined, dislikes=dislikes)
 
     @property
     def encoders(self) -> Mapping[str, FeatureEncoder]:

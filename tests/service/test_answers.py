@@ -242,7 +242,7 @@ def test_details_are_what_python_knows_of_each_item(
     with_details, plain_one = post(service, f"{path}:batch", batch).json()["answers"]
     assert with_details == answer
     assert plain_one["items"] == [
-        {name: one[name] for name in ("item_id", "title", "score") if name in one}
+        {name: one[name] for name in ("item_id", "title", "new_item", "score") if name in one}
         for one in answer["items"]
     ]
     for target, expected in (
