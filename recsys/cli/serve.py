@@ -64,7 +64,7 @@ def serve(
         found = recsys.config.settings_from(tables)
         settings = found.service
         if check:
-            _show(recsys.service.check(store, settings, found.events), as_json=as_json)
+            _show(recsys.service.check(store, settings, found.events, found.rules), as_json=as_json)
             return
         folder = recsys.store.store_folder(store).absolute()
         words = ["refresh", "--json", "--store", str(folder)]

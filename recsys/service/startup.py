@@ -18,13 +18,14 @@ from typing import Any, TypeVar
 from recsys.base.environment import extra, missing_package, usable_cores
 from recsys.base.errors import ConfigError, EventsError, RecsysError
 from recsys.base.event_settings import EventSettings
+from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.base.service_settings import ServiceSettings
 from recsys.events import open_events
 from recsys.events.database import path_of
 from recsys.service.certificate import certificate_until, days_until
 from recsys.service.keys import Keys
 from recsys.service.traces import require_telemetry
-from recsys.serving import store_path
+from recsys.serving import Recommender, store_path
 from recsys.serving.open import open_content
 from recsys.store import Content, current_or_none, versions
 from recsys.store.remote import remote_of
@@ -79,12 +80,17 @@ class StartCheck:
 
 
 def check(
-    store: str | Path | None, settings: ServiceSettings, events: EventSettings | None = None
+    store: str | Path | None,
+    settings: ServiceSettings,
+    events: EventSettings | None = None,
+    rules: RuleSettings = NO_RULES,
 ) -> StartCheck:
     """Look at all that the service needs to start; no file is changed, and nothing listens."""
     findings, folder = list(of_settings(settings)), store_path(store)
     content: list[Content] = []
     findings += _looked("store", lambda: _of_store(folder, settings, content))
+    if rules and content:
+        findings += _looked("rules", lambda: _of_rules(content[0], rules))
     findings += _looked("events", lambda: _of_events(folder, events or EventSettings()))
     version = content[0].version.name if content else None
     return StartCheck(settings.url, version, tuple(findings))
@@ -237,6 +243,11 @@ def _of_store(store: Path, settings: ServiceSettings, content: list[Content]) ->
         f"version {opened.version.name}: {manifest.n_users:,} users, {manifest.n_items:,} items"
     )
     return [*damaged, Finding("store", detail), *_of_columns(settings, opened)]
+
+
+def _of_rules(content: Content, rules: RuleSettings) -> list[Finding]:
+    Recommender(content, rules)  # which refuses what the version does not have
+    return [Finding("rules", "the version has what they name")]
 
 
 def _of_columns(settings: ServiceSettings, content: Content) -> list[Finding]:

@@ -1,7 +1,8 @@
 """The attributes of the items, as conditions and groups that limit a list."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakMethod
@@ -10,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError, did_you_mean
+from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.lazy import lazy_property
-from recsys.base.rule_settings import Boost
+from recsys.base.rule_settings import Boost, RuleSettings, column_and_number
 from recsys.index import Allowed, Index, ItemRows
 from recsys.serving.repeats import Repeats
 from recsys.serving.rules import NO_ITEMS, BoostedItems, boosted_items
@@ -155,6 +156,20 @@ class ItemAttributes:
         self._kept_apart = _kept(self._apart, _MAX_APART)
         self._kept_boosted = _kept(self._boosted, _MAX_BOOSTED)
 
+    def require_kept(self, rules: RuleSettings) -> None:
+        """Raise a ConfigError for the first rule that names what the items do not have.
+
+        Also for one whose day is still to come: a caller could do nothing about it.
+        """
+        for name, listed in (("boost", rules.boost), ("pin", rules.pin)):
+            for number, one in enumerate(listed, 1):
+                if one.where is not None:
+                    with _as_rule(f"{name}, number {number}"):
+                        self.matching(one.where)
+        for one in rules.max_per:
+            with _as_rule("max_per"):
+                self.groups(column_and_number(one)[0])
+
     @property
     def sold_out(self) -> ItemRows:
         """The items that may be in no list now."""
@@ -251,6 +266,15 @@ class ItemAttributes:
 
     def _names(self) -> list[str]:
         return [name for name in self._table("where").column_names if name != "item_id"]
+
+
+@contextmanager
+def _as_rule(name: str) -> Iterator[None]:
+    """Let an error of the block say which rule it is of."""
+    try:
+        yield
+    except DataError as error:
+        raise ConfigError(f"rules.{name}: {error}") from error
 
 
 def _groups_of(values: pa.ChunkedArray, column: str) -> Groups:

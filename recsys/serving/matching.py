@@ -131,7 +131,8 @@ class _Table:
         if pt.is_null(lists.type):
             return _constant(lists, False)
         if not is_list(lists.type):
-            raise _misfit(column.name, lists.type, "write column = value or column in (...)")
+            advice = "write column = value, column in (...), or column like '%value%' of texts"
+            raise _misfit(column.name, lists.type, advice)
         equal = _compared("=", _decoded(pc.list_flatten(lists)), value.value, column.name)
         lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0))  # as flattened
         parents = np.repeat(np.arange(len(lists)), lengths)

@@ -65,6 +65,8 @@ class Recommender(Space):
         self._titles = Titles(content)
         items = replace(content.items, ids=TitledIds.of(content.items.ids, self._titles))
         super().__init__(content, items, Answers(content, items, rules))
+        if rules:
+            self._answers.attributes.require_kept(rules)
         self._content, self._user_lookup = content, content.user_lookup
         self.rows = RowLists(content, self._items, self._answers, rules)
         self._histories = self.rows.histories

@@ -140,7 +140,7 @@ class Request:
             self,
             limits=tuple(Limit(items.groups(column), most) for column, most in limits),
             boosts=items.boosted(boosts, where) if boosts else None,
-            pins=tuple(PinnedRows(one.position, _rows_of_pin(one, items)) for one in pins),
+            pins=tuple(_pinned(one, items) for one in pins),
         )
         new = rules.new_items
         if new is None or not items.is_new(new.users).any():
@@ -207,8 +207,13 @@ class Request:
         return seen if self.repeats is None else self.repeats.left_out(seen, days)
 
     def of_pin(self, pin: PinnedRows) -> "Request":
-        """Return the request for the item that a pin puts at its position."""
+        """Return the request for the item that a pin puts at its position.
+
+        Of a condition it is none that is new, where a share of the list is for those.
+        """
         rows = pin.rows
+        if self.exposure is not None and not pin.is_named:
+            rows = rows[~self.exposure.apart.new.is_matching[rows]]
         if self.candidates is not None:
             rows = np.intersect1d(rows, self.candidates)
         return replace(self.unexposed, k=1, candidates=rows, pins=())
@@ -277,10 +282,12 @@ def rules_given(
         raise DataError(str(error).removeprefix("rules.")) from error
 
 
-def _rows_of_pin(pin: Pin, items: ItemAttributes) -> ItemRows:
+def _pinned(pin: Pin, items: ItemAttributes) -> PinnedRows:
     if pin.where is not None:
-        return np.flatnonzero(items.matching(pin.where).is_matching).astype(np.int32)
-    return _known_rows([] if pin.item_id is None else [pin.item_id], "pin.item_id", items.ids)
+        rows = np.flatnonzero(items.matching(pin.where).is_matching).astype(np.int32)
+        return PinnedRows(pin.position, rows, is_named=False)
+    named = [] if pin.item_id is None else [pin.item_id]
+    return PinnedRows(pin.position, _known_rows(named, "pin.item_id", items.ids))
 
 
 def _checked_diversity(diversity: float) -> float:

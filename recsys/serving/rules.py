@@ -39,6 +39,7 @@ class PinnedRows(NamedTuple):
 
     position: int
     rows: ItemRows  # ascending; none where the item is not known
+    is_named: bool = True  # one item, and not the best that fulfils a condition
 
 
 class Scored(NamedTuple):

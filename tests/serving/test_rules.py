@@ -84,13 +84,16 @@ def twin(
         may[row] &= is_usual and TODAY - int(day) >= np.float32(world.gap[row])
     order = [row for row in np.lexsort((np.arange(N_ITEMS), -scores)).tolist() if may[row]]
     pinned: list[tuple[int, int]] = []
+    is_new = np.zeros(N_ITEMS, bool)
+    if new_items is not None:
+        is_new = world.popularity < new_items["users"]
     for one in sorted(pin, key=lambda one: one["position"]):
         taken = {row for _, row in pinned}
         if "item_id" in one:
             fits = [row for row in order if f"i{row}" == one["item_id"] and row not in taken]
         else:
             mask = CONDITIONS[one["where"]](world)
-            fits = [row for row in order if mask[row] and row not in taken]
+            fits = [row for row in order if mask[row] and row not in taken and not is_new[row]]
         if fits and one["position"] <= k and len(pinned) < k:
             pinned.append((one["position"], fits[0]))
     columns = {"color": world.color, "price": world.price.tolist()}
@@ -103,9 +106,7 @@ def twin(
             for column, most in limits
         )
 
-    is_new = np.zeros(N_ITEMS, bool)
     if new_items is not None:
-        is_new = world.popularity < new_items["users"]
         best = [row for row in order if is_new[row] and row not in counted]
         n_new, places = int(is_new[counted].sum()), {position for position, _ in pinned}
         for place in range(1, k + 1):

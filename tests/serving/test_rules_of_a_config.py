@@ -10,7 +10,7 @@ import pytest
 from recsys.base.rule_settings import RuleSettings
 from recsys.config import changed_tables, read_config, settings_from
 from recsys.errors import ConfigError, DataError
-from recsys.service import Service
+from recsys.service import Service, ServiceSettings, check
 from recsys.serving import Boost, Pin, Recommender, write_batch
 from recsys.serving import open as open_store
 from recsys.serving.sold_out import SoldOut
@@ -133,6 +133,34 @@ def test_what_is_sold_out_holds_at_once(world: World, tmp_path: Path) -> None:
 def test_a_rule_of_a_config_that_cannot_be_is_named(table: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         settings_from({"rules": table})
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        (
+            {"boost": [{"where": "prise < 3", "times": 2.0}]},
+            "rules.boost, number 1: where: .*prise",
+        ),
+        (
+            {"pin": [{"position": 1, "where": "'red' in color", "since": "2999-01-01"}]},
+            "rules.pin, number 1: where: color holds .* or column like '%value%'",
+        ),
+        ({"max_per": ["brands:2"]}, "rules.max_per: max_per: expected a column .* 'brands'"),
+    ],
+)
+def test_a_rule_that_a_version_cannot_keep_is_named_when_it_is_opened(
+    world: World, rules: dict, said: str
+) -> None:
+    """A caller could do nothing about it, so it is no error of a request."""
+    settings = settings_from({"rules": rules}).rules
+    with pytest.raises(ConfigError, match=said):
+        open_store(store_of(world), rules=settings)
+    checked = check(store_of(world), ServiceSettings(port=0), rules=settings)
+    assert isinstance(checked.error, ConfigError)
+    assert not [
+        one for one in check(store_of(world), ServiceSettings(port=0)).findings if one.error
+    ]
 
 
 def test_boosts_leave_what_nobody_boosts_as_it_is(world: World) -> None:
