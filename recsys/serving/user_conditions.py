@@ -34,7 +34,8 @@ class UserConditions:
         parsed = parse(where)
         table = self._table({one.lower() for one in columns_of(parsed)})
         names = [*self._activity.column_names, *self._attributes]
-        about = About("what is known of users", f": there are {_some_of(names)}", names)
+        more = "" if self._attributes else "; train with a table of users (data.users) to ask more"
+        about = About("what is known of users", f": there are {_some_of(names)}{more}", names)
         return matching_rows(parsed, table, about)
 
     def _table(self, asked: set[str]) -> pa.Table:
