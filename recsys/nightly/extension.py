@@ -153,8 +153,8 @@ class Extension:
         """Fold in what is new.
 
         New users are folded in to the items of the version, new items to all users, and then the
-        new users once more, to all items: so their rows are what a fold-in of what they have seen
-        gives in the new version.
+        new users once more, to all items: so their rows are what a fold-in of what they have seen,
+        with what their attributes say, gives in the new version.
         """
         model, items, unit = self._model, self._known_items, self._spec.unit
         n_users, n_items = self._n_known
@@ -165,7 +165,8 @@ class Extension:
             first = users
             if self.added.users:
                 fold_in = model.fold_in(rows, items.popularity, unit, summands)
-                first = np.vstack([users, fold_in(sp.csr_array(of_new[:, :n_items]))])
+                of_known = sp.csr_array(of_new[:, :n_items])
+                first = np.vstack([users, fold_in(of_known, self._user_priors)])
             known = Embeddings(first, rows, summands)
             new = fold_in_items(model, known, items.popularity, self.seen, unit, self._priors)
             rows = np.vstack([rows, new.items])
@@ -173,7 +174,7 @@ class Extension:
                 summands = np.vstack([summands, new.summands])
         if self.added.users:
             fold_in = model.fold_in(rows, self.popularity, unit, summands)
-            users = np.vstack([users, fold_in(of_new)])
+            users = np.vstack([users, fold_in(of_new, self._user_priors)])
         maps = {f"{side}_map": one.map for side, one in self._known.items()}
         return Embeddings(users, rows, summands, **maps)
 
@@ -183,6 +184,15 @@ class Extension:
         sides: tuple[Kind, ...] = ("item", "user")
         found = {side: self.parent.feature_map(side) for side in sides}
         return {side: one for side, one in found.items() if one is not None}
+
+    @lazy_property
+    def _user_priors(self) -> FloatMatrix | None:
+        """What attributes say of new users, (n_new, factors); None where the model knows none."""
+        known, table = self._known.get("user"), self._user_attributes_of_new
+        if known is None or table is None:
+            return None
+        new = self.users.take(np.arange(self._n_known[0], len(self.users)))
+        return known.vectors(attributes_of(table, new, "user"))
 
     def release(self, embeddings: Embeddings) -> Release:
         """Return what is published, with the embeddings of `embeddings`.

@@ -161,11 +161,13 @@ class ItemAttributes:
 
         Also for one whose day is still to come: a caller could do nothing about it.
         """
-        for name, listed in (("boost", rules.boost), ("pin", rules.pin)):
-            for number, one in enumerate(listed, 1):
-                if one.where is not None:
-                    with _as_rule(f"{name}, number {number}"):
-                        self.matching(one.where)
+        conditions = [(f"boost, number {n}", one.where) for n, one in enumerate(rules.boost, 1)]
+        conditions += [
+            (f"pin, number {n}", one.where) for n, one in enumerate(rules.pin, 1) if one.where
+        ]
+        for name, where in conditions:
+            with _as_rule(name):
+                self.matching(where)
         for one in rules.max_per:
             with _as_rule("max_per"):
                 self.groups(column_and_number(one)[0])

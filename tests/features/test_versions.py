@@ -12,7 +12,7 @@ import recsys
 from recsys.config import Settings, changed_tables, settings_from, with_tables
 from recsys.errors import ConfigError, CorruptVersionError
 from recsys.features import vectors_of_features
-from recsys.nightly import run_night
+from recsys.nightly import run_night, run_refresh
 from recsys.store import Content
 from tests.service.asking import post
 
@@ -160,6 +160,23 @@ def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
     )
     again = run_night(settings_from_file(store), store / "store")
     assert again.version == after.version.name  # nothing is new
+
+
+def test_a_refresh_folds_new_users_in_with_what_their_attributes_say(store: Path) -> None:
+    events, _, users = _tables()
+    new = {"user_id": ["new"] * 2, "item_id": ["i0", "i3"], "timestamp": [1_710_000_001] * 2}
+    pq.write_table(pa.concat_tables([events, pa.table(new)]), store / "events.parquet")
+    more = pa.table({"user_id": ["new"], "likes": ["pots"]})
+    pq.write_table(pa.concat_tables([users, more]), store / "users.parquet")
+    report = run_refresh(settings_from_file(store), store / "store")
+    recommender = recsys.open(store / "store", report.version)
+    given = ["i0", "i3"], None, "all", ()
+    for attributes, is_same in (({"likes": "pots"}, True), (None, False)):
+        _, user = recommender.rows.histories.folded(*given, attributes)
+        assert np.allclose(user, recommender.user_vectors["new"].values, atol=1e-5) == is_same
+    assert [one.item_id for one in recommender.audience("i1", 99, where="likes = 'pots'")].count(
+        "new"
+    )
 
 
 def settings_from_file(folder: Path) -> Settings:
