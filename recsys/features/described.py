@@ -59,7 +59,7 @@ class FeatureMap:
                 for column, encoder in columns.items()
             }
             return self.vectors(pa.table(table))
-        except (pa.ArrowException, DataError, TypeError) as error:
+        except (pa.ArrowException, DataError, TypeError, ValueError, OverflowError) as error:
             raise DataError(
                 f"{name}: expected values as the table of {name.removesuffix('_attributes')}s has "
                 f"them, got others: {error}"

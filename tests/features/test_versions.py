@@ -150,6 +150,9 @@ def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
     assert why.score == pytest.approx(sum(added for _, added in why.parts) + why.rest)
     with pytest.raises(recsys.DataError, match="user_attributes: .* knows, likes, got 'like'; did"):
         recommender.recommend_for_history([], user_attributes={"like": "tea"})
+    for wrong in (10**30, [["tea"]], "\ud800"):  # as JSON may have it
+        with pytest.raises(recsys.DataError, match="expected values as the table of users has"):
+            recommender.recommend_for_history([], user_attributes={"likes": wrong})
     with pytest.raises(recsys.DataError, match="user_attributes: expected a mapping"):
         recommender.recommend_for_history([], user_attributes=["likes"])
     app = recsys.service.Service(store / "store").open()
