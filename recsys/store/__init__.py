@@ -12,6 +12,7 @@ from recsys.store.activations import (
     version_before,
 )
 from recsys.store.content import Content, open_version
+from recsys.store.indexes import BuiltIndexes, build_indexes
 from recsys.store.item_times import ItemTimes
 from recsys.store.listing import describe_versions, table_of_described
 from recsys.store.manifest import (
@@ -25,7 +26,7 @@ from recsys.store.manifest import (
 from recsys.store.parent import Damaged, Parent, align_with_current, parent_of, require_comparable
 from recsys.store.parquet_files import ItemTable, SeenLists, UserTable, read_vectors
 from recsys.store.prune import Pruning, prune, prune_refreshed
-from recsys.store.publish import BuiltIndexes, Gate, build_indexes, publish, require_writable
+from recsys.store.publish import Gate, publish, require_writable
 from recsys.store.release import Release
 from recsys.store.remote import shown_store, store_folder
 from recsys.store.sound import PassedOver, damage_of

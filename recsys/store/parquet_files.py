@@ -1,8 +1,9 @@
 """The Parquet files of a version: what other teams read, also of two versions of one space."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -116,18 +117,32 @@ class ItemTable:
 def write_user_table(folder: Path, users: UserTable) -> None:
     """Write users.parquet: user_id, embedding, seen, and seen_weight where not all are 1.
 
-    And seen_day, where it is known when a user had an item last.
+    And seen_day, where it is known when a user had an item last. Memory holds a group of users.
     """
-    table = {
-        "user_id": id_column(users.ids),
-        "embedding": embedding_column(users.embeddings),
-        "seen": _list_column(users.seen.starts, users.seen.item_idx, pa.int32()),
+    starts = range(0, max(len(users.ids), 1), _ROWS_PER_GROUP)
+    groups = (_user_group(users, slice(start, start + _ROWS_PER_GROUP)) for start in starts)
+    _write_groups(folder / USERS, groups, users.space_id)
+
+
+def _user_group(users: UserTable, rows: slice) -> pa.Table:
+    """Return some rows of users.parquet."""
+    seen = users.seen
+    lists: dict[str, tuple[NDArray[Any] | None, pa.DataType]] = {
+        "seen": (seen.item_idx, pa.int32()),
+        "seen_weight": (seen.weight, pa.float32()),
+        "seen_day": (seen.day, pa.date32()),
     }
-    if users.seen.weight is not None:
-        table["seen_weight"] = _list_column(users.seen.starts, users.seen.weight, pa.float32())
-    if users.seen.day is not None:
-        table["seen_day"] = _list_column(users.seen.starts, users.seen.day, pa.date32())
-    write(folder / USERS, pa.table(table), users.space_id)
+    starts = seen.starts[rows.start : rows.stop + 1]
+    table = {
+        "user_id": id_column(users.ids, rows),
+        "embedding": embedding_column(users.embeddings[rows]),
+        **{
+            name: _list_column(starts, values, type_)
+            for name, (values, type_) in lists.items()
+            if values is not None
+        },
+    }
+    return pa.table(table)
 
 
 def write_item_table(folder: Path, items: ItemTable) -> None:
@@ -233,25 +248,35 @@ def errors_of_parquet(path: Path) -> AbstractContextManager[None]:
 
 def write(path: Path, table: pa.Table, space_id: str) -> None:
     """Write a table of a version, durable, with its space."""
+    _write_groups(path, [table], space_id)
+
+
+def _write_groups(path: Path, groups: Iterable[pa.Table], space_id: str) -> None:
+    """Write a table that is made some rows at a time; there is one group at least."""
     import pyarrow.parquet as pq
 
-    table = table.replace_schema_metadata({"recsys.format": str(FORMAT), "space_id": space_id})
+    remaining = iter(groups)
+    first = next(remaining)
+    metadata = {"recsys.format": str(FORMAT), "space_id": space_id}
     # Embeddings do not compress; uncompressed they are read at the speed of a copy.
     codecs = {
         leaf: "NONE" if column.name in ("embedding", "summand") else "ZSTD"
-        for column in table.schema
+        for column in first.schema
         for leaf in leaf_columns(column)
     }
-    with durable_file(path) as file:
-        pq.write_table(
-            table,
+    with (
+        durable_file(path) as file,
+        pq.ParquetWriter(
             file,
-            row_group_size=_ROWS_PER_GROUP,
+            first.schema.with_metadata(metadata),
             compression=codecs,
             use_dictionary=False,
             write_statistics=False,
             write_page_checksum=True,
-        )
+        ) as writer,
+    ):
+        for group in chain([first], remaining):
+            writer.write_table(group, row_group_size=_ROWS_PER_GROUP)
 
 
 def leaf_columns(field: pa.Field) -> list[str]:
@@ -277,12 +302,13 @@ def read(path: Path) -> tuple[pa.Table, str]:
     return table, (table.schema.metadata or {})[b"space_id"].decode()
 
 
-def id_column(ids: Ids) -> pa.ChunkedArray:
+def id_column(ids: Ids, rows: slice = slice(None)) -> pa.ChunkedArray:
     """Return ids as string or int64; in chunks, because a string array holds at most 2 GiB."""
     type_ = pa.int64() if ids.are_integers else pa.string()
+    values = ids.values[rows]
     chunks = [
-        ids.values.slice(start, _ROWS_PER_GROUP).cast(type_)
-        for start in range(0, len(ids), _ROWS_PER_GROUP)
+        values.slice(start, _ROWS_PER_GROUP).cast(type_)
+        for start in range(0, len(values), _ROWS_PER_GROUP)
     ]
     return pa.chunked_array(chunks, type=type_)
 
@@ -296,21 +322,17 @@ def embedding_column(vectors: FloatMatrix) -> pa.Array:
 
 def _list_column(
     starts: NDArray[np.int64], values: NDArray[Any], type_: pa.DataType
-) -> pa.ChunkedArray:
-    """Return one list per user; in chunks, because their offsets are 32 bits wide."""
+) -> pa.ListArray:
+    """Return one list for each of a group of users, as the offsets are 32 bits wide."""
+    some = values[starts[0] : starts[-1]]
+    inside = (
+        pa.array(some.astype(np.int32)).view(type_)
+        if pa.types.is_date32(type_)
+        else pa.array(some, type_)
+    )
     list_type = pa.list_(pa.field("element", type_, nullable=False))
-    chunks = []
-    for first in range(0, len(starts) - 1, _ROWS_PER_GROUP):
-        block = starts[first : first + _ROWS_PER_GROUP + 1]
-        offsets = pa.array((block - block[0]).astype(np.int32))
-        some = values[block[0] : block[-1]]
-        inside = (
-            pa.array(some.astype(np.int32)).view(type_)
-            if pa.types.is_date32(type_)
-            else pa.array(some, type_)
-        )
-        chunks.append(pa.ListArray.from_arrays(offsets, inside, type=list_type))
-    return pa.chunked_array(chunks, type=list_type)
+    offsets = pa.array((starts - starts[0]).astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, inside, type=list_type)
 
 
 def vectors_of(column: pa.ChunkedArray) -> FloatMatrix:

@@ -6,13 +6,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from recsys.base.durable import (
     appear,
@@ -28,12 +25,12 @@ from recsys.base.environment import environment
 from recsys.base.locks import has_flock, only_writer
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.stopping import uninterrupted
-from recsys.index import IndexSummary, Sample, build_index
 from recsys.store import parquet_files
 from recsys.store.activations import Seen, make_current, seen_current
 from recsys.store.attribute_files import write_attribute_table
-from recsys.store.content import INDEX, SIMILAR, Content
+from recsys.store.content import Content
 from recsys.store.feature_files import write_feature_map
+from recsys.store.indexes import BuiltIndexes, build_indexes
 from recsys.store.item_json import write_item_json
 from recsys.store.item_times import write_item_times
 from recsys.store.manifest import MANIFEST, Check, FileFacts, IndexSummaries, Manifest, files_facts
@@ -45,13 +42,10 @@ from recsys.store.remote import remote_of, store_folder
 from recsys.store.serving_files import SERVING, write_mapped
 from recsys.store.sound import warn_of
 from recsys.store.versions import PUBLISH_LOCK, VERSIONS, Version, versions
-from recsys.vectors import FloatMatrix
-from recsys.vectors.ids import Kind
-from recsys.vectors.storage import Storage, encode
-from recsys.vectors.vector import norms_of
+from recsys.vectors.storage import Storage
 
 if TYPE_CHECKING:
-    from recsys.settings import IndexKind, IndexSettings
+    from recsys.settings import IndexSettings
 
 Gate = Callable[[Content, Content | Damaged | None], Sequence[Check]]
 """Checks a version before it is published: takes it and its parent, the last sound version.
@@ -59,18 +53,7 @@ Gate = Callable[[Content, Content | Damaged | None], Sequence[Check]]
 Where no version is sound, the parent is a `Damaged` one, of which the manifest alone can be read.
 """
 
-_N_MEASURED = 1000  # users that the index is measured on
-_N_MEASURED_OF_SCANS = 200
 _TRIES = 3  # of publishers at once, which are compared with each other
-_WORTH_A_FOREST = range(400_000, 4_000_000)  # rows: a scan takes a millisecond, a forest minutes
-
-
-@dataclass(frozen=True)
-class BuiltIndexes:
-    """The indexes of a release on the disk, and what was built and measured of them."""
-
-    folder: Path  # holds them under the names that they have in a version
-    summaries: IndexSummaries
 
 
 def publish(
@@ -128,7 +111,7 @@ def publish(
             require_comparable(store, parent)
         settings = settings or IndexSettings()
         _write_tables(folder, release, settings.storage, on_step)
-        index = _write_indexes(folder, release, settings, indexes)
+        index = _write_indexes(folder, release, settings, indexes, on_step)
         on_step(4, 6)
         for path in folder.rglob("*"):
             if path.is_file():
@@ -147,38 +130,6 @@ def publish(
             _finish(store, folder, manifest)
             manifest.require_accepted()
             return make_current(store, manifest.version, seen)
-
-
-def build_indexes(folder: Path, release: Release, settings: "IndexSettings") -> BuiltIndexes:
-    """Build the index that answers users, and those for what is similar.
-
-    Parameters
-    ----------
-    folder : Path
-        Where they go; it exists and holds none.
-
-    Raises
-    ------
-    GateFailedError
-        If the index misses its target recall.
-    """
-    # As they are served.
-    users, items = (
-        np.asarray(encode(matrix, settings.storage))
-        for matrix in (release.embeddings.users, release.embeddings.items)
-    )
-    rows = _sample_of(users, settings.seed)
-    sample = Sample(users[rows], [release.seen_lists[row] for row in rows])
-    (folder / INDEX).mkdir(parents=True)
-    main = build_index(items, sample, settings, folder / INDEX)
-    if main.without_annoy is not None:  # which was warned of; once is enough
-        settings = replace(settings, kind="exact")
-    similar: dict[Kind, IndexSummary] = {
-        "item": _build_similar(folder / SIMILAR["item"], items, settings)
-    }
-    if settings.similar_users:
-        similar["user"] = _build_similar(folder / SIMILAR["user"], users, settings)
-    return BuiltIndexes(folder, IndexSummaries(main, similar))
 
 
 def require_writable(store: str | Path) -> None:
@@ -275,40 +226,22 @@ def _write_tables(folder: Path, release: Release, storage: Storage, on_step: OnS
 
 
 def _write_indexes(
-    folder: Path, release: Release, settings: "IndexSettings", built: BuiltIndexes | None
+    folder: Path,
+    release: Release,
+    settings: "IndexSettings",
+    built: BuiltIndexes | None,
+    on_step: OnStep,
 ) -> IndexSummaries:
     """Build the indexes, or copy those that were built; return their summaries."""
     if built is None:
-        return build_indexes(folder, release, settings).summaries
+        found = build_indexes(folder, release, settings, lambda name: on_step(3, 6, name))
+        return found.summaries
     for path in (built.folder / SERVING).rglob("*"):
         if path.is_file():  # and its rights, which copytree takes along, not all disks have
             target = folder / path.relative_to(built.folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
     return built.summaries
-
-
-def _build_similar(folder: Path, vectors: FloatMatrix, settings: "IndexSettings") -> IndexSummary:
-    """Build an index by cosine."""
-    folder.mkdir()
-    is_worth = len(vectors) in _WORTH_A_FOREST and settings.kind != "exact"
-    kind: IndexKind = "auto" if is_worth else "exact"
-    rows = _sample_of(vectors, settings.seed)
-    if not is_worth:  # few tell which of two scans costs less
-        rows = rows[:_N_MEASURED_OF_SCANS]
-    units = vectors[rows] / norms_of(vectors[rows])[:, None]
-    sample = Sample(units.astype(np.float32), list(rows[:, None].astype(np.int32)))
-    # All directions have the same norm, so there is no head.
-    chosen = replace(settings, kind=kind, head_share=0.0)
-    return build_index(vectors, sample, chosen, folder, cosine=True)
-
-
-def _sample_of(vectors: FloatMatrix, seed: int) -> NDArray[np.intp]:
-    """Return rows to measure an index on; none that is zero, as those are never searched for."""
-    rows = np.flatnonzero(vectors.any(axis=1))
-    rng = np.random.default_rng(seed)
-    sample: NDArray[np.intp] = rng.choice(rows, size=min(_N_MEASURED, len(rows)), replace=False)
-    return sample
 
 
 def _manifest(

@@ -2,12 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from recsys.store.attribute_files import write_attribute_table
-from recsys.store.parquet_files import leaf_columns
+from recsys.store.parquet_files import (
+    SeenLists,
+    UserTable,
+    leaf_columns,
+    read_user_table,
+    write_user_table,
+)
 from recsys.vectors import Ids
 
 NESTED = {
@@ -42,3 +49,26 @@ def test_all_columns_but_embeddings_are_compressed(tmp_path: Path) -> None:
     }
     assert codecs.pop("embedding.list.element") == "UNCOMPRESSED"
     assert set(codecs.values()) == {"ZSTD"}
+
+
+@pytest.mark.parametrize("n_users", [0, 5, 12])
+def test_users_are_written_some_at_a_time(
+    tmp_path: Path, n_users: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.store.parquet_files._ROWS_PER_GROUP", 5)
+    starts = np.arange(n_users + 1) ** 2
+    rng = np.random.default_rng(0)
+    seen = SeenLists(
+        starts,
+        np.arange(starts[-1], dtype=np.int32),
+        rng.standard_normal(starts[-1]).astype(np.float32),
+        day=rng.integers(0, 1 << 16, starts[-1]).astype(np.uint16),
+    )
+    vectors = rng.standard_normal((n_users, 3)).astype(np.float32)
+    write_user_table(tmp_path, UserTable(Ids(map(str, range(n_users))), vectors, seen, "s"))
+    found = read_user_table(tmp_path)
+    assert pq.ParquetFile(tmp_path / "users.parquet").num_row_groups == -(-max(n_users, 1) // 5)
+    assert found.ids.tolist() == [str(row) for row in range(n_users)]
+    np.testing.assert_array_equal(found.embeddings, vectors)
+    for name in ("starts", "item_idx", "weight", "day"):
+        np.testing.assert_array_equal(getattr(found.seen, name), getattr(seen, name))

@@ -118,6 +118,16 @@ def test_more_rows_than_a_row_group(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     verify(tmp_path)
 
 
+def test_a_pipe_says_which_index_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RECSYS_PROGRESS_SECONDS", "0")
+    publish(tmp_path, small_release(), progress=True)
+    said = re.findall("index of [a-z ]+", capsys.readouterr().err)
+    expected = ["index of items", "index of similar items", "index of similar users"]
+    assert [name.strip() for name in said] == expected
+
+
 def test_published_files_are_read_only(tmp_path: Path) -> None:
     folder = publish(tmp_path, small_release()).folder
     modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
