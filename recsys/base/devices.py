@@ -24,8 +24,9 @@ class ComputeSettings(ShowsChanges):
     """Where heavy work is done; the ``[compute]`` table."""
 
     device: Device = "auto"
-    """"cpu"; "cuda": fits of ALS on a CUDA card, by the extra ``[cuda]``; "auto": on the card,
-    where one is and the fit is large enough to pay. A version does not depend on it."""
+    """"cpu"; "cuda": fits of ALS and lists of many users on a CUDA card, by the extra ``[cuda]``;
+    "auto": on the card, where one is and the work is large enough to pay. A version does not
+    depend on it."""
 
     def __post_init__(self) -> None:
         require("compute.device", self.device, one_of=DEVICES)
@@ -33,7 +34,7 @@ class ComputeSettings(ShowsChanges):
 
 @contextmanager
 def on_device(device: Device | None) -> Iterator[None]:
-    """Let the fits of the block, however deep, take a device; None leaves what is."""
+    """Let the fits and lists of the block, however deep, take a device; None leaves what is."""
     token = _of_block.set(device_of(device))
     try:
         yield

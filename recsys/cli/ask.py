@@ -23,6 +23,7 @@ from recsys.cli.app import (
     Where,
     app,
 )
+from recsys.cli.options import DeviceName
 from recsys.cli.output import (
     keep_table,
     note,
@@ -35,6 +36,7 @@ from recsys.cli.output import (
 from recsys.objects import use_cache
 
 if TYPE_CHECKING:
+    from recsys.base.devices import Device
     from recsys.serving import Recommender
     from recsys.serving.request import Conditions
 
@@ -190,6 +192,14 @@ def opened(store: Path, version: str | None, config: Path | None = None) -> "Rec
     return recommender
 
 
+def _device_of(named: str | None, config: Path | None) -> "Device":
+    """Return the device that is named, else that of a config, else the one of none."""
+    if named is not None:
+        return recsys.config.settings_from({"compute": {"device": named}}).compute.device
+    settings = recsys.Settings() if config is None else recsys.config.read_config(config)
+    return settings.compute.device
+
+
 def _some_user(store: Path, version: str | None) -> str:
     """Return a user of a version, for the error of a command that lacks one."""
     with suppress(RecsysError):
@@ -260,6 +270,7 @@ def batch(
     memory: Annotated[
         int, typer.Option("--memory", min=1, help="MB for the lists of a part.")
     ] = 512,
+    device: DeviceName = None,
     config: RulesConfig = None,
     store: Store = DEFAULT_STORE,
     version: VersionOption = None,
@@ -272,6 +283,7 @@ def batch(
         include_seen=include_seen,
         where=where,
         memory_bytes=memory * 1024**2,
+        device=_device_of(device, config),
         progress=True,
     )
     say(folder)

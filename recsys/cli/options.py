@@ -54,7 +54,7 @@ Factors = Annotated[
 ]
 DeviceName = Annotated[
     str | None,
-    typer.Option("--device", help="auto, cpu, cuda: whether a card fits (compute.device)."),
+    typer.Option("--device", help="auto, cpu, cuda: whether a card computes (compute.device)."),
 ]
 Changes = Annotated[
     list[str] | None,

@@ -32,14 +32,14 @@ GROUP_ITEMS = 64
 # 2^-11 as both are rounded, and 1/8 of that for the rounding of float32 in all sums; of one score
 # and of another, so twice.
 _MARGIN = 2 * 1.125 * 2.0**-10
-_HANDS = 1024  # groups, or bests of some, that a floor is found among: 256 threads times 4
+_THREADS = 256  # of a block for one user: it deals the groups to 1,024 hands
 _ROOM = 1024  # items that are kept of a user, a power of two
 _SMALL_ROOM = 4096  # of a catalogue of no more items, all of them
 _ITEMS_PER_PLACE = 8192  # with more for each place of a list, groups are looked at one by one
 _BLOCKS_AT_ONCE = 2048  # of 128 threads: some more than the largest card runs
 _BLOCK_BYTES = 1 << 30  # of the best scores of groups, and of what is kept
 _MOST_USERS = 65_536  # of a block: more gain nothing
-_IN_ROOM = 4  # the memory that is free is taken by a quarter
+_PARTS_OF_MEMORY = 4  # that is free, of which a block takes one
 
 
 class Shape(NamedTuple):
@@ -110,6 +110,18 @@ class Exclusions(NamedTuple):
         return Exclusions(self.starts, self.items[np.lexsort((self.items, users))])
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Users of a block, and what they must not get: arrays of the backend."""
+
+    users: Array  # float32 (n, width), numbers below 1
+    halves: Array  # float16 (n, width)
+    lengths: Array  # float32 (n,)
+    exponents: Array  # int32 (n, 1): scores are to be multiplied by 2 to the power of it
+    starts: Array  # int32 (n + 1,)
+    excluded: Array  # int32 (n_excluded + 1,), ascending within a user
+
+
 class CardSearcher:
     """Finds the items with the largest dot products among all of a catalogue, on a card.
 
@@ -158,7 +170,7 @@ class CardSearcher:
     def users_per_block(self) -> int:
         """Users who are searched for at once."""
         per_user = 4 * (self._n_groups + self._room + 4 * self._width)
-        n_bytes = min(_BLOCK_BYTES, self._backend.free_bytes // _IN_ROOM)
+        n_bytes = min(_BLOCK_BYTES, self._backend.free_bytes // _PARTS_OF_MEMORY)
         return int(min(_MOST_USERS, max(n_bytes // per_user, 1)))
 
     def search_many(
@@ -188,61 +200,66 @@ class CardSearcher:
         excluded = Exclusions(starts, exclude).ascending()
         rows = np.full((len(users), k), -1, np.int32)
         scores = np.full((len(users), k), EXCLUDED, np.float32)
-        length = min(k, self._n_items)
+        length, to_host = min(k, self._n_items), self._backend.to_host
         edges = [*range(0, len(users), self.users_per_block), len(users)]
         for first, last in pairwise(edges):
-            found = self._block(users[first:last], length, excluded.of(first, last))
-            rows[first:last, :length], scores[first:last, :length] = found
+            asked = self.bring(users[first:last], excluded.of(first, last))
+            *lists, counts = (to_host(one) for one in self.listed(asked, length))
+            rows[first:last, :length], scores[first:last, :length] = lists
+            for place in (first + np.flatnonzero(counts > self._room)).tolist():
+                left_out = excluded.of(place, place + 1).items
+                found = self._by_host(users[place], length, left_out)
+                rows[place, :length], scores[place, :length] = found
         return rows, scores
 
-    def _block(
-        self, users: FloatMatrix, k: int, excluded: Exclusions
-    ) -> tuple[NDArray[np.int32], FloatMatrix]:
-        """Return the lists of users who are searched for at once."""
-        backend, xp, n = self._backend, self._backend.xp, len(users)
-        there = self._padded(users, n)
+    def bring(self, users: FloatMatrix, excluded: Exclusions) -> "Asked":
+        """Bring the users of a block to the card, with what they must not get, ascending."""
+        xp = self._backend.xp
+        there = self._padded(users, len(users))
         _, exponents = xp.frexp(xp.abs(there).max(axis=1))
         scaled = xp.ldexp(there, -exponents[:, None])  # exact, and of float16 the best part
-        lengths = xp.sqrt(xp.einsum("ij,ij->i", scaled, scaled))
-        starts = xp.asarray(excluded.starts.astype(np.int32))
-        exclude = xp.asarray(np.append(excluded.items, 0).astype(np.int32))  # never without memory
+        return Asked(
+            scaled,
+            scaled.astype(np.float16),
+            xp.sqrt(xp.einsum("ij,ij->i", scaled, scaled)),
+            (exponents + self._exponent)[:, None],
+            xp.asarray(excluded.starts.astype(np.int32)),
+            xp.asarray(np.append(excluded.items, 0).astype(np.int32)),  # never without memory
+        )
+
+    def listed(self, asked: "Asked", k: int) -> tuple[Array, Array, Array]:
+        """Return rows and scores of the lists of a block, and how many items each user had.
+
+        Where these are more than there is room for, there is no list.
+        """
+        backend, xp, n = self._backend, self._backend.xp, len(asked.users)
+        shapes, excluded = _SHAPES[self._width], (asked.starts, asked.excluded)
         best = xp.empty((n, self._n_groups), dtype=np.float32)
         floors, counts = xp.empty(n, dtype=np.float32), xp.empty(n, dtype=np.int32)
-        kept = xp.empty((n, self._room), dtype=np.int32)
+        items = xp.empty((n, self._room), dtype=np.int32)
         rows, scores = xp.empty((n, k), dtype=np.int32), xp.empty((n, k), dtype=np.float32)
-        halves, shapes = scaled.astype(np.float16), _SHAPES[self._width]
-        room, n_kept = int32(self._room), (counts, kept, int32(self._room))
+        kept, among = (counts, items, int32(self._room)), (best, int32(self._n_groups))
         margin = np.float32(_MARGIN * self._longest)
-        queue = [
-            self._scan("best_of_groups", shapes.best, halves, (best,)),
-            Launch(
-                "floors_of_users",
-                (n, 1),
-                _HANDS // 4,
-                (
-                    *(best, int32(self._n_groups), starts, exclude, int32(k), lengths, margin),
-                    *(floors, counts),
-                ),
-                4 * in_blocks(self._n_groups, 32),
-            ),
-            self._keep_of_groups(scaled, best, floors, n_kept)
-            if self._looks_at_groups(k)
-            else self._scan("keep_of_all", shapes.keep, halves, (floors, *n_kept)),
-            Launch(
-                "rank_kept",
-                (n, 1),
-                256,
-                (scaled, self._items, counts, kept, room, starts, exclude, int32(k), rows, scores),
-                8 * self._room,
-            ),
-        ]
-        backend.run(program_of(self._width), [queue])
-        scores = xp.ldexp(scores, (exponents + self._exponent)[:, None])
-        found, best_scores = backend.to_host(rows), backend.to_host(scores)
-        for place in np.flatnonzero(backend.to_host(counts) > self._room).tolist():
-            user, own = backend.to_host(users[place]), excluded.of(place, place + 1)
-            found[place], best_scores[place] = self._by_host(user, k, own.items)
-        return found, best_scores
+        floor = Launch(
+            "floors_of_users",
+            (n, 1),
+            _THREADS,
+            (*among, *excluded, int32(k), asked.lengths, margin, floors, counts),
+            4 * in_blocks(self._n_groups, 32),
+        )
+        keep = self._scan("keep_of_all", shapes.keep, asked.halves, (floors, *kept))
+        if self._looks_at_groups(k):
+            keep = self._keep_of_groups(asked.users, (best, floors, *kept))
+        rank = Launch(
+            "rank_kept",
+            (n, 1),
+            _THREADS,
+            (asked.users, self._items, *kept, *excluded, int32(k), rows, scores),
+            8 * self._room,
+        )
+        first = self._scan("best_of_groups", shapes.best, asked.halves, (best,))
+        backend.run(program_of(self._width), [[first, floor, keep, rank]])
+        return rows, xp.ldexp(scores, asked.exponents), counts
 
     def _scan(
         self, kernel: str, shape: Shape, users: Array, arguments: tuple[object, ...]
@@ -259,16 +276,14 @@ class CardSearcher:
             (users, self._halves, *map(int32, sizes), *arguments),
         )
 
-    def _keep_of_groups(
-        self, users: Array, best: Array, floors: Array, kept: tuple[object, ...]
-    ) -> Launch:
+    def _keep_of_groups(self, users: Array, arguments: tuple[object, ...]) -> Launch:
         n_warps = 4
         sizes = (len(users), self._n_items, self._n_groups)
         return Launch(
             "keep_of_groups",
             (in_blocks(len(users), n_warps), 1),
             n_warps * WARP,
-            (users, self._halves, *map(int32, sizes), best, floors, *kept),
+            (users, self._halves, *map(int32, sizes), *arguments),
         )
 
     def _looks_at_groups(self, k: int) -> bool:

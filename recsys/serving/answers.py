@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.environment import usable_cores
+from recsys.base.devices import Device, device_of
 from recsys.base.errors import StoreError
 from recsys.base.lazy import lazy_property
 from recsys.base.rule_settings import NO_RULES, RuleSettings
-from recsys.index import Allowed, ItemRows
+from recsys.index import ItemRows
 from recsys.serving.attributes import ItemAttributes
 from recsys.serving.fold_in import FoldedIn
+from recsys.serving.item_order import ItemOrder
 from recsys.serving.known import ScoredItem, scored_items
+from recsys.serving.many import FindMany, ManySearches
 from recsys.serving.request import Request
 from recsys.serving.rerank import Find, reranked
 from recsys.serving.results import (
@@ -40,32 +42,6 @@ from recsys.vectors.vector import unit_rows
 Finder = Callable[[Request, ItemRows], Find]
 """Returns the search for the items of a request without some that are excluded."""
 
-_USERS_PER_BLOCK = 256  # that a thread takes at a time: enough to hide what a call costs
-
-
-class ItemOrder:
-    """Items in one order for everybody, such as by their number of users."""
-
-    def __init__(self, rows: NDArray[np.int32], scores: NDArray[np.generic]) -> None:
-        self._rows = rows  # (n_listed,), the first one first
-        self._scores = scores  # (n_items,), of each row
-        self._kind = np.float64 if scores.dtype == np.float64 else np.float32  # of a list
-
-    def best(
-        self, k: int, exclude: ItemRows, is_allowed: NDArray[np.bool_] | None = None
-    ) -> tuple[ItemRows, FloatVector]:
-        """Return the first k items that are allowed and not excluded, and their scores."""
-        n = k + len(exclude)  # enough, if all of them are allowed
-        while True:
-            top = self._rows[:n]
-            is_left = ~np.isin(top, exclude)
-            if is_allowed is not None:
-                is_left &= is_allowed[top]
-            rows = top[is_left][:k]
-            if len(rows) == k or n >= len(self._rows):
-                return rows, self._scores[rows].astype(self._kind)
-            n *= 4
-
 
 class Answers:
     """Makes lists from one version."""
@@ -75,6 +51,7 @@ class Answers:
     ) -> None:
         self._content = content
         self._users, self._items, self._index = content.users, items or content.items, content.index
+        self._many = ManySearches(self._index, self._items.embeddings)
         self.version = content.version.name
         self.has_dislikes = bool(content.version.manifest.data.get("dislikes"))
         self._sold_out = rules.sold_out and SoldOut(Path(rules.sold_out), self._items.ids)
@@ -181,24 +158,31 @@ class Answers:
         return reranked(find, request, self._items.embeddings)
 
     def lists(
-        self, user_idx: NDArray[np.int32], request: Request, folded: FoldedIn | None = None
+        self,
+        user_idx: NDArray[np.int32],
+        request: Request,
+        folded: FoldedIn | None = None,
+        device: Device | None = None,
     ) -> Lists:
         """Return the lists of many users, on all cores: what `answer` gives to each.
 
         An unknown user is -1; `folded` are those of them who have a history. Those of a request
-        with more than conditions are made one by one.
+        with more than conditions are made one by one. A card takes lists among all items.
         """
         is_allowed = request.is_allowed(len(self._items.ids))
         allowed = None if is_allowed is None else self._index.allow(is_allowed)
         if folded is None:
             folded = FoldedIn.nobody(len(user_idx), self._items.embeddings.shape[1])
 
-        def of(first: int) -> Lists:
-            block = slice(first, first + _USERS_PER_BLOCK)
-            return self._lists(user_idx[block], request, folded[block], is_allowed, allowed)
+        device = device_of(device) if request.is_of_conditions else "cpu"
+        search = self._many.of(len(user_idx), request.k, allowed, device)
 
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            blocks = list(pool.map(of, range(0, len(user_idx), _USERS_PER_BLOCK)))
+        def of(first: int) -> Lists:
+            block = slice(first, first + search.users_per_block)
+            return self._lists(user_idx[block], request, folded[block], is_allowed, search.find)
+
+        with ThreadPoolExecutor(search.n_threads) as pool:
+            blocks = list(pool.map(of, range(0, len(user_idx), search.users_per_block)))
         return Lists.joined(blocks, request.k)
 
     def _lists(
@@ -207,7 +191,7 @@ class Answers:
         request: Request,
         folded: FoldedIn,
         is_allowed: NDArray[np.bool_] | None,
-        allowed: Allowed | None,
+        find: FindMany,
     ) -> Lists:
         """Return the lists of a block of users; threads do it at once."""
         vectors, source = self._vectors_of(user_idx, folded)
@@ -216,9 +200,9 @@ class Answers:
         if not request.is_of_conditions:
             for position, (vector, own) in enumerate(zip(vectors, seen, strict=True)):
                 user = None if source[position] == POPULAR else vector
-                found = self.answer(user, request, own, SOURCES[source[position]])
-                lists.item_idx[position, : len(found.rows)] = found.rows
-                lists.scores[position, : len(found.rows)] = found.scores
+                one = self.answer(user, request, own, SOURCES[source[position]])
+                lists.item_idx[position, : len(one.rows)] = one.rows
+                lists.scores[position, : len(one.rows)] = one.scores
             return lists
         is_searched = source != POPULAR
         searched = [seen[position] for position in np.flatnonzero(is_searched).tolist()]
@@ -226,9 +210,8 @@ class Answers:
         np.cumsum([len(one) for one in searched], out=starts[1:])
         exclude = np.concatenate(searched) if searched else NO_ITEMS
         self._users.seen.require_items(exclude, len(self._items.ids))
-        lists.item_idx[is_searched], lists.scores[is_searched] = self._index.search_many(
-            vectors[is_searched], request.k, starts, exclude, allowed
-        )
+        found = find(vectors[is_searched], request.k, starts, exclude)
+        lists.item_idx[is_searched], lists.scores[is_searched] = found
         for position in np.flatnonzero(~is_searched).tolist():
             rows, scores = self._popular.best(request.k, seen[position], is_allowed)
             lists.item_idx[position, : len(rows)] = rows

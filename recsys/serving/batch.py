@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.checks import as_path, require_a
+from recsys.base.devices import Device, device_of, on_device
 from recsys.base.durable import replace_text, replaced
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.progress import OnStep, progress_bar
@@ -71,6 +72,7 @@ def write_batch(
     include_seen: bool = False,
     where: str | None = None,
     memory_bytes: int = 512 * 1024**2,
+    device: Device | None = None,
     progress: bool = False,
 ) -> Path:
     """Write the lists of all users of a version to a folder of Parquet files.
@@ -87,6 +89,8 @@ def write_batch(
         As in `Recommender.recommend`.
     memory_bytes : int
         Bound on the memory of the lists of one file, without the version itself.
+    device : {"auto", "cpu", "cuda"}, optional
+        As in `Recommender.recommend_many`; "auto" takes a card where the lists of a file pay.
     progress : bool
         Show a progress bar where stderr is a terminal.
 
@@ -101,16 +105,17 @@ def write_batch(
         If the folder holds other lists, or is none that can be written to, or an argument cannot
         be understood.
     ConfigError
-        If the memory is less than 1 MB.
+        If the memory is less than 1 MB, or a card is asked for by name and there is none.
     """
-    settings = list_settings(
-        recommender, k, include_seen=include_seen, where=where, memory_bytes=memory_bytes
-    )
-    with (
-        lists_in(folder, settings, len(recommender.user_vectors)) as folder,
-        progress_bar("recommending", enabled=progress) as on_step,
-    ):
-        _write_files(recommender, folder, settings, on_step)
+    with on_device(device_of(device)):
+        settings = list_settings(
+            recommender, k, include_seen=include_seen, where=where, memory_bytes=memory_bytes
+        )
+        with (
+            lists_in(folder, settings, len(recommender.user_vectors)) as folder,
+            progress_bar("recommending", enabled=progress) as on_step,
+        ):
+            _write_files(recommender, folder, settings, on_step)
     return folder
 
 

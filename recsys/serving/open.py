@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys.base.errors import (
     CorruptVersionError,
@@ -21,6 +21,9 @@ from recsys.store.sound import first_usable
 from recsys.store.version_copies import VERSIONS
 from recsys.store.versions import Version, current_signature
 from recsys.vectors import Id
+
+if TYPE_CHECKING:
+    from recsys.serving.with_more import More
 
 
 def store_path(store: str | Path | None = None) -> Path:
@@ -123,6 +126,18 @@ def recommend(user_id: Id, k: int = 10, store: str | Path | None = None) -> Reco
         As `recsys.open`.
     """
     return _current_recommender(store_path(store).absolute()).recommend(user_id, k)
+
+
+def reopened(
+    folder: Path, rules: RuleSettings | None = None, more: "More | None" = None
+) -> Recommender:
+    """Return the recommender that was pickled as the place of its version."""
+    content = Content.of(Version(folder.name, folder))
+    if more is None:
+        return Recommender(content, rules)
+    from recsys.serving.with_more import ContentWithMore
+
+    return Recommender(ContentWithMore.after(content, more), rules)
 
 
 _open: dict[Path, tuple[list[int] | str, Recommender]] = {}

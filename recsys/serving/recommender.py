@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from recsys.base.devices import Device
 from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.serving.answers import Answers
 from recsys.serving.known import ScoredItem
@@ -14,7 +14,7 @@ from recsys.serving.results import Batch, Explanation, Recommendations, Source
 from recsys.serving.row_lists import RowLists, TopKind
 from recsys.serving.space import Space
 from recsys.serving.titles import TitledIds, Titles
-from recsys.store import Content, Version
+from recsys.store import Content
 from recsys.vectors import FloatVector, Id
 from recsys.vectors.ids import checked_id, checked_ids, checked_k
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from recsys.logs import Interactions
     from recsys.logs.sources import ItemSource
-    from recsys.serving.with_more import More
 
 
 class Recommender(Space):
@@ -74,7 +73,9 @@ class Recommender(Space):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place of the version: another process opens it for itself."""
-        return _opened, (self._folder, self.rules, getattr(self._content, "more", None))
+        from recsys.serving.open import reopened
+
+        return reopened, (self._folder, self.rules, getattr(self._content, "more", None))
 
     def __repr__(self) -> str:
         n_users, n_items = len(self._users.ids), len(self._items.ids)
@@ -230,6 +231,7 @@ class Recommender(Space):
         *,
         histories: Iterable[Iterable[Id] | None] | None = None,
         dislikes: Iterable[Iterable[Id] | None] | None = None,
+        device: Device | None = None,
         **conditions: Unpack[Conditions],
     ) -> Batch:
         """Recommend items to many users, on all cores.
@@ -244,6 +246,9 @@ class Recommender(Space):
             hold are ignored.
         dislikes : iterable of iterable of str or int, optional
             Likewise: what each user does not want, as in `recommend`.
+        device : {"auto", "cpu", "cuda"}, optional
+            Where lists among all items are made, those of a card exactly; all others on the CPU.
+            Default: as a block of `on_device` says, else the CPU.
         exclude, include_seen, candidates, where, repeat, diversity, max_per, boost, pin, new_items
             As in `recommend`, the same for all users. With one of the last five, lists are made one
             by one, in some ten times the time.
@@ -258,7 +263,7 @@ class Recommender(Space):
         request = self.rows.request(k, **conditions)
         user_idx = self._users.ids.rows(listed)
         folded = self._histories.of_unknown(user_idx, histories, dislikes)
-        lists = self._answers.lists(user_idx, request, folded)
+        lists = self._answers.lists(user_idx, request, folded, device)
         reasons = None if request.include_seen else folded.liked()
         return Batch(listed, lists, self._items.ids, self.version, self._answers, reasons)
 
@@ -386,14 +391,3 @@ class Recommender(Space):
         if user_idx is None:
             raise self.rows.unknown_user(user_id)
         return user_idx
-
-
-def _opened(
-    folder: Path, rules: RuleSettings | None = None, more: "More | None" = None
-) -> Recommender:
-    content = Content.of(Version(folder.name, folder))
-    if more is None:
-        return Recommender(content, rules)
-    from recsys.serving.with_more import ContentWithMore
-
-    return Recommender(ContentWithMore.after(content, more), rules)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, did_you_mean
 from recsys.base.rule_settings import NO_RULES, RuleSettings
-from recsys.serving.answers import Answers, ItemOrder
+from recsys.serving.answers import Answers
 from recsys.serving.fold_in import Histories
 from recsys.serving.fresh import Since
+from recsys.serving.item_order import ItemOrder
 from recsys.serving.repeats import NEVER_AGAIN, Days
 from recsys.serving.request import Conditions, Request
 from recsys.serving.results import Explanation, Recommendations, RowList, Source
