@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.devices import Device
 from recsys.cuda.backend import WARP, Array, Backend, Launch, Program, in_blocks, int32
+from recsys.cuda.device import card_for
 from recsys.cuda.rows import WIDTHS
 from recsys.vectors import FloatMatrix, FloatVector, top_k
 from recsys.vectors.top_k import EXCLUDED
@@ -32,6 +34,7 @@ GROUP_ITEMS = 64
 # 2^-11 as both are rounded, and 1/8 of that for the rounding of float32 in all sums; of one score
 # and of another, so twice.
 _MARGIN = 2 * 1.125 * 2.0**-10
+_WORTH = 1e12  # users times items times factors; an index takes seconds, as CuPy does to begin
 _THREADS = 256  # of a block for one user: it deals the groups to 1,024 hands
 _ROOM = 1024  # items that are kept of a user, a power of two
 _SMALL_ROOM = 4096  # of a catalogue of no more items, all of them
@@ -88,6 +91,19 @@ def program_of(width: int) -> Program:
 def can_list(k: int, n_items: int, factors: int) -> bool:
     """Tell whether a card makes lists of a length among some items."""
     return k <= LONGEST and 0 < n_items <= MOST_ITEMS and 0 < factors <= WIDTHS[-1]
+
+
+def card_for_lists(device: Device, n_users: int, k: int, shape: tuple[int, ...]) -> Backend | None:
+    """Return the card for lists of some users among items of a shape; None where the CPU does it.
+
+    Raises
+    ------
+    ConfigError
+        If a card is asked for by name, and there is none, or nothing to drive it.
+    """
+    if not can_list(k, *shape):
+        return None
+    return card_for(device, float(n_users) * shape[0] * shape[1], _WORTH)
 
 
 class Exclusions(NamedTuple):

@@ -6,6 +6,7 @@ from typing import TypeVar
 import scipy.sparse as sp
 
 from recsys.base.checks import require
+from recsys.base.devices import Device
 from recsys.base.errors import DataError
 from recsys.evaluation.held_out import (
     DEFAULT_BATCH_BYTES,
@@ -44,6 +45,8 @@ def evaluate(
     most_users: int | None = None,
     seed: int = 0,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
+    auc: bool = True,
+    device: Device | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """Evaluate embeddings, or another scorer, on held-out interactions.
@@ -72,6 +75,11 @@ def evaluate(
         Of the draw.
     batch_bytes : int
         Bound on the scores that are held at a time; the result does not depend on it.
+    auc : bool
+        Measure "auc" as well, which needs the scores of all items.
+    device : {"auto", "cpu", "cuda"}, optional
+        Where lists of embeddings are made without "auc"; with it, on the CPU. Default: as a block
+        of `on_device` says, else the CPU.
     progress : bool
         Show a bar, if stderr is a terminal.
 
@@ -90,7 +98,7 @@ def evaluate(
         pair that both have, a user or item that only test has, a train part as test, an order in
         time other than the split promises.
     ConfigError
-        If batch_bytes is not above 0.
+        If batch_bytes is not above 0, or a card is asked for by name and there is none.
 
     Examples
     --------
@@ -125,6 +133,8 @@ def evaluate(
         HeldOut(seen, relevant, _likes_of(train, seen), left_out, _dislikes_of(test)),
         ks,
         batch_bytes=batch_bytes,
+        auc=auc,
+        device=device,
         progress=progress,
     )
 

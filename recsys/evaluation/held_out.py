@@ -9,12 +9,14 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.devices import Device, device_of
 from recsys.base.errors import DataError
 from recsys.base.mapped import made_of
 from recsys.base.packing import counts, csr_of, has_pairs, is_clean
 from recsys.base.progress import progress_bar
 from recsys.base.signed import disliked as disliked_of
 from recsys.evaluation.beyond_accuracy import BeyondAccuracy
+from recsys.evaluation.listing import CardRanking
 from recsys.evaluation.metrics import AUC, DISLIKED, METRICS, FloatArray, auc
 from recsys.evaluation.ranking import RankedBlock, rank
 from recsys.evaluation.result import Evaluation, ItemCounts
@@ -78,24 +80,22 @@ def evaluate_pairs(
     ks: Sequence[int],
     *,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
+    auc: bool = True,
+    device: Device | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """Rank for every user with a relevant item, and measure; `ks` ascend. See `evaluate`."""
     user_idx = pairs.user_idx
     items = scorer.items if isinstance(scorer, Embeddings) else None
     beyond = BeyondAccuracy(pairs.popularity, pairs.train.shape[0], items, ks, len(user_idx))
-    metrics = _UserMetrics(ks, user_idx, beyond, pairs)
+    metrics = _UserMetrics(ks, user_idx, beyond, pairs, auc=auc)
+    on_card = None if auc else CardRanking.chosen(scorer, len(user_idx), ks[-1], device_of(device))
     with progress_bar("evaluating", enabled=progress) as on_step:
-        rank(
-            scorer,
-            pairs.seen,
-            pairs.relevant,
-            user_idx,
-            ks[-1],
-            metrics.take,
-            batch_bytes=batch_bytes,
-            on_step=on_step,
-        )
+        asked = (pairs.seen, pairs.relevant, user_idx, ks[-1], metrics.take)
+        if on_card is None:
+            rank(scorer, *asked, batch_bytes=batch_bytes, on_step=on_step)
+        else:
+            on_card.rank(*asked, on_step)
     return _evaluation(pairs, user_idx, metrics, beyond, ks[-1])
 
 
@@ -111,6 +111,8 @@ class _UserMetrics:
         user_idx: NDArray[np.int32],
         beyond: BeyondAccuracy,
         pairs: HeldOut,
+        *,
+        auc: bool = True,
     ) -> None:
         self.n_found = np.zeros(pairs.n_items, dtype=np.int64)  # users whose list has it as a hit
         self._user_idx, self._disliked = user_idx, pairs.disliked
@@ -118,7 +120,7 @@ class _UserMetrics:
         self._ks = ks
         self._beyond = beyond
         kinds = METRICS if pairs.disliked is None else (*METRICS, DISLIKED)
-        names = [*(f"{name}@{k}" for k in ks for name in kinds), AUC]
+        names = [*(f"{name}@{k}" for k in ks for name in kinds), *([AUC] if auc else [])]
         self._per_user: dict[str, FloatArray] = {name: np.empty(len(user_idx)) for name in names}
 
     def take(self, block: RankedBlock) -> None:
@@ -128,8 +130,9 @@ class _UserMetrics:
             shorter = ranked.first(k)
             for name, metric in METRICS.items():
                 self._per_user[f"{name}@{k}"][place] = metric(shorter)
-        areas = auc(block.n_misordered, ranked.n_relevant, ranked.n_unseen)
-        self._per_user[AUC][place] = areas
+        if AUC in self._per_user and block.n_misordered is not None:
+            areas = auc(block.n_misordered, ranked.n_relevant, ranked.n_unseen)
+            self._per_user[AUC][place] = areas
         if self._disliked is not None:
             self._measure_dislikes(self._disliked, place, block.columns)
         found = np.bincount(block.columns[ranked.hits], minlength=len(self.n_found))

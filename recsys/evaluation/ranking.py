@@ -32,7 +32,8 @@ class RankedBlock:
     start: int  # of the first of them among all users that are ranked
     columns: NDArray[np.int32]  # (n, k): the lists, best item first; -1 past the end
     ranked: RankedHits
-    n_misordered: NDArray[np.int64]  # (n,): pairs of a relevant and another item, reversed
+    n_misordered: NDArray[np.int64] | None = None  # (n,): pairs of a relevant and another item,
+    # reversed; None where only lists were made
 
 
 def rank(

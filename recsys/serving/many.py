@@ -23,7 +23,6 @@ FindMany = Callable[
 
 _USERS_PER_BLOCK = 256  # that a thread takes at a time: enough to hide what a call costs
 _CARD_THREADS = 2  # one prepares a block while the card works on another
-_WORTH = 1e12  # users times items times factors; an index takes seconds, as CuPy does to begin
 
 
 class ManySearch(NamedTuple):
@@ -67,13 +66,9 @@ class ManySearches:
         """Return the search of the card, which holds the items from the first time on."""
         if device == "cpu":
             return None
-        from recsys.cuda.device import card_for
-        from recsys.cuda.lists import CardSearcher, can_list
+        from recsys.cuda.lists import CardSearcher, card_for_lists
 
-        n_items, factors = self._items.shape
-        if not can_list(k, n_items, factors):
-            return None
-        backend = card_for(device, float(n_users) * n_items * factors, _WORTH)
+        backend = card_for_lists(device, n_users, k, self._items.shape)
         if backend is None:
             return None
         with self._lock:

@@ -67,7 +67,7 @@ class Task:
 
     def measure(self, scorer: Scorer) -> float:
         """Return the metric on the validation part."""
-        found = evaluate(scorer, self.seen, self.relevant, self.k)
+        found = evaluate(scorer, self.seen, self.relevant, self.k, auc=False)
         return found.metrics[f"{self.metric}@{self.k}"]
 
     @lazy_property

@@ -7,19 +7,31 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from recsys.base.devices import on_device
-from recsys.cuda import device
+from recsys.cuda import device, lists
 from recsys.errors import ConfigError
-from recsys.serving import Recommender, many, write_batch
+from recsys.evaluation import evaluate
+from recsys.serving import Recommender, write_batch
 from recsys.serving import open as open_store
 from recsys.store import publish
+from recsys.vectors import Embeddings
 from tests.command_line import run
 from tests.cuda.emulator import Emulator
 from tests.store.releases import small_release
+from tests.worlds import random_user_items
 
 N_USERS, K = 60, 5
+WORLD = random_user_items(70, 40, 0.2, seed=1)
 real_open_card = device.open_card
+
+
+def with_pairs(world: sp.csr_array, is_kept: NDArray[np.bool_]) -> sp.csr_array:
+    """Return some of the entries of a matrix."""
+    users, items = (one[is_kept] for one in world.nonzero())
+    return sp.csr_array((np.ones(len(users), np.float32), (users, items)), world.shape)
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +96,30 @@ def test_files_of_lists_are_made_on_a_card_where_that_pays(
     monkeypatch.setattr(device, "find_spec", lambda name: object())
     write_batch(recommender, tmp_path / "cpu", K, device="auto")
     assert searched == []
-    monkeypatch.setattr(many, "_WORTH", 1.0)
+    monkeypatch.setattr(lists, "_WORTH", 1.0)
     write_batch(recommender, tmp_path / "card", K, device="auto")
     assert searched == [N_USERS]
     of_cpu, of_card = (
         pq.read_table(tmp_path / one / "part-000000.parquet") for one in ("cpu", "card")
     )
     assert of_card["item_id"].equals(of_cpu["item_id"])
+
+
+def test_an_evaluation_of_lists_is_that_of_the_cpu(searched: list[int]) -> None:
+    rng = np.random.default_rng(1)
+    embeddings = Embeddings(*(rng.standard_normal((n, 16), dtype=np.float32) for n in WORLD.shape))
+    is_test = rng.random(WORLD.nnz) < 0.4
+    train, test = (with_pairs(WORLD, one) for one in (~is_test, is_test))
+    ks = (3, 10)
+    by_cpu = evaluate(embeddings, train, test, ks, auc=False)
+    by_card = evaluate(embeddings, train, test, ks, auc=False, device="cuda")
+    assert searched == [by_cpu.n_users]
+    assert by_card.metrics == by_cpu.metrics
+    assert all(np.array_equal(by_card.per_user[name], one) for name, one in by_cpu.per_user.items())
+    assert np.array_equal(by_card.items.n_found, by_cpu.items.n_found)
+    whole = evaluate(embeddings, train, test, ks, device="cuda")
+    assert whole.metrics == {**by_cpu.metrics, "auc": whole.metrics["auc"]}
+    assert len(searched) == 1
 
 
 @pytest.mark.skipif(find_spec("cupy") is not None, reason="CuPy is here")
