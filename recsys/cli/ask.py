@@ -88,6 +88,14 @@ def recommend(
         list[str] | None,
         typer.Option("--dislikes", help="An item that the user does not want; repeatable."),
     ] = None,
+    user_attributes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--user-attribute",
+            metavar="COLUMN=VALUE",
+            help="What is known of a user who is not in the log; repeatable.",
+        ),
+    ] = None,
     candidates: Annotated[
         list[str] | None,
         typer.Option("--candidates", help="An item that may be in the list; repeatable."),
@@ -122,7 +130,13 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to a user, to one with a history, or to everybody."""
-    if user_id is None and not history and not dislikes and of_all is None:
+    known_of = _attributes_of(user_attributes or ())
+    if known_of and (user_id is not None or of_all is not None):
+        raise ConfigError(
+            "--user-attribute: expected no user and no --list beside it, got "
+            f"{user_id if of_all is None else of_all}"
+        )
+    if user_id is None and not history and not dislikes and not known_of and of_all is None:
         raise ConfigError(
             f"no user: name one{_some_user(store, version)}, or items of a new user by --history "
             "ITEM, or a list for everybody by --list popular"
@@ -151,7 +165,9 @@ def recommend(
     if of_all is not None:
         found = recommender.top_items(of_all, k, **conditions)
     elif user_id is None:
-        found = recommender.recommend_for_history(known, k, dislikes=disliked, **conditions)
+        found = recommender.recommend_for_history(
+            known, k, dislikes=disliked, user_attributes=known_of or None, **conditions
+        )
     else:
         found = recommender.recommend(
             user_id,
@@ -172,8 +188,28 @@ def recommend(
     if as_json:
         print_json(found.to_dict())
         return
-    whom = user_id or ", ".join([*known, *(f"not {item}" for item in disliked)]) or "everybody"
+    said = [*known, *(f"not {item}" for item in disliked), *(user_attributes or ())]
+    whom = user_id or ", ".join(said) or "everybody"
     print_items(found, f"for {whom} · {found.source} · version {found.version}")
+
+
+def _attributes_of(typed: Sequence[str]) -> dict[str, str]:
+    """Return attributes of a user by their columns, as they are typed.
+
+    Examples
+    --------
+    >>> _attributes_of(["country=DE", "age=34"])
+    {'country': 'DE', 'age': '34'}
+    """
+    found = {}
+    for one in typed:
+        column, sign, value = one.partition("=")
+        if not sign or not column:
+            raise ConfigError(
+                f"--user-attribute: expected a column and a value, such as country=DE, got {one!r}"
+            )
+        found[column] = value
+    return found
 
 
 def opened(store: Path, version: str | None, config: Path | None = None) -> "Recommender":

@@ -14,6 +14,7 @@ from recsys.errors import ConfigError, CorruptVersionError
 from recsys.features import vectors_of_features
 from recsys.nightly import run_night, run_refresh
 from recsys.store import Content
+from tests.command_line import run
 from tests.service.asking import post
 
 N_USERS, N_ITEMS, N_NEW = 60, 30, 4
@@ -155,6 +156,11 @@ def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
             recommender.recommend_for_history([], user_attributes={"likes": wrong})
     with pytest.raises(recsys.DataError, match="user_attributes: expected a mapping"):
         recommender.recommend_for_history([], user_attributes=["likes"])
+    words = ("recommend", "--user-attribute", "likes=pots", "-k", "9", "--store", store / "store")
+    told = json.loads(run(*words, "--json").stdout)
+    assert [one["item_id"] for one in told["items"]] == [one.item_id for one in known]
+    refused = run(*words, "--user-attribute", "likes")
+    assert (refused.returncode, "such as country=DE, got 'likes'" in refused.stderr) == (2, True)
     app = recsys.service.Service(store / "store").open()
     told = post(app, "/v1/recommendations", {"user_attributes": {"likes": "pots"}, "k": 9}).json()
     assert ([one["item_id"] for one in told["items"]], told["source"]) == (
