@@ -264,11 +264,11 @@ class _Fit:
         self.users.shipped = kept(self.users, f"{self.users.solved}-half", done.scale)
 
     def _finish(self) -> None:
-        """Solve the users fully, without rounding, from where a fold-in starts."""
+        """Solve the users fully, without rounding, from where they are."""
         last = self.users.shipped
         items = self.items.given_exactly(self.pool, _FINAL_ITEMS, self.als.unobserved_weight)
         self._solve(
-            self.users, items, 0, steps=EXACT_STEPS, tolerance=EXACT, begin=None, name=_FINAL_USERS
+            self.users, items, 0, steps=EXACT_STEPS, tolerance=EXACT, begin=last, name=_FINAL_USERS
         )
         keep(items.vectors, self.items)
         for old in (last, items.vectors):

@@ -1,6 +1,7 @@
 """ALS against its NumPy twin, and its promises."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from recsys.base.threads import threads
 from recsys.errors import DataError, DivergedError
 from recsys.models import ALS
-from recsys.models.als.basis import dense_of
+from recsys.models.als.basis import dense_of, diagonal
+from recsys.models.als.prior import FixedPrior
 from recsys.models.als.sweep import gram, padded, solve_side, users_at_zero, weighted
 from recsys.models.protocol import Epoch, in_mean_weights, mean_weight_of, popularity_of
 from recsys.vectors import Embeddings
@@ -33,6 +35,7 @@ WORLD = full(random_user_items(80, 50, 0.15, seed=1))
 DISLIKES = sp.random_array((80, 50), density=0.1, rng=3, dtype=np.float32)
 LIKES = WORLD.toarray()
 SIGNED = sp.csr_array(np.where(LIKES > 0, LIKES, -3 * DISLIKES.toarray()))  # confidence up to 3
+COUNTS = popularity_of(WORLD)
 MODELS = {
     "plain": ALS(factors=6, regularization=0.05, iterations=60, seed=4),
     "uniform": ALS(factors=6, regularization=1.0, regularization_exponent=0.0, iterations=60),
@@ -103,6 +106,37 @@ def test_rows_are_solved_in_any_basis(als: ALS) -> None:
     squares = (exact**2).sum(axis=1)
     np.testing.assert_allclose(users.penalty, terms.reg_users @ squares, rtol=1e-4)
     np.testing.assert_allclose(users.longest, np.sqrt(squares.max()), rtol=1e-4)
+
+
+@pytest.mark.parametrize("tolerance", [0.1, 1e-3])
+def test_a_full_solve_is_as_near_as_was_asked_from_any_start(
+    als: ALS, world: sp.csr_array, tolerance: float
+) -> None:
+    """In the norm of a row's system, of which a looser solve would fall short."""
+    rng, d = np.random.default_rng(0), als.factors
+    eigenvectors = np.linalg.qr(rng.standard_normal((50, d)))[0]
+    items = (eigenvectors * 0.7 ** np.arange(d)).astype(np.float32)  # whose Gram is diagonal
+    eigenvalues = np.square(padded(items)).sum(axis=0)
+    said, terms = rng.standard_normal((80, d)).astype(np.float32), reference.terms_of(als, world)
+    systems = np.einsum("ui,ij,ik->ujk", np.abs(terms.W), items, items)  # (80, d, d)
+    systems += als.unobserved_weight * terms.s[:, None, None] * (items.T @ items)
+    systems += terms.reg_users[:, None, None] * np.eye(d)
+    of_said = als.feature_share * terms.reg_users[:, None] * said
+    exact = np.linalg.solve(systems, (np.maximum(terms.W, 0) @ items + of_said)[..., None])[..., 0]
+
+    def sizes(rows: Any) -> Any:
+        return np.sqrt(np.einsum("uj,ujk,uk->u", rows, systems, rows))
+
+    weights = weighted(als, in_mean_weights(world, mean_weight_of(world), signed=True), COUNTS)
+    for start in (0 * exact, exact * (1 + 1e-4), exact + rng.standard_normal(exact.shape)):
+        users = users_at_zero(als, weights, len(eigenvalues))
+        users.vectors[:, :d], users.prior = start, FixedPrior(padded(said))
+        dense = diagonal(eigenvalues, als.unobserved_weight)
+        with threads() as pool:
+            solve_side(users, padded(items), dense, pool, tolerance=tolerance)
+        error = (sizes(users.vectors[:, :d] - exact) / sizes(exact)).max()
+        assert error < tolerance
+        assert error > tolerance / 2 or abs(start / exact - 1).max() < 1e-3
 
 
 def test_the_twin_is_where_the_gradient_vanishes(als: ALS) -> None:

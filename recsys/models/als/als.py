@@ -250,7 +250,7 @@ class ALS(Sized):
             return sweeps.epoch(number, steps_of(number, start))
 
         self._run(solve_both, sweeps.embeddings, matrix, on_epoch)
-        sweeps.solve_users(EXACT_STEPS, EXACT)
+        sweeps.solve_users()
         return sweeps.embeddings()
 
     def _run(

@@ -36,7 +36,13 @@ from recsys.cuda.rows import (
 )
 from recsys.features import Features
 from recsys.models.als.basis import basis_of
-from recsys.models.als.sweep import first_items, item_regularization, user_terms, weighted
+from recsys.models.als.sweep import (
+    EXACT_STEPS,
+    first_items,
+    item_regularization,
+    user_terms,
+    weighted,
+)
 from recsys.models.protocol import popularity_of
 from recsys.vectors import Embeddings, FloatMatrix
 
@@ -50,6 +56,7 @@ _PARTS_IN_ROOM = 4  # of the memory that is left, a part of a large log takes on
 
 _TURNING_EPOCHS = 3  # in which both half-sweeps turn both sides
 _TURNED_EVERY = 4  # later epochs, before the users; an older basis is hardly the eigenbasis
+_LEFT = 1e-6  # the share of its first residual that the last solve of a user may leave
 _WORTH = 1e10  # pairs times factors times epochs; the CPU takes seconds, as CuPy does to begin
 
 
@@ -177,10 +184,10 @@ class CardSweeps:
         loss = self._half_sweep(self.items, self.users, steps, is_turned=is_early)
         return loss + self.users.penalty()
 
-    def solve_users(self, steps: int, tolerance: float) -> None:
+    def solve_users(self) -> None:
         """Solve the users in float32 from zero, in the eigenbasis of the items."""
         self.users.vectors[:] = 0
-        self._half_sweep(self.users, self.items, steps, is_turned=True, tolerance=tolerance)
+        self._half_sweep(self.users, self.items, EXACT_STEPS, is_turned=True, tolerance=_LEFT)
 
     def embeddings(self) -> Embeddings:
         """Return both sides as they are, in arrays of their own."""

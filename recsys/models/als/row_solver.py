@@ -29,6 +29,10 @@ products, as its length follows from them, and so does what a step changes in th
 the loss, whatever stood for the dense one. So one step costs 6, two cost 10 flops per column and
 factor.
 
+A solve to the end stops where ``rho <= tolerance^2 * gained``; `gained` is what x has lowered the
+row's loss by, from that at zero. No eigenvalue of ``M^-1 A`` is below 1, so rho bounds what is left
+to gain, and the error is at most `tolerance` of the solution in the norm of A, from any start.
+
 The first pass waits for memory, not for arithmetic. The epochs read columns in half precision,
 which is half as many bytes.
 """
@@ -37,7 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.jit import compiled
-from recsys.base.simd import N_LANES, borrowed, load, per_line, prefetch, same, store, total
+from recsys.base.simd import N_LANES, borrowed, load, per_line, prefetch, same, store
 from recsys.models.als.columns import (
     Fixed,
     Floats,
@@ -49,10 +53,22 @@ from recsys.models.als.columns import (
     inlined,
     size,
 )
+from recsys.models.als.row_vectors import (
+    add_times,
+    inner_product,
+    loss_below_zero,
+    precondition,
+    set_dense_part,
+    set_pull,
+    set_start,
+    square_of,
+    take_step,
+)
 
 N_SCRATCH = 6  # vectors that solving a row needs; see `solve_rows`
 
 _AHEAD = 16  # columns; of 4, 8, 16 and 24 the fastest, or as fast
+_ROUNDING = np.float32(1e-7)  # of a residual: no step makes it smaller
 
 _compile = compiled(fastmath=True)
 
@@ -140,121 +156,6 @@ def _squared_scores(
 
 
 @inlined
-def _dense_part(
-    spectrum: Floats, scale: Number, regularization: Number, dense: Floats, inverse: Floats
-) -> None:
-    """Set ``dense = scale * spectrum + regularization`` and its inverse."""
-    times, plus, one = same(scale), same(regularization), same(np.float32(1))
-    for f in range(0, dense.shape[0], N_LANES):
-        part = times * load(spectrum, f) + plus
-        store(dense, f, part)
-        store(inverse, f, one / part)
-
-
-@inlined
-def _pull(
-    x: Floats,
-    dense: Floats,
-    pulls: Floats,
-    at: int,
-    scale: Number,
-    regularization: Number,
-    prior: Floats,  # (n, width): its first row is that of this one, or there is none
-    pull: Floats,
-) -> None:
-    """Set ``pull = scale * G x + regularization (x - prior)``, of ``G x = pulls[at]`` if given."""
-    times, plus = same(scale), same(regularization)
-    if pulls.shape[0] == 0:  # G is a diagonal
-        for f in range(0, x.shape[0], N_LANES):
-            store(pull, f, load(dense, f) * load(x, f))
-    else:
-        for f in range(0, x.shape[0], N_LANES):
-            store(pull, f, times * load(pulls, (at, f)) + plus * load(x, f))
-    if prior.shape[0] > 0:
-        for f in range(0, x.shape[0], N_LANES):
-            store(pull, f, load(pull, f) - plus * load(prior, (0, f)))
-
-
-@inlined
-def _start(pull: Floats, residual: Floats, direction: Floats) -> None:
-    """Set the residual to that of the dense part, and the direction to zero."""
-    zero = same(np.float32(0))
-    for f in range(0, pull.shape[0], N_LANES):
-        store(residual, f, zero - load(pull, f))
-        store(direction, f, zero)
-
-
-@inlined
-def _precondition(
-    residual: Floats, dense: Floats, inverse: Floats, beta: Number, direction: Floats
-) -> Number:
-    """Set ``direction = residual / dense + beta * direction``; return its squared length."""
-    length, previous = same(np.float32(0)), same(beta)
-    for f in range(0, residual.shape[0], N_LANES):
-        next_direction = load(residual, f) * load(inverse, f) + previous * load(direction, f)
-        store(direction, f, next_direction)
-        length += load(dense, f) * next_direction * next_direction
-    summed: Number = total(length)
-    return summed
-
-
-@inlined
-def _dot(a: Floats, b: Floats) -> Number:
-    """Return the dot product."""
-    products = same(np.float32(0))
-    for f in range(0, a.shape[0], N_LANES):
-        products += load(a, f) * load(b, f)
-    summed: Number = total(products)
-    return summed
-
-
-@inlined
-def _square_of(x: Floats, prior: Floats) -> Number:
-    """Return ``|x - prior|^2``; without a prior, that of x."""
-    if prior.shape[0] == 0:
-        return _dot(x, x)
-    squares = same(np.float32(0))
-    for f in range(0, x.shape[0], N_LANES):
-        distance = load(x, f) - load(prior, (0, f))
-        squares += distance * distance
-    summed: Number = total(squares)
-    return summed
-
-
-@inlined
-def _add(vector: Floats, alpha: Number, x: Floats) -> None:
-    """Add ``alpha * vector`` to x."""
-    times = same(alpha)
-    for f in range(0, x.shape[0], N_LANES):
-        store(x, f, load(x, f) + times * load(vector, f))
-
-
-@inlined
-def _lower(
-    residual: Floats,
-    alpha: Number,
-    image: Floats,
-    dense: Floats,
-    inverse: Floats,
-    direction: Floats,
-    pull: Floats,
-) -> Number:
-    """Take a step's image from the residual; return ``residual' residual / dense``.
-
-    `image` holds the negative of its observed part; the dense part goes to the pull as well.
-    """
-    times, rho = same(alpha), same(np.float32(0))
-    for f in range(0, residual.shape[0], N_LANES):
-        of_dense = load(dense, f) * load(direction, f)
-        lowered = load(residual, f) + times * (load(image, f) - of_dense)
-        store(residual, f, lowered)
-        store(pull, f, load(pull, f) + times * of_dense)
-        rho += lowered * lowered * load(inverse, f)
-    summed: Number = total(rho)
-    return summed
-
-
-@inlined
 def _solve_row(
     fixed: Fixed,
     down: Number,
@@ -269,20 +170,22 @@ def _solve_row(
     residual: Floats,
     direction: Floats,
     image: Floats,
+    lowered: Number,  # see `loss_below_zero`
     steps: int,
     tolerance: Number,
     dislikes: bool | None,
 ) -> Number:
     """Improve one row in place; return the observed part of its loss."""
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
-    _start(pull, residual, direction)
+    set_start(pull, residual, direction)
     loss = _add_residual(
         fixed, down, columns, weight, start, stop, x, one, dislikes, True, residual
     )
-    curvature = _precondition(residual, dense, inverse, zero, direction)
+    curvature = precondition(residual, dense, inverse, zero, direction)
     # Of the first direction, rho and the dense part of the curvature are both r' r / dense.
     rho = np.float32(curvature)
-    enough = tolerance * tolerance * rho
+    gained = lowered - loss  # by x over zero, in all of the row's loss
+    least = _ROUNDING * _ROUNDING * rho
     for step in range(steps):
         is_last = step + 1 == steps
         if is_last:
@@ -299,14 +202,15 @@ def _solve_row(
             break
         alpha = rho / curvature
         # The observed part of the residual is r + pull, and p' r is rho.
-        loss -= alpha * (two * (rho + _dot(direction, pull)) - alpha * squares)
-        _add(direction, alpha, x)
+        loss -= alpha * (two * (rho + inner_product(direction, pull)) - alpha * squares)
+        add_times(direction, alpha, x)
         if is_last:
             break
-        next_rho = _lower(residual, alpha, image, dense, inverse, direction, pull)
-        if next_rho <= enough:
+        gained += alpha * rho
+        next_rho = take_step(residual, alpha, image, dense, inverse, direction, pull)
+        if next_rho <= max(tolerance * tolerance * gained, least):
             break
-        curvature = _precondition(residual, dense, inverse, next_rho / rho, direction)
+        curvature = precondition(residual, dense, inverse, next_rho / rho, direction)
         rho = np.float32(next_rho)
     return loss
 
@@ -353,9 +257,12 @@ def solve_rows(
         if start == stop:
             x[:] = np.float32(0)
             continue
-        _dense_part(spectrum, dense_scale[row], regularization[row], dense, inverse)
+        set_dense_part(spectrum, dense_scale[row], regularization[row], dense, inverse)
         of_row = prior[row : row + 1]
-        _pull(x, dense, pulls, row - first, dense_scale[row], regularization[row], of_row, pull)
+        set_pull(x, dense, pulls, row - first, dense_scale[row], regularization[row], of_row, pull)
+        lowered: Number = np.float32(0)
+        if tolerance > 0:
+            lowered = loss_below_zero(weight, start, stop, x, pull, regularization[row], of_row)
         observed += _solve_row(
             fixed,
             down,
@@ -370,10 +277,11 @@ def solve_rows(
             residual,
             direction,
             image,
+            lowered,
             steps,
             np.float32(tolerance),
             dislikes,
         )
-        penalty += regularization[row] * _square_of(x, of_row)
-        longest = max(longest, _dot(x, x))
+        penalty += regularization[row] * square_of(x, of_row)
+        longest = max(longest, inner_product(x, x))
     return observed, penalty, longest

@@ -44,7 +44,7 @@ START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 an
 CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
 _RUN = 512  # rows whose pulls are made at a time, and are in a cache when they are read
-EXACT_STEPS, EXACT = 200, 1e-6  # at most so many; and the share of the residual that may be left
+EXACT_STEPS, EXACT = 200, 3e-6  # at most so many; and the tolerance of `solve_rows`
 _LINE = 64  # bytes of a cache line
 _HALF_EXPONENT = 15  # float16 goes up to 2^16
 
@@ -268,14 +268,13 @@ def half_sweep(
 def solve_exactly(
     rows: Side, fixed: Side, unobserved_weight: float, pool: Threads, *, factors: int
 ) -> None:
-    """Solve one side from zero to the end, both in the eigenbasis of the fixed one, not rounded."""
+    """Solve one side to the end, both in the eigenbasis of the fixed one, not rounded."""
     rows.halves = fixed.halves = None
     eigenvalues, basis = basis_of(fixed.gram(pool), factors)
-    fixed.turn(basis, pool)
+    for side in (fixed, rows):
+        side.turn(basis, pool)
     if rows.prior is not None:
-        rows.turn(basis, pool)
         rows.prior.solve(rows.vectors, pool)
-    rows.vectors[:] = 0  # where a fold-in starts
     dense = diagonal(eigenvalues, unobserved_weight)
     solve_side(rows, fixed.vectors, dense, pool, steps=EXACT_STEPS, tolerance=EXACT)
 
