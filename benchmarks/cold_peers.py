@@ -24,7 +24,7 @@ FACTORS, EPOCHS = 64, 16
 
 @dataclass(frozen=True)
 class _Scores:
-    """Scores of all items that are made for some users at a time."""
+    """Scores of new items that are made for some users at a time."""
 
     shape: tuple[int, int]
     make: Callable[[NDArray[np.integer]], Any]
@@ -52,7 +52,7 @@ def category_popularity(part: "Part") -> Scorer:
     counts = np.maximum(np.asarray(of_known.sum(axis=0)).ravel(), 1)
     popular = (of_known.T @ n_users) / counts
     own = _by_row(sp.csr_array(seen @ of_known))  # the share of each category of a user's items
-    items = _by_row(sp.csr_array(sp.vstack([of_known, of_new], format="csr")))
+    items = _by_row(of_new)
     weighted = sp.csr_array(items @ sp.diags_array(popular))
     shape = (seen.shape[0], items.shape[0])
     return _Scores(shape, lambda users: (own[users] @ weighted.T).toarray())
@@ -65,11 +65,12 @@ def nearest(part: "Part", n: int | None) -> Scorer:
     known, new = (_texts(table, part.columns) for table in (part.known, part.new))
     words = sp.csr_array(TfidfVectorizer().fit_transform(known + new))
     of_history, seen = sp.csr_array(words[: len(known)]), _pattern(part)
+    words = sp.csr_array(words[len(known) :])
     shape = (seen.shape[0], words.shape[0])
     if n is None:
         profile = sp.csr_array(seen @ of_history)
         return _Scores(shape, lambda users: (profile[users] @ words.T).toarray())
-    alike = (words @ of_history.T).toarray().astype(np.float32)  # (n_all, n_known)
+    alike = (words @ of_history.T).toarray().astype(np.float32)  # (n_new, n_known)
 
     def scores(users: NDArray[np.integer]) -> FloatMatrix:
         found = np.zeros((len(users), shape[1]), dtype=np.float32)
@@ -84,7 +85,10 @@ def nearest(part: "Part", n: int | None) -> Scorer:
 
 
 def irspack_trials(n: int, seed: int = 0) -> Iterator[tuple[Any, Callable[["Part"], Scorer]]]:
-    """Yield settings at random, of the sizes that irspack's own search tries."""
+    """Yield settings at random, of the sizes that irspack's own search tries.
+
+    Each is tried with our features, and with the words and categories of scikit-learn.
+    """
     import irspack  # noqa: F401 (an ImportError is the answer)
 
     rng = np.random.default_rng(seed)
@@ -94,13 +98,14 @@ def irspack_trials(n: int, seed: int = 0) -> Iterator[tuple[Any, Callable[["Part
             "reg": float(np.exp(rng.uniform(np.log(1e-4), np.log(1e-1)))),
             "lambda_item_feature": float(np.exp(rng.uniform(np.log(1e-2), np.log(1e3)))),
         }
-        yield settings, partial(_irspack, settings=settings)
+        for features in ("ours", "words"):
+            yield {"features": features, **settings}, partial(_irspack, features, settings=settings)
 
 
-def _irspack(part: "Part", settings: dict[str, Any]) -> Scorer:
+def _irspack(features: str, part: "Part", settings: dict[str, Any]) -> Scorer:
     from irspack.recommenders.ials import IALSRecommender
 
-    of_known, of_new = part.features()
+    of_known, of_new = part.features if features == "ours" else _plain_features(part)
     model = IALSRecommender(
         sp.csr_matrix(_pattern(part)),
         n_components=FACTORS,
@@ -111,9 +116,30 @@ def _irspack(part: "Part", settings: dict[str, Any]) -> Scorer:
     with redirect_stdout(StringIO()):  # it draws a bar
         model.learn()
     new = model.compute_item_embedding_from_features(sp.csr_matrix(of_new))
-    users, known = model.get_user_embedding(), model.get_item_embedding()
-    items = np.vstack([known, new]).astype(np.float32)
-    return Embeddings(np.ascontiguousarray(users, dtype=np.float32), items)
+    users = model.get_user_embedding()
+    return Embeddings(
+        np.ascontiguousarray(users, np.float32), np.ascontiguousarray(new, np.float32)
+    )
+
+
+def _plain_features(part: "Part") -> tuple[sp.csr_array, sp.csr_array]:
+    """Return TF-IDF of the words of titles, genres one-hot, and a constant."""
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+
+    entries = r"[^|]+"
+    blocks: list[tuple[Any, Any]] = []
+    for name, kind in part.columns.items():
+        known, new = (
+            ["" if one is None else str(one) for one in table[name].to_pylist()]
+            for table in (part.known, part.new)
+        )
+        of = TfidfVectorizer() if kind == "text" else CountVectorizer(token_pattern=entries)
+        blocks.append((of.fit_transform(known), of.transform(new)))
+    of_known, of_new = (
+        sp.hstack([np.ones((blocks[0][at].shape[0], 1)), *(block[at] for block in blocks)])
+        for at in (0, 1)
+    )
+    return sp.csr_array(of_known, dtype=np.float32), sp.csr_array(of_new, dtype=np.float32)
 
 
 def _pattern(part: "Part") -> sp.csr_array:

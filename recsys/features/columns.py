@@ -1,14 +1,12 @@
-"""One column of a table of attributes as numbers: categories, lists, words, numbers, vectors.
+"""One column of a table of attributes as numbers: what all kinds share, numbers and vectors.
 
 A row of a column has about length 1, whatever its kind, so that columns count alike: categories are
 1, k entries of a list ``k ** -0.5`` each, words are scaled to length 1, quantiles lie between two
 knots. Where a value is missing, the row has its own column.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, Self, get_args
-from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +20,6 @@ FeatureKind = Literal["category", "list", "text", "number", "quantiles", "vector
 FEATURE_KINDS: tuple[FeatureKind, ...] = get_args(FeatureKind)
 
 MISSING = "?"  # the name of the column of what is missing
-_SHARED = 1024  # columns of the words that have none of their own
 _KNOTS = 9  # of quantiles: the ends, and what cuts the values into eighths
 _FARTHEST = 4.0  # standard deviations from the mean
 
@@ -41,114 +38,6 @@ class ColumnEncoder(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types that JSON can hold."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """Categories, entries of lists or words: a column for each that is frequent enough.
-
-    Parameters
-    ----------
-    of : {"category", "list", "text"}
-    terms : tuple of str
-        The most frequent first.
-    idf : tuple of float
-        What each is multiplied by; of categories and lists 1.
-    separator : str
-        Between the entries of a list that is text.
-    shared : tuple of float
-        What the columns are multiplied by which words share by a hash; empty unless there were more
-        frequent ones than may have a column of their own.
-    has_missing : bool
-        Whether a row without any value has a column.
-    """
-
-    kind: ClassVar[str] = "terms"
-
-    of: FeatureKind
-    terms: tuple[str, ...]
-    idf: tuple[float, ...]
-    separator: str = ""
-    shared: tuple[float, ...] = ()
-    has_missing: bool = False
-
-    @classmethod
-    def learn(cls, of: FeatureKind, values: pa.Array, min_count: int, most: int) -> Self:
-        """Learn the terms of a column; those of fewer rows than `min_count` have no column."""
-        separator = _separator(values) if of == "list" else ""
-        row, term, n = _entries(of, values, separator)
-        pairs = pa.table({"row": row, "term": term}).group_by(["row", "term"]).aggregate([])
-        found = pairs.group_by("term").aggregate([("row", "count")])
-        found = found.filter(pc.greater_equal(found["row_count"], min_count))
-        found = found.sort_by([("row_count", "descending"), ("term", "ascending")])
-        terms, counts = found["term"].to_pylist(), found["row_count"].to_numpy()
-        is_text = of == "text"
-        idf = np.log((1 + n) / (1 + counts)) + 1 if is_text else np.ones(len(counts))
-        shared: tuple[float, ...] = ()
-        if is_text and len(terms) > most:
-            in_bucket = np.bincount(
-                [crc32(one.encode()) % _SHARED for one in terms[most:]],
-                weights=counts[most:],
-                minlength=_SHARED,
-            )
-            shared = tuple((np.log((1 + n) / (1 + np.minimum(in_bucket, n))) + 1).tolist())
-        n_missing = n - len(np.unique(row))
-        return cls(
-            of,
-            tuple(terms[:most]),
-            tuple(idf[:most].tolist()),
-            separator,
-            shared,
-            n_missing >= min_count,
-        )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The terms, the columns that others share, and what is missing."""
-        shared = tuple(f"#{n}" for n in range(len(self.shared)))
-        return (*self.terms, *shared, *((MISSING,) if self.has_missing else ()))
-
-    def encode(self, values: pa.Array) -> sp.csr_array:
-        """Return rows of length 1, or 0 where no term is known."""
-        row, term, n = _entries(self.of, values, self.separator)
-        code, scale = self._codes(term), np.array([*self.idf, *self.shared, 1.0])
-        is_known = code >= 0
-        ones = np.ones(int(is_known.sum()))
-        shape = (n, len(self.terms) + len(self.shared))
-        found = sp.csr_array((ones, (row[is_known], code[is_known])), shape=shape)
-        found.sum_duplicates()
-        frequency = 1 + np.log(found.data) if self.of == "text" else np.ones(found.nnz)
-        found.data = frequency * scale[found.indices]
-        lengths = np.sqrt(np.asarray(found.multiply(found).sum(axis=1)).ravel())
-        found = sp.diags_array(1 / np.maximum(lengths, np.finfo(np.float32).tiny)) @ found
-        if self.has_missing:
-            is_missing = np.bincount(row, minlength=n) == 0
-            found = sp.hstack([found, sp.csr_array(is_missing[:, None].astype(np.float64))])
-        return sp.csr_array(found, dtype=np.float32)
-
-    def _codes(self, term: pa.Array) -> NDArray[np.int64]:
-        codes = pc.index_in(term, value_set=pa.array(self.terms, pa.large_string()))
-        found = np.asarray(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
-        if self.shared:
-            others = np.flatnonzero(found < 0)
-            words = term.take(pa.array(others)).dictionary_encode()
-            bucket = np.array(
-                [crc32(one.encode()) % len(self.shared) for one in words.dictionary.to_pylist()],
-                dtype=np.int64,
-            )
-            found[others] = len(self.terms) + bucket[words.indices.to_numpy()]
-        return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types that JSON can hold."""
-        return {
-            "kind": self.of,
-            "terms": list(self.terms),
-            "idf": list(self.idf),
-            "separator": self.separator,
-            "shared": list(self.shared),
-            "has_missing": self.has_missing,
-        }
 
 
 @dataclass(frozen=True)
@@ -272,17 +161,6 @@ class Vector:
         }
 
 
-def encoder_from(content: Mapping[str, Any]) -> ColumnEncoder:
-    """Return the encoder of a column as its `to_dict` wrote it."""
-    rest = dict(content)
-    kind = rest.pop("kind")
-    made: Any = {"number": Number, "quantiles": Quantiles, "vector": Vector}.get(kind)
-    found = {key: tuple(one) if isinstance(one, list) else one for key, one in rest.items()}
-    terms: Any = Terms
-    encoder: ColumnEncoder = terms(of=kind, **found) if made is None else made(**found)
-    return encoder
-
-
 def as_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return a column as one array, its dictionary unpacked."""
     found = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -297,57 +175,6 @@ def is_list(type_: pa.DataType) -> bool:
     """Tell whether a column holds lists of any kind."""
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(is_of(type_) for is_of in kinds)
-
-
-def words_of(values: pa.Array) -> pa.Array:
-    """Return the words of each text, in lower case: runs of letters and digits in any script."""
-    lower = pc.utf8_lower(values.cast(pa.large_string()))
-    plain = pc.replace_substring_regex(lower, "['\u2019]", "")
-    return pc.split_pattern_regex(
-        pc.utf8_trim_whitespace(pc.replace_substring_regex(plain, r"[^\pL\pN]+", " ")), " "
-    )
-
-
-def separator_of(values: pa.Array) -> str | None:
-    """Return what separates entries within texts, "|" or ";"; None where neither does."""
-    for separator in ("|", ";"):
-        share = pc.mean(pc.match_substring(values, separator).cast(pa.float64())).as_py()
-        if share is not None and share >= _SEPARATED:
-            return separator
-    return None
-
-
-_SEPARATED = 0.05  # of the texts, from which a bar or a semicolon separates
-
-
-def _separator(values: pa.Array) -> str:
-    if is_list(values.type):
-        return ""
-    return separator_of(values.cast(pa.large_string())) or ","
-
-
-def _entries(
-    of: FeatureKind, values: pa.Array, separator: str
-) -> tuple[NDArray[np.int64], pa.Array, int]:
-    """Return the row and the term of each entry of a column, and the number of rows."""
-    n = len(values)
-    if of == "category":
-        lists = None
-        terms = values.cast(pa.large_string())
-    elif of == "text":
-        lists = words_of(values)
-    elif is_list(values.type):
-        lists = values
-    else:
-        lists = pc.split_pattern(values.cast(pa.large_string()), separator)
-    if lists is None:
-        row = np.arange(n)
-    else:
-        row = pc.list_parent_indices(lists).to_numpy().astype(np.int64)
-        terms = as_array(pc.list_flatten(lists)).cast(pa.large_string())
-    terms = pc.utf8_trim_whitespace(terms)
-    is_there = pc.fill_null(pc.not_equal(terms, ""), False)
-    return row[is_there.to_numpy(zero_copy_only=False)], terms.filter(is_there), n
 
 
 def _numbers(values: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

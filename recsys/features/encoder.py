@@ -16,21 +16,18 @@ from recsys.features.columns import (
     FeatureKind,
     Number,
     Quantiles,
-    Terms,
     Vector,
     as_array,
-    encoder_from,
     is_list,
-    separator_of,
-    words_of,
 )
+from recsys.features.terms import Terms, separator_of, words_of
 from recsys.vectors import Ids
 
 Columns: TypeAlias = Sequence[str] | Mapping[str, str]
 """Names of columns; a mapping says their kinds, and ``"auto"`` that one is to be found."""
 
 AUTO = "auto"
-MIN_COUNT = 2  # rows, below which a category or a word has no column
+MIN_COUNT = 2  # rows, below which a category or an entry of a list has no column
 CONSTANT = "*"  # the name of the feature that every described row has
 _MOST = 8192  # categories and words with a column, in all columns together
 _FEW_NUMBERS = 32  # distinct integers, below which they are categories
@@ -72,7 +69,7 @@ class FeatureEncoder:
             of text with ``|``, ``;`` or ``,`` between them), "text", "number" (standardized),
             "quantiles" (piecewise linear), "vector" (an embedding, taken as it is), or "auto".
         min_count : int
-            A category, an entry or a word of fewer rows has no column.
+            A category or an entry of a list of fewer rows has no column; every word of a text has.
         of : {"item", "user"}
             What the table describes, for errors.
 
@@ -142,7 +139,7 @@ class FeatureEncoder:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Return what `to_dict` wrote."""
-        return cls({name: encoder_from(one) for name, one in content.items()})
+        return cls({name: _encoder_from(one) for name, one in content.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +172,17 @@ class Encoded:
         is_here = rows >= 0
         found = sp.csr_array(self.matrix[np.where(is_here, rows, 0)])
         return sp.csr_array(sp.diags_array(is_here.astype(np.float32)) @ found)
+
+
+def _encoder_from(content: Mapping[str, Any]) -> ColumnEncoder:
+    """Return the encoder of a column as its `to_dict` wrote it."""
+    rest = dict(content)
+    kind = rest.pop("kind")
+    made: Any = {"number": Number, "quantiles": Quantiles, "vector": Vector}.get(kind)
+    found = {key: tuple(one) if isinstance(one, list) else one for key, one in rest.items()}
+    terms: Any = Terms
+    encoder: ColumnEncoder = terms(of=kind, **found) if made is None else made(**found)
+    return encoder
 
 
 def _require_column(place: str, table: pa.Table, name: str, kind: str) -> None:

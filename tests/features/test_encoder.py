@@ -1,6 +1,8 @@
 """Features of a table: kinds that are found, what is learned, and that it is kept."""
 
 import json
+import re
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -72,10 +74,49 @@ def test_words_beyond_the_most_share_columns_by_a_hash(monkeypatch: pytest.Monke
     words = [f"word{n} word{n + 1} often" for n in range(40)]
     table = pa.table({"title": [*words, *words]})
     found = FeatureEncoder.learn(table, {"title": "text"})
-    assert len(found) == 1 + 3 + 1024
+    assert len(found) == 1 + 2 + 1024 + 1  # of the three, parts have a third
     rows = found.encode(table)
     assert np.diff(rows.indptr).min() >= 3
-    np.testing.assert_allclose(rows.multiply(rows).sum(axis=1), 2, rtol=1e-5)  # constant and words
+    np.testing.assert_allclose(rows.multiply(rows).sum(axis=1), 3, rtol=1e-5)  # with the constant
+
+
+def test_parts_of_words_are_counted_by_their_hash_as_a_plain_loop_counts_them() -> None:
+    titles = ["Red wool sock", "red socks, red lamp", "Ox", "x" * 300, "", None]
+    encoder = FeatureEncoder.learn(pa.table({"title": titles}), {"title": "text"}, min_count=1)
+    columns = [n for n, name in enumerate(encoder.names) if name.startswith("title=~")]
+    counts = np.zeros((len(titles), len(columns)))
+    for row, title in enumerate(titles):
+        for word in re.findall(r"\w+", (title or "").lower()):
+            ends = f" {word} "
+            runs = {
+                ends[at : at + n]
+                for n in (3, 4, 5)
+                for at in range(len(ends))
+                if at + n <= len(ends)
+            }
+            for run in runs | {ends}:
+                counts[row, crc32(run.encode()) % len(columns)] += 1
+    weights = (counts > 0) * (1 + np.log(np.maximum(counts, 1)))
+    weights *= np.log(7 / (1 + (counts > 0).sum(axis=0))) + 1
+    weights /= np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-9)
+    found = encoder.encode(pa.table({"title": titles}))[:, columns].toarray()
+    np.testing.assert_allclose(found, weights, atol=1e-6)
+
+
+def test_a_word_that_nobody_knew_is_near_those_that_share_its_parts() -> None:
+    known = ["Sockenhalter", "Regenschirm", "Lampenschirme", "Wollsocken"]
+    encoder = FeatureEncoder.learn(pa.table({"title": known}), {"title": "text"})
+    rows = encoder.encode(pa.table({"title": [*known, "Socken", "Schirm"]})).toarray()[:, 1:]
+    assert set(np.argsort(-(rows[:4] @ rows[4]))[:2].tolist()) == {0, 3}
+    assert set(np.argsort(-(rows[:4] @ rows[5]))[:2].tolist()) == {1, 2}
+
+
+def test_an_encoder_from_before_there_were_parts_has_none() -> None:
+    kept = FeatureEncoder.learn(TABLE, {"title": "text"}).to_dict()
+    del kept["title"]["parts"]
+    before = FeatureEncoder.from_dict(kept)
+    assert not [name for name in before.names if "=~" in name]
+    assert before.encode(TABLE).shape == (6, len(before))
 
 
 @pytest.mark.parametrize(

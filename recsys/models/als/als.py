@@ -141,7 +141,7 @@ class ALS(Sized):
     item_exponent: float = 0.0
     unobserved_exponent: float = 0.0
     recency: float = 0.0
-    feature_share: float = 0.3
+    feature_share: float = 0.1
     feature_ridge: float = 2.0
     iterations: int = 15
     seed: int = 0
