@@ -253,7 +253,7 @@ class CardSearcher:
         best = xp.empty((n, self._n_groups), dtype=np.float32)
         floors, counts = xp.empty(n, dtype=np.float32), xp.empty(n, dtype=np.int32)
         items = xp.empty((n, self._room), dtype=np.int32)
-        rows, scores = xp.empty((n, k), dtype=np.int32), xp.empty((n, k), dtype=np.float32)
+        rows, scores = xp.empty((n, k), dtype=np.int32), xp.zeros((n, k), dtype=np.float32)
         kept, among = (counts, items, int32(self._room)), (best, int32(self._n_groups))
         margin = np.float32(_MARGIN * self._longest)
         floor = Launch(
