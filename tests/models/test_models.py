@@ -26,7 +26,7 @@ from recsys.models import (
 )
 from recsys.models.protocol import mean_weight_of, normalized
 from recsys.models.requirements import takes_dislikes
-from recsys.vectors import Embeddings, top_k
+from recsys.vectors import Embeddings, FloatMatrix, top_k
 from tests.worlds import as_interactions, checkerboard, random_user_items
 
 MODELS = [
@@ -161,14 +161,29 @@ def rotated(model: Model, embeddings: Embeddings) -> Embeddings:
     return Embeddings(users, items, summands)
 
 
+def with_other_last_bits(vectors: FloatMatrix, seed: int) -> FloatMatrix:
+    """Return vectors of which each number is the next larger or smaller one."""
+    to = np.where(np.random.default_rng(seed).random(vectors.shape) < 0.5, np.inf, -np.inf)
+    return np.nextafter(vectors, to.astype(np.float32))
+
+
 @pytest.mark.parametrize("model", MODELS, ids=named)
 def test_rotated_items_fold_in_to_rotated_users(model: Model) -> None:
     user_items = random_user_items(40, 30, 0.2)
     aligned, popularity = rotated(model, model.fit(user_items)), popularity_of(user_items)
     mean = mean_weight_of(user_items)
-    folded = model.fold_in(aligned.items, popularity, mean, aligned.summands)(user_items)
-    scale = np.abs(aligned.users).max()
-    np.testing.assert_allclose(folded, aligned.users, rtol=1e-4, atol=2e-5 * scale)
+
+    def folded(items: FloatMatrix) -> FloatMatrix:
+        return model.fold_in(items, popularity, mean, aligned.summands)(user_items)
+
+    found, scale = folded(aligned.items), np.abs(aligned.users).max()
+    # A rotation rounds items. Steps from a start to where a user rests may carry that far, for a
+    # user or two: as far as the last bit of the items moves them.
+    nudged = [folded(with_other_last_bits(aligned.items, seed)) for seed in range(4)]
+    carried = np.max([np.abs(one - found).max(axis=1) for one in nudged], axis=0)  # (n_users,)
+    allowed = 1e-4 * np.abs(aligned.users) + (1e-5 * scale + 4 * carried[:, None])
+    assert (np.abs(found - aligned.users) <= allowed).all()
+    assert np.median(carried) < 1e-5 * scale
 
 
 @pytest.mark.parametrize("model", MODELS, ids=named)
