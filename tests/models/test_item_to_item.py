@@ -1,5 +1,6 @@
 """Scorers without vectors: neighbours and EASE, beside slow dense twins."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,10 @@ def train_one(log: Interactions, name: str) -> None:
         lambda log, name: recsys.evaluate_held_out(SCORERS[name](), recsys.split_users(log)),  # type: ignore[arg-type]
     ],
 )
-def test_what_has_no_vectors_is_no_model(use: Any, name: str) -> None:
+def test_what_has_no_vectors_is_no_model(
+    use: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # whose store is not that of a demo
     with pytest.raises(recsys.ConfigError, match=f"got {name}, which has none; distil it"):
         use(tastes(), name)
 
