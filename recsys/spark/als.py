@@ -15,7 +15,7 @@ from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, threads
 from recsys.models.als.als import bases_of, steps_of
 from recsys.models.als.basis import Basis
-from recsys.models.als.sweep import EXACT, EXACT_STEPS
+from recsys.models.als.sweep import EXACT_OF_ALL, EXACT_STEPS
 from recsys.models.protocol import Epoch, OnEpoch, power_of_counts
 from recsys.spark.blocks import Cut, make_folder
 from recsys.spark.checkpoint import Checkpoint, Progress
@@ -268,7 +268,13 @@ class _Fit:
         last = self.users.shipped
         items = self.items.given_exactly(self.pool, _FINAL_ITEMS, self.als.unobserved_weight)
         self._solve(
-            self.users, items, 0, steps=EXACT_STEPS, tolerance=EXACT, begin=last, name=_FINAL_USERS
+            self.users,
+            items,
+            0,
+            steps=EXACT_STEPS,
+            tolerance=EXACT_OF_ALL,
+            begin=last,
+            name=_FINAL_USERS,
         )
         keep(items.vectors, self.items)
         for old in (last, items.vectors):

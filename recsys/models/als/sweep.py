@@ -44,7 +44,8 @@ START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 an
 CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
 _RUN = 512  # rows whose pulls are made at a time, and are in a cache when they are read
-EXACT_STEPS, EXACT = 200, 3e-6  # at most so many; and the tolerance of `solve_rows`
+EXACT_STEPS, EXACT = 200, 1e-6  # at most so many; and the tolerance of `solve_rows`
+EXACT_OF_ALL = 3e-6  # the same of all users at the end of a fit, of which a pass is a tenth
 _LINE = 64  # bytes of a cache line
 _HALF_EXPONENT = 15  # float16 goes up to 2^16
 
@@ -276,7 +277,7 @@ def solve_exactly(
     if rows.prior is not None:
         rows.prior.solve(rows.vectors, pool)
     dense = diagonal(eigenvalues, unobserved_weight)
-    solve_side(rows, fixed.vectors, dense, pool, steps=EXACT_STEPS, tolerance=EXACT)
+    solve_side(rows, fixed.vectors, dense, pool, steps=EXACT_STEPS, tolerance=EXACT_OF_ALL)
 
 
 def solve_side(
