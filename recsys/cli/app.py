@@ -146,6 +146,11 @@ def read_logged(
     return log, test
 
 
+def settings_of_file(config: Path | None) -> "Settings":
+    """Return the settings of a config; the defaults without one."""
+    return recsys.Settings() if config is None else recsys.config.read_config(config)
+
+
 def note_counts(row_counts: "RowCounts", few: str | None = None) -> None:
     """Say on stderr what became of the rows of a log, but for what a warning has said."""
     counts = replace(row_counts, notes=tuple(filterfalse(_was_warned_of, row_counts.notes)))

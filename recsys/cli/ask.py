@@ -22,6 +22,7 @@ from recsys.cli.app import (
     VersionOption,
     Where,
     app,
+    settings_of_file,
 )
 from recsys.cli.options import DeviceName
 from recsys.cli.output import (
@@ -214,7 +215,7 @@ def _attributes_of(typed: Sequence[str]) -> dict[str, str]:
 
 def opened(store: Path, version: str | None, config: Path | None = None) -> "Recommender":
     """Open a version; say on stderr where a newer one was refused, so that this one answers."""
-    settings = recsys.Settings() if config is None else recsys.config.read_config(config)
+    settings = settings_of_file(config)
     use_cache(settings.data.cache)
     recommender = recsys.open(store, version, rules=settings.rules)
     if version is None:
@@ -232,8 +233,7 @@ def _device_of(named: str | None, config: Path | None) -> "Device":
     """Return the device that is named, else that of a config, else the one of none."""
     if named is not None:
         return recsys.config.settings_from({"compute": {"device": named}}).compute.device
-    settings = recsys.Settings() if config is None else recsys.config.read_config(config)
-    return settings.compute.device
+    return settings_of_file(config).compute.device
 
 
 def _some_user(store: Path, version: str | None) -> str:

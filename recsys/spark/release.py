@@ -15,8 +15,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.inputs import read_user_attributes
-from recsys.logs import attributes_of, read_items
+from recsys.logs import attributes_of
 from recsys.logs.log_summary import LogSummary
 from recsys.spark.als import SparkFit
 from recsys.spark.blocks import block_path, read_array
@@ -29,31 +28,35 @@ if TYPE_CHECKING:
     from recsys.spark.log import SparkLog
 
 
-def release_of(found: SparkFit, log: SparkLog, settings: Settings, scratch: Path) -> Release:
-    """Put together what is published; arrays of all users lie in a folder of this machine."""
+def release_of(
+    found: SparkFit,
+    log: SparkLog,
+    settings: Settings,
+    scratch: Path,
+    items: pa.Table | None,
+    users: pa.Table | None,
+) -> Release:
+    """Put together what is published; arrays of all users lie in a folder of this machine.
+
+    `items` and `users` are the tables of their attributes.
+    """
     from dataclasses import replace
 
-    items = log.items.orderBy("item_idx").toArrow()
-    item_ids = Ids(items["item_id"].combine_chunks())
-    users = Ids(log.users.orderBy("user_idx").toArrow()["user_id"].combine_chunks())
+    known = log.items.orderBy("item_idx").toArrow()
+    item_ids = Ids(known["item_id"].combine_chunks())
+    user_ids = Ids(log.users.orderBy("user_idx").toArrow()["user_id"].combine_chunks())
     embeddings = Embeddings(
         found.write("users", scratch / "users.npy"), found.write("items", scratch / "items.npy")
     )
-    attributes = None
-    if settings.data.items is not None:
-        attributes = attributes_of(
-            read_items(settings.data.items, settings.data.item_settings), item_ids
-        )
-    of_users = read_user_attributes(settings)
     return Release(
         embeddings=embeddings,
-        users=users,
+        users=user_ids,
         items=item_ids,
         seen=_seen(found, scratch),
-        popularity=items["popularity"].to_numpy().astype(np.int64),
-        recent=_recent(items["recent_popularity"]),
-        attributes=attributes,
-        user_attributes=None if of_users is None else attributes_of(of_users, users, "user"),
+        popularity=known["popularity"].to_numpy().astype(np.int64),
+        recent=_recent(known["recent_popularity"]),
+        attributes=None if items is None else attributes_of(items, item_ids),
+        user_attributes=None if users is None else attributes_of(users, user_ids, "user"),
         model=replace(spec_of(found.als), mean_weight=found.mean_weight),
         data=_summary_of(log).to_dict(),
         config=plain_settings(settings),

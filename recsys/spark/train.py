@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys.base.errors import ConfigError
+from recsys.inputs import read_attributes, read_user_attributes
 from recsys.models import ALS
 from recsys.models.protocol import epoch_bar
 from recsys.objects import use_cache
@@ -88,6 +89,8 @@ def train(
             stacklevel=2,
         )
     settings = replace(settings, evaluation=replace(settings.evaluation, split="none"))
+    # Before the fit: a table that cannot be read should not cost hours.
+    tables = read_attributes(settings), read_user_attributes(settings)
     spark = spark or spark_session(settings.spark)
     folder = work_folder(settings.spark, spark)
     log = log or read(settings, spark, folder=folder, rejects=rejects)
@@ -97,7 +100,7 @@ def train(
         tempfile.TemporaryDirectory() as scratch,
     ):
         found = fit(als, log, folder / "fit", spark=spark, on_epoch=on_epoch, replace=True)
-        release = release_of(found, log, settings, Path(scratch))
+        release = release_of(found, log, settings, Path(scratch), *tables)
         release = align_with_current(store, release, settings.alignment)
         version = publish(
             store, release, settings.index, gate=gates_of(settings), progress=progress

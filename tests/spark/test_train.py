@@ -76,6 +76,19 @@ def test_another_model_is_refused(spark: "SparkSession", tmp_path: Path) -> None
         train(replace(SETTINGS, model=SVD(8)), tmp_path, spark=spark)
 
 
+@pytest.mark.parametrize("table", ["items", "users"])
+def test_a_table_that_is_not_there_is_said_before_spark_starts(
+    table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*_: object) -> None:
+        raise AssertionError("Spark was started")
+
+    monkeypatch.setattr("recsys.spark.train.spark_session", started)
+    of_table = replace(SETTINGS.data, **{table: str(tmp_path / "no.csv")})
+    with pytest.raises(recsys.DataError, match=r"no\.csv"):
+        train(replace(settings(ALS(8)), data=of_table), tmp_path / "store")
+
+
 def test_the_command_trains_on_spark(spark: "SparkSession", tmp_path: Path) -> None:
     rows = "".join(f"u{n % 12},i{n % 7},{1_700_000_000 + 3600 * n}\n" for n in range(120))
     log, store = tmp_path / "log.csv", tmp_path / "store"
