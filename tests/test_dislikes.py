@@ -379,3 +379,28 @@ def test_every_model_keeps_dislikes_out_of_lists(model: object, tmp_path: Path) 
     assert not {one.item_id for one in found} & disliked_by(1)
     why = recommender.explain_for_history(["a0", "a1"], "b5", dislikes=["b0"])
     assert ("b0" in dict(why.parts)) == takes
+
+
+def test_all_catalogues_measure_dislikes_and_count_none_as_popular() -> None:
+    train, test = split_items(read(divided()), share=0.3, test_fraction=0.5, seed=2)
+    info = test.split_info
+    assert info is not None
+    assert info.new_items is not None
+    rng = np.random.default_rng(0)
+    n_warm, n_new = len(train.items), len(info.new_items.items)
+    found = recsys.Embeddings(
+        rng.random((len(train.users), 3), dtype=np.float32),
+        rng.random((n_warm + n_new, 3), dtype=np.float32),
+    )
+    of_each = recsys.evaluate_new_items(found, train, test, k=4)
+    warm = recsys.Embeddings(found.users, found.items[:n_warm])
+    assert of_each.warm.metrics == recsys.evaluate(warm, train, test, k=4).metrics
+    new = info.new_items
+    assert new.dislikes is not None
+    scores = found.users @ found.items[n_warm:].T
+    listed = np.argsort(-scores, axis=1, kind="stable")[:, :4]
+    is_disliked = new.dislikes.user_items().toarray() > 0
+    likes = new.user_items().toarray().any(axis=1)
+    by_hand = np.take_along_axis(is_disliked, listed, axis=1).mean(axis=1)[likes]
+    assert of_each.cold.metrics["disliked@4"] == pytest.approx(by_hand.mean())
+    assert 0 < of_each.mixed.metrics["disliked@4"] < 1

@@ -192,9 +192,11 @@ class AsyncClient:
         *,
         weights: Iterable[float] | None = None,
         dislikes: Iterable[Id] = (),
+        user_attributes: Mapping[str, Any] | None = None,
     ) -> Explanation:
         """As `Client.explain_for_history`."""
-        return await self._run(calls.explain_for_history(item_ids, item_id, weights, dislikes))
+        given = weights, dislikes, user_attributes
+        return await self._run(calls.explain_for_history(item_ids, item_id, *given))
 
     async def describe(self, item_id: Id) -> dict[str, Any]:
         """As `Client.describe`."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
+from recsys.base.checks import require_a
 from recsys.base.errors import DataError, ServiceError
 from recsys.client import replies
 from recsys.client.attempts import Answer
@@ -77,18 +78,22 @@ def recommend_for_history(
     if on_unknown not in ("ignore", "raise"):
         raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
     asked = of_list(k, conditions, details)
-    asked |= {"on_unknown": on_unknown, **_history(item_ids, weights, dislikes)}
-    if user_attributes is not None:
-        asked["user_attributes"] = dict(user_attributes)
+    asked |= {"on_unknown": on_unknown, **_history(item_ids, weights, dislikes, user_attributes)}
     return one_answer(posting("/v1/recommendations", asked), replies.listed)
 
 
 def _history(
-    item_ids: Iterable[Id], weights: Iterable[float] | None, dislikes: Iterable[Id]
+    item_ids: Iterable[Id],
+    weights: Iterable[float] | None,
+    dislikes: Iterable[Id],
+    user_attributes: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"history": plain_ids(item_ids, "item_ids")}
     if weights is not None:
         found["weights"] = list(weights)
+    if user_attributes is not None:
+        require_a("user_attributes", user_attributes, Mapping, "a mapping of columns to values")
+        found["user_attributes"] = dict(user_attributes)
     return found | _disliked(plain_ids(dislikes, "dislikes"))
 
 
@@ -231,9 +236,11 @@ def explain_for_history(
     item_id: Id,
     weights: Iterable[float] | None,
     dislikes: Iterable[Id],
+    user_attributes: Mapping[str, Any] | None,
 ) -> Call[Explanation]:
     """Ask what the items of a history add to a score."""
-    asked = {"item_id": plain_id(item_id, "item_id"), **_history(item_ids, weights, dislikes)}
+    history = _history(item_ids, weights, dislikes, user_attributes)
+    asked = {"item_id": plain_id(item_id, "item_id"), **history}
     return one_answer(posting("/v1/explanations", asked | {"details": True}), replies.explained)
 
 

@@ -228,9 +228,11 @@ class Client:
         *,
         weights: Iterable[float] | None = None,
         dislikes: Iterable[Id] = (),
+        user_attributes: Mapping[str, Any] | None = None,
     ) -> Explanation:
         """Return what each item of a folded-in history adds to the score of an item."""
-        return self._run(calls.explain_for_history(item_ids, item_id, weights, dislikes))
+        given = weights, dislikes, user_attributes
+        return self._run(calls.explain_for_history(item_ids, item_id, *given))
 
     def describe(self, item_id: Id) -> dict[str, Any]:
         """Return what the version knows of an item, such as its title, by column."""

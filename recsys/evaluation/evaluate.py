@@ -130,7 +130,7 @@ def evaluate(
         left_out |= {NOT_DRAWN: n_others} if n_others else {}
     return evaluate_pairs(
         scorer,
-        HeldOut(seen, relevant, _likes_of(train, seen), left_out, _dislikes_of(test)),
+        HeldOut(seen, relevant, likes_of(train, seen), left_out, _dislikes_of(test)),
         ks,
         batch_bytes=batch_bytes,
         auc=auc,
@@ -170,7 +170,7 @@ def matrices(
     return pattern(train), pattern(test)
 
 
-def _likes_of(train: Interactions | sp.csr_array, seen: sp.csr_array) -> sp.csr_array:
+def likes_of(train: Interactions | sp.csr_array, seen: sp.csr_array) -> sp.csr_array:
     """Return the pairs that make items popular: what is seen, but for dislikes."""
     if isinstance(train, Interactions) and train.dislikes is not None:
         return pattern(train.user_items())

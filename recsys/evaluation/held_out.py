@@ -194,7 +194,8 @@ def lengths(k: int | Sequence[int]) -> tuple[int, ...]:
         if not is_whole or not 1 <= one < 2**31:
             listed = []
     if not listed:
-        raise DataError(f"evaluate: expected k of 1 or more, got {k!r}: a whole number, or some")
+        got = repr(k) if isinstance(k, int | float | str | list | tuple) else type(k).__name__
+        raise DataError(f"evaluate: expected k of 1 or more, got {got}: a whole number, or some")
     return tuple(sorted({int(one) for one in listed}))
 
 

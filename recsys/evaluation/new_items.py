@@ -6,7 +6,7 @@ the held-out events with them, and in the mixed one all items, against all held-
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from recsys.base.charts import DotPlot
 from recsys.base.errors import DataError
 from recsys.base.tables import Tabular
-from recsys.evaluation.evaluate import matrices
+from recsys.evaluation.evaluate import likes_of, matrices
 from recsys.evaluation.held_out import (
     NOT_DRAWN,
     HeldOut,
+    dislikes_of,
     drawn,
     evaluate_pairs,
     left_out_by_split,
@@ -148,26 +149,52 @@ def evaluate_new_items(
     _require_shape(scorer, (len(train.users), n_warm + n_cold), what)
     of_new = pattern(new_items.user_items())
     nothing = sp.csr_array(of_new.shape, dtype=np.int8)
+    likes = likes_of(train, seen)
+    disliked, of_new_disliked = dislikes_of(test), dislikes_of(new_items)
     left_out = left_out_by_split(test)
     left_out.pop("test items not in train", None)  # they are what is measured
-    known = sp.csr_array(sp.hstack([seen, nothing], format="csr"))
     parts = {
-        "warm": (slice(0, n_warm), seen, relevant),
-        "cold": (slice(n_warm, n_warm + n_cold), nothing, of_new),
-        "mixed": (slice(0, n_warm + n_cold), known, sp.hstack([relevant, of_new], format="csr")),
+        "warm": (slice(0, n_warm), HeldOut(seen, relevant, likes, left_out, disliked)),
+        "cold": (
+            slice(n_warm, n_warm + n_cold),
+            HeldOut(nothing, of_new, nothing, left_out, of_new_disliked),
+        ),
+        "mixed": (
+            slice(0, n_warm + n_cold),
+            HeldOut(
+                _beside(seen, nothing),
+                _beside(relevant, of_new),
+                _beside(likes, nothing),
+                left_out,
+                _dislikes_beside((disliked, seen.shape), (of_new_disliked, of_new.shape)),
+            ),
+        ),
     }
     found = {}
-    for name, (columns, excluded, wanted) in parts.items():
-        own_left_out = dict(left_out)
+    for name, (columns, pairs) in parts.items():
+        own_left_out, wanted = dict(left_out), pairs.relevant
         if name != "warm":
             own_left_out.pop("test events: item not in train", None)
-        wanted = sp.csr_array(wanted)
         if most_users is not None:
             wanted, n_others = drawn(wanted, most_users, seed)
             own_left_out |= {NOT_DRAWN: n_others} if n_others else {}
-        pairs = HeldOut(excluded, wanted, train=excluded, left_out=own_left_out)
+        pairs = replace(pairs, relevant=wanted, left_out=own_left_out)
         found[name] = evaluate_pairs(_columns_of(scorer, columns), pairs, ks, progress=progress)
     return Catalogues(**found)
+
+
+def _beside(of_warm: sp.csr_array, of_new: sp.csr_array) -> sp.csr_array:
+    """Return pairs of the items of train and of the new ones as those of all."""
+    return sp.csr_array(sp.hstack([of_warm, of_new], format="csr"))
+
+
+def _dislikes_beside(
+    *parts: tuple[sp.csr_array | None, tuple[int, int]],
+) -> sp.csr_array | None:
+    """Return what was disliked of all items; None where it is of neither part."""
+    if all(one is None for one, _ in parts):
+        return None
+    return _beside(*(sp.csr_array(of, dtype=np.int8) if one is None else one for one, of in parts))
 
 
 def of_other_catalogues(

@@ -228,15 +228,17 @@ def explanation(asked: Asked) -> Reply:
 def explanation_of_anybody(asked: Asked) -> Reply:
     """Answer the same of the user or the history in the body."""
     given, recommender = asked.given, asked.opened.recommender
-    if ("user_id" in given) == ("history" in given):
-        got = "both" if "history" in given else "neither"
+    is_of_history = bool(given.keys() & {"history", "user_attributes"})
+    if ("user_id" in given) == is_of_history:
+        got = "both" if is_of_history else "neither"
         raise ProblemError("invalid", f"expected a user_id or a history, got {got}")
-    if "history" in given:
+    if is_of_history:
         why = recommender.explain_for_history(
-            given["history"],
+            given.get("history", ()),
             given["item_id"],
             weights=given.get("weights"),
             dislikes=given.get("dislikes", ()),
+            user_attributes=given.get("user_attributes"),
         )
     elif "weights" in given or "dislikes" in given:
         name = "weights" if "weights" in given else "dislikes"

@@ -39,6 +39,12 @@ OF_A_USER = (
         "popular",
     ),
 )
+USER_ATTRIBUTES = Parameter(
+    "user_attributes",
+    "object",
+    "What is known of a user without a user_id, by columns that the model knows.",
+    in_query=False,
+)
 OF_ANYBODY = (
     Parameter("user_id", "id", "A user; without one, history is needed."),
     *OF_A_USER[:-1],
@@ -51,10 +57,5 @@ OF_ANYBODY = (
         "popular",
     ),
     Parameter("weights", "numbers", "Strength of each item of a history without a user_id."),
-    Parameter(
-        "user_attributes",
-        "object",
-        "What is known of a user without a user_id, by columns that the model knows.",
-        in_query=False,
-    ),
+    USER_ATTRIBUTES,
 )

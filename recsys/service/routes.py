@@ -160,6 +160,7 @@ ROUTES = (
             Parameter("history", "ids", "Items, the last one last; the version holds them all."),
             Parameter("weights", "numbers", "Strength of each item of the history."),
             Parameter("dislikes", "ids", "What the user of the history does not want."),
+            of_lists.USER_ATTRIBUTES,
             DETAILS,
         ),
         example={"body": {"history": ["i7"], "item_id": "i9"}},

@@ -256,9 +256,11 @@ RULES: dict[str, Schema] = {
                     "history": {"type": "null"},
                     "weights": {"type": "null"},
                     "dislikes": {"type": "null"},
+                    "user_attributes": {"type": "null"},
                 },
             },
             _OF_HISTORY,
+            _OF_ATTRIBUTES,
         ]
     },
 }

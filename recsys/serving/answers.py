@@ -131,19 +131,20 @@ class Answers:
         """
         pins: list[tuple[int, Scored]] = []
         taken = NO_ITEMS
+        last = 0
         for pin in request.pins:
-            if pin.position <= request.k and len(pins) < request.k:
-                left = np.append(exclude, taken)
-                rows, scores = finder(request.of_pin(pin), left)(1)
-                if len(rows):
-                    pins.append((pin.position, Scored(int(rows[0]), float(scores[0]))))
-                    taken = np.append(taken, rows)
+            position = max(pin.position, last + 1)  # the next one, where another has it
+            if position > request.k:
+                break
+            rows, scores = finder(request.of_pin(pin), np.append(exclude, taken))(1)
+            if len(rows):
+                pins.append((position, Scored(int(rows[0]), float(scores[0]))))
+                last, taken = position, np.append(taken, rows)
         new: list[tuple[int, Scored]] = []
         if request.exposure is not None:
             find = finder(request.of_new_items, np.append(exclude, taken))
             who = self.version.encode() + who
             new = request.exposure.placed(find, replace(request, pinned=taken), pins, who)
-            new = new[: request.k - len(pins)]  # pins of one position have the next ones too
         taken = np.append(taken, np.array([one.row for _, one in new], np.int32))
         pins = sorted([*pins, *new], key=lambda one: one[0])
         rest = replace(request, k=request.k - len(pins), pins=(), pinned=taken)

@@ -368,7 +368,8 @@ class Recommender(Space):
         What attributes of the user add is in the `rest`.
         """
         history, user = self._histories.folded(item_ids, weights, "all", dislikes, user_attributes)
-        return self._explained(history, user, self.item_vectors.row(item_id), "fold_in")
+        source: Source = "fold_in" if (history.data > 0).any() else "attributes"
+        return self._explained(history, user, self.item_vectors.row(item_id), source)
 
     def _explained(
         self, history: "sp.csr_array", user: FloatVector, item_idx: int, source: Source

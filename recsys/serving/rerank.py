@@ -38,8 +38,9 @@ def reranked(find: Find, request: Request, vectors: FloatMatrix) -> tuple[ItemRo
         if len(rows) >= size or n_found < n:
             break
         n *= 2
+    rows, scores = rows[:size], scores[:size]  # the same, however many had to be looked through
     if diversity == 0:
-        return rows[:k], scores[:k]
+        return rows, scores
     chosen = _by_marginal_relevance(scores, unit_rows(vectors[rows]), min(k, len(rows)), diversity)
     return rows[chosen], scores[chosen]
 

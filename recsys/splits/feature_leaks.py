@@ -59,18 +59,33 @@ def _figures(events: Interactions) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Return what an attribute may have been made of: one value for each item, (n_items,)."""
     n, item_idx = len(events.items), events.item_idx
     of_pair = np.unique(events.pair_keys()) % max(n, 1)
-    numbers = {
+    numbers: dict[str, NDArray[np.float64]] = {
         "number of their events": np.bincount(item_idx, minlength=n).astype(np.float64),
         "number of their users": np.bincount(of_pair, minlength=n).astype(np.float64),
-        "sum of their weights": np.bincount(item_idx, events.weight, minlength=n),
+        "sum of their weights": np.bincount(item_idx, events.weight, n).astype(np.float64),
     }
-    dates = {}
-    if events.timestamp is not None:
-        for figure, keep, start in (("first", np.minimum, np.inf), ("last", np.maximum, -np.inf)):
-            found = np.full(n, start)
-            keep.at(found, item_idx, events.timestamp)
-            dates[f"time of their {figure} event"] = found
+    dates = _dates(item_idx, events.timestamp, n, "event")
+    if events.dislikes is not None and len(events.dislikes):
+        disliked = np.bincount(events.dislikes.item_idx, minlength=n).astype(np.float64)
+        numbers["number of their dislikes"] = disliked
+        numbers["number of their likes and dislikes"] = numbers["number of their events"] + disliked
+        item_idx = np.append(item_idx, events.dislikes.item_idx)
+        if events.timestamp is not None and events.dislikes.timestamp is not None:
+            times = np.append(events.timestamp, events.dislikes.timestamp)
+            dates |= _dates(item_idx, times, n, "like or dislike")
     return {"number": numbers, "date": dates}
+
+
+def _dates(
+    item_idx: NDArray[np.integer], times: NDArray[np.integer] | None, n: int, what: str
+) -> dict[str, NDArray[np.float64]]:
+    dates: dict[str, NDArray[np.float64]] = {}
+    if times is not None:
+        for figure, keep, start in (("first", np.minimum, np.inf), ("last", np.maximum, -np.inf)):
+            found = np.full(n, start, dtype=np.float64)
+            keep.at(found, item_idx, times)
+            dates[f"time of their {figure} {what}"] = found
+    return dates
 
 
 def _numbers(column: pa.ChunkedArray) -> Iterator[tuple[str, NDArray[np.float64]]]:
@@ -82,11 +97,17 @@ def _numbers(column: pa.ChunkedArray) -> Iterator[tuple[str, NDArray[np.float64]
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         values = column.cast(pa.float64(), safe=False).to_numpy()
         yield "number", values
-        yield "date", values  # in unix seconds
-    elif pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type):
+        for per_second in (1, 1_000):  # what is unix time counts in one of these
+            yield "date", values / per_second
+    elif _are_lists(kind) and pa.types.is_floating(kind.value_type):
         vectors = column.to_pylist()
         lengths = [np.nan if one is None else float(np.linalg.norm(one)) for one in vectors]
         yield "number", np.array(lengths)
+
+
+def _are_lists(kind: Any) -> bool:
+    lists = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
+    return any(is_one(kind) for is_one in lists)
 
 
 def _is_made_of(values: NDArray[np.float64], of_events: NDArray[np.float64], kind: str) -> bool:

@@ -52,7 +52,7 @@ def split_items(
     ::
 
         train, test = recsys.split_items(log, share=0.2)
-        print(recsys.evaluate_new_items(model, train, test, items))
+        print(recsys.evaluate_new_items(embeddings, train, test))  # rows of train, then the new
     """
     require_interactions("split_items", log)
     require_fraction("split_items", "share", share)

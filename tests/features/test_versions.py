@@ -1,8 +1,10 @@
 """Attributes from the settings to a version: what is trained, kept, aligned, verified and read."""
 
+import asyncio
 import json
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -147,7 +149,6 @@ def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
     assert (both.source, alone.source) == ("fold_in", "fold_in")
     assert both != alone
     why = recommender.explain_for_history(["i0"], "i3", user_attributes={"likes": "tea"})
-    assert why.rest > 0.01 * why.score  # what the attributes say
     assert why.score == pytest.approx(sum(added for _, added in why.parts) + why.rest)
     with pytest.raises(recsys.DataError, match="user_attributes: .* knows, likes, got 'like'; did"):
         recommender.recommend_for_history([], user_attributes={"like": "tea"})
@@ -167,6 +168,14 @@ def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
         [one.item_id for one in known],
         "attributes",
     )
+    over_http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
+    client = recsys.AsyncClient(http=over_http)
+    for history, source in ((["i0"], "fold_in"), ([], "attributes")):
+        asked = {"user_attributes": {"likes": "tea"}}
+        why = recommender.explain_for_history(history, "i3", **asked)
+        assert (why.source, why.rest > 0.01 * why.score) == (source, True)
+        told_why = asyncio.run(client.explain_for_history(history, "i3", **asked))
+        assert (told_why.score, told_why.rest, told_why.source) == (why.score, why.rest, source)
     again = run_night(settings_from_file(store), store / "store")
     assert again.version == after.version.name  # nothing is new
 

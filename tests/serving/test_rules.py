@@ -94,8 +94,9 @@ def twin(
         else:
             mask = CONDITIONS[one["where"]](world)
             fits = [row for row in order if mask[row] and row not in taken and not is_new[row]]
-        if fits and one["position"] <= k and len(pinned) < k:
-            pinned.append((one["position"], fits[0]))
+        place = max(one["position"], pinned[-1][0] + 1 if pinned else 1)
+        if fits and place <= k:
+            pinned.append((place, fits[0]))
     columns = {"color": world.color, "price": world.price.tolist()}
     limits = [(columns[name], int(most)) for name, most in (one.split(":") for one in max_per)]
     listed, counted = [], [row for _, row in pinned]

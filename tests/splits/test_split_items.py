@@ -109,6 +109,23 @@ def test_what_was_made_of_the_held_out_events_is_refused(test_part, figure: str)
     require_features_before(table, test_part, "evaluate", columns=("price",))  # not used
 
 
+def test_what_was_made_of_dislikes_or_counts_milliseconds_is_refused(test_part) -> None:
+    new = new_items_of(test_part)
+    others = replace(new, item_idx=(new.item_idx * 7 % 40).astype(np.int32))
+    disliked = others.select(new.user_idx % 2 == 0)
+    times = 1_000 + np.random.default_rng(0).permutation(len(new))
+    new = replace(new, timestamp=times, dislikes=disliked)
+    last = np.zeros(40, dtype=np.int64)
+    np.maximum.at(last, new.item_idx, times)
+    held = replace(test_part, split_info=replace(test_part.split_info, new_items=new))
+    for made, figure in (
+        (np.bincount(disliked.item_idx, minlength=40), "number of their dislikes"),
+        (1_000 * last, "time of their last event"),
+    ):
+        with pytest.raises(DataError, match=f"got made, which goes with the {figure} over"):
+            require_features_before(attributes(made=made), held, "evaluate")
+
+
 def test_vectors_whose_lengths_are_numbers_of_users_are_refused(test_part) -> None:
     rng = np.random.default_rng(0)
     units = rng.standard_normal((40, 4))
@@ -117,8 +134,10 @@ def test_vectors_whose_lengths_are_numbers_of_users_are_refused(test_part) -> No
         vectors = pa.FixedSizeListArray.from_arrays(pa.array((units * scale[:, None]).ravel()), 4)
         table = attributes(embedding=vectors)
         if is_leak:
-            with pytest.raises(DataError, match="got embedding, which goes with the number of"):
-                require_features_before(table, test_part, "evaluate")
+            for kind in (vectors.type, pa.list_(pa.float64())):
+                table = attributes(embedding=vectors.cast(kind))
+                with pytest.raises(DataError, match="got embedding, which goes with the number of"):
+                    require_features_before(table, test_part, "evaluate")
         else:
             require_features_before(table, test_part, "evaluate")
             published = table.replace_schema_metadata({"space_id": "3f2a91bc"})
