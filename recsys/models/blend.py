@@ -15,7 +15,7 @@ from recsys.base.threads import chunks, threads
 from recsys.features import Features
 from recsys.logs.interactions import Interactions
 from recsys.models.als import ALS
-from recsys.models.als.sweep import gram
+from recsys.models.als.gram import gram
 from recsys.models.mapped import mapped, with_priors
 from recsys.models.protocol import (
     Contributions,

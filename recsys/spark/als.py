@@ -251,8 +251,8 @@ class _Fit:
         name: str | None = None,
     ) -> None:
         work = Solve(
-            str(rows.packed), str(rows.folder), name or rows.named(epoch), fixed.vectors, begin,
-            fixed.basis, fixed.dense, steps, tolerance, not rows.is_whole,
+            str(rows.packed), rows.cut, str(rows.folder), name or rows.named(epoch),
+            fixed.vectors, begin, fixed.basis, fixed.dense, steps, tolerance, not rows.is_whole,
         )  # fmt: skip
         rows.sums = run(self.spark, rows.cut, work)
         rows.solved = work.name

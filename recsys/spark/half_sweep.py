@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isqrt
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from recsys.base.threads import Threads, threads
 from recsys.models.als.basis import Dense
 from recsys.models.als.columns import Fixed
+from recsys.models.als.gram import Gram, GramPart, gram_parts, joined, total_of
 from recsys.models.als.row_solver import halve_rows
 from recsys.models.als.sweep import Side, aligned_zeros, solve_side, turn
 from recsys.spark.arrow import map_in_arrow, one_row
@@ -28,14 +29,18 @@ from recsys.vectors import FloatMatrix
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_SUMS = "block int, loss double, penalty double, longest double, gram binary"
+_FOUND = (
+    "block int, loss double, penalty double, longest double, "
+    "parts array<struct<level:int,number:int,total:binary>>"
+)
+_PART = {"level": pa.int32(), "number": pa.int32(), "total": pa.binary()}
 _SCHEMA = pa.schema(
     {
         "block": pa.int32(),
         "loss": pa.float64(),
         "penalty": pa.float64(),
         "longest": pa.float64(),
-        "gram": pa.binary(),
+        "parts": pa.list_(pa.struct(_PART)),
     }
 )
 _MOST_AT_DRIVER = 32  # parts of a sum that the driver adds up; more are added up by executors first
@@ -43,7 +48,7 @@ _MOST_AT_DRIVER = 32  # parts of a sum that the driver adds up; more are added u
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """What tasks find of the rows that they worked on.
+    """What is known of the rows of a side.
 
     Parameters
     ----------
@@ -58,15 +63,16 @@ class Sums:
     loss: float
     penalty: float
     longest: float
-    gram: NDArray[np.float64]
+    gram: Gram
 
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
-            self.loss + other.loss,
-            self.penalty + other.penalty,
-            max(self.longest, other.longest),
-            self.gram + other.gram,
-        )
+
+class Found(NamedTuple):
+    """What tasks find of the rows that they worked on: as in `Sums`, the Gram matrix in parts."""
+
+    loss: float = 0.0
+    penalty: float = 0.0
+    longest: float = 0.0
+    parts: Sequence[GramPart] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +83,8 @@ class Solve:
     ----------
     packed : str
         Folder of the blocks.
+    cut : Cut
+        How the side is cut into them.
     out, name : str
         Folder and name of the files of solved rows, float32.
     begin : Vectors or None
@@ -86,6 +94,7 @@ class Solve:
     """
 
     packed: str
+    cut: Cut
     out: str
     name: str
     fixed: Vectors
@@ -96,7 +105,7 @@ class Solve:
     tolerance: float
     wants_gram: bool
 
-    def __call__(self, block: int, pool: Threads) -> Sums:
+    def __call__(self, block: int, pool: Threads) -> Found:
         """Solve the rows of a block, and write them."""
         packed = PackedBlock.open(Path(self.packed), block)
         n_rows, width = len(packed.dense_scale), len(self.dense.spectrum)
@@ -115,8 +124,10 @@ class Solve:
             scale=self.fixed.scale, steps=self.steps, tolerance=self.tolerance,
         )  # fmt: skip
         write_array(block_path(Path(self.out), block, self.name), vectors)
-        of_rows = side.gram(pool) if self.wants_gram else np.empty(0)
-        return Sums(loss, side.penalty, side.longest, of_rows)
+        parts: Sequence[GramPart] = ()
+        if self.wants_gram:
+            parts = gram_parts(vectors, packed.dense_scale, pool, self.cut.rows(block)[0])
+        return Found(loss, side.penalty, side.longest, parts)
 
 
 def _matrix(packed: PackedBlock, n_columns: int) -> sp.csr_array:
@@ -144,7 +155,7 @@ class Turn:
     basis: FloatMatrix | None
     scale: float | None
 
-    def __call__(self, block: int, pool: Threads) -> Sums:
+    def __call__(self, block: int, pool: Threads) -> Found:
         """Turn the rows of a block, and write them."""
         vectors = in_float32(self.solved.block(block), 1.0)
         if self.basis is not None:
@@ -154,17 +165,19 @@ class Turn:
             rounded = aligned_zeros(len(vectors), vectors.shape[1], np.uint16)
             halve_rows(vectors, self.scale, 0, len(vectors), rounded)
         write_array(block_path(Path(self.out), block, self.name), rounded)
-        return Sums(0.0, 0.0, 0.0, np.empty(0))
+        return Found()
 
 
 def run(spark: SparkSession, cut: Cut, work: Solve | Turn) -> Sums:
     """Run work on all blocks, and add up what it finds, in the order of the blocks."""
     n_blocks = len(cut)
     blocks = spark.range(0, n_blocks, numPartitions=n_blocks)
-    found = map_in_arrow(blocks, partial(_work_on, work=work), _SUMS)
+    rows = map_in_arrow(blocks, partial(_work_on, work=work), _FOUND)
     if n_blocks > _MOST_AT_DRIVER and isinstance(work, Solve) and work.wants_gram:
-        found = _added_in_groups(found, n_blocks)
-    return _added(found.toArrow())
+        rows = _added_in_groups(rows, n_blocks)
+    found = _added(rows.toArrow().to_pylist())
+    width = found.parts[0].total.shape[0] if found.parts else 0
+    return Sums(found.loss, found.penalty, found.longest, total_of(found.parts, width))
 
 
 def _work_on(batches: Iterator[pa.RecordBatch], work: Solve | Turn) -> Iterator[pa.RecordBatch]:
@@ -181,29 +194,34 @@ def _added_in_groups(found: DataFrame, n_blocks: int) -> DataFrame:
     per_group = -(-n_blocks // n_groups)
     group = (found["block"] / per_group).cast("int")
     grouped = found.repartition(n_groups, group)
-    return map_in_arrow(grouped, partial(_add_group, per_group=per_group), _SUMS)
+    return map_in_arrow(grouped, partial(_add_group, per_group=per_group), _FOUND)
 
 
 def _add_group(batches: Iterator[pa.RecordBatch], per_group: int) -> Iterator[pa.RecordBatch]:
     rows = [row for batch in batches for row in batch.to_pylist()]
     for group in sorted({row["block"] // per_group for row in rows}):
         inside = [row for row in rows if row["block"] // per_group == group]
-        yield _row_of(inside[0]["block"], _added(pa.Table.from_pylist(inside, _SCHEMA)))
+        yield _row_of(inside[0]["block"], _added(inside))
 
 
-def _added(found: pa.Table) -> Sums:
-    rows = found.sort_by("block").to_pylist()
-    sums = [
-        Sums(row["loss"], row["penalty"], row["longest"], np.frombuffer(row["gram"]))
-        for row in rows
-    ]
-    total = sums[0]
-    for one in sums[1:]:
-        total = total + one
-    width = isqrt(total.gram.size)
-    return Sums(total.loss, total.penalty, total.longest, total.gram.reshape(width, width))
+def _added(rows: list[dict[str, Any]]) -> Found:
+    rows = sorted(rows, key=itemgetter("block"))
+    loss, penalty = (float(sum(row[name] for row in rows)) for name in ("loss", "penalty"))
+    parts = joined(_part_of(part) for row in rows for part in row["parts"])
+    return Found(loss, penalty, max(row["longest"] for row in rows), parts)
 
 
-def _row_of(block: int, sums: Sums) -> pa.RecordBatch:
-    gram = sums.gram.tobytes()
-    return one_row(_SCHEMA, block, sums.loss, sums.penalty, sums.longest, gram)
+def _part_of(sent: dict[str, Any]) -> GramPart:
+    total = np.frombuffer(sent["total"])
+    width = isqrt(total.size)
+    return GramPart(sent["level"], sent["number"], total.reshape(width, width))
+
+
+def _sent(part: GramPart) -> dict[str, Any]:
+    total = part.total.astype(np.float64)
+    return {"level": part.level, "number": part.number, "total": total.tobytes()}
+
+
+def _row_of(block: int, found: Found) -> pa.RecordBatch:
+    parts = [_sent(part) for part in found.parts]
+    return one_row(_SCHEMA, block, found.loss, found.penalty, found.longest, parts)

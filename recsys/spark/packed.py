@@ -17,7 +17,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.threads import ranges_of_equal_work
-from recsys.models.als.sweep import CHUNK, Side, items_at, users_at_zero, weighted
+from recsys.models.als.gram import CHUNK
+from recsys.models.als.sweep import Side, items_at, users_at_zero, weighted
 from recsys.models.protocol import power_of_counts
 from recsys.spark.arrow import map_in_arrow, one_row
 from recsys.spark.blocks import Cut, block_path, make_folder, read_array, write_block

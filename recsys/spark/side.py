@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from recsys.base.threads import Threads
 from recsys.models.als.basis import Basis, Dense, Outline, basis_of, choose, diagonal
+from recsys.models.als.gram import GramPart, gram, gram_parts, joined, total_of
 from recsys.models.als.sweep import (
     START_SCALE,
     aligned_zeros,
-    gram,
     halved,
     longest_of,
     scale_of_halves,
@@ -83,17 +83,21 @@ class SparkSide:
 
     def at_random(self, seed: int, pool: Threads) -> None:
         """Write the rows where a fit begins, those of a fit on one machine, block by block."""
-        rng, total = np.random.default_rng(seed), np.zeros((self.width, self.width))
+        rng = np.random.default_rng(seed)
         self.solved, longest = self.named(0), 0.0
+        parts: list[GramPart] = []
         for block in range(len(self.cut)):
             first, last = self.cut.rows(block)
             vectors = aligned_zeros(last - first, self.width)
             drawn = rng.random((last - first, self.factors), dtype=np.float32)
             vectors[:, : self.factors] = START_SCALE * drawn
             write_array(block_path(self.folder, block, self.solved), vectors)
-            total += gram(vectors, np.ones(len(vectors), dtype=np.float32), pool)
+            if not self.is_whole:
+                ones = np.ones(len(vectors), dtype=np.float32)
+                parts = joined(parts + gram_parts(vectors, ones, pool, first))
             longest = max(longest, float(np.linalg.norm(vectors, axis=1).max(initial=0)))
-        self.sums = Sums(0.0, 0.0, longest, np.empty(0) if self.is_whole else total)
+        total = np.empty(0) if self.is_whole else total_of(parts, self.width)
+        self.sums = Sums(0.0, 0.0, longest, total)
 
     def named(self, epoch: int) -> str:
         """Return the name of its solved rows of an epoch."""

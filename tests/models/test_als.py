@@ -13,8 +13,9 @@ from recsys.base.threads import threads
 from recsys.errors import DataError, DivergedError
 from recsys.models import ALS
 from recsys.models.als.basis import dense_of, diagonal
+from recsys.models.als.gram import gram
 from recsys.models.als.prior import FixedPrior
-from recsys.models.als.sweep import gram, padded, solve_side, users_at_zero, weighted
+from recsys.models.als.sweep import padded, solve_side, users_at_zero, weighted
 from recsys.models.protocol import Epoch, in_mean_weights, mean_weight_of, popularity_of
 from recsys.vectors import Embeddings
 from tests.models import als_twin as reference

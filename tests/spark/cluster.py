@@ -14,7 +14,7 @@ from pathlib import Path
 import pyspark
 
 from recsys.base.threads import Threads
-from recsys.spark.half_sweep import Solve, Sums
+from recsys.spark.half_sweep import Found, Solve
 
 ROOT = Path(__file__).parents[2]
 _STARTED = re.compile(r"Starting Spark master at (spark://\S+)")
@@ -96,15 +96,15 @@ class Deadly:
 
     wants_gram = False
 
-    def __call__(self, block: int, pool: Threads) -> Sums:
-        sums = self.work(block, pool)
+    def __call__(self, block: int, pool: Threads) -> Found:
+        found = self.work(block, pool)
         if block == self.block:
             with suppress(FileExistsError):
                 Path(self.mark).touch(exist_ok=False)
                 for process in _ancestors(os.getppid()):
                     os.kill(process, signal.SIGKILL)
                 os.kill(os.getpid(), signal.SIGKILL)
-        return sums
+        return found
 
 
 def _ancestors(process: int) -> list[int]:

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from recsys.base.errors import ConfigError, DataError
+from recsys.base.threads import threads
 from recsys.models import ALS
+from recsys.models.als.gram import gram
+from recsys.models.als.sweep import padded
 from recsys.models.protocol import Epoch, OnEpoch
 from recsys.spark.als import SparkFit, fit
 from tests.spark.worlds import spark_log
@@ -74,9 +77,32 @@ def test_vectors_in_blocks_go_on_where_a_fit_stopped(
     found = in_blocks(lambda epoch: epochs.append(epoch.number)).embeddings()
     assert epochs == [1, 2, 3]
     expected = ALL_EXPONENTS.fit(WORLD)
-    # Sums over blocks round otherwise than sums over all rows, and so do halves after them.
+    # So few rows are not cut at whole chunks: sums round otherwise, and so do halves after them.
     np.testing.assert_allclose(found.users, expected.users, atol=1e-3)
     np.testing.assert_allclose(found.items, expected.items, atol=1e-3)
+
+
+def test_users_in_blocks_have_the_bits_of_one_machine(
+    spark: "SparkSession", tmp_path: Path
+) -> None:
+    world = random_user_items(70_000, 40, 0.05)  # two blocks of whole chunks
+    user = np.repeat(np.arange(70_000), np.diff(world.indptr))
+    world.data *= (10 ** (-8 * user / 70_000)).astype(np.float32)  # else their sums are exact
+    als = ALS(factors=8, iterations=4)  # the last in a basis of both sides
+    few = 1 << 20  # bytes: items are sent whole, users are not
+    log = spark_log(spark, world)
+    found = fit(als, log, tmp_path, spark=spark, broadcast_bytes=few)
+    assert not found.users.is_whole
+    assert len(found.users.cut) > 1
+    assert found.items.is_whole
+    expected = als.fit(world)
+    users = found.embeddings().users
+    np.testing.assert_array_equal(users, expected.users)
+    np.testing.assert_array_equal(found.embeddings().items, expected.items)
+    assert found.users.sums is not None
+    with threads() as pool:
+        whole = gram(padded(users), np.ones(len(users), dtype=np.float32), pool)
+    np.testing.assert_array_equal(found.users.sums.gram, whole)
 
 
 def test_the_order_of_histories_is_not_known(spark: "SparkSession", tmp_path: Path) -> None:

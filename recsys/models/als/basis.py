@@ -13,9 +13,9 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from recsys.models.als.gram import Gram
 from recsys.vectors import FloatMatrix, FloatVector
 
-Gram = NDArray[np.float64]
 Basis = Literal["own", "common", "kept"]
 """The eigenbasis of the fixed side; one near those of both; what they have, while it is near."""
 

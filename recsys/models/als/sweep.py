@@ -5,7 +5,7 @@ The work of a half-sweep over n_rows rows with n_fixed columns, nnz interactions
 ``2 n_rows d^2`` for their pulls or, where both sides turn (see `recsys.models.als.basis`),
 ``2 (n_rows + n_fixed) d^2``.
 Results do not depend on the number of threads: every row is solved by itself, and sums over rows
-are made chunk by chunk, in order.
+are made in one order (see `recsys.models.als.gram`).
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ from recsys.models.als.basis import (
     diagonal,
 )
 from recsys.models.als.columns import Fixed, Number
+from recsys.models.als.gram import CHUNK, gram, product
 from recsys.models.als.prior import FixedPrior, Prior, penalty_of
 from recsys.models.als.row_solver import N_SCRATCH, halve_rows, solve_rows
 from recsys.models.protocol import popularity_of, power_of_counts
@@ -41,7 +42,6 @@ if TYPE_CHECKING:  # ALS is made of sweeps
     from recsys.models.als.als import ALS
 
 START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
-CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
 _RUN = 512  # rows whose pulls are made at a time, and are in a cache when they are read
 EXACT_STEPS, EXACT = 200, 1e-6  # at most so many; and the tolerance of `solve_rows`
@@ -311,7 +311,7 @@ def solve_side(
         scratch, room = mine = rooms.pop()  # each thread works on one part at a time
         pulls = room[: last - first]
         if dense.matrix is not None:
-            np.matmul(rows.vectors[first:last], dense.matrix, out=pulls)
+            product(rows.vectors[first:last], dense.matrix, out=pulls)
         found: tuple[Number, Number, Number] = solve_rows(
             indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors,
             dense.spectrum, pulls, rows.dense_scale, rows.regularization, prior, scratch,
@@ -369,28 +369,11 @@ def eigenbasis(
     return basis_of(gram(vectors, scale, pool), factors)
 
 
-def gram(vectors: FloatMatrix, scale: FloatVector, pool: Threads) -> NDArray[np.float64]:
-    """Return ``F' diag(scale) F``, float64 (width, width)."""
-    is_scaled = bool((scale != 1).any())
-
-    def work(start: int) -> FloatMatrix:
-        chunk = vectors[start : start + CHUNK]
-        if is_scaled:
-            chunk = chunk * np.sqrt(scale[start : start + CHUNK, None])
-        product: FloatMatrix = chunk.T @ chunk  # NumPy sees the symmetry, and does half the work
-        return product
-
-    total = np.zeros((vectors.shape[1],) * 2)
-    for product in pool.map(work, range(0, len(vectors), CHUNK)):
-        total += product
-    return total
-
-
 def turn(vectors: FloatMatrix, basis: FloatMatrix, pool: Threads) -> None:
     """Multiply by the basis in place, chunk by chunk, so that no second matrix is needed."""
 
     def work(start: int) -> None:
         chunk = vectors[start : start + CHUNK]
-        chunk[:] = chunk @ basis
+        chunk[:] = product(chunk, basis)
 
     pool.map(work, range(0, len(vectors), CHUNK))
