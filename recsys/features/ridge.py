@@ -7,10 +7,11 @@ r"""The linear map from features to embeddings, by weighted ridge regression.
 
 in closed form (Hoerl and Kennard 1970), by the smaller of two systems: that of the features, or
 that of the rows, :math:`W = F' (F F' + \mu R^{-1})^{-1} Y`. It does not depend on the embeddings,
-so it is factorized once and serves every epoch of a fit.
+so it is factorized once and serves every epoch of a fit. Where both systems are large, as with the
+words of texts, `recsys.features.ridge_steps` solves the smaller one by steps.
 """
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import scipy.linalg
@@ -21,9 +22,14 @@ from recsys.base.errors import DataError
 from recsys.base.threads import Threads, threads
 from recsys.vectors import FloatMatrix
 
+if TYPE_CHECKING:
+    from recsys.features.ridge_steps import RidgeSteps
+
 DEFAULT_RIDGE = 2.0
 _Numbers = TypeVar("_Numbers", FloatMatrix, NDArray[np.float64])
 _CHUNK = 2048  # rows that one thread multiplies at a time
+_LANES = 16  # to a multiple of these embeddings are padded, see `recsys.base.simd`
+_WIDE = 1024  # rows or columns of a system, up to which a factor of it costs less than steps
 _DENSE = 0.1  # share of entries from which a product of dense rows is faster
 _LEAST = 1e-9  # of the largest entry on the diagonal: a system without a ridge stays solvable
 
@@ -39,12 +45,19 @@ class Ridge:
     ridge : float
         The weight of :math:`|W|^2` in mean weights of the rows that count: about so many rows of
         nothing are added to each feature.
+
+    Attributes
+    ----------
+    map : ndarray of float32, shape (n_features, factors)
+        W; without columns before the first solve.
+    penalty : float
+        mu.
     """
 
     def __init__(
         self, features: sp.csr_array, weights: NDArray[np.floating], ridge: float, pool: Threads
     ) -> None:
-        self.features = features
+        self.map: FloatMatrix = np.zeros((features.shape[1], 0), dtype=np.float32)
         self._counts = np.flatnonzero((np.asarray(weights) > 0) & (np.diff(features.indptr) > 0))
         self._roots = np.sqrt(np.asarray(weights, dtype=np.float64)[self._counts])
         self.penalty = ridge * float((self._roots**2).mean()) if len(self._counts) else 1.0
@@ -59,18 +72,24 @@ class Ridge:
             system, lower=True, overwrite_a=True, check_finite=False
         )
 
-    def map_of(self, vectors: FloatMatrix, pool: Threads) -> FloatMatrix:
-        """Return W, float32 (n_features, factors), of embeddings (n, factors)."""
+    def solve(self, vectors: FloatMatrix, pool: Threads) -> None:
+        """Find the map of embeddings (n, factors)."""
         weighted = vectors[self._counts].astype(np.float64) * self._roots[:, None]
         if self._is_primal:
             found = self._solved(product(self._columns, weighted, pool))
         else:
             found = product(self._columns, self._solved(weighted), pool)
-        return np.asarray(found, dtype=np.float32)
+        self.map = np.asarray(found, dtype=np.float32)
 
-    def applied(self, to: FloatMatrix, pool: Threads) -> FloatMatrix:
-        """Return the embeddings of all rows by a map, ``F W``, float32 (n, factors)."""
-        return product(self.features, to, pool)
+    @property
+    def in_space(self) -> tuple[FloatMatrix, ...]:
+        """What turns with the embeddings."""
+        return (self.map,)
+
+    @property
+    def square(self) -> float:
+        """The sum of the squares of W."""
+        return float(np.square(self.map, dtype=np.float64).sum())
 
     def _solved(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
         if not np.isfinite(right).all():  # of a fit that diverges, which says so itself
@@ -105,8 +124,28 @@ def feature_map(
             f"feature_map: expected as many rows of features as embeddings and weights, got "
             f"{features.shape[0]:,}, {len(vectors):,} and {len(weights):,}"
         )
+    width = -(-vectors.shape[1] // _LANES) * _LANES
     with threads() as pool:
-        return Ridge(features, weights, ridge, pool).map_of(vectors, pool)
+        found = regression_of(features, np.asarray(weights), ridge, width, pool)
+        wide = np.zeros((len(vectors), width), dtype=np.float32)
+        wide[:, : vectors.shape[1]] = vectors
+        found.solve(wide, pool)
+    return np.ascontiguousarray(found.map[:, : vectors.shape[1]])
+
+
+def regression_of(
+    features: sp.csr_array,
+    weights: NDArray[np.floating],
+    ridge: float,
+    width: int,
+    pool: Threads,
+) -> "Ridge | RidgeSteps":
+    """Return the regression for embeddings of so many factors: by steps where it is wide."""
+    if min(features.shape) <= _WIDE:
+        return Ridge(features, weights, ridge, pool)
+    from recsys.features.ridge_steps import RidgeSteps  # compiled; what serves needs it not
+
+    return RidgeSteps(features, weights, ridge, width)
 
 
 def vectors_of_features(features: sp.csr_array, to: FloatMatrix) -> FloatMatrix:

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.aligned import aligned_zeros
 from recsys.base.signed import liked
 from recsys.base.threads import threads
 from recsys.models.als import ALS
@@ -19,7 +20,6 @@ from recsys.models.als.prior import FixedPrior
 from recsys.models.als.sweep import (
     EXACT,
     EXACT_STEPS,
-    aligned_zeros,
     eigenbasis,
     items_at,
     padded,

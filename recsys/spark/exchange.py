@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.models.als.sweep import aligned_zeros
+from recsys.base.aligned import aligned_zeros
 from recsys.spark.blocks import Cut, block_path, read_array
 
 _MOST_KEPT = 2  # broadcasts that a worker keeps: those of both sides

@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
+from recsys.base.aligned import aligned_zeros
 from recsys.base.threads import Threads, threads
 from recsys.models.als.basis import Dense
 from recsys.models.als.columns import Fixed
 from recsys.models.als.gram import Gram, GramPart, gram_parts, joined, total_of
 from recsys.models.als.row_solver import halve_rows
-from recsys.models.als.sweep import Side, aligned_zeros, solve_side, turn
+from recsys.models.als.sweep import Side, solve_side, turn
 from recsys.spark.arrow import map_in_arrow, one_row
 from recsys.spark.blocks import Cut, block_path, write_array
 from recsys.spark.exchange import Vectors, in_float32

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.aligned import aligned_zeros
 from recsys.base.threads import Threads
 from recsys.models.als.basis import Basis, Dense, Outline, basis_of, choose, diagonal
 from recsys.models.als.gram import GramPart, gram, gram_parts, joined, total_of
 from recsys.models.als.sweep import (
     START_SCALE,
-    aligned_zeros,
     halved,
     longest_of,
     scale_of_halves,

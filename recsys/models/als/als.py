@@ -73,11 +73,12 @@ class ALS(Sized):
     :math:`\kappa = 1` is the paper's; 0 lets one regularization do for catalogues of any size.
 
     With features f of items, a share :math:`\theta` of the last sum becomes
-    :math:`\sum_i r_i^\nu |y_i - W' f_i|^2 + \mu |W|^2`, and W is solved in closed form each epoch:
-    a popular item is governed by its events, a rare one by its features, and one without events is
-    :math:`W' f_i`, of a last W by which all rows count alike. So with users. Without the rest,
-    which pulls to 0, the norms of one side were free: users would shrink, items and W grow, and
-    rows be tied to their features too tightly.
+    :math:`\sum_i r_i^\nu |y_i - W' f_i|^2 + \mu |W|^2`, and W is solved in closed form each epoch
+    (very many features follow by steps, see `recsys.features.ridge_steps`): a popular item is
+    governed by its events, a rare one by its features, and one without events is :math:`W' f_i`, of
+    a last W by which all rows count alike. So with users. Without the rest, which pulls to 0, the
+    norms of one side were free: users would shrink, items and W grow, and rows be tied to their
+    features too tightly.
     A weight below 0 is a dislike, a known zero of that confidence: its term is
     :math:`|\tilde w_{ui}| (x_u \cdot y_i)^2`, and it is none of the interactions that the mean
     weight, n_u and n_i are of.

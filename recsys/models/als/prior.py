@@ -8,11 +8,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.threads import Threads
-from recsys.features.ridge import Ridge, product
+from recsys.features.ridge import Ridge, product, regression_of
+from recsys.features.ridge_steps import RidgeSteps
 from recsys.vectors import FloatMatrix
 
 if TYPE_CHECKING:
     from recsys.models.als.sweep import Side
+
+_EPOCHS_OF_A_STEP = 3  # a step in each cost more, and no list was better
 
 
 @dataclass
@@ -20,6 +23,14 @@ class FixedPrior:
     """What each row of a side is regularized towards, found before."""
 
     map: FloatMatrix  # (n_rows, width): each row is a feature of its own
+
+    @property
+    def in_space(self) -> tuple[FloatMatrix, ...]:
+        """What turns with the rows."""
+        return (self.map,)
+
+    def follow(self, vectors: FloatMatrix, pool: Threads) -> None:
+        """Leave it as it is."""
 
     def solve(self, vectors: FloatMatrix, pool: Threads) -> None:
         """Leave it as it is."""
@@ -36,7 +47,9 @@ class FixedPrior:
 class Prior:
     r"""The map W of one side, which minimizes :math:`\sum_i r_i |y_i - W' f_i|^2 + \mu |W|^2`.
 
-    Its system depends on features and weights alone, so it is factorized once for all epochs.
+    Its system depends on features and weights alone. A small one is factorized once, and solved in
+    each epoch; a wide one, as that of texts, takes a step in some of them, as the rows do, and is
+    solved at the end alone.
 
     Parameters
     ----------
@@ -51,8 +64,9 @@ class Prior:
         self, features: sp.csr_array, weights: NDArray[np.floating], ridge: float, width: int
     ) -> None:
         self._features, self._weights, self._ridge = features, weights, ridge
-        self._regression: Ridge | None = None
-        self.map: FloatMatrix = np.zeros((features.shape[1], width), dtype=np.float32)
+        self._width = width
+        self._regression: Ridge | RidgeSteps | None = None
+        self._n_asked = 0
 
     def alike(self) -> "Prior":
         """Return the same with all rows counting alike, for rows that nobody has touched.
@@ -61,23 +75,56 @@ class Prior:
         less of them.
         """
         ones = (self._weights > 0).astype(np.float64)
-        return Prior(self._features, ones, self._ridge, self.map.shape[1])
+        found = Prior(self._features, ones, self._ridge, self._width)
+        if isinstance(self._regression, RidgeSteps):  # goes on from the map that it has
+            self._regression.reweigh(ones)
+            found._regression = self._regression
+        return found
+
+    @property
+    def map(self) -> FloatMatrix:
+        """W, (n_features, width)."""
+        if self._regression is None:
+            return np.zeros((self._features.shape[1], self._width), dtype=np.float32)
+        return self._regression.map
+
+    @property
+    def in_space(self) -> tuple[FloatMatrix, ...]:
+        """What turns with the rows."""
+        return () if self._regression is None else self._regression.in_space
+
+    def follow(self, vectors: FloatMatrix, pool: Threads) -> None:
+        """Bring the map nearer to the rows as they are in an epoch, or solve it."""
+        regression = self._regression_of(pool)
+        if isinstance(regression, Ridge):
+            regression.solve(vectors, pool)
+            return
+        self._n_asked += 1
+        if self._n_asked % _EPOCHS_OF_A_STEP == 0:
+            regression.solve(vectors, pool, steps=1)
 
     def solve(self, vectors: FloatMatrix, pool: Threads) -> None:
         """Solve the map for the rows as they are."""
-        if self._regression is None:
-            self._regression = Ridge(self._features, self._weights, self._ridge, pool)
-        self.map = self._regression.map_of(vectors, pool)
+        self._regression_of(pool).solve(vectors, pool)
 
     def rows(self, pool: Threads) -> FloatMatrix:
         """Return what each row is regularized towards, (n_rows, width)."""
-        return product(self._features, self.map, pool)
+        regression = self._regression_of(pool)
+        if isinstance(regression, RidgeSteps):
+            return regression.said
+        return product(self._features, regression.map, pool)
 
     def penalty(self) -> float:
         """Return the ridge, ``mu |W|^2``."""
         if self._regression is None:
             return 0.0
-        return self._regression.penalty * float(np.square(self.map, dtype=np.float64).sum())
+        return self._regression.penalty * self._regression.square
+
+    def _regression_of(self, pool: Threads) -> Ridge | RidgeSteps:
+        if self._regression is None:
+            given = self._features, self._weights, self._ridge, self._width
+            self._regression = regression_of(*given, pool)
+        return self._regression
 
 
 def penalty_of(side: "Side", prior: Prior | FixedPrior, pool: Threads) -> float:

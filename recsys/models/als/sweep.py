@@ -10,12 +10,13 @@ are made in one order (see `recsys.models.als.gram`).
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.aligned import aligned_zeros
 from recsys.base.errors import DataError
 from recsys.base.mapped import beside, parts
 from recsys.base.packing import csr_of, row_sums, transposed
@@ -46,7 +47,6 @@ _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the
 _RUN = 512  # rows whose pulls are made at a time, and are in a cache when they are read
 EXACT_STEPS, EXACT = 200, 1e-6  # at most so many; and the tolerance of `solve_rows`
 EXACT_OF_ALL = 3e-6  # the same of all users at the end of a fit, of which a pass is a tenth
-_LINE = 64  # bytes of a cache line
 _HALF_EXPONENT = 15  # float16 goes up to 2^16
 
 
@@ -87,7 +87,8 @@ class Side:
         """Multiply all that is in its space by a basis."""
         turn(self.vectors, basis, pool)
         if self.prior is not None:
-            turn(self.prior.map, basis, pool)
+            for one in self.prior.in_space:
+                turn(one, basis, pool)
 
     def fill(self, pool: Threads) -> None:
         """Give the rows without interactions their prior."""
@@ -110,18 +111,6 @@ def padded(vectors: FloatMatrix) -> FloatMatrix:
     wide = aligned_zeros(n_rows, -(-factors // N_LANES) * N_LANES)
     wide[:, :factors] = vectors
     return wide
-
-
-def aligned_zeros(n_rows: int, width: int, dtype: type[np.generic] = np.float32) -> NDArray[Any]:
-    """Return zeros that start with a cache line.
-
-    NumPy starts 16 bytes into one, so that every read of a register would touch two lines: the
-    half-sweep over items was measured twice as slow.
-    """
-    n_bytes = n_rows * width * np.dtype(dtype).itemsize
-    room = np.zeros(n_bytes + _LINE, dtype=np.uint8)
-    first = -room.ctypes.data % _LINE
-    return room[first : first + n_bytes].view(dtype).reshape(n_rows, width)
 
 
 def sides(
@@ -251,7 +240,7 @@ def half_sweep(
     """Improve one side with the other fixed, and that rounded; return the observed loss.
 
     Scores do not change when both sides turn, and turning back is not needed. With features, the
-    map from them to the rows is solved first.
+    map from them to the rows follows the rows first.
     """
     outlines = fixed.outline(pool), rows.outline(pool)
     choice = choose(*outlines, unobserved_weight, factors, into)
@@ -260,7 +249,7 @@ def half_sweep(
             side.turn(choice.basis, pool)
         side.sums = of_side
     if rows.prior is not None:
-        rows.prior.solve(rows.vectors, pool)
+        rows.prior.follow(rows.vectors, pool)
     columns, scale = halved(fixed.vectors, fixed.longest, pool, fixed.halves)
     fixed.halves = columns  # whose memory the next epoch takes again
     return solve_side(rows, columns, choice.dense, pool, scale=scale, steps=steps)
