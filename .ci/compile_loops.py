@@ -1,7 +1,7 @@
 """Compile the hot loops into their cache, so that the first training need not wait for it.
 
 The default training of a small log compiles what that of a large one calls; then each model, on top
-of the version before, and a map by UMAP.
+of the version before, dislikes, which have loops of their own, and a map by UMAP.
 """
 
 import tempfile
@@ -25,5 +25,9 @@ with tempfile.TemporaryDirectory() as store:
         split = "none" if model is None else "time"
         named = {} if model is None else {"model.name": model}
         recsys.train(log, store, settings={**settings, **named, "evaluation.split": split})
+    log["event"] = np.where(np.arange(len(log)) % 10, "view", "dislike")
+    events = {"view": 1, "dislike": -1}
+    als = {"model.name": "als", "evaluation.split": "none"}
+    recsys.train(log, store, settings={**settings, **als, "log.events": events})
     if find_spec("umap") is not None:
         vector_map(store, method="umap")

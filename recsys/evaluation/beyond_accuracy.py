@@ -71,8 +71,8 @@ class BeyondAccuracy:
             with self._counting:
                 self._times_listed[row] += counts
         if self._directions is not None:
-            likeness = self._likeness[:, users]
-            _mean_cosines(columns, lengths, self._directions, self._squares, likeness)
+            of_items = self._directions, self._squares
+            _mean_cosines(columns, lengths, *of_items, start, self._likeness)
 
     @property
     def per_user(self) -> Mapping[str, FloatArray]:
@@ -138,7 +138,8 @@ def _mean_cosines(
     lengths: NDArray[np.int64],  # (n, n_ks): of each list cut at each k
     directions: FloatMatrix,  # (n_items, factors): embeddings of length 1, or 0
     squares: FloatArray,  # (n_items,): their squared lengths
-    cosines: FloatArray,  # out, (n_ks, n)
+    first: int,  # of the lists among all
+    cosines: FloatArray,  # out, (n_ks, n_lists)
 ) -> None:
     """Fill in the mean cosine of the pairs of each list; 1 for a list without a pair.
 
@@ -158,7 +159,7 @@ def _mean_cosines(
                     total[factor] += directions[item, factor]
             done = n
             pairs = n * (n - 1.0)
-            cosines[length, row] = (_squared(total) - alone) / pairs if pairs > 0 else 1.0
+            cosines[length, first + row] = (_squared(total) - alone) / pairs if pairs > 0 else 1.0
 
 
 @compiled()

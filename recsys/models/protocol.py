@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.mapped import made_of
-from recsys.base.packing import counts, is_clean, same_csr
+from recsys.base.packing import counts, csr_of, is_clean, same_csr
 from recsys.base.signed import SMALLEST, liked
 from recsys.features import Features
 from recsys.logs.interactions import Interactions
@@ -37,7 +37,7 @@ def checked(
     *,
     signed: bool = False,
 ) -> sp.csr_array:
-    """Return a clean matrix: float32, sorted indices, no repeats and no stored zeros.
+    """Return a clean matrix: float32, sorted int32 columns, no repeats and no stored zeros.
 
     Its arrays are those of a matrix that is clean, not to be written to. With a recency, weights
     fall with the steps back. `signed`: dislikes are in it, by weights below 0. A DataError if it is
@@ -68,7 +68,9 @@ def checked(
         raise DataError(f"user_items: expected {expected}, got {n_bad} others of {matrix.nnz}")
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
-    return matrix
+    # SciPy widens columns that meet int64, and solvers are compiled again for each width.
+    columns = matrix.indices.astype(np.int32, copy=False)
+    return csr_of(matrix.data, columns, matrix.indptr, matrix.shape)
 
 
 def require_order(user_items: UserItems, name: str) -> Interactions:

@@ -297,6 +297,18 @@ def test_the_input_is_left_as_it_was(model: Model) -> None:
     np.testing.assert_array_equal(user_items.toarray(), before)
 
 
+def test_columns_of_64_bits_are_fitted_as_those_of_32() -> None:
+    """For which alone the solvers are compiled."""
+    matrix = random_user_items(20, 15, 0.3)
+    wide = sp.csr_array(matrix)
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    found, expected = normalized(wide), normalized(matrix)
+    assert found.indices.dtype == found.indptr.dtype == np.int32
+    assert wide.indices.dtype == np.int64
+    for part in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(found, part), getattr(expected, part))
+
+
 @pytest.mark.parametrize("model", MODELS, ids=named)
 def test_a_stored_zero_is_no_interaction(model: Model) -> None:
     user_items = random_user_items(20, 15, 0.3)
