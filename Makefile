@@ -15,7 +15,7 @@ WORKERS ?= 2
 # Bytecode is kept, also where an image says not to: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install peers azurite demo test faults check docs site bench clean
+.PHONY: help install peers azurite demo test faults check lint docs site bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -46,17 +46,20 @@ demo: $(STAMP) ## train on the bundled log and print recommendations
 	$(BIN)/python pipelines/demo.py
 
 test: $(STAMP) $(PEERS_STAMP) ## run everything that proves it works
-	$(MAKE) --jobs=2 --output-sync=target check site
+	$(MAKE) --jobs=2 --output-sync=target lint site
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --doctest-modules recsys tests --ignore=recsys/cuda/card.py
 
 faults: $(STAMP) ## kill nights at 200 random moments, send 500 signals to each command, fill the disk, flip bits; hours
 	RECSYS_SIGNALS=500 RECSYS_KILLS=200 RECSYS_FULL=1000 RECSYS_PARTS=10 RECSYS_PUBLISHED=200 RECSYS_BITS=0.05 RECSYS_OBJECT_KILLS=all $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/objects tests/store/test_faults.py tests/store/test_verify.py tests/store/test_flipped_bits.py
 
-check: $(STAMP) ## style, types, import order
+check: lint ## style, types, import order
+	$(BIN)/python -m pytest tests/test_rooms.py
+
+# What `make check` checks beside it is among the tests, and runs once.
+lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/test_rooms.py
 
 docs: site ## make the site in build/site; a broken link or snippet, or a name without docstring, is an error
 	$(BIN)/python -m pytest -n $(WORKERS) tests/test_docs.py tests/test_site.py tests/test_tour.py
