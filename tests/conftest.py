@@ -59,13 +59,6 @@ _LONG = [
 ]
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collect_file() -> Iterator[None]:
-    """Look for no doctests in tests, where none are: that takes a quarter of the collection."""
-    found = yield
-    return [one for one in found if type(one) is pytest.Module]  # that of doctests is of it
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; the others stay in their order."""
     rank = {ROOT / "tests" / name: number for number, name in enumerate(_LONG)}
