@@ -3,6 +3,7 @@
 Models are imported where one is named: their solvers take half a second, which no server waits for.
 """
 
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
@@ -366,6 +367,23 @@ def _refuse_unknown(table: Mapping[str, Any], known: Sequence[str], prefix: str)
                 f"{prefix}{key}: unknown key, expected one of {', '.join(known)}"
                 f"{did_you_mean(key, known, prefix=prefix)}"
             )
+
+
+def moved_paths(tables: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
+    """Return the tables of a config that is written to another folder: paths lead to the same."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [moved(part) for part in value]
+        if not isinstance(value, str) or value.startswith(("$", "~")) or "://" in value:
+            return value
+        return value if Path(value).is_absolute() else os.path.relpath(old / value, new)
+
+    found = dict(tables)
+    for name in _PATHS.keys() & tables.keys():
+        paths, table = _PATHS[name], tables[name]
+        found[name] = {key: moved(one) if key in paths else one for key, one in table.items()}
+    return found
 
 
 def _with_paths(tables: Mapping[str, Any], name: str, folder: str | Path) -> Mapping[str, Any]:

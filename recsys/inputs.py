@@ -334,6 +334,15 @@ def read_user_attributes(settings: Settings) -> pa.Table | None:
     return None if settings.data.users is None else users_of(settings, settings.data.users)
 
 
+def warn_of_unused_features(what: str, settings: Settings) -> None:
+    """Say once that models are fitted without attributes, where settings name some."""
+    if settings.features:
+        warn(
+            f"model.{next(iter(settings.features.to_dict()))}: {what} fits models without "
+            "attributes, which train, evaluate and a night take"
+        )
+
+
 def read_described(
     settings: Settings, items: pa.Table | None = None, users: pa.Table | None = None
 ) -> Described | None:

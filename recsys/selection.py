@@ -1,6 +1,5 @@
 """Select a model: tune hyperparameters, compare models, try dimensions, write the config."""
 
-import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,15 +12,18 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys.base.checks import require_known, require_whole
+from recsys.base.devices import Device, on_device
 from recsys.base.durable import replace_text, require_place
 from recsys.base.environment import extra, missing_package, peak_memory
 from recsys.base.errors import ConfigError
+from recsys.base.feature_settings import KEYS
 from recsys.base.progress import progress_bar, progress_line
 from recsys.base.stopping import check_stop
 from recsys.base.threads import one_blas_thread
-from recsys.config import AUTO, Settings
+from recsys.config import AUTO, Settings, moved_paths
 from recsys.evaluation import ComparedModel, DimensionPoint, evaluate
 from recsys.index import Searcher
+from recsys.inputs import warn_of_unused_features
 from recsys.logs import Interactions, require_interactions
 from recsys.models import SCORERS, Model, flat
 from recsys.models.protocol import epoch_bar, recency_of
@@ -75,17 +77,19 @@ def write_model(
 ) -> None:
     """Write a config with a model and a comment above it; replaces the file.
 
-    Other tables of `config`, a file or its tables, are kept; its paths still lead to the same
-    files. Those of tables are relative to the present folder.
+    Other tables of `config`, a file or its tables, are kept, and the attributes that a model is to
+    know; its paths still lead to the same files. Those of tables are relative to the present
+    folder.
     """
     tomli_w, path = _import_tomli_w(), Path(path)
     tables, folder = dict(config) if isinstance(config, Mapping) else {}, Path()
     if isinstance(config, str | Path):
         folder = Path(config).parent
         tables = tomllib.loads(Path(config).read_text(encoding="utf-8"))
-    if "data" in tables:
-        tables["data"] = _moved(tables["data"], folder, path.parent)
-    tables["model"] = {"name": name, **_without_none(parameters)}
+    tables = moved_paths(tables, folder, path.parent)
+    before = tables.get("model", {})
+    kept = {key: before[key] for key in KEYS.values() if key in before}
+    tables["model"] = {"name": name, **_without_none(parameters), **kept}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_text(path, f"# {comment}\n\n" + tomli_w.dumps(tables).rstrip())
@@ -111,19 +115,6 @@ def _import_tomli_w() -> Any:
     return tomli_w
 
 
-def _moved(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
-    """Return the ``[data]`` table of a config that is written to another folder."""
-
-    def moved(value: Any) -> Any:
-        if isinstance(value, list):
-            return [moved(part) for part in value]
-        if not isinstance(value, str) or value.startswith(("$", "~")) or Path(value).is_absolute():
-            return value
-        return os.path.relpath(old / value, new)
-
-    return {key: value if key == "item_columns" else moved(value) for key, value in data.items()}
-
-
 _WRITING = "--out: expected to write a config"
 _TIMED_USERS = 200
 _WARM_UP_USERS = 100
@@ -147,6 +138,7 @@ def measure_dimensions(
     factors: Sequence[int],
     *,
     k: int = 20,
+    device: Device | None = None,
     progress: bool = False,
 ) -> Iterator[DimensionPoint]:
     """Fit and evaluate a model with each number of factors, small ones first.
@@ -167,7 +159,7 @@ def measure_dimensions(
     _compile(models[0], train, user_items)
     for number, sized in enumerate(models, start=1):
         what = f"{model.name}, {sized.factors} factors ({number} of {len(models)})"
-        with epoch_bar(f"fitting {what}", enabled=progress) as on_epoch:
+        with on_device(device), epoch_bar(f"fitting {what}", enabled=progress) as on_epoch:
             start = perf_counter()
             embeddings = sized.fit(train, on_epoch=on_epoch)
             seconds = perf_counter() - start
@@ -224,6 +216,7 @@ def tune_model(
 
     The test part is not used. A ConfigError if the settings name no model.
     """
+    warn_of_unused_features("tune", settings)
     candidate = Candidate.of(settings.chosen_model)
     parts = split_parts(log, settings.evaluation, test)
     return _tuned(candidate, parts, settings, study, progress=progress)
@@ -247,6 +240,7 @@ def compare_models(
     come, with their names, as they are done, so that a run that is stopped
     keeps those it has; `on_tuned` is called with every search, also with one that was stopped.
     """
+    warn_of_unused_features("compare", settings)
     settings = with_models(settings, log)
     names, fixed = settings.compare.models or (), given or {}
     # A wrong one is found now, not after an hour.
@@ -320,6 +314,7 @@ def try_dimensions(
     The test part is not used: a test of what was chosen by it would be no test. A ConfigError if
     the settings name no model.
     """
+    warn_of_unused_features("dimensions", settings)
     model = settings.chosen_model
     parts = split_parts(log, settings.evaluation, test)
     return measure_dimensions(
@@ -328,6 +323,7 @@ def try_dimensions(
         parts.validation,
         factors,
         k=settings.evaluation.k,
+        device=settings.compute.device,
         progress=progress,
     )
 
@@ -353,7 +349,8 @@ def _tuned(
     search = settings.tune
     require_known("tune.spaces", search.spaces, SPACES)
     task = Task(parts.train, parts.validation, search.metric, settings.evaluation.k, search.seed)
-    with progress_bar(f"tuning {candidate.name}", enabled=progress, each_step=True) as on_step:
+    bar = progress_bar(f"tuning {candidate.name}", enabled=progress, each_step=True)
+    with on_device(settings.compute.device), bar as on_step:
         return tune(
             candidate,
             task,
@@ -377,6 +374,7 @@ def _compared(
     for seed in range(first, first + settings.compare.seeds):
         start = perf_counter()
         with (
+            on_device(settings.compute.device),
             epoch_bar(f"fitting {candidate.name}", enabled=progress) as on_epoch,
             peak_memory() as peak,
         ):

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from recsys.cli.options import LogOptions
 from recsys.config import Settings, read_config
 from recsys.errors import ConfigError
 from recsys.evaluation import DimensionCurve, evaluate
@@ -18,10 +19,11 @@ from recsys.selection import (
     compare_models,
     measure_dimensions,
     numbers_of_factors,
+    tune_model,
     with_models,
     write_tuned,
 )
-from recsys.settings import CompareSettings, EvaluationSettings
+from recsys.settings import CompareSettings, EvaluationSettings, TuneSettings
 from recsys.splits import SplitSettings, split_parts, split_random
 from recsys.tuning import Budget, Task, Trial, Tuned, tune
 from recsys.tuning.candidates import Candidate
@@ -154,8 +156,9 @@ def test_what_is_found_is_a_config_for_train(tmp_path: Path) -> None:
     config = tmp_path / "here" / "log.toml"
     config.parent.mkdir()
     config.write_text(
-        '[data]\nlog = ["a.csv", "/b.csv"]\nitem_columns = {item_id = "id"}\n'
-        '[model]\nname = "svd"\n[evaluation]\nk = 7\n'
+        '[data]\nlog = ["a.csv", "/b.csv"]\nitems = "s3://shop/items.csv"\nusers = "users.csv"\n'
+        'item_columns = {item_id = "id"}\n[rules]\nsold_out = "sold_out.txt"\n'
+        '[model]\nname = "svd"\nitem_features = ["price"]\n[evaluation]\nk = 7\n'
     )
     parts = split_parts(tastes(), SplitSettings("random", 0.3))
     task = Task(parts.train, parts.validation, k=5)
@@ -168,6 +171,18 @@ def test_what_is_found_is_a_config_for_train(tmp_path: Path) -> None:
     assert settings.evaluation.k == 7
     log = [Path(part).resolve() for part in settings.data.log]
     assert log == [config.parent / "a.csv", Path("/b.csv")]
+    assert settings.data.items == "s3://shop/items.csv"
+    near = [settings.data.users, settings.rules.sold_out]
+    assert [Path(str(one)).resolve() for one in near] == [
+        config.parent / "users.csv",
+        config.parent / "sold_out.txt",
+    ]
+    assert settings.features.items == {"price": "auto"}
+    named = LogOptions(config=config).tables("als")  # by --model, in place of svd
+    assert named["model"] == {"name": "als", "item_features": ["price"]}
+    few = replace(settings, model=ALS(8, iterations=1), tune=TuneSettings(factors=8, trials=1))
+    with pytest.warns(RuntimeWarning, match="model.item_features: tune fits models without"):
+        tune_model(tastes(), few)
     assert settings.data.item_columns == {"item_id": "id"}
     assert out.read_text().startswith("# Found by a search: ndcg@5 0.")
 

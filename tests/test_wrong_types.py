@@ -73,6 +73,8 @@ def test_tables_and_paths_in_the_place_of_a_log() -> None:
     train, _ = recsys.split_last(tastes())
     embeddings = ALS(factors=4).fit(train)
     table = pd.DataFrame({"user_id": [1], "item_id": [2]})
+    with pytest.raises(ConfigError, match="device: expected one of auto, cpu, cuda, got 'gpu'"):
+        recsys.evaluate(embeddings, *recsys.split_last(tastes()), device="gpu")  # also with auc
     for log, message in (
         ("log.csv", "log.csv: no such file"),
         (None, "log: expected a path, a gl"),

@@ -89,7 +89,8 @@ def evaluate_pairs(
     items = scorer.items if isinstance(scorer, Embeddings) else None
     beyond = BeyondAccuracy(pairs.popularity, pairs.train.shape[0], items, ks, len(user_idx))
     metrics = _UserMetrics(ks, user_idx, beyond, pairs, auc=auc)
-    on_card = None if auc else CardRanking.chosen(scorer, len(user_idx), ks[-1], device_of(device))
+    device = device_of(device)  # a wrong one is found in either case
+    on_card = None if auc else CardRanking.chosen(scorer, len(user_idx), ks[-1], device)
     with progress_bar("evaluating", enabled=progress) as on_step:
         asked = (pairs.seen, pairs.relevant, user_idx, ks[-1], metrics.take)
         if on_card is None:
