@@ -404,3 +404,15 @@ def test_all_catalogues_measure_dislikes_and_count_none_as_popular() -> None:
     by_hand = np.take_along_axis(is_disliked, listed, axis=1).mean(axis=1)[likes]
     assert of_each.cold.metrics["disliked@4"] == pytest.approx(by_hand.mean())
     assert 0 < of_each.mixed.metrics["disliked@4"] < 1
+
+
+def test_dislikes_alone_are_no_attributes(tmp_path: Path) -> None:
+    """A model whose users are all alike has an embedding for whoever likes nothing."""
+    options = {**SMALL, "model": recsys.Popularity(), "split": "none"}
+    with pytest.warns(RuntimeWarning, match="popularity learns nothing from"):
+        recsys.train(divided(), tmp_path, events=EVENTS, **options)
+    recommender = recsys.open(tmp_path)
+    one = recommender.recommend_for_history([], 3, dislikes=["a0"])
+    (of_many,) = recommender.recommend_many(["new"], 3, dislikes=[["a0"]])
+    assert one.source == of_many.source == "fold_in"
+    assert one.items == of_many.items

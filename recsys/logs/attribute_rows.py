@@ -81,6 +81,7 @@ def with_more_rows(
             name: pa.nulls(len(ids) - len(more), more[name].type) for name in more.column_names
         }
         before = pa.table(nothing)
+    more = in_types_of(before, more, of)
     columns: dict[str, Any] = {}
     for name in before.column_names:
         column = before[name]
@@ -89,9 +90,28 @@ def with_more_rows(
             continue
         added = pa.chunked_array([pa.nulls(len(more), column.type)])
         if name in more.column_names:
-            added = more[name].cast(column.type)
+            added = more[name]
         columns[name] = pa.chunked_array([*column.chunks, *added.chunks], type=column.type)
     return pa.table(columns)
+
+
+def in_types_of(before: pa.Table | None, more: pa.Table, of: Kind = "item") -> pa.Table:
+    """Return a table whose columns have the types that those of another have.
+
+    A DataError names a column that cannot be brought to it.
+    """
+    for place, name in enumerate(more.column_names):
+        if before is None or name == f"{of}_id" or name not in before.column_names:
+            continue
+        kind, column = before[name].type, more[name]
+        try:
+            more = more.set_column(place, name, column.cast(kind))
+        except pa.ArrowException as error:
+            raise DataError(
+                f"{of}s: column {name!r}: expected {kind}, as the version has it, got "
+                f"{column.type}: {str(error).splitlines()[0]}; write it as it was, or train again"
+            ) from error
+    return more
 
 
 def _warn_of_several(table: pa.Table, ids: pa.Array, of: Kind) -> None:

@@ -7,7 +7,9 @@ import scipy.sparse as sp
 
 from recsys.base.errors import DataError
 from recsys.base.signed import liked
+from recsys.features import FeatureEncoder
 from recsys.logs import Interactions, attributes_of, read_items
+from recsys.logs.attribute_rows import in_types_of
 from recsys.logs.sources import ItemSource
 from recsys.models import model_from
 from recsys.models.mapped import summands_of
@@ -24,7 +26,7 @@ def with_items(
     """Return a version with more items, and the ids of those; see `Recommender.add_items`."""
     base = content.base if isinstance(content, ContentWithMore) else content
     table = read_items(items)
-    table = table.filter(pc.is_valid(table["item_id"]))
+    table = in_types_of(base.attributes, table.filter(pc.is_valid(table["item_id"])))
     given = Ids(pc.unique(table["item_id"]))
     new = given.take(np.flatnonzero(base.items.ids.rows_of(given) < 0))
     if not len(new):
@@ -50,7 +52,7 @@ def _rows(
 ) -> tuple[NewItems, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """Return the embeddings of new items, and the users of each."""
     known = content.feature_map("item")
-    priors = None if known is None else known.vectors(more)
+    priors = None if known is None else known.vectors(_with_missing(more, known.encoder))
     popularity = content.items.popularity
     before = Embeddings(
         np.asarray(content.users.embeddings),
@@ -69,6 +71,15 @@ def _rows(
     user_items = _with_events(content, new, events, recency_of(model))
     found = fold_in_items(model, before, popularity, user_items, spec.unit, priors)
     return found, popularity_of(liked(user_items))[len(content.items.ids) :]
+
+
+def _with_missing(table: pa.Table, encoder: FeatureEncoder) -> pa.Table:
+    """Return a table with the columns that a model knows: what is not said is missing."""
+    for name, column in encoder.columns.items():
+        if name not in table.column_names:
+            kind = pa.list_(pa.float32()) if column.kind == "vector" else pa.null()
+            table = table.append_column(name, pa.nulls(len(table), kind))
+    return table
 
 
 def _with_events(

@@ -11,7 +11,7 @@ from recsys.serving.known import ScoredItem
 from recsys.serving.repeats import rules_for
 from recsys.serving.request import Conditions, Request
 from recsys.serving.results import Batch, Explanation, Recommendations, Source
-from recsys.serving.row_lists import RowLists, TopKind
+from recsys.serving.row_lists import RowLists, TopKind, source_of
 from recsys.serving.space import Space
 from recsys.serving.titles import TitledIds, Titles
 from recsys.store import Content
@@ -278,8 +278,9 @@ class Recommender(Space):
         Parameters
         ----------
         items : table or path
-            Attributes, as `recsys.read_items` takes or returns them. Items that the version holds
-            stay as they are, one that was added before is taken anew.
+            Attributes, as `recsys.read_items` takes or returns them; columns that are not there are
+            not known. Items that the version holds stay as they are, one that was added before is
+            taken anew.
         events : Interactions, optional
             The first events of new items, as `recsys.read_log` returns them. Those of users whom
             the version does not hold do not count, and a user's list may still hold the item.
@@ -368,7 +369,7 @@ class Recommender(Space):
         What attributes of the user add is in the `rest`.
         """
         history, user = self._histories.folded(item_ids, weights, "all", dislikes, user_attributes)
-        source: Source = "fold_in" if (history.data > 0).any() else "attributes"
+        source = source_of(history, user_attributes)
         return self._explained(history, user, self.item_vectors.row(item_id), source)
 
     def _explained(

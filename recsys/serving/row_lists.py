@@ -238,7 +238,8 @@ class RowLists:
         history, user = self.histories.folded(
             item_ids, weights, "all" if on_unknown == "raise" else "one", dislikes, user_attributes
         )
-        return self._of_history(history, request, user=user)
+        source = source_of(history, user_attributes)
+        return self._of_history(history, request, user=user, source=source)
 
     def _of_history(
         self,
@@ -246,13 +247,13 @@ class RowLists:
         request: Request,
         days: Days | None = None,
         user: FloatVector | None = None,
+        source: Source = "fold_in",  # or popular: its embedding is zero
     ) -> RowList:
         is_liked = history.data > 0
         liked = NO_ITEMS if request.include_seen else history.indices[is_liked]
         left_out = request.left_out(history.indices, days)
         seen = np.union1d(left_out, history.indices[~is_liked]).astype(np.int32)
         user = self.histories.fold_in(history)[0] if user is None else user
-        source: Source = "fold_in" if is_liked.any() else "attributes"  # or popular: it is zero
         return self._answers.answer(user, request, seen, source)._replace(seen=liked)
 
     def top(self, by: TopKind, request: Request, column: str | None = None) -> RowList:
@@ -296,6 +297,12 @@ class RowLists:
         hint = '; ask with on_unknown="popular", or by recommend_for_history'
         where = f"of version {self._content.version.name}"
         return unknown_id("user", user_id, self._content.users.ids, where, hint)
+
+
+def source_of(history: "sp.csr_array", user_attributes: Mapping[str, Any] | None) -> Source:
+    """Return whether what is liked speaks for somebody, or attributes alone."""
+    is_alone = user_attributes is not None and not (history.data > 0).any()
+    return "attributes" if is_alone else "fold_in"
 
 
 def is_ordered(kind: pa.DataType) -> bool:

@@ -43,6 +43,8 @@ class More:
         """Return these items, but for those that another one has, and then all of the other."""
         kept = np.flatnonzero(other.ids.rows_of(self.ids) < 0)
         tables = [self.attributes.take(pa.array(kept)), other.attributes]
+        if tables[0]["item_id"].type != tables[1]["item_id"].type:  # numbers and texts
+            tables = [_with_text_ids(one) for one in tables]
         summands = None
         if self.summands is not None and other.summands is not None:
             summands = np.vstack([self.summands[kept], other.summands])
@@ -104,6 +106,11 @@ class ContentWithMore(Content):
         if found is None or kind == "user":
             return found
         return IndexWithMore(found, self.items.embeddings, cosine=True)
+
+
+def _with_text_ids(table: pa.Table) -> pa.Table:
+    place = table.column_names.index("item_id")
+    return table.set_column(place, "item_id", table["item_id"].cast(pa.large_string()))
 
 
 def _items_with(items: ItemTable, more: More) -> ItemTable:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import DataError
+from recsys.logs import read_log
 from recsys.models import ALS, SVD, Distilled
 from recsys.models.protocol import popularity_of
 from recsys.serving import Recommender
@@ -180,6 +181,13 @@ def test_a_new_item_of_a_distilled_model_counts_in_a_history(tmp_path: Path) -> 
         assert {int(str(one.item_id)[1:]) % 4 for one in found} == {2}
         why = recommender.explain_for_history([new, "i1"], "i2")
         assert dict(why.parts)[new] > dict(why.parts)["i1"]
+    events = read_log(pa.table({"user_id": ["u2", "u6"], "item_id": ["i50", "i50"]}))
+    assert recommender.add_items(pa.table({"item_id": ["i50"]}), events) == ["i50"]  # no taste
+    encoded = pa.array(["t1"]).dictionary_encode()
+    assert recommender.add_items(pa.table({"item_id": [51], "taste": encoded})) == [51]
+    assert recommender.describe(51) == {"taste": "t1"}
+    with pytest.raises(DataError, match="column 'taste': expected string, as the version has it"):
+        recommender.add_items(pa.table({"item_id": ["i52"], "taste": [["t1"]]}))
 
 
 def test_items_of_which_nothing_is_known_are_refused(trained) -> None:
