@@ -406,6 +406,13 @@ def test_all_catalogues_measure_dislikes_and_count_none_as_popular() -> None:
     assert 0 < of_each.mixed.metrics["disliked@4"] < 1
 
 
+def test_what_is_disliked_is_no_item_of_a_user(recommender: Recommender) -> None:
+    """Each has four of a; even users have five of b, and odd ones dislike two."""
+    found = recommender.audience("a0", N_USERS, where="n_items > 4")
+    assert {int(str(one.item_id)) % 2 for one in found} == {0}
+    assert len(recommender.audience("a0", N_USERS, where="n_items = 4")) > 0
+
+
 def test_dislikes_alone_are_no_attributes(tmp_path: Path) -> None:
     """A model whose users are all alike has an embedding for whoever likes nothing."""
     options = {**SMALL, "model": recsys.Popularity(), "split": "none"}

@@ -57,16 +57,22 @@ class UserConditions:
 
     @lazy_property
     def _activity(self) -> pa.Table:
-        """A row for each user: n_items, and last_day where the version knows it."""
+        """A row for each user: n_items, and last_day where the version knows it.
+
+        What was disliked is no item of theirs, and has no day.
+        """
         seen = self._content.users.seen
         n_items = np.diff(seen.starts)
+        has_any = n_items > 0
+        first = seen.starts[:-1][has_any]
+        if seen.weight is not None and len(first):
+            n_items[has_any] = np.add.reduceat(seen.weight > 0, first, dtype=np.int64)
         columns = {"n_items": pa.array(n_items)}
         if seen.day is not None:
             last = np.zeros(len(n_items), np.int32)
-            has_any = n_items > 0
             day = np.where(seen.day == NEVER_AGAIN, 0, seen.day)
-            last[has_any] = np.maximum.reduceat(day, seen.starts[:-1][has_any])
-            columns["last_day"] = pa.array(last, mask=~has_any).view(pa.date32())
+            last[has_any] = np.maximum.reduceat(day, first)
+            columns["last_day"] = pa.array(last, mask=last == 0).view(pa.date32())
         return pa.table(columns)
 
 
