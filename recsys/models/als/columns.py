@@ -6,12 +6,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recsys.base.simd import N_LANES, four_totals, load, same
+from recsys.base.simd import N_LANES, four_totals, load, per_line, same, store
 
 Floats = NDArray[np.float32]
 Fixed = NDArray[np.float32] | NDArray[np.uint16]  # the latter is float16, see `halve_rows`
 Number = float | np.floating[Any]  # a compiled function infers the type of a scalar
 Four = tuple[Number, Number, Number, Number]
+FourLanes = tuple[Any, Any, Any, Any]
+FourColumns = tuple[int, int, int, int]
 
 inlined = njit(inline="always", fastmath=True, boundscheck=False, error_model="numpy")
 
@@ -23,7 +25,7 @@ def _entry(array: NDArray[Any], i: int) -> Any:
 
 
 @inlined
-def four_columns(columns: NDArray[np.int32], j: int, stop: int) -> tuple[int, int, int, int]:
+def four_columns(columns: NDArray[np.int32], j: int, stop: int) -> FourColumns:
     """Return four columns from j; repeat the last column past the end."""
     end = stop - 1
     return (
@@ -60,7 +62,56 @@ def size(w: Number) -> Number:
 
 
 @inlined
-def four_scores(fixed: Fixed, down: Number, four: tuple[int, int, int, int], x: Floats) -> Four:
+def is_half(fixed: Fixed) -> bool:
+    """Return whether columns are in half precision, known when compiled."""
+    found: bool = per_line(fixed) > N_LANES
+    return found
+
+
+@inlined
+def no_products() -> FourLanes:
+    """Return where the dot products of four columns begin."""
+    zero = same(np.float32(0))
+    return zero, zero, zero, zero
+
+
+@inlined
+def add_products(
+    fixed: Fixed, four: FourColumns, f: int, x: Floats, kept: Floats, so_far: FourLanes
+) -> FourLanes:
+    """Add the products of 16 numbers of four columns with those of x; keep half precision.
+
+    Kept it is float32, so that it is converted once for two uses.
+    """
+    part = load(x, f)
+    z0, z1 = load(fixed, (four[0], f)), load(fixed, (four[1], f))
+    z2, z3 = load(fixed, (four[2], f)), load(fixed, (four[3], f))
+    if is_half(fixed):
+        store(kept, (0, f), z0)
+        store(kept, (1, f), z1)
+        store(kept, (2, f), z2)
+        store(kept, (3, f), z3)
+    s0, s1, s2, s3 = so_far
+    return s0 + z0 * part, s1 + z1 * part, s2 + z2 * part, s3 + z3 * part
+
+
+@inlined
+def add_columns(
+    fixed: Fixed, four: FourColumns, f: int, kept: Floats, times: FourLanes, out: Floats
+) -> None:
+    """Add 16 numbers of four columns, whose products were added last, to out so many times."""
+    v0, v1, v2, v3 = times
+    if is_half(fixed):
+        added = load(kept, (0, f)) * v0 + load(kept, (1, f)) * v1
+        added += load(kept, (2, f)) * v2 + load(kept, (3, f)) * v3
+    else:
+        added = load(fixed, (four[0], f)) * v0 + load(fixed, (four[1], f)) * v1
+        added += load(fixed, (four[2], f)) * v2 + load(fixed, (four[3], f)) * v3
+    store(out, f, load(out, f) + added)
+
+
+@inlined
+def four_scores(fixed: Fixed, down: Number, four: FourColumns, x: Floats) -> Four:
     """Return the dot products of four columns with x."""
     c0, c1, c2, c3 = four
     s0 = s1 = s2 = s3 = same(np.float32(0))

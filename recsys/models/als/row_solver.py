@@ -22,12 +22,18 @@ Preconditioned conjugate gradients (Hestenes and Stiefel 1952) solve it, as Tak√
     alpha = rho / p' A p;  x += alpha p;  r -= alpha A p;  rho = r' M^-1 r;  p = M^-1 r + beta p
 
 A step is a pass over the columns, four at a time: a dot product and an update each, 4 * width
-flops. Columns are read in place; copying them into a buffer first was measured slower, as after the
-first pass they are in the cache either way. Only that pass prefetches: in the later ones it would
-take as long as the arithmetic. The last step needs only the dot
-products, as its length follows from them, and so does what a step changes in the observed part of
-the loss, whatever stood for the dense one. So one step costs 6, two cost 10 flops per column and
-factor.
+flops. The update by four columns waits for the sums of their products, so it shares a loop with the
+products of the next four. Half precision is converted for the products, and kept for the update in
+a few rows that the first cache holds.
+
+Columns are read in place; copying all of a row's into a buffer first was measured slower, as after
+the first pass they are in the cache either way. Only that pass prefetches: in the later ones it
+would take as long as the arithmetic, and asking there for the columns of the next row was measured
+to gain nothing, as columns on their way from the second cache take all there is to wait in.
+
+The last step needs only the dot products, as its length follows from them, and so does what a step
+changes in the observed part of the loss, whatever stood for the dense one. So one step costs 6, two
+cost 10 flops per column and factor.
 
 A solve to the end stops where ``rho <= tolerance^2 * gained``; `gained` is what x has lowered the
 row's loss by, from that at zero. No eigenvalue of ``M^-1 A`` is below 1, so rho bounds what is left
@@ -41,16 +47,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.jit import compiled
-from recsys.base.simd import N_LANES, borrowed, load, per_line, prefetch, same, store
+from recsys.base.simd import N_LANES, borrowed, four_totals, load, per_line, prefetch, same, store
 from recsys.models.als.columns import (
     Fixed,
     Floats,
+    FourLanes,
     Number,
+    add_columns,
+    add_products,
     aim,
     four_columns,
     four_scores,
     four_weights,
     inlined,
+    no_products,
     size,
 )
 from recsys.models.als.row_vectors import (
@@ -65,7 +75,7 @@ from recsys.models.als.row_vectors import (
     take_step,
 )
 
-N_SCRATCH = 6  # vectors that solving a row needs; see `solve_rows`
+N_SCRATCH = 10  # vectors that solving a row needs; see `solve_rows`
 
 _AHEAD = 16  # columns; of 4, 8, 16 and 24 the fastest, or as fast
 _ROUNDING = np.float32(1e-7)  # of a residual: no step makes it smaller
@@ -92,6 +102,30 @@ def halve_rows(
             store(vectors, (row, f), load(halves, (row, f)) * down)
 
 
+@inlined
+def _errors(
+    products: FourLanes,
+    down: Number,
+    weight: Floats,
+    j: int,
+    stop: int,
+    target: Number,
+    dislikes: bool | None,
+) -> tuple[Number, Number, Number, Number, Number]:
+    """Return ``|w| (target - score)`` of four columns, of their products, and what they lose."""
+    s0, s1, s2, s3 = four_totals(*products)
+    s0, s1, s2, s3 = s0 * down, s1 * down, s2 * down, s3 * down
+    w0, w1, w2, w3 = four_weights(weight, j, stop)
+    if dislikes is None:
+        s0, s1, s2, s3 = target - s0, target - s1, target - s2, target - s3
+    else:
+        s0, s1 = aim(target, w0) - s0, aim(target, w1) - s1
+        s2, s3 = aim(target, w2) - s2, aim(target, w3) - s3
+        w0, w1, w2, w3 = size(w0), size(w1), size(w2), size(w3)
+    w0, w1, w2, w3 = w0 * s0, w1 * s1, w2 * s2, w3 * s3
+    return w0, w1, w2, w3, w0 * s0 + w1 * s1 + w2 * s2 + w3 * s3
+
+
 @_compile
 def _add_residual(
     fixed: Fixed,  # (n_fixed, width)
@@ -104,32 +138,31 @@ def _add_residual(
     target: Number,  # what the scores should be: 1, or 0 for the image of a direction
     dislikes: bool | None,
     is_far: bool,  # the columns are in no cache yet
+    kept: Floats,  # (4, width), for columns between their two uses
     out: Floats,  # (width,)
 ) -> Number:
     """Add ``Z' |w| (target - Z x)`` to out; return ``sum(|w| (target - Z x)^2)``."""
     loss: Number = np.float32(0)
     line = per_line(fixed)
+    products, four = no_products(), four_columns(columns, start, stop)
+    for f in range(0, x.shape[0], N_LANES):
+        products = add_products(fixed, four, f, x, kept, products)
     for j in range(start, stop, 4):
         for ahead in range(j + _AHEAD, min(j + _AHEAD + 4, columns.shape[0]) if is_far else 0):
             for f in range(0, x.shape[0], line):
                 prefetch(fixed, (columns[ahead], f))
-        four = four_columns(columns, j, stop)
-        s0, s1, s2, s3 = four_scores(fixed, down, four, x)
-        w0, w1, w2, w3 = four_weights(weight, j, stop)
-        if dislikes is None:
-            s0, s1, s2, s3 = target - s0, target - s1, target - s2, target - s3
+        w0, w1, w2, w3, lost = _errors(products, down, weight, j, stop, target, dislikes)
+        loss += lost
+        times = same(w0 * down), same(w1 * down), same(w2 * down), same(w3 * down)
+        if j + 4 < stop:
+            products, following = no_products(), four_columns(columns, j + 4, stop)
+            for f in range(0, x.shape[0], N_LANES):
+                add_columns(fixed, four, f, kept, times, out)
+                products = add_products(fixed, following, f, x, kept, products)
+            four = following
         else:
-            s0, s1 = aim(target, w0) - s0, aim(target, w1) - s1
-            s2, s3 = aim(target, w2) - s2, aim(target, w3) - s3
-            w0, w1, w2, w3 = size(w0), size(w1), size(w2), size(w3)
-        w0, w1, w2, w3 = w0 * s0, w1 * s1, w2 * s2, w3 * s3
-        loss += w0 * s0 + w1 * s1 + w2 * s2 + w3 * s3
-        c0, c1, c2, c3 = four
-        v0, v1, v2, v3 = same(w0 * down), same(w1 * down), same(w2 * down), same(w3 * down)
-        for f in range(0, x.shape[0], N_LANES):
-            added = load(fixed, (c0, f)) * v0 + load(fixed, (c1, f)) * v1
-            added += load(fixed, (c2, f)) * v2 + load(fixed, (c3, f)) * v3
-            store(out, f, load(out, f) + added)
+            for f in range(0, x.shape[0], N_LANES):
+                add_columns(fixed, four, f, kept, times, out)
     return loss
 
 
@@ -170,6 +203,7 @@ def _solve_row(
     residual: Floats,
     direction: Floats,
     image: Floats,
+    kept: Floats,  # (4, width)
     lowered: Number,  # see `loss_below_zero`
     steps: int,
     tolerance: Number,
@@ -179,7 +213,7 @@ def _solve_row(
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
     set_start(pull, residual, direction)
     loss = _add_residual(
-        fixed, down, columns, weight, start, stop, x, one, dislikes, True, residual
+        fixed, down, columns, weight, start, stop, x, one, dislikes, True, kept, residual
     )
     curvature = precondition(residual, dense, inverse, zero, direction)
     # Of the first direction, rho and the dense part of the curvature are both r' r / dense.
@@ -195,7 +229,18 @@ def _solve_row(
         else:
             image[:] = zero
             squares = _add_residual(
-                fixed, down, columns, weight, start, stop, direction, zero, dislikes, False, image
+                fixed,
+                down,
+                columns,
+                weight,
+                start,
+                stop,
+                direction,
+                zero,
+                dislikes,
+                False,
+                kept,
+                image,
             )
         curvature += squares
         if not curvature > zero:  # solved as exactly as float32 can
@@ -247,7 +292,7 @@ def solve_rows(
     rows, spectrum, scratch = borrowed(rows), borrowed(spectrum), borrowed(scratch)
     pulls, prior = borrowed(pulls), borrowed(prior)
     dense, inverse, pull = scratch[0], scratch[1], scratch[2]
-    residual, direction, image = scratch[3], scratch[4], scratch[5]
+    residual, direction, image, kept = scratch[3], scratch[4], scratch[5], scratch[6:]
     observed: Number = 0.0
     penalty: Number = 0.0
     longest: Number = np.float32(0)
@@ -277,6 +322,7 @@ def solve_rows(
             residual,
             direction,
             image,
+            kept,
             lowered,
             steps,
             np.float32(tolerance),
