@@ -118,7 +118,12 @@ class FeatureEncoder:
         blocks = []
         for name, encoder in self.columns.items():
             if name not in table.column_names:
-                raise _no_column("features", table, name)
+                raise DataError(
+                    f"features: expected the column {name!r} in the table of attributes, as the "
+                    f"model was trained with it, got {', '.join(table.column_names)}"
+                    f"{did_you_mean(name, table.column_names)}; give a table that has it, or train "
+                    "without it (model.item_features, model.user_features)"
+                )
             values = as_array(table[name])
             try:
                 blocks.append(encoder.encode(values))
@@ -187,20 +192,16 @@ def _encoder_from(content: Mapping[str, Any]) -> ColumnEncoder:
 
 def _require_column(place: str, table: pa.Table, name: str, kind: str) -> None:
     if name not in table.column_names:
-        raise _no_column(place, table, name)
+        known = table.column_names
+        raise DataError(
+            f"{place}: expected columns of the table, got {name!r}; it has "
+            f"{', '.join(known)}{did_you_mean(name, known)}"
+        )
     if kind not in (AUTO, *FEATURE_KINDS):
         raise ConfigError(
             f"{place}.{name}: expected a kind, one of {', '.join((AUTO, *FEATURE_KINDS))}"
             f", got {kind!r}{did_you_mean(kind, FEATURE_KINDS)}"
         )
-
-
-def _no_column(place: str, table: pa.Table, name: str) -> DataError:
-    known = table.column_names
-    return DataError(
-        f"{place}: expected columns of the table, got {name!r}; it has "
-        f"{', '.join(known)}{did_you_mean(name, known)}"
-    )
 
 
 def _learned(

@@ -147,3 +147,6 @@ def test_what_cannot_be_encoded_is_said() -> None:
         FeatureEncoder.learn(TABLE, {"title": "number"})
     with pytest.raises(DataError, match="one length"):
         FeatureEncoder.learn(pa.table({"v": [[1.0], [1.0, 2.0]]}), ["v"])
+    learned = FeatureEncoder.learn(TABLE, ["title"])
+    with pytest.raises(DataError, match="the column 'title' .*; give a table that has it"):
+        learned.encode(TABLE.drop_columns("title"))
