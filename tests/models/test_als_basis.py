@@ -52,20 +52,31 @@ def test_what_is_near_a_diagonal_is_a_norm_below_1(size: float, near: bool) -> N
     assert is_near((np.eye(9) + rest) * np.outer(scale, scale)) == near
 
 
-def test_sides_turn_where_the_basis_is_not_near_and_into_their_own_where_no_common_one_is() -> None:
+def test_sides_stay_in_a_basis_near_both_and_turn_into_their_own_where_none_is() -> None:
     one, other = (Outline(gram, 1.0, 0.01) for gram in systems(falls=0.4, apart=0.01))
-    assert choose(one, other, 1.0, 12, "kept").dense.matrix is not None  # in a common one
+    assert choose(one, other, 1.0, 12, "kept").dense.matrix is None  # looks for no common one
     turned = choose(one, other, 1.0, 12, "common")
     assert turned.basis is not None
+    assert turned.dense.matrix is not None
     np.testing.assert_allclose(
         turned.of_rows, turned.basis.T @ other.gram @ turned.basis, atol=1e-5
     )
-    stays = Outline(turned.of_fixed, *one[1:]), Outline(turned.of_rows, *other[1:])
-    assert choose(*stays, 1.0, 12, "kept").basis is None
+    sides = Outline(turned.of_fixed, *one[1:]), Outline(turned.of_rows, *other[1:])
+    for fixed, rows in (sides, sides[::-1]):
+        assert choose(fixed, rows, 1.0, 12, "kept").basis is None
+        assert choose(fixed, rows, 1.0, 12, "common").basis is None
     apart = [Outline(gram, 1.0, 0.01) for gram in systems(apart=3, falls=0.4)]
-    alone = choose(*apart, 1.0, 12, "kept")
+    alone = choose(*apart, 1.0, 12, "common")
     assert alone.dense.matrix is None  # diagonal
     np.testing.assert_allclose(alone.of_fixed, np.diag(np.diag(alone.of_fixed)))
+
+
+def test_a_basis_that_is_near_one_side_alone_is_not_taken() -> None:
+    one, other = (Outline(gram, 1.0, 0.01) for gram in systems(falls=0.4, apart=0.15))
+    grams = [outline.gram + 0.01 * np.eye(12) for outline in (one, other)]
+    common = common_basis(*grams)
+    assert [is_near(common.T @ gram @ common) for gram in grams] == [True, False]
+    assert choose(one, other, 1.0, 12, "common").dense.matrix is None  # diagonal
 
 
 def test_epochs_in_one_basis_lose_as_much_as_those_that_turn(

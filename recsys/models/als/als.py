@@ -49,6 +49,7 @@ from recsys.vectors import Embeddings, FloatMatrix
 
 _CAREFUL_EPOCHS = 3  # these take two steps a row, as far from the solution one is too few
 _TURNING_EPOCHS = 2  # in which Gram matrices change too much for one basis of both
+_COMMON_EPOCHS = frozenset(3 * 2**n for n in range(32))  # that look for one where none is kept
 
 
 @dataclass(frozen=True)
@@ -366,12 +367,13 @@ def steps_of(number: int, start: Embeddings | None) -> int:
 def bases_of(number: int, start: Embeddings | None) -> tuple[Basis, Basis]:
     """Return the basis in which users are solved in an epoch, and that in which items are.
 
-    A start is near the end of a fit, but may be in any basis.
+    A start is near the end of a fit, but may be in any basis. A search for a common one costs a
+    part of an epoch, and at many factors there may be none that lasts: later ones are rarer.
     """
-    last = _TURNING_EPOCHS if start is None else 1
-    if number <= last:
+    epoch = number if start is None else number + _TURNING_EPOCHS - 1
+    if epoch <= _TURNING_EPOCHS:
         return "own", "own"
-    return "common" if number == last + 1 else "kept", "kept"
+    return "common" if epoch in _COMMON_EPOCHS else "kept", "kept"
 
 
 def _why_diverged(loss: float, number: int, matrix: sp.csr_array) -> str:

@@ -4,7 +4,9 @@ What all rows of a side share of their system is the Gram matrix of the other si
 eigenbasis it is a diagonal, which preconditions the rows; but the two sides have two eigenbases,
 and Gram matrices change. While they change fast, both sides turn into the eigenbasis of the fixed
 one in each half-sweep. Then both turn into one basis in which both matrices are nearly diagonal,
-and stay there, as long as it is near enough.
+if there is one, and stay there, as long as it is near enough. A side that stays takes a product of
+its rows with the dense part instead of the turn of both; where no basis lasts, that and the search
+for one are work for nothing, so epochs look for one more and more rarely.
 """
 
 from typing import Literal, NamedTuple
@@ -17,7 +19,11 @@ from recsys.models.als.gram import Gram
 from recsys.vectors import FloatMatrix, FloatVector
 
 Basis = Literal["own", "common", "kept"]
-"""The eigenbasis of the fixed side; one near those of both; what they have, while it is near."""
+"""The eigenbasis of the fixed side; what they have, while it is near; or, if not, one near both.
+
+"own" is the first, "kept" the second or else the first, "common" the second, else the third, else
+the first.
+"""
 
 _NEAR = 0.9  # see `is_near`
 _PASSES = 3  # over all pairs of coordinates; more gain little
@@ -53,13 +59,16 @@ def choose(
     fixed: Outline, rows: Outline, unobserved_weight: float, factors: int, into: Basis
 ) -> Choice:
     """Choose the coordinates in which rows are solved with the other side fixed."""
-    system = _system(fixed.gram, rows, unobserved_weight, factors)
     if into == "own":
         return _own(fixed, rows, unobserved_weight, factors)
-    if into == "kept" and is_near(system):
+    system = _system(fixed.gram, rows, unobserved_weight, factors)
+    if is_near(system):
         return Choice(None, dense_of(fixed.gram, unobserved_weight), fixed.gram, rows.gram)
-    common = common_basis(system, _system(rows.gram, fixed, unobserved_weight, factors))
-    if not is_near(common.T @ system @ common):
+    if into == "kept":
+        return _own(fixed, rows, unobserved_weight, factors)
+    other = _system(rows.gram, fixed, unobserved_weight, factors)
+    common = common_basis(system, other)
+    if not all(is_near(common.T @ one @ common) for one in (system, other)):
         return _own(fixed, rows, unobserved_weight, factors)
     basis = np.zeros(fixed.gram.shape)
     basis[:factors, :factors] = common
