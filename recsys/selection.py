@@ -16,7 +16,7 @@ from recsys.base.devices import Device, on_device
 from recsys.base.durable import replace_text, require_place
 from recsys.base.environment import extra, missing_package, peak_memory
 from recsys.base.errors import ConfigError
-from recsys.base.feature_settings import KEYS
+from recsys.base.feature_settings import feature_keys
 from recsys.base.progress import progress_bar, progress_line
 from recsys.base.stopping import check_stop
 from recsys.base.threads import one_blas_thread
@@ -87,8 +87,7 @@ def write_model(
         folder = Path(config).parent
         tables = tomllib.loads(Path(config).read_text(encoding="utf-8"))
     tables = moved_paths(tables, folder, path.parent)
-    before = tables.get("model", {})
-    kept = {key: before[key] for key in KEYS.values() if key in before}
+    kept = feature_keys(tables.get("model", {}))
     tables["model"] = {"name": name, **_without_none(parameters), **kept}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,12 @@
 """How Sphinx builds the site, which loads nothing from elsewhere."""
 
 import re
-from functools import cache
 from importlib.metadata import version as version_of
 from typing import Any
 
 from docutils import nodes
-from jinja2.sandbox import SandboxedEnvironment
-from numpydoc import docscrape_sphinx
 from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.search.en import SearchEnglish
 from sphinx.transforms import SphinxTransform
 
 from docs.site.commands import commands
@@ -149,25 +145,8 @@ def without_numbers(_app: Sphinx, _kind: str, _name: str, value: Any, *_: Any) -
     return True if is_number else None
 
 
-def do_once() -> None:
-    """Have the template of docstrings compiled, and each word stemmed, once for all pages.
-
-    They take a fifth of the time of the site otherwise.
-    """
-    environments: list[SandboxedEnvironment] = []
-
-    def environment(loader: Any) -> SandboxedEnvironment:
-        if not environments:
-            environments.append(SandboxedEnvironment(loader=loader))
-        return environments[0]
-
-    docscrape_sphinx.SandboxedEnvironment = environment
-    SearchEnglish.stem = cache(SearchEnglish.stem)  # type: ignore[method-assign]
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add what is ours to Sphinx."""
-    do_once()
     for transform in (DarkPictures, LinkNames, SideBySide, WithoutMail):
         app.add_transform(transform)
     app.connect("autodoc-skip-member", without_numbers)

@@ -48,6 +48,11 @@ class FeatureSettings:
         return FeatureSettings(**{**vars(self), **given}), rest
 
 
+def feature_keys(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a table ``[model]`` says of features, which another model keeps."""
+    return {key: model[key] for key in KEYS.values() if key in model}
+
+
 def _columns(place: str, given: Any) -> dict[str, str]:
     """Return columns with their kinds, given as one name, names, or a mapping."""
     if isinstance(given, str):

@@ -21,7 +21,7 @@ import typer
 
 import recsys
 from recsys.base.errors import ConfigError, DataError
-from recsys.base.feature_settings import KEYS
+from recsys.base.feature_settings import feature_keys
 from recsys.base.query_settings import QuerySettings, without_passwords
 from recsys.cli.output import note
 from recsys.cli.toml import toml_value
@@ -213,9 +213,7 @@ class LogOptions:
         if model is not None:
             if model != auto:
                 recsys.models.model_from(model, {})  # refuses a name that there is not
-            before = tables.get("model", {})
-            kept = {key: before[key] for key in KEYS.values() if key in before}
-            tables["model"] = {"name": model, **kept}
+            tables["model"] = {"name": model, **feature_keys(tables.get("model", {}))}
         is_auto = tables.get("model", {}).get("name", auto) == auto
         typed: dict[str, Any] = {
             "log.columns.user_id": self.user,

@@ -268,14 +268,9 @@ class _Fit:
         last = self.users.shipped
         items = self.items.given_exactly(self.pool, _FINAL_ITEMS, self.als.unobserved_weight)
         self._solve(
-            self.users,
-            items,
-            0,
-            steps=EXACT_STEPS,
-            tolerance=EXACT_OF_ALL,
-            begin=last,
-            name=_FINAL_USERS,
-        )
+            self.users, items, 0,
+            steps=EXACT_STEPS, tolerance=EXACT_OF_ALL, begin=last, name=_FINAL_USERS,
+        )  # fmt: skip
         keep(items.vectors, self.items)
         for old in (last, items.vectors):
             if old is not None:

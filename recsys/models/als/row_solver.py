@@ -229,19 +229,9 @@ def _solve_row(
         else:
             image[:] = zero
             squares = _add_residual(
-                fixed,
-                down,
-                columns,
-                weight,
-                start,
-                stop,
-                direction,
-                zero,
-                dislikes,
-                False,
-                kept,
+                fixed, down, columns, weight, start, stop, direction, zero, dislikes, False, kept,
                 image,
-            )
+            )  # fmt: skip
         curvature += squares
         if not curvature > zero:  # solved as exactly as float32 can
             break
@@ -309,25 +299,9 @@ def solve_rows(
         if tolerance > 0:
             lowered = loss_below_zero(weight, start, stop, x, pull, regularization[row], of_row)
         observed += _solve_row(
-            fixed,
-            down,
-            columns,
-            weight,
-            start,
-            stop,
-            x,
-            pull,
-            dense,
-            inverse,
-            residual,
-            direction,
-            image,
-            kept,
-            lowered,
-            steps,
-            np.float32(tolerance),
-            dislikes,
-        )
+            fixed, down, columns, weight, start, stop, x, pull, dense, inverse, residual,
+            direction, image, kept, lowered, steps, np.float32(tolerance), dislikes,
+        )  # fmt: skip
         penalty += regularization[row] * square_of(x, of_row)
         longest = max(longest, inner_product(x, x))
     return observed, penalty, longest
