@@ -58,7 +58,7 @@ def measure(
 ) -> None:
     """Print a row of the table."""
     encoder, learning = taken(lambda: FeatureEncoder.learn(table, columns))
-    encoded, encoding = taken(lambda: encoder.encode(table))
+    encoded, encoding = taken(lambda: encoder.rows(table))
     features, model = Features(items=encoded), ALS()
     for described in (None, features):  # what is compiled first
         ALS(iterations=3).fit(matrix[:1000], features=described)
@@ -72,7 +72,7 @@ def measure(
     without, others = float(np.median(plain)), float(np.median(with_titles))
     print(
         f"| {name} | {matrix.nnz:,} | {encoded.shape[0]:,} x {encoded.shape[1]:,} | "
-        f"{encoded.nnz:,} | {learning + encoding:.2f} | {without:.2f} | {others:.2f} | "
+        f"{encoded.n_entries:,} | {learning + encoding:.2f} | {without:.2f} | {others:.2f} | "
         f"{others / without:.2f} | {peaks[0]:.2f} | {peaks[-1]:.2f} |",
         flush=True,
     )

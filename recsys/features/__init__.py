@@ -18,6 +18,7 @@ solves W anew each epoch; for other models W is found after the fit (`feature_ma
 from recsys.features.columns import FEATURE_KINDS, FeatureKind
 from recsys.features.described import Described, FeatureMap, facts_of, features_of
 from recsys.features.encoder import Encoded, FeatureEncoder
+from recsys.features.factored import FeatureRows
 from recsys.features.features import Features
 from recsys.features.ridge import Ridge, feature_map, vectors_of_features
 
@@ -28,6 +29,7 @@ __all__ = [
     "FeatureEncoder",
     "FeatureKind",
     "FeatureMap",
+    "FeatureRows",
     "Features",
     "Ridge",
     "facts_of",

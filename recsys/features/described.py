@@ -38,7 +38,7 @@ class FeatureMap:
 
         A row without any value has a zero embedding: nothing is known of it.
         """
-        return vectors_of_features(self.encoder.encode(table), self.map)
+        return vectors_of_features(self.encoder.rows(table), self.map)
 
     def vector_of(self, attributes: Mapping[str, Any], name: str) -> FloatMatrix:
         """Return the embedding of one by what is known of it, (1, factors).
@@ -108,7 +108,7 @@ class Described:
         """Return a log with the items of the table that nobody has touched, after its own."""
         if self.items is None:
             return log
-        is_known = np.diff(self.items.matrix.indptr) > 0
+        is_known = self.items.features.is_known
         joined, _ = log.items.joined(self.items.ids.take(np.flatnonzero(is_known)))
         if len(joined) == len(log.items):
             return log

@@ -20,6 +20,7 @@ from recsys.features.columns import (
     as_array,
     is_list,
 )
+from recsys.features.factored import FeatureRows
 from recsys.features.terms import Terms, separator_of, words_of
 from recsys.vectors import Ids
 
@@ -105,7 +106,11 @@ class FeatureEncoder:
         return 1 + sum(len(encoder.names) for encoder in self.columns.values())
 
     def encode(self, table: pa.Table) -> sp.csr_array:
-        """Return the features of each row, float32 (n, n_features).
+        """Return the features of each row, float32 (n, n_features); see `rows`."""
+        return self.rows(table).tocsr()
+
+    def rows(self, table: pa.Table) -> FeatureRows:
+        """Return the features of each row, those of parts of words as a product.
 
         A row without any value is one of zeros: nothing is known of it.
 
@@ -115,7 +120,8 @@ class FeatureEncoder:
             If the table lacks a column, or has one of another type.
         """
         is_known = np.zeros(table.num_rows, dtype=np.bool_)
-        blocks = []
+        ones = np.ones((table.num_rows, 1), dtype=np.float32)
+        blocks = [FeatureRows(sp.csr_array(ones))]
         for name, encoder in self.columns.items():
             if name not in table.column_names:
                 raise DataError(
@@ -126,16 +132,11 @@ class FeatureEncoder:
                 )
             values = as_array(table[name])
             try:
-                blocks.append(encoder.encode(values))
+                blocks.append(FeatureRows.of(encoder.encode(values)))
             except (pa.ArrowException, DataError) as error:
                 raise DataError(f"features: column {name!r}, {values.type}: {error}") from error
             is_known |= pc.is_valid(values).to_numpy(zero_copy_only=False)
-        ones = sp.csr_array(np.ones((table.num_rows, 1), dtype=np.float32))
-        found = sp.hstack([ones, *blocks], format="csr")
-        known = sp.diags_array(is_known.astype(np.float32)) @ found
-        known = sp.csr_array(known, dtype=np.float32)
-        known.eliminate_zeros()
-        return known
+        return FeatureRows.beside(blocks).scaled(is_known)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types that JSON can hold."""
@@ -156,27 +157,27 @@ class Encoded:
     encoder : FeatureEncoder
     ids : Ids
         Of the rows.
-    matrix : csr_array, shape (len(ids), n_features)
+    features : FeatureRows
+        Of the rows, shape (len(ids), n_features).
     table : pyarrow.Table
         That was encoded.
     """
 
     encoder: FeatureEncoder
     ids: Ids
-    matrix: sp.csr_array
+    features: FeatureRows
     table: pa.Table
 
     @classmethod
     def of(cls, encoder: FeatureEncoder, table: pa.Table, ids: Ids) -> Self:
         """Encode a table with those ids."""
-        return cls(encoder, ids, encoder.encode(table), table)
+        return cls(encoder, ids, encoder.rows(table), table)
 
-    def rows(self, ids: Ids) -> sp.csr_array:
+    def rows(self, ids: Ids) -> FeatureRows:
         """Return the features of other ids, in their order; zeros for one that is not here."""
         rows = self.ids.rows_of(ids)
         is_here = rows >= 0
-        found = sp.csr_array(self.matrix[np.where(is_here, rows, 0)])
-        return sp.csr_array(sp.diags_array(is_here.astype(np.float32)) @ found)
+        return self.features.take(np.where(is_here, rows, 0)).scaled(is_here)
 
 
 def _encoder_from(content: Mapping[str, Any]) -> ColumnEncoder:

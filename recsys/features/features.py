@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys.base.errors import DataError
+from recsys.features.factored import FeatureRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,9 +15,9 @@ class Features:
 
     Parameters
     ----------
-    items : csr_array, shape (n_items, n_features), optional
+    items : csr_array or FeatureRows, shape (n_items, n_features), optional
         Row i describes column i of the matrix. A row of zeros is an item of which nothing is known.
-    users : csr_array, shape (n_users, n_features), optional
+    users : csr_array or FeatureRows, shape (n_users, n_features), optional
         Likewise of the rows of the matrix.
 
     Raises
@@ -25,12 +26,12 @@ class Features:
         If one is no sparse matrix of finite numbers.
     """
 
-    items: sp.csr_array | None = None
-    users: sp.csr_array | None = None
+    items: sp.csr_array | FeatureRows | None = None
+    users: sp.csr_array | FeatureRows | None = None
 
     def __post_init__(self) -> None:
         for name, matrix in (("items", self.items), ("users", self.users)):
-            if matrix is None:
+            if matrix is None or isinstance(matrix, FeatureRows):
                 continue
             if not sp.issparse(matrix) or matrix.ndim != 2:
                 raise DataError(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.base.threads import Threads, threads
+from recsys.features.factored import FeatureRows
 from recsys.vectors import FloatMatrix
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Ridge:
 
     Parameters
     ----------
-    features : csr_array, shape (n, n_features)
+    features : csr_array or FeatureRows, shape (n, n_features)
     weights : ndarray, shape (n,)
         r, 0 or more; a row of weight 0 says nothing.
     ridge : float
@@ -55,8 +56,13 @@ class Ridge:
     """
 
     def __init__(
-        self, features: sp.csr_array, weights: NDArray[np.floating], ridge: float, pool: Threads
+        self,
+        features: sp.csr_array | FeatureRows,
+        weights: NDArray[np.floating],
+        ridge: float,
+        pool: Threads,
     ) -> None:
+        features = FeatureRows.of(features).tocsr()
         self.map: FloatMatrix = np.zeros((features.shape[1], 0), dtype=np.float32)
         self._counts = np.flatnonzero((np.asarray(weights) > 0) & (np.diff(features.indptr) > 0))
         self._roots = np.sqrt(np.asarray(weights, dtype=np.float64)[self._counts])
@@ -98,7 +104,7 @@ class Ridge:
 
 
 def feature_map(
-    features: sp.csr_array,
+    features: sp.csr_array | FeatureRows,
     vectors: FloatMatrix,
     weights: NDArray[np.floating],
     ridge: float = DEFAULT_RIDGE,
@@ -107,7 +113,7 @@ def feature_map(
 
     Parameters
     ----------
-    features : csr_array, shape (n, n_features)
+    features : csr_array or FeatureRows, shape (n, n_features)
     vectors : ndarray of float32, shape (n, factors)
         Embeddings of the same rows.
     weights : ndarray, shape (n,)
@@ -134,7 +140,7 @@ def feature_map(
 
 
 def regression_of(
-    features: sp.csr_array,
+    features: sp.csr_array | FeatureRows,
     weights: NDArray[np.floating],
     ridge: float,
     width: int,
@@ -148,12 +154,12 @@ def regression_of(
     return RidgeSteps(features, weights, ridge, width)
 
 
-def vectors_of_features(features: sp.csr_array, to: FloatMatrix) -> FloatMatrix:
+def vectors_of_features(features: sp.csr_array | FeatureRows, to: FloatMatrix) -> FloatMatrix:
     """Return the embeddings that a map gives rows of features, float32 (n, factors).
 
     Parameters
     ----------
-    features : csr_array, shape (n, n_features)
+    features : csr_array or FeatureRows, shape (n, n_features)
         A row of zeros has a zero embedding: nothing is known of it.
     to : ndarray of float32, shape (n_features, factors)
         A map, as `feature_map` returns it or `recsys.vectors.Embeddings` holds it.
@@ -164,7 +170,16 @@ def vectors_of_features(features: sp.csr_array, to: FloatMatrix) -> FloatMatrix:
             f"got {features.shape[1]:,}; encode them with the encoder of that map"
         )
     with threads() as pool:
-        return product(features, to, pool)
+        return said_of(features, to, pool)
+
+
+def said_of(features: sp.csr_array | FeatureRows, to: FloatMatrix, pool: Threads) -> FloatMatrix:
+    """Return what a map says of rows of features, (n, factors)."""
+    rows = FeatureRows.of(features)
+    found = product(rows.plain, to, pool)
+    if rows.left.nnz:
+        found += product(rows.left, product(rows.right, to, pool), pool)
+    return found
 
 
 def product(matrix: sp.csr_array, dense: _Numbers, pool: Threads) -> _Numbers:

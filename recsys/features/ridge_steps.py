@@ -27,12 +27,14 @@ from numpy.typing import NDArray
 
 from recsys.base.aligned import aligned_zeros
 from recsys.base.threads import Threads, chunks, ranges_of_equal_work
+from recsys.features.factored import FeatureRows
 from recsys.features.sparse_rows import multiply_rows
 from recsys.vectors import FloatMatrix
 
 TOLERANCE = 5e-3  # of what a map says of rows, by a bound: it is nearer
 _MOST_ROUNDS, _MOST_STEPS = 4, 200
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
+_LEAST_ENTRIES = 8192  # of a part of a sparse matrix, beside which a call costs nothing
 _LEAST_ROWS = 512  # of a part of vectors, which is in a cache then
 _DEPENDENT = 1e-6  # of the largest square: what float32 tells of a direction beside the others
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -48,7 +50,7 @@ class RidgeSteps:
 
     Parameters
     ----------
-    features : csr_array of float32, shape (n, n_features)
+    features : csr_array or FeatureRows, shape (n, n_features)
     weights : ndarray, shape (n,)
         r, 0 or more; a row of weight 0 says nothing.
     ridge : float
@@ -63,10 +65,20 @@ class RidgeSteps:
     """
 
     def __init__(
-        self, features: sp.csr_array, weights: NDArray[np.floating], ridge: float, width: int
+        self,
+        features: sp.csr_array | FeatureRows,
+        weights: NDArray[np.floating],
+        ridge: float,
+        width: int,
     ) -> None:
-        self._features = _Rows(features)
-        self._transposed = _Rows(sp.csr_array(features.T.tocsr()))
+        rows = FeatureRows.of(features)
+        self._is_known = rows.is_known
+        between = aligned_zeros(rows.left.shape[1], width)
+        self._features = _Product(rows.plain, rows.left, rows.right, between)
+        plain, left, right = (
+            sp.csr_array(one.T.tocsr()) for one in (rows.plain, rows.right, rows.left)
+        )
+        self._transposed = _Product(plain, left, right, between)
         self._is_primal = features.shape[1] <= int(np.count_nonzero(weights))
         self._ridge = ridge
         n = features.shape[int(self._is_primal)]
@@ -76,7 +88,7 @@ class RidgeSteps:
 
     def reweigh(self, weights: NDArray[np.floating]) -> None:
         """Let rows count otherwise from now on; those of weight 0 stay the same."""
-        counts = (weights > 0) & (np.diff(self._features.indptr) > 0)
+        counts = (weights > 0) & self._is_known
         self.penalty = self._ridge * float(weights[counts].mean()) if counts.any() else 1.0
         self._roots = np.sqrt(np.where(counts, weights, 0)).astype(np.float32)[:, None]
 
@@ -91,8 +103,7 @@ class RidgeSteps:
         if self._is_primal:
             return self._solution
         found = aligned_zeros(len(self._transposed), self._solution.shape[1])
-        multiply_rows(0, len(found), *self._transposed.parts, self._solution, found)
-        return found
+        return self._transposed.times(self._solution, found, None)
 
     @property
     def square(self) -> float:
@@ -231,14 +242,44 @@ class _Rows:
         self.indptr = matrix.indptr.astype(np.int64, copy=False)
         indices, data = matrix.indices.astype(np.int32, copy=False), matrix.data
         self.parts = (self.indptr, indices, data.astype(np.float32, copy=False))
-        self._ranges = ranges_of_equal_work(self.indptr, _N_PARTS)
+        n_parts = min(_N_PARTS, 1 + matrix.nnz // _LEAST_ENTRIES)
+        self._ranges = ranges_of_equal_work(self.indptr, n_parts)
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
-    def times(self, dense: FloatMatrix, out: FloatMatrix, pool: Threads) -> FloatMatrix:
-        """Set `out` to the product, and return it."""
-        pool.map(lambda part: multiply_rows(*part, *self.parts, dense, out), self._ranges)
+    def times(
+        self, dense: FloatMatrix, out: FloatMatrix, pool: Threads | None, *, adding: bool = False
+    ) -> None:
+        """Set `out` to the product, or add it; without a pool in this thread."""
+
+        def work(part: tuple[int, int]) -> None:
+            multiply_rows(*part, *self.parts, dense, out, adding)
+
+        if pool is None:
+            work((0, len(self)))
+        else:
+            pool.map(work, self._ranges)
+
+
+class _Product:
+    """A matrix ``plain + left @ right``, for products with vectors."""
+
+    def __init__(
+        self, plain: sp.csr_array, left: sp.csr_array, right: sp.csr_array, between: FloatMatrix
+    ) -> None:
+        self._plain, self._left, self._right = _Rows(plain), _Rows(left), _Rows(right)
+        self._between = between  # what `right` makes of vectors
+
+    def __len__(self) -> int:
+        return len(self._plain)
+
+    def times(self, dense: FloatMatrix, out: FloatMatrix, pool: Threads | None) -> FloatMatrix:
+        """Set `out` to the product, and return it; without a pool in this thread."""
+        self._plain.times(dense, out, pool)
+        if len(self._between):
+            self._right.times(dense, self._between, pool)
+            self._left.times(self._between, out, pool, adding=True)
         return out
 
 

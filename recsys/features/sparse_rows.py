@@ -18,8 +18,9 @@ def multiply_rows(
     data: NDArray[np.float32],
     dense: NDArray[np.float32],
     out: NDArray[np.float32],
+    adding: bool,
 ) -> None:
-    """Set rows of `out` to those of ``A @ dense``, where A is sparse.
+    """Set rows of `out` to those of ``A @ dense``, where A is sparse, or add them.
 
     The width of both is a multiple of `recsys.base.simd.N_LANES`.
     """
@@ -30,6 +31,9 @@ def multiply_rows(
         start, stop = indptr[row], indptr[row + 1]
         for f in range(0, whole, _BLOCK):
             s0 = s1 = s2 = s3 = same(np.float32(0))
+            if adding:
+                s0, s1 = load(out, (row, f)), load(out, (row, f + N_LANES))
+                s2, s3 = load(out, (row, f + 2 * N_LANES)), load(out, (row, f + 3 * N_LANES))
             for j in range(start, stop):
                 column, value = np.uint64(indices[np.uint64(j)]), same(data[np.uint64(j)])
                 s0 += value * load(dense, (column, f))
@@ -41,7 +45,7 @@ def multiply_rows(
             store(out, (row, f + 2 * N_LANES), s2)
             store(out, (row, f + 3 * N_LANES), s3)
         for f in range(whole, width, N_LANES):
-            s0 = same(np.float32(0))
+            s0 = load(out, (row, f)) if adding else same(np.float32(0))
             for j in range(start, stop):
                 column, value = np.uint64(indices[np.uint64(j)]), same(data[np.uint64(j)])
                 s0 += value * load(dense, (column, f))

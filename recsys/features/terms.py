@@ -5,7 +5,6 @@ word, words written together, and words of too few rows for a column of their ow
 """
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, ClassVar, Self
 from zlib import crc32
 
@@ -16,9 +15,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.features.columns import MISSING, FeatureKind, as_array, is_list
+from recsys.features.factored import FeatureRows
+from recsys.features.parts import Merged, hashed_parts, scaled_parts
 
 _SHARED = 1024  # columns of the words that have none of their own
-_PART_LENGTHS = (3, 4, 5)
 
 
 @dataclass(frozen=True)
@@ -57,26 +57,27 @@ class Terms:
     def learn(cls, of: FeatureKind, values: pa.Array, min_count: int, most: int) -> Self:
         """Learn the terms of a column; categories and entries of too few rows have no column."""
         separator = _separator(values) if of == "list" else ""
-        row, term, n = _entries(of, values, separator)
+        counts, distinct = _counted_terms(of, values, separator)
+        n = counts.shape[0]
         is_text = of == "text"
-        parts = _idf_of_parts(row, term, n, most // 2) if is_text else ()
+        parts = _idf_of_parts(counts, distinct, most // 2) if is_text else ()
         most -= len(parts)
-        pairs = pa.table({"row": row, "term": term}).group_by(["row", "term"]).aggregate([])
-        found = pairs.group_by("term").aggregate([("row", "count")])
+        n_rows = np.bincount(counts.indices, minlength=len(distinct))
+        found = pa.table({"term": distinct, "n_rows": n_rows})
         if not is_text:  # a new item may have the word of one row, and none but that row says more
-            found = found.filter(pc.greater_equal(found["row_count"], min_count))
-        found = found.sort_by([("row_count", "descending"), ("term", "ascending")])
-        terms, counts = found["term"].to_pylist(), found["row_count"].to_numpy()
-        idf = _idf(counts, n) if is_text else np.ones(len(counts))
+            found = found.filter(pc.greater_equal(found["n_rows"], min_count))
+        found = found.sort_by([("n_rows", "descending"), ("term", "ascending")])
+        terms, n_rows = found["term"].to_pylist(), found["n_rows"].to_numpy()
+        idf = _idf(n_rows, n) if is_text else np.ones(len(n_rows))
         shared: tuple[float, ...] = ()
         if is_text and len(terms) > most:
             in_bucket = np.bincount(
                 [crc32(one.encode()) % _SHARED for one in terms[most:]],
-                weights=counts[most:],
+                weights=n_rows[most:],
                 minlength=_SHARED,
             )
             shared = tuple(_idf(np.minimum(in_bucket, n), n).tolist())
-        n_missing = n - len(np.unique(row))
+        n_missing = int((np.diff(counts.indptr) == 0).sum())
         return cls(
             of,
             tuple(terms[:most]),
@@ -94,40 +95,46 @@ class Terms:
         parts = (f"~{n}" for n in range(len(self.parts)))
         return (*self.terms, *shared, *parts, *((MISSING,) if self.has_missing else ()))
 
-    def encode(self, values: pa.Array) -> sp.csr_array:
+    def encode(self, values: pa.Array) -> FeatureRows:
         """Return terms at length 1, or 0 where none is known, and parts likewise."""
-        row, term, n = _entries(self.of, values, self.separator)
-        code, scale = self._codes(term), np.array([*self.idf, *self.shared, 1.0])
-        is_known = code >= 0
-        shape = (n, len(self.terms) + len(self.shared))
-        blocks = [self._scaled(_counted(row[is_known], code[is_known], shape), scale)]
+        counts, distinct = _counted_terms(self.of, values, self.separator)
+        code, n = self._codes(distinct), counts.shape[0]
+        row, of_entry = _rows_of(counts), code[counts.indices]
+        is_known = of_entry >= 0
+        known = _summed(
+            counts.data[is_known],
+            row[is_known],
+            of_entry[is_known],
+            (n, len(self.terms) + len(self.shared)),
+        )
+        blocks = [FeatureRows(self._scaled(known))]
         if self.parts:
-            parts = _parts(row, term, n, len(self.parts))
-            blocks.append(self._scaled(parts, np.array(self.parts)))
+            of_words = _of_words(hashed_parts(distinct), (len(distinct), len(self.parts)))
+            blocks.append(scaled_parts(counts, of_words, np.array(self.parts)))
         if self.has_missing:
-            is_missing = np.bincount(row, minlength=n) == 0
-            blocks.append(sp.csr_array(is_missing[:, None].astype(np.float64)))
-        return sp.csr_array(sp.hstack(blocks), dtype=np.float32)
+            is_missing = np.diff(counts.indptr) == 0
+            blocks.append(FeatureRows(sp.csr_array(is_missing[:, None].astype(np.float32))))
+        return FeatureRows.beside(blocks)
 
-    def _scaled(self, counts: sp.csr_array, scale: NDArray[np.float64]) -> sp.csr_array:
+    def _scaled(self, counts: sp.csr_array) -> sp.csr_array:
         """Return rows of length 1, or 0: columns times their scales, by the logarithm of counts."""
+        scale = np.array([*self.idf, *self.shared])
         frequency = 1 + np.log(counts.data) if self.of == "text" else np.ones(counts.nnz)
         counts.data = frequency * scale[counts.indices]
         lengths = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
         least = np.finfo(np.float32).tiny
         return sp.csr_array(sp.diags_array(1 / np.maximum(lengths, least)) @ counts)
 
-    def _codes(self, term: pa.Array) -> NDArray[np.int64]:
-        codes = pc.index_in(term, value_set=pa.array(self.terms, pa.large_string()))
-        found = np.asarray(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
+    def _codes(self, distinct: pa.Array) -> NDArray[np.int64]:
+        codes = pc.index_in(distinct, value_set=pa.array(self.terms, pa.large_string()))
+        found = np.array(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
         if self.shared:
             others = np.flatnonzero(found < 0)
-            words = term.take(pa.array(others)).dictionary_encode()
-            bucket = np.array(
-                [crc32(one.encode()) % len(self.shared) for one in words.dictionary.to_pylist()],
-                dtype=np.int64,
-            )
-            found[others] = len(self.terms) + bucket[words.indices.to_numpy()]
+            bucket = [
+                crc32(one.encode()) % len(self.shared)
+                for one in distinct.take(pa.array(others)).to_pylist()
+            ]
+            found[others] = len(self.terms) + np.array(bucket, dtype=np.int64)
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,10 +153,9 @@ class Terms:
 def words_of(values: pa.Array) -> pa.Array:
     """Return the words of each text, in lower case: runs of letters and digits in any script."""
     lower = pc.utf8_lower(values.cast(pa.large_string()))
-    plain = pc.replace_substring_regex(lower, "['\u2019]", "")
-    return pc.split_pattern_regex(
-        pc.utf8_trim_whitespace(pc.replace_substring_regex(plain, r"[^\pL\pN]+", " ")), " "
-    )
+    plain = pc.replace_substring(pc.replace_substring(lower, "'", ""), "\u2019", "")
+    spaced = pc.replace_substring_regex(plain, r"[^\pL\pN]+", " ")
+    return pc.split_pattern(pc.utf8_trim_whitespace(spaced), " ")
 
 
 def separator_of(values: pa.Array) -> str | None:
@@ -170,10 +176,10 @@ def _separator(values: pa.Array) -> str:
     return separator_of(values.cast(pa.large_string())) or ","
 
 
-def _entries(
+def _counted_terms(
     of: FeatureKind, values: pa.Array, separator: str
-) -> tuple[NDArray[np.int64], pa.Array, int]:
-    """Return the row and the term of each entry of a column, and the number of rows."""
+) -> tuple[sp.csr_array, pa.Array]:
+    """Return how often each row of a column has each of its terms, and these, each once."""
     n = len(values)
     if of == "category":
         lists = None
@@ -191,16 +197,27 @@ def _entries(
         terms = as_array(pc.list_flatten(lists)).cast(pa.large_string())
     terms = pc.utf8_trim_whitespace(terms)
     is_there = pc.fill_null(pc.not_equal(terms, ""), False)
-    return row[is_there.to_numpy(zero_copy_only=False)], terms.filter(is_there), n
+    row = row[is_there.to_numpy(zero_copy_only=False)]
+    coded = terms.filter(is_there).dictionary_encode()
+    shape = (n, len(coded.dictionary))
+    return _summed(np.ones(len(row)), row, coded.indices.to_numpy(), shape), coded.dictionary
 
 
-def _counted(
-    row: NDArray[np.integer], column: NDArray[np.integer], shape: tuple[int, int]
+def _summed(
+    numbers: NDArray[np.float64],
+    row: NDArray[np.integer],
+    column: NDArray[np.integer],
+    shape: tuple[int, int],
 ) -> sp.csr_array:
-    """Return how often each pair is there."""
-    found = sp.csr_array((np.ones(len(row)), (row, column)), shape=shape)
+    """Return a matrix of numbers, those of one place added."""
+    found = sp.csr_array((numbers, (row, column)), shape=shape)
     found.sum_duplicates()
     return found
+
+
+def _rows_of(matrix: sp.csr_array) -> NDArray[np.int64]:
+    """Return the row of each entry."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
 def _idf(counts: NDArray[np.floating] | NDArray[np.integer], n: int) -> NDArray[np.float64]:
@@ -208,38 +225,20 @@ def _idf(counts: NDArray[np.floating] | NDArray[np.integer], n: int) -> NDArray[
     return np.asarray(np.log((1 + n) / (1 + counts)) + 1)
 
 
-def parts_of(word: str) -> set[str]:
-    """Return the runs of 3 to 5 characters of a word with its two ends, and the whole.
-
-    Examples
-    --------
-    >>> sorted(parts_of("fox"))
-    [' fo', ' fox', ' fox ', 'fox', 'fox ', 'ox ']
-    """
-    ends = f" {word} "
-    runs = (ends[at : at + n] for n in _PART_LENGTHS for at in range(len(ends) - n + 1))
-    return {*runs, ends}
+def _of_words(
+    found: tuple[NDArray[np.int64], NDArray[np.uint32]], shape: tuple[int, int]
+) -> sp.csr_array:
+    """Return how often words have the parts of each column, of `hashed_parts`."""
+    word, hashes = found
+    return _summed(np.ones(len(word)), word, hashes % shape[1], shape)
 
 
-def _parts(row: NDArray[np.int64], term: pa.Array, n: int, n_columns: int) -> sp.csr_array:
-    """Return how often each row has the parts of each column, (n, n_columns)."""
-    coded = term.dictionary_encode()
-    columns = [
-        [crc32(part.encode()) % n_columns for part in parts_of(word)]
-        for word in coded.dictionary.to_pylist()
-    ]
-    word = np.repeat(np.arange(len(columns)), list(map(len, columns)))
-    column = np.fromiter(chain.from_iterable(columns), dtype=np.int64, count=len(word))
-    of_words = _counted(word, column, (len(columns), n_columns))
-    of_rows = _counted(row, coded.indices.to_numpy(), (n, len(columns)))
-    return sp.csr_array(of_rows @ of_words)
-
-
-def _idf_of_parts(row: NDArray[np.int64], term: pa.Array, n: int, most: int) -> tuple[float, ...]:
+def _idf_of_parts(counts: sp.csr_array, words: pa.Array, most: int) -> tuple[float, ...]:
     """Return what the columns of parts are multiplied by: as many as there are parts, or `most`."""
-    distinct = {part for word in pc.unique(term).to_pylist() for part in parts_of(word)}
-    n_columns = min(len(distinct), most)
+    found = hashed_parts(words)
+    n_columns = min(int(np.count_nonzero(np.diff(np.sort(found[1]), prepend=-1))), most)
     if not n_columns:
         return ()
-    found = _parts(row, term, n, n_columns)
-    return tuple(_idf(np.bincount(found.indices, minlength=n_columns), n).tolist())
+    of_words = _of_words(found, (len(words), n_columns))
+    merged = Merged.of(counts, of_words, np.ones(n_columns))
+    return tuple(_idf(merged.n_rows, counts.shape[0]).tolist())

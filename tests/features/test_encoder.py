@@ -64,7 +64,7 @@ def test_a_later_table_is_encoded_alike_by_what_was_kept(encoder: FeatureEncoder
         kept.encode(later)[[0]].toarray(), encoder.encode(TABLE)[[0]].toarray()
     )
     assert not [name for name in _row(kept, later, 1) if name.startswith("category")]
-    rows = Encoded.of(kept, TABLE, Ids(TABLE["item_id"])).rows(Ids(["3", "unknown", "1"]))
+    rows = Encoded.of(kept, TABLE, Ids(TABLE["item_id"])).rows(Ids(["3", "unknown", "1"])).tocsr()
     np.testing.assert_array_equal(rows.toarray()[[0, 2]], encoder.encode(TABLE).toarray()[[2, 0]])
     assert rows[[1]].nnz == 0
 

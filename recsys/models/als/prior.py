@@ -8,7 +8,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.threads import Threads
-from recsys.features.ridge import Ridge, product, regression_of
+from recsys.features.factored import FeatureRows
+from recsys.features.ridge import Ridge, regression_of, said_of
 from recsys.features.ridge_steps import RidgeSteps
 from recsys.vectors import FloatMatrix
 
@@ -53,7 +54,7 @@ class Prior:
 
     Parameters
     ----------
-    features : csr_array, shape (n_rows, n_features)
+    features : csr_array or FeatureRows, shape (n_rows, n_features)
     weights : ndarray, shape (n_rows,)
         r, the regularization of each row; 0 for a row without interactions.
     ridge : float
@@ -61,7 +62,11 @@ class Prior:
     """
 
     def __init__(
-        self, features: sp.csr_array, weights: NDArray[np.floating], ridge: float, width: int
+        self,
+        features: sp.csr_array | FeatureRows,
+        weights: NDArray[np.floating],
+        ridge: float,
+        width: int,
     ) -> None:
         self._features, self._weights, self._ridge = features, weights, ridge
         self._width = width
@@ -112,7 +117,7 @@ class Prior:
         regression = self._regression_of(pool)
         if isinstance(regression, RidgeSteps):
             return regression.said
-        return product(self._features, regression.map, pool)
+        return said_of(self._features, regression.map, pool)
 
     def penalty(self) -> float:
         """Return the ridge, ``mu |W|^2``."""

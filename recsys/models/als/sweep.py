@@ -23,7 +23,7 @@ from recsys.base.packing import csr_of, row_sums, transposed
 from recsys.base.signed import has_dislikes, liked, likes_per_row
 from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, ranges_of_equal_work
-from recsys.features import Features
+from recsys.features import FeatureRows, Features
 from recsys.models.als.basis import (
     Basis,
     Dense,
@@ -147,7 +147,7 @@ def first_items(als: "ALS", shape: tuple[int, int], start: Embeddings | None) ->
     return START_SCALE * rng.random((shape[1], als.factors), dtype=np.float32)
 
 
-def _prior_of(als: "ALS", side: Side, features: sp.csr_array) -> Prior:
+def _prior_of(als: "ALS", side: Side, features: sp.csr_array | FeatureRows) -> Prior:
     """Return the prior of a side; only rows with interactions tell what the map is."""
     weights = np.where(np.diff(side.matrix.indptr) > 0, side.regularization, 0)
     return Prior(features, weights, als.feature_ridge, side.vectors.shape[1])

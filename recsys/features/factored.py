@@ -1,0 +1,82 @@
+"""Features of which a part is kept as a product: what a word says is kept once, not in each row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRows:
+    """The features of rows, ``plain + left @ right``.
+
+    A title of 8 words has 150 parts of words: as a product, 8 entries for its words, and the parts
+    of each word once.
+
+    Parameters
+    ----------
+    plain : csr_array of float32, shape (n, n_features)
+    left : csr_array of float32, shape (n, n_words), optional
+    right : csr_array of float32, shape (n_words, n_features), optional
+    """
+
+    plain: sp.csr_array
+    left: sp.csr_array = field(default=None)
+    right: sp.csr_array = field(default=None)
+
+    def __post_init__(self) -> None:
+        if self.left is None:
+            n, n_features = self.plain.shape
+            object.__setattr__(self, "left", sp.csr_array((n, 0), dtype=np.float32))
+            object.__setattr__(self, "right", sp.csr_array((0, n_features), dtype=np.float32))
+
+    @classmethod
+    def of(cls, features: "sp.csr_array | FeatureRows") -> "FeatureRows":
+        """Return features as such rows."""
+        return features if isinstance(features, FeatureRows) else cls(features)
+
+    @classmethod
+    def beside(cls, blocks: Sequence["FeatureRows"]) -> Self:
+        """Return the columns of all blocks, one block after the other."""
+        plain = sp.hstack([one.plain for one in blocks], format="csr")
+        left = sp.hstack([one.left for one in blocks], format="csr")
+        right = sp.block_diag([one.right for one in blocks], format="csr")
+        return cls(*(sp.csr_array(one, dtype=np.float32) for one in (plain, left, right)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and of features."""
+        n, n_features = self.plain.shape
+        return n, n_features
+
+    @property
+    def n_entries(self) -> int:
+        """Number of entries that are kept."""
+        return int(self.plain.nnz + self.left.nnz + self.right.nnz)
+
+    @property
+    def is_known(self) -> NDArray[np.bool_]:
+        """Whether anything is known of each row, (n,)."""
+        n_entries = np.diff(self.plain.indptr) + np.diff(self.left.indptr)
+        return np.asarray(n_entries > 0)
+
+    def scaled(self, by: NDArray[np.floating] | NDArray[np.bool_]) -> Self:
+        """Return each row times a number; a row times 0 has no entries."""
+        diagonal = sp.diags_array(by.astype(np.float32))
+        plain, left = (sp.csr_array(diagonal @ one) for one in (self.plain, self.left))
+        for one in (plain, left):
+            one.eliminate_zeros()
+        return type(self)(plain, left, self.right)
+
+    def take(self, rows: NDArray[np.integer]) -> Self:
+        """Return some rows."""
+        return type(self)(sp.csr_array(self.plain[rows]), sp.csr_array(self.left[rows]), self.right)
+
+    def tocsr(self) -> sp.csr_array:
+        """Return the sum, (n, n_features)."""
+        if not self.left.nnz:
+            return self.plain
+        return sp.csr_array(self.plain + self.left @ self.right, dtype=np.float32)
