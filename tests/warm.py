@@ -2,8 +2,8 @@
 
 Numba registers its types with the first compiled function that is called, and pydantic its own
 with the first config; the commands are made of the signatures of their functions, which takes
-most of the time of a short one; each night draws a page. None of it starts a thread. Import this
-last.
+most of the time of a short one; each night draws a page, and the first chart reads the fonts.
+None of it starts a thread. Import this last.
 """
 
 # ruff: noqa: F401
@@ -18,7 +18,9 @@ import typer.main
 import recsys.cli
 import recsys.monitoring.version_report
 import recsys.pages.version_page
+from recsys.base.charts import Dot, DotPlot
 from recsys.base.jit import nth
+from recsys.pages.charts import svg_of
 from tests.choices import make_choices_once
 from tests.forks import warm
 
@@ -27,5 +29,6 @@ pydantic.TypeAdapter(int)
 commands = typer.main.get_command(recsys.cli.app)
 commands.make_context("recsys", ["recommend", "u1", "-k", "3"])
 typer.main.get_command = lambda app: commands  # as they are, for one process and one command
+svg_of(DotPlot("chart", [Dot("dot", 1.0, is_marked=True)]))
 make_choices_once()
 warm()

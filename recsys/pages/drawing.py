@@ -108,7 +108,8 @@ def draw(curve: DimensionCurve) -> "Figure":
     all_axes[0].set_ylabel(f"{curve.metric}, mean and 95 % interval")
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    figure.draw_without_rendering()  # lays it out
+    figure.draw_without_rendering()  # lays it out, and once is enough
+    figure.set_layout_engine("none")
     for axes, panel in zip(all_axes, _PANELS, strict=True):
         _label_factors(axes, panel, curve)
     return figure

@@ -62,8 +62,9 @@ def _check(version: Version) -> None:
         _check_shapes(version, users, items)
         _check_users(version, users)
         _check_items(version, items)
-        _check_features(version)
-        _check_copies(Content.of(version), users, items)
+        content = Content.of(version)
+        _check_features(content)
+        _check_copies(content, users, items)
 
 
 def _check_shapes(version: Version, users: UserTable, items: ItemTable) -> None:
@@ -115,15 +116,14 @@ def _check_items(version: Version, items: ItemTable) -> None:
         _require(n == len(items.ids), folder / TIMES, f"{len(items.ids)} items", str(n))
 
 
-def _check_features(version: Version) -> None:
+def _check_features(content: Content) -> None:
     """Read the maps, which are of the features that the manifest names, in the space of both."""
-    content = Content.of(version)
     kinds: tuple[Kind, ...] = ("item", "user")
     for side in kinds:
         found = content.feature_map(side)
         if found is not None:
-            is_finite = bool(np.isfinite(found.map).all())
-            _require(is_finite, version.folder / FEATURES[side], "finite embeddings", "others")
+            path = content.version.folder / FEATURES[side]
+            _require(bool(np.isfinite(found.map).all()), path, "finite embeddings", "others")
 
 
 def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:

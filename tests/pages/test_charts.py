@@ -3,8 +3,12 @@
 import re
 import sys
 import xml.etree.ElementTree as ET
+from itertools import combinations
 
 import pytest
+from matplotlib.backend_bases import RendererBase
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from recsys.base.charts import (
     Chart,
@@ -52,7 +56,14 @@ CLOUDS = CloudPlot(
     [Cloud("Space", [0.0, 1.0], [0.0, 1.0], ["one", HOSTILE]), Cloud("", [2.0], [2.0], ["two"])],
     [Mark(0.0, 0.0, "one"), Mark(0.001, 0.0, "beside one"), Mark(2.0, 2.0, "two")],
 )
-CHARTS = {"dots": DOTS, "lines": LINES, "nights": NIGHTS, "clouds": CLOUDS}
+BEST = LinePlot(  # what is best is the last fit, and its name is long
+    "tuning",
+    "",
+    "loss",
+    [Line("als", [*range(30)], [1e6 + fit for fit in range(30)])],
+    [Mark(29, 1e6 + 29, "64 factors, regularization .01")],
+)
+CHARTS = {"dots": DOTS, "lines": LINES, "nights": NIGHTS, "clouds": CLOUDS, "best": BEST}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -72,6 +83,29 @@ def test_a_chart_is_valid_and_has_the_colours_of_its_page(chart: Chart) -> None:
     assert "style" not in svg  # which the policy of a page forbids
     assert "http" not in svg.replace("http://www.w3.org/", "")
     assert len(svg) < 30_000
+
+
+@pytest.mark.parametrize("chart", CHARTS.values(), ids=CHARTS)
+def test_all_words_are_in_the_picture_and_none_on_another(
+    chart: Chart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes, draw = dict[str, Bbox](), Text.draw
+
+    def draw_and_measure(text: Text, renderer: RendererBase) -> None:
+        draw(text, renderer)
+        words = text.get_text()
+        is_long = text.get_rotation() and len(words) > 20  # longer than the picture is high
+        if words and text.get_visible() and not is_long:
+            boxes[words] = text.get_window_extent(renderer)
+
+    monkeypatch.setattr(Text, "draw", draw_and_measure)
+    svg = svg_of(chart)
+    width, height = (float(one) for one in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0])
+    picture = Bbox.from_extents(-1, -1, width + 1, height + 1)
+    for text, box in boxes.items():
+        assert all(picture.contains(*corner) for corner in box.corners()), text
+    for one, other in combinations(boxes, 2):
+        assert not boxes[one].overlaps(boxes[other]), (one, other)
 
 
 def test_two_charts_share_no_id_but_of_what_is_the_same() -> None:

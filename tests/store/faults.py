@@ -85,9 +85,29 @@ def kill(store: str) -> None:
         known = frozenset(version.name for version in versions(store))
 
 
+def untouched(store: str, copy: str) -> frozenset[str]:
+    """Return the versions of a copy that have the files of the store, byte for byte."""
+    folders = (Path(store, "versions"), Path(copy, "versions"))
+    names = [version.name for version in versions(copy)]
+    return frozenset(
+        name for name in names if bytes_of(folders[0] / name) == bytes_of(folders[1] / name)
+    )
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Return what the files of a folder hold, by their paths within it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 def kill_in_copies(store: str, what: str) -> None:
-    """Kill one operation in copies of a store of four versions, of which the second is current."""
+    """Kill one operation in copies of a store of four versions, of which the second is current.
+
+    What has the bytes of the store is whole, as that was verified.
+    """
     names = sorted(version.name for version in versions(store))
+    for name in names:
+        verify(store, name)
     work: dict[str, Callable[[str], Any]] = {
         "activate": lambda copy: activate(copy, names[3]),
         "rollback": rollback,
@@ -106,7 +126,7 @@ def kill_in_copies(store: str, what: str) -> None:
             work[what](copy)
 
         ended = in_fork(die)
-        report(copy, n=n, ended=ended)
+        report(copy, untouched(store, copy), n=n, ended=ended)
         prune(copy, 1)
         write_line(pruned=n, left=sorted(path.name for path in Path(copy, "versions").iterdir()))
         shutil.rmtree(copy)
