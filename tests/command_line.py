@@ -28,7 +28,6 @@ PRELOADED = [
     "recsys.index.build",
     "recsys.models.als.sweep",
     "recsys.nightly",
-    "scipy.stats",
     "tests.warm",
 ]
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from recsys.base.lazy import lazy_property
 from recsys.evaluation.beyond_accuracy import gini
-from recsys.monitoring.measures import Measured, NotMeasured, log_ratio, measure_of
+from recsys.monitoring.measures import Measured, NotMeasured, log_ratio, measure_of, wasserstein
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.monitoring.vectors import TOO_FEW, translated
 from recsys.serving.answers import Answers
@@ -51,15 +51,13 @@ def list_churn(pair: ListPair) -> Measured:
 @measure_of("lists", limit=0.1)
 def top_scores(pair: ListPair) -> Measured:
     """Wasserstein distance of the scores of first places, in mean scores before."""
-    from scipy.stats import wasserstein_distance
-
     first = [
         lists.scores[lists.is_personal & (lists.item_idx[:, 0] >= 0), 0] for lists in pair.lists
     ]
     if min(map(len, first)) < TOO_FEW:
         raise NotMeasured("too few personal lists")
     scale = float(np.abs(first[0]).mean())
-    distance = float(wasserstein_distance(*first)) / scale if scale else 0.0
+    distance = wasserstein(*first) / scale if scale else 0.0
     before, now = (float(np.median(scores)) for scores in first)
     found = f"Wasserstein distance of best scores, median {before:.3g} before, {now:.3g} now"
     return Measured(distance, found)

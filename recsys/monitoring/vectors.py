@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.lazy import lazy_property
-from recsys.monitoring.measures import Measured, NotMeasured, measure_of
+from recsys.monitoring.measures import Measured, NotMeasured, measure_of, wasserstein
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.store import Content
 from recsys.vectors import FloatMatrix, Id
@@ -165,11 +165,9 @@ def _mean(vectors: FloatMatrix, rows: NDArray[np.int32]) -> NDArray[np.float64]:
 
 
 def _norms_shift(kind: str, a: FloatMatrix, b: FloatMatrix) -> Measured:
-    from scipy.stats import wasserstein_distance
-
     lengths_a, lengths_b = _lengths(a), _lengths(b)
     mean = float(lengths_a.mean())
-    value = float(wasserstein_distance(lengths_a, lengths_b)) / mean if mean else 0.0
+    value = wasserstein(lengths_a, lengths_b) / mean if mean else 0.0
     means = f"mean {mean:.3g} before, {lengths_b.mean():.3g} now"
     return Measured(value, f"Wasserstein distance of the lengths of {kind}, {means}")
 

@@ -28,7 +28,6 @@ import duckdb  # noqa: F401
 import numba  # noqa: F401
 import pandas  # noqa: F401
 import pyarrow.parquet as pq
-import scipy.stats  # noqa: F401
 
 import recsys.models.als.sweep  # noqa: F401
 import tests.warm  # noqa: F401

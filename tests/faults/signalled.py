@@ -46,7 +46,6 @@ PRELOADED = [
     "recsys.models.als.sweep",
     "recsys.nightly",
     "recsys.tuning",
-    "scipy.stats",
     "tests.warm",
 ]
 TOO_LONG = 120  # seconds after a signal: the process hangs

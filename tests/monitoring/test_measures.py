@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import wasserstein_distance
 
 from recsys.logs import LogSummary
 from recsys.monitoring import DEFAULT_LIMITS, MEASURES, learned_limits
 from recsys.monitoring.log import Log
-from recsys.monitoring.measures import Measure, Measured, NotMeasured, checks_of, log_ratio
+from recsys.monitoring.measures import (
+    Measure,
+    Measured,
+    NotMeasured,
+    checks_of,
+    log_ratio,
+    wasserstein,
+)
 from recsys.monitoring.population import Shared, lost_overlap
 from recsys.monitoring.vectors import cosines, translated
 from recsys.store import Check, Manifest, ModelSpec
@@ -67,6 +75,16 @@ def test_a_log_ratio_is_symmetric_and_finite(a: float, b: float) -> None:
     assert log_ratio(a, b) == pytest.approx(log_ratio(b, a))
     assert 0 <= log_ratio(a, b) <= np.log(1001)
     assert (log_ratio(a, b) == 0) == (a == b) or a == pytest.approx(b)
+
+
+values = st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=8)
+
+
+@given(values, values)
+def test_the_wasserstein_distance_is_that_of_scipy(a: list[float], b: list[float]) -> None:
+    one, other = np.array(a, dtype=np.float32), np.array(b, dtype=np.float32)
+    assert wasserstein(one, other) == pytest.approx(wasserstein_distance(one, other), abs=1e-12)
+    assert wasserstein(one, one) == 0
 
 
 def volume(found: Measured | NotMeasured) -> Measure:
