@@ -28,6 +28,7 @@ PRELOADED = [
     "recsys.index.build",
     "recsys.models.als.sweep",
     "recsys.nightly",
+    "tests.warm_fit",
     "tests.warm",
 ]
 

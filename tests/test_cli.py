@@ -777,30 +777,33 @@ def test_a_warning_of_a_log_is_not_said_again_with_its_rows(
     assert "63 rows read" in said
 
 
-def test_tune_that_is_stopped_shows_what_it_has(sample: Path, tmp_path: Path) -> None:
+def test_tune_that_is_stopped_shows_what_it_has(
+    few_users: Path, sample: Path, tmp_path: Path
+) -> None:
     out, study = tmp_path / "tuned.toml", tmp_path / "study.db"
-    tune = ["tune", sample, "--model", "als", "--factors", "16", "--trials", "500"]
-    tune += ["--out", out, "--study", study]
-    shown, said = interrupted(*tune, number=signal.SIGTERM, at="tuning als: 3 of", code=143)
+    tune = ["--model", "als", "--factors", "16", "--trials", "2000", "--out", out, "--study", study]
+    shown, said = interrupted(
+        "tune", few_users, *tune, number=signal.SIGTERM, at="tuning als: 3 of", code=143
+    )
     assert "als: ndcg@20 on the validation part" in shown
     assert f"the same command goes on with the trials in {study}" in said
     assert "[model]" in out.read_text()
-    shown, said = interrupted(*tune, number=signal.SIGINT, at="reading", code=130)
+    shown, said = interrupted("tune", sample, *tune, number=signal.SIGINT, at="reading", code=130)
     assert shown == ""
     assert len(said.splitlines()) <= 2
 
 
-def test_compare_that_is_stopped_shows_what_it_has(sample: Path) -> None:
-    few = ["--factors", "8", "--trials", "300"]
-    compare = ["compare", sample, "--models", "popularity,svd,als", *few]
+def test_compare_that_is_stopped_shows_what_it_has(few_users: Path) -> None:
+    few = ["--factors", "8", "--trials", "2000"]
+    compare = ["compare", few_users, "--models", "popularity,svd,als", *few]
     shown, said = interrupted(*compare, number=signal.SIGINT, at="tuning svd: 2 of", code=130)
     assert "test part, against popularity" in shown
     assert "svd: ndcg@20 on the validation part" in shown
     assert "--models svd,als compares these" in said
-    few = ["--no-tune", "--seeds", "30"]
-    compare = ["compare", sample, "--models", "popularity,als", *few]
+    few = ["--no-tune", "--seeds", "200"]
+    compare = ["compare", few_users, "--models", "popularity,als", *few]
     shown, said = interrupted(*compare, number=signal.SIGTERM, at="fitting als: 2 of", code=143)
-    assert "Means over 30 seeds" in shown
+    assert "Means over 200 seeds" in shown
     assert "--models als compares these" in said
 
 
