@@ -9,25 +9,29 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from recsys.base.environment import environment
 from recsys.base.threads import one_blas_thread
+from recsys.store import versions
 
 FILE_OPERATIONS = {"os.mkdir", "os.rename", "os.chmod", "os.remove", "os.rmdir", "fcntl.flock"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 GOT_THROUGH = 100  # exit status of a child that got through
+_STORE = Path(__file__).parent / "store" / "fixtures" / "format3" / "store"
 
 
 def warm() -> None:
     """Load what each fork that publishes would, and leave what is there to no collector of forks.
 
-    That is what is said of packages and of the machine, and where BLAS is: call it after all
-    imports, as others are looked through for BLAS again.
+    That is what is said of packages and of the machine, how a manifest is checked, and where BLAS
+    is: call it after all imports, as others are looked through for BLAS again.
     """
     import pyarrow.pandas_compat  # noqa: F401
 
     environment()
+    _ = versions(_STORE)[0].manifest
     with one_blas_thread():
         pass
     gc.collect()
