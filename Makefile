@@ -15,7 +15,7 @@ WORKERS ?= 2
 # Bytecode is kept, also where an image says not to: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install peers azurite demo test faults check lint docs site bench clean
+.PHONY: help install peers azurite demo test suite faults check lint docs site bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -46,7 +46,10 @@ demo: $(STAMP) ## train on the bundled log and print recommendations
 	$(BIN)/python pipelines/demo.py
 
 test: $(STAMP) $(PEERS_STAMP) ## run everything that proves it works
-	$(MAKE) --jobs=2 --output-sync=target lint site
+	$(MAKE) --jobs=2 lint suite
+
+# Beside `lint`, as the tests wait for a quarter of their time: for other processes, mostly.
+suite: site
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --doctest-modules recsys tests --ignore=recsys/cuda/card.py
 
 faults: $(STAMP) ## kill nights at 200 random moments, send 500 signals to each command, fill the disk, flip bits; hours
