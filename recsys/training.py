@@ -16,7 +16,7 @@ from recsys.base.rule_settings import plain_rules
 from recsys.config import Settings
 from recsys.evaluation import Evaluation, evaluate, summaries_of
 from recsys.evaluation.new_items import of_other_catalogues
-from recsys.features import Described, features_of
+from recsys.features import Described, features_of, users_by_attributes
 from recsys.inputs import AnyLog, AnySettings, inputs_of
 from recsys.logs import Interactions, attributes_of, summarize
 from recsys.logs.session import warn
@@ -258,6 +258,7 @@ def release_of(
     """
     recency = recency_of(settings.chosen_model)
     visits = visits_of(log, settings.log.trending_days)
+    encoders = {} if described is None else described.encoders
     seen = user_items
     if recency or log.dislikes is not None:
         seen = log.user_items(recency, signed=True)
@@ -270,13 +271,14 @@ def release_of(
         recent=log.recent_popularity(settings.log.popular_half_life_days),
         attributes=None if items is None else attributes_of(items, log.items),
         user_attributes=None if users is None else attributes_of(users, log.users, "user"),
+        described_users=users_by_attributes(encoders.get("user"), users, log.users),
         times=ItemTimes.of(visits),
         seen_day=seen_days(log, seen, visits),
         model=replace(model, mean_weight=mean_weight_of(user_items)),
         data=summarize(log).to_dict(),
         metrics=metrics,
         config=plain_settings(settings),
-        encoders={} if described is None else described.encoders,
+        encoders=encoders,
     )
 
 

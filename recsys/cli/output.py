@@ -308,11 +308,19 @@ def print_items(found: "Described", title: str, most: int | None = None) -> None
         )
     ]
     headings = ["", "item", *columns, "users" if _counts_users(found) else "score"]
+    if any(found.boosts):
+        headings.append("boost")
+        for row, boost in zip(rows, found.boosts, strict=False):
+            row.append(_score(boost, found) if boost else "")
+    if any(found.are_new[:most]):
+        headings.append("new")
+        for row, is_new in zip(rows, found.are_new, strict=False):
+            row.append("new" if is_new else "")
     if any(found.reasons):
         headings.append("because of")
         for row, reason, reason_title in zip(rows, found.reasons, found.reason_titles, strict=True):
             row.append("" if reason is None else reason_title or reason.item_id)
-    show(Listing(headings, rows, title, left=["item", *columns, "because of"]))
+    show(Listing(headings, rows, title, left=["item", *columns, "new", "because of"]))
 
 
 def _telling(attributes: Sequence[Mapping[str, Any]], title: str | None) -> list[str]:

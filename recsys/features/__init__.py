@@ -16,7 +16,13 @@ solves W anew each epoch; for other models W is found after the fit (`feature_ma
 """
 
 from recsys.features.columns import FEATURE_KINDS, FeatureKind
-from recsys.features.described import Described, FeatureMap, facts_of, features_of
+from recsys.features.described import (
+    Described,
+    FeatureMap,
+    facts_of,
+    features_of,
+    users_by_attributes,
+)
 from recsys.features.encoder import Encoded, FeatureEncoder
 from recsys.features.factored import FeatureRows
 from recsys.features.features import Features
@@ -35,5 +41,6 @@ __all__ = [
     "facts_of",
     "feature_map",
     "features_of",
+    "users_by_attributes",
     "vectors_of_features",
 ]

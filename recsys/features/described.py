@@ -14,6 +14,7 @@ from recsys.features.encoder import Encoded, FeatureEncoder
 from recsys.features.features import Features
 from recsys.features.ridge import vectors_of_features
 from recsys.logs import Interactions, attributes_of
+from recsys.logs.attribute_rows import rows_of_others
 from recsys.vectors import Embeddings, FloatMatrix, Ids
 from recsys.vectors.ids import Kind
 
@@ -120,6 +121,20 @@ class Described:
         """The encoders by side, "item" and "user"."""
         found = {"item": self.items, "user": self.users}
         return {side: one.encoder for side, one in found.items() if one is not None}
+
+
+def users_by_attributes(
+    encoder: FeatureEncoder | None, table: pa.Table | None, users: Ids
+) -> pa.Table | None:
+    """Return the rows of users who are only in a table, and of whom an encoder knows something.
+
+    None where there is none, or no model that knows users by their attributes.
+    """
+    if encoder is None or table is None:
+        return None
+    others = rows_of_others(table, users, "user")
+    found = others.filter(pa.array(encoder.rows(others).is_known)) if len(others) else others
+    return found if len(found) else None
 
 
 def features_of(described: Described | None, log: Interactions) -> Features | None:

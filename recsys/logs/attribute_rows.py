@@ -61,6 +61,21 @@ def attributes_of(table: pa.Table, rows: Ids, of: Kind = "item") -> pa.Table:
     return aligned.set_column(aligned.column_names.index(key), key, rows.values)
 
 
+def rows_of_others(table: pa.Table, rows: Ids, of: Kind = "item") -> pa.Table:
+    """Return the first row of each id of a table that is none of some ids.
+
+    Ids are spelled as the others are, unless one is no integer where they are.
+    """
+    key = f"{of}_id"
+    text = _ids_as_text(table[key], of)
+    ids = pc.unique(text).drop_null()
+    ids = ids.filter(pc.invert(pc.is_in(ids, value_set=rows.values.cast(pa.large_string()))))
+    found = table.take(pc.index_in(ids, value_set=text))
+    if rows.are_integers and pc.all(pc.match_substring_regex(ids, r"^-?\d{1,18}$")).as_py():
+        ids = ids.cast(pa.int64())
+    return found.set_column(found.column_names.index(key), key, ids)
+
+
 def with_more_rows(
     before: pa.Table | None, more: pa.Table, ids: Ids, of: Kind = "item"
 ) -> pa.Table:

@@ -204,17 +204,18 @@ def _beside(path: Path) -> str:
     """Return the end of a sentence that names the file nearest in name, or those that are there."""
     folder = path.parent
     try:
-        names = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
-        names = [name for name in names if _ends_as_a_log(name)]
+        names = sorted(one.name for one in folder.iterdir() if _ends_as_a_log(one.name))
     except OSError:
         return f"; there is no folder {folder}"
+    if path.is_symlink():
+        return ", as it is a link that leads nowhere; make the link anew, or give the file itself"
     near = did_you_mean(path.name, names, prefix="" if str(folder) == "." else f"{folder}/")
     return near or (f"; {folder.absolute()} has {listed(names)}" if names else "")
 
 
 def _ends_as_a_log(name: str) -> bool:
     suffixes = [one.lower() for one in Path(name).suffixes[-2:]]
-    return any(one in FORMAT_OF_SUFFIX or one in _NAMED_ALONE for one in suffixes)
+    return name[0] != "." and bool({*FORMAT_OF_SUFFIX, *_NAMED_ALONE} & {*suffixes})
 
 
 def _is_log(path: Path, folder: Path, log_format: LogFormat) -> bool:

@@ -1,6 +1,6 @@
 """What a log adds to a version: new users and items are folded in, and every other row stays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from recsys.base.lazy import lazy_property
 from recsys.base.signed import liked
-from recsys.features import FeatureMap
+from recsys.features import FeatureMap, users_by_attributes
 from recsys.logs import Interactions, attributes_of, summarize
-from recsys.logs.attribute_rows import with_more_rows
+from recsys.logs.attribute_rows import in_types_of, rows_of_others, with_more_rows
 from recsys.logs.visits import LAST_DAY, Visits, visits_of
 from recsys.models import model_from
 from recsys.models.new_items import fold_in_items
@@ -33,6 +33,7 @@ class Added:
     items: int
     pairs: int
     users_left_out: int = 0
+    described: int = 0  # users without events of whom something else is known now
 
     @property
     def is_nothing(self) -> bool:
@@ -73,6 +74,7 @@ class Extension:
         left_out: Iterable[Id] = (),
         trending_days: float = 7.0,
     ) -> None:
+        left_out = list(left_out)
         self.parent, self._log, self._half_life_days = parent, log, half_life_days
         self._trending_days = trending_days
         self._spec = parent.version.manifest.model
@@ -87,10 +89,26 @@ class Extension:
         self._n_known = len(known), len(self._known_items.ids)
         self.seen, n_pairs = self._with_new_pairs()
         n_users, n_items = self._n_known
-        self.added = Added(
-            len(self.users) - n_users, len(self.items) - n_items, n_pairs, n_before - n_users
-        )
         self._attributes_of_new, self._user_attributes_of_new = items, user_attributes
+        self._described = self._described_users(left_out)
+        self.added = Added(
+            len(self.users) - n_users,
+            len(self.items) - n_items,
+            n_pairs,
+            n_before - n_users,
+            _n_changed(parent.described_users, self._described, self.users),
+        )
+
+    def _described_users(self, left_out: Sequence[Id]) -> pa.Table | None:
+        """Return the attributes of users without events: of the table, else of the version."""
+        before, known = self.parent.described_users, self._known.get("user")
+        table = self._user_attributes_of_new
+        if known is None:
+            return None
+        typed = self.parent.user_attributes
+        table = before if table is None else in_types_of(typed, table, "user")
+        gone, _ = self.users.joined(Ids(dict.fromkeys(left_out)))
+        return users_by_attributes(known.encoder, table, gone)
 
     def _with_described(self, items: Ids, table: pa.Table | None) -> tuple[Ids, FloatMatrix | None]:
         """Return the items with those of the table that attributes alone speak for.
@@ -214,6 +232,7 @@ class Extension:
             seen_day=self._seen_day(),
             attributes=self._attributes(),
             user_attributes=self._user_attributes(),
+            described_users=self._described,
             data={**summarize(self._log).to_dict(), **facts},
             metrics=manifest.metrics,
             config=manifest.config,
@@ -303,6 +322,19 @@ def _extended(
     if table is not None:
         new = attributes_of(table, of_new, side)
     return with_more_rows(before, new, ids, side)
+
+
+def _n_changed(before: pa.Table | None, now: pa.Table | None, users: Ids) -> int:
+    """Return of how many users without events something else is known, or nothing any more.
+
+    Who has events now is another's count.
+    """
+    kept = None if before is None else rows_of_others(before, users, "user")
+    of_before, of_now = (
+        {} if table is None else {str(row.pop("user_id")): row for row in table.to_pylist()}
+        for table in (kept, now)
+    )
+    return sum(of_before.get(one) != of_now.get(one) for one in of_before.keys() | of_now.keys())
 
 
 def _tables_of(version: Version) -> tuple[UserTable, ItemTable]:

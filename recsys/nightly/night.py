@@ -19,6 +19,7 @@ from recsys.base.locks import HeldError, is_held, only_writer
 from recsys.base.query_settings import QuerySettings
 from recsys.base.stopping import StoppedError, StopRequest, stoppable
 from recsys.config import Settings
+from recsys.features import users_by_attributes
 from recsys.logs import attributes_of
 from recsys.logs.log_summary import fingerprint_of
 from recsys.nightly.context import Context
@@ -286,6 +287,7 @@ def has_nothing_new(night: Context) -> bool:
         and manifest.log.fingerprint == fingerprint_of(night.log)
         and _are_same("item", night.attributes, parent.attributes, night.log_of_fit.items)
         and _are_same("user", night.user_attributes, parent.user_attributes, night.log.users)
+        and _describes_the_same(night, parent.described_users)
     )
 
 
@@ -307,6 +309,16 @@ def _are_same(side: Kind, now: pa.Table | None, before: pa.Table | None, ids: Id
     if new.column_names != before.column_names:
         return False
     return bool(new.drop_columns([key]).equals(before.drop_columns([key])))
+
+
+def _describes_the_same(night: Context, before: pa.Table | None) -> bool:
+    """Whether the table of users says of those without events what a version says."""
+    encoder = None if night.described is None else night.described.encoders.get("user")
+    now = users_by_attributes(encoder, night.user_attributes, night.log.users)
+    if now is None or before is None:
+        return now is before
+    same_ids = Ids(now["user_id"]) == Ids(before["user_id"])
+    return same_ids and bool(now.drop_columns("user_id").equals(before.drop_columns("user_id")))
 
 
 NIGHT = Pipeline("night", STAGES, RUNS, Context, has_nothing_new, only_night)

@@ -128,6 +128,7 @@ class Refreshed(StageResult):
     items: int
     pairs: int
     users_left_out: int
+    described: int = 0
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,12 @@ from recsys.base.lazy import lazy_property
 from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.index import ItemRows
 from recsys.serving.attributes import ItemAttributes
-from recsys.serving.fold_in import FoldedIn
 from recsys.serving.item_order import ItemOrder
 from recsys.serving.known import ScoredItem, scored_items
-from recsys.serving.many import FindMany, ManySearches
+from recsys.serving.many import FindMany, FoldedIn, ManySearches
 from recsys.serving.request import Request
 from recsys.serving.rerank import Find, reranked
 from recsys.serving.results import (
-    FOLD_IN,
     PERSONAL,
     POPULAR,
     SOURCES,
@@ -227,7 +225,7 @@ class Answers:
         source = np.where(user_idx >= 0, PERSONAL, POPULAR).astype(np.int8)
         has_history = folded.position >= 0
         vectors[has_history] = folded.vectors[folded.position[has_history]]
-        source[has_history] = FOLD_IN
+        source[has_history] = folded.source[folded.position[has_history]]
         source[~vectors.any(axis=1)] = POPULAR
         return vectors, source
 

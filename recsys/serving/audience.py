@@ -18,6 +18,7 @@ from recsys.base.lazy import lazy_property
 from recsys.base.tables import Tabular
 from recsys.index import ItemRows
 from recsys.serving.assignment import NO_SCORES, Suited, assigned
+from recsys.serving.described_users import DescribedUsers
 from recsys.serving.known import scored_items
 from recsys.serving.request import Request
 from recsys.serving.results import Recommendations, as_written
@@ -40,9 +41,14 @@ class Audience:
     Users whose embedding is zero are in no audience: nothing is known of their taste.
     """
 
-    def __init__(self, content: Content, items: ItemTable) -> None:
-        self._users, self._items = content.users, items
-        self._conditions = UserConditions(content)
+    def __init__(self, content: Content, items: ItemTable, described: DescribedUsers) -> None:
+        self._users, self._items, self._described = content.users, items, described
+        self._conditions = UserConditions(content, described)
+
+    @lazy_property
+    def users(self) -> Ids:
+        """Who can be in an audience: the users of the version, then those without events."""
+        return self._described.joined(self._users.ids)
 
     def allowed(self, request: Request, where: str | None) -> NDArray[np.bool_] | None:
         """Return which users may be in an audience; None where all may.
@@ -52,7 +58,7 @@ class Audience:
         request : Request
             In rows of users.
         """
-        is_allowed = request.is_allowed(len(self._users.ids))
+        is_allowed = request.is_allowed(len(self.users))
         if where is None:
             return is_allowed
         matching = self._conditions.matching(where)
@@ -72,16 +78,28 @@ class Audience:
         def deeper(places: list[int], n: int) -> list[Suited]:
             return self.of(items[places], n, is_allowed)
 
-        return assigned(lists, k, per_user, len(self._users.ids), deeper)
+        return assigned(lists, k, per_user, len(self.users), deeper)
 
     @lazy_property
     def _roots(self) -> FloatVector:
         """The root of the norm of each user, (n_users,)."""
-        found = np.empty(len(self._users.ids), np.float32)
-        for first in range(0, len(found), _NORMS_AT_ONCE):
-            block = slice(first, first + _NORMS_AT_ONCE)
-            found[block] = np.sqrt(np.linalg.norm(self._users.embeddings[block], axis=1))
+        found = np.empty(len(self.users), np.float32)
+        for block in self._blocks(_NORMS_AT_ONCE):
+            found[block] = np.sqrt(np.linalg.norm(self._vectors(block), axis=1))
         return found
+
+    def _blocks(self, step: int) -> Iterator[slice]:
+        """Yield slices of all users, each of those with events or of those without."""
+        n_known, n_users = len(self._users.ids), len(self.users)
+        for start, end in ((0, n_known), (n_known, n_users)):
+            for first in range(start, end, step):
+                yield slice(first, min(first + step, end))
+
+    def _vectors(self, block: slice) -> FloatMatrix:
+        n_known = len(self._users.ids)
+        if block.start < n_known:
+            return np.asarray(self._users.embeddings[block])
+        return self._described.embeddings[block.start - n_known : block.stop - n_known]
 
     def of(
         self, items: ItemRows, k: int, is_allowed: NDArray[np.bool_] | None = None
@@ -105,14 +123,12 @@ class Audience:
         place_of = np.full(len(self._items.ids), -1, np.int32)
         place_of[items] = np.arange(len(items))
         best = [_NOBODY] * len(items)
-        n_users = len(self._users.ids)
-        step = max(_SCORES_AT_ONCE // max(len(items), 1), 1)
-        for first in range(0, n_users, step):
-            block = slice(first, min(first + step, n_users))
+        for block in self._blocks(max(_SCORES_AT_ONCE // max(len(items), 1), 1)):
             standing = self._standing(asked, block, is_allowed)
-            standing[self._had(place_of, block)] = -np.inf
+            if block.start < len(self._users.ids):
+                standing[self._had(place_of, block)] = -np.inf
             for place, row in enumerate(standing):
-                best[place] = _merged(best[place], row, first, k)
+                best[place] = _merged(best[place], row, block.start, k)
         return best
 
     def _standing(
@@ -123,7 +139,7 @@ class Audience:
         is_in = roots > 0
         if is_allowed is not None:
             is_in = is_in & is_allowed[users]
-        found: FloatMatrix = asked @ np.asarray(self._users.embeddings[users]).T
+        found: FloatMatrix = asked @ self._vectors(users).T
         found *= np.divide(1, roots, out=np.zeros_like(roots), where=is_in)
         found[:, ~is_in] = -np.inf
         return found

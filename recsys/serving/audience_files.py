@@ -110,7 +110,7 @@ def write_audiences(
     )
     if memory_bytes < _MIN_BYTES:
         raise ConfigError(f"memory: expected 1 MB or more, got {memory_bytes} bytes")
-    request = Request.among(k, recommender.user_vectors.ids)
+    request = Request.among(k, recommender.all_users)
     if item_ids is None:
         rows = np.arange(len(recommender.item_vectors), dtype=np.int32)
     else:
@@ -200,7 +200,7 @@ class _Files:
         return self.recommender.audience_rows.of(self.rows[some], n, self.is_allowed)
 
     def _keep(self, path: Path, some: slice, lists: list[Suited]) -> None:
-        items, users = self.recommender.item_vectors.ids, self.recommender.user_vectors.ids
+        items, users = self.recommender.item_vectors.ids, self.recommender.all_users
         found = Audiences(self.rows[some], lists, items, users, self.settings.version)
         keep_part(found.to_arrow(), path, self.settings.of)
 

@@ -112,7 +112,7 @@ def write_batch(
             recommender, k, include_seen=include_seen, where=where, memory_bytes=memory_bytes
         )
         with (
-            lists_in(folder, settings, len(recommender.user_vectors)) as folder,
+            lists_in(folder, settings, len(recommender.all_users)) as folder,
             progress_bar("recommending", enabled=progress) as on_step,
         ):
             _write_files(recommender, folder, settings, on_step)
@@ -217,7 +217,7 @@ def _settings_in(path: Path) -> dict[str, Any]:
 def _write_files(
     recommender: Recommender, folder: Path, settings: ListSettings, on_step: OnStep
 ) -> None:
-    n_users = len(recommender.user_vectors)
+    n_users = len(recommender.all_users)
     for number in range(len(settings.parts(n_users))):
         write_part(recommender, folder, settings, number)
         on_step(int(settings.rows(number, n_users)[-1]) + 1, n_users)
@@ -232,7 +232,7 @@ def write_part(
     many_writers: bool = False,
 ) -> None:
     """Write the file of some users, unless it is there; `many_writers` as in `replaced`."""
-    users = recommender.user_vectors.ids
+    users = recommender.all_users
     path = folder / settings.parts(len(users))[number]
     if os.path.lexists(path):
         require_part(path, settings.of)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +14,8 @@ from recsys.base.lazy import lazy_property
 from recsys.index import ItemRows
 from recsys.serving.fresh import latest_first, merged
 from recsys.serving.known import ScoredItem
-from recsys.serving.results import Explanation, Source
+from recsys.serving.many import FoldedIn
+from recsys.serving.results import ATTRIBUTES, FOLD_IN, Explanation, Source
 from recsys.serving.rules import NO_ITEMS
 from recsys.store import Content, ItemTable
 from recsys.vectors import FloatMatrix, FloatVector, Id
@@ -28,36 +29,6 @@ if TYPE_CHECKING:
 
 
 _LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-6, 1e6  # times the mean in training
-
-
-@dataclass(frozen=True, eq=False)
-class FoldedIn:
-    """What is said of users beside what the version knows of them, in the order asked for."""
-
-    position: NDArray[np.int64]  # (n_users,): the row of a user's history, -1 for one without
-    histories: "sp.csr_array | None"  # (n_histories, n_items); None without any
-    vectors: FloatMatrix  # (n_histories, factors)
-    disliked: "Sequence[ItemRows] | None" = None  # of each user, also of known ones
-
-    @classmethod
-    def nobody(cls, n_users: int, factors: int) -> "FoldedIn":
-        """Return that no user has a history."""
-        return cls(np.full(n_users, -1), None, np.empty((0, factors), dtype=np.float32))
-
-    def __getitem__(self, users: slice) -> "FoldedIn":
-        disliked = None if self.disliked is None else self.disliked[users]
-        return FoldedIn(self.position[users], self.histories, self.vectors, disliked)
-
-    def liked(self) -> dict[int, ItemRows]:
-        """Return the items of each history that are no dislikes, by the number of the user."""
-        found: dict[int, ItemRows] = {}
-        if self.histories is None:
-            return found
-        for user in np.flatnonzero(self.position >= 0).tolist():
-            start, end = self.histories.indptr[self.position[user] :][:2]
-            rows = np.asarray(self.histories.indices[start:end], dtype=np.int32)
-            found[user] = rows[self.histories.data[start:end] > 0]
-        return found
 
 
 class Histories:
@@ -163,22 +134,42 @@ class Histories:
         user_idx: NDArray[np.int32],
         histories: Iterable[Iterable[Id] | None] | None,
         dislikes: Iterable[Iterable[Id] | None] | None = None,
+        described: "tuple[NDArray[np.integer], FloatMatrix] | None" = None,
     ) -> FoldedIn:
-        """Fold in what unknown users have and dislike, those whose row is -1, all at once."""
-        nobody = FoldedIn.nobody(len(user_idx), self._items.embeddings.shape[1])
-        if histories is None and dislikes is None:
+        """Fold in what unknown users have and dislike, those whose row is -1, all at once.
+
+        `described` are the places of those whom a table describes, and what it says of each.
+        """
+        factors = self._items.embeddings.shape[1]
+        nobody = FoldedIn.nobody(len(user_idx), factors)
+        if histories is None and dislikes is None and described is None:
             return nobody
         of_each = self._rows_of_each(histories, len(user_idx), "histories")
         disliked = self._rows_of_each(dislikes, len(user_idx), "dislikes")
         unknown = np.flatnonzero(user_idx < 0)
         rows = self._of_many(*([one[place] for place in unknown] for one in (of_each, disliked)))
-        known = np.flatnonzero(np.diff(rows.indptr))
+        places, said = described or (NO_ITEMS, np.empty((0, factors), np.float32))
+        known = np.flatnonzero((np.diff(rows.indptr) > 0) | np.isin(unknown, places))
         kept = None if dislikes is None else disliked
         if len(known) == 0:
             return replace(nobody, disliked=kept)
         position = np.full(len(user_idx), -1)
         position[unknown[known]] = np.arange(len(known))
-        return FoldedIn(position, rows[known], self.fold_in(rows[known]), kept)
+        rows, source = rows[known], np.full(len(known), FOLD_IN, np.int8)
+        priors = None if described is None else np.zeros((len(known), factors), np.float32)
+        if priors is not None:
+            priors[position[places]] = said
+            has_liked = np.bincount(rows.nonzero()[0], rows.data > 0, len(known)) > 0
+            alone = position[places]
+            source[alone[~has_liked[alone]]] = ATTRIBUTES
+        return FoldedIn(position, rows, self.fold_in(rows, priors), source, kept)
+
+    def without_history(self, priors: FloatMatrix) -> FloatMatrix:
+        """Return the embeddings of users of whom attributes alone are known, (n, factors)."""
+        import scipy.sparse as sp
+
+        shape = len(priors), len(self._items.ids)
+        return self.fold_in(sp.csr_array(shape, dtype=np.float32), priors)
 
     def _rows_of_each(
         self, listed: Iterable[Iterable[Id] | None] | None, n: int, name: str
@@ -298,7 +289,7 @@ class Histories:
         if attributes is None:
             return None
         require_a("user_attributes", attributes, Mapping, "a mapping of columns to values")
-        known = self._user_map
+        known = self.user_map
         if known is None:
             raise DataError(
                 f"user_attributes: expected a version whose model knows attributes of users, and "
@@ -307,7 +298,8 @@ class Histories:
         return known.vector_of(attributes, "user_attributes")
 
     @lazy_property
-    def _user_map(self) -> "FeatureMap | None":
+    def user_map(self) -> "FeatureMap | None":
+        """How attributes of users become embeddings; None where the model knows none."""
         return self._content.feature_map("user")
 
     def fold_in(

@@ -1,6 +1,7 @@
-"""What searches for the lists of many users: the index on all cores, or a CUDA card."""
+"""Lists of many users: what is said of them, and what searches: all cores, or a CUDA card."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,8 @@ from recsys.index import Allowed, Index, ItemRows
 from recsys.vectors import FloatMatrix
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+
     from recsys.cuda.lists import CardSearcher
 
 FindMany = Callable[
@@ -23,6 +26,38 @@ FindMany = Callable[
 
 _USERS_PER_BLOCK = 256  # that a thread takes at a time: enough to hide what a call costs
 _CARD_THREADS = 2  # one prepares a block while the card works on another
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedIn:
+    """What is said of users beside what the version knows of them, in the order asked for."""
+
+    position: NDArray[np.int64]  # (n_users,): the row of a user's history, -1 for one without
+    histories: "sp.csr_array | None"  # (n_histories, n_items); None without any
+    vectors: FloatMatrix  # (n_histories, factors)
+    source: NDArray[np.int8]  # (n_histories,): FOLD_IN, or ATTRIBUTES where nothing is liked
+    disliked: "Sequence[ItemRows] | None" = None  # of each user, also of known ones
+
+    @classmethod
+    def nobody(cls, n_users: int, factors: int) -> "FoldedIn":
+        """Return that no user has a history."""
+        vectors = np.empty((0, factors), dtype=np.float32)
+        return cls(np.full(n_users, -1), None, vectors, np.empty(0, np.int8))
+
+    def __getitem__(self, users: slice) -> "FoldedIn":
+        disliked = None if self.disliked is None else self.disliked[users]
+        return replace(self, position=self.position[users], disliked=disliked)
+
+    def liked(self) -> dict[int, ItemRows]:
+        """Return the items of each history that are no dislikes, by the number of the user."""
+        found: dict[int, ItemRows] = {}
+        if self.histories is None:
+            return found
+        for user in np.flatnonzero(self.position >= 0).tolist():
+            start, end = self.histories.indptr[self.position[user] :][:2]
+            rows = np.asarray(self.histories.indices[start:end], dtype=np.int32)
+            found[user] = rows[self.histories.data[start:end] > 0]
+        return found
 
 
 class ManySearch(NamedTuple):

@@ -63,13 +63,13 @@ class Recommender(Space):
         self.rules = rules = rules_for(content, rules or NO_RULES)
         self._titles = Titles(content)
         items = replace(content.items, ids=TitledIds.of(content.items.ids, self._titles))
-        super().__init__(content, items, Answers(content, items, rules))
+        answers = Answers(content, items, rules)
+        self.rows = RowLists(content, items, answers, rules)
+        super().__init__(content, items, answers, self.rows.described)
         if rules:
             self._answers.attributes.require_kept(rules)
         self._content, self._user_lookup = content, content.user_lookup
-        self.rows = RowLists(content, self._items, self._answers, rules)
-        self._histories = self.rows.histories
-        self._folder = content.version.folder.absolute()
+        self._histories, self._folder = self.rows.histories, content.version.folder.absolute()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place of the version: another process opens it for itself."""
@@ -140,8 +140,8 @@ class Recommender(Space):
         Returns
         -------
         Recommendations
-            The source is "personal", "fold_in" or "popular". Best first; with diversity, in the
-            order of choice.
+            The source is "personal", "fold_in", "attributes" (of who is in the table of users and
+            has no events) or "popular". Best first; with diversity, in the order of choice.
         """
         request = self.rows.request(k, **conditions)
         found = self.rows.recommend(user_id, request, history, on_unknown, dislikes)
@@ -262,7 +262,8 @@ class Recommender(Space):
         listed = checked_ids(user_ids, "user_ids")
         request = self.rows.request(k, **conditions)
         user_idx = self._users.ids.rows(listed)
-        folded = self._histories.of_unknown(user_idx, histories, dislikes)
+        described = self.rows.described.priors_of(listed, user_idx)
+        folded = self._histories.of_unknown(user_idx, histories, dislikes, described)
         lists = self._answers.lists(user_idx, request, folded, device)
         reasons = None if request.include_seen else folded.liked()
         return Batch(listed, lists, self._items.ids, self.version, self._answers, reasons)
@@ -347,8 +348,12 @@ class Recommender(Space):
         """Return what each item of a user's history adds to the score of an item.
 
         Contributions sum to the score (Hu, Koren and Volinsky 2008, section 5, for ALS). Of
-        dislikes, where the model learns from them, they are below 0 as a rule.
+        dislikes, where the model learns from them, they are below 0 as a rule. All that attributes
+        of a user without events say is the `rest`.
         """
+        said = None if self.rows.has_user(user_id) else self.rows.described.as_history(user_id)
+        if said is not None:
+            return self._explained(*said, self.item_vectors.row(item_id), "attributes")
         user_idx, users = self._known_user(user_id), self._user_lookup
         item_idx = self.item_vectors.row(item_id)
         history = self._histories.as_row(users.seen(user_idx), users.seen_weights(user_idx))

@@ -35,10 +35,10 @@ Source = Literal[
     "history",
     "audience",
 ]
-SOURCES: tuple[Source, ...] = ("popular", "personal", "fold_in")
+SOURCES: tuple[Source, ...] = ("popular", "personal", "fold_in", "attributes")
 """Of the lists of many users, in the order of their numbers."""
 
-POPULAR, PERSONAL, FOLD_IN = range(3)
+POPULAR, PERSONAL, FOLD_IN, ATTRIBUTES = range(4)
 
 
 class RowList(NamedTuple):
@@ -128,7 +128,7 @@ class Explanation(Described):
     rest : float
         The score less the sum of the contributions: the mean of a centered model or the popularity
         of the item, and rounding.
-    source : {"personal", "fold_in"}
+    source : {"personal", "fold_in", "attributes"}
     about : tuple, optional
         Where `attributes` and `titles` of the contributions come from.
     is_new_item : bool

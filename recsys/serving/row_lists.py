@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, did_you_mean
 from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.serving.answers import Answers
+from recsys.serving.described_users import DescribedUsers
 from recsys.serving.fold_in import Histories
 from recsys.serving.fresh import Since
 from recsys.serving.item_order import ItemOrder
@@ -20,7 +21,7 @@ from recsys.serving.request import Conditions, Request
 from recsys.serving.results import Explanation, Recommendations, RowList, Source
 from recsys.serving.rules import NO_ITEMS
 from recsys.store import Content, ItemTable
-from recsys.vectors import FloatVector, Id
+from recsys.vectors import FloatMatrix, FloatVector, Id
 from recsys.vectors.ids import checked_id, checked_ids, unknown_id
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class RowLists:
         self._rules = rules
         self._users = content.user_lookup
         self.histories = Histories(content, items)
+        self.described = DescribedUsers(content, self.histories)
         self._by_column = lru_cache(_MOST_ORDERS)(_OrderOf(content))
 
     @property
@@ -106,7 +108,13 @@ class RowLists:
         history: Iterable[Id] | None,
         on_unknown: OnUnknown,
         disliked: Sequence[Id] = (),
+        is_forgotten: bool = False,
     ) -> RowList:
+        prior = None if is_forgotten else self.described.prior_of(user_id)
+        if prior is not None:
+            given = () if history is None else history, None, "history"
+            known = self.histories.of(*given, dislikes=disliked, may_be_empty=True)
+            return self._of_described(known, request, prior)
         if history is not None or disliked:
             folded = self.histories.of(
                 () if history is None else history, None, "history", dislikes=disliked
@@ -116,6 +124,17 @@ class RowLists:
         if on_unknown == "raise":
             raise self.unknown_user(user_id)
         return self.popular(request)
+
+    def _of_described(
+        self,
+        history: "sp.csr_array",
+        request: Request,
+        prior: FloatMatrix,
+        days: Days | None = None,
+    ) -> RowList:
+        """Return the list of a user of whom attributes are known, and perhaps a history."""
+        user, source = self.histories.fold_in(history, prior)[0], source_of(history, prior)
+        return self._of_history(history, request, days, user, source)
 
     def has_user(self, user_id: Id) -> bool:
         """Whether the version holds a user."""
@@ -146,8 +165,17 @@ class RowLists:
             days = None
             if request.repeats is not None:
                 days = self._days_since(user_id, since, merged, request.repeats.day)
+            prior = self._prior_since(user_id, since)
+            if prior is not None:
+                return self._of_described(merged, request, prior, days)
             return self._of_history(merged, request, days)
-        return self._of_unknown(user_id, request, None, on_unknown)
+        return self._of_unknown(user_id, request, None, on_unknown, (), since.is_forgotten)
+
+    def _prior_since(self, user_id: Id, since: Since) -> FloatMatrix | None:
+        """Return what attributes say of a user without a row; None where all is forgotten."""
+        if since.is_forgotten or self.has_user(user_id):
+            return None
+        return self.described.prior_of(user_id)
 
     def _days_since(self, user_id: Id, since: Since, history: "sp.csr_array", day: int) -> Days:
         """Return the last day of each item of a history; `day` where it is not known."""
@@ -175,8 +203,9 @@ class RowLists:
             raise unknown_id("item", item_id, self._items.ids, where)
         if not merged.nnz:
             raise self.unknown_user(user_id)
-        user = self.histories.fold_in(merged)[0]
-        found = self.histories.explain(merged, user, item_idx, "fold_in")
+        prior = self._prior_since(user_id, since)
+        user = self.histories.fold_in(merged, prior)[0]
+        found = self.histories.explain(merged, user, item_idx, source_of(merged, prior))
         return replace(found, about=(self._answers, None))
 
     def _history_since(
@@ -299,7 +328,7 @@ class RowLists:
         return unknown_id("user", user_id, self._content.users.ids, where, hint)
 
 
-def source_of(history: "sp.csr_array", user_attributes: Mapping[str, Any] | None) -> Source:
+def source_of(history: "sp.csr_array", user_attributes: object | None) -> Source:
     """Return whether what is liked speaks for somebody, or attributes alone."""
     is_alone = user_attributes is not None and not (history.data > 0).any()
     return "attributes" if is_alone else "fold_in"

@@ -12,11 +12,12 @@ from recsys.index import ItemRows
 from recsys.serving.answers import Answers
 from recsys.serving.assignment import DEEPER
 from recsys.serving.audience import Audience, Audiences
+from recsys.serving.described_users import DescribedUsers
 from recsys.serving.request import Request
 from recsys.serving.results import Recommendations
 from recsys.serving.similar import Similar
 from recsys.store import Content, ItemTable, UserTable
-from recsys.vectors import Id, NamedVectors
+from recsys.vectors import Id, Ids, NamedVectors
 from recsys.vectors.ids import Kind, checked_ids
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
 class Space:
     """The embeddings of a version, and the items and users near to a point of it."""
 
-    def __init__(self, content: Content, items: ItemTable, answers: Answers) -> None:
+    def __init__(
+        self, content: Content, items: ItemTable, answers: Answers, described: DescribedUsers
+    ) -> None:
         self._users, self._items, self._answers = content.users, items, answers
         self._similar = Similar(content, answers)
-        self.audience_rows = Audience(content, items)
+        self.audience_rows = Audience(content, items, described)
         self.version = content.version.name
 
     def similar_items(
@@ -159,7 +162,8 @@ class Space:
         Recommendations
             Of users who have not had the item: `item_id` is the id of a user. The source is
             "audience". A score is that of the pair by the root of the norm of the user, by which
-            different users can be compared. Users with a zero embedding are not in it.
+            different users can be compared. Users with a zero embedding are not in it; those whom
+            the table of users describes are, also without events.
         """
         return self.audiences([item_id], k, exclude=exclude, candidates=candidates, where=where)[0]
 
@@ -188,13 +192,14 @@ class Space:
             Iterates over `Recommendations`; ``to_arrow()`` has all in one table.
         """
         rows = self.item_rows(item_ids)
-        request = Request.among(k, self._users.ids, exclude=exclude, candidates=candidates)
+        users = self.all_users
+        request = Request.among(k, users, exclude=exclude, candidates=candidates)
         is_allowed = self.audience_rows.allowed(request, where)
         n = request.k if per_user is None else DEEPER * request.k
         found = self.audience_rows.of(rows, n, is_allowed)
         if per_user is not None:
             found = self.audience_rows.assigned(rows, found, request.k, per_user, is_allowed)
-        return Audiences(rows, found, self._items.ids, self._users.ids, self.version)
+        return Audiences(rows, found, self._items.ids, users, self.version)
 
     def describe(self, item_id: Id) -> dict[str, Any]:
         """Return what the version knows of an item, such as its title, by column.
@@ -213,6 +218,11 @@ class Space:
         if len(np.unique(rows)) < len(rows):
             raise DataError("item_ids: expected each item once, got one twice")
         return rows
+
+    @property
+    def all_users(self) -> Ids:
+        """The users of the version, then those of whom attributes alone are known."""
+        return self.audience_rows.users
 
     @lazy_property
     def user_vectors(self) -> NamedVectors:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from recsys.base.checks import require_a
 from recsys.base.lazy import lazy_property
+from recsys.serving.described_users import DescribedUsers
 from recsys.serving.repeats import NEVER_AGAIN
 from recsys.store import Content
 
@@ -22,11 +23,14 @@ class UserConditions:
     like a column of activity has another name: "user_n_items".
     """
 
-    def __init__(self, content: Content) -> None:
-        self._content = content
+    def __init__(self, content: Content, described: DescribedUsers) -> None:
+        self._content, self._described = content, described
 
     def matching(self, where: str) -> NDArray[np.bool_]:
-        """Return which users fulfil a condition, (n_users,); see `recsys.serving.conditions`."""
+        """Return which users fulfil a condition, those without events last.
+
+        See `recsys.serving.conditions`.
+        """
         from recsys.serving.conditions import columns_of, parse  # with Arrow's compute 28 ms
         from recsys.serving.matching import About, matching_rows
 
@@ -45,6 +49,9 @@ class UserConditions:
         if not ours:
             return table
         read = self._content.some_user_attributes([*ours.values()])
+        described = self._described.columns(ours.values())
+        if described is not None:
+            read = pa.concat_tables([read, described.cast(read.schema)])
         for name, own in ours.items():
             table = table.append_column(name, read[own])
         return table
@@ -64,14 +71,16 @@ class UserConditions:
         seen = self._content.users.seen
         n_items = np.diff(seen.starts)
         has_any = n_items > 0
+        n_described = len(self._described.ids)
         first = seen.starts[:-1][has_any]
         if seen.weight is not None and len(first):
             n_items[has_any] = np.add.reduceat(seen.weight > 0, first, dtype=np.int64)
-        columns = {"n_items": pa.array(n_items)}
+        columns = {"n_items": pa.array(np.append(n_items, np.zeros(n_described, np.int64)))}
         if seen.day is not None:
             last = np.zeros(len(n_items), np.int32)
             day = np.where(seen.day == NEVER_AGAIN, 0, seen.day)
             last[has_any] = np.maximum.reduceat(day, first)
+            last = np.append(last, np.zeros(n_described, np.int32))
             columns["last_day"] = pa.array(last, mask=last == 0).view(pa.date32())
         return pa.table(columns)
 

@@ -74,7 +74,7 @@ def write_lists(
     """
     store = shown_store(store_folder(store).absolute())  # an address leads executors to the bucket
     recommender = Recommender(open_content(store, version))
-    n_users = len(recommender.user_vectors)
+    n_users = len(recommender.all_users)
     settings = list_settings(
         recommender, k, include_seen=include_seen, where=where, memory_bytes=memory_bytes
     )

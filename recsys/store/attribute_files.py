@@ -12,6 +12,9 @@ from recsys.vectors.ids import Kind
 
 ATTRIBUTES: dict[Kind, str] = {"item": "attributes.parquet", "user": "user_attributes.parquet"}
 
+DESCRIBED_USERS = "described_users.parquet"
+"""Of users without events, whom their attributes alone speak for: they have no row elsewhere."""
+
 
 def write_attribute_table(
     folder: Path, attributes: pa.Table, ids: Ids, space_id: str, of: Kind = "item"
@@ -24,11 +27,26 @@ def write_attribute_table(
 
 def read_attribute_table(folder: Path, of: Kind = "item") -> pa.Table:
     """Read the attributes of one side; a CorruptVersionError names the file if it is damaged."""
-    path = folder / ATTRIBUTES[of]
+    return _read(folder / ATTRIBUTES[of], of)
+
+
+def _read(path: Path, of: Kind) -> pa.Table:
     with errors_of_parquet(path):
         table, _ = read(path)
         table.column(f"{of}_id")  # a KeyError where a bit of the name was flipped
         return table
+
+
+def write_described_users(folder: Path, table: pa.Table, space_id: str) -> None:
+    """Write the attributes of users without events: user_id, and the other columns."""
+    column = table.column_names.index("user_id")
+    ids = id_column(Ids(table["user_id"]))
+    write(folder / DESCRIBED_USERS, table.set_column(column, "user_id", ids), space_id)
+
+
+def read_described_users(folder: Path) -> pa.Table:
+    """Read the attributes of users without events; a CorruptVersionError if they are damaged."""
+    return _read(folder / DESCRIBED_USERS, "user")
 
 
 def attribute_schema(folder: Path, of: Kind) -> pa.Schema:

@@ -15,8 +15,10 @@ from recsys.base.reading import errors_of_reading, patiently
 from recsys.index import Index, load_index
 from recsys.store.attribute_files import (
     ATTRIBUTES,
+    DESCRIBED_USERS,
     attribute_schema,
     read_attribute_table,
+    read_described_users,
     read_some_attributes,
 )
 from recsys.store.item_json import ItemJson
@@ -120,6 +122,16 @@ class Content:
     def some_user_attributes(self, names: Sequence[str]) -> pa.Table:
         """Return some of the attributes of users, read now."""
         return read_some_attributes(self.version.folder, "user", names, len(self.users.ids))
+
+    @property
+    def described_users(self) -> pa.Table | None:
+        """The attributes of users who have no events; None where a model knows of none.
+
+        They are in no other table of the version, and are read each time.
+        """
+        if DESCRIBED_USERS not in self.version.manifest.files:
+            return None
+        return read_described_users(self.version.folder)
 
     def _has(self, side: Kind) -> bool:
         return ATTRIBUTES[side] in self.version.manifest.files

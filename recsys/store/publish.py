@@ -27,7 +27,7 @@ from recsys.base.progress import OnStep, progress_bar
 from recsys.base.stopping import uninterrupted
 from recsys.store import parquet_files
 from recsys.store.activations import Seen, make_current, seen_current
-from recsys.store.attribute_files import write_attribute_table
+from recsys.store.attribute_files import write_attribute_table, write_described_users
 from recsys.store.content import Content
 from recsys.store.feature_files import write_feature_map
 from recsys.store.indexes import BuiltIndexes, build_indexes
@@ -216,6 +216,8 @@ def _write_tables(folder: Path, release: Release, storage: Storage, on_step: OnS
         write_attribute_table(folder, release.attributes, release.items, space_id)
     if release.user_attributes is not None:
         write_attribute_table(folder, release.user_attributes, release.users, space_id, "user")
+    if release.described_users is not None:
+        write_described_users(folder, release.described_users, space_id)
     if release.times is not None:
         write_item_times(folder, release.times, release.items, space_id)
     for side, found in release.feature_maps.items():

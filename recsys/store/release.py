@@ -44,6 +44,8 @@ class Release:
         Row i describes item i: item_id, and any columns such as title and category.
     user_attributes : pyarrow.Table, optional
         Row i describes user i: user_id, and any columns such as country.
+    described_users : pyarrow.Table, optional
+        The attributes of users without a row, whom the map of the embeddings alone speaks for.
     data, metrics, config : mapping
         For the manifest: the summary of the log, the evaluations by model, the settings.
     space_id : str, optional
@@ -68,6 +70,7 @@ class Release:
     recent: NDArray[np.float32] | None = None
     attributes: pa.Table | None = None
     user_attributes: pa.Table | None = None
+    described_users: pa.Table | None = None
     times: ItemTimes | None = None
     seen_day: NDArray[np.uint16] | None = None
     data: Mapping[str, Any] = field(default_factory=dict)

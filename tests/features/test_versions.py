@@ -17,7 +17,7 @@ from recsys.features import vectors_of_features
 from recsys.nightly import run_night, run_refresh
 from recsys.store import Content
 from tests.command_line import run
-from tests.service.asking import post
+from tests.service.asking import get, post
 
 N_USERS, N_ITEMS, N_NEW = 60, 30, 4
 KINDS = ["tea", "pots", "lamps"]
@@ -47,8 +47,8 @@ def _tables() -> tuple[pa.Table, pa.Table, pa.Table]:
     )
     users = pa.table(
         {
-            "user_id": [f"u{one}" for one in range(N_USERS)],
-            "likes": [KINDS[one % 3] for one in range(N_USERS)],
+            "user_id": [*(f"u{one}" for one in range(N_USERS)), "quiet"],
+            "likes": [*(KINDS[one % 3] for one in range(N_USERS)), "pots"],
         }
     )
     return events, items, users
@@ -114,10 +114,10 @@ def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
     known = before.user_attributes
     assert known is not None
     assert known["user_id"].to_pylist() == before.users.ids.tolist()
-    assert known.sort_by("user_id").equals(_tables()[2].sort_by("user_id"))
-    countries = pa.array([("DE", "FR", None)[one % 3] for one in range(N_USERS)])
+    assert known.sort_by("user_id").equals(_tables()[2].slice(0, N_USERS).sort_by("user_id"))
+    countries = pa.array([("DE", "FR", None)[one % 3] for one in range(N_USERS + 1)])
     more = _tables()[2].append_column("country", countries)  # another table: not idle
-    pq.write_table(more.take(pa.array(range(N_USERS)[::-1])), store / "users.parquet")
+    pq.write_table(more.take(pa.array(range(N_USERS + 1)[::-1])), store / "users.parquet")
     report = run_night(settings_from_file(store), store / "store")
     after = Content.of(recsys.versions(store / "store")[0])
     assert report.version == after.version.name != before.version.name
@@ -130,7 +130,7 @@ def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
     features = after.feature_map("user")
     assert features is not None
     encoded = features.encoder.encode(_tables()[2])
-    assert vectors_of_features(encoded, features.map).shape == (N_USERS, 8)
+    assert vectors_of_features(encoded, features.map).shape == (N_USERS + 1, 8)
     recsys.verify(store / "store")
     found = recsys.open(store / "store").audience("i0", 50, where="country = 'DE' and n_items > 0")
     assert 0 < len(found) <= N_USERS / 3
@@ -180,14 +180,64 @@ def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
     assert again.version == after.version.name  # nothing is new
 
 
+def test_users_of_the_table_alone_have_lists_by_their_attributes(
+    store: Path, tmp_path: Path
+) -> None:
+    recommender = recsys.open(store / "store")
+    assert recommender.user_vectors.ids.find("quiet") is None
+    expected = recommender.recommend_for_history([], 9, user_attributes={"likes": "pots"})
+    found = recommender.recommend("quiet", 9, on_unknown="raise")
+    assert (list(found), found.source) == (list(expected), "attributes")
+    asked = [
+        ("quiet", None, None),
+        ("quiet", ["i0"], None),
+        ("quiet", None, ["i1"]),
+        ("x", None, None),
+    ]
+    users, histories, dislikes = (list(one) for one in zip(*asked, strict=True))
+    many = recommender.recommend_many(users, 9, histories=histories, dislikes=dislikes)
+    sources = ["attributes", "fold_in", "attributes", "popular"]
+    for (user, history, disliked), one, source in zip(asked, many, sources, strict=True):
+        alone = recommender.recommend(user, 9, history=history, dislikes=disliked or ())
+        said = [(a.item_id, pytest.approx(a.score, rel=1e-4)) for a in alone]
+        assert (one.source, alone.source, list(one)) == (source, source, said)
+    why = recommender.explain("quiet", expected[0].item_id)
+    assert (why.source, why.parts, why.score) == (
+        "attributes",
+        (),
+        pytest.approx(expected[0].score),
+    )
+    heard = recommender.audience("i1", 99, where="likes = 'pots' and n_items = 0")
+    assert [one.item_id for one in heard] == ["quiet"]
+    standing = {one.item_id: one.score for one in recommender.audience("i1", 99)}
+    assert standing["quiet"] == heard[0].score
+    recsys.write_batch(recommender, tmp_path / "lists", 3)
+    recsys.write_audiences(recommender, tmp_path / "heard", ["i1"], 99, per_user=1)
+    for folder in ("lists", "heard"):
+        assert (
+            "quiet"
+            in pq.read_table(tmp_path / folder / "part-000000.parquet")["user_id"].to_pylist()
+        )
+    app = recsys.service.Service(store / "store").open()
+    told = get(app, "/v1/users/quiet/recommendations", k=9).json()
+    assert ([one["item_id"] for one in told["items"]], told["source"]) == (
+        [one.item_id for one in expected],
+        "attributes",
+    )
+
+
 def test_a_refresh_folds_new_users_in_with_what_their_attributes_say(store: Path) -> None:
     events, _, users = _tables()
     new = {"user_id": ["new"] * 2, "item_id": ["i0", "i3"], "timestamp": [1_710_000_001] * 2}
     pq.write_table(pa.concat_tables([events, pa.table(new)]), store / "events.parquet")
-    more = pa.table({"user_id": ["new"], "likes": ["pots"]})
-    pq.write_table(pa.concat_tables([users, more]), store / "users.parquet")
+    more = pa.table({"user_id": ["new", "later"], "likes": ["pots", "tea"]})
+    pq.write_table(pa.concat_tables([users.slice(0, N_USERS), more]), store / "users.parquet")
     report = run_refresh(settings_from_file(store), store / "store")
+    assert report.facts("fold_in")["described"] == 2  # one is there now, one no more
     recommender = recsys.open(store / "store", report.version)
+    for user, source in (("new", "personal"), ("later", "attributes"), ("quiet", "popular")):
+        assert recommender.recommend(user).source == source
+    assert run_refresh(settings_from_file(store), store / "store").version == report.version
     given = ["i0", "i3"], None, "all", ()
     for attributes, is_same in (({"likes": "pots"}, True), (None, False)):
         _, user = recommender.rows.histories.folded(*given, attributes)

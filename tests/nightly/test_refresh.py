@@ -84,7 +84,13 @@ def refreshed(before: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert report.result == "done"
     names = ["lock", "ingest", "fold_in", "index", "gates", "publish", "prune", "report"]
     assert [stage.name for stage in report.stages] == names
-    assert report.facts("fold_in") == {"users": 4, "items": 1, "pairs": 22, "users_left_out": 0}
+    assert report.facts("fold_in") == {
+        "users": 4,
+        "items": 1,
+        "pairs": 22,
+        "users_left_out": 0,
+        "described": 0,
+    }
     return place
 
 

@@ -108,7 +108,13 @@ def test_events_count_after_a_refresh_as_before(tmp_path: Path) -> None:
     before = lists()
     assert [one["source"] for one in before] == ["fold_in", "personal", "fold_in"]
     report = run_refresh(settings)
-    assert report.facts("fold_in") == {"users": 1, "items": 0, "pairs": 4, "users_left_out": 0}
+    assert report.facts("fold_in") == {
+        "users": 1,
+        "items": 0,
+        "pairs": 4,
+        "users_left_out": 0,
+        "described": 0,
+    }
     service._refresh()
     for old, new in zip(before, lists(), strict=True):
         assert (new["version"], new["source"]) == (report.version, old["source"])
