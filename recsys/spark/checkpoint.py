@@ -28,15 +28,12 @@ class Progress:
 
     Parameters
     ----------
-    scale : float
-        What the rounded users are multiplied by.
     users, items : Sums
-        Their longest rows, and their Gram matrices in the basis in which both are.
+        Their Gram matrices, in the basis in which both are.
     """
 
     epoch: int
     loss: float
-    scale: float
     users: Sums
     items: Sums
 
@@ -95,7 +92,6 @@ class Checkpoint:
             {
                 "epoch": progress.epoch,
                 "loss": progress.loss,
-                "scale": progress.scale,
                 "users": _described(progress.users),
                 "items": _described(progress.items),
             }
@@ -111,14 +107,13 @@ class Checkpoint:
         if found is None:
             return None
         users, items = (
-            Sums(0.0, 0.0, found[side]["longest"], np.array(found[side]["gram"]))
-            for side in ("users", "items")
+            Sums(0.0, 0.0, np.array(found[side]["gram"])) for side in ("users", "items")
         )
-        return Progress(found["epoch"], found["loss"], found["scale"], users, items)
+        return Progress(found["epoch"], found["loss"], users, items)
 
 
 def _described(sums: Sums) -> dict[str, Any]:
-    return {"longest": sums.longest, "gram": sums.gram.tolist()}
+    return {"gram": sums.gram.tolist()}
 
 
 def _read(path: Path) -> dict[str, Any] | None:
