@@ -35,6 +35,7 @@ from recsys.evaluation.held_out import HeldOut, drawn, evaluate_pairs, pattern
 from recsys.evaluation.intervals import bootstrap_intervals
 from recsys.evaluation.new_items import new_items_of
 from recsys.features import FeatureEncoder, Features, vectors_of_features
+from recsys.features.ridge_choice import RidgeSetting
 from recsys.logs import Interactions, attributes_of, read_items, read_log
 from recsys.models import ALS, SVD, Blend, Distilled, Item2Vec, Softmax
 from recsys.settings import LogSettings
@@ -50,7 +51,10 @@ MODELS: dict[str, Any] = {
     "item2vec": Item2Vec(),
     "distilled": Distilled(),
 }
-PULLS = ((0.1, 1.0), (0.1, 4.0), (0.3, 2.0), (0.6, 1.0), (0.3, 4.0), (0.1, 2.0))  # share, ridge
+PULLS: tuple[tuple[float, RidgeSetting], ...] = (  # share, ridge
+    *((0.1, "auto"), (0.1, 1.0), (0.3, "auto"), (0.6, "auto")),
+    *((0.3, 1.0), (0.6, 1.0)),
+)
 MOST_LOST = 0.005  # of warm accuracy on validation
 VALIDATION_USERS = 2_000
 
@@ -192,7 +196,7 @@ def tuned(model: ALS, n: int, part: Part) -> ALS:
     enough = [one for one in tried if one[1] >= least] or [max(tried, key=lambda one: one[1])]
     of_cold, of_warm, best = max(enough, key=lambda one: one[0])
     print(
-        f"  als: share {best.feature_share:g}, ridge {best.feature_ridge:g}, on validation cold "
+        f"  als: share {best.feature_share:g}, ridge {best.feature_ridge}, on validation cold "
         f"{of_cold:.4f}, warm {of_warm:.4f} (at least {least:.4f}); {len(tried)} tried",
         flush=True,
     )

@@ -50,7 +50,7 @@ def test_the_manifest_says_what_was_trained_and_measured(tmp_path: Path) -> None
             "weight_exponent": 1.0,
             "recency": 0.0,
             "feature_share": 0.1,
-            "feature_ridge": 2.0,
+            "feature_ridge": "auto",
             "user_exponent": 0.0,
             "item_exponent": 0.0,
             "unobserved_exponent": 0.0,

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 _A_LIST = 'a list, such as ["a", "b"]'
 _IN_TOML = {
@@ -20,6 +21,11 @@ _IN_TOML = {
 
 def expected_in_toml(error: "ValidationError") -> str:
     """Return what a value should be, in the words of TOML."""
-    first = error.errors()[0]
-    said = first["msg"].removeprefix("Input should be ")
-    return f"expected {_IN_TOML.get(first['type'], said[:1].lower() + said[1:])}"
+    first, *others = error.errors()
+    words = [one for one in others if one["type"] == "literal_error"]  # such as a number or 'auto'
+    return f"expected {' or '.join(map(_in_words, (first, *words)))}"
+
+
+def _in_words(one: "ErrorDetails") -> str:
+    said = one["msg"].removeprefix("Input should be ")
+    return _IN_TOML.get(one["type"], said[:1].lower() + said[1:])

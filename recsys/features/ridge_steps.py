@@ -73,23 +73,17 @@ class RidgeSteps:
     ) -> None:
         rows = FeatureRows.of(features)
         self._is_known = rows.is_known
-        between = aligned_zeros(rows.left.shape[1], width)
-        self._features = _Product(rows.plain, rows.left, rows.right, between)
-        plain, left, right = (
-            sp.csr_array(one.T.tocsr()) for one in (rows.plain, rows.right, rows.left)
-        )
-        self._transposed = _Product(plain, left, right, between)
+        self._features, self._transposed = products_of(rows, width)
         self._is_primal = features.shape[1] <= int(np.count_nonzero(weights))
-        self._ridge = ridge
         n = features.shape[int(self._is_primal)]
         self._solution = aligned_zeros(n, width)  # W, or R^1/2 X
         self._said = aligned_zeros(features.shape[0], width)  # F W
-        self.reweigh(weights)
+        self.reweigh(weights, ridge)
 
-    def reweigh(self, weights: NDArray[np.floating]) -> None:
+    def reweigh(self, weights: NDArray[np.floating], ridge: float) -> None:
         """Let rows count otherwise from now on; those of weight 0 stay the same."""
         counts = (weights > 0) & self._is_known
-        self.penalty = self._ridge * float(weights[counts].mean()) if counts.any() else 1.0
+        self.penalty = ridge * float(weights[counts].mean()) if counts.any() else 1.0
         self._roots = np.sqrt(np.where(counts, weights, 0)).astype(np.float32)[:, None]
 
     @property
@@ -262,7 +256,7 @@ class _Rows:
             pool.map(work, self._ranges)
 
 
-class _Product:
+class Product:
     """A matrix ``plain + left @ right``, for products with vectors."""
 
     def __init__(
@@ -281,6 +275,18 @@ class _Product:
             self._right.times(dense, self._between, pool)
             self._left.times(self._between, out, pool, adding=True)
         return out
+
+
+def products_of(rows: FeatureRows, width: int) -> tuple[Product, Product]:
+    """Return features, and their transpose, for products with vectors of a width."""
+    between = aligned_zeros(rows.left.shape[1], width)
+    plain, left, right = (
+        sp.csr_array(one.T.tocsr()) for one in (rows.plain, rows.right, rows.left)
+    )
+    return (
+        Product(rows.plain, rows.left, rows.right, between),
+        Product(plain, left, right, between),
+    )
 
 
 def _lessen(block: _Block, step: Square, pool: Threads) -> Square:

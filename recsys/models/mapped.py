@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.features import Features, feature_map, vectors_of_features
 from recsys.features.ridge import DEFAULT_RIDGE
+from recsys.features.ridge_choice import chosen_ridge
 from recsys.models.protocol import FoldIn, UserItems, checked, popularity_of
 from recsys.vectors import Embeddings, FloatMatrix
 
@@ -28,12 +29,15 @@ def mapped(embeddings: Embeddings, user_items: UserItems, features: Features | N
     matrix = checked(user_items)
     features.require_rows(*matrix.shape)
     found: dict[str, FloatMatrix] = {}
-    for name, described, rows, counts in (
-        ("item", features.items, embeddings.items, popularity_of(matrix)),
-        ("user", features.users, embeddings.users, np.diff(matrix.indptr)),
+    users, items = embeddings.users, embeddings.items
+    for name, described, rows, others, counts in (
+        ("item", features.items, items, users, popularity_of(matrix)),
+        ("user", features.users, users, items, np.diff(matrix.indptr)),
     ):
         if described is not None:
-            to = feature_map(described, rows, (counts > 0).astype(np.float64))
+            known = (counts > 0).astype(np.float64)
+            ridge = chosen_ridge(described, rows, known, others)
+            to = feature_map(described, rows, known, ridge)
             said = vectors_of_features(described, to)
             found |= {f"{name}_map": to, f"{name}s": _filled(rows, said, counts)}
     if embeddings.summands is not None and "items" in found:

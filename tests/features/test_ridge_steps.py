@@ -60,7 +60,7 @@ def test_a_map_is_within_its_tolerance_of_dense_normal_equations(texts, monkeypa
         np.testing.assert_allclose(one.said, features @ one.map, atol=1e-4)
         assert one.square == pytest.approx(float(np.square(one.map).sum()), rel=1e-3)
         ones = (weights > 0) * 1.0
-        one.reweigh(ones)
+        one.reweigh(ones, RIDGE)
         one.solve(vectors, pool)
         alike = _twin(features, ones, vectors)
         assert _distance(features, ones, vectors, one.map, alike) < TOLERANCE

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from recsys.base.threads import Threads
 from recsys.features.factored import FeatureRows
-from recsys.features.ridge import Ridge, regression_of, said_of
+from recsys.features.ridge import DEFAULT_RIDGE, Ridge, regression_of, said_of
+from recsys.features.ridge_choice import RidgeSetting, chosen_ridge
 from recsys.features.ridge_steps import RidgeSteps
 from recsys.vectors import FloatMatrix
 
@@ -57,15 +58,16 @@ class Prior:
     features : csr_array or FeatureRows, shape (n_rows, n_features)
     weights : ndarray, shape (n_rows,)
         r, the regularization of each row; 0 for a row without interactions.
-    ridge : float
-        In mean weights.
+    ridge : float or "auto"
+        In mean weights. "auto": `DEFAULT_RIDGE`, and for rows that nobody has touched as
+        `chosen_ridge` says.
     """
 
     def __init__(
         self,
         features: sp.csr_array | FeatureRows,
         weights: NDArray[np.floating],
-        ridge: float,
+        ridge: RidgeSetting,
         width: int,
     ) -> None:
         self._features, self._weights, self._ridge = features, weights, ridge
@@ -73,17 +75,21 @@ class Prior:
         self._regression: Ridge | RidgeSteps | None = None
         self._n_asked = 0
 
-    def alike(self) -> "Prior":
-        """Return the same with all rows counting alike, for rows that nobody has touched.
+    def of_new_rows(self, vectors: FloatMatrix, others: FloatMatrix, pool: Threads) -> "Prior":
+        """Return the same, solved, with all rows counting alike, for rows that nobody has touched.
 
         Most rows are rare, and so are new ones at first: what popular items have in common says
-        less of them.
+        less of them. `others` are the vectors of the other side, in whose scores an error counts.
         """
         ones = (self._weights > 0).astype(np.float64)
-        found = Prior(self._features, ones, self._ridge, self._width)
+        ridge = self._ridge
+        if ridge == "auto":
+            ridge = chosen_ridge(self._features, vectors, ones, others)
+        found = Prior(self._features, ones, ridge, self._width)
         if isinstance(self._regression, RidgeSteps):  # goes on from the map that it has
-            self._regression.reweigh(ones)
+            self._regression.reweigh(ones, ridge)
             found._regression = self._regression
+        found.solve(vectors, pool)
         return found
 
     @property
@@ -127,7 +133,8 @@ class Prior:
 
     def _regression_of(self, pool: Threads) -> Ridge | RidgeSteps:
         if self._regression is None:
-            given = self._features, self._weights, self._ridge, self._width
+            ridge = DEFAULT_RIDGE if self._ridge == "auto" else self._ridge
+            given = self._features, self._weights, ridge, self._width
             self._regression = regression_of(*given, pool)
         return self._regression
 

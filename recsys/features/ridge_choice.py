@@ -1,0 +1,110 @@
+r"""The ridge of a map of features, chosen by what it would say of rows that it has not seen.
+
+Generalized cross-validation (Golub, Heath and Wahba 1979) estimates it without leaving any out:
+
+.. math::
+
+    V(\mu) = \frac{|(I - H_\mu)\, R^{1/2} S|^2}{\mathrm{tr}^2 (I - H_\mu)}, \qquad
+    I - H_\mu = \mu\, (A A' + \mu I)^{-1}, \qquad A = R^{1/2} F
+
+S are not the embeddings but scores, as an error counts by what it does to lists: those of a few
+random mixtures of the other side's rows, whose squares are, on average, the sum over all of them.
+The trace is that of random signs. Both are of the form ``v' f(A A') v``, and a few steps of Lanczos
+from v give it for all ridges at once (Golub and von Matt 1997): the eigenvalues of a small
+tridiagonal matrix, and how much of v each of them has.
+"""
+
+from typing import Literal
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.base.aligned import aligned_zeros
+from recsys.base.threads import one_blas_thread
+from recsys.features.factored import FeatureRows
+from recsys.features.ridge import DEFAULT_RIDGE
+from recsys.features.ridge_steps import products_of
+from recsys.vectors import FloatMatrix
+
+RidgeSetting = float | Literal["auto"]
+RIDGES: NDArray[np.float64] = 2.0 ** (np.arange(-2, 13) / 2)  # that are tried, 0.5 to 64
+_N_SCORES, _N_SIGNS = 12, 4
+_STEPS = 24  # 32 and 48 chose the same
+_MOST_ROWS = 2048  # what a ridge is worth in rows does not depend on how many there are
+
+
+def chosen_ridge(
+    features: sp.csr_array | FeatureRows,
+    vectors: FloatMatrix,
+    weights: NDArray[np.floating],
+    others: FloatMatrix,
+) -> float:
+    """Return the ridge with the least error of scores, by generalized cross-validation.
+
+    Parameters
+    ----------
+    features : csr_array or FeatureRows, shape (n, n_features)
+    vectors : ndarray of float32, shape (n, factors)
+        Embeddings of the same rows.
+    weights : ndarray, shape (n,)
+        How much each row counts; 0 for one without an embedding.
+    others : ndarray of float32, shape (n_others, factors)
+        Embeddings of the other side: a score is a product with one of them.
+    """
+    rng = np.random.default_rng(0)
+    described = FeatureRows.of(features)
+    rows = np.flatnonzero((np.asarray(weights) > 0) & described.is_known)
+    if not len(rows):
+        return DEFAULT_RIDGE
+    if len(rows) > _MOST_ROWS:
+        rows = np.sort(rng.choice(rows, _MOST_ROWS, replace=False))
+    normal = rng.standard_normal((len(others), _N_SCORES), dtype=np.float32)
+    roots = np.sqrt(weights[rows] / weights[rows].mean()).astype(np.float32)
+    with one_blas_thread():  # else its bits depend on their number
+        scores = roots[:, None] * (vectors[rows] @ (others.T @ normal))
+    if not (np.isfinite(scores).all() and scores.any(axis=0).all()):
+        return DEFAULT_RIDGE  # of zeros, or of a fit that diverges, which says so itself
+    signs = rng.choice(np.array([-1, 1], dtype=np.float32), (len(rows), _N_SIGNS))
+    scaled = described.take(rows).scaled(roots)
+    found = _quadratures(scaled, np.hstack([scores, signs]))
+    left = sum(filtered**2 @ shares for filtered, shares in found[:_N_SCORES])
+    trace = sum(filtered @ shares for filtered, shares in found[_N_SCORES:])
+    return float(RIDGES[np.argmin(left / trace**2)])
+
+
+def _quadratures(
+    rows: FeatureRows, starts: FloatMatrix
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return, of each start, ``mu / (theta + mu)`` of each eigenvalue and ridge, and its share.
+
+    Rounding makes some eigenvalues appear twice, which share what one would have.
+    """
+    by_row, by_column = products_of(rows, starts.shape[1])
+    between, ahead = (aligned_zeros(n, starts.shape[1]) for n in (rows.shape[1], rows.shape[0]))
+    now, before = aligned_zeros(*starts.shape), aligned_zeros(*starts.shape)
+    squares = _dots(starts, starts)
+    np.divide(starts, np.sqrt(squares), out=now, casting="same_kind")
+    diagonal, beside = np.zeros((2, _STEPS, starts.shape[1]))
+    for step in range(_STEPS):
+        by_column.times(now, between, None)
+        by_row.times(between, ahead, None)
+        ahead -= beside[step - 1].astype(np.float32) * before
+        diagonal[step] = _dots(now, ahead)
+        ahead -= diagonal[step].astype(np.float32) * now
+        beside[step] = np.sqrt(_dots(ahead, ahead))
+        smallest = np.maximum(beside[step], np.finfo(np.float32).tiny).astype(np.float32)
+        ahead /= smallest
+        before, now, ahead = now, ahead, before
+    found = []
+    for one, square in enumerate(squares):
+        eigenvalues, vectors = scipy.linalg.eigh_tridiagonal(diagonal[:, one], beside[:-1, one])
+        filtered = RIDGES[:, None] / (np.maximum(eigenvalues, 0) + RIDGES[:, None])
+        found.append((filtered, square * vectors[0] ** 2))
+    return found
+
+
+def _dots(one: FloatMatrix, other: FloatMatrix) -> NDArray[np.float64]:
+    """Return the inner product of each column with that of the other."""
+    return np.asarray(np.einsum("ij,ij->j", one, other, dtype=np.float64))
