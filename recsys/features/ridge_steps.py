@@ -17,8 +17,9 @@ the steps of factors by themselves. With nnz entries, m rows of the system and d
 takes ``4 nnz d`` flops for the products and about ``14 m d^2`` for the block.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.linalg
@@ -35,11 +36,14 @@ TOLERANCE = 5e-3  # of what a map says of rows, by a bound: it is nearer
 _MOST_ROUNDS, _MOST_STEPS = 4, 200
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
 _LEAST_ENTRIES = 8192  # of a part of a sparse matrix, beside which a call costs nothing
+_NEAR = 4096  # vectors that are in a cache together
+_LEAST_OF_A_ROW = 2  # entries of a row in a block, from which a block costs less than it saves
 _LEAST_ROWS = 512  # of a part of vectors, which is in a cache then
 _DEPENDENT = 1e-6  # of the largest square: what float32 tells of a direction beside the others
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 Square = NDArray[np.float64]  # (d, d)
+_Csr = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 
 
 class RidgeSteps:
@@ -230,39 +234,57 @@ class _Block:
 
 
 class _Rows:
-    """A sparse matrix, for products with vectors."""
+    """A sparse matrix in blocks of its columns, for products with vectors."""
 
-    def __init__(self, matrix: sp.csr_array) -> None:
-        self.indptr = matrix.indptr.astype(np.int64, copy=False)
-        indices, data = matrix.indices.astype(np.int32, copy=False), matrix.data
-        self.parts = (self.indptr, indices, data.astype(np.float32, copy=False))
-        n_parts = min(_N_PARTS, 1 + matrix.nnz // _LEAST_ENTRIES)
-        self._ranges = ranges_of_equal_work(self.indptr, n_parts)
+    def __init__(self, blocks: Sequence[sp.csr_array]) -> None:
+        self._n = blocks[0].shape[0]
+        self._blocks: list[tuple[list[tuple[int, int]], _Csr]] = []
+        for block in blocks:
+            indptr = block.indptr.astype(np.int64, copy=False)
+            indices = block.indices.astype(np.int32, copy=False)
+            data = block.data.astype(np.float32, copy=False)
+            n_parts = min(_N_PARTS, 1 + block.nnz // _LEAST_ENTRIES)
+            ranges = ranges_of_equal_work(indptr, n_parts)
+            self._blocks.append((ranges, (indptr, indices, data)))
+
+    @classmethod
+    def of_transposed(cls, matrix: sp.csr_array) -> "_Rows":
+        """Return the transpose, in blocks of few vectors, as it reads all of them alike often.
+
+        A block is in a cache while it is multiplied, and most rows of it have entries.
+        """
+        n, n_rows = matrix.shape
+        size = _NEAR
+        while size < n and matrix.nnz * size < _LEAST_OF_A_ROW * n * n_rows:
+            size *= 2
+        blocks = []
+        for first in range(0, max(n, 1), size):
+            block = sp.csr_array(matrix[first : first + size].T.tocsr())
+            block.indices += np.int32(first)
+            blocks.append(block)
+        return cls(blocks)
 
     def __len__(self) -> int:
-        return len(self.indptr) - 1
+        return int(self._n)
 
     def times(
         self, dense: FloatMatrix, out: FloatMatrix, pool: Threads | None, *, adding: bool = False
     ) -> None:
         """Set `out` to the product, or add it; without a pool in this thread."""
-
-        def work(part: tuple[int, int]) -> None:
-            multiply_rows(*part, *self.parts, dense, out, adding)
-
-        if pool is None:
-            work((0, len(self)))
-        else:
-            pool.map(work, self._ranges)
+        for ranges, block in self._blocks:
+            work = partial(_multiply, block, dense, out, adding)
+            if pool is None:
+                work((0, len(self)))
+            else:
+                pool.map(work, ranges)
+            adding = True
 
 
 class Product:
     """A matrix ``plain + left @ right``, for products with vectors."""
 
-    def __init__(
-        self, plain: sp.csr_array, left: sp.csr_array, right: sp.csr_array, between: FloatMatrix
-    ) -> None:
-        self._plain, self._left, self._right = _Rows(plain), _Rows(left), _Rows(right)
+    def __init__(self, plain: _Rows, left: _Rows, right: _Rows, between: FloatMatrix) -> None:
+        self._plain, self._left, self._right = plain, left, right
         self._between = between  # what `right` makes of vectors
 
     def __len__(self) -> int:
@@ -280,13 +302,20 @@ class Product:
 def products_of(rows: FeatureRows, width: int) -> tuple[Product, Product]:
     """Return features, and their transpose, for products with vectors of a width."""
     between = aligned_zeros(rows.left.shape[1], width)
-    plain, left, right = (
-        sp.csr_array(one.T.tocsr()) for one in (rows.plain, rows.right, rows.left)
-    )
+    plain, left, right = (_Rows([one]) for one in (rows.plain, rows.left, rows.right))
+    turned = _Rows.of_transposed
     return (
-        Product(rows.plain, rows.left, rows.right, between),
         Product(plain, left, right, between),
+        Product(turned(rows.plain), turned(rows.right), turned(rows.left), between),
     )
+
+
+def _multiply(
+    block: _Csr, dense: FloatMatrix, out: FloatMatrix, adding: bool, part: tuple[int, int]
+) -> None:
+    """Multiply the rows of a part."""
+    (first, last), (indptr, indices, data) = part, block
+    multiply_rows(first, last, indptr, indices, data, dense, out, adding)
 
 
 def _lessen(block: _Block, step: Square, pool: Threads) -> Square:

@@ -29,6 +29,8 @@ def multiply_rows(
     whole = width - width % _BLOCK
     for row in range(first, last):
         start, stop = indptr[row], indptr[row + 1]
+        if adding and start == stop:
+            continue
         for f in range(0, whole, _BLOCK):
             s0 = s1 = s2 = s3 = same(np.float32(0))
             if adding:
