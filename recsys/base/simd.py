@@ -1,13 +1,11 @@
 """Sixteen float32 numbers at a time, in compiled code: what a loop over factors is made of.
 
-A compiler makes such loops of plain ones too, but it adds code for lengths that cannot occur here:
-every length is a multiple of `N_LANES`. A processor with narrower registers takes several
-instructions for one.
+A compiler makes such loops of plain ones too, but not over half precision, which is half the bytes
+to wait for, and it adds code for lengths that cannot occur here: every length is a multiple of
+`N_LANES`. A processor with narrower registers takes several instructions for one.
 
-Lanes are added, subtracted, multiplied and divided with the operators of numbers. Half precision,
-which is half the bytes to wait for, is the upper half of a float32, bfloat16. Two of them are held
-in a word, in arrays of uint32: the lower takes one instruction to be a float32, and the upper none
-where the bits behind it do not matter.
+Lanes are added, subtracted, multiplied and divided with the operators of numbers. Half precision
+is held in arrays of uint16, as Numba has no float16.
 """
 
 import operator
@@ -24,7 +22,7 @@ LINE_BYTES = 64  # of a cache line
 _cgutils: Any = cgutils  # without types of its own
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 LANES = ir.VectorType(_FLOAT, N_LANES)
-_BITS = ir.VectorType(_INT, N_LANES)
+_HALVES = ir.VectorType(ir.HalfType(), N_LANES)
 _READ, _KEEP, _DATA = 0, 3, 1  # the arguments of LLVM's prefetch
 
 
@@ -61,16 +59,10 @@ def address_of(context: Any, builder: Any, signature: Any, arguments: Any) -> An
 def _load(_context: Any, array: Any, at: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = address_of(context, builder, signature, arguments)
+        if array.dtype == types.uint16:
+            halves = builder.load(builder.bitcast(address, _HALVES.as_pointer()), align=2)
+            return builder.fpext(halves, LANES)
         return builder.load(builder.bitcast(address, LANES.as_pointer()), align=4)
-
-    return lanes_type(array, at), generate
-
-
-def _load_low(_context: Any, array: Any, at: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = address_of(context, builder, signature, arguments)
-        bits = builder.load(builder.bitcast(address, _BITS.as_pointer()), align=4)
-        return builder.bitcast(builder.shl(bits, ir.Constant(_BITS, [16] * N_LANES)), LANES)
 
     return lanes_type(array, at), generate
 
@@ -78,7 +70,11 @@ def _load_low(_context: Any, array: Any, at: Any) -> Any:
 def _store(_context: Any, array: Any, at: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address, lanes = address_of(context, builder, signature, arguments), arguments[2]
-        builder.store(lanes, builder.bitcast(address, LANES.as_pointer()), align=4)
+        if array.dtype == types.uint16:
+            halves = builder.fptrunc(lanes, _HALVES)
+            builder.store(halves, builder.bitcast(address, _HALVES.as_pointer()), align=2)
+        else:
+            builder.store(lanes, builder.bitcast(address, LANES.as_pointer()), align=4)
         return context.get_dummy_value()
 
     return types.void(array, at, value), generate
@@ -187,11 +183,11 @@ def _prefetch(_context: Any, array: Any, at: Any) -> Any:
     return types.void(array, at), generate
 
 
-def _is_in_halves(_context: Any, array: Any) -> Any:
+def _per_line(_context: Any, array: Any) -> Any:
     def generate(_context: Any, _builder: Any, _signature: Any, _arguments: Any) -> Any:
-        return ir.Constant(ir.IntType(1), int(array.dtype == types.uint32))
+        return ir.Constant(ir.IntType(64), LINE_BYTES * 8 // array.dtype.bitwidth)
 
-    return types.boolean(array), generate
+    return types.int64(array), generate
 
 
 def _borrowed(_context: Any, array: Any) -> Any:
@@ -204,16 +200,13 @@ def _borrowed(_context: Any, array: Any) -> Any:
 
 
 load: Any = intrinsic(_load)
-"""``load(array, at)``: the 16 numbers from ``array[at]`` on; of uint32, whose bits are as they are.
+"""``load(array, at)``: the 16 numbers from ``array[at]`` on; of uint16, numbers of half precision.
 
 `at` is an index, or a tuple of them. There is no check of bounds.
 """
 
-load_low: Any = intrinsic(_load_low)
-"""``load_low(array, at)``: of uint32, 16 numbers whose upper halves are the lower ones there."""
-
 store: Any = intrinsic(_store)
-"""``store(array, at, lanes)``: write them there."""
+"""``store(array, at, lanes)``: write them there, rounded to the nearest where it is uint16."""
 
 same: Any = intrinsic(_same)
 """``same(number)``: 16 times that number."""
@@ -231,8 +224,8 @@ Rows that a loop takes in no order come from the third-level cache or from memor
 processor cannot predict the next one.
 """
 
-is_in_halves: Any = intrinsic(_is_in_halves)
-"""``is_in_halves(array)``: whether it is of uint32, known when compiled."""
+per_line: Any = intrinsic(_per_line)
+"""``per_line(array)``: how many of its numbers a cache line holds, known when compiled."""
 
 borrowed: Any = intrinsic(_borrowed)
 """``borrowed(array)``: the same array without a reference count; the caller must keep it alive.

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys.base.errors import ConfigError, DivergedError
+from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, threads
 from recsys.models.als.als import bases_of, steps_of
 from recsys.models.als.basis import Basis
-from recsys.models.als.sweep import EXACT_OF_ALL, EXACT_STEPS, padded_width
+from recsys.models.als.sweep import EXACT_OF_ALL, EXACT_STEPS
 from recsys.models.protocol import Epoch, OnEpoch, power_of_counts
 from recsys.spark.blocks import Cut, make_folder
 from recsys.spark.checkpoint import Checkpoint, Progress
@@ -73,11 +74,11 @@ def _final(side: SparkSide) -> Mapped | Filed:
     """Return the embeddings; users are solved last, so they lie where tasks wrote them."""
     if side.name == "users":
         return _solved(side, _FINAL_USERS)
-    return in_files(side, _FINAL_ITEMS)
+    return in_files(side, _FINAL_ITEMS, 1.0)
 
 
 def _solved(side: SparkSide, name: str) -> Filed:
-    return Filed(name, str(side.folder), side.cut)
+    return Filed(name, str(side.folder), side.cut, 1.0)
 
 
 def fit(
@@ -142,9 +143,10 @@ class _Fit:
         replace: bool,
     ) -> None:
         self.als, self.folder, self.spark, self.pool = als, folder, spark, pool
-        self.width = padded_width(als.factors)
+        self.width = -(-als.factors // N_LANES) * N_LANES
         self.limit = broadcast_bytes
         self.is_local = str(spark.sparkContext.master).startswith("local")
+        self.scale = 1.0  # of the users as they were rounded last
         pairs = write_pairs(log.pairs, folder / "pairs", log.n_users, log.n_items)
         self.mean_weight = pairs.mean_weight
         described = {
@@ -152,7 +154,6 @@ class _Fit:
             "n_users": log.n_users,
             "n_items": log.n_items,
             "n_pairs": pairs.n,
-            "halves": "bfloat16",  # an epoch of other halves cannot be gone on with
             "mean_weight": round(pairs.mean_weight, 6),
         }
         self.checkpoint = Checkpoint(folder, described, replace=replace)
@@ -227,7 +228,8 @@ class _Fit:
                 '(log.value_scale = "log"), or raise als.regularization'
             )
         keep(users.vectors, self.users)
-        self.checkpoint.reached(Progress(number, loss, of_users, of_items))
+        self.scale = users.vectors.scale
+        self.checkpoint.reached(Progress(number, loss, users.vectors.scale, of_users, of_items))
         for old in (before, items.vectors):
             if old is not None:
                 old.free()
@@ -259,7 +261,7 @@ class _Fit:
         """Begin where the epoch ended of which the folder has the vectors."""
         self.items.solved, self.items.sums = self.items.named(done.epoch), done.items
         self.users.solved, self.users.sums = self.users.named(done.epoch), done.users
-        self.users.shipped = kept(self.users, f"{self.users.solved}-half")
+        self.users.shipped = kept(self.users, f"{self.users.solved}-half", done.scale)
 
     def _finish(self) -> None:
         """Solve the users fully, without rounding, from where they are."""
@@ -276,7 +278,7 @@ class _Fit:
 
     def _embeddings(self) -> Embeddings:
         """Return the vectors as they are, for who follows a fit."""
-        users = in_files(self.users, f"{self.users.solved}-half")
+        users = in_files(self.users, f"{self.users.solved}-half", self.scale)
         items = _solved(self.items, self.items.solved)
         return Embeddings(whole(self.users, users), whole(self.items, items))
 

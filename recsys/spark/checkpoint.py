@@ -28,12 +28,15 @@ class Progress:
 
     Parameters
     ----------
+    scale : float
+        What the rounded users are multiplied by.
     users, items : Sums
-        Their Gram matrices, in the basis in which both are.
+        Their longest rows, and their Gram matrices in the basis in which both are.
     """
 
     epoch: int
     loss: float
+    scale: float
     users: Sums
     items: Sums
 
@@ -92,6 +95,7 @@ class Checkpoint:
             {
                 "epoch": progress.epoch,
                 "loss": progress.loss,
+                "scale": progress.scale,
                 "users": _described(progress.users),
                 "items": _described(progress.items),
             }
@@ -107,13 +111,14 @@ class Checkpoint:
         if found is None:
             return None
         users, items = (
-            Sums(0.0, 0.0, np.array(found[side]["gram"])) for side in ("users", "items")
+            Sums(0.0, 0.0, found[side]["longest"], np.array(found[side]["gram"]))
+            for side in ("users", "items")
         )
-        return Progress(found["epoch"], found["loss"], users, items)
+        return Progress(found["epoch"], found["loss"], found["scale"], users, items)
 
 
 def _described(sums: Sums) -> dict[str, Any]:
-    return {"gram": sums.gram.tolist()}
+    return {"longest": sums.longest, "gram": sums.gram.tolist()}
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -26,13 +26,16 @@ class Broadcasted:
     key : str
         Unlike that of any others in the life of a worker.
     handle : Broadcast
-        Of an array of float32 (n_rows, width), or of halves, of uint32 (n_rows, width / 2).
+        Of an array (n_rows, width), of uint16 for half precision, else of float32.
+    scale : float
+        What they are multiplied by.
     """
 
     name: str
     key: str
     handle: Any
     cut: Cut
+    scale: float
 
     def all(self) -> NDArray[Any]:
         """Return all rows, each of whole cache lines."""
@@ -66,6 +69,7 @@ class Mapped:
     name: str
     folder: str
     cut: Cut
+    scale: float
 
     @property
     def path(self) -> Path:
@@ -92,6 +96,7 @@ class Filed:
     name: str
     folder: str
     cut: Cut
+    scale: float
 
     def path(self, block: int) -> Path:
         """Return the file of a block."""
@@ -133,15 +138,11 @@ def whole_path(folder: Path, name: str) -> Path:
     return folder / f"all.{name}.npy"
 
 
-def in_float32(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    """Return a copy of rows, of halves (see `halve_rows`) as well."""
-    n_rows, width = vectors.shape
-    if vectors.dtype == np.float32:
-        copy = aligned_zeros(n_rows, width)
+def in_float32(vectors: NDArray[Any], scale: float) -> NDArray[np.float32]:
+    """Return a copy of rows as they are before they are multiplied and rounded."""
+    copy = aligned_zeros(len(vectors), vectors.shape[1])
+    if vectors.dtype == np.uint16:
+        np.multiply(vectors.view(np.float16), np.float32(1 / scale), out=copy, dtype=np.float32)
+    else:
         copy[:] = vectors
-        return copy
-    copy = aligned_zeros(n_rows, 2 * width)
-    bits = copy.view(np.uint32)
-    bits[:, :width] = vectors
-    np.left_shift(vectors, np.uint32(16), out=bits[:, width:])
     return copy

@@ -19,7 +19,8 @@ from recsys.base.threads import Threads, threads
 from recsys.models.als.basis import Dense
 from recsys.models.als.columns import Fixed
 from recsys.models.als.gram import Gram, GramPart, gram_parts, joined, total_of
-from recsys.models.als.sweep import Side, halved, solve_side, turn
+from recsys.models.als.row_solver import halve_rows
+from recsys.models.als.sweep import Side, solve_side, turn
 from recsys.spark.arrow import map_in_arrow, one_row
 from recsys.spark.blocks import Cut, block_path, write_array
 from recsys.spark.exchange import Vectors, in_float32
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _FOUND = (
-    "block int, loss double, penalty double, parts array<struct<level:int,number:int,total:binary>>"
+    "block int, loss double, penalty double, longest double, "
+    "parts array<struct<level:int,number:int,total:binary>>"
 )
 _PART = {"level": pa.int32(), "number": pa.int32(), "total": pa.binary()}
 _SCHEMA = pa.schema(
@@ -38,6 +40,7 @@ _SCHEMA = pa.schema(
         "block": pa.int32(),
         "loss": pa.float64(),
         "penalty": pa.float64(),
+        "longest": pa.float64(),
         "parts": pa.list_(pa.struct(_PART)),
     }
 )
@@ -52,12 +55,15 @@ class Sums:
     ----------
     loss, penalty : float
         Of rows that were solved: the observed part of their loss, and their penalty.
+    longest : float
+        Norm of the longest row.
     gram : ndarray of float64, shape (width, width)
         Sum of ``X' diag(scale) X``; empty where nobody asked.
     """
 
     loss: float
     penalty: float
+    longest: float
     gram: Gram
 
 
@@ -66,6 +72,7 @@ class Found(NamedTuple):
 
     loss: float = 0.0
     penalty: float = 0.0
+    longest: float = 0.0
     parts: Sequence[GramPart] = ()
 
 
@@ -106,7 +113,7 @@ class Solve:
         if self.begin is None:
             vectors = aligned_zeros(n_rows, width)
         else:
-            vectors = in_float32(self.begin.block(block))
+            vectors = in_float32(self.begin.block(block), self.begin.scale)
             if self.basis is not None:
                 turn(vectors, self.basis, pool)
         columns = self.fixed.take(packed.needed)
@@ -114,13 +121,14 @@ class Solve:
             _matrix(packed, len(columns)), vectors, packed.regularization, packed.dense_scale
         )
         loss = solve_side(
-            side, columns, self.dense, pool, steps=self.steps, tolerance=self.tolerance
-        )
+            side, columns, self.dense, pool,
+            scale=self.fixed.scale, steps=self.steps, tolerance=self.tolerance,
+        )  # fmt: skip
         write_array(block_path(Path(self.out), block, self.name), vectors)
         parts: Sequence[GramPart] = ()
         if self.wants_gram:
             parts = gram_parts(vectors, packed.dense_scale, pool, self.cut.rows(block)[0])
-        return Found(loss, side.penalty, parts)
+        return Found(loss, side.penalty, side.longest, parts)
 
 
 def _matrix(packed: PackedBlock, n_columns: int) -> sp.csr_array:
@@ -138,22 +146,25 @@ class Turn:
     ----------
     basis : ndarray of float32, shape (width, width), or None
         None: they stay in the basis in which they are.
-    in_halves : bool
-        Whether they are rounded; else they stay float32.
+    scale : float or None
+        What halves are multiplied by; None: they stay float32.
     """
 
     solved: Vectors
     out: str
     name: str
     basis: FloatMatrix | None
-    in_halves: bool
+    scale: float | None
 
     def __call__(self, block: int, pool: Threads) -> Found:
         """Turn the rows of a block, and write them."""
-        vectors = in_float32(self.solved.block(block))
+        vectors = in_float32(self.solved.block(block), 1.0)
         if self.basis is not None:
             turn(vectors, self.basis, pool)
-        rounded: Fixed = halved(vectors, pool) if self.in_halves else vectors
+        rounded: Fixed = vectors
+        if self.scale is not None:
+            rounded = aligned_zeros(len(vectors), vectors.shape[1], np.uint16)
+            halve_rows(vectors, self.scale, 0, len(vectors), rounded)
         write_array(block_path(Path(self.out), block, self.name), rounded)
         return Found()
 
@@ -167,7 +178,7 @@ def run(spark: SparkSession, cut: Cut, work: Solve | Turn) -> Sums:
         rows = _added_in_groups(rows, n_blocks)
     found = _added(rows.toArrow().to_pylist())
     width = found.parts[0].total.shape[0] if found.parts else 0
-    return Sums(found.loss, found.penalty, total_of(found.parts, width))
+    return Sums(found.loss, found.penalty, found.longest, total_of(found.parts, width))
 
 
 def _work_on(batches: Iterator[pa.RecordBatch], work: Solve | Turn) -> Iterator[pa.RecordBatch]:
@@ -198,7 +209,7 @@ def _added(rows: list[dict[str, Any]]) -> Found:
     rows = sorted(rows, key=itemgetter("block"))
     loss, penalty = (float(sum(row[name] for row in rows)) for name in ("loss", "penalty"))
     parts = joined(_part_of(part) for row in rows for part in row["parts"])
-    return Found(loss, penalty, parts)
+    return Found(loss, penalty, max(row["longest"] for row in rows), parts)
 
 
 def _part_of(sent: dict[str, Any]) -> GramPart:
@@ -214,4 +225,4 @@ def _sent(part: GramPart) -> dict[str, Any]:
 
 def _row_of(block: int, found: Found) -> pa.RecordBatch:
     parts = [_sent(part) for part in found.parts]
-    return one_row(_SCHEMA, block, found.loss, found.penalty, parts)
+    return one_row(_SCHEMA, block, found.loss, found.penalty, found.longest, parts)

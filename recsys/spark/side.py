@@ -14,7 +14,13 @@ from recsys.base.aligned import aligned_zeros
 from recsys.base.threads import Threads
 from recsys.models.als.basis import Basis, Dense, Outline, basis_of, choose, diagonal
 from recsys.models.als.gram import GramPart, gram, gram_parts, joined, total_of
-from recsys.models.als.sweep import START_SCALE, halved, turn
+from recsys.models.als.sweep import (
+    START_SCALE,
+    halved,
+    longest_of,
+    scale_of_halves,
+    turn,
+)
 from recsys.spark.blocks import Cut, block_path, read_array, write_array
 from recsys.spark.exchange import (
     Broadcasted,
@@ -78,7 +84,7 @@ class SparkSide:
     def at_random(self, seed: int, pool: Threads) -> None:
         """Write the rows where a fit begins, those of a fit on one machine, block by block."""
         rng = np.random.default_rng(seed)
-        self.solved = self.named(0)
+        self.solved, longest = self.named(0), 0.0
         parts: list[GramPart] = []
         for block in range(len(self.cut)):
             first, last = self.cut.rows(block)
@@ -89,8 +95,9 @@ class SparkSide:
             if not self.is_whole:
                 ones = np.ones(len(vectors), dtype=np.float32)
                 parts = joined(parts + gram_parts(vectors, ones, pool, first))
+            longest = max(longest, float(np.linalg.norm(vectors, axis=1).max(initial=0)))
         total = np.empty(0) if self.is_whole else total_of(parts, self.width)
-        self.sums = Sums(0.0, 0.0, total)
+        self.sums = Sums(0.0, 0.0, longest, total)
 
     def named(self, epoch: int) -> str:
         """Return the name of its solved rows of an epoch."""
@@ -99,10 +106,10 @@ class SparkSide:
     def known(self, pool: Threads) -> Sums:
         """Return what is known of its rows; the Gram matrix of those sent whole is made here."""
         if not self.solved:  # at zero
-            return Sums(0.0, 0.0, np.zeros((self.width, self.width)))
+            return Sums(0.0, 0.0, 0.0, np.zeros((self.width, self.width)))
         if self.sums is None or not self.sums.gram.size:
             rows = self.rows()
-            sums = self.sums or Sums(0.0, 0.0, np.empty(0))
+            sums = self.sums or Sums(0.0, 0.0, longest_of(rows), np.empty(0))
             self.sums = replace(sums, gram=gram(rows, self._row_scales("dense_scale"), pool))
         return self.sums
 
@@ -133,22 +140,25 @@ class SparkSide:
     def _turned(
         self, name: str, basis: FloatMatrix | None, pool: Threads, *, in_halves: bool
     ) -> Vectors:
+        longest = self.known(pool).longest
         if self.is_whole:
             vectors = self.rows()
             if basis is not None:
                 turn(vectors, basis, pool)
-            return self.sent(name, halved(vectors, pool) if in_halves else vectors)
-        solved = Filed(self.solved, str(self.folder), self.cut)
-        run(self.spark, self.cut, Turn(solved, str(self.folder), name, basis, in_halves))
-        return Filed(name, str(self.folder), self.cut)
+            rounded = halved(vectors, longest, pool) if in_halves else (vectors, 1.0)
+            return self.sent(name, *rounded)
+        scale = scale_of_halves(longest) if in_halves else None
+        solved = Filed(self.solved, str(self.folder), self.cut, 1.0)
+        run(self.spark, self.cut, Turn(solved, str(self.folder), name, basis, scale))
+        return Filed(name, str(self.folder), self.cut, scale or 1.0)
 
-    def sent(self, name: str, rows: NDArray[Any]) -> Vectors:
+    def sent(self, name: str, rows: NDArray[Any], scale: float) -> Vectors:
         """Send rows to the executors whole; those on this machine map one file."""
         if self.is_local:
             write_array(whole_path(self.folder, name), rows)
-            return Mapped(name, str(self.folder), self.cut)
+            return Mapped(name, str(self.folder), self.cut, scale)
         handle = self.spark.sparkContext.broadcast(rows)
-        return Broadcasted(name, f"{self.folder}/{name}", handle, self.cut)
+        return Broadcasted(name, f"{self.folder}/{name}", handle, self.cut, scale)
 
     def rows(self) -> FloatMatrix:
         """Return its solved rows, (n_rows, width)."""
@@ -179,18 +189,18 @@ def keep(vectors: Vectors, side: SparkSide) -> None:
         write_array(whole_path(side.folder, vectors.name), vectors.handle.value)
 
 
-def in_files(side: SparkSide, name: str) -> Mapped | Filed:
+def in_files(side: SparkSide, name: str, scale: float) -> Mapped | Filed:
     """Return vectors that were kept, as files."""
     kind = Mapped if side.is_whole else Filed
-    return kind(name, str(side.folder), side.cut)
+    return kind(name, str(side.folder), side.cut, scale)
 
 
-def kept(side: SparkSide, name: str) -> Vectors:
+def kept(side: SparkSide, name: str, scale: float) -> Vectors:
     """Return vectors that were kept, as the executors get them."""
-    found = in_files(side, name)
+    found = in_files(side, name, scale)
     if isinstance(found, Filed) or side.is_local:
         return found
-    return side.sent(name, np.array(read_array(found.path)))
+    return side.sent(name, np.array(read_array(found.path)), scale)
 
 
 def whole(side: SparkSide, vectors: Vectors) -> FloatMatrix:
@@ -198,5 +208,5 @@ def whole(side: SparkSide, vectors: Vectors) -> FloatMatrix:
     rows = np.empty((side.cut.n_rows, side.factors), dtype=np.float32)
     for block in range(len(side.cut)):
         first, last = side.cut.rows(block)
-        rows[first:last] = in_float32(vectors.block(block))[:, : side.factors]
+        rows[first:last] = in_float32(vectors.block(block), vectors.scale)[:, : side.factors]
     return rows

@@ -1,4 +1,4 @@
-"""Registers in compiled code against the same in NumPy."""
+"""Registers in compiled code against the same in NumPy; half precision against its float16."""
 
 import numpy as np
 from hypothesis import given
@@ -6,17 +6,9 @@ from hypothesis import strategies as st
 from numba import njit
 
 from recsys.base.aligned import aligned_zeros
-from recsys.base.simd import (
-    N_LANES,
-    borrowed,
-    four_totals,
-    is_in_halves,
-    load,
-    load_low,
-    same,
-    store,
-    total,
-)
+from recsys.base.simd import N_LANES, borrowed, four_totals, load, per_line, same, store, total
+from recsys.base.threads import threads
+from recsys.models.als.sweep import halved, longest_of
 
 WIDTH = 3 * N_LANES
 
@@ -35,12 +27,12 @@ def mixed(matrix: np.ndarray, row: int, vector: np.ndarray, number: np.float32) 
 
 
 @njit
-def taken_apart(halves: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> bool:
-    """Write the numbers whose bits are those there, and those of the lower halves."""
-    for f in range(0, upper.shape[0], N_LANES):
-        store(upper, f, load(halves, f))
-        store(lower, f, load_low(halves, f))
-    return is_in_halves(halves) and not is_in_halves(upper)
+def round_trip(numbers: np.ndarray, halves: np.ndarray) -> int:
+    """Round to half precision and back, in place; return how many halves a cache line holds."""
+    for f in range(0, numbers.shape[0], N_LANES):
+        store(halves, f, load(numbers, f))
+        store(numbers, f, load(halves, f))
+    return per_line(halves)
 
 
 def test_lanes_compute_what_numpy_does() -> None:
@@ -67,13 +59,35 @@ def test_four_sums_at_once_are_those_of_four_rows() -> None:
     np.testing.assert_array_equal(sums, rows.reshape(4, 16).sum(axis=1))  # whole numbers: exact
 
 
-@given(st.lists(st.integers(0, 2**32 - 1), min_size=WIDTH, max_size=WIDTH))
-def test_both_halves_of_a_word_are_numbers(words: list[int]) -> None:
-    halves = np.array(words, dtype=np.uint32)
-    upper, lower = np.empty((2, WIDTH), dtype=np.float32)
-    assert taken_apart(halves, upper, lower)
-    np.testing.assert_array_equal(upper.view(np.uint32), halves)
-    np.testing.assert_array_equal(lower.view(np.uint32), halves << 16)
+@given(st.lists(st.floats(-60000, 60000, width=32), min_size=WIDTH, max_size=WIDTH))
+def test_halves_are_numpys(values: list[float]) -> None:
+    numbers = np.array(values, dtype=np.float32)
+    expected = numbers.astype(np.float16)
+    halves = np.empty(WIDTH, dtype=np.uint16)
+    assert round_trip(numbers, halves) == 32
+    np.testing.assert_array_equal(halves.view(np.float16), expected)
+    np.testing.assert_array_equal(numbers, expected.astype(np.float32))
+
+
+@given(exponent=st.integers(-60, 60), n_rows=st.integers(1, 70))
+def test_vectors_of_any_size_keep_three_digits_in_half_precision(
+    exponent: int, n_rows: int
+) -> None:
+    rng = np.random.default_rng(n_rows)
+    vectors = (rng.standard_normal((n_rows, N_LANES)) * 2.0**exponent).astype(np.float32)
+    before = vectors.copy()
+    with threads() as pool:
+        halves, scale = halved(vectors, longest_of(vectors), pool)
+    assert np.log2(scale) == int(np.log2(scale))
+    np.testing.assert_array_equal(halves.view(np.float16).astype(np.float32), vectors * scale)
+    np.testing.assert_allclose(vectors, before, rtol=2.0**-11, atol=1e-9 * abs(before).max())
+
+
+def test_zeros_have_halves() -> None:
+    with threads() as pool:
+        halves, scale = halved(np.zeros((3, N_LANES), dtype=np.float32), 0.0, pool)
+    assert scale == 1
+    assert not halves.any()
 
 
 @given(st.integers(1, 40), st.integers(1, 70))

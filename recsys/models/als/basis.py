@@ -26,7 +26,6 @@ the first.
 """
 
 _NEAR = 0.9  # see `is_near`
-_FAR = 3.0  # from where no search came near: it took 2.4 to .9, 3.2 to 1.5 and 5.5 to 4.6
 _PASSES = 3  # over all pairs of coordinates; more gain little
 _FEW = 20  # products that show a norm to a few percent
 _DAMPING = 1e-3  # of pairs that no rotation makes better
@@ -62,19 +61,15 @@ def choose(
     """Choose the coordinates in which rows are solved with the other side fixed."""
     if into == "own":
         return _own(fixed, rows, unobserved_weight, factors)
-    system, other = (
-        _system(one.gram, another, unobserved_weight, factors)
-        for one, another in ((fixed, rows), (rows, fixed))
-    )
+    system = _system(fixed.gram, rows, unobserved_weight, factors)
     if is_near(system):
         return Choice(None, dense_of(fixed.gram, unobserved_weight), fixed.gram, rows.gram)
-    own = _own(fixed, rows, unobserved_weight, factors)
-    beside = norm_beside(_system(own.of_rows, fixed, unobserved_weight, factors))
-    if into == "kept" or beside > _FAR:
-        return own
+    if into == "kept":
+        return _own(fixed, rows, unobserved_weight, factors)
+    other = _system(rows.gram, fixed, unobserved_weight, factors)
     common = common_basis(system, other)
     if not all(is_near(common.T @ one @ common) for one in (system, other)):
-        return own
+        return _own(fixed, rows, unobserved_weight, factors)
     basis = np.zeros(fixed.gram.shape)
     basis[:factors, :factors] = common
     of_fixed, of_rows = (basis.T @ one.gram @ basis for one in (fixed, rows))
@@ -99,21 +94,16 @@ def _system(gram: Gram, rows: Outline, unobserved_weight: float, factors: int) -
 def is_near(system: Gram) -> bool:
     """Return whether a diagonal can stand for all of a matrix in the length of a step.
 
-    What lies beside it must have a norm below 1; then no step is more than twice as long as the
-    best, and each lowers the loss.
+    What lies beside it, in units of it, must have a norm below 1; then no step is more than twice
+    as long as the best, and each lowers the loss.
     """
-    return norm_beside(system) < _NEAR
-
-
-def norm_beside(system: Gram) -> float:
-    """Return the norm of what lies beside the diagonal, in units of that."""
     scale = np.sqrt(np.diag(system))
     beside = system / np.outer(scale, scale) - np.eye(len(system))
     vector, norm = np.random.default_rng(0).standard_normal(len(system)), 0.0
     for _ in range(_FEW):  # by the power method
         vector = beside @ (vector / max(float(np.linalg.norm(vector)), np.finfo(np.float64).tiny))
         norm = float(np.linalg.norm(vector))
-    return norm
+    return norm < _NEAR
 
 
 def common_basis(one: Gram, other: Gram) -> Gram:

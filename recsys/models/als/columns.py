@@ -6,10 +6,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recsys.base.simd import is_in_halves, load, load_low, same, store
+from recsys.base.simd import N_LANES, four_totals, load, per_line, same, store
 
 Floats = NDArray[np.float32]
-Fixed = NDArray[np.float32] | NDArray[np.uint32]  # the latter holds halves, see `halve_rows`
+Fixed = NDArray[np.float32] | NDArray[np.uint16]  # the latter is float16, see `halve_rows`
 Number = float | np.floating[Any]  # a compiled function infers the type of a scalar
 Four = tuple[Number, Number, Number, Number]
 FourLanes = tuple[Any, Any, Any, Any]
@@ -62,6 +62,13 @@ def size(w: Number) -> Number:
 
 
 @inlined
+def is_half(fixed: Fixed) -> bool:
+    """Return whether columns are in half precision, known when compiled."""
+    found: bool = per_line(fixed) > N_LANES
+    return found
+
+
+@inlined
 def no_products() -> FourLanes:
     """Return where the dot products of four columns begin."""
     zero = same(np.float32(0))
@@ -70,35 +77,49 @@ def no_products() -> FourLanes:
 
 @inlined
 def add_products(
-    fixed: Fixed, four: FourColumns, f: int, x: Floats, so_far: FourLanes
+    fixed: Fixed, four: FourColumns, f: int, x: Floats, kept: Floats, so_far: FourLanes
 ) -> FourLanes:
-    """Add the products of four columns with x, of 16 entries of `fixed` from f on."""
-    c0, c1, c2, c3 = four
-    s0, s1, s2, s3 = so_far
+    """Add the products of 16 numbers of four columns with those of x; keep half precision.
+
+    Kept it is float32, so that it is converted once for two uses.
+    """
     part = load(x, f)
-    s0 += load(fixed, (c0, f)) * part
-    s1 += load(fixed, (c1, f)) * part
-    s2 += load(fixed, (c2, f)) * part
-    s3 += load(fixed, (c3, f)) * part
-    if is_in_halves(fixed):
-        part = load(x, f + fixed.shape[1])
-        s0 += load_low(fixed, (c0, f)) * part
-        s1 += load_low(fixed, (c1, f)) * part
-        s2 += load_low(fixed, (c2, f)) * part
-        s3 += load_low(fixed, (c3, f)) * part
-    return s0, s1, s2, s3
+    z0, z1 = load(fixed, (four[0], f)), load(fixed, (four[1], f))
+    z2, z3 = load(fixed, (four[2], f)), load(fixed, (four[3], f))
+    if is_half(fixed):
+        store(kept, (0, f), z0)
+        store(kept, (1, f), z1)
+        store(kept, (2, f), z2)
+        store(kept, (3, f), z3)
+    s0, s1, s2, s3 = so_far
+    return s0 + z0 * part, s1 + z1 * part, s2 + z2 * part, s3 + z3 * part
 
 
 @inlined
-def add_columns(fixed: Fixed, four: FourColumns, f: int, times: FourLanes, out: Floats) -> None:
-    """Add four columns, each so many times, to out, of 16 entries of `fixed` from f on."""
-    c0, c1, c2, c3 = four
+def add_columns(
+    fixed: Fixed, four: FourColumns, f: int, kept: Floats, times: FourLanes, out: Floats
+) -> None:
+    """Add 16 numbers of four columns, whose products were added last, to out so many times."""
     v0, v1, v2, v3 = times
-    added = load(fixed, (c0, f)) * v0 + load(fixed, (c1, f)) * v1
-    added += load(fixed, (c2, f)) * v2 + load(fixed, (c3, f)) * v3
+    if is_half(fixed):
+        added = load(kept, (0, f)) * v0 + load(kept, (1, f)) * v1
+        added += load(kept, (2, f)) * v2 + load(kept, (3, f)) * v3
+    else:
+        added = load(fixed, (four[0], f)) * v0 + load(fixed, (four[1], f)) * v1
+        added += load(fixed, (four[2], f)) * v2 + load(fixed, (four[3], f)) * v3
     store(out, f, load(out, f) + added)
-    if is_in_halves(fixed):
-        low = f + fixed.shape[1]
-        added = load_low(fixed, (c0, f)) * v0 + load_low(fixed, (c1, f)) * v1
-        added += load_low(fixed, (c2, f)) * v2 + load_low(fixed, (c3, f)) * v3
-        store(out, low, load(out, low) + added)
+
+
+@inlined
+def four_scores(fixed: Fixed, down: Number, four: FourColumns, x: Floats) -> Four:
+    """Return the dot products of four columns with x."""
+    c0, c1, c2, c3 = four
+    s0 = s1 = s2 = s3 = same(np.float32(0))
+    for f in range(0, x.shape[0], N_LANES):
+        part = load(x, f)
+        s0 += load(fixed, (c0, f)) * part
+        s1 += load(fixed, (c1, f)) * part
+        s2 += load(fixed, (c2, f)) * part
+        s3 += load(fixed, (c3, f)) * part
+    t0, t1, t2, t3 = four_totals(s0, s1, s2, s3)
+    return t0 * down, t1 * down, t2 * down, t3 * down

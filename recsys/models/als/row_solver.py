@@ -23,7 +23,8 @@ Preconditioned conjugate gradients (Hestenes and Stiefel 1952) solve it, as TakÃ
 
 A step is a pass over the columns, four at a time: a dot product and an update each, 4 * width
 flops. The update by four columns waits for the sums of their products, so it shares a loop with the
-products of the next four.
+products of the next four. Half precision is converted for the products, and kept for the update in
+a few rows that the first cache holds.
 
 Columns are read in place; copying all of a row's into a buffer first was measured slower, as after
 the first pass they are in the cache either way. Only that pass prefetches: in the later ones it
@@ -39,15 +40,14 @@ row's loss by, from that at zero. No eigenvalue of ``M^-1 A`` is below 1, so rho
 to gain, and the error is at most `tolerance` of the solution in the norm of A, from any start.
 
 The first pass waits for memory, not for arithmetic. The epochs read columns in half precision,
-which is half as many bytes: bfloat16, the upper half of a float32, as it takes no instruction or
-one to be that number again.
+which is half as many bytes.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.jit import compiled
-from recsys.base.simd import N_LANES, borrowed, four_totals, prefetch, same
+from recsys.base.simd import N_LANES, borrowed, four_totals, load, per_line, prefetch, same, store
 from recsys.models.als.columns import (
     Fixed,
     Floats,
@@ -57,6 +57,7 @@ from recsys.models.als.columns import (
     add_products,
     aim,
     four_columns,
+    four_scores,
     four_weights,
     inlined,
     no_products,
@@ -74,7 +75,7 @@ from recsys.models.als.row_vectors import (
     take_step,
 )
 
-N_SCRATCH = 6  # vectors that solving a row needs; see `solve_rows`
+N_SCRATCH = 10  # vectors that solving a row needs; see `solve_rows`
 
 _AHEAD = 16  # columns; of 4, 8, 16 and 24 the fastest, or as fast
 _ROUNDING = np.float32(1e-7)  # of a residual: no step makes it smaller
@@ -84,35 +85,27 @@ _compile = compiled(fastmath=True)
 
 @_compile
 def halve_rows(
-    bits: NDArray[np.uint32],  # (n_rows, 2 n): of vectors of float32
+    vectors: Floats,  # (n_rows, width)
+    scale: float,
     first: int,
     last: int,
-    halves: NDArray[np.uint32],  # out, (n_rows, n)
+    halves: Fixed,  # out, uint16 (n_rows, width)
 ) -> None:
-    """Round rows ``first..last-1`` to the upper halves of float32: in place, and into `halves`.
+    """Round rows ``first..last-1`` to half precision: in place, and into `halves` times `scale`.
 
-    The lower half of entry f is number n + f. Number f is the whole entry, lower bits and all, its
-    upper half rounded as fits best with these: so no instruction is needed to take it out. Where
-    they are not 0, it is at least the smallest normal number, as others are slow.
+    `scale` is a power of two that takes the largest of the vectors near the largest of float16.
     """
-    n = halves.shape[1]
-    almost, half, one = np.uint32(0x7FFF), np.uint32(0x8000), np.uint32(1)
-    sign, least, by = np.uint32(0x80000000), np.uint32(0x00800000), np.uint32(16)
+    up, down = same(np.float32(scale)), same(np.float32(1 / scale))
     for row in range(first, last):
-        for f in range(n):
-            upper, lower = bits[row, f], bits[row, n + f]
-            low = np.uint32(np.uint32(lower + almost + ((lower >> by) & one)) >> by)
-            size = np.uint32(upper & ~sign)
-            if low > 0:
-                size = max(size, np.uint32(low + least))
-            rounded = np.uint32(np.uint32(size - low + half) >> by)
-            entry = np.uint32((upper & sign) | (rounded << by) | low)
-            bits[row, f], bits[row, n + f], halves[row, f] = entry, low << by, entry
+        for f in range(0, vectors.shape[1], N_LANES):
+            store(halves, (row, f), load(vectors, (row, f)) * up)
+            store(vectors, (row, f), load(halves, (row, f)) * down)
 
 
 @inlined
 def _errors(
     products: FourLanes,
+    down: Number,
     weight: Floats,
     j: int,
     stop: int,
@@ -121,6 +114,7 @@ def _errors(
 ) -> tuple[Number, Number, Number, Number, Number]:
     """Return ``|w| (target - score)`` of four columns, of their products, and what they lose."""
     s0, s1, s2, s3 = four_totals(*products)
+    s0, s1, s2, s3 = s0 * down, s1 * down, s2 * down, s3 * down
     w0, w1, w2, w3 = four_weights(weight, j, stop)
     if dislikes is None:
         s0, s1, s2, s3 = target - s0, target - s1, target - s2, target - s3
@@ -135,6 +129,7 @@ def _errors(
 @_compile
 def _add_residual(
     fixed: Fixed,  # (n_fixed, width)
+    down: Number,  # 1 / the scale of `fixed`
     columns: NDArray[np.int32],  # (nnz,), those of the row from start to stop
     weight: Floats,  # (nnz,), below 0 of a dislike
     start: int,
@@ -143,35 +138,38 @@ def _add_residual(
     target: Number,  # what the scores should be: 1, or 0 for the image of a direction
     dislikes: bool | None,
     is_far: bool,  # the columns are in no cache yet
+    kept: Floats,  # (4, width), for columns between their two uses
     out: Floats,  # (width,)
 ) -> Number:
     """Add ``Z' |w| (target - Z x)`` to out; return ``sum(|w| (target - Z x)^2)``."""
     loss: Number = np.float32(0)
+    line = per_line(fixed)
     products, four = no_products(), four_columns(columns, start, stop)
-    for f in range(0, fixed.shape[1], N_LANES):
-        products = add_products(fixed, four, f, x, products)
+    for f in range(0, x.shape[0], N_LANES):
+        products = add_products(fixed, four, f, x, kept, products)
     for j in range(start, stop, 4):
         for ahead in range(j + _AHEAD, min(j + _AHEAD + 4, columns.shape[0]) if is_far else 0):
-            for f in range(0, fixed.shape[1], N_LANES):
+            for f in range(0, x.shape[0], line):
                 prefetch(fixed, (columns[ahead], f))
-        w0, w1, w2, w3, lost = _errors(products, weight, j, stop, target, dislikes)
+        w0, w1, w2, w3, lost = _errors(products, down, weight, j, stop, target, dislikes)
         loss += lost
-        times = same(w0), same(w1), same(w2), same(w3)
+        times = same(w0 * down), same(w1 * down), same(w2 * down), same(w3 * down)
         if j + 4 < stop:
             products, following = no_products(), four_columns(columns, j + 4, stop)
-            for f in range(0, fixed.shape[1], N_LANES):
-                add_columns(fixed, four, f, times, out)
-                products = add_products(fixed, following, f, x, products)
+            for f in range(0, x.shape[0], N_LANES):
+                add_columns(fixed, four, f, kept, times, out)
+                products = add_products(fixed, following, f, x, kept, products)
             four = following
         else:
-            for f in range(0, fixed.shape[1], N_LANES):
-                add_columns(fixed, four, f, times, out)
+            for f in range(0, x.shape[0], N_LANES):
+                add_columns(fixed, four, f, kept, times, out)
     return loss
 
 
 @_compile
 def _squared_scores(
     fixed: Fixed,
+    down: Number,
     columns: NDArray[np.int32],
     weight: Floats,
     start: int,
@@ -182,10 +180,7 @@ def _squared_scores(
     """Return ``sum(|w| (Z x)^2)``."""
     squares: Number = np.float32(0)
     for j in range(start, stop, 4):
-        products, four = no_products(), four_columns(columns, j, stop)
-        for f in range(0, fixed.shape[1], N_LANES):
-            products = add_products(fixed, four, f, x, products)
-        s0, s1, s2, s3 = four_totals(*products)
+        s0, s1, s2, s3 = four_scores(fixed, down, four_columns(columns, j, stop), x)
         w0, w1, w2, w3 = four_weights(weight, j, stop)
         if dislikes is not None:
             w0, w1, w2, w3 = size(w0), size(w1), size(w2), size(w3)
@@ -196,6 +191,7 @@ def _squared_scores(
 @inlined
 def _solve_row(
     fixed: Fixed,
+    down: Number,
     columns: NDArray[np.int32],
     weight: Floats,
     start: int,
@@ -207,6 +203,7 @@ def _solve_row(
     residual: Floats,
     direction: Floats,
     image: Floats,
+    kept: Floats,  # (4, width)
     lowered: Number,  # see `loss_below_zero`
     steps: int,
     tolerance: Number,
@@ -215,7 +212,9 @@ def _solve_row(
     """Improve one row in place; return the observed part of its loss."""
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
     set_start(pull, residual, direction)
-    loss = _add_residual(fixed, columns, weight, start, stop, x, one, dislikes, True, residual)
+    loss = _add_residual(
+        fixed, down, columns, weight, start, stop, x, one, dislikes, True, kept, residual
+    )
     curvature = precondition(residual, dense, inverse, zero, direction)
     # Of the first direction, rho and the dense part of the curvature are both r' r / dense.
     rho = np.float32(curvature)
@@ -224,11 +223,14 @@ def _solve_row(
     for step in range(steps):
         is_last = step + 1 == steps
         if is_last:
-            squares = _squared_scores(fixed, columns, weight, start, stop, direction, dislikes)
+            squares = _squared_scores(
+                fixed, down, columns, weight, start, stop, direction, dislikes
+            )
         else:
             image[:] = zero
             squares = _add_residual(
-                fixed, columns, weight, start, stop, direction, zero, dislikes, False, image,
+                fixed, down, columns, weight, start, stop, direction, zero, dislikes, False, kept,
+                image,
             )  # fmt: skip
         curvature += squares
         if not curvature > zero:  # solved as exactly as float32 can
@@ -254,6 +256,7 @@ def solve_rows(
     columns: NDArray[np.int32],  # (nnz,)
     weight: Floats,  # (nnz,), below 0 of a dislike
     fixed: Fixed,  # (n_fixed, width)
+    scale: float,
     rows: Floats,  # (n_rows, width): where the iteration starts, and its result
     spectrum: Floats,  # (width,): the diagonal of G
     pulls: Floats,  # (last - first, width): rows first..last-1 times G; (0, width) if diagonal
@@ -266,41 +269,39 @@ def solve_rows(
     steps: int,
     tolerance: float,
     dislikes: bool | None = None,
-) -> tuple[Number, Number]:
+) -> tuple[Number, Number, Number]:
     """Improve rows ``first..last-1`` in place, from where they are; return what they sum to.
 
     The dense part of a row is ``dense_scale * G + regularization``, above 0. A row without
     interactions becomes zero. Returned are the observed part of the loss, ``sum |w| (t - z.x)^2``
-    after the last step with t 1, or 0 of a dislike, and the penalty
-    ``sum regularization |x - p|^2``.
+    after the last step with t 1, or 0 of a dislike, the penalty ``sum regularization |x - p|^2``,
+    and the largest ``|x|^2``.
     """
+    down = np.float32(1 / scale)
     columns, weight, fixed = borrowed(columns), borrowed(weight), borrowed(fixed)
     rows, spectrum, scratch = borrowed(rows), borrowed(spectrum), borrowed(scratch)
     pulls, prior = borrowed(pulls), borrowed(prior)
     dense, inverse, pull = scratch[0], scratch[1], scratch[2]
-    residual, direction, image = scratch[3], scratch[4], scratch[5]
+    residual, direction, image, kept = scratch[3], scratch[4], scratch[5], scratch[6:]
     observed: Number = 0.0
     penalty: Number = 0.0
-    scale = plus = np.float32(-1)  # of the dense part as it is set; no row's is
+    longest: Number = np.float32(0)
     for row in range(first, last):
         start, stop = indptr[row], indptr[row + 1]
         x = rows[row]
         if start == stop:
             x[:] = np.float32(0)
             continue
-        if (
-            dense_scale[row] != scale or regularization[row] != plus
-        ):  # often those of the row before
-            scale, plus = dense_scale[row], regularization[row]
-            set_dense_part(spectrum, scale, plus, dense, inverse)
+        set_dense_part(spectrum, dense_scale[row], regularization[row], dense, inverse)
         of_row = prior[row : row + 1]
         set_pull(x, dense, pulls, row - first, dense_scale[row], regularization[row], of_row, pull)
         lowered: Number = np.float32(0)
         if tolerance > 0:
             lowered = loss_below_zero(weight, start, stop, x, pull, regularization[row], of_row)
         observed += _solve_row(
-            fixed, columns, weight, start, stop, x, pull, dense, inverse, residual,
-            direction, image, lowered, steps, np.float32(tolerance), dislikes,
+            fixed, down, columns, weight, start, stop, x, pull, dense, inverse, residual,
+            direction, image, kept, lowered, steps, np.float32(tolerance), dislikes,
         )  # fmt: skip
         penalty += regularization[row] * square_of(x, of_row)
-    return observed, penalty
+        longest = max(longest, inner_product(x, x))
+    return observed, penalty, longest

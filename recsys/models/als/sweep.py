@@ -44,9 +44,10 @@ if TYPE_CHECKING:  # ALS is made of sweeps
 
 START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
-_RUN = 512  # rows that are turned, or whose pulls are made, at a time; they stay in a cache
+_RUN = 512  # rows whose pulls are made at a time, and are in a cache when they are read
 EXACT_STEPS, EXACT = 200, 1e-6  # at most so many; and the tolerance of `solve_rows`
 EXACT_OF_ALL = 3e-6  # the same of all users at the end of a fit, of which a pass is a tenth
+_HALF_EXPONENT = 15  # float16 goes up to 2^16
 
 
 @dataclass
@@ -59,9 +60,10 @@ class Side:
     dense_scale: FloatVector  # (n_rows,): weight of a row's unobserved pairs, in unobserved weights
     prior: Prior | FixedPrior | None = None  # what features say of the rows
     share: float = 0.0  # of the regularization that pulls rows there; the rest pulls them to 0
+    longest: float = 0.0  # norm of the longest vector
     penalty: float = 0.0  # of vectors that were solved, and of the map of their prior
     sums: NDArray[np.float64] | None = None  # see `gram`; None where nobody has asked
-    halves: NDArray[np.uint32] | None = None  # its vectors as they were rounded last
+    halves: NDArray[np.uint16] | None = None  # its vectors as they were rounded last
 
     @cached_property
     def dislikes(self) -> bool | None:
@@ -70,6 +72,8 @@ class Side:
 
     def gram(self, pool: Threads) -> NDArray[np.float64]:
         """Return ``X' diag(dense_scale) X`` of the vectors as they are, (width, width)."""
+        if not self.longest:
+            return np.zeros((self.vectors.shape[1],) * 2)
         if self.sums is None:
             self.sums = gram(self.vectors, self.dense_scale, pool)
         return self.sums
@@ -101,15 +105,10 @@ def loss_of(
     return observed + everywhere + users.penalty + items.penalty
 
 
-def padded_width(factors: int) -> int:
-    """Return the width of a row, of whose two halves each is some lanes of `recsys.base.simd`."""
-    return -(-factors // (2 * N_LANES)) * 2 * N_LANES
-
-
 def padded(vectors: FloatMatrix) -> FloatMatrix:
     """Return a copy with zero columns added, so that rows are whole cache lines."""
     n_rows, factors = vectors.shape
-    wide = aligned_zeros(n_rows, padded_width(factors))
+    wide = aligned_zeros(n_rows, -(-factors // N_LANES) * N_LANES)
     wide[:, :factors] = vectors
     return wide
 
@@ -128,8 +127,9 @@ def sides(
     users = users_at_zero(als, weights, vectors.shape[1], pool)
     if start is not None:
         users.vectors[:, : als.factors] = start.users
-        users.sums = None
+        users.longest = longest_of(start.users)
     items = items_at(als, vectors, transposed(weights, pool), users.dense_scale, pool)
+    items.longest = longest_of(first)
     if features is not None:
         features.require_rows(*user_items.shape)
         for side, described in ((users, features.users), (items, features.items)):
@@ -172,8 +172,7 @@ def users_at_zero(
     """Return users at zero vectors, for weights as `weighted` returns them."""
     regularization, scale = user_terms(als, weights, row_sums(weights, pool))
     vectors = aligned_zeros(weights.shape[0], width)
-    sums = np.zeros((width, width))
-    return Side(weights, vectors, regularization, scale, share=als.feature_share, sums=sums)
+    return Side(weights, vectors, regularization, scale, share=als.feature_share)
 
 
 def user_terms(
@@ -246,13 +245,14 @@ def half_sweep(
     outlines = fixed.outline(pool), rows.outline(pool)
     choice = choose(*outlines, unobserved_weight, factors, into)
     for side, of_side in ((fixed, choice.of_fixed), (rows, choice.of_rows)):
-        if choice.basis is not None and of_side.any():  # else there is nothing to turn
+        if choice.basis is not None and side.longest:  # else there is nothing to turn
             side.turn(choice.basis, pool)
         side.sums = of_side
     if rows.prior is not None:
         rows.prior.follow(rows.vectors, pool)
-    fixed.halves = halved(fixed.vectors, pool, fixed.halves)  # in the memory of the last epoch's
-    return solve_side(rows, fixed.halves, choice.dense, pool, steps=steps)
+    columns, scale = halved(fixed.vectors, fixed.longest, pool, fixed.halves)
+    fixed.halves = columns  # whose memory the next epoch takes again
+    return solve_side(rows, columns, choice.dense, pool, scale=scale, steps=steps)
 
 
 def solve_exactly(
@@ -275,12 +275,13 @@ def solve_side(
     dense: Dense,
     pool: Threads,
     *,
+    scale: float = 1.0,
     steps: int = EXACT_STEPS,
     tolerance: float = 0.0,
 ) -> float:
     """Solve rows from where they are; return the observed part of their loss."""
     indptr = rows.matrix.indptr.astype(np.int64, copy=False)
-    width = rows.vectors.shape[1]
+    width = fixed.shape[1]
     none = np.zeros((0, width), dtype=np.float32)
     prior = none if rows.prior is None else np.float32(rows.share) * rows.prior.rows(pool)
 
@@ -294,42 +295,57 @@ def solve_side(
     n_pulls = 0 if dense.matrix is None else _RUN
     rooms = [[aligned_zeros(n, width) for n in (N_SCRATCH, n_pulls)] for _ in range(pool.n)]
 
-    def work(part: tuple[int, int]) -> tuple[Number, Number]:
+    def work(part: tuple[int, int]) -> tuple[Number, Number, Number]:
         first, last = part
         scratch, room = mine = rooms.pop()  # each thread works on one part at a time
         pulls = room[: last - first]
         if dense.matrix is not None:
             product(rows.vectors[first:last], dense.matrix, out=pulls)
-        found: tuple[Number, Number] = solve_rows(
-            indptr, rows.matrix.indices, rows.matrix.data, fixed, rows.vectors,
+        found: tuple[Number, Number, Number] = solve_rows(
+            indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors,
             dense.spectrum, pulls, rows.dense_scale, rows.regularization, prior, scratch,
             first, last, steps, tolerance, rows.dislikes,
         )  # fmt: skip
         rooms.append(mine)
         return found
 
-    observed, penalties = zip(*pool.map(work, ranges), strict=True)
-    rows.penalty = float(sum(penalties))
+    observed, penalties, squares = zip(*pool.map(work, ranges), strict=True)
+    rows.penalty, rows.longest = float(sum(penalties)), float(np.sqrt(max(squares)))
     rows.penalty += 0.0 if rows.prior is None else penalty_of(rows, rows.prior, pool)
     rows.sums = None
     return float(sum(observed))
 
 
 def halved(
-    vectors: FloatMatrix, pool: Threads, room: NDArray[np.uint32] | None = None
-) -> NDArray[np.uint32]:
-    """Round vectors to half precision in place; return them in it.
+    vectors: FloatMatrix, longest: float, pool: Threads, room: NDArray[np.uint16] | None = None
+) -> tuple[NDArray[np.uint16], float]:
+    """Round vectors to half precision in place; return them in it, and what they are multiplied by.
 
-    `room` is an array of the shape of what is returned, to write it to.
+    `longest` is the norm of the longest of them, `room` an array of their shape to write them to.
     """
-    n_rows, width = vectors.shape
-    halves = aligned_zeros(n_rows, width // 2, np.uint32) if room is None else room
-    bits = vectors.view(np.uint32)
+    scale = scale_of_halves(longest)
+    halves = aligned_zeros(len(vectors), vectors.shape[1], np.uint16) if room is None else room
     pool.map(
-        lambda start: halve_rows(bits, start, min(start + CHUNK, n_rows), halves),
-        range(0, n_rows, CHUNK),
+        lambda start: halve_rows(vectors, scale, start, min(start + CHUNK, len(vectors)), halves),
+        range(0, len(vectors), CHUNK),
     )
-    return halves
+    return halves, scale
+
+
+def scale_of_halves(longest: float) -> float:
+    """Return the power of two that takes a norm near the largest number of float16.
+
+    No entry exceeds the norm of the longest vector, in any basis, and entries down to 1e-8 of it
+    keep some digits.
+    """
+    exponent = _HALF_EXPONENT - np.frexp(longest)[1] if 0 < longest < np.inf else 0
+    return float(np.ldexp(1.0, exponent))
+
+
+def longest_of(vectors: FloatMatrix) -> float:
+    """Return the norm of the longest vector."""
+    squares = np.einsum("ij,ij->i", vectors, vectors)
+    return float(np.sqrt(squares.max(initial=0)))
 
 
 def eigenbasis(
@@ -343,10 +359,10 @@ def eigenbasis(
 
 
 def turn(vectors: FloatMatrix, basis: FloatMatrix, pool: Threads) -> None:
-    """Multiply by the basis in place, run by run, so that no second matrix is needed."""
+    """Multiply by the basis in place, chunk by chunk, so that no second matrix is needed."""
 
     def work(start: int) -> None:
-        chunk = vectors[start : start + _RUN]
+        chunk = vectors[start : start + CHUNK]
         chunk[:] = product(chunk, basis)
 
-    pool.map(work, range(0, len(vectors), _RUN))
+    pool.map(work, range(0, len(vectors), CHUNK))
