@@ -716,6 +716,7 @@ def test_a_list_shows_what_tells_of_its_items(capsys: pytest.CaptureFixture[str]
     }
     found = SimpleNamespace(attributes=[about], title_column="title", listed=[("i1", 0.5)])
     found.reasons = found.reason_titles = (None,)
+    found.boosts, found.are_new = (), [False]
     print_items(found, "for 7")
     shown = capsys.readouterr().out
     assert all(one in shown for one in ("Toy Story", "Comedy, Drama", "Elm St"))
