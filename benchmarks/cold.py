@@ -52,8 +52,12 @@ MODELS: dict[str, Any] = {
     "distilled": Distilled(),
 }
 PULLS: tuple[tuple[float, RidgeSetting], ...] = (  # share, ridge
-    *((0.1, "auto"), (0.1, 1.0), (0.3, "auto"), (0.6, "auto")),
-    *((0.3, 1.0), (0.6, 1.0)),
+    (0.1, "auto"),
+    (0.1, 1.0),
+    (0.3, "auto"),
+    (0.6, "auto"),
+    (0.3, 1.0),
+    (0.6, 1.0),
 )
 MOST_LOST = 0.005  # of warm accuracy on validation
 VALIDATION_USERS = 2_000

@@ -1,7 +1,7 @@
 """Features of which a part is kept as a product: what a word says is kept once, not in each row."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -24,8 +24,8 @@ class FeatureRows:
     """
 
     plain: sp.csr_array
-    left: sp.csr_array = field(default=None)
-    right: sp.csr_array = field(default=None)
+    left: sp.csr_array = None
+    right: sp.csr_array = None
 
     def __post_init__(self) -> None:
         if self.left is None:

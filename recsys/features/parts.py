@@ -26,7 +26,7 @@ _CONTINUED, _BITS_OF_ITS_KIND = 0x80, 0xC0  # of the bytes of UTF-8
 def hashed_parts(words: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     """Return the word and the CRC-32 of each part of some words, a part of a word once.
 
-    The parts are those of the word with a space at each end; see `tests.features.test_parts` for
+    The parts are those of the word with a space at each end; see `tests.features.test_factored` for
     the same, said plainly.
     """
     nothing, space = (pa.scalar(one, pa.large_string()) for one in ("", " "))

@@ -45,11 +45,8 @@ def chosen_ridge(
 
     Parameters
     ----------
-    features : csr_array or FeatureRows, shape (n, n_features)
-    vectors : ndarray of float32, shape (n, factors)
-        Embeddings of the same rows.
-    weights : ndarray, shape (n,)
-        How much each row counts; 0 for one without an embedding.
+    features, vectors, weights
+        As `recsys.features.feature_map` takes them.
     others : ndarray of float32, shape (n_others, factors)
         Embeddings of the other side: a score is a product with one of them.
     """

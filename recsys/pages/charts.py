@@ -9,7 +9,6 @@ from recsys.base.charts import (
     NO_INTERVAL,
     Chart,
     CloudPlot,
-    Dot,
     DotPlot,
     Interval,
     Line,
@@ -17,15 +16,6 @@ from recsys.base.charts import (
     Mark,
 )
 from recsys.base.progress import printable
-from recsys.pages.margins import (
-    SMALL,
-    place_beside_names,
-    place_with_numbers,
-    place_without_numbers,
-    side_of,
-    write_legend,
-    write_title,
-)
 from recsys.pages.svg import INK, MARKED, SERIES, notebook_style, style, themed
 
 if TYPE_CHECKING:
@@ -38,8 +28,6 @@ _DASHES = ("-", "--", ":", "-.")  # of lines without points, which colours alone
 
 _WIDTH, _DOT_HEIGHT, _HEAD, _LINE_HEIGHT, _CLOUD_HEIGHT = 5.6, 0.235, 0.78, 2.7, 4.6  # inches
 _MOST_NAME, _MOST_TITLE, _MOST_PLACES, _MOST_DOTS = 28, 60, 6, 40
-_OTHERS = "others"  # the name of what is in no named cloud
-_FROM_NAMES, _FROM_NOTES = 8, 6  # points between the axes of dots and what stands beside them
 
 
 def figures(charts: Sequence[Chart]) -> str:
@@ -91,28 +79,21 @@ def _dot_plot(plot: DotPlot) -> "Figure":
         )
         point.set_gid(f"tips-{place}")
         axes.annotate(
-            _note_of(dot),
-            (1, place),
+            _short(dot.note) or _number(dot.value),
+            (1.02, place),
             xycoords=("axes fraction", "data"),
-            xytext=(_FROM_NOTES, 0),
-            textcoords="offset points",
             va="center",
             fontweight="bold" if dot.is_marked else "normal",
         )
-    names = [_short(dot.name) for dot in dots]
-    axes.set_yticks(range(len(dots)), names)
+    axes.set_yticks(range(len(dots)), [_short(dot.name) for dot in dots])
     axes.set_ylim(len(dots) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0, pad=_FROM_NAMES)
+    axes.tick_params(axis="y", length=0, pad=8)
     if plot.starts_at_zero:
         axes.set_xlim(left=0)
-    has_head = plot.reference is not None and bool(plot.reference_name)
-    place_beside_names(
-        figure, axes, (names, _FROM_NAMES), (map(_note_of, dots), _FROM_NOTES), has_head=has_head
-    )
     if plot.reference is not None:
         _reference(axes, plot.reference, plot.reference_name)
     n_left = len(plot.dots) - len(dots)
-    _finish(figure, axes, f"{plot.title} (and {n_left:,} more)" if n_left else plot.title)
+    _finish(axes, f"{plot.title} (and {n_left:,} more)" if n_left else plot.title)
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
     return figure
@@ -140,30 +121,22 @@ def _line_plot(plot: LinePlot) -> "Figure":
         drawn.set_gid(f"tips-{place}")
     for mark in plot.marks:
         _ring(axes, mark.x, mark.y)
+        axes.annotate(
+            _short(mark.name),
+            (mark.x, mark.y),
+            xytext=(0, 10),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontweight="bold",
+        )
     axes.margins(x=0.06, y=0.22 if plot.marks else 0.1)
     axes.set(xlabel=_short(plot.x_name), ylabel=_short(plot.y_name))
     _name_places(axes, plot)
-    legend = [_short(line.name) for line in plot.lines] if len(plot.lines) > 1 else []
-    place_with_numbers(figure, axes, legend)
-    write_legend(figure, legend)
-    for mark in plot.marks:
-        _write_above(figure, axes, mark)
-    _finish(figure, axes, plot.title)
+    if len(plot.lines) > 1:
+        _legend(figure, [_short(line.name) for line in plot.lines])
+    _finish(axes, plot.title)
     return figure
-
-
-def _write_above(figure: "Figure", axes: "Axes", mark: Mark) -> None:
-    """Write the name of a mark above it, and within the width of the axes."""
-    name = _short(mark.name)
-    axes.annotate(
-        name,
-        (mark.x, mark.y),
-        xytext=(0, 10),
-        textcoords="offset points",
-        ha=side_of(name, figure, axes, mark.x),
-        va="bottom",
-        fontweight="bold",
-    )
 
 
 def _cloud_plot(plot: CloudPlot) -> "Figure":
@@ -179,17 +152,16 @@ def _cloud_plot(plot: CloudPlot) -> "Figure":
             alpha=0.3 if number is None else 0.8,
             markersize=3.5,
             markeredgewidth=0,
-            label=_short(cloud.name) or _OTHERS,
+            label=_short(cloud.name) or "others",
             zorder=1 if number is None else 2,
         )
         drawn.set_gid(f"tips-{place}")
     axes.set_axis_off()
     axes.set_aspect("equal", adjustable="datalim")
-    legend = [_short(cloud.name) or _OTHERS for cloud in plot.clouds] if named else []
-    place_without_numbers(figure, axes, legend)
-    write_legend(figure, legend)
-    _finish(figure, axes, plot.title)
-    axes.apply_aspect()
+    if named:
+        _legend(figure, [_short(name) for name in named])
+    _finish(axes, plot.title)
+    figure.draw_without_rendering()  # lays it out
     _write_apart(axes, plot.marks)
     return figure
 
@@ -208,12 +180,18 @@ def _write_apart(axes: "Axes", marks: Sequence[Mark]) -> None:
             fontsize=8.5,
             zorder=5,
         )
+        label.set_in_layout(False)
         box = label.get_window_extent()
         is_inside = all(frame.contains(*corner) for corner in box.corners())
         if is_inside and not box.count_overlaps(written):
             written.append(box)
         else:
             label.remove()
+
+
+def _legend(figure: "Figure", names: Sequence[str]) -> None:
+    columns = min(len(names) + 1, max(1, 70 // (max(map(len, names)) + 7)))
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
 def _draw_intervals(
@@ -247,23 +225,20 @@ def _figure(height: float) -> tuple["Figure", "Axes"]:
     """Return a figure of its own with one set of axes: no window, nothing global."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_WIDTH, height))
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     return figure, figure.subplots()
 
 
 def _reference(axes: "Axes", value: float, name: str) -> None:
     axes.axvline(value, color=INK, alpha=0.55, linewidth=1, linestyle="--", zorder=1)
-    low, high = axes.get_xlim()
-    is_left = value < (low + high) / 2  # the name stands where there is more room
     if name:
         axes.annotate(
             _short(name),
             (value, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(3 if is_left else -3, 1),
+            xytext=(3, 1),
             textcoords="offset points",
-            fontsize=SMALL,
-            ha="left" if is_left else "right",
+            fontsize=9,
             va="bottom",
         )
 
@@ -274,8 +249,10 @@ def _ring(axes: "Axes", x: float, y: float) -> None:
     )
 
 
-def _finish(figure: "Figure", axes: "Axes", title: str) -> None:
-    write_title(figure, _short(title, _MOST_TITLE))
+def _finish(axes: "Axes", title: str) -> None:
+    axes.figure.suptitle(
+        _short(title, _MOST_TITLE), x=0.01, ha="left", fontsize=11, fontweight="bold"
+    )
     axes.grid(color=INK, alpha=0.14, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -288,10 +265,6 @@ def _points(line: Line) -> list[tuple[float, float, Interval]]:
     intervals = line.intervals or [NO_INTERVAL] * len(line.x)
     points = zip(line.x, line.y, intervals, strict=True)
     return [point for point in points if isfinite(point[0]) and isfinite(point[1])]
-
-
-def _note_of(dot: Dot) -> str:
-    return _short(dot.note) or _number(dot.value)
 
 
 def _number(value: float) -> str:

@@ -328,9 +328,9 @@ class RowLists:
         return unknown_id("user", user_id, self._content.users.ids, where, hint)
 
 
-def source_of(history: "sp.csr_array", user_attributes: object | None) -> Source:
+def source_of(history: "sp.csr_array", attributes: object | None) -> Source:
     """Return whether what is liked speaks for somebody, or attributes alone."""
-    is_alone = user_attributes is not None and not (history.data > 0).any()
+    is_alone = attributes is not None and not (history.data > 0).any()
     return "attributes" if is_alone else "fold_in"
 
 

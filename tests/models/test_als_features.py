@@ -10,7 +10,14 @@ from recsys.models.protocol import popularity_of
 from recsys.vectors import Embeddings
 
 N_USERS, N_ITEMS, N_FEATURES = 60, 45, 7
-MODEL = ALS(*(6, 2.0), unobserved_weight=0.2, feature_share=0.7, feature_ridge=2.0, iterations=150)
+MODEL = ALS(
+    factors=6,
+    regularization=2.0,
+    unobserved_weight=0.2,
+    feature_share=0.7,
+    feature_ridge=2.0,
+    iterations=150,
+)
 
 
 def _world() -> tuple[sp.csr_array, Features]:

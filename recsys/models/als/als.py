@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 from time import perf_counter
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +16,7 @@ from recsys.base.devices import Device, device_of
 from recsys.base.errors import DivergedError
 from recsys.base.threads import threads
 from recsys.features import Features
+from recsys.features.ridge_choice import RidgeSetting
 from recsys.models.als.basis import Basis, diagonal
 from recsys.models.als.on_card import CardSweeps, sweeps_on_card
 from recsys.models.als.prior import FixedPrior, Prior
@@ -146,7 +147,7 @@ class ALS(Sized):
     unobserved_exponent: float = 0.0
     recency: float = 0.0
     feature_share: float = 0.1
-    feature_ridge: float | Literal["auto"] = "auto"
+    feature_ridge: RidgeSetting = "auto"
     iterations: int = 15
     seed: int = 0
 
