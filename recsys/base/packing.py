@@ -176,18 +176,6 @@ def row_sums(matrix: sp.csr_array, pool: Threads | None = None) -> NDArray[np.fl
     return sums
 
 
-def is_clean(matrix: object, *, signed: bool = False) -> bool:
-    """Return whether something is a csr_array of float32 and int32, as the others here take it.
-
-    Rows are sorted and without repeats, and all data finite and above 0; `signed`, or below it.
-    """
-    return (
-        isinstance(matrix, sp.csr_array)
-        and (matrix.ndim, matrix.dtype, matrix.indices.dtype) == (2, np.float32, np.int32)
-        and bool(rows_are_clean(offsets_of(matrix), matrix.indices, matrix.data, signed))
-    )
-
-
 def same_csr(matrix: sp.csr_array) -> sp.csr_array:
     """Return another matrix of the same arrays, whose data may be set."""
     return csr_of(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
@@ -332,22 +320,6 @@ def add_rows(indptr: Any, data: Any, sums: Any) -> None:
         for at in range(indptr[row], indptr[row + 1]):
             total += abs(data[at])
         sums[row] = total
-
-
-@compiled()
-def rows_are_clean(indptr: Any, indices: Any, data: Any, signed: bool) -> bool:
-    """Return whether rows are sorted and without repeats, and all data finite and above 0.
-
-    `signed`: or below 0.
-    """
-    for row in range(len(indptr) - 1):
-        before = -1
-        for at in range(indptr[row], indptr[row + 1]):
-            size = abs(data[at]) if signed else data[at]
-            if indices[at] <= before or not 0 < size < np.inf:
-                return False
-            before = indices[at]
-    return True
 
 
 @compiled()

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from recsys.base.devices import Device, device_of
 from recsys.base.errors import DataError
 from recsys.base.mapped import made_of
-from recsys.base.packing import counts, csr_of, has_pairs, is_clean
+from recsys.base.matrix_input import as_csr, is_clean
+from recsys.base.packing import counts, csr_of, has_pairs
 from recsys.base.progress import progress_bar
 from recsys.base.signed import disliked as disliked_of
 from recsys.evaluation.beyond_accuracy import BeyondAccuracy
@@ -203,7 +204,7 @@ def lengths(k: int | Sequence[int]) -> tuple[int, ...]:
 def pattern(matrix: sp.csr_array) -> sp.csr_array:
     """Return ones where a matrix is not zero, dislikes among it, with ascending indices."""
     if not is_clean(matrix, signed=True):
-        matrix = sp.csr_array(matrix, copy=True)
+        matrix = as_csr(matrix, "train or test", copied=True)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
     ones = made_of(matrix.indices, np.ones_like, dtype=np.int8)

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys.base.errors import DataError
+from recsys.base.matrix_input import as_csr
 from recsys.features.factored import FeatureRows
 
 
@@ -38,9 +39,10 @@ class Features:
                     f"features of {name}: expected a sparse matrix with a row for each, got "
                     f"{type(matrix).__name__}; encode a table with FeatureEncoder"
                 )
-            if not np.isfinite(matrix.data).all():
+            rows = as_csr(matrix, f"features of {name}", np.float32)
+            if not np.isfinite(rows.data).all():
                 raise DataError(f"features of {name}: expected finite numbers, got others")
-            object.__setattr__(self, name, sp.csr_array(matrix, dtype=np.float32))
+            object.__setattr__(self, name, rows)
 
     def require_rows(self, n_users: int, n_items: int) -> None:
         """Raise a DataError unless there is a row for each user and item of a matrix."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from recsys.base.checks import require, require_types
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.mapped import made_of
-from recsys.base.packing import counts, csr_of, is_clean, same_csr
+from recsys.base.matrix_input import as_csr, is_clean
+from recsys.base.packing import counts, csr_of, same_csr
 from recsys.base.signed import SMALLEST, liked
 from recsys.features import Features
 from recsys.logs.interactions import Interactions
@@ -41,8 +42,8 @@ def checked(
 
     Its arrays are those of a matrix that is clean, not to be written to. With a recency, weights
     fall with the steps back. `signed`: dislikes are in it, by weights below 0. A DataError if it is
-    no log or matrix of numbers, is empty, has other items than were asked for, a weight below 0
-    that is not asked for or not finite, or no order where one is needed.
+    no log or matrix of numbers, is empty, points beyond itself, has other items than were asked
+    for, a weight below 0 that is not asked for or not finite, or no order where one is needed.
     """
     if isinstance(user_items, Interactions):
         user_items = user_items.user_items(recency, signed=signed)
@@ -60,7 +61,7 @@ def checked(
     if is_clean(user_items, signed=signed):
         return same_csr(user_items)
     with np.errstate(over="ignore"):  # what is too large is infinite, and said to be
-        matrix = sp.csr_array(user_items, dtype=np.float32, copy=True)
+        matrix = as_csr(user_items, "user_items", np.float32, copied=True)
     is_good = np.isfinite(matrix.data) if signed else (matrix.data >= 0) & (matrix.data < np.inf)
     n_bad = int((~is_good).sum())
     if n_bad:

@@ -9,12 +9,13 @@ import pytest
 import scipy.sparse as sp
 
 from recsys.base import packing
+from recsys.base.errors import DataError
+from recsys.base.matrix_input import is_clean
 from recsys.base.packing import (
     Merge,
     counts,
     csr_of,
     has_pairs,
-    is_clean,
     n_common,
     n_repeats,
     packed,
@@ -24,7 +25,10 @@ from recsys.base.packing import (
     transposed,
 )
 from recsys.base.threads import threads
+from recsys.evaluation.held_out import pattern
+from recsys.features import Features
 from recsys.models.als.row_solver import N_SCRATCH, solve_rows
+from recsys.models.protocol import checked
 from recsys.store.parquet_files import SeenLists
 
 SHAPE = (40, 30)
@@ -101,6 +105,50 @@ def test_what_is_asked_of_matrices() -> None:
     dirty.data = np.where(np.arange(matrix.nnz) == 3, np.nan, matrix.data)
     assert not is_clean(dirty)
     assert not is_clean(matrix.astype(np.float64))
+
+
+# SciPy looks at these arrays only when it makes a matrix, and loops would follow them anywhere.
+@pytest.mark.parametrize(
+    ("array", "place", "value"),
+    [
+        *(("indices", 3, value) for value in (-1, 4)),
+        *(("indptr", 2, value) for value in (-1, 3, 13, 99)),
+        *(("indptr", 0, 1), ("indptr", 4, 17), ("indptr", 4, -1)),
+    ],
+)
+def test_a_matrix_that_points_beyond_itself(array: str, place: int, value: int) -> None:
+    for made in (sp.csr_array, sp.csc_array, sp.csr_matrix):
+        matrix = made(np.ones((4, 4), np.float32))
+        getattr(matrix, array)[place] = value
+        refuses(matrix)
+
+
+def test_coordinates_beyond_the_shape() -> None:
+    matrix = sp.coo_array(np.ones((4, 4), np.float32))
+    matrix.coords[1][3] = 4
+    refuses(matrix)
+
+
+def refuses(matrix: Any) -> None:
+    for use in (checked, pattern, Features):
+        with pytest.raises(DataError, match=r"lie within its shape \(4, 4\).*; make it anew"):
+            use(matrix)
+
+
+@pytest.mark.parametrize("name", ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"])
+def test_every_format_is_taken(name: str) -> None:
+    dense = np.arange(12, dtype=np.float32).reshape(3, 4)
+    clean = checked(getattr(sp, f"{name}_array")(dense))
+    assert is_clean(clean)
+    np.testing.assert_array_equal(clean.toarray(), dense)
+
+
+def test_room_behind_the_last_row_is_left() -> None:
+    roomy = sp.csr_array(np.eye(3, 4, dtype=np.float32))
+    roomy.data, roomy.indices = np.append(roomy.data, 9), np.append(roomy.indices, 9)
+    for found in (checked(roomy), pattern(roomy)):
+        np.testing.assert_array_equal(found.toarray(), np.eye(3, 4))
+    assert len(roomy.data) == len(roomy.indices) == 4
 
 
 def packed_nothing() -> tuple[Any, Any, Any]:
