@@ -100,16 +100,16 @@ class Part:
         return encoder.encode(self.known), encoder.encode(self.new)
 
     @cached_property
-    def _of_new(self) -> sp.csr_array:
+    def of_new_items(self) -> sp.csr_array:
         """The held-out events with new items, of the users that are drawn."""
         wanted = pattern(new_items_of(self.test, "cold").user_items())
         return wanted if self.most_users is None else drawn(wanted, self.most_users, 0)[0]
 
     def cold(self, scorer: Scorer) -> Evaluation:
         """Measure what scores the new items alone."""
-        nothing = sp.csr_array(self._of_new.shape, dtype=np.int8)
+        nothing = sp.csr_array(self.of_new_items.shape, dtype=np.int8)
         return evaluate_pairs(
-            scorer, HeldOut(nothing, self._of_new, train=nothing, left_out={}), [K]
+            scorer, HeldOut(nothing, self.of_new_items, train=nothing, left_out={}), [K]
         )
 
     def warm(self, found: Embeddings) -> Evaluation:
