@@ -40,7 +40,7 @@ _ADVICE = {
     "unreadable value": 'set log.decimal = "," where 3,5 is a number',
     "no event": "map another column with log.columns.event",
     "unknown event": "list it in log.events; a weight of 0 leaves it out",
-    "no timestamp": _OTHER_TIME,
+    "no timestamp": f'{_OTHER_TIME}, or set it to "" to go without times',
     "unreadable timestamp": _TIME_FORM,
     "timestamp out of range": _UNIT,
     "timestamp in the future": _UNIT,

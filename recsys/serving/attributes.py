@@ -61,20 +61,7 @@ class Groups(NamedTuple):
         return set(self.number[self.starts[row] : self.starts[row + 1]].tolist()) - {-1}
 
     def within_limit(self, rows: ItemRows, most: int) -> NDArray[np.bool_]:
-        """Mark the rows, best first, that come before one of their groups is full."""
-        if self.starts is None:
-            return self._alone_within_limit(rows, most)
-        fits = np.zeros(len(rows), dtype=np.bool_)
-        sizes: dict[int, int] = {}
-        for place, row in enumerate(rows.tolist()):
-            groups = self.of(row)
-            fits[place] = all(sizes.get(group, 0) < most for group in groups)
-            if fits[place]:
-                sizes.update({group: sizes.get(group, 0) + 1 for group in groups})
-        return fits
-
-    def _alone_within_limit(self, rows: ItemRows, most: int) -> NDArray[np.bool_]:
-        """Do the same where each item is in one group, without a loop."""
+        """Mark the rows, best first, that are among so many of their only group."""
         group = self.number[rows]
         by_group = np.argsort(group, kind="stable")
         starts = np.flatnonzero(np.diff(group[by_group], prepend=-2))
@@ -93,15 +80,21 @@ class Limit(NamedTuple):
     most: int
 
 
-def within_limits(rows: ItemRows, limits: Sequence[Limit]) -> NDArray[np.bool_]:
-    """Mark the rows, best first, that come before a group of theirs is full."""
-    if len(limits) == 1:
-        return limits[0].groups.within_limit(rows, limits[0].most)
+def within_limits(
+    rows: ItemRows, limits: Sequence[Limit], counted: ItemRows = NO_ITEMS
+) -> NDArray[np.bool_]:
+    """Mark the rows, best first, that come before a group of theirs is full.
+
+    Those that are `counted` are in the list before them, also where a group is full.
+    """
+    n_counted, rows = len(counted), np.append(counted, rows)
+    if len(limits) == 1 and limits[0].groups.starts is None:  # without a loop
+        return limits[0].groups.within_limit(rows, limits[0].most)[n_counted:]
     fits = np.zeros(len(rows), dtype=np.bool_)
     sizes: list[Counter[int]] = [Counter() for _ in limits]
     for place, row in enumerate(rows.tolist()):
         found = [limit.groups.of(row) for limit in limits]
-        fits[place] = all(
+        fits[place] = place < n_counted or all(
             size[group] < limit.most
             for limit, size, groups in zip(limits, sizes, found, strict=True)
             for group in groups
@@ -109,7 +102,7 @@ def within_limits(rows: ItemRows, limits: Sequence[Limit]) -> NDArray[np.bool_]:
         if fits[place]:
             for size, groups in zip(sizes, found, strict=True):
                 size.update(groups)
-    return fits
+    return fits[n_counted:]
 
 
 class ItemAttributes:

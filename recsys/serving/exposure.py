@@ -16,7 +16,7 @@ from recsys.vectors import FloatVector
 if TYPE_CHECKING:
     from recsys.serving.request import Request
 
-_MOST_DRAWN_FROM = 1000  # new items, those with the best scores
+_DRAWN_FROM = 1000  # new items, those with the best scores; more where the list takes more
 
 Placed = tuple[int, Scored]
 """A position, from 1, and what has it."""
@@ -64,11 +64,15 @@ class Exposure:
         places = self._places(request.k, {position for position, _ in pins}, n_pinned)
         if not places:
             return []
-        rows, scores = find(_MOST_DRAWN_FROM)
-        order = self._drawn(scores, who)
-        if request.limits:
-            before = np.append(request.pinned, rows[order])
-            order = order[within_limits(before, request.limits)[len(request.pinned) :]]
+        n = max(_DRAWN_FROM, len(places))
+        while True:
+            rows, scores = find(n)
+            order = self._drawn(scores, who)
+            if request.limits:
+                order = order[within_limits(rows[order], request.limits, request.pinned)]
+            if len(order) >= len(places) or len(rows) < n:
+                break
+            n *= 2  # nearly all are of groups that are full
         chosen = (Scored(int(rows[one]), float(scores[one])) for one in order.tolist())
         return list(zip(places, chosen, strict=False))
 

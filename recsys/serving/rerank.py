@@ -32,8 +32,7 @@ def reranked(find: Find, request: Request, vectors: FloatMatrix) -> tuple[ItemRo
         rows, scores = find(n)
         n_found = len(rows)
         if request.limits:
-            n_pinned = len(request.pinned)
-            fits = within_limits(np.append(request.pinned, rows), request.limits)[n_pinned:]
+            fits = within_limits(rows, request.limits, request.pinned)
             rows, scores = rows[fits], scores[fits]
         if len(rows) >= size or n_found < n:
             break

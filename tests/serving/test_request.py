@@ -16,7 +16,7 @@ from recsys.index import Index
 from recsys.models.protocol import popularity_of
 from recsys.serving import Recommender
 from recsys.serving import open as open_store
-from recsys.serving.attributes import ItemAttributes
+from recsys.serving.attributes import ItemAttributes, Limit, within_limits
 from recsys.settings import IndexSettings
 from recsys.store import ItemTimes, publish
 from recsys.vectors import Embeddings, Ids
@@ -440,9 +440,12 @@ def test_no_list_is_longer_than_the_catalogue(world: World) -> None:
     ),
     most=st.integers(1, 4),
     kind=st.sampled_from([pa.list_(pa.string()), pa.large_list(pa.large_string())]),
+    n_pinned=st.integers(0, 3),
 )
 @settings(deadline=None)
-def test_an_item_counts_towards_each_value_of_its_list(lists, most: int, kind: pa.DataType) -> None:
+def test_an_item_counts_towards_each_value_of_its_list(
+    lists, most: int, kind: pa.DataType, n_pinned: int
+) -> None:
     table = pa.table({"item_id": range(len(lists)), "genres": pa.array(lists, kind)})
     ids = Ids(list(range(len(lists))))
     attributes = ItemAttributes(ids, lambda: table, cast("Index", None), "")
@@ -450,11 +453,13 @@ def test_an_item_counts_towards_each_value_of_its_list(lists, most: int, kind: p
     order = np.random.default_rng(len(lists)).permutation(len(lists)).astype(np.int32)
     counts: Counter[str] = Counter()
     expected = []
-    for row in order:
+    for place, row in enumerate(order):  # what is pinned counts also where a genre is full
         genres = set(lists[row] or ()) - {None}
-        expected.append(all(counts[genre] < most for genre in genres))
+        expected.append(place < n_pinned or all(counts[genre] < most for genre in genres))
         counts.update(genres if expected[-1] else ())
-    assert groups.within_limit(order, most).tolist() == expected
+    pinned, others = order[:n_pinned], order[n_pinned:]
+    found = within_limits(others, [Limit(groups, most)], pinned)
+    assert found.tolist() == expected[n_pinned:]
 
 
 def test_a_list_has_at_most_so_many_of_a_genre(tmp_path: Path) -> None:

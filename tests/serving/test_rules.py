@@ -192,6 +192,34 @@ def test_lists_are_those_of_the_twin(
     assert of_many.items == found.items
 
 
+def test_what_is_pinned_beyond_a_limit_counts_towards_the_others(world: World) -> None:
+    """The second red one is over the limit of colors, and its price is taken all the same."""
+    limits = ["color:1", "price:1"]
+
+    def rows(found: Any) -> list[int]:
+        return [int(str(one.item_id)[1:]) for one in found]
+
+    first, *reds = rows(world.recommender.recommend("u2", N_ITEMS, where="color = 'red'"))
+    pins = [Pin(position=1, item_id=f"i{first}")]
+    others = rows(world.recommender.recommend("u2", 20, pin=pins, max_per=limits))[1:10]
+    second = next(row for row in reds if world.price[row] in world.price[others])
+    pins.append(Pin(position=2, item_id=f"i{second}"))
+    found = rows(world.recommender.recommend("u2", 20, pin=pins, max_per=limits))
+    assert found[:2] == [first, second]
+    assert len({int(world.price[row]) for row in found}) == len(found) == 20
+
+
+def test_new_items_are_looked_for_beyond_those_of_full_groups(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = {"share": 0.5, "users": N_USERS + 1, "exploration": 0}  # all are new
+    asked = {"new_items": rule, "max_per": "price:1"}
+    expected = world.recommender.recommend("u2", 40, **asked)
+    monkeypatch.setattr("recsys.serving.exposure._DRAWN_FROM", 1)
+    assert world.recommender.recommend("u2", 40, **asked).items == expected.items
+    assert len(expected) == 20
+
+
 def test_a_boost_is_told_apart_from_the_score(world: World) -> None:
     plain = dict(world.recommender.recommend("u2", N_ITEMS))
     found = world.recommender.recommend(
