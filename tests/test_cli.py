@@ -103,6 +103,16 @@ def test_an_unknown_user_gets_the_popular_list_or_an_error(store: Path) -> None:
     )
 
 
+def test_the_column_of_the_latest_can_be_named(store: Path) -> None:
+    import recsys
+
+    asked = ("--column", "price", "-k", "3", "--store", store)
+    found = run("recommend", "--list", "latest", *asked, "--json")
+    expected = recsys.open(store).top_items("latest", 3, column="price")
+    assert json.loads(found.stdout) == expected.to_dict()
+    assert "--column: expected --list latest" in refused("recommend", "u42", *asked, code=2)
+
+
 def test_similar_items(store: Path) -> None:
     found = json.loads(run("similar", "i7", "-k", "3", "--json", "--store", store).stdout)
     assert len(found["items"]) == 3

@@ -1,4 +1,4 @@
-"""Commands that ask a version: items, recommend, explain, batch, audience, similar.
+"""Commands that ask a version: items, recommend, explain, similar.
 
 What is typed as an item may be its title; where it is neither, the error lists items like it.
 """
@@ -24,20 +24,17 @@ from recsys.cli.app import (
     app,
     settings_of_file,
 )
-from recsys.cli.options import DeviceName
 from recsys.cli.output import (
     keep_table,
     note,
     print_items,
     print_json,
-    print_rows,
     require_tables,
     say,
 )
 from recsys.objects import use_cache
 
 if TYPE_CHECKING:
-    from recsys.base.devices import Device
     from recsys.serving import Recommender
     from recsys.serving.request import Conditions
 
@@ -124,6 +121,10 @@ def recommend(
         Literal["popular", "trending", "latest"] | None,
         typer.Option("--list", help="A list for everybody, in place of that of a user."),
     ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option("--column", help="Of --list latest: a column of dates or numbers."),
+    ] = None,
     config: RulesConfig = None,
     store: Store = DEFAULT_STORE,
     version: VersionOption = None,
@@ -147,12 +148,16 @@ def recommend(
             "--list: expected no user, no history and no dislikes beside it, got "
             f"{user_id or history or dislikes}"
         )
+    if column is not None and of_all != "latest":
+        raise ConfigError(
+            f"--column: expected --list latest beside it, got {of_all or 'no --list'}"
+        )
     require_tables(out)
     recommender = opened(store, version, config)
     for option, listed in (("--exclude", exclude), ("--candidates", candidates)):
         _warn_of_unknown(recommender, option, listed or ())
-    known = [_known_item(recommender, item) for item in history or ()]
-    disliked = [_known_item(recommender, item) for item in dislikes or ()]
+    known = [known_item(recommender, item) for item in history or ()]
+    disliked = [known_item(recommender, item) for item in dislikes or ()]
     conditions: Conditions = {
         "exclude": exclude or (),
         "include_seen": include_seen,
@@ -164,7 +169,7 @@ def recommend(
         "repeat": repeat,
     }
     if of_all is not None:
-        found = recommender.top_items(of_all, k, **conditions)
+        found = recommender.top_items(of_all, k, column=column, **conditions)
     elif user_id is None:
         found = recommender.recommend_for_history(
             known, k, dislikes=disliked, user_attributes=known_of or None, **conditions
@@ -181,8 +186,10 @@ def recommend(
         if known and found.source != "fold_in":
             note(f"recsys: warning: --history: user {user_id} is known, the own history counts")
     if user_id is not None and found.source == "popular":
+        is_known = recommender.rows.has_user(user_id)
+        what = "has an embedding of zero" if is_known else "is not"
         note(
-            f"recsys: warning: user {user_id} is not in version {found.version}: this list is for "
+            f"recsys: warning: user {user_id} {what} in version {found.version}: this list is for "
             "everybody; --history ITEM is for a user with a history"
         )
     keep_table(found.to_arrow, out)
@@ -229,13 +236,6 @@ def opened(store: Path, version: str | None, config: Path | None = None) -> "Rec
     return recommender
 
 
-def _device_of(named: str | None, config: Path | None) -> "Device":
-    """Return the device that is named, else that of a config, else the one of none."""
-    if named is not None:
-        return recsys.config.settings_from({"compute": {"device": named}}).compute.device
-    return settings_of_file(config).compute.device
-
-
 def _some_user(store: Path, version: str | None) -> str:
     """Return a user of a version, for the error of a command that lacks one."""
     with suppress(RecsysError):
@@ -244,7 +244,7 @@ def _some_user(store: Path, version: str | None) -> str:
     return ""
 
 
-def _known_item(recommender: "Recommender", item: str) -> str:
+def known_item(recommender: "Recommender", item: str) -> str:
     """Return an id or a title of an item, or raise an error that lists items like it."""
     try:
         recommender.describe(item)
@@ -256,7 +256,7 @@ def _known_item(recommender: "Recommender", item: str) -> str:
 def _warn_of_unknown(recommender: "Recommender", option: str, items: Sequence[str]) -> None:
     for item in items:
         try:
-            _known_item(recommender, item)
+            known_item(recommender, item)
         except UnknownItemError as error:
             note(f"recsys: warning: {option}: {error}")
 
@@ -286,7 +286,7 @@ def explain(
     """Show what each item that a user has seen adds to the score of an item."""
     require_tables(out)
     recommender = opened(store, version)
-    why = recommender.explain(user_id, _known_item(recommender, item_id))
+    why = recommender.explain(user_id, known_item(recommender, item_id))
     keep_table(why.to_arrow, out)
     if as_json:
         print_json(why.to_dict())
@@ -295,88 +295,6 @@ def explain(
     if len(why.contributions) > k:
         title += f" · the first {k} of {len(why.contributions)} contributions"
     print_items(why, title, k)
-
-
-@app.command()
-def batch(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for Parquet files.")],
-    k: ListLength = 10,
-    include_seen: IncludeSeen = False,
-    where: Where = None,
-    memory: Annotated[
-        int, typer.Option("--memory", min=1, help="MB for the lists of a part.")
-    ] = 512,
-    device: DeviceName = None,
-    config: RulesConfig = None,
-    store: Store = DEFAULT_STORE,
-    version: VersionOption = None,
-) -> None:
-    """Recommend items to all users, into Parquet files; goes on where it was interrupted."""
-    folder = recsys.write_batch(
-        opened(store, version, config),
-        out,
-        k,
-        include_seen=include_seen,
-        where=where,
-        memory_bytes=memory * 1024**2,
-        device=_device_of(device, config),
-        progress=True,
-    )
-    say(folder)
-
-
-@app.command()
-def audience(
-    items_asked: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ITEM]...", help="Ids or titles; default with --folder: all."),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Users of each item.")] = 10,
-    per_user: Annotated[
-        int | None, typer.Option("--per-user", min=1, help="Audiences of a user, at most.")
-    ] = None,
-    where: Annotated[
-        str | None, typer.Option("--where", help="A condition on users, such as n_items >= 5.")
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--folder", help="For Parquet files; goes on if interrupted.")
-    ] = None,
-    memory: Annotated[
-        int, typer.Option("--memory", min=1, help="MB for the audiences of a part.")
-    ] = 512,
-    store: Store = DEFAULT_STORE,
-    version: VersionOption = None,
-    out: Out = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the users who should hear of an item, or of each of many."""
-    require_tables(out)
-    if not items_asked and folder is None:
-        raise ConfigError("no item: name one or more, or a --folder for the audiences of all items")
-    if folder is not None and (out or as_json):
-        raise ConfigError("--folder: expected no --out and no --json beside it")
-    recommender = opened(store, version)
-    known = [_known_item(recommender, item) for item in items_asked or ()]
-    if folder is not None:
-        written = recsys.write_audiences(
-            recommender,
-            folder,
-            known or None,
-            k,
-            per_user=per_user,
-            where=where,
-            memory_bytes=memory * 1024**2,
-            progress=True,
-        )
-        say(written)
-        return
-    found = recommender.audiences(known, k, per_user=per_user, where=where)
-    keep_table(found.to_arrow, out)
-    rows = found.to_arrow().to_pylist()
-    if as_json:
-        print_json({"audiences": rows, "version": found.version})
-    else:
-        print_rows(rows, title=f"audience · version {found.version}")
 
 
 @app.command()
@@ -392,7 +310,7 @@ def similar(
     """List the items most similar to one, by cosine."""
     require_tables(out)
     recommender = opened(store, version)
-    found = recommender.similar_items(_known_item(recommender, item_id), k, where=where)
+    found = recommender.similar_items(known_item(recommender, item_id), k, where=where)
     keep_table(found.to_arrow, out)
     if as_json:
         print_json(found.to_dict())

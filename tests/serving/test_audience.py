@@ -223,7 +223,9 @@ def test_a_command_lists_them_and_writes_them(world: World, tmp_path: Path) -> N
     shown = run(*words, "--json", "--out", str(tmp_path / "them.csv"))
     assert json.loads(shown.stdout)["audiences"] == expected
     assert len((tmp_path / "them.csv").read_text().splitlines()) == 7
-    assert expected[0]["user_id"] in run(*words).stdout
+    first, as_table = expected[0], run(*words).stdout
+    assert f"i1       1     {first['user_id']}" in as_table
+    assert f"{first['score']:.4g}\n" in as_table
     run("audience", "--folder", str(tmp_path / "all"), "-k", "2", "--store", store)
     assert len(pq.read_table([*(tmp_path / "all").glob("part-*")])) == 2 * N_ITEMS
     refused = run("audience", "--store", store)

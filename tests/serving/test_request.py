@@ -20,6 +20,7 @@ from recsys.serving.attributes import ItemAttributes, Limit, within_limits
 from recsys.settings import IndexSettings
 from recsys.store import ItemTimes, publish
 from recsys.vectors import Embeddings, Ids
+from tests.command_line import run
 from tests.store.releases import small_release
 
 N_USERS, N_ITEMS, FACTORS = 8, 400, 4
@@ -395,6 +396,11 @@ def test_similar_users_have_seen_what_a_condition_asks_for(world: World) -> None
     assert [user_id for user_id, _ in found] == [u for u in everybody[:2] if has_seen[int(u[1:])]]
     with pytest.raises(DataError, match="where: expected a condition"):
         world.recommender.similar_users("u2", where="prise < 5")
+
+
+def test_a_command_says_why_a_known_user_gets_the_list_for_everybody(world: World) -> None:
+    said = run("recommend", "u1", "--store", world.store).stderr
+    assert "user u1 has an embedding of zero in version" in said
 
 
 def test_a_slice_of_a_batch_is_a_batch(world: World) -> None:
