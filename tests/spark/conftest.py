@@ -32,7 +32,12 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]":
         "spark.sql.warehouse.dir": scratch,
         "spark.executorEnv.PYTHONPATH": path,
         "spark.driver.memory": "1g",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",  # compiled once, soon
+        # Queries of few rows: what each is made of is interpreted, not compiled for it, and what
+        # Java compiles it compiles once, soon.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.adaptive.enabled": "false",
     }
     os.environ["PYTHONPATH"] = path  # local executors are children of the driver
     os.environ["PYSPARK_PYTHON"] = sys.executable
