@@ -13,6 +13,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +43,46 @@ def run(
     """Run a command to its end, and return its exit code and what it wrote."""
     listed = [str(argument) for argument in arguments]
     return _run_process(_command, listed, cwd, env)
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """How a command ended that was sent a signal, and what it wrote before and after that."""
+
+    code: int | None
+    stdout: str
+    before: list[str]
+    after: str
+
+
+def interrupt(
+    number: int,
+    is_time: Callable[[str], bool],
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    **env: str,
+) -> Interrupted:
+    """Run a command that is sent a signal after the first line on stderr of which that is said."""
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        os.mkfifo(err)
+        environment = {**os.environ, "NO_COLOR": "1", **env}
+        listed = [str(argument) for argument in arguments]
+        process = _SERVER.Process(
+            target=_be_process, args=(_whole_command, listed, cwd, environment, out, err)
+        )
+        process.start()
+        before = []
+        with err.open() as lines:
+            for line in lines:
+                before.append(line)
+                if is_time(line):
+                    assert process.pid is not None
+                    os.kill(process.pid, number)
+                    break
+            after = lines.read()
+        process.join(TIMEOUT)
+        return Interrupted(process.exitcode, out.read_text(), before, after)
 
 
 def run_program(
@@ -119,6 +160,15 @@ def _command(arguments: list[str]) -> None:
     sys.argv = ["recsys", *arguments]
 
     from recsys.cli import main
+
+    main()
+
+
+def _whole_command(arguments: list[str]) -> None:
+    """Be `python -m recsys`, which hears signals before it imports the commands."""
+    sys.argv = ["recsys", *arguments]
+
+    from recsys.__main__ import main
 
     main()
 

@@ -31,7 +31,7 @@ from recsys.logs import read_log
 from recsys.settings import AS_GOOD
 from recsys.splits import split_by_time
 from recsys.store import Check, EvaluationSummary, current, publish
-from tests.command_line import PRELOADED, run
+from tests.command_line import PRELOADED, interrupt, run
 from tests.store.releases import small_release
 
 ROOT = Path(__file__).parents[1]
@@ -655,25 +655,10 @@ def test_nothing_is_cut_off_in_a_pipe_or_in_80_columns(
 
 def interrupted(*arguments: str | Path, number: int, at: str, code: int) -> tuple[str, str]:
     """Run a command that is sent a signal once it writes a line of progress with some words."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recsys", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "RECSYS_PROGRESS_SECONDS": "0"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert process.stderr is not None
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if at in line:
-            process.send_signal(number)
-            break
-    out, rest = process.communicate(timeout=300)
-    assert process.returncode == code, "".join(lines) + rest
-    assert "Traceback" not in rest
-    return out, rest
+    done = interrupt(number, lambda line: at in line, *arguments, RECSYS_PROGRESS_SECONDS="0")
+    assert done.code == code, "".join(done.before) + done.after
+    assert "Traceback" not in done.after
+    return done.stdout, done.after
 
 
 def test_in_a_pipe_each_trial_and_model_has_a_line(few_users: Path, tmp_path: Path) -> None:
@@ -811,10 +796,10 @@ def test_compare_that_is_stopped_shows_what_it_has(few_users: Path) -> None:
     assert "test part, against popularity" in shown
     assert "svd: ndcg@20 on the validation part" in shown
     assert "--models svd,als compares these" in said
-    few = ["--no-tune", "--seeds", "200"]
+    few = ["--no-tune", "--factors", "1500", "--seeds", "20"]
     compare = ["compare", few_users, "--models", "popularity,als", *few]
     shown, said = interrupted(*compare, number=signal.SIGTERM, at="fitting als: 2 of", code=143)
-    assert "Means over 200 seeds" in shown
+    assert "Means over 20 seeds" in shown
     assert "--models als compares these" in said
 
 

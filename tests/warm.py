@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.dataset
 import pydantic
 import typer.main
+import typer.rich_utils
 
 import recsys.cli
 import recsys.monitoring.version_report

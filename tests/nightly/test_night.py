@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -22,7 +21,7 @@ from recsys.errors import DataError, GateFailedError, StoreError
 from recsys.nightly import run_night
 from recsys.nightly.run import Finished, Run, unfinished_run
 from recsys.store import activate, current, find_version, rollback, verify, versions
-from tests.command_line import run, run_program
+from tests.command_line import interrupt, run, run_program
 from tests.nightly.nights import journal_of, settings_of, stages_of, tables_of, write_days
 
 ROOT = Path(__file__).parents[2]
@@ -389,24 +388,14 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
         '[nightly]\nstore = "store"\nlog_level = "debug"\n'
     )
     command = ["nightly", "--config", str(config), "--json"]
-    night = subprocess.Popen(
-        [sys.executable, "-m", "recsys", *command],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
-    assert night.stderr is not None
-    lines = []
-    for line in night.stderr:  # a pipe gets the journal
-        lines.append(json.loads(line))
-        if (lines[-1]["stage"], lines[-1]["event"]) == (stage, "started"):
-            night.send_signal(number)
-            break
-    _, rest = night.communicate(timeout=300)
-    assert night.returncode == 128 + number
-    *_, stopped, sentence = rest.splitlines()
+
+    def has_begun(line: str) -> bool:  # a pipe gets the journal
+        told = json.loads(line)
+        return (told["stage"], told["event"]) == (stage, "started")
+
+    night = interrupt(number, has_begun, *command, cwd=ROOT)
+    assert night.code == 128 + number
+    *_, stopped, sentence = night.after.splitlines()
     assert json.loads(stopped)["event"] == "stopped"
     assert sentence == (
         f"recsys: stopped by {number.name}; the next start goes on where this one was"
@@ -414,7 +403,7 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
     done = run(*command)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["run"] == lines[0]["run"]
+    assert report["run"] == json.loads(night.before[0])["run"]
     by_name = {one["name"]: one["status"] for one in report["stages"]}
     assert by_name["ingest"] == "reused"
     assert len(versions(place / "store")) == 1
