@@ -1,7 +1,7 @@
 """The command line in processes of their own, without the second or more that starting one takes.
 
 A server imports the packages once and forks for each command: it has its own memory, folder,
-environment, output and exit code, as any process has. Tests of starting, of signals and of
+environment, output and exit code, as any process has, and hears signals. Tests of starting and of
 terminals start Python themselves.
 """
 
