@@ -22,6 +22,9 @@ _NOT_SUPPORTED = frozenset(
 )
 """What a file system answers to an operation that it does not have."""
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What writing says where the disk, a quota or a limit of the process (``ulimit -f``) ends."""
+
 STAMP = "%Y%m%dT%H%M%SZ"
 """Format of the moments in names of versions, runs and rejects files."""
 

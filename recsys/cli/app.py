@@ -9,7 +9,6 @@ import sys
 import warnings
 from contextlib import suppress
 from dataclasses import replace
-from errno import ENOSPC
 from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import recsys
+from recsys.base.durable import NO_ROOM
 from recsys.base.environment import installed_version
 from recsys.base.errors import ConfigError, RecsysError
 from recsys.base.stopping import StoppedError, stoppable
@@ -112,7 +112,7 @@ def _exit_with(error: BaseException) -> NoReturn:
     if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
         sys.stderr.close()
         sys.exit(0)
-    if isinstance(error, OSError) and error.errno == ENOSPC:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left of it
         note(f"recsys: cannot write: {error.strerror}: {error.filename or 'the output'}")
         sys.exit(1)

@@ -15,13 +15,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from errno import ENOSPC
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from recsys.base.durable import NO_ROOM
 from recsys.base.errors import ConfigError, DataError, RecsysError
 from recsys.base.locks import share, state_of
 from recsys.base.mapped import disk_folder
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 BATCH_ROWS = 1 << 17
 _PREFIX = "recsys-reading-"
 _SECONDS_TO_LOCK = 60  # a new folder
-_NO_SPACE = "No space left on device"
 
 
 def warn(sentence: str) -> None:
@@ -145,23 +144,28 @@ class Session:
             reason = str(error).strip().splitlines()[0][:300]
             raise self._failure or _explained(reason, where, self.folder) from error
         except OSError as error:
-            if error.errno != ENOSPC:
+            if error.errno not in NO_ROOM:
                 raise
-            raise _explained(_NO_SPACE, where, self.folder) from error
+            raise _no_room(os.strerror(error.errno), self.folder) from error
 
 
 def _explained(reason: str, where: Callable[[], str], folder: Path) -> DataError:
     """Return the error for a reason that DuckDB or the system gives."""
-    if _NO_SPACE in reason or "Disk quota exceeded" in reason:
-        return DataError(
-            f"log: the temporary folder {folder.parent} is full, on which the log is read; free "
-            "space there, or set the environment variable TMPDIR to a folder with more"
-        )
+    for what in map(os.strerror, NO_ROOM):
+        if what in reason:
+            return _no_room(what, folder)
     if "UTF" in reason or "string encoding" in reason:
         return DataError(
             f"{where()}: a column holds bytes that are not UTF-8 text; convert it to text"
         )
     return DataError(f"{where()}: cannot be read: {reason}")
+
+
+def _no_room(reason: str, folder: Path) -> DataError:
+    return DataError(
+        f"log: the temporary folder {folder.parent}, on which the log is read, has no room: "
+        f"{reason}; free space there, or set the environment variable TMPDIR to a folder with more"
+    )
 
 
 @contextmanager

@@ -133,10 +133,10 @@ def _locked(store: Path, name: str, what: str, *, wait: bool = False) -> Iterato
         try:
             with errors_of_writing(store, f"lock it for the {what}"):
                 held.enter_context(only_writer(path, wait=wait))
+                with suppress(PermissionError):  # the file of another user, locked all the same
+                    path.write_text(f"{os.getpid()}\n")
         except HeldError as error:
             raise _running(store, name, what) from error
-        with suppress(PermissionError):  # the file of another user, which is locked all the same
-            path.write_text(f"{os.getpid()}\n")
         yield
 
 

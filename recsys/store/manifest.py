@@ -319,8 +319,8 @@ class Manifest:
             raise CorruptVersionError(_damaged(path, f"{type(error).__name__}: {error}")) from error
         if number != FORMAT:
             raise StoreError(
-                f"{path}: expected format {FORMAT}, got {number!r}; it was made by another release "
-                "of recsys: install that one, or activate another version"
+                f"{path}: expected format {FORMAT}, got {number!r} of another release of recsys; "
+                "install that, activate another version, or train into another --store"
             )
         if not is_whole:
             raise CorruptVersionError(_damaged(path, "the checksum of the manifest differs"))

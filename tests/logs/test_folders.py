@@ -160,9 +160,24 @@ def test_a_full_temporary_disk_is_named(tmp_path, monkeypatch):
 
     (tmp_path / "log.csv").write_text("user_id,item_id\na,x\n")
     monkeypatch.setattr(Session, "new_file", lambda *_: Path("/dev/full"))
-    with pytest.raises(DataError, match="temporary folder .* is full.*TMPDIR") as caught:
+    with pytest.raises(DataError, match="has no room: No space left.*TMPDIR") as caught:
         read_log(tmp_path / "log.csv")
     assert "damaged" not in str(caught.value)
+
+
+def test_a_limit_of_written_files_is_not_taken_for_a_fault_of_the_log(tmp_path):
+    """What DuckDB says under ``ulimit -f``."""
+    import duckdb
+
+    from recsys.logs.session import Session
+
+    said = 'IO Error: Could not write file "/tmp/1.parquet": File too large'
+    session = Session(duckdb.connect(), tmp_path, now=0)
+    with (
+        pytest.raises(DataError, match="log: the temporary folder .* has no room: File too large"),
+        session.explaining(lambda: "log a.csv"),
+    ):
+        raise duckdb.IOException(said)
 
 
 def test_a_parquet_file_of_no_bytes_says_nothing(tmp_path):

@@ -347,6 +347,10 @@ def test_a_folder_in_the_place_of_a_file_of_the_store_is_named(place: Path) -> N
     lock.mkdir(parents=True)
     with pytest.raises(StoreError, match=f"lock it for the night, got 'Is a directory' at {lock}"):
         run_night(settings_of(place))
+    lock.rmdir()
+    lock.symlink_to("/dev/full")  # stands for a disk without a byte
+    with pytest.raises(StoreError, match="lock it for the night, got 'No space left on device'"):
+        run_night(settings_of(place))
     (place / "CURRENT").mkdir()
     blocked = pytest.raises(StoreError, match=r"current, got 'Is a directory' at \S*CURRENT;")
     with blocked, errors_of_writing(place, "make v current"):

@@ -243,7 +243,7 @@ def test_a_version_of_another_release_is_not_damaged_and_stops_no_other(store: P
     assert published_by(store, "20261127T020000Z") is None  # as the next night asks
     (need,) = status(store).needs
     assert need.startswith(f"version {EXACT}: ")
-    assert "install that one, or activate another version" in need
+    assert "install that, activate another version, or train into another --store" in need
     with pytest.warns(RuntimeWarning, match=f"{EXACT}: kept: another release"):
         assert recsys.prune(store, 1).kept[EXACT] == "of another release"
     (store / "CURRENT").write_text(EXACT)
