@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import MISSING, Field, fields
 from datetime import UTC, datetime
+from functools import cache
 from math import inf
 from numbers import Integral, Real
 from os import PathLike
@@ -111,7 +112,8 @@ def require_types(where: str, settings: Any) -> None:
     Traceback (most recent call last):
     recsys.base.errors.ConfigError: als.factors: expected a whole number, got '8'
     """
-    for name, annotation in get_type_hints(type(settings)).items():
+    kind: Any = type(settings)
+    for name, annotation in _hints_of(kind).items():
         value = getattr(settings, name)
         kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
         is_checked = all(kind in _WORDS for kind in kinds)
@@ -119,6 +121,11 @@ def require_types(where: str, settings: Any) -> None:
             continue
         words = " or ".join(_WORDS[kind] for kind in kinds if kind is not NoneType)
         raise ConfigError(f"{where}.{name}: expected {words}, got {value!r}")
+
+
+@cache  # a choice makes hundreds of models of a few classes
+def _hints_of(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 _WORDS: dict[Any, str] = {

@@ -48,7 +48,8 @@ class Threads:
             shared.take(check_stop)
         finally:
             shared.is_stopped = True  # there are none left, or an error ends it
-            wait(others)
+            if others:  # to wait for none takes as long as a small part
+                wait(others)
         return shared.results()
 
 

@@ -182,7 +182,8 @@ def _area_of(content: Content, row: int, rng: np.random.Generator) -> float | No
         return None
     user = content.users.embeddings[row].astype(np.float64)
     a, b = (np.asarray(items[rows] @ user) for rows in (_some(seen, rng), _some(others, rng)))
-    return float((a[:, None] > b).mean() + 0.5 * (a[:, None] == b).mean())
+    n = len(a) * len(b)
+    return np.count_nonzero(a[:, None] > b) / n + 0.5 * np.count_nonzero(a[:, None] == b) / n
 
 
 def _without(rows: NDArray[np.integer], left_out: NDArray[np.integer]) -> NDArray[np.integer]:

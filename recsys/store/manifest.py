@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -307,8 +308,9 @@ class Manifest:
         content = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         return _with_checksum(content + "\n")
 
-    @classmethod
-    def from_json(cls, text: str, path: Path | str) -> "Manifest":
+    @staticmethod
+    @lru_cache(maxsize=16)  # a publish asks some twenty times for those of the same few versions
+    def from_json(text: str, path: Path | str) -> "Manifest":
         """Read what `to_json` wrote; a StoreError names `path` where it is of another format."""
         try:
             content = json.loads(text)
@@ -325,12 +327,11 @@ class Manifest:
         if not is_whole:
             raise CorruptVersionError(_damaged(path, "the checksum of the manifest differs"))
         try:
-            manifest = cls.from_dict(content)
-            wrong = misfit(manifest, cls, "manifest") or _impossible(manifest)
+            manifest = Manifest.from_dict(content)
+            if wrong := misfit(manifest, Manifest, "manifest") or _impossible(manifest):
+                raise ValueError(wrong)
         except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
             raise CorruptVersionError(_damaged(path, str(error))) from error
-        if wrong is not None:
-            raise CorruptVersionError(_damaged(path, wrong))
         return manifest
 
 
@@ -366,10 +367,9 @@ def read_manifest(folder: Path) -> Manifest:
         if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe would wait for its writer
             raise CorruptVersionError(_damaged(path, "something that is no file"))
         text = path.read_bytes().decode()
-    except FileNotFoundError as error:
-        raise CorruptVersionError(_damaged(path, "no such file")) from error
-    except UnicodeDecodeError as error:
-        raise CorruptVersionError(_damaged(path, "not UTF-8")) from error
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        found = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "no such file"
+        raise CorruptVersionError(_damaged(path, found)) from error
     except (OSError, MemoryError) as error:
         raise fault_of(path, error) from error
     return Manifest.from_json(text, path)

@@ -46,7 +46,8 @@ def multiply_rows(
                 total[f] += w_a * a[f]
 
 
-_PARTS = 16  # more would balance better, and handing one out takes as long as thousands of entries
+_PARTS = 16  # more would balance better
+_ENTRIES = 8192  # of a part at least: handing one out takes as long as thousands of them
 
 
 class SparseProducts:
@@ -96,7 +97,8 @@ class SparseProducts:
 
 def multiplier(matrix: sp.csr_array, pool: Threads) -> Callable[[Dense], Dense]:
     """Return a function that multiplies a CSR matrix by a dense one (n_columns, d)."""
-    parts = ranges_of_equal_work(matrix.indptr, _PARTS)
+    n_parts = min(_PARTS, matrix.nnz // _ENTRIES + 1)
+    parts = ranges_of_equal_work(matrix.indptr, n_parts)
     # Of one type wherever they fit, as each is compiled for.
     index_type = np.int32 if matrix.nnz < 2**31 else np.int64
     indptr, indices = (
