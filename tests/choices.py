@@ -1,16 +1,21 @@
-"""A choice of a model is made once for all commands that would make the same.
+"""What commands make that is the same each time is made once: choices of a model, and charts.
 
-It is the same each time (tests/tuning/test_choice.py), and most of what a training does that names
-no model. Commands and programs that tests run leave what they have tried in the folder that
-`TESTS_CHOICES` names, for those that choose for the same log with the same settings.
+A choice is most of what a training does that names no model (tests/tuning/test_choice.py says that
+it is the same), charts are most of what a small night does (tests/pages/test_charts.py). Commands
+and programs that tests run leave both in the folder that `TESTS_CHOICES` names, for those that
+choose for the same log with the same settings, or draw the same values.
 """
 
 import os
 import pickle
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from recsys.logs import Interactions
+from recsys.pages import version_page
+from recsys.pages.charts import svg_of
 from recsys.tuning.fits import Fits
 
 _run = Fits.run
@@ -21,27 +26,40 @@ def make_choices_once() -> None:
     Fits.run = _run_or_read  # type: ignore[method-assign]
 
 
-def _run_or_read(self: Fits) -> None:
+def draw_charts_once() -> None:
+    """Let pages of this process and its forks look first at what others have drawn."""
+    version_page.svg_of = lambda chart: _kept(_hash(pickle.dumps(chart)), lambda: svg_of(chart))
+
+
+def _kept(key: str, make: Callable[[], Any]) -> Any:
+    """Return what was made before under a key, or make and keep it."""
     folder = os.environ.get("TESTS_CHOICES")
     if folder is None:
-        return _run(self)
-    path = Path(folder, _key_of(self))
+        return make()
+    path = Path(folder, key)
     if not path.exists():
-        _run(self)
         written = path.with_name(f"{path.name}.{os.getpid()}")
-        written.write_bytes(pickle.dumps((self.tried, self.ended)))
+        written.write_bytes(pickle.dumps(make()))
         written.rename(path)
-    self.tried, self.ended = pickle.loads(path.read_bytes())  # noqa: S301
-    return None
+    return pickle.loads(path.read_bytes())  # noqa: S301
+
+
+def _hash(*parts: bytes) -> str:
+    return blake2b(b"".join(parts)).hexdigest()[:32]
+
+
+def _run_or_read(self: Fits) -> None:
+    def run() -> Any:
+        _run(self)
+        return self.tried, self.ended
+
+    self.tried, self.ended = _kept(_key_of(self), run)
 
 
 def _key_of(fits: Fits) -> str:
-    task, hashed = fits.task, blake2b()
-    for log in (task.train, task.validation):
-        hashed.update(_bytes_of(log))
+    task = fits.task
     wanted = (task.metric, task.k, task.seed, task.most_users, fits.settings)
-    hashed.update(repr(wanted).encode())
-    return hashed.hexdigest()[:32]
+    return _hash(_bytes_of(task.train), _bytes_of(task.validation), repr(wanted).encode())
 
 
 def _bytes_of(log: Interactions) -> bytes:

@@ -22,7 +22,7 @@ import recsys.pages.version_page
 from recsys.base.charts import Dot, DotPlot
 from recsys.base.jit import nth
 from recsys.pages.charts import svg_of
-from tests.choices import make_choices_once
+from tests.choices import draw_charts_once, make_choices_once
 from tests.forks import warm
 
 nth(np.arange(3.0), 1)
@@ -32,4 +32,5 @@ commands.make_context("recsys", ["recommend", "u1", "-k", "3"])
 typer.main.get_command = lambda app: commands  # as they are, for one process and one command
 svg_of(DotPlot("chart", [Dot("dot", 1.0, is_marked=True)]))
 make_choices_once()
+draw_charts_once()
 warm()

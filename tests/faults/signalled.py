@@ -46,6 +46,7 @@ PRELOADED = [
     "recsys.models.als.sweep",
     "recsys.nightly",
     "recsys.tuning",
+    "tests.warm_fit",
     "tests.warm",
 ]
 TOO_LONG = 120  # seconds after a signal: the process hangs
