@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from _pytest.doctest import DoctestModule
 from hypothesis import HealthCheck, settings
 
 from tests.events.servers import Server, binaries, postgres
@@ -57,6 +58,12 @@ _LONG = [
     *("faults/test_signals.py", "store/test_faults.py", "faults/test_nights.py"),
     *("store/test_file_systems.py", "nightly/test_night.py", "tuning/test_choice.py"),
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for no doctests in tests, which have none: their helpers need not be imported for it."""
+    return [one for one in (yield) if not isinstance(one, DoctestModule)]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
