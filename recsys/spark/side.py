@@ -126,8 +126,7 @@ class SparkSide:
         """
         outlines = self._outline(pool), rows._outline(pool)
         choice = choose(*outlines, unobserved_weight, self.factors, into)
-        for side, of_side in ((self, choice.of_fixed), (rows, choice.of_rows)):
-            side.sums = replace(side.known(pool), gram=of_side)
+        self.sums = replace(self.known(pool), gram=choice.of_fixed)
         self.shipped = self._turned(name, choice.basis, pool, in_halves=True)
         return Given(self.shipped, choice.basis, choice.dense)
 

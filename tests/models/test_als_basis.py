@@ -58,10 +58,9 @@ def test_sides_stay_in_a_basis_near_both_and_turn_into_their_own_where_none_is()
     turned = choose(one, other, 1.0, 12, "common")
     assert turned.basis is not None
     assert turned.dense.matrix is not None
-    np.testing.assert_allclose(
-        turned.of_rows, turned.basis.T @ other.gram @ turned.basis, atol=1e-5
-    )
-    sides = Outline(turned.of_fixed, *one[1:]), Outline(turned.of_rows, *other[1:])
+    of_one, of_other = (turned.basis.T @ side.gram @ turned.basis for side in (one, other))
+    np.testing.assert_allclose(turned.of_fixed, of_one, atol=1e-5)
+    sides = Outline(of_one, *one[1:]), Outline(of_other, *other[1:])
     for fixed, rows in (sides, sides[::-1]):
         assert choose(fixed, rows, 1.0, 12, "kept").basis is None
         assert choose(fixed, rows, 1.0, 12, "common").basis is None

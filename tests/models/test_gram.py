@@ -48,10 +48,13 @@ def test_sums_have_the_same_bits_however_chunks_are_put_together(
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_a_lone_row_has_the_bits_that_it_has_among_others() -> None:
+@pytest.mark.parametrize("width", [64, 512])
+def test_a_few_rows_have_the_bits_that_they_have_among_others(width: int) -> None:
     rng = np.random.default_rng(0)
-    rows, matrix = (rng.standard_normal((n, 64)).astype(np.float32) for n in (300, 64))
+    rows, matrix = (rng.standard_normal((n, width)).astype(np.float32) for n in (300, width))
     among = product(rows, matrix)
-    out = np.empty((1, 64), dtype=np.float32)
-    for row in range(len(rows)):
-        np.testing.assert_array_equal(product(rows[row : row + 1], matrix, out=out), among[[row]])
+    for n in (1, 2, 3):
+        out = np.empty((n, width), dtype=np.float32)
+        for row in range(0, len(rows) - n, n):
+            few = product(rows[row : row + n], matrix, out=out)
+            np.testing.assert_array_equal(few, among[row : row + n])

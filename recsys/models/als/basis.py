@@ -47,12 +47,11 @@ class Dense(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What turns both sides, and the dense part and the Gram matrices after that."""
+    """What turns both sides, and after that the dense part and the fixed side's Gram matrix."""
 
     basis: FloatMatrix | None  # (width, width); None: they stay as they are
     dense: Dense
     of_fixed: Gram
-    of_rows: Gram
 
 
 def choose(
@@ -60,29 +59,26 @@ def choose(
 ) -> Choice:
     """Choose the coordinates in which rows are solved with the other side fixed."""
     if into == "own":
-        return _own(fixed, rows, unobserved_weight, factors)
+        return _own(fixed, unobserved_weight, factors)
     system = _system(fixed.gram, rows, unobserved_weight, factors)
     if is_near(system):
-        return Choice(None, dense_of(fixed.gram, unobserved_weight), fixed.gram, rows.gram)
+        return Choice(None, dense_of(fixed.gram, unobserved_weight), fixed.gram)
     if into == "kept":
-        return _own(fixed, rows, unobserved_weight, factors)
+        return _own(fixed, unobserved_weight, factors)
     other = _system(rows.gram, fixed, unobserved_weight, factors)
     common = common_basis(system, other)
     if not all(is_near(common.T @ one @ common) for one in (system, other)):
-        return _own(fixed, rows, unobserved_weight, factors)
+        return _own(fixed, unobserved_weight, factors)
     basis = np.zeros(fixed.gram.shape)
     basis[:factors, :factors] = common
-    of_fixed, of_rows = (basis.T @ one.gram @ basis for one in (fixed, rows))
-    return Choice(
-        basis.astype(np.float32), dense_of(of_fixed, unobserved_weight), of_fixed, of_rows
-    )
+    of_fixed = basis.T @ fixed.gram @ basis
+    return Choice(basis.astype(np.float32), dense_of(of_fixed, unobserved_weight), of_fixed)
 
 
-def _own(fixed: Outline, rows: Outline, unobserved_weight: float, factors: int) -> Choice:
+def _own(fixed: Outline, unobserved_weight: float, factors: int) -> Choice:
     eigenvalues, basis = basis_of(fixed.gram, factors)
-    of_rows = basis.T @ rows.gram @ basis
     dense = diagonal(eigenvalues, unobserved_weight)
-    return Choice(basis, dense, np.diag(eigenvalues), of_rows)
+    return Choice(basis, dense, np.diag(eigenvalues))
 
 
 def _system(gram: Gram, rows: Outline, unobserved_weight: float, factors: int) -> Gram:

@@ -17,6 +17,7 @@ from recsys.vectors import FloatMatrix, FloatVector
 Gram = NDArray[np.float64]
 
 CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
+_FEWEST = 4  # rows of a product: 512 numbers wide, fewer were added up in another order
 _N_TASKS = 64  # of the threads, at least, where there are as many chunks
 
 
@@ -86,13 +87,13 @@ def total_of(parts: Iterable[GramPart], width: int) -> Gram:
 def product(rows: FloatMatrix, matrix: FloatMatrix, out: FloatMatrix | None = None) -> FloatMatrix:
     """Return ``rows @ matrix``; a row has the same bits whichever rows are beside it.
 
-    BLAS multiplies a lone row by other instructions, with other last bits, so it is made two.
+    BLAS multiplies a few rows by other instructions, with other last bits, so there are four.
     """
-    if len(rows) != 1:
+    if len(rows) >= _FEWEST or not len(rows):
         found: FloatMatrix = np.matmul(rows, matrix, out=out)
         return found
-    alone: FloatMatrix = (np.repeat(rows, 2, axis=0) @ matrix)[:1]
+    few: FloatMatrix = (np.resize(rows, (_FEWEST, rows.shape[1])) @ matrix)[: len(rows)]
     if out is None:
-        return alone
-    out[:] = alone
+        return few
+    out[:] = few
     return out

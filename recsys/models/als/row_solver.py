@@ -60,6 +60,7 @@ from recsys.models.als.columns import (
     four_scores,
     four_weights,
     inlined,
+    is_half,
     no_products,
     size,
 )
@@ -77,7 +78,7 @@ from recsys.models.als.row_vectors import (
 
 N_SCRATCH = 10  # vectors that solving a row needs; see `solve_rows`
 
-_AHEAD = 16  # columns; of 4, 8, 16 and 24 the fastest, or as fast
+_AHEAD = 16  # halves of columns, or 8 whole ones; of 4, 8, 16 and 24 the fastest, or as fast
 _ROUNDING = np.float32(1e-7)  # of a residual: no step makes it smaller
 
 _compile = compiled(fastmath=True)
@@ -143,12 +144,12 @@ def _add_residual(
 ) -> Number:
     """Add ``Z' |w| (target - Z x)`` to out; return ``sum(|w| (target - Z x)^2)``."""
     loss: Number = np.float32(0)
-    line = per_line(fixed)
+    line, far = per_line(fixed), _AHEAD if is_half(fixed) else _AHEAD // 2
     products, four = no_products(), four_columns(columns, start, stop)
     for f in range(0, x.shape[0], N_LANES):
         products = add_products(fixed, four, f, x, kept, products)
     for j in range(start, stop, 4):
-        for ahead in range(j + _AHEAD, min(j + _AHEAD + 4, columns.shape[0]) if is_far else 0):
+        for ahead in range(j + far, min(j + far + 4, columns.shape[0]) if is_far else 0):
             for f in range(0, x.shape[0], line):
                 prefetch(fixed, (columns[ahead], f))
         w0, w1, w2, w3, lost = _errors(products, down, weight, j, stop, target, dislikes)
@@ -286,13 +287,16 @@ def solve_rows(
     observed: Number = 0.0
     penalty: Number = 0.0
     longest: Number = np.float32(0)
+    times = plus = np.float32(-1)  # of the dense part as it is set; no row's is
     for row in range(first, last):
         start, stop = indptr[row], indptr[row + 1]
         x = rows[row]
         if start == stop:
             x[:] = np.float32(0)
             continue
-        set_dense_part(spectrum, dense_scale[row], regularization[row], dense, inverse)
+        if dense_scale[row] != times or regularization[row] != plus:  # as of the row before, often
+            times, plus = dense_scale[row], regularization[row]
+            set_dense_part(spectrum, times, plus, dense, inverse)
         of_row = prior[row : row + 1]
         set_pull(x, dense, pulls, row - first, dense_scale[row], regularization[row], of_row, pull)
         lowered: Number = np.float32(0)

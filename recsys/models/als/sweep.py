@@ -43,8 +43,9 @@ if TYPE_CHECKING:  # ALS is made of sweeps
     from recsys.models.als.als import ALS
 
 START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
-_N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
-_RUN = 512  # rows whose pulls are made at a time, and are in a cache when they are read
+_N_PARTS, _MOST_PARTS = 64, 256  # of the rows, so that no thread waits long for the last one
+_PER_PART = 16_384  # entries, which a part has at least where there are more than the fewest
+_RUN = 512  # rows that are turned, or whose pulls are made, at a time; they stay in a cache
 EXACT_STEPS, EXACT = 200, 1e-6  # at most so many; and the tolerance of `solve_rows`
 EXACT_OF_ALL = 3e-6  # the same of all users at the end of a fit, of which a pass is a tenth
 _HALF_EXPONENT = 15  # float16 goes up to 2^16
@@ -144,7 +145,9 @@ def first_items(als: "ALS", shape: tuple[int, int], start: Embeddings | None) ->
         _require_rows(start, (*shape, als.factors))
         return start.items
     rng = np.random.default_rng(als.seed)
-    return START_SCALE * rng.random((shape[1], als.factors), dtype=np.float32)
+    first = rng.random((shape[1], als.factors), dtype=np.float32)
+    first *= START_SCALE
+    return first
 
 
 def _prior_of(als: "ALS", side: Side, features: sp.csr_array | FeatureRows) -> Prior:
@@ -244,10 +247,10 @@ def half_sweep(
     """
     outlines = fixed.outline(pool), rows.outline(pool)
     choice = choose(*outlines, unobserved_weight, factors, into)
-    for side, of_side in ((fixed, choice.of_fixed), (rows, choice.of_rows)):
+    for side in (fixed, rows):
         if choice.basis is not None and side.longest:  # else there is nothing to turn
             side.turn(choice.basis, pool)
-        side.sums = of_side
+    fixed.sums = choice.of_fixed
     if rows.prior is not None:
         rows.prior.follow(rows.vectors, pool)
     columns, scale = halved(fixed.vectors, fixed.longest, pool, fixed.halves)
@@ -285,7 +288,8 @@ def solve_side(
     none = np.zeros((0, width), dtype=np.float32)
     prior = none if rows.prior is None else np.float32(rows.share) * rows.prior.rows(pool)
 
-    ranges = ranges_of_equal_work(indptr, _N_PARTS)
+    n_parts = min(max(_N_PARTS, int(indptr[-1]) // _PER_PART), _MOST_PARTS)
+    ranges = ranges_of_equal_work(indptr, n_parts)
     if dense.matrix is not None:
         ranges = [
             (start, min(start + _RUN, last))
@@ -359,10 +363,10 @@ def eigenbasis(
 
 
 def turn(vectors: FloatMatrix, basis: FloatMatrix, pool: Threads) -> None:
-    """Multiply by the basis in place, chunk by chunk, so that no second matrix is needed."""
+    """Multiply by the basis in place, run by run, so that no second matrix is needed."""
 
     def work(start: int) -> None:
-        chunk = vectors[start : start + CHUNK]
-        chunk[:] = product(chunk, basis)
+        run = vectors[start : start + _RUN]
+        run[:] = product(run, basis)
 
-    pool.map(work, range(0, len(vectors), CHUNK))
+    pool.map(work, range(0, len(vectors), _RUN))
