@@ -77,6 +77,8 @@ def test_any_setting_can_be_typed(ratings: Path) -> None:
         "evaluation": {"k": 7},
     }
     assert options.settings().model == SVD(factors=9)
+    assert LogOptions(changes=["model.name=svd"]).tables(factors=5)["model"]["factors"] == 5
+    assert LogOptions(changes=["model.name=auto"]).tables(factors=5)["auto"] == {"factors": 5}
     with pytest.raises(ConfigError, match=r"--set: expected table.key=value, .*got 'factors=9'"):
         LogOptions(changes=["factors=9"]).tables()
 

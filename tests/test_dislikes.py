@@ -327,6 +327,17 @@ def test_over_http(store: Path, recommender: Recommender, tmp_path: Path) -> Non
         service.live.stop()
 
 
+def test_dislikes_that_a_least_value_leaves_out_are_named() -> None:
+    """Cancelled orders have quantities below 0."""
+    kinds = {"user_id": [1, 1, 2], "item_id": [1, 2, 1], "kind": ["buy", "cancel", "buy"]}
+    table = pa.table({**kinds, "quantity": [3, -1, 2]})
+    named = {"event": "kind", "value": "quantity"}
+    asked = {"columns": named, "events": {"buy": 1, "cancel": -1}}
+    said = "no row of 'cancel' is a dislike: those below log.min_value are left out, 1 rows"
+    assert said in recsys.read_log(table, **asked, min_value=1).row_counts.notes
+    assert recsys.read_log(table, columns=named, events={"buy": 1, "cancel": 0}, min_value=1)
+
+
 def test_a_refresh_keeps_signs(store: Path) -> None:
     content = open_version(store)
     liked = content.items.ids[int(content.users.seen.liked(0)[0])]

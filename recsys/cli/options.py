@@ -214,7 +214,8 @@ class LogOptions:
             if model != auto:
                 recsys.models.model_from(model, {})  # refuses a name that there is not
             tables["model"] = {"name": model, **feature_keys(tables.get("model", {}))}
-        is_auto = tables.get("model", {}).get("name", auto) == auto
+        changes = [_parsed(change) for change in self.changes or ()]
+        name = dict(changes).get("model.name", tables.get("model", {}).get("name", auto))
         typed: dict[str, Any] = {
             "log.columns.user_id": self.user,
             "log.columns.item_id": self.item,
@@ -226,14 +227,14 @@ class LogOptions:
             "log.uri": self.uri,
             "evaluation.split": self.split or None,
             "evaluation.k": self.k,
-            "auto.factors" if is_auto else "model.factors": factors,
+            "auto.factors" if name == auto else "model.factors": factors,
             **(keys or {}),
         }
         for key, value in typed.items():
             if value is not None:
                 _put(tables, key, value)
-        for change in self.changes or ():
-            _put(tables, *_parsed(change))
+        for change in changes:
+            _put(tables, *change)
         if (self.event or self.weights) and not tables.get("log", {}).get("events"):
             _put(tables, "log.events", {"*": 1.0})  # so that rows are counted by type
         for typed_weight in self.weights or ():

@@ -47,6 +47,7 @@ from recsys.settings import LogSettings
 OUTCOME, FILE_INDEX = "recsys_outcome", "recsys_file_index"
 """Columns next to the log's own, so their names must not be among those."""
 _MAX_SECONDS = 253_402_300_799  # the end of the year 9999
+BELOW_MIN_VALUE = "value below min_value"
 SECONDS_PER_DAY = 86_400
 _LARGEST_WEIGHT = 3.4028234e38  # of float32
 _SMALLEST_WEIGHT = 1e-38
@@ -257,7 +258,7 @@ def _value_outcomes(value: NumberField, settings: LogSettings) -> list[RowOutcom
         below = f"{value.sql} < {float(settings.min_value)!r}"
         if settings.max_disliked_value is not None:
             below = f"{below} AND NOT ({_is_disliked(value, settings)})"
-        outcomes.append(RowOutcome("value below min_value", False, below))
+        outcomes.append(RowOutcome(BELOW_MIN_VALUE, False, below))
     return outcomes
 
 

@@ -19,6 +19,7 @@ from recsys.base.errors import ConfigError, DataError
 from recsys.base.mapped import made_of, parts
 from recsys.base.progress import spinner
 from recsys.logs.cache import LogCache
+from recsys.logs.classify import BELOW_MIN_VALUE
 from recsys.logs.columns import KEYWORDS
 from recsys.logs.encoding import StagedLog, check_times, folder_of_log
 from recsys.logs.interactions import Interactions
@@ -144,6 +145,7 @@ def read_log(
         notes = [
             *sources.notes,
             *session.sentences(),
+            *_dislikes_left_out(row_counts, settings),
         ]
     if live is not None:
         interactions = live.without_deleted(replace(interactions, row_counts=row_counts))
@@ -170,6 +172,19 @@ def read_log(
     require_likes(interactions)
     n_dislikes = interactions.n_rows - len(interactions)
     return replace(interactions, row_counts=replace(interactions.row_counts, dislikes=n_dislikes))
+
+
+def _dislikes_left_out(row_counts: RowCounts, settings: LogSettings) -> list[str]:
+    """Say of which dislikes no row is used, where their values may be why."""
+    n_left_out = row_counts.left_out.get(BELOW_MIN_VALUE, 0)
+    weights = settings.events or {}
+    unused = [one for one, weight in weights.items() if weight < 0 and one not in row_counts.events]
+    if not n_left_out or not row_counts.events or set(unused) <= {"*"}:
+        return []
+    return [
+        f"no row of {unused[0]!r} is a dislike: those below log.min_value are left out, "
+        f"{n_left_out:,} rows"
+    ]
 
 
 def _rooted(log: Interactions) -> Interactions:
