@@ -177,8 +177,8 @@ def test_malformed_json_lines(tmp_path):
 FIELD = st.text(st.sampled_from('ab",\n'), max_size=4)
 
 
-@given(st.lists(st.tuples(FIELD, FIELD), min_size=1, max_size=6), st.integers(1, 40))
-@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(FIELD, FIELD), min_size=1, max_size=15), st.integers(1, 40))
+@settings(max_examples=20, deadline=None)
 def test_quoted_records_survive_any_block_border(tmp_path_factory, pairs, block_bytes):
     folder = tmp_path_factory.mktemp("quoted")
     path = folder / "log.csv"
