@@ -187,12 +187,8 @@ def test_from_alpha_solves_the_problem_of_hu_koren_and_volinsky() -> None:
     Y = np.random.default_rng(1).random((50, 4))
 
     def solve(C: np.ndarray, P: np.ndarray, Y: np.ndarray) -> np.ndarray:
-        return np.stack(
-            [
-                np.linalg.solve(Y.T @ (c[:, None] * Y) + regularization * np.eye(4), Y.T @ (c * p))
-                for c, p in zip(C, P, strict=True)
-            ]
-        )
+        left = (Y.T * C[:, None]) @ Y + regularization * np.eye(4)  # a matrix for each row of C
+        return np.linalg.solve(left, ((C * P) @ Y)[..., None])[..., 0]
 
     for _ in range(200):
         X = solve(C, P, Y)
