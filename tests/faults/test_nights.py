@@ -133,16 +133,18 @@ def test_a_clock_that_is_set_back(tmp_path: Path) -> None:
 
 def test_two_nights_at_once(tmp_path: Path) -> None:
     write_days(tmp_path / "log")
-    night = [*RECSYS, *a_night(tmp_path)]
+    night = a_night(tmp_path)
     config = tmp_path / "night.toml"
     config.write_text(config.read_text().replace('log_file = "night.jsonl"\n', ""))
-    first = subprocess.Popen(night, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = subprocess.Popen(
+        [*RECSYS, *night], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert first.stderr is not None
     for line in first.stderr:
         if json.loads(line)["stage"] == "train":
             break
     first.send_signal(signal.SIGSTOP)
-    second = subprocess.run(night, cwd=ROOT, capture_output=True, text=True)
+    second = run(*night)
     first.send_signal(signal.SIGCONT)
     assert second.returncode == 1
     journal, sentence = second.stderr.splitlines()
