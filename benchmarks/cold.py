@@ -34,10 +34,10 @@ from recsys.evaluation import Evaluation, evaluate, evaluate_new_items
 from recsys.evaluation.held_out import HeldOut, drawn, evaluate_pairs, pattern
 from recsys.evaluation.intervals import bootstrap_intervals
 from recsys.evaluation.new_items import new_items_of
-from recsys.features import FeatureEncoder, Features, vectors_of_features
+from recsys.features import FeatureEncoder, Features, KnownItems
 from recsys.features.ridge_choice import RidgeSetting
 from recsys.logs import Interactions, attributes_of, read_items, read_log
-from recsys.models import ALS, SVD, Blend, Distilled, Item2Vec, Softmax
+from recsys.models import ALS, SVD, Blend, Distilled, Item2Vec, Softmax, popularity_of
 from recsys.settings import LogSettings
 from recsys.splits import require_features_before, split_by_time, split_items
 from recsys.vectors import Embeddings, Scorer
@@ -124,7 +124,9 @@ class Part:
     def of_new(self, found: Embeddings) -> Embeddings:
         """Return users, and new items by their features."""
         assert found.item_map is not None
-        return Embeddings(found.users, vectors_of_features(self.features[1], found.item_map))
+        n_users = popularity_of(self.train.user_items())
+        known = KnownItems.of(self.features[0], found.items, n_users, found.item_map)
+        return Embeddings(found.users, known.vectors(self.features[1]))
 
     def mixed(self, found: Embeddings) -> Evaluation:
         """Measure lists of all items."""

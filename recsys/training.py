@@ -342,7 +342,11 @@ def evaluate_split(
             seed=settings.evaluation.seed,
             progress=progress,
         )
-        of_new = None if described is None else described.vectors_of_new(test_part, embeddings)
+        of_new = (
+            None
+            if described is None
+            else described.vectors_of_new(train_part, test_part, embeddings)
+        )
         if of_new is not None:
             results |= of_other_catalogues(
                 model.name, embeddings, of_new, split, settings.evaluation

@@ -11,10 +11,12 @@ a later table in the same way and is kept in a version::
 
 `Model.fit` with features returns embeddings with `item_map` and `user_map`, W: an item that nobody
 has touched has the embedding ``F W`` of its row of features, as `vectors_of_features` returns it,
-and so has a row of the matrix without any weight. ALS regularizes each row towards its ``F W`` and
+and what W leaves of the known items that are most alike (`KnownItems`); so has a column of the
+matrix without any weight, and a row ``F W`` alone. ALS regularizes each row towards its ``F W`` and
 solves W anew each epoch; for other models W is found after the fit (`feature_map`).
 """
 
+from recsys.features.alike import KnownItems
 from recsys.features.columns import FEATURE_KINDS, FeatureKind
 from recsys.features.described import (
     Described,
@@ -37,6 +39,7 @@ __all__ = [
     "FeatureMap",
     "FeatureRows",
     "Features",
+    "KnownItems",
     "Ridge",
     "facts_of",
     "feature_map",

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from recsys.base.errors import ConfigError, DataError, did_you_mean
 from recsys.base.feature_settings import FeatureSettings
+from recsys.features.alike import KnownItems
 from recsys.features.encoder import Encoded, FeatureEncoder
 from recsys.features.features import Features
 from recsys.features.ridge import vectors_of_features
@@ -29,17 +30,23 @@ class FeatureMap:
     ----------
     encoder : FeatureEncoder
     map : ndarray of float32, shape (n_features, factors)
+    known : KnownItems, optional
+        Those that new items are compared to. Default: the map alone says what attributes do.
     """
 
     encoder: FeatureEncoder
     map: FloatMatrix
+    known: KnownItems | None = None
 
     def vectors(self, table: pa.Table) -> FloatMatrix:
         """Return the embeddings of rows of a table by their attributes, (n, factors).
 
         A row without any value has a zero embedding: nothing is known of it.
         """
-        return vectors_of_features(self.encoder.rows(table), self.map)
+        rows = self.encoder.rows(table)
+        if self.known is not None:
+            return self.known.vectors(rows)
+        return vectors_of_features(rows, self.map)
 
     def vector_of(self, attributes: Mapping[str, Any], name: str) -> FloatMatrix:
         """Return the embedding of one by what is known of it, (1, factors).
@@ -98,12 +105,18 @@ class Described:
             None if self.users is None else self.users.rows(log.users),
         )
 
-    def vectors_of_new(self, test: Interactions, embeddings: Embeddings) -> FloatMatrix | None:
+    def vectors_of_new(
+        self, train: Interactions, test: Interactions, embeddings: Embeddings
+    ) -> FloatMatrix | None:
         """Return the embeddings of the new items of a test part; None where nothing is known."""
         new = None if test.split_info is None else test.split_info.new_items
         if self.items is None or embeddings.item_map is None or new is None:
             return None
-        return vectors_of_features(self.items.rows(new.items), embeddings.item_map)
+        n_users = np.bincount(train.user_items().indices, minlength=len(train.items))
+        known = KnownItems.of(
+            self.items.rows(train.items), embeddings.items, n_users, embeddings.item_map
+        )
+        return known.vectors(self.items.rows(new.items))
 
     def with_new_items(self, log: Interactions) -> Interactions:
         """Return a log with the items of the table that nobody has touched, after its own."""

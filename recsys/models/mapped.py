@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.features import Features, feature_map, vectors_of_features
+from recsys.features.alike import with_new_items
 from recsys.features.ridge import DEFAULT_RIDGE
 from recsys.features.ridge_choice import chosen_ridge
 from recsys.models.protocol import FoldIn, UserItems, checked, popularity_of
@@ -22,7 +23,8 @@ def mapped(embeddings: Embeddings, user_items: UserItems, features: Features | N
     The map is the ridge regression of all rows with interactions, which count alike: most are rare,
     and so are new ones at first. What it gives an item is the mean of what it gives known items
     like it: also the part of their lengths that is popularity. A row without interactions, which
-    was zero, becomes what the map gives, and adds to users what known items of such rows add.
+    was zero, becomes what the map gives, and an item gets what similar ones add (`KnownItems`); it
+    adds to users what known items of such rows add.
     """
     if features is None:
         return embeddings
@@ -38,8 +40,11 @@ def mapped(embeddings: Embeddings, user_items: UserItems, features: Features | N
             known = (counts > 0).astype(np.float64)
             ridge = chosen_ridge(described, rows, known, others)
             to = feature_map(described, rows, known, ridge)
-            said = vectors_of_features(described, to)
-            found |= {f"{name}_map": to, f"{name}s": _filled(rows, said, counts)}
+            if name == "item":
+                filled = with_new_items(described, rows, counts, to)
+            else:
+                filled = _filled(rows, vectors_of_features(described, to), counts)
+            found |= {f"{name}_map": to, f"{name}s": filled}
     if embeddings.summands is not None and "items" in found:
         counts = popularity_of(matrix)
         said = summands_of(found["items"], embeddings, counts)

@@ -115,7 +115,7 @@ class Extension:
 
         And what attributes say of all new items, (n_new, factors); None where the model knows none.
         """
-        known = self._known.get("item")
+        known = self.parent.map_of_new_items
         if known is None or table is None:
             return items, None
         table = table.filter(pc.is_valid(table["item_id"]))

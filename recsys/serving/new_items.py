@@ -51,7 +51,7 @@ def _rows(
     content: Content, more: pa.Table, new: Ids, events: Interactions | None
 ) -> tuple[NewItems, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """Return the embeddings of new items, and the users of each."""
-    known = content.feature_map("item")
+    known = content.map_of_new_items
     priors = None if known is None else known.vectors(_with_missing(more, known.encoder))
     popularity = content.items.popularity
     before = Embeddings(

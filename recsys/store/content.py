@@ -1,7 +1,7 @@
 """Open a version: lease it, check it, map it into memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -146,6 +146,20 @@ class Content:
             return None
         shape = int(facts["n_features"]), manifest.factors
         return read_feature_map(self.version.folder, side, shape, manifest.space_id)
+
+    @lazy_property
+    def map_of_new_items(self) -> "FeatureMap | None":
+        """The map of items, and the known ones that new ones are compared to; None where unknown.
+
+        The attributes of all items are encoded for it, once.
+        """
+        from recsys.features import KnownItems  # not needed to serve
+
+        found, table = self.feature_map("item"), self.attributes
+        if found is None or table is None:
+            return found
+        rows, vectors = found.encoder.rows(table), np.asarray(self.items.embeddings)
+        return replace(found, known=KnownItems.of(rows, vectors, self.items.popularity, found.map))
 
     @lazy_property
     def times(self) -> ItemTimes | None:

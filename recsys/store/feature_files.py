@@ -1,9 +1,9 @@
 """The maps from features to embeddings in a version, and what encodes attributes for them.
 
 ``item_features.parquet`` and ``user_features.parquet`` have a row for each feature, its name and
-its embedding: the embedding of an item of which nothing but attributes is known is the sum of its
-features' rows, each times the number of the feature. The metadata of the schema has the encoder, as
-JSON.
+its embedding: what the map says of an item or a user is the sum of its features' rows, each times
+the number of the feature; near-duplicates add to it (`recsys.features.KnownItems`). The metadata of
+the schema has the encoder, as JSON.
 """
 
 import json

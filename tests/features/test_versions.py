@@ -97,7 +97,7 @@ def test_a_version_has_the_new_items_and_the_maps(store: Path) -> None:
         table = pq.read_table(found.version.folder / f"{side}_features.parquet")
         assert table.schema.metadata[b"space_id"].decode() == manifest.space_id
         assert table["feature"][0].as_py() == "*"
-    of_items = found.feature_map("item")
+    of_items = found.map_of_new_items
     assert of_items is not None
     new = _tables()[1].slice(N_ITEMS)
     rows = items.ids.rows(new["item_id"].to_pylist())

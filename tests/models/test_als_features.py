@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys.features import Features, feature_map, vectors_of_features
+from recsys.features import Features, KnownItems, feature_map, vectors_of_features
 from recsys.models import ALS
 from recsys.models.protocol import popularity_of
 from recsys.vectors import Embeddings
@@ -71,10 +71,11 @@ def test_it_finds_what_dense_normal_equations_find(world) -> None:
 
 
 def test_rows_without_interactions_are_what_their_features_say(world) -> None:
-    _, features, found = world
+    matrix, features, found = world
     assert features.items is not None
     assert found.item_map is not None
-    said = vectors_of_features(features.items, found.item_map)
+    known = KnownItems.of(features.items, found.items, popularity_of(matrix), found.item_map)
+    said = known.vectors(features.items)
     np.testing.assert_allclose(found.items[-4:], said[-4:], atol=1e-6)
     assert np.abs(found.items[-4:]).max() > 0.01
     assert np.abs(found.users[-3:]).max() > 0.01

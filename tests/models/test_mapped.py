@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from recsys.errors import DataError
-from recsys.features import Features, vectors_of_features
+from recsys.features import Features, KnownItems, vectors_of_features
 from recsys.models import ALS, SVD, Blend, Distilled, Item2Vec, Model, Popularity, Softmax
 from recsys.models.protocol import mean_weight_of, popularity_of
 
@@ -46,7 +46,8 @@ def test_unknown_items_are_near_those_that_their_features_are_of(model: Model) -
     assert found.item_map is not None
     assert found.user_map is not None
     assert not bare.items[-N_GROUPS:].any()
-    new = vectors_of_features(features.items, found.item_map)[-N_GROUPS:]
+    known = KnownItems.of(features.items, found.items, popularity_of(matrix), found.item_map)
+    new = known.vectors(features.items)[-N_GROUPS:]
     np.testing.assert_allclose(found.items[-N_GROUPS:], new, atol=1e-6)
     np.testing.assert_allclose(
         found.users[-1], vectors_of_features(features.users, found.user_map)[-1], atol=1e-6

@@ -1,7 +1,7 @@
 """Alternating least squares for implicit feedback."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from time import perf_counter
@@ -16,6 +16,7 @@ from recsys.base.devices import Device, device_of
 from recsys.base.errors import DivergedError
 from recsys.base.threads import threads
 from recsys.features import Features
+from recsys.features.alike import with_new_items
 from recsys.features.ridge_choice import RidgeSetting
 from recsys.models.als.basis import Basis, diagonal
 from recsys.models.als.on_card import CardSweeps, sweeps_on_card
@@ -245,7 +246,12 @@ class ALS(Sized):
                 items.prior = items.prior.of_new_rows(items.vectors, users.vectors, pool)
             for side in (users, items):
                 side.fill(pool)
-        return self._trimmed(users, items)
+        found = self._trimmed(users, items)
+        if features is None or features.items is None or found.item_map is None:
+            return found
+        n_users = np.bincount(matrix.indices, minlength=matrix.shape[1])
+        filled = with_new_items(features.items, found.items, n_users, found.item_map)
+        return replace(found, items=filled)
 
     def _fit_on_card(
         self,
