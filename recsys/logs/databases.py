@@ -38,6 +38,7 @@ class Database(ABC):
     """
 
     _errors: tuple[type[BaseException], ...] = ()
+    _connection: Any = None  # before there is one, which may take long
 
     def __init__(self, address: Address, minutes: float | None = None) -> None:
         self.address, self._minutes = address, minutes
@@ -46,7 +47,7 @@ class Database(ABC):
         try:
             self._run(self._connect)
         except BaseException:
-            self._worker.shutdown()
+            self.__exit__()
             raise
 
     def __enter__(self) -> "Database":
@@ -104,11 +105,13 @@ class Database(ABC):
     def _next(self) -> pa.RecordBatch | None:
         """Return the next batch; None after the last one."""
 
-    @abstractmethod
-    def _cancel(self) -> None: ...
+    def _cancel(self) -> None:
+        if self._connection is not None:
+            self._connection.interrupt()
 
-    @abstractmethod
-    def _close(self) -> None: ...
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
 
 
 def connect(settings: QuerySettings) -> Database:
@@ -136,7 +139,7 @@ class _Postgres(Database):
                 "log.uri", "adbc_driver_postgresql", extra("warehouse")
             ) from error
         self._errors = (manager.Error,)
-        self._connection: Any = dbapi.connect(self.address.target, autocommit=True)
+        self._connection = dbapi.connect(self.address.target, autocommit=True)
         self._cursor = self._connection.cursor()
         if self._minutes is not None:
             self._cursor.execute(f"SET statement_timeout = {max(int(60_000 * self._minutes), 1)}")
@@ -156,8 +159,9 @@ class _Postgres(Database):
                 self._cursor.adbc_cancel()
 
     def _close(self) -> None:
-        self._cursor.close()
-        self._connection.close()
+        if self._cursor is not None:
+            self._cursor.close()
+        super()._close()
 
 
 class _DuckDB(Database):
@@ -181,12 +185,6 @@ class _DuckDB(Database):
 
     def _next(self) -> pa.RecordBatch | None:
         return next(self._reader, None)
-
-    def _cancel(self) -> None:
-        self._connection.interrupt()
-
-    def _close(self) -> None:
-        self._connection.close()
 
 
 class _Sqlite(Database):
@@ -230,12 +228,6 @@ class _Sqlite(Database):
             for one, column in zip(self._schema, columns, strict=True)
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
-
-    def _cancel(self) -> None:
-        self._connection.interrupt()
-
-    def _close(self) -> None:
-        self._connection.close()
 
 
 def _joint_type(

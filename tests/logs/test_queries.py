@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import recsys
 from recsys.base.query_settings import QuerySettings
 from recsys.errors import ConfigError, DataError
 from recsys.inputs import inputs_of
-from recsys.logs import fetch, guess_log, read_log
+from recsys.logs import databases, fetch, guess_log, read_log
 from recsys.logs.addresses import address_of
 from recsys.logs.databases import connect
 from recsys.settings import LogSettings
@@ -131,6 +132,37 @@ def test_a_query_that_takes_too_long_is_given_up(tables: Tables) -> None:
     slow = "SELECT g AS user_id, 1 AS item_id FROM generate_series(1, 9) g, pg_sleep(600)"
     with pytest.raises(DataError, match="log.query_minutes"):
         read_log(sql=slow, uri=tables.uri, query_minutes=0.005)
+
+
+@pytest.mark.parametrize("kind", ["_Postgres", "_Sqlite"])
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_a_connection_that_takes_too_long_is_closed(
+    kind: str, is_connected: bool, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = getattr(databases, kind)
+    given_up, closed = threading.Event(), []
+
+    def connected(one: Any, connect: Any = database._connect) -> None:
+        if is_connected:
+            connect(one)
+        given_up.wait()
+
+    def cancelled(one: Any, cancel: Any = database._cancel) -> None:
+        cancel(one)
+        given_up.set()
+
+    def left(one: Any, close: Any = database._close) -> None:
+        close(one)
+        closed.append(one)
+
+    for name, step in {"_connect": connected, "_cancel": cancelled, "_close": left}.items():
+        monkeypatch.setattr(database, name, step)
+    file = tmp_path / "log.db"
+    sqlite3.connect(file).close()
+    uri = tables.uri if kind == "_Postgres" else f"sqlite:///{file}"
+    with pytest.raises(DataError, match="log.query_minutes"):
+        read_log(sql="SELECT 1 AS user_id, 1 AS item_id", uri=uri, query_minutes=1e-6)
+    assert len(closed) == 1
 
 
 def test_a_signal_ends_a_query(tables: Tables) -> None:
