@@ -31,7 +31,7 @@ from benchmarks.machine import data_folder
 from benchmarks.splits import EXAMPLES
 from recsys.config import read_config
 from recsys.evaluation import Evaluation, evaluate, evaluate_new_items
-from recsys.evaluation.held_out import HeldOut, drawn, evaluate_pairs, pattern
+from recsys.evaluation.held_out import HeldOut, evaluate_pairs, pattern
 from recsys.evaluation.intervals import bootstrap_intervals
 from recsys.evaluation.new_items import new_items_of
 from recsys.features import FeatureEncoder, Features, KnownItems
@@ -60,7 +60,6 @@ PULLS: tuple[tuple[float, RidgeSetting], ...] = (  # share, ridge
     (0.6, 1.0),
 )
 MOST_LOST = 0.005  # of warm accuracy on validation
-VALIDATION_USERS = 2_000
 
 
 @dataclass(frozen=True)
@@ -81,17 +80,16 @@ class Part:
     known: pa.Table
     new: pa.Table
     columns: dict[str, str]
-    most_users: int | None
 
     @classmethod
-    def of(cls, log: Log, seed: int, most_users: int | None = None) -> "Part":
+    def of(cls, log: Log, seed: int) -> "Part":
         """Hold items out."""
         train, test = split_items(log.log, seed=seed)
         require_features_before(log.items, test, "benchmarks.cold", log.columns)
         known, new = (
             attributes_of(log.items, part.items) for part in (train, new_items_of(test, "cold"))
         )
-        return cls(train, test, known, new, log.columns, most_users)
+        return cls(train, test, known, new, log.columns)
 
     @cached_property
     def features(self) -> tuple[sp.csr_array, sp.csr_array]:
@@ -101,9 +99,8 @@ class Part:
 
     @cached_property
     def of_new_items(self) -> sp.csr_array:
-        """The held-out events with new items, of the users that are drawn."""
-        wanted = pattern(new_items_of(self.test, "cold").user_items())
-        return wanted if self.most_users is None else drawn(wanted, self.most_users, 0)[0]
+        """The held-out events with new items."""
+        return pattern(new_items_of(self.test, "cold").user_items())
 
     def cold(self, scorer: Scorer) -> Evaluation:
         """Measure what scores the new items alone."""
@@ -114,7 +111,7 @@ class Part:
 
     def warm(self, found: Embeddings) -> Evaluation:
         """Measure lists of the items of train."""
-        return evaluate(found, self.train, self.test, K, most_users=self.most_users)
+        return evaluate(found, self.train, self.test, K)
 
     def fitted(self, model: Any) -> Embeddings:
         """Fit with features."""
@@ -132,7 +129,7 @@ class Part:
         """Measure lists of all items."""
         items = np.vstack([found.items, self.of_new(found).items])
         whole = Embeddings(found.users, items)
-        return evaluate_new_items(whole, self.train, self.test, K, most_users=self.most_users).mixed
+        return evaluate_new_items(whole, self.train, self.test, K).mixed
 
 
 def movielens() -> Log:
@@ -212,7 +209,7 @@ def tuned(model: ALS, n: int, part: Part) -> ALS:
 def measure(name: str, log: Log, models: list[str], n_trials: int) -> None:
     """Print what each reaches on a log."""
     whole = Part.of(log, seed=0)
-    validation = Part.of(replace(log, log=whole.train), seed=1, most_users=VALIDATION_USERS)
+    validation = Part.of(replace(log, log=whole.train), seed=1)
     n_new, n_features = len(whole.new), whole.features[0].shape[1]
     print(
         f"\n{name}: {len(whole.train.items):,} items known, {n_new:,} new, {n_features:,} features"
