@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,44 +45,16 @@ def run(
     return _run_process(_command, listed, cwd, env)
 
 
-@dataclass(frozen=True)
-class Interrupted:
-    """How a command ended that was sent a signal, and what it wrote before and after that."""
-
-    code: int | None
-    stdout: str
-    before: list[str]
-    after: str
-
-
 def interrupt(
-    number: int,
-    is_time: Callable[[str], bool],
-    *arguments: str | Path,
-    cwd: Path | None = None,
-    **env: str,
-) -> Interrupted:
-    """Run a command that is sent a signal after the first line on stderr of which that is said."""
-    with TemporaryDirectory() as folder:
-        out, err = Path(folder) / "out", Path(folder) / "err"
-        os.mkfifo(err)
-        environment = {**os.environ, "NO_COLOR": "1", **env}
-        listed = [str(argument) for argument in arguments]
-        process = _SERVER.Process(
-            target=_be_process, args=(_whole_command, listed, cwd, environment, out, err)
-        )
-        process.start()
-        before = []
-        with err.open() as lines:
-            for line in lines:
-                before.append(line)
-                if is_time(line):
-                    assert process.pid is not None
-                    os.kill(process.pid, number)
-                    break
-            after = lines.read()
-        process.join(TIMEOUT)
-        return Interrupted(process.exitcode, out.read_text(), before, after)
+    number: int, at: Sequence[str], *arguments: str | Path, cwd: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that is sent a signal once a line of its stderr holds some words.
+
+    It sends the signal itself, right after the words: it cannot end before one that somebody sends
+    who reads them.
+    """
+    listed = [str(number), *at, "--", *map(str, arguments)]
+    return _run_process(_interrupted_command, listed, cwd, env)
 
 
 def run_program(
@@ -164,9 +136,28 @@ def _command(arguments: list[str]) -> None:
     main()
 
 
-def _whole_command(arguments: list[str]) -> None:
+class _Interrupting(TextIOWrapper):
+    """Writes to stderr, and sends this process a signal once a line holds some words."""
+
+    def __init__(self, number: int, words: list[str]) -> None:
+        super().__init__(open(2, "wb", closefd=False), "utf-8", line_buffering=True)  # noqa: SIM115
+        self.number, self.words, self.line = number, words, ""
+
+    def write(self, text: str) -> int:
+        n_written = super().write(text)
+        *ended, self.line = (self.line + text).split("\n")
+        if self.words and any(all(word in line for word in self.words) for line in ended):
+            self.words = []
+            os.kill(os.getpid(), self.number)
+        return n_written
+
+
+def _interrupted_command(listed: list[str]) -> None:
     """Be `python -m recsys`, which hears signals before it imports the commands."""
-    sys.argv = ["recsys", *arguments]
+    end = listed.index("--")
+    number, *words = listed[:end]
+    sys.argv = ["recsys", *listed[end + 1 :]]
+    sys.stderr = _Interrupting(int(number), words)
 
     from recsys.__main__ import main
 

@@ -655,10 +655,11 @@ def test_nothing_is_cut_off_in_a_pipe_or_in_80_columns(
 
 def interrupted(*arguments: str | Path, number: int, at: str, code: int) -> tuple[str, str]:
     """Run a command that is sent a signal once it writes a line of progress with some words."""
-    done = interrupt(number, lambda line: at in line, *arguments, RECSYS_PROGRESS_SECONDS="0")
-    assert done.code == code, "".join(done.before) + done.after
-    assert "Traceback" not in done.after
-    return done.stdout, done.after
+    done = interrupt(number, [at], *arguments, RECSYS_PROGRESS_SECONDS="0")
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    _, _, after = done.stderr.partition(at)
+    return done.stdout, after.partition("\n")[2]
 
 
 def test_in_a_pipe_each_trial_and_model_has_a_line(few_users: Path, tmp_path: Path) -> None:

@@ -392,14 +392,10 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
         '[nightly]\nstore = "store"\nlog_level = "debug"\n'
     )
     command = ["nightly", "--config", str(config), "--json"]
-
-    def has_begun(line: str) -> bool:  # a pipe gets the journal
-        told = json.loads(line)
-        return (told["stage"], told["event"]) == (stage, "started")
-
+    has_begun = [f'"stage": "{stage}"', '"event": "started"']
     night = interrupt(number, has_begun, *command, cwd=ROOT)
-    assert night.code == 128 + number
-    *_, stopped, sentence = night.after.splitlines()
+    assert night.returncode == 128 + number
+    first, *_, stopped, sentence = night.stderr.splitlines()  # a pipe gets the journal
     assert json.loads(stopped)["event"] == "stopped"
     assert sentence == (
         f"recsys: stopped by {number.name}; the next start goes on where this one was"
@@ -407,7 +403,7 @@ def test_a_signal_stops_the_night_and_the_next_goes_on(
     done = run(*command)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["run"] == json.loads(night.before[0])["run"]
+    assert report["run"] == json.loads(first)["run"]
     by_name = {one["name"]: one["status"] for one in report["stages"]}
     assert by_name["ingest"] == "reused"
     assert len(versions(place / "store")) == 1
