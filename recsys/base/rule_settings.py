@@ -156,6 +156,7 @@ class RuleSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "boost", rules_of(Boost, self.boost, "rules.boost"))
         object.__setattr__(self, "pin", rules_of(Pin, self.pin, "rules.pin"))
+        object.__setattr__(self, "max_per", limits_of(self.max_per))
         object.__setattr__(self, "new_items", new_items_of(self.new_items))
         require("rules.boost", len(self.boost), at_most=MOST_BOOSTS)
         require("rules.pin", len(self.pin), at_most=MOST_PINS)
@@ -167,19 +168,42 @@ class RuleSettings:
 
     def with_those_of(self, conditions: Any) -> Any:
         """Return conditions of a list with these rules before their own."""
-        own = conditions.get("max_per")
-        limits = (own,) if isinstance(own, str) else tuple(own or ())
+        limits = conditions.get("max_per") or ()
         repeat = conditions.get("repeat")
         return conditions | {
             "new_items": _least(self.new_items, conditions.get("new_items")),
             "repeat": self.repeat if repeat is None else repeat,
             "boost": _after(self.boost, conditions.get("boost", ())),
             "pin": _after(self.pin, conditions.get("pin", ())),
-            "max_per": (*self.max_per, *limits),
+            "max_per": _after(self.max_per, (limits,) if isinstance(limits, str) else limits),
         }
 
     def __bool__(self) -> bool:
         return any(getattr(self, one.name) for one in fields(self))
+
+
+def rule_settings_of(given: "RuleSettings | Mapping[str, Any] | None") -> RuleSettings | None:
+    """Return rules that are given as such, or as a mapping of their fields."""
+    if given is None or isinstance(given, RuleSettings):
+        return given
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"rules: expected RuleSettings or a mapping of its fields, got {type(given).__name__}"
+        )
+    _require_keys(RuleSettings, given, "rules")
+    return RuleSettings(**given)
+
+
+def limits_of(max_per: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return limits that are given as one text, as several, or not at all."""
+    if max_per is None or isinstance(max_per, str):
+        return () if max_per is None else (max_per,)
+    if isinstance(max_per, Mapping) or not isinstance(max_per, Iterable):
+        raise ConfigError(
+            'rules.max_per: expected columns and numbers of items, such as ["brand:2"], got '
+            f"{max_per!r}"
+        )
+    return tuple(max_per)
 
 
 def new_items_of(given: "NewItems | Mapping[str, Any] | float | None") -> NewItems | None:
@@ -187,7 +211,7 @@ def new_items_of(given: "NewItems | Mapping[str, Any] | float | None") -> NewIte
     if given is None or isinstance(given, NewItems):
         return given
     fields_of = dict(given) if isinstance(given, Mapping) else {"share": given}
-    _require_keys(NewItems, fields_of, "rules.new_items", "share")
+    _require_keys(NewItems, fields_of, "rules.new_items", needed="share")
     return NewItems(**fields_of)
 
 
@@ -214,11 +238,13 @@ def _rule_of(kind: type[T], one: T | Mapping[str, Any], name: str) -> T:
         return one
     if not isinstance(one, Mapping):
         raise ConfigError(f"{name}: expected a {kind.__name__} or its fields, got {one!r}")
-    _require_keys(kind, one, name, "where" if kind is Boost else "position")
+    _require_keys(kind, one, name, needed="where" if kind is Boost else "position")
     return kind(**one)
 
 
-def _require_keys(kind: type[Any], given: Mapping[str, Any], name: str, needed: str) -> None:
+def _require_keys(
+    kind: type[Any], given: Mapping[str, Any], name: str, needed: str | None = None
+) -> None:
     known = [each.name for each in fields(kind)]
     for key in given:
         if key not in known:
@@ -226,7 +252,7 @@ def _require_keys(kind: type[Any], given: Mapping[str, Any], name: str, needed: 
                 f"{name}.{key}: unknown key, expected one of {', '.join(known)}"
                 f"{did_you_mean(key, known)}"
             )
-    if needed not in given:
+    if needed is not None and needed not in given:
         raise ConfigError(f"{name}.{needed}: expected it, got none")
 
 

@@ -177,6 +177,8 @@ class Histories:
         """Return the rows of what each of n users has, in order; those of unknown ids are not."""
         if listed is None:
             return [NO_ITEMS] * n
+        if not isinstance(listed, Iterable):
+            raise DataError(f"{name}: expected a list for each of {n} users, got {listed!r}")
         of_each = [listed] if isinstance(listed, str) else list(listed)
         if len(of_each) != n:
             raise DataError(f"{name}: expected one for each of {n} users, got {len(of_each)}")

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
+from recsys.base.checks import require_a
 from recsys.base.errors import DataError
 from recsys.base.signed import liked
 from recsys.features import FeatureEncoder
@@ -24,6 +25,7 @@ def with_items(
     content: Content, items: ItemSource, events: Interactions | None = None
 ) -> tuple[Content, list[Id]]:
     """Return a version with more items, and the ids of those; see `Recommender.add_items`."""
+    require_a("add_items: events", events, Interactions | None, "Interactions, as read_log returns")
     base = content.base if isinstance(content, ContentWithMore) else content
     table = read_items(items)
     table = in_types_of(base.attributes, table.filter(pc.is_valid(table["item_id"])))

@@ -12,7 +12,7 @@ from recsys.base.errors import (
     UnreadableError,
     VersionNotFoundError,
 )
-from recsys.base.rule_settings import RuleSettings
+from recsys.base.rule_settings import RuleSettings, rule_settings_of
 from recsys.serving.recommender import Recommender
 from recsys.serving.results import Recommendations
 from recsys.store import Content, current_or_none, open_version, served
@@ -67,8 +67,7 @@ def open(
     ConfigError
         If a rule cannot be understood, or the file of what is sold out cannot be read.
     """
-    known = RuleSettings(**rules) if isinstance(rules, Mapping) else rules
-    return Recommender(open_content(store, version), known)
+    return Recommender(open_content(store, version), rule_settings_of(rules))
 
 
 def open_content(store: str | Path | None = None, version: str | None = None) -> Content:

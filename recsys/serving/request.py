@@ -1,6 +1,6 @@
 """The request for a list: its length and conditions, checked once and turned into rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypedDict
@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.base.checks import require_a
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.rule_settings import (
     NO_RULES,
@@ -17,6 +18,7 @@ from recsys.base.rule_settings import (
     RuleSettings,
     column_and_number,
     holds,
+    limits_of,
     new_items_of,
     rules_of,
 )
@@ -117,6 +119,7 @@ class Request:
         """
         if where is not None and not isinstance(where, str):
             raise DataError(f"where: expected a condition as text, got {where!r}")
+        require_a("include_seen", include_seen, bool | np.bool_, "True or False")
         request = cls(
             min(checked_k(k), len(items.ids)),
             _together(_known_rows(exclude, "exclude", items.ids), items.sold_out),
@@ -126,7 +129,7 @@ class Request:
             _checked_diversity(diversity),
             repeats=None if repeat is None else items.repeats(repeat),
         )
-        if not boost and not pin and not max_per and new_items is None:
+        if not _are_given(boost, pin, max_per, new_items):
             return request
         return request._under(rules_given(boost, pin, max_per, new_items), items, where)
 
@@ -268,18 +271,22 @@ def rules_given(
     new_items: NewItems | Mapping[str, Any] | float | None = None,
 ) -> RuleSettings:
     """Check rules that are given as arguments, not as settings."""
-    if not boost and not pin and not max_per and new_items is None:
+    if not _are_given(boost, pin, max_per, new_items):
         return NO_RULES
-    limits = (max_per,) if isinstance(max_per, str) else tuple(max_per or ())
     try:
         return RuleSettings(
             rules_of(Boost, boost, "rules.boost"),
             rules_of(Pin, pin, "rules.pin"),
-            limits,
+            limits_of(max_per),
             new_items=new_items_of(new_items),
         )
     except ConfigError as error:
         raise DataError(str(error).removeprefix("rules.")) from error
+
+
+def _are_given(*rules: object) -> bool:
+    """Tell whether one is neither None nor empty; what is no rule is, to be refused."""
+    return any(len(one) > 0 if isinstance(one, Sized) else one is not None for one in rules)
 
 
 def _pinned(pin: Pin, items: ItemAttributes) -> PinnedRows:

@@ -262,7 +262,7 @@ class RowLists:
         user_attributes: Mapping[str, Any] | None = None,
     ) -> RowList:
         """Return the list of a history; see `Recommender.recommend_for_history`."""
-        if on_unknown not in ("ignore", "raise"):
+        if not isinstance(on_unknown, str) or on_unknown not in ("ignore", "raise"):
             raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
         history, user = self.histories.folded(
             item_ids, weights, "all" if on_unknown == "raise" else "one", dislikes, user_attributes
@@ -287,7 +287,7 @@ class RowLists:
 
     def top(self, by: TopKind, request: Request, column: str | None = None) -> RowList:
         """Return a list that is the same for everybody; see `Recommender.top_items`."""
-        if by not in ("popular", "trending", "latest"):
+        if not isinstance(by, str) or by not in ("popular", "trending", "latest"):
             raise DataError(f'by: expected "popular", "trending" or "latest", got {by!r}')
         if column is not None and by != "latest":
             raise DataError(f'column: expected it with by="latest" alone, got it with {by!r}')
@@ -300,10 +300,10 @@ class RowLists:
         fields = [] if table is None else [one for one in table.schema if one.name != "item_id"]
         if column is not None:
             names = [one.name for one in fields if is_ordered(one.type)]
-            if column not in names:
+            if not isinstance(column, str) or column not in names:
                 raise DataError(
                     f"column: expected a column of dates or numbers among the attributes {where}, "
-                    f"got {column[:80]!r}{did_you_mean(column, names)}"
+                    f"got {str(column)[:80]!r}{did_you_mean(str(column), names)}"
                 )
             return column
         dates = [one.name for one in fields if pa.types.is_temporal(one.type)]

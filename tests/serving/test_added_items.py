@@ -196,3 +196,5 @@ def test_items_of_which_nothing_is_known_are_refused(trained) -> None:
         DataError, match="add_items: expected attributes that the model .* got neither"
     ):
         recommender.add_items(pa.table({"item_id": ["new"]}), as_interactions(sp.eye_array(3)))
+    with pytest.raises(DataError, match="events: expected Interactions, as read_log .* got bool"):
+        recommender.add_items(pa.table({"item_id": ["new"]}), True)  # type: ignore[arg-type]

@@ -98,6 +98,7 @@ def test_many_histories_are_folded_in_as_single_ones(tmp_path: Path, model) -> N
     ("histories", "message"),
     [
         ([["i1"]], "histories: expected one for each of 2 users, got 1"),
+        (5, "histories: expected a list for each of 2 users, got 5"),
         (["i1", "i2"], "histories: expected a list of ids, got 'i1'"),
         ([[None], []], "histories: expected a string or an integer, got None"),
     ],

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.base.rule_settings import MOST_BOOSTS
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.serving import Boost, NewItems, Pin
 from recsys.serving import open as open_store
 from recsys.serving.fresh import Since
@@ -261,6 +261,26 @@ def test_rules_hold_from_since_to_until(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ({"bost": []}, r"rules.bost: unknown key, .*did you mean 'boost'"),
+        ([{"boost": []}], "rules: expected RuleSettings or a mapping of its fields, got list"),
+        ({"max_per": 5}, "rules.max_per: expected columns and numbers of items, .* got 5"),
+    ],
+)
+def test_rules_of_a_recommender_that_cannot_be_are_named(
+    world: World, rules: Any, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        open_store(world.store, rules=rules)
+
+
+def test_limits_of_a_recommender_may_be_none_or_one(world: World) -> None:
+    assert open_store(world.store, rules={"max_per": None}).rules.max_per == ()
+    assert open_store(world.store, rules={"max_per": "color:2"}).rules.max_per == ("color:2",)
+
+
+@pytest.mark.parametrize(
     ("asked", "said"),
     [
         (
@@ -286,6 +306,10 @@ def test_rules_hold_from_since_to_until(world: World) -> None:
             "pin.until: expected it after since",
         ),
         ({"max_per": ["color"]}, "max_per: expected a column and a number"),
+        ({"max_per": 5}, "max_per: expected columns and numbers of items, .* got 5"),
+        ({"boost": 0}, "boost: expected a list of rules, got 0"),
+        ({"pin": np.array([1, 2])}, "pin: expected a Pin or its fields"),
+        ({"include_seen": np.array([1, 2])}, "include_seen: expected True or False, got ndarray"),
         ({"new_items": 1.5}, "new_items.share: expected a share from 0 to 1, got 1.5"),
         ({"new_items": {"users": 3}}, "new_items.share: expected it, got none"),
         ({"new_items": {"share": 0.1, "user": 3}}, "new_items.user: unknown key"),

@@ -100,6 +100,8 @@ def test_conditions_of_a_list_hold(recommender: Recommender) -> None:
     [
         ({"by": "newest"}, "by: expected"),
         ({"by": "latest", "column": "kind"}, "column of dates or numbers"),
+        ({"by": "latest", "column": ["price"]}, "column of dates or numbers"),
+        ({"by": ["latest"]}, 'by: expected "popular", "trending" or "latest"'),
         ({"by": "popular", "column": "price"}, 'with by="latest" alone'),
     ],
 )
