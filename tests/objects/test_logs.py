@@ -155,7 +155,7 @@ def test_commands_take_addresses_for_the_log_its_items_and_the_store(
     for words in (
         ("nightly", "--config", config),
         ("refresh", "--config", config),
-        ("serve", "--check", "--store", store),
+        ("serve", "--check", "--store", store, "--port", "0"),
         ("batch", tmp_path / "lists", "--store", store),
         ("status", "--store", store),
         ("--cache", tmp_path / "cache-of-option", "versions", "--store", store),

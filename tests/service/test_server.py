@@ -69,10 +69,10 @@ def test_check_says_whether_it_would_start(store: Path, tmp_path: Path) -> None:
     expected = f"would serve version {versions(store)[0].name} at http://127.0.0.1:0\n"
     assert (done.returncode, done.stdout) == (0, expected)
     assert "ok: store: " in done.stderr
-    remote = run("serve", "--check", "--store", store, "--host", "0.0.0.0")  # noqa: S104
+    remote = run("serve", "--check", "--store", store, "--host", "0.0.0.0", "--port", "0")  # noqa: S104
     assert (remote.returncode, remote.stdout) == (2, "")
     assert "--host" in remote.stderr
-    absent = run("serve", "--store", tmp_path / "absent")
+    absent = run("serve", "--store", tmp_path / "absent", "--port", "0")
     assert (absent.returncode, "expected a folder at" in absent.stderr) == (1, True)
     keys = tmp_path / "keys.jsonl"
     new_key(keys, "shop")
