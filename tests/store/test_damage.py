@@ -338,7 +338,7 @@ def test_too_many_files_are_open(tmp_path: Path) -> None:
         "recsys.open(sys.argv[1])\n"
         "soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
         "n = len(os.listdir('/proc/self/fd'))\n"
-        "for more in range(12):\n"
+        "for more in range(40):\n"
         "    resource.setrlimit(resource.RLIMIT_NOFILE, (n + more, hard))\n"
         "    try: print(recsys.open(sys.argv[1]).version)\n"
         "    except recsys.UnreadableError as error: print(error.number)\n"
