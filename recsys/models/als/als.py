@@ -244,12 +244,11 @@ class ALS(Sized):
             solve_exactly(users, items, self.unobserved_weight, pool, factors=self.factors)
             if isinstance(items.prior, Prior):
                 items.prior = items.prior.of_new_rows(items.vectors, users.vectors, pool)
-            for side in (users, items):
-                side.fill(pool)
+            users.fill(pool)
         found = self._trimmed(users, items)
         if features is None or features.items is None or found.item_map is None:
             return found
-        n_users = np.bincount(matrix.indices, minlength=matrix.shape[1])
+        n_users = np.diff(items.matrix.indptr)
         filled = with_new_items(features.items, found.items, n_users, found.item_map)
         return replace(found, items=filled)
 
