@@ -21,6 +21,7 @@ from recsys.events.weights import EventWeights
 from recsys.logs import Interactions, RowCounts
 from recsys.nightly.extension import Extension
 from recsys.service import Service, ServiceSettings
+from recsys.service.list_writer import ListWriter
 from recsys.serving import Recommender
 from recsys.serving.fresh import Since
 from recsys.splits import split_by_time, split_folds, split_items, split_last, split_random
@@ -434,3 +435,57 @@ def test_dislikes_alone_are_no_attributes(tmp_path: Path) -> None:
     (of_many,) = recommender.recommend_many(["new"], 3, dislikes=[["a0"]])
     assert one.source == of_many.source == "fold_in"
     assert one.items == of_many.items
+
+
+def test_an_item_that_is_only_disliked_is_not_new(tmp_path: Path) -> None:
+    """Nobody has it, and yet it takes no place that new items are to have."""
+    odd = [user for user in range(N_USERS) if user % 2]
+    hated = {"user_id": odd, "item_id": ["hated"] * len(odd), "event": ["dislike"] * len(odd)}
+    times = {"timestamp": [START] * len(odd)}
+    ids = [*(f"{kind}{item}" for kind in "ab" for item in range(N_ITEMS)), "hated", "fresh"]
+    items = pa.table({"item_id": ids, "kind": ["x", "y"] * (len(ids) // 2)})
+    events = pa.concat_tables([divided(), pa.table(hated | times)])
+    options = {"items": items, "item_features": ["kind"], "split": "none", **SMALL}
+    recsys.train(events, tmp_path, events=EVENTS, **options)
+    recommender = recsys.open(tmp_path)
+
+    def new_ones(asked: Recommender) -> set[object]:
+        found = asked.recommend(0, 20, new_items={"share": 0.5, "exploration": 0})
+        pairs = zip(found.items, found.are_new, strict=True)
+        return {one.item_id for one, is_new in pairs if is_new}
+
+    assert new_ones(recommender) == {"fresh"}
+    assert {one: recommender.explain(0, one).is_new_item for one in ("hated", "fresh", "a0")} == {
+        "hated": False,
+        "fresh": True,
+        "a0": False,
+    }
+    content = open_version(tmp_path)
+    listed = recommender.rows.recommend(0, recommender.rows.request(20))
+    items_of = json.loads(ListWriter(content).text(listed))["items"]
+    written = {one["item_id"]: "new_item" in one for one in items_of}
+    assert (written["hated"], written["fresh"]) == (False, True)
+    table = pq.read_table(recsys.versions(tmp_path)[0].folder / "items.parquet")
+    dislikes = dict(zip(table["item_id"].to_pylist(), table["dislikes"].to_pylist(), strict=True))
+    assert (dislikes["hated"], dislikes["fresh"], dislikes["a0"]) == (len(odd), 0, 0)
+
+    more = pa.table({"item_id": ["loathed", "newest"], "kind": ["x", "y"]})
+    first = {"user_id": [1, 2], "item_id": ["loathed", "a0"], "event": ["dislike", "view"]}
+    log = read(pa.table(first | {"timestamp": [START, START]}))
+    assert set(recommender.add_items(more, log)) == {"loathed", "newest"}
+    assert new_ones(recommender) == {"fresh", "newest"}
+
+
+def test_a_pair_of_which_nothing_is_left_explains_nothing(tmp_path: Path) -> None:
+    """A view and a dislike of the same weight: seen, and no part of a score."""
+    more = {"user_id": [0, 0], "item_id": ["a0", "a0"], "event": ["dislike", "view"]}
+    events = pa.concat_tables([divided(), pa.table(more | {"timestamp": [START, START]})])
+    viewed = pc.and_(pc.equal(events["user_id"], 0), pc.equal(events["item_id"], "a0"))
+    events = events.filter(pc.invert(pc.and_(viewed, pc.greater(events["timestamp"], START))))
+    recsys.train(events, tmp_path, events={"view": 1, "dislike": -1}, split="none", **SMALL)
+    recommender = recsys.open(tmp_path)
+    assert "a0" not in {one.item_id for one in recommender.recommend(0, 20).items}
+    explained = recommender.explain(0, "b1")
+    assert "a0" not in {one.item_id for one in explained.contributions}
+    parts = sum(one.score for one in explained.contributions) + explained.rest
+    assert parts == pytest.approx(explained.score)

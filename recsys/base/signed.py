@@ -31,6 +31,12 @@ def disliked(matrix: sp.csr_array) -> sp.csr_array:
     return part
 
 
+def counted(matrix: sp.csr_array) -> sp.csr_array:
+    """Return a matrix without the pairs of which nothing is left but that they were seen."""
+    is_counted = np.abs(matrix.data) > SMALLEST
+    return matrix if is_counted.all() else _part(matrix, is_counted)
+
+
 def with_data_of(matrix: sp.csr_array, likes: sp.csr_array) -> sp.csr_array:
     """Return a matrix whose likes weigh what they do in `likes`, which has them alone."""
     data = np.array(matrix.data)

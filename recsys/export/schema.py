@@ -29,6 +29,7 @@ _MEANINGS = {
     "seen_day": "Day of the last event with each seen item, where people come back to items.",
     "popularity": "Users of the item; 0 of an item that only its attributes speak for.",
     "recent_popularity": "The same, with old interactions counting less.",
+    "dislikes": "Users who dislike the item, whom popularity leaves out; absent where nobody does.",
     "first_day": "Day of the first event of the item.",
     "velocity": "How much more often the item is met of late than its own past lets expect.",
     "repeat_share": "Of the users of the item, those who come back to it on a later day.",

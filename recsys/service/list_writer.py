@@ -21,7 +21,8 @@ class _Pieces(dict[int, str]):
 
     def __init__(self, content: Content) -> None:
         super().__init__()
-        self._written, self._items = content.item_json, content.items
+        self._written, self._ids = content.item_json, content.items.ids
+        self._n_with_events = content.items.n_with_events
         self._titles: pa.ChunkedArray | None = None
         if self._written is None:
             self._titles = titles_of(content.attributes)
@@ -36,7 +37,7 @@ class _Pieces(dict[int, str]):
         if self._written is not None:
             return self._written[row]
         title = None if self._titles is None else self._titles[row].as_py()
-        return json_of(self._items.ids[row], title, is_new=self._items.popularity[row] == 0)
+        return json_of(self._ids[row], title, is_new=self._n_with_events[row] == 0)
 
 
 class ListWriter:

@@ -65,7 +65,7 @@ class Answers:
             self._index,
             where,
             self._sold_out or None,
-            self._items.popularity,
+            self._items.n_with_events,
             lambda: content.times,
         )
 
@@ -280,7 +280,7 @@ class Answers:
     def are_new(self, item_ids: Iterable[Id]) -> list[bool]:
         """Return which items nobody has yet."""
         rows = self._items.ids.rows(item_ids)
-        is_new: list[bool] = ((rows >= 0) & (self._items.popularity[rows] == 0)).tolist()
+        is_new: list[bool] = ((rows >= 0) & (self._items.n_with_events[rows] == 0)).tolist()
         return is_new
 
     def seen_by(self, user_id: Id) -> ItemRows:

@@ -122,8 +122,8 @@ class ItemAttributes:
         What holds the items, for error messages.
     sold_out : SoldOut, optional
         Items that may be in no list.
-    popularity : ndarray of int64, shape (n_items,), optional
-        Users of each item, by which one is new. Default: none is.
+    n_with_events : ndarray of int64, shape (n_items,), optional
+        Users who have or dislike each item, by which one is new. Default: none is.
     times : callable, optional
         Returns what the time of events says of the items, or None where nothing.
     """
@@ -135,11 +135,11 @@ class ItemAttributes:
         index: Index,
         where: str,
         sold_out: SoldOut | None = None,
-        popularity: NDArray[np.int64] | None = None,
+        n_with_events: NDArray[np.int64] | None = None,
         times: Callable[[], ItemTimes | None] = lambda: None,
     ) -> None:
         self.ids = ids
-        self._popularity = popularity
+        self._n_with_events = n_with_events
         self._sold_out = sold_out
         self._load, self._times = table, times
         self._index = index
@@ -204,10 +204,10 @@ class ItemAttributes:
         return Matching(is_matching, self._index.allow(is_matching))
 
     def is_new(self, users: int) -> NDArray[np.bool_]:
-        """Return which items fewer than so many users have, (n_items,)."""
-        if self._popularity is None:
+        """Return which items fewer than so many users have or dislike, (n_items,)."""
+        if self._n_with_events is None:
             return np.zeros(len(self.ids), dtype=np.bool_)
-        return np.asarray(self._popularity < users)
+        return np.asarray(self._n_with_events < users)
 
     def apart(self, where: str | None, users: int) -> Apart:
         """Return the items that fulfil a condition, those that are new and the others."""

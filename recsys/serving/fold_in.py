@@ -337,9 +337,10 @@ class Histories:
         self, history: "sp.csr_array", user: FloatVector, item_idx: int, source: Source
     ) -> Explanation:
         """Explain the score of an item for a user with this history and this embedding."""
+        from recsys.base.signed import counted
         from recsys.models.requirements import as_taken
 
-        history = as_taken(self._model, history)
+        history = counted(as_taken(self._model, history))
         score = float(user.astype(np.float64) @ self._items.embeddings[item_idx])
         contributions = self._contributions
         with self._solvable():
@@ -353,7 +354,7 @@ class Histories:
             score - float(added.sum()),
             source,
             self.version,
-            is_new_item=int(self._items.popularity[item_idx]) == 0,
+            is_new_item=int(self._items.n_with_events[item_idx]) == 0,
         )
 
 

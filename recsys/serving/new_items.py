@@ -33,7 +33,9 @@ def with_items(
     new = given.take(np.flatnonzero(base.items.ids.rows_of(given) < 0))
     if not len(new):
         return content, []
-    rows, n_users = _rows(base, attributes_of(table, new), new, events)
+    rows, seen = _rows(base, attributes_of(table, new), new, events)
+    n_users = popularity_of(liked(seen))
+    dislikes = popularity_of(seen) - n_users
     found = np.flatnonzero(rows.items.any(axis=1))
     if not len(found):
         raise DataError(
@@ -43,7 +45,8 @@ def with_items(
         )
     added = new.take(found)
     summands = None if rows.summands is None else rows.summands[found]
-    more = More(attributes_of(table, added), rows.items[found], n_users[found], summands)
+    counts = n_users[found], dislikes[found]
+    more = More(attributes_of(table, added), rows.items[found], *counts, summands)
     if isinstance(content, ContentWithMore):
         more = content.more.with_those_of(more)
     return ContentWithMore.after(base, more), added.tolist()
@@ -51,8 +54,8 @@ def with_items(
 
 def _rows(
     content: Content, more: pa.Table, new: Ids, events: Interactions | None
-) -> tuple[NewItems, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """Return the embeddings of new items, and the users of each."""
+) -> tuple[NewItems, sp.csr_array]:
+    """Return the embeddings of new items, and what users did with them, (n_users, n_new)."""
     known = content.map_of_new_items
     priors = None if known is None else known.vectors(_with_missing(more, known.encoder))
     popularity = content.items.popularity
@@ -67,12 +70,12 @@ def _rows(
         summands = None
         if before.summands is not None:
             summands = summands_of(priors, before, popularity)
-        return NewItems(priors, summands), np.zeros(len(new), dtype=np.int64)
+        return NewItems(priors, summands), sp.csr_array((len(before.users), len(new)))
     spec = content.version.manifest.model
     model = model_from(spec.name, spec.parameters)
     user_items = _with_events(content, new, events, recency_of(model))
     found = fold_in_items(model, before, popularity, user_items, spec.unit, priors)
-    return found, popularity_of(liked(user_items))[len(content.items.ids) :]
+    return found, user_items[:, len(content.items.ids) :]
 
 
 def _with_missing(table: pa.Table, encoder: FeatureEncoder) -> pa.Table:
@@ -93,7 +96,7 @@ def _with_events(
     shape = len(seen), n_known + len(new)
     before = sp.csr_array((weight, seen.item_idx, seen.starts), shape=(len(seen), n_known))
     before.resize(shape)
-    pairs = events.user_items(recency).tocoo()
+    pairs = events.user_items(recency, signed=True).tocoo()
     rows = content.users.ids.rows_of(events.users)[pairs.row]
     columns = new.rows_of(events.items)[pairs.col]
     is_ours = (rows >= 0) & (columns >= 0)

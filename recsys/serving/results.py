@@ -132,7 +132,7 @@ class Explanation(Described):
     about : tuple, optional
         Where `attributes` and `titles` of the contributions come from.
     is_new_item : bool
-        Whether nobody has the item yet: its embedding comes from its attributes.
+        Whether nobody has or dislikes the item yet: its embedding comes from its attributes.
 
     Examples
     --------

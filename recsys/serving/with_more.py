@@ -24,7 +24,8 @@ class More:
     attributes : pyarrow.Table
         One row for each, with a column item_id.
     vectors : ndarray of float32, shape (n, factors)
-    n_users : ndarray of int64, shape (n,)
+    n_users, dislikes : ndarray of int64, shape (n,)
+        How many users have, and dislike, each.
     summands : ndarray of float32, shape (n, factors), optional
         What each adds to a user, of a model that has them.
     """
@@ -32,6 +33,7 @@ class More:
     attributes: pa.Table
     vectors: FloatMatrix
     n_users: NDArray[np.int64]
+    dislikes: NDArray[np.int64]
     summands: FloatMatrix | None = None
 
     @property
@@ -52,6 +54,7 @@ class More:
             pa.concat_tables(tables, promote_options="permissive"),
             np.vstack([self.vectors[kept], other.vectors]),
             np.concatenate([self.n_users[kept], other.n_users]),
+            np.concatenate([self.dislikes[kept], other.dislikes]),
             summands,
         )
 
@@ -115,12 +118,14 @@ def _with_text_ids(table: pa.Table) -> pa.Table:
 
 def _items_with(items: ItemTable, more: More) -> ItemTable:
     ids, _ = items.ids.joined(more.ids)
-    recent, summands = items.recent, items.summands
+    recent, summands, dislikes = items.recent, items.summands, items.dislikes
     if recent is not None:
         recent = np.concatenate([recent, more.n_users.astype(np.float32)])
     if summands is not None:
         of_more = np.zeros_like(more.vectors) if more.summands is None else more.summands
         summands = np.vstack([np.asarray(summands), of_more])
+    if dislikes is None:
+        dislikes = np.zeros_like(items.popularity)
     return replace(
         items,
         ids=ids,
@@ -128,4 +133,5 @@ def _items_with(items: ItemTable, more: More) -> ItemTable:
         popularity=np.concatenate([items.popularity, more.n_users]),
         recent=recent,
         summands=summands,
+        dislikes=np.concatenate([dislikes, more.dislikes]),
     )

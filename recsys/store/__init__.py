@@ -24,11 +24,12 @@ from recsys.store.manifest import (
     ModelSpec,
 )
 from recsys.store.parent import Damaged, Parent, align_with_current, parent_of, require_comparable
-from recsys.store.parquet_files import ItemTable, SeenLists, UserTable, read_vectors
+from recsys.store.parquet_files import ItemTable, UserTable, read_vectors
 from recsys.store.prune import Pruning, prune, prune_refreshed
 from recsys.store.publish import Gate, publish, require_writable
 from recsys.store.release import Release
 from recsys.store.remote import shown_store, store_folder
+from recsys.store.seen_lists import SeenLists
 from recsys.store.sound import PassedOver, damage_of
 from recsys.store.verify import verify
 from recsys.store.versions import Version, current, current_or_none, find_version, versions

@@ -13,80 +13,16 @@ from numpy.typing import NDArray
 
 from recsys.base.durable import durable_file
 from recsys.base.errors import DataError
-from recsys.base.reading import damaged, errors_of_reading
+from recsys.base.lazy import lazy_property
+from recsys.base.reading import errors_of_reading
 from recsys.store.manifest import FORMAT
+from recsys.store.seen_lists import SeenLists
 from recsys.vectors import FloatMatrix, Ids, NamedVectors
 
 USERS = "users.parquet"
 ITEMS = "items.parquet"
 
 _ROWS_PER_GROUP = 1 << 18
-
-
-@dataclass(frozen=True, eq=False)
-class SeenLists:
-    """The items that each user has seen.
-
-    Parameters
-    ----------
-    starts : ndarray of int64, shape (n_users + 1,)
-    item_idx : ndarray of int32, shape (n_seen,)
-        Ascending and unique within a user.
-    weight : ndarray of float32, shape (n_seen,), optional
-        In training; below 0 of what the user disliked. Default: 1.
-    day : ndarray of uint16, shape (n_seen,), optional
-        Of the last event with each, since 1970-01-01.
-    """
-
-    starts: NDArray[np.int64]
-    item_idx: NDArray[np.int32]
-    weight: NDArray[np.float32] | None = None
-    path: Path = Path(USERS)  # of the file that holds them, for errors
-    day: NDArray[np.uint16] | None = None
-
-    def __getitem__(self, user_idx: int) -> NDArray[np.int32]:
-        start, end = self._ends(user_idx)
-        return self.item_idx[start:end]
-
-    def users_with(self, is_item: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """Return the users who have seen, and not disliked, one of some items, (n,), ascending."""
-        places = np.flatnonzero(is_item[self.item_idx])
-        if self.weight is not None:
-            places = places[self.weight[places] > 0]
-        users = np.searchsorted(self.starts, places, side="right") - 1
-        return np.unique(users).astype(np.int32)
-
-    def require_items(self, item_idx: NDArray[np.int32], n_items: int) -> None:
-        """Raise a CorruptVersionError where one of the items that were seen is not one of n."""
-        require_rows(item_idx, n_items, self.path)
-
-    def _ends(self, user_idx: int) -> tuple[int, int]:
-        start, end = int(self.starts[user_idx]), int(self.starts[user_idx + 1])
-        if not 0 <= start <= end <= len(self.item_idx):
-            raise damaged(self.path, f"no list of seen items for row {user_idx}")
-        return start, end
-
-    def weights(self, user_idx: int) -> NDArray[np.float32]:
-        """Return the weight of each seen item of a user."""
-        start, end = self._ends(user_idx)
-        if self.weight is None:
-            return np.ones(end - start, dtype=np.float32)
-        return self.weight[start:end]
-
-    def days(self, user_idx: int) -> NDArray[np.uint16] | None:
-        """Return the day of the last event with each seen item of a user, where it is known."""
-        return None if self.day is None else self.day[slice(*self._ends(user_idx))]
-
-    def liked(self, user_idx: int) -> NDArray[np.int32]:
-        """Return what a user has seen and not disliked."""
-        return self[user_idx] if self.weight is None else self[user_idx][self.weights(user_idx) > 0]
-
-    def disliked(self, user_idx: int) -> NDArray[np.int32]:
-        """Return what a user disliked."""
-        return self[user_idx][self.weights(user_idx) < 0]
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +40,7 @@ class ItemTable:
     """items.parquet: ids, embeddings (n_items, factors), popularity, and their space.
 
     `summands` (n_items, factors) are those of `recsys.Embeddings`, for models that have them.
+    `dislikes` counts the users who dislike each item, whom `popularity` leaves out.
     """
 
     ids: Ids
@@ -112,6 +49,12 @@ class ItemTable:
     space_id: str
     recent: NDArray[np.float32] | None = None  # with old interactions counting less
     summands: FloatMatrix | None = None
+    dislikes: NDArray[np.int64] | None = None  # (n_items,); None where nobody dislikes anything
+
+    @lazy_property
+    def n_with_events(self) -> NDArray[np.int64]:  # (n_items,)
+        """How many users have or dislike each item: none of a new one."""
+        return self.popularity if self.dislikes is None else self.popularity + self.dislikes
 
 
 def write_user_table(folder: Path, users: UserTable) -> None:
@@ -148,7 +91,7 @@ def _user_group(users: UserTable, rows: slice) -> pa.Table:
 def write_item_table(folder: Path, items: ItemTable) -> None:
     """Write items.parquet: item_id, embedding, popularity, and recent_popularity if known.
 
-    And summand, where the model has one for each item.
+    And summand, where the model has one for each item, and dislikes, where there are any.
     """
     table = {
         "item_id": id_column(items.ids),
@@ -159,6 +102,8 @@ def write_item_table(folder: Path, items: ItemTable) -> None:
         table["recent_popularity"] = pa.array(items.recent, pa.float32())
     if items.summands is not None:
         table["summand"] = embedding_column(items.summands)
+    if items.dislikes is not None:
+        table["dislikes"] = pa.array(items.dislikes, pa.int64())
     write(folder / ITEMS, pa.table(table), items.space_id)
 
 
@@ -183,10 +128,9 @@ def read_item_table(folder: Path) -> ItemTable:
             embeddings=vectors_of(table["embedding"]),
             popularity=column_of(table["popularity"], np.int64),
             space_id=space_id,
-            recent=column_of(table["recent_popularity"], np.float32)
-            if "recent_popularity" in table.column_names
-            else None,
+            recent=_column_if_there(table, "recent_popularity", np.float32),
             summands=vectors_of(table["summand"]) if "summand" in table.column_names else None,
+            dislikes=_column_if_there(table, "dislikes", np.int64),
         )
 
 
@@ -232,12 +176,6 @@ def read_vectors(users: str | Path, items: str | Path) -> tuple[NamedVectors, Na
         NamedVectors(user_table.ids, user_table.embeddings, "user", ours, f"in {users}"),
         NamedVectors(item_table.ids, item_table.embeddings, "item", theirs, f"in {items}"),
     )
-
-
-def require_rows(rows: NDArray[np.int32], n: int, path: Path) -> None:
-    """Raise a CorruptVersionError where a row that a file holds is not one of n."""
-    if len(rows) and rows.view(np.uint32).max() >= n:
-        raise damaged(path, f"expected rows from 0 to {n - 1}, got others")
 
 
 def errors_of_parquet(path: Path) -> AbstractContextManager[None]:
@@ -363,6 +301,10 @@ def _inside(lists: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
 def column_of(column: pa.ChunkedArray, dtype: type[np.generic]) -> NDArray[Any]:
     """Return a column of numbers without nulls, read-only."""
     return _joined([_numbers(chunk, dtype) for chunk in column.chunks], dtype)
+
+
+def _column_if_there(table: pa.Table, name: str, dtype: type[np.generic]) -> NDArray[Any] | None:
+    return column_of(table[name], dtype) if name in table.column_names else None
 
 
 def _numbers(array: pa.Array, dtype: type[np.generic]) -> NDArray[Any]:

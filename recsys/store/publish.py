@@ -208,6 +208,7 @@ def _write_tables(folder: Path, release: Release, storage: Storage, on_step: OnS
         space_id,
         release.recent,
         release.embeddings.summands,
+        release.seen_lists.dislikes(len(release.items)),
     )
     parquet_files.write_user_table(folder, user_table)
     on_step(1, 6)
@@ -223,7 +224,7 @@ def _write_tables(folder: Path, release: Release, storage: Storage, on_step: OnS
     for side, found in release.feature_maps.items():
         write_feature_map(folder, side, found, space_id)
     write_mapped(folder, user_table, item_table, storage)
-    write_item_json(folder, release.items, release.attributes, release.popularity == 0)
+    write_item_json(folder, release.items, release.attributes, item_table.n_with_events == 0)
     on_step(3, 6)
 
 

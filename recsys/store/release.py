@@ -12,7 +12,7 @@ from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
 from recsys.store.item_times import ItemTimes
 from recsys.store.manifest import EvaluationSummary, ModelSpec
-from recsys.store.parquet_files import SeenLists
+from recsys.store.seen_lists import SeenLists
 from recsys.vectors import Embeddings, Ids, space_id_of
 from recsys.vectors.ids import Kind
 

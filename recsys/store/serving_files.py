@@ -12,7 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.reading import damaged, errors_of_reading, open_array
-from recsys.store.parquet_files import ItemTable, SeenLists, UserTable, require_rows
+from recsys.store.parquet_files import ItemTable, UserTable
+from recsys.store.seen_lists import SeenLists, require_rows
 from recsys.vectors import FloatMatrix, FloatVector, Id, Ids
 from recsys.vectors.ids import IdTable, canonical, find_row, leads_elsewhere, n_home_slots
 from recsys.vectors.storage import Storage, StoredMatrix, encode
@@ -179,7 +180,7 @@ MAPPED_USERS, MAPPED_ITEMS = f"{SERVING}/users", f"{SERVING}/items"
 
 _IDS, _ID_SLOTS = "ids.arrow", "id_slots.npy"
 _EMBEDDINGS, _SCALE = "embeddings.npy", "scale.npy"
-_SUMMANDS, _POPULARITY = "summands.npy", "popularity.npy"
+_SUMMANDS, _POPULARITY, _DISLIKES = "summands.npy", "popularity.npy", "dislikes.npy"
 _SEEN_STARTS, _SEEN_ITEMS = "seen_starts.npy", "seen_items.npy"
 _SEEN_WEIGHTS, _RECENT, _POPULAR = "seen_weights.npy", "recent.npy", "popular.npy"
 _SEEN_DAYS = "seen_days.npy"
@@ -208,6 +209,8 @@ def write_mapped(
         np.save(version / MAPPED_ITEMS / _RECENT, items.recent)
     if items.summands is not None:
         np.save(version / MAPPED_ITEMS / _SUMMANDS, np.ascontiguousarray(items.summands))
+    if items.dislikes is not None:
+        np.save(version / MAPPED_ITEMS / _DISLIKES, items.dislikes)
     np.save(version / MAPPED_ITEMS / _POPULAR, _by_popularity(items))
 
 
@@ -261,6 +264,7 @@ def open_items(version: Path, space_id: str, shape: tuple[int, int]) -> ItemTabl
         space_id=space_id,
         recent=_array_if_there(folder / _RECENT, np.float32, (shape[0],)),
         summands=_array_if_there(folder / _SUMMANDS, np.float32, shape),
+        dislikes=_array_if_there(folder / _DISLIKES, np.int64, (shape[0],)),
     )
 
 

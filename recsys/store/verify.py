@@ -108,8 +108,9 @@ def _check_items(version: Version, items: ItemTable) -> None:
     for name, vectors in (("embeddings", items.embeddings), ("summands", items.summands)):
         is_finite = vectors is None or bool(np.isfinite(vectors).all())
         _require(is_finite, folder / ITEMS, f"finite {name}", "others")
-    is_count = bool((items.popularity >= 0).all())
-    _require(is_count, folder / ITEMS, "popularity of 0 or more", "less")
+    for name, counts in (("popularity", items.popularity), ("dislikes", items.dislikes)):
+        is_count = counts is None or bool((counts >= 0).all())
+        _require(is_count, folder / ITEMS, f"{name} of 0 or more", "less")
     _check_attributes(version, "item", items.ids)
     if TIMES in version.manifest.files:
         n = len(read_item_times(folder))
@@ -138,6 +139,7 @@ def _check_copies(content: Content, users: UserTable, items: ItemTable) -> None:
     of_items = (
         (content.items.popularity, items.popularity),
         (content.items.recent, items.recent),
+        (content.items.dislikes, items.dislikes),
         (content.items.summands, items.summands),
         (np.sort(content.popular), np.arange(len(items.ids))),
     )

@@ -29,7 +29,7 @@ from recsys.evaluation.held_out import pattern
 from recsys.features import Features
 from recsys.models.als.row_solver import N_SCRATCH, solve_rows
 from recsys.models.protocol import checked
-from recsys.store.parquet_files import SeenLists
+from recsys.store.seen_lists import SeenLists
 
 SHAPE = (40, 30)
 MERGED: dict[str, Callable[[Any, Any], Any]] = {

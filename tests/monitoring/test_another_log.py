@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from recsys.monitoring.another_log import reason_for_another_log
-from recsys.store.parquet_files import SeenLists
+from recsys.store.seen_lists import SeenLists
 from recsys.vectors import Ids
 from tests.worlds import as_interactions, random_user_items
 

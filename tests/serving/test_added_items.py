@@ -72,9 +72,8 @@ def both(
     )
     table = whole.attributes
     assert table is not None
-    more = More(
-        table.slice(N_KNOWN), world.items[N_KNOWN:], np.zeros(N_ITEMS - N_KNOWN, dtype=np.int64)
-    )
+    nobody = np.zeros(N_ITEMS - N_KNOWN, dtype=np.int64)
+    more = More(table.slice(N_KNOWN), world.items[N_KNOWN:], nobody, nobody)
     content = ContentWithMore.after(open_version(folder / "known"), more)
     return world, open_store(folder / "all"), Recommender(content)
 

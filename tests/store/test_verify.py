@@ -15,7 +15,8 @@ from recsys.errors import CorruptVersionError, RecsysError, StoreError
 from recsys.settings import IndexSettings
 from recsys.store import Content, Version, find_version, publish, verify
 from recsys.store.manifest import FORMAT, FileFacts
-from recsys.store.parquet_files import SeenLists, UserTable, read_user_table, write_user_table
+from recsys.store.parquet_files import UserTable, read_user_table, write_user_table
+from recsys.store.seen_lists import SeenLists
 from tests.store.releases import small_release
 
 FILES = [
