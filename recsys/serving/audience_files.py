@@ -29,7 +29,7 @@ _MIN_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class AudienceSettings:
-    """What the audiences of a folder are; batch.json holds it."""
+    """What the audiences of a folder are; _batch.json holds it."""
 
     version: str
     k: int
@@ -81,7 +81,7 @@ def write_audiences(
     Parameters
     ----------
     folder : path
-        Created if missing. `batch.json` in it holds the settings of the audiences.
+        Created if missing. `_batch.json` in it holds the settings of the audiences.
     item_ids : iterable of str or int, optional
         Ids or titles. Default: all items of the version.
     k, per_user, where

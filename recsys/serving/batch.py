@@ -23,7 +23,8 @@ from recsys.vectors.ids import checked_k
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SETTINGS = "batch.json"
+SETTINGS = "_batch.json"
+"""Readers of a whole folder, of Arrow and of Spark, leave out what begins so."""
 
 _BYTES_PER_ENTRY = 160  # of a list while its file is made: rows and scores twice, and five columns
 _MIN_BYTES = 1 << 20
@@ -33,7 +34,7 @@ _OF = b"recsys.batch"  # metadata of a file: the settings of its lists
 
 @dataclass(frozen=True)
 class ListSettings:
-    """What the lists of a folder are; batch.json holds it."""
+    """What the lists of a folder are; _batch.json holds it."""
 
     version: str
     k: int
@@ -84,7 +85,7 @@ def write_batch(
     Parameters
     ----------
     folder : path
-        Created if missing. `batch.json` in it holds the settings of the lists.
+        Created if missing. `_batch.json` in it holds the settings of the lists.
     where : str, optional
         As in `Recommender.recommend`.
     memory_bytes : int

@@ -287,7 +287,8 @@ def _scalar(kind: pa.DataType, value: Any, name: str) -> Any:
     if isinstance(value, str) and pt.is_timestamp(kind):
         return _cast_or_none(_moment(kind, value, name), kind)
     got = {bool: "true or false", str: "a text"}.get(type(value), "a number")
-    raise _misfit(name, kind, f"got {got} beside it")
+    advice = f"; write 'value' in {name}" if is_list(kind) else ""
+    raise _misfit(name, kind, f"got {got} beside it{advice}")
 
 
 def _decimal_or_none(kind: pa.DataType, value: Decimal) -> pa.Scalar | None:

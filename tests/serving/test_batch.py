@@ -49,6 +49,7 @@ def test_every_user_is_there_with_the_list_of_one_call(recommender, tmp_path: Pa
 
 def test_it_goes_on_where_it_was_interrupted(recommender, tmp_path: Path) -> None:
     whole = write_batch(recommender, tmp_path / "whole", K, memory_bytes=SMALL)
+    assert pq.read_table(whole)["user_id"].unique().to_pylist() == recommender.all_users.tolist()
     expected = [path.read_bytes() for path in parts_of(whole)]
     folder = write_batch(recommender, tmp_path / "out", K, memory_bytes=SMALL)
     *kept, last = parts_of(folder)

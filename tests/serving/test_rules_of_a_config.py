@@ -85,7 +85,7 @@ def test_a_config_holds_for_every_list(world: World, config: Path, tmp_path: Pat
     assert "i7" not in [one.item_id for one in ruled.similar_items("i8", 399)]
     assert ruled.find("i7")[0].item_id == "i7"
     folder = write_batch(ruled, tmp_path / "lists", 6)
-    assert json.loads((folder / "batch.json").read_text())["rules"]["max_per"] == ["color:2"]
+    assert json.loads((folder / "_batch.json").read_text())["rules"]["max_per"] == ["color:2"]
     with pytest.raises(DataError, match="rules"):
         write_batch(open_store(store_of(world)), folder, 6)
 
