@@ -4,6 +4,7 @@
     python -m benchmarks.als --factors 64 --log gowalla
     python -m benchmarks.als --fit              # all of `fit`, of 4 and of 15 epochs, 5.2 M pairs
     python -m benchmarks.als --growth           # how time grows, 1 M to 100 M, 32 to 1024 factors
+    python -m benchmarks.als --rounding         # what columns in bytes do to the loss
     python -m benchmarks.als --warm-start       # epochs that yesterday's embeddings save
     python -m benchmarks.als --machine          # peak flops and bandwidth, start-up, memory
 
@@ -29,6 +30,8 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 from benchmarks.als_solvers import (
+    ALPHA,
+    REGULARIZATION,
     Factors,
     Seconds,
     Solver,
@@ -41,6 +44,7 @@ from benchmarks.als_solvers import (
 from benchmarks.machine import peak_bandwidth, peak_flops, start_up
 from benchmarks.worlds import tasteful_matrix
 from recsys.models import ALS
+from recsys.models.als import rounding
 from recsys.models.protocol import Epoch
 from recsys.vectors import Embeddings
 
@@ -200,6 +204,26 @@ def warm_start(world: sp.csr_array) -> None:
         print(f"| {share:.0%} | yesterday's | {warm} |")
 
 
+def rounding_costs(all_factors: Iterable[int]) -> None:
+    """Print how far the losses of epochs are from those of a fit that rounds to half precision."""
+    print("| log | factors | of half precision | change, of each epoch |")
+    print("|---|---:|---:|---|")
+    cached, worlds = rounding._CACHED, {"generated": tasteful_matrix(5_200_000)}
+    if (world := gowalla()) is not None:
+        worlds["Gowalla"] = world
+    for name, world in worlds.items():
+        for factors in all_factors:
+            als = ALS.from_alpha(ALPHA, REGULARIZATION, factors=factors, iterations=N_EPOCHS)
+            found = []
+            for rounding._CACHED in (world.nnz * factors * 4, 0):  # all in halves, none
+                found.append(np.array(losses_of(als, world)))
+            rounding._CACHED = cached
+            changes = " ".join(f"{change:+.1e}" for change in found[1] / found[0] - 1)
+            print(
+                f"| {name} | {factors} | {found[0][-1] / world.nnz:.4f} | {changes} |", flush=True
+            )
+
+
 def losses_of(als: ALS, world: sp.csr_array, start: Embeddings | None = None) -> list[float]:
     """Return the loss after each epoch."""
     found: list[float] = []
@@ -222,7 +246,7 @@ def machine() -> None:
         seconds = seconds_per_epoch(world, factors)
         rows = sum(world.shape)
         work = 12 * factors * world.nnz + 3 * rows * factors**2  # with one step, and no turn
-        moved = 2 * world.nnz * (2 * factors + 8)  # halves of each vector once, column, weight
+        moved = 2 * world.nnz * (factors + 8)  # bytes of each vector once, column, weight
         print(
             f"20 M interactions, {factors} factors: {seconds:.3f} s per epoch, "
             f"{100 * work / seconds / flops:.0f} % of peak flops, "
@@ -251,6 +275,7 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--machine", action="store_true")
+    parser.add_argument("--rounding", action="store_true")
     parser.add_argument("--warm-start", action="store_true")
     parser.add_argument("--log", choices=("gowalla", "generated"))
     parser.add_argument("--factors", type=int, nargs="+", default=FACTORS)
@@ -260,6 +285,8 @@ def main() -> None:
         fits(arguments.factors, n_runs=3)
     elif arguments.growth:
         growth()
+    elif arguments.rounding:
+        rounding_costs(arguments.factors)
     elif arguments.warm_start:
         if (world := gowalla()) is not None:
             warm_start(world)

@@ -5,7 +5,7 @@ to wait for, and it adds code for lengths that cannot occur here: every length i
 `N_LANES`. A processor with narrower registers takes several instructions for one.
 
 Lanes are added, subtracted, multiplied and divided with the operators of numbers. Half precision
-is held in arrays of uint16, as Numba has no float16.
+is held in arrays of uint16, as Numba has no float16. Whole numbers are read from arrays of int8.
 """
 
 import operator
@@ -23,6 +23,7 @@ _cgutils: Any = cgutils  # without types of its own
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 LANES = ir.VectorType(_FLOAT, N_LANES)
 _HALVES = ir.VectorType(ir.HalfType(), N_LANES)
+_BYTES = ir.VectorType(ir.IntType(8), N_LANES)
 _READ, _KEEP, _DATA = 0, 3, 1  # the arguments of LLVM's prefetch
 
 
@@ -62,6 +63,9 @@ def _load(_context: Any, array: Any, at: Any) -> Any:
         if array.dtype == types.uint16:
             halves = builder.load(builder.bitcast(address, _HALVES.as_pointer()), align=2)
             return builder.fpext(halves, LANES)
+        if array.dtype == types.int8:
+            whole = builder.load(builder.bitcast(address, _BYTES.as_pointer()), align=1)
+            return builder.sitofp(builder.sext(whole, ir.VectorType(_INT, N_LANES)), LANES)
         return builder.load(builder.bitcast(address, LANES.as_pointer()), align=4)
 
     return lanes_type(array, at), generate
@@ -201,6 +205,8 @@ def _borrowed(_context: Any, array: Any) -> Any:
 
 load: Any = intrinsic(_load)
 """``load(array, at)``: the 16 numbers from ``array[at]`` on; of uint16, numbers of half precision.
+
+Of int8, whole numbers.
 
 `at` is an index, or a tuple of them. There is no check of bounds.
 """

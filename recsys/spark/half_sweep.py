@@ -17,9 +17,9 @@ import scipy.sparse as sp
 from recsys.base.aligned import aligned_zeros
 from recsys.base.threads import Threads, threads
 from recsys.models.als.basis import Dense
-from recsys.models.als.columns import Fixed
+from recsys.models.als.columns import Fixed, Floats
 from recsys.models.als.gram import Gram, GramPart, gram_parts, joined, total_of
-from recsys.models.als.row_solver import halve_rows
+from recsys.models.als.rounding import halved, on_grid, scale_of_halves
 from recsys.models.als.sweep import Side, solve_side, turn
 from recsys.spark.arrow import map_in_arrow, one_row
 from recsys.spark.blocks import Cut, block_path, write_array
@@ -146,27 +146,43 @@ class Turn:
     ----------
     basis : ndarray of float32, shape (width, width), or None
         None: they stay in the basis in which they are.
-    scale : float or None
-        What halves are multiplied by; None: they stay float32.
+    longest : float or None
+        Norm of the longest row of the side; None: they stay float32.
+    units : ndarray of float32, shape (2, width), or None
+        Those of the whole numbers that rows are rounded to first; None: they are not.
     """
 
     solved: Vectors
     out: str
     name: str
     basis: FloatMatrix | None
-    scale: float | None
+    longest: float | None
+    units: Floats | None
+
+    @property
+    def scale(self) -> float:
+        """What the files hold is so many times the rows."""
+        return 1.0 if self.longest is None else scale_of_halves(self.longest)
 
     def __call__(self, block: int, pool: Threads) -> Found:
         """Turn the rows of a block, and write them."""
         vectors = in_float32(self.solved.block(block), 1.0)
         if self.basis is not None:
             turn(vectors, self.basis, pool)
-        rounded: Fixed = vectors
-        if self.scale is not None:
-            rounded = aligned_zeros(len(vectors), vectors.shape[1], np.uint16)
-            halve_rows(vectors, self.scale, 0, len(vectors), rounded)
-        write_array(block_path(Path(self.out), block, self.name), rounded)
+        columns, _ = round_for_executors(vectors, self.longest, self.units, pool)
+        write_array(block_path(Path(self.out), block, self.name), columns)
         return Found()
+
+
+def round_for_executors(
+    vectors: FloatMatrix, longest: float | None, units: Floats | None, pool: Threads
+) -> tuple[Fixed, float]:
+    """Round vectors in place as `Turn` says; return what executors read, and its scale."""
+    if longest is None:
+        return vectors, 1.0
+    if units is not None:
+        on_grid(vectors, longest, units, pool)
+    return halved(vectors, longest, pool)
 
 
 def run(spark: SparkSession, cut: Cut, work: Solve | Turn) -> Sums:

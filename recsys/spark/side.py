@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 from recsys.base.aligned import aligned_zeros
 from recsys.base.threads import Threads
 from recsys.models.als.basis import Basis, Dense, Outline, basis_of, choose, diagonal
-from recsys.models.als.gram import GramPart, gram, gram_parts, joined, total_of
-from recsys.models.als.sweep import (
-    START_SCALE,
-    halved,
-    longest_of,
-    scale_of_halves,
-    turn,
-)
+from recsys.models.als.gram import Gram, GramPart, gram, gram_parts, joined, total_of
+from recsys.models.als.rounding import is_in_bytes, longest_of, units_of
+from recsys.models.als.sweep import START_SCALE, turn
 from recsys.spark.blocks import Cut, block_path, read_array, write_array
 from recsys.spark.exchange import (
     Broadcasted,
@@ -30,7 +25,7 @@ from recsys.spark.exchange import (
     in_float32,
     whole_path,
 )
-from recsys.spark.half_sweep import Sums, Turn, run
+from recsys.spark.half_sweep import Sums, Turn, round_for_executors, run
 from recsys.spark.pairs import SideName
 from recsys.vectors import FloatMatrix
 
@@ -127,29 +122,31 @@ class SparkSide:
         outlines = self._outline(pool), rows._outline(pool)
         choice = choose(*outlines, unobserved_weight, self.factors, into)
         self.sums = replace(self.known(pool), gram=choice.of_fixed)
-        self.shipped = self._turned(name, choice.basis, pool, in_halves=True)
+        self.shipped = self._turned(name, choice.basis, pool, choice.of_fixed)
         return Given(self.shipped, choice.basis, choice.dense)
 
     def given_exactly(self, pool: Threads, name: str, unobserved_weight: float) -> Given:
         """Turn its solved rows into their eigenbasis, and give them to the executors in float32."""
         eigenvalues, basis = basis_of(self.known(pool).gram, self.factors)
-        self.shipped = self._turned(name, basis, pool, in_halves=False)
+        self.shipped = self._turned(name, basis, pool, None)
         return Given(self.shipped, basis, diagonal(eigenvalues, unobserved_weight))
 
     def _turned(
-        self, name: str, basis: FloatMatrix | None, pool: Threads, *, in_halves: bool
+        self, name: str, basis: FloatMatrix | None, pool: Threads, gram: Gram | None
     ) -> Vectors:
-        longest = self.known(pool).longest
-        if self.is_whole:
-            vectors = self.rows()
-            if basis is not None:
-                turn(vectors, basis, pool)
-            rounded = halved(vectors, longest, pool) if in_halves else (vectors, 1.0)
-            return self.sent(name, *rounded)
-        scale = scale_of_halves(longest) if in_halves else None
-        solved = Filed(self.solved, str(self.folder), self.cut, 1.0)
-        run(self.spark, self.cut, Turn(solved, str(self.folder), name, basis, scale))
-        return Filed(name, str(self.folder), self.cut, scale or 1.0)
+        """Turn its solved rows; round them, if a Gram matrix is given, as a fit elsewhere does."""
+        longest = None if gram is None else self.known(pool).longest
+        is_coarse = gram is not None and is_in_bytes(self.cut.n_rows, self.width)
+        units = units_of(gram) if gram is not None and is_coarse else None
+        if not self.is_whole:
+            solved = Filed(self.solved, str(self.folder), self.cut, 1.0)
+            work = Turn(solved, str(self.folder), name, basis, longest, units)
+            run(self.spark, self.cut, work)
+            return Filed(name, str(self.folder), self.cut, work.scale)
+        vectors = self.rows()
+        if basis is not None:
+            turn(vectors, basis, pool)
+        return self.sent(name, *round_for_executors(vectors, longest, units, pool))
 
     def sent(self, name: str, rows: NDArray[Any], scale: float) -> Vectors:
         """Send rows to the executors whole; those on this machine map one file."""

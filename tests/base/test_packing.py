@@ -191,8 +191,8 @@ def _solved(matrix: sp.csr_array, fixed: Any) -> Any:
     """Solve the last two rows."""
     rows, ones = np.zeros((3, 16), np.float32), np.ones(16, np.float32)
     solve_rows(
-        matrix.indptr.astype(np.int64, copy=False), matrix.indices, matrix.data, fixed, 1.0, rows,
-        ones, rows[:0], ones[:3], ones[:3], rows[:0], np.zeros((N_SCRATCH, 16), np.float32),
-        1, 3, 2, 0.0,
+        matrix.indptr.astype(np.int64, copy=False), matrix.indices, matrix.data, fixed, 1.0,
+        ones[:0], rows[:0], rows, ones, rows[:0], ones[:3], ones[:3], rows[:0],
+        np.zeros((N_SCRATCH, 16), np.float32), 1, 3, 2, 0.0,
     )  # fmt: skip
     return rows

@@ -8,7 +8,7 @@ from numba import njit
 from recsys.base.aligned import aligned_zeros
 from recsys.base.simd import N_LANES, borrowed, four_totals, load, per_line, same, store, total
 from recsys.base.threads import threads
-from recsys.models.als.sweep import halved, longest_of
+from recsys.models.als.rounding import halved, longest_of
 
 WIDTH = 3 * N_LANES
 

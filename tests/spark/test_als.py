@@ -9,6 +9,7 @@ import pytest
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.threads import threads
 from recsys.models import ALS
+from recsys.models.als import rounding
 from recsys.models.als.gram import gram
 from recsys.models.als.sweep import padded
 from recsys.models.protocol import Epoch, OnEpoch
@@ -83,8 +84,9 @@ def test_vectors_in_blocks_go_on_where_a_fit_stopped(
 
 
 def test_users_in_blocks_have_the_bits_of_one_machine(
-    spark: "SparkSession", tmp_path: Path
+    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rounding, "_CACHED", 1 << 20)  # bytes: only users are whole numbers
     world = random_user_items(70_000, 40, 0.05)  # two blocks of whole chunks
     user = np.repeat(np.arange(70_000), np.diff(world.indptr))
     world.data *= (10 ** (-8 * user / 70_000)).astype(np.float32)  # else their sums are exact

@@ -88,8 +88,9 @@ class ALS(Sized):
 
     Each half-sweep solves all rows of one side by one or two steps of conjugate gradients from
     where they are, preconditioned in or near the eigenbasis of the other side's Gram matrix (see
-    `recsys.models.als.basis`), that side rounded to half precision; only the last solve of the
-    users and fold-ins do without rounding. The result does not depend on the number of threads.
+    `recsys.models.als.basis`), that side rounded to half precision or, if it is large, to bytes
+    (see `recsys.models.als.rounding`); only the last solve of the users and fold-ins do without
+    rounding. The result does not depend on the number of threads.
     Embeddings are returned in the eigenbasis of the items: the first coordinate carries the most.
 
     Parameters

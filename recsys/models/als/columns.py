@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recsys.base.simd import N_LANES, four_totals, load, per_line, same, store
 
 Floats = NDArray[np.float32]
-Fixed = NDArray[np.float32] | NDArray[np.uint16]  # the latter is float16, see `halve_rows`
+Fixed = NDArray[np.float32] | NDArray[np.uint16] | NDArray[np.int8]  # rounded, if not the first
 Number = float | np.floating[Any]  # a compiled function infers the type of a scalar
 Four = tuple[Number, Number, Number, Number]
 FourLanes = tuple[Any, Any, Any, Any]
@@ -62,10 +62,26 @@ def size(w: Number) -> Number:
 
 
 @inlined
-def is_half(fixed: Fixed) -> bool:
-    """Return whether columns are in half precision, known when compiled."""
+def is_rounded(fixed: Fixed) -> bool:
+    """Return whether columns are in half precision or in bytes, known when compiled."""
     found: bool = per_line(fixed) > N_LANES
     return found
+
+
+@inlined
+def is_in_bytes(fixed: Fixed) -> bool:
+    """Return whether columns are in bytes, known when compiled."""
+    found: bool = per_line(fixed) > 2 * N_LANES
+    return found
+
+
+@inlined
+def four_scales(fixed: Fixed, down: Number, scales: Floats, four: FourColumns) -> Four:
+    """Return what numbers of four columns are multiplied by: each by its own, or all by `down`."""
+    if is_in_bytes(fixed):
+        c0, c1, c2, c3 = four
+        return _entry(scales, c0), _entry(scales, c1), _entry(scales, c2), _entry(scales, c3)
+    return down, down, down, down
 
 
 @inlined
@@ -79,14 +95,14 @@ def no_products() -> FourLanes:
 def add_products(
     fixed: Fixed, four: FourColumns, f: int, x: Floats, kept: Floats, so_far: FourLanes
 ) -> FourLanes:
-    """Add the products of 16 numbers of four columns with those of x; keep half precision.
+    """Add the products of 16 numbers of four columns with those of x; keep what is rounded.
 
     Kept it is float32, so that it is converted once for two uses.
     """
     part = load(x, f)
     z0, z1 = load(fixed, (four[0], f)), load(fixed, (four[1], f))
     z2, z3 = load(fixed, (four[2], f)), load(fixed, (four[3], f))
-    if is_half(fixed):
+    if is_rounded(fixed):
         store(kept, (0, f), z0)
         store(kept, (1, f), z1)
         store(kept, (2, f), z2)
@@ -101,7 +117,7 @@ def add_columns(
 ) -> None:
     """Add 16 numbers of four columns, whose products were added last, to out so many times."""
     v0, v1, v2, v3 = times
-    if is_half(fixed):
+    if is_rounded(fixed):
         added = load(kept, (0, f)) * v0 + load(kept, (1, f)) * v1
         added += load(kept, (2, f)) * v2 + load(kept, (3, f)) * v3
     else:
@@ -111,7 +127,7 @@ def add_columns(
 
 
 @inlined
-def four_scores(fixed: Fixed, down: Number, four: FourColumns, x: Floats) -> Four:
+def four_scores(fixed: Fixed, down: Number, scales: Floats, four: FourColumns, x: Floats) -> Four:
     """Return the dot products of four columns with x."""
     c0, c1, c2, c3 = four
     s0 = s1 = s2 = s3 = same(np.float32(0))
@@ -122,4 +138,5 @@ def four_scores(fixed: Fixed, down: Number, four: FourColumns, x: Floats) -> Fou
         s2 += load(fixed, (c2, f)) * part
         s3 += load(fixed, (c3, f)) * part
     t0, t1, t2, t3 = four_totals(s0, s1, s2, s3)
-    return t0 * down, t1 * down, t2 * down, t3 * down
+    d0, d1, d2, d3 = four_scales(fixed, down, scales, four)
+    return t0 * d0, t1 * d1, t2 * d2, t3 * d3

@@ -23,8 +23,8 @@ Preconditioned conjugate gradients (Hestenes and Stiefel 1952) solve it, as TakÃ
 
 A step is a pass over the columns, four at a time: a dot product and an update each, 4 * width
 flops. The update by four columns waits for the sums of their products, so it shares a loop with the
-products of the next four. Half precision is converted for the products, and kept for the update in
-a few rows that the first cache holds.
+products of the next four. Rounded columns are converted for the products, and kept for the update
+in a few rows that the first cache holds.
 
 Columns are read in place; copying all of a row's into a buffer first was measured slower, as after
 the first pass they are in the cache either way. Only that pass prefetches: in the later ones it
@@ -40,35 +40,42 @@ row's loss by, from that at zero. No eigenvalue of ``M^-1 A`` is below 1, so rho
 to gain, and the error is at most `tolerance` of the solution in the norm of A, from any start.
 
 The first pass waits for memory, not for arithmetic. The epochs read columns in half precision,
-which is half as many bytes.
+which is half as many bytes, or in whole numbers, a quarter (see `recsys.models.als.rounding`). Then
+the steps are taken in the units of these: x, its pull and the dense part are multiplied by powers
+of two, and x is divided by them again, which changes no digit.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.jit import compiled
-from recsys.base.simd import N_LANES, borrowed, four_totals, load, per_line, prefetch, same, store
+from recsys.base.simd import N_LANES, borrowed, four_totals, per_line, prefetch, same
 from recsys.models.als.columns import (
     Fixed,
     Floats,
+    Four,
     FourLanes,
     Number,
     add_columns,
     add_products,
     aim,
     four_columns,
+    four_scales,
     four_scores,
     four_weights,
     inlined,
-    is_half,
+    is_in_bytes,
+    is_rounded,
     no_products,
     size,
 )
 from recsys.models.als.row_vectors import (
     add_times,
+    change_units,
     inner_product,
     loss_below_zero,
     precondition,
+    scale_by,
     set_dense_part,
     set_pull,
     set_start,
@@ -76,37 +83,18 @@ from recsys.models.als.row_vectors import (
     take_step,
 )
 
-N_SCRATCH = 10  # vectors that solving a row needs; see `solve_rows`
+N_SCRATCH = 12  # vectors that solving a row needs; see `solve_rows`
 
-_AHEAD = 16  # halves of columns, or 8 whole ones; of 4, 8, 16 and 24 the fastest, or as fast
+_AHEAD = 16  # rounded columns, or 8 whole ones; of 4, 8, 16 and 24 the fastest, or as fast
 _ROUNDING = np.float32(1e-7)  # of a residual: no step makes it smaller
 
 _compile = compiled(fastmath=True)
 
 
-@_compile
-def halve_rows(
-    vectors: Floats,  # (n_rows, width)
-    scale: float,
-    first: int,
-    last: int,
-    halves: Fixed,  # out, uint16 (n_rows, width)
-) -> None:
-    """Round rows ``first..last-1`` to half precision: in place, and into `halves` times `scale`.
-
-    `scale` is a power of two that takes the largest of the vectors near the largest of float16.
-    """
-    up, down = same(np.float32(scale)), same(np.float32(1 / scale))
-    for row in range(first, last):
-        for f in range(0, vectors.shape[1], N_LANES):
-            store(halves, (row, f), load(vectors, (row, f)) * up)
-            store(vectors, (row, f), load(halves, (row, f)) * down)
-
-
 @inlined
 def _errors(
     products: FourLanes,
-    down: Number,
+    scales: Four,
     weight: Floats,
     j: int,
     stop: int,
@@ -115,7 +103,8 @@ def _errors(
 ) -> tuple[Number, Number, Number, Number, Number]:
     """Return ``|w| (target - score)`` of four columns, of their products, and what they lose."""
     s0, s1, s2, s3 = four_totals(*products)
-    s0, s1, s2, s3 = s0 * down, s1 * down, s2 * down, s3 * down
+    d0, d1, d2, d3 = scales
+    s0, s1, s2, s3 = s0 * d0, s1 * d1, s2 * d2, s3 * d3
     w0, w1, w2, w3 = four_weights(weight, j, stop)
     if dislikes is None:
         s0, s1, s2, s3 = target - s0, target - s1, target - s2, target - s3
@@ -131,6 +120,7 @@ def _errors(
 def _add_residual(
     fixed: Fixed,  # (n_fixed, width)
     down: Number,  # 1 / the scale of `fixed`
+    scales: Floats,  # (n_fixed,), or empty; see `solve_rows`
     columns: NDArray[np.int32],  # (nnz,), those of the row from start to stop
     weight: Floats,  # (nnz,), below 0 of a dislike
     start: int,
@@ -144,7 +134,7 @@ def _add_residual(
 ) -> Number:
     """Add ``Z' |w| (target - Z x)`` to out; return ``sum(|w| (target - Z x)^2)``."""
     loss: Number = np.float32(0)
-    line, far = per_line(fixed), _AHEAD if is_half(fixed) else _AHEAD // 2
+    line, far = per_line(fixed), _AHEAD if is_rounded(fixed) else _AHEAD // 2
     products, four = no_products(), four_columns(columns, start, stop)
     for f in range(0, x.shape[0], N_LANES):
         products = add_products(fixed, four, f, x, kept, products)
@@ -152,9 +142,11 @@ def _add_residual(
         for ahead in range(j + far, min(j + far + 4, columns.shape[0]) if is_far else 0):
             for f in range(0, x.shape[0], line):
                 prefetch(fixed, (columns[ahead], f))
-        w0, w1, w2, w3, lost = _errors(products, down, weight, j, stop, target, dislikes)
+        of_four = four_scales(fixed, down, scales, four)
+        w0, w1, w2, w3, lost = _errors(products, of_four, weight, j, stop, target, dislikes)
         loss += lost
-        times = same(w0 * down), same(w1 * down), same(w2 * down), same(w3 * down)
+        d0, d1, d2, d3 = of_four
+        times = same(w0 * d0), same(w1 * d1), same(w2 * d2), same(w3 * d3)
         if j + 4 < stop:
             products, following = no_products(), four_columns(columns, j + 4, stop)
             for f in range(0, x.shape[0], N_LANES):
@@ -171,6 +163,7 @@ def _add_residual(
 def _squared_scores(
     fixed: Fixed,
     down: Number,
+    scales: Floats,
     columns: NDArray[np.int32],
     weight: Floats,
     start: int,
@@ -181,7 +174,7 @@ def _squared_scores(
     """Return ``sum(|w| (Z x)^2)``."""
     squares: Number = np.float32(0)
     for j in range(start, stop, 4):
-        s0, s1, s2, s3 = four_scores(fixed, down, four_columns(columns, j, stop), x)
+        s0, s1, s2, s3 = four_scores(fixed, down, scales, four_columns(columns, j, stop), x)
         w0, w1, w2, w3 = four_weights(weight, j, stop)
         if dislikes is not None:
             w0, w1, w2, w3 = size(w0), size(w1), size(w2), size(w3)
@@ -193,6 +186,7 @@ def _squared_scores(
 def _solve_row(
     fixed: Fixed,
     down: Number,
+    scales: Floats,
     columns: NDArray[np.int32],
     weight: Floats,
     start: int,
@@ -214,7 +208,7 @@ def _solve_row(
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
     set_start(pull, residual, direction)
     loss = _add_residual(
-        fixed, down, columns, weight, start, stop, x, one, dislikes, True, kept, residual
+        fixed, down, scales, columns, weight, start, stop, x, one, dislikes, True, kept, residual
     )
     curvature = precondition(residual, dense, inverse, zero, direction)
     # Of the first direction, rho and the dense part of the curvature are both r' r / dense.
@@ -225,13 +219,13 @@ def _solve_row(
         is_last = step + 1 == steps
         if is_last:
             squares = _squared_scores(
-                fixed, down, columns, weight, start, stop, direction, dislikes
+                fixed, down, scales, columns, weight, start, stop, direction, dislikes
             )
         else:
             image[:] = zero
             squares = _add_residual(
-                fixed, down, columns, weight, start, stop, direction, zero, dislikes, False, kept,
-                image,
+                fixed, down, scales, columns, weight, start, stop, direction, zero, dislikes, False,
+                kept, image,
             )  # fmt: skip
         curvature += squares
         if not curvature > zero:  # solved as exactly as float32 can
@@ -257,7 +251,9 @@ def solve_rows(
     columns: NDArray[np.int32],  # (nnz,)
     weight: Floats,  # (nnz,), below 0 of a dislike
     fixed: Fixed,  # (n_fixed, width)
-    scale: float,
+    scale: float,  # what they are multiplied by there
+    scales: Floats,  # (n_fixed,): what each is to be multiplied by; empty but for bytes
+    units: Floats,  # (2, width): powers of two, those of each factor and one over them; likewise
     rows: Floats,  # (n_rows, width): where the iteration starts, and its result
     spectrum: Floats,  # (width,): the diagonal of G
     pulls: Floats,  # (last - first, width): rows first..last-1 times G; (0, width) if diagonal
@@ -282,8 +278,12 @@ def solve_rows(
     columns, weight, fixed = borrowed(columns), borrowed(weight), borrowed(fixed)
     rows, spectrum, scratch = borrowed(rows), borrowed(spectrum), borrowed(scratch)
     pulls, prior = borrowed(pulls), borrowed(prior)
+    scales, units = borrowed(scales), borrowed(units)
     dense, inverse, pull = scratch[0], scratch[1], scratch[2]
-    residual, direction, image, kept = scratch[3], scratch[4], scratch[5], scratch[6:]
+    residual, direction, image, kept = scratch[3], scratch[4], scratch[5], scratch[6:10]
+    of_dense, of_inverse = dense, inverse
+    if is_in_bytes(fixed):
+        of_dense, of_inverse = scratch[10], scratch[11]
     observed: Number = 0.0
     penalty: Number = 0.0
     longest: Number = np.float32(0)
@@ -297,15 +297,22 @@ def solve_rows(
         if dense_scale[row] != times or regularization[row] != plus:  # as of the row before, often
             times, plus = dense_scale[row], regularization[row]
             set_dense_part(spectrum, times, plus, dense, inverse)
+            if is_in_bytes(fixed):
+                change_units(units, dense, inverse, of_dense, of_inverse)
         of_row = prior[row : row + 1]
         set_pull(x, dense, pulls, row - first, dense_scale[row], regularization[row], of_row, pull)
         lowered: Number = np.float32(0)
         if tolerance > 0:
             lowered = loss_below_zero(weight, start, stop, x, pull, regularization[row], of_row)
+        if is_in_bytes(fixed):
+            scale_by(units[0], x, x)
+            scale_by(units[1], pull, pull)
         observed += _solve_row(
-            fixed, down, columns, weight, start, stop, x, pull, dense, inverse, residual,
-            direction, image, kept, lowered, steps, np.float32(tolerance), dislikes,
+            fixed, down, scales, columns, weight, start, stop, x, pull, of_dense, of_inverse,
+            residual, direction, image, kept, lowered, steps, np.float32(tolerance), dislikes,
         )  # fmt: skip
+        if is_in_bytes(fixed):
+            scale_by(units[1], x, x)
         penalty += regularization[row] * square_of(x, of_row)
         longest = max(longest, inner_product(x, x))
     return observed, penalty, longest

@@ -19,6 +19,24 @@ def set_dense_part(
 
 
 @inlined
+def scale_by(units: Floats, vector: Floats, out: Floats) -> None:
+    """Set ``out = units * vector``."""
+    for f in range(0, vector.shape[0], N_LANES):
+        store(out, f, load(units, f) * load(vector, f))
+
+
+@inlined
+def change_units(
+    units: Floats, dense: Floats, inverse: Floats, of_dense: Floats, of_inverse: Floats
+) -> None:
+    """Set ``of_dense = dense / units^2`` and its inverse; `units` is as in `solve_rows`."""
+    for f in range(0, dense.shape[0], N_LANES):
+        up, down = load(units, (0, f)), load(units, (1, f))
+        store(of_dense, f, load(dense, f) * down * down)
+        store(of_inverse, f, load(inverse, f) * up * up)
+
+
+@inlined
 def set_pull(
     x: Floats,
     dense: Floats,

@@ -33,9 +33,10 @@ from recsys.models.als.basis import (
     diagonal,
 )
 from recsys.models.als.columns import Fixed, Number
-from recsys.models.als.gram import CHUNK, gram, product
+from recsys.models.als.gram import gram, product
 from recsys.models.als.prior import FixedPrior, Prior, penalty_of
-from recsys.models.als.row_solver import N_SCRATCH, halve_rows, solve_rows
+from recsys.models.als.rounding import Grid, RoundedSide, longest_of, round_side
+from recsys.models.als.row_solver import N_SCRATCH, solve_rows
 from recsys.models.protocol import popularity_of, power_of_counts
 from recsys.vectors import Embeddings, FloatMatrix, FloatVector
 
@@ -48,7 +49,6 @@ _PER_PART = 16_384  # entries, which a part has at least where there are more th
 _RUN = 512  # rows that are turned, or whose pulls are made, at a time; they stay in a cache
 EXACT_STEPS, EXACT = 200, 1e-6  # at most so many; and the tolerance of `solve_rows`
 EXACT_OF_ALL = 3e-6  # the same of all users at the end of a fit, of which a pass is a tenth
-_HALF_EXPONENT = 15  # float16 goes up to 2^16
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Side:
     longest: float = 0.0  # norm of the longest vector
     penalty: float = 0.0  # of vectors that were solved, and of the map of their prior
     sums: NDArray[np.float64] | None = None  # see `gram`; None where nobody has asked
-    halves: NDArray[np.uint16] | None = None  # its vectors as they were rounded last
+    rounded: RoundedSide | None = None  # its vectors as they were read last
 
     @cached_property
     def dislikes(self) -> bool | None:
@@ -253,16 +253,17 @@ def half_sweep(
     fixed.sums = choice.of_fixed
     if rows.prior is not None:
         rows.prior.follow(rows.vectors, pool)
-    columns, scale = halved(fixed.vectors, fixed.longest, pool, fixed.halves)
-    fixed.halves = columns  # whose memory the next epoch takes again
-    return solve_side(rows, columns, choice.dense, pool, scale=scale, steps=steps)
+    columns, scale, grid = fixed.rounded = round_side(  # whose memory the next epoch takes again
+        fixed.vectors, fixed.longest, choice.of_fixed, pool, fixed.rounded
+    )
+    return solve_side(rows, columns, choice.dense, pool, scale=scale, grid=grid, steps=steps)
 
 
 def solve_exactly(
     rows: Side, fixed: Side, unobserved_weight: float, pool: Threads, *, factors: int
 ) -> None:
     """Solve one side to the end, both in the eigenbasis of the fixed one, not rounded."""
-    rows.halves = fixed.halves = None
+    rows.rounded = fixed.rounded = None
     eigenvalues, basis = basis_of(fixed.gram(pool), factors)
     for side in (fixed, rows):
         side.turn(basis, pool)
@@ -279,6 +280,7 @@ def solve_side(
     pool: Threads,
     *,
     scale: float = 1.0,
+    grid: Grid | None = None,
     steps: int = EXACT_STEPS,
     tolerance: float = 0.0,
 ) -> float:
@@ -286,6 +288,7 @@ def solve_side(
     indptr = rows.matrix.indptr.astype(np.int64, copy=False)
     width = fixed.shape[1]
     none = np.zeros((0, width), dtype=np.float32)
+    scales, units = grid or (np.zeros(0, dtype=np.float32), none)
     prior = none if rows.prior is None else np.float32(rows.share) * rows.prior.rows(pool)
 
     n_parts = min(max(_N_PARTS, int(indptr[-1]) // _PER_PART), _MOST_PARTS)
@@ -306,9 +309,9 @@ def solve_side(
         if dense.matrix is not None:
             product(rows.vectors[first:last], dense.matrix, out=pulls)
         found: tuple[Number, Number, Number] = solve_rows(
-            indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, rows.vectors,
-            dense.spectrum, pulls, rows.dense_scale, rows.regularization, prior, scratch,
-            first, last, steps, tolerance, rows.dislikes,
+            indptr, rows.matrix.indices, rows.matrix.data, fixed, scale, scales, units,
+            rows.vectors, dense.spectrum, pulls, rows.dense_scale, rows.regularization, prior,
+            scratch, first, last, steps, tolerance, rows.dislikes,
         )  # fmt: skip
         rooms.append(mine)
         return found
@@ -318,38 +321,6 @@ def solve_side(
     rows.penalty += 0.0 if rows.prior is None else penalty_of(rows, rows.prior, pool)
     rows.sums = None
     return float(sum(observed))
-
-
-def halved(
-    vectors: FloatMatrix, longest: float, pool: Threads, room: NDArray[np.uint16] | None = None
-) -> tuple[NDArray[np.uint16], float]:
-    """Round vectors to half precision in place; return them in it, and what they are multiplied by.
-
-    `longest` is the norm of the longest of them, `room` an array of their shape to write them to.
-    """
-    scale = scale_of_halves(longest)
-    halves = aligned_zeros(len(vectors), vectors.shape[1], np.uint16) if room is None else room
-    pool.map(
-        lambda start: halve_rows(vectors, scale, start, min(start + CHUNK, len(vectors)), halves),
-        range(0, len(vectors), CHUNK),
-    )
-    return halves, scale
-
-
-def scale_of_halves(longest: float) -> float:
-    """Return the power of two that takes a norm near the largest number of float16.
-
-    No entry exceeds the norm of the longest vector, in any basis, and entries down to 1e-8 of it
-    keep some digits.
-    """
-    exponent = _HALF_EXPONENT - np.frexp(longest)[1] if 0 < longest < np.inf else 0
-    return float(np.ldexp(1.0, exponent))
-
-
-def longest_of(vectors: FloatMatrix) -> float:
-    """Return the norm of the longest vector."""
-    squares = np.einsum("ij,ij->i", vectors, vectors)
-    return float(np.sqrt(squares.max(initial=0)))
 
 
 def eigenbasis(
