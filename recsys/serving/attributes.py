@@ -60,6 +60,17 @@ class Groups(NamedTuple):
             return {int(self.number[row])} - {-1}
         return set(self.number[self.starts[row] : self.starts[row + 1]].tolist()) - {-1}
 
+    def pairs(self, rows: ItemRows) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+        """Return the groups of some items, a pair of place and group for each, (n_pairs,)."""
+        places = np.arange(len(rows))
+        if self.starts is None:
+            return places, self.number[rows]
+        first = self.starts[rows]
+        n_of = self.starts[rows + 1] - first
+        n_before = np.cumsum(n_of) - n_of
+        values = np.arange(n_of.sum()) + np.repeat(first - n_before, n_of)
+        return np.repeat(places, n_of), self.number[values]
+
     def within_limit(self, rows: ItemRows, most: int) -> NDArray[np.bool_]:
         """Mark the rows, best first, that are among so many of their only group."""
         group = self.number[rows]
@@ -81,28 +92,37 @@ class Limit(NamedTuple):
 
 
 def within_limits(
-    rows: ItemRows, limits: Sequence[Limit], counted: ItemRows = NO_ITEMS
-) -> NDArray[np.bool_]:
-    """Mark the rows, best first, that come before a group of theirs is full.
+    rows: ItemRows, limits: Sequence[Limit], n: int, counted: ItemRows = NO_ITEMS
+) -> list[int]:
+    """Return the places of the first n rows that come before a group of theirs is full.
 
-    Those that are `counted` are in the list before them, also where a group is full.
+    Rows are best first; those `counted` are in the list before them, also where a group is full.
     """
-    n_counted, rows = len(counted), np.append(counted, rows)
     if len(limits) == 1 and limits[0].groups.starts is None:  # without a loop
-        return limits[0].groups.within_limit(rows, limits[0].most)[n_counted:]
-    fits = np.zeros(len(rows), dtype=np.bool_)
-    sizes: list[Counter[int]] = [Counter() for _ in limits]
-    for place, row in enumerate(rows.tolist()):
-        found = [limit.groups.of(row) for limit in limits]
-        fits[place] = place < n_counted or all(
-            size[group] < limit.most
-            for limit, size, groups in zip(limits, sizes, found, strict=True)
-            for group in groups
-        )
-        if fits[place]:
-            for size, groups in zip(sizes, found, strict=True):
-                size.update(groups)
-    return fits[n_counted:]
+        fits = limits[0].groups.within_limit(np.append(counted, rows), limits[0].most)
+        first: list[int] = np.flatnonzero(fits[len(counted) :])[:n].tolist()
+        return first
+    is_full = np.zeros(len(rows) + 1, dtype=np.bool_)  # and after the last row one that is not
+    n_of: list[Counter[int]] = [Counter() for _ in limits]  # items of each group in the list
+    pairs = [limit.groups.pairs(rows) for limit in limits]
+
+    def count(row: int) -> None:
+        for limit, of_limit, (places, groups) in zip(limits, n_of, pairs, strict=True):
+            for group in limit.groups.of(row):
+                of_limit[group] += 1
+                if of_limit[group] == limit.most:
+                    is_full[places[groups == group]] = True
+
+    for row in counted.tolist():
+        count(row)
+    found: list[int] = []
+    place = int(np.argmin(is_full))
+    while place < len(rows) and len(found) < n:
+        found.append(place)
+        count(int(rows[place]))
+        place += 1
+        place += int(np.argmin(is_full[place:]))
+    return found
 
 
 class ItemAttributes:

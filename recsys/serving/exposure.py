@@ -69,7 +69,8 @@ class Exposure:
             rows, scores = find(n)
             order = self._drawn(scores, who)
             if request.limits:
-                order = order[within_limits(rows[order], request.limits, request.pinned)]
+                fits = within_limits(rows[order], request.limits, len(places), request.pinned)
+                order = order[fits]
             if len(order) >= len(places) or len(rows) < n:
                 break
             n *= 2  # nearly all are of groups that are full

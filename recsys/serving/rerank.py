@@ -32,11 +32,11 @@ def reranked(find: Find, request: Request, vectors: FloatMatrix) -> tuple[ItemRo
         rows, scores = find(n)
         n_found = len(rows)
         if request.limits:
-            fits = within_limits(rows, request.limits, request.pinned)
+            fits = within_limits(rows, request.limits, size, request.pinned)
             rows, scores = rows[fits], scores[fits]
         if len(rows) >= size or n_found < n:
             break
-        n *= 2
+        n *= 4
     rows, scores = rows[:size], scores[:size]  # the same, however many had to be looked through
     if diversity == 0:
         return rows, scores

@@ -447,10 +447,11 @@ def test_no_list_is_longer_than_the_catalogue(world: World) -> None:
     most=st.integers(1, 4),
     kind=st.sampled_from([pa.list_(pa.string()), pa.large_list(pa.large_string())]),
     n_pinned=st.integers(0, 3),
+    n=st.integers(0, 30),
 )
 @settings(deadline=None)
 def test_an_item_counts_towards_each_value_of_its_list(
-    lists, most: int, kind: pa.DataType, n_pinned: int
+    lists, most: int, kind: pa.DataType, n_pinned: int, n: int
 ) -> None:
     table = pa.table({"item_id": range(len(lists)), "genres": pa.array(lists, kind)})
     ids = Ids(list(range(len(lists))))
@@ -464,8 +465,9 @@ def test_an_item_counts_towards_each_value_of_its_list(
         expected.append(place < n_pinned or all(counts[genre] < most for genre in genres))
         counts.update(genres if expected[-1] else ())
     pinned, others = order[:n_pinned], order[n_pinned:]
-    found = within_limits(others, [Limit(groups, most)], pinned)
-    assert found.tolist() == expected[n_pinned:]
+    for limits in ([Limit(groups, most)], [Limit(groups, most), Limit(groups, most + 1)]):
+        found = within_limits(others, limits, n, pinned)
+        assert found == np.flatnonzero(expected[n_pinned:])[:n].tolist()
 
 
 def test_a_list_has_at_most_so_many_of_a_genre(tmp_path: Path) -> None:
