@@ -14,7 +14,7 @@ import numpy as np
 
 from recsys.base.checks import ShowsChanges, as_path, require
 from recsys.base.environment import expanded
-from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.errors import ConfigError, briefly, cut_short, did_you_mean
 from recsys.base.feature_settings import FeatureSettings
 from recsys.base.in_toml import expected_in_toml
 from recsys.base.query_settings import file_in, without_passwords
@@ -107,7 +107,8 @@ class Settings(ShowsChanges):
         """Raise a ConfigError where the engine is not the one that something runs on."""
         if self.engine != "local":
             raise ConfigError(
-                f'engine: {what}: expected "local", got {self.engine!r}, on which the command '
+                f'engine: {what}: expected "local", got {briefly(self.engine)}, '
+                f"on which the command "
                 'train and recsys.spark.train.train run and nothing else; set engine = "local" '
                 "(on the command line: --set engine=local)"
             )
@@ -190,7 +191,7 @@ def settings_from(tables: Mapping[str, Any], folder: str | Path = ".") -> Settin
     _refuse_unknown(tables, _NAMES, "")
     for name, table in tables.items():
         if name != "engine" and not isinstance(table, Mapping):
-            raise ConfigError(f"{name}: expected a table [{name}], got {table!r}")
+            raise ConfigError(f"{name}: expected a table [{name}], got {briefly(table)}")
     types = get_type_hints(Settings)
     found = {
         one.name: _typed(types[one.name], _with_paths(tables, one.name, folder), one.name)
@@ -241,7 +242,7 @@ def with_tables(settings: Settings, tables: Mapping[str, Any]) -> Settings:
     _refuse_unknown(tables, _NAMES, "")
     features, model = settings.features.changed(tables.get("model"))
     changed = {name: model if name == "model" else table for name, table in tables.items()}
-    if model == {}:  # it was of features alone
+    if isinstance(model, Mapping) and not model:  # it was of features alone
         del changed["model"]
     return replace(
         settings,
@@ -307,7 +308,9 @@ def _changed(old: Any, name: str, table: Any) -> Any:
         return replace(old, **vars(table))
     if not isinstance(table, Mapping):
         kind = type(old).__name__
-        raise ConfigError(f"{name}: expected a table, a dict of its keys or {kind}, got {table!r}")
+        raise ConfigError(
+            f"{name}: expected a table, a dict of its keys or {kind}, got {briefly(table)}"
+        )
     return replace(old, **_values(type(old), table, name))
 
 
@@ -355,7 +358,7 @@ def _values(settings: type, table: Mapping[str, Any], where: str) -> dict[str, A
         try:
             values[key] = TypeAdapter(types[key]).validate_python(value, strict=True)
         except ValidationError as error:
-            got = without_passwords(repr(value))
+            got = cut_short(without_passwords(repr(value)))
             raise ConfigError(f"{where}.{key}: {expected_in_toml(error)}, got {got}") from None
     return values
 

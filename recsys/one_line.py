@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, briefly
 from recsys.evaluation import DimensionCurve
 from recsys.inputs import AnyLog, AnySettings, inputs_of
 from recsys.logs.session import warn
@@ -192,7 +192,7 @@ def _rows(models: Models | None) -> tuple[list[str] | None, dict[str, Any]]:
             raise ConfigError("compare: models: expected different models, got one of them twice")
     else:
         raise ConfigError(
-            f"compare: models: expected a list of names and models, got {models!r}; write "
+            f"compare: models: expected a list of names and models, got {briefly(models)}; write "
             f"[{models!r}]"
         )
     given = {name: model for name, model in named.items() if not isinstance(model, str)}

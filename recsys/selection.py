@@ -15,7 +15,7 @@ from recsys.base.checks import require_known, require_whole
 from recsys.base.devices import Device, on_device
 from recsys.base.durable import replace_text, require_place
 from recsys.base.environment import extra, missing_package, peak_memory
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, briefly
 from recsys.base.feature_settings import feature_keys
 from recsys.base.progress import progress_bar, progress_line
 from recsys.base.stopping import check_stop
@@ -125,7 +125,7 @@ def numbers_of_factors(text: str) -> list[int]:
     if not parts or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise ConfigError(
             "dimensions: expected whole numbers of factors above 0, separated by commas, such as "
-            f"16,32,64, got {text!r}"
+            f"16,32,64, got {briefly(text)}"
         )
     return [int(part) for part in parts]
 
@@ -151,7 +151,9 @@ def measure_dimensions(
             f"dimensions: expected a model with factors, such as als or svd, got {model.name}"
         )
     if isinstance(factors, str) or not isinstance(factors, Iterable):
-        raise ConfigError(f"dimensions: factors: expected a list, got {factors!r}; write [16, 32]")
+        raise ConfigError(
+            f"dimensions: factors: expected a list, got {briefly(factors)}; write [16, 32]"
+        )
     distinct = [model.with_factors(number) for number in dict.fromkeys(factors)]
     models = sorted(distinct, key=lambda sized: sized.factors)
     user_items = train.user_items()

@@ -86,3 +86,28 @@ def test_tables_and_paths_in_the_place_of_a_log() -> None:
             recsys.evaluate(embeddings, train, log)
         with pytest.raises(DataError, match="evaluate: expected two Interactions"):
             recsys.evaluate(embeddings, log, log)
+
+
+LONG = {"text": "x" * 1_000_000, "list": list(range(10_000)), "array": np.arange(100_000)}
+
+
+@pytest.mark.parametrize("value", LONG.values(), ids=LONG)
+def test_an_error_shows_the_start_of_a_long_value(value: object) -> None:
+    """Of a text of a megabyte, or ten thousand ids in the place of one, a line is enough."""
+    embeddings = ALS(factors=4).fit(tastes())
+    asked: list[Callable[[], object]] = [
+        lambda: ALS(factors=value),
+        lambda: ALS(seed=value),
+        lambda: recsys.read_log("data/sample/events.parquet", user=value),
+        lambda: settings.RuleSettings(max_per=[value]),
+        lambda: settings.RuleSettings(boost=[{"where": "a = 1", "times": value}]),
+        lambda: recsys.train("data/sample/events.parquet", k=value),
+        lambda: recsys.train("data/sample/events.parquet", model=value),
+        lambda: recsys.train("data/sample/events.parquet", half_life_days=value),
+        lambda: recsys.compare("data/sample/events.parquet", models=[value]),
+        lambda: recsys.evaluate(embeddings, *recsys.split_last(tastes()), device=value),
+    ]
+    for ask in asked:
+        with pytest.raises((ConfigError, DataError)) as caught:
+            ask()
+        assert len(str(caught.value)) < 500

@@ -7,6 +7,8 @@ from itertools import repeat
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, cast, get_args, get_origin, get_type_hints
 
+from recsys.base.errors import briefly
+
 
 def misfit(value: Any, expected: Any, name: str) -> str | None:
     """Return what is wrong with a value of a file for an annotation, None if nothing is.
@@ -141,4 +143,4 @@ def _fields(kind: Any) -> dict[str, Any]:
 
 
 def _fault(expected: str, value: Any) -> _Fault:
-    return _Fault(f"expected {expected}, got {repr(value)[:40]}")
+    return _Fault(f"expected {expected}, got {briefly(value)}")

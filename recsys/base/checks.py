@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, cast, get_args, get_type_hints
 
-from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.errors import ConfigError, DataError, briefly, did_you_mean
 
 
 class ShowsChanges:
@@ -78,7 +78,7 @@ def require(
             and (at_most is None or value <= at_most)
             and (one_of is None or value in one_of)
         )
-    except TypeError:  # a text, a list, None
+    except (TypeError, ValueError):  # a text, a list, None, an array
         is_in_range = False
     if is_in_range:
         return
@@ -86,7 +86,7 @@ def require(
         expected = _range_in_words(least, above, below, at_most)
         if one_of is not None:
             expected = f"one of {', '.join(map(str, one_of))}"
-    got = value if isinstance(value, Real) else repr(value)
+    got = value if isinstance(value, Real) else briefly(value)
     raise ConfigError(f"{name}: expected {expected}, got {got}")
 
 
@@ -120,7 +120,7 @@ def require_types(where: str, settings: Any) -> None:
         if not is_checked or any(_is_a(value, kind) for kind in kinds):
             continue
         words = " or ".join(_WORDS[kind] for kind in kinds if kind is not NoneType)
-        raise ConfigError(f"{where}.{name}: expected {words}, got {value!r}")
+        raise ConfigError(f"{where}.{name}: expected {words}, got {briefly(value)}")
 
 
 @cache  # a choice makes hundreds of models of a few classes
@@ -155,7 +155,7 @@ def require_whole(name: str, value: Any, *, least: int, expected: str | None = N
     """
     if not _is_a(value, int) or not least <= value < 2**31:
         words = expected or f"a whole number of {least} or more"
-        raise ConfigError(f"{name}: expected {words}, got {value!r}")
+        raise ConfigError(f"{name}: expected {words}, got {briefly(value)}")
 
 
 def as_path(name: str, value: object) -> Path:
@@ -182,7 +182,7 @@ def require_known(name: str, values: Iterable[str], known: Collection[str]) -> N
     for value in values:
         if value not in known:
             raise ConfigError(
-                f"{name}: expected some of {', '.join(known)}, got {value!r}"
+                f"{name}: expected some of {', '.join(known)}, got {briefly(value)}"
                 f"{did_you_mean(value, known)}"
             )
 
@@ -199,7 +199,8 @@ def require_encoding(name: str, encoding: str) -> None:
         "".encode(encoding)
     except (LookupError, UnicodeError, ValueError) as error:
         raise ConfigError(
-            f"{name}: expected an encoding such as utf-8, cp1252 or shift_jis, got {encoding!r}"
+            f"{name}: expected an encoding such as utf-8, cp1252 or shift_jis, got "
+            f"{briefly(encoding)}"
         ) from error
 
 
@@ -219,7 +220,7 @@ def require_time_format(name: str, form: str) -> None:
     if not has_date:
         raise ConfigError(
             f"{name}: expected a format of strptime with a date, such as %m/%d/%Y %H:%M, "
-            f"got {form!r}"
+            f"got {briefly(form)}"
         )
 
 
@@ -236,7 +237,7 @@ def unix_seconds(name: str, moment: str) -> float:
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"{name}: expected an ISO 8601 date or time such as 2024-05-31 or "
-            f"2024-05-31T12:00:00Z, got {moment!r}"
+            f"2024-05-31T12:00:00Z, got {briefly(moment)}"
         ) from error
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
@@ -255,7 +256,7 @@ def size_of(name: str, size: str) -> int:
     """
     found = _SIZE.fullmatch(size.strip())
     if found is None:
-        raise ConfigError(f"{name}: expected a size such as 2GB or 500MB, got {size!r}")
+        raise ConfigError(f"{name}: expected a size such as 2GB or 500MB, got {briefly(size)}")
     return int(float(found[1]) * _UNITS[found[2].upper()])
 
 

@@ -22,7 +22,15 @@ A message is one sentence: what, where, what was expected, what was found, what 
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from reprlib import Repr
 from typing import Any
+
+_SHOWN = 80  # characters of a value in a message
+_MANY = _SHOWN // 3  # values, of which each takes three
+
+_short = Repr()
+_short.maxstring = _short.maxother = _short.maxlong = _SHOWN
+_short.maxlist = _short.maxtuple = _short.maxset = _short.maxfrozenset = _short.maxdict = _MANY
 
 
 class RecsysError(Exception):
@@ -145,6 +153,29 @@ class GateFailedError(RecsysError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments of `__init__`, as the message is none of them."""
         return type(self), (self.failures, self.checks, self.version)
+
+
+def briefly(value: object) -> str:
+    """Return a value as Python writes it, in one line of at most 80 characters.
+
+    Of a long text the start and the end, of a list of many ids the first ones.
+
+    Examples
+    --------
+    >>> briefly("i7"), len(briefly("i" * 1_000_000))
+    ("'i7'", 80)
+    >>> briefly(list(range(10_000)))[:14]
+    '[0, 1, 2, 3, 4'
+    """
+    text = _short.repr(value)
+    if "\n" in text:  # an array, a table
+        text = " ".join(text.split())
+    return cut_short(text)
+
+
+def cut_short(text: str) -> str:
+    """Return the first 80 characters of a text, of which a longer one ends in dots."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:

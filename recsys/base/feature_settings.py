@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, briefly
 
 AUTO_KIND = "auto"
 KEYS = {"items": "item_features", "users": "user_features"}
@@ -62,6 +62,6 @@ def _columns(place: str, given: Any) -> dict[str, str]:
     if not all(isinstance(one, str) and one for pair in given.items() for one in pair):
         raise ConfigError(
             f'{place}: expected names of columns, such as ["category", "price"], or a table of '
-            f'their kinds, such as {{ price = "number" }}, got {given!r}'
+            f'their kinds, such as {{ price = "number" }}, got {briefly(given)}'
         )
     return dict(given)

@@ -15,7 +15,7 @@ from recsys.base.checks import (
     size_of,
     unix_seconds,
 )
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, briefly
 from recsys.base.query_settings import QuerySettings
 
 LogFormat = Literal["auto", "parquet", "csv", "jsonl", "lists"]
@@ -64,10 +64,12 @@ class TextSettings(ShowsChanges):
         if not self.delimiter or any(mark in self.delimiter for mark in '"\r\n'):
             raise ConfigError(
                 "log.delimiter: expected one character or more, no quote and no line break, "
-                f"got {self.delimiter!r}"
+                f"got {briefly(self.delimiter)}"
             )
         if isinstance(self.names, str) or len(set(self.names)) < len(self.names):
-            raise ConfigError(f"log.names: expected a list of distinct names, got {self.names!r}")
+            raise ConfigError(
+                f"log.names: expected a list of distinct names, got {briefly(self.names)}"
+            )
         if self.encoding != "auto":
             require_encoding("log.encoding", self.encoding)
 
@@ -195,6 +197,7 @@ class LogSettings(QuerySettings, TextSettings):
         for name in self.columns:
             words = f"our name on the left, one of {', '.join(COLUMN_NAMES)}"
             require("log.columns", name, one_of=COLUMN_NAMES, expected=words)
+            require_a(f"log.columns.{name}", self.columns[name], str, "the name of a column")
         for event, weight in self.events.items():
             words = "a finite weight, below 0 for a dislike"
             require(f"log.events.{event}", weight, above=-inf, below=inf, expected=words)

@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Protocol, TextIO
 
 from recsys.base.charts import sparkline
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, briefly
 from recsys.base.stopping import check_stop
 
 SECONDS = "RECSYS_PROGRESS_SECONDS"
@@ -191,7 +191,7 @@ def _seconds() -> float:
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f"{SECONDS}: expected a number of seconds, got {text!r}") from None
+        raise ConfigError(f"{SECONDS}: expected a number of seconds, got {briefly(text)}") from None
 
 
 def _ignore(done: int, total: int, note: str = "") -> None:  # noqa: ARG001

@@ -7,7 +7,7 @@ from math import ceil, floor
 from typing import Any, TypeVar
 
 from recsys.base.checks import require, require_types
-from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.errors import ConfigError, briefly, did_you_mean
 
 Moment = str | date | datetime
 T = TypeVar("T", "Boost", "Pin")
@@ -201,7 +201,7 @@ def limits_of(max_per: str | Iterable[str] | None) -> tuple[str, ...]:
     if isinstance(max_per, Mapping) or not isinstance(max_per, Iterable):
         raise ConfigError(
             'rules.max_per: expected columns and numbers of items, such as ["brand:2"], got '
-            f"{max_per!r}"
+            f"{briefly(max_per)}"
         )
     return tuple(max_per)
 
@@ -229,7 +229,7 @@ def _least(rule: NewItems | None, asked: Any) -> Any:
 def rules_of(kind: type[T], listed: Iterable[T | Mapping[str, Any]], name: str) -> tuple[T, ...]:
     """Return rules that are given as such, or as mappings of their fields."""
     if isinstance(listed, str | Mapping) or not isinstance(listed, Iterable):
-        raise ConfigError(f"{name}: expected a list of rules, got {listed!r}")
+        raise ConfigError(f"{name}: expected a list of rules, got {briefly(listed)}")
     return tuple(_rule_of(kind, one, name) for one in listed)
 
 
@@ -237,7 +237,7 @@ def _rule_of(kind: type[T], one: T | Mapping[str, Any], name: str) -> T:
     if isinstance(one, kind):
         return one
     if not isinstance(one, Mapping):
-        raise ConfigError(f"{name}: expected a {kind.__name__} or its fields, got {one!r}")
+        raise ConfigError(f"{name}: expected a {kind.__name__} or its fields, got {briefly(one)}")
     _require_keys(kind, one, name, needed="where" if kind is Boost else "position")
     return kind(**one)
 
@@ -286,7 +286,7 @@ def column_and_number(max_per: str) -> tuple[str, int]:
     if not column or not is_number or int(number) < 1:
         raise ConfigError(
             'rules.max_per: expected a column and a number of items, such as "brand:2", got '
-            f"{str(max_per)[:60]!r}"
+            f"{briefly(max_per)}"
         )
     return column, int(number)
 
@@ -304,7 +304,7 @@ def _require_period(name: str, since: Moment | None, until: Moment | None) -> No
             ends.append(_moment(value))
         except (AttributeError, TypeError, ValueError):
             raise ConfigError(
-                f"{name}.{key}: expected a date or time, such as 2026-12-24, got {value!r}"
+                f"{name}.{key}: expected a date or time, such as 2026-12-24, got {briefly(value)}"
             ) from None
     if ends[0] is not None and ends[1] is not None and ends[0] >= ends[1]:
         raise ConfigError(f"{name}.until: expected it after since, {since}, got {until}")

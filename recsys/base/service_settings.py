@@ -7,7 +7,7 @@ from math import inf
 from typing import Literal, get_args
 
 from recsys.base.checks import require, require_types
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, briefly
 
 LogFormat = Literal["auto", "json", "text"]
 LogRequests = Literal["none", "problems", "all"]
@@ -97,7 +97,9 @@ class ServiceSettings:
             require(f"service.{name}", getattr(self, name), above=0, below=inf)
         require("service.telemetry_share", self.telemetry_share, least=0, at_most=1)
         if self.telemetry is not None and not self.telemetry.startswith(("http://", "https://")):
-            raise ConfigError(f"service.telemetry: expected an http URL, got {self.telemetry!r}")
+            raise ConfigError(
+                f"service.telemetry: expected an http URL, got {briefly(self.telemetry)}"
+            )
         if self.refresh_minutes is not None:
             require("service.refresh_minutes", self.refresh_minutes, above=0, below=inf)
         if self.max_per_second is not None:
@@ -130,6 +132,7 @@ class ServiceSettings:
         if not self.is_local and self.keys is None:
             raise ConfigError(
                 f"service.host: expected an address of this machine alone, such as 127.0.0.1, as "
-                f"there are no keys, got {self.host!r}; make a key with recsys serve --new-key "
+                f"there are no keys, got {briefly(self.host)}; make a key "
+                f"with recsys serve --new-key "
                 "NAME --keys FILE, and name the file by --keys or service.keys"
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import recsys
-from recsys.base.errors import ConfigError, DataError, RecsysError, UnknownItemError
+from recsys.base.errors import ConfigError, DataError, RecsysError, UnknownItemError, briefly
 from recsys.cli.app import (
     DEFAULT_STORE,
     AsJson,
@@ -214,7 +214,8 @@ def _attributes_of(typed: Sequence[str]) -> dict[str, str]:
         column, sign, value = one.partition("=")
         if not sign or not column:
             raise ConfigError(
-                f"--user-attribute: expected a column and a value, such as country=DE, got {one!r}"
+                f"--user-attribute: expected a column and a value, such as country=DE, got "
+                f"{briefly(one)}"
             )
         found[column] = value
     return found

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 
 import recsys
 from recsys.base.durable import replaced, require_place
-from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.errors import ConfigError, briefly, did_you_mean
 from recsys.base.tables import table_of
 from recsys.cli.app import AsJson, Out, RejectsFile, app, choose_model, read_logged
 from recsys.cli.options import DeviceName, Factors, Items, LogOptions, ModelName, takes_log
@@ -111,7 +111,7 @@ def _item_groups(settings: "Settings", ids: "Ids", column: str) -> list[list[str
         raise ConfigError(f"--by {column}: expected a table of items, got none; add --items")
     if column not in table.column_names:
         raise ConfigError(
-            f"--by: expected one of {', '.join(table.column_names)}, got {column!r}"
+            f"--by: expected one of {', '.join(table.column_names)}, got {briefly(column)}"
             f"{did_you_mean(column, table.column_names)}"
         )
     values = recsys.logs.attributes_of(table, ids)[column].to_pylist()

@@ -74,6 +74,7 @@ def audience(
     memory: Annotated[
         int, typer.Option("--memory", min=1, help="MB for the audiences of a part.")
     ] = 512,
+    config: RulesConfig = None,
     store: Store = DEFAULT_STORE,
     version: VersionOption = None,
     out: Out = None,
@@ -85,7 +86,7 @@ def audience(
         raise ConfigError("no item: name one or more, or a --folder for the audiences of all items")
     if folder is not None and (out or as_json):
         raise ConfigError("--folder: expected no --out and no --json beside it")
-    recommender = opened(store, version)
+    recommender = opened(store, version, config)
     known = [known_item(recommender, item) for item in items_asked or ()]
     if folder is not None:
         written = recsys.write_audiences(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import recsys
-from recsys.base.errors import ConfigError, DataError
+from recsys.base.errors import ConfigError, DataError, briefly
 from recsys.base.feature_settings import feature_keys
 from recsys.base.query_settings import QuerySettings, without_passwords
 from recsys.cli.output import note
@@ -257,7 +257,7 @@ def _weight_of(text: str) -> dict[str, float]:
             return {event: float(weight)}
     raise ConfigError(
         f"--weight (log.events): expected a type of event and its weight, such as dislike=-3, got "
-        f"{text!r}"
+        f"{briefly(text)}"
     )
 
 
@@ -353,7 +353,7 @@ def _parsed(change: str) -> tuple[str, Any]:
     if not equals or not re.fullmatch(r"engine|[\w-]+(\.[^.=]+)+", key):
         raise ConfigError(
             f"--set: expected table.key=value, such as model.factors=64, got "
-            f"{without_passwords(change)!r}; "
+            f"{briefly(without_passwords(change))}; "
             "`recsys config` prints every table and key"
         )
     try:

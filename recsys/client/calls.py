@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
 from recsys.base.checks import require_a
-from recsys.base.errors import DataError, ServiceError
+from recsys.base.errors import DataError, ServiceError, briefly
 from recsys.client import replies
 from recsys.client.attempts import Answer
 from recsys.client.failures import raise_problem
@@ -76,7 +76,7 @@ def recommend_for_history(
 ) -> Call[Recommendations]:
     """Ask for the list of a history."""
     if on_unknown not in ("ignore", "raise"):
-        raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
+        raise DataError(f'on_unknown: expected "ignore" or "raise", got {briefly(on_unknown)}')
     asked = of_list(k, conditions, details)
     asked |= {"on_unknown": on_unknown, **_history(item_ids, weights, dislikes, user_attributes)}
     return one_answer(posting("/v1/recommendations", asked), replies.listed)
@@ -182,7 +182,7 @@ def top_items(
 ) -> Call[Recommendations]:
     """Ask for a list that is the same for everybody."""
     if by not in ("popular", "trending", "latest"):
-        raise DataError(f'by: expected "popular", "trending" or "latest", got {by!r}')
+        raise DataError(f'by: expected "popular", "trending" or "latest", got {briefly(by)}')
     asked = of_list(k, conditions, details)
     if column is not None:
         asked["column"] = column

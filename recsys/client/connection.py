@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.base.checks import require
 from recsys.base.environment import extra, missing_package
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, briefly
 from recsys.client.attempts import Answer, Attempts
 from recsys.client.failures import unreached
 from recsys.client.requests import Ask
@@ -77,6 +77,6 @@ class Connection:
 
 def _no_url(given: str) -> ConfigError:
     return ConfigError(
-        f"url: expected an address such as {_DEFAULT_URL}, got {given[:100]!r}; name it in "
+        f"url: expected an address such as {_DEFAULT_URL}, got {briefly(given)}; name it in "
         f"the call, or in ${_URL}"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pooch  # type: ignore[import-untyped]
 import requests
 
-from recsys.base.errors import DataError
+from recsys.base.errors import DataError, briefly
 from recsys.base.progress import OnStep
 
 CHUNK_BYTES = 1 << 20
@@ -100,4 +100,4 @@ def published_checksum(url: str, path: Path) -> str:
         if found:
             return f"{algorithm}:{found[0].lower()}"
     path.unlink()
-    raise DataError(f"{url}: expected an MD5 or SHA-256 checksum, got {text[:60]!r}")
+    raise DataError(f"{url}: expected an MD5 or SHA-256 checksum, got {briefly(text)}")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recsys.base.charts import Dot, DotPlot, interval_of
-from recsys.base.errors import DataError
+from recsys.base.errors import DataError, briefly
 from recsys.base.lazy import lazy_property
 from recsys.base.tables import TableList
 from recsys.evaluation.intervals import bootstrap_intervals, resample_blocks
@@ -174,7 +174,9 @@ def compare(
                 "recsys.evaluate returns"
             )
     if baseline not in evaluations:
-        raise DataError(f"compare: expected one of {', '.join(evaluations)}, got {baseline!r}")
+        raise DataError(
+            f"compare: expected one of {', '.join(evaluations)}, got {briefly(baseline)}"
+        )
     reference = evaluations[baseline].of_users(metric)
     names = [name for name in evaluations if name != baseline]
     for name in names:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from recsys.base.charts import Dot, DotPlot
-from recsys.base.errors import DataError
+from recsys.base.errors import DataError, briefly
 from recsys.base.tables import Tabular, table_of
 from recsys.evaluation.evaluate import evaluate, matrices
 from recsys.evaluation.held_out import (
@@ -56,7 +56,7 @@ class Folds(Tabular):
         """Return a metric on each fold, (n_folds,); a DataError if there is no such metric."""
         known = self.evaluations[0].metrics
         if metric not in known:
-            raise DataError(f"folds: expected one of {', '.join(known)}, got {metric!r}")
+            raise DataError(f"folds: expected one of {', '.join(known)}, got {briefly(metric)}")
         return np.array([one.metrics[metric] for one in self.evaluations])
 
     @property

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.charts import DotPlot, dots_of_metrics
-from recsys.base.errors import DataError
+from recsys.base.errors import DataError, briefly
 from recsys.base.lazy import lazy_property
 from recsys.base.tables import Tabular, metrics_table
 from recsys.evaluation.intervals import intervals_of
@@ -68,7 +68,7 @@ class Evaluation(Tabular):
         """Return a metric of single users, (n_users,); a DataError names those that there are."""
         if metric not in self.per_user:
             raise DataError(
-                f"evaluation: expected one of {', '.join(self.per_user)}, got {metric!r}"
+                f"evaluation: expected one of {', '.join(self.per_user)}, got {briefly(metric)}"
             )
         return self.per_user[metric]
 

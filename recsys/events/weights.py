@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import log1p
 from typing import Any
 
-from recsys.base.errors import DataError
+from recsys.base.errors import DataError, briefly
 
 _OTHERS = "*"  # the key of log.events for every type that it does not list
 _SMALLEST, _LARGEST = 1e-38, 3.4028234e38  # weights that a log takes
@@ -87,7 +87,9 @@ class EventWeights:
         if size == 0:
             return 0.0
         if not _SMALLEST <= size <= _LARGEST:
-            raise DataError(f"value: expected one above 0 that a log can hold, got {value!r}")
+            raise DataError(
+                f"value: expected one above 0 that a log can hold, got {briefly(value)}"
+            )
         size = float(size**0.25) if self.is_rooted else size
         return -size if of_type < 0 or is_disliked else size
 
@@ -102,7 +104,7 @@ class EventWeights:
         weight = self.events.get(event or "", self.events.get(_OTHERS))
         if weight is None or not (event or "").strip():
             known = ", ".join(name for name in self.events if name != _OTHERS)
-            raise DataError(f"event: expected a type of {known}, got {event!r}")
+            raise DataError(f"event: expected a type of {known}, got {briefly(event)}")
         return weight
 
     def _of_value(self, value: float | None) -> float:
@@ -117,7 +119,7 @@ class EventWeights:
         if self.min_value is not None and value < self.min_value:
             return 0.0
         if self.scale != "none" and value <= 0:
-            raise DataError(f"value: expected a number above 0, got {value!r}")
+            raise DataError(f"value: expected a number above 0, got {briefly(value)}")
         if self.scale == "none":
             return 1.0
         return {"linear": value, "log": log1p(value), "root": float(value**0.25)}[self.scale]

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from recsys.base.checks import require_whole
 from recsys.base.durable import appearing, durable_file
-from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.errors import ConfigError, DataError, briefly, did_you_mean
 from recsys.base.progress import progress_bar
 from recsys.export.atlas import write_atlas
 from recsys.export.formats import (
@@ -128,10 +128,11 @@ def export_version(
 def _check(to: str, dtype: str, sample: int | None) -> None:
     if to not in FORMATS:
         raise ConfigError(
-            f"export: expected one of {', '.join(FORMATS)}, got {to!r}{did_you_mean(to, FORMATS)}"
+            f"export: expected one of {', '.join(FORMATS)}, got {briefly(to)}"
+            f"{did_you_mean(to, FORMATS)}"
         )
     if dtype not in get_args(DType):
-        raise ConfigError(f"export: expected float32 or float16, got {dtype!r}")
+        raise ConfigError(f"export: expected float32 or float16, got {briefly(dtype)}")
     if dtype == "float16" and to not in _WITH_FLOAT16:
         raise ConfigError(
             f"export: expected float32 for {to}, got float16, which goes with "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recsys.base.durable import durable_file
 from recsys.base.environment import missing_package
-from recsys.base.errors import DataError
+from recsys.base.errors import DataError, briefly
 from recsys.export.vector_table import VectorBlock, VectorTable
 from recsys.store.content import Content
 from recsys.vectors import Id
@@ -246,7 +246,8 @@ def _escaped(table: VectorTable, id_: Id) -> str:
     text = str(id_)
     if "\0" in text:
         raise DataError(
-            f"export: expected a {table.id_name} that PostgreSQL can hold, got {text!r} with the "
+            f"export: expected a {table.id_name} that PostgreSQL can hold, got {briefly(text)} "
+            f"with the "
             "character 0; choose another format"
         )
     return text.translate(_COPY_ESCAPES)

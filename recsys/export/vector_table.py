@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.base.errors import ConfigError, DataError, briefly
 from recsys.maps import StratifiedSample, popularity_of, stratified_sample
 from recsys.store.content import Content
 from recsys.store.parquet_files import ItemTable, UserTable
@@ -105,7 +105,7 @@ def vector_tables(
     """
     tables: dict[Entities, UserTable | ItemTable] = {"users": content.users, "items": content.items}
     if not kinds or any(kind not in tables for kind in kinds):
-        raise ConfigError(f"export: expected users, items or both, got {kinds!r}")
+        raise ConfigError(f"export: expected users, items or both, got {briefly(kinds)}")
     found = []
     for kind in dict.fromkeys(kinds):
         attributes = content.attributes if kind == "items" else None

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.errors import ConfigError, DataError, briefly, did_you_mean
 from recsys.base.feature_settings import FeatureSettings
 from recsys.features.alike import KnownItems
 from recsys.features.encoder import Encoded, FeatureEncoder
@@ -58,7 +58,7 @@ class FeatureMap:
             if column not in columns:
                 raise DataError(
                     f"{name}: expected attributes that the model knows, {', '.join(columns)}, got "
-                    f"{column!r}{did_you_mean(str(column), columns)}"
+                    f"{briefly(column)}{did_you_mean(str(column), columns)}"
                 )
         nothing = {"vector": pa.list_(pa.float32())}
         try:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
-from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.errors import ConfigError, DataError, briefly, did_you_mean
 from recsys.features.columns import (
     FEATURE_KINDS,
     ColumnEncoder,
@@ -195,13 +195,13 @@ def _require_column(place: str, table: pa.Table, name: str, kind: str) -> None:
     if name not in table.column_names:
         known = table.column_names
         raise DataError(
-            f"{place}: expected columns of the table, got {name!r}; it has "
+            f"{place}: expected columns of the table, got {briefly(name)}; it has "
             f"{', '.join(known)}{did_you_mean(name, known)}"
         )
     if kind not in (AUTO, *FEATURE_KINDS):
         raise ConfigError(
             f"{place}.{name}: expected a kind, one of {', '.join((AUTO, *FEATURE_KINDS))}"
-            f", got {kind!r}{did_you_mean(kind, FEATURE_KINDS)}"
+            f", got {briefly(kind)}{did_you_mean(kind, FEATURE_KINDS)}"
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys.base.errors import GateFailedError, StoreError
+from recsys.base.errors import GateFailedError, StoreError, briefly
 from recsys.index.annoy import AnnoyError
 from recsys.index.calibration import COSTS, MeasuredIndex, calibrate, calibrate_clusters, limited
 from recsys.index.clusters import open_clusters, write_clusters
@@ -123,7 +123,8 @@ def load_index(items: FloatMatrix, folder: Path, summary: IndexSummary) -> Index
     """
     if summary.kind not in _KINDS:
         raise StoreError(
-            f"{folder}: expected an index of kind {', '.join(_KINDS)}, got {summary.kind!r}; "
+            f"{folder}: expected an index of kind {', '.join(_KINDS)}, "
+            f"got {briefly(summary.kind)}; "
             "it was made by another release of recsys: install that one"
         )
     codes, forest, clusters = open_codes(folder, *items.shape), None, None

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from recsys.base.errors import DataError, did_you_mean
+from recsys.base.errors import DataError, briefly, did_you_mean
 from recsys.settings import LogSettings
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -118,7 +118,7 @@ def resolve_columns(
             continue
         if available.count(column) > 1:
             raise DataError(
-                f"log {where}: column {column!r} occurs {available.count(column)} times; "
+                f"log {where}: column {briefly(column)} occurs {available.count(column)} times; "
                 "give each column its own name"
             )
         if column in available:
@@ -130,11 +130,11 @@ def resolve_columns(
             item = settings.columns.get("item_id", "item_id")
             also = ""
             if name == "user_id" and item not in available:
-                also = f", and log.columns.item_id for {item!r}, which is missing as well"
+                also = f", and log.columns.item_id for {briefly(item)}, which is missing as well"
             shown = ", ".join(map(repr, available[:30])) or "none"
             raise DataError(
-                f"log {where}: expected a column {column!r}, which {reason}, got columns {shown}"
-                f"{_hint_at(name, column, left)}; map the right one with log.columns.{name}"
+                f"log {where}: expected a column {briefly(column)}, which {reason}, got columns "
+                f"{shown}{_hint_at(name, column, left)}; map the right one with log.columns.{name}"
                 f"{also}{hint}"
             )
     return resolved

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.base.checks import require_a
-from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.errors import ConfigError, DataError, briefly, did_you_mean
 from recsys.logs.find_layout import find_layout
 from recsys.logs.layout import (
     HOW_TO_READ_PYTHON,
@@ -73,7 +73,7 @@ def read_items(source: ItemSource, settings: ItemSettings | None = None) -> pa.T
     for column in columns.values():
         if column not in table.column_names:
             raise DataError(
-                f"items: {where} has no column {column!r}, only "
+                f"items: {where} has no column {briefly(column)}, only "
                 f"{', '.join(table.column_names)}{did_you_mean(column, table.column_names)}; name "
                 f"the column of ids: {_how_to_name(source, table.column_names)}"
             )
@@ -228,7 +228,7 @@ def _leave_out_odd_rows(session: Session, file: LogFile, n_fields: int) -> None:
     line, record, is_utf8 = odd[0]
     _require_utf8(file, line, bool(is_utf8))
     ((n_read,),) = session.rows("SELECT count(*) FROM records WHERE fields IS NOT NULL")
-    reason = f"line {line}: expected {n_fields} fields, got {record!r}"
+    reason = f"line {line}: expected {n_fields} fields, got {briefly(record)}"
     advice = "quote fields that hold the delimiter, or name it: --set data.items_text.delimiter=..."
     _require_few(file, len(odd), cast(int, n_read), reason, advice)
     session.execute("DELETE FROM records WHERE fields IS NULL")
@@ -334,7 +334,7 @@ def _json_id(value: object) -> str | None:
         return str(int(value))
     if value is None or (isinstance(value, str | int) and not isinstance(value, bool)):
         return None if value is None else str(value)
-    raise DataError(f"expected an id that is a string or an integer, got {str(value)[:60]!r}")
+    raise DataError(f"expected an id that is a string or an integer, got {briefly(value)}")
 
 
 def _require_utf8(file: LogFile, line: object, is_utf8: bool) -> None:
@@ -360,7 +360,7 @@ def _object(text: str, item_id: str) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         literal_ = f"; {HOW_TO_READ_PYTHON}" if is_python(text) else ""
-        raise DataError(f"expected one JSON object, got {text.strip()[:60]!r}{literal_}")
+        raise DataError(f"expected one JSON object, got {briefly(text.strip())}{literal_}")
     if item_id in found:
         found[item_id] = _json_id(found[item_id])
     return found

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.base.errors import briefly
 from recsys.base.mapped import ascends, parts
 from recsys.base.splitmix import GOLDEN, splitmix64
 from recsys.logs.classify import SECONDS_PER_DAY
@@ -168,7 +169,7 @@ def _hours_of(timestamp: NDArray[np.int64]) -> Counter[int]:
 def _of_a_day(text: str) -> tuple[int, ...]:
     events = tuple(map(int, text.split()))
     if len(events) != 24:
-        raise ValueError(f"expected the events of 24 hours, got {text[:40]!r}")
+        raise ValueError(f"expected the events of 24 hours, got {briefly(text)}")
     return events
 
 

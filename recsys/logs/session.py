@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from recsys.base.durable import NO_ROOM
-from recsys.base.errors import ConfigError, DataError, RecsysError
+from recsys.base.errors import ConfigError, DataError, RecsysError, briefly
 from recsys.base.locks import share, state_of
 from recsys.base.mapped import disk_folder
 from recsys.base.stopping import check_stop, interruptible
@@ -197,7 +197,8 @@ def open_session(memory_limit: str, now: int | None = None) -> Iterator[Session]
             connection = duckdb.connect(config={"memory_limit": memory_limit})
         except duckdb.Error as error:
             raise ConfigError(
-                f"log.memory_limit: expected a size such as 1GB or 512MB, got {memory_limit!r}"
+                f"log.memory_limit: expected a size such as 1GB or 512MB, "
+                f"got {briefly(memory_limit)}"
             ) from error
         try:
             connection.execute(f"SET temp_directory = {literal(str(folder / 'spill'))}")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.base.errors import DataError, did_you_mean
+from recsys.base.errors import DataError, briefly, did_you_mean
 from recsys.logs.sources import listed
 
 _EPOCH = datetime(1970, 1, 1)
@@ -83,7 +83,7 @@ def require_column(schema: pa.Schema, name: str | None, setting: str, shown: str
     if name is None or name in schema.names:
         return
     raise DataError(
-        f"log {shown}: log.{setting}: expected a column of log.sql, got {name!r}; it has "
+        f"log {shown}: log.{setting}: expected a column of log.sql, got {briefly(name)}; it has "
         f"{listed(schema.names)}{did_you_mean(name, schema.names)}"
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.errors import ConfigError, briefly, did_you_mean
 from recsys.evaluation import groups_of
 from recsys.evaluation.slices import UNKNOWN
 from recsys.store.title_column import title_column
@@ -65,7 +65,7 @@ def colorings_of(attributes: pa.Table, by: Sequence[str] | None = None) -> list[
         if name not in names:
             raise ConfigError(
                 f"by: expected attributes of the items ({', '.join(names) or 'there are none'}), "
-                f"got {name!r}{did_you_mean(name, names)}; name others, or none, by --by"
+                f"got {briefly(name)}{did_you_mean(name, names)}; name others, or none, by --by"
             )
     if by is not None:
         return [_of_column(attributes, name) for name in dict.fromkeys(by)]

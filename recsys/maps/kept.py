@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys.base.durable import replaced
+from recsys.base.errors import briefly
 from recsys.maps.positions import Method
 from recsys.store import versions
 from recsys.vectors import Ids
@@ -77,7 +78,7 @@ def read_map(store: Path, version: str, kind: Kind, method: Method) -> KeptMap |
         table = pq.read_table(path)
         facts: Mapping[str, Any] = json.loads((table.schema.metadata or {}).get(_FACTS, b"{}"))
         if facts.get("format") != _FORMAT:
-            raise ValueError(f"expected format {_FORMAT}, got {facts.get('format')!r}")
+            raise ValueError(f"expected format {_FORMAT}, got {briefly(facts.get('format'))}")
         positions = np.column_stack([_coordinates(table[name]) for name in ("x", "y")])
         return KeptMap(version, Ids(table[0]), positions, Origin(**facts["origin"]))
     except FileNotFoundError:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.charts import CloudPlot
-from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.errors import ConfigError, DataError, briefly, did_you_mean
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.tables import Tabular
 from recsys.maps.kept import KeptMap, Kind, Origin, earlier_maps, keep_map, read_map
@@ -160,7 +160,8 @@ def vector_map(
     store = store_folder(store)
     if kind not in get_args(Kind):
         raise ConfigError(
-            f"kind: expected items or users, got {kind!r}{did_you_mean(str(kind), get_args(Kind))}"
+            f"kind: expected items or users, got {briefly(kind)}"
+            f"{did_you_mean(str(kind), get_args(Kind))}"
         )
     chosen = method_for(method)
     content = open_version(store, version)

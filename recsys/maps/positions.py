@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.environment import extra, missing_package
-from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.errors import ConfigError, briefly, did_you_mean
 from recsys.base.jit import keep_compiled
 from recsys.base.progress import OnStep
 from recsys.base.threads import threads
@@ -58,7 +58,7 @@ def method_for(method: str | None) -> Method:
         return "umap" if has_umap else "pca"
     if method not in METHODS:
         raise ConfigError(
-            f"method: expected one of {', '.join(METHODS)}, got {method!r}"
+            f"method: expected one of {', '.join(METHODS)}, got {briefly(method)}"
             f"{did_you_mean(method, METHODS)}"
         )
     if method == "umap" and not has_umap:

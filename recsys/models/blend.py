@@ -9,7 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.checks import require, require_types
-from recsys.base.errors import ConfigError
+from recsys.base.devices import Device
+from recsys.base.errors import ConfigError, briefly
 from recsys.base.signed import liked
 from recsys.base.threads import chunks, threads
 from recsys.features import Features
@@ -85,7 +86,9 @@ class Blend:
         require_types("blend", self)
         for half, kind in ((self.als, ALS), (self.svd, SVD)):
             if not isinstance(half, kind):
-                raise ConfigError(f"blend.{kind.name}: expected an {kind.__name__}, got {half!r}")
+                raise ConfigError(
+                    f"blend.{kind.name}: expected an {kind.__name__}, got {briefly(half)}"
+                )
         require("blend.svd_share", self.svd_share, least=0, at_most=1)
         require("blend.scale", self.scale, one_of=get_args(ScaleName))
         if self.als.recency != self.svd.recency:
@@ -132,6 +135,7 @@ class Blend:
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
         features: Features | None = None,
+        device: Device | None = None,
     ) -> Embeddings:
         """Fit SVD, then ALS, whose epochs are those of the blend; see `Model.fit`."""
         require_no_start(self.name, start)
@@ -142,7 +146,7 @@ class Blend:
                 return False
             return on_epoch(replace(epoch, embeddings=lambda: blended(epoch.embeddings())))
 
-        found = blended(self.als.fit(user_items, on_epoch=on_als_epoch))
+        found = blended(self.als.fit(user_items, on_epoch=on_als_epoch, device=device))
         return mapped(found, user_items, features)
 
     def of(self, user_items: UserItems, als: Embeddings, svd: Embeddings) -> Embeddings:

@@ -7,10 +7,18 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.devices import Device
 from recsys.base.errors import DataError
 from recsys.base.threads import Threads, chunks, threads
 from recsys.models.item_to_item import ItemToItem, OfHistories, bytes_of_sparse
-from recsys.models.protocol import OnEpoch, Unsized, UserItems, normalized, require_hyperparameters
+from recsys.models.protocol import (
+    OnEpoch,
+    Unsized,
+    UserItems,
+    normalized,
+    require_cpu,
+    require_hyperparameters,
+)
 from recsys.models.spectral.truncated import multiply_rows
 from recsys.vectors import FloatMatrix, FloatVector
 
@@ -59,12 +67,14 @@ class EASE(Unsized):
         *,
         on_epoch: OnEpoch | None = None,
         n_threads: int | None = None,
+        device: Device | None = None,
     ) -> "ItemToItem | UserKernel":
         """Invert the smaller side; `on_epoch` is not called.
 
         A DataError if there are more than 32,768 users and more than 32,768 items, or a weight is
         negative or not finite.
         """
+        require_cpu(self.name, device)
         matrix = normalized(user_items)
         n_users, n_items = matrix.shape
         if min(n_users, n_items) > MOST_ROWS:

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.devices import Device
 from recsys.base.jit import compiled, nth
 from recsys.base.threads import ranges_of_equal_work, threads
 from recsys.features import Features
@@ -22,6 +23,7 @@ from recsys.models.protocol import (
     fit_in_one_step,
     popularity_of,
     power_of_counts,
+    require_cpu,
     require_hyperparameters,
     require_no_start,
 )
@@ -118,12 +120,14 @@ class Item2Vec(Sized):
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
         features: Features | None = None,
+        device: Device | None = None,
     ) -> Embeddings:
         """Factorize the associations of the items; see `Model.fit`.
 
         An item that shares no user with another has a zero embedding.
         """
         require_no_start(self.name, start)
+        require_cpu(self.name, device)
         found = fit_in_one_step(lambda: self._factorized(checked(user_items)), on_epoch)
         return mapped(found, user_items, features)
 

@@ -8,10 +8,18 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.checks import require
+from recsys.base.devices import Device
 from recsys.base.jit import compiled, nth
 from recsys.base.threads import ranges_of_equal_work, threads
 from recsys.models.item_to_item import ItemToItem
-from recsys.models.protocol import OnEpoch, Unsized, UserItems, normalized, require_hyperparameters
+from recsys.models.protocol import (
+    OnEpoch,
+    Unsized,
+    UserItems,
+    normalized,
+    require_cpu,
+    require_hyperparameters,
+)
 from recsys.vectors import FloatVector
 
 Weighting = Literal["bm25", "tfidf", "cosine"]
@@ -77,6 +85,7 @@ class KNN(Unsized):
         *,
         on_epoch: OnEpoch | None = None,
         n_threads: int | None = None,
+        device: Device | None = None,
     ) -> ItemToItem:
         """Return the weights between items; `on_epoch` is not called.
 
@@ -84,6 +93,7 @@ class KNN(Unsized):
         core by default, and does not change the result. A DataError if a weight is negative or not
         finite.
         """
+        require_cpu(self.name, device)
         matrix = normalized(user_items)
         histories = normalized(user_items, self.recency) if self.recency else matrix
         return ItemToItem(histories, strongest_products(self._weighted(matrix), self.neighbors))

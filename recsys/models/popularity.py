@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.devices import Device
 from recsys.features import Features
 from recsys.models.mapped import mapped, with_priors
 from recsys.models.protocol import (
@@ -18,6 +19,7 @@ from recsys.models.protocol import (
     checked,
     fit_in_one_step,
     popularity_of,
+    require_cpu,
     require_no_start,
 )
 from recsys.vectors import Embeddings, FloatMatrix
@@ -56,9 +58,11 @@ class Popularity(Unsized):
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
         features: Features | None = None,
+        device: Device | None = None,
     ) -> Embeddings:
         """Count the users of each item; see `Model.fit`."""
         require_no_start(self.name, start)
+        require_cpu(self.name, device)
         found = fit_in_one_step(lambda: self._counted(checked(user_items)), on_epoch)
         return mapped(found, user_items, features)
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.checks import require, require_types
+from recsys.base.devices import Device, device_of
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.mapped import made_of
 from recsys.base.matrix_input import as_csr, is_clean
@@ -226,6 +227,15 @@ def require_no_start(name: str, start: Embeddings | None) -> None:
         raise ConfigError(f"{name}: expected no start, got embeddings; {only}")
 
 
+def require_cpu(name: str, device: Device | None) -> None:
+    """Raise a ConfigError if a model of which no part runs on a card is to be fitted on one."""
+    if device is not None and device_of(device) == "cuda":
+        raise ConfigError(
+            f'{name}: expected device "cpu" or "auto", got "cuda", on which fits of als run and '
+            "those that begin with one; leave device out"
+        )
+
+
 class FoldIn(Protocol):
     """Histories to user embeddings, against item embeddings that stay as they are."""
 
@@ -289,6 +299,7 @@ class Model(Protocol):
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
         features: Features | None = None,
+        device: Device | None = None,
     ) -> Embeddings:
         """Factorize a matrix of weights.
 
@@ -307,6 +318,9 @@ class Model(Protocol):
             Called after every epoch, once where there is one step; True stops there.
         features : Features, optional
             Of the items, the users or both, with the rows of the matrix.
+        device : {"auto", "cpu", "cuda"}, optional
+            Where ALS runs, and the ALS inside of a blend, a softmax or a distilled model. Default:
+            that of the block around, such as a run by a config, else "cpu".
 
         Returns
         -------
@@ -319,7 +333,8 @@ class Model(Protocol):
         DataError
             If the matrix is empty, a weight is negative or not finite, or `start` has other rows.
         ConfigError
-            If there is a `start`, and the model cannot begin at one.
+            If there is a `start`, and the model cannot begin at one; or a card is asked for, and
+            there is none, or nothing for it to do.
         DivergedError
             If the loss is no longer finite.
         """

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.devices import Device
 from recsys.base.threads import Threads, threads
 from recsys.features import Features
 from recsys.models.als import ALS
@@ -111,6 +112,7 @@ class Softmax(Sized):
         on_epoch: OnEpoch | None = None,
         features: Features | None = None,
         n_threads: int | None = None,
+        device: Device | None = None,
     ) -> Embeddings:
         """Polish an ALS of the same matrix; see `Model.fit`.
 
@@ -127,7 +129,7 @@ class Softmax(Sized):
 
         if has_users.any():
             known = sp.csr_array(matrix[:, has_users])
-            als = self._start().fit(known, n_threads=n_threads)
+            als = self._start().fit(known, n_threads=n_threads, device=device)
             began = perf_counter()
             with threads(n_threads) as pool:
                 for number, (loss, polished) in enumerate(self._polished(known, als, pool), 1):

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.devices import Device
 from recsys.base.errors import ConfigError
 from recsys.features import Features
 from recsys.logs.interactions import Interactions
@@ -24,6 +25,7 @@ from recsys.models.protocol import (
     mean_weight_of,
     popularity_of,
     power_of_counts,
+    require_cpu,
     require_hyperparameters,
     require_no_start,
     require_order,
@@ -136,9 +138,11 @@ class SVD(Sized):
         start: Embeddings | None = None,
         on_epoch: OnEpoch | None = None,
         features: Features | None = None,
+        device: Device | None = None,
     ) -> Embeddings:
         """Factorize a matrix of weights; see `Model.fit`."""
         require_no_start(self.name, start)
+        require_cpu(self.name, device)
         found = fit_in_one_step(lambda: self._factorized(user_items), on_epoch)
         return mapped(found, user_items, features)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recsys.base.lazy import lazy_property
 from recsys.monitoring.measures import Measured, NotMeasured, measure_of, wasserstein
 from recsys.monitoring.population import Shared, lost_overlap
-from recsys.store import Content
+from recsys.store import Content, ItemTable
 from recsys.vectors import FloatMatrix, Id
 from recsys.vectors.vector import norms_of, unit_rows
 
@@ -103,25 +103,32 @@ def item_movement_popular(pair: VectorPair) -> Measured:
 
 @measure_of("vectors", limit=0.05)
 def centroid_shift(pair: VectorPair) -> Measured:
-    """Move of the mean item, in mean lengths of an item."""
+    """Move of the mean item that has events, in mean lengths of an item."""
     pair.require_one_space()
-    a, b = pair.a.items.embeddings, pair.b.items.embeddings
-    shift = _mean(b, pair.items.in_b) - _mean(a, pair.items.in_a)
-    length = _lengths(a).mean()
+    a, b, shared = pair.a.items, pair.b.items, pair.items
+    has_events = (a.n_with_events[shared.in_a] > 0) & (b.n_with_events[shared.in_b] > 0)
+    if has_events.sum() < TOO_FEW:
+        raise NotMeasured(f"{has_events.sum()} shared items with events tell little")
+    before = _mean(a.embeddings, shared.in_a[has_events])
+    shift = _mean(b.embeddings, shared.in_b[has_events]) - before
+    length = _lengths(a.embeddings, _with_events(a)).mean()
     value = float(np.linalg.norm(shift) / length) if length else 0.0
-    return Measured(value, "move of the mean item, in mean lengths of an item")
+    return Measured(value, "move of the mean item with events, in mean lengths of an item")
 
 
 @measure_of("vectors", limit=0.03)
 def item_norms(pair: VectorPair) -> Measured:
-    """Wasserstein distance of the lengths of items, in their mean length before."""
-    return _norms_shift("items", pair.a.items.embeddings, pair.b.items.embeddings)
+    """Wasserstein distance of the lengths of items with events, in their mean length before."""
+    a, b = pair.a.items, pair.b.items
+    lengths = _lengths(a.embeddings, _with_events(a)), _lengths(b.embeddings, _with_events(b))
+    return _norms_shift("items with events", *lengths)
 
 
 @measure_of("vectors", limit=0.06)
 def user_norms(pair: VectorPair) -> Measured:
     """Wasserstein distance of the lengths of users, in their mean length before."""
-    return _norms_shift("users", pair.a.users.embeddings, pair.b.users.embeddings)
+    a, b = pair.a.users.embeddings, pair.b.users.embeddings
+    return _norms_shift("users", _lengths(a), _lengths(b))
 
 
 @measure_of("vectors", limit=0.4)
@@ -164,17 +171,29 @@ def _mean(vectors: FloatMatrix, rows: NDArray[np.int32]) -> NDArray[np.float64]:
     return total / len(rows)
 
 
-def _norms_shift(kind: str, a: FloatMatrix, b: FloatMatrix) -> Measured:
-    lengths_a, lengths_b = _lengths(a), _lengths(b)
-    mean = float(lengths_a.mean())
-    value = wasserstein(lengths_a, lengths_b) / mean if mean else 0.0
-    means = f"mean {mean:.3g} before, {lengths_b.mean():.3g} now"
+def _norms_shift(kind: str, a: NDArray[np.float64], b: NDArray[np.float64]) -> Measured:
+    mean = float(a.mean())
+    value = wasserstein(a, b) / mean if mean else 0.0
+    means = f"mean {mean:.3g} before, {b.mean():.3g} now"
     return Measured(value, f"Wasserstein distance of the lengths of {kind}, {means}")
 
 
-def _lengths(vectors: FloatMatrix) -> NDArray[np.float64]:
-    step = -(-len(vectors) // _MOST_NORMS) or 1
-    return norms_of(vectors[::step])
+def _with_events(items: ItemTable) -> NDArray[np.intp]:
+    """Return the rows of items that somebody has or dislikes.
+
+    The vectors of the others are what their attributes say: a thousand new items that a shop lists
+    in one night are no drift of those it had.
+    """
+    rows = np.flatnonzero(items.n_with_events)
+    if not len(rows):
+        raise NotMeasured(f"none of the {len(items.ids):,} items has events")
+    return rows
+
+
+def _lengths(vectors: FloatMatrix, rows: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
+    """Return the lengths of some rows, by default of all, or of as many of them as tell enough."""
+    step = -(-len(vectors if rows is None else rows) // _MOST_NORMS) or 1
+    return norms_of(vectors[::step] if rows is None else vectors[rows[::step]])
 
 
 def _similar(content: Content, rows: NDArray[np.int32], k: int) -> NDArray[np.int32] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from recsys.base.durable import write_or_refuse
 from recsys.base.environment import extra, missing_package
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, briefly
 from recsys.evaluation import TOLERANCE
 from recsys.evaluation.dimensions import DimensionCurve, DimensionPoint
 from recsys.pages.one_file import one_file
@@ -62,7 +62,7 @@ def require_drawing(path: str | Path) -> None:
     path = Path(path)
     if path.suffix not in _FORMATS:
         raise ConfigError(
-            f"picture: expected a name that ends in {', '.join(_FORMATS)}, got {str(path)!r}"
+            f"picture: expected a name that ends in {', '.join(_FORMATS)}, got {briefly(str(path))}"
         )
     if not path.parent.is_dir():
         raise ConfigError(f"picture: expected a folder for {path.name} at {path.parent}, got none")

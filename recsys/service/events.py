@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 from math import inf, isfinite
 
-from recsys.base.errors import DataError
+from recsys.base.errors import DataError, briefly
 from recsys.events import Event
 from recsys.service.handlers import Asked, Reply, encoded
 from recsys.service.live import Fresh, Live
@@ -114,7 +114,7 @@ def _checked_id(name: str, id_: Id | None, *, is_integer: bool) -> str:
         found = canonical(text, integers=True)
         if found is None or not -(1 << 63) <= int(found) < 1 << 63:
             raise ProblemError(
-                "invalid", f"{name}: expected an integer, as the version has, got {text[:60]!r}"
+                "invalid", f"{name}: expected an integer, as the version has, got {briefly(text)}"
             )
     return text
 
@@ -152,7 +152,7 @@ def _microseconds(timestamp: float | str | None, now: float) -> int:
         raise ProblemError(
             "invalid",
             f"timestamp: expected seconds since 1970, or ISO 8601, no later than tomorrow, got "
-            f"{str(timestamp)[:40]!r}",
+            f"{briefly(str(timestamp))}",
         )
     return round(seconds * _MICROSECONDS)
 

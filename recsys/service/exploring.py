@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsys.base.errors import StoreError
+from recsys.base.errors import StoreError, briefly
 from recsys.service.handlers import Asked, Reply, encoded, of_anybody
 from recsys.service.opened import Opened
 from recsys.service.problems import ProblemError
@@ -88,7 +88,7 @@ def of_version(asked: Asked) -> Reply:
 
 def _other(opened: Opened, name: str) -> Opened:
     if not is_version_name(name) or all(one.name != name for one in versions(opened.store)):
-        raise ProblemError("no_route", f"expected a version of the store, got {name[:60]!r}")
+        raise ProblemError("no_route", f"expected a version of the store, got {briefly(name)}")
     if opened.others is None:
         raise ProblemError("no_route", "expected the current version")
     try:

@@ -13,7 +13,7 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import Literal, Self, get_args
 
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, briefly
 
 Scope = Literal["read", "write", "operate", "audience"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -98,7 +98,8 @@ def new_key(path: str | Path, name: str, scopes: tuple[str, ...] = ("read",)) ->
     """
     if not name or not scopes or not set(scopes) <= set(SCOPES):
         raise ConfigError(
-            f"--new-key: expected a name and scopes of {', '.join(SCOPES)}, got {name!r} with "
+            f"--new-key: expected a name and scopes of {', '.join(SCOPES)}, "
+            f"got {briefly(name)} with "
             f"{', '.join(scopes) or 'none'}"
         )
     path = Path(path)

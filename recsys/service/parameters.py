@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 from urllib.parse import unquote_to_bytes
 
-from recsys.base.errors import did_you_mean
+from recsys.base.errors import briefly, did_you_mean
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.problems import ProblemError
 
@@ -194,7 +194,7 @@ def _require_allowed(parameter: Parameter, value: Any, columns: Sequence[str]) -
             raise ProblemError(
                 "invalid",
                 f"{parameter.name}: expected columns of {', '.join(columns) or 'none'}, got "
-                f"{column[:60]!r}",
+                f"{briefly(column)}",
             )
 
 
@@ -217,7 +217,7 @@ def _columns_in(kind: Kind, value: Any) -> Iterable[str]:
 def _unknown(name: str, parameters: Mapping[str, Parameter]) -> ProblemError:
     known = ", ".join(parameters) or "none"
     meant = did_you_mean(name[:60], parameters)
-    return ProblemError("invalid", f"expected arguments of {known}, got {name[:60]!r}{meant}")
+    return ProblemError("invalid", f"expected arguments of {known}, got {briefly(name)}{meant}")
 
 
 def _misfit(name: str, expected: str, value: object) -> ProblemError:

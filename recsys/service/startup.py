@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recsys.base.environment import extra, missing_package, usable_cores
-from recsys.base.errors import ConfigError, EventsError, RecsysError
+from recsys.base.errors import ConfigError, EventsError, RecsysError, briefly
 from recsys.base.event_settings import EventSettings
 from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.base.service_settings import ServiceSettings
@@ -168,7 +168,7 @@ def address_of(settings: ServiceSettings) -> str:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
             f"service.host, service.port: expected an address of this machine that is free, got "
-            f"{settings.host!r} and {settings.port}: {reason}"
+            f"{briefly(settings.host)} and {settings.port}: {reason}"
         ) from error
     return str(where[0])
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.errors import ConfigError, DataError, did_you_mean
+from recsys.base.errors import ConfigError, DataError, briefly, did_you_mean
 from recsys.base.lazy import lazy_property
 from recsys.base.rule_settings import Boost, RuleSettings, column_and_number
 from recsys.index import Allowed, Index, ItemRows
@@ -265,7 +265,7 @@ class ItemAttributes:
         table = self._table(f"max_per={column!r}")
         if column not in table.column_names or column == "item_id":
             raise DataError(
-                f"max_per: expected a column of attributes of items, got {column!r}"
+                f"max_per: expected a column of attributes of items, got {briefly(column)}"
                 f"{did_you_mean(column, self._names())}; describe(item_id) has them"
             )
         return _groups_of(table[column], column)

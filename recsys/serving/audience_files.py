@@ -83,7 +83,7 @@ def write_audiences(
     folder : path
         Created if missing. `_batch.json` in it holds the settings of the audiences.
     item_ids : iterable of str or int, optional
-        Ids or titles. Default: all items of the version.
+        Ids or titles. Default: all items of the version that are not sold out.
     k, per_user, where
         As in `Recommender.audiences`.
     memory_bytes : int
@@ -111,10 +111,7 @@ def write_audiences(
     if memory_bytes < _MIN_BYTES:
         raise ConfigError(f"memory: expected 1 MB or more, got {memory_bytes} bytes")
     request = Request.among(k, recommender.all_users)
-    if item_ids is None:
-        rows = np.arange(len(recommender.item_vectors), dtype=np.int32)
-    else:
-        rows = recommender.item_rows(item_ids)
+    rows = recommender.available_rows() if item_ids is None else recommender.item_rows(item_ids)
     is_allowed = recommender.audience_rows.allowed(request, where)
     if per_user is not None:
         require_whole("per_user", per_user, least=1)

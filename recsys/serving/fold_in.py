@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.checks import require_a
-from recsys.base.errors import CorruptVersionError, DataError
+from recsys.base.errors import CorruptVersionError, DataError, briefly
 from recsys.base.lazy import lazy_property
 from recsys.index import ItemRows
 from recsys.serving.fresh import latest_first, merged
@@ -178,7 +178,7 @@ class Histories:
         if listed is None:
             return [NO_ITEMS] * n
         if not isinstance(listed, Iterable):
-            raise DataError(f"{name}: expected a list for each of {n} users, got {listed!r}")
+            raise DataError(f"{name}: expected a list for each of {n} users, got {briefly(listed)}")
         of_each = [listed] if isinstance(listed, str) else list(listed)
         if len(of_each) != n:
             raise DataError(f"{name}: expected one for each of {n} users, got {len(of_each)}")

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError, did_you_mean
+from recsys.base.errors import DataError, briefly, did_you_mean
 from recsys.serving.conditions import (
     AmongValues,
     ColumnName,
@@ -323,7 +323,8 @@ def _moment(kind: pa.DataType, text: str, name: str) -> pa.Scalar:
         moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise DataError(
-            f"where: expected a date or time such as '2024-05-31' beside {name}, got {text[:40]!r}"
+            f"where: expected a date or time such as '2024-05-31' beside {name}, "
+            f"got {briefly(text)}"
         ) from error
     if kind.tz is None:
         moment = moment.replace(tzinfo=None)

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 def store_path(store: str | Path | None = None) -> Path:
     """Return the folder of the store: the given one, else $RECSYS_STORE, else ./store."""
-    return store_folder(store or os.environ.get("RECSYS_STORE") or "store")
+    if isinstance(store, str | None):
+        store = store or os.environ.get("RECSYS_STORE") or "store"
+    return store_folder(store)
 
 
 def open(

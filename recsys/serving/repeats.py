@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError
+from recsys.base.errors import DataError, briefly
 from recsys.base.rule_settings import RuleSettings
 from recsys.index import ItemRows
 from recsys.store import Content, ItemTimes
@@ -40,7 +40,7 @@ class Repeats(NamedTuple):
         """Check a share; a DataError where the version does not know when anything happened."""
         is_number = isinstance(share, int | float | np.number) and not isinstance(share, bool)
         if not is_number or not 0 < share <= 1:
-            raise DataError(f"repeat: expected a share above 0 and at most 1, got {share!r}")
+            raise DataError(f"repeat: expected a share above 0 and at most 1, got {briefly(share)}")
         if times is None:
             raise DataError(
                 f"repeat: expected items whose events have times, got none {where}; train on a log "

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.base.checks import require_a
-from recsys.base.errors import ConfigError, DataError
+from recsys.base.errors import ConfigError, DataError, briefly
 from recsys.base.rule_settings import (
     NO_RULES,
     Boost,
@@ -118,7 +118,7 @@ class Request:
             If an argument cannot be understood; it is named.
         """
         if where is not None and not isinstance(where, str):
-            raise DataError(f"where: expected a condition as text, got {where!r}")
+            raise DataError(f"where: expected a condition as text, got {briefly(where)}")
         require_a("include_seen", include_seen, bool | np.bool_, "True or False")
         request = cls(
             min(checked_k(k), len(items.ids)),
@@ -300,5 +300,5 @@ def _pinned(pin: Pin, items: ItemAttributes) -> PinnedRows:
 def _checked_diversity(diversity: float) -> float:
     is_number = isinstance(diversity, _NUMBER) and not isinstance(diversity, bool)
     if not is_number or not 0 <= diversity <= 1:
-        raise DataError(f"diversity: expected a number from 0 to 1, got {diversity!r}")
+        raise DataError(f"diversity: expected a number from 0 to 1, got {briefly(diversity)}")
     return float(diversity)

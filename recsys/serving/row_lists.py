@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, did_you_mean
+from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, briefly, did_you_mean
 from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.serving.answers import Answers
 from recsys.serving.described_users import DescribedUsers
@@ -73,8 +73,8 @@ class RowLists:
         dislikes: Iterable[Id] = (),
     ) -> RowList:
         """Return the list of a user; see `Recommender.recommend`."""
-        if on_unknown not in ("popular", "raise"):
-            raise DataError(f'on_unknown: expected "popular" or "raise", got {on_unknown!r}')
+        if not isinstance(on_unknown, str) or on_unknown not in ("popular", "raise"):
+            raise DataError(f'on_unknown: expected "popular" or "raise", got {briefly(on_unknown)}')
         disliked = checked_ids(dislikes, "dislikes")
         request = self._without(request, disliked)
         user_idx = self._users.find(checked_id(user_id, "user_id"))
@@ -263,7 +263,7 @@ class RowLists:
     ) -> RowList:
         """Return the list of a history; see `Recommender.recommend_for_history`."""
         if not isinstance(on_unknown, str) or on_unknown not in ("ignore", "raise"):
-            raise DataError(f'on_unknown: expected "ignore" or "raise", got {on_unknown!r}')
+            raise DataError(f'on_unknown: expected "ignore" or "raise", got {briefly(on_unknown)}')
         history, user = self.histories.folded(
             item_ids, weights, "all" if on_unknown == "raise" else "one", dislikes, user_attributes
         )
@@ -288,7 +288,7 @@ class RowLists:
     def top(self, by: TopKind, request: Request, column: str | None = None) -> RowList:
         """Return a list that is the same for everybody; see `Recommender.top_items`."""
         if not isinstance(by, str) or by not in ("popular", "trending", "latest"):
-            raise DataError(f'by: expected "popular", "trending" or "latest", got {by!r}')
+            raise DataError(f'by: expected "popular", "trending" or "latest", got {briefly(by)}')
         if column is not None and by != "latest":
             raise DataError(f'column: expected it with by="latest" alone, got it with {by!r}')
         name = self._newest_by(column) if by == "latest" else by
@@ -303,7 +303,7 @@ class RowLists:
             if not isinstance(column, str) or column not in names:
                 raise DataError(
                     f"column: expected a column of dates or numbers among the attributes {where}, "
-                    f"got {str(column)[:80]!r}{did_you_mean(str(column), names)}"
+                    f"got {briefly(column)}{did_you_mean(str(column), names)}"
                 )
             return column
         dates = [one.name for one in fields if pa.types.is_temporal(one.type)]

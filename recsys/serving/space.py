@@ -219,6 +219,11 @@ class Space:
             raise DataError("item_ids: expected each item once, got one twice")
         return rows
 
+    def available_rows(self) -> ItemRows:
+        """Return the rows of all items but those that are sold out now."""
+        every = np.arange(len(self._items.ids), dtype=np.int32)
+        return np.delete(every, self._answers.attributes.sold_out)
+
     @property
     def all_users(self) -> Ids:
         """The users of the version, then those of whom attributes alone are known."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
-from recsys.base.errors import ConfigError, DataError
+from recsys.base.errors import ConfigError, DataError, briefly
 from recsys.logs.interactions import Interactions, require_interactions
 from recsys.logs.session import warn
 from recsys.settings import SplitName, SplitSettings
@@ -246,7 +246,7 @@ def split_log(
     if (settings.split == "given") != (test is not None):
         raise ConfigError(
             'evaluation.split: "given" goes with a test part (data.test), and only with it; '
-            f"got {settings.split!r} {'with' if test is not None else 'without'} one"
+            f"got {briefly(settings.split)} {'with' if test is not None else 'without'} one"
         )
     require_split(settings)
     if test is not None:

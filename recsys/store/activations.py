@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from recsys.base.durable import errors_of_writing, replace_text
-from recsys.base.errors import StoreError, VersionNotFoundError
+from recsys.base.errors import StoreError, VersionNotFoundError, briefly
 from recsys.base.locks import only_writer
 from recsys.objects import TakenError
 from recsys.store.remote import RemoteStore, leased, remote_of, store_folder
@@ -215,10 +215,10 @@ def unpin(store: str | Path, name: str) -> None:
         If it is not pinned, or the store cannot be written.
     """
     store = store_folder(store)
-    if name not in pinned(store):
+    if not isinstance(name, str) or name not in pinned(store):
         known = ", ".join(sorted(pinned(store))) or "none is"
         raise StoreError(
-            f"store {store}: expected a pinned version, got {name!r}; pinned are: {known}"
+            f"store {store}: expected a pinned version, got {briefly(name)}; pinned are: {known}"
         )
     with errors_of_writing(store, f"unpin {name}"), only_writer(store / CURRENT_LOCK):
         _change_pins(store, lambda names: names - {name})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from recsys.base.annotations import misfit
 from recsys.base.charts import DotPlot, dots_of_metrics
 from recsys.base.durable import sha256_of
-from recsys.base.errors import CorruptVersionError, GateFailedError, StoreError
+from recsys.base.errors import CorruptVersionError, GateFailedError, StoreError, briefly
 from recsys.base.lazy import lazy_property
 from recsys.base.reading import fault_of
 from recsys.base.tables import Tabular, metrics_table
@@ -321,7 +321,8 @@ class Manifest:
             raise CorruptVersionError(_damaged(path, f"{type(error).__name__}: {error}")) from error
         if number != FORMAT:
             raise StoreError(
-                f"{path}: expected format {FORMAT}, got {number!r} of another release of recsys; "
+                f"{path}: expected format {FORMAT}, got {briefly(number)} "
+                f"of another release of recsys; "
                 "install that, activate another version, or train into another --store"
             )
         if not is_whole:

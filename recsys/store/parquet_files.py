@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.durable import durable_file
-from recsys.base.errors import DataError
+from recsys.base.errors import DataError, briefly
 from recsys.base.lazy import lazy_property
 from recsys.base.reading import errors_of_reading
 from recsys.store.manifest import FORMAT
@@ -169,7 +169,8 @@ def read_vectors(users: str | Path, items: str | Path) -> tuple[NamedVectors, Na
     if ours != theirs:
         raise DataError(
             f"{Path(items) / ITEMS}: expected items of space {ours!r}, as {Path(users) / USERS} "
-            f"is, got {theirs!r}; two spaces share no coordinates, so take both files from one "
+            f"is, got {briefly(theirs)}; two spaces share no coordinates, "
+            f"so take both files from one "
             "version, or from versions whose manifests say the same space_id"
         )
     return (

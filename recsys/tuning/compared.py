@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from recsys.base.charts import Dot, DotPlot, interval_of
-from recsys.base.errors import DataError, did_you_mean
+from recsys.base.errors import DataError, briefly, did_you_mean
 from recsys.base.lazy import lazy_property
 from recsys.base.tables import Tabular, table_of
 from recsys.evaluation import ComparedModel, Comparison, compare
@@ -42,7 +42,7 @@ class Compared(Tabular):
         """Return a model by its name; a DataError names those that there are."""
         if name not in self.models:
             raise DataError(
-                f"compare: expected one of {', '.join(self.models)}, got {name!r}"
+                f"compare: expected one of {', '.join(self.models)}, got {briefly(name)}"
                 f"{did_you_mean(name, self.models)}"
             )
         return self.models[name]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import log
 from typing import TYPE_CHECKING, Any
 
-from recsys.base.errors import ConfigError, did_you_mean
+from recsys.base.errors import ConfigError, briefly, did_you_mean
 from recsys.logs import Interactions
 from recsys.tuning.candidates import Candidate
 
@@ -152,7 +152,7 @@ def _range_of(candidate: Candidate, name: str, ends: Sequence[float]) -> Range:
     numbers = [one for one, value in candidate.all_parameters.items() if _is_number(value)]
     if name not in numbers:
         raise ConfigError(
-            f"{place}: expected some of {', '.join(numbers)}, got {name!r}"
+            f"{place}: expected some of {', '.join(numbers)}, got {briefly(name)}"
             f"{did_you_mean(name, numbers)}"
         )
     is_whole = isinstance(candidate.all_parameters[name], int)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.base.errors import DataError, UnknownItemError, UnknownUserError
+from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, briefly
 from recsys.base.lazy import lazy_property
 from recsys.base.tables import TableList, Tabular
 from recsys.vectors.embeddings import Embeddings, FloatMatrix
@@ -209,7 +209,7 @@ class NamedVectors(Tabular):
         """
         k = checked_k(k)
         if by not in ("cosine", "dot"):
-            raise DataError(f'by: expected "cosine" or "dot", got {by!r}')
+            raise DataError(f'by: expected "cosine" or "dot", got {briefly(by)}')
         vector = self._vector(point)
         left_out = self._rows(exclude, "exclude")
         if isinstance(point, ID):

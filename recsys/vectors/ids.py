@@ -16,6 +16,7 @@ from recsys.base.errors import (
     DataError,
     UnknownItemError,
     UnknownUserError,
+    briefly,
 )
 from recsys.base.lazy import lazy_property
 from recsys.base.reading import damaged
@@ -348,7 +349,7 @@ _MOST_BITS = 1024  # of an integer that is spelled as text: the time grows with 
 def checked_k(k: int) -> int:
     """Return k as an int, or raise a DataError if it is no length of a list."""
     if isinstance(k, bool) or not isinstance(k, _WHOLE):
-        raise DataError(f"k: expected a whole number, got {k!r}")
+        raise DataError(f"k: expected a whole number, got {briefly(k)}")
     if k < 1:
         raise DataError(f"k: expected at least 1, got {k}")
     return int(k)
@@ -387,9 +388,4 @@ def unknown_id(
     """
     error = UnknownUserError if kind == "user" else UnknownItemError
     known = f"{len(ids):,} {kind}s {where}".rstrip()
-    return error(f"{kind} {_short(id_)}: not among the {known}{hint}")
-
-
-def _short(id_: Id) -> str:
-    text = str(id_)
-    return repr(text if len(text) <= 60 else text[:60] + "...")
+    return error(f"{kind} {briefly(str(id_))}: not among the {known}{hint}")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-from recsys.base.errors import ConfigError, DivergedError, did_you_mean
+from recsys.base.errors import ConfigError, DivergedError, briefly, did_you_mean
 from recsys.vectors.embeddings import FloatMatrix
 
 Storage = Literal["float32", "float16", "int8"]
@@ -124,7 +124,7 @@ def encode(matrix: FloatMatrix, storage: Storage) -> StoredMatrix:
     """
     if storage not in _ENCODERS:
         raise ConfigError(
-            f"storage: expected one of {', '.join(STORAGES)}, got {storage!r}"
+            f"storage: expected one of {', '.join(STORAGES)}, got {briefly(storage)}"
             f"{did_you_mean(str(storage), STORAGES)}"
         )
     if not np.isfinite(matrix).all():

@@ -24,6 +24,8 @@ from recsys.models import (
     parameters_of,
     popularity_of,
 )
+from recsys.models.ease import EASE
+from recsys.models.neighbors import KNN
 from recsys.models.protocol import mean_weight_of, normalized
 from recsys.models.requirements import takes_dislikes
 from recsys.vectors import Embeddings, FloatMatrix, top_k
@@ -423,3 +425,12 @@ def test_contributions_of_a_history_sum_to_the_score(model: Model) -> None:
         else:
             assert parts.sum() == pytest.approx(score, rel=1e-3, abs=1e-4)
             assert parts.any()
+
+
+@pytest.mark.parametrize("model", [*MODELS, EASE(), KNN()], ids=named)
+def test_a_fit_takes_a_device_and_one_without_als_refuses_a_card(model: Model) -> None:
+    user_items = random_user_items(30, 20, 0.2)
+    model.fit(user_items, device="auto")
+    if not isinstance(model, ALS | Blend | Softmax | Distilled):
+        with pytest.raises(ConfigError, match=f'^{model.name}: expected device "cpu" or "auto"'):
+            model.fit(user_items, device="cuda")

@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from recsys.monitoring import DEFAULT_LIMITS, drift
+from recsys.store import Release
 from recsys.vectors import Embeddings
+from recsys.vectors.ids import Ids
 from tests.monitoring.nights import a_log, published, release_of, rotated
 
 
@@ -72,6 +75,34 @@ def test_the_same_rotation_unnamed_is_movement(tmp_path: Path) -> None:
     assert report.movement["p50"] <= report.movement["p95"]
     moves = [one.movement * one.popularity for one in report.moved]
     assert moves == sorted(moves, reverse=True)
+
+
+def test_a_thousand_new_items_are_no_drift_of_those_with_events(tmp_path: Path) -> None:
+    """Their vectors are what attributes say, here short ones, and twice as long the next night."""
+    release = release_of(a_log())
+    embeddings, n_new = release.embeddings, 1000
+    short = np.tile(embeddings.items[:8].mean(axis=0) / 4, (n_new, 1))
+
+    def with_new(times: float) -> Release:
+        items = np.concatenate([embeddings.items, (times * short).astype(np.float32)])
+        seen = release.seen.copy()
+        seen.resize((len(release.users), len(items)))
+        return replace(
+            release,
+            embeddings=Embeddings(embeddings.users, items),
+            items=Ids([*release.items, *(f"new{n}" for n in range(n_new))]),
+            seen=seen,
+            popularity=np.concatenate([release.popularity, np.zeros(n_new, np.int64)]),
+        )
+
+    contents = [published(tmp_path, one) for one in (release, with_new(1), with_new(2))]
+    for before, now in pairwise(contents):
+        report = drift(before, now)
+        for name in ("centroid_shift", "item_norms"):
+            assert report[name].value == pytest.approx(0, abs=1e-6), name
+    scaled = replace(release, embeddings=Embeddings(embeddings.users, 1.2 * embeddings.items))
+    report = drift(contents[1], published(tmp_path, scaled))
+    assert report["item_norms"].value == pytest.approx(0.2, rel=1e-5)
 
 
 def test_one_item_that_turns_round_moved_most(tmp_path: Path) -> None:

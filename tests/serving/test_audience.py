@@ -228,6 +228,14 @@ def test_a_command_lists_them_and_writes_them(world: World, tmp_path: Path) -> N
     assert f"{first['score']:.4g}\n" in as_table
     run("audience", "--folder", str(tmp_path / "all"), "-k", "2", "--store", store)
     assert len(pq.read_table([*(tmp_path / "all").glob("part-*")])) == 2 * N_ITEMS
+    (tmp_path / "sold_out.txt").write_text("i1\ni5\n")
+    (tmp_path / "rules.toml").write_text('[rules]\nsold_out = "sold_out.txt"\n')
+    some, config = tmp_path / "some", ("--config", str(tmp_path / "rules.toml"))
+    run("audience", "--folder", str(some), "-k", "2", "--store", store, *config)
+    listed = pq.read_table([*some.glob("part-*")])["item_id"].to_pylist()
+    assert {f"i{n}" for n in range(N_ITEMS)} - set(listed) == {"i1", "i5"}
+    named = run("audience", "i1", "-k", "3", "--json", "--store", store, *config)
+    assert len(json.loads(named.stdout)["audiences"]) == 3
     refused = run("audience", "--store", store)
     assert refused.returncode == 2
     assert "no item: name one or more" in refused.stderr

@@ -9,7 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.checks import require, require_whole
-from recsys.base.errors import ConfigError, DataError
+from recsys.base.devices import Device, on_device
+from recsys.base.errors import ConfigError, DataError, briefly
 from recsys.base.threads import threads
 from recsys.features import Features
 from recsys.logs.interactions import Interactions
@@ -140,7 +141,7 @@ class Distilled(Sized):
         if isinstance(self.teacher, Embeddings):
             object.__setattr__(self, "teacher", Given(self.teacher))
         if self.teacher is not None and not hasattr(self.teacher, "fit"):
-            raise ConfigError(f"distilled.teacher: expected a model, got {self.teacher!r}")
+            raise ConfigError(f"distilled.teacher: expected a model, got {briefly(self.teacher)}")
         require_hyperparameters(
             self,
             least={
@@ -170,6 +171,7 @@ class Distilled(Sized):
         features: Features | None = None,
         n_threads: int | None = None,
         learning: NDArray[np.integer] | None = None,
+        device: Device | None = None,
     ) -> Embeddings:
         """Fit the teacher, then a student of its lists; see `Model.fit`.
 
@@ -187,7 +189,8 @@ class Distilled(Sized):
             found = self._embeddings(histories, popularity, nothing, nothing)
             return mapped(found, user_items, features)
         items, summands = self._first(matrix, start)
-        targets = self._targets(user_items, matrix, histories, learning, n_threads)
+        with on_device(device):
+            targets = self._targets(user_items, matrix, histories, learning, n_threads)
         with threads(n_threads) as pool:
             student = Student(self, items, summands, popularity, pool)
             began = perf_counter()
