@@ -107,10 +107,9 @@ class Settings(ShowsChanges):
         """Raise a ConfigError where the engine is not the one that something runs on."""
         if self.engine != "local":
             raise ConfigError(
-                f'engine: {what}: expected "local", got {briefly(self.engine)}, '
-                f"on which the command "
-                'train and recsys.spark.train.train run and nothing else; set engine = "local" '
-                "(on the command line: --set engine=local)"
+                f'engine: {what}: expected "local", got {briefly(self.engine)}, on which train and '
+                'recsys.spark.train.train run and nothing else; set engine = "local" (on the '
+                "command line: --set engine=local)"
             )
 
     @property

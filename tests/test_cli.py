@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,6 +112,12 @@ def test_the_column_of_the_latest_can_be_named(store: Path) -> None:
     expected = recsys.open(store).top_items("latest", 3, column="price")
     assert json.loads(found.stdout) == expected.to_dict()
     assert "--column: expected --list latest" in refused("recommend", "u42", *asked, code=2)
+    assert "score" in run("recommend", "--list", "latest", *asked).stdout
+    newest = recsys.open(store).top_items("latest", 1)[0].score  # seconds since 1970
+    day = datetime.fromtimestamp(newest, UTC).date().isoformat()
+    shown = run("recommend", "--list", "latest", "-k", "1", "--store", store).stdout
+    assert "date" in shown
+    assert day in shown
 
 
 def test_similar_items(store: Path) -> None:
@@ -712,7 +719,7 @@ def test_a_list_shows_what_tells_of_its_items(capsys: pytest.CaptureFixture[str]
     }
     found = SimpleNamespace(attributes=[about], title_column="title", listed=[("i1", 0.5)])
     found.reasons = found.reason_titles = (None,)
-    found.boosts, found.are_new = (), [False]
+    found.boosts, found.are_pinned, found.are_new = (), (), [False]
     print_items(found, "for 7")
     shown = capsys.readouterr().out
     assert all(one in shown for one in ("Toy Story", "Comedy, Drama", "Elm St"))

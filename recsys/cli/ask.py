@@ -5,6 +5,7 @@ What is typed as an item may be its title; where it is neither, the error lists 
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -35,7 +36,7 @@ from recsys.cli.output import (
 from recsys.objects import use_cache
 
 if TYPE_CHECKING:
-    from recsys.serving import Recommender
+    from recsys.serving import Recommendations, Recommender
     from recsys.serving.request import Conditions
 
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="Its id, or its title.")]
@@ -198,7 +199,31 @@ def recommend(
         return
     said = [*known, *(f"not {item}" for item in disliked), *(user_attributes or ())]
     whom = user_id or ", ".join(said) or "everybody"
-    print_items(found, f"for {whom} · {found.source} · version {found.version}")
+    title = f"for {whom} · {found.source} · version {found.version}"
+    print_items(found, title, date_of=_date_of if _has_dates(found, column) else None)
+
+
+def _has_dates(found: "Recommendations", column: str | None) -> bool:
+    """Return whether the scores of a list are times: those of "latest" but by a column of numbers.
+
+    Without a column it is that of dates, or the day of the first event.
+    """
+    if found.source != "latest" or not len(found):
+        return False
+    return column is None or isinstance(found.attributes[0].get(column), date)
+
+
+def _date_of(seconds: float) -> str:
+    """Return a time in seconds since 1970 as a date, with the time of day where it has one.
+
+    Examples
+    --------
+    >>> _date_of(1765843200), _date_of(-86400 + 3661)
+    ('2025-12-16', '1969-12-31 01:01:01')
+    """
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)  # also before 1970
+    text = moment.replace(tzinfo=None).isoformat(" ", "seconds")
+    return text.removesuffix(" 00:00:00")
 
 
 def _attributes_of(typed: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -298,29 +299,37 @@ def with_half(value: float, interval: Sequence[float]) -> str:
     return f"{value:.4f} {half}"
 
 
-def print_items(found: "Described", title: str, most: int | None = None) -> None:
+def print_items(
+    found: "Described",
+    title: str,
+    most: int | None = None,
+    date_of: Callable[[float], str] | None = None,
+) -> None:
     """Print the first items of a list with what is known of each and, where known, the reason."""
     columns = _telling(found.attributes[:most], found.title_column)
+    score_of = date_of or partial(_score, found=found)
     rows = [
-        [rank, item_id, *(_attribute(known.get(name)) for name in columns), _score(score, found)]
+        [rank, item_id, *(_attribute(known.get(name)) for name in columns), score_of(score)]
         for rank, ((item_id, score), known) in enumerate(
             zip(found.listed[:most], found.attributes, strict=False), start=1
         )
     ]
-    headings = ["", "item", *columns, "users" if _counts_users(found) else "score"]
+    scored = "users" if _counts_users(found) else "date" if date_of else "score"
+    headings = ["", "item", *columns, scored]
     if any(found.boosts):
         headings.append("boost")
         for row, boost in zip(rows, found.boosts, strict=False):
             row.append(_score(boost, found) if boost else "")
-    if any(found.are_new[:most]):
-        headings.append("new")
-        for row, is_new in zip(rows, found.are_new, strict=False):
-            row.append("new" if is_new else "")
+    for mark, are_marked in (("pinned", found.are_pinned), ("new", found.are_new)):
+        if any(are_marked[:most]):
+            headings.append(mark)
+            for row, is_marked in zip(rows, are_marked, strict=False):
+                row.append(mark if is_marked else "")
     if any(found.reasons):
         headings.append("because of")
         for row, reason, reason_title in zip(rows, found.reasons, found.reason_titles, strict=True):
             row.append("" if reason is None else reason_title or reason.item_id)
-    show(Listing(headings, rows, title, left=["item", *columns, "new", "because of"]))
+    show(Listing(headings, rows, title, left=["item", *columns, "pinned", "new", "because of"]))
 
 
 def _telling(attributes: Sequence[Mapping[str, Any]], title: str | None) -> list[str]:

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.base.durable import durable_file
+from recsys.base.plain import plain
 from recsys.export.formats import Files, Tables
 from recsys.store.attribute_files import ATTRIBUTES
 from recsys.store.content import Content
 from recsys.store.feature_files import FEATURES
 from recsys.store.item_times import TIMES
-from recsys.store.manifest import plain
 from recsys.store.parquet_files import ITEMS, USERS, errors_of_parquet
 
 _TEMPLATE = Path(__file__).with_name("templates") / "schema.md"

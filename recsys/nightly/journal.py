@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from recsys.base.durable import replace_text
 from recsys.base.errors import GateFailedError, StoreError
+from recsys.base.plain import plain
 from recsys.base.progress import printable, printable_json
 from recsys.base.stopping import StoppedError
 from recsys.config import Settings
@@ -20,7 +21,6 @@ from recsys.nightly.report import NightReport, Result, StageReport
 from recsys.nightly.run import Run
 from recsys.nightly.telemetry import write_metrics
 from recsys.settings import LogLevel, NightlySettings
-from recsys.store.manifest import plain
 from recsys.store.nights import REPORT
 from recsys.store.remote import shown_store
 

@@ -16,6 +16,7 @@ from recsys.base.environment import installed_version, peak_memory
 from recsys.base.errors import GateFailedError, RecsysError, StoreError
 from recsys.base.lazy import lazy_property
 from recsys.base.locks import HeldError, is_held, only_writer
+from recsys.base.plain import plain
 from recsys.base.query_settings import QuerySettings
 from recsys.base.stopping import StoppedError, StopRequest, stoppable
 from recsys.config import Settings
@@ -37,7 +38,7 @@ from recsys.nightly.stages import STAGES, Stage, published_by
 from recsys.objects import use_cache
 from recsys.serving import store_path
 from recsys.store import current_or_none, parent_of, require_comparable, require_writable
-from recsys.store.manifest import files_facts, plain
+from recsys.store.manifest import files_facts
 from recsys.store.nights import NIGHT_LOCK, RUNS
 from recsys.store.remote import shown_store
 from recsys.training import plain_settings

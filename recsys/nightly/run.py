@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from recsys.base.durable import appearing, moment_of, replace_text, sha256_of, stamp_of, sync
+from recsys.base.plain import plain
 from recsys.nightly.report import Result, StageReport
 from recsys.store import FileFacts, versions
-from recsys.store.manifest import plain
 from recsys.store.nights import RUNS, STATE, checksum_of, read_state, runs_in
 from recsys.store.prune import delete_folder
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from recsys.base.plain import plain
 from recsys.service.parameters import Parameter
 from recsys.serving import Explanation, Recommendations, ScoredItem
 from recsys.serving.known import Described
 from recsys.store.item_json import json_text
-from recsys.store.manifest import plain
 
 DETAILS = Parameter(
     "details",

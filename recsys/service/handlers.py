@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from recsys.base.errors import RecsysError, UnknownItemError
+from recsys.base.plain import plain
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.details import detailed, detailed_explanation
 from recsys.service.of_lists import DEFAULT_K, OF_A_LIST, OF_ANYBODY
@@ -18,7 +19,6 @@ from recsys.service.problems import ProblemError, problem_of
 from recsys.serving.results import Explanation, Recommendations, RowList
 from recsys.serving.row_lists import TopKind
 from recsys.store.item_json import json_text
-from recsys.store.manifest import plain
 from recsys.vectors import Id, NamedVectors
 from recsys.vectors.ids import Kind, unknown_id
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from recsys.base.plain import plain
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.handlers import Reply, encoded
 from recsys.service.opened import Opened
 from recsys.store import Manifest, versions
 from recsys.store.item_json import json_text
-from recsys.store.manifest import plain
 from recsys.store.nights import nights_of
 
 _NIGHTS = 14

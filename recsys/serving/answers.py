@@ -112,20 +112,21 @@ class Answers:
         seen: ItemRows | None = None,
         who: bytes = b"",
     ) -> RowList:
+        pinned = None
         if request.pins or request.exposure is not None:
-            rows, scores = self._with_pins(finder, request, exclude, who)
+            (rows, scores), pinned = self._with_pins(finder, request, exclude, who)
         else:
             rows, scores = self._best(finder(request, exclude), request)
         boosts = request.all_boosts
         boost = None if boosts is None else added(boosts, rows, scores)
-        return RowList(rows, scores, source, seen, boost)
+        return RowList(rows, scores, source, seen, boost, pinned)
 
     def _with_pins(
         self, finder: Finder, request: Request, exclude: ItemRows, who: bytes
-    ) -> RowScores:
+    ) -> tuple[RowScores, ItemRows]:
         """Return the best list in which each pin has its position, if an item may have it.
 
-        New items have theirs where a share of the list is for them.
+        New items have theirs where a share of the list is for them. And the rows of the pins.
         """
         pins: list[tuple[int, Scored]] = []
         taken = NO_ITEMS
@@ -138,18 +139,19 @@ class Answers:
             if len(rows):
                 pins.append((position, Scored(int(rows[0]), float(scores[0]))))
                 last, taken = position, np.append(taken, rows)
+        pinned = taken
         new: list[tuple[int, Scored]] = []
         if request.exposure is not None:
             find = finder(request.of_new_items, np.append(exclude, taken))
             who = self.version.encode() + who
-            new = request.exposure.placed(find, replace(request, pinned=taken), pins, who)
+            new = request.exposure.placed(find, replace(request, pinned=pinned), pins, who)
         taken = np.append(taken, np.array([one.row for _, one in new], np.int32))
         pins = sorted([*pins, *new], key=lambda one: one[0])
         rest = replace(request, k=request.k - len(pins), pins=(), pinned=taken)
         found: RowScores = NO_ITEMS, np.empty(0, np.float32)
         if rest.k:
             found = self._best(finder(rest, np.append(exclude, taken)), rest)
-        return placed(pins, *found)
+        return placed(pins, *found), pinned
 
     def _best(self, find: Find, request: Request) -> RowScores:
         if request.is_by_score:
@@ -257,6 +259,7 @@ class Answers:
         source: Source,
         seen: ItemRows | Callable[[], ItemRows] | None = None,
         boost: FloatVector | None = None,
+        pinned: ItemRows | None = None,
     ) -> Recommendations:
         """Return rows of items and their scores as a list; see `RowList`."""
         items = scored_items(self._items.ids.tolist(rows), scores)
@@ -266,6 +269,8 @@ class Answers:
         found.__dict__.update(items=items, source=source, version=self.version, about=about)
         if boost is not None:
             found.__dict__["boosts"] = tuple(boost.tolist())
+        if pinned is not None and len(pinned):
+            found.__dict__["are_pinned"] = tuple(np.isin(rows, pinned).tolist())
         return found
 
     @property

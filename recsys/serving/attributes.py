@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Asked = TypeVar("_Asked", bound=Hashable)
 
+SHOWN_BY = "describe(item_id), recsys items --json or GET /v1/items/{item_id} shows them"
+"""Where a caller of any kind sees the columns of the attributes: an error does not list them all,
+as a stranger may ask."""
+
 _MAX_CONDITIONS = 64  # kept; each takes a little more than a byte per item
 _MAX_GROUPINGS = 16
 _MAX_BOOSTED = 16
@@ -266,7 +270,7 @@ class ItemAttributes:
         if column not in table.column_names or column == "item_id":
             raise DataError(
                 f"max_per: expected a column of attributes of items, got {briefly(column)}"
-                f"{did_you_mean(column, self._names())}; describe(item_id) has them"
+                f"{did_you_mean(column, self._names())}; {SHOWN_BY}"
             )
         return _groups_of(table[column], column)
 

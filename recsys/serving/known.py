@@ -10,9 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.base.lazy import lazy_property
+from recsys.base.plain import plain
 from recsys.base.tables import Tabular, table_of
 from recsys.index import ItemRows
-from recsys.store.manifest import plain
 from recsys.vectors import Id
 from recsys.vectors.ids import Kind
 
@@ -83,6 +83,7 @@ class Described(Tabular):
     about: About | None
     kind: Kind = "item"
     boosts: tuple[float, ...] = ()
+    are_pinned: tuple[bool, ...] = ()
 
     @property
     def listed(self) -> tuple[ScoredItem, ...]:

@@ -19,6 +19,7 @@ import pyarrow.types as pt
 from numpy.typing import NDArray
 
 from recsys.base.errors import DataError, briefly, did_you_mean
+from recsys.serving.attributes import SHOWN_BY
 from recsys.serving.conditions import (
     AmongValues,
     ColumnName,
@@ -54,7 +55,7 @@ class About(NamedTuple):
     names: Sequence[str] | None = None  # that may be meant; default: those of the table
 
 
-_OF_ITEMS = About("attributes of items", "; describe(item_id) has them")
+_OF_ITEMS = About("attributes of items", f"; {SHOWN_BY}")
 
 
 def matching_rows(

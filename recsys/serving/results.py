@@ -49,6 +49,7 @@ class RowList(NamedTuple):
     source: Source
     seen: ItemRows | Callable[[], ItemRows] | None = None  # what gives reasons
     boost: FloatVector | None = None  # what rules have added to the scores
+    pinned: ItemRows | None = None  # those that a pin has given a position
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,6 +74,8 @@ class Recommendations(Described):
         What is listed: of similar users and of an audience, `item_id` is the id of a user.
     boosts : tuple of float
         What rules have added to each score, which it is a part of; empty where there were none.
+    are_pinned : tuple of bool
+        Whether a pin has given each item its position; empty where none has.
 
     Examples
     --------
@@ -87,6 +90,7 @@ class Recommendations(Described):
     about: About | None = field(default=None, compare=False)
     kind: Kind = field(default="item", compare=False)
     boosts: tuple[float, ...] = ()
+    are_pinned: tuple[bool, ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
         return len(self.items)

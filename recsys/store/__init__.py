@@ -12,12 +12,12 @@ from recsys.store.activations import (
     version_before,
 )
 from recsys.store.content import Content, open_version
+from recsys.store.evaluation_summary import EvaluationSummary
 from recsys.store.indexes import BuiltIndexes, build_indexes
 from recsys.store.item_times import ItemTimes
 from recsys.store.listing import describe_versions, table_of_described
 from recsys.store.manifest import (
     Check,
-    EvaluationSummary,
     FileFacts,
     IndexSummaries,
     Manifest,

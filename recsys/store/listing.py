@@ -14,10 +14,11 @@ from recsys.base.errors import (
     UnreadableError,
     VersionNotFoundError,
 )
+from recsys.base.plain import plain
 from recsys.base.tables import table_of
 from recsys.index import SHORT
 from recsys.store.activations import names_before, pinned
-from recsys.store.manifest import Manifest, plain
+from recsys.store.manifest import Manifest
 from recsys.store.sound import damage_of, unread_bytes
 from recsys.store.versions import Version, current_or_none, versions
 

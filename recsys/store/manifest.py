@@ -2,29 +2,25 @@
 
 import hashlib
 import json
-import math
 import stat
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys.base.annotations import misfit
-from recsys.base.charts import DotPlot, dots_of_metrics
 from recsys.base.durable import sha256_of
 from recsys.base.errors import CorruptVersionError, GateFailedError, StoreError, briefly
 from recsys.base.lazy import lazy_property
+from recsys.base.plain import plain
 from recsys.base.reading import fault_of
-from recsys.base.tables import Tabular, metrics_table
 from recsys.index import IndexSummary
-from recsys.store.group_summary import GroupSummary
+from recsys.store.evaluation_summary import EvaluationSummary
 from recsys.vectors.ids import Kind
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from recsys.logs.log_summary import LogSummary
 
 FORMAT = 3
@@ -89,66 +85,6 @@ class ModelSpec:
     def unit(self) -> float:
         """The weight that counts as 1."""
         return 1.0 if self.mean_weight is None else self.mean_weight
-
-
-@dataclass(frozen=True, repr=False)
-class EvaluationSummary(Tabular):
-    """The metrics of one model on the test part, without the values per user.
-
-    A field that another release did not write has its default.
-
-    Parameters
-    ----------
-    k : int
-        Length of the lists, the largest of several.
-    n_users, n_items : int
-        Users evaluated, and items ranked for each.
-    metrics : mapping of str to float
-        By name and length, such as "recall@20".
-    intervals : mapping of str to (float, float)
-        95 % intervals of those that are means over users.
-    left_out : mapping of str to int
-        Events and users that were not evaluated, by reason.
-    groups : tuple of GroupSummary
-        What it reached by activity of users and by popularity of items.
-    """
-
-    k: int = 0
-    n_users: int = 0
-    n_items: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    groups: tuple[GroupSummary, ...] = ()
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "EvaluationSummary":
-        """Read what `to_dict` or `recsys.evaluation.Evaluation.to_dict` wrote."""
-        given = {one.name: content[one.name] for one in fields(cls) if one.name in content}
-        intervals, groups = content.get("intervals", {}), content.get("groups", ())
-        given["intervals"] = {name: (low, high) for name, (low, high) in intervals.items()}
-        return cls(**given | {"groups": tuple(map(GroupSummary.from_dict, groups))})
-
-    def to_arrow(self) -> "pa.Table":
-        """Return one row per metric: metric, value, and the ends of its interval, low and high."""
-        return metrics_table(self.metrics, self.intervals)
-
-    def charts(self) -> list[DotPlot]:
-        """Return the metrics that are means over users, with their intervals."""
-        return dots_of_metrics(self.metrics, self.intervals)
-
-    def caption(self) -> str:
-        """Return on how many users it was measured."""
-        return f"{self.n_users:,} users, {self.n_items:,} items"
-
-    def __getitem__(self, name: str) -> Any:
-        """Return a field by its key in JSON, as it was read before there was this class."""
-        return self.to_dict()[name]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain types that JSON can hold."""
-        content: dict[str, Any] = plain(asdict(self))
-        return content
 
 
 @dataclass(frozen=True)
@@ -368,9 +304,10 @@ def read_manifest(folder: Path) -> Manifest:
         if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe would wait for its writer
             raise CorruptVersionError(_damaged(path, "something that is no file"))
         text = path.read_bytes().decode()
-    except (FileNotFoundError, UnicodeDecodeError) as error:
-        found = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "no such file"
-        raise CorruptVersionError(_damaged(path, found)) from error
+    except FileNotFoundError as error:
+        raise CorruptVersionError(_damaged(path, "no such file")) from error
+    except UnicodeDecodeError as error:
+        raise CorruptVersionError(_damaged(path, "not UTF-8")) from error
     except (OSError, MemoryError) as error:
         raise fault_of(path, error) from error
     return Manifest.from_json(text, path)
@@ -384,18 +321,3 @@ def _with_checksum(text: str) -> str:
 
 def _damaged(path: Path | str, found: str) -> str:
     return f"{path}: expected the manifest of a version, got {found}; activate another version"
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: tuples as lists, NumPy numbers as Python's, no NaN."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = value.to_dict() if hasattr(value, "to_dict") else asdict(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | None) else str(value)

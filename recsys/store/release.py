@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from recsys.base.errors import DataError
 from recsys.base.lazy import lazy_property
+from recsys.store.evaluation_summary import EvaluationSummary
 from recsys.store.item_times import ItemTimes
-from recsys.store.manifest import EvaluationSummary, ModelSpec
+from recsys.store.manifest import ModelSpec
 from recsys.store.seen_lists import SeenLists
 from recsys.vectors import Embeddings, Ids, space_id_of
 from recsys.vectors.ids import Kind

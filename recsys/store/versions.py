@@ -20,7 +20,8 @@ from recsys.base.errors import CorruptVersionError, StoreError, VersionNotFoundE
 from recsys.base.lazy import lazy_property
 from recsys.base.reading import errors_of_reading, fault_of
 from recsys.base.tables import TableList
-from recsys.store.manifest import EvaluationSummary, Manifest, read_manifest
+from recsys.store.evaluation_summary import EvaluationSummary
+from recsys.store.manifest import Manifest, read_manifest
 from recsys.store.remote import RemoteStore, remote_of, shown_store, store_folder
 from recsys.store.version_copies import CURRENT as CURRENT
 from recsys.store.version_copies import VERSIONS as VERSIONS

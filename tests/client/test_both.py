@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import recsys
+from recsys.base.plain import plain
 from recsys.errors import DataError, UnknownItemError, UnknownUserError
 from recsys.serving import Batch, Explanation, Recommendations, Recommender
-from recsys.store.manifest import plain
 from tests.service.conftest import ITEMS, USERS, release
 from tests.service.servers import PATIENCE
 from tests.service.test_answers import CONDITIONS

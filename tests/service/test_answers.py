@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.base.plain import plain
 from recsys.base.service_settings import ServiceSettings
 from recsys.service import Service
 from recsys.service.of_lists import OF_ANYBODY
@@ -18,7 +19,6 @@ from recsys.serving import Explanation, Recommendations, Recommender
 from recsys.serving import open as open_store
 from recsys.serving.request import Conditions
 from recsys.store import publish
-from recsys.store.manifest import plain
 from tests.service.asking import Answered, ask, escaped, get, post
 from tests.service.conftest import ITEMS, USERS
 from tests.store.releases import small_release

@@ -36,6 +36,7 @@ LIST = "/v1/users/u42/recommendations"
         (LIST, {"where": "price <"}, 422, "invalid", "where:"),
         (LIST, {"where": "price < 1; drop table users"}, 422, "invalid", "where:"),
         (LIST, {"max_per": "category"}, 422, "invalid", "max_per:"),
+        (LIST, {"max_per": "brand:2"}, 422, "invalid", "GET /v1/items/{item_id} shows them"),
         ("/v1/users/%FF/recommendations", {}, 400, "malformed", "user_id: expected"),
         ("/v1/users/a/b/recommendations", {}, 404, "no_route", "%2F"),
         ("/v1/lists/newest", {}, 404, "no_route", "popular, trending or latest"),

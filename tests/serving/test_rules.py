@@ -206,6 +206,9 @@ def test_what_is_pinned_beyond_a_limit_counts_towards_the_others(world: World) -
     pins.append(Pin(position=2, item_id=f"i{second}"))
     found = rows(world.recommender.recommend("u2", 20, pin=pins, max_per=limits))
     assert found[:2] == [first, second]
+    listed = world.recommender.recommend("u2", 20, pin=pins, new_items=0.5)
+    assert listed.are_pinned == (True, True, *[False] * 18)
+    assert world.recommender.recommend("u2", 20, new_items=0.5).are_pinned == ()
     assert len({int(world.price[row]) for row in found}) == len(found) == 20
 
 

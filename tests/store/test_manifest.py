@@ -10,7 +10,8 @@ import pytest
 from recsys.base.environment import commit
 from recsys.errors import GateFailedError
 from recsys.store import Check, Content, current, find_version, publish, verify, versions
-from recsys.store.manifest import EvaluationSummary, Manifest, ModelSpec
+from recsys.store.evaluation_summary import EvaluationSummary
+from recsys.store.manifest import Manifest, ModelSpec
 from tests.store.releases import MEASURED, small_release
 
 CHECKS = [
