@@ -77,6 +77,10 @@ def _store(_context: Any, array: Any, at: Any, value: Any) -> Any:
         if array.dtype == types.uint16:
             halves = builder.fptrunc(lanes, _HALVES)
             builder.store(halves, builder.bitcast(address, _HALVES.as_pointer()), align=2)
+        elif array.dtype == types.int8:
+            whole = builder.fptosi(_called(builder, "rint", lanes), ir.VectorType(_INT, N_LANES))
+            place = builder.bitcast(address, _BYTES.as_pointer())
+            builder.store(builder.trunc(whole, _BYTES), place, align=1)
         else:
             builder.store(lanes, builder.bitcast(address, LANES.as_pointer()), align=4)
         return context.get_dummy_value()
@@ -125,6 +129,32 @@ for _symbol, _instruction in (
     (operator.truediv, "fdiv"),
 ):
     _define(_symbol, _instruction)
+
+
+def _called(builder: Any, name: str, *lanes: Any) -> Any:
+    """Return what an intrinsic of LLVM makes of lanes, lane by lane."""
+    kind = ir.FunctionType(LANES, [LANES] * len(lanes))
+    symbol = f"llvm.{name}.v{N_LANES}f32"
+    function = _cgutils.get_or_insert_function(builder.module, kind, symbol)
+    return builder.call(function, lanes, fastmath=("fast",))
+
+
+def _larger(_context: Any, a: Any, b: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        sizes = (_called(builder, "fabs", lanes) for lanes in arguments)
+        return _called(builder, "maxnum", *sizes)
+
+    return lanes_type(a, b), generate
+
+
+def _largest(_context: Any, lanes: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        name = f"llvm.vector.reduce.fmax.v{N_LANES}f32"
+        kind = ir.FunctionType(_FLOAT, [LANES])
+        function = _cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, arguments, fastmath=("fast",))
+
+    return types.float32(lanes), generate
 
 
 def _total(_context: Any, lanes: Any) -> Any:
@@ -212,13 +242,19 @@ Of int8, whole numbers.
 """
 
 store: Any = intrinsic(_store)
-"""``store(array, at, lanes)``: write them there, rounded to the nearest where it is uint16."""
+"""``store(array, at, lanes)``: write them there, rounded to the nearest of uint16 or int8."""
 
 same: Any = intrinsic(_same)
 """``same(number)``: 16 times that number."""
 
 total: Any = intrinsic(_total)
 """``total(lanes)``: their sum."""
+
+larger: Any = intrinsic(_larger)
+"""``larger(a, b)``: in each lane the larger of their two sizes."""
+
+largest: Any = intrinsic(_largest)
+"""``largest(lanes)``: the largest of them."""
 
 four_totals: Any = intrinsic(_four_totals)
 """``four_totals(a, b, c, d)``: the sum of each, in half the instructions of four `total`."""

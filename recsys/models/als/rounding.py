@@ -18,7 +18,7 @@ import numpy as np
 
 from recsys.base.aligned import aligned_zeros
 from recsys.base.jit import compiled
-from recsys.base.simd import N_LANES, load, same, store
+from recsys.base.simd import N_LANES, larger, largest, load, same, store
 from recsys.base.threads import Threads
 from recsys.models.als.columns import Fixed, Floats
 from recsys.models.als.gram import CHUNK, Gram
@@ -118,19 +118,19 @@ def round_rows(
 ) -> None:
     """Round rows ``first..last-1`` to whole numbers times a scale and the units, and in place."""
     for row in range(first, last):
-        largest = np.float32(0)
-        for f in range(vectors.shape[1]):
-            largest = max(largest, np.abs(vectors[row, f] * units[1, f]))
-        exponent = frexp(largest)[1] - 7
-        if largest > ldexp(127.4, exponent):  # else from 64 to 127 units of the row
+        sizes = same(np.float32(0))
+        for f in range(0, vectors.shape[1], N_LANES):
+            sizes = larger(sizes, load(vectors, (row, f)) * load(units, (1, f)))
+        size = largest(sizes)
+        exponent = frexp(size)[1] - 7
+        if size > ldexp(127.4, exponent):  # else from 64 to 127 units of the row
             exponent += 1
         scale = np.float32(max(ldexp(1.0, exponent), least))
         scales[row] = scale
-        up = np.float32(1) / scale
-        for f in range(vectors.shape[1]):
-            whole = np.rint(vectors[row, f] * units[1, f] * up)
-            columns[row, f] = np.int8(whole)
-            vectors[row, f] = whole * scale * units[0, f]
+        up, down = same(np.float32(1) / scale), same(scale)
+        for f in range(0, vectors.shape[1], N_LANES):
+            store(columns, (row, f), load(vectors, (row, f)) * load(units, (1, f)) * up)
+            store(vectors, (row, f), load(columns, (row, f)) * load(units, (0, f)) * down)
 
 
 def halved(
