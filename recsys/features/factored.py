@@ -8,6 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.vectors import FloatMatrix
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureRows:
@@ -74,6 +76,34 @@ class FeatureRows:
     def take(self, rows: NDArray[np.integer]) -> Self:
         """Return some rows."""
         return type(self)(sp.csr_array(self.plain[rows]), sp.csr_array(self.left[rows]), self.right)
+
+    def worded(self) -> Self:
+        """Return the same without words that no row has."""
+        has_rows = np.bincount(self.left.indices, minlength=self.left.shape[1]) > 0
+        number = np.cumsum(has_rows, dtype=np.int32) - np.int32(1)
+        parts = self.left.data, number[self.left.indices], self.left.indptr
+        left = sp.csr_array(parts, shape=(self.left.shape[0], int(has_rows.sum())))
+        return type(self)(self.plain, left, sp.csr_array(self.right[has_rows]))
+
+    def heaviest(self, n: int) -> FloatMatrix:
+        """Return columns of units that take the features of the largest squares, (n_features, n).
+
+        Parts of words are not among them.
+        """
+        n_features = self.shape[1]
+        squares = np.bincount(self.plain.indices, np.square(self.plain.data), minlength=n_features)
+        of_n = np.argsort(-squares, kind="stable")[:n]
+        found = np.zeros((n_features, len(of_n)), dtype=np.float32)
+        found[of_n, np.arange(len(of_n))] = 1
+        return found
+
+    def times(self, dense: FloatMatrix) -> FloatMatrix:
+        """Return the product with few vectors, (n, width)."""
+        return np.asarray(self.plain @ dense + self.left @ (self.right @ dense))
+
+    def transposed_times(self, dense: FloatMatrix) -> FloatMatrix:
+        """Return the product of the transpose with few vectors, (n_features, width)."""
+        return np.asarray(self.plain.T @ dense + self.right.T @ (self.left.T @ dense))
 
     def tocsr(self) -> sp.csr_array:
         """Return the sum, (n, n_features)."""

@@ -147,11 +147,16 @@ def regression_of(
     pool: Threads,
 ) -> "Ridge | RidgeSteps":
     """Return the regression for embeddings of so many factors: by steps where it is wide."""
-    if min(features.shape) <= _WIDE:
+    if not is_wide(features):
         return Ridge(features, weights, ridge, pool)
     from recsys.features.ridge_steps import RidgeSteps  # compiled; what serves needs it not
 
     return RidgeSteps(features, weights, ridge, width)
+
+
+def is_wide(features: sp.csr_array | FeatureRows) -> bool:
+    """Return whether the smaller system is too large for a factor of it."""
+    return min(features.shape) > _WIDE
 
 
 def vectors_of_features(features: sp.csr_array | FeatureRows, to: FloatMatrix) -> FloatMatrix:

@@ -11,7 +11,8 @@ S are not the embeddings but scores, as an error counts by what it does to lists
 random mixtures of the other side's rows, whose squares are, on average, the sum over all of them.
 The trace is that of random signs. Both are of the form ``v' f(A A') v``, and a few steps of Lanczos
 from v give it for all ridges at once (Golub and von Matt 1997): the eigenvalues of a small
-tridiagonal matrix, and how much of v each of them has.
+tridiagonal matrix, and how much of v each of them has. They are taken apart from the heaviest
+feature, mostly the constant, which is fitted by any ridge and would need steps of its own.
 """
 
 from typing import Literal
@@ -24,14 +25,15 @@ from numpy.typing import NDArray
 from recsys.base.aligned import aligned_zeros
 from recsys.base.threads import one_blas_thread
 from recsys.features.factored import FeatureRows
+from recsys.features.products import products_of
 from recsys.features.ridge import DEFAULT_RIDGE
-from recsys.features.ridge_steps import products_of
 from recsys.vectors import FloatMatrix
 
 RidgeSetting = float | Literal["auto"]
 RIDGES: NDArray[np.float64] = 2.0 ** (np.arange(-2, 13) / 2)  # that are tried, 0.5 to 64
 _N_SCORES, _N_SIGNS = 12, 4
-_STEPS = 24  # 32 and 48 chose the same
+_STEPS = 16  # 24 and 32 chose the same; 10 and 12 did not
+_LEAST = 1e-10  # of the squares of scores, below which all else is rounding
 _MOST_ROWS = 2048  # what a ridge is worth in rows does not depend on how many there are
 
 
@@ -59,23 +61,29 @@ def chosen_ridge(
         rows = np.sort(rng.choice(rows, _MOST_ROWS, replace=False))
     normal = rng.standard_normal((len(others), _N_SCORES), dtype=np.float32)
     roots = np.sqrt(weights[rows] / weights[rows].mean()).astype(np.float32)
+    signs = rng.choice(np.array([-1, 1], dtype=np.float32), (len(rows), _N_SIGNS))
+    scaled = described.take(rows).worded().scaled(roots)
     with one_blas_thread():  # else its bits depend on their number
         scores = roots[:, None] * (vectors[rows] @ (others.T @ normal))
-    if not (np.isfinite(scores).all() and scores.any(axis=0).all()):
-        return DEFAULT_RIDGE  # of zeros, or of a fit that diverges, which says so itself
-    signs = rng.choice(np.array([-1, 1], dtype=np.float32), (len(rows), _N_SIGNS))
-    scaled = described.take(rows).scaled(roots)
-    found = _quadratures(scaled, np.hstack([scores, signs]))
+        if not np.isfinite(scores).all():  # of a fit that diverges, which says so itself
+            return DEFAULT_RIDGE
+        starts = np.hstack([scores, signs])
+        heaviest = np.linalg.qr(scaled.times(scaled.heaviest(1)))[0]  # (n, 1)
+        starts -= heaviest * (heaviest.T @ starts)
+        if (_dots(starts, starts)[:_N_SCORES] <= _LEAST * _dots(scores, scores)).any():
+            return DEFAULT_RIDGE  # of what the heaviest feature says alone, or of zeros
+        found = _quadratures(scaled, starts, heaviest)
     left = sum(filtered**2 @ shares for filtered, shares in found[:_N_SCORES])
     trace = sum(filtered @ shares for filtered, shares in found[_N_SCORES:])
     return float(RIDGES[np.argmin(left / trace**2)])
 
 
 def _quadratures(
-    rows: FeatureRows, starts: FloatMatrix
+    rows: FeatureRows, starts: FloatMatrix, apart: FloatMatrix
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Return, of each start, ``mu / (theta + mu)`` of each eigenvalue and ridge, and its share.
 
+    All is apart from a direction of length 1, (n, 1), as the starts are.
     Rounding makes some eigenvalues appear twice, which share what one would have.
     """
     by_row, by_column = products_of(rows, starts.shape[1])
@@ -87,7 +95,7 @@ def _quadratures(
     for step in range(_STEPS):
         by_column.times(now, between, None)
         by_row.times(between, ahead, None)
-        ahead -= beside[step - 1].astype(np.float32) * before
+        ahead -= apart * (apart.T @ ahead) + beside[step - 1].astype(np.float32) * before
         diagonal[step] = _dots(now, ahead)
         ahead -= diagonal[step].astype(np.float32) * now
         beside[step] = np.sqrt(_dots(ahead, ahead))

@@ -7,19 +7,20 @@ the two systems, that of the features,
 .. math:: (F' R F + \mu I)\, W = F' R\, Y,
 
 is taken where there are no more features than rows, and otherwise that of the rows,
-:math:`(R^{1/2} F F' R^{1/2} + \mu I)\, X = R^{1/2}\, Y` of :math:`W = F' R^{1/2} X`. Both go on
+:math:`(F F' + \mu R^{-1})\, X = Y` of :math:`W = F' X`, in which rows are weighted by R. Both go on
 from where they are: the embeddings of a later epoch need few steps.
 
-All factors are solved as one block (O'Leary 1980), whose residual is kept as a product ``S C`` with
-orthonormal columns S (BCGrQ of Dubrulle 2001). A step is the best in the space of all their
+All factors are solved as one block (O'Leary 1980): a step is the best in the space of all their
 directions, so that as many large eigenvalues as there are factors cost none: on titles a third of
-the steps of factors by themselves. With nnz entries, m rows of the system and d factors, a step
-takes ``4 nnz d`` flops for the products and about ``14 m d^2`` for the block.
+the steps of factors by themselves. What the few heaviest features say is solved beforehand, and
+directions are kept apart from it (deflation: Nicolaides 1987; Saad, Yeung, Erhel and Guyomarc'h
+2000): the constant has an eigenvalue as large as the number of rows, in whose rounding all others
+would be lost. With nnz entries, m rows of the system and d factors, a step takes ``4 nnz d`` flops
+for the products and about ``12 m d^2`` for the block.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import scipy.linalg
@@ -27,30 +28,29 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.base.aligned import aligned_zeros
-from recsys.base.threads import Threads, chunks, ranges_of_equal_work
+from recsys.base.threads import Threads, chunks
 from recsys.features.factored import FeatureRows
-from recsys.features.sparse_rows import multiply_rows
+from recsys.features.products import products_of
 from recsys.vectors import FloatMatrix
 
 TOLERANCE = 5e-3  # of what a map says of rows, by a bound: it is nearer
-_MOST_ROUNDS, _MOST_STEPS = 4, 200
+_MOST_ROUNDS, _MOST_STEPS = 8, 200
+_LEAST_OF_A_ROUND = 1e-3  # of a residual, from which rounding leads a round astray
 _N_PARTS = 64  # of the rows; more than threads, so that none waits long for the last one
-_LEAST_ENTRIES = 8192  # of a part of a sparse matrix, beside which a call costs nothing
-_NEAR = 4096  # vectors that are in a cache together
-_LEAST_OF_A_ROW = 2  # entries of a row in a block, from which a block costs less than it saves
-_LEAST_ROWS = 512  # of a part of vectors, which is in a cache then
-_DEPENDENT = 1e-6  # of the largest square: what float32 tells of a direction beside the others
+_LEAST_ROWS = 1024  # of a part of vectors, which is in a cache then
+_HEAVIEST = 4  # features that are solved beside each step
+_DEPENDENT = 1e-6  # of a square: what float32 tells of a direction beside the others
+_NOTHING = 1e-8  # of a residual's square that is small enough: rounding
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 Square = NDArray[np.float64]  # (d, d)
-_Csr = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 
 
 class RidgeSteps:
     """The map of some rows, as it is after the steps so far.
 
     Beside the features it keeps their transpose, and of each of n rows, m of the system and k of
-    the other, at most 3 n + 5 m + k vectors.
+    the other, n + 4 m + k vectors.
 
     Parameters
     ----------
@@ -75,20 +75,24 @@ class RidgeSteps:
         ridge: float,
         width: int,
     ) -> None:
-        rows = FeatureRows.of(features)
+        self._rows = rows = FeatureRows.of(features)
         self._is_known = rows.is_known
         self._features, self._transposed = products_of(rows, width)
         self._is_primal = features.shape[1] <= int(np.count_nonzero(weights))
-        n = features.shape[int(self._is_primal)]
-        self._solution = aligned_zeros(n, width)  # W, or R^1/2 X
+        m, k = features.shape[:: -1 if self._is_primal else 1]
+        self._solution = aligned_zeros(m, width)  # W, or X
         self._said = aligned_zeros(features.shape[0], width)  # F W
+        self._block = _Block(*(aligned_zeros(n, width) for n in (m, m, m, k)))
         self.reweigh(weights, ridge)
 
     def reweigh(self, weights: NDArray[np.floating], ridge: float) -> None:
         """Let rows count otherwise from now on; those of weight 0 stay the same."""
         counts = (weights > 0) & self._is_known
         self.penalty = ridge * float(weights[counts].mean()) if counts.any() else 1.0
-        self._roots = np.sqrt(np.where(counts, weights, 0)).astype(np.float32)[:, None]
+        self._weights = np.where(counts, weights, 0).astype(np.float32)[:, None]
+        inverse = np.divide(self.penalty, weights, out=np.zeros(len(weights)), where=counts)
+        self._penalties = inverse.astype(np.float32)[:, None]  # mu / r
+        self._coarse: _Coarse | None = None
 
     @property
     def in_space(self) -> tuple[FloatMatrix, ...]:
@@ -107,7 +111,7 @@ class RidgeSteps:
     def square(self) -> float:
         """The sum of the squares of W."""
         other = self._solution if self._is_primal else self._said
-        return float(np.einsum("ij,ij->", self._solution, other))
+        return float(np.vdot(self._solution, other))
 
     @property
     def said(self) -> FloatMatrix:
@@ -130,203 +134,155 @@ class RidgeSteps:
 
     def _go(self, vectors: FloatMatrix, pool: Threads, most_steps: int, *, to_the_end: bool) -> int:
         """Take so many steps, fewer where the residual is small enough; return their number."""
-        residual, enough = self._residual(vectors, pool)
-        block = _Block.at(residual, len(self._features), len(self._transposed))
-        left: Square = np.eye(vectors.shape[1])  # C
-        square = _summed(pool, residual, lambda part: residual[part].T @ residual[part])
-        for number in range(most_steps):
-            if np.trace(left.T @ square @ left) <= to_the_end * enough:
-                return number
-            root, inverse = _roots(square)
-            left = root.T @ left
-            self._aim(block, root if number else None, inverse, pool)
-            _, half = _roots(self._multiply(block, pool))
-            step = half.T @ half
-            self._move(block, step @ left, pool)
-            if to_the_end or number + 1 < most_steps:
-                square = _lessen(block, step, pool)
-        return most_steps
+        block, coarse = self._block, self._coarse_of(pool)
+        enough = self._set_residual(vectors, pool)
+        step = coarse.inverse @ _products(coarse.basis, block.residual, pool)
+        square, _, heavy = self._lessen(step, coarse.basis, coarse.image, pool)
+        least = max(enough, _LEAST_OF_A_ROUND**2 * square) if to_the_end else _NOTHING * enough
+        number, last = 0, None
+        while number < most_steps and square > least:
+            self._aim(coarse.inverse @ heavy, last, pool)
+            inverse, along = self._multiply(pool)
+            square, last, heavy = self._lessen(inverse @ along, block.direction, block.image, pool)
+            last = inverse @ last
+            number += 1
+        self._say(vectors, pool, to_the_end=to_the_end)
+        return number
 
-    def _residual(self, vectors: FloatMatrix, pool: Threads) -> tuple[FloatMatrix, float]:
-        """Return the residual, and the square of one that is small enough.
+    def _coarse_of(self, pool: Threads) -> "_Coarse":
+        """Return the space of the heaviest features, which is made once for some weights."""
+        if self._coarse is None:
+            rows, units = self._rows, self._rows.heaviest(_HEAVIEST)
+            if self._is_primal:
+                basis = units
+                image = rows.transposed_times(self._weights * rows.times(units))
+                image += np.float32(self.penalty) * units
+            else:
+                basis = self._weights * rows.times(units)
+                image = rows.times(rows.transposed_times(basis)) + self._penalties * basis
+            self._coarse = _Coarse(basis, image, _inverse(_products(basis, image, pool)))
+        return self._coarse
+
+    def _set_residual(self, vectors: FloatMatrix, pool: Threads) -> float:
+        """Set the residual; return the square of one that is small enough.
 
         What is said differs by ``A (A'A + mu)^-1`` of the residual, where A is ``R^1/2 F``: at most
         ``1 / (2 sqrt(mu))`` of it; of the system of the rows, at most all of it.
         """
-        found = aligned_zeros(*vectors.shape)
-        np.multiply(self._roots, vectors, out=found)
-        enough = TOLERANCE**2 * float(np.vdot(found, found))
-        found -= self._roots * self._said
-        if self._is_primal:
-            found *= self._roots
-            found = self._transposed.times(found, aligned_zeros(*self._solution.shape), pool)
-            found -= np.float32(self.penalty) * self._solution
-            return found, 4 * self.penalty * enough
-        inverse = np.divide(1, self._roots, out=np.zeros_like(self._roots), where=self._roots > 0)
-        found -= np.float32(self.penalty) * inverse * self._solution
-        return found, enough
+        residual, between = self._block.residual, self._block.between
+        if not self._is_primal:
+            np.multiply(self._penalties, self._solution, out=residual)
+            residual += self._said
+            np.subtract(vectors, residual, out=residual)
+            return TOLERANCE**2 * self._square_of(vectors)
+        np.subtract(vectors, self._said, out=between)
+        between *= self._weights
+        self._transposed.times(between, residual, pool)
+        residual -= np.float32(self.penalty) * self._solution
+        return 4 * self.penalty * TOLERANCE**2 * self._square_of(vectors)
 
-    def _aim(self, block: "_Block", root: Square | None, inverse: Square, pool: Threads) -> None:
-        """Make the residual orthonormal, and the direction of it and, by a root, the last one."""
-        residual, direction = block.residual, block.direction
-        by = inverse.T.astype(np.float32)
-        before = None if root is None else root.astype(np.float32)
+    def _square_of(self, vectors: FloatMatrix) -> float:
+        """Return the weighted sum of squares."""
+        return float(self._weights[:, 0] @ np.einsum("ij,ij->i", vectors, vectors))
+
+    def _conditioned(self, part: slice) -> FloatMatrix:
+        """Return the residual, of the system of the rows times their weights."""
+        residual = self._block.residual[part]
+        return residual if self._is_primal else self._weights[part] * residual
+
+    def _aim(self, heavy: Square, last: Square | None, pool: Threads) -> None:
+        """Make the direction that of the residual, apart from the last one and the heaviest."""
+        direction, basis = self._block.direction, self._coarse_of(pool).basis
+        of_basis = heavy.astype(np.float32)
+        of_last = None if last is None else last.astype(np.float32)
 
         def work(part: slice) -> None:
-            now = residual[part] @ by
-            residual[part] = now
-            direction[part] = now if before is None else now + direction[part] @ before
-            if not self._is_primal:
-                np.multiply(self._roots[part], direction[part], out=block.image[part])
+            aim = self._conditioned(part) - basis[part] @ of_basis
+            if of_last is not None:
+                aim -= direction[part] @ of_last
+            direction[part] = aim
 
-        pool.map(work, _parts(residual))
+        pool.map(work, _parts(direction))
 
-    def _multiply(self, block: "_Block", pool: Threads) -> Square:
-        """Set the image to the system times the direction; return their inner products."""
-        direction, image, said, between = block.direction, block.image, block.said, block.between
+    def _multiply(self, pool: Threads) -> tuple[Square, Square]:
+        """Set the image to the system times the direction; return the inverse of their products.
+
+        Likewise the products of the direction with the residual.
+        """
+        block = self._block
+        direction, image, between = block.direction, block.image, block.between
         if self._is_primal:
-            self._features.times(direction, said, pool)
-            np.multiply(np.square(self._roots), said, out=between)
+            self._features.times(direction, between, pool)
+            between *= self._weights
             self._transposed.times(between, image, pool)
         else:
-            self._transposed.times(image, between, pool)
-            self._features.times(between, said, pool)
+            self._transposed.times(direction, between, pool)
+            self._features.times(between, image, pool)
 
         def work(part: slice) -> FloatMatrix:
-            if not self._is_primal:
-                np.multiply(self._roots[part], said[part], out=image[part])
-            image[part] += np.float32(self.penalty) * direction[part]
-            return np.asarray(direction[part].T @ image[part])
+            penalty = np.float32(self.penalty) if self._is_primal else self._penalties[part]
+            image[part] += penalty * direction[part]
+            turned = direction[part].T
+            return np.hstack([turned @ image[part], turned @ block.residual[part]])
 
-        return _summed(pool, image, work)
+        found = _summed(pool, image, work)
+        return _inverse(found[:, : len(found)]), found[:, len(found) :]
 
-    def _move(self, block: "_Block", moved: Square, pool: Threads) -> None:
-        """Go along the direction, by so much of each of its columns for each factor."""
-        by = moved.astype(np.float32)
+    def _lessen(
+        self, step: Square, direction: FloatMatrix, image: FloatMatrix, pool: Threads
+    ) -> tuple[float, Square, Square]:
+        """Go so far along a direction; return the square of the residual that is left.
 
-        def work(part: slice) -> None:
-            change = block.direction[part] @ by
-            self._solution[part] += change if self._is_primal else self._roots[part] * change
+        Likewise its inner products with the image, and with that of the heaviest features.
+        """
+        residual, heavy = self._block.residual, self._coarse_of(pool).image
+        by, n = step.astype(np.float32), image.shape[1]
 
-        def say(part: slice) -> None:
-            self._said[part] += block.said[part] @ by
+        def work(part: slice) -> tuple[float, FloatMatrix]:
+            self._solution[part] += direction[part] @ by
+            residual[part] -= image[part] @ by
+            left = self._conditioned(part)
+            products = np.vstack([image[part].T @ left, heavy[part].T @ left])
+            return float(np.vdot(left, residual[part])), products
 
-        pool.map(work, _parts(block.direction))
-        pool.map(say, _parts(block.said))
+        squares, products = zip(*pool.map(work, _parts(residual)), strict=True)
+        found = np.asarray(np.sum(products, axis=0, dtype=np.float64))
+        return float(sum(squares)), found[:n], found[n:]
+
+    def _say(self, vectors: FloatMatrix, pool: Threads, *, to_the_end: bool) -> None:
+        """Set what is said of the rows; before the end, of those that count, by the residual."""
+        residual, between, said = self._block.residual, self._block.between, self._said
+        if self._is_primal:
+            self._features.times(self._solution, said, pool)
+        elif to_the_end:
+            self._transposed.times(self._solution, between, pool)
+            self._features.times(between, said, pool)
+        else:
+            np.multiply(self._penalties, self._solution, out=said)
+            said += residual
+            np.subtract(vectors, said, out=said)
 
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """The vectors of a step: of m rows of the system, n rows of features, k of the other."""
+    """The vectors of a step: of m rows of the system, k of the other."""
 
-    residual: FloatMatrix  # (m, width): S
+    residual: FloatMatrix  # (m, width)
     direction: FloatMatrix  # (m, width)
     image: FloatMatrix  # (m, width): the system times the direction
-    said: FloatMatrix  # (n, width): what the direction says of rows
     between: FloatMatrix  # (k, width): between the two products
 
-    @classmethod
-    def at(cls, residual: FloatMatrix, n_rows: int, n_features: int) -> "_Block":
-        """Return the block of a first step."""
-        m, width = residual.shape
-        others = (m, m, n_rows, n_rows + n_features - m)
-        return cls(residual, *(aligned_zeros(n, width) for n in others))
 
+@dataclass(frozen=True, eq=False)
+class _Coarse:
+    """The space of the heaviest features, in which each residual is solved first.
 
-class _Rows:
-    """A sparse matrix in blocks of its columns, for products with vectors."""
+    That of the constant is larger than all others together: rounding of it would hide them.
+    """
 
-    def __init__(self, blocks: Sequence[sp.csr_array]) -> None:
-        self._n = blocks[0].shape[0]
-        self._blocks: list[tuple[list[tuple[int, int]], _Csr]] = []
-        for block in blocks:
-            indptr = block.indptr.astype(np.int64, copy=False)
-            indices = block.indices.astype(np.int32, copy=False)
-            data = block.data.astype(np.float32, copy=False)
-            n_parts = min(_N_PARTS, 1 + block.nnz // _LEAST_ENTRIES)
-            ranges = ranges_of_equal_work(indptr, n_parts)
-            self._blocks.append((ranges, (indptr, indices, data)))
-
-    @classmethod
-    def of_transposed(cls, matrix: sp.csr_array) -> "_Rows":
-        """Return the transpose, in blocks of few vectors, as it reads all of them alike often.
-
-        A block is in a cache while it is multiplied, and most rows of it have entries.
-        """
-        n, n_rows = matrix.shape
-        size = _NEAR
-        while size < n and matrix.nnz * size < _LEAST_OF_A_ROW * n * n_rows:
-            size *= 2
-        blocks = []
-        for first in range(0, max(n, 1), size):
-            block = sp.csr_array(matrix[first : first + size].T.tocsr())
-            block.indices += np.int32(first)
-            blocks.append(block)
-        return cls(blocks)
-
-    def __len__(self) -> int:
-        return int(self._n)
-
-    def times(
-        self, dense: FloatMatrix, out: FloatMatrix, pool: Threads | None, *, adding: bool = False
-    ) -> None:
-        """Set `out` to the product, or add it; without a pool in this thread."""
-        for ranges, block in self._blocks:
-            work = partial(_multiply, block, dense, out, adding)
-            if pool is None:
-                work((0, len(self)))
-            else:
-                pool.map(work, ranges)
-            adding = True
-
-
-class Product:
-    """A matrix ``plain + left @ right``, for products with vectors."""
-
-    def __init__(self, plain: _Rows, left: _Rows, right: _Rows, between: FloatMatrix) -> None:
-        self._plain, self._left, self._right = plain, left, right
-        self._between = between  # what `right` makes of vectors
-
-    def __len__(self) -> int:
-        return len(self._plain)
-
-    def times(self, dense: FloatMatrix, out: FloatMatrix, pool: Threads | None) -> FloatMatrix:
-        """Set `out` to the product, and return it; without a pool in this thread."""
-        self._plain.times(dense, out, pool)
-        if len(self._between):
-            self._right.times(dense, self._between, pool)
-            self._left.times(self._between, out, pool, adding=True)
-        return out
-
-
-def products_of(rows: FeatureRows, width: int) -> tuple[Product, Product]:
-    """Return features, and their transpose, for products with vectors of a width."""
-    between = aligned_zeros(rows.left.shape[1], width)
-    plain, left, right = (_Rows([one]) for one in (rows.plain, rows.left, rows.right))
-    turned = _Rows.of_transposed
-    return (
-        Product(plain, left, right, between),
-        Product(turned(rows.plain), turned(rows.right), turned(rows.left), between),
-    )
-
-
-def _multiply(
-    block: _Csr, dense: FloatMatrix, out: FloatMatrix, adding: bool, part: tuple[int, int]
-) -> None:
-    """Multiply the rows of a part."""
-    (first, last), (indptr, indices, data) = part, block
-    multiply_rows(first, last, indptr, indices, data, dense, out, adding)
-
-
-def _lessen(block: _Block, step: Square, pool: Threads) -> Square:
-    """Take from the residual what a step has solved; return its inner products."""
-    residual, by = block.residual, step.astype(np.float32)
-
-    def work(part: slice) -> FloatMatrix:
-        residual[part] -= block.image[part] @ by
-        return np.asarray(residual[part].T @ residual[part])
-
-    return _summed(pool, residual, work)
+    basis: FloatMatrix  # (m, n)
+    image: FloatMatrix  # (m, n): the system times the basis
+    inverse: Square  # (n, n), of their inner products
 
 
 def _summed(pool: Threads, rows: FloatMatrix, work: Callable[[slice], FloatMatrix]) -> Square:
@@ -334,22 +290,30 @@ def _summed(pool: Threads, rows: FloatMatrix, work: Callable[[slice], FloatMatri
     return np.asarray(np.sum(pool.map(work, _parts(rows)), axis=0, dtype=np.float64))
 
 
+def _products(one: FloatMatrix, other: FloatMatrix, pool: Threads) -> Square:
+    return _summed(pool, one, lambda part: one[part].T @ other[part])
+
+
 def _parts(rows: FloatMatrix) -> list[slice]:
     return chunks(len(rows), _LEAST_ROWS, _N_PARTS)
 
 
-def _roots(square: Square) -> tuple[Square, Square]:
-    """Return A with ``square = A A'``, and its inverse; zeros for what depends on the others.
+def _inverse(square: Square) -> Square:
+    """Return the inverse of inner products; zeros for what depends on the others.
 
-    It is a Cholesky factor with pivots: of directions that float32 cannot tell apart, one is kept.
+    It is that of a Cholesky factor with pivots, of directions of length 1: of those that float32
+    cannot tell apart, one is kept.
     """
     symmetric = (square + square.T) / 2
-    least = _DEPENDENT * max(float(symmetric.diagonal().max()), _SMALLEST)
-    factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(symmetric, tol=least, lower=1)
-    root, inverse = np.zeros_like(symmetric), np.zeros_like(symmetric)
-    order = pivots - 1
-    lower = np.tril(factor)[:, :rank]
-    root[order, :rank] = lower
+    squares = symmetric.diagonal()
+    is_some = squares > max(float(squares.max()) * _DEPENDENT**2, _SMALLEST)
+    lengths = np.divide(1, np.sqrt(np.abs(squares)), out=np.zeros_like(squares), where=is_some)
+    scaled = symmetric * np.outer(lengths, lengths)
+    factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(scaled, tol=_DEPENDENT, lower=1)
+    found = np.zeros_like(symmetric)
     if rank:
-        inverse[:rank, order[:rank]], _ = scipy.linalg.lapack.dtrtri(lower[:rank], lower=1)
-    return root, inverse
+        kept = pivots[:rank] - 1
+        lower, _ = scipy.linalg.lapack.dtrtri(factor[:rank, :rank], lower=1)
+        lower = np.tril(lower) * lengths[kept]
+        found[np.ix_(kept, kept)] = lower.T @ lower
+    return found

@@ -80,7 +80,7 @@ def test_a_product_says_and_learns_what_the_whole_features_do(
     weights = rng.random(92)
     monkeypatch.setattr(ridge, "_WIDE", 0)
     monkeypatch.setattr("recsys.features.ridge_steps.TOLERANCE", 1e-5)
-    monkeypatch.setattr("recsys.features.ridge_steps._NEAR", 20)  # several blocks
+    monkeypatch.setattr("recsys.features.products._NEAR", 20)  # several blocks
     found = [RidgeSteps(one, weights, 2.0, 16) for one in (rows, whole)]
     with threads(2) as pool:
         for one in found:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.base.threads import Threads
 from recsys.features.factored import FeatureRows
-from recsys.features.ridge import DEFAULT_RIDGE, Ridge, regression_of, said_of
+from recsys.features.ridge import DEFAULT_RIDGE, Ridge, is_wide, regression_of, said_of
 from recsys.features.ridge_choice import RidgeSetting, chosen_ridge
 from recsys.features.ridge_steps import RidgeSteps
 from recsys.vectors import FloatMatrix
@@ -17,7 +17,7 @@ from recsys.vectors import FloatMatrix
 if TYPE_CHECKING:
     from recsys.models.als.sweep import Side
 
-_EPOCHS_OF_A_STEP = 3  # a step in each cost more, and no list was better
+_FIRST_STEP, _EPOCHS_OF_A_STEP = 3, 4  # a step in each epoch cost more, and no list was better
 
 
 @dataclass
@@ -41,9 +41,9 @@ class FixedPrior:
         """Return it."""
         return self.map
 
-    def penalty(self) -> float:
-        """Return 0: nothing was solved."""
-        return 0.0
+    def squares(self, pool: Threads) -> tuple[NDArray[np.float32], float]:
+        """Return the squared lengths of these rows, and 0, as nothing was solved."""
+        return _squares_of(self.rows(pool)), 0.0
 
 
 class Prior:
@@ -73,6 +73,7 @@ class Prior:
         self._features, self._weights, self._ridge = features, weights, ridge
         self._width = width
         self._regression: Ridge | RidgeSteps | None = None
+        self._squares: tuple[NDArray[np.float32], float] | None = None  # none that is still right
         self._n_asked = 0
 
     def of_new_rows(self, vectors: FloatMatrix, others: FloatMatrix, pool: Threads) -> "Prior":
@@ -106,30 +107,38 @@ class Prior:
 
     def follow(self, vectors: FloatMatrix, pool: Threads) -> None:
         """Bring the map nearer to the rows as they are in an epoch, or solve it."""
+        self._n_asked += 1
+        if is_wide(self._features) and self._n_asked % _EPOCHS_OF_A_STEP != _FIRST_STEP:
+            return
         regression = self._regression_of(pool)
         if isinstance(regression, Ridge):
             regression.solve(vectors, pool)
-            return
-        self._n_asked += 1
-        if self._n_asked % _EPOCHS_OF_A_STEP == 0:
+        else:
             regression.solve(vectors, pool, steps=1)
+        self._squares = None
 
     def solve(self, vectors: FloatMatrix, pool: Threads) -> None:
         """Solve the map for the rows as they are."""
         self._regression_of(pool).solve(vectors, pool)
+        self._squares = None
 
     def rows(self, pool: Threads) -> FloatMatrix:
-        """Return what each row is regularized towards, (n_rows, width)."""
-        regression = self._regression_of(pool)
-        if isinstance(regression, RidgeSteps):
-            return regression.said
-        return said_of(self._features, regression.map, pool)
+        """Return what each row is regularized towards, (n_rows, width); no rows: towards 0."""
+        if isinstance(self._regression, Ridge):
+            return said_of(self._features, self._regression.map, pool)
+        return self.map[:0] if self._regression is None else self._regression.said
 
-    def penalty(self) -> float:
-        """Return the ridge, ``mu |W|^2``."""
-        if self._regression is None:
-            return 0.0
-        return self._regression.penalty * self._regression.square
+    def squares(self, pool: Threads) -> tuple[NDArray[np.float32], float]:
+        """Return the squared lengths of what rows are regularized towards, and ``mu |W|^2``.
+
+        They stay the same when all turns, so that few epochs ask for them anew.
+        """
+        if self._squares is None:
+            of_map = 0.0
+            if self._regression is not None:
+                of_map = self._regression.penalty * self._regression.square
+            self._squares = _squares_of(self.rows(pool)), of_map
+        return self._squares
 
     def _regression_of(self, pool: Threads) -> Ridge | RidgeSteps:
         if self._regression is None:
@@ -141,7 +150,12 @@ class Prior:
 
 def penalty_of(side: "Side", prior: Prior | FixedPrior, pool: Threads) -> float:
     """Return what a solve of rows leaves out: it regularizes them towards a share of the prior."""
-    said = prior.rows(pool)
-    squares = np.einsum("ij,ij->i", said, said) * (np.diff(side.matrix.indptr) > 0)
-    of_rows = (1 - side.share) * float(side.regularization.astype(np.float64) @ squares)
-    return side.share * (of_rows + prior.penalty())
+    squares, of_map = prior.squares(pool)
+    if not len(squares):
+        return 0.0
+    counts = np.where(np.diff(side.matrix.indptr) > 0, side.regularization, 0).astype(np.float64)
+    return side.share * ((1 - side.share) * float(counts @ squares) + of_map)
+
+
+def _squares_of(rows: FloatMatrix) -> NDArray[np.float32]:
+    return np.asarray(np.einsum("ij,ij->i", rows, rows))
