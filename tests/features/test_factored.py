@@ -75,6 +75,9 @@ def test_a_product_says_and_learns_what_the_whole_features_do(
     assert rows.is_known.tolist() == [*[True] * 91, False]
     assert rows.shape == whole.shape == (92, len(encoder))
     np.testing.assert_array_equal(rows.take([5, 91]).tocsr().toarray(), whole[[5, 91]].toarray())
+    few = rows.take([5, 91]).worded()
+    assert few.left.shape[1] == few.right.shape[0] < rows.left.shape[1]
+    np.testing.assert_array_equal(few.tocsr().toarray(), whole[[5, 91]].toarray())
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(92, 16)).astype(np.float32)
     weights = rng.random(92)

@@ -84,6 +84,9 @@ def test_nothing_to_choose_from_is_the_default() -> None:
     rng = np.random.default_rng(0)
     features, users = _words(rng, 20), rng.random((5, 4), dtype=np.float32)
     nothing = np.zeros((20, 4), dtype=np.float32)
+    constant = sp.csr_array(np.ones((20, 1), dtype=np.float32))
+    alike = sp.csr_array(sp.hstack([constant, features]))
+    assert chosen_ridge(alike, nothing + 1, np.ones(20), users) == DEFAULT_RIDGE  # says it all
     for vectors, weights in ((nothing, 1), (nothing + np.nan, 1), (nothing + 1, 0)):
         assert chosen_ridge(features, vectors, np.full(20, weights), users) == DEFAULT_RIDGE
     with pytest.raises(ConfigError, match=r'als.feature_ridge: expected "auto" or a number above'):
