@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from recsys.base.errors import ConfigError
 from recsys.base.lazy import lazy_property
 from recsys.base.progress import spinner
 from recsys.config import Settings
@@ -100,6 +101,11 @@ class Context:
     def log_source(self) -> LogSource:
         """Return the files of the log, or the rows of its query, asked for what is new."""
         if self.settings.log.sql is None:
+            if not self.settings.data.log:
+                raise ConfigError(
+                    "data.log: expected files or folders of the log, got none, as of a version "
+                    "that was trained on a table; name them in the config, as data.log or log.sql"
+                )
             return self.settings.data.log
         with spinner("reading the log", enabled=self.progress) as report:
             fetched = take_new_rows(self.store, self.settings.log, self.run.now, report)

@@ -18,7 +18,7 @@ import pytest
 import recsys
 from recsys.base.locks import is_held, only_writer
 from recsys.config import settings_from
-from recsys.errors import GateFailedError, StoreError
+from recsys.errors import ConfigError, GateFailedError, StoreError
 from recsys.monitoring.drift import ancestors
 from recsys.nightly import run_night, run_refresh
 from recsys.nightly.extension import Extension
@@ -261,6 +261,17 @@ def test_a_night_waits_for_a_refresh(tmp_path: Path) -> None:
 def test_a_store_without_a_version_is_no_store_to_refresh(place: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="expected a version to refresh, got none"):
         run_refresh(settings_in(place), tmp_path / "empty")
+
+
+def test_a_version_of_a_table_names_no_log_to_refresh_from(tmp_path: Path) -> None:
+    pairs = [(f"u{user}", f"i{(user * step) % 9}") for user in range(12) for step in range(5)]
+    users, items = zip(*dict.fromkeys(pairs), strict=True)
+    table = pa.table({"user_id": users, "item_id": items})
+    recsys.train(table, tmp_path, model=recsys.ALS(4), split="none", index={"kind": "exact"})
+    before = current(tmp_path)
+    with pytest.raises(ConfigError, match="^data.log: expected files .* trained on a table; name"):
+        run_refresh(None, tmp_path)
+    assert current(tmp_path) == before
 
 
 def test_a_refresh_that_crashed_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
