@@ -28,8 +28,7 @@ _T = TypeVar("_T")
 _Asked = TypeVar("_Asked", bound=Hashable)
 
 SHOWN_BY = "describe(item_id), recsys items --json or GET /v1/items/{item_id} shows them"
-"""Where a caller of any kind sees the columns of the attributes: an error does not list them all,
-as a stranger may ask."""
+"""Where callers see the columns of attributes, which errors do not list, as a stranger may ask."""
 
 _MAX_CONDITIONS = 64  # kept; each takes a little more than a byte per item
 _MAX_GROUPINGS = 16
