@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.index import ItemRows
 from recsys.serving import Batch, Explanation, Recommendations, ScoredItem
-from recsys.serving.results import SOURCES, Lists
+from recsys.serving.results import SOURCES, Lists, RowList, marks
 from recsys.vectors import Id, Ids, NamedVectors
 from recsys.vectors.ids import Kind
 
@@ -146,7 +146,8 @@ def listed(body: bytes) -> Recommendations:
     seen = as_rows(0) if told.reasons else None
     found = Recommendations(items, known["source"], known["version"], (told, seen))
     boosts = tuple(one["boost"] for one in known["items"] if "boost" in one)
-    return replace(found, boosts=boosts)
+    are_pinned = marks([one.get("pinned", False) for one in known["items"]])
+    return replace(found, boosts=boosts, are_pinned=are_pinned)
 
 
 def audience(body: bytes) -> Recommendations:
@@ -174,12 +175,22 @@ def batch(user_ids: list[Id], answers: Sequence[dict[str, Any]], version: str) -
     found = [told.read(one["items"], number) for number, one in enumerate(answers)]
     items = Ids(dict.fromkeys(item_id for one in found for item_id, _ in one))
     source = np.array([SOURCES.index(one["source"]) for one in answers], dtype=np.int8)
-    lists = Lists.empty(source, max(map(len, found), default=0))
-    for number, one in enumerate(found):
-        lists.item_idx[number, : len(one)] = items.rows(item_id for item_id, _ in one)
-        lists.scores[number, : len(one)] = [score for _, score in one]
+    every = [item for one in answers for item in one["items"]]
+    has = (any(name in item for item in every) for name in ("boost", "pinned"))
+    lists = Lists.empty(source, max(map(len, found), default=0), *has)
+    for number, (listed, answer) in enumerate(zip(found, answers, strict=True)):
+        lists.put(number, _rows_of(listed, answer, items))
     rows = {number: as_rows(number) for number in range(len(found))} if told.reasons else None
     return Batch(user_ids, lists, items, version, told, rows)
+
+
+def _rows_of(listed: Sequence[ScoredItem], answer: dict[str, Any], items: Ids) -> RowList:
+    """Return the list of an answer by rows of its batch."""
+    rows = items.rows(item_id for item_id, _ in listed)
+    scores = np.array([score for _, score in listed])
+    boost = np.array([one.get("boost", 0) for one in answer["items"]], np.float32)
+    is_pinned = np.array([one.get("pinned", False) for one in answer["items"]], bool)
+    return RowList(rows, scores, answer["source"], None, boost, rows[is_pinned])
 
 
 def vectors(kind: Kind, bodies: Sequence[bytes]) -> NamedVectors:

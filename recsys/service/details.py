@@ -33,9 +33,10 @@ def _items(found: Described) -> list[dict[str, Any]]:
     )
     for item, boost in zip(items, found.boosts, strict=False):  # of none where there are no rules
         item["boost"] = boost
-    for item, is_new in zip(items, found.are_new, strict=True):
-        if is_new:
-            item["new_item"] = True
+    for name, are_marked in (("pinned", found.are_pinned), ("new_item", found.are_new)):
+        for item, is_marked in zip(items, are_marked, strict=False):
+            if is_marked:
+                item[name] = True
     return items
 
 

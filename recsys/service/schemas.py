@@ -35,6 +35,7 @@ _ITEM_OF_LIST = _object(
     {"item_id": _ID, "score": _SCORE},
     title=_TEXT,
     boost=_SCORE,
+    pinned={"type": "boolean"},
     new_item={"type": "boolean"},
     attributes={"type": "object"},
     because_of=_ref("Scored"),

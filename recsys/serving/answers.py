@@ -30,6 +30,7 @@ from recsys.serving.results import (
     Recommendations,
     RowList,
     Source,
+    marks,
 )
 from recsys.serving.rules import NO_ITEMS, Boosted, RowScores, Scored, added, best_of, placed
 from recsys.serving.sold_out import SoldOut
@@ -197,13 +198,12 @@ class Answers:
         """Return the lists of a block of users; threads do it at once."""
         vectors, source = self._vectors_of(user_idx, folded)
         seen = self._seen_of(user_idx, folded, request)
-        lists = Lists.empty(source, request.k)
+        boosts = request.all_boosts
+        lists = Lists.empty(source, request.k, boosts is not None, bool(request.pins))
         if not request.is_of_conditions:
             for position, (vector, own) in enumerate(zip(vectors, seen, strict=True)):
                 user = None if source[position] == POPULAR else vector
-                one = self.answer(user, request, own, SOURCES[source[position]])
-                lists.item_idx[position, : len(one.rows)] = one.rows
-                lists.scores[position, : len(one.rows)] = one.scores
+                lists.put(position, self.answer(user, request, own, SOURCES[source[position]]))
             return lists
         is_searched = source != POPULAR
         searched = [seen[position] for position in np.flatnonzero(is_searched).tolist()]
@@ -252,26 +252,18 @@ class Answers:
                 seen[user] = np.union1d(seen[user], items).astype(np.int32)
         return seen
 
-    def named(
-        self,
-        rows: ItemRows,
-        scores: NDArray[np.generic],
-        source: Source,
-        seen: ItemRows | Callable[[], ItemRows] | None = None,
-        boost: FloatVector | None = None,
-        pinned: ItemRows | None = None,
-    ) -> Recommendations:
-        """Return rows of items and their scores as a list; see `RowList`."""
-        items = scored_items(self._items.ids.tolist(rows), scores)
-        about = (self, None if source == "popular" else seen)
+    def named(self, found: RowList) -> Recommendations:
+        """Return a list of rows as one of ids."""
+        items = scored_items(self._items.ids.tolist(found.rows), found.scores)
+        about = (self, None if found.source == "popular" else found.seen)
         # In half the time of Recommendations(...), which sets one field after another.
-        found = Recommendations.__new__(Recommendations)
-        found.__dict__.update(items=items, source=source, version=self.version, about=about)
-        if boost is not None:
-            found.__dict__["boosts"] = tuple(boost.tolist())
-        if pinned is not None and len(pinned):
-            found.__dict__["are_pinned"] = tuple(np.isin(rows, pinned).tolist())
-        return found
+        named = Recommendations.__new__(Recommendations)
+        named.__dict__.update(items=items, source=found.source, version=self.version, about=about)
+        if found.boost is not None:
+            named.__dict__["boosts"] = tuple(found.boost.tolist())
+        if found.pinned is not None:
+            named.__dict__["are_pinned"] = marks(found.is_pinned)
+        return named
 
     @property
     def title_column(self) -> str | None:

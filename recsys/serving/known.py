@@ -16,7 +16,7 @@ from recsys.index import ItemRows
 from recsys.vectors import Id
 from recsys.vectors.ids import Kind
 
-_OURS = {"rank", "item_id", "score", "boost", "new_item", "because_of"}
+_OURS = {"rank", "item_id", "score", "boost", "pinned", "new_item", "because_of"}
 
 
 class ScoredItem(NamedTuple):
@@ -150,6 +150,7 @@ class Described(Tabular):
                 row[_apart(column)] = known.get(column)
             row["score"] = item.score
             row |= {"boost": self.boosts[rank - 1]} if self.boosts else {}
+            row |= {"pinned": self.are_pinned[rank - 1]} if self.are_pinned else {}
             row |= {"new_item": self.are_new[rank - 1]} if any(self.are_new) else {}
             if reason is not None:
                 row["because_of"] = str(title or reason.item_id)
@@ -164,6 +165,7 @@ class Described(Tabular):
         found = []
         for place, (item, known, reason, title) in enumerate(self._together()):
             row = item.to_dict() | ({"boost": self.boosts[place]} if self.boosts else {})
+            row |= {"pinned": True} if self.are_pinned and self.are_pinned[place] else {}
             row |= {"new_item": True} if self.are_new[place] else {}
             row |= {_apart(name): plain(one) for name, one in known.items()}
             if reason is not None:

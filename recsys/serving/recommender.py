@@ -10,7 +10,7 @@ from recsys.serving.answers import Answers
 from recsys.serving.known import ScoredItem
 from recsys.serving.repeats import rules_for
 from recsys.serving.request import Conditions, Request
-from recsys.serving.results import Batch, Explanation, Recommendations, Source
+from recsys.serving.results import Batch, Explanation, Recommendations, RowList, Source
 from recsys.serving.row_lists import RowLists, TopKind, source_of
 from recsys.serving.space import Space
 from recsys.serving.titles import TitledIds, Titles
@@ -329,7 +329,7 @@ class Recommender(Space):
         rows = self._titles.best(
             text, request.k, None if matching is None else matching.is_matching
         )
-        return self._answers.named(rows, self._items.popularity[rows], "title")
+        return self._answers.named(RowList(rows, self._items.popularity[rows], "title"))
 
     def history(self, user_id: Id, k: int = 10) -> Recommendations:
         """List what a user has seen, the last item first where the model has a `recency`.

@@ -51,6 +51,18 @@ class RowList(NamedTuple):
     boost: FloatVector | None = None  # what rules have added to the scores
     pinned: ItemRows | None = None  # those that a pin has given a position
 
+    @property
+    def is_pinned(self) -> NDArray[np.bool_] | None:
+        """Whether a pin has given each item its position; None where none has."""
+        if self.pinned is None or not len(self.pinned):
+            return None
+        return np.isin(self.rows, self.pinned)
+
+
+def marks(are_marked: NDArray[np.bool_] | Sequence[bool] | None) -> tuple[bool, ...]:
+    """Return which items of a list are marked; nothing where none is."""
+    return tuple(map(bool, are_marked)) if are_marked is not None and any(are_marked) else ()
+
 
 @dataclass(frozen=True, repr=False)
 class Recommendations(Described):
@@ -193,11 +205,17 @@ class Lists:
     scores : ndarray of float32, shape (n_users, k)
     source : ndarray of int8, shape (n_users,)
         Where a list came from, as its place in `SOURCES`.
+    boost : ndarray of float32, shape (n_users, k), optional
+        What rules have added to the scores.
+    is_pinned : ndarray of bool, shape (n_users, k), optional
+        What a pin has given its position.
     """
 
     item_idx: NDArray[np.int32]
     scores: FloatMatrix
     source: NDArray[np.int8]
+    boost: FloatMatrix | None = None
+    is_pinned: NDArray[np.bool_] | None = None
 
     @property
     def is_personal(self) -> NDArray[np.bool_]:
@@ -205,23 +223,43 @@ class Lists:
         return np.equal(self.source, PERSONAL)
 
     @classmethod
-    def empty(cls, source: NDArray[np.int8], k: int) -> "Lists":
+    def empty(
+        cls, source: NDArray[np.int8], k: int, has_boosts: bool = False, has_pins: bool = False
+    ) -> "Lists":
         """Return lists without any item."""
         shape = (len(source), k)
-        return cls(np.full(shape, -1, np.int32), np.full(shape, -np.inf, np.float32), source)
+        return cls(
+            np.full(shape, -1, np.int32),
+            np.full(shape, -np.inf, np.float32),
+            source,
+            np.zeros(shape, np.float32) if has_boosts else None,
+            np.zeros(shape, np.bool_) if has_pins else None,
+        )
+
+    def put(self, position: int, found: RowList) -> None:
+        """Write the list of one user."""
+        place = position, slice(len(found.rows))
+        self.item_idx[place], self.scores[place] = found.rows, found.scores
+        if self.boost is not None and found.boost is not None:
+            self.boost[place] = found.boost
+        if self.is_pinned is not None and found.is_pinned is not None:
+            self.is_pinned[place] = found.is_pinned
 
     @classmethod
     def joined(cls, blocks: Sequence["Lists"], k: int) -> "Lists":
         """Return the lists of all blocks of users."""
         blocks = blocks or [cls.empty(np.empty(0, dtype=np.int8), k)]
-        return cls(
-            np.concatenate([block.item_idx for block in blocks]),
-            np.concatenate([block.scores for block in blocks]),
-            np.concatenate([block.source for block in blocks]),
-        )
+        columns = zip(*(block._columns for block in blocks), strict=True)
+        joined: list[Any] = [None if one[0] is None else np.concatenate(one) for one in columns]
+        return cls(*joined)
 
     def __getitem__(self, positions: slice) -> "Lists":
-        return Lists(self.item_idx[positions], self.scores[positions], self.source[positions])
+        cut: list[Any] = [None if one is None else one[positions] for one in self._columns]
+        return Lists(*cut)
+
+    @property
+    def _columns(self) -> tuple[Any, ...]:
+        return self.item_idx, self.scores, self.source, self.boost, self.is_pinned
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -264,7 +302,15 @@ class Batch(Tabular):
         kept = rows >= 0
         found = scored_items(self.items.tolist(rows[kept]), scores[kept])
         source = SOURCES[int(self.lists.source[position])]
-        return Recommendations(found, source, self.version, self._about(position, source))
+        boost, is_pinned = self.lists.boost, self.lists.is_pinned
+        return Recommendations(
+            found,
+            source,
+            self.version,
+            self._about(position, source),
+            boosts=() if boost is None else tuple(boost[position, kept].tolist()),
+            are_pinned=marks(None if is_pinned is None else is_pinned[position, kept]),
+        )
 
     def _about(self, position: int, source: Source) -> About | None:
         if self.known is None:

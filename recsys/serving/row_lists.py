@@ -319,7 +319,7 @@ class RowLists:
 
     def named(self, found: RowList) -> Recommendations:
         """Return a list of rows as one of ids."""
-        return self._answers.named(*found)
+        return self._answers.named(found)
 
     def unknown_user(self, user_id: Id) -> UnknownUserError | UnknownItemError:
         """Return the error for a user that the version does not hold."""

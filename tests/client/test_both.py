@@ -17,6 +17,7 @@ from tests.service.servers import PATIENCE
 from tests.service.test_answers import CONDITIONS
 
 RELEASE = release()
+BOOST = {"where": "price < 20", "times": 2.5}
 SEEN = RELEASE.seen.toarray() > 0
 
 
@@ -30,6 +31,15 @@ def alike(found: Any, expected: Any) -> None:
     assert found.reason_titles == expected.reason_titles
     assert (found.caption(), found.kind) == (expected.caption(), expected.kind)
     assert found.to_dict() == expected.to_dict()
+
+
+def of_one(options: dict[str, Any], position: int) -> dict[str, Any]:
+    """What is asked of one of many."""
+    named = {"histories": "history", "dislikes": "dislikes"}
+    return {
+        named.get(name, name): (one[position] or ()) if name in named else one
+        for name, one in options.items()
+    }
 
 
 def best(user: int, k: int) -> list[str]:
@@ -102,6 +112,7 @@ def test_a_history(door, recommender: Recommender) -> None:
         {"include_seen": True, "candidates": ITEMS[:9]},
         {"histories": [None, ["i7"], ["never"], ["j1", "j2"]]},
         {"histories": [None, ["i7"], None, ["j1"]], "dislikes": [["j3"], ["i9"], ["j2"], None]},
+        {"k": 4, "boost": [BOOST], "pin": [{"position": 2, "item_id": "j4"}]},
     ],
 )
 def test_many(door, recommender: Recommender, options: dict[str, Any]) -> None:
@@ -114,6 +125,7 @@ def test_many(door, recommender: Recommender, options: dict[str, Any]) -> None:
     for one, other in zip(found, expected, strict=True):
         alike(one, other)
     alike(found[1:3][1], expected[2])
+    alike(expected[2], recommender.recommend(user_ids[2], **of_one(options, 2)))
     assert len(door.recommend_many([])) == 0
 
 

@@ -30,6 +30,8 @@ def same(answer: Answered, expected: Recommendations) -> None:
     assert [(one["item_id"], one["score"]) for one in found["items"]] == list(expected.items)
     assert [one.get("title") for one in found["items"]] == list(expected.titles)
     assert tuple(one["boost"] for one in found["items"] if "boost" in one) == expected.boosts
+    are_pinned = [one.get("pinned", False) for one in found["items"]]
+    assert are_pinned == list(expected.are_pinned or (False,) * len(expected))
     assert (found["source"], found["version"]) == (expected.source, expected.version)
     assert answer.headers["x-recsys-source"] == expected.source
     assert answer.headers["x-recsys-version"] == expected.version

@@ -190,6 +190,7 @@ def test_lists_are_those_of_the_twin(
         assert len(missed) <= 1
     (of_many,) = world.recommender.recommend_many([f"u{user}"], k, **asked)
     assert of_many.items == found.items
+    assert (of_many.boosts, of_many.are_pinned) == (found.boosts, found.are_pinned)
 
 
 def test_what_is_pinned_beyond_a_limit_counts_towards_the_others(world: World) -> None:
@@ -208,6 +209,9 @@ def test_what_is_pinned_beyond_a_limit_counts_towards_the_others(world: World) -
     assert found[:2] == [first, second]
     listed = world.recommender.recommend("u2", 20, pin=pins, new_items=0.5)
     assert listed.are_pinned == (True, True, *[False] * 18)
+    assert listed.to_arrow()["pinned"].to_pylist() == list(listed.are_pinned)
+    marked = [one.get("pinned", False) for one in listed.to_dict()["items"]]
+    assert marked == list(listed.are_pinned)
     assert world.recommender.recommend("u2", 20, new_items=0.5).are_pinned == ()
     assert len({int(world.price[row]) for row in found}) == len(found) == 20
 
