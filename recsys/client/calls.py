@@ -31,8 +31,9 @@ from recsys.client.requests import (
     posting,
 )
 from recsys.serving import Batch, Explanation, Recommendations
+from recsys.serving.item_order import TopKind
 from recsys.serving.request import Conditions
-from recsys.serving.row_lists import OnUnknown, TopKind
+from recsys.serving.row_lists import OnUnknown
 from recsys.vectors import Id, NamedVectors
 from recsys.vectors.ids import Kind
 

@@ -11,8 +11,9 @@ from recsys.client.connection import Connection
 from recsys.client.replies import EventsKept, Served, UserDeleted
 from recsys.client.requests import Ask, Call, some_conditions
 from recsys.serving import Batch, Explanation, Recommendations
+from recsys.serving.item_order import TopKind
 from recsys.serving.request import Conditions
-from recsys.serving.row_lists import OnUnknown, TopKind
+from recsys.serving.row_lists import OnUnknown
 from recsys.vectors import Id, NamedVectors
 
 if TYPE_CHECKING:

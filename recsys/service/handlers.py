@@ -16,8 +16,8 @@ from recsys.service.of_lists import DEFAULT_K, OF_A_LIST, OF_ANYBODY
 from recsys.service.opened import Opened
 from recsys.service.parameters import Arguments, in_body
 from recsys.service.problems import ProblemError, problem_of
+from recsys.serving.item_order import TopKind
 from recsys.serving.results import Explanation, Recommendations, RowList
-from recsys.serving.row_lists import TopKind
 from recsys.store.item_json import json_text
 from recsys.vectors import Id, NamedVectors
 from recsys.vectors.ids import Kind, unknown_id

@@ -1,6 +1,5 @@
 """Write the audiences of many items to Parquet files, resumable."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,7 @@ from recsys.base.progress import OnStep, progress_bar
 from recsys.index import ItemRows
 from recsys.serving.assignment import DEEPER, Suited
 from recsys.serving.audience import Audiences
-from recsys.serving.batch import keep_part, lists_in, require_part
+from recsys.serving.batch import hash_of_rows, keep_part, lists_in, require_part
 from recsys.serving.recommender import Recommender
 from recsys.serving.request import Request
 from recsys.vectors import Id
@@ -121,7 +120,7 @@ def write_audiences(
         request.k,
         per_user,
         where,
-        hashlib.sha256(rows.tobytes()).hexdigest()[:16],
+        hash_of_rows(rows),
         max(1, memory_bytes // per_item),
     )
     with (

@@ -1,5 +1,6 @@
 """Write the lists of all users of a version to Parquet files, resumable."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,9 @@ from recsys.base.durable import replace_text, replaced
 from recsys.base.errors import ConfigError, DataError
 from recsys.base.progress import OnStep, progress_bar
 from recsys.base.rule_settings import plain_rules
+from recsys.index import ItemRows
 from recsys.serving.recommender import Recommender
-from recsys.vectors.ids import checked_k
+from recsys.serving.request import Request
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +32,10 @@ _BYTES_PER_ENTRY = 160  # of a list while its file is made: rows and scores twic
 _MIN_BYTES = 1 << 20
 _MAX_SETTINGS_BYTES = 1 << 20
 _OF = b"recsys.batch"  # metadata of a file: the settings of its lists
+_HASHED = {  # of settings that are a hash, what they mean
+    "sold_out": "what is not sold out now, by the file of rules.sold_out",
+    "items": "these items (all that are not sold out, where none are named)",
+}
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,14 @@ class ListSettings:
     where: str | None
     users_per_part: int
     rules: Mapping[str, Any] | None = None  # of the recommender
+    sold_out: str | None = None  # a hash of the rows, where the rules name a file of it
 
     def to_dict(self) -> dict[str, Any]:
         """Return them as JSON has them: without rules, as before there were any."""
         found = asdict(self)
-        if self.rules is None:
-            del found["rules"]
+        for name in ("rules", "sold_out"):
+            if found[name] is None:
+                del found[name]
         return dict(json.loads(json.dumps(found, default=str)))  # dates as text
 
     def parts(self, n_users: int) -> list[str]:
@@ -80,7 +88,9 @@ def write_batch(
 
     A file holds as many users as the memory allows, and appears when it is complete. Called again
     after an interruption, it continues after the last file. A file that it did not write for these
-    lists is an error, never taken for done and never written over.
+    lists is an error, never taken for done and never written over. What is sold out, and the rules
+    that have dates, hold in all files as they were when it was called; where a file of what is sold
+    out has changed before it is called again, that is an error too.
 
     Parameters
     ----------
@@ -109,14 +119,12 @@ def write_batch(
         If the memory is less than 1 MB, or a card is asked for by name and there is none.
     """
     with on_device(device_of(device)):
-        settings = list_settings(
-            recommender, k, include_seen=include_seen, where=where, memory_bytes=memory_bytes
-        )
+        settings, request = _asked(recommender, k, include_seen, where, memory_bytes)
         with (
             lists_in(folder, settings, len(recommender.all_users)) as folder,
             progress_bar("recommending", enabled=progress) as on_step,
         ):
-            _write_files(recommender, folder, settings, on_step)
+            _write_files(recommender, folder, settings, request, on_step)
     return folder
 
 
@@ -129,14 +137,33 @@ def list_settings(
     memory_bytes: int = 512 * 1024**2,
 ) -> ListSettings:
     """Return what lists are asked for; as in `write_batch`."""
+    return _asked(recommender, k, include_seen, where, memory_bytes)[0]
+
+
+def _asked(
+    recommender: Recommender, k: int, include_seen: bool, where: str | None, memory_bytes: int
+) -> tuple[ListSettings, Request]:
+    """Return what lists are asked for, and the request of each, which holds from now on."""
     require_a("write_batch", recommender, Recommender, "a Recommender, as recsys.open returns it")
     if memory_bytes < _MIN_BYTES:
         raise ConfigError(f"memory: expected 1 MB or more, got {memory_bytes} bytes")
-    k = checked_k(k)
-    recommender.recommend_many([], k, where=where)  # what cannot be asked leaves no folder
-    users_per_part = max(1, memory_bytes // (_BYTES_PER_ENTRY * k))
-    rules = plain_rules(recommender.rules)
-    return ListSettings(recommender.version, k, include_seen, where, users_per_part, rules)
+    # What cannot be asked leaves no folder.
+    request = recommender.rows.request(k, include_seen=include_seen, where=where)
+    settings = ListSettings(
+        recommender.version,
+        request.k,
+        include_seen,
+        where,
+        max(1, memory_bytes // (_BYTES_PER_ENTRY * request.k)),
+        plain_rules(recommender.rules),
+        None if recommender.rules.sold_out is None else hash_of_rows(request.exclude),
+    )
+    return settings, request
+
+
+def hash_of_rows(rows: ItemRows) -> str:
+    """Return what says in settings which items are meant."""
+    return hashlib.sha256(rows.tobytes()).hexdigest()[:16]
 
 
 class Parted(Protocol):
@@ -189,9 +216,14 @@ def _require_same(folder: Path, settings: Parted) -> None:
         replace_text(path, json.dumps(expected))
         return
     found = _settings_in(path)
-    for name, value in {"rules": None, **expected}.items():
+    for name, value in {"rules": None, "sold_out": None, **expected}.items():
         got = found.get(name)
         if type(got) is not type(value) or got != value:
+            if name in _HASHED:
+                raise DataError(
+                    f"{folder}: expected a folder for lists of {_HASHED[name]}, got one that was "
+                    "begun with others; choose another folder, or remove this one"
+                )
             raise DataError(
                 f"{folder}: expected a folder for lists with {name} {value!r}, got one with "
                 f"{repr(got)[:60]}; choose another folder, or remove this one"
@@ -216,11 +248,15 @@ def _settings_in(path: Path) -> dict[str, Any]:
 
 
 def _write_files(
-    recommender: Recommender, folder: Path, settings: ListSettings, on_step: OnStep
+    recommender: Recommender,
+    folder: Path,
+    settings: ListSettings,
+    request: Request,
+    on_step: OnStep,
 ) -> None:
     n_users = len(recommender.all_users)
     for number in range(len(settings.parts(n_users))):
-        write_part(recommender, folder, settings, number)
+        write_part(recommender, folder, settings, number, request)
         on_step(int(settings.rows(number, n_users)[-1]) + 1, n_users)
 
 
@@ -229,6 +265,7 @@ def write_part(
     folder: Path,
     settings: ListSettings,
     number: int,
+    request: Request | None = None,
     *,
     many_writers: bool = False,
 ) -> None:
@@ -238,12 +275,12 @@ def write_part(
     if os.path.lexists(path):
         require_part(path, settings.of)
         return
-    table = recommender.recommend_many(
-        users.tolist(settings.rows(number, len(users))),
-        settings.k,
-        include_seen=settings.include_seen,
-        where=settings.where,
-    ).to_table()
+    if request is None:
+        request = recommender.rows.request(
+            settings.k, include_seen=settings.include_seen, where=settings.where
+        )
+    some = users.tolist(settings.rows(number, len(users)))
+    table = recommender.rows.of_many(some, request).to_table()
     keep_part(table, path, settings.of, many_writers=many_writers)
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from recsys.base.devices import Device
 from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.serving.answers import Answers
+from recsys.serving.item_order import TopKind
 from recsys.serving.known import ScoredItem
 from recsys.serving.repeats import rules_for
 from recsys.serving.request import Conditions, Request
 from recsys.serving.results import Batch, Explanation, Recommendations, RowList, Source
-from recsys.serving.row_lists import RowLists, TopKind, source_of
+from recsys.serving.row_lists import RowLists, source_of
 from recsys.serving.space import Space
 from recsys.serving.titles import TitledIds, Titles
 from recsys.store import Content
@@ -261,12 +262,7 @@ class Recommender(Space):
         """
         listed = checked_ids(user_ids, "user_ids")
         request = self.rows.request(k, **conditions)
-        user_idx = self._users.ids.rows(listed)
-        described = self.rows.described.priors_of(listed, user_idx)
-        folded = self._histories.of_unknown(user_idx, histories, dislikes, described)
-        lists = self._answers.lists(user_idx, request, folded, device)
-        reasons = None if request.include_seen else folded.liked()
-        return Batch(listed, lists, self._items.ids, self.version, self._answers, reasons)
+        return self.rows.of_many(listed, request, histories, dislikes, device)
 
     def add_items(self, items: "ItemSource", events: "Interactions | None" = None) -> list[Id]:
         """Take up items that the version does not hold: they are in the next list of this process.

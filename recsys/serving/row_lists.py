@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from recsys.base.devices import Device
 from recsys.base.errors import DataError, UnknownItemError, UnknownUserError, briefly, did_you_mean
 from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.serving.answers import Answers
 from recsys.serving.described_users import DescribedUsers
 from recsys.serving.fold_in import Histories
 from recsys.serving.fresh import Since
-from recsys.serving.item_order import ItemOrder
+from recsys.serving.item_order import FIRST_DAY, OrderOf, TopKind, is_ordered
 from recsys.serving.repeats import NEVER_AGAIN, Days
 from recsys.serving.request import Conditions, Request
-from recsys.serving.results import Explanation, Recommendations, RowList, Source
+from recsys.serving.results import Batch, Explanation, Recommendations, RowList, Source
 from recsys.serving.rules import NO_ITEMS
 from recsys.store import Content, ItemTable
 from recsys.vectors import FloatMatrix, FloatVector, Id
@@ -28,12 +28,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 OnUnknown = Literal["popular", "raise"]
-TopKind = Literal["popular", "trending", "latest"]
 
-FIRST_DAY = ""
-"""Of "latest", the name of what is no attribute: the day of the first event of an item."""
-
-_SECONDS_PER_DAY = 86_400
 _MOST_ORDERS = 4  # kept: 4 bytes an item, and 8 for those by a column
 
 
@@ -48,7 +43,7 @@ class RowLists:
         self._users = content.user_lookup
         self.histories = Histories(content, items)
         self.described = DescribedUsers(content, self.histories)
-        self._by_column = lru_cache(_MOST_ORDERS)(_OrderOf(content))
+        self._by_column = lru_cache(_MOST_ORDERS)(OrderOf(content))
 
     @property
     def caches(self) -> dict[str, Any]:
@@ -285,6 +280,24 @@ class RowLists:
         user = self.histories.fold_in(history)[0] if user is None else user
         return self._answers.answer(user, request, seen, source)._replace(seen=liked)
 
+    def of_many(
+        self,
+        user_ids: Iterable[Id],
+        request: Request,
+        histories: Iterable[Iterable[Id] | None] | None = None,
+        dislikes: Iterable[Iterable[Id] | None] | None = None,
+        device: Device | None = None,
+    ) -> Batch:
+        """Return the lists of many users; see `Recommender.recommend_many`."""
+        listed, ids = checked_ids(user_ids, "user_ids"), self._content.users.ids
+        user_idx = ids.rows(listed)
+        described = self.described.priors_of(listed, user_idx)
+        folded = self.histories.of_unknown(user_idx, histories, dislikes, described)
+        lists = self._answers.lists(user_idx, request, folded, device)
+        reasons = None if request.include_seen else folded.liked()
+        version = self._content.version.name
+        return Batch(listed, lists, self._items.ids, version, self._answers, reasons)
+
     def top(self, by: TopKind, request: Request, column: str | None = None) -> RowList:
         """Return a list that is the same for everybody; see `Recommender.top_items`."""
         if not isinstance(by, str) or by not in ("popular", "trending", "latest"):
@@ -332,61 +345,3 @@ def source_of(history: "sp.csr_array", attributes: object | None) -> Source:
     """Return whether what is liked speaks for somebody, or attributes alone."""
     is_alone = attributes is not None and not (history.data > 0).any()
     return "attributes" if is_alone else "fold_in"
-
-
-def is_ordered(kind: pa.DataType) -> bool:
-    """Whether values of a type are dates or numbers."""
-    types = pa.types
-    is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
-    return bool(is_number or types.is_timestamp(kind) or types.is_date(kind))
-
-
-class _OrderOf:
-    """Makes the order of all items by popularity or a column; without a reference to who asks."""
-
-    def __init__(self, content: Content) -> None:
-        self._content = content
-
-    def __call__(self, asked: tuple[TopKind, str]) -> ItemOrder:
-        by, column = asked
-        items = self._content.items
-        if by == "popular":
-            return _descending(items.popularity)
-        times = self._content.times
-        if by == "trending":
-            return self._by_velocity()
-        if column == FIRST_DAY and times is not None:
-            return _descending(times.first_day.astype(np.float64) * _SECONDS_PER_DAY)
-        table: Any = self._content.attributes  # the column was found in it
-        return _descending(as_numbers(table[column]))
-
-    def _by_velocity(self) -> ItemOrder:
-        """Return the order by velocity; by recent popularity where an older release made it."""
-        items, times = self._content.items, self._content.times
-        if times is not None and times.has_velocity:
-            return _descending(times.velocity, items.popularity)
-        if times is None and items.recent is not None:
-            return _descending(items.recent, items.popularity)
-        got = "without" if times is None else "shorter than two days"
-        raise DataError(
-            "trending: expected a log with timestamps, of two days or more, and version "
-            f"{self._content.version.name} was trained on one {got}; ask for popular"
-        )
-
-
-def as_numbers(values: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return numbers, or dates as seconds since 1970; NaN for what is not known."""
-    kind = values.type
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        moments = values.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False)
-        return as_numbers(moments.cast(pa.int64())) / 1e6
-    numbers: NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy()
-    return numbers
-
-
-def _descending(scores: NDArray[np.generic], ties: NDArray[np.generic] | None = None) -> ItemOrder:
-    """Return the order of the largest score first, equal ones by `ties`, then by lower row."""
-    values = np.asarray(scores)
-    keys = (-values,) if ties is None else (-np.asarray(ties), -values)
-    rows = np.lexsort(keys).astype(np.int32)
-    return ItemOrder(rows[~np.isnan(values[rows])], values)

@@ -234,6 +234,10 @@ def test_a_command_lists_them_and_writes_them(world: World, tmp_path: Path) -> N
     run("audience", "--folder", str(some), "-k", "2", "--store", store, *config)
     listed = pq.read_table([*some.glob("part-*")])["item_id"].to_pylist()
     assert {f"i{n}" for n in range(N_ITEMS)} - set(listed) == {"i1", "i5"}
+    (tmp_path / "sold_out.txt").write_text("i1\n")
+    changed = run("audience", "--folder", str(some), "-k", "2", "--store", store, *config)
+    assert "of these items (all that are not sold out, where none are named)" in changed.stderr
+    assert "choose another folder, or remove this one" in changed.stderr
     named = run("audience", "i1", "-k", "3", "--json", "--store", store, *config)
     assert len(json.loads(named.stdout)["audiences"]) == 3
     refused = run("audience", "--store", store)

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ import pytest
 from recsys.errors import ConfigError, DataError
 from recsys.serving import open as open_store
 from recsys.serving import write_batch
-from recsys.serving.batch import SETTINGS
+from recsys.serving.batch import SETTINGS, keep_part
 from recsys.store import publish
 from tests.store.releases import small_release
 
@@ -23,9 +24,14 @@ OTHERS = {"version": "v", "k": 1, "include_seen": False, "where": None, "users_p
 
 
 @pytest.fixture(scope="module")
-def recommender(tmp_path_factory):
-    store = tmp_path_factory.mktemp("store")
-    publish(store, small_release(n_users=N_USERS, n_items=50))
+def store(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    publish(folder, small_release(n_users=N_USERS, n_items=50))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recommender(store: Path):
     return open_store(store)
 
 
@@ -75,6 +81,35 @@ def test_other_lists_are_not_mixed_in(recommender, tmp_path: Path, changes) -> N
     with pytest.raises(DataError, match="choose another folder, or remove this one"):
         write_batch(recommender, tmp_path, **(settings | changes))
     assert [path.read_bytes() for path in parts_of(tmp_path)] == before
+
+
+def test_what_is_sold_out_is_that_of_the_beginning(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that changes while lists are written, or before they go on, parts no folder in two."""
+    file, folder = tmp_path / "sold_out.txt", tmp_path / "out"
+    file.write_text("i1\ni2\n")
+    shop = open_store(store, rules={"sold_out": str(file)})
+
+    def keep_and_sell(*args: Any, **options: Any) -> None:
+        keep_part(*args, **options)
+        file.write_text("i3\n")
+
+    monkeypatch.setattr("recsys.serving.batch.keep_part", keep_and_sell)
+    write_batch(shop, folder, K, memory_bytes=SMALL)
+    for part in parts_of(folder):
+        listed = set(pq.read_table(part)["item_id"].to_pylist())
+        assert listed & {"i1", "i2", "i3"} == {"i3"}
+    assert not any(one.item_id == "i3" for one in shop.recommend("u0", 50))  # it holds at once
+
+    parts_of(folder)[-1].unlink()
+    before = [path.read_bytes() for path in parts_of(folder)]
+    with pytest.raises(DataError, match=r"what is not sold out now.* was begun with"):
+        write_batch(shop, folder, K, memory_bytes=SMALL)
+    assert [path.read_bytes() for path in parts_of(folder)] == before
+    file.write_text("i2\ni1\nunknown\n")
+    write_batch(shop, folder, K, memory_bytes=SMALL)
+    assert len(parts_of(folder)) == len(before) + 1
 
 
 def test_less_than_a_megabyte_is_refused(recommender, tmp_path: Path) -> None:
