@@ -74,6 +74,8 @@ class Service:
         Where events are kept.
     on_open : callable, optional
         Called when a version was opened.
+    on_start : callable, optional
+        Called at the end of the start of its lifespan.
     rules : RuleSettings, optional
         What holds for every list.
 
@@ -95,6 +97,7 @@ class Service:
         counters: Path | None = None,
         events: EventSettings | None = None,
         on_open: Callable[[], None] = lambda: None,
+        on_start: Callable[[], None] = lambda: None,
         rules: RuleSettings | None = None,
     ) -> None:
         self.settings = settings or ServiceSettings()
@@ -113,7 +116,7 @@ class Service:
         self.current = CurrentVersion(folder, on_event, self.live, rules or NO_RULES)
         self._admission = Admission(self.settings, counters)
         self._threads, self._turns = Threads(self.settings), Turns(self.settings)
-        self._held = Held()
+        self._held, self._on_start = Held(), on_start
         # A database of events that hangs keeps no thread of those that make lists.
         self._of_events = Threads(replace(self.settings, threads=1))
         self._watcher, self._is_ending = ThreadPoolExecutor(1, "recsys-watch"), False
@@ -152,6 +155,7 @@ class Service:
         with suppress(TimeoutError):  # who asks a worker that has just begun waits with it
             async with asyncio.timeout(_OPEN_SECONDS):
                 await opened.wait()
+        self._on_start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self._is_ending = True

@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 from recsys.base.errors import ConfigError, EventsError, UnreadableError
 from recsys.base.event_settings import EventSettings
@@ -41,6 +43,7 @@ _SWITCH_SECONDS = 0.0005  # a plain list waits so long for a thread that compute
 _LOOK_SECONDS = 1.0
 _HEADER_MILLISECONDS = 10_000  # for the whole header of a request to arrive
 _STOP_SECONDS = 20  # for what is running to end, after which a worker is killed
+_STARTED, _STOPPED = b"started", b"stopped"
 
 
 def serve(
@@ -65,7 +68,7 @@ def serve(
     rules : RuleSettings, optional
         What holds for every list.
     on_start : callable, optional
-        Called when the address is listened to.
+        Called, in a thread, when the first worker can answer.
 
     Raises
     ------
@@ -83,24 +86,24 @@ def serve(
     if settings.keys is not None:
         settings = replace(settings, keys=os.fspath(Path(settings.keys).absolute()))
     server = _server(settings)
+    server.on_startup(check_stop)  # for a signal of before Granian listened to them
     if is_empty:
         log.warning("no current version: not ready until one is published")
 
-    def started() -> None:
-        check_stop()  # a signal of before Granian listened to them
+    def can_answer() -> None:
         facts = {"store": shown_store(folder), "url": settings.url, "workers": settings.workers}
         log.info("listening", extra={"facts": facts})
         if on_start is not None:
             on_start()
 
-    server.on_startup(started)
     _prepare_events(folder, events or EventSettings())
     signal.set_wakeup_fd(-1)  # Granian waits for what is running, however often it is asked to stop
     with TemporaryDirectory(prefix="recsys-service-") as counters, ExitStack() as held:
         if settings.refresh_minutes is not None and refresh:
             held.enter_context(Refresher(refresh, settings.refresh_minutes, Path(counters)))
+        started = held.enter_context(_FirstStart(can_answer)).worker
         make = partial(Service, folder, settings, Path(counters), events, rules=rules)
-        server.serve(target_loader=_Loader(make), wrap_loader=False)
+        server.serve(target_loader=_Loader(make, started), wrap_loader=False)
 
 
 def _is_without_current(store: Path) -> bool:
@@ -123,18 +126,49 @@ def _prepare_events(store: Path, settings: EventSettings) -> None:
             log.warning("cannot keep events: %s", error)
 
 
-class _Loader:
-    """Makes the application in each worker."""
+class _FirstStart:
+    """Calls when the first worker can answer, some seconds after the address is listened to.
 
-    def __init__(self, make: Any) -> None:
-        self._make = make
+    Attributes
+    ----------
+    worker : Connection
+        To which each worker sends a message when it has started.
+    """
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._received, self.worker = Pipe(duplex=False)
+        self._call = call
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.send_bytes(_STOPPED)  # after those of the workers, so none goes unheard
+        self._thread.join()
+
+    def _listen(self) -> None:
+        has_called = False
+        while self._received.recv_bytes() != _STOPPED:
+            if not has_called:
+                self._call()
+            has_called = True
+
+
+class _Loader:
+    """Makes the application in each worker, which sends a message when it has started."""
+
+    def __init__(self, make: Any, started: Connection) -> None:
+        self._make, self._started = make, started
 
     def __call__(self, *_: object) -> Service:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until Granian listens to it
         write_from_a_thread()
         sys.setswitchinterval(_SWITCH_SECONDS)
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-        service: Service = self._make(on_open=_set_objects_aside)
+        on_start = partial(self._started.send_bytes, _STARTED)
+        service: Service = self._make(on_open=_set_objects_aside, on_start=on_start)
         return service
 
 
