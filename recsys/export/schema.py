@@ -63,6 +63,7 @@ def _described(content: Content) -> dict[str, Any]:
         "factors": manifest.factors,
         "dtype": "float32",
         "model": plain(manifest.model),
+        "features": plain(manifest.features),
         "files": {name: _file(folder / name) for name in names},
     }
 

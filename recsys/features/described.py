@@ -179,12 +179,19 @@ def _plain_ids(column: pa.ChunkedArray) -> pa.Array:
     return found.combine_chunks()
 
 
-def facts_of(encoders: Mapping[str, FeatureEncoder]) -> dict[str, Any]:
-    """Return what a manifest keeps of encoders: columns with their kinds, and how many features."""
-    return {
-        f"{side}s": {
+def facts_of(
+    encoders: Mapping[str, FeatureEncoder], ridges: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
+    """Return what a manifest keeps of each side: columns with their kinds, how many features.
+
+    And the ridge of their map, which the fit has chosen where its setting is "auto".
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for side, encoder in encoders.items():
+        found[f"{side}s"] = {
             "columns": {name: one["kind"] for name, one in encoder.to_dict().items()},
             "n_features": len(encoder),
         }
-        for side, encoder in encoders.items()
-    }
+        if side in ridges:
+            found[f"{side}s"]["ridge"] = ridges[side]
+    return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -30,7 +31,7 @@ def mapped(embeddings: Embeddings, user_items: UserItems, features: Features | N
         return embeddings
     matrix = checked(user_items)
     features.require_rows(*matrix.shape)
-    found: dict[str, FloatMatrix] = {}
+    found: dict[str, Any] = {"ridges": {}}
     users, items = embeddings.users, embeddings.items
     for name, described, rows, others, counts in (
         ("item", features.items, items, users, popularity_of(matrix)),
@@ -45,6 +46,7 @@ def mapped(embeddings: Embeddings, user_items: UserItems, features: Features | N
             else:
                 filled = _filled(rows, vectors_of_features(described, to), counts)
             found |= {f"{name}_map": to, f"{name}s": filled}
+            found["ridges"][name] = ridge
     if embeddings.summands is not None and "items" in found:
         counts = popularity_of(matrix)
         said = summands_of(found["items"], embeddings, counts)

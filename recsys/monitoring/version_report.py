@@ -265,7 +265,11 @@ def _why(choice: Choice, name: str, factors: int, value: float, best: float) -> 
 
 def _parameters(manifest: Manifest) -> str:
     listed = ", ".join(f"{name} {value}" for name, value in manifest.model.parameters.items())
-    return f"Hyperparameters: {listed}."
+    ridges = [
+        f"{one['ridge']:.4g} ({side})" for side, one in manifest.features.items() if "ridge" in one
+    ]
+    chosen = f" Ridge of the map of features: {', '.join(ridges)}." if ridges else ""
+    return f"Hyperparameters: {listed}.{chosen}"
 
 
 def _checks(manifest: Manifest) -> Section:

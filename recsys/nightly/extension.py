@@ -194,7 +194,10 @@ class Extension:
             fold_in = model.fold_in(rows, self.popularity, unit, summands)
             users = np.vstack([users, fold_in(of_new, self._user_priors)])
         maps = {f"{side}_map": one.map for side, one in self._known.items()}
-        return Embeddings(users, rows, summands, **maps)
+        facts = self.parent.version.manifest.features
+        ridges = {side: facts[f"{side}s"].get("ridge") for side in self._known}
+        known_ridges = {side: one for side, one in ridges.items() if one is not None}
+        return Embeddings(users, rows, summands, **maps, ridges=known_ridges)
 
     @lazy_property
     def _known(self) -> dict[str, FeatureMap]:

@@ -149,6 +149,7 @@ class Pruned(StageResult):
 
 
 _DISLIKED = "disliked_"  # before the names of the columns of dislikes
+_RIDGE = "_ridge"
 
 
 def write_interactions(folder: Path, log: Interactions) -> None:
@@ -193,12 +194,19 @@ def read_interactions(folder: Path, row_counts: RowCounts, settings: Settings) -
 
 def write_embeddings(folder: Path, embeddings: Embeddings) -> None:
     """Write embeddings."""
-    _write_arrays(folder / "embeddings.npz", embeddings.matrices)
+    ridges = {f"{side}{_RIDGE}": np.float64(one) for side, one in embeddings.ridges.items()}
+    _write_arrays(folder / "embeddings.npz", embeddings.matrices | ridges)
 
 
 def read_embeddings(folder: Path) -> Embeddings:
     """Read embeddings as they were written, bit for bit."""
-    return Embeddings(**_read_arrays(folder / "embeddings.npz"))
+    found = _read_arrays(folder / "embeddings.npz")
+    ridges = {
+        name.removesuffix(_RIDGE): float(found.pop(name))
+        for name in list(found)
+        if name.endswith(_RIDGE)
+    }
+    return Embeddings(**found, ridges=ridges)
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

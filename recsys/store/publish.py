@@ -275,7 +275,7 @@ def _manifest(
         config=release.config,
         environment=environment(),
         files=facts,
-        features=facts_of(release.encoders),
+        features=facts_of(release.encoders, release.embeddings.ridges),
     )
 
 

@@ -18,7 +18,7 @@ residuals, as in Verboon and Heiser 1992, "Resistant orthogonal Procrustes analy
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,8 @@ class Alignment:
     def apply(self, embeddings: Embeddings) -> Embeddings:
         """Return users and items in the other space; every score stays, up to rounding."""
         matrices = embeddings.matrices.items()
-        return Embeddings(**{name: _rotated(one, self.rotation) for name, one in matrices})
+        rotated: dict[str, Any] = {name: _rotated(one, self.rotation) for name, one in matrices}
+        return replace(embeddings, **rotated)
 
 
 def align(

@@ -1,6 +1,7 @@
 """The two matrices of embeddings, of users and of items."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -42,6 +43,8 @@ class Embeddings:
     item_map, user_map : ndarray of float32, shape (n_features, factors), optional
         From the features of an item or a user to its embedding, where a fit was given features;
         see `recsys.features`.
+    ridges : mapping of str to float
+        That of the map of each side, "item" and "user", also where the fit has chosen it.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class Embeddings:
     summands: FloatMatrix | None = None
     item_map: FloatMatrix | None = None
     user_map: FloatMatrix | None = None
+    ridges: Mapping[str, float] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         matrices = self.matrices
@@ -152,12 +156,12 @@ class Embeddings:
         >>> new.users.tolist(), new.items.tolist()
         ([[1.0, 1.0], [0.0, 0.0]], [[1.0, 1.0]])
         """
-        return Embeddings(
-            _rows_of(self.users, users, to_users),
-            _rows_of(self.items, items, to_items),
-            None if self.summands is None else _rows_of(self.summands, items, to_items),
-            self.item_map,
-            self.user_map,
+        summands = self.summands
+        return replace(
+            self,
+            users=_rows_of(self.users, users, to_users),
+            items=_rows_of(self.items, items, to_items),
+            summands=None if summands is None else _rows_of(summands, items, to_items),
         )
 
 

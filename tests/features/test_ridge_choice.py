@@ -67,6 +67,7 @@ def test_als_chooses_it_for_new_items_alone() -> None:
     found, other = (one.fit(matrix, features=given) for one in (model, fixed))
     known = (popularity_of(matrix) > 0).astype(float)
     ridge = chosen_ridge(features, found.items, known, found.users)
+    assert (found.ridges, other.ridges) == ({"item": ridge}, {"item": DEFAULT_RIDGE})
     assert ridge != DEFAULT_RIDGE
     np.testing.assert_array_equal(found.users, other.users)
     np.testing.assert_array_equal(found.items[known > 0], other.items[known > 0])
@@ -76,6 +77,7 @@ def test_als_chooses_it_for_new_items_alone() -> None:
 
     of_svd = SVD(factors=16).fit(matrix, features=given)  # other models choose after the fit
     ridge = chosen_ridge(features, of_svd.items, known, of_svd.users)
+    assert of_svd.ridges == {"item": ridge}
     twin = feature_map(features, of_svd.items, known, ridge)
     np.testing.assert_allclose(of_svd.item_map, twin, atol=1e-5)
 

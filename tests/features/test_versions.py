@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import recsys
+from recsys.base.feature_settings import FeatureSettings
 from recsys.config import Settings, changed_tables, settings_from, with_tables
 from recsys.errors import ConfigError, CorruptVersionError
-from recsys.features import vectors_of_features
+from recsys.features import Described, vectors_of_features
 from recsys.nightly import run_night, run_refresh
 from recsys.store import Content
 from tests.command_line import run
@@ -86,10 +87,31 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def ridges_of(version: Content) -> dict[str, float]:
+    """The ridges that a manifest keeps."""
+    features = version.version.manifest.features
+    return {side: facts["ridge"] for side, facts in features.items() if "ridge" in facts}
+
+
+def ridges_of_log() -> dict[str, float]:
+    """The same, of a fit by hand."""
+    events, items, users = _tables()
+    settings = FeatureSettings(
+        items={"kind": "category", "price": "number"}, users={"likes": "auto"}
+    )
+    described = Described.of(settings, items, users)
+    assert described is not None
+    log = described.with_new_items(recsys.read_log(events))
+    found = recsys.ALS(8).fit(log.user_items(), features=described.features(log))
+    return {f"{side}s": one for side, one in found.ridges.items()}
+
+
 def test_a_version_has_the_new_items_and_the_maps(store: Path) -> None:
     found = Content.of(recsys.versions(store / "store")[0])
     manifest, items = found.version.manifest, found.items
     assert manifest.features["items"]["columns"] == {"kind": "category", "price": "number"}
+    assert manifest.model.parameters["feature_ridge"] == "auto"
+    assert ridges_of(found) == ridges_of_log(), "what the fit has chosen"
     assert manifest.config["model"]["user_features"] == ["likes"]
     assert manifest.n_items == N_ITEMS + N_NEW
     assert (items.popularity == 0).sum() == N_NEW
@@ -122,6 +144,7 @@ def test_a_night_keeps_the_space_and_turns_the_maps(store: Path) -> None:
     after = Content.of(recsys.versions(store / "store")[0])
     assert report.version == after.version.name != before.version.name
     assert after.version.manifest.space_id == before.version.manifest.space_id
+    assert ridges_of(after).keys() == ridges_of(before).keys() == {"items", "users"}
     old, new = before.feature_map("item"), after.feature_map("item")
     assert old is not None
     assert new is not None
@@ -235,6 +258,8 @@ def test_a_refresh_folds_new_users_in_with_what_their_attributes_say(store: Path
     report = run_refresh(settings_from_file(store), store / "store")
     assert report.facts("fold_in")["described"] == 2  # one is there now, one no more
     recommender = recsys.open(store / "store", report.version)
+    parent, refreshed = (Content.of(one) for one in recsys.versions(store / "store")[1::-1])
+    assert ridges_of(refreshed) == ridges_of(parent) != {}
     for user, source in (("new", "personal"), ("later", "attributes"), ("quiet", "popular")):
         assert recommender.recommend(user).source == source
     assert run_refresh(settings_from_file(store), store / "store").version == report.version

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import recsys
 from recsys.nightly import run_refresh
+from recsys.nightly.outputs import read_embeddings, write_embeddings
 from recsys.store import find_version, verify
 from tests.worlds import tastes
 
@@ -89,3 +91,12 @@ def test_new_items_are_in_lists_of_a_process_and_of_a_refreshed_store(place: Pat
         place / "store",
     )
     assert nothing_new.version == report.version
+
+
+def test_embeddings_between_two_stages_keep_the_ridges_of_their_maps(tmp_path: Path) -> None:
+    rows = np.ones((2, 3), np.float32)
+    found = recsys.Embeddings(rows, rows, item_map=rows, ridges={"item": 2**0.5, "user": 2.0})
+    write_embeddings(tmp_path, found)
+    read = read_embeddings(tmp_path)
+    assert read.ridges == found.ridges
+    assert read.matrices.keys() == found.matrices.keys()

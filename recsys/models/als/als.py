@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from time import perf_counter
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -359,16 +359,19 @@ class ALS(Sized):
             for name, side in (("user", users), ("item", items))
             if side.prior is not None
         }
+        priors = {"user": users.prior, "item": items.prior}
         return Embeddings(
             np.ascontiguousarray(users.vectors[:, : self.factors]),
             np.ascontiguousarray(items.vectors[:, : self.factors]),
             **maps,
+            ridges={side: one.ridge for side, one in priors.items() if isinstance(one, Prior)},
         )
 
 
 def _copied(embeddings: Embeddings) -> Embeddings:
     """Return embeddings that the next epoch does not change."""
-    return Embeddings(**{name: one.copy() for name, one in embeddings.matrices.items()})
+    copied: dict[str, Any] = {name: one.copy() for name, one in embeddings.matrices.items()}
+    return replace(embeddings, **copied)
 
 
 def steps_of(number: int, start: Embeddings | None) -> int:

@@ -94,6 +94,11 @@ class Prior:
         return found
 
     @property
+    def ridge(self) -> float:
+        """The ridge of the map."""
+        return DEFAULT_RIDGE if self._ridge == "auto" else self._ridge
+
+    @property
     def map(self) -> FloatMatrix:
         """W, (n_features, width)."""
         if self._regression is None:
@@ -142,8 +147,7 @@ class Prior:
 
     def _regression_of(self, pool: Threads) -> Ridge | RidgeSteps:
         if self._regression is None:
-            ridge = DEFAULT_RIDGE if self._ridge == "auto" else self._ridge
-            given = self._features, self._weights, ridge, self._width
+            given = self._features, self._weights, self.ridge, self._width
             self._regression = regression_of(*given, pool)
         return self._regression
 
