@@ -25,18 +25,26 @@ def misfit(value: Any, expected: Any, name: str) -> str | None:
     'counts.a: expected int, got [1]'
     """
     fault = _check_of(expected)(value)
-    return None if fault is None else f"{fault.before}{name}{fault.after}: {fault.text}"
+    return None if fault is None else fault.told_of(name)
 
 
 class _Fault(NamedTuple):
-    """What is wrong with a value, and what stands before and after the name of the whole."""
+    """What was expected of a value, and what stands before and after the name of the whole.
 
-    text: str
+    It becomes a sentence at the end: most are of one part of a union, and forgotten.
+    """
+
+    expected: str
+    value: Any
     after: str = ""
     before: str = ""
 
     def inside(self, name: str) -> "_Fault":
-        return _Fault(self.text, f".{name}{self.after}", self.before)
+        return self._replace(after=f".{name}{self.after}")
+
+    def told_of(self, name: str) -> str:
+        where = f"{self.before}{name}{self.after}"
+        return f"{where}: expected {self.expected}, got {briefly(self.value)}"
 
 
 _Check = Callable[[Any], _Fault | None]
@@ -52,7 +60,7 @@ def _check_of(expected: Any) -> _Check:
         return _check_of_union(inside)
     if origin is Literal:
         words = ", ".join(inside)
-        return lambda value: None if value in inside else _fault(f"one of {words}", value)
+        return lambda value: None if value in inside else _Fault(f"one of {words}", value)
     if origin is not None and issubclass(origin, Mapping):
         return _check_of_mapping(*inside)
     if origin is tuple:
@@ -66,8 +74,13 @@ def _check_of_union(inside: tuple[Any, ...]) -> _Check:
     checks = [_check_of(one) for one in inside]
 
     def check(value: Any) -> _Fault | None:
-        faults = [one(value) for one in checks]
-        return None if None in faults else faults[0]
+        first: _Fault | None = None
+        for one in checks:
+            fault = one(value)
+            if fault is None:
+                return None
+            first = first or fault
+        return first
 
     return check
 
@@ -77,7 +90,7 @@ def _check_of_mapping(keys: Any, values: Any) -> _Check:
 
     def check(value: Any) -> _Fault | None:
         if not isinstance(value, Mapping):
-            return _fault("an object", value)
+            return _Fault("an object", value)
         for key, part in value.items():
             if fault := check_key(key):
                 return fault._replace(before="a key of ")
@@ -94,9 +107,9 @@ def _check_of_tuple(inside: tuple[Any, ...]) -> _Check:
 
     def check(value: Any) -> _Fault | None:
         if not isinstance(value, tuple | list):
-            return _fault("a list", value)
+            return _Fault("a list", value)
         if not any_number and len(checks) != len(value):
-            return _fault(f"{len(checks)} values", value)
+            return _Fault(f"{len(checks)} values", value)
         each = repeat(checks[0], len(value)) if any_number else checks
         return _first(one(part) for one, part in zip(each, value, strict=True))
 
@@ -108,7 +121,7 @@ def _check_of_dataclass(expected: Any) -> _Check:
 
     def check(value: Any) -> _Fault | None:
         if not isinstance(value, expected):
-            return _fault(expected.__name__, value)
+            return _Fault(expected.__name__, value)
         for name, one in checks.items():
             if fault := one(getattr(value, name)):
                 return fault.inside(name)
@@ -126,7 +139,7 @@ def _check_of_class(expected: Any) -> _Check:
 
     def check(value: Any) -> _Fault | None:
         fits = isinstance(value, accepted) and (may_be_bool or not isinstance(value, bool))
-        return None if fits else _fault(words, value)
+        return None if fits else _Fault(words, value)
 
     return check
 
@@ -140,7 +153,3 @@ def _fields(kind: Any) -> dict[str, Any]:
     """Return the fields of a dataclass and their types, resolved."""
     hints = get_type_hints(kind)
     return {one.name: hints[one.name] for one in fields(kind)}
-
-
-def _fault(expected: str, value: Any) -> _Fault:
-    return _Fault(f"expected {expected}, got {briefly(value)}")

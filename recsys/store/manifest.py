@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys.base.annotations import misfit
@@ -280,8 +280,8 @@ def _impossible(manifest: Manifest) -> str | None:
         if not 0 <= getattr(manifest, name) < 2**63:
             return f"{name} of {getattr(manifest, name)}"
     for name, facts in manifest.files.items():
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        parts = set(name.split("/"))
+        if name.startswith("/") or ".." in parts or parts <= {"", "."} or "\0" in name:
             return f"a file outside the version, {name[:40]!r}"
         if facts.bytes < 0:
             return f"{name} of {facts.bytes} bytes"

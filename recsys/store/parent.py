@@ -3,6 +3,7 @@
 It is the version that serving falls back to where the current one is damaged.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -74,17 +75,17 @@ def parent_of(store: str | Path) -> Parent:
         If there is no store, or it cannot be read, or another release made the current version.
     """
     store = store_folder(store)
-    names, damaged_current = _candidates(store)
+    once_current, damaged_current = _once_current(store)
     if not damaged_current:
         _require_this_release(store)
-    version, passed = first_usable(store, names, require_sound)
-    passed = damaged_current + passed
-    warn_of(passed)
+    version, passed = first_usable(store, _candidates(store, once_current), require_sound)
+    warn_of(damaged_current + passed)
     if version is not None:
-        return Parent(version, None, passed)
-    described, _ = first_usable(store, names, _with_manifest)
+        return Parent(version, None, damaged_current + passed)
     reasons = {one.name: one.reason for one in passed}
-    return Parent(described, None if described is None else reasons[described.name], passed)
+    described, _ = first_usable(store, reasons, _with_manifest)
+    damage = None if described is None else reasons[described.name]
+    return Parent(described, damage, damaged_current + passed)
 
 
 def require_comparable(store: str | Path, parent: Parent) -> None:
@@ -186,21 +187,27 @@ def _blocks(model: ModelSpec) -> tuple[slice, ...] | None:
         return None
 
 
-def _candidates(store: Path) -> tuple[list[str], tuple[PassedOver, ...]]:
-    """Return the names of the versions that may stand for the current one, the best first.
-
-    First the current one and those that were current before it, last the others that gates
-    accepted: a damaged store may not say which were current. And CURRENT, where it is damaged.
-    """
+def _once_current(store: Path) -> tuple[tuple[str, ...], tuple[PassedOver, ...]]:
+    """Return the names of the current version and of those before it; and CURRENT, if damaged."""
     damaged: tuple[PassedOver, ...] = ()
-    named = None
+    named: tuple[str, ...] = ()
     try:
-        named = current(store)
+        found = current(store)
+        named = () if found is None else (found,)
     except StoreError as error:
         damaged = (PassedOver(CURRENT, str(error)),)
-    once_current = [] if named is None else [named]
-    accepted = (version.name for version in versions(store) if _accepted(version))
-    return list(dict.fromkeys([*once_current, *served(store), *accepted])), damaged
+    return tuple(dict.fromkeys([*named, *served(store)])), damaged
+
+
+def _candidates(store: Path, once_current: tuple[str, ...]) -> Iterator[str]:
+    """Yield the names of the versions that may stand for the current one, the best first.
+
+    Last the others that gates accepted, as a damaged store may not say which were current. Their
+    manifests are read where nothing better is found.
+    """
+    yield from once_current
+    others = (one for one in versions(store) if one.name not in once_current)
+    yield from (one.name for one in others if _accepted(one))
 
 
 def _require_this_release(store: Path) -> None:

@@ -260,6 +260,7 @@ def changed(manifest: Manifest, **values: Any) -> str:
         {"files": {"users.parquet": {"bytes": "many", "sha256": "x"}}},
         {"files": {"../../secret": {"bytes": 1, "sha256": "x"}}},
         {"files": {"/dev/zero": {"bytes": 0, "sha256": "x"}}},
+        {"files": {"./": {"bytes": 0, "sha256": "x"}}},
         {"files": ["users.parquet"]},
         {"metrics": {"als": 3}},
         {"checks": [{"name": 3}]},

@@ -1,6 +1,7 @@
 """A release keeps the space of the version before it, or says why it begins another."""
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,12 @@ from recsys.store import (
     Version,
     activate,
     align_with_current,
+    parent_of,
     publish,
     read_vectors,
     verify,
 )
+from recsys.store.manifest import read_manifest
 from recsys.vectors import Embeddings, Ids
 from tests.store.releases import small_release
 from tests.worlds import tastes
@@ -65,6 +68,21 @@ def test_a_retrained_release_keeps_the_space_and_comes_back_to_its_place(tmp_pat
     np.testing.assert_allclose(content.users.embeddings, release.embeddings.users, atol=1e-5)
     np.testing.assert_allclose(content.items.embeddings, release.embeddings.items, atol=1e-5)
     verify(tmp_path)
+
+
+def test_manifests_of_others_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the current version is sound: a store may hold hundreds."""
+    names = [publish(tmp_path, small_release(seed=seed)).name for seed in range(4)]
+    activate(tmp_path, names[1])
+    read: list[Path] = []
+    monkeypatch.setattr(
+        import_module("recsys.store.versions"),  # the room has a function of that name
+        "read_manifest",
+        lambda folder: read.append(folder) or read_manifest(folder),
+    )
+    found = parent_of(tmp_path)
+    assert found.name == names[1]
+    assert {folder.name for folder in read} == {names[1]}
 
 
 def test_no_score_changes(tmp_path: Path) -> None:
