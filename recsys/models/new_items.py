@@ -205,7 +205,7 @@ def _of_als(
     model: ALS, known: Embeddings, clean: sp.csr_array, priors: FloatMatrix | None = None
 ) -> FloatMatrix:
     """Solve the rows of the items, as the half-sweep over items does, to the end."""
-    weights = weighted(model, clean, popularity_of(liked(clean)))
+    weights = weighted(model, clean)
     item_users = sp.csr_array(weights[:, len(known.items) :].T.tocsr())
     of_users = users_at_zero(model, weights, 0).dense_scale
     users = padded(known.users)  # (n_users, width)

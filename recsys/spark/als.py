@@ -213,12 +213,12 @@ class _Fit:
         return SparkFit(self.als, self.users, self.items, self.mean_weight)
 
     def _epoch(self, number: int) -> float:
-        steps, (first, second) = steps_of(number, None), bases_of(number, None)
+        (of_user, of_item), (first, second) = steps_of(number, None), bases_of(number, None)
         before, pool = self.users.shipped, self.pool
         items = self._given(self.items, self.users, first)
-        self._solve(self.users, items, number, steps=steps, begin=before)
+        self._solve(self.users, items, number, steps=of_user, begin=before)
         users = self._given(self.users, self.items, second)
-        self._solve(self.items, users, number, steps=steps, begin=items.vectors)
+        self._solve(self.items, users, number, steps=of_item, begin=items.vectors)
         of_users, of_items = self.users.known(pool), self.items.known(pool)
         everywhere = self.als.unobserved_weight * float((of_users.gram * of_items.gram).sum())
         loss = of_items.loss + everywhere + of_users.penalty + of_items.penalty

@@ -85,7 +85,7 @@ def test_a_large_fit_has_nearly_the_loss_and_the_bits_of_any_threads(
 ) -> None:
     assert not is_in_bytes(8192, 256)
     assert is_in_bytes(8193, 256)
-    world = random_user_items(300, 200, 0.1)
+    world = random_user_items(300, 200, 0.1, seed=3)
     losses: dict[bool, list[float]] = {True: [], False: []}
     als = ALS.from_alpha(10, 1, factors=24, iterations=8)
     als.fit(world, on_epoch=lambda epoch: losses[False].append(epoch.loss))

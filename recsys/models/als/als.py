@@ -49,7 +49,7 @@ from recsys.models.protocol import (
 )
 from recsys.vectors import Embeddings, FloatMatrix
 
-_CAREFUL_EPOCHS = 3  # these take two steps a row, as far from the solution one is too few
+_FIRST_STEPS = ((2, 1), (2, 2), (1, 2))  # of a user and an item, far from the solution
 _TURNING_EPOCHS = 2  # in which Gram matrices change too much for one basis of both
 _COMMON_EPOCHS = frozenset(3 * 2**n for n in range(32))  # that look for one where none is kept
 
@@ -235,10 +235,10 @@ class ALS(Sized):
             sweep = partial(half_sweep, unobserved_weight=self.unobserved_weight, pool=pool)
 
             def solve_both(number: int) -> float:
-                steps = steps_of(number, start)
+                of_users, of_items = steps_of(number, start)
                 first, second = bases_of(number, start)
-                sweep(users, items, factors=self.factors, steps=steps, into=first)
-                observed = sweep(items, users, factors=self.factors, steps=steps, into=second)
+                sweep(users, items, factors=self.factors, steps=of_users, into=first)
+                observed = sweep(items, users, factors=self.factors, steps=of_items, into=second)
                 return loss_of(observed, users, items, self.unobserved_weight, pool)
 
             self._run(solve_both, so_far, users.matrix, on_epoch)
@@ -374,9 +374,13 @@ def _copied(embeddings: Embeddings) -> Embeddings:
     return replace(embeddings, **copied)
 
 
-def steps_of(number: int, start: Embeddings | None) -> int:
-    """Return the steps of conjugate gradients that a row takes in an epoch."""
-    return 2 if start is None and number <= _CAREFUL_EPOCHS else 1
+def steps_of(number: int, start: Embeddings | None) -> tuple[int, int]:
+    """Return the steps of conjugate gradients that a user and an item take in an epoch.
+
+    Of all plans of one and two steps in the first three epochs, it has the least work of those that
+    came as far in eight as two steps of both: within 5e-4 of their loss on each log that was tried.
+    """
+    return _FIRST_STEPS[number - 1] if start is None and number <= len(_FIRST_STEPS) else (1, 1)
 
 
 def bases_of(number: int, start: Embeddings | None) -> tuple[Basis, Basis]:

@@ -43,7 +43,6 @@ from recsys.models.als.sweep import (
     user_terms,
     weighted,
 )
-from recsys.models.protocol import popularity_of
 from recsys.vectors import Embeddings, FloatMatrix
 
 if TYPE_CHECKING:
@@ -157,9 +156,7 @@ class CardSweeps:
         self._unobserved_weight = als.unobserved_weight
         self._width = width_of(als.factors)
         first = first_items(als, user_items.shape, start)
-        exponents = als.user_exponent or als.item_exponent
-        popularity = popularity_of(user_items) if exponents else np.empty(0, np.int64)
-        weights = weighted(als, user_items, popularity)
+        weights = weighted(als, user_items)
         room = _COPIES * 4 * self._width * sum(user_items.shape)
         _require_room(backend, room)
         users, items, of_users, of_items = _parts_of(backend, weights, room)
@@ -176,12 +173,12 @@ class CardSweeps:
         of_items, ones = item_regularization(als, of_items, scale), np.ones(n_items, np.float32)
         self.items = side(items, self._padded(n_items, first), of_items, ones)
 
-    def epoch(self, number: int, steps: int) -> float:
+    def epoch(self, number: int, steps: tuple[int, int]) -> float:
         """Solve the users, then the items; return the loss."""
         is_early = number <= _TURNING_EPOCHS
         is_turned = is_early or number % _TURNED_EVERY == 0
-        self._half_sweep(self.users, self.items, steps, is_turned=is_turned)
-        loss = self._half_sweep(self.items, self.users, steps, is_turned=is_early)
+        self._half_sweep(self.users, self.items, steps[0], is_turned=is_turned)
+        loss = self._half_sweep(self.items, self.users, steps[1], is_turned=is_early)
         return loss + self.users.penalty()
 
     def solve_users(self) -> None:

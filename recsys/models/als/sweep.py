@@ -124,7 +124,7 @@ def sides(
     """Return users and items where a fit begins: at random, or at the rows of `start`."""
     first = first_items(als, user_items.shape, start)
     vectors = padded(first)  # (n_items, width)
-    weights = weighted(als, user_items, popularity_of(liked(user_items)))
+    weights = weighted(als, user_items)
     users = users_at_zero(als, weights, vectors.shape[1], pool)
     if start is not None:
         users.vectors[:, : als.factors] = start.users
@@ -195,13 +195,18 @@ def item_regularization(
     return _regularization(als, sums + als.unobserved_regularization * unobserved)
 
 
-def weighted(als: "ALS", user_items: sp.csr_array, popularity: NDArray[np.integer]) -> sp.csr_array:
+def weighted(
+    als: "ALS", user_items: sp.csr_array, popularity: NDArray[np.integer] | None = None
+) -> sp.csr_array:
     """Return ``w^e n_u^-a n_i^-b``: weights by the numbers of interactions of user and item.
 
-    A dislike is none of these, and keeps its sign.
+    A dislike is none of these, and keeps its sign. Without `popularity`, the interactions of the
+    matrix itself count.
     """
     if not (als.user_exponent or als.item_exponent or als.weight_exponent != 1):
         return user_items
+    if popularity is None:
+        popularity = popularity_of(liked(user_items))
     indptr, indices = user_items.indptr, user_items.indices
     of_users = power_of_counts(likes_per_row(user_items), -als.user_exponent)
     of_items = power_of_counts(popularity, -als.item_exponent)
