@@ -13,8 +13,8 @@ import numpy as np
 from recsys.base.errors import ConfigError, DivergedError
 from recsys.base.simd import N_LANES
 from recsys.base.threads import Threads, threads
-from recsys.models.als.als import bases_of, steps_of
 from recsys.models.als.basis import Basis
+from recsys.models.als.plan import bases_of, steps_of
 from recsys.models.als.sweep import EXACT_OF_ALL, EXACT_STEPS
 from recsys.models.protocol import Epoch, OnEpoch, power_of_counts
 from recsys.spark.blocks import Cut, make_folder

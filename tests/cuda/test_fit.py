@@ -18,8 +18,8 @@ from recsys.errors import ConfigError, DivergedError
 from recsys.features import Features
 from recsys.models import ALS
 from recsys.models.als import on_card
-from recsys.models.als.als import steps_of
 from recsys.models.als.on_card import CardSweeps
+from recsys.models.als.plan import steps_of
 from recsys.models.protocol import Epoch, mean_weight_of, normalized, popularity_of
 from recsys.training import computed_on
 from recsys.vectors import Embeddings
