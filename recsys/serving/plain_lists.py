@@ -11,7 +11,8 @@ from recsys.index import Searcher, compiled
 from recsys.store import Content
 from recsys.store.item_json import ItemJson, json_text
 from recsys.store.serving_files import FileArray
-from recsys.vectors.ids import canonical, n_home_slots
+from recsys.vectors.id_table import n_home_slots
+from recsys.vectors.ids import canonical
 
 _OUT_BYTES = 1 << 18  # of a list; a longer one is made by `RowLists`
 _LENGTHS = 64  # kept

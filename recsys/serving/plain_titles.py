@@ -6,6 +6,7 @@ brackets at the end ("Hamlet (1990)") and an English article may be left out.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import filterfalse
 from typing import NamedTuple, Self
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.index import ItemRows
-from recsys.vectors.ids import IdTable
+from recsys.vectors.id_table import IdTable
 
 _TITLES_PER_BLOCK = 1 << 16  # that are Python strings at a time
 _TEXT = pa.large_string()
@@ -116,6 +117,12 @@ class PlainTitles:
         if len(same):
             return same
         return rows[self.year[rows] == int(title.year)] if title.year else rows
+
+    def are_titles(self, texts: Iterable[str]) -> NDArray[np.bool_]:
+        """Return whether `rows` may find any for each text."""
+        keys = [PlainTitle.of(text).key for text in texts]
+        is_known = self.table.find_many(keys, self.n_distinct) >= 0
+        return is_known & np.array([bool(key) for key in keys], dtype=np.bool_)
 
     def search(self, text: str) -> tuple[ItemRows, NDArray[np.bool_]]:
         """Return the rows in which each word begins a word, and whether all are whole words."""

@@ -5,6 +5,8 @@ pass over the titles for each of its words, of which the longest leaves the fewe
 What compares titles is imported with the first one: who only asks by ids does without.
 """
 
+from collections.abc import Iterable, Mapping
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -77,6 +79,13 @@ class Titles:
             f"{len(rows):,} items: {self._listed(rows, self._written)}; take the id of one"
         )
 
+    def among(self, texts: Mapping[int, str]) -> list[int]:
+        """Return the keys of the texts that may be titles, all looked up at once."""
+        short = {key: one for key, one in texts.items() if len(one) <= MOST_CHARACTERS}
+        if self._written is None or not short:
+            return []
+        return list(compress(short, self._plain.are_titles(short.values())))
+
     def _listed(self, rows: ItemRows, titles: pa.ChunkedArray) -> str:
         ids = self._content.items.ids
         shown = [f"{ids[row]} ({titles[row].as_py()})" for row in rows[:_SHOWN].tolist()]
@@ -145,6 +154,20 @@ class TitledIds(Ids):
         if row is not None or not isinstance(id_, str) or self._is_id(id_):
             return row
         return self._titles.row(id_)
+
+    def rows(self, ids: Iterable[Id]) -> NDArray[np.int32]:
+        """Return the row of each id, or of a title that one item has; -1 for an unknown one."""
+        listed = list(ids)
+        rows = super().rows(listed)
+        if (rows >= 0).all():
+            return rows
+        unknown = np.flatnonzero(rows < 0).tolist()
+        texts = {place: one for place in unknown if isinstance(one := listed[place], str)}
+        of_titles = {place: one for place, one in texts.items() if not self._is_id(one)}
+        for place in self._titles.among(of_titles):
+            row = self._titles.row(of_titles[place])
+            rows[place] = -1 if row is None else row
+        return rows
 
     def _is_id(self, text: str) -> bool:
         """Whether a text can only be an id: a number, where ids are numbers."""

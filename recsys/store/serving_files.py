@@ -15,7 +15,8 @@ from recsys.base.reading import damaged, errors_of_reading, open_array
 from recsys.store.parquet_files import ItemTable, UserTable
 from recsys.store.seen_lists import SeenLists, require_rows
 from recsys.vectors import FloatMatrix, FloatVector, Id, Ids
-from recsys.vectors.ids import IdTable, canonical, find_row, leads_elsewhere, n_home_slots
+from recsys.vectors.id_table import IdTable, find_row, n_home_slots
+from recsys.vectors.ids import canonical, leads_elsewhere
 from recsys.vectors.storage import Storage, StoredMatrix, encode
 
 

@@ -121,6 +121,17 @@ def test_a_title_is_taken_where_an_id_is(recommender: Recommender) -> None:
     assert recommender.item_vectors.nearest("1984") == recommender.item_vectors.nearest("i9")
 
 
+def test_many_titles_are_taken_where_ids_are(recommender: Recommender) -> None:
+    asked = ["i1", "the matrix", "nobody", "DEATH NOTE", "1984", "!!!", "x" * 300, "i3", 7]
+    ids = recommender.item_vectors.ids
+    expected = [-1 if (row := ids.find(one)) is None else row for one in asked]
+    assert expected == [1, 0, -1, 5, 9, -1, -1, 3, -1]
+    assert ids.rows(asked).tolist() == expected
+    assert ids.rows(asked * 9).tolist() == expected * 9
+    with pytest.raises(DataError, match="'hamlet': expected an id, or a title that one item has"):
+        ids.rows([*asked * 9, "hamlet"])
+
+
 def test_an_id_always_wins(recommender: Recommender) -> None:
     assert recommender.describe("i3")["title"] == "Hamlet (1996)"  # not the item with title i3
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from recsys.errors import DataError
 from recsys.vectors import Ids
+from recsys.vectors.id_table import IdTable
 
 
 @given(st.lists(st.text(), unique=True))
@@ -73,13 +74,15 @@ def test_a_slice_of_ids_is_read_from_where_it_begins() -> None:
 
 def test_ids_of_one_home_slot_are_different_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last home slot, with first halves of hashes that collide: they continue after it."""
-    from recsys.vectors import ids
+    from recsys.vectors import id_table
 
-    monkeypatch.setattr(ids, "_hash", lambda id_: b"\xff" * 8 + int(id_).to_bytes(8, "big"))
+    monkeypatch.setattr(id_table, "_hash", lambda id_: b"\xff" * 8 + int(id_).to_bytes(8, "big"))
     plain = Ids([str(number) for number in range(40)])
     mapped = Ids.mapped(plain.values, plain.table())
     assert [mapped.find(str(number)) for number in range(40)] == list(range(40))
     assert mapped.find("41") is None
+    asked = [str(number) for number in range(42)]
+    assert mapped.table().find_many(asked, 40).tolist() == [*range(40), -1, -1]
 
 
 @pytest.mark.parametrize(
@@ -95,3 +98,25 @@ def test_ids_of_one_home_slot_are_different_ids(monkeypatch: pytest.MonkeyPatch)
 def test_rows_of_other_ids_are_those_found_one_by_one(ours, theirs) -> None:
     one, other = Ids(ours), Ids(theirs)
     assert one.rows_of(other).tolist() == one.rows(other.tolist()).tolist()
+
+
+@pytest.mark.parametrize("ours", [["a", "7", "\x00", "-3"], [7, -3, 2**63 - 1, 0]])
+@given(
+    asked=st.lists(
+        st.one_of(
+            st.integers(),
+            st.text(st.characters(codec=None), max_size=3),
+            st.sampled_from(["a", "7", 7, np.int64(-3), "-3", "07", str(2**63 - 1), str(2**64)]),
+        ),
+        max_size=12,
+    )
+)
+def test_many_are_found_as_one_by_one_are(ours: list, asked: list) -> None:
+    """Of more than 32, one search among all ids does it; a half of a character is in none."""
+    ids, many = Ids(ours), asked * 20
+    expected = [-1 if (row := ids.find(one)) is None else row for one in many]
+    assert ids.rows(many).tolist() == expected
+    table = IdTable.of(ids.values)
+    spelled = [one for one in map(str, asked) if one.isprintable()]
+    rows = [-1 if (row := table.find(one, len(ids))) is None else row for one in spelled]
+    assert table.find_many(spelled, len(ids)).tolist() == rows
