@@ -155,6 +155,12 @@ def offsets_of(matrix: sp.csr_array) -> Offsets:
     return offsets
 
 
+def columns_of(matrix: sp.csr_array) -> NDArray[np.int32]:
+    """Return the columns of entries in the one type that loops are compiled for."""
+    columns: NDArray[np.int32] = matrix.indices.astype(np.int32, copy=False)
+    return columns
+
+
 def counts(numbers: NDArray[np.integer], n: int) -> Offsets:
     """Return how often each of 0 to n - 1 occurs, without a copy of the numbers."""
     found = np.zeros(n, dtype=np.int64)
@@ -190,7 +196,7 @@ def has_pairs(matrix: sp.csr_array, row: Rows, column: Rows) -> NDArray[np.bool_
 
 def n_common(a: sp.csr_array, b: sp.csr_array) -> tuple[int, int, int]:
     """Return how many entries two matrices with sorted rows share, and the first, or -1 and -1."""
-    n, row, column = count_common(offsets_of(a), a.indices, offsets_of(b), b.indices)
+    n, row, column = count_common(offsets_of(a), columns_of(a), offsets_of(b), columns_of(b))
     return int(n), int(row), int(column)
 
 

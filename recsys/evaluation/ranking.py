@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recsys.base.environment import usable_cores
 from recsys.base.jit import compiled, nth
+from recsys.base.packing import columns_of
 from recsys.base.progress import OnStep
 from recsys.base.threads import one_blas_thread
 from recsys.evaluation.metrics import RankedHits
@@ -106,9 +107,9 @@ class _BlockRanking:
         return RankedBlock(start, columns, ranked, n_misordered)
 
 
-def _pointers(matrix: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
+def _pointers(matrix: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the rows of a matrix for compiled code, which is compiled for one type of them."""
-    return matrix.indptr.astype(np.int64), matrix.indices
+    return matrix.indptr.astype(np.int64), columns_of(matrix)
 
 
 @compiled()
@@ -116,9 +117,9 @@ def rank_block(
     scores: NDArray[np.float32],  # (n, n_items), not NaN; those of seen items are overwritten
     users: NDArray[np.int32],  # (n,): rows of the two CSR matrices
     seen_indptr: NDArray[np.int64],
-    seen_indices: NDArray[np.integer],
+    seen_indices: NDArray[np.int32],
     relevant_indptr: NDArray[np.int64],
-    relevant_indices: NDArray[np.integer],
+    relevant_indices: NDArray[np.int32],
     columns: NDArray[np.int32],  # out, (n, k): the lists, -1 past the end of a short one
     hits: NDArray[np.bool_],  # out, (n, k): which of them are relevant
     n_listed: NDArray[np.int32],  # out, (n,): lengths of the lists

@@ -193,6 +193,6 @@ def _solved(matrix: sp.csr_array, fixed: Any) -> Any:
     solve_rows(
         matrix.indptr.astype(np.int64, copy=False), matrix.indices, matrix.data, fixed, 1.0,
         ones[:0], rows[:0], rows, ones, rows[:0], ones[:3], ones[:3], rows[:0],
-        np.zeros((N_SCRATCH, 16), np.float32), 1, 3, 2, 0.0,
+        np.zeros((N_SCRATCH, 16), np.float32), 1, 3, 2, 0.0, None,
     )  # fmt: skip
     return rows

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.base.packing import count_common
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation import METRICS, Evaluation, RankedHits, evaluate, ranking
 from recsys.splits import split_given, split_last
@@ -339,3 +340,15 @@ def test_k_and_batch_bytes_must_be_positive() -> None:
         evaluate(embeddings_of(5, 6), train, test, k=0)
     with pytest.raises(ConfigError, match="batch_bytes above 0, got 0"):
         evaluate(embeddings_of(5, 6), train, test, batch_bytes=0)
+
+
+def test_matrices_of_64_bits_need_no_compilation_of_their_own() -> None:
+    """SciPy widens what meets int64, and compiling the ranking takes seconds."""
+    train, test = halves(8, 30, 0.4, seed=1)
+    embeddings = embeddings_of(8, 30)
+    loops = (ranking.rank_block, count_common)
+    expected, compiled = evaluate(embeddings, train, test), [one.signatures for one in loops]
+    for one in (train, test):
+        one.indices, one.indptr = one.indices.astype(np.int64), one.indptr.astype(np.int64)
+    assert evaluate(embeddings, train, test).metrics == expected.metrics
+    assert [one.signatures for one in loops] == compiled
