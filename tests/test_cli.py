@@ -104,7 +104,7 @@ def test_an_unknown_user_gets_the_popular_list_or_an_error(store: Path) -> None:
     )
 
 
-def test_the_column_of_the_latest_can_be_named(store: Path) -> None:
+def test_the_column_of_the_latest_can_be_named(store: Path, tmp_path: Path) -> None:
     import recsys
 
     asked = ("--column", "price", "-k", "3", "--store", store)
@@ -117,6 +117,12 @@ def test_the_column_of_the_latest_can_be_named(store: Path) -> None:
     day = datetime.fromtimestamp(newest, UTC).date().isoformat()
     shown = run("recommend", "--list", "latest", "-k", "1", "--store", store).stdout
     assert "date" in shown
+    assert day in shown
+    config = tmp_path / "rules.toml"
+    config.write_text("[[rules.boost]]\nwhere = 'price > 0'\ntimes = 1000.0\n")
+    words = ("recommend", "--list", "latest", "-k", "1", "--store", store, "--config", config)
+    shown = run(*words).stdout  # first by far, on the day that it has
+    assert "boost" in shown
     assert day in shown
 
 

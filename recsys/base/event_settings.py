@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from recsys.base.checks import ShowsChanges, require, require_types
+from recsys.base.errors import ConfigError, briefly
+from recsys.base.query_settings import without_passwords
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,6 +32,11 @@ class EventSettings(ShowsChanges):
         require_types("events", self)
         for name in ("max_events", "max_batch", "max_history"):
             require(f"events.{name}", getattr(self, name), least=1)
+        if "://" in (self.database or "") and not self.is_remote:
+            raise ConfigError(
+                'events.database: expected a file, or an address that begins with "postgresql://", '
+                f"got {briefly(without_passwords(str(self.database)))}"
+            )
 
     @property
     def is_remote(self) -> bool:

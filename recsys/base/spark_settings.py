@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from recsys.base.checks import ShowsChanges, require, require_a, require_types
+from recsys.base.checks import ShowsChanges, require_a, require_types
+from recsys.base.errors import ConfigError
 
 Engine = Literal["local", "spark"]
 """Where a version is made: in this process, or in the executors of Spark."""
@@ -28,7 +29,8 @@ class SparkSettings(ShowsChanges):
 
     def __post_init__(self) -> None:
         require_types("spark", self)
-        require("spark.master", len(self.master), least=1, expected="such as local[4]")
+        if not self.master:
+            raise ConfigError("spark.master: expected a text such as local[4], got ''")
         require_a(
             "spark.conf", self.conf, Mapping, 'keys of Spark, { "spark.ui.enabled" = "true" }'
         )

@@ -210,7 +210,7 @@ def _has_dates(found: "Recommendations", column: str | None) -> bool:
     """
     if found.source != "latest" or not len(found):
         return False
-    return column is None or isinstance(found.attributes[0].get(column), date)
+    return column is None or any(isinstance(one.get(column), date) for one in found.attributes)
 
 
 def _date_of(seconds: float) -> str:

@@ -300,8 +300,10 @@ def with_options(message: str) -> str:
     'log: map it with log.columns.value; on the command line: --value COLUMN'
     >>> with_options("log: no header: --set 'log.names=[]' (log.names in the TOML)")
     "log: no header: --set 'log.names=[]' (log.names in the TOML)"
+    >>> with_options("config a.toml: als.factors: expected 1 or more, got 0")
+    'config a.toml: als.factors: expected 1 or more, got 0; on the command line: --factors'
     """
-    hyperparameter = re.match(r"(\w+)\.(\w+): ", message)
+    hyperparameter = re.search(r"(?:^|: )(\w+)\.(\w+): ", message)  # perhaps of a config
     named = [found[0] for found in _KEY.finditer(message)]
     if hyperparameter and hyperparameter[1] in recsys.models.MODELS:
         named.insert(0, f"model.{hyperparameter[2]}")

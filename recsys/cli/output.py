@@ -308,10 +308,13 @@ def print_items(
     """Print the first items of a list with what is known of each and, where known, the reason."""
     columns = _telling(found.attributes[:most], found.title_column)
     score_of = date_of or partial(_score, found=found)
+    scores = [score for _, score in found.listed[:most]]
+    if date_of and found.boosts:  # a boost moves an item in the list; its date is what it was
+        scores = [score - boost for score, boost in zip(scores, found.boosts, strict=False)]
     rows = [
         [rank, item_id, *(_attribute(known.get(name)) for name in columns), score_of(score)]
-        for rank, ((item_id, score), known) in enumerate(
-            zip(found.listed[:most], found.attributes, strict=False), start=1
+        for rank, ((item_id, _), known, score) in enumerate(
+            zip(found.listed, found.attributes, scores, strict=False), start=1
         )
     ]
     scored = "users" if _counts_users(found) else "date" if date_of else "score"

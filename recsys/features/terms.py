@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from recsys.base.errors import DataError
 from recsys.features.columns import MISSING, FeatureKind, as_array, is_list
 from recsys.features.factored import FeatureRows
 from recsys.features.parts import Merged, hashed_parts, scaled_parts
@@ -181,6 +182,8 @@ def _counted_terms(
 ) -> tuple[sp.csr_array, pa.Array]:
     """Return how often each row of a column has each of its terms, and these, each once."""
     n = len(values)
+    if pa.types.is_null(values.type):  # nothing is known, of whatever type it would be
+        return sp.csr_array((n, 0)), pa.array([], pa.large_string())
     if of == "category":
         lists = None
         terms = values.cast(pa.large_string())
@@ -188,6 +191,8 @@ def _counted_terms(
         lists = words_of(values)
     elif is_list(values.type):
         lists = values
+    elif not separator:
+        raise DataError("expected lists, as the model was trained with")
     else:
         lists = pc.split_pattern(values.cast(pa.large_string()), separator)
     if lists is None:

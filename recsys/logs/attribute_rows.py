@@ -12,6 +12,7 @@ from recsys.vectors import Ids
 from recsys.vectors.ids import Kind
 
 _MOST_COMPARED = 100_000  # rows
+_INTEGER = r"^(0|-?[1-9]\d{0,17})$"  # "07" is no other spelling of 7, but another id
 _FEW = 0.5  # of the ids of a log; if fewer have attributes, the ids may not be those of the log
 _IDS = (
     *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null),
@@ -71,7 +72,7 @@ def rows_of_others(table: pa.Table, rows: Ids, of: Kind = "item") -> pa.Table:
     ids = pc.unique(text).drop_null()
     ids = ids.filter(pc.invert(pc.is_in(ids, value_set=rows.values.cast(pa.large_string()))))
     found = table.take(pc.index_in(ids, value_set=text))
-    if rows.are_integers and pc.all(pc.match_substring_regex(ids, r"^-?\d{1,18}$")).as_py():
+    if rows.are_integers and pc.all(pc.match_substring_regex(ids, _INTEGER)).as_py():
         ids = ids.cast(pa.int64())
     return found.set_column(found.column_names.index(key), key, ids)
 

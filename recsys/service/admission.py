@@ -91,15 +91,17 @@ class Admission:
         if len(scope["raw_path"]) + len(scope["query_string"]) > settings.max_target_bytes:
             raise ProblemError(
                 "too_long_a_target",
-                f"expected at most {settings.max_target_bytes:,} bytes of path and query; send "
-                "long ids in the body of a POST",
+                f"expected at most {settings.max_target_bytes:,} bytes of path and query "
+                "(service.max_target_bytes), got more; send long ids in the body of a POST",
             )
         n_bytes = 0
         for name, value in scope["headers"]:
             n_bytes += len(name) + len(value)
         if n_bytes > settings.max_header_bytes:
             raise ProblemError(
-                "too_large_a_header", f"expected at most {settings.max_header_bytes:,} bytes"
+                "too_large_a_header",
+                f"the header: expected at most {settings.max_header_bytes:,} bytes "
+                f"(service.max_header_bytes), got {n_bytes:,}",
             )
 
     def require_key(self, route: Route, headers: Headers) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple, cast, get_args
 
-from recsys.base.errors import ConfigError
+from recsys.base.errors import ConfigError, briefly
 from recsys.base.event_settings import EventSettings
 from recsys.base.rule_settings import NO_RULES, RuleSettings
 from recsys.base.service_settings import ServiceSettings
@@ -323,7 +323,9 @@ def _route_of(found: Found, method: str) -> Route:
     route = found.routes.get("GET" if method == "HEAD" else method)
     if route is None:
         raise ProblemError(
-            "no_method", f"expected {_allowed(found).decode()}", ((b"allow", _allowed(found)),)
+            "no_method",
+            f"expected {_allowed(found).decode()}, got {briefly(method)[1:-1]}",
+            ((b"allow", _allowed(found)),),
         )
     return route
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from recsys.base.errors import briefly
 from recsys.base.service_settings import ServiceSettings
 from recsys.service.handlers import JSON
 from recsys.service.problems import ProblemError
@@ -19,9 +20,14 @@ async def body_of(headers: Headers, receive: Receive, settings: ServiceSettings)
     # None is refused as well: without one, a browser sends the body of any page without asking.
     media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media != JSON or b"content-encoding" in headers:
-        raise ProblemError("no_media_type", "expected application/json, neither compressed")
+        got = "a compressed body" if media == JSON else briefly(media.decode("latin-1"))
+        raise ProblemError(
+            "no_media_type", f"content-type: expected application/json, uncompressed, got {got}"
+        )
     too_large = ProblemError(
-        "too_large_a_body", f"expected at most {settings.max_body_bytes:,} bytes"
+        "too_large_a_body",
+        f"the body: expected at most {settings.max_body_bytes:,} bytes (service.max_body_bytes), "
+        "got more",
     )
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length[:20]) > settings.max_body_bytes:

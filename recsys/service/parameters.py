@@ -175,7 +175,9 @@ def _checked(
             )
         if parameter.kind in _LISTS and len(value) > settings.max_ids:
             raise ProblemError(
-                "invalid", f"{name}: expected at most {settings.max_ids:,}, got {len(value):,}"
+                "invalid",
+                f"{name}: expected at most {settings.max_ids:,} (service.max_ids), got "
+                f"{len(value):,}",
             )
         if parameter.most_characters and len(value) > parameter.most_characters:
             most = f"{name}: expected at most {parameter.most_characters} characters"

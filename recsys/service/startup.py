@@ -7,8 +7,9 @@ import stat
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -233,11 +234,10 @@ def _of_store(store: Path, settings: ServiceSettings, content: list[Content]) ->
     if current_or_none(store) is None:
         detail = "no current version: it would start, and not be ready until one is published"
         return [Finding("store", detail, "warning")]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RuntimeWarning)
+    with _warnings() as caught:
         opened = open_content(store)
     content.append(opened)
-    damaged = [Finding("store", str(one.message), "warning") for one in caught]
+    damaged = _found(caught, "store")
     manifest = opened.version.manifest
     detail = (
         f"version {opened.version.name}: {manifest.n_users:,} users, {manifest.n_items:,} items"
@@ -245,9 +245,22 @@ def _of_store(store: Path, settings: ServiceSettings, content: list[Content]) ->
     return [*damaged, Finding("store", detail), *_of_columns(settings, opened)]
 
 
+@contextmanager
+def _warnings() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect the warnings of a block."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RuntimeWarning)
+        yield caught
+
+
+def _found(caught: Sequence[warnings.WarningMessage], subject: str) -> list[Finding]:
+    return [Finding(subject, str(one.message), "warning") for one in caught]
+
+
 def _of_rules(content: Content, rules: RuleSettings) -> list[Finding]:
-    Recommender(content, rules)  # which refuses what the version does not have
-    return [Finding("rules", "the version has what they name")]
+    with _warnings() as caught:
+        Recommender(content, rules)  # which refuses what the version does not have
+    return [*_found(caught, "rules"), Finding("rules", "the version has what they name")]
 
 
 def _of_columns(settings: ServiceSettings, content: Content) -> list[Finding]:

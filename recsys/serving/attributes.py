@@ -1,5 +1,6 @@
 """The attributes of the items, as conditions and groups that limit a list."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -184,9 +185,26 @@ class ItemAttributes:
         for name, where in conditions:
             with _as_rule(name):
                 self.matching(where)
+        self._warn_of_rules_without_effect(rules)
         for one in rules.max_per:
             with _as_rule("max_per"):
                 self.groups(column_and_number(one)[0])
+
+    def _warn_of_rules_without_effect(self, rules: RuleSettings) -> None:
+        said = [
+            f"boost, number {n}: it has neither times nor plus, so it changes nothing"
+            for n, one in enumerate(rules.boost, 1)
+            if (one.times, one.plus) == (1, 0)
+        ]
+        for n, pin in enumerate(rules.pin, 1):
+            with _as_rule(f"pin, number {n}"):
+                if pin.item_id is not None and self.ids.find(pin.item_id) is None:
+                    said.append(
+                        f"pin, number {n}: item {briefly(str(pin.item_id))} is not among the "
+                        f"{len(self.ids):,} items {self._where}; it is in no list until it is"
+                    )
+        for one in said:
+            warnings.warn(f"rules.{one}", RuntimeWarning, stacklevel=4)
 
     @property
     def sold_out(self) -> ItemRows:
@@ -292,7 +310,7 @@ def _as_rule(name: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise ConfigError(f"rules.{name}: {error}") from error
+        raise ConfigError(f"rules.{name}: {str(error).removeprefix(f'{name}: ')}") from error
 
 
 def _groups_of(values: pa.ChunkedArray, column: str) -> Groups:

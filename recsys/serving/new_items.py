@@ -10,7 +10,7 @@ from recsys.base.errors import DataError
 from recsys.base.signed import liked
 from recsys.features import FeatureEncoder
 from recsys.logs import Interactions, attributes_of, read_items
-from recsys.logs.attribute_rows import in_types_of
+from recsys.logs.attribute_rows import in_types_of, rows_of_others
 from recsys.logs.sources import ItemSource
 from recsys.models import model_from
 from recsys.models.mapped import summands_of
@@ -29,8 +29,7 @@ def with_items(
     base = content.base if isinstance(content, ContentWithMore) else content
     table = read_items(items)
     table = in_types_of(base.attributes, table.filter(pc.is_valid(table["item_id"])))
-    given = Ids(pc.unique(table["item_id"]))
-    new = given.take(np.flatnonzero(base.items.ids.rows_of(given) < 0))
+    new = Ids(rows_of_others(table, base.items.ids)["item_id"])
     if not len(new):
         return content, []
     rows, seen = _rows(base, attributes_of(table, new), new, events)

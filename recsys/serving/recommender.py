@@ -285,7 +285,9 @@ class Recommender(Space):
         Returns
         -------
         list of str or int
-            The ids of the items that were added: those without a known attribute or a user are not.
+            The ids of the items that were added, spelled as the version spells its own, which are
+            texts from then on if one of these is no integer. Items without a known attribute or a
+            user are not added.
 
         Raises
         ------

@@ -47,7 +47,7 @@ LIST = "/v1/users/u42/recommendations"
         ("/v1/users/never/explanations/i7", {}, 404, "unknown_user", "'never'"),
         ("/v1/embeddings/items", {}, 422, "invalid", "id: expected it"),
         ("/v1/embeddings/words", {"id": "a"}, 404, "no_route", "users or of items"),
-        ("/v1/recommendations", {}, 405, "no_method", "POST"),
+        ("/v1/recommendations", {}, 405, "no_method", "expected POST, OPTIONS, got GET"),
         ("/", {}, 404, "no_route", "openapi"),
     ],
 )
@@ -130,9 +130,12 @@ def test_sizes_are_limited_as_they_arrive(service: Service) -> None:
     body, path = {"user_id": "u42"}, "/v1/recommendations"
     for kind in ("text/csv", "application/x-www-form-urlencoded", ""):
         answer = post(service, path, body, headers={"content-type": kind})
-        assert answer.status == 415
-    assert post(service, path, body, headers={"content-encoding": "gzip"}).status == 415
-    assert post(service, path, body, headers={"content-length": "9" * 30}).status == 413
+        detail = f"content-type: expected application/json, uncompressed, got {kind!r}"
+        assert (answer.status, answer.json()["detail"]) == (415, detail)
+    packed = post(service, path, body, headers={"content-encoding": "gzip"})
+    assert (packed.status, packed.json()["detail"][-21:]) == (415, "got a compressed body")
+    long = post(service, path, body, headers={"content-length": "9" * 30})
+    assert (long.status, "(service.max_body_bytes)" in long.json()["detail"]) == (413, True)
     chunks = [b" " * 65_536] * 20  # no length is announced
     assert post(service, path, None, chunks=chunks).json()["code"] == "too_large_a_body"
     cut = post(service, path, None, chunks=[])

@@ -183,7 +183,9 @@ def test_a_new_item_of_a_distilled_model_counts_in_a_history(tmp_path: Path) -> 
     events = read_log(pa.table({"user_id": ["u2", "u6"], "item_id": ["i50", "i50"]}))
     assert recommender.add_items(pa.table({"item_id": ["i50"]}), events) == ["i50"]  # no taste
     encoded = pa.array(["t1"]).dictionary_encode()
-    assert recommender.add_items(pa.table({"item_id": [51], "taste": encoded})) == [51]
+    assert recommender.add_items(pa.table({"item_id": [51], "taste": encoded})) == [
+        "51"
+    ]  # as its own are spelled
     assert recommender.describe(51) == {"taste": "t1"}
     with pytest.raises(DataError, match="column 'taste': expected string, as the version has it"):
         recommender.add_items(pa.table({"item_id": ["i52"], "taste": [["t1"]]}))
@@ -197,3 +199,51 @@ def test_items_of_which_nothing_is_known_are_refused(trained) -> None:
         recommender.add_items(pa.table({"item_id": ["new"]}), as_interactions(sp.eye_array(3)))
     with pytest.raises(DataError, match="events: expected Interactions, as read_log .* got bool"):
         recommender.add_items(pa.table({"item_id": ["new"]}), True)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def of_integers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version of a log of integers, whose model knows a column of lists and a price."""
+    store, kinds = tmp_path_factory.mktemp("integers"), ("drama", "comedy", "war", "crime")
+    log = tastes(n_users=80, per_user=8)
+    events = pa.table({"user_id": log.user_idx, "item_id": log.item_idx + 100})
+    ids = np.arange(40) + 100
+    table = {"item_id": ids, "genres": [[kinds[one % 4]] for one in ids], "price": ids / 7}
+    train(
+        events,
+        store,
+        items=pa.table(table),
+        item_features=["genres", "price"],
+        model=ALS(4, iterations=4),
+        split="none",
+        gates={"enabled": False},
+    )
+    return store
+
+
+@pytest.mark.parametrize("ids", [[7, 8], ["7", "8"], [7.0, 8.0], pa.array(["7", "8", None])])
+def test_ids_of_new_items_are_spelled_as_the_version_spells_its_own(of_integers: Path, ids) -> None:
+    recommender = open_store(of_integers)
+    prices = pa.array([1.0, 2.0, 3.0][: len(ids)])
+    assert recommender.add_items(pa.table({"item_id": ids, "price": prices})) == [7, 8]
+    assert {type(one.item_id) for one in recommender.recommend(0, 50)} == {int}
+
+
+def test_another_spelling_of_a_number_is_another_id(of_integers: Path) -> None:
+    recommender = open_store(of_integers)
+    table = pa.table({"item_id": ["0101", "101"], "price": [1.0, 2.0]})
+    assert recommender.add_items(table) == ["0101"]
+    found = recommender.recommend(0, 50)
+    assert {type(one.item_id) for one in found} == {str}
+    assert len(found) == len({one.item_id for one in found})
+
+
+def test_a_column_that_a_new_item_lacks_is_not_known(of_integers: Path) -> None:
+    """Also one of lists, which no text is; a row without any value is not added."""
+    recommender = open_store(of_integers)
+    assert recommender.add_items(pa.table({"item_id": [7], "price": [3.0]})) == [7]
+    assert recommender.describe(7) == {"genres": None, "price": 3.0}
+    with pytest.raises(DataError, match="add_items: expected attributes that the model"):
+        recommender.add_items(pa.table({"item_id": [9]}))
+    with pytest.raises(DataError, match="column 'genres': expected list<.*as the version has it"):
+        recommender.add_items(pa.table({"item_id": [9], "genres": ["drama"]}))

@@ -146,7 +146,7 @@ def test_a_rule_of_a_config_that_cannot_be_is_named(table: dict, said: str) -> N
             {"pin": [{"position": 1, "where": "'red' in color", "since": "2999-01-01"}]},
             "rules.pin, number 1: where: color holds .* or column like '%value%'",
         ),
-        ({"max_per": ["brands:2"]}, "rules.max_per: max_per: expected a column .* 'brands'"),
+        ({"max_per": ["brands:2"]}, "rules.max_per: expected a column .* 'brands'"),
     ],
 )
 def test_a_rule_that_a_version_cannot_keep_is_named_when_it_is_opened(
@@ -168,3 +168,18 @@ def test_boosts_leave_what_nobody_boosts_as_it_is(world: World) -> None:
     found = world.recommender.recommend("u2", 9, boost=[Boost(where="price = 1000", times=9)])
     assert found.items == plain.items
     assert np.allclose(found.boosts, 0, atol=1e-6)
+
+
+def test_a_rule_that_does_nothing_is_a_warning(world: World) -> None:
+    """It may come with the next version, so it is no error; a slip of the pen should be seen."""
+    pins = [Pin(position=1, item_id="i999"), Pin(position=1, item_id="i7")]
+    boosts = [Boost(where="price < 3", times=2), Boost(where="price < 3")]
+    rules = RuleSettings(pin=tuple(pins), boost=tuple(boosts))
+    with pytest.warns(RuntimeWarning) as told:
+        ruled = open_store(store_of(world), rules=rules)
+    of_boost, of_pin = (str(one.message) for one in told)
+    assert of_boost == "rules.boost, number 2: it has neither times nor plus, so it changes nothing"
+    assert of_pin.startswith("rules.pin, number 1: item 'i999' is not among the ")
+    assert ruled.recommend("nobody", 3)[0].item_id == "i7"
+    checked = check(store_of(world), ServiceSettings(port=0), rules=rules)
+    assert any("i999" in one.detail for one in checked.findings if one.level == "warning")

@@ -159,6 +159,7 @@ class ALS(Sized):
             above={"regularization": 0, "unobserved_weight": 0},
             finite=("user_exponent", "item_exponent", "unobserved_exponent"),
         )
+        require(f"{self.name}.feature_share", self.feature_share, least=0, at_most=1)
         if self.feature_ridge != "auto":
             expected = '"auto" or a number above 0'
             ridge = f"{self.name}.feature_ridge"
