@@ -53,7 +53,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 # What takes longest, of which the first two share a store. It runs first: what comes last is short,
 # and no worker waits for another. What shares a session of Spark is there too: one worker has it.
 _LONG = [
-    *(f"spark/test_{name}.py" for name in ("als", "delta", "log", "session", "train")),
+    *(f"spark/test_{name}.py" for name in ("als", "arrow", "delta", "log", "session", "train")),
     *("test_docs.py", "test_cli.py", "test_wheel.py", "test_same_bits.py", "test_tiny_logs.py"),
     *("faults/test_signals.py", "store/test_faults.py", "faults/test_nights.py"),
     *("store/test_file_systems.py", "nightly/test_night.py", "tuning/test_choice.py"),

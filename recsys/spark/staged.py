@@ -28,6 +28,7 @@ from recsys.logs.spellings import SPELLING, Side
 from recsys.logs.sql import IdKind, literal, literals
 from recsys.logs.staging import StagedFile, from_written, outcomes_of, scanned, stage_copy
 from recsys.settings import LogSettings, TimestampUnit
+from recsys.spark.arrow import as_task
 from recsys.spark.parts import Part, lines_of, whole_again
 from recsys.spark.session import explaining
 
@@ -96,7 +97,7 @@ def _run(
 ) -> list[StagedPart]:
     task = partial(_stage_all, settings=settings, folder=folder, now=now)
     with explaining("reading the log"):
-        tasks = spark.sparkContext.parallelize(list(parts), len(parts)).mapPartitions(task)
+        tasks = spark.sparkContext.parallelize(list(parts), len(parts)).mapPartitions(as_task(task))
         return list(tasks.collect())
 
 
