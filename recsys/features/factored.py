@@ -85,17 +85,11 @@ class FeatureRows:
         left = sp.csr_array(parts, shape=(self.left.shape[0], int(has_rows.sum())))
         return type(self)(self.plain, left, sp.csr_array(self.right[has_rows]))
 
-    def heaviest(self, n: int) -> FloatMatrix:
-        """Return columns of units that take the features of the largest squares, (n_features, n).
-
-        Parts of words are not among them.
-        """
+    def heaviest(self, n: int) -> NDArray[np.intp]:
+        """Return at most n features of the largest squares; parts of words are not among them."""
         n_features = self.shape[1]
         squares = np.bincount(self.plain.indices, np.square(self.plain.data), minlength=n_features)
-        of_n = np.argsort(-squares, kind="stable")[:n]
-        found = np.zeros((n_features, len(of_n)), dtype=np.float32)
-        found[of_n, np.arange(len(of_n))] = 1
-        return found
+        return np.argsort(-squares, kind="stable")[:n]
 
     def times(self, dense: FloatMatrix) -> FloatMatrix:
         """Return the product with few vectors, (n, width)."""

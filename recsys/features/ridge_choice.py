@@ -8,24 +8,22 @@ Generalized cross-validation (Golub, Heath and Wahba 1979) estimates it without 
     I - H_\mu = \mu\, (A A' + \mu I)^{-1}, \qquad A = R^{1/2} F
 
 S are not the embeddings but scores, as an error counts by what it does to lists: those of a few
-random mixtures of the other side's rows, whose squares are, on average, the sum over all of them.
-The trace is that of random signs. Both are of the form ``v' f(A A') v``, and a few steps of Lanczos
-from v give it for all ridges at once (Golub and von Matt 1997): the eigenvalues of a small
-tridiagonal matrix, and how much of v each of them has. They are taken apart from the heaviest
-feature, mostly the constant, which is fitted by any ridge and would need steps of its own.
+mixtures of the other side's rows by random signs, whose squares are, on average, the sum over all
+of them. The trace is that of random signs, too. Both are of the form ``v' f(A A') v``, and a few
+steps of Lanczos from v give it for all ridges at once (Golub and von Matt 1997): the eigenvalues of
+a small tridiagonal matrix, and how much of v each of them has. They are taken apart from the
+heaviest feature, mostly the constant, which is fitted by any ridge and would need steps of its own.
 """
 
 from typing import Literal
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from recsys.base.aligned import aligned_zeros
 from recsys.base.threads import one_blas_thread
 from recsys.features.factored import FeatureRows
-from recsys.features.products import products_of
+from recsys.features.lanczos import tridiagonal
 from recsys.features.ridge import DEFAULT_RIDGE
 from recsys.vectors import FloatMatrix
 
@@ -59,16 +57,17 @@ def chosen_ridge(
         return DEFAULT_RIDGE
     if len(rows) > _MOST_ROWS:
         rows = np.sort(rng.choice(rows, _MOST_ROWS, replace=False))
-    normal = rng.standard_normal((len(others), _N_SCORES), dtype=np.float32)
+    mixtures = _signs(rng, len(others), _N_SCORES)
     roots = np.sqrt(weights[rows] / weights[rows].mean()).astype(np.float32)
-    signs = rng.choice(np.array([-1, 1], dtype=np.float32), (len(rows), _N_SIGNS))
-    scaled = described.take(rows).worded().scaled(roots)
+    scaled = described.take(rows).worded()
+    if (roots != 1).any():
+        scaled = scaled.scaled(roots)
     with one_blas_thread():  # else its bits depend on their number
-        scores = roots[:, None] * (vectors[rows] @ (others.T @ normal))
+        scores = roots[:, None] * (vectors[rows] @ (others.T @ mixtures))
         if not np.isfinite(scores).all():  # of a fit that diverges, which says so itself
             return DEFAULT_RIDGE
-        starts = np.hstack([scores, signs])
-        heaviest = np.linalg.qr(scaled.times(scaled.heaviest(1)))[0]  # (n, 1)
+        starts = np.hstack([scores, _signs(rng, len(rows), _N_SIGNS)])
+        heaviest = np.linalg.qr(scaled.plain[:, scaled.heaviest(1)].toarray())[0]  # (n, 1)
         starts -= heaviest * (heaviest.T @ starts)
         if (_dots(starts, starts)[:_N_SCORES] <= _LEAST * _dots(scores, scores)).any():
             return DEFAULT_RIDGE  # of what the heaviest feature says alone, or of zeros
@@ -86,28 +85,19 @@ def _quadratures(
     All is apart from a direction of length 1, (n, 1), as the starts are.
     Rounding makes some eigenvalues appear twice, which share what one would have.
     """
-    by_row, by_column = products_of(rows, starts.shape[1])
-    between, ahead = (aligned_zeros(n, starts.shape[1]) for n in (rows.shape[1], rows.shape[0]))
-    now, before = aligned_zeros(*starts.shape), aligned_zeros(*starts.shape)
     squares = _dots(starts, starts)
-    np.divide(starts, np.sqrt(squares), out=now, casting="same_kind")
-    diagonal, beside = np.zeros((2, _STEPS, starts.shape[1]))
-    for step in range(_STEPS):
-        by_column.times(now, between, None)
-        by_row.times(between, ahead, None)
-        ahead -= apart * (apart.T @ ahead) + beside[step - 1].astype(np.float32) * before
-        diagonal[step] = _dots(now, ahead)
-        ahead -= diagonal[step].astype(np.float32) * now
-        beside[step] = np.sqrt(_dots(ahead, ahead))
-        smallest = np.maximum(beside[step], np.finfo(np.float32).tiny).astype(np.float32)
-        ahead /= smallest
-        before, now, ahead = now, ahead, before
-    found = []
-    for one, square in enumerate(squares):
-        eigenvalues, vectors = scipy.linalg.eigh_tridiagonal(diagonal[:, one], beside[:-1, one])
-        filtered = RIDGES[:, None] / (np.maximum(eigenvalues, 0) + RIDGES[:, None])
-        found.append((filtered, square * vectors[0] ** 2))
-    return found
+    diagonal, beside = tridiagonal(rows, starts, apart, _STEPS)
+    small = np.zeros((len(squares), _STEPS, _STEPS))  # `eigh` reads what is below the diagonal
+    at = np.arange(_STEPS)
+    small[:, at, at], small[:, at[1:], at[:-1]] = diagonal.T, beside[:-1].T
+    eigenvalues, vectors = np.linalg.eigh(small)
+    filtered = RIDGES[:, None] / (np.maximum(eigenvalues, 0)[:, None] + RIDGES[:, None])
+    return list(zip(filtered, squares[:, None] * vectors[:, 0] ** 2, strict=True))
+
+
+def _signs(rng: np.random.Generator, n: int, width: int) -> FloatMatrix:
+    """Return -1 and 1 at random, (n, width)."""
+    return 1 - 2 * rng.integers(2, size=(n, width), dtype=np.int8).astype(np.float32)
 
 
 def _dots(one: FloatMatrix, other: FloatMatrix) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from recsys.base.signed import liked
 from recsys.base.threads import threads
 from recsys.models.als import ALS
 from recsys.models.als.basis import diagonal
+from recsys.models.als.gram import turn
 from recsys.models.als.prior import FixedPrior
 from recsys.models.als.sweep import (
     EXACT,
@@ -24,7 +25,6 @@ from recsys.models.als.sweep import (
     items_at,
     padded,
     solve_side,
-    turn,
     users_at_zero,
     weighted,
 )

@@ -18,9 +18,9 @@ from recsys.base.aligned import aligned_zeros
 from recsys.base.threads import Threads, threads
 from recsys.models.als.basis import Dense
 from recsys.models.als.columns import Fixed, Floats
-from recsys.models.als.gram import Gram, GramPart, gram_parts, joined, total_of
+from recsys.models.als.gram import Gram, GramPart, gram_parts, joined, total_of, turn
 from recsys.models.als.rounding import halved, on_grid, scale_of_halves
-from recsys.models.als.sweep import Side, solve_side, turn
+from recsys.models.als.sweep import Side, solve_side
 from recsys.spark.arrow import map_in_arrow, one_row
 from recsys.spark.blocks import Cut, block_path, write_array
 from recsys.spark.exchange import Vectors, in_float32

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from recsys.base.aligned import aligned_zeros
 from recsys.base.threads import Threads
 from recsys.models.als.basis import Basis, Dense, Outline, basis_of, choose, diagonal
-from recsys.models.als.gram import Gram, GramPart, gram, gram_parts, joined, total_of
+from recsys.models.als.gram import Gram, GramPart, gram, gram_parts, joined, total_of, turn
 from recsys.models.als.rounding import is_in_bytes, longest_of, units_of
-from recsys.models.als.sweep import START_SCALE, turn
+from recsys.models.als.sweep import START_SCALE
 from recsys.spark.blocks import Cut, block_path, read_array, write_array
 from recsys.spark.exchange import (
     Broadcasted,

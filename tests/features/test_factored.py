@@ -12,6 +12,7 @@ from recsys.features.parts import Merged, hashed_parts
 from recsys.features.ridge_steps import RidgeSteps
 from recsys.features.terms import _counted_terms, _of_words
 from recsys.models import ALS
+from recsys.models.als.prior import Prior
 
 WORDS = [
     "a",
@@ -83,7 +84,7 @@ def test_a_product_says_and_learns_what_the_whole_features_do(
     weights = rng.random(92)
     monkeypatch.setattr(ridge, "_WIDE", 0)
     monkeypatch.setattr("recsys.features.ridge_steps.TOLERANCE", 1e-5)
-    monkeypatch.setattr("recsys.features.products._NEAR", 20)  # several blocks
+    monkeypatch.setattr(Prior, "follow", Prior.solve)  # a step is nearer by one of the two
     found = [RidgeSteps(one, weights, 2.0, 16) for one in (rows, whole)]
     with threads(2) as pool:
         for one in found:

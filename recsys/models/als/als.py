@@ -19,6 +19,7 @@ from recsys.features import Features
 from recsys.features.alike import with_new_items
 from recsys.features.ridge_choice import RidgeSetting
 from recsys.models.als.basis import diagonal
+from recsys.models.als.gram import turn
 from recsys.models.als.on_card import CardSweeps, sweeps_on_card
 from recsys.models.als.plan import bases_of, steps_of
 from recsys.models.als.prior import FixedPrior, Prior
@@ -33,7 +34,6 @@ from recsys.models.als.sweep import (
     sides,
     solve_exactly,
     solve_side,
-    turn,
     users_at_zero,
     weighted,
 )

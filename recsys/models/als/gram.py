@@ -17,6 +17,7 @@ from recsys.vectors import FloatMatrix, FloatVector
 Gram = NDArray[np.float64]
 
 CHUNK = 2048  # rows of a matrix that one thread multiplies at a time
+RUN = 512  # rows that are turned, or whose pulls are made, at a time; they stay in a cache
 _FEWEST = 4  # rows of a product: 512 numbers wide, fewer were added up in another order
 _N_TASKS = 64  # of the threads, at least, where there are as many chunks
 
@@ -97,3 +98,13 @@ def product(rows: FloatMatrix, matrix: FloatMatrix, out: FloatMatrix | None = No
         return few
     out[:] = few
     return out
+
+
+def turn(vectors: FloatMatrix, basis: FloatMatrix, pool: Threads) -> None:
+    """Multiply by the basis in place, run by run, so that no second matrix is needed."""
+
+    def work(start: int) -> None:
+        run = vectors[start : start + RUN]
+        run[:] = product(run, basis)
+
+    pool.map(work, range(0, len(vectors), RUN))

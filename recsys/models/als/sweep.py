@@ -33,7 +33,7 @@ from recsys.models.als.basis import (
     diagonal,
 )
 from recsys.models.als.columns import Fixed, Number
-from recsys.models.als.gram import gram, product
+from recsys.models.als.gram import RUN, gram, product, turn
 from recsys.models.als.prior import FixedPrior, Prior, penalty_of
 from recsys.models.als.rounding import Grid, RoundedSide, longest_of, round_side
 from recsys.models.als.row_solver import N_SCRATCH, solve_rows
@@ -46,7 +46,6 @@ if TYPE_CHECKING:  # ALS is made of sweeps
 START_SCALE = 0.1  # uniform in [0, 0.1): as good a start as any tried, at 64 and at 256 factors
 _N_PARTS, _MOST_PARTS = 64, 256  # of the rows, so that no thread waits long for the last one
 _PER_PART = 16_384  # entries, which a part has at least where there are more than the fewest
-_RUN = 512  # rows that are turned, or whose pulls are made, at a time; they stay in a cache
 EXACT_STEPS, EXACT = 200, 1e-6  # at most so many; and the tolerance of `solve_rows`
 EXACT_OF_ALL = 3e-6  # the same of all users at the end of a fit, of which a pass is a tenth
 
@@ -88,8 +87,7 @@ class Side:
         """Multiply all that is in its space by a basis."""
         turn(self.vectors, basis, pool)
         if self.prior is not None:
-            for one in self.prior.in_space:
-                turn(one, basis, pool)
+            self.prior.turn(basis, pool)
 
     def fill(self, pool: Threads) -> None:
         """Give the rows without interactions their prior."""
@@ -294,17 +292,17 @@ def solve_side(
     width = fixed.shape[1]
     none = np.zeros((0, width), dtype=np.float32)
     scales, units = grid or (np.zeros(0, dtype=np.float32), none)
-    prior = none if rows.prior is None else np.float32(rows.share) * rows.prior.rows(pool)
+    prior = none if rows.prior is None else rows.prior.pulls(rows.share, pool)
 
     n_parts = min(max(_N_PARTS, int(indptr[-1]) // _PER_PART), _MOST_PARTS)
     ranges = ranges_of_equal_work(indptr, n_parts)
     if dense.matrix is not None:
         ranges = [
-            (start, min(start + _RUN, last))
+            (start, min(start + RUN, last))
             for first, last in ranges
-            for start in range(first, last, _RUN)
+            for start in range(first, last, RUN)
         ]
-    n_pulls = 0 if dense.matrix is None else _RUN
+    n_pulls = 0 if dense.matrix is None else RUN
     rooms = [[aligned_zeros(n, width) for n in (N_SCRATCH, n_pulls)] for _ in range(pool.n)]
 
     def work(part: tuple[int, int]) -> tuple[Number, Number, Number]:
@@ -336,13 +334,3 @@ def eigenbasis(
     Eigenvectors are columns, the largest entry of each positive; padding is zero.
     """
     return basis_of(gram(vectors, scale, pool), factors)
-
-
-def turn(vectors: FloatMatrix, basis: FloatMatrix, pool: Threads) -> None:
-    """Multiply by the basis in place, run by run, so that no second matrix is needed."""
-
-    def work(start: int) -> None:
-        run = vectors[start : start + _RUN]
-        run[:] = product(run, basis)
-
-    pool.map(work, range(0, len(vectors), _RUN))
