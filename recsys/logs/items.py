@@ -34,6 +34,7 @@ from recsys.logs.sources import ItemSource, LogFile, arrow_table, as_file, ident
 from recsys.logs.sql import SPELLED_INTEGER, case, literal, literals
 from recsys.objects import shown
 from recsys.settings import ItemSettings, TextSettings
+from recsys.vectors.ids import Kind
 
 # ruff: noqa: S608 (names and values of others are quoted by recsys.logs.sql)
 
@@ -67,15 +68,21 @@ def read_items(source: ItemSource, settings: ItemSettings | None = None) -> pa.T
     """
     settings = settings or ItemSettings()
     require_a("items: settings", settings, ItemSettings, "ItemSettings")
+    return read_attributes("item", source, settings)
+
+
+def read_attributes(of: Kind, source: ItemSource, settings: ItemSettings) -> pa.Table:
+    """Read a table of items, or of users, whose ids `settings` and the result call item_id."""
     columns = dict(settings.columns)
     item_id = columns.setdefault("item_id", "item_id")
     where, table = _read(source, settings.text, item_id)
-    for column in columns.values():
+    for ours, column in columns.items():
         if column not in table.column_names:
+            free = [name for name in table.column_names if name not in columns.values()]
             raise DataError(
-                f"items: {where} has no column {briefly(column)}, only "
+                f"{of}s: {where} has no column {briefly(column)}, only "
                 f"{', '.join(table.column_names)}{did_you_mean(column, table.column_names)}; name "
-                f"the column of ids: {_how_to_name(source, table.column_names)}"
+                f"{_how_to_name(of, ours, source, free or table.column_names)}"
             )
         if table.column_names.count(column) > 1:
             raise DataError(_several(where, column, table.column_names))
@@ -88,12 +95,16 @@ def read_items(source: ItemSource, settings: ItemSettings | None = None) -> pa.T
     return table
 
 
-def _how_to_name(source: ItemSource, names: list[str]) -> str:
-    """Return how the column of ids is named, with the first column as the example."""
+def _how_to_name(of: Kind, ours: str, source: ItemSource, names: list[str]) -> str:
+    """Return how a column is named, with the first of some as the example."""
+    key = f"{of}_id" if ours == "item_id" else ours
+    what = "the column of ids" if ours == "item_id" else f"that of {ours}"
     if not isinstance(source, str | Path):
-        return f"item_columns={{'item_id': {names[0]!r}}}" if names else "item_columns"
+        example = f"{of}_columns={{{key!r}: {names[0]!r}}}" if names else f"{of}_columns"
+        return f"{what}: {example}"
     example = json.dumps(names[0] if names else "id", ensure_ascii=False)
-    return f"--set 'data.item_columns={{item_id={example}}}' (data.item_columns in the TOML)"
+    setting = f"data.{of}_columns"
+    return f"{what}: --set '{setting}={{{key}={example}}}' ({setting} in the TOML)"
 
 
 def _several(where: object, name: str, names: list[str]) -> str:

@@ -1,11 +1,13 @@
 """Attributes of the users, from a table next to the log: read as that of the items is."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pyarrow as pa
 
 from recsys.base.errors import DataError
-from recsys.logs.items import read_items
+from recsys.logs.items import read_attributes
 from recsys.logs.sources import ItemSource
 from recsys.settings import ItemSettings
 
@@ -35,15 +37,20 @@ def read_users(
     found: DataError | None = None
     for column in [own] if own else dict.fromkeys(["user_id", column_of_log or "user_id"]):
         try:
-            table = read_items(source, ItemSettings({"item_id": column, **named}))
+            table = read_attributes("user", source, ItemSettings({"item_id": column, **named}))
         except DataError as error:
             found = found or error
         else:
             names = ["user_id" if name == "item_id" else name for name in table.column_names]
             return table.rename_columns(names)
-    # It was read as a table of items, and says so.
+    raise DataError(_of_users(str(found), source)) from found
+
+
+def _of_users(message: str, source: ItemSource) -> str:
+    """Return what is said of a table of items as said of one of users; its name stays."""
+    if message.startswith("users: "):
+        return message
     words = {"items": "users", "item_id": "user_id", "item_columns": "user_columns"}
-    message = str(found)
-    for theirs, ours in words.items():
-        message = message.replace(theirs, ours)
-    raise DataError(message) from found
+    names = [str(source), Path(source).name] if isinstance(source, str | Path) else []
+    kept = [*map(re.escape, names), "column '[^']*'"]  # which come before a word in them
+    return re.sub("|".join([*kept, *words]), lambda found: words.get(found[0], found[0]), message)

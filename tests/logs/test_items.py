@@ -12,6 +12,7 @@ import pytest
 
 from recsys.errors import DataError
 from recsys.logs import ItemSettings, attributes_of, guess_items, read_items, read_log
+from recsys.logs.users import read_users
 from recsys.settings import TextSettings
 from recsys.vectors import Ids
 
@@ -421,3 +422,27 @@ def test_a_table_of_events_gives_what_is_of_the_items_alone() -> None:
     bare = events.select(["customer_id", "sku", "bought"])
     with pytest.raises(DataError, match="got events of the log"):
         guess_items(bare, item_column="sku", log_columns=columns)
+
+
+def test_a_column_that_is_not_there_is_named_as_it_is_asked_for(tmp_path: Path) -> None:
+    """Of a table of users too, whose file and columns may be called after items."""
+    path = tmp_path / "items.parquet"
+    pq.write_table(pa.table({"item_id": [1], "name": ["Lamp"]}), path)
+    with pytest.raises(DataError) as told:
+        read_items(path, ItemSettings({"title": "cost"}))
+    assert str(told.value).endswith(
+        "no column 'cost', only item_id, name; name that of title: --set "
+        "'data.item_columns={title=\"name\"}' (data.item_columns in the TOML)"
+    )
+    with pytest.raises(DataError) as told:
+        read_users(path)
+    assert str(told.value) == (
+        f"users: {path} has no column 'user_id', only item_id, name; did you mean 'item_id'?; "
+        "name the column of ids: --set 'data.user_columns={user_id=\"item_id\"}' "
+        "(data.user_columns in the TOML)"
+    )
+    with pytest.raises(DataError) as told:
+        read_users(tmp_path / "items.csv")
+    assert str(told.value).startswith(f"users {tmp_path / 'items.csv'}: no such file")
+    with pytest.raises(DataError, match="users: column 'items' is float16"):
+        read_users(pa.table({"user_id": [1], "items": pa.array([1.0], pa.float16())}))
