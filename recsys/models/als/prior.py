@@ -19,7 +19,7 @@ from recsys.vectors import FloatMatrix
 if TYPE_CHECKING:
     from recsys.models.als.sweep import Side
 
-_FIRST_STEP, _EPOCHS_OF_A_STEP = 3, 4  # a step in each epoch cost more, and no list was better
+_FIRST_STEP, _EPOCHS_OF_A_STEP = 3, 2  # a step in each epoch was no better, of fewer lists suffered
 
 
 @dataclass
@@ -134,7 +134,8 @@ class Prior:
     def follow(self, vectors: FloatMatrix, pool: Threads) -> None:
         """Bring the map nearer to the rows as they are in an epoch, or solve it."""
         self._n_asked += 1
-        if is_wide(self._features) and self._n_asked % _EPOCHS_OF_A_STEP != _FIRST_STEP:
+        since = self._n_asked - _FIRST_STEP
+        if is_wide(self._features) and (since < 0 or since % _EPOCHS_OF_A_STEP):
             return
         regression = self._regression_of(pool)
         self._turn_kept(pool)
