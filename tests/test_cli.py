@@ -31,7 +31,7 @@ from recsys.errors import GateFailedError
 from recsys.logs import read_log
 from recsys.settings import AS_GOOD
 from recsys.splits import split_by_time
-from recsys.store import Check, EvaluationSummary, current, publish
+from recsys.store import Check, EvaluationSummary, current, publish, versions
 from tests.command_line import PRELOADED, interrupt, run
 from tests.store.releases import small_release
 
@@ -889,3 +889,18 @@ def test_items_whose_ids_are_called_otherwise_are_read_once(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     lists = run("recommend", "1", "-k", "1", "--include-seen", "--store", tmp_path / "store")
     assert "Film " in lists.stdout
+
+
+def test_the_command_that_is_printed_for_a_log_can_be_typed(tmp_path: Path) -> None:
+    """What it asks for is what was guessed: the same rows, with the same weights."""
+    rows = [f"c{n % 40},s{n % 7},{'cancel' if n % 9 == 0 else 'purchase'}" for n in range(400)]
+    log = tmp_path / "sales.csv"
+    log.write_text("customer_id,stock_code,event_type\n" + "\n".join(rows) + "\n")
+    words = ["train", str(log), "--model", "svd", "--split", "none"]
+    guessed = run(*words, "--store", str(tmp_path / "guessed"))
+    (printed,) = [line for line in guessed.stderr.splitlines() if "recsys train" in line]
+    typed = shlex.split(printed.partition("recsys ")[2].replace("guessed", "typed"))
+    assert "cancel=0" in typed
+    run(*typed)
+    one, other = (versions(tmp_path / name)[0].manifest for name in ("guessed", "typed"))
+    assert (one.data, one.space_id) == (other.data, other.space_id)

@@ -388,7 +388,9 @@ def _command(table: Mapping[str, Any]) -> str:
         flag = FLAGS.get(f"log.{key}")
         if any(word == flag or word.startswith(f"{flag}=") for word in sys.argv):
             continue
-        if flag is not None and value != "":
+        if isinstance(value, Mapping) and flag is not None:  # weights by types of events
+            flags += [word for one, weight in value.items() for word in (flag, f"{one}={weight:g}")]
+        elif flag is not None and value != "":
             flags += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
         elif key != "columns":
             bare = f"log.{key}={value}"  # quotes are for a shell to lose
