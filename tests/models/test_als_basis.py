@@ -9,7 +9,8 @@ import scipy.sparse as sp
 
 from recsys.models import ALS
 from recsys.models.als import als as fitting
-from recsys.models.als.basis import Outline, choose, common_basis, is_near
+from recsys.models.als import basis
+from recsys.models.als.basis import Outline, are_near, choose, common_basis, is_near
 from tests.worlds import random_user_items
 
 WORLD = random_user_items(300, 200, 0.1, seed=5)
@@ -68,6 +69,15 @@ def test_sides_stay_in_a_basis_near_both_and_turn_into_their_own_where_none_is()
     alone = choose(*apart, 1.0, 12, "common")
     assert alone.dense.matrix is None  # diagonal
     np.testing.assert_allclose(alone.of_fixed, np.diag(np.diag(alone.of_fixed)))
+
+
+def test_a_basis_is_looked_for_until_it_is_near_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    for one, other in (systems(falls=0.6, apart=0.1), systems(falls=0.7, apart=0.4)):
+        found = common_basis(one, other)
+        assert are_near(found, one, other)
+        with monkeypatch.context() as few:
+            few.setattr(basis, "_MOST_PASSES", 3)
+            assert not are_near(common_basis(one, other), one, other)
 
 
 def test_a_basis_that_is_near_one_side_alone_is_not_taken() -> None:

@@ -26,7 +26,8 @@ the first.
 """
 
 _NEAR = 0.9  # see `is_near`
-_PASSES = 3  # over all pairs of coordinates; more gain little
+_PASSES = 3  # over all pairs of coordinates; more gain little where the basis is near by then
+_MOST_PASSES = 8  # where the first find none, as on a log of games
 _FEW = 20  # products that show a norm to a few percent
 _DAMPING = 1e-3  # of pairs that no rotation makes better
 
@@ -67,7 +68,7 @@ def choose(
         return _own(fixed, unobserved_weight, factors)
     other = _system(rows.gram, fixed, unobserved_weight, factors)
     common = common_basis(system, other)
-    if not all(is_near(common.T @ one @ common) for one in (system, other)):
+    if not are_near(common, system, other):
         return _own(fixed, unobserved_weight, factors)
     basis = np.zeros(fixed.gram.shape)
     basis[:factors, :factors] = common
@@ -102,18 +103,26 @@ def is_near(system: Gram) -> bool:
     return norm < _NEAR
 
 
+def are_near(basis: Gram, one: Gram, other: Gram) -> bool:
+    """Return whether both matrices are near a diagonal in a basis."""
+    return all(is_near(basis.T @ matrix @ basis) for matrix in (one, other))
+
+
 def common_basis(one: Gram, other: Gram) -> Gram:
     """Return an orthogonal basis in which two matrices are nearly diagonal, as columns.
 
-    It begins at the eigenbasis of the first. A pass turns every pair of coordinates by the angle
-    that leaves least beside both diagonals, in units of these, to first order: the rotations of
-    Cardoso and Souloumiac (1996), all at once, made one by Cayley's transform.
+    It begins at the eigenbasis of the first; passes go on until it is near both, or are many. A
+    pass turns every pair of coordinates by the angle that leaves least beside both diagonals, in
+    units of these, to first order: the rotations of Cardoso and Souloumiac (1996), all at once,
+    made one by Cayley's transform.
     """
     identity = np.eye(len(one))
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         return identity  # the loss will not be finite either
     _, basis = _eigh(one)
-    for _ in range(_PASSES):
+    for number in range(_MOST_PASSES):
+        if number >= _PASSES and are_near(basis, one, other):
+            break
         wanted, curvature = np.zeros_like(one), np.full_like(one, _DAMPING)
         for matrix in (one, other):
             turned = basis.T @ matrix @ basis
