@@ -149,6 +149,7 @@ def _asked(
         raise ConfigError(f"memory: expected 1 MB or more, got {memory_bytes} bytes")
     # What cannot be asked leaves no folder.
     request = recommender.rows.request(k, include_seen=include_seen, where=where)
+    recommender.rows.of_many([], request)
     settings = ListSettings(
         recommender.version,
         request.k,
