@@ -174,6 +174,7 @@ class Prior:
         """
         if self._squares is None:
             of_map = 0.0
+            self._turn_kept(pool)
             if self._regression is not None:
                 of_map = self._regression.penalty * self._regression.square
             self._squares = _squares_of(side, self.rows(pool)), of_map
