@@ -54,8 +54,8 @@ class SqliteEvents:
                 path.parent.mkdir(parents=True, exist_ok=True)
             elif not path.exists():
                 raise EventsError(f"events {path}: there is no such database")
-            self._writer = self._connected()
-            with only_writer(self._lock_path):
+            with only_writer(self._lock_path):  # a new file that two open is locked for one of them
+                self._writer = self._connected()
                 self._prepare()
             self._reader = self._connected()
             self._inode = path.stat().st_ino

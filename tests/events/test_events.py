@@ -1,10 +1,11 @@
 """Databases of events: what is added is there, once, in order, and what is deleted is not."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier, Thread
 from threading import Event as ThreadEvent
-from threading import Thread
 
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +22,7 @@ from recsys.events import (
     through_of,
 )
 from recsys.events.event import EventDatabase
+from recsys.events.sqlite import SqliteEvents
 from tests.events.servers import Server, postgres
 
 Opened = Callable[..., EventDatabase]
@@ -95,6 +97,20 @@ def test_numbers_are_visible_in_their_order(opened: Opened) -> None:
     reader.join()
     assert len(seen[0]) == n_threads * n_rounds * 2
     assert seen[0] == sorted(set(seen[0]))
+
+
+def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    """The workers of a service do: a file that becomes one of a write-ahead log is locked then."""
+    n_threads, together = 6, Barrier(6)
+
+    def open_one(path: Path) -> None:
+        together.wait()
+        SqliteEvents(path, 100).close()
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        for number in range(60):
+            path = tmp_path / str(number) / "events.sqlite"
+            list(pool.map(open_one, [path] * n_threads))  # raises what one of them does
 
 
 def test_what_another_adds_is_recent(opened: Opened) -> None:
