@@ -163,6 +163,7 @@ class Ids:
         if len(listed) > _FEW and len(self) <= _FEW * len(listed):
             with suppress(UnicodeError, OverflowError):  # of no id of ours, but of others beside it
                 return self._rows_of_many(listed)
+        # By ids alone: who also knows titles looks for these afterwards, all at once.
         found = (-1 if row is None else row for row in map(partial(Ids.find, self), listed))
         return np.fromiter(found, dtype=np.int32)
 
